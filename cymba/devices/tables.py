@@ -1,0 +1,89 @@
+"""Devices, who holds them, what their clocks are known by, and when they were last heard of."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cymba.database import Base, CreatedAt
+
+
+class Device(Base):
+    """A provisioned stimulator. Its id is its MQTT user name, client id and topic level."""
+
+    __tablename__ = "device"
+    __table_args__ = (CheckConstraint("id ~ '^[A-Za-z0-9_-]{8,32}$'", name="id_form"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    serial: Mapped[str] = mapped_column(String(32), unique=True)
+    model: Mapped[str] = mapped_column(String(32))  # a name of cymba/devices/models.py
+    secret_hash: Mapped[str | None] = mapped_column(String(200))  # PBKDF2, as Mosquitto writes it
+    claim_code_hash: Mapped[bytes | None]  # SHA-256; null once it is used
+    created_at: Mapped[CreatedAt]
+    revoked_at: Mapped[datetime | None]
+
+
+class DeviceTenure(Base):
+    """Who held a device from when to when: sessions belong to the holder at their time."""
+
+    __tablename__ = "device_tenure"
+    __table_args__ = (
+        Index(
+            "uq_device_tenure_held",
+            "device_id",
+            unique=True,
+            postgresql_where=text("released_at IS NULL"),
+        ),
+        CheckConstraint("released_at IS NULL OR released_at >= claimed_at", name="order"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), index=True)
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str] = mapped_column(String(100), default="")  # the person's own
+    version: Mapped[int] = mapped_column(default=1)
+    claimed_at: Mapped[datetime]
+    released_at: Mapped[datetime | None]
+
+
+class DevicePresence(Base):
+    """What a device last said of itself; `boot` and `sent_ms` order its connections."""
+
+    __tablename__ = "device_presence"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    online: Mapped[bool]
+    store: Mapped[int] = mapped_column(BigInteger)
+    boot: Mapped[int] = mapped_column(BigInteger)
+    sent_ms: Mapped[int] = mapped_column(BigInteger)  # since boot, at the connection's start
+    firmware: Mapped[str | None] = mapped_column(String(200))
+    battery_pct: Mapped[int | None]
+    queued_frames: Mapped[int | None] = mapped_column(BigInteger)
+    changed_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class ClockAnchor(Base):
+    """A moment known on both clocks: the device's `up_ms` since `boot`, and the world's.
+
+    `exchange` anchors are two-sided (± `error_ms`). `arrival` anchors bound from above only: the
+    message left at `up_ms` and cannot have arrived before it left; `queued` ones also, of messages
+    that may have waited in the broker for the bridge. `device_clock` is the device's own claim.
+    """
+
+    __tablename__ = "clock_anchor"
+    __table_args__ = (
+        CheckConstraint("kind IN ('exchange', 'arrival', 'queued', 'device_clock')", name="kind"),
+        CheckConstraint("error_ms >= 0", name="error"),
+    )
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    store: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    boot: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    up_ms: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    wall_at: Mapped[datetime]
+    error_ms: Mapped[float] = mapped_column(Float(53))

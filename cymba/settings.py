@@ -1,0 +1,89 @@
+"""Settings from the environment, typed; a wrong one stops the start with a clear message."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "CYMBA_"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(gt=0)]
+
+
+class SettingsError(Exception):
+    """The environment asks for something that cannot be; the message names the variable."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One field for each `CYMBA_*` variable (its name in capitals after the prefix)."""
+
+    # The database. Without a URL an embedded PostgreSQL starts and keeps its data in `data_dir`.
+    database_url: str | None = None
+    database_pool_size: Positive = 10
+    data_dir: Path = Path(".cymba")
+
+    # The broker as the bridge, the API and the simulator see it: mqtt[s]://[user:password@]host[:port]
+    broker_url: str = "mqtt://127.0.0.1:1883"
+    broker_ca_file: Path | None = None
+    broker_client_cert_file: Path | None = None
+    broker_client_key_file: Path | None = None
+    broker_http_secret: str | None = None  # of the calls a broker makes to /v1/broker/*
+
+    # The REST edge.
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8000
+    public_url: str | None = None
+    secret_key: str | None = None  # signs tokens and cursors; made and kept in `data_dir` if absent
+    access_token_seconds: Positive = 15 * 60
+    refresh_token_days: Positive = 60
+
+    # The MQTT edge.
+    bridge_slots: Positive = 1
+    bridge_batch: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    metrics_port: Port | None = None
+
+    # The keeper of sessions.
+    session_silent_hours: Positive = 24  # then an open session is closed as unknown_inferred
+
+    # The signing key of programmes (Ed25519, PEM); made and kept in `data_dir` if absent.
+    programme_key_file: Path | None = None
+
+    # Mail leaves through SMTP where a URL is set, else into files under `data_dir`/outbox.
+    smtp_url: str | None = None
+    mail_from: str = "Cymba <no-reply@localhost>"
+
+    log_format: Annotated[str, Meta(pattern="^(json|console)$")] = "json"
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read every `CYMBA_*` variable of `environ`; an empty one counts as unset.
+
+    Raises:
+        SettingsError: a variable is unknown or its value does not fit; the message names it.
+    """
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and value != ""
+    }
+    unknown = sorted(given.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        raise SettingsError(f"{PREFIX}{unknown[0].upper()} is not a setting of Cymba")
+    for name, value in given.items():
+        # One at a time, so that the message can name the variable in the operator's spelling.
+        try:
+            msgspec.convert({name: value}, Settings, strict=False, dec_hook=_decode)
+        except (msgspec.ValidationError, ValueError) as error:
+            reason = str(error).split(" - at ")[0]
+            raise SettingsError(f"{PREFIX}{name.upper()}: {reason}") from None
+    return msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
+
+
+def _decode(type_: type, value: object) -> object:
+    if type_ is Path:
+        return Path(str(value)).expanduser()
+    raise TypeError(f"no way to read a {type_.__name__}")

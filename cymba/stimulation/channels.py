@@ -1,0 +1,46 @@
+"""The channels that a frame may carry: one row here adds a channel everywhere.
+
+Units are UCUM. `wire_unit` is the integer a device sends; `value = wire / scale` is in `unit`.
+`low`/`high` bound what a sensor of this kind could give at all, in wire units: a value outside
+is no reading, and its frame is quarantined as `impossible-value`, never clamped.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    name: str  # on the wire and in the API
+    title: str
+    unit: str  # UCUM, of the scaled value
+    wire_unit: str  # UCUM, of the integer on the wire
+    scale: int  # wire units in one unit
+    low: int  # wire units
+    high: int  # wire units
+    rate_hz: float  # nominal
+    # How one frame's values lie in time: one for each sample, or one for each heart beat.
+    layout: Literal["sampled", "per_beat"] = "sampled"
+    # How a column is thinned: by its extremes, or by its last value where it only grows.
+    cumulative: bool = False
+
+
+CHANNELS: dict[str, Channel] = {
+    channel.name: channel
+    for channel in (
+        Channel("amplitude_ua", "Amplitude set", "mA", "uA", 1000, 0, 60_000, 1),
+        Channel("amplitude_delivered_ua", "Amplitude delivered", "mA", "uA", 1000, 0, 60_000, 1),
+        Channel("impedance_ohm", "Impedance", "kOhm", "Ohm", 1000, 0, 1_000_000, 1),
+        Channel("peak_voltage_mv", "Peak voltage", "V", "mV", 1000, 0, 200_000, 1),
+        Channel(
+            "charge_uc", "Cumulative charge", "mC", "uC", 1000, 0, 2**31 - 1, 0.1, cumulative=True
+        ),
+        Channel("pulses", "Pulses", "{pulse}", "{pulse}", 1, 0, 2**32 - 1, 0.1, cumulative=True),
+        Channel("heart_rate_bpm", "Heart rate", "/min", "/min", 1, 20, 300, 1),
+        Channel("rr_ms", "RR interval", "ms", "ms", 1, 200, 3_000, 1, layout="per_beat"),
+        Channel("spo2_pct", "Oxygen saturation", "%", "%", 1, 0, 100, 1 / 60),
+        Channel("skin_temp_mc", "Skin temperature", "Cel", "mCel", 1000, -20_000, 60_000, 1 / 60),
+        Channel("battery_pct", "Battery", "%", "%", 1, 0, 100, 1 / 60),
+        Channel("signal_dbm", "Signal strength", "{dBm}", "{dBm}", 1, -150, 20, 1 / 60),
+    )
+}

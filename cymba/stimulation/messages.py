@@ -1,0 +1,246 @@
+"""The wire messages that devices and the server speak, as typed structs (protocol v1).
+
+The structs carry every bound that can be checked on one message; `docs/device-protocol.md` and
+the AsyncAPI document are held to them by tests. Times are milliseconds: `up` and `u*` since the
+device's boot, `utc` and `t*` since 1970-01-01T00:00:00Z.
+"""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import cbor2
+import msgspec
+from msgspec import Meta, Struct
+
+MAX_PAYLOAD_BYTES = 16 * 1024
+MAX_SAMPLES = 240
+MAX_COLUMNS = 32
+MAX_BEATS_PER_SAMPLE = 4
+DEVICE_ID_PATTERN = r"^[A-Za-z0-9_-]{8,32}$"
+
+UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Seq = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+ChannelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Reading = Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
+Column = Annotated[list[Reading], Meta(max_length=MAX_SAMPLES * MAX_BEATS_PER_SAMPLE)]
+Columns = Annotated[dict[ChannelName, Column], Meta(max_length=MAX_COLUMNS)]
+ShortText = Annotated[str, Meta(max_length=200)]
+Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Site = Literal["cymba_conchae", "tragus", "neck", "other"]
+Side = Literal["left", "right", "both"]
+
+END_REASONS = (
+    "completed",
+    "user_stop",
+    "user_pause_timeout",
+    "lead_off",
+    "high_impedance",
+    "short_circuit",
+    "compliance_limit",
+    "overcurrent",
+    "charge_limit",
+    "daily_dose_lockout",
+    "battery_low",
+    "over_temperature",
+    "watchdog_reset",
+    "power_loss",
+    "firmware_fault",
+    "self_test_failed",
+    "hr_low_stop",
+    "discomfort_reported",
+    "device_lock_contraindication",
+    "unknown_inferred",
+)
+EndReason = Literal[END_REASONS]  # type: ignore[valid-type] # one list serves wire, table and API
+
+
+class Programme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device is set to do. `native_level` is the model's own scale, where it has one."""
+
+    frequency_hz: Annotated[float, Meta(gt=0, le=10_000)]
+    pulse_width_us: Annotated[int, Meta(ge=1, le=10_000)]
+    amplitude_ua: Annotated[int, Meta(ge=0, le=60_000)]
+    on_s: Annotated[int, Meta(ge=1, le=14_400)]
+    off_s: Annotated[int, Meta(ge=0, le=14_400)]
+    duration_s: Annotated[int, Meta(ge=1, le=86_400)]
+    site: Site
+    side: Side
+    ramp_ua_per_s: Annotated[int, Meta(ge=1, le=60_000)] | None = None
+    native_level: Annotated[int, Meta(ge=0, le=1_000)] | None = None
+    sensory_threshold_ua: Annotated[int, Meta(ge=1, le=60_000)] | None = None
+
+
+class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that happened in a session: `lead_off`, `lead_on`, `pause`, `resume` …"""
+
+    name: Code
+    detail: dict[ShortText, ShortText | int | float | bool | None] | None = None
+
+
+class _Frame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    v: Literal[1]
+    store: UInt32
+    seq: Seq
+    boot: UInt32
+    sid: UUID
+    up: Milliseconds
+    sent: Milliseconds | None = None
+    utc: Milliseconds | None = None
+
+
+class StartFrame(_Frame, frozen=True, tag="start"):
+    programme: Programme
+
+
+class SamplesFrame(_Frame, frozen=True, tag="samples"):
+    dt: Annotated[int, Meta(ge=1, le=3_600_000)]
+    n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
+    c: Columns
+
+
+class EventFrame(_Frame, frozen=True, tag="event"):
+    event: Event
+
+
+class EndFrame(_Frame, frozen=True, tag="end"):
+    reason: EndReason
+    first_seq: Seq
+    last_seq: Seq
+
+
+Frame = StartFrame | SamplesFrame | EventFrame | EndFrame
+
+
+class Presence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Retained on `up/presence`; the same with `online` false is the connection's last will.
+
+    `sent` is the moment of this connection's start, in the will too: so a late will names the
+    connection it belongs to and cannot put out a newer one.
+    """
+
+    v: Literal[1] = 1
+    online: bool
+    store: UInt32
+    boot: UInt32
+    sent: Milliseconds
+    firmware: ShortText | None = None
+    model: ShortText | None = None
+    battery_pct: Annotated[int, Meta(ge=0, le=100)] | None = None
+    queued: UInt32 | None = None  # frames still in flash
+    utc: Milliseconds | None = None
+
+
+class TimeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`up/time`: first `{boot, u1}`; then, after the reply, the same with `t2`, `t3` and `u4`.
+
+    `store` says whose boot counter `boot` is; without it the device's latest store is meant.
+    """
+
+    boot: UInt32
+    u1: Milliseconds
+    store: UInt32 | None = None
+    t2: Milliseconds | None = None
+    t3: Milliseconds | None = None
+    u4: Milliseconds | None = None
+
+
+class TimeReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`down/time`: `t2` when the request came, `t3` when this reply left."""
+
+    boot: UInt32
+    u1: Milliseconds
+    t2: Milliseconds
+    t3: Milliseconds
+
+
+class ReportedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`up/state`: the device applied version `ver` of its programme, or says why not."""
+
+    ver: UInt32
+    applied: bool
+    code: Code | None = None
+    detail: ShortText | None = None
+
+
+class Desired(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`down/desired`, retained: the programme to hold and the limits to keep it within."""
+
+    ver: UInt32
+    programme: Programme
+    limits: dict[ChannelName, int | float]
+    expires: Milliseconds | None = None
+    signature: str | None = None  # Ed25519 over the canonical CBOR of all the rest, base64url
+
+
+RejectionCode = Literal[
+    "schema",
+    "too-large",
+    "unsupported-version",
+    "key-reuse",
+    "impossible-value",
+    "not-claimed",
+    "rate",
+    "server",
+]
+RETRIED_CODES: frozenset[RejectionCode] = frozenset({"not-claimed", "rate", "server"})
+
+
+class Rejection(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a frame was not stored. Without `retry` it is in quarantine, and resolved.
+
+    A payload too broken to show its `seq` is named by `payload`, the first 16 hexadecimal
+    digits of its SHA-256.
+    """
+
+    code: RejectionCode
+    detail: str
+    retry: bool
+    seq: int | None = None
+    payload: str | None = None
+
+    def __post_init__(self) -> None:
+        assert self.retry == (self.code in RETRIED_CODES)  # noqa: S101 - a rule of the protocol
+
+
+class Ack(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`down/ack`: what is committed. All of 1 … `upto` and every range of `also` is resolved.
+
+    `store` is absent only where no payload of the answered delivery showed one.
+    `max_frames_per_s`, where present, is the rate that the device is to keep to.
+    """
+
+    store: int | None = None
+    upto: int = 0
+    also: list[tuple[int, int]] = []
+    rejected: list[Rejection] = []
+    max_frames_per_s: float | None = None
+
+
+def columns_problem(frame: SamplesFrame) -> str | None:
+    """What no type can say of a frame's columns: that they have the length `n` promises."""
+    for name, column in frame.c.items():
+        if name == "rr_ms":
+            if len(column) > MAX_BEATS_PER_SAMPLE * frame.n:
+                return f"c.{name}: {len(column)} beats in {frame.n} samples"
+        elif len(column) != frame.n:
+            return f"c.{name}: {len(column)} values, n is {frame.n}"
+    return None
+
+
+AnyMessage = Frame | Presence | TimeRequest | TimeReply | ReportedState | Desired | Ack
+
+
+def to_json(message: AnyMessage) -> bytes:
+    """The message as JSON, without the fields that are absent."""
+    return msgspec.json.encode({k: v for k, v in _builtins(message).items() if v is not None})
+
+
+def to_cbor(message: AnyMessage) -> bytes:
+    """The message as CBOR, without the fields that are absent."""
+    return cbor2.dumps({k: v for k, v in _builtins(message).items() if v is not None})
+
+
+def _builtins(message: AnyMessage) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(message)
+    return built

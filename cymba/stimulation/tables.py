@@ -1,0 +1,188 @@
+"""Frames, the ledger of what is resolved, quarantine, recordings and the sessions they make."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
+from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cymba.database import Base, CreatedAt
+
+
+class StoredFrame(Base):
+    """The inbox: one row a frame, until its session is sealed. No foreign keys and no second
+    index, because every frame of every device passes through here."""
+
+    __tablename__ = "frame"
+    __table_args__ = (
+        CheckConstraint("seq >= 1", name="seq"),
+        {"postgresql_with": {"autovacuum_vacuum_scale_factor": 0.05}},
+    )
+
+    device_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    store: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    boot: Mapped[int] = mapped_column(BigInteger)
+    sid: Mapped[UUID]
+    kind: Mapped[int] = mapped_column(SmallInteger)  # frames.KINDS
+    up_ms: Mapped[int] = mapped_column(BigInteger)
+    utc_ms: Mapped[int | None] = mapped_column(BigInteger)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)  # BLAKE2b-128 of the content
+    body: Mapped[bytes] = mapped_column(LargeBinary)  # frames.pack
+    received_at: Mapped[datetime]
+
+
+class FlashStore(Base):
+    """Which of a store's sequence numbers are resolved: stored here, sealed, or quarantined.
+
+    The acknowledgement is read off `resolved` alone, so it survives sealing and erasure.
+    """
+
+    __tablename__ = "flash_store"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 70}},)
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    store: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    resolved: Mapped[MultiRange[int]] = mapped_column(INT8MULTIRANGE)
+    first_seen_at: Mapped[CreatedAt]
+
+
+class SessionExtent(Base):
+    """Where a session's frames lie in its store, and whether its summary is out of date.
+
+    The bridge writes here with every batch; the keeper clears `dirty` as it summarises. Apart
+    from the session itself, so that neither ever waits for an edit made in the app.
+    """
+
+    __tablename__ = "session_extent"
+    __table_args__ = (
+        Index("ix_session_extent_dirty", "device_id", postgresql_where=text("dirty")),
+        CheckConstraint("low_seq <= high_seq", name="order"),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    sid: Mapped[UUID] = mapped_column(primary_key=True)
+    store: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    low_seq: Mapped[int] = mapped_column(BigInteger)
+    high_seq: Mapped[int] = mapped_column(BigInteger)
+    dirty: Mapped[bool] = mapped_column(default=True)
+    last_received_at: Mapped[datetime]
+
+
+class Recording(Base):
+    """A finished session's frames, sealed into one compressed columnar row."""
+
+    __tablename__ = "recording"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    sid: Mapped[UUID] = mapped_column(primary_key=True)
+    store: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    frame_count: Mapped[int]
+    sample_count: Mapped[int]
+    digests: Mapped[bytes] = mapped_column(LargeBinary)  # of each frame, in order of seq
+    body: Mapped[bytes] = mapped_column(LargeBinary)  # recording.seal
+    sealed_at: Mapped[CreatedAt]
+
+
+class Quarantined(Base):
+    """A frame that was refused for good, whole, with its reason; an operator may replay it."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (
+        UniqueConstraint("device_id", "code", "digest"),
+        Index("ix_quarantine_waiting", "id", postgresql_where=text("replayed_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    device_id: Mapped[str] = mapped_column(String(32))
+    store: Mapped[int | None] = mapped_column(BigInteger)
+    seq: Mapped[int | None] = mapped_column(BigInteger)
+    code: Mapped[str] = mapped_column(String(32))
+    detail: Mapped[str] = mapped_column(Text)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)  # of the content, so a resend adds no row
+    times_seen: Mapped[int] = mapped_column(default=1)
+    received_at: Mapped[datetime]
+    replayed_at: Mapped[datetime | None]
+    replay_outcome: Mapped[str | None] = mapped_column(Text)
+
+
+class StimulationSession(Base):
+    """A session as its person sees it. All but `note` and `excluded` is derived from its frames.
+
+    `id` is made from the device and its `sid`, so it does not depend on the order of arrival, and
+    no device can name another's session.
+    """
+
+    __tablename__ = "stimulation_session"
+    __table_args__ = (
+        UniqueConstraint("device_id", "sid"),
+        Index("ix_stimulation_session_account_started", "account_id", "started_at", "id"),
+        CheckConstraint(
+            "time_source IN ('anchored', 'device_clock', 'between_boots', 'arrival')",
+            name="time_source",
+        ),
+        CheckConstraint(
+            "completeness IS NULL OR completeness BETWEEN 0 AND 1", name="completeness"
+        ),
+        CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="order"),
+        CheckConstraint("state IN ('open', 'ended', 'sealed')", name="state"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"))
+    sid: Mapped[UUID]
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    state: Mapped[str] = mapped_column(String(8))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]  # of the last sample so far, while it is open
+    # The person's zone at the session's time: what "by day" means is kept with it.
+    time_zone: Mapped[str] = mapped_column(String(64))
+    time_source: Mapped[str] = mapped_column(String(16))
+    time_error_ms: Mapped[int] = mapped_column(BigInteger)
+    end_reason: Mapped[str | None] = mapped_column(String(32))
+    programme: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    frames_stored: Mapped[int]
+    frames_expected: Mapped[int | None]
+    completeness: Mapped[float | None] = mapped_column(Float(53))
+    sample_count: Mapped[int]
+    stimulating_s: Mapped[float] = mapped_column(Float(53))
+    contact_lost_s: Mapped[float] = mapped_column(Float(53))
+    delivered_charge_uc: Mapped[float | None] = mapped_column(Float(53))
+    pulses: Mapped[int | None] = mapped_column(BigInteger)
+    mean_amplitude_ua: Mapped[float | None] = mapped_column(Float(53))
+    max_amplitude_ua: Mapped[int | None]
+    mean_amplitude_over_threshold: Mapped[float | None] = mapped_column(Float(53))
+    mean_impedance_ohm: Mapped[float | None] = mapped_column(Float(53))
+    heart_rate_before_bpm: Mapped[float | None] = mapped_column(Float(53))
+    heart_rate_during_bpm: Mapped[float | None] = mapped_column(Float(53))
+    rmssd_ms: Mapped[float | None] = mapped_column(Float(53))
+    rr_artefact_share: Mapped[float | None] = mapped_column(Float(53))
+    event_count: Mapped[int]
+    boots: Mapped[list[int]] = mapped_column(JSONB)
+    note: Mapped[str | None] = mapped_column(Text)
+    excluded: Mapped[bool] = mapped_column(default=False)  # the person leaves it out of insights
+    hidden_at: Mapped[datetime | None]  # deleted by the person; its frames are erased
+    version: Mapped[int] = mapped_column(default=1)
+    changed_at: Mapped[datetime]
+
+
+RESOLVED_NONE: MultiRange[int] = MultiRange[int]([])
+SeqRange = Range[int]

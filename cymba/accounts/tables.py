@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, func
+from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base, CreatedAt
@@ -12,7 +12,7 @@ from cymba.database import Base, CreatedAt
 class Account(Base):
     __tablename__ = "account"
     __table_args__ = (
-        Index("uq_account_email_lower", func.lower("email"), unique=True),
+        Index("uq_account_email_lower", text("lower(email)"), unique=True),
         CheckConstraint("role IN ('person', 'clinician', 'operator')", name="role"),
     )
 
@@ -45,6 +45,18 @@ class RefreshToken(Base):
     spent_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
+
+
+class SignInBucket(Base):
+    """A leaky bucket of failed sign-ins; `key` is a keyed hash of what it counts."""
+
+    __tablename__ = "sign_in_bucket"
+    __table_args__ = (CheckConstraint("level >= 0", name="level"),)
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    level: Mapped[float] = mapped_column(Float(53), default=0.0)  # failures, leaking away
+    updated_at: Mapped[datetime] = mapped_column(index=True)
+    succeeded_at: Mapped[datetime | None]
 
 
 class Change(Base):

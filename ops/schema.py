@@ -1,0 +1,194 @@
+"""Bringing a database to the schema that this code needs, one process at a time."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+import migrations
+from cymba.tables import metadata
+
+# Any fixed number of our own will do; every process that migrates must ask for the same one.
+ADVISORY_LOCK = 0x43594D42  # "CYMB"
+LOCK_TIMEOUT = "5s"  # a step that waits for a busy table holds up every later query on it
+ATTEMPTS = 5
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """The schema is at the head now; `applied` is empty where it already was."""
+
+    before: str | None
+    after: str
+    applied: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Somebody else holds the migration lock, or a table: nothing is half done, try again."""
+
+    detail: str
+
+
+@dataclass(frozen=True)
+class UnknownRevision:
+    """The database is at a revision of other, probably newer, code."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class SchemaState:
+    """How the database differs from this code: steps not run, and things that no step explains."""
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+    differences: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return self.current == self.head and not self.differences
+
+
+def upgrade(
+    engine: Engine,
+    *,
+    wait_s: float = 600,
+    on_step: Callable[[Script], None] = lambda _: None,
+) -> Upgraded | Busy | UnknownRevision:
+    """Run the steps that are missing, each in its own transaction, calling `on_step` after each.
+
+    Processes that start together take turns: all but the first wait up to `wait_s` and then find
+    nothing left to do.
+    """
+    with _migrating(engine, wait_s) as connection:
+        if connection is None:
+            return Busy(f"another process has been migrating for more than {wait_s:.0f} s")
+        before = _revision(connection)
+        if before is not None and not _known(before):
+            return UnknownRevision(before)
+        applied: list[str] = []
+
+        def applied_one(*, step: Any, **_: Any) -> None:
+            applied.append(step.up_revision_id)
+            on_step(step.up_revision)
+
+        for attempt in range(ATTEMPTS):
+            try:
+                command.upgrade(_config(connection, applied_one), "head")
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                    raise
+                connection.rollback()
+                time.sleep(2**attempt / 4)
+            else:
+                return Upgraded(before, migrations.head(), tuple(applied))
+        return Busy(f"a table stayed locked by others through {ATTEMPTS} attempts")
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Undo steps down to `revision` (or `base`). For tests and for a developer's own database."""
+    with _migrating(engine, 60) as connection:
+        if connection is None:
+            raise RuntimeError("another process is migrating this database")
+        command.downgrade(_config(connection), revision)
+
+
+def check(engine: Engine) -> SchemaState:
+    """Compare the database with this code: its revision, and its tables with the models."""
+    with engine.connect() as connection:
+        current = _revision(connection)
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        at_head = current == migrations.head()
+        found = compare_metadata(context, metadata) if at_head else []
+    return SchemaState(
+        current=current,
+        head=migrations.head(),
+        pending=tuple(script.revision for script in pending(current)),
+        differences=tuple(_described(difference) for difference in found),
+    )
+
+
+def current(engine: Engine) -> str | None:
+    """The database's revision; None where nothing was ever run."""
+    with engine.connect() as connection:
+        return _revision(connection)
+
+
+def history() -> list[Script]:
+    """Every step, oldest first."""
+    scripts = ScriptDirectory.from_config(migrations.config())
+    return list(reversed(list(scripts.walk_revisions())))
+
+
+def pending(current: str | None) -> list[Script]:
+    """The steps after `current`, oldest first; every step where `current` is not one of ours."""
+    steps = history()
+    names = [step.revision for step in steps]
+    return steps[names.index(current) + 1 :] if current in names else steps
+
+
+@contextmanager
+def _migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
+    """A connection that holds the migration lock, or None if others kept it for `wait_s`.
+
+    The lock is asked for again and again, not waited for: a waiting statement holds a snapshot,
+    and CREATE INDEX CONCURRENTLY in the process that migrates would wait for it for ever.
+    """
+    with engine.connect() as connection:
+        connection.detach()  # its settings and its lock must not go back to the pool
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+        give_up_at = time.monotonic() + wait_s
+        while not _try_lock(connection):
+            if time.monotonic() > give_up_at:
+                yield None
+                return
+            time.sleep(0.2)
+        yield connection
+
+
+def _try_lock(connection: Connection) -> bool:
+    statement = text("SELECT pg_try_advisory_lock(:key)")
+    locked = connection.execute(statement, {"key": ADVISORY_LOCK}).scalar_one()
+    connection.commit()
+    return bool(locked)
+
+
+def _config(connection: Connection, on_version_apply: Callable[..., None] | None = None) -> Config:
+    config = migrations.config()
+    config.attributes["connection"] = connection
+    config.attributes["on_version_apply"] = on_version_apply or ()
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    connection.commit()
+    return revision
+
+
+def _known(revision: str) -> bool:
+    return any(script.revision == revision for script in history())
+
+
+def _described(difference: Any) -> str:
+    """One of alembic's difference tuples (or a list of them) in words."""
+    if isinstance(difference, list):
+        return "; ".join(_described(part) for part in difference)
+    kind, *things = difference
+    names = [str(getattr(thing, "name", thing)) for thing in things if thing is not None]
+    return f"{kind.replace('_', ' ')}: {', '.join(names)}"

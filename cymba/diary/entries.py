@@ -1,0 +1,226 @@
+"""Entries: checked, written, deleted, and merged field by field when two phones edit offline."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from cymba.diary.fields import Fields, check, flat, require_complete
+from cymba.diary.tables import DiaryEntry
+from cymba.errors import NotFound, PreconditionFailed, PreconditionRequired
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    entry: DiaryEntry
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    """Nothing was applied: someone else changed these very fields since the writer's copy."""
+
+    entry: DiaryEntry
+    fields: tuple[str, ...]
+
+
+class Page(NamedTuple):
+    entries: list[DiaryEntry]
+    next_after: tuple[datetime, UUID] | None
+
+
+def merge(
+    session: Session,
+    account_id: UUID,
+    entry_id: UUID,
+    fields: Fields,
+    *,
+    base_version: int,
+    now: datetime,
+) -> Applied | Conflicting:
+    """Apply the fields a writer changed on its copy of `base_version` (0: it made the entry).
+
+    Fields that others changed meanwhile are kept, and only the same field changed to two values
+    is a conflict; then nothing is applied. Writing what is already there changes nothing.
+
+    Raises:
+        Rejected: a field does not fit, or a new entry lacks `felt_at` or `time_zone`.
+    """
+    check(fields, now=now)
+    entry = _locked(session, account_id, entry_id)
+    if entry is None:
+        return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
+    current = flat(entry)
+    changed = {name: value for name, value in fields.items() if current.get(name) != value}
+    if entry.deleted_at is not None and base_version < entry.version:
+        return Conflicting(entry, tuple(sorted(fields)))
+    clashing = [name for name in changed if entry.field_versions.get(name, 0) > base_version]
+    if clashing:
+        return Conflicting(entry, tuple(sorted(clashing)))
+    if not changed:
+        return Applied(entry, changed=False)
+    _write(entry, current | changed, changed, now=now)
+    return Applied(entry, changed=True)
+
+
+def remove(
+    session: Session, account_id: UUID, entry_id: UUID, *, base_version: int, now: datetime
+) -> Applied | Conflicting:
+    """Delete the entry that the writer saw at `base_version`, leaving a tombstone.
+
+    An entry that another writer has edited since is a conflict: nobody's words vanish unread.
+    """
+    entry = _locked(session, account_id, entry_id)
+    if entry is None:
+        raise NotFound("There is no such diary entry.")
+    if entry.deleted_at is not None:
+        return Applied(entry, changed=False)
+    newer = [name for name, version in entry.field_versions.items() if version > base_version]
+    if newer:
+        return Conflicting(entry, tuple(sorted(newer)))
+    entry.items, entry.note, entry.session_id = {}, None, None
+    entry.deleted_at = entry.changed_at = now
+    entry.version += 1
+    session.flush()
+    return Applied(entry, changed=True)
+
+
+def put(
+    session: Session,
+    account_id: UUID,
+    entry_id: UUID,
+    fields: Fields,
+    *,
+    if_version: int | None,
+    now: datetime,
+) -> Applied:
+    """Make the entry exactly `fields`. The same content again changes nothing and needs no match.
+
+    Raises:
+        Rejected: a field does not fit.
+        PreconditionRequired: the entry exists with other content, and no version was named.
+        PreconditionFailed: the entry is at another version than the one named.
+    """
+    check(fields, now=now)
+    entry = _locked(session, account_id, entry_id)
+    if entry is None:
+        if if_version is not None:
+            raise PreconditionFailed("There is no such diary entry to update.")
+        return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
+    whole = {name: value for name, value in fields.items() if value is not None}
+    current = {name: value for name, value in flat(entry).items() if value is not None}
+    if whole == current:
+        return Applied(entry, changed=False)
+    _match(entry, if_version)
+    require_complete(fields)
+    changed = {
+        name: whole.get(name)
+        for name in whole.keys() | current.keys()
+        if whole.get(name) != current.get(name)
+    }
+    _write(entry, whole, changed, now=now)
+    session.flush()
+    return Applied(entry, changed=True)
+
+
+def delete(
+    session: Session, account_id: UUID, entry_id: UUID, *, if_version: int | None, now: datetime
+) -> Applied:
+    """Delete the entry at the version named; deleting it twice is harmless.
+
+    Raises:
+        NotFound, PreconditionRequired, PreconditionFailed.
+    """
+    entry = _locked(session, account_id, entry_id)
+    if entry is None:
+        raise NotFound("There is no such diary entry.")
+    if entry.deleted_at is not None:
+        return Applied(entry, changed=False)
+    _match(entry, if_version)
+    outcome = remove(session, account_id, entry_id, base_version=entry.version, now=now)
+    assert isinstance(outcome, Applied)  # noqa: S101 - the row is locked at this very version
+    return outcome
+
+
+def get(session: Session, account_id: UUID, entry_id: UUID) -> DiaryEntry:
+    """The account's own entry; `NotFound` for a deleted one and another's as for none."""
+    entry = session.get(DiaryEntry, (account_id, entry_id))
+    if entry is None or entry.deleted_at is not None:
+        raise NotFound("There is no such diary entry.")
+    return entry
+
+
+def page(
+    session: Session,
+    account_id: UUID,
+    *,
+    felt_from: datetime | None = None,
+    felt_to: datetime | None = None,
+    item: str | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 50,
+) -> Page:
+    """Entries felt in [from, to), newest first; `after` is the last page's `next_after`."""
+    query = select(DiaryEntry).where(
+        DiaryEntry.account_id == account_id, DiaryEntry.deleted_at.is_(None)
+    )
+    if felt_from is not None:
+        query = query.where(DiaryEntry.felt_at >= felt_from)
+    if felt_to is not None:
+        query = query.where(DiaryEntry.felt_at < felt_to)
+    if item is not None:
+        query = query.where(DiaryEntry.items.has_key(item))
+    if after is not None:
+        query = query.where(tuple_(DiaryEntry.felt_at, DiaryEntry.id) < after)
+    query = query.order_by(DiaryEntry.felt_at.desc(), DiaryEntry.id.desc()).limit(limit + 1)
+    rows = list(session.scalars(query))
+    more = len(rows) > limit
+    entries = rows[:limit]
+    return Page(entries, (entries[-1].felt_at, entries[-1].id) if more else None)
+
+
+def _locked(session: Session, account_id: UUID, entry_id: UUID) -> DiaryEntry | None:
+    # The row may not exist yet, so a lock on it could not keep two creations apart.
+    key = func.hashtextextended(f"{account_id}/{entry_id}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(key)))
+    return session.get(
+        DiaryEntry, (account_id, entry_id), with_for_update=True, populate_existing=True
+    )
+
+
+def _match(entry: DiaryEntry, if_version: int | None) -> None:
+    if if_version is None:
+        raise PreconditionRequired("This entry exists: send If-Match with the version you saw.")
+    if if_version != entry.version:
+        raise PreconditionFailed("The entry has changed since; read it again.")
+
+
+def _create(
+    session: Session, account_id: UUID, entry_id: UUID, fields: Fields, *, now: datetime
+) -> DiaryEntry:
+    require_complete(fields)
+    entry = DiaryEntry(account_id=account_id, id=entry_id, version=0, field_versions={})
+    entry.written_at = now
+    _write(entry, fields, fields, now=now)
+    session.add(entry)
+    session.flush()
+    return entry
+
+
+def _write(entry: DiaryEntry, whole: Fields, changed: Fields, *, now: datetime) -> None:
+    entry.version += 1
+    entry.felt_at = whole["felt_at"]
+    entry.time_zone = whole["time_zone"]
+    entry.session_id = whole.get("session_id")
+    entry.note = whole.get("note")
+    entry.items = {
+        name.removeprefix("items."): value
+        for name, value in whole.items()
+        if name.startswith("items.") and value is not None
+    }
+    entry.field_versions = entry.field_versions | dict.fromkeys(changed, entry.version)
+    entry.deleted_at = None
+    entry.changed_at = now

@@ -1,0 +1,95 @@
+"""Prompts at local times of day: the next ones, through changes of clock and of zone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cymba.diary.items import ITEMS
+from cymba.diary.tables import Reminder
+from cymba.errors import NotFound, PreconditionFailed, PreconditionRequired, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    at: datetime  # UTC
+    local: datetime  # the wall clock that the person sees
+    reminder_id: UUID
+    items: tuple[str, ...]
+
+
+def prompts(reminder: Reminder, zone: ZoneInfo, *, after: datetime) -> Iterator[Prompt]:
+    """The reminder's prompts after a moment, without end, by the wall clock of `zone`.
+
+    A time that a spring change leaves out is prompted when the clock has jumped past it; a time
+    that an autumn change repeats is prompted once, the first time.
+    """
+    day = after.astimezone(zone).date() - timedelta(days=1)
+    times = sorted(time.fromisoformat(text) for text in reminder.local_times)
+    while reminder.enabled:
+        if day.isoweekday() in reminder.weekdays:
+            for at in sorted({_moment(day, wall, zone) for wall in times}):
+                if at > after:
+                    yield Prompt(at, at.astimezone(zone), reminder.id, tuple(reminder.items))
+        day += timedelta(days=1)
+
+
+def _moment(day: date, wall: time, zone: ZoneInfo) -> datetime:
+    # fold=0 takes the first of a repeated hour. For a skipped one it gives the offset before the
+    # change, whose moment shows as a wall time past the gap by as much as the time was into it.
+    return datetime.combine(day, wall, tzinfo=zone).astimezone(UTC)
+
+
+def save(
+    session: Session,
+    account_id: UUID,
+    reminder_id: UUID,
+    wanted: dict[str, Any],
+    *,
+    if_version: int | None,
+) -> Reminder:
+    """Make the reminder as `wanted`: title, local_times, weekdays, items, enabled.
+
+    Raises:
+        Rejected: an item is unknown.
+        PreconditionRequired, PreconditionFailed: as for every update.
+    """
+    unknown = [i for i, name in enumerate(wanted["items"]) if name not in ITEMS]
+    if unknown:
+        errors = [{"pointer": f"/items/{i}", "detail": "unknown item"} for i in unknown]
+        raise Rejected("The reminder asks for unknown items.", code="invalid", errors=errors)
+    reminder = session.get(Reminder, (account_id, reminder_id), with_for_update=True)
+    if reminder is None:
+        if if_version is not None:
+            raise PreconditionFailed("There is no such reminder to update.")
+        reminder = Reminder(account_id=account_id, id=reminder_id, version=1, **wanted)
+        session.add(reminder)
+    elif any(getattr(reminder, name) != value for name, value in wanted.items()):
+        if if_version is None:
+            raise PreconditionRequired("This reminder exists: send If-Match with its version.")
+        if if_version != reminder.version:
+            raise PreconditionFailed("The reminder has changed since; read it again.")
+        for name, value in wanted.items():
+            setattr(reminder, name, value)
+        reminder.version += 1
+    session.flush()
+    return reminder
+
+
+def mine(session: Session, account_id: UUID) -> list[Reminder]:
+    query = select(Reminder).where(Reminder.account_id == account_id).order_by(Reminder.id)
+    return list(session.scalars(query))
+
+
+def remove(session: Session, account_id: UUID, reminder_id: UUID) -> None:
+    """Take the reminder away; `NotFound` where it is not the account's."""
+    reminder = session.get(Reminder, (account_id, reminder_id))
+    if reminder is None:
+        raise NotFound("There is no such reminder.")
+    session.delete(reminder)
+    session.flush()

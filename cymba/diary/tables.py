@@ -1,0 +1,65 @@
+"""Diary entries, and the prompts a person wants for them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cymba.database import Base, CreatedAt
+
+
+class DiaryEntry(Base):
+    """What a person says about one moment: any number of items, and a note.
+
+    The app makes the id, so the key holds the account too: nobody can take another's id. A
+    deleted entry stays as an empty tombstone, which remembers the versions that merging needs.
+    """
+
+    __tablename__ = "diary_entry"
+    __table_args__ = (
+        Index("ix_diary_entry_account_id_felt_at", "account_id", "felt_at", "id"),
+        CheckConstraint("version >= 1", name="version"),
+        CheckConstraint("deleted_at IS NULL OR (items = '{}' AND note IS NULL)", name="tombstone"),
+    )
+
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    felt_at: Mapped[datetime]
+    written_at: Mapped[datetime]
+    time_zone: Mapped[str] = mapped_column(String(64))  # IANA, where it was felt
+    session_id: Mapped[UUID | None]
+    items: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    note: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int]
+    # The version at which each field last changed ("felt_at", "items.pain_now" …): what lets two
+    # phones edit different fields of one entry without a conflict.
+    field_versions: Mapped[dict[str, int]] = mapped_column(JSONB)
+    deleted_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Reminder(Base):
+    """A prompt at local times of day: it follows the person's zone over DST and travel."""
+
+    __tablename__ = "reminder"
+    __table_args__ = (
+        CheckConstraint("cardinality(weekdays) BETWEEN 1 AND 7", name="weekdays"),
+        CheckConstraint("cardinality(local_times) BETWEEN 1 AND 24", name="local_times"),
+    )
+
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(100))
+    local_times: Mapped[list[str]] = mapped_column(ARRAY(String(5)))  # "HH:MM"
+    weekdays: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))  # ISO: 1 is Monday
+    items: Mapped[list[str]] = mapped_column(ARRAY(String(64)))
+    enabled: Mapped[bool] = mapped_column(default=True)
+    version: Mapped[int] = mapped_column(default=1)

@@ -1,0 +1,253 @@
+"""The shapes a diary value can have: each checks a value, describes itself, and scores it.
+
+`problems(value)` gives `(pointer, detail)` pairs relative to the value, empty where it fits, so
+that the app can mark the very field. Nothing is coerced: a value is stored as it was given.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Problem = tuple[str, str]
+Score = float | int | None
+
+MAX_TEXT = 200
+MAX_LIST = 50
+SEVERITIES = ("none", "mild", "moderate", "severe")
+
+
+class ValueType(Protocol):
+    def problems(self, value: Any) -> Iterator[Problem]: ...
+    def json_schema(self) -> dict[str, Any]: ...
+    def scores(self, value: Any) -> dict[str, Score]:
+        """What insights and histories read: a number for each named score, None where unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    low: int
+    high: int
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        if type(value) is not int or not self.low <= value <= self.high:
+            yield "", f"must be a whole number from {self.low} to {self.high}"
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        return {"": value}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    low: float
+    high: float
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        # `not low <= value <= high` also refuses NaN.
+        if type(value) not in (int, float) or not self.low <= value <= self.high:
+            yield "", f"must be a number from {self.low:g} to {self.high:g}"
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        return {"": value}
+
+
+class Choices:
+    """Any number of the named options, each at most once."""
+
+    __slots__ = ("options",)
+
+    def __init__(self, *options: str) -> None:
+        self.options = options
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, list):
+            yield "", "must be a list"
+            return
+        seen: set[str] = set()
+        for i, option in enumerate(value[: MAX_LIST + 1]):
+            if option not in self.options:
+                yield f"/{i}", f"must be one of {', '.join(self.options)}"
+            elif option in seen:
+                yield f"/{i}", f"{option} is there twice"
+            else:
+                seen.add(option)
+
+    def json_schema(self) -> dict[str, Any]:
+        return {
+            "type": "array",
+            "items": {"type": "string", "enum": list(self.options)},
+            "uniqueItems": True,
+        }
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        return {option: int(option in value) for option in self.options}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A questionnaire's answers in order; one may be missing, and then so is every sum over it."""
+
+    count: int
+    low: int
+    high: int
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, list) or len(value) != self.count:
+            yield "", f"must be a list of {self.count} answers"
+            return
+        for i, answer in enumerate(value):
+            if answer is not None and (
+                type(answer) is not int or not self.low <= answer <= self.high
+            ):
+                yield f"/{i}", f"must be null or a whole number from {self.low} to {self.high}"
+
+    def json_schema(self) -> dict[str, Any]:
+        answer = {"type": ["integer", "null"], "minimum": self.low, "maximum": self.high}
+        return {
+            "type": "array",
+            "items": answer,
+            "minItems": self.count,
+            "maxItems": self.count,
+        }
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        """PHQ-4 as published (Kroenke 2009): anxiety is asked first, depression second."""
+        return {
+            "total": _sum(value),
+            "gad2": _sum(value[:2]),
+            "phq2": _sum(value[2:]),
+        }
+
+
+def _sum(answers: list[int | None]) -> int | None:
+    known = [answer for answer in answers if answer is not None]
+    return sum(known) if len(known) == len(answers) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SideEffect:
+    """`{"severity": …, "bothersome": …}`; severity is the person's own word, no clinical grade."""
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, dict):
+            yield "", "must be an object"
+            return
+        if value.get("severity") not in SEVERITIES:
+            yield "/severity", f"must be one of {', '.join(SEVERITIES)}"
+        if type(value.get("bothersome", False)) is not bool:
+            yield "/bothersome", "must be true or false"
+        yield from _unknown(value, {"severity", "bothersome"})
+
+    def json_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["severity"],
+            "additionalProperties": False,
+            "properties": {
+                "severity": {"type": "string", "enum": list(SEVERITIES)},
+                "bothersome": {"type": "boolean"},
+            },
+        }
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        return {"": int(value["severity"] != "none")}
+
+
+@dataclass(frozen=True, slots=True)
+class Takings:
+    """A list of what was taken or done: `{"name": …, "dose": …}`; an empty list says: nothing."""
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, list) or len(value) > MAX_LIST:
+            yield "", f"must be a list of at most {MAX_LIST}"
+            return
+        for i, taking in enumerate(value):
+            if not isinstance(taking, dict):
+                yield f"/{i}", "must be an object"
+                continue
+            if not _is_text(taking.get("name")):
+                yield f"/{i}/name", f"must be a text of 1 to {MAX_TEXT} characters"
+            if "dose" in taking and not _is_text(taking["dose"]):
+                yield f"/{i}/dose", f"must be a text of 1 to {MAX_TEXT} characters"
+            for pointer, detail in _unknown(taking, {"name", "dose"}):
+                yield f"/{i}{pointer}", detail
+
+    def json_schema(self) -> dict[str, Any]:
+        text = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
+        return {
+            "type": "array",
+            "maxItems": MAX_LIST,
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": False,
+                "properties": {"name": text, "dose": text},
+            },
+        }
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        return {"": int(bool(value))}
+
+
+# Codes are LOINC, units UCUM; bounds refuse slips of the decimal point, not illness.
+LABS: dict[str, tuple[str, str, str, float, float]] = {
+    "crp": ("C-reactive protein", "1988-5", "mg/L", 0, 1000),
+    "hs_crp": ("C-reactive protein, high sensitivity", "30522-7", "mg/L", 0, 1000),
+    "esr": ("Erythrocyte sedimentation rate", "4537-7", "mm/h", 0, 200),
+    "hba1c": ("Haemoglobin A1c", "4548-4", "%", 2, 25),
+    "vitamin_b12": ("Vitamin B12", "2132-9", "pg/mL", 0, 20_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Labs:
+    """`[{"name": "crp", "value": 3.1}]`, each laboratory value in its registered unit."""
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, list) or len(value) > MAX_LIST:
+            yield "", f"must be a list of at most {MAX_LIST}"
+            return
+        for i, lab in enumerate(value):
+            name = lab.get("name") if isinstance(lab, dict) else None
+            if not isinstance(name, str) or name not in LABS:
+                yield f"/{i}/name", f"must be one of {', '.join(LABS)}"
+                continue
+            _, _, unit, low, high = LABS[name]
+            for _, detail in Number(low, high).problems(lab.get("value")):
+                yield f"/{i}/value", f"{detail}, in {unit}"
+            for pointer, detail in _unknown(lab, {"name", "value"}):
+                yield f"/{i}{pointer}", detail
+
+    def json_schema(self) -> dict[str, Any]:
+        return {
+            "type": "array",
+            "maxItems": MAX_LIST,
+            "items": {
+                "type": "object",
+                "required": ["name", "value"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string", "enum": list(LABS)},
+                    "value": {"type": "number"},
+                },
+            },
+        }
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        return {lab["name"]: lab["value"] for lab in value}
+
+
+def _is_text(value: Any) -> bool:
+    # PostgreSQL holds every character but NUL.
+    return isinstance(value, str) and 1 <= len(value) <= MAX_TEXT and "\0" not in value
+
+
+def _unknown(value: dict[str, Any], known: set[str]) -> Iterator[Problem]:
+    for name in value.keys() - known:
+        yield f"/{name}", "unknown field"

@@ -1,0 +1,198 @@
+"""Access tokens (signed, short) and refresh tokens (stored as hashes, each good for one use)."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from uuid import UUID, uuid4
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account, RefreshToken
+
+ALGORITHM = "HS256"
+ISSUER = "cymba"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """What it takes to make and check tokens."""
+
+    key: OctKey
+    access_lifetime: timedelta
+    refresh_lifetime: timedelta
+
+    @classmethod
+    def make(cls, key: bytes, *, access_seconds: int, refresh_days: int) -> "Signer":
+        return cls(
+            OctKey.import_key(key), timedelta(seconds=access_seconds), timedelta(days=refresh_days)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    access_token: str
+    access_expires_in_s: int
+    refresh_token: str
+    refresh_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a good access token says: whose it is, and which sign-in it came from."""
+
+    account_id: UUID
+    family_id: UUID
+    expires_at_s: int  # since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No such refresh token, or it is too old or was signed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """A spent refresh token came again: it may be stolen, so its whole family was revoked."""
+
+    account_id: UUID
+
+
+def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -> TokenPair:
+    """The first pair of a new family. Expired tokens of the account are swept on the way."""
+    session.execute(
+        delete(RefreshToken)
+        .where(RefreshToken.account_id == account_id, RefreshToken.expires_at < now)
+        .execution_options(synchronize_session=False)
+    )
+    return _issue(session, signer, account_id, uuid4(), now)
+
+
+def rotate(
+    session: Session, signer: Signer, refresh_token: str, now: datetime
+) -> TokenPair | Unknown | Reused:
+    """Spend a refresh token for a new pair. Commit whatever the outcome: `Reused` has revoked."""
+    token_hash = _hash(refresh_token)
+    spent = session.execute(
+        update(RefreshToken)
+        .where(
+            RefreshToken.token_hash == token_hash,
+            RefreshToken.spent_at.is_(None),
+            RefreshToken.revoked_at.is_(None),
+            RefreshToken.expires_at > now,
+        )
+        .values(spent_at=now)
+        .returning(RefreshToken.account_id, RefreshToken.family_id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if spent is not None:
+        return _issue(session, signer, spent.account_id, spent.family_id, now)
+    found = session.scalars(
+        select(RefreshToken).where(RefreshToken.token_hash == token_hash)
+    ).one_or_none()
+    if found is None or found.spent_at is None or found.revoked_at is not None:
+        return Unknown()
+    _revoke(session, now, family_id=found.family_id)
+    return Reused(found.account_id)
+
+
+def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
+    """Revoke the token's family; its access tokens end with it. An unknown one changes nothing."""
+    family_id = session.scalar(
+        select(RefreshToken.family_id).where(RefreshToken.token_hash == _hash(refresh_token))
+    )
+    if family_id is not None:
+        _revoke(session, now, family_id=family_id)
+
+
+def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: datetime) -> None:
+    """Revoke every family of the account but `keep`: after a change of password."""
+    session.execute(
+        update(RefreshToken)
+        .where(
+            RefreshToken.account_id == account_id,
+            RefreshToken.family_id != keep,
+            RefreshToken.revoked_at.is_(None),
+        )
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def read_access(signer: Signer, token: str, now: datetime) -> Access | None:
+    """What the token says, or None where it is not one of ours or has expired."""
+    seconds = int(now.timestamp())
+    try:
+        claims = jwt.decode(token, signer.key, algorithms=[ALGORITHM]).claims
+        jwt.JWTClaimsRegistry(
+            now=seconds,
+            leeway=0,
+            iss={"essential": True, "value": ISSUER},
+            sub={"essential": True},
+            fam={"essential": True},
+            exp={"essential": True},
+        ).validate(claims)
+        return Access(UUID(claims["sub"]), UUID(claims["fam"]), int(claims["exp"]))
+    except (JoseError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def load_account(session: Session, access: Access) -> Account | None:
+    """The token's account, or None where it is gone or that sign-in was revoked since."""
+    alive = (
+        select(RefreshToken.id)
+        .where(RefreshToken.family_id == access.family_id, RefreshToken.revoked_at.is_(None))
+        .exists()
+    )
+    return session.scalars(
+        select(Account).where(Account.id == access.account_id, alive)
+    ).one_or_none()
+
+
+def _issue(
+    session: Session, signer: Signer, account_id: UUID, family_id: UUID, now: datetime
+) -> TokenPair:
+    issued_s = int(now.timestamp())
+    lifetime_s = int(signer.access_lifetime.total_seconds())
+    claims = {
+        "iss": ISSUER,
+        "sub": str(account_id),
+        "fam": str(family_id),
+        "iat": issued_s,
+        "exp": issued_s + lifetime_s,
+        "jti": secrets.token_urlsafe(12),
+    }
+    refresh_token = secrets.token_urlsafe(32)
+    expires_at = now + signer.refresh_lifetime
+    session.add(
+        RefreshToken(
+            account_id=account_id,
+            family_id=family_id,
+            token_hash=_hash(refresh_token),
+            expires_at=expires_at,
+        )
+    )
+    session.flush()
+    return TokenPair(
+        access_token=jwt.encode({"alg": ALGORITHM}, claims, signer.key),
+        access_expires_in_s=lifetime_s,
+        refresh_token=refresh_token,
+        refresh_expires_at=expires_at,
+    )
+
+
+def _revoke(session: Session, now: datetime, *, family_id: UUID) -> None:
+    session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode()).digest()

@@ -12,23 +12,44 @@ import cbor2
 import msgspec
 from msgspec import Meta, Struct
 
+from cymba.devices.messages import (
+    ChannelName,
+    Code,
+    Desired,
+    Milliseconds,
+    Presence,
+    Programme,
+    ReportedState,
+    ShortText,
+    Side,
+    Site,
+    TimeReply,
+    TimeRequest,
+    UInt32,
+)
+
+# The device's own messages, so that the whole protocol can be imported from here.
+__all__ = [
+    "Desired",
+    "Presence",
+    "Programme",
+    "ReportedState",
+    "Side",
+    "Site",
+    "TimeReply",
+    "TimeRequest",
+]
+
 MAX_PAYLOAD_BYTES = 16 * 1024
 MAX_SAMPLES = 240
 MAX_COLUMNS = 32
 MAX_BEATS_PER_SAMPLE = 4
 DEVICE_ID_PATTERN = r"^[A-Za-z0-9_-]{8,32}$"
 
-UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Seq = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-ChannelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Reading = Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
 Column = Annotated[list[Reading], Meta(max_length=MAX_SAMPLES * MAX_BEATS_PER_SAMPLE)]
 Columns = Annotated[dict[ChannelName, Column], Meta(max_length=MAX_COLUMNS)]
-ShortText = Annotated[str, Meta(max_length=200)]
-Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-Site = Literal["cymba_conchae", "tragus", "neck", "other"]
-Side = Literal["left", "right", "both"]
 
 END_REASONS = (
     "completed",
@@ -53,22 +74,6 @@ END_REASONS = (
     "unknown_inferred",
 )
 EndReason = Literal[END_REASONS]  # type: ignore[valid-type] # one list serves wire, table and API
-
-
-class Programme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a device is set to do. `native_level` is the model's own scale, where it has one."""
-
-    frequency_hz: Annotated[float, Meta(gt=0, le=10_000)]
-    pulse_width_us: Annotated[int, Meta(ge=1, le=10_000)]
-    amplitude_ua: Annotated[int, Meta(ge=0, le=60_000)]
-    on_s: Annotated[int, Meta(ge=1, le=14_400)]
-    off_s: Annotated[int, Meta(ge=0, le=14_400)]
-    duration_s: Annotated[int, Meta(ge=1, le=86_400)]
-    site: Site
-    side: Side
-    ramp_ua_per_s: Annotated[int, Meta(ge=1, le=60_000)] | None = None
-    native_level: Annotated[int, Meta(ge=0, le=1_000)] | None = None
-    sensory_threshold_ua: Annotated[int, Meta(ge=1, le=60_000)] | None = None
 
 
 class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,67 +115,6 @@ class EndFrame(_Frame, frozen=True, tag="end"):
 
 
 Frame = StartFrame | SamplesFrame | EventFrame | EndFrame
-
-
-class Presence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Retained on `up/presence`; the same with `online` false is the connection's last will.
-
-    `sent` is the moment of this connection's start, in the will too: so a late will names the
-    connection it belongs to and cannot put out a newer one.
-    """
-
-    v: Literal[1] = 1
-    online: bool
-    store: UInt32
-    boot: UInt32
-    sent: Milliseconds
-    firmware: ShortText | None = None
-    model: ShortText | None = None
-    battery_pct: Annotated[int, Meta(ge=0, le=100)] | None = None
-    queued: UInt32 | None = None  # frames still in flash
-    utc: Milliseconds | None = None
-
-
-class TimeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`up/time`: first `{boot, u1}`; then, after the reply, the same with `t2`, `t3` and `u4`.
-
-    `store` says whose boot counter `boot` is; without it the device's latest store is meant.
-    """
-
-    boot: UInt32
-    u1: Milliseconds
-    store: UInt32 | None = None
-    t2: Milliseconds | None = None
-    t3: Milliseconds | None = None
-    u4: Milliseconds | None = None
-
-
-class TimeReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`down/time`: `t2` when the request came, `t3` when this reply left."""
-
-    boot: UInt32
-    u1: Milliseconds
-    t2: Milliseconds
-    t3: Milliseconds
-
-
-class ReportedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`up/state`: the device applied version `ver` of its programme, or says why not."""
-
-    ver: UInt32
-    applied: bool
-    code: Code | None = None
-    detail: ShortText | None = None
-
-
-class Desired(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """`down/desired`, retained: the programme to hold and the limits to keep it within."""
-
-    ver: UInt32
-    programme: Programme
-    limits: dict[ChannelName, int | float]
-    expires: Milliseconds | None = None
-    signature: str | None = None  # Ed25519 over the canonical CBOR of all the rest, base64url
 
 
 RejectionCode = Literal[

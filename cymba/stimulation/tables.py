@@ -67,12 +67,16 @@ class SessionExtent(Base):
     """Where a session's frames lie in its store, and whether its summary is out of date.
 
     The bridge writes here with every batch; the keeper clears `dirty` as it summarises. Apart
-    from the session itself, so that neither ever waits for an edit made in the app.
+    from the session itself, so that neither ever waits for an edit made in the app. `sealed` says
+    that none of its frames is in the inbox; only the keeper writes it.
     """
 
     __tablename__ = "session_extent"
     __table_args__ = (
         Index("ix_session_extent_dirty", "device_id", postgresql_where=text("dirty")),
+        Index(
+            "ix_session_extent_unsealed", "device_id", "sid", postgresql_where=text("NOT sealed")
+        ),
         CheckConstraint("low_seq <= high_seq", name="order"),
         {"postgresql_with": {"fillfactor": 70}},
     )
@@ -83,11 +87,17 @@ class SessionExtent(Base):
     low_seq: Mapped[int] = mapped_column(BigInteger)
     high_seq: Mapped[int] = mapped_column(BigInteger)
     dirty: Mapped[bool] = mapped_column(default=True)
+    sealed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     last_received_at: Mapped[datetime]
 
 
 class Recording(Base):
-    """A finished session's frames, sealed into one compressed columnar row."""
+    """A finished session's frames, sealed into one compressed columnar row.
+
+    `seqs` are those of its frames, `digests` 16 bytes for each of them in that order. While
+    frames are moved from the inbox to here, their `flash_store` row is locked: who locks it
+    first, then looks at both, finds each frame in exactly one of them.
+    """
 
     __tablename__ = "recording"
 
@@ -96,6 +106,7 @@ class Recording(Base):
     store: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     frame_count: Mapped[int]
     sample_count: Mapped[int]
+    seqs: Mapped[MultiRange[int]] = mapped_column(INT8MULTIRANGE)
     digests: Mapped[bytes] = mapped_column(LargeBinary)  # of each frame, in order of seq
     body: Mapped[bytes] = mapped_column(LargeBinary)  # recording.seal
     sealed_at: Mapped[CreatedAt]
@@ -142,8 +153,8 @@ class StimulationSession(Base):
         CheckConstraint(
             "completeness IS NULL OR completeness BETWEEN 0 AND 1", name="completeness"
         ),
-        CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="order"),
-        CheckConstraint("state IN ('open', 'ended', 'sealed')", name="state"),
+        CheckConstraint("ended_at >= started_at", name="order"),
+        CheckConstraint("state IN ('open', 'ended')", name="state"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -152,7 +163,7 @@ class StimulationSession(Base):
     account_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
     state: Mapped[str] = mapped_column(String(8))
     started_at: Mapped[datetime]
-    ended_at: Mapped[datetime | None]  # of the last sample so far, while it is open
+    ended_at: Mapped[datetime]  # of the last sample so far, while it is open
     # The person's zone at the session's time: what "by day" means is kept with it.
     time_zone: Mapped[str] = mapped_column(String(64))
     time_source: Mapped[str] = mapped_column(String(16))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import available_timezones
 
+from cymba.accounts.zones import is_zone
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Rejected
@@ -14,7 +14,7 @@ MAX_NOTE = 4000
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # A phone's clock may run fast, and a person may write on the far side of the date line.
 LATEST_AHEAD = timedelta(days=1)
-TIME_ZONES = frozenset(available_timezones())  # read once: it walks the disk
+
 REQUIRED = frozenset({"felt_at", "time_zone"})
 
 Fields = Mapping[str, Any]
@@ -56,7 +56,7 @@ def _felt_at(value: Any, now: datetime) -> str | None:
 
 
 def _time_zone(value: Any, _now: datetime) -> str | None:
-    fits = isinstance(value, str) and value in TIME_ZONES
+    fits = isinstance(value, str) and is_zone(value)
     return None if fits else "must be an IANA time zone, such as Europe/Berlin"
 
 

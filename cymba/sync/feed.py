@@ -1,0 +1,174 @@
+"""The change feed: what is new for an account's app since its cursor, in the order of commits."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import change_counter
+from cymba.accounts.tables import Change
+from cymba.devices.tables import DeviceTenure
+from cymba.diary.tables import DiaryEntry, Reminder
+from cymba.errors import Gone
+from cymba.stimulation.tables import StimulationSession
+from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
+
+KINDS = ("session", "diary-entry", "device", "reminder")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an app has read: the last change's number, in the epoch that gave it."""
+
+    epoch: UUID
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    kind: str
+    entity_id: str
+
+
+@dataclass(slots=True)
+class Feed:
+    position: Position
+    more: bool
+    sessions: list[StimulationSession] = field(default_factory=list)
+    diary_entries: list[DiaryEntry] = field(default_factory=list)
+    devices: list[DeviceTenure] = field(default_factory=list)
+    reminders: list[Reminder] = field(default_factory=list)
+    tombstones: list[Tombstone] = field(default_factory=list)
+
+
+def read_feed(
+    session: Session, account_id: UUID, after: Position | None, *, limit: int = 200
+) -> Feed:
+    """At most `limit` changes after a position (None: from the start, without tombstones).
+
+    With nothing new this reads the epoch and the account's counter: one indexed row each.
+
+    Raises:
+        Gone: the position is of another epoch, or older than the tombstones kept; the app must
+            read everything again.
+    """
+    epoch = current_epoch(session)
+    since = 0
+    if after is not None:
+        since = after.number
+        if after.epoch != epoch:
+            raise _expired()
+        if change_counter(session, account_id) == since:
+            return Feed(after, more=False)
+        horizon = session.get(SyncHorizon, account_id)
+        if horizon is not None and since < horizon.pruned_through:
+            raise _expired()
+    query = (
+        select(Change.number, Change.kind, Change.entity_id, Change.deleted)
+        .where(Change.account_id == account_id, Change.number > since)
+        .order_by(Change.number)
+        .limit(limit + 1)
+    )
+    rows = session.execute(query).all()
+    page, more = rows[:limit], len(rows) > limit
+    feed = Feed(Position(epoch, page[-1].number if page else since), more)
+    wanted: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for row in page:
+        if not row.deleted:
+            wanted[row.kind].append(row.entity_id)
+        elif after is not None:
+            feed.tombstones.append(Tombstone(row.kind, row.entity_id))
+    _load(session, account_id, wanted, feed)
+    return feed
+
+
+def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed: Feed) -> None:
+    # A row that was removed after its change was read is told by a later change of its own.
+    if ids := wanted["session"]:
+        feed.sessions = list(
+            session.scalars(
+                select(StimulationSession).where(
+                    StimulationSession.account_id == account_id,
+                    StimulationSession.id.in_(map(UUID, ids)),
+                    StimulationSession.hidden_at.is_(None),
+                )
+            )
+        )
+    if ids := wanted["diary-entry"]:
+        feed.diary_entries = list(
+            session.scalars(
+                select(DiaryEntry).where(
+                    DiaryEntry.account_id == account_id,
+                    DiaryEntry.id.in_(map(UUID, ids)),
+                    DiaryEntry.deleted_at.is_(None),
+                )
+            )
+        )
+    if ids := wanted["device"]:
+        feed.devices = list(
+            session.scalars(
+                select(DeviceTenure).where(
+                    DeviceTenure.account_id == account_id,
+                    DeviceTenure.device_id.in_(ids),
+                    DeviceTenure.released_at.is_(None),
+                )
+            )
+        )
+    if ids := wanted["reminder"]:
+        feed.reminders = list(
+            session.scalars(
+                select(Reminder).where(
+                    Reminder.account_id == account_id, Reminder.id.in_(map(UUID, ids))
+                )
+            )
+        )
+
+
+def current_epoch(session: Session) -> UUID:
+    """The database's epoch, made at its first use."""
+    epoch = session.scalar(select(SyncEpoch.epoch))
+    if epoch is None:
+        session.execute(insert(SyncEpoch).values(id=1).on_conflict_do_nothing())
+        epoch = session.scalars(select(SyncEpoch.epoch)).one()
+    return epoch
+
+
+def renew_epoch(session: Session) -> UUID:
+    """After a restore from a backup: every app reads everything again, and none misses a row."""
+    session.execute(delete(SyncEpoch))
+    return current_epoch(session)
+
+
+def prune(session: Session, *, before: datetime) -> int:
+    """Forget tombstones and operations older than `before`; give the number of rows removed."""
+    pruned = (
+        delete(Change)
+        .where(Change.deleted, Change.changed_at < before)
+        .returning(Change.account_id, Change.number)
+        .cte("pruned")
+    )
+    horizons = select(pruned.c.account_id, func.max(pruned.c.number)).group_by(pruned.c.account_id)
+    rows = session.execute(horizons).all()
+    for account_id, number in rows:
+        statement = insert(SyncHorizon).values(account_id=account_id, pruned_through=number)
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=[SyncHorizon.account_id],
+                set_={
+                    "pruned_through": func.greatest(
+                        SyncHorizon.pruned_through, statement.excluded.pruned_through
+                    )
+                },
+            )
+        )
+    forgotten = session.execute(
+        delete(SyncOperation).where(SyncOperation.answered_at < before).returning(SyncOperation.id)
+    ).all()
+    return len(rows) + len(forgotten)
+
+
+def _expired() -> Gone:
+    return Gone("This cursor has expired: read everything again.", code="cursor-expired")

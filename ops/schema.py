@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 from alembic import command
@@ -120,6 +121,14 @@ def check(engine: Engine) -> SchemaState:
         pending=tuple(script.revision for script in pending(current)),
         differences=tuple(_described(difference) for difference in found),
     )
+
+
+def sql() -> str:
+    """Every step's statements, as a DBA or the SQL linter reads them; needs no database."""
+    config = migrations.config()
+    config.output_buffer = StringIO()
+    command.upgrade(config, "head", sql=True)
+    return config.output_buffer.getvalue()
 
 
 def current(engine: Engine) -> str | None:

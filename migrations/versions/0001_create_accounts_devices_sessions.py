@@ -112,6 +112,16 @@ def upgrade() -> None:
         op.f("ix_sign_in_bucket_updated_at"), "sign_in_bucket", ["updated_at"], unique=False
     )
     op.create_table(
+        "sync_epoch",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.Uuid(), nullable=False),
+        sa.Column(
+            "began_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.CheckConstraint("id = 1", name=op.f("ck_sync_epoch_single")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sync_epoch")),
+    )
+    op.create_table(
         "change",
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
@@ -209,6 +219,50 @@ def upgrade() -> None:
         postgresql_where=sa.text("released_at IS NULL"),
     )
     op.create_table(
+        "diary_entry",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("felt_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("time_zone", sa.String(length=64), nullable=False),
+        sa.Column("session_id", sa.Uuid(), nullable=True),
+        sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("field_versions", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column(
+            "changed_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "deleted_at IS NULL OR (items = '{}' AND note IS NULL)",
+            name=op.f("ck_diary_entry_tombstone"),
+        ),
+        sa.CheckConstraint("version >= 1", name=op.f("ck_diary_entry_version")),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_diary_entry_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_diary_entry")),
+    )
+    op.create_index(
+        "ix_diary_entry_account_id_felt_at",
+        "diary_entry",
+        ["account_id", "felt_at", "id"],
+        unique=False,
+    )
+    op.create_table(
         "flash_store",
         sa.Column("device_id", sa.String(length=32), nullable=False),
         sa.Column("store", sa.BigInteger(), nullable=False),
@@ -232,6 +286,7 @@ def upgrade() -> None:
         sa.Column("store", sa.BigInteger(), nullable=False),
         sa.Column("frame_count", sa.Integer(), nullable=False),
         sa.Column("sample_count", sa.Integer(), nullable=False),
+        sa.Column("seqs", postgresql.INT8MULTIRANGE(), nullable=False),
         sa.Column("digests", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column(
@@ -276,6 +331,30 @@ def upgrade() -> None:
         op.f("ix_refresh_token_family_id"), "refresh_token", ["family_id"], unique=False
     )
     op.create_table(
+        "reminder",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("title", sa.String(length=100), nullable=False),
+        sa.Column("local_times", postgresql.ARRAY(sa.String(length=5)), nullable=False),
+        sa.Column("weekdays", postgresql.ARRAY(sa.SmallInteger()), nullable=False),
+        sa.Column("items", postgresql.ARRAY(sa.String(length=64)), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.CheckConstraint(
+            "cardinality(local_times) BETWEEN 1 AND 24", name=op.f("ck_reminder_local_times")
+        ),
+        sa.CheckConstraint(
+            "cardinality(weekdays) BETWEEN 1 AND 7", name=op.f("ck_reminder_weekdays")
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_reminder_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_reminder")),
+    )
+    op.create_table(
         "session_extent",
         sa.Column("device_id", sa.String(length=32), nullable=False),
         sa.Column("sid", sa.Uuid(), nullable=False),
@@ -283,6 +362,7 @@ def upgrade() -> None:
         sa.Column("low_seq", sa.BigInteger(), nullable=False),
         sa.Column("high_seq", sa.BigInteger(), nullable=False),
         sa.Column("dirty", sa.Boolean(), nullable=False),
+        sa.Column("sealed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("last_received_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("low_seq <= high_seq", name=op.f("ck_session_extent_order")),
         sa.ForeignKeyConstraint(
@@ -298,6 +378,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("dirty"),
     )
+    op.create_index(
+        "ix_session_extent_unsealed",
+        "session_extent",
+        ["device_id", "sid"],
+        unique=False,
+        postgresql_where=sa.text("NOT sealed"),
+    )
     op.create_table(
         "stimulation_session",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -306,7 +393,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Uuid(), nullable=True),
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("time_zone", sa.String(length=64), nullable=False),
         sa.Column("time_source", sa.String(length=16), nullable=False),
         sa.Column("time_error_ms", sa.BigInteger(), nullable=False),
@@ -335,9 +422,7 @@ def upgrade() -> None:
         sa.Column("hidden_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "state IN ('open', 'ended', 'sealed')", name=op.f("ck_stimulation_session_state")
-        ),
+        sa.CheckConstraint("state IN ('open', 'ended')", name=op.f("ck_stimulation_session_state")),
         sa.CheckConstraint(
             "time_source IN ('anchored', 'device_clock', 'between_boots', 'arrival')",
             name=op.f("ck_stimulation_session_time_source"),
@@ -346,9 +431,7 @@ def upgrade() -> None:
             "completeness IS NULL OR completeness BETWEEN 0 AND 1",
             name=op.f("ck_stimulation_session_completeness"),
         ),
-        sa.CheckConstraint(
-            "ended_at IS NULL OR ended_at >= started_at", name=op.f("ck_stimulation_session_order")
-        ),
+        sa.CheckConstraint("ended_at >= started_at", name=op.f("ck_stimulation_session_order")),
         sa.ForeignKeyConstraint(
             ["account_id"],
             ["account.id"],
@@ -367,21 +450,66 @@ def upgrade() -> None:
         ["account_id", "started_at", "id"],
         unique=False,
     )
+    op.create_table(
+        "sync_horizon",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("pruned_through", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_sync_horizon_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_sync_horizon")),
+    )
+    op.create_table(
+        "sync_operation",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("answer", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "answered_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_sync_operation_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_sync_operation")),
+    )
+    op.create_index(
+        "ix_sync_operation_answered_at", "sync_operation", ["answered_at"], unique=False
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_sync_operation_answered_at", table_name="sync_operation")
+    op.drop_table("sync_operation")
+    op.drop_table("sync_horizon")
     op.drop_index("ix_stimulation_session_account_started", table_name="stimulation_session")
     op.drop_table("stimulation_session")
+    op.drop_index(
+        "ix_session_extent_unsealed",
+        table_name="session_extent",
+        postgresql_where=sa.text("NOT sealed"),
+    )
     op.drop_index(
         "ix_session_extent_dirty", table_name="session_extent", postgresql_where=sa.text("dirty")
     )
     op.drop_table("session_extent")
+    op.drop_table("reminder")
     op.drop_index(op.f("ix_refresh_token_family_id"), table_name="refresh_token")
     op.drop_index(op.f("ix_refresh_token_expires_at"), table_name="refresh_token")
     op.drop_index(op.f("ix_refresh_token_account_id"), table_name="refresh_token")
     op.drop_table("refresh_token")
     op.drop_table("recording")
     op.drop_table("flash_store")
+    op.drop_index("ix_diary_entry_account_id_felt_at", table_name="diary_entry")
+    op.drop_table("diary_entry")
     op.drop_index(
         "uq_device_tenure_held",
         table_name="device_tenure",
@@ -394,6 +522,7 @@ def downgrade() -> None:
     op.drop_table("clock_anchor")
     op.drop_index("ix_change_account_id_number", table_name="change")
     op.drop_table("change")
+    op.drop_table("sync_epoch")
     op.drop_index(op.f("ix_sign_in_bucket_updated_at"), table_name="sign_in_bucket")
     op.drop_table("sign_in_bucket")
     op.drop_index(

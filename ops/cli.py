@@ -1,0 +1,84 @@
+"""The `cymba` command. Each command lives in `ops/commands/` and is imported when it is needed."""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+from sqlalchemy.exc import OperationalError
+
+from cymba.errors import DomainError
+from cymba.settings import SettingsError, load
+from ops import leash, logs
+from ops.exits import Exit
+from ops.postgres import EmbeddedPostgresError
+
+COMMANDS = {
+    "db": "ops.commands.db:db",
+}
+
+
+class Commands(click.Group):
+    """The group whose commands are found in `COMMANDS`, and whose errors are one clear line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(Exit.INTERRUPTED)
+        except SettingsError as error:
+            _fail(str(error), Exit.USAGE)
+        except OperationalError as error:
+            _fail(f"the database does not answer: {_first_line(error.orig)}", Exit.UNREACHABLE)
+        except (DomainError, EmbeddedPostgresError) as error:
+            _fail(str(error), Exit.FAILED)
+
+
+def _fail(message: str, status: Exit) -> None:
+    click.echo(f"cymba: {message}", err=True)
+    sys.exit(status)
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cymba", message="%(version)s")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True)
+@click.pass_context
+def main(ctx: click.Context, until_stdin_closes: bool) -> None:
+    """The backend of a companion app for transcutaneous vagus nerve stimulators.
+
+    \b
+    Try it:        cymba demo
+    Set it up:     cymba db upgrade
+                   cymba account create you@example.org
+                   cymba device provision --model sim-ear-cymba
+    Run it:        cymba api & cymba bridge --slot 0 & cymba seal
+
+    Settings come from the environment (CYMBA_DATABASE_URL, CYMBA_BROKER_URL …). Without a database
+    URL an embedded PostgreSQL starts and keeps its data in CYMBA_DATA_DIR.
+
+    \b
+    Exit status:   0 done   1 failed   2 wrong arguments or settings   3 the answer is no
+                   4 the database or the broker does not answer   130 interrupted
+    """
+    if until_stdin_closes:
+        leash.follow_stdin()
+    settings = load(os.environ)
+    logs.configure(settings)
+    ctx.obj = settings

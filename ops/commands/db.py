@@ -1,0 +1,103 @@
+"""`cymba db`: the schema of the database."""
+
+import sys
+
+import click
+from alembic.script import Script
+
+from cymba.settings import Settings
+from ops import schema
+from ops.database import open_engine
+from ops.exits import Exit
+
+
+@click.group()
+def db() -> None:
+    """Bring the database's schema up to date, or look at it."""
+
+
+@db.command()
+@click.option(
+    "--wait",
+    "wait_s",
+    default=600,
+    show_default=True,
+    help="Seconds to wait for another process that is migrating.",
+)
+@click.option("--sql", is_flag=True, help="Print every migration's SQL instead; changes nothing.")
+@click.pass_obj
+def upgrade(settings: Settings, wait_s: int, sql: bool) -> None:
+    """Run the migrations that are missing.
+
+    Safe to start in several places at once: one runs them, the others wait and find nothing to do.
+    Each migration is a transaction of its own; an interrupted run is resumed by the next.
+
+    \b
+    Exit status:  0 the schema is up to date
+                  1 a migration failed; those before it are kept
+                  3 the database is at a revision that this version of Cymba does not know
+                  4 another process, or a busy table, was in the way; try again
+    """
+    if sql:
+        click.echo(schema.sql(), nl=False)
+        return
+    with open_engine(settings, application_name="cymba db") as engine:
+        steps = schema.pending(schema.current(engine))
+        with click.progressbar(length=len(steps), label="Migrating", file=sys.stderr) as bar:
+
+            def on_step(step: Script) -> None:
+                bar.label = f"{step.revision} {step.doc}"
+                bar.update(1)
+
+            outcome = schema.upgrade(engine, wait_s=wait_s, on_step=on_step)
+    match outcome:
+        case schema.Upgraded(before=before, after=after, applied=applied):
+            if applied:
+                click.echo(f"{before or 'empty'} → {after}: {len(applied)} applied")
+            else:
+                click.echo(f"{after}: nothing to do")
+        case schema.UnknownRevision(revision=revision):
+            click.echo(f"cymba: revision {revision} is not one of this version's", err=True)
+            sys.exit(Exit.UNMET)
+        case schema.Busy(detail=detail):
+            click.echo(f"cymba: {detail}", err=True)
+            sys.exit(Exit.UNREACHABLE)
+
+
+@db.command()
+@click.pass_obj
+def current(settings: Settings) -> None:
+    """Print the database's revision (status 3 where there is none yet)."""
+    with open_engine(settings, application_name="cymba db") as engine:
+        revision = schema.current(engine)
+    if revision is None:
+        click.echo("cymba: the database is empty; run: cymba db upgrade", err=True)
+        sys.exit(Exit.UNMET)
+    click.echo(revision)
+
+
+@db.command()
+@click.pass_obj
+def check(settings: Settings) -> None:
+    """Say whether the database has the schema that this version needs (status 3 where not)."""
+    with open_engine(settings, application_name="cymba db") as engine:
+        state = schema.check(engine)
+    if state.fits:
+        click.echo(f"{state.head}: the schema fits")
+        return
+    click.echo(f"database at {state.current or 'nothing'}, this version needs {state.head}")
+    for revision in state.pending:
+        click.echo(f"  not run: {revision}")
+    for difference in state.differences:
+        click.echo(f"  differs: {difference}")
+    sys.exit(Exit.UNMET)
+
+
+@db.command()
+@click.pass_obj
+def history(settings: Settings) -> None:
+    """List every migration, oldest first, and mark those that the database has."""
+    with open_engine(settings, application_name="cymba db") as engine:
+        missing = {step.revision for step in schema.pending(schema.current(engine))}
+    for step in schema.history():
+        click.echo(f"{' ' if step.revision in missing else '✓'} {step.revision}  {step.doc}")

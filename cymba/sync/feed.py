@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +16,7 @@ from cymba.errors import Gone
 from cymba.stimulation.tables import StimulationSession
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
+NEVER_RESTORED = UUID(int=0)
 KINDS = ("session", "diary-entry", "device", "reminder")
 
 
@@ -128,18 +129,17 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
 
 
 def current_epoch(session: Session) -> UUID:
-    """The database's epoch, made at its first use."""
-    epoch = session.scalar(select(SyncEpoch.epoch))
-    if epoch is None:
-        session.execute(insert(SyncEpoch).values(id=1).on_conflict_do_nothing())
-        epoch = session.scalars(select(SyncEpoch.epoch)).one()
-    return epoch
+    """The database's epoch; nil for one that was never restored."""
+    return session.scalar(select(SyncEpoch.epoch)) or NEVER_RESTORED
 
 
 def renew_epoch(session: Session) -> UUID:
     """After a restore from a backup: every app reads everything again, and none misses a row."""
     session.execute(delete(SyncEpoch))
-    return current_epoch(session)
+    renewed = SyncEpoch(id=1, epoch=uuid4())
+    session.add(renewed)
+    session.flush()
+    return renewed.epoch
 
 
 def prune(session: Session, *, before: datetime) -> int:

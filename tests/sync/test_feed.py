@@ -1,0 +1,151 @@
+"""No change is ever missed: real connections, slow transactions, and a reader that never rests."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, event, func, select, text
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.tables import Change
+from cymba.diary import entries
+from cymba.diary.tables import DiaryEntry
+from cymba.errors import Gone
+from cymba.sync.feed import Position, prune, read_feed, renew_epoch
+
+WRITERS = 8
+WRITES_EACH = 40
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def write(engine: Engine, account_id: UUID, seed: int) -> None:
+    """Entries in transactions that take 0–50 ms from first statement to commit."""
+    rng = random.Random(seed)
+    for _ in range(WRITES_EACH):
+        with Session(engine) as session, session.begin():
+            fields = {"felt_at": NOW, "time_zone": "UTC", "items.mood": rng.randint(0, 10)}
+            id_ = uuid4()
+            entries.put(session, account_id, id_, fields, if_version=None, now=NOW)
+            session.execute(
+                text("UPDATE diary_entry SET changed_at = clock_timestamp() WHERE id = :id"),
+                {"id": id_},
+            )
+            time.sleep(rng.uniform(0, 0.05))
+            record_changes(session, account_id, [Changed("diary-entry", str(id_))])
+
+
+def read_while_written(
+    engine: Engine, account_id: UUID, read: Callable[[Session], set[UUID]]
+) -> set[UUID]:
+    writers = [
+        threading.Thread(target=write, args=(engine, account_id, seed)) for seed in range(WRITERS)
+    ]
+    for writer in writers:
+        writer.start()
+    seen: set[UUID] = set()
+    while any(writer.is_alive() for writer in writers):
+        with Session(engine) as session:
+            seen |= read(session)
+    with Session(engine) as session:
+        seen |= read(session)
+    return seen
+
+
+def stored(engine: Engine) -> set[UUID]:
+    with Session(engine) as session:
+        return set(session.scalars(select(DiaryEntry.id)))
+
+
+def test_eight_slow_writers_and_the_feed_misses_nothing(engine: Engine, account_id: UUID) -> None:
+    position: Position | None = None
+
+    def read(session: Session) -> set[UUID]:
+        nonlocal position
+        found: set[UUID] = set()
+        more = True
+        while more:
+            feed = read_feed(session, account_id, position, limit=7)
+            position, more = feed.position, feed.more
+            found |= {entry.id for entry in feed.diary_entries}
+            session.rollback()
+        return found
+
+    seen = read_while_written(engine, account_id, read)
+    assert len(stored(engine)) == WRITERS * WRITES_EACH
+    assert stored(engine) - seen == set()
+
+
+def test_a_cursor_on_updated_at_does_miss_some(engine: Engine, account_id: UUID) -> None:
+    """The negative control: the harness can tell a feed that skips from one that does not."""
+    since = datetime(1970, 1, 1, tzinfo=UTC)
+
+    def read(session: Session) -> set[UUID]:
+        nonlocal since
+        rows = session.execute(
+            select(DiaryEntry.id, DiaryEntry.changed_at).where(DiaryEntry.changed_at > since)
+        ).all()
+        since = max([since, *(row.changed_at for row in rows)])
+        return {row.id for row in rows}
+
+    seen = read_while_written(engine, account_id, read)
+    assert stored(engine) - seen
+
+
+def test_no_news_costs_indexed_rows_only(session: Session, account_id: UUID) -> None:
+    first = read_feed(session, account_id, None)
+    session.commit()
+    statements: list[str] = []
+    event.listen(
+        session.get_bind(), "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
+    again = read_feed(session, account_id, first.position)
+    assert (again.position, again.more) == (first.position, False)
+    assert len(statements) == 2
+    assert not any("FROM change" in statement for statement in statements)
+
+
+def change(session: Session, account_id: UUID, entity_id: UUID, *, deleted: bool) -> None:
+    record_changes(session, account_id, [Changed("diary-entry", str(entity_id), deleted)])
+    session.commit()
+
+
+def test_a_first_sync_hears_of_no_tombstone_and_a_later_one_does(
+    session: Session, account_id: UUID
+) -> None:
+    begun = read_feed(session, account_id, None).position
+    gone = uuid4()
+    change(session, account_id, gone, deleted=True)
+    assert read_feed(session, account_id, None).tombstones == []
+    assert [stone.entity_id for stone in read_feed(session, account_id, begun).tombstones] == [
+        str(gone)
+    ]
+
+
+def test_cursors_older_than_the_pruned_tombstones_have_expired(
+    session: Session, account_id: UUID
+) -> None:
+    begun = read_feed(session, account_id, None).position
+    for _ in range(3):
+        change(session, account_id, uuid4(), deleted=True)
+    latest = read_feed(session, account_id, begun).position
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert prune(session, before=later) > 0
+    session.commit()
+    assert session.scalar(select(func.count()).select_from(Change)) == 0
+    with pytest.raises(Gone) as expiry:
+        read_feed(session, account_id, Position(begun.epoch, 1))
+    assert expiry.value.code == "cursor-expired"
+    assert read_feed(session, account_id, latest).more is False
+
+
+def test_after_a_restore_every_cursor_has_expired(session: Session, account_id: UUID) -> None:
+    position = read_feed(session, account_id, None).position
+    renew_epoch(session)
+    with pytest.raises(Gone):
+        read_feed(session, account_id, position)
+    assert read_feed(session, account_id, None).position.epoch != position.epoch

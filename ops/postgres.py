@@ -6,8 +6,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 with warnings.catch_warnings():
     # It looks for the user's run-time folder while it is imported, and warns where there is none.
     warnings.simplefilter("ignore", UserWarning)
@@ -58,4 +56,14 @@ def _forget_dead_users(server: PostgresServer) -> None:
     """A process that was killed never signed off; counted on, it would keep the server running."""
     with server._lock:  # noqa: SLF001 - it guards the list between processes
         users = server.global_process_id_list
-        users.put([pid for pid in users.get_and_add(os.getpid()) if psutil.pid_exists(pid)])
+        users.put([pid for pid in users.get_and_add(os.getpid()) if _runs(pid)])
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, so it runs
+        return True
+    return True

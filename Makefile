@@ -1,0 +1,64 @@
+# Cymba. `make help` lists what there is; the first run makes .venv from the locked dependencies.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench format lock calibrate migration docs clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(READY) ## Run everything on this machine with a person, their past and live sessions
+	$(BIN)/cymba demo $(ARGS)
+
+test: $(READY) ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
+	$(BIN)/pytest -n auto $(ARGS)
+
+check: $(READY) ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cymba db upgrade --sql | $(BIN)/squawk --config .squawk.toml --stdin-filepath migrations.sql
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/python -m ops.asyncapi | diff - docs/asyncapi.json
+
+bench: $(READY) ## Measure against the floors; prints tables with ratios
+	@for bench in benchmarks/bench_*.py; do \
+	  echo "== $$bench"; $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
+
+calibrate: $(READY) ## Measure how often the insights speak of noise, and miss what is there
+	$(BIN)/python -m benchmarks.calibrate $(ARGS)
+
+format: $(READY) ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+docs: $(READY) ## Write the documents that are generated from the code
+	$(BIN)/python -m ops.asyncapi > docs/asyncapi.json
+
+migration: $(READY) ## Draft the next migration from the models (NAME=add_thing)
+	$(BIN)/python -m ops.draft_migration $(NAME)
+
+COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+	--python-version 3.11 --custom-compile-command "make lock" pyproject.toml
+
+lock: $(READY) ## Lock the dependencies of pyproject.toml with their hashes
+	$(BIN)/$(COMPILE) -o requirements/base.txt
+	$(BIN)/$(COMPILE) --group dev -c requirements/base.txt -o requirements/dev.txt
+
+clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)
+	rm -rf $(VENV) build *.egg-info .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Cymba needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -11,9 +11,11 @@ from msgspec import Meta, Struct
 
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-ChannelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-ShortText = Annotated[str, Meta(max_length=200)]
-Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+# `(?!\n)` because Python's `$` also matches before a last newline.
+ChannelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$(?!\n)")]
+# No control characters: PostgreSQL's text cannot hold the first of them.
+ShortText = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$(?!\n)")]
 Site = Literal["cymba_conchae", "tragus", "neck", "other"]
 Side = Literal["left", "right", "both"]
 

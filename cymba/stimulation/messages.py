@@ -5,6 +5,7 @@ the AsyncAPI document are held to them by tests. Times are milliseconds: `up` an
 device's boot, `utc` and `t*` since 1970-01-01T00:00:00Z.
 """
 
+import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,7 +14,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cymba.devices.messages import (
-    ChannelName,
     Code,
     Desired,
     Milliseconds,
@@ -44,12 +44,36 @@ MAX_PAYLOAD_BYTES = 16 * 1024
 MAX_SAMPLES = 240
 MAX_COLUMNS = 32
 MAX_BEATS_PER_SAMPLE = 4
-DEVICE_ID_PATTERN = r"^[A-Za-z0-9_-]{8,32}$"
+MAX_DETAILS = 32
+MAX_INTEGER = 2**53  # the largest that every JSON reader holds exactly
+# Python's `$` also matches before a last newline; other languages' does not.
+DEVICE_ID_PATTERN = r"^[A-Za-z0-9_-]{8,32}$(?!\n)"
+CHANNEL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}$(?!\n)"
 
 Seq = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-Reading = Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
-Column = Annotated[list[Reading], Meta(max_length=MAX_SAMPLES * MAX_BEATS_PER_SAMPLE)]
-Columns = Annotated[dict[ChannelName, Column], Meta(max_length=MAX_COLUMNS)]
+Reading = int | None
+Column = list[Reading]
+# The names and values are checked in `frames.decode`, channel by channel and several times faster
+# than here; the schema of the protocol's documents says what is checked there.
+Columns = Annotated[
+    dict[str, Column],
+    Meta(
+        max_length=MAX_COLUMNS,
+        extra_json_schema={
+            "propertyNames": {"pattern": CHANNEL_NAME_PATTERN},
+            "additionalProperties": {
+                "type": "array",
+                "maxItems": MAX_SAMPLES * MAX_BEATS_PER_SAMPLE,
+                "items": {
+                    "anyOf": [
+                        {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
+                        {"type": "null"},
+                    ]
+                },
+            },
+        },
+    ),
+]
 
 END_REASONS = (
     "completed",
@@ -76,11 +100,21 @@ END_REASONS = (
 EndReason = Literal[END_REASONS]  # type: ignore[valid-type] # one list serves wire, table and API
 
 
+# Bounds that shut out what JSON cannot say: infinities, and by the comparison also NaN.
+Detail = (
+    ShortText
+    | Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+    | Annotated[float, Meta(ge=-1e300, le=1e300)]
+    | bool
+    | None
+)
+
+
 class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that happened in a session: `lead_off`, `lead_on`, `pause`, `resume` …"""
 
     name: Code
-    detail: dict[ShortText, ShortText | int | float | bool | None] | None = None
+    detail: Annotated[dict[ShortText, Detail], Meta(max_length=MAX_DETAILS)] | None = None
 
 
 class _Frame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -154,22 +188,18 @@ class Ack(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `max_frames_per_s`, where present, is the rate that the device is to keep to.
     """
 
+    upto: int
     store: int | None = None
-    upto: int = 0
     also: list[tuple[int, int]] = []
     rejected: list[Rejection] = []
     max_frames_per_s: float | None = None
 
 
-def columns_problem(frame: SamplesFrame) -> str | None:
-    """What no type can say of a frame's columns: that they have the length `n` promises."""
-    for name, column in frame.c.items():
-        if name == "rr_ms":
-            if len(column) > MAX_BEATS_PER_SAMPLE * frame.n:
-                return f"c.{name}: {len(column)} beats in {frame.n} samples"
-        elif len(column) != frame.n:
-            return f"c.{name}: {len(column)} values, n is {frame.n}"
-    return None
+_is_channel_name = re.compile(CHANNEL_NAME_PATTERN).match
+
+
+def is_channel_name(name: str) -> bool:
+    return _is_channel_name(name) is not None
 
 
 AnyMessage = Frame | Presence | TimeRequest | TimeReply | ReportedState | Desired | Ack

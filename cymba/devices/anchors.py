@@ -1,0 +1,189 @@
+"""Anchors in the database: which are worth keeping, and the clocks that they make."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.devices.clocks import (
+    EARLIEST_MS,
+    Anchor,
+    AnchorKind,
+    BootClock,
+    DeviceClocks,
+    Moment,
+    TimeSource,
+    from_ms,
+    gain_ms,
+    outdoes,
+    to_ms,
+)
+from cymba.devices.tables import ClockAnchor, Device
+
+__all__ = [
+    "Anchor",
+    "BootAnchor",
+    "BootKey",
+    "DeviceClocks",
+    "Moment",
+    "TimeSource",
+    "add_anchors",
+    "load_clocks",
+]
+
+MINIMUM_GAIN_MS: dict[AnchorKind, float] = {
+    # An anchor that tells less than this is not kept. At 100 ppm a live device gains a row in
+    # 5,000 s, and its error stays under half a second.
+    "exchange": 500.0,
+    "arrival": 500.0,
+    "queued": 60_000.0,
+    "device_clock": 1_000.0,
+}
+RETIMING_GAIN_MS = 1_000.0  # from here on, sessions of the boot are placed anew
+MAX_ANCHORS_PER_BOOT = 4_096  # of a lying device; an honest one takes months to come so far
+
+
+class BootKey(NamedTuple):
+    device_id: str
+    store: int
+    boot: int
+
+
+class BootAnchor(NamedTuple):
+    key: BootKey
+    anchor: Anchor
+
+
+def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]:
+    """Keep those of `anchors` that tell something new; return the boots whose times they move.
+
+    The caller marks the sessions of those boots' stores for a new summary: a boot's neighbours
+    move with it. Safe to run from several processes at once for the same device.
+    """
+    offered: dict[BootKey, list[Anchor]] = {}
+    for key, anchor in anchors:
+        if anchor.kind != "device_clock" or anchor.wall_ms >= EARLIEST_MS:
+            offered.setdefault(key, []).append(anchor)
+    if not offered:
+        return set()
+    known = _load(session, offered.keys())
+    kept: list[dict[str, Any]] = []
+    outdone: list[dict[str, Any]] = []
+    retimed: set[BootKey] = set()
+    for key in sorted(offered):
+        before = known.get(key, [])
+        of_boot = list(before)
+        clock = BootClock(of_boot)
+        for anchor in sorted(offered[key], key=_most_telling_first):
+            gain = gain_ms(clock, anchor)
+            if gain < MINIMUM_GAIN_MS[anchor.kind] or len(of_boot) >= MAX_ANCHORS_PER_BOOT:
+                continue
+            of_boot.append(anchor)
+            clock = BootClock(of_boot)
+            kept.append(_row(key, anchor))
+            if gain >= RETIMING_GAIN_MS:
+                retimed.add(key)
+            if anchor.kind == "queued":
+                outdone += [
+                    _row(key, old)
+                    for old in before
+                    if old.kind == "queued" and old.up_ms < anchor.up_ms and outdoes(anchor, old)
+                ]
+    if kept:
+        kept.sort(key=lambda row: (row["device_id"], row["store"], row["boot"], row["kind"]))
+        session.execute(insert(ClockAnchor).on_conflict_do_nothing(), kept)
+    if outdone:
+        _forget_queued(session, outdone)
+    return retimed
+
+
+def load_clocks(session: Session, device_id: str) -> DeviceClocks:
+    """All that is known of the clocks of a device."""
+    anchors: dict[tuple[int, int], list[Anchor]] = {}
+    rows = session.execute(
+        select(
+            ClockAnchor.store,
+            ClockAnchor.boot,
+            ClockAnchor.kind,
+            ClockAnchor.up_ms,
+            ClockAnchor.wall_at,
+            ClockAnchor.error_ms,
+        ).where(ClockAnchor.device_id == device_id)
+    )
+    for store, boot, kind, up_ms, wall_at, error_ms in rows:
+        # The table's check holds `kind` to AnchorKind.
+        anchor = Anchor(kind, up_ms, to_ms(wall_at), error_ms)  # type: ignore[arg-type]
+        anchors.setdefault((store, boot), []).append(anchor)
+    provisioned_at = session.scalar(select(Device.created_at).where(Device.id == device_id))
+    return DeviceClocks(anchors, provisioned_at)
+
+
+def _most_telling_first(anchor: Anchor) -> tuple[int, float]:
+    order: tuple[AnchorKind, ...] = ("exchange", "arrival", "queued", "device_clock")
+    if anchor.kind in {"arrival", "queued"}:
+        return order.index(anchor.kind), anchor.wall_ms - anchor.up_ms
+    return order.index(anchor.kind), anchor.up_ms
+
+
+def _load(session: Session, keys: Iterable[BootKey]) -> dict[BootKey, list[Anchor]]:
+    devices, stores, boots = zip(*keys, strict=True)
+    rows = session.execute(
+        text(
+            """
+            SELECT a.device_id, a.store, a.boot, a.kind, a.up_ms,
+                   extract(epoch FROM a.wall_at)::float8 * 1000, a.error_ms
+            FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
+                        CAST(:boots AS bigint[])) AS k (device_id, store, boot)
+            JOIN clock_anchor AS a
+              ON (a.device_id, a.store, a.boot) = (k.device_id, k.store, k.boot)
+            """
+        ),
+        {"devices": list(devices), "stores": list(stores), "boots": list(boots)},
+    )
+    known: dict[BootKey, list[Anchor]] = {}
+    for device_id, store, boot, kind, up_ms, wall_ms, error_ms in rows:
+        key = BootKey(device_id, store, boot)
+        known.setdefault(key, []).append(Anchor(kind, up_ms, wall_ms, error_ms))
+    return known
+
+
+def _forget_queued(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Delete bounds that a newer one outdoes; one that another bridge deletes is left to it."""
+    session.execute(
+        text(
+            """
+            DELETE FROM clock_anchor WHERE ctid IN (
+              SELECT a.ctid
+              FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
+                          CAST(:boots AS bigint[]), CAST(:ups AS bigint[]))
+                     AS k (device_id, store, boot, up_ms)
+              JOIN clock_anchor AS a
+                ON (a.device_id, a.store, a.boot, a.kind, a.up_ms)
+                 = (k.device_id, k.store, k.boot, 'queued', k.up_ms)
+              FOR UPDATE OF a SKIP LOCKED)
+            """
+        ),
+        {
+            "devices": [row["device_id"] for row in rows],
+            "stores": [row["store"] for row in rows],
+            "boots": [row["boot"] for row in rows],
+            "ups": [row["up_ms"] for row in rows],
+        },
+    )
+
+
+def _row(key: BootKey, anchor: Anchor) -> dict[str, Any]:
+    """A row of the table: whole milliseconds of `up`, and what rounding them moved."""
+    up_ms = math.floor(anchor.up_ms)
+    return {
+        "device_id": key.device_id,
+        "store": key.store,
+        "boot": key.boot,
+        "kind": anchor.kind,
+        "up_ms": up_ms,
+        "wall_at": from_ms(anchor.wall_ms - (anchor.up_ms - up_ms)),
+        "error_ms": anchor.error_ms,
+    }

@@ -1,0 +1,303 @@
+"""When something happened, from a device that knows only how long ago it booted.
+
+Every anchor bounds the wall time of a moment of one boot; a crystal that is off by at most
+`DRIFT` carries the bound to other moments of the same boot. What is known of a moment is the
+intersection of all those bounds; it is told as its middle, and half its width is the error.
+(Marzullo's intersection, as in NTP: RFC 5905, section 11.2.1.)
+
+Pure: times are milliseconds since 1970-01-01T00:00:00Z as floats, `up_ms` since the boot.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+AnchorKind = Literal["exchange", "arrival", "queued", "device_clock"]
+TimeSource = Literal["anchored", "device_clock", "between_boots", "arrival"]
+
+DRIFT = 100e-6
+"""The largest rate error of a device's clock, either way."""
+
+ARRIVAL_ALLOWANCE_MS = 60_000.0
+"""How late a live message may be. A device stamps `sent` anew at each sending, and a connection
+that is silent for this long is closed by its keep-alive, so the least delayed message of a boot
+took less."""
+
+EARLIEST_MS = 1_577_836_800_000.0
+"""2020-01-01: no device is older, and a clock that says so was never set."""
+
+CLAIM_ERROR_MS = 15 * 60_000.0
+"""The least error of a time that rests on the device's own clock."""
+
+NEAREST = 16
+"""Of a boot's anchors of one kind, so many on either side of a moment are asked."""
+
+
+class Anchor(NamedTuple):
+    """A moment known on both clocks; `ClockAnchor` describes the kinds."""
+
+    kind: AnchorKind
+    up_ms: float
+    wall_ms: float
+    error_ms: float = 0.0
+
+
+class Interval(NamedTuple):
+    low_ms: float
+    high_ms: float
+
+    @property
+    def middle_ms(self) -> float:
+        return (self.low_ms + self.high_ms) / 2
+
+    @property
+    def half_width_ms(self) -> float:
+        return (self.high_ms - self.low_ms) / 2
+
+
+class Moment(NamedTuple):
+    """A time that says where it came from and how far off it may be."""
+
+    at: datetime
+    error_ms: int
+    source: TimeSource
+
+
+class BootClock:
+    """What the anchors of one boot say of its moments."""
+
+    def __init__(self, anchors: Iterable[Anchor] = ()) -> None:
+        ordered = sorted(anchors, key=lambda anchor: (anchor.up_ms, anchor.wall_ms))
+        self.exchanges = [anchor for anchor in ordered if anchor.kind == "exchange"]
+        self.arrivals = [anchor for anchor in ordered if anchor.kind == "arrival"]
+        self.queued = [anchor for anchor in ordered if anchor.kind == "queued"]
+        self.claims = [
+            anchor
+            for anchor in ordered
+            if anchor.kind == "device_clock" and anchor.wall_ms >= EARLIEST_MS
+        ]
+        self.last_up_ms = ordered[-1].up_ms if ordered else 0.0
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether its moments are bounded from below as well."""
+        return bool(self.exchanges or self.arrivals)
+
+    def high_ms(self, up_ms: float) -> float:
+        """The latest that `up_ms` can have been by the messages that had left by then."""
+        return min(
+            (
+                _later(anchor, up_ms)
+                for anchors in (self.arrivals, self.queued)
+                for anchor in _nearest(anchors, up_ms)
+            ),
+            default=math.inf,
+        )
+
+    def interval(self, up_ms: float, latest_ms: float = math.inf) -> Interval:
+        """Where all that is known of `up_ms` agrees; `latest_ms` is a bound from elsewhere.
+
+        Where it contradicts itself (a clock that stopped or ran wild), the nearest two-sided
+        anchor is believed, with an error that reaches to every bound that denies it.
+        """
+        known: list[tuple[float, Interval]] = [
+            (abs(up_ms - anchor.up_ms), _exchanged(anchor, up_ms))
+            for anchor in _nearest(self.exchanges, up_ms)
+        ]
+        high = min(self.high_ms(up_ms), latest_ms)
+        if self.arrivals:
+            nearby = _nearest(self.arrivals, up_ms)
+            tightest = min(nearby, key=lambda anchor: _later(anchor, up_ms))
+            away = abs(up_ms - tightest.up_ms)
+            earlier = tightest.wall_ms + up_ms - tightest.up_ms - DRIFT * away
+            arrived = Interval(earlier - ARRIVAL_ALLOWANCE_MS, _later(tightest, up_ms))
+            known.append((away, arrived))
+        if not known:
+            return Interval(-math.inf, high)
+        low = max(interval.low_ms for _, interval in known)
+        high = min(high, *(interval.high_ms for _, interval in known))
+        if low <= high:
+            return Interval(low, high)
+        _, believed = min(known, key=lambda one: (one[0], one[1].half_width_ms))
+        return Interval(believed.low_ms - (low - high), believed.high_ms + (low - high))
+
+
+class _Span(NamedTuple):
+    """What a boot's neighbours say: its start is not before, and its last moment not after."""
+
+    start_low_ms: float
+    end_high_ms: float
+
+
+class StoreClocks:
+    """The boots of one flash store, in the order of its boot counter."""
+
+    def __init__(self, boots: Mapping[int, BootClock]) -> None:
+        self.boots = dict(sorted(boots.items()))
+        self._numbers = list(self.boots)
+        clocks = list(self.boots.values())
+        # The time up to which all boots before the one at an index have lasted at least …
+        self._ended_low = [-math.inf]
+        for clock in clocks:
+            lasted = self._ended_low[-1] + clock.last_up_ms * (1 - DRIFT)
+            known = clock.interval(clock.last_up_ms).low_ms
+            self._ended_low.append(max(known, lasted))
+        # … and by which the one at an index must have begun, and all boots before it ended.
+        self._begun_high = [math.inf]
+        for clock in reversed(clocks):
+            lasted = self._begun_high[-1] - clock.last_up_ms * (1 - DRIFT)
+            self._begun_high.append(min(clock.interval(0.0).high_ms, lasted))
+        self._begun_high.reverse()
+
+    def span(self, boot: int) -> _Span:
+        at = bisect_left(self._numbers, boot)
+        following = at + 1 if boot in self.boots else at
+        return _Span(self._ended_low[at], self._begun_high[following])
+
+
+class DeviceClocks:
+    """All that is known of a device's clocks; `at` places any moment of any boot.
+
+    `provisioned_at` bounds what nothing else does.
+    """
+
+    def __init__(
+        self,
+        anchors: Mapping[tuple[int, int], Iterable[Anchor]],
+        provisioned_at: datetime | None = None,
+    ) -> None:
+        stores: dict[int, dict[int, BootClock]] = {}
+        for (store, boot), of_boot in anchors.items():
+            stores.setdefault(store, {})[boot] = BootClock(of_boot)
+        self.stores = {store: StoreClocks(boots) for store, boots in stores.items()}
+        self._provisioned_ms = to_ms(provisioned_at) if provisioned_at else EARLIEST_MS
+
+    @cached_property
+    def claim_error_ms(self) -> float:
+        """How far the device's own clock may be off: the worst of what an anchored boot shows."""
+        worst = CLAIM_ERROR_MS
+        for store in self.stores.values():
+            for clock in store.boots.values():
+                if clock.two_sided:
+                    for claim in clock.claims:
+                        known = clock.interval(claim.up_ms)
+                        away = abs(claim.wall_ms - known.middle_ms) + known.half_width_ms
+                        worst = max(worst, away)
+        return worst
+
+    def at(self, store: int, boot: int, up_ms: float, latest_at: datetime) -> Moment:
+        """When the device's `up_ms` since `boot` was; its frame had arrived by `latest_at`."""
+        latest_ms = to_ms(latest_at)
+        store_clocks = self.stores.get(store, _NO_BOOTS)
+        clock = store_clocks.boots.get(boot, _NO_ANCHORS)
+        if clock.two_sided:
+            interval = clock.interval(up_ms, latest_ms)
+            return _moment(interval.middle_ms, interval.half_width_ms, "anchored", latest_ms)
+        own_high = clock.high_ms(up_ms)
+        if own_high >= EARLIEST_MS:
+            latest_ms = min(latest_ms, own_high)
+        span = store_clocks.span(boot)
+        rest_ms = max(clock.last_up_ms - up_ms, 0.0)
+        low = span.start_low_ms + up_ms * (1 - DRIFT)
+        high = min(latest_ms, span.end_high_ms - rest_ms * (1 - DRIFT))
+        if low > high or high < EARLIEST_MS:  # the neighbours contradict it: leave them out
+            span = _Span(-math.inf, math.inf)
+            low, high = -math.inf, latest_ms
+        claimed = self._claimed(clock, up_ms, Interval(low, high))
+        if claimed:
+            return _moment(claimed.middle_ms, claimed.half_width_ms, "device_clock", latest_ms)
+        if math.isfinite(low) and math.isfinite(span.end_high_ms):
+            between = Interval(low, high)
+            return _moment(between.middle_ms, between.half_width_ms, "between_boots", latest_ms)
+        if math.isinf(low):
+            low = self._provisioned_ms if self._provisioned_ms < high else EARLIEST_MS
+        return _moment(high, high - low, "arrival", latest_ms)
+
+    def _claimed(self, clock: BootClock, up_ms: float, known: Interval) -> Interval | None:
+        """What the device's own clock adds to `known`, by its nearest claim that fits there."""
+        for claim in sorted(clock.claims, key=lambda claim: abs(up_ms - claim.up_ms)):
+            wall_ms = claim.wall_ms + up_ms - claim.up_ms
+            if known.low_ms - CLAIM_ERROR_MS <= wall_ms <= known.high_ms + CLAIM_ERROR_MS:
+                error_ms = self.claim_error_ms + DRIFT * abs(up_ms - claim.up_ms)
+                low = max(known.low_ms, wall_ms - error_ms)
+                high = min(known.high_ms, wall_ms + error_ms)
+                return Interval(low, high) if low > known.low_ms or high < known.high_ms else None
+        return None
+
+
+_NO_ANCHORS = BootClock()
+_NO_BOOTS = StoreClocks({})
+
+
+def gain_ms(clock: BootClock, new: Anchor) -> float:
+    """By how much `new` changes what `clock` says of the moment of `new`.
+
+    For bounds it is the width they take off the interval, or how far they contradict it; for the
+    device's own claim how far it departs from the claim before. Infinite where nothing was known.
+    """
+    if new.kind == "device_clock":
+        return _departure_ms(clock.claims, new)
+    if new.kind == "arrival" and not clock.two_sided:
+        return math.inf
+    low = new.wall_ms - new.error_ms if new.kind == "exchange" else -math.inf
+    high = new.wall_ms + new.error_ms
+    before = clock.interval(new.up_ms)
+    contradiction = max(low - before.high_ms, before.low_ms - high)
+    if contradiction > 0:
+        return contradiction
+    raised = max(0.0, low - before.low_ms) if math.isfinite(low) else 0.0
+    return raised + max(0.0, before.high_ms - high)
+
+
+def _departure_ms(claims: list[Anchor], new: Anchor) -> float:
+    nearest = _nearest(claims, new.up_ms)
+    if not nearest:
+        return math.inf
+    last = min(nearest, key=lambda claim: abs(new.up_ms - claim.up_ms))
+    away = new.up_ms - last.up_ms
+    return max(0.0, abs(new.wall_ms - last.wall_ms - away) - DRIFT * abs(away))
+
+
+def outdoes(new: Anchor, old: Anchor) -> bool:
+    """Whether all that the upper bound `old` says follows from `new`."""
+    return _later(new, old.up_ms) <= old.wall_ms
+
+
+def to_ms(at: datetime) -> float:
+    return at.timestamp() * 1000
+
+
+def from_ms(wall_ms: float) -> datetime:
+    return _EPOCH + timedelta(milliseconds=wall_ms)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _later(anchor: Anchor, up_ms: float) -> float:
+    """The latest that `up_ms` can have been, if the anchor's moment was not after its time."""
+    away = up_ms - anchor.up_ms
+    return anchor.wall_ms + away + DRIFT * abs(away)
+
+
+def _exchanged(anchor: Anchor, up_ms: float) -> Interval:
+    away = up_ms - anchor.up_ms
+    error = anchor.error_ms + DRIFT * abs(away)
+    return Interval(anchor.wall_ms + away - error, anchor.wall_ms + away + error)
+
+
+def _nearest(anchors: list[Anchor], up_ms: float) -> list[Anchor]:
+    """Enough of the anchors around `up_ms`: a bound from further off is wider by the drift."""
+    if len(anchors) <= 2 * NEAREST:
+        return anchors
+    at = bisect_left(anchors, up_ms, key=lambda anchor: anchor.up_ms)
+    return anchors[max(at - NEAREST, 0) : at + NEAREST]
+
+
+def _moment(wall_ms: float, error_ms: float, source: TimeSource, latest_ms: float) -> Moment:
+    """The moment as it is told: never after its arrival, and never before any device was made."""
+    told_ms = min(max(wall_ms, EARLIEST_MS), latest_ms)
+    return Moment(from_ms(told_ms), math.ceil(error_ms + abs(told_ms - wall_ms)), source)

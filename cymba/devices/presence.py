@@ -1,0 +1,103 @@
+"""When a device was last heard of, and what it then said of itself."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import and_, func, or_, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.devices.messages import Presence
+from cymba.devices.tables import DevicePresence
+
+SEEN_STEP = timedelta(seconds=60)  # how exact "last seen" is, for a device that only sends frames
+
+
+def record_presence(
+    session: Session, device_id: str, presence: Presence, at: datetime, *, live: bool = True
+) -> Literal["current", "late"]:
+    """Store what a device said at `at`, unless it said something newer before.
+
+    Messages are ordered by the connection they speak of, `(boot, sent)`: a last will that comes
+    late names an older connection than the one that is online by now. Within one connection the
+    will is the last word. A new store (a factory reset) begins anew when it first comes online.
+    `live` is false for a message that the broker had retained: nobody was seen at that moment.
+    """
+    row = DevicePresence
+    statement = insert(DevicePresence).values(
+        device_id=device_id,
+        online=presence.online,
+        store=presence.store,
+        boot=presence.boot,
+        sent_ms=presence.sent,
+        firmware=presence.firmware,
+        battery_pct=presence.battery_pct,
+        queued_frames=presence.queued,
+        changed_at=at,
+        seen_at=at,
+    )
+    values = statement.excluded
+    newer = or_(
+        and_(row.store != values.store, values.online),
+        and_(
+            row.store == values.store,
+            or_(
+                values.boot > row.boot,
+                and_(
+                    values.boot == row.boot,
+                    or_(
+                        values.sent_ms > row.sent_ms,
+                        and_(
+                            values.sent_ms == row.sent_ms,
+                            or_(row.online, ~values.online),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+    )
+    stored = session.scalar(
+        statement.on_conflict_do_update(
+            index_elements=[row.device_id],
+            set_={
+                "online": values.online,
+                "store": values.store,
+                "boot": values.boot,
+                "sent_ms": values.sent_ms,
+                # A will was written at the connection's start: what it leaves out stays known.
+                "firmware": func.coalesce(values.firmware, row.firmware),
+                "battery_pct": func.coalesce(values.battery_pct, row.battery_pct),
+                "queued_frames": func.coalesce(values.queued_frames, row.queued_frames),
+                "changed_at": values.changed_at,
+                "seen_at": func.greatest(row.seen_at, values.seen_at) if live else row.seen_at,
+            },
+            where=newer,
+        ).returning(row.device_id)
+    )
+    return "current" if stored else "late"
+
+
+def record_seen(session: Session, seen: Mapping[str, datetime]) -> None:
+    """Move `seen_at` on for devices that sent frames; one that another process moves is left."""
+    session.execute(
+        text(
+            """
+            UPDATE device_presence AS p SET seen_at = k.at
+            FROM unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[]))
+                   AS k (device_id, at)
+            WHERE p.device_id = k.device_id AND p.ctid IN (
+              SELECT q.ctid FROM device_presence AS q
+              JOIN unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[]))
+                     AS j (device_id, at) USING (device_id)
+              WHERE q.seen_at < j.at - CAST(:step AS interval)
+              FOR UPDATE OF q SKIP LOCKED)
+            """
+        ),
+        {"devices": list(seen), "times": list(seen.values()), "step": SEEN_STEP},
+    )
+
+
+def latest_store(session: Session, device_id: str) -> int | None:
+    """The flash store that a device last came online with."""
+    return session.scalar(select(DevicePresence.store).where(DevicePresence.device_id == device_id))

@@ -1,0 +1,222 @@
+"""From moments to days: what was done on each local day, and how the person felt around it.
+
+A day runs from 04:00 to 04:00 by the wall clock of the zone stored with each event, so a late
+evening belongs to the day it ends, and travel and clock changes need no special case. Nothing is
+filled in: a morning without an entry is missing, and so is a day whose device has not synced.
+"""
+
+import statistics
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cymba.insights.exposures import DAY_STARTS_HOUR, Exposure, SessionFact
+from cymba.insights.outcomes import Outcome
+
+Floats = NDArray[np.float64]
+
+MORNING_ENDS_HOUR = 12
+SETTLE = timedelta(minutes=30)  # after a session, before what is felt counts as felt after it
+BEFORE_REACH = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFact:
+    """What insights need of one diary entry. `local` is by the zone it was felt in."""
+
+    local: datetime
+    felt_at: datetime
+    items: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Aligned arrays over D consecutive days; NaN is missing. `t` indexes `dates`.
+
+    `mornings[:, t]` is felt on the morning of day t and before its first session; `same_day[:, t]`
+    after day t's last session; `before[:, t]` last before its first.
+    """
+
+    dates: list[date]
+    weekdays: NDArray[np.int64]  # (D,) 0 is Monday
+    exposures: Floats  # (E, D)
+    mornings: Floats  # (O, D)
+    same_day: Floats  # (O, D)
+    before: Floats  # (O, D)
+
+
+def local_day(local: datetime) -> date:
+    """The day that a wall-clock moment belongs to."""
+    day = local.date()
+    return day if local.hour >= DAY_STARTS_HOUR else day - timedelta(days=1)
+
+
+def build_days(
+    sessions: Sequence[SessionFact],
+    entries: Sequence[EntryFact],
+    *,
+    exposures: Sequence[Exposure],
+    outcomes: Sequence[Outcome],
+    has_synced: Callable[[date], bool],
+) -> Days:
+    """Days from the first event to the last. `has_synced(day)`: a session of it would be here."""
+    by_day: defaultdict[date, list[SessionFact]] = defaultdict(list)
+    for fact in sorted(sessions, key=lambda fact: fact.started_at):
+        by_day[local_day(fact.local_start)].append(fact)
+    felt = sorted(entries, key=lambda fact: fact.felt_at)
+    touched = [*by_day, *(local_day(fact.local) for fact in felt)]
+    if not touched:
+        return _empty(len(exposures), len(outcomes))
+    first, last = min(touched), max(touched)
+    dates = [first + timedelta(days=i) for i in range((last - first).days + 1)]
+    moments = _moments(dates, by_day, felt)
+    return Days(
+        dates=dates,
+        weekdays=np.array([day.weekday() for day in dates]),
+        exposures=np.array(
+            [
+                [_exposed(e, by_day.get(day, []), has_synced(day)) for day in dates]
+                for e in exposures
+            ]
+        ).reshape(len(exposures), len(dates)),
+        mornings=_outcome_rows(outcomes, moments, _mornings(felt, moments)),
+        same_day=_outcome_rows(outcomes, moments, _same_day(felt, moments)),
+        before=_outcome_rows(outcomes, moments, _before(felt, moments), last_only=True),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """When a day's stimulation began and ended; on a day without any, when it usually does."""
+
+    day: date
+    used: bool
+    first_start: datetime | None
+    last_end: datetime | None
+
+
+def _moments(
+    dates: Sequence[date], by_day: dict[date, list[SessionFact]], felt: Sequence[EntryFact]
+) -> list[_Moments]:
+    """The usual times are medians over the days *before*, so that a late frame or an edited entry
+    changes no day that came earlier; to the half hour, so that it changes few that came later."""
+    zone_on = _zones(dates, by_day, felt)
+    starts: list[float] = []
+    ends: list[float] = []
+    found = []
+    for day in dates:
+        sessions = by_day.get(day)
+        if sessions:
+            midnight = datetime.combine(day, time.min)
+            starts.append(_hours(sessions[0].local_start, midnight))
+            last = max(sessions, key=lambda fact: fact.ended_at)
+            ends.append(
+                starts[-1] + (last.ended_at - sessions[0].started_at).total_seconds() / 3600
+            )
+            found.append(_Moments(day, True, sessions[0].started_at, last.ended_at))
+        elif starts:
+            usual = (_usual(starts, day, zone_on[day]), _usual(ends, day, zone_on[day]))
+            found.append(_Moments(day, False, *usual))
+        else:
+            found.append(_Moments(day, False, None, None))
+    return found
+
+
+def _zones(
+    dates: Sequence[date], by_day: dict[date, list[SessionFact]], felt: Sequence[EntryFact]
+) -> dict[date, Any]:
+    """The zone the person was in on each day: that of its last event, else of the day before."""
+    known = {local_day(fact.local): fact.local.tzinfo for fact in felt}
+    known |= {day: facts[-1].local_start.tzinfo for day, facts in by_day.items()}
+    zone: Any = next((known[day] for day in dates if day in known), ZoneInfo("UTC"))
+    zones = {}
+    for day in dates:
+        zone = zones[day] = known.get(day, zone)
+    return zones
+
+
+def _hours(local: datetime, midnight: datetime) -> float:
+    return (local.replace(tzinfo=None) - midnight).total_seconds() / 3600
+
+
+def _usual(hours: Sequence[float], day: date, zone: Any) -> datetime:
+    half_hours = round(statistics.median(hours) * 2)
+    wall = datetime.combine(day, time.min, tzinfo=zone) + timedelta(minutes=30 * half_hours)
+    return wall.astimezone(UTC)
+
+
+def _exposed(exposure: Exposure, sessions: Sequence[SessionFact], synced: bool) -> float:
+    if sessions:
+        return exposure.of_day(sessions)
+    return 0.0 if synced and exposure.is_amount else float("nan")
+
+
+_Slots = dict[date, list[EntryFact]]
+
+
+def _mornings(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
+    first_start = {m.day: m.first_start for m in moments if m.used}
+    slots: defaultdict[date, list[EntryFact]] = defaultdict(list)
+    for fact in felt:
+        day = fact.local.date()
+        if DAY_STARTS_HOUR <= fact.local.hour < MORNING_ENDS_HOUR:
+            start = first_start.get(day)
+            if start is None or fact.felt_at < start:
+                slots[day].append(fact)
+    return slots
+
+
+def _same_day(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
+    last_end = {m.day: m.last_end for m in moments}
+    slots: defaultdict[date, list[EntryFact]] = defaultdict(list)
+    for fact in felt:
+        end = last_end.get(local_day(fact.local))
+        if end is not None and fact.felt_at >= end + SETTLE:
+            slots[local_day(fact.local)].append(fact)
+    return slots
+
+
+def _before(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
+    times = [fact.felt_at for fact in felt]
+    return {
+        m.day: list(
+            felt[
+                bisect_left(times, m.first_start - BEFORE_REACH) : bisect_left(times, m.first_start)
+            ]
+        )
+        for m in moments
+        if m.first_start is not None
+    }
+
+
+def _outcome_rows(
+    outcomes: Sequence[Outcome],
+    moments: Sequence[_Moments],
+    slots: _Slots,
+    *,
+    last_only: bool = False,
+) -> Floats:
+    """(O, D): each day's mean, or last value, over the entries in its slot that answer it."""
+    rows = np.full((len(outcomes), len(moments)), np.nan)
+    for o, outcome in enumerate(outcomes):
+        for t, m in enumerate(moments):
+            values = [v for f in slots.get(m.day, ()) if (v := outcome.value(f.items)) is not None]
+            if values:
+                rows[o, t] = values[-1] if last_only else statistics.fmean(values)
+    return rows
+
+
+def _empty(exposures: int, outcomes: int) -> Days:
+    def rows(count: int) -> Floats:
+        return np.empty((count, 0))
+
+    return Days(
+        [], np.empty(0, np.int64), rows(exposures), rows(outcomes), rows(outcomes), rows(outcomes)
+    )

@@ -1,0 +1,115 @@
+"""What a day's stimulation is summed up as: one entry here adds an exposure to every finding."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+NAN = float("nan")
+DAY_STARTS_HOUR = 4
+EVENING_FROM_HOUR = 18
+MAX_PROGRAMMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFact:
+    """What insights need of one session. `local_start` is by the zone stored with it."""
+
+    local_start: datetime
+    started_at: datetime
+    ended_at: datetime
+    stimulating_s: float
+    charge_uc: float | None = None
+    amplitude_over_threshold: float | None = None
+    programme: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    name: str
+    title: str
+    unit: str  # UCUM
+    of_day: Callable[[Sequence[SessionFact]], float]  # of at least one session
+    # A day without a session is 0 for an amount, and has no value for a property of sessions.
+    is_amount: bool = True
+    primary: bool = False
+
+
+def _mean_over_threshold(sessions: Sequence[SessionFact]) -> float:
+    """Mean amplitude over the sensory threshold, each session by the seconds it stimulated."""
+    known = [s for s in sessions if s.amplitude_over_threshold is not None and s.stimulating_s > 0]
+    seconds = sum(s.stimulating_s for s in known)
+    if not seconds:
+        return NAN
+    return sum((s.amplitude_over_threshold or 0) * s.stimulating_s for s in known) / seconds
+
+
+def _charge_mc(sessions: Sequence[SessionFact]) -> float:
+    # A charge that is not known would make the day's sum a lower bound posing as a value.
+    if any(s.charge_uc is None for s in sessions):
+        return NAN
+    return sum(s.charge_uc or 0 for s in sessions) / 1000
+
+
+EXPOSURES: tuple[Exposure, ...] = (
+    Exposure("charge", "Delivered charge", "mC", _charge_mc, primary=True),
+    Exposure("sessions", "Sessions", "{session}", lambda sessions: float(len(sessions))),
+    Exposure(
+        "minutes",
+        "Minutes of stimulation",
+        "min",
+        lambda sessions: sum(s.stimulating_s for s in sessions) / 60,
+    ),
+    Exposure(
+        "amplitude_over_threshold",
+        "Mean amplitude over the sensory threshold",
+        "1",
+        _mean_over_threshold,
+        is_amount=False,
+    ),
+    Exposure(
+        "evening_use",
+        "Use in the evening",
+        "1",
+        lambda sessions: float(
+            any(
+                s.local_start.hour >= EVENING_FROM_HOUR or s.local_start.hour < DAY_STARTS_HOUR
+                for s in sessions
+            )
+        ),
+    ),
+)
+
+
+def programme_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]:
+    """The share of a day's stimulation under each programme, where the person has used several."""
+    used = Counter(s.programme for s in sessions if s.programme is not None)
+    if len(used) < 2:
+        return ()
+    # By use and then by name, so that the same sessions always give the same exposures.
+    ranked = sorted(used, key=lambda name: (-used[name], name))[:MAX_PROGRAMMES]
+    return tuple(
+        Exposure(f"programme:{name}", f"Share of {name}", "1", _share_of(name), is_amount=False)
+        for name in ranked
+    )
+
+
+def _share_of(programme: str) -> Callable[[Sequence[SessionFact]], float]:
+    def share(sessions: Sequence[SessionFact]) -> float:
+        seconds = sum(s.stimulating_s for s in sessions)
+        own = sum(s.stimulating_s for s in sessions if s.programme == programme)
+        return own / seconds if seconds else NAN
+
+    return share
+
+
+def programme_name(programme: dict[str, Any] | None) -> str | None:
+    """How people tell programmes apart: frequency, pulse width and duty cycle; not the current,
+    which they adjust every day."""
+    if programme is None:
+        return None
+    return (
+        f"{programme['frequency_hz']:g} Hz {programme['pulse_width_us']} us "
+        f"{programme['on_s']}/{programme['off_s']} s"
+    )

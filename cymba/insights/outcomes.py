@@ -1,0 +1,59 @@
+"""The diary's items as outcomes: every item with a direction, side effects as yes or no."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cymba.diary.items import ITEMS, Item
+from cymba.diary.values import Answers
+
+# The primary question, fixed in advance: total charge against these, on the next morning.
+PRIMARY_OUTCOMES = ("pain_now", "sleep_quality", "mood", "fatigue")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    name: str  # "pain_now", or "phq4.phq2" for a score of a questionnaire
+    title: str
+    worse: Literal["higher", "lower"]
+    unit: str
+    minimal_important_difference: float | None
+    is_side_effect: bool
+    item: str
+    score: str
+
+    @property
+    def primary(self) -> bool:
+        return self.name in PRIMARY_OUTCOMES
+
+    def value(self, items: dict[str, Any]) -> float | None:
+        """This outcome's number in one entry's items; None where it was not answered."""
+        given = items.get(self.item)
+        if given is None:
+            return None
+        score = ITEMS[self.item].value.scores(given).get(self.score)
+        return None if score is None else float(score)
+
+
+def _outcomes(item: Item) -> list[Outcome]:
+    if item.worse is None:
+        return []
+    scores = {"total": "", "gad2": ": anxiety", "phq2": ": low mood"}
+    named = scores if isinstance(item.value, Answers) else {"": ""}
+    return [
+        Outcome(
+            name=f"{item.name}.{score}" if score else item.name,
+            title=item.title + suffix,
+            worse=item.worse,
+            unit=item.unit or "1",
+            minimal_important_difference=item.minimal_important_difference,
+            is_side_effect=item.group == "side_effect",
+            item=item.name,
+            score=score,
+        )
+        for score, suffix in named.items()
+    ]
+
+
+OUTCOMES: dict[str, Outcome] = {
+    outcome.name: outcome for item in ITEMS.values() for outcome in _outcomes(item)
+}

@@ -134,8 +134,8 @@ def hash_claim_code(device_id: str, code: str) -> bytes:
 
 
 def read_code(typed: str) -> str:
-    """A code or serial as it was meant: spaces, dashes and case aside, with O for 0 and I for 1."""
-    plain = "".join(typed.upper().split()).replace("-", "")
+    """A code or serial as it was meant: without spaces, dashes and case, and O read as 0."""
+    plain = "".join(letter for letter in typed.upper() if letter.isascii() and letter.isalnum())
     return plain.translate(str.maketrans("OIL", "011"))
 
 

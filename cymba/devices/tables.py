@@ -87,3 +87,13 @@ class ClockAnchor(Base):
     up_ms: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     wall_at: Mapped[datetime]
     error_ms: Mapped[float] = mapped_column(Float(53))
+
+
+class ClaimGuesses(Base):
+    """A leaky bucket of wrong claims: one for each account, one for each serial tried."""
+
+    __tablename__ = "claim_guesses"
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)  # a hash of whose guesses these are
+    level: Mapped[float] = mapped_column(Float(53))
+    updated_at: Mapped[datetime]

@@ -1,0 +1,199 @@
+"""Who holds a device: claiming it by serial and code, letting it go, handing it on."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.throttle import Bucket
+from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
+from cymba.devices.tables import ClaimGuesses, Device, DeviceTenure
+from cymba.errors import NotFound
+
+ACCOUNT_GUESSES = Bucket(capacity=10, leak_s=360)
+SERIAL_GUESSES = Bucket(capacity=50, leak_s=360)
+"""A code has 50 bits: these numbers keep a person who mistypes waiting for minutes at most, and a
+guesser for ever. A serial's bucket is the larger, or a stranger could keep its owner from it."""
+
+
+class Claimed(NamedTuple):
+    tenure: DeviceTenure
+
+
+class NoMatch(NamedTuple):
+    """No device has this serial and this code: which of the two is wrong is not told."""
+
+
+class Throttled(NamedTuple):
+    retry_after_s: int
+
+
+def claim(
+    session: Session, account_id: UUID, serial: str, code: str, now: datetime, *, name: str = ""
+) -> Claimed | NoMatch | Throttled:
+    """Make the account the holder of the device that has this serial and claim code.
+
+    The code is used up. A device that another holds passes to the account: the code came from
+    its holder or the operator (`hand_on`, `reissue_claim_code`). The guess is counted before the
+    code is looked at, so the caller commits whatever the outcome. It ends with the change feed:
+    commit next.
+    """
+    wait_s, guesses = _count_guess(session, account_id, serial, now)
+    if wait_s:
+        return Throttled(wait_s)
+    device = session.scalar(
+        select(Device)
+        .where(Device.serial == read_code(serial))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    known, device_id = (device.claim_code_hash, device.id) if device else (None, "")
+    given = hash_claim_code(device_id, code)
+    if not hmac.compare_digest(known or bytes(len(given)), given) or device is None:
+        return NoMatch()
+    for bucket in guesses:
+        bucket.level = max(0.0, bucket.level - 1)
+    device.claim_code_hash = None
+    held = _held(session, device.id)
+    if held is not None and held.account_id == account_id:
+        _tell(session, device.id, [(account_id, False)])
+        return Claimed(held)
+    told = [(account_id, False)]
+    if held is not None:
+        held.released_at = max(now, held.claimed_at)
+        held.version += 1
+        told.append((held.account_id, True))
+        session.flush()  # or the new tenure would meet the old one in the unique index
+    tenure = DeviceTenure(device_id=device.id, account_id=account_id, name=name, claimed_at=now)
+    session.add(tenure)
+    _tell(session, device.id, told)
+    return Claimed(tenure)
+
+
+def release(session: Session, account_id: UUID, device_id: str, now: datetime) -> None:
+    """End the account's tenure; what was recorded during it stays the account's.
+
+    The device then waits for a code that the operator re-issues. Ends with the change feed.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    held = _own(session, account_id, device_id)
+    held.released_at = max(now, held.claimed_at)
+    held.version += 1
+    _tell(session, device_id, [(account_id, True)])
+
+
+def hand_on(session: Session, account_id: UUID, device_id: str) -> str:
+    """A code by which another may take the device over; until then the account holds it.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    _own(session, account_id, device_id)
+    return reissue_claim_code(session, device_id)
+
+
+class Tenures(NamedTuple):
+    """Everybody who held a device, in order."""
+
+    of_device: Sequence[DeviceTenure]
+
+    def holder_at(self, at: datetime) -> UUID | None:
+        """Who held it at `at`; where nobody did, who held it next."""
+        for tenure in self.of_device:
+            if tenure.released_at is None or at < tenure.released_at:
+                return tenure.account_id
+        return None
+
+
+def load_tenures(session: Session, device_id: str) -> Tenures:
+    statement = (
+        select(DeviceTenure)
+        .where(DeviceTenure.device_id == device_id)
+        .order_by(DeviceTenure.claimed_at, DeviceTenure.released_at.nulls_last())
+    )
+    return Tenures(session.scalars(statement).all())
+
+
+def holder_at(session: Session, device_id: str, at: datetime) -> UUID | None:
+    """Whose data a session is that took place at `at`."""
+    return load_tenures(session, device_id).holder_at(at)
+
+
+def _own(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
+    session.execute(select(Device.id).where(Device.id == device_id).with_for_update())
+    held = _held(session, device_id)
+    if held is None or held.account_id != account_id:
+        raise NotFound("there is no such device")
+    return held
+
+
+def _held(session: Session, device_id: str) -> DeviceTenure | None:
+    """The present tenure. Lock the device's row first: claims and releases go one by one."""
+    return session.scalar(
+        select(DeviceTenure)
+        .where(DeviceTenure.device_id == device_id, DeviceTenure.released_at.is_(None))
+        .execution_options(populate_existing=True)
+    )
+
+
+def _tell(session: Session, device_id: str, told: list[tuple[UUID, bool]]) -> None:
+    for account_id, deleted in sorted(told):  # accounts are locked in one order everywhere
+        record_changes(session, account_id, [Changed("device", device_id, deleted=deleted)])
+
+
+def _count_guess(
+    session: Session, account_id: UUID, serial: str, now: datetime
+) -> tuple[int, list[ClaimGuesses]]:
+    """Seconds to wait before another guess, else 0 with this one counted in its buckets."""
+    _forget_old(session, now)
+    limits = {
+        _key("account", str(account_id)): ACCOUNT_GUESSES,
+        _key("serial", read_code(serial)): SERIAL_GUESSES,
+    }
+    fresh = [{"key": key, "level": 0.0, "updated_at": now} for key in sorted(limits)]
+    session.execute(insert(ClaimGuesses).values(fresh).on_conflict_do_nothing())
+    buckets = session.scalars(
+        select(ClaimGuesses)
+        .where(ClaimGuesses.key.in_(limits))
+        .order_by(ClaimGuesses.key)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    wait_s = 0
+    for bucket in buckets:
+        limit = limits[bucket.key]
+        bucket.level = limit.level(bucket.level, (now - bucket.updated_at).total_seconds())
+        bucket.updated_at = max(now, bucket.updated_at)
+        wait_s = max(wait_s, limit.wait_s(bucket.level))
+    if not wait_s:
+        for bucket in buckets:
+            bucket.level += 1
+    return wait_s, list(buckets)
+
+
+def _forget_old(session: Session, now: datetime) -> None:
+    """Drop a few buckets that have long run out, so that the table stays small by itself."""
+    old = (
+        select(ClaimGuesses.key)
+        .where(ClaimGuesses.updated_at < now - timedelta(days=1))
+        .limit(10)
+        .with_for_update(skip_locked=True)
+    )
+    session.execute(
+        delete(ClaimGuesses)
+        .where(ClaimGuesses.key.in_(old))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _key(scope: str, whose: str) -> bytes:
+    return hashlib.sha256(f"{scope}:{whose}".encode()).digest()

@@ -1,0 +1,44 @@
+"""The REST edge: a Flask application over the core."""
+
+from flask import Flask
+from sqlalchemy import Engine
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter
+
+from cymba.settings import Settings
+from service import accounts, auth, docs, health, observation, problems
+from service.edge import Edge
+from service.openapi import finish_document, make_document
+
+API_VERSION = "1.0.0"
+MAX_BODY_BYTES = 64 * 1024
+
+RESOURCES = (auth, accounts, health, docs)
+
+
+class DeviceIdConverter(BaseConverter):
+    regex = "[A-Za-z0-9_-]{8,32}"
+    part_isolating = True
+
+
+def create_app(settings: Settings, engine: Engine) -> Flask:
+    """The WSGI application. It is safe for threads; `engine` stays the caller's to dispose of."""
+    app = Flask("service", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False  # a redirect would be an answer outside of the document
+    app.url_map.converters["device_id"] = DeviceIdConverter
+    app.extensions |= Edge.make(settings, engine).attach()
+    observation.register(app)
+    problems.register(app)
+    document = make_document(app, version=API_VERSION, public_url=settings.public_url)
+    document.register_converter(
+        DeviceIdConverter, lambda _: {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,32}$"}
+    )
+    for resource in RESOURCES:
+        document.register_blueprint(resource.blp)
+    app.extensions |= docs.keep(finish_document(document, app))
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,57 @@
+"""What the views of one application share: settings, engine, keys and metrics."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from flask import current_app
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from cymba.accounts.keys import derive, load_secret
+from cymba.accounts.tokens import Signer
+from cymba.database import utc_now
+from cymba.settings import Settings
+from service.metrics import Metrics
+
+_KEY = "cymba"
+
+
+@dataclass(frozen=True)
+class Edge:
+    settings: Settings
+    engine: Engine
+    sessions: sessionmaker[Session]
+    signer: Signer
+    cursor_key: bytes
+    throttle_key: bytes
+    metrics: Metrics
+
+    @classmethod
+    def make(cls, settings: Settings, engine: Engine) -> "Edge":
+        secret = load_secret(settings)
+        return cls(
+            settings=settings,
+            engine=engine,
+            sessions=sessionmaker(engine, expire_on_commit=False),
+            signer=Signer.make(
+                derive(secret, "access tokens"),
+                access_seconds=settings.access_token_seconds,
+                refresh_days=settings.refresh_token_days,
+            ),
+            cursor_key=derive(secret, "cursors"),
+            throttle_key=derive(secret, "sign-in throttle"),
+            metrics=Metrics(),
+        )
+
+    def attach(self) -> dict[str, "Edge"]:
+        return {_KEY: self}
+
+    @staticmethod
+    def now() -> datetime:
+        return utc_now()
+
+
+def edge() -> Edge:
+    """Those of the application that serves the current request."""
+    return cast(Edge, current_app.extensions[_KEY])

@@ -1,0 +1,327 @@
+"""The OpenAPI document, and blueprints that cannot answer what it does not say.
+
+A `Resource` is a flask-smorest blueprint with the rules of this API built in: every route needs a
+bearer token unless it is marked `public`, refuses query parameters that it does not name, and
+documents the problems that follow from how it was declared. A view adds only its own.
+"""
+
+import http
+from collections.abc import Callable
+from copy import deepcopy
+from functools import wraps
+from typing import Any, TypeVar
+
+import marshmallow as ma
+from flask import Flask, request
+from flask_smorest import Api, Blueprint
+
+from service.bearer import require_token
+from service.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
+from service.strict import Schema, StrictParser, refuse_query
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+EVERY_ROUTE = ("validation", "server", "unavailable")
+WITH_TOKEN = ("unauthenticated",)
+WITH_BODY = ("invalid-json", "too-large", "unsupported-media-type")
+WITH_IF_MATCH = ("stale", "if-match-required")
+
+ETAG_HEADER = {
+    "description": "The version of this answer, for If-None-Match and If-Match.",
+    "schema": {"type": "string", "pattern": '^(W/)?"[^"]*"$'},
+    "example": '"3.5f0c4e0b7c1d2a3948576a1b"',
+}
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "ETags that the client holds; if one is current, the answer is 304.",
+    "required": False,
+    "schema": {"type": "string"},
+}
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The ETag of what was read. Without it 428; if it was changed since, 412.",
+    "required": True,
+    "schema": {"type": "string"},
+}
+
+
+class FieldErrorSchema(Schema):
+    """Where in the request, and what is wrong there."""
+
+    pointer = ma.fields.String(metadata={"description": "JSON Pointer into the body"})
+    parameter = ma.fields.String(metadata={"description": "Name of a query parameter"})
+    detail = ma.fields.String(required=True)
+
+
+class ProblemSchema(Schema):
+    """Problem details (RFC 9457). `type` is stable; `title` and `detail` are for people."""
+
+    class Meta:
+        unknown = ma.INCLUDE  # some types carry further members
+
+    type = ma.fields.String(required=True, metadata={"format": "uri"})
+    title = ma.fields.String(required=True)
+    status = ma.fields.Integer(required=True)
+    detail = ma.fields.String(required=True)
+    errors = ma.fields.List(ma.fields.Nested(FieldErrorSchema), required=True)
+    request_id = ma.fields.String(
+        required=True, metadata={"description": "Also in the server's log and in X-Request-Id"}
+    )
+
+
+class Document(Api):  # type: ignore[misc] # flask-smorest ships no types
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each route names its own problems
+
+    def _register_error_handlers(self) -> None:
+        """`problems.register` does it, for errors outside of any blueprint too."""
+
+
+class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(name, __name__, description=description)
+        self._prepare_doc_cbks.append(self._prepare_rules_doc)
+
+    def get(self, rule: str) -> Callable[[View], View]:
+        return self._on("GET", rule)
+
+    def post(self, rule: str) -> Callable[[View], View]:
+        return self._on("POST", rule)
+
+    def put(self, rule: str) -> Callable[[View], View]:
+        return self._on("PUT", rule)
+
+    def patch(self, rule: str) -> Callable[[View], View]:
+        return self._on("PATCH", rule)
+
+    def delete(self, rule: str) -> Callable[[View], View]:
+        return self._on("DELETE", rule)
+
+    def body(self, schema: type[Schema], *, example: Any) -> Callable[[View], View]:
+        """The JSON body, loaded and handed to the view as its next positional argument."""
+        return self._decorator(self.arguments(schema, example=example))
+
+    def query(self, schema: type[Schema]) -> Callable[[View], View]:
+        """The query parameters, loaded and handed to the view as its next positional argument."""
+        return self._decorator(self.arguments(schema, location="query"))
+
+    def answers(
+        self,
+        status: int,
+        schema: type[Schema] | dict[str, Any] | None = None,
+        *,
+        description: str | None = None,
+        content_type: str | None = None,
+        example: Any = None,
+    ) -> Callable[[View], View]:
+        """A way in which the view answers, for the document; the view makes the `Response`."""
+        return self._decorator(
+            self.response(
+                status,
+                schema,
+                description=description,
+                content_type=content_type,
+                example=example,
+            )
+        )
+
+    def public(self, view: View) -> View:
+        """This route needs no token."""
+        return _noted(view, public=True)
+
+    def problems(self, *codes: str) -> Callable[[View], View]:
+        """The problems that this view may answer besides those that follow from its form."""
+        unknown = set(codes) - PROBLEMS.keys()
+        if unknown:
+            raise ValueError(f"not in the list of problems: {sorted(unknown)}")
+        return lambda view: _noted(view, problems=codes)
+
+    def etag(self, view: View) -> View:
+        """The answer carries an ETag, and a GET honours If-None-Match."""
+        return _noted(view, etag_sent=True)
+
+    def if_match(self, view: View) -> View:
+        """The view calls `check_if_match`."""
+        return _noted(view, if_match=True)
+
+    def _on(self, method: str, rule: str) -> Callable[[View], View]:
+        return self._decorator(self.route(rule, methods=[method]))
+
+    @staticmethod
+    def _decorator(untyped: Any) -> Callable[[View], View]:
+        decorator: Callable[[View], View] = untyped
+        return decorator
+
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **kw: Any
+    ) -> None:
+        """Register the view behind the checks that hold for every route."""
+        noted = getattr(view_func, "_apidoc", {})
+        is_public = noted.get("public", False)
+        takes_query = any(
+            parameter["in"] == "query"
+            for parameter in noted.get("arguments", {}).get("parameters", [])
+        )
+
+        @wraps(view_func)
+        def guarded(**view_args: Any) -> Any:
+            if not is_public:
+                require_token()
+            if not takes_query:
+                refuse_query(request.args)
+            return view_func(**view_args)
+
+        super().add_url_rule(rule, endpoint, guarded, *args, **kw)
+
+    def _prepare_rules_doc(
+        self, doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any
+    ) -> dict[str, Any]:
+        """Document what `add_url_rule` and the marks above make true."""
+        responses = doc.setdefault("responses", {})
+        parameters = doc.setdefault("parameters", [])
+        responses.pop(422, None)  # flask-smorest's own; ours follows with the rest
+        codes = [*EVERY_ROUTE, *doc_info.get("problems", ())]
+        if doc_info.get("public"):
+            doc["security"] = []
+        else:
+            codes += WITH_TOKEN
+        if "requestBody" in doc:
+            codes += WITH_BODY
+        if doc_info.get("if_match"):
+            codes += WITH_IF_MATCH
+            parameters.append(IF_MATCH)
+        if doc_info.get("etag_sent"):
+            for status in doc_info.get("success_status_codes", ()):
+                responses[status].setdefault("headers", {})["ETag"] = ETAG_HEADER
+            if method == "get":
+                parameters.append(IF_NONE_MATCH)
+                responses[304] = {
+                    "description": "The client's copy is current.",
+                    "headers": {"ETag": ETAG_HEADER},
+                }
+        for status, response in _problem_responses(codes).items():
+            if status in responses:  # the same status, as something else than a problem
+                response["content"] |= responses[status].get("content", {})
+            responses[status] = response
+        return doc
+
+
+def _noted(view: View, *, problems: tuple[str, ...] = (), **marks: Any) -> View:
+    """The view with marks for `Resource` in the place where flask-smorest keeps its own."""
+    noted = deepcopy(getattr(view, "_apidoc", {}))
+    noted |= marks
+    noted["problems"] = (*noted.get("problems", ()), *problems)
+    view._apidoc = noted  # type: ignore[attr-defined] # noqa: SLF001 - flask-smorest's own name
+    return view
+
+
+def _problem_responses(codes: list[str]) -> dict[int, dict[str, Any]]:
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(PROBLEMS[code][0], []).append(code)
+    return {
+        status: {
+            "description": "; ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in sorted(found)),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": ProblemSchema,
+                    "examples": {code: {"value": _example(code)} for code in sorted(found)},
+                }
+            },
+            "headers": _headers(status),
+        }
+        for status, found in sorted(by_status.items())
+    }
+
+
+def _headers(status: int) -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    seconds = {"schema": {"type": "integer", "minimum": 0}}
+    match status:
+        case 401:
+            return {"WWW-Authenticate": {"description": "How to sign in.", **text}}
+        case 429 | 503:
+            return {"Retry-After": {"description": "Seconds to wait.", **seconds}}
+        case _:
+            return {}
+
+
+def _example(code: str) -> dict[str, Any]:
+    status, title = PROBLEMS[code]
+    errors = []
+    if code == "validation":
+        errors = [{"parameter": "limit", "detail": "Unknown field."}]
+    return {
+        "type": TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": http.HTTPStatus(status).phrase,
+        "errors": errors,
+        "request_id": "b1d5b0c2f39a4c1e8a53a1c0a2f8c6de",
+    }
+
+
+def make_document(app: Flask, *, version: str, public_url: str | None) -> Document:
+    """The API's document, to which `register_blueprint` adds each resource."""
+    app.config["API_TITLE"] = "Cymba"
+    app.config["API_VERSION"] = version
+    app.config["OPENAPI_VERSION"] = "3.1.1"
+    document = Document(
+        app,
+        spec_kwargs={
+            "info": {
+                "description": DESCRIPTION,
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
+            "servers": [{"url": public_url or "/"}],
+            "security": [{"bearer": []}],
+        },
+    )
+    document.spec.components.security_scheme(
+        "bearer",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The `access_token` of `POST /v1/auth/token`.",
+        },
+    )
+    return document
+
+
+def finish_document(document: Document, app: Flask) -> dict[str, Any]:
+    """The whole document as plain values, with an `operationId` for each operation."""
+    built: dict[str, Any] = document.spec.to_dict()
+    views = {
+        (rule.rule, method): rule.endpoint
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    names = {
+        (document.flask_plugin.flaskpath2openapi(rule), method.lower()): endpoint.rpartition(".")[2]
+        for (rule, method), endpoint in views.items()
+    }
+    for path, item in built["paths"].items():
+        for method, operation in item.items():
+            if method in {"get", "put", "post", "patch", "delete"}:
+                operation["operationId"] = names[path, method]
+    return built
+
+
+DESCRIPTION = """\
+The API of a companion app for transcutaneous vagus nerve stimulators: sessions and their
+telemetry, devices, history.
+
+* **Times** are RFC 3339 in UTC. Anything by day goes by the account's IANA time zone.
+* **Errors** are problem details (RFC 9457); `type` is stable, `errors[]` names fields.
+* **Pages** are `{"items": […], "next_cursor": …}`; a cursor is opaque and good for the same query.
+* **Versions**: reads carry an `ETag`; a change must send it back as `If-Match`.
+* **Unknown** fields and query parameters are refused with 422.
+* Another person's things answer 404, like things that do not exist.
+
+Nothing here is medical advice, and no number here says that stimulation treats anything.
+"""

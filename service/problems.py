@@ -1,0 +1,159 @@
+"""Problem details (RFC 9457): what every error looks like, and every kind of it there is.
+
+The `type` is `urn:cymba:problem:<code>`; codes are part of the API's contract and never change
+their meaning. A domain error brings its own code; the rest is listed here.
+"""
+
+import http
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+from flask import Flask, Response, g
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+from cymba.errors import DomainError, TooManyRequests, Unauthenticated
+
+TYPE_PREFIX: Final = "urn:cymba:problem:"
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_UNAVAILABLE_S: Final = 5
+
+# code -> (status, title). The title says the same for every occurrence; `detail` tells this one.
+PROBLEMS: Final[dict[str, tuple[int, str]]] = {
+    "invalid-json": (400, "The body is not JSON"),
+    "bad-request": (400, "The request cannot be understood"),
+    "unauthenticated": (401, "Sign in first"),
+    "wrong-credentials": (401, "The e-mail address or the password is not right"),
+    "refresh-invalid": (401, "The refresh token is not good any more"),
+    "refresh-reused": (401, "The refresh token was used twice, so its sign-in was ended"),
+    "forbidden": (403, "Not allowed"),
+    "not-found": (404, "There is no such thing here"),
+    "method-not-allowed": (405, "The resource does not know this method"),
+    "not-acceptable": (406, "None of the wanted formats can be made"),
+    "conflict": (409, "In conflict with what is stored"),
+    "email-taken": (409, "The e-mail address has an account already"),
+    "gone": (410, "It was here, and is gone for good"),
+    "stale": (412, "Somebody changed it since it was read"),
+    "too-large": (413, "The body is too large"),
+    "unsupported-media-type": (415, "The body is in a format that is not taken here"),
+    "validation": (422, "Fields or parameters are not as they must be"),
+    "rejected": (422, "A rule does not allow this"),
+    "wrong-password": (422, "The current password is not right"),
+    "locked": (423, "A safety rule holds this back"),
+    "if-match-required": (428, "Say which version is meant, with If-Match"),
+    "rate": (429, "Too many requests"),
+    "server": (500, "Something is broken on our side"),
+    "unavailable": (503, "Not possible at the moment; try again"),
+    "not-ready": (503, "Not ready to serve"),
+    "too-many-streams": (503, "No more live views can be opened at the moment"),
+}
+
+_BY_STATUS: Final = {
+    400: "bad-request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "too-large",
+    415: "unsupported-media-type",
+    503: "unavailable",
+}
+
+_log = structlog.get_logger(__name__)
+
+
+class Unavailable(DomainError):
+    """Nothing is wrong with the request; what it needs is not there right now."""
+
+    code = "unavailable"
+    status = 503
+
+
+def problem(
+    code: str,
+    detail: str,
+    *,
+    status: int | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    **extensions: Any,
+) -> Response:
+    """The response that tells of a problem; `extensions` are further members of its body."""
+    known_status, title = PROBLEMS.get(code, (status or 400, ""))
+    status = status or known_status
+    body = {
+        "type": TYPE_PREFIX + code,
+        "title": title or http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": list(errors),
+        "request_id": g.get("request_id", ""),
+        **extensions,
+    }
+    response = Response(orjson.dumps(body), status=status, content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(headers or {})
+    return response
+
+
+def register(app: Flask) -> None:
+    """Let every error, also Flask's own, leave as a problem."""
+    app.register_error_handler(DomainError, _from_domain)
+    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(OperationalError, _from_database)
+    app.register_error_handler(InterfaceError, _from_database)
+    app.register_error_handler(PoolTimeoutError, _from_database)
+    app.register_error_handler(Exception, _from_defect)
+
+
+def _from_domain(error: DomainError) -> Response:
+    headers = {}
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="cymba"'
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(RETRY_UNAVAILABLE_S)
+    return problem(
+        error.code, error.detail, status=error.status, errors=error.errors, headers=headers
+    )
+
+
+def _from_http(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status >= 500 and status != 503:
+        return _from_defect(error)
+    kept = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    code = _BY_STATUS.get(status, "bad-request" if status < 500 else "server")
+    return problem(code, PROBLEMS[code][1] + ".", status=status, headers=kept)
+
+
+def _from_database(error: Exception) -> Response:
+    """Gone, restarting, or too slow: the transaction was rolled back, so a retry is harmless."""
+    _log.warning("database unavailable", error=type(getattr(error, "orig", error)).__name__)
+    return problem(
+        "unavailable",
+        "The database does not answer. Nothing was changed.",
+        headers={"Retry-After": str(RETRY_UNAVAILABLE_S)},
+    )
+
+
+def _from_defect(error: Exception) -> Response:
+    # The class and the place are enough to find it; a message could hold what a person typed.
+    _log.error("request failed", error=type(error).__name__, at=_place(error))
+    return problem("server", "The request was fine; the server has a defect. It was noted.")
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised, as `module:line` from the outermost call to the innermost."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "?")
+        places.append(f"{name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " > ".join(places[-8:])

@@ -1,0 +1,169 @@
+"""What comes in is taken as it is meant or refused: no unknown field, no coercion, no NUL."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import marshmallow as ma
+import orjson
+from flask import Request
+from webargs import core
+from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import UnsupportedMediaType
+
+from cymba.errors import DomainError, Rejected
+
+
+class InvalidJson(DomainError):
+    code = "invalid-json"
+    status = 400
+
+
+class Schema(ma.Schema):
+    """The base of every schema of the API; a field that it does not name is an error."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+
+class Pattern(ma.validate.Regexp):
+    """The whole text must match; Python's `$` alone would let a line break pass at the end."""
+
+    def __call__(self, value: Any) -> Any:
+        if self.regex.fullmatch(value) is None:
+            raise ma.ValidationError(self._format_error(value))
+        return value
+
+
+class Text(ma.fields.String):
+    """Text that PostgreSQL can store: without NUL characters."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is not None and "\0" in text:
+            raise ma.ValidationError("Must not hold a NUL character.")
+        return text
+
+
+class Whole(ma.fields.Integer):
+    """An integer; in a body `"5"` and `5.0` are none. In a query all values are text."""
+
+    def __init__(self, *, in_query: bool = False, **kwargs: Any) -> None:
+        self.in_query = in_query
+        super().__init__(strict=True, **kwargs)
+
+    def _validated(self, value: Any) -> int:
+        if self.in_query:
+            if not (isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value)):
+                raise self.make_error("invalid", input=value)
+        elif not isinstance(value, int) or isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Flag(ma.fields.Boolean):
+    """`true` or `false`; not "yes", 1 or "on"."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Instant(ma.fields.AwareDateTime):
+    """RFC 3339 with an offset, given on as UTC."""
+
+    _FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not (isinstance(value, str) and self._FORM.fullmatch(value)):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
+
+class StrictParser(FlaskParser):
+    """Bodies through orjson (strict UTF-8, no lone surrogates, no NaN); errors as our problems."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 - webargs' own protocol
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": ma.RAISE,
+        "json": ma.RAISE,
+    }
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        del schema
+        body = req.get_data()
+        if not body:
+            raise InvalidJson("The request has no body; a JSON object is needed.")
+        if not core.is_json(req.mimetype):
+            raise UnsupportedMediaType
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidJson(f"The body is not JSON: {error.msg}.") from None
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        refuse_repeated(req.args)
+        return super().load_querystring(req, schema)
+
+    def handle_error(
+        self,
+        error: ma.ValidationError,
+        req: Request,
+        schema: ma.Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Mapping[str, str] | None,
+    ) -> NoReturn:
+        del req, schema, error_status_code, error_headers
+        raise validation_failed(error.messages)
+
+
+def validation_failed(messages: Any) -> Rejected:
+    """marshmallow's nested messages as the flat `errors[]` of a problem.
+
+    Args:
+        messages: by location (`json`, `query` …), then nested as the fields are.
+    """
+    errors = []
+    for location, nested in messages.items():
+        for path, text in _flat(nested, ()):
+            if location == "json":
+                pointer = "".join(f"/{str(p).replace('~', '~0').replace('/', '~1')}" for p in path)
+                errors.append({"pointer": pointer, "detail": text})
+            else:
+                errors.append({"parameter": str(path[0]) if path else "", "detail": text})
+    return Rejected(
+        "The request was not understood in full, so nothing was done.",
+        code="validation",
+        errors=errors,
+    )
+
+
+def refuse_repeated(args: MultiDict[str, str]) -> None:
+    """A parameter given twice says two things; neither is taken."""
+    repeated = [name for name, values in args.lists() if len(values) > 1]
+    if repeated:
+        raise validation_failed({"query": {name: ["Given more than once."] for name in repeated}})
+
+
+def refuse_query(args: MultiDict[str, str]) -> None:
+    """For a route that takes no query parameters at all."""
+    if args:
+        raise validation_failed({"query": {name: ["Unknown field."] for name in args}})
+
+
+def _flat(nested: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if isinstance(nested, dict):
+        for key, value in nested.items():
+            yield from _flat(value, path if key == "_schema" else (*path, key))
+    elif isinstance(nested, list):
+        for value in nested:
+            yield from _flat(value, path)
+    else:
+        yield path, str(nested)

@@ -15,7 +15,11 @@ from ops.exits import Exit
 from ops.postgres import EmbeddedPostgresError
 
 COMMANDS = {
+    "api": "ops.commands.api:api",
+    "bridge": "ops.commands.bridge:bridge",
     "db": "ops.commands.db:db",
+    "account": "ops.commands.account:account",
+    "device": "ops.commands.device:device",
 }
 
 

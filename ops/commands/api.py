@@ -1,0 +1,77 @@
+"""`cymba api`: the REST edge under granian."""
+
+import os
+
+import click
+import structlog
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+from sqlalchemy.exc import OperationalError
+
+import migrations
+from cymba.accounts.keys import load_secret
+from cymba.database import make_engine
+from cymba.settings import Settings
+from ops import logs, ports, schema
+from ops.database import open_url
+
+log = structlog.get_logger(__name__)
+
+STOP_S = 20  # for requests under way
+
+
+@click.command()
+@click.option("--host", help="Address to listen on  [default: CYMBA_HTTP_HOST, 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port  [default: CYMBA_HTTP_PORT, 8000]"
+)
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Processes."
+)
+@click.pass_obj
+def api(settings: Settings, host: str | None, port: int | None, workers: int) -> None:
+    """Serve the REST API, its OpenAPI document (/v1/openapi.json) and its page (/docs).
+
+    It listens on this machine alone unless told otherwise; put a proxy that ends TLS in front of
+    it. SIGTERM and Ctrl-C end it when the requests under way are answered.
+
+    \b
+    cymba api --port 8000
+    """
+    host = host or settings.http_host
+    port = port or settings.http_port
+    load_secret(settings)  # a bad key is told here, once, and not by each worker
+    if ports.is_taken(host, port):
+        raise click.ClickException(f"port {port} on {host} is in use; choose another with --port")
+    with open_url(settings) as url:
+        os.environ["CYMBA_DATABASE_URL"] = url  # the workers are processes of their own
+        _warn_of_schema(url)
+        Server(
+            "ops.wsgi:create",
+            factory=True,
+            interface=Interfaces.WSGI,
+            address=host,
+            port=port,
+            workers=workers,
+            # As many requests at once as the pool can give connections to.
+            blocking_threads=2 * settings.database_pool_size,
+            log_level=LogLevels(settings.log_level),
+            log_dictconfig=logs.dict_config(settings),
+            workers_kill_timeout=STOP_S,
+            respawn_failed_workers=True,
+        ).serve()
+
+
+def _warn_of_schema(url: str) -> None:
+    """Say at the start what `/readyz` will say all along; a database that is away may come back."""
+    engine = make_engine(url)
+    try:
+        current = schema.current(engine)
+    except OperationalError:
+        log.warning("the database does not answer yet")
+    else:
+        if current != migrations.head():
+            log.warning("not ready: run `cymba db upgrade`", at=current, needed=migrations.head())
+    finally:
+        engine.dispose()

@@ -1,0 +1,43 @@
+"""`cymba bridge`: the MQTT edge, one process a slot."""
+
+import sys
+
+import click
+
+from cymba.settings import Settings
+from mqtt_bridge.app import serve
+from ops.database import open_engine
+from ops.exits import Exit
+
+
+@click.command()
+@click.option(
+    "--slot",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Which of the CYMBA_BRIDGE_SLOTS this is; each runs once.",
+)
+@click.pass_obj
+def bridge(settings: Settings, slot: int) -> None:
+    """Store what devices publish, and acknowledge what is stored.
+
+    It runs until SIGTERM or Ctrl-C: then it writes what it has taken in, acknowledges it and
+    leaves. Killed, it loses nothing: what was not acknowledged comes again.
+
+    The broker is CYMBA_BROKER_URL; the user name "bridge" in it stands for the slot's own,
+    bridge-0, bridge-1 and so on.
+
+    \b
+    CYMBA_BRIDGE_SLOTS=2 cymba bridge --slot 1
+    """
+    if slot >= settings.bridge_slots:
+        raise click.BadParameter(
+            f"CYMBA_BRIDGE_SLOTS is {settings.bridge_slots}, so slots are 0 to "
+            f"{settings.bridge_slots - 1}",
+            param_hint="--slot",
+        )
+    with open_engine(settings, application_name=f"cymba bridge-{slot}") as engine:
+        status = serve(settings, engine, slot)
+    if status:
+        sys.exit(Exit.FAILED)

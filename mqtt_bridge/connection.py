@@ -1,0 +1,299 @@
+"""The connection to the broker: the only module that speaks paho.
+
+paho's traps that this module closes:
+- An exception in a callback ends paho's thread while `is_connected()` stays true. Every callback
+  is wrapped; what escapes one is kept as `failure`, and `problem()` also tells of a dead thread.
+- An ack or publish made while paho reconnects can leave before CONNECT, and the broker then drops
+  the connection. Nothing is sent but between `on_connect` and `on_disconnect`, under one lock.
+- Packet ids are reused after a reconnect, so an ack from an earlier connection could free another
+  message. Connections are counted, and acks of any but the current one are dropped.
+"""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from cymba.settings import Settings
+
+KEEPALIVE_S = 30
+log = structlog.get_logger(__name__)
+
+
+class BadBrokerUrl(Exception):
+    """`CYMBA_BROKER_URL` is not `mqtt[s]://[user:password@]host[:port]`."""
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    host: str
+    port: int
+    tls: bool
+    username: str | None
+    password: str | None
+    ca_file: Path | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, client_id: str) -> "BrokerAddress":
+        """Where `settings` say the broker is.
+
+        The user name `bridge` stands for the slot's own, which is its client id: so one URL
+        serves every slot. Any other user name is taken as it is.
+
+        Raises:
+            BadBrokerUrl: the URL has another form.
+        """
+        url = urlsplit(settings.broker_url)
+        try:
+            port = url.port
+        except ValueError as error:
+            raise BadBrokerUrl(str(error)) from None
+        if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
+            raise BadBrokerUrl("the broker's URL is mqtt[s]://[user:password@]host[:port]")
+        tls = url.scheme == "mqtts"
+        user = unquote(url.username) if url.username else None
+        return cls(
+            host=url.hostname,
+            port=port or (8883 if tls else 1883),
+            tls=tls,
+            username=client_id if user == "bridge" else user,
+            password=unquote(url.password) if url.password else None,
+            ca_file=settings.broker_ca_file,
+            client_cert_file=settings.broker_client_cert_file,
+            client_key_file=settings.broker_client_key_file,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as the network thread got it."""
+
+    connection: int
+    packet_id: int
+    topic: str
+    payload: bytes
+    retained: bool
+    redelivered: bool
+
+
+class Receiver(Protocol):
+    """Who gets what comes in. Called in the network thread: neither may wait for the database."""
+
+    def connected(self, number: int) -> None: ...
+
+    def received(self, connection: "Connection", message: Message) -> None: ...
+
+
+class Connection:
+    """A client of the broker under a fixed id, which connects again by itself until stopped."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        client_id: str,
+        filters: list[tuple[str, int]],
+        stale_filters: Iterable[str],
+        receiver: Receiver,
+    ) -> None:
+        """`stale_filters` are subscriptions that an earlier life of this client id, whose session
+        the broker keeps, may have left behind."""
+        self.client_id = client_id
+        self.failure: BaseException | None = None
+        self._address = address
+        self._filters = filters
+        self._stale_filters = list(stale_filters)
+        self._receiver = receiver
+        self._lock = threading.Lock()
+        self._current: int | None = None  # this connection's number, while it stands
+        self._count = 0
+        self._thread: threading.Thread | None = None
+        self._unsubscribed = threading.Event()
+        self._client = self._make_client()
+
+    # Called by other threads.
+
+    @property
+    def current(self) -> int | None:
+        return self._current
+
+    def start(self) -> None:
+        """Connect in the background, as often as it takes."""
+        self._client.connect_async(self._address.host, self._address.port, keepalive=KEEPALIVE_S)
+        self._client.loop_start()
+
+    def problem(self) -> str | None:
+        """Why this connection can never work again, if so."""
+        if self.failure is not None:
+            return f"a callback of the MQTT client failed: {self.failure!r}"
+        if self._thread is not None and not self._thread.is_alive():
+            return "the network thread of the MQTT client has ended"
+        return None
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
+        """Send, if connected; False if not. Whether it arrives, the protocol above finds out."""
+        with self._lock:
+            if self._current is None:
+                return False
+            return self._client.publish(topic, payload, qos).rc is MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> int:
+        """Send each, if connected; how many were."""
+        with self._lock:
+            if self._current is None:
+                return 0
+            publish = self._client.publish
+            return sum(publish(topic, payload).rc is MQTTErrorCode.MQTT_ERR_SUCCESS
+                       for topic, payload in messages)  # fmt: skip
+
+    def ack(self, deliveries: Iterable[tuple[int, int]]) -> int:
+        """Ack (connection, packet id) in their order; how many were of the current connection."""
+        acked = 0
+        with self._lock:
+            for connection, packet_id in deliveries:
+                if connection == self._current and packet_id:
+                    self._client.ack(packet_id, 1)
+                    acked += 1
+        return acked
+
+    def unsubscribe(self, timeout_s: float) -> bool:
+        """Leave every subscription, so that other slots get what comes; False if not confirmed."""
+        with self._lock:
+            if self._current is None:
+                return False
+            self._unsubscribed.clear()
+            self._client.unsubscribe([topic for topic, _ in self._filters])
+        return self._unsubscribed.wait(timeout_s)
+
+    def drop(self) -> None:
+        """Cut the line; the client connects anew and the broker sends what was never acked."""
+        line = self._client.socket()
+        if isinstance(line, socket.socket):
+            try:
+                line.shutdown(socket.SHUT_RDWR)
+            except OSError as error:  # it was down already
+                log.debug("line already down", error=str(error))
+
+    def stop(self) -> None:
+        """Send what is queued, say goodbye and end the network thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    # Called by the network thread.
+
+    def _on_pre_connect(self, _client: Client, _userdata: object) -> None:
+        self._thread = threading.current_thread()
+
+    def _on_connect(
+        self,
+        client: Client,
+        _userdata: object,
+        flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            log.error("the broker refuses the connection", reason=str(reason))
+            return
+        with self._lock:
+            self._count += 1
+            self._current = self._count
+        if flags.session_present and self._stale_filters:
+            client.unsubscribe(self._stale_filters)
+        client.subscribe(self._filters)
+        log.info("connected", connection=self._count, session_present=flags.session_present)
+        self._receiver.connected(self._count)
+
+    def _on_connect_fail(self, _client: Client, _userdata: object) -> None:
+        log.warning("no connection to the broker", host=self._address.host, port=self._address.port)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: object,
+        _flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        with self._lock:
+            was = self._current
+            self._current = None
+        if was is not None:
+            log.info("disconnected", connection=was, reason=str(reason))
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        for (topic, _), reason in zip(self._filters, reasons, strict=False):
+            if reason.is_failure:
+                log.error("the broker refuses a subscription", topic=topic, reason=str(reason))
+
+    def _on_unsubscribe(self, *_: object) -> None:
+        self._unsubscribed.set()
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # a broker that lets such a topic through must not end this thread
+        self._receiver.received(
+            self,
+            Message(
+                self._count,
+                message.mid if message.qos else 0,
+                topic,
+                bytes(message.payload),
+                message.retain,
+                message.dup,
+            ),
+        )
+
+    def _make_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            clean_session=False,
+            protocol=MQTTv311,
+            manual_ack=True,
+        )
+        if self._address.username is not None:
+            client.username_pw_set(self._address.username, self._address.password)
+        if self._address.tls:
+            context = ssl.create_default_context(cafile=self._address.ca_file)
+            if self._address.client_cert_file is not None:
+                context.load_cert_chain(
+                    self._address.client_cert_file, self._address.client_key_file
+                )
+            client.tls_set_context(context)
+        client.reconnect_delay_set(min_delay=1, max_delay=10)
+        for name in ("pre_connect", "connect", "connect_fail", "disconnect", "subscribe",
+                     "unsubscribe", "message"):  # fmt: skip
+            setattr(client, f"on_{name}", self._guarded(getattr(self, f"_on_{name}")))
+        return client
+
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except BaseException as error:
+                self.failure = error
+                log.exception("a callback failed", callback=callback.__name__)
+                raise
+
+        return call

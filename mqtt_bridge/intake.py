@@ -1,0 +1,85 @@
+"""What happens in the network thread: a message is queued, or answered at once, never stored."""
+
+import itertools
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from cymba.devices import exchange
+from cymba.stimulation.messages import TimeReply, TimeRequest
+from mqtt_bridge import payloads, topics
+from mqtt_bridge.connection import Connection, Message
+from mqtt_bridge.delivery import Inbound, Inbox
+from mqtt_bridge.echo import Echo
+from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.topics import Subject
+
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """The receiver of a `Connection`: fills the writer's inbox."""
+
+    def __init__(self, inbox: Inbox, echo: Echo, metrics: Metrics) -> None:
+        self._inbox = inbox
+        self._echo = echo
+        self._metrics = metrics
+        self._numbers = itertools.count(1)
+
+    def connected(self, number: int) -> None:
+        self._echo.connected()
+        self._metrics.connected(number)
+
+    def received(self, connection: Connection, message: Message) -> None:
+        # The clock first: everything after it would count as the way here.
+        arrived_ns = time.time_ns()
+        if message.redelivered:
+            self._metrics.resent.inc()
+        up = topics.parse_up(message.topic)
+        if up is None:
+            if message.topic == topics.echo(connection.client_id):
+                self._echo.returned(message.payload)
+            else:
+                log.warning("a message on a topic that is none of the protocol's")
+            connection.ack([(message.connection, message.packet_id)])
+            return
+        if up.subject is Subject.TIME and self._answered(
+            connection, up.device_id, message.payload, arrived_ns
+        ):
+            return
+        taken = self._inbox.put(
+            Inbound(
+                next(self._numbers),
+                message.connection,
+                message.packet_id,
+                up.device_id,
+                up.subject,
+                message.payload,
+                datetime.fromtimestamp(arrived_ns / 1e9, UTC),
+                self._echo.settled and not message.retained and not message.redelivered,
+                message.retained,
+            )
+        )
+        if not taken:
+            self._metrics.left.inc()
+
+    def _answered(
+        self, connection: Connection, device_id: str, payload: bytes, arrived_ns: int
+    ) -> bool:
+        """Answer a clock request here, since every moment it waits is error in its answer.
+
+        False if it is the exchange's third message, which is for the database.
+        """
+        request = payloads.decode(payload, TimeRequest)
+        if isinstance(request, payloads.Malformed):
+            self._metrics.malformed.labels(Subject.TIME.value).inc()
+            log.warning("malformed clock request", device=device_id, detail=request.detail)
+            return True
+        reply = exchange.reply(request, arrived_ns // 1_000_000, time.time_ns() // 1_000_000)
+        if not isinstance(reply, TimeReply):
+            return False
+        connection.publish(
+            topics.down_time(device_id), payloads.encode(reply, payloads.form_of(payload))
+        )
+        return True

@@ -1,0 +1,144 @@
+"""What the bridge counts, for Prometheus, and the small HTTP server that shows it."""
+
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+
+# Seconds; the goals are a p50 of 3 ms and a p99 of 20 ms, so that is where it is finest.
+SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 120)
+BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+
+class Metrics:
+    """One set for each bridge, with its own registry, so that tests can have several."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.queue_depth = Gauge(
+            "cymba_bridge_queue_depth", "Deliveries that wait for the writer.", registry=registry
+        )
+        self.reading_held = Gauge(
+            "cymba_bridge_reading_held",
+            "1 while the full queue holds back the reading of the broker's socket.",
+            registry=registry,
+        )
+        self.connection = Gauge(
+            "cymba_bridge_connected", "1 while connected to the broker.", registry=registry
+        )
+        self.settled = Gauge(
+            "cymba_bridge_settled",
+            "1 while the broker holds no backlog for this bridge, by its echo.",
+            registry=registry,
+        )
+        self.connections = Counter(
+            "cymba_bridge_connections", "Connections made to the broker.", registry=registry
+        )
+        self.echoes_lost = Counter(
+            "cymba_bridge_echoes_lost",
+            "Connections cut because the broker delivered nothing.",
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "cymba_bridge_batch_size", "Deliveries in a transaction.",
+            buckets=BATCH_SIZES, registry=registry,
+        )  # fmt: skip
+        self.commit_seconds = Histogram(
+            "cymba_bridge_commit_seconds", "Time of a whole transaction, its commit included.",
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self.lag_seconds = Histogram(
+            "cymba_bridge_lag_seconds",
+            "From arrival to commit, of the delivery of a batch that waited longest.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.database_failures = Counter(
+            "cymba_bridge_database_failures",
+            "Transactions that failed and were tried again.",
+            registry=registry,
+        )
+        self.stored = Counter("cymba_bridge_frames_stored", "Frames stored.", registry=registry)
+        self.duplicates = Counter(
+            "cymba_bridge_frames_duplicate", "Frames stored already.", registry=registry
+        )
+        self.quarantined = Counter(
+            "cymba_bridge_frames_quarantined", "Frames quarantined.", ["code"], registry=registry
+        )
+        self.refused = Counter(
+            "cymba_bridge_frames_refused", "Frames to be sent again later.", ["code"],
+            registry=registry,
+        )  # fmt: skip
+        self.failed = Counter(
+            "cymba_bridge_deliveries_failed",
+            "Deliveries that no transaction could take in; their devices send them again.",
+            registry=registry,
+        )
+        self.malformed = Counter(
+            "cymba_bridge_messages_malformed", "Messages other than frames that were malformed.",
+            ["subject"], registry=registry,
+        )  # fmt: skip
+        self.resent = Counter(
+            "cymba_bridge_resent", "Deliveries that the broker marked as sent again.",
+            registry=registry,
+        )  # fmt: skip
+        self.left = Counter(
+            "cymba_bridge_left", "Deliveries left to the broker while stopping.", registry=registry
+        )
+
+    def connected(self, _number: int) -> None:
+        self.connections.inc()
+
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+        """Scrapes are no news."""
+
+
+class MetricsServer:
+    """`/metrics`, and `/healthz`: 200 while `problem()` is None, else 503 with its words."""
+
+    def __init__(
+        self, host: str, port: int, metrics: Metrics, problem: Callable[[], str | None]
+    ) -> None:
+        show_metrics: Application = make_wsgi_app(metrics.registry)
+
+        def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            if environ["PATH_INFO"] == "/metrics":
+                return show_metrics(environ, start_response)
+            if environ["PATH_INFO"] != "/healthz":
+                start_response("404 Not Found", [("Content-Type", "text/plain")])
+                return [b"/metrics or /healthz\n"]
+            trouble = problem()
+            start_response(
+                "503 Service Unavailable" if trouble else "200 OK",
+                [("Content-Type", "text/plain; charset=utf-8")],
+            )
+            return [f"{trouble or 'ok'}\n".encode()]
+
+        self._server = make_server(
+            host, port, application, server_class=_Server, handler_class=_QuietHandler
+        )
+        self.port: int = self._server.server_port
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="metrics", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

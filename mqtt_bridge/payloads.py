@@ -1,0 +1,58 @@
+"""Bytes to messages and back, for all but frames, which the core decodes itself.
+
+JSON and CBOR are told apart by the first byte, and a device is answered in the form it spoke.
+"""
+
+from enum import Enum
+from typing import NamedTuple, TypeVar
+
+import cbor2
+import msgspec
+
+from cymba.stimulation.messages import (
+    Ack,
+    Presence,
+    ReportedState,
+    TimeReply,
+    TimeRequest,
+    to_cbor,
+    to_json,
+)
+
+# Far more than any of these messages needs; frames have their own bound.
+MAX_BYTES = 4096
+
+Message = TypeVar("Message", Presence, TimeRequest, ReportedState)
+
+
+class Form(Enum):
+    JSON = "json"
+    CBOR = "cbor"
+
+
+class Malformed(NamedTuple):
+    """A payload that is no such message, and why. It holds nothing of the payload."""
+
+    detail: str
+
+
+def form_of(payload: bytes) -> Form:
+    return Form.JSON if payload[:1] == b"{" else Form.CBOR
+
+
+def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
+    if not payload:
+        return Malformed("empty")
+    if len(payload) > MAX_BYTES:
+        return Malformed(f"{len(payload)} bytes, at most {MAX_BYTES}")
+    try:
+        if form_of(payload) is Form.JSON:
+            return msgspec.json.decode(payload, type=type_)
+        return msgspec.convert(cbor2.loads(payload), type_)
+    # cbor2 raises what a tag's own decoder raises, and recursion ends in RecursionError.
+    except (msgspec.MsgspecError, cbor2.CBORError, ValueError, TypeError, RecursionError) as error:
+        return Malformed(str(error)[:200])
+
+
+def encode(message: Ack | TimeReply, form: Form) -> bytes:
+    return to_json(message) if form is Form.JSON else to_cbor(message)

@@ -1,0 +1,169 @@
+"""The writer thread: takes what is queued, commits it, and only then lets anybody forget it."""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from cymba.stimulation.ingest import Duplicate, Quarantined, Refused, Stored
+from mqtt_bridge import payloads, topics
+from mqtt_bridge.connection import Connection
+from mqtt_bridge.delivery import Inbound, Inbox
+from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.transaction import Written, is_passing, write
+
+FIRST_RETRY_S = 0.2
+LAST_RETRY_S = 5.0
+log = structlog.get_logger(__name__)
+
+
+class Writer:
+    """Batches of the inbox into the database, then acks. `connection` is only spoken to."""
+
+    def __init__(
+        self, inbox: Inbox, engine: Engine, connection: Connection, metrics: Metrics, batch: int
+    ) -> None:
+        self.failure: BaseException | None = None
+        self._inbox = inbox
+        self._engine = engine
+        self._connection = connection
+        self._metrics = metrics
+        self._batch = batch
+        self._busy_since: float | None = None
+        self.working = False  # it holds deliveries that are not acked yet
+        self.retrying = False  # the last attempt failed, and the next is still to come
+        self._giving_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def busy_s(self) -> float:
+        """For how long the present attempt has lasted; 0 between attempts."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def problem(self) -> str | None:
+        """Why this writer will never write again, if so."""
+        if self.failure is not None:
+            return f"the writer failed: {self.failure!r}"
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return "the writer has ended"
+        return None
+
+    def finish(self, timeout_s: float) -> bool:
+        """Write what the closed inbox still holds. False if that took too long: what is left was
+        never acked, so the broker or the devices send it again."""
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._giving_up.set()
+            self._thread.join(1)
+        return not self._thread.is_alive() and not self._giving_up.is_set()
+
+    def _run(self) -> None:
+        try:
+            while batch := self._inbox.take(self._batch):
+                self.working = True
+                if not self._take_in(batch):
+                    return
+                self.working = False
+        except BaseException as error:
+            self.failure = error
+            log.exception("the writer failed")
+            raise
+
+    def _take_in(self, batch: list[Inbound]) -> bool:
+        """Commit the batch, however often it takes. False when told to give up before that."""
+        delay_s = FIRST_RETRY_S
+        while True:
+            try:
+                written = self._commit(batch)
+                self.retrying = False
+                break
+            except Exception as error:  # noqa: BLE001 - `_commit` lets only passing ones through
+                self.retrying = True
+                self._metrics.database_failures.inc()
+                log.warning(
+                    "the database does not take the batch",
+                    first_delivery=batch[0].number,
+                    deliveries=len(batch),
+                    again_in_s=round(delay_s, 1),
+                    error=str(error).splitlines()[0],
+                )
+            if self._giving_up.wait(delay_s * random.uniform(0.5, 1)):  # noqa: S311 - jitter
+                return False
+            delay_s = min(LAST_RETRY_S, delay_s * 2)
+        self._answer(written)
+        self._connection.ack((delivery.connection, delivery.packet_id) for delivery in batch)
+        self._count(batch, written)
+        return True
+
+    def _commit(self, batch: Sequence[Inbound]) -> Written:
+        """Write and commit; a batch that fails by its own fault is halved until one stands alone.
+
+        Raises:
+            Exception: only where `is_passing`; nothing of the failed part was committed.
+        """
+        self._busy_since = started = time.monotonic()
+        try:
+            with Session(self._engine) as session:
+                written = write(session, batch)
+                session.commit()
+        except Exception as error:
+            if is_passing(error):
+                raise
+            if len(batch) == 1:
+                # Nobody is told that it is stored, so its device keeps it and sends it again.
+                log.exception(
+                    "a delivery failed", delivery=batch[0].number, device=batch[0].device_id
+                )
+                return Written(failed=list(batch))
+            middle = len(batch) // 2
+            first = self._commit(batch[:middle])
+            first += self._commit(batch[middle:])
+            return first
+        finally:
+            self._busy_since = None
+        self._metrics.batch_size.observe(len(batch))
+        self._metrics.commit_seconds.observe(time.monotonic() - started)
+        return written
+
+    def _answer(self, written: Written) -> None:
+        self._connection.publish_all(
+            (topics.down_ack(device_id), payloads.encode(ack, form))
+            for device_id, ack, form in written.answers
+        )
+
+    def _count(self, batch: Sequence[Inbound], written: Written) -> None:
+        metrics = self._metrics
+        stored = duplicates = 0
+        for outcome in written.outcomes:
+            match outcome:
+                case Stored():
+                    stored += 1
+                case Duplicate():
+                    duplicates += 1
+                case Quarantined():
+                    metrics.quarantined.labels(outcome.code).inc()
+                case Refused():
+                    metrics.refused.labels(outcome.code).inc()
+        metrics.stored.inc(stored)
+        metrics.duplicates.inc(duplicates)
+        metrics.failed.inc(len(written.failed))
+        for subject in written.malformed:
+            metrics.malformed.labels(subject.value).inc()
+        lag_s = (datetime.now(UTC) - batch[0].arrived_at).total_seconds()
+        metrics.lag_seconds.observe(max(0.0, lag_s))
+        metrics.queue_depth.set(len(self._inbox))
+        log.debug(
+            "committed",
+            first_delivery=batch[0].number,
+            deliveries=len(batch),
+            stored=stored,
+            duplicates=duplicates,
+        )

@@ -1,0 +1,83 @@
+"""What a diary can and cannot say of stimulation: pure functions over arrays, no database."""
+
+from cymba.insights.statistics.associate import Associations, Refusal, associate
+from cymba.insights.statistics.cohort import CohortMean, cohort_mean
+from cymba.insights.statistics.grades import (
+    Direction,
+    Fit,
+    Grade,
+    MoreDays,
+    Reason,
+    Tier,
+    Verdict,
+    grade,
+    more_days,
+)
+from cymba.insights.statistics.multiplicity import (
+    EXPLORATORY_LEVEL,
+    PRIMARY_LEVEL,
+    adjust_bh,
+    exploratory_discoveries,
+    simes,
+)
+from cymba.insights.statistics.pair import PairInFull, complete_pairs, pair_in_full
+from cymba.insights.statistics.repeated_measures import (
+    RepeatedMeasures,
+    repeated_measures_correlation,
+)
+from cymba.insights.statistics.response import Response, ResponseGrade, Threshold, response
+from cymba.insights.statistics.sequential import (
+    MILESTONES,
+    Look,
+    latest_look,
+    looks,
+    milestone,
+    next_milestone,
+    sequential_p,
+)
+from cymba.insights.statistics.side_effects import Course, Trend, side_effect_trend
+from cymba.insights.statistics.trial import Trial, randomization_test, smallest_difference
+
+__all__ = [
+    "EXPLORATORY_LEVEL",
+    "MILESTONES",
+    "PRIMARY_LEVEL",
+    "Associations",
+    "CohortMean",
+    "Course",
+    "Direction",
+    "Fit",
+    "Grade",
+    "Look",
+    "MoreDays",
+    "PairInFull",
+    "Reason",
+    "Refusal",
+    "RepeatedMeasures",
+    "Response",
+    "ResponseGrade",
+    "Threshold",
+    "Tier",
+    "Trend",
+    "Trial",
+    "Verdict",
+    "adjust_bh",
+    "associate",
+    "cohort_mean",
+    "complete_pairs",
+    "exploratory_discoveries",
+    "grade",
+    "latest_look",
+    "looks",
+    "milestone",
+    "more_days",
+    "next_milestone",
+    "pair_in_full",
+    "randomization_test",
+    "repeated_measures_correlation",
+    "response",
+    "sequential_p",
+    "side_effect_trend",
+    "simes",
+    "smallest_difference",
+]

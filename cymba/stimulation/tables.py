@@ -171,7 +171,7 @@ class StimulationSession(Base):
     end_reason: Mapped[str | None] = mapped_column(String(32))
     programme: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     frames_stored: Mapped[int]
-    frames_expected: Mapped[int | None]
+    frames_expected: Mapped[int | None] = mapped_column(BigInteger)
     completeness: Mapped[float | None] = mapped_column(Float(53))
     sample_count: Mapped[int]
     stimulating_s: Mapped[float] = mapped_column(Float(53))

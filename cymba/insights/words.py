@@ -1,0 +1,155 @@
+"""What a finding says to its person: one template for each grade, in the person's language.
+
+A correlation is never worded as a cause: `FORBIDDEN` lists the words, for each language, that no
+text below a completed trial may hold, and a test reads every template for them.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from babel import Locale, UnknownLocaleError
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
+
+LANGUAGES = ("en", "de")
+
+FORBIDDEN: dict[str, tuple[str, ...]] = {
+    "en": (
+        "because", "cause", "caused", "causes", "causing", "reduce", "reduces", "reduced",
+        "improve", "improves", "improved", "work", "works", "worked", "effect of", "treat",
+        "treats", "treated", "treatment", "relieve", "relieves", "relieved", "relief", "help",
+        "helps", "helped", "due to", "thanks to", "leads to", "led to",
+    ),
+    "de": (
+        "weil", "denn", "verursacht", "verursachen", "bewirkt", "bewirken", "verringert",
+        "verringern", "verbessert", "verbessern", "wirkt", "wirken", "wirksam", "Wirkung von",
+        "behandelt", "behandeln", "Behandlung", "lindert", "lindern", "Linderung", "hilft",
+        "helfen", "geholfen", "dank", "führt zu", "aufgrund", "senkt", "senken",
+    ),
+}  # fmt: skip
+
+# The one sentence that may name a cause: it denies one. Every observed finding ends with it.
+DISCLAIMER = "This does not show that stimulation caused it."
+
+OBSERVED = {
+    1: "On days with more {exposure}, next-morning {outcome} was on average {size} points "
+    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days.",
+    0: "On days with more {exposure}, {outcome} later that day was on average {size} points "
+    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days. The two happened together.",
+    2: "Two days after days with more {exposure}, {outcome} was on average {size} points "
+    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days.",
+    3: "Three days after days with more {exposure}, {outcome} was on average {size} points "
+    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days.",
+}
+EARLY = "This is an early sign and may well be chance."
+MORE_IS_WORSE = (
+    "People often stimulate more when they feel worse, and that alone would look like this."
+)
+NO_CLEAR_LINK = (
+    "Over {n} days there is no clear link between {exposure} and {outcome}: any difference is "
+    "likely smaller than {mid} points."
+)
+NOT_ENOUGH = "The {n} days so far cannot tell whether {exposure} and {outcome} go together."
+NOT_ENOUGH_REFUSED = (
+    "{exposure_title} changed too little, or too much in step with time, to be compared with "
+    "{outcome}."
+)
+COLLECTING = (
+    "{n} of {first} complete days so far. A complete day has a synced device, a rating before the "
+    "session and one the next morning."
+)
+MORE_DAYS = "About {low_days} to {high_days} more days may be needed."
+TESTED = (
+    "In your own randomised trial of {pairs} pairs of blocks, {outcome} was on average {size} "
+    "points {direction} ({low} to {high}) in blocks with the full programme; p = {p}."
+)
+FADING = (
+    "{effect_title} was reported less often with each session: from {first_share} of early "
+    "sessions to {last_share} of recent ones, over {n} answers."
+)
+STEADY = (
+    "{effect_title} was reported about as often in recent sessions as in early ones ({n} answers)."
+)
+GROWING = (
+    "{effect_title} was reported more often in recent sessions than in early ones ({n} answers). "
+    "Please talk to a clinician about it."
+)
+SIDE_EFFECT_NOT_ENOUGH = (
+    "Not enough answers yet about {effect}: {n} of 15, with at least 3 yes and 3 no."
+)
+RESPONSE_CONFIRMED = (
+    "Compared with your first weeks, {outcome} in the last 28 days is {share} lower ({low} to "
+    "{high})."
+)
+RESPONSE_LIKELY = (
+    "Compared with your first weeks, {outcome} in the last 28 days looks about {share} lower "
+    "({low} to {high}), which is less certain."
+)
+RESPONSE_NONE = (
+    "Compared with your first weeks, {outcome} in the last 28 days has not clearly changed "
+    "({low} to {high})."
+)
+RESPONSE_NOT_ENOUGH = (
+    "A comparison with your first weeks needs at least 14 days at the start and 28 days since."
+)
+RED_FLAG = (
+    "Stop using the device and seek medical care now. If it is an emergency, call your local "
+    "emergency number. This diary is not monitored."
+)
+LOWER, HIGHER = "lower", "higher"
+
+TEMPLATES: tuple[str, ...] = (
+    *OBSERVED.values(),
+    DISCLAIMER, EARLY, MORE_IS_WORSE, NO_CLEAR_LINK, NOT_ENOUGH, NOT_ENOUGH_REFUSED, COLLECTING,
+    MORE_DAYS, TESTED, FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, RESPONSE_CONFIRMED,
+    RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_NOT_ENOUGH, RED_FLAG, LOWER, HIGHER,
+)  # fmt: skip
+
+
+@cache
+def _catalog(language: str) -> Catalog | None:
+    path = Path(__file__).parent / "locale" / language / "insights.po"
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return read_po(file, locale=language)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Speaks the person's language, and writes numbers as they are written there."""
+
+    locale: Locale
+
+    @classmethod
+    def of(cls, tag: str) -> "Voice":
+        """For a BCP 47 tag; English words where the language has no catalogue."""
+        try:
+            return cls(Locale.parse(tag, sep="-"))
+        except (UnknownLocaleError, ValueError):
+            return cls(Locale("en"))
+
+    @property
+    def language(self) -> str:
+        return self.locale.language if self.locale.language in LANGUAGES else "en"
+
+    def say(self, template: str, **values: str) -> str:
+        return self.translate(template).format(**values)
+
+    def translate(self, text: str) -> str:
+        catalog = _catalog(self.language)
+        message = catalog.get(text) if catalog is not None else None
+        return str(message.string) if message is not None and message.string else text
+
+    def number(self, value: float, digits: int = 1) -> str:
+        pattern = "#,##0." + "0" * digits if digits else "#,##0"
+        return format_decimal(value, format=pattern, locale=self.locale)
+
+    def percent(self, value: float) -> str:
+        return format_percent(value, format="#,##0 %", locale=self.locale)

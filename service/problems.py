@@ -31,6 +31,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "refresh-reused": (401, "The refresh token was used twice, so its sign-in was ended"),
     "forbidden": (403, "Not allowed"),
     "not-found": (404, "There is no such thing here"),
+    "claim-mismatch": (404, "No device has this serial and this code"),
     "method-not-allowed": (405, "The resource does not know this method"),
     "not-acceptable": (406, "None of the wanted formats can be made"),
     "conflict": (409, "In conflict with what is stored"),

@@ -1,0 +1,79 @@
+"""The devices that an account holds now, as its person sees them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.devices.tables import Device, DevicePresence, DeviceTenure
+from cymba.errors import NotFound
+
+MAX_NAME_CHARACTERS = 100
+
+
+class Holding(NamedTuple):
+    device: Device
+    tenure: DeviceTenure
+    presence: DevicePresence | None  # none of a device that never came online
+
+
+def holdings(session: Session, account_id: UUID) -> Sequence[Holding]:
+    """All devices of the account, the one claimed first at the front."""
+    statement = _held(account_id).order_by(DeviceTenure.claimed_at, DeviceTenure.device_id)
+    return [Holding(device, tenure, seen) for device, tenure, seen in session.execute(statement)]
+
+
+def holding(session: Session, account_id: UUID, device_id: str) -> Holding:
+    """One device of the account.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    row = session.execute(_held(account_id).where(Device.id == device_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such device.")
+    device, tenure, presence = row
+    return Holding(device, tenure, presence)
+
+
+def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
+    """The account's tenure, locked, so that its version can be checked and raised.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    # The device first, as claiming and releasing do.
+    session.execute(select(Device.id).where(Device.id == device_id).with_for_update())
+    tenure = session.scalars(
+        select(DeviceTenure)
+        .where(
+            DeviceTenure.device_id == device_id,
+            DeviceTenure.account_id == account_id,
+            DeviceTenure.released_at.is_(None),
+        )
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if tenure is None:
+        raise NotFound("There is no such device.")
+    return tenure
+
+
+def rename(session: Session, tenure: DeviceTenure, name: str) -> None:
+    """Give the device the person's own name. Ends with the change feed: commit next."""
+    if tenure.name == name:
+        return
+    tenure.name = name
+    tenure.version += 1
+    record_changes(session, tenure.account_id, [Changed("device", tenure.device_id)])
+
+
+def _held(account_id: UUID) -> Select[Device, DeviceTenure, DevicePresence]:
+    return (
+        select(Device, DeviceTenure, DevicePresence)
+        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
+        .outerjoin(DevicePresence, DevicePresence.device_id == Device.id)
+        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
+    )

@@ -44,11 +44,12 @@ migration: $(READY) ## Draft the next migration from the models (NAME=add_thing)
 	$(BIN)/python -m ops.draft_migration $(NAME)
 
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
-	--python-version 3.11 --custom-compile-command "make lock" pyproject.toml
+	--python-version 3.11 --custom-compile-command "make lock"
 
 lock: $(READY) ## Lock the dependencies of pyproject.toml with their hashes
-	$(BIN)/$(COMPILE) -o requirements/base.txt
-	$(BIN)/$(COMPILE) --group dev -c requirements/base.txt -o requirements/dev.txt
+	$(BIN)/$(COMPILE) pyproject.toml -o requirements/base.txt
+	$(BIN)/$(COMPILE) pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
+	echo "setuptools>=80" | $(BIN)/$(COMPILE) -c requirements/dev.txt -o requirements/build.txt -
 
 clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)
 	rm -rf $(VENV) build *.egg-info .*_cache .hypothesis

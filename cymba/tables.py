@@ -4,9 +4,10 @@ from cymba.accounts import tables as accounts
 from cymba.database import Base
 from cymba.devices import tables as devices
 from cymba.diary import tables as diary
+from cymba.insights import tables as insights
 from cymba.stimulation import tables as stimulation
 from cymba.sync import tables as sync
 
-__all__ = ["accounts", "devices", "diary", "metadata", "stimulation", "sync"]
+__all__ = ["accounts", "devices", "diary", "insights", "metadata", "stimulation", "sync"]
 
 metadata = Base.metadata

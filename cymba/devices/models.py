@@ -8,6 +8,7 @@ Amplitudes of different models are never comparable: electrode, waveform and sit
 the current stand the model's native level and the multiple of the person's sensory threshold.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from cymba.devices.charge import (
@@ -108,7 +109,7 @@ def usual_programme(model: Model) -> Programme:
     )
 
 
-def widened(model: Model, limits: dict[str, float]) -> list[Violation]:
+def widened(model: Model, limits: Mapping[str, float]) -> list[Violation]:
     """Where `limits` name what the model does not have, or reach past its hard limits."""
     hard = model.hard._asdict()
     violations = []
@@ -120,7 +121,7 @@ def widened(model: Model, limits: dict[str, float]) -> list[Violation]:
     return violations
 
 
-def narrowed(model: Model, limits: dict[str, float]) -> Limits:
+def narrowed(model: Model, limits: Mapping[str, float]) -> Limits:
     """The limits that hold: of each the narrower, `limits` where given and the model's."""
     hard = model.hard._asdict()
     return Limits(**{name: min(value, limits.get(name, value)) for name, value in hard.items()})

@@ -25,6 +25,7 @@ def record_presence(
     `live` is false for a message that the broker had retained: nobody was seen at that moment.
     """
     row = DevicePresence
+    drained = live and presence.online and presence.queued == 0
     statement = insert(DevicePresence).values(
         device_id=device_id,
         online=presence.online,
@@ -36,6 +37,7 @@ def record_presence(
         queued_frames=presence.queued,
         changed_at=at,
         seen_at=at,
+        drained_at=at if drained else None,
     )
     values = statement.excluded
     newer = or_(
@@ -69,6 +71,7 @@ def record_presence(
                 "firmware": func.coalesce(values.firmware, row.firmware),
                 "battery_pct": func.coalesce(values.battery_pct, row.battery_pct),
                 "queued_frames": func.coalesce(values.queued_frames, row.queued_frames),
+                "drained_at": func.coalesce(values.drained_at, row.drained_at),
                 "changed_at": values.changed_at,
                 "seen_at": func.greatest(row.seen_at, values.seen_at) if live else row.seen_at,
             },

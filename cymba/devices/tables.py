@@ -1,9 +1,20 @@
 """Devices, who holds them, what their clocks are known by, and when they were last heard of."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, String, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    String,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base, CreatedAt
@@ -64,6 +75,8 @@ class DevicePresence(Base):
     queued_frames: Mapped[int | None] = mapped_column(BigInteger)
     changed_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+    # When it last said that its flash was empty: all that it had recorded by then is here.
+    drained_at: Mapped[datetime | None]
 
 
 class ClockAnchor(Base):
@@ -97,3 +110,89 @@ class ClaimGuesses(Base):
     key: Mapped[bytes] = mapped_column(primary_key=True)  # a hash of whose guesses these are
     level: Mapped[float] = mapped_column(Float(53))
     updated_at: Mapped[datetime]
+
+
+class DeviceProgramme(Base):
+    """One version of what a device is to hold; the highest is the desired one, the rest history.
+
+    What the device reported of a version stands beside it.
+    """
+
+    __tablename__ = "device_programme"
+    __table_args__ = (
+        CheckConstraint("ver >= 1", name="ver"),
+        CheckConstraint("applied IS NULL OR reported_at IS NOT NULL", name="reported"),
+        Index(
+            "ix_device_programme_unpublished",
+            "device_id",
+            postgresql_where=text("published_at IS NULL"),
+        ),
+    )
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    ver: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    account_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("account.id", ondelete="SET NULL"), index=True
+    )
+    programme: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    limits: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    expires_at: Mapped[datetime | None]
+    signature: Mapped[str] = mapped_column(String(100))  # of the message, signing.sign
+    created_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    reported_at: Mapped[datetime | None]
+    applied: Mapped[bool | None]
+    code: Mapped[str | None] = mapped_column(String(64))
+    detail: Mapped[str | None] = mapped_column(String(200))
+
+
+class RefusedProgramme(Base):
+    """A programme that was asked for and never sent, with the reason."""
+
+    __tablename__ = "refused_programme"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), index=True)
+    account_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("account.id", ondelete="SET NULL"), index=True
+    )
+    programme: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    limits: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    code: Mapped[str] = mapped_column(String(64))
+    detail: Mapped[str] = mapped_column(String(500))
+    refused_at: Mapped[datetime]
+
+
+class Screening(Base):
+    """A person's answers to the contraindication questions, with the text that they answered."""
+
+    __tablename__ = "screening"
+    __table_args__ = (Index("ix_screening_latest", "account_id", "model", "answered_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    model: Mapped[str] = mapped_column(String(32))
+    text_version: Mapped[int]
+    text_digest: Mapped[bytes]  # SHA-256 of the questions as they were shown
+    answers: Mapped[dict[str, Any]] = mapped_column(JSONB)  # question -> answer
+    answered_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class RedFlag(Base):
+    """A side effect that locks programme changes until a clinician has looked at it."""
+
+    __tablename__ = "red_flag"
+    __table_args__ = (
+        Index("ix_red_flag_standing", "account_id", postgresql_where=text("lifted_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    symptom: Mapped[str] = mapped_column(String(64))
+    felt_at: Mapped[datetime]
+    raised_at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None]
+    lifted_note: Mapped[str | None] = mapped_column(String(500))

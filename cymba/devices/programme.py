@@ -1,0 +1,302 @@
+"""A device's programme: what is desired, what the device reports, and all that came before.
+
+The device is the safety boundary: it enforces its limits, and nothing here starts a session. The
+server may narrow the limits of a device, never widen them past its model's.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from cymba.devices.clocks import to_ms
+from cymba.devices.messages import Desired, Programme, ReportedState
+from cymba.devices.models import MODELS, Limits, Model, Violation, narrowed, violations, widened
+from cymba.devices.screening import standing_lock
+from cymba.devices.signing import sign
+from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure, RefusedProgramme
+from cymba.errors import DomainError, NotFound, PreconditionFailed, Rejected
+
+# Why a device may refuse a version, in `up/state`; it may send others of its own.
+REFUSAL_CODES: dict[str, str] = {
+    "bad-signature": "the signature does not verify with the device's key",
+    "beyond-limits": "the programme goes beyond the device's own limits or those sent with it",
+    "expired": "the version had expired when it arrived",
+    "unsupported": "the firmware cannot do what the programme asks for",
+    "in-session": "a session is running; the device applies the version after it",
+    "locked": "the device is locked by a fault of its own",
+}
+
+
+class Wanted(NamedTuple):
+    """What is asked of a device; `limits` (names of `models.Limits`) may only narrow."""
+
+    programme: Programme
+    limits: Mapping[str, float] = MappingProxyType({})
+    expires_at: datetime | None = None
+
+
+class Accepted(NamedTuple):
+    row: DeviceProgramme
+
+
+class Refused(NamedTuple):
+    """Nothing was sent. The attempt is kept: commit, then raise `error`."""
+
+    error: DomainError
+
+
+class ProgrammeState(NamedTuple):
+    """`version` is the desired one's, 0 before the first: what `If-Match` must name."""
+
+    version: int
+    desired: DeviceProgramme | None
+    held: DeviceProgramme | None  # the last version that the device said it applied
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the device holds what is desired of it."""
+        return self.held is self.desired
+
+
+def set_programme(
+    session: Session,
+    key: Ed25519PrivateKey,
+    account_id: UUID,
+    device_id: str,
+    wanted: Wanted,
+    *,
+    if_version: int,
+    now: datetime,
+) -> Accepted | Refused:
+    """Make `wanted` the desired programme of a device that the account holds: its next version.
+
+    A programme without a current is always allowed; any other needs a valid screening.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+        PreconditionFailed: the desired version is not `if_version`.
+    """
+    device = _held_device(session, account_id, device_id, lock=True)
+    programme, limits, expires_at = wanted
+    version = _latest_version(session, device_id)
+    if version != if_version:
+        raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
+    model = MODELS[device.model]
+    error = _objection(model, wanted, now)
+    if error is None and programme.amplitude_ua:
+        error = standing_lock(session, account_id, model, now)
+    if error is not None:
+        session.add(
+            RefusedProgramme(
+                device_id=device_id,
+                account_id=account_id,
+                programme=msgspec.to_builtins(programme),
+                limits={name: limits[name] for name in Limits._fields if name in limits},
+                code=error.code,
+                detail=_details(error)[:500],
+                refused_at=now,
+            )
+        )
+        session.flush()
+        return Refused(error)
+    desired = sign(
+        key,
+        device_id,
+        Desired(
+            ver=version + 1,
+            programme=programme,
+            limits=dict(limits),
+            expires=None if expires_at is None else round(to_ms(expires_at)),
+        ),
+    )
+    assert desired.signature is not None  # noqa: S101 - `sign` has just set it
+    row = DeviceProgramme(
+        device_id=device_id,
+        ver=desired.ver,
+        account_id=account_id,
+        programme=msgspec.to_builtins(programme),
+        limits=dict(limits),
+        expires_at=expires_at,
+        signature=desired.signature,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return Accepted(row)
+
+
+def programme_state(session: Session, account_id: UUID, device_id: str) -> ProgrammeState:
+    """What is desired of a device that the account holds, and what the device holds.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    _held_device(session, account_id, device_id)
+    desired = _desired(session, device_id)
+    held = session.scalar(
+        select(DeviceProgramme)
+        .where(DeviceProgramme.device_id == device_id, DeviceProgramme.applied.is_(True))
+        .order_by(DeviceProgramme.ver.desc())
+        .limit(1)
+    )
+    return ProgrammeState(desired.ver if desired else 0, desired, held)
+
+
+def programme_history(
+    session: Session,
+    account_id: UUID,
+    device_id: str,
+    *,
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[DeviceProgramme]:
+    """The versions below `before`, newest first, of a device that the account holds.
+
+    Those of an earlier holder are not told.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    _held_device(session, account_id, device_id)
+    statement = select(DeviceProgramme).where(
+        DeviceProgramme.device_id == device_id, DeviceProgramme.account_id == account_id
+    )
+    if before is not None:
+        statement = statement.where(DeviceProgramme.ver < before)
+    return session.scalars(statement.order_by(DeviceProgramme.ver.desc()).limit(limit)).all()
+
+
+def record_report(
+    session: Session, device_id: str, reported: ReportedState, at: datetime
+) -> Literal["recorded", "late", "unknown-version"]:
+    """Keep what a device said of a version; of two reports of one version the later holds."""
+    row = DeviceProgramme
+    recorded = session.scalar(
+        update(row)
+        .where(
+            row.device_id == device_id,
+            row.ver == reported.ver,
+            or_(row.reported_at.is_(None), row.reported_at <= at),
+        )
+        .values(
+            reported_at=at,
+            applied=reported.applied,
+            code=reported.code,
+            detail=reported.detail,
+        )
+        .returning(row.ver)
+        .execution_options(synchronize_session=False)
+    )
+    if recorded is not None:
+        return "recorded"
+    known = session.scalar(
+        select(row.ver).where(row.device_id == device_id, row.ver == reported.ver)
+    )
+    return "unknown-version" if known is None else "late"
+
+
+def take_unpublished(
+    session: Session, now: datetime, limit: int = 100
+) -> list[tuple[str, Desired]]:
+    """Desired versions that are not yet on the broker, marked as published with the commit.
+
+    Publish them retained, then commit: a crash between the two only publishes one again. Of
+    several versions of one device only the last is sent.
+    """
+    row = DeviceProgramme
+    rows = session.scalars(
+        select(row)
+        .where(row.published_at.is_(None))
+        .order_by(row.device_id, row.ver)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    latest: dict[str, DeviceProgramme] = {}
+    for one in rows:
+        one.published_at = now
+        latest[one.device_id] = one
+    session.flush()
+    return [(device_id, as_message(one)) for device_id, one in latest.items()]
+
+
+def unreported(session: Session, device_id: str) -> Desired | None:
+    """The desired version, if the device has said nothing of it: sent again when it connects."""
+    desired = _desired(session, device_id)
+    return as_message(desired) if desired and desired.reported_at is None else None
+
+
+def as_message(row: DeviceProgramme) -> Desired:
+    """The message as it was signed."""
+    return Desired(
+        ver=row.ver,
+        programme=msgspec.convert(row.programme, Programme),
+        limits=row.limits,
+        expires=None if row.expires_at is None else round(to_ms(row.expires_at)),
+        signature=row.signature,
+    )
+
+
+def _objection(model: Model, wanted: Wanted, now: datetime) -> DomainError | None:
+    programme, limits, expires_at = wanted
+    too_wide = widened(model, limits)
+    if too_wide:
+        return _rejected("limits-widened", "these limits are not the model's", "/limits", too_wide)
+    beyond = violations(model, programme, narrowed(model, limits))
+    if beyond:
+        detail = "the programme goes beyond the device's limits"
+        return _rejected("beyond-limits", detail, "/programme", beyond)
+    if expires_at is not None and expires_at <= now:
+        past = [Violation("expires_at", "is in the past")]
+        return _rejected("expired", "the programme would have expired", "", past)
+    return None
+
+
+def _rejected(code: str, detail: str, parent: str, found: Sequence[Violation]) -> Rejected:
+    errors = [{"pointer": f"{parent}/{one.field}", "detail": one.detail} for one in found]
+    return Rejected(detail, code=code, errors=errors)
+
+
+def _details(error: DomainError) -> str:
+    each = "; ".join(f"{one['pointer']}: {one['detail']}" for one in error.errors)
+    return f"{error.detail}: {each}" if each else error.detail
+
+
+def _held_device(
+    session: Session, account_id: UUID, device_id: str, *, lock: bool = False
+) -> Device:
+    statement = (
+        select(Device)
+        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
+        .where(
+            Device.id == device_id,
+            DeviceTenure.account_id == account_id,
+            DeviceTenure.released_at.is_(None),
+        )
+    )
+    if lock:  # versions are given one by one
+        statement = statement.with_for_update(of=Device, key_share=True)
+    device = session.scalar(statement)
+    if device is None:
+        raise NotFound("there is no such device")
+    return device
+
+
+def _desired(session: Session, device_id: str) -> DeviceProgramme | None:
+    return session.scalar(
+        select(DeviceProgramme)
+        .where(DeviceProgramme.device_id == device_id)
+        .order_by(DeviceProgramme.ver.desc())
+        .limit(1)
+    )
+
+
+def _latest_version(session: Session, device_id: str) -> int:
+    desired = _desired(session, device_id)
+    return desired.ver if desired else 0

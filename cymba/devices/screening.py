@@ -1,0 +1,187 @@
+"""What holds a programme back: contraindications, answers out of date, red-flag symptoms.
+
+The strictest finding is told. A lock bars changes of the programme; a programme without a current
+is never barred, and the device itself can always be switched off.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from cymba.devices import contraindications
+from cymba.devices.contraindications import Answer, must_be_answered
+from cymba.devices.models import Model
+from cymba.devices.tables import RedFlag, Screening
+from cymba.errors import Locked, Rejected
+
+VALID_FOR = timedelta(days=180)
+
+RED_FLAGS: dict[str, str] = {
+    "fainting": "Fainting",
+    "chest_pain": "Chest pain",
+    "breathlessness": "Breathlessness",
+}
+SEEK_CARE = (
+    "Stop using the device and seek medical care now; in an emergency call your local emergency "
+    "number. The programme stays locked until a clinician has looked at it."
+)
+
+
+def answer(
+    session: Session,
+    account_id: UUID,
+    model: Model,
+    answers: Mapping[str, Answer],
+    *,
+    text_version: int,
+    now: datetime,
+) -> Screening:
+    """Keep a person's answers for a model, whatever they are; earlier ones stay too.
+
+    Raises:
+        Rejected: another version of the text was answered, a question is missing or unknown, or
+            "cleared" stands where no clearance counts.
+    """
+    if text_version != contraindications.VERSION:
+        detail = f"the questions' version is {contraindications.VERSION}, not {text_version}"
+        raise Rejected(detail, code="screening-outdated")
+    questions = {question.name: question for question in must_be_answered(model.sites)}
+    errors = [
+        {"pointer": f"/answers/{name}", "detail": "is not answered"}
+        for name in questions
+        if name not in answers
+    ]
+    for name, given in answers.items():
+        if name not in questions:
+            errors.append({"pointer": f"/answers/{name}", "detail": "is no question"})
+        elif given == "cleared" and questions[name].tier != "clearance":
+            detail = "no clearance counts for this"
+            errors.append({"pointer": f"/answers/{name}", "detail": detail})
+    if errors:
+        raise Rejected("the answers are not complete", code="screening-incomplete", errors=errors)
+    row = Screening(
+        account_id=account_id,
+        model=model.name,
+        text_version=text_version,
+        text_digest=contraindications.DIGEST,
+        answers=dict(answers),
+        answered_at=now,
+        expires_at=now + VALID_FOR,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def latest_screening(session: Session, account_id: UUID, model: Model) -> Screening | None:
+    return session.scalar(
+        select(Screening)
+        .where(Screening.account_id == account_id, Screening.model == model.name)
+        .order_by(Screening.answered_at.desc(), Screening.id)
+        .limit(1)
+    )
+
+
+def standing_lock(session: Session, account_id: UUID, model: Model, now: datetime) -> Locked | None:
+    """What bars a current from the account's programmes on `model` at `now`, if anything does."""
+    red_flag = _standing_red_flag(session, account_id)
+    if red_flag is not None:
+        symptom = RED_FLAGS.get(red_flag.symptom, red_flag.symptom)
+        return Locked(f"{symptom} was reported. {SEEK_CARE}", code="red-flag")
+    screening = latest_screening(session, account_id, model)
+    if screening is None:
+        detail = "the contraindication questions have not been answered for this device"
+        return Locked(detail, code="screening-required")
+    found = _contraindication(model, screening)
+    if found is not None:
+        return found
+    if screening.text_digest != contraindications.DIGEST:
+        detail = "the contraindication questions have changed; please answer them again"
+        return Locked(detail, code="screening-outdated")
+    if screening.expires_at <= now:
+        detail = "the answers to the contraindication questions are too old; please answer again"
+        return Locked(detail, code="screening-expired")
+    return None
+
+
+def raise_red_flag(
+    session: Session, account_id: UUID, symptom: str, *, felt_at: datetime, now: datetime
+) -> RedFlag:
+    """Lock the account's programmes because of a symptom of `RED_FLAGS`; `SEEK_CARE` says more.
+
+    The same symptom at the same time is raised once, however often it is told.
+
+    Raises:
+        Rejected: it is no red flag.
+    """
+    if symptom not in RED_FLAGS:
+        raise Rejected(f"{symptom!r} is no red flag", code="unknown-symptom")
+    known = session.scalar(
+        select(RedFlag).where(
+            RedFlag.account_id == account_id,
+            RedFlag.symptom == symptom,
+            RedFlag.felt_at == felt_at,
+        )
+    )
+    if known is not None:
+        return known
+    row = RedFlag(account_id=account_id, symptom=symptom, felt_at=felt_at, raised_at=now)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def lift_red_flags(session: Session, account_id: UUID, note: str, now: datetime) -> int:
+    """A clinician has looked at it (`note` says who and when): lift the lock; how many were lifted.
+
+    The flags stay on record.
+    """
+    lifted = session.scalars(
+        update(RedFlag)
+        .where(RedFlag.account_id == account_id, RedFlag.lifted_at.is_(None))
+        .values(lifted_at=now, lifted_note=note)
+        .returning(RedFlag.id)
+    ).all()
+    return len(lifted)
+
+
+def _standing_red_flag(session: Session, account_id: UUID) -> RedFlag | None:
+    return session.scalar(
+        select(RedFlag)
+        .where(RedFlag.account_id == account_id, RedFlag.lifted_at.is_(None))
+        .order_by(RedFlag.raised_at)
+        .limit(1)
+    )
+
+
+def _contraindication(model: Model, screening: Screening) -> Locked | None:
+    """What the answers bar; also of a text that has changed since, until they are given anew."""
+    given = screening.answers
+    asked = must_be_answered(model.sites)
+    named = {
+        tier: [
+            one for one in asked if one.tier == tier and given.get(one.name) in {"yes", "unsure"}
+        ]
+        for tier in ("block", "clearance")
+    }
+    if named["block"]:
+        return Locked(
+            "An answer to the contraindication questions rules this device out. "
+            "Please talk to your clinician.",
+            code="contraindicated",
+            errors=_pointed(named["block"]),
+        )
+    if named["clearance"]:
+        return Locked(
+            "An answer to the contraindication questions needs a clinician's clearance first.",
+            code="clearance-needed",
+            errors=_pointed(named["clearance"]),
+        )
+    return None
+
+
+def _pointed(questions: list[contraindications.Question]) -> list[dict[str, str]]:
+    return [{"pointer": f"/answers/{one.name}", "detail": one.text} for one in questions]

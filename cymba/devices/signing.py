@@ -1,0 +1,117 @@
+"""The signature of a desired programme: whoever breaks into the broker cannot raise a current.
+
+Ed25519 over deterministic CBOR (RFC 8949, section 4.2.1) of the message without `signature` and
+absent fields, with the device's id added as `device`: a programme made for one device is none for
+another. A number without a fraction is encoded as an integer, so that a firmware need not know
+which fields could have one. A version that was signed once cannot come back either: a device
+ignores a `ver` that is not above the one it holds.
+"""
+
+import base64
+import binascii
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from cymba.devices.messages import Desired
+from cymba.settings import Settings, SettingsError
+
+FILE_NAME = "programme_key.pem"
+
+
+def load_key(settings: Settings) -> Ed25519PrivateKey:
+    """The key in `CYMBA_PROGRAMME_KEY_FILE`, or else one that is made and kept in `data_dir`.
+
+    Raises:
+        SettingsError: the named file holds no Ed25519 key in PEM.
+    """
+    path = settings.programme_key_file
+    if path is None:
+        path = settings.data_dir / FILE_NAME
+        _make(path)
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(f"CYMBA_PROGRAMME_KEY_FILE: {error}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError("CYMBA_PROGRAMME_KEY_FILE: not an Ed25519 key")
+    return key
+
+
+def show_public_key(key: Ed25519PrivateKey) -> str:
+    """The 32 bytes that a device is given at provisioning, as base64url."""
+    return _encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+
+def read_public_key(shown: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(_decode(shown))
+
+
+def sign(key: Ed25519PrivateKey, device_id: str, desired: Desired) -> Desired:
+    signature = _encode(key.sign(signed_bytes(device_id, desired)))
+    return msgspec.structs.replace(desired, signature=signature)
+
+
+def verify(key: Ed25519PublicKey, device_id: str, desired: Desired) -> bool:
+    try:
+        key.verify(_decode(desired.signature or ""), signed_bytes(device_id, desired))
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
+def signed_bytes(device_id: str, desired: Desired) -> bytes:
+    """What is signed: see the head of this module."""
+    message: dict[str, Any] = msgspec.to_builtins(desired)
+    message.pop("signature", None)
+    return cbor2.dumps(_plain({**message, "device": device_id}), canonical=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _make(path: Path) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    # Written aside and linked into place: of several processes that start together one wins, and
+    # none ever reads half a key.
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(shown: str) -> bytes:
+    return base64.urlsafe_b64decode(shown + "=" * (-len(shown) % 4))

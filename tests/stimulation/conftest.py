@@ -22,7 +22,7 @@ from cymba.stimulation.reading import ReadFrame
 BOOTED_AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")
 PROGRAMME = Programme(
-    frequency_hz=25,
+    frequency_hz=25.0,
     pulse_width_us=250,
     amplitude_ua=2_000,
     on_s=30,

@@ -1,9 +1,22 @@
-"""Accounts, their refresh tokens, and the counter that orders every change for sync."""
+"""Accounts: signing in, what a person agreed to and shared, and the order of their changes."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, String, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    String,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base, CreatedAt
@@ -76,3 +89,124 @@ class Change(Base):
     number: Mapped[int] = mapped_column(BigInteger)
     deleted: Mapped[bool] = mapped_column(default=False)
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Consent(Base):
+    """That a person agreed to one purpose, in the very words they read; withdrawn, never edited."""
+
+    __tablename__ = "consent"
+    __table_args__ = (
+        Index(
+            "uq_consent_standing",
+            "account_id",
+            "purpose",
+            unique=True,
+            postgresql_where=text("withdrawn_at IS NULL"),
+        ),
+        CheckConstraint("withdrawn_at IS NULL OR withdrawn_at >= given_at", name="order"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    purpose: Mapped[str] = mapped_column(String(32))
+    text_version: Mapped[int]
+    text_sha256: Mapped[str] = mapped_column(String(64))
+    given_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """Who saw or changed what of a person's. Rows are added and read; a trigger refuses the rest,
+    except while the account itself is erased."""
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (Index("ix_audit_entry_account_id_id", "account_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor_kind: Mapped[str] = mapped_column(String(16))  # person, share, operator, system
+    actor_id: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))  # "sessions.read", "consent.withdrawn" …
+    detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class Share(Base):
+    """A read-only look at parts of a person's data, for whoever holds its token."""
+
+    __tablename__ = "share"
+    __table_args__ = (CheckConstraint("cardinality(scopes) >= 1", name="scopes"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    label: Mapped[str] = mapped_column(String(100))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String(16)))
+    token_hash: Mapped[bytes] = mapped_column(unique=True)  # SHA-256
+    # Where it is named, only this clinician's account can use the token.
+    clinician_email: Mapped[str | None] = mapped_column(String(320))
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class SingleUseToken(Base):
+    """A secret sent by mail, good for one thing once."""
+
+    __tablename__ = "single_use_token"
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)  # SHA-256
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    purpose: Mapped[str] = mapped_column(String(32))
+    payload: Mapped[str | None] = mapped_column(String(320))  # the new address, for one
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class OutgoingMail(Base):
+    """The outbox: written in the transaction that calls for a mail, sent after its commit."""
+
+    __tablename__ = "outgoing_mail"
+    __table_args__ = (
+        Index("ix_outgoing_mail_waiting", "next_try_at", postgresql_where=text("sent_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    recipient: Mapped[str] = mapped_column(String(320))
+    subject: Mapped[str] = mapped_column(String(200))
+    body: Mapped[str] = mapped_column(Text)
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+
+
+class ProviderIdentity(Base):
+    """A sign-in at another provider (OpenID Connect) that opens this account."""
+
+    __tablename__ = "provider_identity"
+
+    issuer: Mapped[str] = mapped_column(String(255), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    created_at: Mapped[CreatedAt]
+
+
+class ErasureLedger(Base):
+    """That an account was erased, by a pseudonym alone: replayed after a backup is restored."""
+
+    __tablename__ = "erasure_ledger"
+
+    pseudonym: Mapped[bytes] = mapped_column(primary_key=True)  # keyed BLAKE2b of the account's id
+    erased_at: Mapped[datetime]
+    rows_erased: Mapped[dict[str, Any]] = mapped_column(JSONB)

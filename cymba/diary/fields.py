@@ -32,7 +32,7 @@ def check(fields: Fields, *, now: datetime) -> None:
         for pointer, detail in _problems(name, value, now)
     ]
     if errors:
-        raise Rejected("The entry does not fit the diary's items.", code="invalid", errors=errors)
+        raise Rejected("The entry does not fit the diary's items.", code="validation", errors=errors)
 
 
 def _problems(name: str, value: Any, now: datetime) -> Iterator[tuple[str, str]]:
@@ -83,7 +83,7 @@ def require_complete(fields: Fields) -> None:
     if missing:
         raise Rejected(
             "The entry is not complete.",
-            code="invalid",
+            code="validation",
             errors=[{"pointer": f"/{name}", "detail": "is required"} for name in missing],
         )
 

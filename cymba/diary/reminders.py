@@ -62,7 +62,7 @@ def save(
     unknown = [i for i, name in enumerate(wanted["items"]) if name not in ITEMS]
     if unknown:
         errors = [{"pointer": f"/items/{i}", "detail": "unknown item"} for i in unknown]
-        raise Rejected("The reminder asks for unknown items.", code="invalid", errors=errors)
+        raise Rejected("The reminder asks for unknown items.", code="validation", errors=errors)
     reminder = session.get(Reminder, (account_id, reminder_id), with_for_update=True)
     if reminder is None:
         if if_version is not None:

@@ -1,0 +1,41 @@
+"""The audit log: who saw or changed what. The person can read it; nobody can rewrite it."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the person (by sign-in), a share's holder, an operator by name, or the system."""
+
+    kind: Literal["person", "share", "operator", "system"]
+    id: str
+
+
+def note(session: Session, account_id: UUID, actor: Actor, action: str, **detail: Any) -> None:
+    """Add to the log, in the transaction of what is logged. `detail` holds no health data."""
+    session.add(
+        AuditEntry(
+            account_id=account_id,
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            action=action,
+            detail=detail,
+        )
+    )
+
+
+def page(
+    session: Session, account_id: UUID, *, before: int | None = None, limit: int = 50
+) -> list[AuditEntry]:
+    """The newest entries first; `before` is the id of the last one seen."""
+    query = select(AuditEntry).where(AuditEntry.account_id == account_id)
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    return list(session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)))

@@ -86,6 +86,8 @@ class SessionExtent(Base):
     store: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     low_seq: Mapped[int] = mapped_column(BigInteger)
     high_seq: Mapped[int] = mapped_column(BigInteger)
+    low_boot: Mapped[int] = mapped_column(BigInteger)
+    high_boot: Mapped[int] = mapped_column(BigInteger)
     dirty: Mapped[bool] = mapped_column(default=True)
     sealed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     last_received_at: Mapped[datetime]
@@ -118,6 +120,7 @@ class Quarantined(Base):
     __tablename__ = "quarantine"
     __table_args__ = (
         UniqueConstraint("device_id", "code", "digest"),
+        Index("ix_quarantine_key", "device_id", "store", "seq"),
         Index("ix_quarantine_waiting", "id", postgresql_where=text("replayed_at IS NULL")),
     )
 

@@ -1,0 +1,331 @@
+"""What ingest reads of and writes to the database: each a statement for a whole batch."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from cymba.devices.anchors import BootKey
+from cymba.stimulation.frames import Packed
+from cymba.stimulation.ledger import Ledger, Resolved, StoreKey
+from cymba.stimulation.messages import Frame
+
+DIGEST_BYTES = 16
+
+
+class FrameKey(NamedTuple):
+    device_id: str
+    store: int
+    seq: int
+
+
+class Found(Enum):
+    """Why a resolved number has no content to compare with."""
+
+    ERASED = "erased"  # its person deleted the session: it stays deleted
+    QUARANTINED = "quarantined"  # nothing was ever stored under it
+
+
+@dataclass(slots=True)
+class Extent:
+    low_seq: int
+    high_seq: int
+    low_boot: int
+    high_boot: int
+    last_received_at: datetime
+
+
+@dataclass(slots=True)
+class Refusal:
+    """A row of quarantine to be."""
+
+    store: int | None
+    seq: int | None
+    detail: str
+    payload: bytes
+    received_at: datetime
+    times: int = 1
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction is to write, in columns as the statements take them."""
+
+    frames: list[tuple[Any, ...]] = field(default_factory=list)
+    extents: dict[tuple[str, UUID, int], Extent] = field(default_factory=dict)
+    refusals: dict[tuple[str, str, bytes], Refusal] = field(default_factory=dict)
+
+    def store(self, device_id: str, frame: Frame, packed: Packed, arrived_at: datetime) -> None:
+        seq, boot = frame.seq, frame.boot
+        self.frames.append(
+            (
+                device_id,
+                frame.store,
+                seq,
+                boot,
+                frame.sid,
+                packed.kind,
+                frame.up,
+                frame.utc,
+                packed.digest,
+                packed.body,
+                arrived_at,
+            )
+        )
+        key = (device_id, frame.sid, frame.store)
+        extent = self.extents.get(key)
+        if extent is None:
+            self.extents[key] = Extent(seq, seq, boot, boot, arrived_at)
+            return
+        extent.low_seq = min(extent.low_seq, seq)
+        extent.high_seq = max(extent.high_seq, seq)
+        extent.low_boot = min(extent.low_boot, boot)
+        extent.high_boot = max(extent.high_boot, boot)
+        extent.last_received_at = max(extent.last_received_at, arrived_at)
+
+    def refuse(self, device_id: str, code: str, digest: bytes, refusal: Refusal) -> None:
+        known = self.refusals.setdefault((device_id, code, digest), refusal)
+        if known is not refusal:
+            known.times += 1
+            known.received_at = min(known.received_at, refusal.received_at)
+
+
+def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, Ledger]) -> None:
+    """Write the batch; `ledgers` are locked, and know of everything in it."""
+    changed = [(key, ledger) for key, ledger in ledgers.items() if ledger.changed]
+    if batch.frames:
+        columns = zip(*batch.frames, strict=True)
+        values = dict(zip(_FRAME_COLUMNS, map(list, columns), strict=True))
+        extents = batch.extents.items()
+        values |= {
+            "ledger_device": [key.device_id for key, _ in changed],
+            "ledger_store": [key.store for key, _ in changed],
+            "ledger_resolved": [str(ledger.resolved) for _, ledger in changed],
+            "extent_device": [key[0] for key, _ in extents],
+            "extent_sid": [key[1] for key, _ in extents],
+            "extent_store": [key[2] for key, _ in extents],
+            "low_seq": [extent.low_seq for _, extent in extents],
+            "high_seq": [extent.high_seq for _, extent in extents],
+            "low_boot": [extent.low_boot for _, extent in extents],
+            "high_boot": [extent.high_boot for _, extent in extents],
+            "last_received": [extent.last_received_at for _, extent in extents],
+        }
+        session.execute(_WRITE_FRAMES, values)
+    elif changed:
+        session.execute(
+            _WRITE_LEDGERS,
+            {
+                "ledger_device": [key.device_id for key, _ in changed],
+                "ledger_store": [key.store for key, _ in changed],
+                "ledger_resolved": [str(ledger.resolved) for _, ledger in changed],
+            },
+        )
+    if batch.refusals:
+        session.execute(
+            _WRITE_QUARANTINE,
+            [
+                {
+                    "device": device_id,
+                    "code": code,
+                    "digest": digest,
+                    "store": refusal.store,
+                    "seq": refusal.seq,
+                    "detail": refusal.detail,
+                    "payload": refusal.payload,
+                    "times": refusal.times,
+                    "received_at": refusal.received_at,
+                }
+                # One order for everybody, so that two bridges never wait for each other.
+                for (device_id, code, digest), refusal in sorted(
+                    batch.refusals.items(), key=lambda item: item[0]
+                )
+            ],
+        )
+
+
+def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:
+    """What was stored under numbers that are resolved; `keys` gives the session that each is
+    said to be of. Their ledgers are locked, so nothing moves while this looks."""
+    found: dict[FrameKey, bytes | Found] = {}
+    for device_id, store, seq, digest in session.execute(_IN_INBOX, _columns(keys)):
+        found[FrameKey(device_id, store, seq)] = digest
+    missing = {key: sid for key, sid in keys.items() if key not in found}
+    if missing:
+        of_session = _columns(missing) | {"sids": list(missing.values())}
+        found |= _in_recordings(session.execute(_IN_RECORDINGS_OF_SESSIONS, of_session), missing)
+        missing = {key: sid for key, sid in missing.items() if key not in found}
+    if missing:
+        found |= _in_recordings(session.execute(_IN_RECORDINGS, _columns(missing)), missing)
+        missing = {key: sid for key, sid in missing.items() if key not in found}
+    if missing:
+        only_quarantined = {
+            FrameKey(*row) for row in session.execute(_IN_QUARANTINE, _columns(missing))
+        }
+        for key in missing:
+            found[key] = Found.QUARANTINED if key in only_quarantined else Found.ERASED
+    return found
+
+
+def mark_retimed(session: Session, boots: Iterable[BootKey]) -> None:
+    """Have every session summarised anew whose times may move with the clocks of `boots`.
+
+    Those are the store's sessions of the boot and of its neighbours up to the next boots that are
+    anchored on both sides, which nothing moves; and, since an anchored boot shows how far the
+    device's own clock is off, all of the store's sessions that were placed by that. The ledgers
+    of their stores are locked.
+    """
+    keys = sorted(boots)
+    values = {
+        "devices": [key.device_id for key in keys],
+        "stores": [key.store for key in keys],
+        "boots": [key.boot for key in keys],
+    }
+    session.execute(_MARK_RETIMED, values)
+
+
+def _in_recordings(
+    rows: Iterable[Any], wanted: Mapping[FrameKey, UUID]
+) -> dict[FrameKey, bytes | Found]:
+    by_store: dict[StoreKey, list[int]] = {}
+    for key in wanted:
+        by_store.setdefault(StoreKey(key.device_id, key.store), []).append(key.seq)
+    found: dict[FrameKey, bytes | Found] = {}
+    for device_id, store, seqs, digests in rows:
+        sealed = Resolved(seqs)
+        for seq in by_store[StoreKey(device_id, store)]:
+            at = sealed.index(seq)
+            if at is not None:
+                digest = digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES]
+                found[FrameKey(device_id, store, seq)] = digest
+    return found
+
+
+def _columns(keys: Iterable[FrameKey]) -> dict[str, Any]:
+    devices, stores, seqs = zip(*keys, strict=True)
+    return {"devices": list(devices), "stores": list(stores), "seqs": list(seqs)}
+
+
+_FRAME_COLUMNS = (
+    "device",
+    "store",
+    "seq",
+    "boot",
+    "sid",
+    "kind",
+    "up_ms",
+    "utc_ms",
+    "digest",
+    "body",
+    "received_at",
+)
+_UPDATE_LEDGERS = """
+    UPDATE flash_store AS s SET resolved = CAST(v.resolved AS int8multirange)
+    FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
+                CAST(:ledger_resolved AS text[])) AS v (device_id, store, resolved)
+    WHERE s.device_id = v.device_id AND s.store = v.store
+"""
+_WRITE_LEDGERS = text(_UPDATE_LEDGERS)
+# Without ON CONFLICT: the locked ledger has said that the frame is new.
+_WRITE_FRAMES = text(
+    f"""
+    WITH stored AS (
+      INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
+                         received_at)
+      SELECT * FROM unnest(
+        CAST(:device AS text[]), CAST(:store AS bigint[]), CAST(:seq AS bigint[]),
+        CAST(:boot AS bigint[]), CAST(:sid AS uuid[]), CAST(:kind AS smallint[]),
+        CAST(:up_ms AS bigint[]), CAST(:utc_ms AS bigint[]), CAST(:digest AS bytea[]),
+        CAST(:body AS bytea[]), CAST(:received_at AS timestamptz[]))),
+    ledger AS ({_UPDATE_LEDGERS})
+    INSERT INTO session_extent AS e (device_id, sid, store, low_seq, high_seq, low_boot,
+                                     high_boot, last_received_at, dirty)
+    SELECT *, true FROM unnest(
+      CAST(:extent_device AS text[]), CAST(:extent_sid AS uuid[]),
+      CAST(:extent_store AS bigint[]), CAST(:low_seq AS bigint[]), CAST(:high_seq AS bigint[]),
+      CAST(:low_boot AS bigint[]), CAST(:high_boot AS bigint[]),
+      CAST(:last_received AS timestamptz[])) AS v (device_id, sid, store)
+    ORDER BY v.device_id, v.sid, v.store
+    ON CONFLICT (device_id, sid, store) DO UPDATE SET
+      low_seq = least(e.low_seq, excluded.low_seq),
+      high_seq = greatest(e.high_seq, excluded.high_seq),
+      low_boot = least(e.low_boot, excluded.low_boot),
+      high_boot = greatest(e.high_boot, excluded.high_boot),
+      last_received_at = greatest(e.last_received_at, excluded.last_received_at),
+      dirty = true
+    """  # noqa: S608 - both parts are constants
+)
+_WRITE_QUARANTINE = text(
+    """
+    INSERT INTO quarantine AS q (device_id, code, digest, store, seq, detail, payload, times_seen,
+                                 received_at)
+    VALUES (:device, :code, :digest, :store, :seq, :detail, :payload, :times, :received_at)
+    ON CONFLICT (device_id, code, digest) DO UPDATE SET
+      times_seen = q.times_seen + excluded.times_seen,
+      received_at = least(q.received_at, excluded.received_at)
+    """
+)
+_WANTED = """
+    unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:seqs AS bigint[]))
+      AS k (device_id, store, seq)
+"""
+_IN_INBOX = text(
+    f"""
+    SELECT f.device_id, f.store, f.seq, f.digest
+    FROM {_WANTED} JOIN frame AS f USING (device_id, store, seq)
+    """  # noqa: S608 - a constant
+)
+_IN_RECORDINGS_OF_SESSIONS = text(
+    """
+    SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
+    FROM (SELECT DISTINCT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
+            CAST(:sids AS uuid[])) AS u (device_id, store, sid)) AS k
+    JOIN recording AS r USING (device_id, sid, store)
+    """
+)
+# A number that another session used: every recording of the store is asked.
+_IN_RECORDINGS = text(
+    f"""
+    SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
+    FROM recording AS r
+    WHERE EXISTS (SELECT FROM {_WANTED}
+                  WHERE k.device_id = r.device_id AND k.store = r.store AND r.seqs @> k.seq)
+    """  # noqa: S608 - a constant
+)
+# `key-reuse` says nothing here: it means that there was other content under the number.
+_IN_QUARANTINE = text(
+    f"""
+    SELECT DISTINCT q.device_id, q.store, q.seq
+    FROM {_WANTED} JOIN quarantine AS q USING (device_id, store, seq)
+    WHERE q.code <> 'key-reuse'
+    """  # noqa: S608 - a constant
+)
+_MARK_RETIMED = text(
+    """
+    WITH moved AS (
+      SELECT k.device_id, k.store, k.boot,
+             (SELECT max(a.boot) FROM clock_anchor AS a
+              WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot < k.boot
+                AND a.kind IN ('exchange', 'arrival')) AS before_boot,
+             (SELECT min(a.boot) FROM clock_anchor AS a
+              WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot > k.boot
+                AND a.kind IN ('exchange', 'arrival')) AS after_boot
+      FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:boots AS bigint[]))
+        AS k (device_id, store, boot)),
+    touched AS (
+      SELECT DISTINCT e.device_id, e.sid, e.store
+      FROM moved AS m JOIN session_extent AS e USING (device_id, store)
+      WHERE (e.high_boot > coalesce(m.before_boot, -1)
+             AND (m.after_boot IS NULL OR e.low_boot < m.after_boot))
+         OR EXISTS (SELECT FROM stimulation_session AS p
+                    WHERE p.device_id = e.device_id AND p.sid = e.sid
+                      AND p.time_source = 'device_clock'))
+    UPDATE session_extent AS e SET dirty = true
+    FROM touched AS t
+    WHERE e.device_id = t.device_id AND e.sid = t.sid AND e.store = t.store
+    """
+)

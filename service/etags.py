@@ -20,8 +20,12 @@ def set_etag(response: Response, body: bytes, version: int | None = None) -> Res
     digest = blake2b(body, digest_size=12).hexdigest()
     response.set_etag(digest if version is None else f"{version}.{digest}")
     response.headers["Cache-Control"] = "private, no-cache"  # keep it, and ask before using it
-    if response.status_code == 200:
-        response.make_conditional(request)
+    tag, _ = response.get_etag()
+    is_read = request.method in {"GET", "HEAD"}
+    if is_read and tag is not None and request.if_none_match.contains_weak(tag):
+        response.status_code = 304
+        response.set_data(b"")
+        del response.headers["Content-Type"], response.headers["Content-Length"]
     return response
 
 

@@ -1,0 +1,148 @@
+"""A client that holds every answer to the OpenAPI document, and people to ask with."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jsonschema
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from cymba.accounts.tables import Account
+from cymba.accounts.tokens import sign_in
+from cymba.database import utc_now
+from cymba.settings import Settings
+from service import create_app
+from service.edge import Edge
+
+FORMATS = jsonschema.FormatChecker(formats=["date", "uuid"])
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+
+
+@FORMATS.checks("date-time")
+def is_utc_instant(value: object) -> bool:
+    """RFC 3339, and in UTC as this API promises."""
+    return not isinstance(value, str) or INSTANT.fullmatch(value) is not None
+
+
+class Document:
+    """The application's own document, to check answers against."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.api: dict[str, Any] = json.loads(app.test_client().get("/v1/openapi.json").data)
+
+    def operation(self, method: str, path: str) -> dict[str, Any] | None:
+        adapter = self.app.url_map.bind("")
+        if not adapter.test(path, method):
+            return None
+        rule, _ = adapter.match(path, method, return_rule=True)
+        template = rule.rule
+        for argument in rule.arguments:
+            before, _, after = template.partition(f":{argument}>")
+            template = before[: before.rindex("<")] + "{" + argument + "}" + after
+        operation: dict[str, Any] = self.api["paths"][template][method.lower()]
+        return operation
+
+    def check(self, response: TestResponse) -> None:
+        """Fail unless the document describes this answer."""
+        assert response.headers["X-Request-Id"]
+        request = response.request
+        operation = self.operation(request.method, request.path)
+        if operation is None:  # no such route or method: a problem all the same
+            assert response.mimetype == "application/problem+json"
+            self._check_body(response, {"$ref": "#/components/schemas/Problem"})
+            return
+        described = operation["responses"].get(str(response.status_code))
+        assert described, f"{request.method} {request.path} answers {response.status_code}"
+        for name in described.get("headers", {}):
+            assert name in response.headers, f"{name} is missing"
+        if response.status_code == 304 or request.method == "HEAD":
+            return
+        content = described.get("content")
+        if not content:
+            assert response.data == b""
+            return
+        media = {key.partition(";")[0]: value for key, value in content.items()}
+        assert response.mimetype in media, f"{response.mimetype} is not described"
+        if response.mimetype.endswith("json"):
+            self._check_body(response, media[response.mimetype]["schema"])
+
+    def validate(self, value: Any, schema: dict[str, Any]) -> None:
+        whole = {**schema, "components": self.api["components"]}
+        jsonschema.Draft202012Validator(whole, format_checker=FORMATS).validate(value)
+
+    def _check_body(self, response: TestResponse, schema: dict[str, Any]) -> None:
+        self.validate(json.loads(response.data), schema)
+
+
+class CheckedClient(FlaskClient):
+    """Every answer that a test receives must be one that the document describes."""
+
+    document: Document
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        response = super().open(*args, **kwargs)
+        if not response.is_streamed or response.mimetype != "text/event-stream":
+            self.document.check(response)
+        return response
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, secret_key="a secret of enough characters to sign with")
+
+
+@pytest.fixture
+def app(settings: Settings, engine: Engine) -> Flask:
+    return create_app(settings, engine)
+
+
+@pytest.fixture
+def document(app: Flask) -> Document:
+    return Document(app)
+
+
+@pytest.fixture
+def client(app: Flask, document: Document) -> FlaskClient:
+    checked = CheckedClient(app, app.response_class)
+    checked.document = document
+    return checked
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone signed in, without the cost of a password."""
+
+    id: Any
+    email: str
+    headers: dict[str, str]
+
+
+@pytest.fixture
+def make_person(app: Flask, engine: Engine) -> Callable[..., Person]:
+    edge: Edge = app.extensions["cymba"]
+
+    def make(*, time_zone: str = "UTC") -> Person:
+        with Session(engine) as session, session.begin():
+            account = Account(email=f"{uuid4().hex}@example.org", time_zone=time_zone)
+            session.add(account)
+            session.flush()
+            pair = sign_in(session, edge.signer, account.id, utc_now())
+            headers = {"Authorization": f"Bearer {pair.access_token}"}
+            return Person(account.id, account.email, headers)
+
+    return make
+
+
+@pytest.fixture
+def person(make_person: Callable[..., Person]) -> Person:
+    return make_person()

@@ -1,0 +1,122 @@
+import pytest
+from flask.testing import FlaskClient
+
+PASSWORD = "correct horse battery"
+
+
+def register(client: FlaskClient, **changes: object) -> dict[str, str]:
+    given = {"email": "ada@example.org", "password": PASSWORD, **changes}
+    response = client.post("/v1/accounts", json=given)
+    assert response.status_code == 201
+    tokens = client.post(
+        "/v1/auth/token", json={"email": given["email"], "password": given["password"]}
+    ).json
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def test_a_new_account_can_be_read_back(client):
+    headers = register(client, name="Ada", time_zone="Europe/Berlin", locale="de-DE")
+    account = client.get("/v1/account", headers=headers).json
+    assert (account["name"], account["time_zone"], account["locale"]) == (
+        "Ada",
+        "Europe/Berlin",
+        "de-DE",
+    )
+    assert "password_hash" not in account
+
+
+def test_letter_case_makes_no_second_account(client):
+    register(client)
+    again = client.post("/v1/accounts", json={"email": "ADA@Example.ORG", "password": PASSWORD})
+    assert again.status_code == 409
+    assert again.json["type"] == "urn:cymba:problem:email-taken"
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"email": "nobody"}, "/email"),
+        ({"email": "a@b@example.org"}, "/email"),
+        ({"email": "ada@example.org\n"}, "/email"),
+        ({"email": "a\0@example.org"}, "/email"),
+        ({"email": None}, "/email"),
+        ({"password": "short"}, "/password"),
+        ({"password": "x" * 201}, "/password"),
+        ({"name": "n" * 201}, "/name"),
+        ({"name": "\0"}, "/name"),
+        ({"name": 5}, "/name"),
+        ({"time_zone": "Mars/Olympus"}, "/time_zone"),
+        ({"time_zone": "../../etc/passwd"}, "/time_zone"),
+        ({"locale": "x"}, "/locale"),
+        ({"role": "operator"}, "/role"),
+    ],
+)
+def test_what_is_wrong_is_named(client, changes, pointer):
+    given = {"email": "ada@example.org", "password": PASSWORD, **changes}
+    response = client.post("/v1/accounts", json=given)
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json["errors"]] == [pointer]
+
+
+def test_a_change_needs_the_version_that_was_read(client):
+    headers = register(client)
+    etag = client.get("/v1/account", headers=headers).headers["ETag"]
+    change = {"time_zone": "Asia/Tokyo"}
+    assert client.patch("/v1/account", json=change, headers=headers).status_code == 428
+    guarded = {**headers, "If-Match": etag}
+    changed = client.patch("/v1/account", json=change, headers=guarded)
+    assert changed.status_code == 200
+    assert changed.json["time_zone"] == "Asia/Tokyo"
+    assert client.patch("/v1/account", json=change, headers=guarded).status_code == 412
+    newer = {**headers, "If-Match": changed.headers["ETag"]}
+    assert client.patch("/v1/account", json={"name": "Ada"}, headers=newer).status_code == 200
+
+
+@pytest.mark.parametrize("tag", ['"1"', '"1.other-digest"', '"7", "1"', "*"])
+def test_only_the_version_of_a_tag_guards_a_change(client, tag):
+    headers = {**register(client), "If-Match": tag}
+    assert client.patch("/v1/account", json={"name": "Ada"}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("tag", ['"2"', 'W/"1"', '"1x"', '"01"', '"99999999999999999999"', "junk"])
+def test_any_other_tag_is_stale(client, tag):
+    headers = {**register(client), "If-Match": tag}
+    assert client.patch("/v1/account", json={"name": "Ada"}, headers=headers).status_code == 412
+
+
+def test_an_unchanged_account_is_not_sent_again(client):
+    headers = register(client)
+    etag = client.get("/v1/account", headers=headers).headers["ETag"]
+    again = client.get("/v1/account", headers={**headers, "If-None-Match": etag})
+    assert again.status_code == 304
+    assert again.data == b""
+
+
+def test_a_change_that_changes_nothing_keeps_the_version(client):
+    headers = {**register(client, name="Ada"), "If-Match": "*"}
+    before = client.get("/v1/account", headers=headers).headers["ETag"]
+    assert (
+        client.patch("/v1/account", json={"name": "Ada"}, headers=headers).headers["ETag"] == before
+    )
+
+
+def test_a_new_password_needs_the_current_one_and_signs_out_elsewhere(client):
+    phone = register(client)
+    login = {"email": "ada@example.org", "password": PASSWORD}
+    tablet_tokens = client.post("/v1/auth/token", json=login).json
+    tablet = {"Authorization": f"Bearer {tablet_tokens['access_token']}"}
+    guarded = {**phone, "If-Match": "*"}
+    new = {"new_password": "another long one"}
+    assert client.patch("/v1/account", json=new, headers=guarded).status_code == 422
+    wrong = client.patch("/v1/account", json={**new, "current_password": "not it"}, headers=guarded)
+    assert wrong.json["type"] == "urn:cymba:problem:wrong-password"
+    assert client.get("/v1/account", headers=tablet).status_code == 200
+    right = {**new, "current_password": PASSWORD}
+    assert client.patch("/v1/account", json=right, headers=guarded).status_code == 200
+    assert client.get("/v1/account", headers=phone).status_code == 200
+    assert client.get("/v1/account", headers=tablet).status_code == 401
+    refresh = {"refresh_token": tablet_tokens["refresh_token"]}
+    assert client.post("/v1/auth/refresh", json=refresh).status_code == 401
+    assert client.post("/v1/auth/token", json=login).status_code == 401
+    login["password"] = "another long one"
+    assert client.post("/v1/auth/token", json=login).status_code == 200

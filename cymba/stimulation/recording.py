@@ -1,9 +1,8 @@
 """The codec of a recording: a session's frames of one store as compressed columns, and back.
 
-A body is msgpack around columns of integers. A column is one number where all are the same, else
-pcodec's bytes (https://github.com/pcodec/pcodec), which finds deltas and common bins by itself.
-Nulls are a packed mask beside the values there are. Frames that hold no samples are few, and are
-kept as they were packed. Every frame comes back exactly; `seal` proves it before it returns.
+A body is msgpack around columns of integers (`integer_columns`), nulls being a packed mask beside
+the values there are. Frames that hold no samples are few, and are kept as they were packed.
+Every frame comes back exactly; `seal` proves it before it returns.
 """
 
 import zlib
@@ -16,11 +15,15 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
-from pcodec import ChunkConfig, standalone
 
 from cymba.devices.clocks import from_ms
 from cymba.stimulation.frames import pack, unpack
+from cymba.stimulation.integer_columns import (
+    NotIntegers,
+    PackedIntegers,
+    pack_integers,
+    unpack_integers,
+)
 from cymba.stimulation.messages import Column, Frame, SamplesFrame
 from cymba.stimulation.reading import ReadFrame
 
@@ -28,9 +31,6 @@ VERSION = 1
 DIGEST_BYTES = 16
 SAMPLES_KIND = 0  # in `kinds`; the others are the numbers of frames.KINDS
 
-Integers = NDArray[np.int64]
-_PACKED_INTEGERS = int | list[int] | bytes
-_COMPRESSION = ChunkConfig(compression_level=12)
 _EPOCH = from_ms(0)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -42,29 +42,29 @@ class NotARecording(Exception):
 class _Values(msgspec.Struct, array_like=True, frozen=True):
     """Integers or nulls, end to end over frames."""
 
-    known: _PACKED_INTEGERS
+    known: PackedIntegers
     count: int  # nulls included
     mask: bytes | None  # bits that are set where there is a value; absent if there are no nulls
 
 
 class _ChannelColumn(msgspec.Struct, array_like=True, frozen=True):
     values: _Values
-    lengths: _PACKED_INTEGERS | None  # of each frame's column, where it is not the frame's `n`
+    lengths: PackedIntegers | None  # of each frame's column, where it is not the frame's `n`
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
     version: int
-    seq: _PACKED_INTEGERS
-    boot: _PACKED_INTEGERS
-    up: _PACKED_INTEGERS
-    received_us: _PACKED_INTEGERS  # since 1970
+    seq: PackedIntegers
+    boot: PackedIntegers
+    up: PackedIntegers
+    received_us: PackedIntegers  # since 1970
     utc: _Values
-    kinds: _PACKED_INTEGERS  # SAMPLES_KIND, or the kind of the next of `others`
+    kinds: PackedIntegers  # SAMPLES_KIND, or the kind of the next of `others`
     others: list[bytes]
-    dt: _PACKED_INTEGERS
-    n: _PACKED_INTEGERS
+    dt: PackedIntegers
+    n: PackedIntegers
     layouts: list[list[str]]  # the sets of channels that occur …
-    layout: _PACKED_INTEGERS  # … and which of them each samples frame has
+    layout: PackedIntegers  # … and which of them each samples frame has
     channels: dict[str, _ChannelColumn]
 
 
@@ -118,21 +118,25 @@ def seal(reads: Sequence[ReadFrame]) -> Sealed:
 def unseal(body: bytes, digests: bytes, store: int, sid: UUID) -> list[ReadFrame]:
     """The frames, in the order of `seq`, as they were sealed."""
     try:
-        packed = msgspec.msgpack.decode(body, type=_Body)
-    except msgspec.MsgspecError as error:
+        return _unseal(body, digests, store, sid)
+    except (msgspec.MsgspecError, NotIntegers, zlib.error) as error:
         raise NotARecording(str(error)) from error
+
+
+def _unseal(body: bytes, digests: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+    packed = msgspec.msgpack.decode(body, type=_Body)
     if packed.version != VERSION:
         raise NotARecording(f"version {packed.version}, only {VERSION} is known")
     count = len(digests) // DIGEST_BYTES
-    kinds = _integers(packed.kinds, count).tolist()
+    kinds = unpack_integers(packed.kinds, count).tolist()
     samples = iter(_samples(packed, kinds.count(SAMPLES_KIND)))
     others = iter(packed.others)
     heads = zip(
-        _integers(packed.seq, count).tolist(),
-        _integers(packed.boot, count).tolist(),
-        _integers(packed.up, count).tolist(),
+        unpack_integers(packed.seq, count).tolist(),
+        unpack_integers(packed.boot, count).tolist(),
+        unpack_integers(packed.up, count).tolist(),
         _nullable(packed.utc),
-        _integers(packed.received_us, count).tolist(),
+        unpack_integers(packed.received_us, count).tolist(),
         kinds,
         strict=True,
     )
@@ -159,19 +163,19 @@ def _compress(frames: Sequence[Frame], received: Sequence[datetime]) -> _Body:
     layout = [layouts.setdefault(tuple(sorted(f.c)), len(layouts)) for f in samples]
     return _Body(
         version=VERSION,
-        seq=_packed([frame.seq for frame in frames]),
-        boot=_packed([frame.boot for frame in frames]),
-        up=_packed([frame.up for frame in frames]),
-        received_us=_packed([(at - _EPOCH) // _MICROSECOND for at in received]),
+        seq=pack_integers([frame.seq for frame in frames]),
+        boot=pack_integers([frame.boot for frame in frames]),
+        up=pack_integers([frame.up for frame in frames]),
+        received_us=pack_integers([(at - _EPOCH) // _MICROSECOND for at in received]),
         utc=_packed_nullable([frame.utc for frame in frames]),
-        kinds=_packed(
+        kinds=pack_integers(
             [SAMPLES_KIND if isinstance(frame, SamplesFrame) else next(kinds) for frame in frames]
         ),
         others=[packed.body for packed in others],
-        dt=_packed([frame.dt for frame in samples]),
-        n=_packed([frame.n for frame in samples]),
+        dt=pack_integers([frame.dt for frame in samples]),
+        n=pack_integers([frame.n for frame in samples]),
         layouts=[list(names) for names in layouts],
-        layout=_packed(layout),
+        layout=pack_integers(layout),
         channels={
             name: _packed_channel(name, samples)
             for name in sorted({name for names in layouts for name in names})
@@ -185,21 +189,21 @@ def _packed_channel(name: str, samples: Sequence[SamplesFrame]) -> _ChannelColum
     for frame in having:
         values += frame.c[name]
     regular = all(len(frame.c[name]) == frame.n for frame in having)
-    lengths = None if regular else _packed([len(frame.c[name]) for frame in having])
+    lengths = None if regular else pack_integers([len(frame.c[name]) for frame in having])
     return _ChannelColumn(_packed_nullable(values), lengths)
 
 
 def _samples(packed: _Body, count: int) -> list[tuple[int, int, dict[str, Column]]]:
     """`dt`, `n` and `c` of each samples frame."""
-    dts, ns = _integers(packed.dt, count).tolist(), _integers(packed.n, count)
+    dts, ns = unpack_integers(packed.dt, count).tolist(), unpack_integers(packed.n, count)
     columns: list[dict[str, Column]] = [{} for _ in range(count)]
-    layout = _integers(packed.layout, count)
+    layout = unpack_integers(packed.layout, count)
     for name, channel in packed.channels.items():
         has = np.array([name in names for names in packed.layouts], dtype=np.bool_)
         having = np.flatnonzero(has[layout])
         lengths = ns[having]
         if channel.lengths is not None:
-            lengths = _integers(channel.lengths, having.size)
+            lengths = unpack_integers(channel.lengths, having.size)
         values = _nullable(channel.values)
         borders = [0, *np.cumsum(lengths).tolist()]
         for frame, (begin, end) in zip(having.tolist(), pairwise(borders), strict=True):
@@ -207,50 +211,21 @@ def _samples(packed: _Body, count: int) -> list[tuple[int, int, dict[str, Column
     return list(zip(dts, ns.tolist(), columns, strict=True))
 
 
-def _packed(values: Sequence[int] | Integers) -> _PACKED_INTEGERS:
-    array = np.asarray(values, dtype=np.int64)
-    if array.size == 0:
-        return []
-    if np.all(array == array[0]):
-        return int(array[0])
-    compressed: bytes = standalone.simple_compress(array, _COMPRESSION)
-    plain: list[int] = array.tolist()
-    return compressed if len(compressed) < len(msgspec.msgpack.encode(plain)) else plain
-
-
-def _integers(packed: _PACKED_INTEGERS, count: int) -> Integers:
-    if isinstance(packed, int):
-        return np.full(count, packed, dtype=np.int64)
-    if isinstance(packed, list):
-        values = np.array(packed, dtype=np.int64)
-    else:
-        try:
-            values = standalone.simple_decompress(packed)
-        except RuntimeError as error:
-            raise NotARecording(str(error)) from error
-    if values.size != count:
-        raise NotARecording(f"{values.size} numbers where {count} belong")
-    return values
-
-
 def _packed_nullable(values: Sequence[int | None]) -> _Values:
     known = [value for value in values if value is not None]
     if len(known) == len(values):
-        return _Values(_packed(known), len(values), None)
+        return _Values(pack_integers(known), len(values), None)
     mask = np.packbits(np.array([value is not None for value in values], dtype=np.bool_))
-    return _Values(_packed(known), len(values), zlib.compress(mask.tobytes(), 9))
+    return _Values(pack_integers(known), len(values), zlib.compress(mask.tobytes(), 9))
 
 
 def _nullable(packed: _Values) -> Column:
     if packed.mask is None:
-        values: Column = _integers(packed.known, packed.count).tolist()
+        values: Column = unpack_integers(packed.known, packed.count).tolist()
         return values
-    try:
-        bits = np.frombuffer(zlib.decompress(packed.mask), dtype=np.uint8)
-    except zlib.error as error:
-        raise NotARecording(str(error)) from error
+    bits = np.frombuffer(zlib.decompress(packed.mask), dtype=np.uint8)
     mask = np.unpackbits(bits, count=packed.count).astype(np.bool_)
     column = np.full(packed.count, None, dtype=np.object_)
-    column[mask] = _integers(packed.known, int(mask.sum()))
+    column[mask] = unpack_integers(packed.known, int(mask.sum()))
     nullable: Column = column.tolist()
     return nullable

@@ -119,6 +119,35 @@ def live(world: World, people: int, rng: np.random.Generator) -> Diaries:
     )
 
 
+@dataclass(frozen=True)
+class Items:
+    """Further diary items of the same people and days: each (items, P, D)."""
+
+    morning: Floats
+    before: Floats
+
+
+def other_items(
+    diaries: Diaries, items: int, rng: np.random.Generator, world: World, shared: float = 0.5
+) -> Items:
+    """Ratings that share this much of the pain's course and for the rest go their own way."""
+    people, days = diaries.pain.shape
+    pain = diaries.pain - world.mean
+    own_share = np.sqrt(1 - shared * shared)
+    courses = [
+        world.mean
+        + shared * pain[..., None]
+        + own_share * (_own_course(world, people, rng) - world.mean)
+        for _ in range(items)
+    ]
+    morning, before = np.empty((2, items, people, days))
+    for item, course in enumerate(courses):
+        ratings = _rated(world, course, rng)
+        morning[item] = ratings[..., 0]
+        before[item] = _before(world, ratings, course, diaries.sessions)
+    return Items(morning, before)
+
+
 def autoregression(
     shape: tuple[int, int], phi: float, rng: np.random.Generator, start: Floats | None = None
 ) -> Floats:

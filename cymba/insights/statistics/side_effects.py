@@ -21,6 +21,7 @@ LEVEL = 0.05
 # Odds that at most halve or double with each doubling of the sessions count as steady.
 STEADY_SLOPE = float(np.log(2))
 _DECAY = 0.7  # assumed decay of the residuals' autocorrelation with the lag
+_HIGHEST_CORRELATION = 0.95
 _STEPS = 100
 
 
@@ -155,17 +156,15 @@ def _penalised_likelihood(design: Floats, y: Floats, coefficients: Floats) -> fl
 
 
 def _inflation(residuals: Floats) -> float:
-    """max(1, 1 + 2r/(1 - .7)), r the lag-1 autocorrelation cleared of its small-sample bias.
+    """max(1, 1 + 2r/(1 - .7)), r the lag-1 autocorrelation plus 2/m for its small-sample bias.
 
-    (mr + 2)/(m - 6) is r + 2/m for many answers; with few, what the two coefficients take out of
-    the residuals makes r too small by a multiple of itself too. Successive answers, not sessions:
-    their own correlation is what the variance depends on.
+    Of successive answers, not sessions: their own correlation is what the variance depends on. An
+    r above .7 decays no faster than itself, so it takes the place of .7 then.
     """
-    m = residuals.size
     centred = residuals - residuals.mean()
-    raw = float(centred[1:] @ centred[:-1] / (centred @ centred))
-    r = min((m * raw + 2) / (m - 6), 1.0)
-    return max(1.0, 1 + 2 * r / (1 - _DECAY))
+    r = float(centred[1:] @ centred[:-1] / (centred @ centred)) + 2 / residuals.size
+    r = min(r, _HIGHEST_CORRELATION)
+    return max(1.0, 1 + 2 * r / (1 - max(_DECAY, r)))
 
 
 def _course(slope: float, low: float, high: float, p: float) -> Course:

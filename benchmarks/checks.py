@@ -1,0 +1,206 @@
+"""The rows of the method's promise: which people, which value, which bound."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from benchmarks.measures import (
+    Measure,
+    a_year_of_looks,
+    change_from_baseline,
+    four_primaries,
+    fourteen_days,
+    one_look,
+    own_trial,
+    pearson_every_day,
+    side_effect,
+    sticky_side_effect,
+)
+from simulator.people import (
+    FLARES,
+    FULL,
+    HALF_MISSING,
+    MORNING_DRIVES_USE,
+    NEAR_UNIT_ROOT,
+    REGRESSION_TO_THE_MEAN,
+    RISES_AFTER_THE_MORNING,
+    SKIPPED_ON_BAD_DAYS,
+    YESTERDAY_DRIVES_USE,
+    World,
+)
+
+ANY = (float("-inf"), float("inf"))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One cell of one row. Cells of the same `simulation` share its people."""
+
+    row: str
+    cell: str
+    simulation: str
+    measure: Measure
+    value: str
+    bounds: tuple[float, float] = ANY
+    absolute: bool = False
+
+    @property
+    def bound(self) -> str:
+        low, high = self.bounds
+        if low == -float("inf"):
+            return f"≤ {high:g}"
+        return f"≥ {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+
+
+WORLDS = {
+    "full world": FULL,
+    "φ .8, half missing": HALF_MISSING,
+    "yesterday's pain drives use": YESTERDAY_DRIVES_USE,
+    "entries skipped on bad days": SKIPPED_ON_BAD_DAYS,
+    "regression to the mean": REGRESSION_TO_THE_MEAN,
+    "near unit root": NEAR_UNIT_ROOT,
+    "this morning's pain drives use": MORNING_DRIVES_USE,
+    "flares": FLARES,
+}
+HARD = tuple(WORLDS)[1:6]
+REVERSED = tuple(WORLDS)[6:]
+
+
+def _look(row: str, name: str, world: World, value: str, bounds: tuple[float, float]) -> Check:
+    cell = f"{name}, {world.days} days"
+    if world.effect:
+        cell += f", {world.effect:g}"
+    return Check(
+        row, cell, f"one look: {cell}", one_look(world), value, bounds, absolute=value == "bias"
+    )
+
+
+def _at_most(limit: float) -> tuple[float, float]:
+    return (ANY[0], limit)
+
+
+def _at_least(limit: float) -> tuple[float, float]:
+    return (limit, ANY[1])
+
+
+def _no_effect() -> Iterator[Check]:
+    row = "type I at .05"
+    for phi in (0.3, 0.5, 0.7):
+        for days in (60, 120, 180, 365):
+            world = replace(FULL, phi=phi, days=days)
+            yield _look(row, f"full world, φ {phi:g}", world, "found", _at_most(0.06))
+    for name in HARD:
+        for days in (60, 180, 365):
+            world = replace(WORLDS[name], days=days)
+            yield _look(f"{row}, harder worlds", name, world, "found", _at_most(0.07))
+    for name in REVERSED:
+        for days in (60, 180, 365):
+            limit = 0.07 if days <= 180 else 0.085
+            world = replace(WORLDS[name], days=days)
+            yield _look(f"{row}, reverse causation", name, world, "found", _at_most(limit))
+
+
+def _with_effect() -> Iterator[Check]:
+    worlds = [
+        replace(FULL, effect=effect, days=days)
+        for effect in (-0.5, -1.0)
+        for days in (60, 120, 365)
+    ]
+    for world in worlds:
+        yield _look("coverage of 95 % intervals", "full world", world, "covered", (0.935, 0.98))
+    for world in worlds:
+        yield _look("bias, points a session", "full world", world, "bias", _at_most(0.06))
+    for effect in (-0.5, -1.0):
+        for days in (60, 120, 365):
+            world = replace(MORNING_DRIVES_USE, effect=effect, days=days)
+            name = "this morning's pain drives use"
+            yield _look("bias, points a session", name, world, "bias", _at_most(0.09))
+    for effect, days, least in (
+        (-1.0, 60, 0.68),
+        (-1.0, 120, 0.90),
+        (-0.5, 120, 0.42),
+        (-0.5, 365, 0.86),
+    ):
+        world = replace(FULL, effect=effect, days=days)
+        yield _look("power", "full world", world, "found", _at_least(least))
+
+
+def _a_year() -> Iterator[Check]:
+    for effect in (0.0, -0.5, -1.0):
+        simulation = f"a year of looks: {effect}"
+        measure = a_year_of_looks(replace(FULL, effect=effect))
+        if not effect:
+            row = "a year of looking at milestones: ever a false finding"
+            yield Check(row, "no effect", simulation, measure, "found", _at_most(0.055))
+        row = "a year of looking at milestones: ever an interval that misses"
+        cell = f"{effect:g} a session" if effect else "no effect"
+        yield Check(row, cell, simulation, measure, "missed", _at_most(0.055))
+    row = "four primaries, a year, no effect: any at moderate or above"
+    measure = four_primaries(FULL)
+    yield Check(row, "full world", "four primaries", measure, "shown", _at_most(0.09))
+
+
+def _the_rest() -> Iterator[Check]:
+    for pairs in (8, 14):
+        for phi in (0.3, 0.6, 0.9):
+            cell = f"{pairs} pairs, φ {phi:g}"
+            measure = own_trial(pairs, phi)
+            row = "own trial, no effect"
+            yield Check(row, cell, f"trial: {cell}", measure, "found", _at_most(0.06))
+    for phi, limit in ((0.0, 0.05), (0.5, 0.05), (0.8, 0.085)):
+        for sessions in (60, 120, 365):
+            cell = f"φ {phi:g}, {sessions} sessions"
+            measure = side_effect(sessions, phi, 0.35)
+            row = "side-effect trend, none there"
+            yield Check(row, cell, f"side effect: {cell}", measure, "found", _at_most(limit))
+    for baseline_days in (21, 28, 45):
+        for change in (0.0, -0.3):
+            cell = f"{baseline_days} days of baseline, change {change:g}"
+            measure = change_from_baseline(baseline_days, 0.6, change)
+            simulation = f"response: {cell}"
+            row = "response, φ .6: coverage"
+            yield Check(row, cell, simulation, measure, "covered", _at_least(0.94))
+    for baseline_days in (21, 28, 45):
+        cell = f"{baseline_days} days of baseline, change 0"
+        measure = change_from_baseline(baseline_days, 0.6, 0.0)
+        row = 'response, φ .6: "confirmed" with no change'
+        yield Check(row, cell, f"response: {cell}", measure, "confirmed", _at_most(0.01))
+    row = "14 days: anything but collecting"
+    for name, world in WORLDS.items():
+        measure = fourteen_days(world)
+        yield Check(row, name, f"fourteen days: {name}", measure, "otherwise", _at_most(0.0))
+
+
+def _shown() -> Iterator[Check]:
+    row = "Pearson p < .05, looked at daily for a year: ever"
+    for name, world in WORLDS.items():
+        yield Check(row, name, f"Pearson: {name}", pearson_every_day(world), "found")
+    for days in (60, 180, 365):
+        world = replace(RISES_AFTER_THE_MORNING, days=days)
+        row = "type I at .05, pain rises after the morning rating"
+        yield _look(row, "no rating before the session", world, "found", ANY)
+        asked = replace(world, rates_before_sessions=True)
+        yield _look(row, "rated right before each session", asked, "found", ANY)
+    for effect in (-0.5, -1.0):
+        world = replace(MORNING_DRIVES_USE, effect=effect, days=365)
+        name = "this morning's pain drives use"
+        yield _look("coverage of 95 % intervals", name, world, "covered", ANY)
+    for sessions in (30, 60, 120):
+        cell = f"successive answers correlate .8, {sessions} sessions"
+        row = "side-effect trend, none there"
+        measure = sticky_side_effect(sessions, 0.8, 0.35)
+        yield Check(row, cell, f"sticky: {cell}", measure, "found")
+    cell = "φ 0.8, 30 sessions"
+    measure = side_effect(30, 0.8, 0.35)
+    yield Check("side-effect trend, none there", cell, f"side effect: {cell}", measure, "found")
+    for phi in (0.6, 0.9):
+        cell = f"14 pairs, φ {phi:g}, -1 on treated days"
+        measure = own_trial(14, phi, -1.0)
+        yield Check("own trial: power", cell, f"trial: {cell}", measure, "found")
+        yield Check("own trial: coverage", cell, f"trial: {cell}", measure, "covered")
+    cell = "φ 0.8, 28 days of baseline, change 0"
+    measure = change_from_baseline(28, 0.8, 0.0)
+    yield Check("response: coverage", cell, f"response: {cell}", measure, "covered")
+
+
+CHECKS = (*_no_effect(), *_with_effect(), *_a_year(), *_the_rest())
+SHOWN = tuple(_shown())

@@ -1,0 +1,291 @@
+"""What is measured on simulated people: each function lets some people live and fits them.
+
+Every measure takes a generator and a number of people, and returns named values, one per person
+(NaN: does not apply). A share is the mean of zeros and ones, so the Monte-Carlo error of each is
+the standard deviation over the square root of the number of people.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr
+
+from cymba.insights.statistics import (
+    PRIMARY_LEVEL,
+    Direction,
+    Fit,
+    Grade,
+    Tier,
+    adjust_bh,
+    associate,
+    grade,
+    looks,
+    randomization_test,
+    response,
+    sequential_p,
+    side_effect_trend,
+)
+from simulator.people import Diaries, World, autoregression, live, other_items
+
+Floats = NDArray[np.float64]
+Values = dict[str, Floats]
+Measure = Callable[[np.random.Generator, int], Values]
+
+PRIMARIES = ("pain", "sleep", "mood", "fatigue")
+BETTER_HIGH = ("sleep", "mood")
+
+
+def one_look(world: World) -> Measure:
+    """One fit at the end, at lag 1 with sessions as the exposure."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        diaries = live(world, people, rng)
+        fits = [
+            associate(*_series(diaries, person), diaries.weekdays, [1], confidence=0.95)
+            for person in range(people)
+        ]
+        effect, low, high, p = (
+            np.array([getattr(fit, name)[0, 0, 0] for fit in fits])
+            for name in ("effect", "low", "high", "p")
+        )
+        fitted = np.isfinite(effect)
+        covered = (low <= world.effect) & (world.effect <= high)
+        return {
+            "found": (p < 0.05).astype(np.float64),  # a refusal finds nothing
+            "covered": np.where(fitted, covered, np.nan),
+            "bias": effect - world.effect,
+            "refused": (~fitted).astype(np.float64),
+        }
+
+    return measure
+
+
+def a_year_of_looks(world: World) -> Measure:
+    """Every milestone of a year: ever p over all looks at or below .05, ever an interval amiss."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        diaries = live(replace(world, days=365), people, rng)
+        found, missed = np.zeros(people), np.zeros(people)
+        for person in range(people):
+            p = 1.0
+            for look in looks(*_series(diaries, person), diaries.weekdays, [1]):
+                fit = look.associations
+                p = sequential_p(float(fit.p[0, 0, 0]), p)
+                if fit.low[0, 0, 0] > world.effect or fit.high[0, 0, 0] < world.effect:
+                    missed[person] = 1
+            found[person] = p <= 0.05
+        return {"found": found, "missed": missed}
+
+    return measure
+
+
+def four_primaries(world: World) -> Measure:
+    """A year of four primary pairs: ever one of them graded moderate or above."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        year = replace(world, days=365)
+        diaries = live(year, people, rng)
+        others = other_items(diaries, len(PRIMARIES) - 1, rng, year)
+        shown = np.zeros(people)
+        for person in range(people):
+            outcomes = np.vstack([diaries.morning[person], others.morning[:, person]])
+            before = np.vstack([diaries.before[person], others.before[:, person]])
+            charge = diaries.sessions[person] * 3.6e5  # µC a session
+            shown[person] = _ever_shown(charge[None], outcomes, before, diaries.weekdays)
+        return {"shown": shown}
+
+    return measure
+
+
+def own_trial(
+    pairs: int, phi: float, effect: float = 0.0, block_days: int = 3, missing: float = 0.2
+) -> Measure:
+    """A randomised trial with autocorrelated, drifting, rounded ratings and gaps."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        days = 2 * pairs * block_days
+        world = World(days=days, phi=phi, use=-np.inf, missing=missing, unsynced=0, week_sd=0.3)
+        untreated = live(world, people, rng)
+        pair = np.repeat(np.arange(pairs, dtype=np.float64), 2 * block_days)
+        found, covered = np.zeros(people), np.full(people, np.nan)
+        for person in range(people):
+            first = rng.integers(0, 2, pairs)
+            treated = np.repeat(np.column_stack([first, 1 - first]), block_days, axis=1)
+            treated = treated.ravel().astype(np.float64)
+            rating = np.round(np.clip(untreated.pain[person] + effect * treated, 0, 10))
+            rating[np.isnan(untreated.morning[person])] = np.nan
+            trial = randomization_test(rating, treated, pair, untreated.weekdays)
+            found[person] = trial.p <= 0.05
+            if np.isfinite(trial.p):
+                covered[person] = trial.low <= effect <= trial.high
+        return {"found": found, "covered": covered}
+
+    return measure
+
+
+def side_effect(sessions: int, phi: float, share: float) -> Measure:
+    """A side effect without a trend, from a hidden autoregression that crosses a threshold."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        present = autoregression((people, sessions), phi, rng) < ndtri(share)
+        p = np.array([side_effect_trend(row).p for row in present.astype(np.float64)])
+        return {"found": (p < 0.05).astype(np.float64)}
+
+    return measure
+
+
+def sticky_side_effect(sessions: int, correlation: float, share: float) -> Measure:
+    """The same as a chain whose own answers have this correlation: longer runs than above."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        present = np.empty((people, sessions))
+        present[:, 0] = rng.random(people) < share
+        for session in range(1, sessions):
+            chance = share + correlation * (present[:, session - 1] - share)
+            present[:, session] = rng.random(people) < chance
+        p = np.array([side_effect_trend(row).p for row in present])
+        return {"found": (p < 0.05).astype(np.float64)}
+
+    return measure
+
+
+def change_from_baseline(
+    baseline_days: int, phi: float, change_ratio: float, missing: float = 0.2
+) -> Measure:
+    """A baseline that begins with three bad days, and 28 days after a change."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        days = baseline_days + 60
+        pain = 6 + 1.5 * autoregression((people, days), phi, rng)
+        pain[:, -28:] += 6 * change_ratio
+        pain[:, :3] += 1.5
+        ratings = np.round(np.clip(pain, 0, 10))
+        ratings[rng.random(pain.shape) < missing] = np.nan
+        results = [response(row[:baseline_days], row[-28:]) for row in ratings]
+        return {
+            "covered": np.array(
+                [
+                    np.nan if np.isnan(result.low) else result.low <= change_ratio <= result.high
+                    for result in results
+                ],
+                dtype=np.float64,
+            ),
+            "confirmed": np.array([result.grade == "confirmed" for result in results], np.float64),
+        }
+
+    return measure
+
+
+def fourteen_days(world: World) -> Measure:
+    """The grade of whatever fourteen days can give."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        diaries = live(replace(world, days=14, missing=0.0, unsynced=0.0), people, rng)
+        grades = np.zeros(people)
+        for person in range(people):
+            fits = associate(*_series(diaries, person), diaries.weekdays, [1])
+            n = int(fits.n[0, 0, 0])
+            grades[person] = (
+                grade(
+                    Fit(
+                        effect=float(fits.shown_effect[0, 0, 0]),
+                        se=float(fits.shown_se[0, 0, 0]),
+                        low=float(fits.shown_low[0, 0, 0]),
+                        high=float(fits.shown_high[0, 0, 0]),
+                        df=float(fits.df[0, 0, 0]),
+                        n=n,
+                        pairs_now=n,
+                        days=14,
+                        sequential_p=sequential_p(float(fits.p[0, 0, 0])),
+                        tier=Tier.PRIMARY,
+                        tier_passed=True,
+                        half_signs=(-1, -1),
+                        direction=Direction.LOWER_IS_BETTER,
+                        minimal_difference=1.0,
+                    )
+                ).grade
+                is not Grade.COLLECTING
+            )
+        return {"otherwise": grades}
+
+    return measure
+
+
+def pearson_every_day(world: World) -> Measure:
+    """What symptom trackers show: Pearson's r of today's sessions and tomorrow's pain, p < .05.
+
+    Looked at daily for a year from the twentieth pair; no method of ours, but the measure of how
+    misleading a world is.
+    """
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        diaries = live(replace(world, days=365), people, rng)
+        found = np.zeros(people)
+        for person in range(people):
+            x, y = diaries.sessions[person, :-1], diaries.morning[person, 1:]
+            both = np.isfinite(x) & np.isfinite(y)
+            x, y = x[both], y[both]
+            n = np.arange(1, x.size + 1)
+            sx, sy, sxx, syy, sxy = (np.cumsum(v) for v in (x, y, x * x, y * y, x * y))
+            with np.errstate(all="ignore"):
+                r = (sxy - sx * sy / n) / np.sqrt((sxx - sx**2 / n) * (syy - sy**2 / n))
+                p = 2 * stdtr(n - 2, -np.abs(r) * np.sqrt((n - 2) / (1 - r * r)))
+            found[person] = (p[19:] < 0.05).any()
+        return {"found": found}
+
+    return measure
+
+
+def _series(diaries: Diaries, person: int) -> tuple[Floats, Floats, Floats]:
+    return (
+        diaries.sessions[person][None],
+        diaries.morning[person][None],
+        diaries.before[person][None],
+    )
+
+
+def _ever_shown(
+    exposure: Floats, outcomes: Floats, before: Floats, weekdays: NDArray[np.int64]
+) -> bool:
+    """Whether any primary was ever moderate or above, graded anew whenever one had a milestone."""
+    fits: dict[int, Fit] = {}
+    sequential = np.ones(len(PRIMARIES))
+    moves = [
+        (int(look.end_days[0, item, 0]), item, look)
+        for look in looks(exposure, outcomes, before, weekdays, [1])
+        for item in range(len(PRIMARIES))
+        if look.reached[0, item, 0]
+    ]
+    for day, item, look in sorted(moves, key=lambda move: move[:2]):
+        at = (0, item, 0)
+        fit = look.associations
+        sequential[item] = sequential_p(float(fit.p[at]), float(sequential[item]))
+        first, second = (int(sign) for sign in np.sign(np.nan_to_num(fit.half_effects[:, *at])))
+        better_high = PRIMARIES[item] in BETTER_HIGH
+        fits[item] = Fit(
+            effect=float(fit.shown_effect[at]),
+            se=float(fit.shown_se[at]),
+            low=float(fit.shown_low[at]),
+            high=float(fit.shown_high[at]),
+            df=float(fit.df[at]),
+            n=look.milestone,
+            pairs_now=look.milestone,
+            days=day + 1,
+            sequential_p=1.0,
+            tier=Tier.PRIMARY,
+            tier_passed=False,
+            half_signs=(first, second),
+            direction=Direction.HIGHER_IS_BETTER if better_high else Direction.LOWER_IS_BETTER,
+            minimal_difference=1.0,
+        )
+        # All four are in the family from the start: one without a look yet counts as p = 1.
+        passed = adjust_bh(sequential) <= PRIMARY_LEVEL
+        for number, known in fits.items():
+            now = replace(
+                known, sequential_p=float(sequential[number]), tier_passed=bool(passed[number])
+            )
+            if grade(now).grade in (Grade.MODERATE, Grade.STRONG):
+                return True
+    return False

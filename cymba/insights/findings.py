@@ -1,0 +1,159 @@
+"""Findings kept: computed when their inputs have changed, told to the app when they say more."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, change_counter
+from cymba.accounts.tables import Account, Consent
+from cymba.insights.analysis import METHOD_VERSION, Pair, analyse, inputs_hash
+from cymba.insights.days import Days
+from cymba.insights.inputs import load_days
+from cymba.insights.statistics import Tier
+from cymba.insights.tables import Finding, InsightState
+
+KIND = "finding"
+
+# A change in any of these is news for the app; that another day was complete is not.
+_TOLD = ("grade", "milestone", "effect", "low", "high", "tier", "method_version")
+
+
+def accounts_due(session: Session, *, limit: int = 100) -> list[UUID]:
+    """Accounts that agreed to insights and have changed since their findings were computed."""
+    query = (
+        select(Account.id)
+        .join(Consent, Consent.account_id == Account.id)
+        .outerjoin(InsightState, InsightState.account_id == Account.id)
+        .where(
+            Consent.purpose == "insights",
+            Consent.withdrawn_at.is_(None),
+            Account.change_counter > func.coalesce(InsightState.at_change, -1),
+        )
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[Changed]:
+    """Compute the account's findings anew if what they rest on has changed.
+
+    Gives the changes that the app should hear of; the caller records them last, and commits.
+    """
+    at_change = change_counter(session, account_id)
+    days, exposures, outcomes = load_days(session, account_id)
+    whole = _hash_of_all(days, [e.name for e in exposures], [o.name for o in outcomes])
+    state = session.get(InsightState, account_id, with_for_update=True)
+    if state is None:
+        state = InsightState(account_id=account_id)
+    elif state.input_hash == whole and state.method_version == METHOD_VERSION:
+        state.at_change = at_change
+        return []
+    pairs = analyse(days, exposures, outcomes)
+    changes = _store(session, account_id, pairs, now)
+    # What `refresh` itself tells the app is no new input: one number for each change follows.
+    state.at_change = at_change + len(changes)
+    state.input_hash, state.method_version, state.computed_at = whole, METHOD_VERSION, now
+    session.add(state)
+    session.flush()
+    return changes
+
+
+def forget(session: Session, account_id: UUID) -> list[Changed]:
+    """Remove the account's findings, when the person takes their consent back."""
+    gone = session.execute(
+        delete(Finding)
+        .where(Finding.account_id == account_id)
+        .returning(Finding.exposure, Finding.outcome, Finding.lag)
+    ).all()
+    session.execute(delete(InsightState).where(InsightState.account_id == account_id))
+    return [Changed(KIND, entity_id(*row), deleted=True) for row in gone]
+
+
+def mine(session: Session, account_id: UUID) -> list[Finding]:
+    """All findings: primaries first, then by lag and name."""
+    query = select(Finding).where(Finding.account_id == account_id)
+    return sorted(
+        session.scalars(query), key=lambda f: (f.tier != "primary", f.lag, f.exposure, f.outcome)
+    )
+
+
+def entity_id(exposure: str, outcome: str, lag: int) -> str:
+    """How the change feed names a finding."""
+    return f"{exposure}~{outcome}~{lag}"
+
+
+def _store(
+    session: Session, account_id: UUID, pairs: Sequence[Pair], now: datetime
+) -> list[Changed]:
+    """Every primary, and what else has reached a milestone: before that there is nothing to say."""
+    stored = {(f.exposure, f.outcome, f.lag): f for f in mine(session, account_id)}
+    changes = []
+    for pair in pairs:
+        if pair.tier is not Tier.PRIMARY and not pair.taken:
+            continue
+        key = (pair.exposure.name, pair.outcome.name, pair.lag)
+        values = _values(pair)
+        finding = stored.pop(key, None)
+        if finding is None:
+            finding = Finding(account_id=account_id, version=0, **values)
+            session.add(finding)
+        elif all(getattr(finding, name) == values[name] for name in values):
+            continue
+        else:
+            news = any(getattr(finding, name) != values[name] for name in _TOLD)
+            for name, value in values.items():
+                setattr(finding, name, value)
+            if not news:
+                continue
+        finding.version += 1
+        finding.changed_at = now
+        changes.append(Changed(KIND, entity_id(*key)))
+    for key, finding in stored.items():
+        session.delete(finding)
+        changes.append(Changed(KIND, entity_id(*key), deleted=True))
+    session.flush()
+    return changes
+
+
+def _values(pair: Pair) -> dict[str, Any]:
+    last, verdict = pair.last, pair.verdict
+    assert verdict is not None  # noqa: S101 - `analyse` grades every pair
+    more = verdict.more_days
+    return {
+        "exposure": pair.exposure.name,
+        "outcome": pair.outcome.name,
+        "lag": pair.lag,
+        "tier": str(pair.tier),
+        "grade": str(verdict.grade),
+        "reasons": [str(reason) for reason in verdict.reasons],
+        "milestone": last.milestone if last else 0,
+        "pairs_now": pair.pairs_now,
+        "days": pair.days,
+        "exposure_coverage": pair.exposure_coverage,
+        "outcome_coverage": pair.outcome_coverage,
+        "effect": last.effect if last else None,
+        "low": last.low if last else None,
+        "high": last.high if last else None,
+        "contrast": None if math.isnan(pair.contrast) else pair.contrast,
+        "sequential_p": last.sequential_p if last else None,
+        "more_days_low": more.low if more else None,
+        "more_days_high": more.high if more else None,
+        "looks": [asdict(look) for look in pair.taken],
+        "method_version": METHOD_VERSION,
+        "input_hash": last.input_hash if last else "",
+    }
+
+
+def _hash_of_all(days: Days, exposures: Sequence[str], outcomes: Sequence[str]) -> str:
+    digest = hashlib.sha256("\0".join((*exposures, "", *outcomes)).encode())
+    digest.update("".join(day.isoformat() for day in days.dates).encode())
+    arrays = (days.exposures, days.mornings, days.same_day, days.before, days.weekdays)
+    digest.update(inputs_hash(0, *arrays).encode())
+    return digest.hexdigest()

@@ -1,0 +1,205 @@
+"""Findings in the database: what is stored, what the app hears, and what is not done twice."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from cymba.accounts import consent
+from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.tables import Account
+from cymba.devices.tables import Device, DeviceTenure
+from cymba.diary.tables import DiaryEntry
+from cymba.insights import findings
+from cymba.insights.tables import Finding
+from cymba.stimulation.tables import StimulationSession
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+PRIMARY_PAIN = ("charge", "pain_now", 1)
+
+
+@pytest.fixture
+def account_id(session: Session) -> UUID:
+    account = Account(email="person@example.org", time_zone="Europe/Berlin")
+    device = Device(id="device-0001", serial="S1", model="ear_cymba")
+    session.add_all([account, device])
+    session.flush()
+    session.add(DeviceTenure(device_id=device.id, account_id=account.id, claimed_at=BEGAN))
+    consent.give(session, account.id, "insights", version=1, now=BEGAN)
+    session.commit()
+    return account.id
+
+
+def live(session: Session, account_id: UUID, days: int, *, effect: float, seed: int = 1) -> None:
+    """A diary of mornings and evenings; each session moves the next morning by `effect`."""
+    rng = np.random.default_rng(seed)
+    level = 0.0
+    yesterday = 0
+    for day in range(days):
+        level = 0.6 * level + rng.normal(0, 1)
+        pain = int(np.clip(round(5 + level + effect * yesterday), 0, 10))
+        morning = BEGAN + timedelta(days=day, hours=7)
+        rate(session, account_id, morning, pain)
+        rate(
+            session,
+            account_id,
+            morning + timedelta(hours=10),
+            int(np.clip(round(5 + level), 0, 10)),
+        )
+        yesterday = int(rng.random() < 0.55)
+        if yesterday:
+            use(session, account_id, morning + timedelta(hours=11))
+    changed(session, account_id)
+
+
+def rate(session: Session, account_id: UUID, at: datetime, pain: int) -> None:
+    session.add(
+        DiaryEntry(
+            account_id=account_id,
+            id=uuid4(),
+            felt_at=at,
+            written_at=at,
+            time_zone="Europe/Berlin",
+            items={"pain_now": pain},
+            version=1,
+            field_versions={},
+        )
+    )
+
+
+def use(session: Session, account_id: UUID, at: datetime) -> None:
+    session.add(
+        StimulationSession(
+            id=uuid4(),
+            device_id="device-0001",
+            sid=uuid4(),
+            account_id=account_id,
+            state="ended",
+            started_at=at,
+            ended_at=at + timedelta(minutes=30),
+            time_zone="Europe/Berlin",
+            time_source="anchored",
+            time_error_ms=20,
+            frames_stored=10,
+            sample_count=1800,
+            stimulating_s=900,
+            contact_lost_s=0,
+            delivered_charge_uc=11_250,
+            event_count=0,
+            boots=[1],
+            changed_at=at,
+        )
+    )
+
+
+def changed(session: Session, account_id: UUID) -> None:
+    record_changes(session, account_id, [Changed("diary-entry", "x")])
+    session.commit()
+
+
+def refresh(session: Session, account_id: UUID) -> list[Changed]:
+    changes = findings.refresh(session, account_id, now=NOW)
+    record_changes(session, account_id, changes)
+    session.commit()
+    return changes
+
+
+def finding(session: Session, account_id: UUID) -> Finding:
+    return session.get_one(Finding, (account_id, *PRIMARY_PAIN))
+
+
+def test_a_large_effect_is_found_with_its_sign_and_the_app_is_told(
+    session: Session, account_id: UUID
+) -> None:
+    live(session, account_id, 150, effect=-2.0)
+    told = refresh(session, account_id)
+    found = finding(session, account_id)
+    assert Changed("finding", "charge~pain_now~1") in told
+    assert found.grade in ("moderate", "strong")
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < -2.0 < found.high < 0
+    assert found.milestone in (112, 160)
+    assert [look["milestone"] for look in found.looks][:3] == [28, 40, 56]
+
+
+def test_nothing_is_computed_twice(session: Session, account_id: UUID) -> None:
+    live(session, account_id, 60, effect=0)
+    assert findings.accounts_due(session) == [account_id]
+    assert refresh(session, account_id)
+    assert findings.accounts_due(session) == []
+    changed(session, account_id)  # of something that is no input
+    assert findings.accounts_due(session) == [account_id]
+    assert refresh(session, account_id) == []
+    assert findings.accounts_due(session) == []
+
+
+def test_between_milestones_nothing_moves(session: Session, account_id: UUID) -> None:
+    live(session, account_id, 90, effect=-1)
+    refresh(session, account_id)
+    before = finding(session, account_id)
+    shown = (before.effect, before.low, before.version, before.input_hash)
+    pairs = before.pairs_now
+    for hours in (7, 17):
+        rate(session, account_id, BEGAN + timedelta(days=90, hours=hours), 9)
+    use(session, account_id, BEGAN + timedelta(days=90, hours=18))
+    changed(session, account_id)
+    told = refresh(session, account_id)
+    after = finding(session, account_id)
+    assert after.pairs_now == pairs + 1
+    assert (after.effect, after.low, after.version, after.input_hash) == shown
+    assert Changed("finding", "charge~pain_now~1") not in told
+
+
+def test_an_edit_of_the_past_is_computed_anew_with_another_hash(
+    session: Session, account_id: UUID
+) -> None:
+    live(session, account_id, 90, effect=-1)
+    refresh(session, account_id)
+    old = finding(session, account_id).input_hash
+    edited = BEGAN + timedelta(days=20, hours=7)
+    session.execute(
+        update(DiaryEntry).where(DiaryEntry.felt_at == edited).values(items={"pain_now": 0})
+    )
+    changed(session, account_id)
+    refresh(session, account_id)
+    assert finding(session, account_id).input_hash != old
+
+
+def test_fourteen_days_are_collecting_and_say_what_is_missing(
+    session: Session, account_id: UUID
+) -> None:
+    live(session, account_id, 14, effect=-3)
+    refresh(session, account_id)
+    found = session.scalars(select(Finding).where(Finding.account_id == account_id)).all()
+    assert {f.grade for f in found} == {"collecting"}
+    assert {(f.tier, f.lag) for f in found} == {("primary", 1)}
+    assert finding(session, account_id).more_days_low is not None
+
+
+def test_without_consent_nobody_is_due_and_withdrawal_takes_the_findings_away(
+    session: Session, account_id: UUID
+) -> None:
+    live(session, account_id, 40, effect=0)
+    refresh(session, account_id)
+    consent.withdraw(session, account_id, "insights", now=NOW)
+    gone = findings.forget(session, account_id)
+    record_changes(session, account_id, gone)
+    session.commit()
+    assert all(change.deleted for change in gone)
+    assert len(gone) > 0
+    assert findings.accounts_due(session) == []
+    assert session.scalars(select(Finding)).all() == []
+
+
+def test_sessions_left_out_and_hidden_do_not_count(session: Session, account_id: UUID) -> None:
+    live(session, account_id, 60, effect=-2)
+    session.execute(update(StimulationSession).values(excluded=True))
+    changed(session, account_id)
+    refresh(session, account_id)
+    assert finding(session, account_id).grade in ("collecting", "not_enough")
+    assert finding(session, account_id).effect is None

@@ -1,6 +1,6 @@
 """What ingest reads of and writes to the database: each a statement for a whole batch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -11,6 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import BootKey
+from cymba.stimulation.array_literals import (
+    byte_strings,
+    integers,
+    multiranges,
+    times,
+    uuids,
+    words,
+)
 from cymba.stimulation.frames import Packed
 from cymba.stimulation.ledger import Ledger, Resolved, StoreKey
 from cymba.stimulation.messages import Frame
@@ -98,33 +106,29 @@ class Batch:
 def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, Ledger]) -> None:
     """Write the batch; `ledgers` are locked, and know of everything in it."""
     changed = [(key, ledger) for key, ledger in ledgers.items() if ledger.changed]
+    values = {
+        "ledger_device": words([key.device_id for key, _ in changed]),
+        "ledger_store": integers([key.store for key, _ in changed]),
+        "ledger_resolved": multiranges([ledger.resolved for _, ledger in changed]),
+    }
     if batch.frames:
         columns = zip(*batch.frames, strict=True)
-        values = dict(zip(_FRAME_COLUMNS, map(list, columns), strict=True))
-        extents = batch.extents.items()
+        for (name, literal), column in zip(_FRAME_COLUMNS.items(), columns, strict=True):
+            values[name] = literal(column)
+        keys, extents = batch.extents.keys(), batch.extents.values()
         values |= {
-            "ledger_device": [key.device_id for key, _ in changed],
-            "ledger_store": [key.store for key, _ in changed],
-            "ledger_resolved": [str(ledger.resolved) for _, ledger in changed],
-            "extent_device": [key[0] for key, _ in extents],
-            "extent_sid": [key[1] for key, _ in extents],
-            "extent_store": [key[2] for key, _ in extents],
-            "low_seq": [extent.low_seq for _, extent in extents],
-            "high_seq": [extent.high_seq for _, extent in extents],
-            "low_boot": [extent.low_boot for _, extent in extents],
-            "high_boot": [extent.high_boot for _, extent in extents],
-            "last_received": [extent.last_received_at for _, extent in extents],
+            "extent_device": words([device_id for device_id, _, _ in keys]),
+            "extent_sid": uuids([sid for _, sid, _ in keys]),
+            "extent_store": integers([store for _, _, store in keys]),
+            "low_seq": integers([extent.low_seq for extent in extents]),
+            "high_seq": integers([extent.high_seq for extent in extents]),
+            "low_boot": integers([extent.low_boot for extent in extents]),
+            "high_boot": integers([extent.high_boot for extent in extents]),
+            "last_received": times([extent.last_received_at for extent in extents]),
         }
         session.execute(_WRITE_FRAMES, values)
     elif changed:
-        session.execute(
-            _WRITE_LEDGERS,
-            {
-                "ledger_device": [key.device_id for key, _ in changed],
-                "ledger_store": [key.store for key, _ in changed],
-                "ledger_resolved": [str(ledger.resolved) for _, ledger in changed],
-            },
-        )
+        session.execute(_WRITE_LEDGERS, values)
     if batch.refusals:
         session.execute(
             _WRITE_QUARANTINE,
@@ -156,7 +160,7 @@ def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[Frame
         found[FrameKey(device_id, store, seq)] = digest
     missing = {key: sid for key, sid in keys.items() if key not in found}
     if missing:
-        of_session = _columns(missing) | {"sids": list(missing.values())}
+        of_session = _columns(missing) | {"sids": uuids(missing.values())}
         found |= _in_recordings(session.execute(_IN_RECORDINGS_OF_SESSIONS, of_session), missing)
         missing = {key: sid for key, sid in missing.items() if key not in found}
     if missing:
@@ -181,9 +185,9 @@ def mark_retimed(session: Session, boots: Iterable[BootKey]) -> None:
     """
     keys = sorted(boots)
     values = {
-        "devices": [key.device_id for key in keys],
-        "stores": [key.store for key in keys],
-        "boots": [key.boot for key in keys],
+        "devices": words([key.device_id for key in keys]),
+        "stores": integers([key.store for key in keys]),
+        "boots": integers([key.boot for key in keys]),
     }
     session.execute(_MARK_RETIMED, values)
 
@@ -207,22 +211,23 @@ def _in_recordings(
 
 def _columns(keys: Iterable[FrameKey]) -> dict[str, Any]:
     devices, stores, seqs = zip(*keys, strict=True)
-    return {"devices": list(devices), "stores": list(stores), "seqs": list(seqs)}
+    return {"devices": words(devices), "stores": integers(stores), "seqs": integers(seqs)}
 
 
-_FRAME_COLUMNS = (
-    "device",
-    "store",
-    "seq",
-    "boot",
-    "sid",
-    "kind",
-    "up_ms",
-    "utc_ms",
-    "digest",
-    "body",
-    "received_at",
-)
+# How each column of `Batch.frames` is written.
+_FRAME_COLUMNS: dict[str, Callable[[Iterable[Any]], str]] = {
+    "device": words,
+    "store": integers,
+    "seq": integers,
+    "boot": integers,
+    "sid": uuids,
+    "kind": integers,
+    "up_ms": integers,
+    "utc_ms": integers,
+    "digest": byte_strings,
+    "body": byte_strings,
+    "received_at": times,
+}
 _UPDATE_LEDGERS = """
     UPDATE flash_store AS s SET resolved = CAST(v.resolved AS int8multirange)
     FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),

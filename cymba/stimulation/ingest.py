@@ -117,7 +117,7 @@ def ingest(
         sqlalchemy.exc.DBAPIError: the database could not be spoken to, or wants the whole batch
             tried again. Nothing of it is written.
     """
-    taken = [_Taken(delivery, decode(delivery.payload)) for delivery in deliveries]
+    taken = [_Taken(delivery) for delivery in deliveries]
     arrivals = Arrivals()
     for one in taken:
         if not isinstance(one.read, Unreadable):
@@ -136,22 +136,26 @@ def ack_for_presence(session: Session, device_id: str, store: int) -> Ack:
     return Ack(store=store, upto=resolved.upto, also=resolved.beyond())
 
 
+MAX_KEPT_BYTES = 256 * 1024
+"""Of a payload over this, sixteen times what a frame may have, quarantine keeps the beginning."""
+
 # An ack holds no more refusals than this; a device with more outstanding gets several.
 _REJECTIONS_PER_ACK = 32
 
 _Ledgers = dict[StoreKey, Ledger]
 
 
-@dataclass(slots=True)
 class _Taken:
-    delivery: Delivery
-    read: Frame | Unreadable
-    outcome: Outcome | None = None
+    """A delivery, what was read of it, and in the end what became of it."""
 
-    @property
-    def store_key(self) -> StoreKey | None:
+    __slots__ = ("delivery", "outcome", "read", "store_key")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.read = decode(delivery.payload)
         store = self.read.store
-        return None if store is None else StoreKey(self.delivery.device_id, store)
+        self.store_key = None if store is None else StoreKey(delivery.device_id, store)
+        self.outcome: Outcome | None = None
 
 
 def _take_in(session: Session, taken: list[_Taken], anchors: list[BootAnchor]) -> _Ledgers:
@@ -161,7 +165,7 @@ def _take_in(session: Session, taken: list[_Taken], anchors: list[BootAnchor]) -
         ledgers = _lock(session, taken, anchors)
         if ledgers is None:  # new stores: their ledgers must exist before any is locked
             savepoint.rollback()
-            _open(session, taken)
+            open_ledgers(session, list(_stores(taken)))
             savepoint = session.begin_nested()
             ledgers = _lock(session, taken, anchors, again=True)
             assert ledgers is not None  # noqa: S101 - `again`
@@ -183,15 +187,15 @@ def _lock(
     session: Session, taken: list[_Taken], anchors: list[BootAnchor], *, again: bool = False
 ) -> _Ledgers | None:
     """The ledgers of everything in the batch; None where some have yet to be opened."""
-    wanted = {key for one in taken if (key := one.store_key) is not None}
+    wanted = _stores(taken)
     anchored = {StoreKey(key.device_id, key.store) for key, _ in anchors}
     keys = list(wanted | anchored)
     ledgers = lock_ledgers(session, keys) if keys else {}
     return ledgers if again or wanted <= ledgers.keys() else None
 
 
-def _open(session: Session, taken: list[_Taken]) -> None:
-    open_ledgers(session, list({key for one in taken if (key := one.store_key) is not None}))
+def _stores(taken: list[_Taken]) -> set[StoreKey]:
+    return {one.store_key for one in taken if one.store_key is not None}
 
 
 def _decide(session: Session, taken: list[_Taken], ledgers: _Ledgers) -> Batch:
@@ -223,13 +227,12 @@ def _known_contents(
     """What is stored under the batch's numbers that are resolved already."""
     resolved: dict[FrameKey, UUID] = {}
     for one in taken:
-        frame = one.read
-        if isinstance(frame, Unreadable):
+        frame, key = one.read, one.store_key
+        if isinstance(frame, Unreadable) or key is None:
             continue
-        device_id = one.delivery.device_id
-        ledger = ledgers.get(StoreKey(device_id, frame.store))
+        ledger = ledgers.get(key)
         if ledger is not None and ledger.is_held and frame.seq in ledger.resolved:
-            resolved[FrameKey(device_id, frame.store, frame.seq)] = frame.sid
+            resolved[FrameKey(*key, frame.seq)] = frame.sid
     return held_contents(session, resolved) if resolved else {}
 
 
@@ -280,7 +283,8 @@ def _quarantine(
             return _refused(one, "rate", _TOO_MANY_RANGES)
         ledger.resolve(why.seq)
     delivery = one.delivery
-    refusal = Refusal(why.store, why.seq, why.detail, delivery.payload, delivery.arrived_at)
+    payload = delivery.payload[:MAX_KEPT_BYTES]
+    refusal = Refusal(why.store, why.seq, why.detail, payload, delivery.arrived_at)
     batch.refuse(delivery.device_id, why.code, why.digest, refusal)
     return Quarantined(why.store, why.seq, why.code, why.detail)
 

@@ -5,7 +5,6 @@ are locked in one order everywhere. So what one transaction reads of a store sta
 commits, and two bridges never wait for each other.
 """
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import cast
 from sqlalchemy.types import Text
 
+from cymba.stimulation.array_literals import integers, words
 from cymba.stimulation.tables import FlashStore
 
 MAX_RANGES = 512
@@ -37,7 +37,8 @@ class Resolved:
 
     def __init__(self, written: str = "{}") -> None:
         """`written` is how PostgreSQL writes an int8multirange: `{[1,4201),[4205,4212)}`."""
-        self._bounds = [int(bound) for bound in _INTEGER.findall(written)]
+        inside = written[2:-2].replace("),[", ",")
+        self._bounds = [int(bound) for bound in inside.split(",")] if inside else []
 
     def __contains__(self, seq: int) -> bool:
         return bisect_right(self._bounds, seq) % 2 == 1
@@ -136,7 +137,7 @@ def open_ledgers(session: Session, keys: Sequence[StoreKey]) -> None:
 
 def held_devices(session: Session, device_ids: Iterable[str]) -> set[str]:
     """Those of the devices that exist and that somebody holds now."""
-    return set(session.scalars(_HELD, {"devices": list(device_ids)}))
+    return set(session.scalars(_HELD, {"devices": words(device_ids)}))
 
 
 def read_resolved(session: Session, key: StoreKey) -> Resolved:
@@ -150,10 +151,12 @@ def read_resolved(session: Session, key: StoreKey) -> Resolved:
 
 
 def _columns(keys: Sequence[StoreKey]) -> dict[str, object]:
-    return {"devices": [key.device_id for key in keys], "stores": [key.store for key in keys]}
+    return {
+        "devices": words([key.device_id for key in keys]),
+        "stores": integers([key.store for key in keys]),
+    }
 
 
-_INTEGER = re.compile(r"\d+")
 _LOCK = text(
     """
     SELECT s.device_id, s.store, CAST(s.resolved AS text),

@@ -46,7 +46,8 @@ def draft(name: str) -> Path:
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "# ###" not in line))  # alembic's marks
     for tidy in (("format", "--quiet"), ("check", "--fix", "--quiet")):
-        subprocess.run([sys.executable, "-m", "ruff", *tidy, path], check=True)  # noqa: S603 - ours
+        # What it cannot put right is for whoever reads the draft.
+        subprocess.run([sys.executable, "-m", "ruff", *tidy, path], check=False)  # noqa: S603 - ours
     return path
 
 

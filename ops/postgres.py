@@ -1,7 +1,11 @@
-"""The embedded PostgreSQL: a real server from a wheel, for a bare machine and for tests."""
+"""The embedded PostgreSQL: a real server from a wheel, for a bare machine and for tests.
+
+`python -m ops.postgres FOLDER` holds it until standard input closes.
+"""
 
 import os
 import subprocess
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +38,8 @@ class EmbeddedPostgres:
         self.server.ensure_postgres_running()
 
     def stop(self) -> None:
+        """Leave the server; it ends if nobody else alive uses it."""
+        _forget_dead_users(self.server)
         self.server.cleanup()
 
 
@@ -67,3 +73,9 @@ def _runs(pid: int) -> bool:
     except PermissionError:  # somebody else's, so it runs
         return True
     return True
+
+
+if __name__ == "__main__":
+    held = start(Path(sys.argv[1]))
+    sys.stdin.read()
+    held.stop()

@@ -1,4 +1,5 @@
 """Create accounts, devices and sessions."""
+# ruff: noqa: PLR0915 - one statement a table, as alembic writes them
 
 from collections.abc import Sequence
 
@@ -39,6 +40,13 @@ def upgrade() -> None:
         "uq_account_email_lower", "account", [sa.literal_column("lower(email)")], unique=True
     )
     op.create_table(
+        "claim_guesses",
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("level", sa.Float(precision=53), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_claim_guesses")),
+    )
+    op.create_table(
         "device",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("serial", sa.String(length=32), nullable=False),
@@ -55,6 +63,13 @@ def upgrade() -> None:
         sa.CheckConstraint("id ~ '^[A-Za-z0-9_-]{8,32}$'", name=op.f("ck_device_id_form")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_device")),
         sa.UniqueConstraint("serial", name=op.f("uq_device_serial")),
+    )
+    op.create_table(
+        "erasure_ledger",
+        sa.Column("pseudonym", sa.LargeBinary(), nullable=False),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rows_erased", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("pseudonym", name=op.f("pk_erasure_ledger")),
     )
     op.create_table(
         "frame",
@@ -92,6 +107,7 @@ def upgrade() -> None:
             "device_id", "code", "digest", name=op.f("uq_quarantine_device_id_code_digest")
         ),
     )
+    op.create_index("ix_quarantine_key", "quarantine", ["device_id", "store", "seq"], unique=False)
     op.create_index(
         "ix_quarantine_waiting",
         "quarantine",
@@ -112,14 +128,26 @@ def upgrade() -> None:
         op.f("ix_sign_in_bucket_updated_at"), "sign_in_bucket", ["updated_at"], unique=False
     )
     op.create_table(
-        "sync_epoch",
-        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("epoch", sa.Uuid(), nullable=False),
+        "audit_entry",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column(
-            "began_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+            "at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
-        sa.CheckConstraint("id = 1", name=op.f("ck_sync_epoch_single")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_sync_epoch")),
+        sa.Column("actor_kind", sa.String(length=16), nullable=False),
+        sa.Column("actor_id", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_audit_entry_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
+    )
+    op.create_index(
+        "ix_audit_entry_account_id_id", "audit_entry", ["account_id", "id"], unique=False
     )
     op.create_table(
         "change",
@@ -166,6 +194,34 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "consent",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("text_version", sa.Integer(), nullable=False),
+        sa.Column("text_sha256", sa.String(length=64), nullable=False),
+        sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "withdrawn_at IS NULL OR withdrawn_at >= given_at", name=op.f("ck_consent_order")
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_consent_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consent")),
+    )
+    op.create_index(op.f("ix_consent_account_id"), "consent", ["account_id"], unique=False)
+    op.create_index(
+        "uq_consent_standing",
+        "consent",
+        ["account_id", "purpose"],
+        unique=True,
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
+    )
+    op.create_table(
         "device_presence",
         sa.Column("device_id", sa.String(length=32), nullable=False),
         sa.Column("online", sa.Boolean(), nullable=False),
@@ -177,10 +233,51 @@ def upgrade() -> None:
         sa.Column("queued_frames", sa.BigInteger(), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("drained_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["device_id"], ["device.id"], name=op.f("fk_device_presence_device_id_device")
         ),
         sa.PrimaryKeyConstraint("device_id", name=op.f("pk_device_presence")),
+    )
+    op.create_table(
+        "device_programme",
+        sa.Column("device_id", sa.String(length=32), nullable=False),
+        sa.Column("ver", sa.BigInteger(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column("programme", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("limits", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("signature", sa.String(length=100), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("applied", sa.Boolean(), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=True),
+        sa.Column("detail", sa.String(length=200), nullable=True),
+        sa.CheckConstraint(
+            "applied IS NULL OR reported_at IS NOT NULL", name=op.f("ck_device_programme_reported")
+        ),
+        sa.CheckConstraint("ver >= 1", name=op.f("ck_device_programme_ver")),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_device_programme_account_id_account"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["device_id"], ["device.id"], name=op.f("fk_device_programme_device_id_device")
+        ),
+        sa.PrimaryKeyConstraint("device_id", "ver", name=op.f("pk_device_programme")),
+    )
+    op.create_index(
+        op.f("ix_device_programme_account_id"), "device_programme", ["account_id"], unique=False
+    )
+    op.create_index(
+        "ix_device_programme_unpublished",
+        "device_programme",
+        ["device_id"],
+        unique=False,
+        postgresql_where=sa.text("published_at IS NULL"),
     )
     op.create_table(
         "device_tenure",
@@ -219,50 +316,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("released_at IS NULL"),
     )
     op.create_table(
-        "diary_entry",
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("felt_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("time_zone", sa.String(length=64), nullable=False),
-        sa.Column("session_id", sa.Uuid(), nullable=True),
-        sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("note", sa.Text(), nullable=True),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("field_versions", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.Column(
-            "changed_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.CheckConstraint(
-            "deleted_at IS NULL OR (items = '{}' AND note IS NULL)",
-            name=op.f("ck_diary_entry_tombstone"),
-        ),
-        sa.CheckConstraint("version >= 1", name=op.f("ck_diary_entry_version")),
-        sa.ForeignKeyConstraint(
-            ["account_id"],
-            ["account.id"],
-            name=op.f("fk_diary_entry_account_id_account"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_diary_entry")),
-    )
-    op.create_index(
-        "ix_diary_entry_account_id_felt_at",
-        "diary_entry",
-        ["account_id", "felt_at", "id"],
-        unique=False,
-    )
-    op.create_table(
         "flash_store",
         sa.Column("device_id", sa.String(length=32), nullable=False),
         sa.Column("store", sa.BigInteger(), nullable=False),
@@ -278,6 +331,67 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("device_id", "store", name=op.f("pk_flash_store")),
         postgresql_with={"fillfactor": 70},
+    )
+    op.create_table(
+        "outgoing_mail",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column("recipient", sa.String(length=320), nullable=False),
+        sa.Column("subject", sa.String(length=200), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column(
+            "next_try_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_outgoing_mail_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outgoing_mail")),
+    )
+    op.create_index(
+        op.f("ix_outgoing_mail_account_id"), "outgoing_mail", ["account_id"], unique=False
+    )
+    op.create_index(
+        "ix_outgoing_mail_waiting",
+        "outgoing_mail",
+        ["next_try_at"],
+        unique=False,
+        postgresql_where=sa.text("sent_at IS NULL"),
+    )
+    op.create_table(
+        "provider_identity",
+        sa.Column("issuer", sa.String(length=255), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_provider_identity_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_provider_identity")),
+    )
+    op.create_index(
+        op.f("ix_provider_identity_account_id"), "provider_identity", ["account_id"], unique=False
     )
     op.create_table(
         "recording",
@@ -296,6 +410,31 @@ def upgrade() -> None:
             ["device_id"], ["device.id"], name=op.f("fk_recording_device_id_device")
         ),
         sa.PrimaryKeyConstraint("device_id", "sid", "store", name=op.f("pk_recording")),
+    )
+    op.create_table(
+        "red_flag",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("symptom", sa.String(length=64), nullable=False),
+        sa.Column("felt_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("raised_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lifted_note", sa.String(length=500), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_red_flag_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_red_flag")),
+    )
+    op.create_index(op.f("ix_red_flag_account_id"), "red_flag", ["account_id"], unique=False)
+    op.create_index(
+        "ix_red_flag_standing",
+        "red_flag",
+        ["account_id"],
+        unique=False,
+        postgresql_where=sa.text("lifted_at IS NULL"),
     )
     op.create_table(
         "refresh_token",
@@ -331,28 +470,52 @@ def upgrade() -> None:
         op.f("ix_refresh_token_family_id"), "refresh_token", ["family_id"], unique=False
     )
     op.create_table(
-        "reminder",
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("title", sa.String(length=100), nullable=False),
-        sa.Column("local_times", postgresql.ARRAY(sa.String(length=5)), nullable=False),
-        sa.Column("weekdays", postgresql.ARRAY(sa.SmallInteger()), nullable=False),
-        sa.Column("items", postgresql.ARRAY(sa.String(length=64)), nullable=False),
-        sa.Column("enabled", sa.Boolean(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "cardinality(local_times) BETWEEN 1 AND 24", name=op.f("ck_reminder_local_times")
-        ),
-        sa.CheckConstraint(
-            "cardinality(weekdays) BETWEEN 1 AND 7", name=op.f("ck_reminder_weekdays")
-        ),
+        "refused_programme",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("device_id", sa.String(length=32), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column("programme", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("limits", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("detail", sa.String(length=500), nullable=False),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"],
             ["account.id"],
-            name=op.f("fk_reminder_account_id_account"),
+            name=op.f("fk_refused_programme_account_id_account"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["device_id"], ["device.id"], name=op.f("fk_refused_programme_device_id_device")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_refused_programme")),
+    )
+    op.create_index(
+        op.f("ix_refused_programme_account_id"), "refused_programme", ["account_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_refused_programme_device_id"), "refused_programme", ["device_id"], unique=False
+    )
+    op.create_table(
+        "screening",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("model", sa.String(length=32), nullable=False),
+        sa.Column("text_version", sa.Integer(), nullable=False),
+        sa.Column("text_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("answers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_screening_account_id_account"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_reminder")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_screening")),
+    )
+    op.create_index(
+        "ix_screening_latest", "screening", ["account_id", "model", "answered_at"], unique=False
     )
     op.create_table(
         "session_extent",
@@ -361,6 +524,8 @@ def upgrade() -> None:
         sa.Column("store", sa.BigInteger(), nullable=False),
         sa.Column("low_seq", sa.BigInteger(), nullable=False),
         sa.Column("high_seq", sa.BigInteger(), nullable=False),
+        sa.Column("low_boot", sa.BigInteger(), nullable=False),
+        sa.Column("high_boot", sa.BigInteger(), nullable=False),
         sa.Column("dirty", sa.Boolean(), nullable=False),
         sa.Column("sealed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("last_received_at", sa.DateTime(timezone=True), nullable=False),
@@ -386,6 +551,52 @@ def upgrade() -> None:
         postgresql_where=sa.text("NOT sealed"),
     )
     op.create_table(
+        "share",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("label", sa.String(length=100), nullable=False),
+        sa.Column("scopes", postgresql.ARRAY(sa.String(length=16)), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("clinician_email", sa.String(length=320), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("cardinality(scopes) >= 1", name=op.f("ck_share_scopes")),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_share_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_share")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_share_token_hash")),
+    )
+    op.create_index(op.f("ix_share_account_id"), "share", ["account_id"], unique=False)
+    op.create_table(
+        "single_use_token",
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("payload", sa.String(length=320), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account.id"],
+            name=op.f("fk_single_use_token_account_id_account"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_single_use_token")),
+    )
+    op.create_index(
+        op.f("ix_single_use_token_account_id"), "single_use_token", ["account_id"], unique=False
+    )
+    op.create_table(
         "stimulation_session",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("device_id", sa.String(length=32), nullable=False),
@@ -400,7 +611,7 @@ def upgrade() -> None:
         sa.Column("end_reason", sa.String(length=32), nullable=True),
         sa.Column("programme", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("frames_stored", sa.Integer(), nullable=False),
-        sa.Column("frames_expected", sa.Integer(), nullable=True),
+        sa.Column("frames_expected", sa.BigInteger(), nullable=True),
         sa.Column("completeness", sa.Float(precision=53), nullable=True),
         sa.Column("sample_count", sa.Integer(), nullable=False),
         sa.Column("stimulating_s", sa.Float(precision=53), nullable=False),
@@ -450,48 +661,15 @@ def upgrade() -> None:
         ["account_id", "started_at", "id"],
         unique=False,
     )
-    op.create_table(
-        "sync_horizon",
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("pruned_through", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"],
-            ["account.id"],
-            name=op.f("fk_sync_horizon_account_id_account"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_sync_horizon")),
-    )
-    op.create_table(
-        "sync_operation",
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("answer", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column(
-            "answered_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.ForeignKeyConstraint(
-            ["account_id"],
-            ["account.id"],
-            name=op.f("fk_sync_operation_account_id_account"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_sync_operation")),
-    )
-    op.create_index(
-        "ix_sync_operation_answered_at", "sync_operation", ["answered_at"], unique=False
-    )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_sync_operation_answered_at", table_name="sync_operation")
-    op.drop_table("sync_operation")
-    op.drop_table("sync_horizon")
     op.drop_index("ix_stimulation_session_account_started", table_name="stimulation_session")
     op.drop_table("stimulation_session")
+    op.drop_index(op.f("ix_single_use_token_account_id"), table_name="single_use_token")
+    op.drop_table("single_use_token")
+    op.drop_index(op.f("ix_share_account_id"), table_name="share")
+    op.drop_table("share")
     op.drop_index(
         "ix_session_extent_unsealed",
         table_name="session_extent",
@@ -501,15 +679,31 @@ def downgrade() -> None:
         "ix_session_extent_dirty", table_name="session_extent", postgresql_where=sa.text("dirty")
     )
     op.drop_table("session_extent")
-    op.drop_table("reminder")
+    op.drop_index("ix_screening_latest", table_name="screening")
+    op.drop_table("screening")
+    op.drop_index(op.f("ix_refused_programme_device_id"), table_name="refused_programme")
+    op.drop_index(op.f("ix_refused_programme_account_id"), table_name="refused_programme")
+    op.drop_table("refused_programme")
     op.drop_index(op.f("ix_refresh_token_family_id"), table_name="refresh_token")
     op.drop_index(op.f("ix_refresh_token_expires_at"), table_name="refresh_token")
     op.drop_index(op.f("ix_refresh_token_account_id"), table_name="refresh_token")
     op.drop_table("refresh_token")
+    op.drop_index(
+        "ix_red_flag_standing", table_name="red_flag", postgresql_where=sa.text("lifted_at IS NULL")
+    )
+    op.drop_index(op.f("ix_red_flag_account_id"), table_name="red_flag")
+    op.drop_table("red_flag")
     op.drop_table("recording")
+    op.drop_index(op.f("ix_provider_identity_account_id"), table_name="provider_identity")
+    op.drop_table("provider_identity")
+    op.drop_index(
+        "ix_outgoing_mail_waiting",
+        table_name="outgoing_mail",
+        postgresql_where=sa.text("sent_at IS NULL"),
+    )
+    op.drop_index(op.f("ix_outgoing_mail_account_id"), table_name="outgoing_mail")
+    op.drop_table("outgoing_mail")
     op.drop_table("flash_store")
-    op.drop_index("ix_diary_entry_account_id_felt_at", table_name="diary_entry")
-    op.drop_table("diary_entry")
     op.drop_index(
         "uq_device_tenure_held",
         table_name="device_tenure",
@@ -518,11 +712,26 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_device_tenure_device_id"), table_name="device_tenure")
     op.drop_index(op.f("ix_device_tenure_account_id"), table_name="device_tenure")
     op.drop_table("device_tenure")
+    op.drop_index(
+        "ix_device_programme_unpublished",
+        table_name="device_programme",
+        postgresql_where=sa.text("published_at IS NULL"),
+    )
+    op.drop_index(op.f("ix_device_programme_account_id"), table_name="device_programme")
+    op.drop_table("device_programme")
     op.drop_table("device_presence")
+    op.drop_index(
+        "uq_consent_standing",
+        table_name="consent",
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
+    )
+    op.drop_index(op.f("ix_consent_account_id"), table_name="consent")
+    op.drop_table("consent")
     op.drop_table("clock_anchor")
     op.drop_index("ix_change_account_id_number", table_name="change")
     op.drop_table("change")
-    op.drop_table("sync_epoch")
+    op.drop_index("ix_audit_entry_account_id_id", table_name="audit_entry")
+    op.drop_table("audit_entry")
     op.drop_index(op.f("ix_sign_in_bucket_updated_at"), table_name="sign_in_bucket")
     op.drop_table("sign_in_bucket")
     op.drop_index(
@@ -530,8 +739,11 @@ def downgrade() -> None:
         table_name="quarantine",
         postgresql_where=sa.text("replayed_at IS NULL"),
     )
+    op.drop_index("ix_quarantine_key", table_name="quarantine")
     op.drop_table("quarantine")
     op.drop_table("frame")
+    op.drop_table("erasure_ledger")
     op.drop_table("device")
+    op.drop_table("claim_guesses")
     op.drop_index("uq_account_email_lower", table_name="account")
     op.drop_table("account")

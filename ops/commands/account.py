@@ -22,9 +22,12 @@ def account() -> None:
 @click.option("--time-zone", default="UTC", show_default=True, help="IANA name: Europe/Berlin.")
 @click.option("--locale", default="en", show_default=True, help="BCP 47: en, pt-BR.")
 @click.option(
-    "--role", type=click.Choice(["person", "clinician", "operator"]), default="person",
+    "--role",
+    type=click.Choice(["person", "clinician", "operator"]),
+    default="person",
     show_default=True,
-)  # fmt: skip
+    help="What the account may do.",
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--generate", is_flag=True, help="Draw a password and print it.")
 @click.pass_obj

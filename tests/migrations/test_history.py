@@ -53,6 +53,8 @@ def test_an_index_on_a_table_in_use_is_made_concurrently(path: Path) -> None:
         if _called(call) == "create_index" and ast.literal_eval(call.args[1]) not in created:
             options = {keyword.arg: keyword.value for keyword in call.keywords}
             assert "postgresql_concurrently" in options, ast.unparse(call)
+            # Such a step is no transaction: broken off, it must be able to run again.
+            assert "if_not_exists" in options, ast.unparse(call)
 
 
 def _called(call: ast.Call) -> str:

@@ -1,0 +1,44 @@
+"""`cymba broker`: the embedded broker, for a machine that has no other."""
+
+from urllib.parse import unquote, urlsplit
+
+import click
+
+import ops.broker
+from cymba.settings import Settings
+from ops.database import open_url
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port on this machine; 0 takes a free one  [default: that of CYMBA_BROKER_URL]",
+)
+@click.pass_obj
+def broker(settings: Settings, port: int | None) -> None:
+    """Run the embedded MQTT broker, on this machine alone, until SIGTERM or Ctrl-C.
+
+    Devices enter with their own secrets, as the database knows them; the bridge with the password
+    of CYMBA_BROKER_URL. It is for trying things out: it speaks MQTT 3.1.1 only, knows no shared
+    subscriptions and forgets what is queued when it ends. Run Mosquitto or EMQX for people.
+
+    \b
+    CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883 cymba broker
+    """
+    url = urlsplit(settings.broker_url)
+    if not url.password:
+        raise click.UsageError(
+            "the bridge needs a password to enter with: "
+            "CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883"
+        )
+    with open_url(settings) as database_url:
+        try:
+            ops.broker.run(
+                database_url,
+                port=port if port is not None else url.port or 1883,
+                secret=unquote(url.password),
+                started=lambda port: click.echo(f"listening on {ops.broker.HOST}:{port}"),
+            )
+        except OSError as error:
+            raise click.ClickException(f"cannot listen: {error.strerror}") from None

@@ -92,14 +92,14 @@ def _has_synced(session: Session, account_id: UUID) -> Callable[[date], bool]:
             select(StimulationSession.device_id, func.max(StimulationSession.ended_at))
             .where(StimulationSession.account_id == account_id)
             .group_by(StimulationSession.device_id)
-        )
+        ).all()
     )
     emptied = dict(
         session.execute(
             select(DevicePresence.device_id, DevicePresence.seen_at)
             .join(DeviceTenure, DeviceTenure.device_id == DevicePresence.device_id)
             .where(DeviceTenure.account_id == account_id, DevicePresence.queued_frames == 0)
-        )
+        ).all()
     )
     tenures = session.scalars(
         select(DeviceTenure).where(DeviceTenure.account_id == account_id)

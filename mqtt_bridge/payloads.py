@@ -22,7 +22,7 @@ from cymba.stimulation.messages import (
 # Far more than any of these messages needs; frames have their own bound.
 MAX_BYTES = 4096
 
-Message = TypeVar("Message", Presence, TimeRequest, ReportedState)
+Message = TypeVar("Message", bound=Presence | TimeRequest | ReportedState)
 
 
 class Form(Enum):

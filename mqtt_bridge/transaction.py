@@ -1,7 +1,8 @@
 """One batch of deliveries, written through the core within one transaction of the caller."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 from sqlalchemy import select
@@ -11,11 +12,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from cymba.devices import exchange
-from cymba.devices.anchors import Anchor, BootAnchor, BootKey, add_anchors
+from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.exchange import Unusable
-from cymba.devices.presence import latest_store, record_presence
+from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, record_seen
 from cymba.devices.programme import record_report
 from cymba.devices.tables import Device
+from cymba.stimulation.arrivals import AnchorMemory
 from cymba.stimulation.ingest import Delivery, Outcome, ack_for_presence, ingest
 from cymba.stimulation.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
 from mqtt_bridge import payloads
@@ -34,6 +36,8 @@ class Written:
     answers: list[tuple[str, Ack, Form]] = field(default_factory=list)
     malformed: list[Subject] = field(default_factory=list)
     failed: list[Inbound] = field(default_factory=list)
+    anchors: list[BootAnchor] = field(default_factory=list)
+    seen: Mapping[str, datetime] = field(default_factory=dict)
 
     def __iadd__(self, other: "Written") -> "Written":
         self.outcomes += other.outcomes
@@ -43,98 +47,65 @@ class Written:
         return self
 
 
-def write(session: Session, batch: Sequence[Inbound]) -> Written:
-    """Write the batch; the order of the parts keeps two bridges from waiting for each other."""
+class Memory:
+    """What this process has committed of late, so that it asks the database only for news."""
+
+    def __init__(self) -> None:
+        self.anchors = AnchorMemory()
+        self._seen: dict[str, datetime] = {}
+
+    def newly_seen(self, batch: Sequence[Inbound]) -> dict[str, datetime]:
+        """Devices of the batch that were not told to be seen for a while."""
+        seen: dict[str, datetime] = {}
+        for delivery in batch:
+            told_at = self._seen.get(delivery.device_id)
+            if told_at is None or delivery.arrived_at - told_at >= SEEN_STEP:
+                seen[delivery.device_id] = delivery.arrived_at
+        return seen
+
+    def remember(self, written: Written) -> None:
+        """Call it once `written` is committed."""
+        self.anchors.remember(written.anchors)
+        self._seen.update(written.seen)
+
+
+def write(session: Session, batch: Sequence[Inbound], memory: Memory) -> Written:
+    """Write the batch without committing: presence, then frames with the clocks, then the rest.
+
+    Two bridges take this way in the same order, and rows of devices in the devices' order, so
+    neither ever waits for the other in a circle.
+    """
     written = Written()
     frames = [delivery for delivery in batch if delivery.subject is Subject.FRAME]
-    forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
-    if frames:
-        ingested = ingest(
-            session,
-            [
-                Delivery(
-                    delivery.device_id, delivery.payload, delivery.arrived_at, delivery.settled
-                )
-                for delivery in frames
-            ],
+    others = _Others() if len(frames) == len(batch) else _read_others(session, batch, written)
+    for delivery, presence in others.presences:
+        record_presence(
+            session, delivery.device_id, presence, delivery.arrived_at, live=not delivery.retained
         )
-        written.outcomes = list(ingested.outcomes)
-        written.answers = [(device_id, ack, forms[device_id]) for device_id, ack in ingested.acks]
-    if len(frames) == len(batch):
-        return written
-    answered = {(device_id, ack.store) for device_id, ack, _ in written.answers}
-    known = _known_devices(session, batch)
-    # The rest in the order of devices, as rows of two devices are locked in no other.
-    for delivery in sorted(batch, key=lambda delivery: delivery.device_id):
-        if delivery.subject is Subject.FRAME:
-            continue
-        message = payloads.decode(delivery.payload, _TYPES[delivery.subject])
-        if isinstance(message, Malformed):
-            _refuse(written, delivery, message.detail)
-        elif delivery.device_id not in known:
-            _refuse(written, delivery, "no such device")
-        elif isinstance(message, Presence):
-            _presence(session, delivery, message)
-            if message.online and (delivery.device_id, message.store) not in answered:
-                # A device that comes online learns at once what it need not send again.
-                ack = ack_for_presence(session, delivery.device_id, message.store)
-                written.answers.append((delivery.device_id, ack, forms[delivery.device_id]))
-        elif isinstance(message, TimeRequest):
-            problem = _anchor(session, delivery, message)
-            if problem is not None:
-                _refuse(written, delivery, problem)
-        else:
-            record_report(session, delivery.device_id, message, delivery.arrived_at)
+    written.seen = memory.newly_seen(frames)
+    if written.seen:
+        record_seen(session, written.seen)
+    ingested = ingest(
+        session,
+        [Delivery(one.device_id, one.payload, one.arrived_at, one.settled) for one in frames],
+        exchanges=_anchors(session, others, written),
+        memory=memory.anchors,
+    )
+    written.outcomes, written.anchors = ingested.outcomes, ingested.anchors
+    # A device is answered in the form that it spoke last.
+    forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
+    answers = {(device_id, ack.store): ack for device_id, ack in ingested.acks}
+    written.answers = [(device_id, ack, forms[device_id]) for device_id, ack in ingested.acks]
+    for delivery, presence in others.presences:
+        # A device that comes online learns at once what it need not send again.
+        if presence.online and (delivery.device_id, presence.store) not in answers:
+            ack = ack_for_presence(session, delivery.device_id, presence.store)
+            written.answers.append((delivery.device_id, ack, forms[delivery.device_id]))
+    for delivery, report in others.reports:
+        outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
+        if outcome == "unknown-version":
+            _refuse(written, delivery, "a report on a programme that was never set")
     return written
-
-
-_TYPES: dict[Subject, type[Presence | TimeRequest | ReportedState]] = {
-    Subject.PRESENCE: Presence,
-    Subject.TIME: TimeRequest,
-    Subject.STATE: ReportedState,
-}
-
-
-def _known_devices(session: Session, batch: Sequence[Inbound]) -> set[str]:
-    ids = {delivery.device_id for delivery in batch if delivery.subject is not Subject.FRAME}
-    return set(session.scalars(select(Device.id).where(Device.id.in_(ids))))
-
-
-def _refuse(written: Written, delivery: Inbound, detail: str) -> None:
-    """Such a message is only told of: the device sends a fresh one soon, and none is a reading."""
-    written.malformed.append(delivery.subject)
-    log.warning(
-        "a message is refused",
-        delivery=delivery.number,
-        device=delivery.device_id,
-        subject=delivery.subject.value,
-        detail=detail,
-    )
-
-
-def _presence(session: Session, delivery: Inbound, presence: Presence) -> None:
-    record_presence(
-        session, delivery.device_id, presence, delivery.arrived_at, live=not delivery.retained
-    )
-
-
-def _anchor(session: Session, delivery: Inbound, request: TimeRequest) -> str | None:
-    """Keep what a clock exchange's last message says; why not, if so."""
-    received_ms = int(delivery.arrived_at.timestamp() * 1000)
-    match exchange.reply(request, received_ms, received_ms):
-        case Anchor() as anchor:
-            store = request.store
-            if store is None:
-                store = latest_store(session, delivery.device_id)
-            if store is None:
-                return "a clock exchange of a store that was never announced"
-            key = BootKey(delivery.device_id, store, request.boot)
-            mark_retimed(session, add_anchors(session, [BootAnchor(key, anchor)]))
-            return None
-        case Unusable() as unusable:
-            return f"a clock exchange is unusable: {unusable.reason}"
-        case TimeReply():
-            return None  # answered already, in the network thread
 
 
 def is_passing(error: Exception) -> bool:
@@ -148,3 +119,73 @@ def is_passing(error: Exception) -> bool:
     if not isinstance(error, DBAPIError) or isinstance(error, BadData | IntegrityError):
         return False
     return not (getattr(error.orig, "sqlstate", None) or "").startswith("21")
+
+
+@dataclass
+class _Others:
+    """The messages of a batch that are no frames, each in the order of its devices."""
+
+    presences: list[tuple[Inbound, Presence]] = field(default_factory=list)
+    exchanges: list[tuple[Inbound, TimeRequest]] = field(default_factory=list)
+    reports: list[tuple[Inbound, ReportedState]] = field(default_factory=list)
+
+
+_TYPES: dict[Subject, type[Presence] | type[TimeRequest] | type[ReportedState]] = {
+    Subject.PRESENCE: Presence,
+    Subject.TIME: TimeRequest,
+    Subject.STATE: ReportedState,
+}
+
+
+def _read_others(session: Session, batch: Sequence[Inbound], written: Written) -> _Others:
+    others = _Others()
+    deliveries = [delivery for delivery in batch if delivery.subject is not Subject.FRAME]
+    ids = {delivery.device_id for delivery in deliveries}
+    known = set(session.scalars(select(Device.id).where(Device.id.in_(ids))))
+    for delivery in sorted(deliveries, key=lambda delivery: delivery.device_id):
+        message = payloads.decode(delivery.payload, _TYPES[delivery.subject])
+        if isinstance(message, Malformed):
+            _refuse(written, delivery, message.detail)
+        elif delivery.device_id not in known:
+            _refuse(written, delivery, "no such device")
+        elif isinstance(message, Presence):
+            others.presences.append((delivery, message))
+        elif isinstance(message, TimeRequest):
+            others.exchanges.append((delivery, message))
+        else:
+            others.reports.append((delivery, message))
+    return others
+
+
+def _anchors(session: Session, others: _Others, written: Written) -> list[BootAnchor]:
+    """What the last messages of clock exchanges say."""
+    anchors = []
+    for delivery, request in others.exchanges:
+        received_ms = int(delivery.arrived_at.timestamp() * 1000)
+        match exchange.reply(request, received_ms, received_ms):
+            case Anchor() as anchor:
+                store = request.store
+                if store is None:
+                    store = latest_store(session, delivery.device_id)
+                if store is None:
+                    _refuse(written, delivery, "the clock of a store that was never announced")
+                else:
+                    key = BootKey(delivery.device_id, store, request.boot)
+                    anchors.append(BootAnchor(key, anchor))
+            case Unusable() as unusable:
+                _refuse(written, delivery, f"an unusable clock exchange: {unusable.reason}")
+            case TimeReply():
+                pass  # answered already, in the network thread
+    return anchors
+
+
+def _refuse(written: Written, delivery: Inbound, detail: str) -> None:
+    """Such a message is only told of: the device sends a fresh one soon, and none is a reading."""
+    written.malformed.append(delivery.subject)
+    log.warning(
+        "a message is refused",
+        delivery=delivery.number,
+        device=delivery.device_id,
+        subject=delivery.subject.value,
+        detail=detail,
+    )

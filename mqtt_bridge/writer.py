@@ -15,7 +15,7 @@ from mqtt_bridge import payloads, topics
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.transaction import Written, is_passing, write
+from mqtt_bridge.transaction import Memory, Written, is_passing, write
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
@@ -34,6 +34,7 @@ class Writer:
         self._connection = connection
         self._metrics = metrics
         self._batch = batch
+        self._memory = Memory()
         self._busy_since: float | None = None
         self.working = False  # it holds deliveries that are not acked yet
         self.retrying = False  # the last attempt failed, and the next is still to come
@@ -112,8 +113,9 @@ class Writer:
         self._busy_since = started = time.monotonic()
         try:
             with Session(self._engine) as session:
-                written = write(session, batch)
+                written = write(session, batch, self._memory)
                 session.commit()
+            self._memory.remember(written)
         except Exception as error:
             if is_passing(error):
                 raise

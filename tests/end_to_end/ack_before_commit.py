@@ -1,0 +1,29 @@
+"""The negative control of test_exactly_once: a bridge that acks what it has not committed yet."""
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from mqtt_bridge import app, writer
+from mqtt_bridge.delivery import Inbound
+from mqtt_bridge.transaction import Written, write
+from ops.cli import main
+
+
+class HastyWriter(writer.Writer):
+    """Acks first, and commits a little later, as a bridge does that gathers inserts."""
+
+    def _commit(self, batch: Sequence[Inbound]) -> Written:
+        with Session(self._engine) as session:
+            written = write(session, batch, self._memory)
+            self._answer(written)
+            self._connection.ack((delivery.connection, delivery.packet_id) for delivery in batch)
+            time.sleep(0.05)
+            session.commit()
+        return written
+
+
+if __name__ == "__main__":
+    app.Writer = HastyWriter  # type: ignore[misc]
+    main()

@@ -1,0 +1,216 @@
+"""The least devices that keep the protocol's promise: a frame is forgotten on Cymba's ack alone."""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import cbor2
+import msgspec
+from paho.mqtt.client import Client, MQTTMessage, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+
+from cymba.stimulation.frames import pack
+from cymba.stimulation.messages import (
+    Ack,
+    EndFrame,
+    Frame,
+    Presence,
+    Programme,
+    SamplesFrame,
+    StartFrame,
+    to_cbor,
+    to_json,
+)
+
+WINDOW = 20
+PROGRAMME = Programme(
+    frequency_hz=25.0, pulse_width_us=250, amplitude_ua=1500, on_s=30, off_s=30,
+    duration_s=1800, site="cymba_conchae", side="left",
+)  # fmt: skip
+
+
+def session_frames(store: int, count: int, seed: int, first_seq: int = 1) -> list[Frame]:
+    """A session of `count` frames: a start, samples at 1 Hz, an end."""
+    draw = random.Random(seed)
+    sid = UUID(int=draw.getrandbits(128), version=4)
+    last_seq = first_seq + count - 1
+
+    def frame(seq: int) -> Frame:
+        identity = {"v": 1, "store": store, "seq": seq, "boot": 1, "sid": sid}
+        up = 10_000 * (seq - first_seq + 1)
+        if seq == first_seq:
+            return StartFrame(**identity, up=up, programme=PROGRAMME)
+        if seq == last_seq:
+            return EndFrame(
+                **identity, up=up, reason="completed", first_seq=first_seq, last_seq=last_seq
+            )
+        columns: dict[str, list[int | None]] = {
+            "amplitude_ua": [1500] * 10,
+            "impedance_ohm": [draw.randrange(2_000, 6_000) for _ in range(10)],
+            "heart_rate_bpm": [draw.randrange(60, 80) for _ in range(10)],
+            "skin_temp_mc": [draw.randrange(31_000, 33_000) for _ in range(10)],
+            "battery_pct": [80] * 10,
+            "rr_ms": [draw.randrange(700, 1_000) for _ in range(12)],
+        }
+        return SamplesFrame(**identity, up=up, dt=1000, n=10, c=columns)
+
+    return [frame(seq) for seq in range(first_seq, last_seq + 1)]
+
+
+@dataclass
+class Waiting:
+    payload: bytes
+    attempts: int = 0
+    due_at: float = 0.0  # of the next attempt
+
+
+@dataclass
+class Device:
+    """A device whose frames come into being at `frames_per_s`, and go only when they are acked."""
+
+    device_id: str
+    secret: str
+    port: int
+    made: list[Frame]
+    frames_per_s: float
+    resend_s: float
+    cbor: bool = False
+    flash: dict[int, Waiting] = field(default_factory=dict)
+    rejected: list[str] = field(default_factory=list)
+    sent: int = 0
+    resent: int = 0
+    acks: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = self.made[0].store
+        self._lock = threading.Lock()
+        self._begun_at = 0.0
+        self._written = 0
+        self._online = False
+        self._client = self._make_client()
+
+    def start(self) -> None:
+        self._begun_at = time.monotonic()
+        self._client.connect_async("127.0.0.1", self.port, keepalive=10)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    @property
+    def done(self) -> bool:
+        with self._lock:
+            return self._written == len(self.made) and not self.flash
+
+    def digests(self) -> dict[tuple[str, int, int], bytes]:
+        return {(self.device_id, self.store, frame.seq): pack(frame).digest for frame in self.made}
+
+    def tick(self) -> None:
+        """Write what has come into being to the flash, and send what is due."""
+        now = time.monotonic()
+        encode = to_cbor if self.cbor else to_json
+        with self._lock:
+            due = min(len(self.made), int((now - self._begun_at) * self.frames_per_s))
+            for frame in self.made[self._written : due]:
+                self.flash[frame.seq] = Waiting(encode(frame))
+            self._written = max(self._written, due)
+            if not self._online:
+                return
+            outstanding = sum(1 for waiting in self.flash.values() if waiting.attempts)
+            for waiting in self.flash.values():
+                if not waiting.attempts:
+                    if outstanding >= WINDOW:
+                        break  # the rest is newer still
+                    outstanding += 1
+                elif now < waiting.due_at:
+                    continue
+                else:
+                    self.resent += 1
+                doubled = self.resend_s * 2 ** min(waiting.attempts, 2)
+                waiting.due_at = now + doubled * random.uniform(1, 1.25)
+                waiting.attempts += 1
+                self.sent += 1
+                self._client.publish(self._topic("up/frame"), waiting.payload, qos=1)
+
+    def _topic(self, tail: str) -> str:
+        return f"cymba/v1/{self.device_id}/{tail}"
+
+    def _presence(self, *, online: bool) -> bytes:
+        presence = Presence(online=online, store=self.store, boot=1, sent=5_000)
+        return to_cbor(presence) if self.cbor else to_json(presence)
+
+    def _make_client(self) -> Client:
+        client = Client(CallbackAPIVersion.VERSION2, client_id=self.device_id, protocol=MQTTv311)
+        client.username_pw_set(self.device_id, self.secret)
+        client.will_set(self._topic("up/presence"), self._presence(online=False), 1, retain=True)
+        client.reconnect_delay_set(1, 2)
+        client.max_queued_messages_set(WINDOW)  # the flash keeps them, not the client
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(self, client: Client, *_: object) -> None:
+        client.subscribe(self._topic("down/ack"), 0)
+        client.publish(self._topic("up/presence"), self._presence(online=True), 1, retain=True)
+        with self._lock:
+            self._online = True
+
+    def _on_disconnect(self, *_: object) -> None:
+        with self._lock:
+            self._online = False
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if message.payload[:1] == b"{":
+            ack = msgspec.json.decode(message.payload, type=Ack)
+        else:
+            ack = msgspec.convert(cbor2.loads(message.payload), Ack)
+        if ack.store != self.store:
+            return
+        with self._lock:
+            self.acks += 1
+            freed = [seq for seq in self.flash if seq <= ack.upto]
+            freed += [seq for low, high in ack.also for seq in range(low, high + 1)]
+            for rejection in ack.rejected:
+                self.rejected.append(f"{rejection.seq}: {rejection.code} {rejection.detail}")
+            for seq in freed:
+                self.flash.pop(seq, None)
+
+
+class Fleet:
+    """Devices with one clock: a thread that lets each do what is due."""
+
+    def __init__(self, devices: list[Device]) -> None:
+        self.devices = devices
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+
+    @property
+    def done(self) -> bool:
+        return all(device.done for device in self.devices)
+
+    @property
+    def in_flash(self) -> int:
+        return sum(len(device.flash) for device in self.devices)
+
+    def digests(self) -> dict[tuple[str, int, int], bytes]:
+        return {key: value for device in self.devices for key, value in device.digests().items()}
+
+    def start(self) -> None:
+        for device in self.devices:
+            device.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        for device in self.devices:
+            device.stop()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(0.01):
+            for device in self.devices:
+                device.tick()

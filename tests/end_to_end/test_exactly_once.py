@@ -1,0 +1,168 @@
+"""The promise: a frame is stored exactly once, whatever is killed while it is on its way.
+
+20 devices make 20,000 frames while the bridge, the broker and the database are each killed with
+SIGKILL at random moments. The same harness, with a bridge that acks before it commits, must lose
+frames: or it could not tell.
+"""
+
+import itertools
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from cymba.database import make_engine
+from cymba.stimulation.tables import Quarantined, StoredFrame
+from tests.end_to_end.devices import Device, Fleet, session_frames
+from tests.end_to_end.parts import (
+    MOSQUITTO,
+    BridgeProcess,
+    Broker,
+    DatabaseServer,
+    EmbeddedBroker,
+    MosquittoBroker,
+    wait_until,
+)
+
+DEVICES = 20
+FRAMES_EACH = 1_000
+FRAMES_PER_S = 40.0  # of one device: 25 s of making, in which the killing goes on
+RESEND_S = 1.5  # 30 s in the protocol; here time is dear
+KILLS = ["bridge", "bridge", "bridge", "bridge", "broker", "broker", "broker",
+         "database", "database", "database", "bridge", "broker"]  # fmt: skip
+HASTY = ("-m", "tests.end_to_end.ack_before_commit")
+
+
+@dataclass
+class World:
+    database: DatabaseServer
+    broker: Broker
+    bridge: BridgeProcess
+    fleet: Fleet
+
+    def kill_and_restart(self, name: str) -> None:
+        part = {"bridge": self.bridge, "broker": self.broker, "database": self.database}[name]
+        part.kill()
+        time.sleep(random.uniform(0, 0.3))
+        part.start()
+
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Start all the parts; `devices` devices of `frames` frames each are ready to go."""
+    worlds: list[World] = []
+
+    def make(
+        kind: str, *, devices: int = DEVICES, frames: int = FRAMES_EACH,
+        frames_per_s: float = FRAMES_PER_S, program: tuple[str, ...] | None = None,
+    ) -> World:  # fmt: skip
+        database = DatabaseServer(tmp_path / "postgres")
+        credentials = database.provision(devices)
+        broker: Broker
+        if kind == "mosquitto":
+            broker = MosquittoBroker(
+                tmp_path / "mosquitto", {one.device_id: one.secret for one in credentials}
+            )
+        else:
+            broker = EmbeddedBroker(database.url)
+        broker.start()
+        bridge = BridgeProcess(
+            tmp_path / "bridge.log",
+            {
+                "CYMBA_DATABASE_URL": database.url,
+                "CYMBA_BROKER_URL": broker.bridge_url,
+                "CYMBA_LOG_LEVEL": "info",
+            },
+            **({"program": program} if program else {}),
+        )
+        bridge.start()
+        fleet = Fleet(
+            [
+                Device(
+                    one.device_id, one.secret, broker.port,
+                    session_frames(store=1_000 + number, count=frames, seed=number),
+                    frames_per_s=frames_per_s, resend_s=RESEND_S, cbor=number % 4 == 0,
+                )
+                for number, one in enumerate(credentials)
+            ]
+        )  # fmt: skip
+        world = World(database, broker, bridge, fleet)
+        worlds.append(world)
+        return world
+
+    yield make
+    for world in worlds:
+        world.fleet.stop()
+        world.bridge.stop()
+        world.broker.stop()
+        world.database.stop()
+
+
+def stored(world: World) -> dict[tuple[str, int, int], bytes]:
+    engine = make_engine(world.database.url)
+    key = (StoredFrame.device_id, StoredFrame.store, StoredFrame.seq)
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(Quarantined)) == 0
+        rows = {
+            (row[0], row[1], row[2]): row[3]
+            for row in connection.execute(select(*key, StoredFrame.digest))
+        }
+    engine.dispose()
+    return rows
+
+
+def broker_kind(name: str) -> str:
+    if name == "mosquitto" and MOSQUITTO is None and not os.environ.get("CI"):
+        return "embedded"  # a bare machine still proves it; CI has a Mosquitto
+    return name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+def test_each_frame_is_stored_exactly_once_through_every_kill(
+    make_world: MakeWorld, broker: str
+) -> None:
+    world = make_world(broker_kind(broker))
+    world.fleet.start()
+    order = random.sample(KILLS, len(KILLS))
+    print("killing", order)  # noqa: T201 - shown when it fails
+    for name in order:
+        time.sleep(random.uniform(0.3, 1.5))
+        assert not world.fleet.done, "the killing must go on while frames come"
+        world.kill_and_restart(name)
+    wait_until(
+        lambda: world.fleet.done,
+        timeout_s=120,
+        what=lambda: (
+            f"{world.fleet.in_flash} frames are still in flash\n{world.bridge.log[-5000:]}"
+        ),
+    )
+    assert [device.rejected for device in world.fleet.devices] == [[]] * DEVICES
+    made = world.fleet.digests()
+    assert len(made) == DEVICES * FRAMES_EACH
+    assert stored(world) == made  # the primary key says that none is there twice
+    assert Counter(order) == Counter(KILLS)
+    assert world.bridge.terminate() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_bridge_that_acks_before_it_commits_loses_frames(make_world: MakeWorld) -> None:
+    world = make_world(broker_kind("mosquitto"), frames=400, program=HASTY)
+    world.fleet.start()
+    for name in itertools.chain.from_iterable(itertools.repeat(("bridge", "database"), 3)):
+        time.sleep(random.uniform(0.5, 1))
+        world.kill_and_restart(name)
+    wait_until(lambda: world.fleet.done, timeout_s=120, what="the devices believe all is stored")
+    lost = world.fleet.digests().keys() - stored(world).keys()
+    assert lost

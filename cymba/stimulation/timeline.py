@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cymba.stimulation.channels import CHANNELS
 from cymba.stimulation.messages import Column, SamplesFrame
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.timing import Timing
 
 Floats = NDArray[np.float64]

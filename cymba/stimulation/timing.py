@@ -11,7 +11,7 @@ from datetime import datetime
 
 from cymba.devices.clocks import DRIFT, DeviceClocks, Moment, TimeSource, from_ms, to_ms
 from cymba.stimulation.messages import Frame, SamplesFrame
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 
 SUREST_FIRST: tuple[TimeSource, ...] = ("anchored", "device_clock", "between_boots", "arrival")
 STRAIGHT_WITHIN = 1e-3  # a rate further off than this says that the two moments contradict

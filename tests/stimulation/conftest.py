@@ -17,7 +17,7 @@ from cymba.stimulation.messages import (
     SamplesFrame,
     StartFrame,
 )
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 
 BOOTED_AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cymba.stimulation import recording
 from cymba.stimulation.frames import pack
 from cymba.stimulation.messages import EndFrame, Event, EventFrame, SamplesFrame
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.recording import NotARecording, seal, unseal
 
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cymba.devices.charge import SineBurst
 from cymba.devices.clocks import DeviceClocks
 from cymba.devices.messages import Programme
-from cymba.stimulation.reading import ReadFrame
+from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.summary import Summary, summarise
 
 ClocksOf = Callable[[dict[tuple[int, int], datetime]], DeviceClocks]

@@ -1,0 +1,15 @@
+"""A frame as it is read back, from wherever it lies."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cymba.stimulation.messages import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFrame:
+    """A stored frame. Its `sent` is not kept: it belongs to the publish, not to the content."""
+
+    frame: Frame
+    digest: bytes  # BLAKE2b-128 of the content
+    received_at: datetime

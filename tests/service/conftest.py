@@ -2,20 +2,26 @@
 
 import json
 import re
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
 import jsonschema
+import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+import migrations
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_in
 from cymba.database import utc_now
@@ -116,6 +122,41 @@ def client(app: Flask, document: Document) -> FlaskClient:
     checked = CheckedClient(app, app.response_class)
     checked.document = document
     return checked
+
+
+@pytest.fixture
+def broker_port() -> Iterator[int]:
+    """Something that takes connections, as a broker does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def ready_app(settings: Settings, engine: Engine, broker_port: int) -> Flask:
+    """An application whose every part is there."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)"))
+        connection.execute(text("DELETE FROM alembic_version"))
+        head = {"head": migrations.head()}
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), head)
+    url = f"mqtt://127.0.0.1:{broker_port}"
+    return create_app(msgspec.structs.replace(settings, broker_url=url), engine)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Flask], str]]:
+    """Serves an application on a free loopback port, and gives its address."""
+    with ExitStack() as stack:
+
+        def start(app: Flask) -> str:
+            server = make_server("127.0.0.1", 0, app, threaded=True)
+            thread = Thread(target=server.serve_forever)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.port}"
+
+        yield start
 
 
 @dataclass(frozen=True)

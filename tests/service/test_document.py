@@ -1,0 +1,130 @@
+"""The document is whole and true, and its page needs nothing from elsewhere."""
+
+import re
+
+import jsonschema_rs
+import pytest
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from cymba import errors
+from service.problems import PROBLEMS
+
+METHODS = {"get", "put", "post", "patch", "delete"}
+PUBLIC = {
+    ("post", "/v1/accounts"),
+    ("post", "/v1/auth/token"),
+    ("post", "/v1/auth/refresh"),
+    ("post", "/v1/auth/logout"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/v1/openapi.json"),
+    ("get", "/docs"),
+    ("get", "/docs/docs.js"),
+    ("get", "/docs/docs.css"),
+}
+
+
+@pytest.fixture
+def operations(document):
+    return {
+        (method, path): operation
+        for path, item in document.api["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def test_it_is_openapi_3_1(document):
+    assert document.api["openapi"].startswith("3.1")
+    validator = jsonschema_rs.validator_for(OPENAPI_31)
+    assert [error.message for error in validator.iter_errors(document.api)] == []
+
+
+def test_every_route_of_the_application_is_in_it(app, operations):
+    template = {
+        rule.rule: re.sub(r"<(?:[^:<>]*:)?([^<>]*)>", r"{\1}", rule.rule)
+        for rule in app.url_map.iter_rules()
+    }
+    routes = {
+        (method.lower(), template[rule.rule])
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert routes == operations.keys()
+
+
+def test_only_these_routes_need_no_token(operations):
+    public = {route for route, operation in operations.items() if operation.get("security") == []}
+    assert public == PUBLIC
+
+
+def test_every_operation_is_named_and_explained(operations):
+    names = [operation["operationId"] for operation in operations.values()]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] for operation in operations.values())
+
+
+def test_every_route_names_its_problems(operations):
+    for (method, path), operation in operations.items():
+        described = operation["responses"]
+        always = {"422", "500", "503"}
+        if operation.get("security") != []:
+            always.add("401")
+        if "requestBody" in operation:
+            always |= {"400", "413", "415"}
+        if any(one["name"] == "If-Match" for one in operation.get("parameters", [])):
+            always |= {"412", "428"}
+        assert always <= described.keys(), f"{method} {path}"
+        for status in always:
+            assert "application/problem+json" in described[status]["content"]
+
+
+def test_every_change_of_something_versioned_takes_if_match(operations):
+    for (method, path), operation in operations.items():
+        if method in {"patch", "put", "delete"}:
+            headers = [one["name"] for one in operation["parameters"] if one["in"] == "header"]
+            assert "If-Match" in headers, f"{method} {path}"
+
+
+def test_every_example_fits_its_schema(document, operations):
+    seen = 0
+    for operation in operations.values():
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media in (media for body in bodies for media in body.get("content", {}).values()):
+            examples = [one["value"] for one in media.get("examples", {}).values()]
+            examples += [media["example"]] if "example" in media else []
+            for example in examples:
+                document.validate(example, media["schema"])
+                seen += 1
+    assert seen > len(operations)
+
+
+def test_every_json_answer_has_an_example(operations):
+    for (method, path), operation in operations.items():
+        for status, response in operation["responses"].items():
+            media = response.get("content", {}).get("application/json")
+            if media is not None and path != "/v1/openapi.json":
+                assert media.keys() & {"example", "examples"}, f"{method} {path} {status}"
+
+
+def test_every_domain_error_is_in_the_list_of_problems():
+    kinds = errors.DomainError.__subclasses__()
+    assert errors.NotFound in kinds
+    for kind in kinds:
+        assert PROBLEMS[kind.code][0] == kind.status
+
+
+def test_the_page_and_its_parts_come_from_here_alone(client):
+    page = client.get("/docs")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    parts = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    assert set(parts) == {"/docs/docs.js", "/docs/docs.css", "/v1/openapi.json"}
+    texts = [page.text, client.get("/docs/docs.js").text, client.get("/docs/docs.css").text]
+    assert not any(re.search(r"https?://", text) for text in texts)
+
+
+def test_the_document_is_not_sent_again(client):
+    etag = client.get("/v1/openapi.json").headers["ETag"]
+    again = client.get("/v1/openapi.json", headers={"If-None-Match": etag})
+    assert again.status_code == 304

@@ -21,6 +21,7 @@ COMMANDS = {
     "db": "ops.commands.db:db",
     "account": "ops.commands.account:account",
     "device": "ops.commands.device:device",
+    "quarantine": "ops.commands.quarantine:quarantine",
 }
 
 

@@ -1,0 +1,163 @@
+"""`cymba quarantine`: frames that were refused for good, kept whole with their reason."""
+
+import sys
+from collections.abc import Iterator
+
+import click
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from cymba.errors import Conflict
+from cymba.settings import Settings
+from cymba.stimulation import quarantine as core
+from ops.database import open_engine
+from ops.exits import Exit
+
+PAGE = 200
+
+
+@click.group()
+def quarantine() -> None:
+    """Look at frames that were refused for good, and try them again.
+
+    A device has freed its memory of them, so they exist here alone. They show people's readings:
+    treat what is printed accordingly.
+    """
+
+
+_device = click.option("--device", "device_id", help="Only those of this device.")
+_code = click.option("--code", help="Only those refused with this code: schema, key-reuse …")
+
+
+@quarantine.command("list")
+@_device
+@_code
+@click.option("--all", "also_replayed", is_flag=True, help="Also those that a replay has settled.")
+@click.pass_obj
+def list_(
+    settings: Settings, *, device_id: str | None, code: str | None, also_replayed: bool
+) -> None:
+    """List what waits in quarantine, oldest first (status 3 where nothing does).
+
+    \b
+    cymba quarantine list --code schema
+    """
+    found = 0
+    with open_engine(settings) as engine:
+        for row in _rows(engine, device_id, code, only_waiting=not also_replayed):
+            found += 1
+            key = "-" if row.seq is None else f"{row.store}/{row.seq}"
+            outcome = f"  → {row.replay_outcome}" if row.replay_outcome else ""
+            click.echo(
+                f"{row.id:>8}  {row.received_at:%Y-%m-%d %H:%M:%S}  {row.device_id:<20} {key:<22}"
+                f" {row.code:<20} ×{row.times_seen}  {row.detail}{outcome}"
+            )
+    if not found:
+        click.echo("nothing is waiting", err=True)
+        sys.exit(Exit.UNMET)
+
+
+@quarantine.command()
+@click.argument("quarantine_id", type=int)
+@click.option("--raw", is_flag=True, help="Write the payload's bytes and nothing else.")
+@click.pass_obj
+def show(settings: Settings, quarantine_id: int, raw: bool) -> None:
+    """Show one refused frame, its reason and its payload as the device sent it.
+
+    \b
+    cymba quarantine show 17
+    cymba quarantine show 17 --raw > frame.cbor
+    """
+    with open_engine(settings) as engine, Session(engine) as session:
+        row = core.get(session, quarantine_id)
+        if raw:
+            sys.stdout.buffer.write(row.payload)
+            return
+        for name in ("device_id", "store", "seq", "code", "detail", "times_seen", "received_at",
+                     "replayed_at", "replay_outcome"):  # fmt: skip
+            click.echo(f"{name:<15}{getattr(row, name)}")
+        click.echo(f"{'payload':<15}{len(row.payload)} bytes")
+        click.echo(_readable(row.payload))
+
+
+@quarantine.command()
+@click.argument("quarantine_ids", type=int, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that waits, narrowed by the options.")
+@_device
+@_code
+@click.pass_obj
+def replay(
+    settings: Settings,
+    *,
+    quarantine_ids: tuple[int, ...],
+    everything: bool,
+    device_id: str | None,
+    code: str | None,
+) -> None:
+    """Take refused frames in again, as if they came now: after an upgrade that understands them.
+
+    Each is a transaction of its own, and taking one in twice does no harm. Status 3 where one of
+    them is refused again.
+
+    \b
+    cymba quarantine replay 17 18
+    cymba quarantine replay --all --code unsupported-version
+    """
+    if bool(quarantine_ids) == everything:
+        raise click.UsageError("name the frames to replay, or say --all")
+    if quarantine_ids and (device_id or code):
+        raise click.UsageError("--device and --code narrow --all")
+    refused = 0
+    with open_engine(settings) as engine:
+        waiting = list(quarantine_ids) or [
+            row.id for row in _rows(engine, device_id, code, only_waiting=True)
+        ]
+        with click.progressbar(waiting, label="Replaying", file=sys.stderr) as ids:
+            for quarantine_id in ids:
+                told, is_settled = _replay(engine, quarantine_id)
+                refused += not is_settled
+                click.echo(f"{quarantine_id}: {told}")
+    if refused:
+        click.echo(f"{refused} of {len(waiting)} still wait", err=True)
+        sys.exit(Exit.UNMET)
+
+
+def _replay(engine: Engine, quarantine_id: int) -> tuple[str, bool]:
+    with Session(engine) as session:
+        try:
+            replayed = core.replay(session, quarantine_id)
+        except Conflict as settled:
+            return str(settled), True
+        session.commit()
+        row = core.get(session, quarantine_id)
+        return row.replay_outcome or "", replayed.is_settled
+
+
+def _rows(
+    engine: Engine, device_id: str | None, code: str | None, *, only_waiting: bool
+) -> Iterator[core.Listed]:
+    """Page by page, so that neither memory nor a transaction grows with the quarantine."""
+    after_id = 0
+    while True:
+        with Session(engine) as session:
+            page = core.page(
+                session,
+                device_id=device_id,
+                code=code,
+                only_waiting=only_waiting,
+                after_id=after_id,
+                limit=PAGE,
+            )
+        yield from page
+        if len(page) < PAGE:
+            return
+        after_id = page[-1].id
+
+
+def _readable(payload: bytes) -> str:
+    """As text where it is text that a terminal can show, else in hexadecimal."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return payload.hex(" ", 2)
+    return text if text.isprintable() else payload.hex(" ", 2)

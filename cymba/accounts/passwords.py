@@ -5,7 +5,7 @@ import unicodedata
 from functools import cache
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from cymba.errors import Rejected
 
@@ -41,9 +41,9 @@ def verify_password(stored_hash: str | None, password: str) -> bool:
     with _at_once:
         try:
             _hasher.verify(stored_hash or _hash_of_nothing(), _normal(password))
-        except (VerifyMismatchError, InvalidHashError):
+        except (VerificationError, InvalidHashError):
             return False
-    return stored_hash is not None
+    return bool(stored_hash)
 
 
 def is_outdated(stored_hash: str) -> bool:

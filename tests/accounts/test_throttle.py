@@ -1,0 +1,128 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import SignInBucket
+from cymba.accounts.throttle import (
+    ADDRESS,
+    BUCKETS,
+    EMAIL,
+    KNOWN_FOR,
+    PAIR,
+    Attempt,
+    Refused,
+    count_sign_in,
+    count_sign_up,
+    forgive,
+)
+
+KEY = b"k" * 32
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def guess(engine):
+    def once(email="ada@example.org", address="192.0.2.1", now=NOON, *, right=False):
+        with Session(engine) as session, session.begin():
+            counted = count_sign_in(session, KEY, email=email, address=address, now=now)
+        if right and isinstance(counted, Attempt):
+            with Session(engine) as session, session.begin():
+                forgive(session, counted, now)
+        return counted
+
+    return once
+
+
+def test_a_pair_gets_its_guesses_back_one_by_one(guess):
+    allowed = BUCKETS[PAIR].capacity
+    assert all(isinstance(guess(), Attempt) for _ in range(allowed))
+    refused = guess()
+    assert isinstance(refused, Refused)
+    assert 0 < refused.retry_after_s <= BUCKETS[PAIR].leak_s
+    early = NOON + timedelta(seconds=refused.retry_after_s - 1)
+    assert isinstance(guess(now=early), Refused)
+    later = NOON + timedelta(seconds=refused.retry_after_s)
+    assert isinstance(guess(now=later), Attempt)
+    assert isinstance(guess(now=later), Refused)
+
+
+def test_letter_case_opens_no_second_bucket(guess):
+    for _ in range(BUCKETS[PAIR].capacity):
+        guess()
+    assert isinstance(guess(email="ADA@Example.org"), Refused)
+
+
+def test_success_empties_the_pair(guess):
+    for _ in range(20):
+        assert isinstance(guess(right=True), Attempt)
+
+
+def test_one_address_cannot_try_many_accounts(guess):
+    counted = [guess(email=f"{n}@example.org") for n in range(BUCKETS[ADDRESS].capacity + 1)]
+    assert all(isinstance(one, Attempt) for one in counted[:-1])
+    assert isinstance(counted[-1], Refused)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("", "", True),
+    ],
+)
+def test_what_counts_as_one_address(guess, one, other, same):
+    for _ in range(BUCKETS[PAIR].capacity):
+        guess(address=one)
+    assert isinstance(guess(address=other), Refused) is same
+
+
+def many_addresses(guess, count, now=NOON):
+    return [guess(address=f"198.51.{n // 250}.{n % 250}", now=now) for n in range(count)]
+
+
+def test_guesses_from_everywhere_are_slowed_down_together(guess):
+    counted = many_addresses(guess, BUCKETS[EMAIL].capacity + 5)
+    assert all(isinstance(one, Refused) for one in counted[-5:])
+
+
+def test_nobody_can_lock_the_owner_out_of_their_own_place(guess):
+    guess(right=True)
+    many_addresses(guess, BUCKETS[EMAIL].capacity + 5)
+    assert isinstance(guess(right=True), Attempt)
+    assert isinstance(guess(address="203.0.113.5"), Refused)
+
+
+def test_a_place_is_known_for_a_while_only(guess):
+    guess(right=True)
+    later = NOON + KNOWN_FOR
+    many_addresses(guess, BUCKETS[EMAIL].capacity + 5, now=later)
+    assert isinstance(guess(now=later), Refused)
+
+
+def test_a_clock_that_steps_back_forgets_nothing(guess):
+    for _ in range(BUCKETS[PAIR].capacity):
+        guess()
+    assert isinstance(guess(now=NOON - timedelta(days=1)), Refused)
+
+
+def test_old_buckets_go_by_themselves(guess, engine):
+    many_addresses(guess, 8)
+    for day in range(4):
+        guess(now=NOON + KNOWN_FOR + timedelta(days=day + 1), address="203.0.113.7")
+    with Session(engine) as session:
+        assert session.scalar(select(func.count()).select_from(SignInBucket)) == 3
+
+
+def test_an_address_makes_so_many_accounts_and_no_more(engine):
+    with Session(engine) as session, session.begin():
+        counted = [
+            count_sign_up(session, KEY, address="192.0.2.1", now=NOON)
+            for _ in range(BUCKETS["sign-up"].capacity + 1)
+        ]
+    assert all(isinstance(one, Attempt) for one in counted[:-1])
+    assert isinstance(counted[-1], Refused)

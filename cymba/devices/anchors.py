@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 MINIMUM_GAIN_MS: dict[AnchorKind, float] = {
-    # An anchor that tells less than this is not kept. At 100 ppm a live device gains a row in
-    # 5,000 s, and its error stays under half a second.
+    # An anchor that takes less than this off what is known is not kept. At 100 ppm a live device
+    # gains a row in 2,500 s, and its error grows by a quarter of a second until then.
     "exchange": 500.0,
     "arrival": 500.0,
     "queued": 60_000.0,

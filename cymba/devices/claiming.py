@@ -51,7 +51,7 @@ def claim(
     device = session.scalar(
         select(Device)
         .where(Device.serial == read_code(serial))
-        .with_for_update()
+        .with_for_update(key_share=True)  # keeps no bridge from storing the device's frames
         .execution_options(populate_existing=True)
     )
     known, device_id = (device.claim_code_hash, device.id) if device else (None, "")
@@ -129,7 +129,7 @@ def holder_at(session: Session, device_id: str, at: datetime) -> UUID | None:
 
 
 def _own(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
-    session.execute(select(Device.id).where(Device.id == device_id).with_for_update())
+    session.execute(select(Device.id).where(Device.id == device_id).with_for_update(key_share=True))
     held = _held(session, device_id)
     if held is None or held.account_id != account_id:
         raise NotFound("there is no such device")

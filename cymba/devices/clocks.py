@@ -18,8 +18,9 @@ from typing import Literal, NamedTuple
 AnchorKind = Literal["exchange", "arrival", "queued", "device_clock"]
 TimeSource = Literal["anchored", "device_clock", "between_boots", "arrival"]
 
-DRIFT = 100e-6
-"""The largest rate error of a device's clock, either way."""
+DRIFT = 100e-6 / (1 - 100e-6)
+"""How far a device's clock may run off, in wall time for a time it measured: 100 ppm of its rate
+is a little more seen from there."""
 
 ARRIVAL_ALLOWANCE_MS = 60_000.0
 """How late a live message may be. A device stamps `sent` anew at each sending, and a connection
@@ -100,29 +101,29 @@ class BootClock:
     def interval(self, up_ms: float, latest_ms: float = math.inf) -> Interval:
         """Where all that is known of `up_ms` agrees; `latest_ms` is a bound from elsewhere.
 
-        Where it contradicts itself (a clock that stopped or ran wild), the nearest two-sided
-        anchor is believed, with an error that reaches to every bound that denies it.
+        Where it contradicts itself (a clock that stopped or ran wild), only the anchors next to
+        `up_ms` are asked; where they do too, all that they allow is in doubt.
         """
-        known: list[tuple[float, Interval]] = [
-            (abs(up_ms - anchor.up_ms), _exchanged(anchor, up_ms))
-            for anchor in _nearest(self.exchanges, up_ms)
-        ]
-        high = min(self.high_ms(up_ms), latest_ms)
-        if self.arrivals:
-            nearby = _nearest(self.arrivals, up_ms)
-            tightest = min(nearby, key=lambda anchor: _later(anchor, up_ms))
-            away = abs(up_ms - tightest.up_ms)
-            earlier = tightest.wall_ms + up_ms - tightest.up_ms - DRIFT * away
-            arrived = Interval(earlier - ARRIVAL_ALLOWANCE_MS, _later(tightest, up_ms))
-            known.append((away, arrived))
-        if not known:
-            return Interval(-math.inf, high)
-        low = max(interval.low_ms for _, interval in known)
-        high = min(high, *(interval.high_ms for _, interval in known))
-        if low <= high:
-            return Interval(low, high)
-        _, believed = min(known, key=lambda one: (one[0], one[1].half_width_ms))
-        return Interval(believed.low_ms - (low - high), believed.high_ms + (low - high))
+        upper_ms = min(self.high_ms(up_ms), latest_ms)
+        arrived = self._arrived(up_ms)
+        for exchanges in (_nearest(self.exchanges, up_ms), _nearest(self.exchanges, up_ms, 1)):
+            known = [_exchanged(anchor, up_ms) for anchor in exchanges] + arrived
+            low = max((interval.low_ms for interval in known), default=-math.inf)
+            high = min([upper_ms, *(interval.high_ms for interval in known)])
+            if low <= high:
+                return Interval(low, high)
+        low = min([upper_ms, *(interval.low_ms for interval in known)])
+        return Interval(low, max(interval.high_ms for interval in known))
+
+    def _arrived(self, up_ms: float) -> list[Interval]:
+        """The interval of the least delayed live message, if there is any."""
+        nearby = _nearest(self.arrivals, up_ms)
+        if not nearby:
+            return []
+        tightest = min(nearby, key=lambda anchor: _later(anchor, up_ms))
+        away = up_ms - tightest.up_ms
+        earliest = tightest.wall_ms + away - DRIFT * abs(away) - ARRIVAL_ALLOWANCE_MS
+        return [Interval(earliest, _later(tightest, up_ms))]
 
 
 class _Span(NamedTuple):
@@ -289,12 +290,12 @@ def _exchanged(anchor: Anchor, up_ms: float) -> Interval:
     return Interval(anchor.wall_ms + away - error, anchor.wall_ms + away + error)
 
 
-def _nearest(anchors: list[Anchor], up_ms: float) -> list[Anchor]:
+def _nearest(anchors: list[Anchor], up_ms: float, either_side: int = NEAREST) -> list[Anchor]:
     """Enough of the anchors around `up_ms`: a bound from further off is wider by the drift."""
-    if len(anchors) <= 2 * NEAREST:
+    if len(anchors) <= either_side:
         return anchors
     at = bisect_left(anchors, up_ms, key=lambda anchor: anchor.up_ms)
-    return anchors[max(at - NEAREST, 0) : at + NEAREST]
+    return anchors[max(at - either_side, 0) : at + either_side]
 
 
 def _moment(wall_ms: float, error_ms: float, source: TimeSource, latest_ms: float) -> Moment:

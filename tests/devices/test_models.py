@@ -1,0 +1,201 @@
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cymba.devices.charge import (
+    Pulse,
+    SineBurst,
+    charge_per_phase_uc,
+    phase_charge_uc,
+    rms_current,
+    session_charge,
+    sine_phase_charge_uc,
+)
+from cymba.devices.messages import Programme
+from cymba.devices.models import (
+    MODELS,
+    Limits,
+    Model,
+    density_ma_per_cm2,
+    narrowed,
+    usual_programme,
+    violations,
+    widened,
+)
+
+EAR = MODELS["ear_cymba"]
+NECK = MODELS["neck"]
+
+
+def programme(model: Model = EAR, **changed: object) -> Programme:
+    return msgspec.structs.replace(usual_programme(model), **changed)
+
+
+def fields(model: Model, wanted: Programme, limits: Limits | None = None) -> list[str]:
+    return [one.field for one in violations(model, wanted, limits or model.hard)]
+
+
+def test_the_worked_example() -> None:
+    """2 mA, 250 µs, 25 Hz, 30/30 s, 30 min: 0.5 µC, 22,500 pulses, 11.25 mC."""
+    assert charge_per_phase_uc(2_000, 250) == 0.5
+    charge = session_charge(
+        amplitude_ua=2_000,
+        pulse_width_us=250,
+        frequency_hz=25,
+        on_s=30,
+        off_s=30,
+        duration_s=1_800,
+    )
+    assert (charge.pulses, charge.stimulating_s) == (22_500, 900)
+    assert charge.charge_mc == pytest.approx(11.25)
+
+
+def test_a_ramp_takes_its_triangle_off() -> None:
+    """2 mA at 0.5 mA/s: 4 s of rise in each of 30 on-times lose 4 mA·s each."""
+    charge = session_charge(
+        amplitude_ua=2_000,
+        pulse_width_us=250,
+        frequency_hz=25,
+        on_s=30,
+        off_s=30,
+        duration_s=1_800,
+        ramp_ua_per_s=500,
+    )
+    assert charge.charge_mc == pytest.approx(11.25 * (60 - 4) / 60)
+
+
+@given(
+    amplitude_ua=st.integers(1, 8_000),
+    on_s=st.integers(1, 60),
+    off_s=st.integers(0, 60),
+    duration_s=st.integers(1, 3_600),
+    ramp_ua_per_s=st.integers(50, 1_000),
+)
+def test_the_charge_is_the_integral_of_the_current(
+    amplitude_ua: int, on_s: int, off_s: int, duration_s: int, ramp_ua_per_s: int
+) -> None:
+    charge = session_charge(
+        amplitude_ua=amplitude_ua,
+        pulse_width_us=250,
+        frequency_hz=25,
+        on_s=on_s,
+        off_s=off_s,
+        duration_s=duration_s,
+        ramp_ua_per_s=ramp_ua_per_s,
+    )
+    step_s = 0.5
+    times = [(n + 0.5) * step_s for n in range(int(duration_s / step_s))]
+    phases = [time % (on_s + off_s) for time in times]
+    current = [min(amplitude_ua, ramp_ua_per_s * phase) * (phase < on_s) for phase in phases]
+    mc_of_ua_s = 25 * 250 / 1e9
+    on_times = duration_s // (on_s + off_s) + 1
+    bent_ua_s = on_times * ramp_ua_per_s * step_s**2 / 4  # what the steps miss where a ramp ends
+    assert charge.charge_mc == pytest.approx(
+        sum(current) * step_s * mc_of_ua_s, rel=1e-9, abs=bent_ua_s * mc_of_ua_s
+    )
+
+
+def test_a_sines_phase_is_its_half_period() -> None:
+    """60 mA at 5 kHz, against the integral of the half wave."""
+    step_s = 1e-4 / 1_000
+    half_wave = sum(
+        60_000 * math.sin(2 * math.pi * 5_000 * (n + 0.5) * step_s) * step_s for n in range(1_000)
+    )
+    assert sine_phase_charge_uc(60_000, 5_000) == pytest.approx(half_wave, rel=1e-5)
+    assert phase_charge_uc(SineBurst(5_000), 60_000, 1_000) == pytest.approx(half_wave, rel=1e-5)
+
+
+def test_rms_current_counts_both_phases() -> None:
+    assert rms_current(Pulse(1), 2_000, 25, 250) == pytest.approx(2_000 * math.sqrt(0.00625))
+    assert rms_current(Pulse(2), 2_000, 25, 250) == pytest.approx(2_000 * math.sqrt(0.0125))
+    assert rms_current(SineBurst(5_000), 60_000, 25, 1_000) == pytest.approx(
+        60_000 * math.sqrt(0.0125)
+    )
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_a_model_is_whole(model: Model) -> None:
+    assert violations(model, usual_programme(model), model.hard) == []
+    usual, hard = model.usual._asdict(), model.hard._asdict()
+    for name, (low, high, default) in usual.items():
+        assert low <= default <= high
+        assert high <= hard.get(name, math.inf)
+    assert hard["duration_s"] <= hard["daily_s"]
+    assert model.impedance.short_ohm < model.impedance.ok_ohm < model.impedance.warn_ohm
+    assert model.impedance.warn_ohm < model.impedance.stop_ohm
+    if model.native_levels is not None:
+        assert model.native_levels * model.level_step_ua <= hard["amplitude_ua"]
+    msgspec.convert(msgspec.to_builtins(usual_programme(model)), Programme)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    "name", ["frequency_hz", "pulse_width_us", "amplitude_ua", "ramp_ua_per_s", "duration_s"]
+)
+def test_beyond_a_hard_limit_is_a_violation(model: Model, name: str) -> None:
+    at = int(getattr(model.hard, name))
+    found = fields(model, programme(model, **{name: at + 1}))
+    assert name in found
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"amplitude_ua": 8_000, "pulse_width_us": 500}, "amplitude_ua"),  # 4 µC a phase
+        ({"site": "neck"}, "site"),
+        ({"on_s": 1_801}, "on_s"),
+        ({"amplitude_ua": 1_000, "ramp_ua_per_s": None}, "ramp_ua_per_s"),
+        ({"native_level": 3}, "native_level"),
+    ],
+)
+def test_rules_between_fields(changed: dict[str, object], field: str) -> None:
+    assert fields(EAR, programme(**changed)) == [field]
+
+
+def test_pulses_must_fit_into_their_period() -> None:
+    wild = EAR.hard._replace(frequency_hz=1_000, pulse_width_us=1_000)
+    assert "pulse_width_us" in fields(EAR, programme(frequency_hz=600, pulse_width_us=900), wild)
+
+
+@pytest.mark.parametrize(
+    ("level", "amplitude_ua", "field"),
+    [(10, 15_000, None), (10, 20_000, "native_level"), (41, 60_000, "native_level")],
+)
+def test_a_native_level_is_the_current_it_stands_for(
+    level: int, amplitude_ua: int, field: str | None
+) -> None:
+    wanted = programme(NECK, native_level=level, amplitude_ua=amplitude_ua)
+    assert fields(NECK, wanted) == ([field] if field else [])
+
+
+def test_limits_only_narrow() -> None:
+    assert widened(EAR, {"amplitude_ua": 2_000, "daily_s": 0}) == []
+    assert narrowed(EAR, {"amplitude_ua": 2_000}).amplitude_ua == 2_000
+    assert narrowed(EAR, {}) == EAR.hard
+    assert [one.field for one in widened(EAR, {"amplitude_ua": 8_001})] == ["amplitude_ua"]
+    assert [one.field for one in widened(EAR, {"voltage": 5})] == ["voltage"]
+    for wrong in (math.nan, math.inf, -1.0):
+        assert widened(EAR, {"amplitude_ua": wrong})
+
+
+@given(
+    st.dictionaries(st.sampled_from(Limits._fields), st.floats(0, 1e6)),
+    st.integers(0, 60_000),
+    st.sampled_from(list(MODELS.values())),
+)
+def test_what_the_narrowed_limits_let_through_the_hard_ones_do(
+    limits: dict[str, float], amplitude_ua: int, model: Model
+) -> None:
+    wanted = programme(model, amplitude_ua=amplitude_ua)
+    if not violations(model, wanted, narrowed(model, limits)):
+        assert not violations(model, wanted, model.hard)
+
+
+def test_a_high_density_can_be_seen() -> None:
+    usual = programme(amplitude_ua=2_000)
+    high = programme(amplitude_ua=8_000, frequency_hz=100)
+    assert density_ma_per_cm2(EAR, usual) == pytest.approx(0.447, abs=1e-3)
+    assert density_ma_per_cm2(EAR, high) > 2

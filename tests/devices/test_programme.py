@@ -1,0 +1,227 @@
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account
+from cymba.devices.claiming import claim
+from cymba.devices.contraindications import VERSION, must_be_answered
+from cymba.devices.messages import Programme, ReportedState
+from cymba.devices.models import MODELS, usual_programme
+from cymba.devices.programme import (
+    Accepted,
+    Refused,
+    Wanted,
+    programme_history,
+    programme_state,
+    record_report,
+    set_programme,
+    take_unpublished,
+    unreported,
+)
+from cymba.devices.provisioning import provision
+from cymba.devices.screening import answer, raise_red_flag
+from cymba.devices.signing import verify
+from cymba.devices.tables import DeviceProgramme, RefusedProgramme
+from cymba.errors import NotFound, PreconditionFailed
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+KEY = Ed25519PrivateKey.generate()
+EAR = MODELS["ear_cymba"]
+
+
+def current(amplitude_ua: int = 1_500, **changed: object) -> Programme:
+    return msgspec.structs.replace(usual_programme(EAR), amplitude_ua=amplitude_ua, **changed)
+
+
+@pytest.fixture
+def held(session: Session) -> tuple[UUID, str]:
+    """A person who may set a programme, and the device that they hold."""
+    return make_held(session)
+
+
+def make_held(session: Session) -> tuple[UUID, str]:
+    person = Account(email="ann@example.org")
+    session.add(person)
+    (made,) = provision(session, EAR.name)
+    session.flush()
+    claim(session, person.id, made.serial, made.claim_code, NOW)
+    given = {question.name: "no" for question in must_be_answered(EAR.sites)}
+    answer(session, person.id, EAR, given, text_version=VERSION, now=NOW)  # type: ignore[arg-type]
+    return person.id, made.device_id
+
+
+def put(
+    session: Session, held: tuple[UUID, str], wanted: Wanted, if_version: int
+) -> Accepted | Refused:
+    return set_programme(session, KEY, *held, wanted, if_version=if_version, now=NOW)
+
+
+def accepted(session: Session, held: tuple[UUID, str], wanted: Wanted, if_version: int) -> int:
+    outcome = put(session, held, wanted, if_version)
+    assert isinstance(outcome, Accepted), outcome
+    return outcome.row.ver
+
+
+def test_a_programme_becomes_the_next_version_signed(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    assert programme_state(session, *held).version == 0
+    wanted = Wanted(current(), {"amplitude_ua": 3_000}, NOW + 30 * HOUR)
+    assert accepted(session, held, wanted, 0) == 1
+    session.commit()
+    session.expunge_all()
+    ((device_id, desired),) = take_unpublished(session, NOW)
+    assert device_id == held[1]
+    assert verify(KEY.public_key(), device_id, desired)
+    assert (desired.ver, desired.programme, desired.limits) == (1, current(), wanted.limits)
+    assert desired.expires == (NOW + 30 * HOUR).timestamp() * 1000
+
+
+def test_the_version_must_be_the_one_seen(session: Session, held: tuple[UUID, str]) -> None:
+    accepted(session, held, Wanted(current()), 0)
+    for stale in (0, 2):
+        with pytest.raises(PreconditionFailed):
+            put(session, held, Wanted(current(1_000)), stale)
+    assert accepted(session, held, Wanted(current(1_000)), 1) == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "pointer"),
+    [
+        (Wanted(current(8_001)), "beyond-limits", "/programme/amplitude_ua"),
+        (
+            Wanted(current(2_001), {"amplitude_ua": 2_000}),
+            "beyond-limits",
+            "/programme/amplitude_ua",
+        ),
+        (Wanted(current(), {"amplitude_ua": 9_000}), "limits-widened", "/limits/amplitude_ua"),
+        (Wanted(current(), {"charisma": 1}), "limits-widened", "/limits/charisma"),
+        (Wanted(current(), expires_at=NOW), "expired", "/expires_at"),
+    ],
+)
+def test_what_goes_too_far_is_refused_and_kept(
+    session: Session, held: tuple[UUID, str], wanted: Wanted, code: str, pointer: str
+) -> None:
+    outcome = put(session, held, wanted, 0)
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code == code
+    assert [one["pointer"] for one in outcome.error.errors] == [pointer]
+    session.commit()
+    kept = session.scalars(select(RefusedProgramme)).one()
+    assert (kept.code, kept.programme["amplitude_ua"]) == (code, wanted.programme.amplitude_ua)
+    assert pointer in kept.detail
+    assert programme_state(session, *held).version == 0
+    assert take_unpublished(session, NOW) == []
+
+
+def test_a_lock_bars_currents_but_not_to_switch_off(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
+    outcome = put(session, held, Wanted(current()), 0)
+    assert isinstance(outcome, Refused)
+    assert (outcome.error.code, outcome.error.status) == ("red-flag", 423)
+    assert session.scalars(select(RefusedProgramme.code)).all() == ["red-flag"]
+    assert accepted(session, held, Wanted(current(0)), 0) == 1
+
+
+def test_only_the_holder_sets_and_sees(session: Session, held: tuple[UUID, str]) -> None:
+    stranger = Account(email="eve@example.org")
+    session.add(stranger)
+    session.flush()
+    with pytest.raises(NotFound):
+        put(session, (stranger.id, held[1]), Wanted(current()), 0)
+    with pytest.raises(NotFound):
+        programme_state(session, stranger.id, held[1])
+    with pytest.raises(NotFound):
+        programme_history(session, stranger.id, held[1])
+
+
+def test_what_the_device_says_stands_beside_what_is_desired(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    for version in range(3):
+        accepted(session, held, Wanted(current(1_000 + version)), version)
+    device_id = held[1]
+    said = ReportedState(ver=1, applied=True)
+    assert record_report(session, device_id, said, NOW + HOUR) == "recorded"
+    refused = ReportedState(ver=3, applied=False, code="beyond-limits", detail="set to 1000")
+    assert record_report(session, device_id, refused, NOW + 2 * HOUR) == "recorded"
+    session.expire_all()
+    state = programme_state(session, *held)
+    assert state.version == 3
+    assert state.desired is not None
+    assert (state.desired.applied, state.desired.code) == (False, "beyond-limits")
+    assert state.held is not None
+    assert state.held.ver == 1
+    assert not state.in_step
+    assert [row.ver for row in programme_history(session, *held)] == [3, 2, 1]
+    assert [row.ver for row in programme_history(session, *held, before=3, limit=1)] == [2]
+
+
+def test_a_late_report_changes_nothing(session: Session, held: tuple[UUID, str]) -> None:
+    accepted(session, held, Wanted(current()), 0)
+    device_id = held[1]
+    later = ReportedState(ver=1, applied=True)
+    assert record_report(session, device_id, later, NOW + HOUR) == "recorded"
+    earlier = ReportedState(ver=1, applied=False, code="in-session")
+    assert record_report(session, device_id, earlier, NOW) == "late"
+    unknown = ReportedState(ver=9, applied=True)
+    assert record_report(session, device_id, unknown, NOW) == "unknown-version"
+    session.expire_all()
+    assert programme_state(session, *held).in_step
+
+
+def test_of_several_versions_the_last_is_published_once(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    for version in range(3):
+        accepted(session, held, Wanted(current(1_000 + version)), version)
+    ((_, desired),) = take_unpublished(session, NOW)
+    assert desired.ver == 3
+    assert take_unpublished(session, NOW) == []
+
+
+def test_what_a_device_has_not_spoken_of_is_sent_again(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    device_id = held[1]
+    assert unreported(session, device_id) is None
+    accepted(session, held, Wanted(current()), 0)
+    again = unreported(session, device_id)
+    assert again is not None
+    assert verify(KEY.public_key(), device_id, again)
+    record_report(session, device_id, ReportedState(ver=1, applied=True), NOW)
+    session.expire_all()
+    assert unreported(session, device_id) is None
+
+
+def test_of_two_changes_at_once_one_is_stale(engine: Engine) -> None:
+    with Session(engine) as session:
+        held = make_held(session)
+        session.commit()
+    outcomes: list[str] = []
+
+    def attempt(amplitude_ua: int) -> None:
+        with Session(engine) as session, session.begin():
+            try:
+                put(session, held, Wanted(current(amplitude_ua)), 0)
+                outcomes.append("accepted")
+            except PreconditionFailed:
+                outcomes.append("stale")
+
+    threads = [threading.Thread(target=attempt, args=(1_000 + n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["accepted", "stale", "stale", "stale"]
+    with Session(engine) as session:
+        assert session.scalars(select(DeviceProgramme.ver)).all() == [1]

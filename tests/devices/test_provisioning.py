@@ -1,0 +1,108 @@
+import re
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cymba.devices.provisioning import (
+    CROCKFORD,
+    authenticate,
+    hash_claim_code,
+    hash_secret,
+    provision,
+    read_code,
+    reissue_claim_code,
+    reissue_secret,
+    revoke,
+    verify_secret,
+)
+from cymba.devices.tables import Device
+from cymba.errors import NotFound, Rejected
+from tests.devices.conftest import MakeDevice
+
+# Written by `mosquitto_passwd -b FILE ear-0001 "a secret of some length"` of Mosquitto 2.0.
+MOSQUITTO_HASH = Path(__file__).with_name("mosquitto_hash.txt").read_text().strip()
+
+
+def test_a_device_is_told_its_secrets_once(session: Session, device: MakeDevice) -> None:
+    made = device("neck")
+    row = session.get_one(Device, made.device_id)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{8,32}", made.device_id)
+    assert row.serial == made.serial
+    assert made.serial.startswith("NK")
+    assert len(made.secret) >= 22  # 128 bits as base64
+    assert set(made.claim_code) <= set(CROCKFORD + "-")
+    assert made.secret not in str(vars(row))
+    assert row.claim_code_hash == hash_claim_code(made.device_id, made.claim_code)
+
+
+def test_an_unknown_model_is_refused_before_anything_is_made(session: Session) -> None:
+    with pytest.raises(Rejected, match="ear_clip, ear_cymba, neck"):
+        provision(session, "implant", 5)
+
+
+def test_memory_does_not_grow_with_the_number(session: Session) -> None:
+    provisioned = provision(session, "ear_clip", 3_000)
+    for _ in range(1_000):  # what is loaded once
+        next(provisioned)
+    tracemalloc.start()
+    rest = sum(1 for _ in provisioned)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rest == 2_000
+    assert peak < 4_000_000  # of one batch of 500; all at once would take four times that
+    assert session.scalars(select(func.count()).select_from(Device)).one() == 3_000
+
+
+def test_the_secret_lets_in_until_it_is_reissued_or_revoked(
+    session: Session, device: MakeDevice
+) -> None:
+    made = device()
+    assert authenticate(session, made.device_id, made.secret)
+    assert not authenticate(session, made.device_id, made.secret + "x")
+    assert not authenticate(session, "nobody-here", made.secret)
+    new = reissue_secret(session, made.device_id)
+    assert not authenticate(session, made.device_id, made.secret)
+    assert authenticate(session, made.device_id, new)
+    revoke(session, made.device_id)
+    assert not authenticate(session, made.device_id, new)
+    assert authenticate(session, made.device_id, reissue_secret(session, made.device_id))
+
+
+@pytest.mark.parametrize("change", [reissue_secret, revoke, reissue_claim_code])
+def test_there_must_be_such_a_device(session: Session, change: object) -> None:
+    with pytest.raises(NotFound):
+        change(session, "nobody-here")  # type: ignore[operator]
+
+
+def test_a_hash_of_mosquittos_own_is_verified() -> None:
+    stored = MOSQUITTO_HASH.split(":")[1]
+    assert verify_secret(stored, "a secret of some length")
+    assert not verify_secret(stored, "a secret of some lengths")
+
+
+def test_a_hash_has_mosquittos_form() -> None:
+    form = re.compile(r"\$7\$101\$[A-Za-z0-9+/]{16}\$[A-Za-z0-9+/]{86}==")
+    assert form.fullmatch(hash_secret("secret"))
+    assert form.fullmatch(MOSQUITTO_HASH.split(":")[1])
+
+
+@given(st.text(), st.text())
+def test_no_stored_text_and_no_secret_raises(stored: str, secret: str) -> None:
+    assert not verify_secret(stored, secret)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, "", "$7$$$", "$7$0$AAAA$AAAA", "$7$99999999999999999999$AAAA$AAAA", "$6$101$AAAA$AAAA"],
+)
+def test_a_broken_hash_lets_nobody_in(stored: str | None) -> None:
+    assert not verify_secret(stored, "secret")
+
+
+def test_a_code_is_read_as_it_was_meant() -> None:
+    assert read_code(" ab-cO1 il\u00a0\x00☃") == "ABC0111"

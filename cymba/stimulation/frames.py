@@ -217,13 +217,11 @@ def _columns_problem(frame: SamplesFrame) -> tuple[UnreadableCode, str] | None:
             return "schema", f"c.{name}: {len(column)} values, n is {n}"
         values: list[Any] = column
         try:
-            lowest, highest = min(values), max(values)
+            is_plausible = low <= min(values) and max(values) <= high
         except TypeError:  # `null` among them
             values = [value for value in column if value is not None]
-            if not values:
-                continue
-            lowest, highest = min(values), max(values)
-        if lowest < low or highest > high:
+            is_plausible = all(low <= value <= high for value in values)
+        if not is_plausible:
             return _out_of_range(name, column, low, high)
         if cumulative and values != sorted(values):
             return _falling(name, values)

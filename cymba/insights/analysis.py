@@ -34,8 +34,6 @@ from cymba.insights.statistics import (
 METHOD_VERSION = "1"
 LAGS = (0, 1, 2, 3)
 PRIMARY_LAG = 1
-DEFAULT_DIFFERENCE = 1.0  # of an outcome whose registry names none: a point of its own scale
-SIDE_EFFECT_DIFFERENCE = 0.1  # ten days of a hundred
 
 Floats = NDArray[np.float64]
 
@@ -80,12 +78,6 @@ class Pair:
     @property
     def last(self) -> LookTaken | None:
         return self.taken[-1] if self.taken else None
-
-    @property
-    def minimal_difference(self) -> float:
-        if self.outcome.is_side_effect:
-            return SIDE_EFFECT_DIFFERENCE
-        return self.outcome.minimal_important_difference or DEFAULT_DIFFERENCE
 
 
 def analyse(
@@ -198,7 +190,7 @@ def _grade(pairs: Sequence[Pair], tested: frozenset[tuple[str, str]]) -> None:
                 direction=Direction.LOWER_IS_BETTER
                 if pair.outcome.worse == "higher"
                 else Direction.HIGHER_IS_BETTER,
-                minimal_difference=pair.minimal_difference,
+                minimal_difference=pair.outcome.minimal_difference,
             ),
             own_trial=pair.lag == PRIMARY_LAG and (pair.exposure.name, pair.outcome.name) in tested,
         )

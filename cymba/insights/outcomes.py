@@ -9,6 +9,9 @@ from cymba.diary.values import Answers
 # The primary question, fixed in advance: total charge against these, on the next morning.
 PRIMARY_OUTCOMES = ("pain_now", "sleep_quality", "mood", "fatigue")
 
+DEFAULT_DIFFERENCE = 1.0  # of an outcome whose registry names none: a point of its own scale
+SIDE_EFFECT_DIFFERENCE = 0.1  # ten days of a hundred
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -20,6 +23,13 @@ class Outcome:
     is_side_effect: bool
     item: str
     score: str
+
+    @property
+    def minimal_difference(self) -> float:
+        """The smallest difference that matters, in this outcome's points."""
+        if self.is_side_effect:
+            return SIDE_EFFECT_DIFFERENCE
+        return self.minimal_important_difference or DEFAULT_DIFFERENCE
 
     @property
     def primary(self) -> bool:

@@ -95,6 +95,10 @@ RESPONSE_NONE = (
     "Compared with your first weeks, {outcome} in the last 28 days has not clearly changed "
     "({low} to {high})."
 )
+RESPONSE_HIGHER = (
+    "Compared with your first weeks, {outcome} in the last 28 days is {share} higher ({low} to "
+    "{high})."
+)
 RESPONSE_NOT_ENOUGH = (
     "A comparison with your first weeks needs at least 14 days at the start and 28 days since."
 )
@@ -108,7 +112,7 @@ TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(),
     DISCLAIMER, EARLY, MORE_IS_WORSE, NO_CLEAR_LINK, NOT_ENOUGH, NOT_ENOUGH_REFUSED, COLLECTING,
     MORE_DAYS, TESTED, FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, RESPONSE_CONFIRMED,
-    RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_NOT_ENOUGH, RED_FLAG, LOWER, HIGHER,
+    RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, RED_FLAG, LOWER, HIGHER,
 )  # fmt: skip
 
 

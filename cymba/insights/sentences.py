@@ -1,0 +1,150 @@
+"""From numbers to the sentences of `words`, for one finding, side effect or response."""
+
+import math
+
+from cymba.insights import words
+from cymba.insights.exposures import EXPOSURES
+from cymba.insights.outcomes import OUTCOMES, Outcome
+from cymba.insights.statistics import MILESTONES, Course, Response, ResponseGrade, Trend
+from cymba.insights.tables import Finding
+from cymba.insights.words import Voice
+
+_EXPOSURES = {exposure.name: exposure for exposure in EXPOSURES}
+
+
+def exposure_title(voice: Voice, name: str) -> str:
+    """An exposure's title; a programme's share is named by the programme itself."""
+    if name in _EXPOSURES:
+        return voice.translate(_EXPOSURES[name].title)
+    return name.removeprefix("programme:")
+
+
+def outcome_title(voice: Voice, name: str) -> str:
+    return voice.translate(OUTCOMES[name].title)
+
+
+def of_finding(voice: Voice, finding: Finding) -> str:
+    """What the finding says to its person, ending with what it does not show."""
+    names = {
+        "exposure": _inside(voice, exposure_title(voice, finding.exposure)),
+        "outcome": _inside(voice, outcome_title(voice, finding.outcome)),
+    }
+    n = voice.number(finding.milestone, 0)
+    more = _more_days(voice, finding)
+    match finding.grade:
+        case "collecting":
+            first = voice.number(MILESTONES[0], 0)
+            pairs = voice.number(finding.pairs_now, 0)
+            return _join(voice.say(words.COLLECTING, n=pairs, first=first), more)
+        case "no_clear_link":
+            mid = voice.number(OUTCOMES[finding.outcome].minimal_difference)
+            return voice.say(words.NO_CLEAR_LINK, n=n, mid=mid, **names)
+        case "not_enough" if finding.effect is None:
+            title = exposure_title(voice, finding.exposure)
+            outcome = names["outcome"]
+            return voice.say(words.NOT_ENOUGH_REFUSED, exposure_title=title, outcome=outcome)
+        case "not_enough":
+            return _join(voice.say(words.NOT_ENOUGH, n=n, **names), more)
+    observed = voice.say(
+        words.OBSERVED[finding.lag],
+        n=n,
+        **names,
+        **_size(voice, finding.effect, finding.low, finding.high),
+    )
+    parts = [observed]
+    if finding.grade == "early_signal":
+        parts.append(voice.translate(words.EARLY))
+    if "more_is_worse" in finding.reasons:
+        parts.append(voice.translate(words.MORE_IS_WORSE))
+    parts.append(voice.translate(words.DISCLAIMER))
+    return _join(*parts)
+
+
+def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, sessions: int) -> str:
+    title = voice.translate(outcome.title)
+    n = voice.number(trend.n, 0)
+    match trend.course:
+        case Course.FADING:
+            shares, _, _ = trend.probability([1.0, float(max(sessions, 1))])
+            first, last = (voice.percent(float(share)) for share in shares)
+            return voice.say(
+                words.FADING, effect_title=title, first_share=first, last_share=last, n=n
+            )
+        case Course.STEADY:
+            return voice.say(words.STEADY, effect_title=title, n=n)
+        case Course.GROWING:
+            return voice.say(words.GROWING, effect_title=title, n=n)
+        case Course.NOT_ENOUGH:
+            effect = _inside(voice, title)
+            return voice.say(words.SIDE_EFFECT_NOT_ENOUGH, effect=effect, n=n)
+
+
+def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:
+    """How the last 28 days compare with the baseline; a ratio is only ever of a symptom's scale."""
+    if found.grade is ResponseGrade.NOT_ENOUGH:
+        return voice.translate(words.RESPONSE_NOT_ENOUGH)
+    # A fall is told as "lower by": its ends change places.
+    low, high = sorted((-found.high, -found.low))
+    values = {
+        "outcome": _inside(voice, voice.translate(outcome.title)),
+        "low": voice.percent(low),
+        "high": voice.percent(high),
+    }
+    match found.grade:
+        case ResponseGrade.CONFIRMED:
+            template = words.RESPONSE_CONFIRMED
+        case ResponseGrade.LIKELY | ResponseGrade.SMALL:
+            template = words.RESPONSE_LIKELY
+        case ResponseGrade.WORSE:
+            return voice.say(
+                words.RESPONSE_HIGHER,
+                outcome=values["outcome"],
+                share=voice.percent(found.change_ratio),
+                low=voice.percent(found.low),
+                high=voice.percent(found.high),
+            )
+        case _:
+            return voice.say(
+                words.RESPONSE_NONE,
+                outcome=values["outcome"],
+                low=voice.percent(found.low),
+                high=voice.percent(found.high),
+            )
+    return voice.say(template, share=voice.percent(-found.change_ratio), **values)
+
+
+def _size(
+    voice: Voice, effect: float | None, low: float | None, high: float | None
+) -> dict[str, str]:
+    """A difference by its size and direction; where the interval spans 0, its ends keep signs."""
+    if effect is None or low is None or high is None or math.isnan(effect):
+        raise ValueError("a finding of this grade has an effect")
+    sign = -1 if effect < 0 else 1
+    ends = sorted((sign * low, sign * high))
+    return {
+        "size": voice.number(abs(effect)),
+        "direction": voice.translate(words.LOWER if effect < 0 else words.HIGHER),
+        "low": voice.number(ends[0]),
+        "high": voice.number(ends[1]),
+    }
+
+
+def _more_days(voice: Voice, finding: Finding) -> str:
+    if finding.more_days_low is None or finding.more_days_high is None:
+        return ""
+    return voice.say(
+        words.MORE_DAYS,
+        low_days=voice.number(finding.more_days_low, 0),
+        high_days=voice.number(finding.more_days_high, 0),
+    )
+
+
+def _inside(voice: Voice, title: str) -> str:
+    """A title in the middle of a sentence: in English it loses its capital."""
+    if voice.language == "en" and not title[:2].isupper():
+        return title[:1].lower() + title[1:]
+    return title
+
+
+def _join(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)

@@ -17,6 +17,7 @@ from ops.postgres import EmbeddedPostgresError
 COMMANDS = {
     "api": "ops.commands.api:api",
     "bridge": "ops.commands.bridge:bridge",
+    "seal": "ops.commands.seal:seal",
     "broker": "ops.commands.broker:broker",
     "db": "ops.commands.db:db",
     "account": "ops.commands.account:account",

@@ -145,10 +145,17 @@ def passwords(settings: Settings, out: Path, follow: bool) -> None:
                 ).all()
             text = "".join(f"{device_id}:{secret_hash}\n" for device_id, secret_hash in rows)
             if text != written:
-                draft = out.with_name(f"{out.name}.new")
-                draft.write_text(text)
-                draft.replace(out)
+                _replace(out, text)
                 written = text
             if not follow:
                 return
             time.sleep(POLL_S)
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        draft.write_text(text)
+        draft.replace(path)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None

@@ -4,17 +4,12 @@ Nothing that a device sends makes this raise: what cannot be stored comes back a
 with one of the codes of the protocol.
 """
 
-import json
 import struct
-from collections.abc import Callable
-from contextlib import suppress
 from hashlib import blake2b
-from io import BytesIO
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-import cbor2
 import msgspec
 
 from cymba.devices.messages import Programme
@@ -32,25 +27,20 @@ from cymba.stimulation.messages import (
     StartFrame,
     is_channel_name,
 )
+from cymba.stimulation.unreadable import (
+    UNREADABLE,
+    Unreadable,
+    UnreadableCode,
+    digest_of,
+    explain,
+    load_cbor,
+    load_json,
+    quoted,
+    too_large,
+)
 
 KINDS: dict[type[Frame], int] = {StartFrame: 1, SamplesFrame: 2, EventFrame: 3, EndFrame: 4}
 """The number that stands for each kind of frame in the database. Never reuse one."""
-
-UnreadableCode = Literal["schema", "too-large", "unsupported-version", "impossible-value"]
-
-
-class Unreadable(NamedTuple):
-    """A payload that cannot be stored as a frame, and why.
-
-    `store` and `seq` are known where the payload as a whole could be read as one map; a device
-    is answered by them. `digest` tells it from others and is the same for a resend.
-    """
-
-    code: UnreadableCode
-    detail: str
-    store: int | None
-    seq: int | None
-    digest: bytes
 
 
 class Packed(NamedTuple):
@@ -85,24 +75,24 @@ class FrameRow(Protocol):
 def decode(payload: bytes) -> Frame | Unreadable:
     """Read and check one payload, JSON or CBOR by its first byte."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        return _too_large(payload)
+        return too_large(payload)
     frame: Frame
     try:
         if payload[:1] == b"{":
             frame = _JSON.decode(payload)
             if _may_repeat_a_member(payload, frame):
-                _load_json(payload)
+                load_json(payload)
         else:
-            frame = msgspec.convert(_load_cbor(payload), _FRAME)
-    except _UNREADABLE as error:
-        return _explain(payload, error)
+            frame = msgspec.convert(load_cbor(payload), _FRAME)
+    except UNREADABLE as error:
+        return explain(payload, error)
     problem = _problem(frame)
     if problem:
         code, detail = problem
         try:
             digest = pack(frame).digest
         except OverflowError:  # of an integer of more than 64 bits
-            digest = _digest(payload)
+            digest = digest_of(payload)
         return Unreadable(code, detail, frame.store, frame.seq, digest)
     return frame
 
@@ -156,18 +146,6 @@ def unpack(row: FrameRow) -> Frame:
             raise ValueError(f"no kind of frame has the number {kind}")
 
 
-# Of a payload over the limit so much is still parsed for its key; the rest is only kept.
-_PARSED_BYTES = 4 * MAX_PAYLOAD_BYTES
-_DETAIL_CHARACTERS = 200
-
-_UNREADABLE = (
-    msgspec.MsgspecError,
-    cbor2.CBORError,
-    ValueError,
-    TypeError,
-    OverflowError,
-    RecursionError,
-)
 _FRAME: Any = Frame
 _JSON: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(_FRAME)
 _BODY = msgspec.msgpack.Encoder(order="sorted")
@@ -205,7 +183,7 @@ def _columns_problem(frame: SamplesFrame) -> tuple[UnreadableCode, str] | None:
         bounds = _BOUNDS.get(name)
         if bounds is None:
             if not is_channel_name(name):
-                return "schema", f"c: {_quoted(name)} is no name of a channel"
+                return "schema", f"c: {quoted(name)} is no name of a channel"
             bounds = _UNKNOWN
         low, high, per_beat, cumulative = bounds
         if per_beat:
@@ -262,142 +240,3 @@ def _may_repeat_a_member(payload: bytes, frame: Frame) -> bool:
         return True
     members = _SAMPLES_MEMBERS + len(frame.c) + (b'"sent"' in payload) + (b'"utc"' in payload)
     return payload.count(b":") != members
-
-
-def _load_json(payload: bytes) -> Any:
-    """Any JSON, but without repeated members and without NaN. Several times slower than msgspec."""
-    return json.loads(
-        payload.decode(), object_pairs_hook=_distinct, parse_constant=_refuse_constant
-    )
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{_quoted(twice)} stands there twice")
-    return members
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _refuse_tag(*_: object) -> NoReturn:
-    raise ValueError("a frame has no tags")
-
-
-# Every tag that cbor2 reads by itself: some are costly to read (big floats, regular expressions),
-# and some make values that refer to themselves.
-_TAGS: dict[int, Callable[..., NoReturn]] = dict.fromkeys(
-    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000),
-    _refuse_tag,
-) | {55799: _refuse_tag}
-
-
-def _load_cbor(payload: bytes) -> Any:
-    """One CBOR item and nothing after it: no tags, no repeated keys, shallow."""
-    reader = BytesIO(payload)
-    item = cbor2.CBORDecoder(
-        reader,
-        semantic_decoders=_TAGS,
-        tag_hook=_refuse_tag,
-        max_depth=8,
-        allow_duplicate_keys=False,
-        strict_hashable_types=True,
-    ).decode()
-    if reader.tell() != len(payload):
-        raise ValueError(f"{len(payload) - reader.tell()} bytes after the frame")
-    return item
-
-
-def _load(payload: bytes) -> Any:
-    return _load_json(payload) if payload[:1] == b"{" else _load_cbor(payload)
-
-
-def _too_large(payload: bytes) -> Unreadable:
-    detail = f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are taken"
-    store = seq = None
-    if len(payload) <= _PARSED_BYTES:
-        with suppress(*_UNREADABLE):
-            store, seq = _key(_load(payload))
-    return Unreadable("too-large", detail, store, seq, _digest(payload))
-
-
-def _explain(payload: bytes, error: Exception) -> Unreadable:
-    """Why a payload is no frame, by a slow second look."""
-    if not payload:
-        return Unreadable("schema", "an empty payload", None, None, _digest(payload))
-    if payload[:1] != b"{" and not 0xA0 <= payload[0] <= 0xBF:
-        detail = f"starts with byte 0x{payload[0]:02x}: neither a JSON object nor a CBOR map"
-        return Unreadable("schema", detail, None, None, _digest(payload))
-    try:
-        members = _load(payload)
-    except _UNREADABLE as cause:
-        form = "JSON" if payload[:1] == b"{" else "CBOR"
-        detail = _clean(f"no whole {form}: {_reason(cause)}")
-        return Unreadable("schema", detail, None, None, _digest(payload))
-    store, seq = _key(members)
-    digest = _digest(payload, members)
-    version = members.get("v")
-    if type(version) is int and version != 1:
-        told = version if abs(version) <= MAX_INTEGER else "a number of many digits"
-        detail = f"v: {told}, only 1 is spoken here"
-        return Unreadable("unsupported-version", detail, store, seq, digest)
-    return Unreadable("schema", _clean(_where(error, members)), store, seq, digest)
-
-
-def _key(members: Any) -> tuple[int | None, int | None]:
-    store, seq = members.get("store"), members.get("seq")
-    if type(store) is not int or not 0 <= store < 2**32:
-        return None, None
-    return store, seq if type(seq) is int and 1 <= seq < 2**32 else None
-
-
-def _digest(payload: bytes, members: dict[str, Any] | None = None) -> bytes:
-    """Of the content where it can be written down in one way only, else of the very bytes."""
-    content = payload
-    if members is not None:
-        told = {name: value for name, value in members.items() if name != "sent"}
-        try:
-            content = _BODY.encode(told)
-        except _UNREADABLE:
-            content = payload
-    return blake2b(content, digest_size=16, person=b"unreadable").digest()
-
-
-def _where(error: Exception, members: dict[str, Any]) -> str:
-    """msgspec's message in the protocol's words: the path first, and the column by its name."""
-    message, _, path = str(error).replace("`", "").partition(" - at ")
-    path = path.removeprefix("$").removeprefix(".")
-    columns = members.get("c")
-    if path.startswith("c[...]") and isinstance(columns, dict):
-        for name, column in columns.items():
-            try:
-                msgspec.convert(column, _COLUMN)
-            except _UNREADABLE:
-                path = f"c.{name}" + path.removeprefix("c[...]")
-                break
-    if path:
-        message = message[:1].lower() + message[1:]
-    return f"{path}: {message}" if path else message
-
-
-_COLUMN: Any = list[int | None]
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return "nested too deep" if isinstance(cause, RecursionError) else str(cause)
-
-
-def _quoted(value: str) -> str:
-    return _clean(ascii(value), 40)
-
-
-def _clean(text: str, characters: int = _DETAIL_CHARACTERS) -> str:
-    """Text that any reader and the database can hold, whatever it quotes."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -332,6 +332,8 @@ def test_too_large() -> None:
     assert read.detail == "16385 bytes, at most 16384 are taken"
     beyond = bad(padded + b" " * 4 * MAX_PAYLOAD_BYTES)
     assert (beyond.code, beyond.store, beyond.seq) == ("too-large", None, None)
+    assert bad(cbor2.dumps([0] * MAX_PAYLOAD_BYTES)).code == "too-large"
+    assert bad(b"\x00" * 20_000).code == "too-large"
 
 
 def test_the_largest_frame_fits() -> None:

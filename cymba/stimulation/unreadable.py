@@ -75,8 +75,7 @@ def _refuse_tag(*_: object) -> NoReturn:
 # Every tag that cbor2 reads by itself: some are costly to read (big floats, regular expressions),
 # and some make values that refer to themselves.
 _TAGS: dict[int, Callable[..., NoReturn]] = dict.fromkeys(
-    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261)
-    + (1004, 43000, 55799),
+    [*range(6), 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799],
     _refuse_tag,
 )
 

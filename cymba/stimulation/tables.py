@@ -149,6 +149,12 @@ class StimulationSession(Base):
     __table_args__ = (
         UniqueConstraint("device_id", "sid"),
         Index("ix_stimulation_session_account_started", "account_id", "started_at", "id"),
+        Index(
+            "ix_stimulation_session_open",
+            "device_id",
+            "sid",
+            postgresql_where=text("state = 'open'"),
+        ),
         CheckConstraint(
             "time_source IN ('anchored', 'device_clock', 'between_boots', 'arrival')",
             name="time_source",
@@ -172,7 +178,7 @@ class StimulationSession(Base):
     time_source: Mapped[str] = mapped_column(String(16))
     time_error_ms: Mapped[int] = mapped_column(BigInteger)
     end_reason: Mapped[str | None] = mapped_column(String(32))
-    programme: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    programme: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     frames_stored: Mapped[int]
     frames_expected: Mapped[int | None] = mapped_column(BigInteger)
     completeness: Mapped[float | None] = mapped_column(Float(53))

@@ -1,14 +1,19 @@
-"""A session as a device writes it, frame by frame, with no device and no database."""
+"""A session as a device writes it, frame by frame, and a person who holds that device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy.orm import Session
 
+from cymba.accounts.tables import Account
+from cymba.devices.anchors import BootAnchor, BootKey, add_anchors
 from cymba.devices.clocks import Anchor, DeviceClocks, to_ms
 from cymba.devices.messages import Programme
+from cymba.devices.tables import Device, DeviceTenure
 from cymba.stimulation.frames import pack
+from cymba.stimulation.ingest import Delivery, Outcome, ingest
 from cymba.stimulation.messages import (
     EndFrame,
     Event,
@@ -16,6 +21,7 @@ from cymba.stimulation.messages import (
     Frame,
     SamplesFrame,
     StartFrame,
+    to_json,
 )
 from cymba.stimulation.read_frame import ReadFrame
 
@@ -133,6 +139,89 @@ def anchored(boots: dict[tuple[int, int], datetime]) -> DeviceClocks:
             for boot, at in boots.items()
         }
     )
+
+
+DEVICE = "device-0001"
+DELIVERED_AT = BOOTED_AT + timedelta(hours=6)
+
+
+def add_person(session: Session, email: str, time_zone: str = "UTC") -> UUID:
+    account = Account(email=email, time_zone=time_zone)
+    session.add(account)
+    session.flush()
+    return account.id
+
+
+def add_device(session: Session, account_id: UUID, device_id: str = DEVICE) -> str:
+    """A device that the account has held since the year began."""
+    session.add(Device(id=device_id, serial=f"EY-{device_id}", model="ear_cymba"))
+    session.flush()
+    claimed_at = datetime(2026, 1, 1, tzinfo=UTC)
+    session.add(DeviceTenure(device_id=device_id, account_id=account_id, claimed_at=claimed_at))
+    session.flush()
+    return device_id
+
+
+def exchange_clocks(
+    session: Session, boots: dict[tuple[int, int], datetime], device_id: str = DEVICE
+) -> None:
+    """Let it be known when each (store, boot) of a device began, to 5 ms."""
+    anchors = [
+        BootAnchor(
+            BootKey(device_id, store, boot), Anchor("exchange", up_ms, to_ms(at) + up_ms, 5.0)
+        )
+        for (store, boot), at in boots.items()
+        for up_ms in (0.0, 14_400_000.0)
+    ]
+    add_anchors(session, anchors)
+
+
+def deliver_frames(
+    session: Session,
+    frames: Iterable[Frame],
+    arrived_at: datetime = DELIVERED_AT,
+    device_id: str = DEVICE,
+) -> list[Outcome]:
+    deliveries = [Delivery(device_id, to_json(frame), arrived_at, False) for frame in frames]
+    return ingest(session, deliveries).outcomes
+
+
+@pytest.fixture
+def person() -> Callable[..., UUID]:
+    """Adds an account: `person(session, email, time_zone)`."""
+    return add_person
+
+
+@pytest.fixture
+def device() -> Callable[..., str]:
+    """Adds a device that an account holds: `device(session, account_id, device_id)`."""
+    return add_device
+
+
+@pytest.fixture
+def deliver() -> Callable[..., list[Outcome]]:
+    """Ingests frames: `deliver(session, frames, arrived_at, device_id)`."""
+    return deliver_frames
+
+
+@pytest.fixture
+def exchange() -> Callable[..., None]:
+    return exchange_clocks
+
+
+@pytest.fixture
+def delivered_at() -> datetime:
+    return DELIVERED_AT
+
+
+@pytest.fixture
+def account_id(session: Session) -> UUID:
+    """A person in Berlin with a device whose clock is known."""
+    account_id = add_person(session, "person@example.org", "Europe/Berlin")
+    add_device(session, account_id)
+    exchange_clocks(session, {(7, 1): BOOTED_AT, (7, 2): BOOTED_AT + timedelta(hours=1)})
+    session.commit()
+    return account_id
 
 
 @pytest.fixture

@@ -1,0 +1,460 @@
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import change_counter
+from cymba.accounts.tables import Change
+from cymba.devices.anchors import load_clocks
+from cymba.devices.claiming import release
+from cymba.devices.tables import DeviceTenure
+from cymba.settings import Settings
+from cymba.stimulation import sealing, summarising
+from cymba.stimulation.frames import pack
+from cymba.stimulation.ingest import Duplicate, Quarantined, Stored
+from cymba.stimulation.keeper import Keeper, close_silent, seal_finished, summarise_dirty
+from cymba.stimulation.messages import Frame
+from cymba.stimulation.reading import SessionKey, load_frames
+from cymba.stimulation.sealing import multirange, seal_session
+from cymba.stimulation.summary import summarise
+from cymba.stimulation.tables import (
+    Recording,
+    SessionExtent,
+    StimulationSession,
+    StoredFrame,
+)
+
+pytestmark = pytest.mark.usefixtures("account_id")
+
+DEVICE = "device-0001"
+NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)  # when the fixtures deliver
+Deliver = Callable[..., list[Any]]
+
+
+def only_session(session: Session) -> StimulationSession:
+    session.expire_all()
+    return session.scalars(select(StimulationSession)).one()
+
+
+def counted(session: Session, table: type[Any]) -> int:
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def changes(session: Session) -> dict[UUID, tuple[int, bool]]:
+    rows = session.execute(select(Change.account_id, Change.number, Change.deleted))
+    return {account_id: (number, deleted) for account_id, number, deleted in rows}
+
+
+def short_session(tape: Any) -> Any:
+    return (
+        tape().start().samples(amplitude_ua=[1_000] * 10).samples(amplitude_ua=[1_000] * 10).end()
+    )
+
+
+def test_a_session_appears_with_its_first_frame_whichever_that_is(
+    session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, [frames[2]])
+    assert summarise_dirty(session, 10, now=NOW) == 1
+    first = only_session(session)
+    first_id = first.id
+    assert (first.account_id, first.state, first.frames_stored) == (account_id, "open", 1)
+    assert first.time_zone == "Europe/Berlin"
+    deliver(session, [frames[3], frames[0], frames[1]])
+    summarise_dirty(session, 10, now=NOW)
+    whole = only_session(session)
+    assert (whole.id, whole.state, whole.completeness) == (first_id, "ended", 1)
+    assert whole.version == 2
+    assert changes(session) == {account_id: (2, False)}
+
+
+def test_nothing_visible_changed_means_no_new_version_and_no_change(
+    session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    deliver(session, short_session(tape).frames)
+    summarise_dirty(session, 10, now=NOW)
+    session.execute(update(SessionExtent).values(dirty=True))
+    assert summarise_dirty(session, 10, now=NOW) == 1
+    assert only_session(session).version == 1
+    assert change_counter(session, account_id) == 1
+    assert summarise_dirty(session, 10, now=NOW) == 0
+
+
+def test_a_silent_session_is_closed_and_a_late_frame_corrects_that(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    soon = delivered_at + timedelta(hours=23)
+    summarise_dirty(session, 10, now=delivered_at)
+    assert close_silent(session, soon) == 0
+    late = delivered_at + timedelta(hours=25)
+    assert close_silent(session, late) == 1
+    summarise_dirty(session, 10, now=late)
+    closed = only_session(session)
+    assert (closed.state, closed.end_reason) == ("ended", "unknown_inferred")
+    assert close_silent(session, late) == 0
+    deliver(session, frames[2:], late)
+    summarise_dirty(session, 10, now=late)
+    corrected = only_session(session)
+    assert (corrected.state, corrected.end_reason) == ("ended", "completed")
+    assert corrected.completeness == 1
+
+
+def test_sealing_moves_the_frames_and_changes_nothing_that_is_read(
+    session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    recorded = short_session(tape)
+    deliver(session, recorded.frames)
+    summarise_dirty(session, 10, now=NOW)
+    before, row = load_frames(session, DEVICE, recorded.sid), only_session(session)
+    version, number = row.version, change_counter(session, account_id)
+    assert seal_finished(session, 10, now=NOW) == 1
+    assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
+    assert load_frames(session, DEVICE, recorded.sid) == before
+    session.execute(update(SessionExtent).values(dirty=True))
+    summarise_dirty(session, 10, now=NOW)
+    assert only_session(session).version == version
+    assert change_counter(session, account_id) == number
+    assert seal_finished(session, 10, now=NOW) == 0
+
+
+def test_an_incomplete_session_is_sealed_once_it_is_silent(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, [frames[0], *frames[2:]])
+    summarise_dirty(session, 10, now=delivered_at)
+    assert seal_finished(session, 10, now=delivered_at + timedelta(hours=23)) == 0
+    assert seal_finished(session, 10, now=delivered_at + timedelta(hours=25)) == 1
+    assert only_session(session).completeness == 0.75
+
+
+def test_an_open_session_is_not_sealed(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    deliver(session, short_session(tape).frames[:2])
+    summarise_dirty(session, 10, now=delivered_at)
+    assert seal_finished(session, 10, now=delivered_at) == 0
+
+
+def test_a_late_frame_opens_a_recording_and_is_sealed_with_the_others(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    recorded = short_session(tape)
+    frames = recorded.frames
+    deliver(session, [frames[0], *frames[2:]])
+    summarise_dirty(session, 10, now=delivered_at)
+    later = delivered_at + timedelta(days=2)
+    seal_finished(session, 10, now=later)
+    assert deliver(session, [frames[1]], later) == [Stored(7, 2)]
+    assert (counted(session, StoredFrame), counted(session, Recording)) == (1, 1)
+    assert [r.frame.seq for r in load_frames(session, DEVICE, recorded.sid)] == [1, 2, 3, 4]
+    summarise_dirty(session, 10, now=later)
+    assert only_session(session).completeness == 1
+    assert seal_finished(session, 10, now=later) == 1
+    assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
+    assert [r.frame for r in load_frames(session, DEVICE, recorded.sid)] == frames
+    assert session.scalars(select(Recording.seqs)).one() == multirange([1, 2, 3, 4])
+
+
+def test_after_sealing_a_resend_is_known_and_so_is_a_reused_number(
+    session: Session, tape: Any, deliver: Deliver
+) -> None:
+    recorded = short_session(tape)
+    deliver(session, recorded.frames)
+    summarise_dirty(session, 10, now=NOW)
+    seal_finished(session, 10, now=NOW)
+    other = tape().start().samples(amplitude_ua=[7]).frames[1]
+    assert deliver(session, [recorded.frames[1], other]) == [
+        Duplicate(7, 2),
+        Quarantined(7, 2, "key-reuse", "another frame is stored under this number"),
+    ]
+    assert counted(session, StoredFrame) == 0
+
+
+def test_sealing_waits_where_the_session_is_written_to_meanwhile(
+    engine: Engine,
+    session: Session,
+    tape: Any,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded = short_session(tape)
+    deliver(session, [recorded.frames[0], recorded.frames[1], recorded.frames[3]])
+    summarise_dirty(session, 10, now=NOW)
+    session.commit()
+
+    honest = sealing.load_frames
+
+    def load_and_be_interrupted(*args: Any) -> Any:
+        found = honest(*args)
+        with Session(engine) as bridge, bridge.begin():
+            deliver(bridge, [recorded.frames[2]])
+        return found
+
+    monkeypatch.setattr(sealing, "load_frames", load_and_be_interrupted)
+    assert not seal_session(session, SessionKey(DEVICE, recorded.sid))
+    session.commit()
+    assert counted(session, StoredFrame) == 4
+
+
+def test_a_frame_that_comes_while_a_session_is_summed_up_leaves_it_marked(
+    engine: Engine,
+    session: Session,
+    tape: Any,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    session.commit()
+
+    def load_and_be_interrupted(*args: Any) -> Any:
+        found = load_frames(*args)
+        with Session(engine) as bridge, bridge.begin():
+            deliver(bridge, frames[2:])
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(summarising, "load_frames", load_and_be_interrupted)
+        summarise_dirty(session, 10, now=NOW)
+    session.commit()
+    assert only_session(session).frames_stored == 2
+    session.commit()
+    assert summarise_dirty(session, 10, now=NOW) == 1
+    assert only_session(session).frames_stored == 4
+
+
+def test_a_second_keeper_leaves_what_a_first_is_at(
+    engine: Engine, session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    deliver(session, short_session(tape).frames)
+    session.commit()
+    with Session(engine) as first, Session(engine) as second:
+        summarise_dirty(first, 10, now=NOW)
+        summarise_dirty(second, 10, now=NOW)
+        assert counted(second, StimulationSession) == 0
+        second.commit()
+        first.commit()
+    assert only_session(session).version == 1
+    assert change_counter(session, account_id) == 1
+
+
+def test_a_keeper_that_dies_leaves_nothing_half_done(
+    engine: Engine, session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    deliver(session, short_session(tape).frames)
+    session.commit()
+    with Session(engine) as dying:
+        summarise_dirty(dying, 10, now=NOW)
+        seal_finished(dying, 10, now=NOW)
+        assert counted(dying, Recording) == 1
+        dying.rollback()
+    assert (counted(session, StimulationSession), counted(session, Recording)) == (0, 0)
+    assert change_counter(session, account_id) == 0
+    session.commit()
+    kept = Keeper(engine, Settings(), clock=lambda: NOW).run_once()
+    assert (kept.summarised, kept.sealed, kept.failed) == (1, 1, [])
+
+
+def test_a_session_belongs_to_the_holder_at_its_time(
+    session: Session,
+    account_id: UUID,
+    tape: Any,
+    deliver: Deliver,
+    person: Callable[..., UUID],
+    booted_at: datetime,
+) -> None:
+    release(session, account_id, DEVICE, booted_at + timedelta(hours=2))
+    next_id = person(session, "next@example.org")
+    claimed_at = booted_at + timedelta(hours=5)
+    session.add(DeviceTenure(device_id=DEVICE, account_id=next_id, claimed_at=claimed_at))
+    session.flush()
+    of_first = tape().start().end()
+    of_nobody = tape(sid=UUID(int=2), up=3 * 3_600_000)
+    of_nobody.seq = 10
+    of_nobody.start().end()
+    deliver(session, of_first.frames + of_nobody.frames)
+    summarise_dirty(session, 10, now=NOW)
+    rows = session.execute(select(StimulationSession.sid, StimulationSession.account_id))
+    assert {sid: owner for sid, owner in rows} == {of_first.sid: account_id, UUID(int=2): next_id}
+
+
+def test_retiming_may_hand_a_session_over_and_tells_both(
+    session: Session,
+    account_id: UUID,
+    tape: Any,
+    deliver: Deliver,
+    person: Callable[..., UUID],
+    exchange: Callable[..., None],
+    booted_at: datetime,
+) -> None:
+    # Without an anchor the boot is placed near its arrival, when another held the device.
+    recorded = tape(store=99).start().end()
+    next_id = person(session, "next@example.org", "Asia/Tokyo")
+    session.execute(update(DeviceTenure).values(released_at=booted_at + timedelta(hours=2)))
+    session.add(
+        DeviceTenure(
+            device_id=DEVICE, account_id=next_id, claimed_at=booted_at + timedelta(hours=2)
+        )
+    )
+    session.flush()
+    deliver(session, recorded.frames)
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert (row.account_id, row.time_source, row.time_zone) == (next_id, "arrival", "Asia/Tokyo")
+    row.note, row.excluded = "mine", True
+    session.flush()
+    exchange(session, {(99, 1): booted_at})
+    session.execute(update(SessionExtent).values(dirty=True))
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert (row.account_id, row.time_source) == (account_id, "anchored")
+    assert (row.note, row.excluded, row.time_zone) == (None, False, "Europe/Berlin")
+    told = changes(session)
+    assert told[next_id][1] is True
+    assert told[account_id][1] is False
+
+
+def test_a_note_survives_a_new_summary(session: Session, tape: Any, deliver: Deliver) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    row.note, row.excluded = "slept well", True
+    session.flush()
+    deliver(session, frames[2:])
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert (row.note, row.excluded, row.frames_stored) == ("slept well", True, 4)
+
+
+def test_late_frames_of_a_deleted_session_are_erased(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    summarise_dirty(session, 10, now=NOW)
+    only_session(session).hidden_at = delivered_at
+    session.flush()
+    assert deliver(session, frames[2:]) == [Stored(7, 3), Stored(7, 4)]
+    summarise_dirty(session, 10, now=NOW)
+    assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 0)
+    assert only_session(session).frames_stored == 2
+    assert deliver(session, frames) == [Duplicate(7, seq) for seq in (1, 2, 3, 4)]
+
+
+def test_one_session_that_cannot_be_read_keeps_no_other_waiting(
+    engine: Engine, session: Session, tape: Any, deliver: Deliver
+) -> None:
+    broken = tape(sid=UUID(int=1)).start().end()
+    sound = tape(sid=UUID(int=2), store=8).start().end()
+    deliver(session, broken.frames + sound.frames)
+    session.execute(update(StoredFrame).where(StoredFrame.sid == UUID(int=1)).values(kind=77))
+    session.commit()
+    moment = [NOW]
+    keeper = Keeper(engine, Settings(), clock=lambda: moment[0])
+    kept = keeper.run_once()
+    assert kept.failed == [SessionKey(DEVICE, UUID(int=1))]
+    assert (kept.summarised, kept.sealed) == (1, 1)
+    assert keeper.run_once().failed == []  # it is set aside …
+    moment[0] += timedelta(seconds=11)
+    assert len(keeper.run_once().failed) == 1  # … and tried again, ever more seldom
+    moment[0] += timedelta(seconds=11)
+    assert keeper.run_once().failed == []
+    session.execute(
+        text("UPDATE frame SET kind = CASE seq WHEN 1 THEN 1 ELSE 4 END WHERE sid = :sid"),
+        {"sid": UUID(int=1)},
+    )
+    session.commit()
+    moment[0] += timedelta(seconds=11)
+    assert keeper.run_once().summarised == 1
+
+
+def test_a_long_session_is_summed_up_less_often_while_it_runs(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    deliver(session, tape().start().frames)
+    summarise_dirty(session, 10, now=delivered_at)
+    session.execute(update(StimulationSession).values(frames_stored=5_000))
+    session.execute(update(SessionExtent).values(dirty=True))
+    due = summarising.dirty_sessions
+    assert due(session, delivered_at + timedelta(seconds=4), 10) == []
+    assert len(due(session, delivered_at + timedelta(seconds=5), 10)) == 1
+    session.execute(update(StimulationSession).values(frames_stored=10**6))
+    assert len(due(session, delivered_at + timedelta(seconds=60), 10)) == 1
+
+
+def eventful_session(tape: Any) -> list[Frame]:
+    session = tape().start()
+    for i in range(3):
+        session.samples(
+            amplitude_ua=[1_000 + i, None, 1_000],
+            impedance_ohm=[3_000, 30_000 + i, 3_100],
+            rr_ms=[800 + i, None, 790],
+            later=[i, 2**53, -i],
+        )
+    session.event("lead_off").reboot().samples(dt=60_000, skin_temp_mc=[31_000])
+    frames: list[Frame] = session.end("power_loss").frames
+    return frames
+
+
+# Each example writes to a session of its own; the fixtures hold no state that it could change.
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_every_order_duplication_split_and_sealing_gives_the_same_session(
+    data: st.DataObject,
+    session: Session,
+    tape: Any,
+    deliver: Deliver,
+    exchange: Callable[..., None],
+    booted_at: datetime,
+    delivered_at: datetime,
+) -> None:
+    session.rollback()
+    store = data.draw(st.integers(1, 2**32 - 1))
+    frames = eventful_session(lambda: tape(store=store, sid=UUID(int=store)))
+    exchange(session, {(store, 1): booted_at, (store, 2): booted_at + timedelta(hours=1)})
+    twice = data.draw(st.lists(st.sampled_from(frames), max_size=4))
+    order: Sequence[Frame] = data.draw(st.permutations([*frames, *twice]))
+    late = delivered_at + timedelta(days=3)
+    stored: Counter[str] = Counter()
+    while order:
+        size = data.draw(st.integers(1, len(order)))
+        outcomes = deliver(session, order[:size])
+        stored.update(type(outcome).__name__ for outcome in outcomes)
+        order = order[size:]
+        if data.draw(st.booleans()):
+            now = data.draw(st.sampled_from([delivered_at, late]))
+            close_silent(session, now)
+            summarise_dirty(session, 10, now=now)
+            seal_finished(session, 10, now=now)
+    summarise_dirty(session, 10, now=delivered_at)
+    if data.draw(st.booleans()):
+        seal_finished(session, 10, now=late)
+    assert stored == Counter({"Stored": len(frames)} | ({"Duplicate": len(twice)} if twice else {}))
+    key = SessionKey(DEVICE, UUID(int=store))
+    reads = load_frames(session, *key)
+    assert [read.frame for read in reads] == frames
+    assert [read.digest for read in reads] == [pack(frame).digest for frame in frames]
+    row = session.get(StimulationSession, key.id, populate_existing=True)
+    # The row must be what one summary of all frames gives.
+    clocks = load_clocks(session, DEVICE)
+    whole = summarise(reads, clocks, silent=False)
+    assert {name: getattr(row, name) for name in whole.__dataclass_fields__} == {
+        name: getattr(whole, name) for name in whole.__dataclass_fields__
+    }
+    session.rollback()

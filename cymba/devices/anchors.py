@@ -46,6 +46,9 @@ RETIMING_GAIN_MS = 1_000.0  # from here on, sessions of the boot are placed anew
 MAX_ANCHORS_PER_BOOT = 4_096  # of a lying device; an honest one takes months to come so far
 
 
+_PRIMARY_KEY = ("device_id", "store", "boot", "kind", "up_ms")
+
+
 class BootKey(NamedTuple):
     device_id: str
     store: int
@@ -93,7 +96,7 @@ def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]
                     if old.kind == "queued" and old.up_ms < anchor.up_ms and outdoes(anchor, old)
                 ]
     if kept:
-        kept.sort(key=lambda row: (row["device_id"], row["store"], row["boot"], row["kind"]))
+        kept.sort(key=lambda row: [row[part] for part in _PRIMARY_KEY])
         session.execute(insert(ClockAnchor).on_conflict_do_nothing(), kept)
     if outdone:
         _forget_queued(session, outdone)

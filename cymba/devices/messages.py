@@ -21,7 +21,11 @@ Side = Literal["left", "right", "both"]
 
 
 class Programme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a device is set to do. `native_level` is the model's own scale, where it has one."""
+    """What a device is set to do. `native_level` is the model's own scale, where it has one.
+
+    Of a desired programme `amplitude_ua` is a ceiling: the person may take less. With 0 the
+    person finds the current by titration, up to the device's limit; a limit of 0 allows none.
+    """
 
     frequency_hz: Annotated[float, Meta(gt=0, le=10_000)]
     pulse_width_us: Annotated[int, Meta(ge=1, le=10_000)]

@@ -94,7 +94,7 @@ HARD_DENSITY_MA_PER_CM2 = 2.0
 
 
 def usual_programme(model: Model) -> Programme:
-    """The model's default programme, at no current: the amplitude is found by titration."""
+    """The model's default programme, which leaves the amplitude to titration."""
     usual = model.usual
     return Programme(
         frequency_hz=usual.frequency_hz.default,
@@ -161,7 +161,7 @@ def violations(model: Model, programme: Programme, limits: Limits) -> list[Viola
         ),
         (programme.on_s > programme.duration_s, Violation("on_s", "longer than the session")),
         (
-            programme.ramp_ua_per_s is None and programme.amplitude_ua > 0,
+            programme.ramp_ua_per_s is None,
             Violation("ramp_ua_per_s", "a current is always ramped"),
         ),
     )

@@ -41,6 +41,11 @@ class Wanted(NamedTuple):
     limits: Mapping[str, float] = MappingProxyType({})
     expires_at: datetime | None = None
 
+    @property
+    def allows_no_current(self) -> bool:
+        """Only a limit does: an amplitude of 0 leaves the current to the person's titration."""
+        return self.limits.get("amplitude_ua") == 0
+
 
 class Accepted(NamedTuple):
     row: DeviceProgramme
@@ -77,7 +82,7 @@ def set_programme(
 ) -> Accepted | Refused:
     """Make `wanted` the desired programme of a device that the account holds: its next version.
 
-    A programme without a current is always allowed; any other needs a valid screening.
+    To allow no current (a limit of 0) is always possible; all else needs a valid screening.
 
     Raises:
         NotFound: the account does not hold such a device.
@@ -90,7 +95,7 @@ def set_programme(
         raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
     model = MODELS[device.model]
     error = _objection(model, wanted, now)
-    if error is None and programme.amplitude_ua:
+    if error is None and not wanted.allows_no_current:
         error = standing_lock(session, account_id, model, now)
     if error is not None:
         session.add(

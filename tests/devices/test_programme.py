@@ -128,8 +128,11 @@ def test_a_lock_bars_currents_but_not_to_switch_off(
     outcome = put(session, held, Wanted(current()), 0)
     assert isinstance(outcome, Refused)
     assert (outcome.error.code, outcome.error.status) == ("red-flag", 423)
-    assert session.scalars(select(RefusedProgramme.code)).all() == ["red-flag"]
-    assert accepted(session, held, Wanted(current(0)), 0) == 1
+    titrated = put(session, held, Wanted(current(0)), 0)
+    assert isinstance(titrated, Refused)
+    kept = session.scalars(select(RefusedProgramme.code)).all()
+    assert kept == ["red-flag", "red-flag"]
+    assert accepted(session, held, Wanted(current(0), {"amplitude_ua": 0}), 0) == 1
 
 
 def test_only_the_holder_sets_and_sees(session: Session, held: tuple[UUID, str]) -> None:

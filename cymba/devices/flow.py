@@ -1,0 +1,101 @@
+"""How fast a device may send: a backlog is slowed down, a flood is held off, neither is lost.
+
+Every device has a bucket of frames and one of bytes, and every account one of frames. While a
+bucket runs low the acknowledgement names the rate to keep to; a frame that finds one empty is
+refused with `rate`, and its device keeps it. A live device sends a frame in some seconds and never
+hears of this. Buckets live in one process: with several bridges a device has a share in each.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MAX_BUCKETS = 100_000  # of one kind; the least recently used are full again and can be forgotten
+
+
+class Rate(NamedTuple):
+    """`per_s` in the long run, and `burst` at once."""
+
+    per_s: float
+    burst: float
+
+
+DEVICE_FRAMES = Rate(per_s=200, burst=2_000)
+DEVICE_BYTES = Rate(per_s=400_000, burst=8_000_000)
+ACCOUNT_FRAMES = Rate(per_s=500, burst=5_000)
+LOW = 0.5  # of a burst: from here down the device is told its rate
+
+
+class Admission(NamedTuple):
+    """`max_frames_per_s` is for the acknowledgement; None while there is room."""
+
+    admitted: bool
+    max_frames_per_s: float | None
+
+
+@dataclass(slots=True)
+class _Bucket:
+    level: float
+    at_s: float
+
+
+class Buckets:
+    """Token buckets by key."""
+
+    def __init__(self, rate: Rate, *, max_buckets: int = MAX_BUCKETS) -> None:
+        self.rate = rate
+        self._max_buckets = max_buckets
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def filled(self, key: str, now_s: float) -> _Bucket:
+        """The key's bucket as it is at `now_s`."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = _Bucket(self.rate.burst, now_s)
+            if len(self._buckets) > self._max_buckets:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+            passed_s = max(0.0, now_s - bucket.at_s)
+            bucket.level = min(self.rate.burst, bucket.level + passed_s * self.rate.per_s)
+            bucket.at_s = max(bucket.at_s, now_s)
+        return bucket
+
+
+class Flow:
+    """The buckets of one process. `now_s` is monotonic."""
+
+    def __init__(
+        self,
+        device_frames: Rate = DEVICE_FRAMES,
+        device_bytes: Rate = DEVICE_BYTES,
+        account_frames: Rate = ACCOUNT_FRAMES,
+    ) -> None:
+        self._frames = Buckets(device_frames)
+        self._bytes = Buckets(device_bytes)
+        self._accounts = Buckets(account_frames)
+
+    def admit(
+        self, device_id: str, payload_bytes: int, now_s: float, *, account_id: str | None = None
+    ) -> Admission:
+        """Take one frame off the buckets, if all of them have it.
+
+        A refused frame costs nothing, so a device that keeps to the rate it is told gets through.
+        """
+        wanted = [
+            (self._frames, self._frames.filled(device_id, now_s), 1.0),
+            (self._bytes, self._bytes.filled(device_id, now_s), float(payload_bytes)),
+        ]
+        if account_id is not None:
+            wanted.append((self._accounts, self._accounts.filled(account_id, now_s), 1.0))
+        admitted = all(bucket.level >= cost for _, bucket, cost in wanted)
+        told: list[float] = []
+        for buckets, bucket, cost in wanted:
+            if admitted:
+                bucket.level -= cost
+            if bucket.level < LOW * buckets.rate.burst:
+                told.append(buckets.rate.per_s / max(cost, 1.0))
+        return Admission(admitted, min(told) if told else None)

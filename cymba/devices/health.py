@@ -1,0 +1,59 @@
+"""How a device is doing, from what it last said and what is known of its clock."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from sqlalchemy.orm import Session
+
+from cymba.devices.anchors import load_clocks
+from cymba.devices.clocks import TimeSource
+from cymba.devices.tables import DevicePresence
+
+Unsynced = Literal["none", "waiting", "unknown"]
+"""`waiting`: the device said that it holds frames. `unknown`: it may have recorded since it was
+last heard of, so that no session does not mean that there was none."""
+
+
+class ClockQuality(NamedTuple):
+    """How well moments of the device's present boot can be placed."""
+
+    source: TimeSource
+    error_ms: int
+
+
+class Health(NamedTuple):
+    online: bool
+    last_seen_at: datetime | None  # None: it never came online
+    firmware: str | None
+    battery_pct: int | None
+    backlog_frames: int | None  # when it last said so
+    unsynced: Unsynced
+    complete_until: datetime | None  # all that it had recorded by then is here
+    clock: ClockQuality | None
+
+
+def health(session: Session, device_id: str, now: datetime) -> Health:
+    seen = session.get(DevicePresence, device_id, populate_existing=True)
+    if seen is None:
+        return Health(False, None, None, None, None, "unknown", None, None)
+    clocks = load_clocks(session, device_id)
+    store = clocks.stores.get(seen.store)
+    boot = store.boots.get(seen.boot) if store else None
+    last_up_ms = boot.last_up_ms if boot else seen.sent_ms
+    moment = clocks.at(seen.store, seen.boot, last_up_ms, now)
+    return Health(
+        online=seen.online,
+        last_seen_at=seen.seen_at,
+        firmware=seen.firmware,
+        battery_pct=seen.battery_pct,
+        backlog_frames=seen.queued_frames,
+        unsynced=_unsynced(seen),
+        complete_until=seen.drained_at,
+        clock=ClockQuality(moment.source, moment.error_ms),
+    )
+
+
+def _unsynced(seen: DevicePresence) -> Unsynced:
+    if seen.queued_frames:
+        return "waiting"
+    return "none" if seen.online and seen.queued_frames == 0 else "unknown"

@@ -129,19 +129,19 @@ def associate(
             continue
         # Row i stands for the outcome of day i + lag + 1.
         now, past, then = slice(1, days - lag), slice(0, days - lag - 1), slice(lag + 1, days)
-        for present, members in groups:
+        for present, members, by_day in groups:
             usable = y_present[:, then] & b_present[:, now] & (present[now] & present[past])
             for outcome in range(y.shape[0]):
                 rows = np.flatnonzero(usable[outcome])
                 n[row, outcome, members] = rows.size
                 if rows.size < MIN_PAIRS:
                     continue
-                current = x[members][:, rows + 1].T
+                current = by_day[rows + 1]
                 slopes = partial_slopes(
                     calendar.nuisance(rows + lag + 1, b[outcome, rows + 1]),
                     y[outcome, rows + lag + 1],
                     current,
-                    x[members][:, rows].T,
+                    by_day[rows],
                 )
                 place = (row, outcome, members)
                 refusal[place] = _refusals(slopes, current, y[outcome, rows + lag + 1])
@@ -179,23 +179,28 @@ def contrasts(x: Floats) -> Floats:
     Where nothing lies above the median (stimulated on most days, equally) it is the mean at the
     median minus the mean below it.
     """
-    median = np.median(x, axis=0)
+    rows = x.shape[0]
+    ordered = np.sort(x, axis=0)
+    median = (ordered[(rows - 1) // 2] + ordered[rows // 2]) / 2
     above = x > median
     upper = np.where(above.any(axis=0), above, x >= median)
-    upper_count, lower_count = upper.sum(axis=0), (~upper).sum(axis=0)
+    count, total = upper.sum(axis=0), np.einsum("ij,ij->j", x, upper)
     with np.errstate(invalid="ignore"):
-        difference: Floats = (x * upper).sum(axis=0) / upper_count - (x * ~upper).sum(
-            axis=0
-        ) / lower_count
+        difference: Floats = total / count - (x.sum(axis=0) - total) / (rows - count)
     return difference
 
 
-def _same_gaps(x: Floats) -> list[tuple[Booleans, Integers]]:
-    """Exposures that are missing on the same days share their rows, and so one QR."""
+def _same_gaps(x: Floats) -> list[tuple[Booleans, Integers, Floats]]:
+    """Exposures that are missing on the same days share their rows, and so one QR.
+
+    For each such group: the days present (D,), the exposures' indices (G,), and they by day (D, G).
+    """
     patterns, which = np.unique(np.isfinite(x), axis=0, return_inverse=True)
-    return [
-        (pattern, np.flatnonzero(which.ravel() == group)) for group, pattern in enumerate(patterns)
-    ]
+    groups = []
+    for group, pattern in enumerate(patterns):
+        members = np.flatnonzero(which.ravel() == group)
+        groups.append((pattern, members, np.ascontiguousarray(x[members].T)))
+    return groups
 
 
 def _refusals(slopes: Slopes, x: Floats, y: Floats) -> Integers:

@@ -154,19 +154,18 @@ def more_days(fit: Fit) -> MoreDays | None:
         return None
     missing = following - fit.pairs_now
     days_a_pair = max(fit.days / fit.pairs_now, 1.0)
-    soonest = math.ceil(missing * days_a_pair * MORE_DAYS_RANGE[0])
-    soonest = max(soonest, missing)
-    if fit.n < MILESTONES[0] or math.isnan(fit.se):
-        latest = math.ceil(missing * days_a_pair * MORE_DAYS_RANGE[1])
-    else:
+    least, most = (times * missing * days_a_pair for times in MORE_DAYS_RANGE)
+    if fit.n >= MILESTONES[0] and not math.isnan(fit.se):
         if not fit.minimal_difference > 0:
             return None
         c = float(stdtrit(fit.df, 1 - LOOK_ALPHA / 2))
         needed = fit.n * (c * fit.se / fit.minimal_difference) ** 2 * days_a_pair
-        soonest = max(soonest, math.ceil(needed * MORE_DAYS_RANGE[0]) - fit.days)
-        latest = math.ceil(needed * MORE_DAYS_RANGE[1]) - fit.days
-    latest = max(latest, soonest)
-    return MoreDays(soonest, latest) if soonest <= FARTHEST_DAYS else None
+        of_needed, most = (times * needed - fit.days for times in MORE_DAYS_RANGE)
+        least = max(least, of_needed)
+    if least > FARTHEST_DAYS:
+        return None
+    low = max(math.ceil(least), missing)
+    return MoreDays(low, max(math.ceil(min(most, FARTHEST_DAYS)), low))
 
 
 def _more_is_worse(fit: Fit) -> bool:

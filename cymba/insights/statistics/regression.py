@@ -72,16 +72,18 @@ def partial_slopes(nuisance: Floats, y: Floats, x: Floats, held: Floats | None =
     """
     basis = orthonormal(nuisance)
     rows, rank = basis.shape
-    centred = x - x.mean(axis=0)
-    partial_x = _without(basis, centred)
-    partial_y = np.repeat(_without(basis, y - y.mean())[:, None], x.shape[1], axis=1)
+    exposures = x.shape[1]
+    columns = np.column_stack([y, x] if held is None else [y, x, held])
+    columns -= columns.mean(axis=0)
+    rests = columns - basis @ (basis.T @ columns)
+    centred, partial_x = columns[:, 1 : exposures + 1], rests[:, 1 : exposures + 1]
+    partial_y = np.repeat(rests[:, :1], exposures, axis=1)
     leverage = np.einsum("ij,ij->i", basis, basis)[:, None]
-    coefficients = np.full(x.shape[1], rank + 1)
+    coefficients = np.full(exposures, rank + 1)
     if held is not None:
-        centred_held = held - held.mean(axis=0)
-        rest = _without(basis, centred_held)
+        rest = rests[:, exposures + 1 :]
         squares = _squares(rest)
-        has_own = squares > _NEW_SHARE * _squares(centred_held)
+        has_own = squares > _NEW_SHARE * _squares(columns[:, exposures + 1 :])
         rest *= np.where(has_own, 1 / np.sqrt(np.where(has_own, squares, 1.0)), 0.0)
         partial_x -= rest * np.einsum("ij,ij->j", rest, partial_x)
         partial_y -= rest * np.einsum("ij,ij->j", rest, partial_y)
@@ -103,11 +105,6 @@ def partial_slopes(nuisance: Floats, y: Floats, x: Floats, held: Floats | None =
         free = np.maximum(1 - leverage, 1e-9)
         se_hc2 = np.sqrt((x_squares * residual_squares / free).sum(axis=0)) / own
     return Slopes(slope, se_ols, se_hc2, df, vif, partial_x, partial_y, residuals, leverage)
-
-
-def _without(basis: Floats, columns: Floats) -> Floats:
-    rest: Floats = columns - basis @ (basis.T @ columns)
-    return rest
 
 
 def _squares(columns: Floats) -> Floats:

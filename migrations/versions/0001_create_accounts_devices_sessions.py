@@ -661,9 +661,21 @@ def upgrade() -> None:
         ["account_id", "started_at", "id"],
         unique=False,
     )
+    op.create_index(
+        "ix_stimulation_session_open",
+        "stimulation_session",
+        ["device_id", "sid"],
+        unique=False,
+        postgresql_where=sa.text("state = 'open'"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "ix_stimulation_session_open",
+        table_name="stimulation_session",
+        postgresql_where=sa.text("state = 'open'"),
+    )
     op.drop_index("ix_stimulation_session_account_started", table_name="stimulation_session")
     op.drop_table("stimulation_session")
     op.drop_index(op.f("ix_single_use_token_account_id"), table_name="single_use_token")

@@ -286,7 +286,7 @@ def test_a_session_belongs_to_the_holder_at_its_time(
     deliver(session, of_first.frames + of_nobody.frames)
     summarise_dirty(session, 10, now=NOW)
     rows = session.execute(select(StimulationSession.sid, StimulationSession.account_id))
-    assert {sid: owner for sid, owner in rows} == {of_first.sid: account_id, UUID(int=2): next_id}
+    assert dict(rows.all()) == {of_first.sid: account_id, UUID(int=2): next_id}
 
 
 def test_retiming_may_hand_a_session_over_and_tells_both(

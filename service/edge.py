@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event
 from typing import cast
 
 from flask import current_app
@@ -13,6 +14,7 @@ from cymba.accounts.tokens import Signer
 from cymba.database import utc_now
 from cymba.settings import Settings
 from service.metrics import Metrics
+from service.streams import StreamPlaces
 
 _KEY = "cymba"
 
@@ -26,10 +28,14 @@ class Edge:
     cursor_key: bytes
     throttle_key: bytes
     metrics: Metrics
+    streams: StreamPlaces
+    closing: Event  # set by who stops the server, so that live views end at once
 
     @classmethod
     def make(cls, settings: Settings, engine: Engine) -> "Edge":
         secret = load_secret(settings)
+        metrics, streams = Metrics(), StreamPlaces(settings.live_streams)
+        metrics.live_streams.set_function(streams.count)
         return cls(
             settings=settings,
             engine=engine,
@@ -41,7 +47,9 @@ class Edge:
             ),
             cursor_key=derive(secret, "cursors"),
             throttle_key=derive(secret, "sign-in throttle"),
-            metrics=Metrics(),
+            metrics=metrics,
+            streams=streams,
+            closing=Event(),
         )
 
     def attach(self) -> dict[str, "Edge"]:

@@ -156,6 +156,17 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         decorator: Callable[[View], View] = untyped
         return decorator
 
+    def header(self, name: str, description: str) -> Callable[[View], View]:
+        """A request header that the view reads, for the document."""
+        parameter = {
+            "in": "header",
+            "name": name,
+            "description": description,
+            "required": False,
+            "schema": {"type": "string"},
+        }
+        return lambda view: _noted(view, headers_read=[parameter])
+
     def add_url_rule(
         self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **kw: Any
     ) -> None:
@@ -183,6 +194,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         """Document what `add_url_rule` and the marks above make true."""
         responses = doc.setdefault("responses", {})
         parameters = doc.setdefault("parameters", [])
+        parameters += doc_info.get("headers_read", [])
         responses.pop(422, None)  # flask-smorest's own; ours follows with the rest
         codes = [*EVERY_ROUTE, *doc_info.get("problems", ())]
         if doc_info.get("public"):

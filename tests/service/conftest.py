@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -25,7 +26,12 @@ import migrations
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_in
 from cymba.database import utc_now
+from cymba.devices import claiming
+from cymba.devices.provisioning import provision
 from cymba.settings import Settings
+from cymba.stimulation.ingest import Delivery, ingest
+from cymba.stimulation.keeper import summarise_dirty
+from cymba.stimulation.reading import SessionKey
 from service import create_app
 from service.edge import Edge
 
@@ -97,7 +103,7 @@ class CheckedClient(FlaskClient):
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         response = super().open(*args, **kwargs)
-        if not response.is_streamed or response.mimetype != "text/event-stream":
+        if response.mimetype != "text/event-stream":  # which never ends: its own tests read it
             self.document.check(response)
         return response
 
@@ -122,6 +128,101 @@ def client(app: Flask, document: Document) -> FlaskClient:
     checked = CheckedClient(app, app.response_class)
     checked.document = document
     return checked
+
+
+MORNING = datetime(2026, 3, 1, 8, tzinfo=UTC)
+PROGRAMME = {
+    "frequency_hz": 25.0,
+    "pulse_width_us": 250,
+    "amplitude_ua": 2000,
+    "on_s": 30,
+    "off_s": 30,
+    "duration_s": 1800,
+    "site": "cymba_conchae",
+    "side": "left",
+}
+
+
+class Worn:
+    """A device that somebody holds, writing one session; what it sends is stored at once."""
+
+    def __init__(self, engine: Engine, device_id: str, started_at: datetime) -> None:
+        self.engine = engine
+        self.device_id = device_id
+        self.started_at = started_at
+        self.sid = uuid4()
+        self.boot = int(started_at.timestamp()) % 2**31  # one for each session, in their order
+        self.seq = 0
+        self.up = 60_000
+
+    @property
+    def id(self) -> str:
+        return str(SessionKey(self.device_id, self.sid).id)
+
+    def start(self) -> "Worn":
+        return self.send(self.frame("start", programme=PROGRAMME))
+
+    def samples(self, n: int = 10, **columns: list[int | None]) -> "Worn":
+        return self.send(self.samples_frame(n, **columns))
+
+    def samples_frame(self, n: int = 10, **columns: list[int | None]) -> dict[str, Any]:
+        c = columns or {"amplitude_ua": [2000] * n, "heart_rate_bpm": [70] * n}
+        frame = self.frame("samples", dt=1000, n=n, c=c)
+        self.up += n * 1000
+        return frame
+
+    def event(self, name: str) -> "Worn":
+        return self.send(self.frame("event", event={"name": name}))
+
+    def end(self, reason: str = "completed") -> "Worn":
+        frame = self.frame("end", reason=reason, first_seq=1)
+        return self.send({**frame, "last_seq": self.seq})
+
+    def frame(self, kind: str, **content: Any) -> dict[str, Any]:
+        self.seq += 1
+        key = {"v": 1, "store": self.boot, "seq": self.seq, "boot": self.boot}
+        return {**key, "sid": str(self.sid), "kind": kind, "up": self.up, **content}
+
+    def send(self, *frames: dict[str, Any]) -> "Worn":
+        payloads = [json.dumps({**frame, "sent": self.up}).encode() for frame in frames]
+        with Session(self.engine) as session, session.begin():
+            ingest(session, [Delivery(self.device_id, p, self.now, True) for p in payloads])
+        return self
+
+    def sum_up(self) -> "Worn":
+        """What the keeper does."""
+        with Session(self.engine) as session, session.begin():
+            summarise_dirty(session, 100, now=self.now)
+        return self
+
+    @property
+    def now(self) -> datetime:
+        return self.started_at + timedelta(milliseconds=self.up - 60_000)
+
+
+@pytest.fixture
+def hold(engine: Engine) -> Callable[..., str]:
+    """Gives a person a new device; returns its id."""
+
+    def claim(person: "Person", *, model: str = "ear_cymba") -> str:
+        with Session(engine) as session, session.begin():
+            made = next(provision(session, model))
+            long_ago = MORNING - timedelta(days=400)
+            outcome = claiming.claim(session, person.id, made.serial, made.claim_code, long_ago)
+            assert isinstance(outcome, claiming.Claimed)
+            return made.device_id
+
+    return claim
+
+
+@pytest.fixture
+def wear(engine: Engine, hold: Callable[..., str]) -> Callable[..., Worn]:
+    """Begins a session of a person, on a device of their own if none is given."""
+
+    def begin(person: "Person", *, device_id: str | None = None, at: datetime = MORNING) -> Worn:
+        return Worn(engine, device_id or hold(person), at).start()
+
+    return begin
 
 
 @pytest.fixture

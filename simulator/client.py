@@ -1,0 +1,241 @@
+"""MQTT for a whole fleet: many connections, one thread, one selector. The only paho import.
+
+A thread for each client does not go far beyond two hundred of them, so the clients are served
+through paho's hooks for an outside event loop.
+"""
+
+import selectors
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 3.0
+CONNACK_TIMEOUT_S = 10.0
+TENDED_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        ca_file: Path | None = None,
+        client_cert_file: Path | None = None,
+        client_key_file: Path | None = None,
+    ) -> "Broker":
+        """Read `mqtt[s]://host[:port]`; a user in it is not a device's and is passed over.
+
+        Raises:
+            ValueError: it is no such URL.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError(f"{url!r} is not mqtt[s]://host[:port]")
+        tls = None
+        if parts.scheme == "mqtts":
+            tls = ssl.create_default_context(cafile=ca_file)
+            if client_cert_file:
+                tls.load_cert_chain(client_cert_file, client_key_file)
+        port = parts.port or (1883 if tls is None else 8883)
+        return cls(unquote(parts.hostname), port, tls)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who connects. `topics` are subscribed to with their QoS; the will is retained, QoS 1."""
+
+    client_id: str
+    secret: str | None
+    topics: tuple[tuple[str, int], ...]
+    will_topic: str
+    will: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Called in the serving thread. `lost` comes at most once, and nothing after it."""
+
+    connected: Callable[[], None]
+    message: Callable[[str, bytes], None]
+    lost: Callable[[str], None]
+
+
+class Connection:
+    """One connection, from CONNECT to its end; a reconnect is another one.
+
+    So nothing of an earlier connection, neither packet ids nor what paho would send again by
+    itself, reaches into a later one: what is sent again is the device's to decide.
+    """
+
+    def __init__(self, reactor: "Reactor", account: Account, hooks: Hooks, now_s: float) -> None:
+        self._reactor, self._account, self._hooks = reactor, account, hooks
+        self._opened_s, self._connected, self._over = now_s, False, False
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=account.client_id,
+            clean_session=True,
+            protocol=MQTTProtocolVersion.MQTTv311,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if account.secret is not None:
+            client.username_pw_set(account.client_id, account.secret)
+        if reactor.broker.tls is not None:
+            client.tls_set_context(reactor.broker.tls)
+        client.will_set(account.will_topic, account.will, qos=1, retain=True)
+        client.max_inflight_messages_set(0)  # the flash store holds back, not paho
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
+        client.on_socket_register_write = self._on_wants_write
+        client.on_socket_unregister_write = self._on_wants_no_write
+        self.client = client
+
+    def open(self) -> bool:
+        """Send CONNECT; tell whether the broker took the socket."""
+        broker = self._reactor.broker
+        try:
+            self.client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
+        except (OSError, ValueError):
+            self._over = True
+            return False
+        return True
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None:
+        self.client.publish(topic, payload, qos=qos, retain=retain)
+
+    def close(self) -> None:
+        """Disconnect politely, once what was published has left."""
+        self._over = True
+        self.client.disconnect()
+
+    def drop(self) -> None:
+        """Be gone without a DISCONNECT, so that the broker sends the will."""
+        self._over = True
+        sock = self.client.socket()
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):  # it may be gone already
+                sock.shutdown(socket.SHUT_RDWR)
+            self.client.loop_read()
+
+    def serve(self, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self.client.loop_write()
+        if events & selectors.EVENT_READ:
+            self._read()
+
+    def tend(self, now_s: float) -> None:
+        """Keep alive, and give up on a broker that never answers."""
+        if not self._connected and now_s - self._opened_s > CONNACK_TIMEOUT_S:
+            self.drop()
+            self._end("no answer to CONNECT", even_if_over=True)
+        else:
+            self.client.loop_misc()
+
+    def _read(self) -> None:
+        self.client.loop_read()
+        sock = self.client.socket()
+        # What TLS has decrypted already makes no socket readable.
+        while isinstance(sock, ssl.SSLSocket) and sock.pending():
+            if self.client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+            sock = self.client.socket()
+
+    def _end(self, reason: str, *, even_if_over: bool = False) -> None:
+        if not self._over or even_if_over:
+            self._over = True
+            self._hooks.lost(reason)
+
+    def _on_connect(
+        self, client: Client, _: Any, _flags: ConnectFlags, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._end(str(code))
+            return
+        self._connected = True
+        client.subscribe(list(self._account.topics))
+        if not self._over:
+            self._hooks.connected()
+
+    def _on_disconnect(
+        self, _c: Client, _: Any, _f: DisconnectFlags, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        self._end(str(code))
+
+    def _on_message(self, _c: Client, _: Any, message: MQTTMessage) -> None:
+        if not self._over:
+            self._hooks.message(message.topic, bytes(message.payload))
+
+    def _on_socket_open(self, _c: Client, _: Any, sock: Any) -> None:
+        self._reactor.watch(self, sock)
+
+    def _on_socket_close(self, _c: Client, _: Any, sock: Any) -> None:
+        self._reactor.unwatch(self, sock)
+
+    def _on_wants_write(self, _c: Client, _: Any, sock: Any) -> None:
+        self._reactor.watch_writes(self, sock, wanted=True)
+
+    def _on_wants_no_write(self, _c: Client, _: Any, sock: Any) -> None:
+        self._reactor.watch_writes(self, sock, wanted=False)
+
+
+class Reactor:
+    """The selector over all connections; belongs to one thread."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[Connection] = set()
+        self._tended_s = 0.0
+
+    def open(self, account: Account, hooks: Hooks, now_s: float) -> Connection | None:
+        connection = Connection(self, account, hooks, now_s)
+        return connection if connection.open() else None
+
+    def serve(self, timeout_s: float, now_s: float) -> None:
+        """Wait for the network, at most `timeout_s`, and handle what it brings."""
+        for key, events in self._selector.select(timeout_s):
+            key.data.serve(events)
+        if now_s - self._tended_s >= TENDED_EVERY_S:
+            self._tended_s = now_s
+            for connection in tuple(self._connections):
+                connection.tend(now_s)
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._connections)
+
+    def shut(self) -> None:
+        for connection in tuple(self._connections):
+            connection.drop()
+        self._selector.close()
+
+    def watch(self, connection: Connection, sock: socket.socket) -> None:
+        self._connections.add(connection)
+        self._selector.register(sock, selectors.EVENT_READ, connection)
+
+    def unwatch(self, connection: Connection, sock: socket.socket) -> None:
+        self._connections.discard(connection)
+        self._selector.unregister(sock)
+
+    def watch_writes(self, connection: Connection, sock: socket.socket, *, wanted: bool) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+        self._selector.modify(sock, events, connection)

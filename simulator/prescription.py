@@ -1,0 +1,131 @@
+"""The programme that a device holds, and the current that its person finds with it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec.structs import replace
+
+from cymba.devices.charge import phase_charge_uc
+from cymba.devices.messages import Desired, Programme, ReportedState
+from cymba.devices.models import (
+    Limits,
+    Model,
+    narrowed,
+    usual_programme,
+    violations,
+    widened,
+)
+from cymba.devices.signing import verify
+from cymba.stimulation.messages import Event
+from simulator.physiology import Body
+
+TITRATED_EVERY_SESSIONS = 20  # with a new electrode or fresh gel
+COMFORT_OVER_SENSORY = 2.0
+COMFORT_OVER_DISCOMFORT = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Titration:
+    """A person raised the current step by step until they felt it, and on to what is pleasant:
+    twice the sensory threshold, or four fifths of discomfort where that is less."""
+
+    sensory_threshold_ua: int
+    amplitude_ua: int
+    steps: int
+
+    @property
+    def event(self) -> Event:
+        detail: dict[str, str | int | float | bool | None] = {
+            "sensory_threshold_ua": self.sensory_threshold_ua,
+            "amplitude_ua": self.amplitude_ua,
+            "steps": self.steps,
+        }
+        return Event(name="titrated", detail=detail)
+
+
+class Prescription:
+    """What the device is set to, within what its model allows at all."""
+
+    def __init__(self, model: Model, *, ignores_versions: bool = False) -> None:
+        self.model = model
+        self._ignores_versions = ignores_versions
+        self.version = 0
+        self.programme = usual_programme(model)
+        self.limits: Limits = narrowed(model, {})
+        self._titration: Titration | None = None
+        self._sessions = 0
+
+    def receive(
+        self, desired: Desired, device_id: str, key: Ed25519PublicKey | None, now_ms: float
+    ) -> ReportedState | None:
+        """Apply a desired version or refuse it; None for one that is older than the one held.
+
+        The one held is only reported again: its report may have been lost. A device without a key
+        believes nobody.
+        """
+        if desired.ver == self.version:
+            return ReportedState(ver=desired.ver, applied=True)
+        if desired.ver < self.version and not self._ignores_versions:
+            return None
+        if key is None or not verify(key, device_id, desired):
+            return _refusal(desired, "bad-signature")
+        if desired.expires is not None and desired.expires <= now_ms:
+            return _refusal(desired, "expired")
+        too_wide = widened(self.model, desired.limits)
+        limits = narrowed(self.model, desired.limits)
+        beyond = too_wide or violations(self.model, desired.programme, limits)
+        if beyond:
+            return _refusal(desired, "beyond-limits", f"{beyond[0].field}: {beyond[0].detail}")
+        self.version, self.programme, self.limits = desired.ver, desired.programme, limits
+        return ReportedState(ver=desired.ver, applied=True)
+
+    def for_session(
+        self, body: Body, rng: np.random.Generator
+    ) -> tuple[Programme, Titration | None]:
+        """The programme of the next session, and its titration where it began with one.
+
+        A prescribed amplitude is a ceiling: the person may take less, never more.
+        """
+        fresh = self._sessions % TITRATED_EVERY_SESSIONS == 0
+        self._sessions += 1
+        if self._titration is None or fresh:
+            self._titration = titrate(self.model, body, rng)
+        found = self._titration
+        ceiling_ua = self.programme.amplitude_ua or self.limits.amplitude_ua
+        charge_uc = phase_charge_uc(self.model.waveform, 1.0, self.programme.pulse_width_us)
+        amplitude_ua = int(
+            min(
+                found.amplitude_ua,
+                ceiling_ua,
+                self.limits.amplitude_ua,
+                self.limits.phase_charge_uc / charge_uc,
+            )
+        )
+        step_ua = self.model.level_step_ua
+        level = amplitude_ua // step_ua
+        programme = replace(
+            self.programme,
+            frequency_hz=float(self.programme.frequency_hz),  # as it is once it was on the wire
+            amplitude_ua=level * step_ua,
+            native_level=level if self.model.native_levels is not None else None,
+            sensory_threshold_ua=found.sensory_threshold_ua,
+        )
+        return programme, found if fresh else None
+
+
+def titrate(model: Model, body: Body, rng: np.random.Generator) -> Titration:
+    """Find the current in the model's own steps; thresholds differ a little from day to day."""
+    step_ua = model.level_step_ua
+    felt_ua = body.sensory_threshold_ua * float(rng.lognormal(0.0, 0.08))
+    sensory_ua = math.ceil(felt_ua / step_ua) * step_ua
+    pleasant_ua = min(
+        COMFORT_OVER_SENSORY * felt_ua, COMFORT_OVER_DISCOMFORT * felt_ua * body.discomfort_ratio
+    )
+    steps = max(sensory_ua, math.floor(pleasant_ua / step_ua) * step_ua) // step_ua
+    return Titration(sensory_threshold_ua=sensory_ua, amplitude_ua=steps * step_ua, steps=steps)
+
+
+def _refusal(desired: Desired, code: str, detail: str | None = None) -> ReportedState:
+    return ReportedState(ver=desired.ver, applied=False, code=code, detail=detail)

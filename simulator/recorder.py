@@ -1,0 +1,146 @@
+"""How a device writes a session into frames: rates of the channels, columns, counters."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cymba.devices.charge import phase_charge_uc
+from cymba.devices.messages import Programme
+from cymba.devices.models import Model
+from cymba.stimulation.messages import Column, Columns, Event
+from simulator import physiology
+from simulator.faults import Firmware
+from simulator.physiology import Body
+from simulator.stimulator import Course, Ints
+
+COUNTERS_EVERY_S = 10
+SLOW_EVERY_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The seconds `first_s` … `first_s + n - 1` of a session, as one frame will hold them."""
+
+    first_s: int
+    n: int
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event, before second `at_s` of the session."""
+
+    at_s: int
+    event: Event
+
+
+class Recorder:
+    """A session's readings, ready to be cut into frames."""
+
+    def __init__(
+        self,
+        course: Course,
+        programme: Programme,
+        model: Model,
+        body: Body,
+        firmware: Firmware,
+        *,
+        rng: np.random.Generator,
+        wrong_units: bool = False,
+    ) -> None:
+        self.course = course
+        seconds = course.seconds
+        rate = physiology.heart_rate(body, course.drive, rng)
+        at_s, intervals_ms = physiology.beats(body, rate, rng)
+        pulseless = physiology.sensor_gaps(seconds, rng)
+        self._beat_at_s = at_s
+        self._rr_ms = _with_gaps(
+            np.round(intervals_ms).astype(np.int64),
+            pulseless[np.minimum(at_s.astype(np.int64), seconds - 1)],
+        )
+        charge_uc = phase_charge_uc(model.waveform, 1.0, programme.pulse_width_us)
+        charge_uc *= programme.frequency_hz
+        flowing = course.delivered_ua > 0
+        set_ua, ohm = course.set_ua, course.impedance_ohm
+        peak_mv = np.minimum(course.delivered_ua * ohm // 1000, int(model.compliance_v * 1000))
+        if wrong_units:
+            set_ua, ohm = set_ua // 1000, ohm // 1000
+        signal_dbm = np.clip(rng.normal(-62.0, 6.0, seconds), -100, -30).astype(np.int64)
+        temperature = physiology.skin_temperature(body, seconds, rng).astype(np.int64)
+        oxygen = np.clip(rng.normal(97.2, 0.8, seconds), 90, 100).astype(np.int64)
+        columns: dict[str, Column] = {
+            "amplitude_ua": set_ua.tolist(),
+            "amplitude_delivered_ua": course.delivered_ua.tolist(),
+            "impedance_ohm": ohm.tolist(),
+            "peak_voltage_mv": peak_mv.tolist(),
+            "heart_rate_bpm": _with_gaps(np.round(rate).astype(np.int64), pulseless),
+            "charge_uc": _every(
+                COUNTERS_EVERY_S, np.cumsum(course.delivered_ua * charge_uc).astype(np.int64)
+            ),
+            "pulses": _every(
+                COUNTERS_EVERY_S, np.cumsum(flowing * programme.frequency_hz).astype(np.int64)
+            ),
+            "spo2_pct": _every(SLOW_EVERY_S, oxygen),
+            "skin_temp_mc": _every(SLOW_EVERY_S, temperature),
+            "battery_pct": _every(SLOW_EVERY_S, course.battery_pct.astype(np.int64)),
+            "signal_dbm": _every(SLOW_EVERY_S, signal_dbm),
+        }
+        wanted = firmware.channels
+        self._columns = {
+            firmware.renamed.get(name, name): column
+            for name, column in columns.items()
+            if wanted is None or name in wanted
+        }
+        self._has_beats = wanted is None or "rr_ms" in wanted
+
+    def write(self, frame_s: int) -> Iterator[Chunk | Happened | None]:
+        """The session in the order of writing; `None` is the reboot.
+
+        What was in memory as the device rebooted is no frame and never was. An event is written
+        as it happens, so before the samples of the seconds around it.
+        """
+        reboot_at_s, end_s = self.course.reboot_at_s, self.course.seconds
+        events = sorted(self.course.events, key=lambda one: one[0])
+        if reboot_at_s is None:
+            yield from self._stretch(0, end_s, frame_s, events)
+            return
+        before = [one for one in events if one[0] < reboot_at_s]
+        whole_s = reboot_at_s - reboot_at_s % frame_s
+        yield from self._stretch(0, whole_s, frame_s, before)
+        yield None
+        yield from self._stretch(reboot_at_s, end_s, frame_s, events[len(before) :])
+
+    def _stretch(
+        self, first_s: int, end_s: int, frame_s: int, events: Sequence[tuple[int, Event]]
+    ) -> Iterator[Chunk | Happened]:
+        waiting = list(events)
+        for at_s in range(first_s, end_s, frame_s):
+            until_s = min(at_s + frame_s, end_s)
+            while waiting and waiting[0][0] < until_s:
+                yield Happened(*waiting.pop(0))
+            yield Chunk(at_s, until_s - at_s, self._cut(at_s, until_s))
+        for happened in waiting:
+            yield Happened(*happened)
+
+    def _cut(self, first_s: int, end_s: int) -> Columns:
+        columns: Columns = {}
+        for name, column in self._columns.items():
+            values = column[first_s:end_s]
+            if any(value is not None for value in values):
+                columns[name] = values
+        if self._has_beats:
+            low, high = np.searchsorted(self._beat_at_s, (first_s, end_s))
+            columns["rr_ms"] = self._rr_ms[low:high]
+        return columns
+
+
+def _every(seconds: int, values: Ints) -> Column:
+    column: Column = [None] * len(values)
+    column[::seconds] = values[::seconds].tolist()
+    return column
+
+
+def _with_gaps(values: Ints, gaps: NDArray[np.bool_]) -> Column:
+    return [None if gap else value for value, gap in zip(values.tolist(), gaps, strict=True)]

@@ -3,28 +3,28 @@
 # every provisioned device (from a file that `cymba device passwords --follow` keeps), and has it
 # read them again whenever that file changes. Changed secrets end the connections that used them.
 #
-#   CYMBA_BRIDGE_PASSWORD  of the users bridge-0 … bridge-(N-1)
-#   CYMBA_BRIDGE_SLOTS     N, 1 where it is not set
-#   CYMBA_HEALTH_PASSWORD  of the user that the health check connects as
+#   BRIDGE_PASSWORD  of the users bridge-0 … bridge-(N-1)
+#   BRIDGE_SLOTS     N, 1 where it is not set
+#   HEALTH_PASSWORD  of the user that the health check connects as
 set -eu
 umask 077
 
 config=${MOSQUITTO_CONFIG:-/mosquitto/config}
 run=${MOSQUITTO_RUN:-/mosquitto/run}
 devices=${MOSQUITTO_DEVICES:-/mosquitto/credentials/passwords}
-: "${CYMBA_BRIDGE_PASSWORD:?}" "${CYMBA_HEALTH_PASSWORD:?}"
+: "${BRIDGE_PASSWORD:?}" "${HEALTH_PASSWORD:?}"
 
 # The access list, and the passwords of those who are not devices.
 cp "$config/acl" "$run/acl"
 : >"$run/own"
 printf '\nuser health\ntopic read $SYS/broker/uptime\n' >>"$run/acl"
-mosquitto_passwd -b "$run/own" health "$CYMBA_HEALTH_PASSWORD"
+mosquitto_passwd -b "$run/own" health "$HEALTH_PASSWORD"
 slot=0
-while [ "$slot" -lt "${CYMBA_BRIDGE_SLOTS:-1}" ]; do
+while [ "$slot" -lt "${BRIDGE_SLOTS:-1}" ]; do
   user=bridge-$slot
   printf '\nuser %s\ntopic read cymba/v1/+/up/#\ntopic write cymba/v1/+/down/#\n' "$user" >>"$run/acl"
   printf 'topic readwrite cymba/bridge/%s/#\n' "$user" >>"$run/acl"
-  mosquitto_passwd -b "$run/own" "$user" "$CYMBA_BRIDGE_PASSWORD"
+  mosquitto_passwd -b "$run/own" "$user" "$BRIDGE_PASSWORD"
   slot=$((slot + 1))
 done
 

@@ -36,8 +36,8 @@ MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/s
 SECRETS = {
     "POSTGRES_PASSWORD": "postgres-secret",
     "CYMBA_SECRET_KEY": "s" * 48,
-    "CYMBA_BRIDGE_PASSWORD": "bridge-secret",
-    "CYMBA_HEALTH_PASSWORD": "health-secret",
+    "BRIDGE_PASSWORD": "bridge-secret",
+    "HEALTH_PASSWORD": "health-secret",
 }
 ONE_SHOT = {"migrate"}
 BRIDGES = ["bridge-0", "bridge-1"] if MOSQUITTO else ["bridge-0"]

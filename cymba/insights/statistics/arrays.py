@@ -28,3 +28,11 @@ def same_days(**arrays: Floats | Integers) -> int:
     if len(set(lengths.values())) != 1:
         raise ValueError(f"unequal numbers of days: {lengths}")
     return int(next(iter(lengths.values())))
+
+
+def weekday_numbers(weekdays: ArrayLike) -> Integers:
+    """(D,) 0 Monday … 6 Sunday; ValueError for anything else."""
+    numbers = readings("weekdays", weekdays)
+    if not np.isin(numbers, np.arange(7)).all():
+        raise ValueError("weekdays: expected whole numbers from 0 (Monday) to 6 (Sunday)")
+    return numbers.astype(np.int64)

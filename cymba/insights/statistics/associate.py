@@ -8,7 +8,7 @@ autocorrelation: Jordà 2005; Montiel Olea & Plagborg-Møller 2021):
 Nothing that comes after the exposure is adjusted for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
-from cymba.insights.statistics.arrays import Booleans, Floats, Integers, readings, same_days
-from cymba.insights.statistics.nuisance import Calendar
+from cymba.insights.statistics.arrays import Booleans, Floats, Integers
 from cymba.insights.statistics.pair import MIN_PAIRS
 from cymba.insights.statistics.regression import Slopes, partial_slopes
+from cymba.insights.statistics.series import Pairs, Series
 
 MIN_DF = 10
 MAX_VIF = 10.0
@@ -103,51 +103,35 @@ def associate(
     lags       : non-negative, in days
     confidence : of `low` and `high`; the default holds over all ten looks
 
-    Raises ValueError for shapes that do not fit, infinite values and negative lags.
+    Raises ValueError for shapes that do not fit, infinite values, other weekdays, negative lags.
     """
-    x = readings("exposures", exposures, 2)
-    y = readings("outcomes", outcomes, 2)
-    b = readings("before", before, 2)
-    weekday = np.asarray(weekdays, dtype=np.int64)
-    days = same_days(exposures=x, outcomes=y, before=b, weekdays=weekday)
-    if y.shape != b.shape:
-        raise ValueError(f"before has shape {b.shape}, outcomes {y.shape}")
-    if any(lag < 0 for lag in lags):
-        raise ValueError(f"lags must not be negative: {list(lags)}")
+    series = Series.of(exposures, outcomes, before, weekdays, lags)
+    return estimate(series, list(series.pairs()), confidence)
 
-    shape = (len(lags), y.shape[0], x.shape[0])
-    effect, se, df, contrast = (np.full(shape, np.nan) for _ in range(4))
-    half_effects = np.full((2, *shape), np.nan)
-    n = np.zeros(shape, dtype=np.int64)
-    refusal = np.full(shape, Refusal.FEW_PAIRS, dtype=np.int64)
-    calendar = Calendar(weekday)
-    groups = _same_gaps(x)
-    y_present, b_present = np.isfinite(y), np.isfinite(b)
 
-    for row, lag in enumerate(lags):
-        if lag + 1 >= days:
+def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Associations:
+    """Fit these pairs; what is not among them stays NaN, with n = 0."""
+    effect, se, df, contrast = (np.full(series.shape, np.nan) for _ in range(4))
+    half_effects = np.full((2, *series.shape), np.nan)
+    n = np.zeros(series.shape, dtype=np.int64)
+    refusal = np.full(series.shape, Refusal.FEW_PAIRS, dtype=np.int64)
+    for pair in pairs:
+        days, place = pair.days, pair.place
+        n[place] = days.size
+        if days.size < MIN_PAIRS:
             continue
-        # Row i stands for the outcome of day i + lag + 1.
-        now, past, then = slice(1, days - lag), slice(0, days - lag - 1), slice(lag + 1, days)
-        for present, members, by_day in groups:
-            usable = y_present[:, then] & b_present[:, now] & (present[now] & present[past])
-            for outcome in range(y.shape[0]):
-                rows = np.flatnonzero(usable[outcome])
-                n[row, outcome, members] = rows.size
-                if rows.size < MIN_PAIRS:
-                    continue
-                current = by_day[rows + 1]
-                slopes = partial_slopes(
-                    calendar.nuisance(rows + lag + 1, b[outcome, rows + 1]),
-                    y[outcome, rows + lag + 1],
-                    current,
-                    by_day[rows],
-                )
-                place = (row, outcome, members)
-                refusal[place] = _refusals(slopes, current, y[outcome, rows + lag + 1])
-                effect[place], se[place], df[place] = slopes.slope, slopes.se, slopes.df
-                contrast[place] = contrasts(current)
-                half_effects[:, row, outcome, members] = _halves(slopes)
+        current = pair.exposures.by_day[days - pair.lag]
+        y = series.outcomes[pair.outcome, days]
+        slopes = partial_slopes(
+            series.calendar.nuisance(days, series.before[pair.outcome, days - pair.lag]),
+            y,
+            current,
+            pair.exposures.by_day[days - pair.lag - 1],
+        )
+        refusal[place] = _refusals(slopes, current, y)
+        effect[place], se[place], df[place] = slopes.slope, slopes.se, slopes.df
+        contrast[place] = contrasts(current)
+        half_effects[:, *place] = _halves(slopes)
 
     refused = refusal != Refusal.NONE
     for array in (effect, se, df, contrast):
@@ -168,7 +152,7 @@ def associate(
         high=effect + margin,
         half_effects=half_effects,
         refusal=refusal,
-        lags=tuple(lags),
+        lags=series.lags,
         confidence=confidence,
     )
 
@@ -188,19 +172,6 @@ def contrasts(x: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         difference: Floats = total / count - (x.sum(axis=0) - total) / (rows - count)
     return difference
-
-
-def _same_gaps(x: Floats) -> list[tuple[Booleans, Integers, Floats]]:
-    """Exposures that are missing on the same days share their rows, and so one QR.
-
-    For each such group: the days present (D,), the exposures' indices (G,), and they by day (D, G).
-    """
-    patterns, which = np.unique(np.isfinite(x), axis=0, return_inverse=True)
-    groups = []
-    for group, pattern in enumerate(patterns):
-        members = np.flatnonzero(which.ravel() == group)
-        groups.append((pattern, members, np.ascontiguousarray(x[members].T)))
-    return groups
 
 
 def _refusals(slopes: Slopes, x: Floats, y: Floats) -> Integers:

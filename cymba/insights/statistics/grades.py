@@ -159,7 +159,8 @@ def more_days(fit: Fit) -> MoreDays | None:
         if not fit.minimal_difference > 0:
             return None
         c = float(stdtrit(fit.df, 1 - LOOK_ALPHA / 2))
-        needed = fit.n * (c * fit.se / fit.minimal_difference) ** 2 * days_a_pair
+        times_too_wide = c * fit.se / fit.minimal_difference
+        needed = fit.n * times_too_wide * times_too_wide * days_a_pair
         of_needed, most = (times * needed - fit.days for times in MORE_DAYS_RANGE)
         least = max(least, of_needed)
     if least > FARTHEST_DAYS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cymba.insights.statistics.arrays import Booleans, Floats, Integers, readings
+from cymba.insights.statistics.arrays import Booleans, Floats, Integers, readings, weekday_numbers
 from cymba.insights.statistics.nuisance import Calendar
 from cymba.insights.statistics.regression import partial_slopes
 
@@ -46,7 +46,7 @@ def pair_in_full(
     rows = np.flatnonzero(complete_pairs(x[None], y[None], b[None], lag)[0, 0])
     if rows.size < MIN_PAIRS:
         raise ValueError(f"{rows.size} complete pairs, {MIN_PAIRS} needed")
-    nuisance = Calendar(np.asarray(weekdays, dtype=np.int64)).nuisance(rows, b[rows - lag])
+    nuisance = Calendar(weekday_numbers(weekdays)).nuisance(rows, b[rows - lag])
     slopes = partial_slopes(nuisance, y[rows], x[rows - lag][:, None], x[rows - lag - 1][:, None])
     residuals = slopes.residuals[:, 0]
     successive = np.flatnonzero(np.diff(rows) == 1)

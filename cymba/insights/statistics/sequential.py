@@ -7,15 +7,14 @@ at these ten sample sizes; between, both are linear in their logarithms.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cymba.insights.statistics.arrays import Booleans, Floats, Integers, readings
-from cymba.insights.statistics.associate import LOOK_ALPHA, Associations, associate
-from cymba.insights.statistics.pair import complete_pairs
+from cymba.insights.statistics.arrays import Booleans, Integers
+from cymba.insights.statistics.associate import LOOK_ALPHA, Associations, estimate
+from cymba.insights.statistics.series import Series
 
 MILESTONES = (28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 
@@ -69,9 +68,6 @@ def sequential_p(p_now: float, p_before: float = 1.0) -> float:
     return overall if math.isnan(p_before) else min(p_before, overall)
 
 
-_BY_PAIR = ("effect", "se", "df", "p", "n", "contrast", "low", "high", "refusal")
-
-
 @dataclass(frozen=True)
 class Look:
     """What the data said when each pair had reached its milestone number `index`.
@@ -100,14 +96,18 @@ def looks(
     Each estimate uses the pair's first N complete pairs, N the milestone, so that what was shown
     at a milestone can be made again whenever later days have arrived.
     """
-    series = _Series.of(exposures, outcomes, before, weekdays, lags)
-    counts = series.pairs_so_far()
-    for index, pairs in enumerate(MILESTONES):
-        reached = counts[..., -1] >= pairs
-        if not reached.any():
+    series = Series.of(exposures, outcomes, before, weekdays, lags)
+    complete = list(series.pairs())
+    for index, number in enumerate(MILESTONES):
+        far_enough = [pairs for pairs in complete if pairs.days.size >= number]
+        if not far_enough:
             return
-        end_days = np.where(reached, (counts >= pairs).argmax(axis=-1), -1)
-        yield Look(index, pairs, reached, end_days, series.up_to(end_days))
+        firsts = [replace(pairs, days=pairs.days[:number]) for pairs in far_enough]
+        end_days = np.full(series.shape, -1, dtype=np.int64)
+        for pairs in firsts:
+            end_days[pairs.place] = pairs.days[-1]
+        fits = estimate(series, firsts, 1 - LOOK_ALPHA)
+        yield Look(index, number, end_days >= 0, end_days, fits)
 
 
 def latest_look(
@@ -121,72 +121,10 @@ def latest_look(
 
     What is shown between milestones; arguments as `associate`.
     """
-    series = _Series.of(exposures, outcomes, before, weekdays, lags)
-    counts = series.pairs_so_far()
-    steps = np.array((0, *MILESTONES))
-    pairs = steps[np.searchsorted(steps, counts[..., -1], side="right") - 1]
-    end_days = np.where(pairs > 0, (counts >= pairs[..., None]).argmax(axis=-1), -1)
-    return series.up_to(end_days), pairs
-
-
-@dataclass(frozen=True)
-class _Series:
-    exposures: Floats
-    outcomes: Floats
-    before: Floats
-    weekdays: Integers
-    lags: tuple[int, ...]
-
-    @classmethod
-    def of(
-        cls,
-        exposures: ArrayLike,
-        outcomes: ArrayLike,
-        before: ArrayLike,
-        weekdays: ArrayLike,
-        lags: Sequence[int],
-    ) -> Self:
-        return cls(
-            readings("exposures", exposures, 2),
-            readings("outcomes", outcomes, 2),
-            readings("before", before, 2),
-            np.asarray(weekdays, dtype=np.int64),
-            tuple(lags),
-        )
-
-    def pairs_so_far(self) -> Integers:
-        """(L, O, E, D) complete pairs up to and with each day."""
-        complete = [
-            complete_pairs(self.exposures, self.outcomes, self.before, lag) for lag in self.lags
-        ]
-        return np.cumsum(complete, axis=-1)
-
-    def up_to(self, end_days: Integers) -> Associations:
-        """Each pair from the days up to its own end; those that end together are fitted at once."""
-        result = associate(
-            self.exposures[:, :0],
-            self.outcomes[:, :0],
-            self.before[:, :0],
-            self.weekdays[:0],
-            self.lags,
-        )
-        for end in np.unique(end_days[end_days >= 0]):
-            which = end_days == end
-            rows, outcomes, exposures = (
-                np.flatnonzero(which.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))
-            )
-            days = slice(0, int(end) + 1)
-            part = associate(
-                self.exposures[exposures, days],
-                self.outcomes[outcomes, days],
-                self.before[outcomes, days],
-                self.weekdays[days],
-                [self.lags[int(row)] for row in rows],
-            )
-            box = np.ix_(rows, outcomes, exposures)
-            for name in _BY_PAIR:
-                whole = getattr(result, name)
-                whole[box] = np.where(which[box], getattr(part, name), whole[box])
-            for half, of_part in zip(result.half_effects, part.half_effects, strict=True):
-                half[box] = np.where(which[box], of_part, half[box])
-        return result
+    series = Series.of(exposures, outcomes, before, weekdays, lags)
+    firsts = [
+        replace(pairs, days=pairs.days[: milestone(pairs.days.size) or 0])
+        for pairs in series.pairs()
+    ]
+    fits = estimate(series, firsts, 1 - LOOK_ALPHA)
+    return fits, fits.n

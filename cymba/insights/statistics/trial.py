@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from cymba.insights.statistics.arrays import Booleans, Floats, Integers, readings, same_days
+from cymba.insights.statistics.arrays import (
+    Booleans,
+    Floats,
+    Integers,
+    readings,
+    same_days,
+    weekday_numbers,
+)
 from cymba.insights.statistics.regression import orthonormal
 
 MIN_PAIRS = 6
@@ -65,7 +72,7 @@ def randomization_test(
     washout_days : leave out so many first days of every block (a sensitivity analysis)
     """
     y, z = readings("outcome", outcome), readings("treated", treated)
-    numbers, weekday = readings("pair", pair), np.asarray(weekdays, dtype=np.int64)
+    numbers, weekday = readings("pair", pair), weekday_numbers(weekdays)
     same_days(outcome=y, treated=z, pair=numbers, weekdays=weekday)
     if not np.isin(z[np.isfinite(z)], (0.0, 1.0)).all():
         raise ValueError("treated takes 0, 1 and NaN")

@@ -240,6 +240,8 @@ def test_an_outcome_that_the_exposure_makes_exactly() -> None:
         ({"lags": [-1]}, "negative"),
         ({"before": np.zeros((1, 60))}, "before has shape"),
         ({"weekdays": np.zeros(59, dtype=int)}, "unequal numbers of days"),
+        ({"weekdays": np.full(60, 7)}, "from 0 .Monday. to 6"),
+        ({"weekdays": np.full(60, np.nan)}, "from 0 .Monday. to 6"),
         ({"exposures": np.zeros(60)}, "expected 2 dimensions"),
         ({"outcomes": np.full((2, 60), np.inf)}, "infinite"),
     ],

@@ -1,5 +1,6 @@
 """Entries: checked, written, deleted, and merged field by field when two phones edit offline."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +11,10 @@ from sqlalchemy.orm import Session
 
 from cymba.diary.fields import Fields, check, flat, require_complete
 from cymba.diary.tables import DiaryEntry
-from cymba.errors import NotFound, PreconditionFailed, PreconditionRequired
+from cymba.errors import Gone, NotFound
+
+Match = Callable[[int], None]
+"""Raises unless whoever writes has seen this version of what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ def merge(
         return Conflicting(entry, tuple(sorted(clashing)))
     if not changed:
         return Applied(entry, changed=False)
+    require_complete(current | changed)  # a deleted entry comes back whole or not at all
     _write(entry, current | changed, changed, now=now)
     return Applied(entry, changed=True)
 
@@ -94,27 +99,27 @@ def put(
     entry_id: UUID,
     fields: Fields,
     *,
-    if_version: int | None,
+    match: Match,
     now: datetime,
 ) -> Applied:
     """Make the entry exactly `fields`. The same content again changes nothing and needs no match.
 
     Raises:
         Rejected: a field does not fit.
-        PreconditionRequired: the entry exists with other content, and no version was named.
-        PreconditionFailed: the entry is at another version than the one named.
+        Gone: the entry was deleted; its id is not used again this way.
+        PreconditionRequired, PreconditionFailed: `match` refuses to change the stored version.
     """
     check(fields, now=now)
     entry = _locked(session, account_id, entry_id)
     if entry is None:
-        if if_version is not None:
-            raise PreconditionFailed("There is no such diary entry to update.")
         return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
+    if entry.deleted_at is not None:
+        raise Gone("This diary entry was deleted; write a new one, with an id of its own.")
     whole = {name: value for name, value in fields.items() if value is not None}
     current = {name: value for name, value in flat(entry).items() if value is not None}
     if whole == current:
         return Applied(entry, changed=False)
-    _match(entry, if_version)
+    match(entry.version)
     require_complete(fields)
     changed = {
         name: whole.get(name)
@@ -127,9 +132,9 @@ def put(
 
 
 def delete(
-    session: Session, account_id: UUID, entry_id: UUID, *, if_version: int | None, now: datetime
+    session: Session, account_id: UUID, entry_id: UUID, *, match: Match, now: datetime
 ) -> Applied:
-    """Delete the entry at the version named; deleting it twice is harmless.
+    """Delete the entry at the version that `match` accepts; deleting it twice is harmless.
 
     Raises:
         NotFound, PreconditionRequired, PreconditionFailed.
@@ -139,7 +144,7 @@ def delete(
         raise NotFound("There is no such diary entry.")
     if entry.deleted_at is not None:
         return Applied(entry, changed=False)
-    _match(entry, if_version)
+    match(entry.version)
     outcome = remove(session, account_id, entry_id, base_version=entry.version, now=now)
     assert isinstance(outcome, Applied)  # noqa: S101 - the row is locked at this very version
     return outcome
@@ -189,13 +194,6 @@ def _locked(session: Session, account_id: UUID, entry_id: UUID) -> DiaryEntry | 
     return session.get(
         DiaryEntry, (account_id, entry_id), with_for_update=True, populate_existing=True
     )
-
-
-def _match(entry: DiaryEntry, if_version: int | None) -> None:
-    if if_version is None:
-        raise PreconditionRequired("This entry exists: send If-Match with the version you saw.")
-    if if_version != entry.version:
-        raise PreconditionFailed("The entry has changed since; read it again.")
 
 
 def _create(

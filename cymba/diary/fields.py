@@ -32,7 +32,9 @@ def check(fields: Fields, *, now: datetime) -> None:
         for pointer, detail in _problems(name, value, now)
     ]
     if errors:
-        raise Rejected("The entry does not fit the diary's items.", code="validation", errors=errors)
+        raise Rejected(
+            "The entry does not fit the diary's items.", code="validation", errors=errors
+        )
 
 
 def _problems(name: str, value: Any, now: datetime) -> Iterator[tuple[str, str]]:

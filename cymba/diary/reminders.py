@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.diary.entries import Match
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import Reminder
-from cymba.errors import NotFound, PreconditionFailed, PreconditionRequired, Rejected
+from cymba.errors import NotFound, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,13 @@ def save(
     reminder_id: UUID,
     wanted: dict[str, Any],
     *,
-    if_version: int | None,
+    match: Match,
 ) -> Reminder:
     """Make the reminder as `wanted`: title, local_times, weekdays, items, enabled.
 
     Raises:
         Rejected: an item is unknown.
-        PreconditionRequired, PreconditionFailed: as for every update.
+        PreconditionRequired, PreconditionFailed: `match` refuses to change the stored version.
     """
     unknown = [i for i, name in enumerate(wanted["items"]) if name not in ITEMS]
     if unknown:
@@ -65,15 +66,10 @@ def save(
         raise Rejected("The reminder asks for unknown items.", code="validation", errors=errors)
     reminder = session.get(Reminder, (account_id, reminder_id), with_for_update=True)
     if reminder is None:
-        if if_version is not None:
-            raise PreconditionFailed("There is no such reminder to update.")
         reminder = Reminder(account_id=account_id, id=reminder_id, version=1, **wanted)
         session.add(reminder)
     elif any(getattr(reminder, name) != value for name, value in wanted.items()):
-        if if_version is None:
-            raise PreconditionRequired("This reminder exists: send If-Match with its version.")
-        if if_version != reminder.version:
-            raise PreconditionFailed("The reminder has changed since; read it again.")
+        match(reminder.version)
         for name, value in wanted.items():
             setattr(reminder, name, value)
         reminder.version += 1

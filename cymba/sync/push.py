@@ -38,11 +38,16 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an operation; `entry` is the server's copy as it now stands."""
+    """What became of an operation; `entry` is the server's copy as it now stands.
+
+    `version` is the one that this operation made, also for a duplicate: later edits of the same
+    phone build on it, and not on what others have done since.
+    """
 
     id: UUID
     status: Literal["applied", "duplicate", "conflict", "rejected"]
     entry: DiaryEntry | None = None
+    version: int | None = None
     fields: tuple[str, ...] = ()  # those in conflict
     problem: DomainError | None = None
 
@@ -78,12 +83,12 @@ def _answer(session: Session, account_id: UUID, operation: Operation, now: datet
             problem = Rejected("This operation's id was used before.", code="operation-reused")
             return Answer(operation.id, "rejected", problem=problem)
         entry = session.get(DiaryEntry, (account_id, operation.entity_id))
-        return Answer(operation.id, "duplicate", entry)
+        return Answer(operation.id, "duplicate", entry, known.answer["version"])
     try:
         with session.begin_nested():
             outcome = _apply(session, account_id, operation, now)
             if isinstance(outcome, entries.Conflicting):
-                return Answer(operation.id, "conflict", outcome.entry, outcome.fields)
+                return Answer(operation.id, "conflict", outcome.entry, fields=outcome.fields)
             answer = {"digest": operation.digest, "version": outcome.entry.version}
             session.add(SyncOperation(account_id=account_id, id=operation.id, answer=answer))
             session.flush()
@@ -92,7 +97,7 @@ def _answer(session: Session, account_id: UUID, operation: Operation, now: datet
     except (DataError, IntegrityError):
         unstorable = Rejected("The database cannot hold this operation.", code="unstorable")
         return Answer(operation.id, "rejected", problem=unstorable)
-    return Answer(operation.id, "applied", outcome.entry)
+    return Answer(operation.id, "applied", outcome.entry, outcome.entry.version)
 
 
 def _apply(

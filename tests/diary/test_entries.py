@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,18 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FELT = {"felt_at": NOW - timedelta(hours=2), "time_zone": "Europe/Berlin"}
 
 
+def unseen(_version: int) -> None:
+    raise PreconditionRequired("no version was named")
+
+
+def seen(version: int) -> Callable[[int], None]:
+    def match(stored: int) -> None:
+        if stored != version:
+            raise PreconditionFailed("another version")
+
+    return match
+
+
 def entry(**items: Any) -> dict[str, Any]:
     return FELT | {f"items.{name}": value for name, value in items.items()}
 
@@ -23,28 +36,28 @@ def test_put_is_idempotent_and_needs_the_version_only_for_a_change(
     session: Session, account_id: UUID
 ) -> None:
     id_ = uuid4()
-    first = entries.put(session, account_id, id_, entry(pain_now=4), if_version=None, now=NOW)
-    again = entries.put(session, account_id, id_, entry(pain_now=4), if_version=None, now=NOW)
+    first = entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
+    again = entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
     assert (first.changed, again.changed, again.entry.version) == (True, False, 1)
     with pytest.raises(PreconditionRequired):
-        entries.put(session, account_id, id_, entry(pain_now=5), if_version=None, now=NOW)
+        entries.put(session, account_id, id_, entry(pain_now=5), match=unseen, now=NOW)
     with pytest.raises(PreconditionFailed):
-        entries.put(session, account_id, id_, entry(pain_now=5), if_version=7, now=NOW)
-    changed = entries.put(session, account_id, id_, entry(pain_now=5), if_version=1, now=NOW)
+        entries.put(session, account_id, id_, entry(pain_now=5), match=seen(7), now=NOW)
+    changed = entries.put(session, account_id, id_, entry(pain_now=5), match=seen(1), now=NOW)
     assert (changed.entry.version, changed.entry.items) == (2, {"pain_now": 5})
 
 
 def test_put_takes_away_what_it_does_not_name(session: Session, account_id: UUID) -> None:
     id_ = uuid4()
-    entries.put(session, account_id, id_, entry(pain_now=4, mood=6), if_version=None, now=NOW)
-    put = entries.put(session, account_id, id_, entry(mood=6), if_version=1, now=NOW)
+    entries.put(session, account_id, id_, entry(pain_now=4, mood=6), match=unseen, now=NOW)
+    put = entries.put(session, account_id, id_, entry(mood=6), match=seen(1), now=NOW)
     assert put.entry.items == {"mood": 6}
     assert put.entry.field_versions["items.pain_now"] == 2
 
 
 def test_edits_of_different_fields_merge(session: Session, account_id: UUID) -> None:
     id_ = uuid4()
-    entries.put(session, account_id, id_, entry(pain_now=4, mood=6), if_version=None, now=NOW)
+    entries.put(session, account_id, id_, entry(pain_now=4, mood=6), match=unseen, now=NOW)
     for fields in ({"items.pain_now": 5}, {"items.mood": 7}, {"note": "rain"}):
         outcome = entries.merge(session, account_id, id_, fields, base_version=1, now=NOW)
         assert isinstance(outcome, Applied)
@@ -57,7 +70,7 @@ def test_edits_of_one_field_conflict_and_nothing_is_applied(
     session: Session, account_id: UUID
 ) -> None:
     id_ = uuid4()
-    entries.put(session, account_id, id_, entry(pain_now=4), if_version=None, now=NOW)
+    entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
     entries.merge(session, account_id, id_, {"items.pain_now": 5}, base_version=1, now=NOW)
     both = {"items.pain_now": 6, "note": "rain"}
     outcome = entries.merge(session, account_id, id_, both, base_version=1, now=NOW)
@@ -68,7 +81,7 @@ def test_edits_of_one_field_conflict_and_nothing_is_applied(
 
 def test_the_same_edit_on_two_phones_is_no_conflict(session: Session, account_id: UUID) -> None:
     id_ = uuid4()
-    entries.put(session, account_id, id_, entry(pain_now=4), if_version=None, now=NOW)
+    entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
     for changed in (True, False):
         outcome = entries.merge(
             session, account_id, id_, {"items.pain_now": 5}, base_version=1, now=NOW
@@ -81,7 +94,7 @@ def test_deleting_what_another_phone_edited_is_a_conflict(
     session: Session, account_id: UUID
 ) -> None:
     id_ = uuid4()
-    entries.put(session, account_id, id_, entry(pain_now=4), if_version=None, now=NOW)
+    entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
     entries.merge(session, account_id, id_, {"note": "rain"}, base_version=1, now=NOW)
     assert isinstance(
         entries.remove(session, account_id, id_, base_version=1, now=NOW), Conflicting
@@ -94,8 +107,8 @@ def test_a_tombstone_holds_no_words_and_only_its_reader_may_revive_it(
 ) -> None:
     id_ = uuid4()
     written = entry(pain_now=4) | {"note": "private"}
-    entries.put(session, account_id, id_, written, if_version=None, now=NOW)
-    tombstone = entries.delete(session, account_id, id_, if_version=1, now=NOW).entry
+    entries.put(session, account_id, id_, written, match=unseen, now=NOW)
+    tombstone = entries.delete(session, account_id, id_, match=seen(1), now=NOW).entry
     assert (tombstone.items, tombstone.note, flat(tombstone)) == ({}, None, {})
     with pytest.raises(NotFound):
         entries.get(session, account_id, id_)
@@ -113,10 +126,10 @@ def test_the_same_id_in_another_account_is_another_entry(
     session.add(other)
     session.flush()
     id_ = uuid4()
-    entries.put(session, account_id, id_, entry(pain_now=4), if_version=None, now=NOW)
+    entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
     with pytest.raises(NotFound):
         entries.get(session, other.id, id_)
-    entries.put(session, other.id, id_, entry(pain_now=9), if_version=None, now=NOW)
+    entries.put(session, other.id, id_, entry(pain_now=9), match=unseen, now=NOW)
     assert entries.get(session, account_id, id_).items == {"pain_now": 4}
 
 
@@ -138,14 +151,14 @@ def test_what_does_not_fit_is_refused_with_a_pointer(
     session: Session, account_id: UUID, fields: dict[str, Any], pointer: str
 ) -> None:
     with pytest.raises(Rejected) as refusal:
-        entries.put(session, account_id, uuid4(), fields, if_version=None, now=NOW)
+        entries.put(session, account_id, uuid4(), fields, match=unseen, now=NOW)
     assert [error["pointer"] for error in refusal.value.errors] == [pointer]
 
 
 def test_pages_are_whole_and_newest_first(session: Session, account_id: UUID) -> None:
     for i in range(25):
         felt = {"felt_at": NOW - timedelta(hours=i // 3), "time_zone": "UTC", "items.mood": i % 11}
-        entries.put(session, account_id, uuid4(), felt, if_version=None, now=NOW)
+        entries.put(session, account_id, uuid4(), felt, match=unseen, now=NOW)
     seen, after = [], None
     while True:
         page = entries.page(session, account_id, after=after, limit=4)

@@ -30,7 +30,7 @@ def write(engine: Engine, account_id: UUID, seed: int) -> None:
         with Session(engine) as session, session.begin():
             fields = {"felt_at": NOW, "time_zone": "UTC", "items.mood": rng.randint(0, 10)}
             id_ = uuid4()
-            entries.put(session, account_id, id_, fields, if_version=None, now=NOW)
+            entries.put(session, account_id, id_, fields, match=lambda _: None, now=NOW)
             session.execute(
                 text("UPDATE diary_entry SET changed_at = clock_timestamp() WHERE id = :id"),
                 {"id": id_},

@@ -6,14 +6,26 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from cymba.settings import Settings
-from service import accounts, auth, devices, docs, health, live, observation, problems
+from service import (
+    accounts,
+    auth,
+    devices,
+    docs,
+    health,
+    history,
+    live,
+    observation,
+    problems,
+    sessions,
+    telemetry,
+)
 from service.edge import Edge
 from service.openapi import finish_document, make_document
 
 API_VERSION = "1.0.0"
 MAX_BODY_BYTES = 64 * 1024
 
-RESOURCES = (auth, accounts, devices, live, health, docs)
+RESOURCES = (auth, accounts, devices, sessions, telemetry, live, history, health, docs)
 
 
 class DeviceIdConverter(BaseConverter):

@@ -7,8 +7,9 @@ nothing. It is signed for the account and the query it came from: it says nothin
 import base64
 import binascii
 import hmac
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import marshmallow as ma
 import msgspec
@@ -20,6 +21,7 @@ from service.strict import Text, Whole, validation_failed
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 _MAC_BYTES = 16
+Key = TypeVar("Key")
 
 
 def cursor_field() -> ma.fields.Field[Any]:
@@ -44,14 +46,14 @@ def next_cursor_field() -> ma.fields.Field[Any]:
     )
 
 
-def seal_cursor(scope: str, key: list[Any]) -> str:
-    """The cursor for `key` (JSON-like values) that is good within `scope` alone."""
+def seal_cursor(scope: str, key: Sequence[Any]) -> str:
+    """The cursor for `key` that is good within `scope` alone."""
     body = msgspec.msgpack.encode(key)
     return base64.urlsafe_b64encode(_mac(scope, body) + body).rstrip(b"=").decode()
 
 
-def open_cursor(scope: str, cursor: str) -> list[Any]:
-    """The key in a cursor of `seal_cursor` with the same scope.
+def open_cursor(scope: str, cursor: str, key_type: type[Key]) -> Key:
+    """The key in a cursor of `seal_cursor` with the same scope; its types are `key_type`'s.
 
     Raises:
         Rejected: it is not one of those.
@@ -61,10 +63,9 @@ def open_cursor(scope: str, cursor: str) -> list[Any]:
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, _mac(scope, body)):
             raise _not_ours()
-        key: list[Any] = msgspec.msgpack.decode(body, type=list[Any])
+        return msgspec.msgpack.decode(body, type=key_type)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise _not_ours() from None
-    return key
 
 
 def _mac(scope: str, body: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 import marshmallow as ma
@@ -75,7 +75,10 @@ class Flag(ma.fields.Boolean):
 class Instant(ma.fields.AwareDateTime):
     """RFC 3339 with an offset, given on as UTC."""
 
-    _FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+    _FORM = re.compile(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+        r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    )
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
         if not (isinstance(value, str) and self._FORM.fullmatch(value)):
@@ -83,6 +86,18 @@ class Instant(ma.fields.AwareDateTime):
         try:
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
+
+class Day(ma.fields.Date):
+    """A day such as 2026-03-01, and no other way to write one."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> date:
+        if not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
 

@@ -1,0 +1,201 @@
+"""A hundred thousand random and spoiled payloads: each is answered, and nothing raises."""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cbor2
+from sqlalchemy import text
+
+from cymba.stimulation.frames import Unreadable, unpack
+from cymba.stimulation.ingest import Delivery, Quarantined, Refused, Stored, ingest
+from cymba.stimulation.ledger import Resolved
+
+PAGE = Path(__file__).parents[3] / "docs" / "device-protocol.md"
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+PAYLOADS, BATCH, DEVICES = 100_000, 1_000, 20
+
+Spoil = Callable[[random.Random, bytes], bytes]
+
+
+def test_every_payload_is_answered(line: Any, frame: Callable[..., dict[str, Any]]) -> None:
+    rng = random.Random(20_260_301)
+    known = set(re.findall(r"^\| `([a-z-]+)` \| (?:no|yes) \|", PAGE.read_text(), re.MULTILINE))
+    devices = [line.hold(f"fuzz-{number:04}") for number in range(DEVICES)]
+    session = line.session
+    counts: Counter[str] = Counter()
+    batch: list[Delivery] = []  # some of the last one come again
+    for _ in range(PAYLOADS // BATCH):
+        batch = [
+            rng.choice(batch)
+            if batch and rng.random() < 0.05
+            else Delivery(rng.choice(devices), payload(rng, frame), AT, rng.random() < 0.5)
+            for _ in range(BATCH)
+        ]
+        ingested = ingest(session, batch)
+        session.commit()
+        assert len(ingested.outcomes) == BATCH
+        for outcome in ingested.outcomes:
+            counts[type(outcome).__name__] += 1
+            if isinstance(outcome, Quarantined | Refused):
+                assert outcome.code in known
+                counts[outcome.code] += 1
+        rejected = sum(len(ack.rejected) for _, ack in ingested.acks)
+        assert rejected == sum(isinstance(o, Quarantined | Refused) for o in ingested.outcomes)
+    # Each way out was taken, and none of them was the server's own fault.
+    assert counts["server"] == counts["not-claimed"] == 0
+    ways = {"Stored", "Duplicate", "rate", *known} - {"server", "not-claimed"}
+    assert {way for way in ways if counts[way] < 50} == set()
+    kept = session.execute(text("SELECT * FROM frame")).all()
+    assert len(kept) == counts[Stored.__name__]
+    for row in kept:
+        assert not isinstance(unpack(row), Unreadable)
+    resolved = {
+        (device, store): Resolved(ranges)
+        for device, store, ranges in session.execute(
+            text("SELECT device_id, store, CAST(resolved AS text) FROM flash_store")
+        )
+    }
+    assert all(row.seq in resolved[row.device_id, row.store] for row in kept)
+    seen = session.scalar(text("SELECT sum(times_seen) FROM quarantine"))
+    assert seen == counts[Quarantined.__name__]
+
+
+def payload(rng: random.Random, frame: Callable[..., dict[str, Any]]) -> bytes:
+    members = good(rng, frame)
+    form = rng.choice([in_json, cbor2.dumps])
+    match rng.randrange(10):
+        case 0 | 1:
+            return form(members)
+        case 2:
+            return rng.randbytes(rng.randrange(200))
+        case 3:
+            return form(nonsense(rng, 3) if rng.random() < 0.3 else {"v": nonsense(rng, 4)})
+        case 4 | 5:
+            return form(changed(rng, members))
+        case _:
+            whole = form(members)
+            for _ in range(rng.randrange(1, 4)):
+                whole = rng.choice(SPOILS)(rng, whole)
+            return whole
+
+
+def in_json(value: Any) -> bytes:
+    return json.dumps(value, default=str).encode()
+
+
+def good(rng: random.Random, frame: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    seq = rng.randrange(1, 3_000)
+    n = rng.randrange(1, 8)
+    members = frame(
+        seq,
+        store=rng.randrange(3),
+        boot=rng.randrange(3),
+        sid=f"6f0c6f0c-0000-4000-8000-{seq // 100:012}",
+        n=n,
+        c={"amplitude_ua": [1500] * n, "pulses": [7] * n, "heart_rate_bpm": [None] * n},
+    )
+    kind = rng.choice(["samples", "samples", "event", "end"])
+    if kind != "samples":
+        for name in ("dt", "n", "c"):
+            del members[name]
+        members["kind"] = kind
+        if kind == "event":
+            members["event"] = {"name": "lead_off", "detail": {"ohm": 25_000}}
+        else:
+            members |= {"reason": "completed", "first_seq": 1, "last_seq": seq}
+    if rng.random() < 0.5:
+        members["sent"] = members["up"] + rng.randrange(100_000)
+    if rng.random() < 0.1:
+        members["utc"] = rng.choice([0, 1_772_352_000_000, 2**53 - 1])
+    return members
+
+
+def changed(rng: random.Random, members: dict[str, Any]) -> dict[str, Any]:
+    """One member, or one value of a column, is another."""
+    name = rng.choice([*members, "surplus"])
+    columns = members.get("c")
+    if columns and rng.random() < 0.5:
+        column = columns[rng.choice(list(columns))]
+        column[rng.randrange(len(column))] = nonsense(rng, 1)
+    elif name == "v":
+        members["v"] = rng.randrange(5)
+    elif rng.random() < 0.2:
+        members.pop(name, None)
+    else:
+        members[name] = nonsense(rng, 2)
+    return members
+
+
+def nonsense(rng: random.Random, depth: int) -> Any:
+    """Any value of JSON or nearly so, nested at most `depth` deep."""
+    if depth and rng.random() < 0.2:
+        inner = [nonsense(rng, depth - 1) for _ in range(rng.randrange(5))]
+        if rng.random() < 0.5:
+            return inner
+        return {str(rng.randrange(9)): value for value in inner}
+    return rng.choice(
+        [
+            rng.choice([None, True, False]),
+            rng.choice([-1, 0, 1, 2**31, 2**32, 2**53, -(2**63), 2**64 - 1]),
+            10 ** rng.randrange(20, 60),
+            rng.choice([0.0, -0.5, 1e308, float("inf"), float("-inf"), float("nan")]),
+            rng.choice(["", "\x00", "\n", "samples", "x" * 300, "\u202e", "\U0001f9e0"]),
+            rng.randrange(100_000),
+            rng.choice(["2026-03-01", "6f0c6f0c-0000-4000-8000-000000000001"]),
+            [rng.randrange(9)] * rng.randrange(400),
+        ]
+    )
+
+
+def flip(rng: random.Random, whole: bytes) -> bytes:
+    spoiled = bytearray(whole)
+    for _ in range(rng.randrange(1, 4)):
+        if spoiled:
+            spoiled[rng.randrange(len(spoiled))] ^= 1 << rng.randrange(8)
+    return bytes(spoiled)
+
+
+def cut(rng: random.Random, whole: bytes) -> bytes:
+    return whole[: rng.randrange(len(whole) + 1)]
+
+
+def drop(rng: random.Random, whole: bytes) -> bytes:
+    at = rng.randrange(len(whole) + 1)
+    return whole[:at] + whole[at + rng.randrange(1, 5) :]
+
+
+def insert(rng: random.Random, whole: bytes) -> bytes:
+    at = rng.randrange(len(whole) + 1)
+    middle = rng.choice(
+        [
+            b"\x00",
+            b'"',
+            b"{" * 2_000,
+            b"[" * 500,
+            b"\x9f" * 500,
+            b"\xd8\x23\x61(",
+            b"1e999",
+            b"9" * 100,
+            b"\\ud800",
+            b"\xc5\x82\x1a\x05\xf5\xe1\x00\x01",
+        ]
+    )
+    return whole[:at] + middle + whole[at:]
+
+
+def repeat(rng: random.Random, whole: bytes) -> bytes:
+    at = rng.randrange(len(whole) + 1)
+    return whole[:at] + whole[at : at + 50] * rng.randrange(2, 20) + whole[at:]
+
+
+def pad(rng: random.Random, whole: bytes) -> bytes:
+    return whole + b" " * rng.choice([1, 16_000, 20_000, 70_000])
+
+
+SPOILS: list[Spoil] = [flip, flip, flip, cut, drop, insert, repeat, pad]

@@ -237,6 +237,7 @@ class DeviceClient:
     """A device that is nobody's here: paho, its own name, and what it hears."""
 
     def __init__(self, deployment: Deployment, user: str, secret: str) -> None:
+        self.user = user
         self.heard: list[dict[str, Any]] = []
         self.acked = threading.Event()
         self.answer: int | None = None
@@ -250,7 +251,7 @@ class DeviceClient:
 
     def _on_connect(self, client: mqtt.Client, *arguments: Any) -> None:
         self.answer = arguments[2].value
-        client.subscribe("cymba/v1/+/down/#")
+        client.subscribe([(f"cymba/v1/{self.user}/down/#", 1), ("cymba/v1/+/down/#", 1)])
         self.answered.set()
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: Any) -> None:

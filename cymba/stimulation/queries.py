@@ -1,0 +1,242 @@
+"""An account's sessions as its app sees and edits them. Every look-up goes through the account."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, and_, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.devices.anchors import load_clocks
+from cymba.errors import NotFound, Rejected
+from cymba.stimulation import telemetry as channels_over_time
+from cymba.stimulation.erasure import erase_frames
+from cymba.stimulation.events import SessionEvent, session_events
+from cymba.stimulation.reading import SessionKey, load_frames
+from cymba.stimulation.summary import Summary
+from cymba.stimulation.tables import SessionExtent, StimulationSession
+from cymba.stimulation.telemetry import Telemetry
+
+SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
+    getattr(StimulationSession, name)
+    for name in (
+        "id",
+        "device_id",
+        "time_zone",
+        *Summary.__dataclass_fields__,
+        "note",
+        "excluded",
+        "version",
+        "changed_at",
+    )
+)
+"""What an account is shown of a session, in this order."""
+
+MAX_NOTE = 4_000  # characters
+
+
+class PageKey(NamedTuple):
+    """The last session of a page: the next begins after it."""
+
+    started_at: datetime
+    id: UUID
+
+
+class Page(NamedTuple):
+    items: Sequence[RowMapping]  # of `SHOWN`
+    next_key: PageKey | None  # null on the last page
+
+
+def page_of_sessions(
+    session: Session,
+    account_id: UUID,
+    *,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+    device_id: str | None = None,
+    after: PageKey | None = None,
+    limit: int = 50,
+) -> Page:
+    """Sessions that started from `begin` to before `end`, the latest first."""
+    query = select(*SHOWN).where(_own(account_id))
+    if begin is not None:
+        query = query.where(StimulationSession.started_at >= begin)
+    if end is not None:
+        query = query.where(StimulationSession.started_at < end)
+    if device_id is not None:
+        query = query.where(StimulationSession.device_id == device_id)
+    if after is not None:
+        here = tuple_(StimulationSession.started_at, StimulationSession.id)
+        query = query.where(here < tuple_(after.started_at, after.id))
+    query = query.order_by(StimulationSession.started_at.desc(), StimulationSession.id.desc())
+    rows = session.execute(query.limit(limit + 1)).mappings().all()
+    items = rows[:limit]
+    more = len(rows) > limit
+    return Page(items, PageKey(items[-1]["started_at"], items[-1]["id"]) if more else None)
+
+
+def get_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:
+    """
+    Raises:
+        NotFound: the account has no such session.
+    """
+    return _one(session, account_id, session_id, locked=False)
+
+
+def lock_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:
+    """The session, locked and as it is now, so that its version can be checked and raised.
+
+    Raises:
+        NotFound: the account has no such session.
+    """
+    return _one(session, account_id, session_id, locked=True)
+
+
+def edit_session(
+    session: Session,
+    locked: StimulationSession,
+    now: datetime,
+    *,
+    note: str | None,
+    excluded: bool,
+) -> bool:
+    """Set what is the person's own in a session; whether anything became different.
+
+    Ends with the change feed: commit next.
+
+    Raises:
+        Rejected: the note is too long, or holds what no text may.
+    """
+    if (locked.note, locked.excluded) == (_checked(note), excluded):
+        return False
+    locked.note, locked.excluded = note, excluded
+    locked.version += 1
+    locked.changed_at = now
+    if locked.account_id is not None:
+        record_changes(session, locked.account_id, [Changed("session", str(locked.id))])
+    return True
+
+
+def hide_session(session: Session, locked: StimulationSession, now: datetime) -> None:
+    """Delete a session: its frames and all that they told are erased, for good.
+
+    An empty row stays, so that frames that come late are erased too. Ends with the change feed:
+    commit next.
+    """
+    _blank(locked, now)
+    _erase_frames(session, locked)
+    if locked.account_id is not None:
+        gone = Changed("session", str(locked.id), deleted=True)
+        record_changes(session, locked.account_id, [gone])
+
+
+def erase_sessions(session: Session, account_id: UUID, now: datetime) -> int:
+    """Delete all sessions of an account that is about to be erased, and return how many there
+    were. What stays of them names nobody."""
+    rows = session.scalars(
+        select(StimulationSession)
+        .where(StimulationSession.account_id == account_id)
+        .order_by(StimulationSession.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    for row in rows:
+        _blank(row, now)
+        row.account_id = None
+        _erase_frames(session, row)
+    session.flush()
+    return len(rows)
+
+
+def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
+    frames = load_frames(session, found.device_id, found.sid)
+    return session_events(frames, load_clocks(session, found.device_id)) if frames else []
+
+
+def telemetry_of(
+    session: Session,
+    found: StimulationSession,
+    *,
+    channels: Collection[str] | None = None,
+    points: int | None = None,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+) -> Telemetry:
+    """`telemetry.telemetry` of a stored session."""
+    frames = load_frames(session, found.device_id, found.sid)
+    if not frames:
+        return Telemetry(found.started_at, ())
+    return channels_over_time.telemetry(
+        frames,
+        load_clocks(session, found.device_id),
+        channels=channels,
+        points=points,
+        begin=begin,
+        end=end,
+    )
+
+
+_MEASURED = (
+    "delivered_charge_uc",
+    "pulses",
+    "mean_amplitude_ua",
+    "max_amplitude_ua",
+    "mean_amplitude_over_threshold",
+    "mean_impedance_ohm",
+    "heart_rate_before_bpm",
+    "heart_rate_during_bpm",
+    "rmssd_ms",
+    "rr_artefact_share",
+)
+
+
+def _own(account_id: UUID) -> ColumnElement[bool]:
+    return and_(StimulationSession.account_id == account_id, StimulationSession.hidden_at.is_(None))
+
+
+def _one(
+    session: Session, account_id: UUID, session_id: UUID, *, locked: bool
+) -> StimulationSession:
+    query = select(StimulationSession).where(StimulationSession.id == session_id, _own(account_id))
+    if locked:
+        query = query.with_for_update(key_share=True)
+    found = session.scalar(query.execution_options(populate_existing=True))
+    if found is None:
+        raise NotFound("There is no such session.")
+    return found
+
+
+def _checked(note: str | None) -> str | None:
+    if note is not None and (len(note) > MAX_NOTE or "\0" in note):
+        raise Rejected(
+            "The note cannot be kept.",
+            errors=[{"pointer": "/note", "detail": f"at most {MAX_NOTE} characters, without NUL"}],
+        )
+    return note
+
+
+def _blank(row: StimulationSession, now: datetime) -> None:
+    """Leave of a session that it was deleted, so that its late frames are known to be unwanted."""
+    row.hidden_at = row.started_at = row.ended_at = now
+    row.state, row.end_reason = "ended", None
+    row.note, row.excluded, row.programme = None, False, None
+    row.frames_stored, row.frames_expected, row.completeness = 0, None, None
+    row.sample_count, row.event_count, row.boots = 0, 0, []
+    row.stimulating_s, row.contact_lost_s = 0.0, 0.0
+    row.time_zone, row.time_source, row.time_error_ms = "UTC", "arrival", 0
+    for name in _MEASURED:
+        setattr(row, name, None)
+    row.version += 1
+    row.changed_at = now
+
+
+def _erase_frames(session: Session, row: StimulationSession) -> None:
+    erase_frames(session, SessionKey(row.device_id, row.sid))
+    session.execute(
+        update(SessionExtent)
+        .where(SessionExtent.device_id == row.device_id, SessionExtent.sid == row.sid)
+        .values(sealed=True)
+        .execution_options(synchronize_session=False)
+    )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
@@ -172,3 +173,11 @@ def test_the_signature_verifies() -> None:
     key = read_public_key(shown[1])
     assert verify(key, "demo-ear-0001", desired)
     assert not verify(key, "demo-ear-0002", desired)
+
+
+def test_the_shell_line_finds_the_frames_of_this_page() -> None:
+    line = re.search(r"^(sed .*?) \|$", PAGE, re.MULTILINE)
+    assert line
+    root = Path(__file__).parents[2]
+    printed = subprocess.run(line[1], shell=True, cwd=root, capture_output=True, check=True)  # noqa: S602 - it is the page's own
+    assert printed.stdout.splitlines() == payloads("frame")

@@ -21,9 +21,12 @@ PackedIntegers = int | list[int] | bytes
 _PCODEC = b"p"
 _WIDTHS = {b"1": "<i1", b"2": "<i2", b"4": "<i4", b"8": "<i8"}
 _LEVEL = 12
-_AT_64_BITS = (DeltaSpec.auto(), DeltaSpec.try_consecutive(1))
-_AT_32_BITS = (DeltaSpec.auto(), DeltaSpec.try_consecutive(1), DeltaSpec.try_conv1(4))
+_DELTAS = (DeltaSpec.auto(), DeltaSpec.try_consecutive(1))
+_LOOKS_BACK = 4
+_CONVOLUTION = DeltaSpec.try_conv1(_LOOKS_BACK)  # of 32 bits only
 _INT32 = np.iinfo(np.int32)
+# How pcodec divides its work, in numbers.
+_PAGE, _BATCH = 2**18, 2_048
 
 
 class NotIntegers(Exception):
@@ -61,9 +64,15 @@ def _compressed(array: Integers) -> Iterator[bytes]:
             break
     narrow = _INT32.min <= array.min() and array.max() <= _INT32.max
     column = array.astype(np.int32) if narrow else array
-    for delta in _AT_32_BITS if narrow else _AT_64_BITS:
+    deltas = (*_DELTAS, _CONVOLUTION) if narrow and _can_convolve(array.size) else _DELTAS
+    for delta in deltas:
         config = ChunkConfig(compression_level=_LEVEL, delta_spec=delta)
         yield _PCODEC + standalone.simple_compress(column, config)
+
+
+def _can_convolve(size: int) -> bool:
+    """pcodec 1.1 panics where the last batch of a page is shorter than what it looks back on."""
+    return size <= _PAGE and (size < _BATCH or not 0 < size % _BATCH < _LOOKS_BACK)
 
 
 def _read(packed: bytes) -> Integers:

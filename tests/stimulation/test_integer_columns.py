@@ -39,3 +39,10 @@ def test_noise_takes_little_more_than_its_entropy() -> None:
 def test_names_bytes_that_are_no_column(damaged: bytes | list[int]) -> None:
     with pytest.raises(NotIntegers):
         unpack_integers(damaged, 3)
+
+
+@pytest.mark.parametrize("count", [2_047, 2_049, 2_051, 4_097, 6_146, 262_145])
+def test_lengths_at_which_pcodec_convolves_past_its_batch_come_back(count: int) -> None:
+    values = np.random.default_rng(count).normal(900, 40, count).astype(int).tolist()
+
+    assert unpack_integers(pack_integers(values), count).tolist() == values

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from simulator.people import (
     FLARES,
@@ -16,6 +17,7 @@ from simulator.people import (
     other_items,
 )
 
+Floats = NDArray[np.float64]
 PLAIN = replace(FULL, drift=0, week_sd=0, missing=0, unsynced=0, use_drift=0, weekend=0)
 
 
@@ -23,7 +25,7 @@ def rng(seed: int = 1) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float:  # type: ignore[type-arg]
+def correlation(a: Floats, b: Floats) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 

@@ -99,7 +99,10 @@ def smallest_difference(
 
     From the standard error of the whitened coefficient over the orders that the coin may give, for
     ratings with this standard deviation and lag-1 autocorrelation; for planning, before the start.
+    Raises ValueError for fewer than 6 pairs, blocks of no days, or what is no autocorrelation.
     """
+    if pairs < MIN_PAIRS or block_days < 1 or not 0 <= phi < 1:
+        raise ValueError(f"no plan: {pairs} pairs of blocks of {block_days} days, phi {phi}")
     days = np.arange(2 * pairs * block_days)
     block = days // block_days
     weekdays = days % 7

@@ -38,8 +38,7 @@ def by_hand(data: Data, exposure: int, outcome: int, lag: int) -> tuple[float, f
     for t in range(y.size):
         if t - lag - 1 < 0:
             continue
-        row = (y[t], x[t - lag], x[t - lag - 1], b[t - lag])
-        if all(np.isfinite(value) for value in row):
+        if all(np.isfinite((y[t], x[t - lag], x[t - lag - 1], b[t - lag]))):
             days.append(t)
     first, length = days[0], days[-1] - days[0] + 1
     design = []
@@ -200,6 +199,27 @@ def test_refusals_are_named() -> None:
         assert np.isnan(values[0, 0, :5]).all(), name
         assert np.isfinite(values[0, 0, 5]), name
     assert fits.n[0, 0].tolist() == [78, 78, 78, 9, 78, 78]
+
+
+@pytest.mark.parametrize(("pairs", "fitted"), [(23, False), (24, True)])
+def test_ten_degrees_of_freedom_are_enough(pairs: int, fitted: bool) -> None:
+    # Eight cosines, constant, before, trend, weekend and two exposures are 14 coefficients
+    data = diary(8, 405, exposures=1, outcomes=1, missing=0.0)
+    kept = np.unique(np.linspace(2, 404, pairs).astype(int))
+    dropped = np.setdiff1d(np.arange(405), kept)
+    data.outcomes[0, dropped] = np.nan
+    fits = associate(*data, [1])
+    assert fits.n[0, 0, 0] == pairs
+    span = kept[-1] - kept[0] + 1
+    assert span // 45 == 8
+    assert (fits.refusal[0, 0, 0] == Refusal.NONE) == fitted
+    assert (fits.refusal[0, 0, 0] == Refusal.FEW_DF) != fitted
+
+
+@pytest.mark.parametrize(("pairs", "dummies"), [(55, 1), (56, 6)])
+def test_fifty_six_pairs_carry_the_whole_week(pairs: int, dummies: int) -> None:
+    columns = Calendar(np.arange(60) % 7).nuisance(np.arange(pairs), np.zeros(pairs))
+    assert columns.shape == (pairs, 3 + 1 + dummies)
 
 
 def test_few_degrees_of_freedom() -> None:

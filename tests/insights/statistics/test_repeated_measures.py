@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from cymba.insights.statistics import repeated_measures_correlation
 
+Floats = NDArray[np.float64]
 RNG = np.random.default_rng(1)
 SUBJECT = np.repeat(np.arange(6), 8)
 X = RNG.normal(size=48) + SUBJECT * 5
@@ -15,7 +17,7 @@ def test_same_as_the_analysis_of_covariance() -> None:
     dummies = (SUBJECT[:, None] == np.arange(6)).astype(float)
     whole = np.column_stack([dummies, X])
 
-    def residual(design: np.ndarray) -> float:  # type: ignore[type-arg]
+    def residual(design: Floats) -> float:
         return float(((Y - design @ np.linalg.lstsq(design, Y, rcond=None)[0]) ** 2).sum())
 
     explained = residual(dummies) - residual(whole)

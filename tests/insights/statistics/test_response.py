@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import t
 
 from cymba.insights.statistics import ResponseGrade, Threshold, response
 from simulator.people import autoregression
 
+Floats = NDArray[np.float64]
 
-def ratings(mean: float, days: int, sd: float = 0.4, seed: int = 1) -> np.ndarray:  # type: ignore[type-arg]
+
+def ratings(mean: float, days: int, sd: float = 0.4, seed: int = 1) -> Floats:
     series = autoregression((1, days), 0.5, np.random.default_rng(seed))[0]
     return mean + sd * (series - series.mean())
 
@@ -92,7 +95,7 @@ def test_only_the_last_28_days_count() -> None:
         (np.concatenate([np.zeros(29), [1.0]]), ratings(4, 28)),
     ],
 )
-def test_refusals(baseline: np.ndarray, current: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_refusals(baseline: Floats, current: Floats) -> None:
     result = response(baseline, current)
     assert result.grade is ResponseGrade.NOT_ENOUGH
     assert np.isnan([result.change_ratio, result.low, result.high]).all()

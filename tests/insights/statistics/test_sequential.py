@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cymba.insights.statistics import (
     MILESTONES,
@@ -14,6 +15,7 @@ from cymba.insights.statistics import (
 )
 from cymba.insights.statistics.sequential import SEQUENTIAL_LEVELS
 
+Floats = NDArray[np.float64]
 probabilities = st.floats(0, 1)
 
 
@@ -40,6 +42,11 @@ def test_the_smallest_so_far_stands(now: float, before: float) -> None:
     assert sequential_p(now, before) == min(sequential_p(now), before)
 
 
+def test_below_the_table_bonferroni_bounds_it() -> None:
+    assert sequential_p(1e-6) == pytest.approx(1e-5)
+    assert sequential_p(0.000025) == pytest.approx(0.0002)
+
+
 def test_a_refused_look_leaves_what_was() -> None:
     assert sequential_p(float("nan"), 0.03) == 0.03
     assert sequential_p(0.0086, float("nan")) == pytest.approx(0.05)
@@ -60,7 +67,7 @@ def test_milestones() -> None:
     assert [next_milestone(n) for n in (0, 27, 28, 639, 640)] == [28, 28, 40, 640, None]
 
 
-def diary(days: int) -> tuple[np.ndarray, ...]:  # type: ignore[type-arg]
+def diary(days: int) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
     rng = np.random.default_rng(days)
     exposures = rng.gamma(2.0, 1.0, (2, days))
     exposures[1, :25] = np.nan

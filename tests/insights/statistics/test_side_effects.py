@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import t
 
 from cymba.insights.statistics import Course, side_effect_trend
 from cymba.insights.statistics.side_effects import firth_logistic
+
+Floats = NDArray[np.float64]
 
 
 def test_two_by_two_is_a_half_added_to_each_cell() -> None:
@@ -23,7 +26,7 @@ def test_the_maximum_of_the_penalised_likelihood(seed: int) -> None:
     design = np.column_stack([np.ones(40), np.log2(np.arange(1, 41))])
     y = (rng.random(40) < expit(1 - 0.5 * design[:, 1])).astype(float)
 
-    def loss(b: np.ndarray) -> float:  # type: ignore[type-arg]
+    def loss(b: Floats) -> float:
         p = expit(design @ b)
         information = (design.T * (p * (1 - p))) @ design
         likelihood = y @ np.log(p) + (1 - y) @ np.log1p(-p)
@@ -41,7 +44,7 @@ def test_p_is_of_the_penalised_likelihood_ratio() -> None:
     trend = side_effect_trend(y)
     design = np.column_stack([np.ones(60), np.log2(np.arange(1, 61))])
 
-    def penalised(b: np.ndarray) -> float:  # type: ignore[type-arg]
+    def penalised(b: Floats) -> float:
         p = expit(design @ b)
         information = (design.T * (p * (1 - p))) @ design
         return float(

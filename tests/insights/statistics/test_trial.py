@@ -182,6 +182,12 @@ def test_the_plan_finds_what_it_promises() -> None:
     assert np.mean(found) == pytest.approx(0.8, abs=0.1)
 
 
+@pytest.mark.parametrize(("pairs", "block_days", "phi"), [(5, 3, 0.6), (8, 0, 0.6), (8, 3, 1.0)])
+def test_no_plan(pairs: int, block_days: int, phi: float) -> None:
+    with pytest.raises(ValueError, match="no plan"):
+        smallest_difference(pairs, block_days, sd=1.3, phi=phi)
+
+
 def test_more_pairs_find_less() -> None:
     by_pairs = [smallest_difference(pairs, 3, sd=1.3, phi=0.6) for pairs in (6, 10, 14, 20)]
     assert by_pairs == sorted(by_pairs, reverse=True)

@@ -9,8 +9,10 @@ from cymba.accounts import profile, throttle
 from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_out_elsewhere
+from cymba.devices.holdings import forget_holder
 from cymba.errors import Rejected, TooManyRequests
-from service.answers import tagged
+from cymba.stimulation.queries import erase_sessions
+from service.answers import nothing, tagged
 from service.bearer import current_access, current_account
 from service.edge import edge
 from service.etags import check_if_match
@@ -159,6 +161,23 @@ def update_account(given: dict[str, Any]) -> Response:
             sign_out_elsewhere(session, account.id, current_access().family_id, edge().now())
         shown, version = _shown(account), account.version
     return tagged(shown, version=version)
+
+
+@blp.delete("/v1/account")
+@blp.answers(204, description="Erased")
+@blp.if_match
+def delete_account() -> Response:
+    """Erase the account and everything that is held about the person, for good
+
+    Devices become free. What they still send of the person's time is erased as it comes.
+    """
+    with transaction() as session:
+        account = profile.lock(session, current_account(session).id)
+        check_if_match(account.version)
+        erase_sessions(session, account.id, edge().now())
+        forget_holder(session, account.id, edge().now())
+        session.delete(account)
+    return nothing()
 
 
 def _shown(account: Account) -> dict[str, Any]:

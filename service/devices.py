@@ -122,7 +122,7 @@ def claim_device(given: dict[str, Any]) -> Response:
         )
         if isinstance(outcome, claiming.Claimed):
             held = holding(session, account.id, outcome.tenure.device_id)
-            shown, version = _shown(held), held.tenure.version
+            shown, version = device_shown(held), held.tenure.version
     match outcome:
         case claiming.Throttled(retry_after_s):
             raise TooManyRequests("Too many wrong codes.", retry_after_s=retry_after_s)
@@ -139,7 +139,7 @@ def list_devices() -> Response:
     """List the devices"""
     with transaction() as session:
         account = current_account(session)
-        shown = [_shown(held) for held in holdings(session, account.id)]
+        shown = [device_shown(held) for held in holdings(session, account.id)]
     return tagged({"items": shown})
 
 
@@ -151,7 +151,7 @@ def get_device(device_id: str) -> Response:
     """Read one device"""
     with transaction() as session:
         held = holding(session, current_account(session).id, device_id)
-        shown, version = _shown(held), held.tenure.version
+        shown, version = device_shown(held), held.tenure.version
     return tagged(shown, version=version)
 
 
@@ -168,8 +168,8 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
         tenure = lock_tenure(session, account.id, device_id)
         check_if_match(tenure.version)
         held = holding(session, account.id, device_id)
-        rename(session, tenure, given["name"])
-        shown, version = _shown(held), tenure.version
+        rename(session, account.id, tenure, given["name"])
+        shown, version = device_shown(held), tenure.version
     return tagged(shown, version=version)
 
 
@@ -203,7 +203,7 @@ def transfer_device(device_id: str) -> Response:
     return answer({"claim_code": code}, status=201)
 
 
-def _shown(held: Holding) -> dict[str, Any]:
+def device_shown(held: Holding) -> dict[str, Any]:
     model = MODELS.get(held.device.model)
     return {
         "id": held.device.id,

@@ -66,7 +66,7 @@ def claim(
         _tell(session, device.id, [(account_id, False)])
         return Claimed(held)
     told = [(account_id, False)]
-    if held is not None:
+    if held is not None and held.account_id is not None:
         held.released_at = max(now, held.claimed_at)
         held.version += 1
         told.append((held.account_id, True))

@@ -1,10 +1,11 @@
 """The devices that an account holds now, as its person sees them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, record_changes
@@ -61,13 +62,29 @@ def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTen
     return tenure
 
 
-def rename(session: Session, tenure: DeviceTenure, name: str) -> None:
+def rename(session: Session, account_id: UUID, tenure: DeviceTenure, name: str) -> None:
     """Give the device the person's own name. Ends with the change feed: commit next."""
     if tenure.name == name:
         return
     tenure.name = name
     tenure.version += 1
-    record_changes(session, tenure.account_id, [Changed("device", tenure.device_id)])
+    record_changes(session, account_id, [Changed("device", tenure.device_id)])
+
+
+def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
+    """Release all devices of an account that is about to be erased, and forget who held them."""
+    session.execute(
+        update(DeviceTenure)
+        .where(DeviceTenure.account_id == account_id)
+        .values(
+            account_id=None,
+            name="",
+            released_at=func.greatest(
+                DeviceTenure.claimed_at, func.coalesce(DeviceTenure.released_at, now)
+            ),
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _held(account_id: UUID) -> Select[Device, DeviceTenure, DevicePresence]:

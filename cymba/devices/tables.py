@@ -47,12 +47,15 @@ class DeviceTenure(Base):
             postgresql_where=text("released_at IS NULL"),
         ),
         CheckConstraint("released_at IS NULL OR released_at >= claimed_at", name="order"),
+        CheckConstraint("account_id IS NOT NULL OR released_at IS NOT NULL", name="holder"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), index=True)
-    account_id: Mapped[UUID] = mapped_column(
-        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    # Null once that account is erased: the time stays taken, so that what comes late of it is
+    # nobody's and not the next holder's.
+    account_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("account.id", ondelete="SET NULL"), index=True
     )
     name: Mapped[str] = mapped_column(String(100), default="")  # the person's own
     version: Mapped[int] = mapped_column(default=1)

@@ -283,11 +283,15 @@ def upgrade() -> None:
         "device_tenure",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("device_id", sa.String(length=32), nullable=False),
-        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "account_id IS NOT NULL OR released_at IS NOT NULL",
+            name=op.f("ck_device_tenure_holder"),
+        ),
         sa.CheckConstraint(
             "released_at IS NULL OR released_at >= claimed_at", name=op.f("ck_device_tenure_order")
         ),
@@ -295,7 +299,7 @@ def upgrade() -> None:
             ["account_id"],
             ["account.id"],
             name=op.f("fk_device_tenure_account_id_account"),
-            ondelete="CASCADE",
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["device_id"], ["device.id"], name=op.f("fk_device_tenure_device_id_device")

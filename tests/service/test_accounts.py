@@ -1,5 +1,17 @@
+from datetime import timedelta
+
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account
+from cymba.database import utc_now
+from cymba.devices import claiming
+from cymba.devices.claiming import Claimed
+from cymba.devices.provisioning import reissue_claim_code
+from cymba.devices.tables import Device
+from cymba.stimulation.tables import StimulationSession, StoredFrame
 
 PASSWORD = "correct horse battery"
 
@@ -120,3 +132,44 @@ def test_a_new_password_needs_the_current_one_and_signs_out_elsewhere(client):
     assert client.post("/v1/auth/token", json=login).status_code == 401
     login["password"] = "another long one"
     assert client.post("/v1/auth/token", json=login).status_code == 200
+
+
+def test_erasing_an_account_needs_the_version_that_was_read(client):
+    headers = register(client)
+    assert client.delete("/v1/account", headers=headers).status_code == 428
+    stale = {**headers, "If-Match": '"9"'}
+    assert client.delete("/v1/account", headers=stale).status_code == 412
+    assert client.get("/v1/account", headers=headers).status_code == 200
+
+
+def test_an_erased_account_is_gone_with_what_it_recorded(client, make_person, wear, engine):
+    person = make_person()
+    worn = wear(person).samples().end().sum_up()
+    guarded = {**person.headers, "If-Match": "*"}
+    assert client.delete("/v1/account", headers=guarded).status_code == 204
+    assert client.get("/v1/account", headers=person.headers).status_code == 401
+    assert client.get(f"/v1/sessions/{worn.id}", headers=person.headers).status_code == 401
+    with Session(engine) as session:
+        for kind in (Account, StoredFrame):
+            assert session.scalar(select(func.count()).select_from(kind)) == 0
+        left = session.scalars(select(StimulationSession)).one()
+        assert (left.account_id, left.programme, left.sample_count) == (None, None, 0)
+
+
+def test_what_comes_late_of_an_erased_person_is_not_the_next_holders(
+    client, make_person, wear, hold, engine
+):
+    first, second = make_person(), make_person()
+    device_id = hold(first)
+    guarded = {**first.headers, "If-Match": "*"}
+    assert client.delete("/v1/account", headers=guarded).status_code == 204
+    with Session(engine) as session, session.begin():
+        code = reissue_claim_code(session, device_id)
+        serial = session.get_one(Device, device_id).serial
+        assert isinstance(claiming.claim(session, second.id, serial, code, utc_now()), Claimed)
+    late = wear(first, device_id=device_id).samples().end().sum_up()
+    later = utc_now() + timedelta(hours=1)
+    own = wear(second, device_id=device_id, at=later).samples().end().sum_up()
+    listed = client.get("/v1/sessions", headers=second.headers).json["items"]
+    assert [one["id"] for one in listed] == [own.id]
+    assert client.get(f"/v1/sessions/{late.id}", headers=second.headers).status_code == 404

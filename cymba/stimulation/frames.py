@@ -234,9 +234,14 @@ def _plain(value: object) -> object:
 def _may_repeat_a_member(payload: bytes, frame: Frame) -> bool:
     """Whether JSON may name a member twice, of which the decoder keeps the last.
 
-    No string of a samples frame holds a colon, so there are as many colons as members.
+    No string of a samples frame holds a colon, so there are as many colons as members; `null` for
+    `sent` or `utc` is looked at more closely, which costs a little.
     """
-    if not isinstance(frame, SamplesFrame) or "sent" in frame.c or "utc" in frame.c:
+    if not isinstance(frame, SamplesFrame):
         return True
-    members = _SAMPLES_MEMBERS + len(frame.c) + (b'"sent"' in payload) + (b'"utc"' in payload)
-    return payload.count(b":") != members
+    members = payload.count(b":") - len(frame.c) - _SAMPLES_MEMBERS
+    if members == (frame.sent is not None) + (frame.utc is not None):
+        return False
+    if "sent" in frame.c or "utc" in frame.c:
+        return True
+    return members != (b'"sent"' in payload) + (b'"utc"' in payload)

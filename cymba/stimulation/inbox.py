@@ -40,15 +40,6 @@ class Found(Enum):
 
 
 @dataclass(slots=True)
-class Extent:
-    low_seq: int
-    high_seq: int
-    low_boot: int
-    high_boot: int
-    last_received_at: datetime
-
-
-@dataclass(slots=True)
 class Refusal:
     """A row of quarantine to be."""
 
@@ -65,17 +56,15 @@ class Batch:
     """What one transaction is to write, in columns as the statements take them."""
 
     frames: list[tuple[Any, ...]] = field(default_factory=list)
-    extents: dict[tuple[str, UUID, int], Extent] = field(default_factory=dict)
     refusals: dict[tuple[str, str, bytes], Refusal] = field(default_factory=dict)
 
     def store(self, device_id: str, frame: Frame, packed: Packed, arrived_at: datetime) -> None:
-        seq, boot = frame.seq, frame.boot
         self.frames.append(
             (
                 device_id,
                 frame.store,
-                seq,
-                boot,
+                frame.seq,
+                frame.boot,
                 frame.sid,
                 packed.kind,
                 frame.up,
@@ -85,16 +74,6 @@ class Batch:
                 arrived_at,
             )
         )
-        key = (device_id, frame.sid, frame.store)
-        extent = self.extents.get(key)
-        if extent is None:
-            self.extents[key] = Extent(seq, seq, boot, boot, arrived_at)
-            return
-        extent.low_seq = min(extent.low_seq, seq)
-        extent.high_seq = max(extent.high_seq, seq)
-        extent.low_boot = min(extent.low_boot, boot)
-        extent.high_boot = max(extent.high_boot, boot)
-        extent.last_received_at = max(extent.last_received_at, arrived_at)
 
     def refuse(self, device_id: str, code: str, digest: bytes, refusal: Refusal) -> None:
         known = self.refusals.setdefault((device_id, code, digest), refusal)
@@ -115,17 +94,6 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, Ledger]) ->
         columns = zip(*batch.frames, strict=True)
         for (name, literal), column in zip(_FRAME_COLUMNS.items(), columns, strict=True):
             values[name] = literal(column)
-        keys, extents = batch.extents.keys(), batch.extents.values()
-        values |= {
-            "extent_device": words([device_id for device_id, _, _ in keys]),
-            "extent_sid": uuids([sid for _, sid, _ in keys]),
-            "extent_store": integers([store for _, _, store in keys]),
-            "low_seq": integers([extent.low_seq for extent in extents]),
-            "high_seq": integers([extent.high_seq for extent in extents]),
-            "low_boot": integers([extent.low_boot for extent in extents]),
-            "high_boot": integers([extent.high_boot for extent in extents]),
-            "last_received": times([extent.last_received_at for extent in extents]),
-        }
         session.execute(_WRITE_FRAMES, values)
     elif changed:
         session.execute(_WRITE_LEDGERS, values)
@@ -228,33 +196,37 @@ _FRAME_COLUMNS: dict[str, Callable[[Iterable[Any]], str]] = {
     "body": byte_strings,
     "received_at": times,
 }
+# The rows are there, and locked: an upsert finds them by their keys, where the planner might join
+# by reading all of a large table.
 _UPDATE_LEDGERS = """
-    UPDATE flash_store AS s SET resolved = CAST(v.resolved AS int8multirange)
+    INSERT INTO flash_store (device_id, store, resolved)
+    SELECT v.device_id, v.store, CAST(v.resolved AS int8multirange)
     FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
                 CAST(:ledger_resolved AS text[])) AS v (device_id, store, resolved)
-    WHERE s.device_id = v.device_id AND s.store = v.store
+    ON CONFLICT (device_id, store) DO UPDATE SET resolved = excluded.resolved
 """
 _WRITE_LEDGERS = text(_UPDATE_LEDGERS)
 # Without ON CONFLICT: the locked ledger has said that the frame is new.
 _WRITE_FRAMES = text(
     f"""
-    WITH stored AS (
-      INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
-                         received_at)
+    WITH given AS MATERIALIZED (
       SELECT * FROM unnest(
         CAST(:device AS text[]), CAST(:store AS bigint[]), CAST(:seq AS bigint[]),
         CAST(:boot AS bigint[]), CAST(:sid AS uuid[]), CAST(:kind AS smallint[]),
         CAST(:up_ms AS bigint[]), CAST(:utc_ms AS bigint[]), CAST(:digest AS bytea[]),
-        CAST(:body AS bytea[]), CAST(:received_at AS timestamptz[]))),
+        CAST(:body AS bytea[]), CAST(:received_at AS timestamptz[]))
+        AS f (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at)),
+    stored AS (
+      INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
+                         received_at)
+      SELECT * FROM given),
     ledger AS ({_UPDATE_LEDGERS})
     INSERT INTO session_extent AS e (device_id, sid, store, low_seq, high_seq, low_boot,
                                      high_boot, last_received_at, dirty)
-    SELECT *, true FROM unnest(
-      CAST(:extent_device AS text[]), CAST(:extent_sid AS uuid[]),
-      CAST(:extent_store AS bigint[]), CAST(:low_seq AS bigint[]), CAST(:high_seq AS bigint[]),
-      CAST(:low_boot AS bigint[]), CAST(:high_boot AS bigint[]),
-      CAST(:last_received AS timestamptz[])) AS v (device_id, sid, store)
-    ORDER BY v.device_id, v.sid, v.store
+    SELECT device_id, sid, store, min(seq), max(seq), min(boot), max(boot), max(received_at), true
+    FROM given
+    GROUP BY device_id, sid, store
+    ORDER BY device_id, sid, store
     ON CONFLICT (device_id, sid, store) DO UPDATE SET
       low_seq = least(e.low_seq, excluded.low_seq),
       high_seq = greatest(e.high_seq, excluded.high_seq),
@@ -278,10 +250,13 @@ _WANTED = """
     unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:seqs AS bigint[]))
       AS k (device_id, store, seq)
 """
+# LATERAL with OFFSET 0: each row by its key, however the planner judges the tables.
 _IN_INBOX = text(
     f"""
-    SELECT f.device_id, f.store, f.seq, f.digest
-    FROM {_WANTED} JOIN frame AS f USING (device_id, store, seq)
+    SELECT k.device_id, k.store, k.seq, f.digest
+    FROM {_WANTED} CROSS JOIN LATERAL (
+      SELECT g.digest FROM frame AS g
+      WHERE g.device_id = k.device_id AND g.store = k.store AND g.seq = k.seq OFFSET 0) AS f
     """  # noqa: S608 - a constant
 )
 _IN_RECORDINGS_OF_SESSIONS = text(
@@ -289,7 +264,9 @@ _IN_RECORDINGS_OF_SESSIONS = text(
     SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
     FROM (SELECT DISTINCT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
             CAST(:sids AS uuid[])) AS u (device_id, store, sid)) AS k
-    JOIN recording AS r USING (device_id, sid, store)
+    CROSS JOIN LATERAL (
+      SELECT * FROM recording AS g
+      WHERE g.device_id = k.device_id AND g.sid = k.sid AND g.store = k.store OFFSET 0) AS r
     """
 )
 # A number that another session used: every recording of the store is asked.

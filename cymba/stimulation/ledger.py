@@ -157,15 +157,18 @@ def _columns(keys: Sequence[StoreKey]) -> dict[str, object]:
     }
 
 
+# Each row by its key, in order (OFFSET 0 holds the planner to that): a join might read all of a
+# large table, and lock in any order.
 _LOCK = text(
     """
-    SELECT s.device_id, s.store, CAST(s.resolved AS text),
+    SELECT k.device_id, k.store, s.resolved,
            EXISTS (SELECT FROM device_tenure AS t
-                   WHERE t.device_id = s.device_id AND t.released_at IS NULL)
-    FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[])) AS k (device_id, store)
-    JOIN flash_store AS s ON s.device_id = k.device_id AND s.store = k.store
-    ORDER BY s.device_id, s.store
-    FOR UPDATE OF s
+                   WHERE t.device_id = k.device_id AND t.released_at IS NULL)
+    FROM (SELECT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]))
+            AS u (device_id, store) ORDER BY device_id, store) AS k
+    CROSS JOIN LATERAL (
+      SELECT CAST(f.resolved AS text) AS resolved FROM flash_store AS f
+      WHERE f.device_id = k.device_id AND f.store = k.store OFFSET 0 FOR UPDATE) AS s
     """
 )
 _OPEN = text(

@@ -10,13 +10,16 @@ from service import (
     accounts,
     auth,
     devices,
+    diary,
     docs,
     health,
     history,
     live,
     observation,
     problems,
+    reminders,
     sessions,
+    sync,
     telemetry,
 )
 from service.edge import Edge
@@ -25,7 +28,20 @@ from service.openapi import finish_document, make_document
 API_VERSION = "1.0.0"
 MAX_BODY_BYTES = 64 * 1024
 
-RESOURCES = (auth, accounts, devices, sessions, telemetry, live, history, health, docs)
+RESOURCES = (
+    auth,
+    accounts,
+    devices,
+    sessions,
+    telemetry,
+    live,
+    history,
+    diary,
+    reminders,
+    sync,
+    health,
+    docs,
+)
 
 
 class DeviceIdConverter(BaseConverter):

@@ -101,9 +101,12 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
     def delete(self, rule: str) -> Callable[[View], View]:
         return self._on("DELETE", rule)
 
-    def body(self, schema: type[Schema], *, example: Any) -> Callable[[View], View]:
+    def body(
+        self, schema: type[Schema], *, example: Any, max_bytes: int | None = None
+    ) -> Callable[[View], View]:
         """The JSON body, loaded and handed to the view as its next positional argument."""
-        return self._decorator(self.arguments(schema, example=example))
+        decorate = self._decorator(self.arguments(schema, example=example))
+        return lambda view: _noted(decorate(view), max_bytes=max_bytes)
 
     def query(self, schema: type[Schema]) -> Callable[[View], View]:
         """The query parameters, loaded and handed to the view as its next positional argument."""
@@ -173,6 +176,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         """Register the view behind the checks that hold for every route."""
         noted = getattr(view_func, "_apidoc", {})
         is_public = noted.get("public", False)
+        max_bytes = noted.get("max_bytes")
         takes_query = any(
             parameter["in"] == "query"
             for parameter in noted.get("arguments", {}).get("parameters", [])
@@ -180,6 +184,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
 
         @wraps(view_func)
         def guarded(**view_args: Any) -> Any:
+            if max_bytes is not None:
+                request.max_content_length = max_bytes
             if not is_public:
                 require_token()
             if not takes_query:

@@ -37,11 +37,14 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "conflict": (409, "In conflict with what is stored"),
     "email-taken": (409, "The e-mail address has an account already"),
     "gone": (410, "It was here, and is gone for good"),
+    "cursor-expired": (410, "The cursor has expired: read everything again"),
     "stale": (412, "Somebody changed it since it was read"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body is in a format that is not taken here"),
     "validation": (422, "Fields or parameters are not as they must be"),
     "rejected": (422, "A rule does not allow this"),
+    "operation-reused": (422, "The operation's id was used before, for something else"),
+    "unstorable": (422, "The database cannot hold this"),
     "wrong-password": (422, "The current password is not right"),
     "locked": (423, "A safety rule holds this back"),
     "if-match-required": (428, "Say which version is meant, with If-Match"),
@@ -84,21 +87,31 @@ def problem(
     **extensions: Any,
 ) -> Response:
     """The response that tells of a problem; `extensions` are further members of its body."""
+    body = _body(code, detail, status, errors) | extensions
+    response = Response(orjson.dumps(body), status=body["status"], content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(headers or {})
+    return response
+
+
+def as_body(error: DomainError) -> dict[str, Any]:
+    """A problem inside of an answer, where each of several operations has its own outcome."""
+    return _body(error.code, error.detail, error.status, error.errors)
+
+
+def _body(
+    code: str, detail: str, status: int | None, errors: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
     known_status, title = PROBLEMS.get(code, (status or 400, ""))
     status = status or known_status
-    body = {
+    return {
         "type": TYPE_PREFIX + code,
         "title": title or http.HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "errors": list(errors),
         "request_id": g.get("request_id", ""),
-        **extensions,
     }
-    response = Response(orjson.dumps(body), status=status, content_type=MEDIA_TYPE)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.update(headers or {})
-    return response
 
 
 def register(app: Flask) -> None:

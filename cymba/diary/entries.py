@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from cymba.diary.fields import Fields, check, flat, require_complete
+from cymba.devices.screening import raise_red_flag
+from cymba.diary.fields import Fields, check, flat, red_flags, require_complete
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone, NotFound
 
@@ -67,7 +68,7 @@ def merge(
     if not changed:
         return Applied(entry, changed=False)
     require_complete(current | changed)  # a deleted entry comes back whole or not at all
-    _write(entry, current | changed, changed, now=now)
+    _write(session, entry, current | changed, changed, now=now)
     return Applied(entry, changed=True)
 
 
@@ -126,7 +127,7 @@ def put(
         for name in whole.keys() | current.keys()
         if whole.get(name) != current.get(name)
     }
-    _write(entry, whole, changed, now=now)
+    _write(session, entry, whole, changed, now=now)
     session.flush()
     return Applied(entry, changed=True)
 
@@ -202,13 +203,15 @@ def _create(
     require_complete(fields)
     entry = DiaryEntry(account_id=account_id, id=entry_id, version=0, field_versions={})
     entry.written_at = now
-    _write(entry, fields, fields, now=now)
+    _write(session, entry, fields, fields, now=now)
     session.add(entry)
     session.flush()
     return entry
 
 
-def _write(entry: DiaryEntry, whole: Fields, changed: Fields, *, now: datetime) -> None:
+def _write(
+    session: Session, entry: DiaryEntry, whole: Fields, changed: Fields, *, now: datetime
+) -> None:
     entry.version += 1
     entry.felt_at = whole["felt_at"]
     entry.time_zone = whole["time_zone"]
@@ -222,3 +225,6 @@ def _write(entry: DiaryEntry, whole: Fields, changed: Fields, *, now: datetime) 
     entry.field_versions = entry.field_versions | dict.fromkeys(changed, entry.version)
     entry.deleted_at = None
     entry.changed_at = now
+    for symptom in red_flags(changed):
+        # In the entry's own transaction: what was written is never without its lock.
+        raise_red_flag(session, entry.account_id, symptom, felt_at=entry.felt_at, now=now)

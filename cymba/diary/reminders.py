@@ -82,10 +82,21 @@ def mine(session: Session, account_id: UUID) -> list[Reminder]:
     return list(session.scalars(query))
 
 
-def remove(session: Session, account_id: UUID, reminder_id: UUID) -> None:
-    """Take the reminder away; `NotFound` where it is not the account's."""
-    reminder = session.get(Reminder, (account_id, reminder_id))
+def get(session: Session, account_id: UUID, reminder_id: UUID) -> Reminder:
+    """The account's own reminder, or `NotFound`."""
+    reminder = session.get(Reminder, (account_id, reminder_id), with_for_update=True)
     if reminder is None:
         raise NotFound("There is no such reminder.")
+    return reminder
+
+
+def remove(session: Session, account_id: UUID, reminder_id: UUID, *, match: Match) -> None:
+    """Take the reminder away at the version that `match` accepts.
+
+    Raises:
+        NotFound, PreconditionRequired, PreconditionFailed.
+    """
+    reminder = get(session, account_id, reminder_id)
+    match(reminder.version)
     session.delete(reminder)
     session.flush()

@@ -13,6 +13,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 
+from cymba.devices.screening import SEEK_CARE
+
 LANGUAGES = ("en", "de")
 
 FORBIDDEN: dict[str, tuple[str, ...]] = {
@@ -102,17 +104,13 @@ RESPONSE_HIGHER = (
 RESPONSE_NOT_ENOUGH = (
     "A comparison with your first weeks needs at least 14 days at the start and 28 days since."
 )
-RED_FLAG = (
-    "Stop using the device and seek medical care now. If it is an emergency, call your local "
-    "emergency number. This diary is not monitored."
-)
 LOWER, HIGHER = "lower", "higher"
 
 TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(),
     DISCLAIMER, EARLY, MORE_IS_WORSE, NO_CLEAR_LINK, NOT_ENOUGH, NOT_ENOUGH_REFUSED, COLLECTING,
     MORE_DAYS, TESTED, FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, RESPONSE_CONFIRMED,
-    RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, RED_FLAG, LOWER, HIGHER,
+    RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
 )  # fmt: skip
 
 

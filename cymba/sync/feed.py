@@ -1,18 +1,20 @@
 """The change feed: what is new for an account's app since its cursor, in the order of commits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import RowMapping, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
 from cymba.accounts.tables import Change
-from cymba.devices.tables import DeviceTenure
+from cymba.devices.holdings import Holding, holdings
 from cymba.diary.tables import DiaryEntry, Reminder
 from cymba.errors import Gone
+from cymba.stimulation.queries import SHOWN
 from cymba.stimulation.tables import StimulationSession
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
@@ -38,10 +40,10 @@ class Tombstone:
 class Feed:
     position: Position
     more: bool
-    sessions: list[StimulationSession] = field(default_factory=list)
-    diary_entries: list[DiaryEntry] = field(default_factory=list)
-    devices: list[DeviceTenure] = field(default_factory=list)
-    reminders: list[Reminder] = field(default_factory=list)
+    sessions: Sequence[RowMapping] = ()  # the columns of queries.SHOWN
+    diary_entries: Sequence[DiaryEntry] = ()
+    devices: Sequence[Holding] = ()
+    reminders: Sequence[Reminder] = ()
     tombstones: list[Tombstone] = field(default_factory=list)
 
 
@@ -89,43 +91,27 @@ def read_feed(
 def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed: Feed) -> None:
     # A row that was removed after its change was read is told by a later change of its own.
     if ids := wanted["session"]:
-        feed.sessions = list(
-            session.scalars(
-                select(StimulationSession).where(
-                    StimulationSession.account_id == account_id,
-                    StimulationSession.id.in_(map(UUID, ids)),
-                    StimulationSession.hidden_at.is_(None),
-                )
-            )
+        query = select(*SHOWN).where(
+            StimulationSession.account_id == account_id,
+            StimulationSession.id.in_(map(UUID, ids)),
+            StimulationSession.hidden_at.is_(None),
         )
+        feed.sessions = session.execute(query).mappings().all()
     if ids := wanted["diary-entry"]:
-        feed.diary_entries = list(
-            session.scalars(
-                select(DiaryEntry).where(
-                    DiaryEntry.account_id == account_id,
-                    DiaryEntry.id.in_(map(UUID, ids)),
-                    DiaryEntry.deleted_at.is_(None),
-                )
-            )
+        entries = select(DiaryEntry).where(
+            DiaryEntry.account_id == account_id,
+            DiaryEntry.id.in_(map(UUID, ids)),
+            DiaryEntry.deleted_at.is_(None),
         )
+        feed.diary_entries = session.scalars(entries).all()
     if ids := wanted["device"]:
-        feed.devices = list(
-            session.scalars(
-                select(DeviceTenure).where(
-                    DeviceTenure.account_id == account_id,
-                    DeviceTenure.device_id.in_(ids),
-                    DeviceTenure.released_at.is_(None),
-                )
-            )
-        )
+        held = holdings(session, account_id)
+        feed.devices = [holding for holding in held if holding.device.id in ids]
     if ids := wanted["reminder"]:
-        feed.reminders = list(
-            session.scalars(
-                select(Reminder).where(
-                    Reminder.account_id == account_id, Reminder.id.in_(map(UUID, ids))
-                )
-            )
+        reminders = select(Reminder).where(
+            Reminder.account_id == account_id, Reminder.id.in_(map(UUID, ids))
         )
+        feed.reminders = session.scalars(reminders).all()
 
 
 def current_epoch(session: Session) -> UUID:

@@ -5,6 +5,7 @@ from string import Formatter
 
 import pytest
 
+from cymba.devices.screening import SEEK_CARE
 from cymba.insights import words
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
@@ -27,7 +28,7 @@ def forbidden_in(text: str, language: str) -> list[str]:
 def test_no_template_words_a_link_as_a_cause(language: str, text: str) -> None:
     # What may be said of red flags is care, not a finding.
     spoken = Voice.of(language).translate(text)
-    allowed = {"Hilfe", "help"} if text == words.RED_FLAG else set()
+    allowed = {"Hilfe", "help"} if text == SEEK_CARE else set()
     assert set(forbidden_in(spoken, language)) <= allowed
 
 

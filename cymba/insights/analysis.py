@@ -197,7 +197,8 @@ def _grade(pairs: Sequence[Pair], tested: frozenset[tuple[str, str]]) -> None:
 
 
 def _primaries_passed(pairs: Sequence[Pair]) -> set[int]:
-    primaries = [pair for pair in pairs if pair.tier is Tier.PRIMARY and pair.taken]
+    # One without a look yet counts with its p of 1: the family was fixed in advance.
+    primaries = [pair for pair in pairs if pair.tier is Tier.PRIMARY]
     adjusted = adjust_bh([pair.sequential_p for pair in primaries])
     return {id(pair) for pair, p in zip(primaries, adjusted, strict=True) if p <= PRIMARY_LEVEL}
 

@@ -39,6 +39,8 @@ from cymba.stimulation.unreadable import (
     too_large,
 )
 
+__all__ = ["KINDS", "FrameRow", "Packed", "Unreadable", "decode", "pack", "unpack"]
+
 KINDS: dict[type[Frame], int] = {StartFrame: 1, SamplesFrame: 2, EventFrame: 3, EndFrame: 4}
 """The number that stands for each kind of frame in the database. Never reuse one."""
 

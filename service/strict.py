@@ -58,6 +58,7 @@ class Whole(ma.fields.Integer):
         if self.in_query:
             if not (isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value)):
                 raise self.make_error("invalid", input=value)
+            value = int(value)
         elif not isinstance(value, int) or isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -146,13 +147,18 @@ PROGRAMME = {
 class Worn:
     """A device that somebody holds, writing one session; what it sends is stored at once."""
 
-    def __init__(self, engine: Engine, device_id: str, started_at: datetime) -> None:
+    STORE = 7
+
+    def __init__(
+        self, engine: Engine, device_id: str, started_at: datetime, flash: Counter[str]
+    ) -> None:
         self.engine = engine
         self.device_id = device_id
         self.started_at = started_at
+        self.flash = flash  # each device's latest seq: it goes on from session to session
+        self.first_seq = flash[device_id] + 1
         self.sid = uuid4()
         self.boot = int(started_at.timestamp()) % 2**31  # one for each session, in their order
-        self.seq = 0
         self.up = 60_000
 
     @property
@@ -175,12 +181,13 @@ class Worn:
         return self.send(self.frame("event", event={"name": name}))
 
     def end(self, reason: str = "completed") -> "Worn":
-        frame = self.frame("end", reason=reason, first_seq=1)
-        return self.send({**frame, "last_seq": self.seq})
+        frame = self.frame("end", reason=reason, first_seq=self.first_seq)
+        return self.send({**frame, "last_seq": frame["seq"]})
 
     def frame(self, kind: str, **content: Any) -> dict[str, Any]:
-        self.seq += 1
-        key = {"v": 1, "store": self.boot, "seq": self.seq, "boot": self.boot}
+        self.flash[self.device_id] += 1
+        seq = self.flash[self.device_id]
+        key = {"v": 1, "store": self.STORE, "seq": seq, "boot": self.boot}
         return {**key, "sid": str(self.sid), "kind": kind, "up": self.up, **content}
 
     def send(self, *frames: dict[str, Any]) -> "Worn":
@@ -219,8 +226,10 @@ def hold(engine: Engine) -> Callable[..., str]:
 def wear(engine: Engine, hold: Callable[..., str]) -> Callable[..., Worn]:
     """Begins a session of a person, on a device of their own if none is given."""
 
+    flash: Counter[str] = Counter()
+
     def begin(person: "Person", *, device_id: str | None = None, at: datetime = MORNING) -> Worn:
-        return Worn(engine, device_id or hold(person), at).start()
+        return Worn(engine, device_id or hold(person), at, flash).start()
 
     return begin
 

@@ -1,8 +1,7 @@
 """Columns of integers in few bytes: each in whichever form is the shortest for it.
 
 Numbers that are all the same are one number. Readings go through pcodec
-(https://github.com/pcodec/pcodec), which is tried with several ways of telling one number from
-those before it: its own choice, made from a sample, misses steps and oscillations. What seldom
+(https://github.com/pcodec/pcodec), as they are and as first or second differences. What seldom
 changes is shortest as its zlib-compressed differences.
 """
 
@@ -21,12 +20,10 @@ PackedIntegers = int | list[int] | bytes
 _PCODEC = b"p"
 _WIDTHS = {b"1": "<i1", b"2": "<i2", b"4": "<i4", b"8": "<i8"}
 _LEVEL = 12
-_DELTAS = (DeltaSpec.auto(), DeltaSpec.try_consecutive(1))
-_LOOKS_BACK = 4
-_CONVOLUTION = DeltaSpec.try_conv1(_LOOKS_BACK)  # of 32 bits only
+# Named one by one: left to itself pcodec 1.1 may convolve, and it panics where that meets a batch
+# shorter than what it looks back on. A panic is no exception: it would end the process.
+_DELTAS = (DeltaSpec.no_op(), DeltaSpec.try_consecutive(1), DeltaSpec.try_consecutive(2))
 _INT32 = np.iinfo(np.int32)
-# How pcodec divides its work, in numbers.
-_PAGE, _BATCH = 2**18, 2_048
 
 
 class NotIntegers(Exception):
@@ -64,15 +61,9 @@ def _compressed(array: Integers) -> Iterator[bytes]:
             break
     narrow = _INT32.min <= array.min() and array.max() <= _INT32.max
     column = array.astype(np.int32) if narrow else array
-    deltas = (*_DELTAS, _CONVOLUTION) if narrow and _can_convolve(array.size) else _DELTAS
-    for delta in deltas:
+    for delta in _DELTAS:
         config = ChunkConfig(compression_level=_LEVEL, delta_spec=delta)
         yield _PCODEC + standalone.simple_compress(column, config)
-
-
-def _can_convolve(size: int) -> bool:
-    """pcodec 1.1 panics where the last batch of a page is shorter than what it looks back on."""
-    return size <= _PAGE and (size < _BATCH or not 0 < size % _BATCH < _LOOKS_BACK)
 
 
 def _read(packed: bytes) -> Integers:

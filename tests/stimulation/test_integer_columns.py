@@ -41,8 +41,11 @@ def test_names_bytes_that_are_no_column(damaged: bytes | list[int]) -> None:
         unpack_integers(damaged, 3)
 
 
-@pytest.mark.parametrize("count", [2_047, 2_049, 2_051, 4_097, 6_146, 262_145])
-def test_lengths_at_which_pcodec_convolves_past_its_batch_come_back(count: int) -> None:
-    values = np.random.default_rng(count).normal(900, 40, count).astype(int).tolist()
-
+@pytest.mark.parametrize("count", [511, 513, 1_026, 1_538, 2_047, 2_049, 4_097, 262_145])
+@pytest.mark.parametrize("period", [0.5, 2.0, 7.0])
+def test_lengths_at_which_pcodec_would_convolve_past_its_batch_come_back(
+    count: int, period: float
+) -> None:
+    noise = np.random.default_rng(count).normal(0, 3, count)
+    values = (830 + 40 * np.sin(np.arange(count) / period) + noise).astype(int).tolist()
     assert unpack_integers(pack_integers(values), count).tolist() == values

@@ -1,0 +1,192 @@
+"""A first sync of two years beside the same rows as PostgreSQL's own JSON; a sync without news.
+
+    python -m benchmarks.bench_sync
+
+Both go through the same Flask application and the same test client, in one process and one run.
+"""
+
+import json
+import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from flask import Flask, Response
+from sqlalchemy import Engine, event, insert, text
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.tables import Account
+from cymba.accounts.tokens import sign_in
+from cymba.database import make_engine, utc_now
+from cymba.devices.tables import Device
+from cymba.diary.tables import DiaryEntry
+from cymba.settings import Settings
+from cymba.stimulation.tables import StimulationSession
+from ops import postgres, schema
+from service import create_app
+
+SESSIONS, ENTRIES, PAGE = 700, 2500, 200
+ROUNDS = 7
+BEGAN = datetime(2024, 11, 1, tzinfo=UTC)
+
+FLOOR = text(
+    """
+    SELECT json_agg(row_to_json(shown))::text FROM (
+        SELECT c.number, s.*, e.items, e.felt_at, e.written_at, e.note AS entry_note
+        FROM (SELECT * FROM change WHERE account_id = :account AND number > :after
+              ORDER BY number LIMIT :page) c
+        LEFT JOIN stimulation_session s
+             ON s.id = CASE c.kind WHEN 'session' THEN c.entity_id::uuid END
+        LEFT JOIN diary_entry e ON e.account_id = c.account_id
+             AND e.id = CASE c.kind WHEN 'diary-entry' THEN c.entity_id::uuid END
+        ORDER BY c.number
+    ) shown
+    """
+)
+
+
+def fill(engine: Engine) -> UUID:
+    rng = random.Random(1)
+    with Session(engine) as session, session.begin():
+        account = Account(email="two-years@example.org")
+        session.add_all([account, Device(id="device-0001", serial="S1", model="ear_cymba")])
+        session.flush()
+        sessions = [
+            {
+                "id": uuid4(),
+                "device_id": "device-0001",
+                "sid": uuid4(),
+                "account_id": account.id,
+                "state": "ended",
+                "started_at": BEGAN + timedelta(days=i),
+                "ended_at": BEGAN + timedelta(days=i, minutes=30),
+                "time_zone": "Europe/Berlin",
+                "time_source": "anchored",
+                "time_error_ms": 20,
+                "end_reason": "completed",
+                "programme": {"frequency_hz": 25.0, "pulse_width_us": 250, "on_s": 30},
+                "frames_stored": 182,
+                "frames_expected": 182,
+                "completeness": 1.0,
+                "sample_count": 1800,
+                "stimulating_s": 900.0,
+                "contact_lost_s": 0.0,
+                "delivered_charge_uc": 11250.0,
+                "event_count": 2,
+                "boots": [1],
+                "changed_at": BEGAN,
+            }
+            for i in range(SESSIONS)
+        ]
+        entries = [
+            {
+                "account_id": account.id,
+                "id": uuid4(),
+                "felt_at": BEGAN + timedelta(hours=7 * i),
+                "written_at": BEGAN + timedelta(hours=7 * i),
+                "time_zone": "Europe/Berlin",
+                "items": {name: rng.randint(0, 10) for name in ("pain_now", "mood", "fatigue")},
+                "note": "A line of text, as people write it.",
+                "version": 1,
+                "field_versions": {"felt_at": 1, "items.pain_now": 1},
+            }
+            for i in range(ENTRIES)
+        ]
+        session.execute(insert(StimulationSession), sessions)
+        session.execute(insert(DiaryEntry), entries)
+        changes = [Changed("session", str(row["id"])) for row in sessions]
+        changes += [Changed("diary-entry", str(row["id"])) for row in entries]
+        rng.shuffle(changes)
+        record_changes(session, account.id, changes)
+        return account.id
+
+
+def add_floor(app: Flask, engine: Engine, account_id: UUID) -> None:
+    @app.get("/floor/<int:after>")
+    def floor(after: int) -> Response:
+        values = {"account": account_id, "after": after, "page": PAGE}
+        with engine.connect() as connection:
+            body = connection.execute(FLOOR, values).scalar_one()
+        return Response(body, content_type="application/json")
+
+
+def timed(work: Callable[[], int]) -> tuple[float, int]:
+    taken, count = [], 0
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        count = work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken), count
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        server = postgres.start(Path(folder) / "postgres")
+        engine = make_engine(server.url)
+        try:
+            schema.upgrade(engine)
+            run(engine, Path(folder))
+        finally:
+            engine.dispose()
+            server.stop()
+
+
+def run(engine: Engine, folder: Path) -> None:
+    account_id = fill(engine)
+    app = create_app(Settings(data_dir=folder, log_level="error"), engine)
+    add_floor(app, engine, account_id)
+    client = app.test_client()
+    with Session(engine) as session, session.begin():
+        pair = sign_in(session, app.extensions["cymba"].signer, account_id, utc_now())
+    headers = {"Authorization": f"Bearer {pair.access_token}"}
+    last_cursor = ""
+
+    def first_sync() -> int:
+        nonlocal last_cursor
+        cursor, more, count = "", True, 0
+        while more:
+            path = f"/v1/sync?limit={PAGE}" + (f"&cursor={cursor}" if cursor else "")
+            page = json.loads(client.get(path, headers=headers).data)
+            cursor, more = page["next_cursor"], page["more"]
+            count += len(page["sessions"]) + len(page["diary_entries"])
+        last_cursor = cursor
+        return count
+
+    def floor() -> int:
+        count = 0
+        for after in range(0, SESSIONS + ENTRIES, PAGE):
+            count += len(json.loads(client.get(f"/floor/{after}").data))
+        return count
+
+    def no_news() -> int:
+        return client.get(f"/v1/sync?cursor={last_cursor}", headers=headers).status_code
+
+    first_sync(), floor()  # warm
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sync_s, synced = timed(first_sync)
+    floor_s, rows = timed(floor)
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
+    assert synced == rows == SESSIONS + ENTRIES
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    no_news()
+    event_statements = [one for one in statements if "refresh_token" not in one]
+    idle_s, _ = timed(no_news)
+    print(f"{'':34}{'median':>12}{'ratio to floor':>16}")
+    print(f"{'first sync, 3,200 rows':34}{sync_s * 1e3:9.0f} ms{sync_s / floor_s:16.2f}")
+    print(f"{'floor: the same rows by json_agg':34}{floor_s * 1e3:9.0f} ms{1:16.2f}")
+    print(f"{'a sync without news':34}{idle_s * 1e3:9.2f} ms{'':16}")
+    print(f"peak memory grew by {grown_kib} KiB over {ROUNDS} first syncs and floors")
+    print(f"statements of a sync without news, besides the token's: {len(event_statements)}")
+    for statement in event_statements:
+        print("   " + " ".join(statement.split())[:110])
+
+
+if __name__ == "__main__":
+    main()

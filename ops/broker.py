@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
@@ -236,6 +236,18 @@ class _Rereader(StreamReaderAdapter):  # type: ignore[misc] # amqtt ships no typ
         return data
 
 
+class _Subscriptions(dict[str, list[tuple[MqttSession, int]]]):
+    """Iterates over a copy. amqtt awaits while it iterates over its subscriptions, and fails
+    half-way if a client subscribes meanwhile: the message is lost, or the connection is left
+    standing with nobody behind it."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(super().__iter__()))
+
+    def items(self) -> Any:
+        return tuple(super().items())
+
+
 async def serve(
     port: int, door: Door, *, open_topics: bool, started: Callable[[int], None], stop: asyncio.Event
 ) -> None:
@@ -246,6 +258,7 @@ async def serve(
             plugins={"ops.broker.JudgedAlready": {}, "ops.broker.OwnTopics": {"open": open_topics}},
         )
     )
+    broker._subscriptions = _Subscriptions()  # noqa: SLF001 - see there
     await broker.start()
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -261,6 +274,10 @@ async def serve(
             await broker.external_connected(client, answers, LISTENER)
         except (AMQTTError, MQTTError, OSError, TimeoutError, EOFError) as error:
             log.info("a client left without a goodbye", error=repr(error))
+        except Exception:
+            log.exception("the broker failed a client")
+        finally:
+            # Whatever happened: no client may believe that somebody still listens.
             writer.close()
 
     server = await asyncio.start_server(welcome, HOST, port)

@@ -15,10 +15,12 @@ from ops.exits import Exit
 from ops.postgres import EmbeddedPostgresError
 
 COMMANDS = {
+    "demo": "ops.commands.demo:demo",
     "api": "ops.commands.api:api",
     "bridge": "ops.commands.bridge:bridge",
     "seal": "ops.commands.seal:seal",
     "broker": "ops.commands.broker:broker",
+    "simulate": "ops.commands.simulate:simulate",
     "db": "ops.commands.db:db",
     "account": "ops.commands.account:account",
     "device": "ops.commands.device:device",

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -20,7 +19,10 @@ def follow_stdin() -> None:
 
 
 def _wait() -> None:
-    sys.stdin.buffer.read()
+    # Not through `sys.stdin`: its lock would be held for good, also in children that are forked
+    # meanwhile, and at the end of the process.
+    while os.read(0, 1024):
+        pass
     os.killpg(0, signal.SIGTERM)
     time.sleep(GRACE_S)
     os.killpg(0, signal.SIGKILL)

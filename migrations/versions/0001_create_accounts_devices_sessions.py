@@ -613,7 +613,9 @@ def upgrade() -> None:
         sa.Column("time_source", sa.String(length=16), nullable=False),
         sa.Column("time_error_ms", sa.BigInteger(), nullable=False),
         sa.Column("end_reason", sa.String(length=32), nullable=True),
-        sa.Column("programme", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column(
+            "programme", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
+        ),
         sa.Column("frames_stored", sa.Integer(), nullable=False),
         sa.Column("frames_expected", sa.BigInteger(), nullable=True),
         sa.Column("completeness", sa.Float(precision=53), nullable=True),

@@ -1,0 +1,226 @@
+"""`cymba demo`: everything on this machine, with a person and their devices."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from cymba.database import make_engine
+from cymba.settings import Settings
+from cymba.stimulation.tables import SessionExtent
+from ops import ports, postgres, schema
+from ops.demo import household as people
+from ops.demo import verdict
+from ops.demo.household import Household
+from ops.demo.stage import HOST, Stage, StageError, only_one
+from ops.demo.supervisor import PartFailed, Supervisor
+from ops.exits import Exit
+
+LIVE_S = 90.0
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after so long.")
+@click.option(
+    "--http-port", default=8000, show_default=True, type=click.IntRange(1, 65535),
+    help="Of the API.",
+)  # fmt: skip
+@click.option(
+    "--mqtt-port", default=1883, show_default=True, type=click.IntRange(1, 65535),
+    help="Of the embedded broker.",
+)  # fmt: skip
+@click.option(
+    "--data",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where it keeps its data and logs  [default: CYMBA_DATA_DIR/demo]",
+)
+@click.option(
+    "--speed",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="Two of the devices live so many times as fast; one lives now.",
+)
+@click.pass_obj
+def demo(
+    settings: Settings,
+    *,
+    seconds: float | None,
+    http_port: int,
+    mqtt_port: int,
+    folder: Path | None,
+    speed: float,
+) -> None:
+    """Run everything on this machine: database, broker, bridge, keeper, API and three devices.
+
+    A made-up person has 120 days of past sessions, and new ones come in while you watch. Nothing
+    is installed and nothing listens beyond this machine. Ctrl-C ends it; the data stays, so the
+    next start is quick.
+
+    \b
+    cymba demo --seconds 30 --http-port 8001 --mqtt-port 1884 --data /tmp/demo
+
+    Exit status 0 only if every frame that the devices made is stored exactly once.
+    """
+    folder = (folder or settings.data_dir / "demo").resolve()
+    for option, port in (("--http-port", http_port), ("--mqtt-port", mqtt_port)):
+        if ports.is_taken(HOST, port):
+            raise click.ClickException(f"port {port} is in use; choose another with {option}")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with only_one(folder), _on_stage(folder, http_port, mqtt_port) as (stage, engine):
+            home = _set_up(stage, engine)
+            outcome = _run(stage, engine, home, seconds=seconds, speed=speed)
+    except (StageError, PartFailed) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"Stopped; {outcome}.")
+    if not outcome.is_good:
+        sys.exit(Exit.FAILED)
+
+
+@contextmanager
+def _on_stage(folder: Path, http_port: int, mqtt_port: int) -> Iterator[tuple[Stage, Engine]]:
+    """The database and a supervisor, both ended at the end, the database last."""
+    with _told("Starting PostgreSQL"):
+        database = postgres.start(folder / "postgres")
+    engine = make_engine(database.url, application_name="cymba demo")
+    try:
+        with Supervisor(folder / "logs") as supervisor:
+            # Ends the database where this process is killed.
+            held = [postgres.__name__, str(folder / "postgres")]
+            supervisor.start("postgres", held, os.environ)
+            yield Stage(folder, database.url, http_port, mqtt_port, supervisor), engine
+    finally:
+        engine.dispose()
+        database.stop()
+
+
+def _set_up(stage: Stage, engine: Engine) -> Household:
+    with _told("Migrating"):
+        outcome = schema.upgrade(engine)
+        if not isinstance(outcome, schema.Upgraded):
+            raise StageError(f"the database in {stage.folder} cannot be migrated: {outcome}")
+    stage.start_keeper()
+    home = people.load(stage.folder, engine)
+    if home is None:
+        home = people.move_in(engine, stage.settings)
+        with _bar(f"Writing {people.PAST_DAYS} days of sessions") as progress:
+            people.live_past(home, engine, progress)
+        with _bar("Summing them up and sealing them") as progress:
+            _wait_for_keeper(stage, engine, progress)
+        people.keep(home, stage.folder)
+    with _told("Starting broker, bridge and API"):
+        stage.start_servers()
+    return home
+
+
+def _wait_for_keeper(stage: Stage, engine: Engine, progress: Callable[[float], None]) -> None:
+    most = 1
+    while True:
+        with Session(engine) as session:
+            waiting = session.scalar(
+                select(func.count()).select_from(SessionExtent).where(SessionExtent.dirty)
+            )
+        if not waiting:
+            return
+        most = max(most, waiting)
+        progress(1 - waiting / most)
+        stage.supervisor.check()
+        time.sleep(0.2)
+
+
+def _run(
+    stage: Stage, engine: Engine, home: Household, *, seconds: float | None, speed: float
+) -> verdict.Verdict:
+    before = verdict.count(engine)
+    began_s = time.monotonic()
+    for number, device in enumerate(home.devices):
+        stage.start_device(device, speed=1 if number == 0 else speed, seed=number)
+    try:
+        with _told("Waiting for the first live session"):
+            live = _wait_for_session(stage, home, began_s)
+        click.echo(_welcome(stage, home, live))
+        while seconds is None or time.monotonic() - began_s < seconds:
+            stage.supervisor.check()
+            _tell(stage, engine, before)
+            time.sleep(1)
+    except KeyboardInterrupt:
+        click.echo()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with _told("Stopping: the devices hand over what they still hold"):
+        stage.stop_devices()
+    _tell(stage, engine, before)
+    click.echo()
+    return verdict.judge(engine, verdict.read_made(stage.made_files(home)))
+
+
+def _wait_for_session(stage: Stage, home: Household, began_s: float) -> str:
+    token = stage.sign_in(home)
+    while (live := stage.live_session(token)) is None:
+        stage.supervisor.check()
+        if time.monotonic() - began_s > LIVE_S:
+            raise StageError(f"no live session after {LIVE_S:.0f} s; see {stage.folder}/logs")
+        time.sleep(0.5)
+    return live
+
+
+def _welcome(stage: Stage, home: Household, live: str) -> str:
+    url = stage.api_url
+    login = json.dumps({"email": home.email, "password": home.password})
+    as_json = "-H 'Content-Type: application/json'"
+    as_ana = '-H "Authorization: Bearer $TOKEN"'
+    pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
+    telemetry = f"{url}/v1/sessions/{live}/telemetry?channels=amplitude_ua&points=10"
+    return f"""
+  API       {url}   with its documentation at {url}/docs
+  Login     {home.email}   password {home.password}
+  Broker    mqtt://{HOST}:{stage.mqtt_port}
+  Data      {stage.folder}   and what the parts say in logs/ there
+
+Try, in another terminal:
+
+TOKEN=$(curl -s {url}/v1/auth/token {as_json} -d '{login}' | {pick})
+curl -s {as_ana} '{url}/v1/history?period=week'
+curl -s {as_ana} '{telemetry}'
+
+Ctrl-C ends it.
+"""
+
+
+def _tell(stage: Stage, engine: Engine, before: verdict.Counts) -> None:
+    now = verdict.count(engine)
+    line = (
+        f"  frames stored {now.stored - before.stored:>6}   duplicates {stage.duplicates():>4}   "
+        f"quarantined {now.quarantined - before.quarantined:>4}"
+    )
+    click.echo(f"\r{line}" if sys.stdout.isatty() else line, nl=not sys.stdout.isatty())
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    click.echo(f"{what} … ", nl=False)
+    began_s = time.monotonic()
+    yield
+    click.echo(f"{time.monotonic() - began_s:.1f} s")
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar that is told shares of 1."""
+    with click.progressbar(length=1000, label=what) as bar:
+        yield lambda share: bar.update(round(share * 1000) - bar.pos)
+        bar.update(1000 - bar.pos)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,181 @@
+"""`cymba simulate`: simulated devices on a broker."""
+
+import csv
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+from sqlalchemy.orm import Session
+
+from cymba.devices.models import MODELS
+from cymba.devices.signing import load_key, show_public_key
+from cymba.settings import Settings
+from ops.database import open_engine
+from ops.exits import Exit
+from ops.household import provision_for
+from simulator.faults import PROFILES
+from simulator.fleet import DeviceCredentials, Fleet
+
+TELL_EVERY_S = 1.0
+
+
+@click.command()
+@click.option(
+    "--devices",
+    "count",
+    default=3,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many, spread evenly over the models.",
+)
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="Above 1 each first lives a stretch of the past so many times as fast.",
+)
+@click.option("--broker", "broker_url", help="mqtt[s]://host[:port]  [default: CYMBA_BROKER_URL's]")
+@click.option("--seed", default=0, show_default=True, help="The same seed makes the same frames.")
+@click.option(
+    "--profile",
+    default="realistic",
+    show_default=True,
+    type=click.Choice(list(PROFILES)),
+    help="How much goes wrong: links, clocks, reboots, payloads.",
+)
+@click.option("--seconds", type=click.FloatRange(min=0), help="Stop after so long, not at Ctrl-C.")
+@click.option(
+    "--drain",
+    "drain_s",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds given at the end to frames that are not acknowledged yet.",
+)
+@click.option(
+    "--credentials",
+    "credentials_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Devices as `cymba device provision --csv` wrote them; needs no database.",
+)
+@click.option(
+    "--made",
+    "made_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a line of JSON for every frame made: device, store, seq, digest.",
+)
+@click.pass_obj
+def simulate(
+    settings: Settings,
+    *,
+    count: int,
+    speed: float,
+    broker_url: str | None,
+    seed: int,
+    profile: str,
+    seconds: float | None,
+    drain_s: float,
+    credentials_file: Path | None,
+    made_file: Path | None,
+) -> None:
+    """Let simulated devices live, record and publish until Ctrl-C (or for --seconds).
+
+    Each keeps a frame until the server has acknowledged it. Without --credentials the devices are
+    provisioned in the database, for a made-up person.
+
+    \b
+    cymba simulate --devices 200 --speed 60 --seed 7
+
+    Exit status 3 where frames are left that nobody acknowledged.
+    """
+    credentials = (
+        _read(credentials_file)[:count]
+        if credentials_file is not None
+        else _provisioned(settings, count)
+    )
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    fleet = Fleet(
+        broker_url or _device_url(settings), credentials, seed=seed, speed=speed, profile=profile
+    )
+    fleet.start()
+    until_s = None if seconds is None else time.monotonic() + seconds
+    while not stopping.wait(TELL_EVERY_S if until_s is None else _left(until_s)):
+        fleet.check()
+        _tell(fleet)
+        if until_s is not None and time.monotonic() >= until_s:
+            break
+    click.echo("\nwaiting for the last acknowledgements", err=True)
+    is_drained = fleet.stop(timeout_s=drain_s)
+    _tell(fleet)
+    click.echo(err=True)
+    if made_file is not None:
+        _write(made_file, fleet.made)
+    if not is_drained:
+        click.echo(f"cymba: {fleet.counters.outstanding} frames are not acknowledged", err=True)
+        sys.exit(Exit.UNMET)
+
+
+def _left(until_s: float) -> float:
+    return max(0.0, min(TELL_EVERY_S, until_s - time.monotonic()))
+
+
+def _provisioned(settings: Settings, count: int) -> list[DeviceCredentials]:
+    models = [list(MODELS)[i % len(MODELS)] for i in range(count)]
+    programme_key = show_public_key(load_key(settings))
+    with open_engine(settings) as engine, Session(engine) as session:
+        made = provision_for(session, "simulated@cymba.invalid", models)
+        session.commit()
+    return [DeviceCredentials(one.device_id, one.secret, one.model, programme_key) for one in made]
+
+
+def _read(path: Path) -> list[DeviceCredentials]:
+    with path.open(newline="") as file:
+        try:
+            return [
+                DeviceCredentials(
+                    row["device_id"], row["secret"], row["model"], row.get("programme_key")
+                )
+                for row in csv.DictReader(file)
+            ]
+        except KeyError as missing:
+            raise click.BadParameter(
+                f"{path} has no column {missing}", param_hint="--credentials"
+            ) from None
+
+
+def _device_url(settings: Settings) -> str:
+    """The broker without the bridge's password: each device enters with its own."""
+    url = urlsplit(settings.broker_url)
+    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+
+
+def _tell(fleet: Fleet) -> None:
+    counters = fleet.counters
+    click.echo(
+        f"\r{fleet.connected} online  {counters.made} made  {counters.acked} acknowledged  "
+        f"{counters.outstanding} waiting  {counters.resent} resent  {counters.rejected} rejected",
+        err=True,
+        nl=not sys.stderr.isatty(),
+    )
+
+
+def _write(path: Path, made: Mapping[str, Mapping[tuple[int, int], bytes | None]]) -> None:
+    with path.open("w") as file:
+        for device_id, frames in made.items():
+            for (store, seq), digest in frames.items():
+                row = {
+                    "device_id": device_id,
+                    "store": store,
+                    "seq": seq,
+                    "digest": digest.hex() if digest is not None else None,  # null: spoiled
+                }
+                file.write(json.dumps(row) + "\n")

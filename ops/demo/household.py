@@ -1,0 +1,103 @@
+"""The demo's person and their devices: made once, kept with the demo's data."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from cymba.accounts.profile import find_by_email, register
+from cymba.database import utc_now
+from cymba.devices.signing import load_key, show_public_key
+from cymba.settings import Settings
+from ops.household import provision_for
+from simulator.past import write_past
+
+FILE_NAME = "household.json"
+TIME_ZONE = "Europe/Lisbon"
+MODELS = ("ear_cymba", "ear_clip", "neck")  # the first is the one with a past
+PAST_DAYS = 120
+SEED = 20260314
+
+
+@dataclass(frozen=True)
+class OwnedDevice:
+    device_id: str
+    model: str
+    secret: str
+    programme_key: str  # the public half of the key that signs programmes
+
+
+@dataclass(frozen=True)
+class Household:
+    """What the person signs in with, and the devices they hold."""
+
+    email: str
+    password: str
+    devices: tuple[OwnedDevice, ...]
+
+
+def load(folder: Path, engine: Engine) -> Household | None:
+    """The household of an earlier run in this folder, if its set-up was finished."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text())
+    household = Household(
+        kept["email"],
+        kept["password"],
+        tuple(OwnedDevice(**one) for one in kept["devices"]),
+    )
+    with Session(engine) as session:
+        return household if find_by_email(session, household.email) else None
+
+
+def move_in(engine: Engine, settings: Settings) -> Household:
+    """Register the person and give them a device of each model.
+
+    An interrupted set-up may have left a person behind, whose password nobody knows; the next is
+    a new one.
+    """
+    password = secrets.token_urlsafe(9)
+    programme_key = show_public_key(load_key(settings))
+    with Session(engine) as session:
+        email, number = "ana@example.org", 1
+        while find_by_email(session, email) is not None:
+            number += 1
+            email = f"ana{number}@example.org"
+        register(session, email=email, password=password, name="Ana", time_zone=TIME_ZONE)
+        devices = provision_for(session, email, MODELS)
+        session.commit()
+    return Household(
+        email,
+        password,
+        tuple(OwnedDevice(one.device_id, one.model, one.secret, programme_key) for one in devices),
+    )
+
+
+def live_past(household: Household, engine: Engine, progress: Callable[[float], None]) -> int:
+    """Write `PAST_DAYS` of sessions with the first device; how many."""
+    first = household.devices[0]
+    written = write_past(
+        sessionmaker(engine).begin,
+        first.device_id,
+        first.model,
+        seed=SEED,
+        days=PAST_DAYS,
+        until=utc_now(),
+        time_zone=TIME_ZONE,
+        progress=progress,
+    )
+    return written.sessions
+
+
+def keep(household: Household, folder: Path) -> None:
+    """Note the household, readable by its owner alone, once all of the set-up is done."""
+    draft = folder / f"{FILE_NAME}.new"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(asdict(household), file, indent=2)
+    draft.replace(folder / FILE_NAME)

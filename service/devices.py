@@ -146,7 +146,6 @@ def list_devices() -> Response:
 @blp.get("/v1/devices/<device_id:device_id>")
 @blp.answers(200, DeviceSchema, example=DEVICE_EXAMPLE)
 @blp.etag
-@blp.problems("not-found")
 def get_device(device_id: str) -> Response:
     """Read one device"""
     with transaction() as session:
@@ -160,7 +159,6 @@ def get_device(device_id: str) -> Response:
 @blp.answers(200, DeviceSchema, example=DEVICE_EXAMPLE)
 @blp.etag
 @blp.if_match
-@blp.problems("not-found")
 def update_device(given: dict[str, Any], device_id: str) -> Response:
     """Name a device"""
     with transaction() as session:
@@ -176,7 +174,6 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
 @blp.delete("/v1/devices/<device_id:device_id>")
 @blp.answers(204, description="Released")
 @blp.if_match
-@blp.problems("not-found")
 def release_device(device_id: str) -> Response:
     """Let a device go
 
@@ -192,7 +189,6 @@ def release_device(device_id: str) -> Response:
 
 @blp.post("/v1/devices/<device_id:device_id>/transfer")
 @blp.answers(201, ClaimCodeSchema, example={"claim_code": "7KQ2M-9XDT4"})
-@blp.problems("not-found")
 def transfer_device(device_id: str) -> Response:
     """Make a claim code to hand the device on
 

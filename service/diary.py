@@ -243,7 +243,6 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
 @blp.get("/v1/diary/<uuid:entry_id>")
 @blp.answers(200, EntrySchema, example=ENTRY_EXAMPLE)
 @blp.etag
-@blp.problems("not-found")
 def get_entry(entry_id: UUID) -> Response:
     """Read one entry"""
     with transaction() as session:
@@ -256,7 +255,6 @@ def get_entry(entry_id: UUID) -> Response:
 @blp.delete("/v1/diary/<uuid:entry_id>")
 @blp.answers(204, description="Deleted, now or before")
 @blp.if_match
-@blp.problems("not-found")
 def delete_entry(entry_id: UUID) -> Response:
     """Delete an entry
 

@@ -71,7 +71,7 @@ data: {}
     "Last-Event-ID",
     "The `id` of the last event that was received: the stream goes on behind it.",
 )
-@blp.problems("not-found", "too-many-streams")
+@blp.problems("too-many-streams")
 def stream_session(session_id: UUID) -> Response:
     """Follow a session while it runs
 

@@ -192,6 +192,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
                 refuse_query(request.args)
             return view_func(**view_args)
 
+        if "<" in rule:
+            _noted(guarded, problems=("not-found",))
         super().add_url_rule(rule, endpoint, guarded, *args, **kw)
 
     def _prepare_rules_doc(

@@ -161,7 +161,6 @@ def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
 @blp.get("/v1/reminders/<uuid:reminder_id>")
 @blp.answers(200, ReminderSchema, example=REMINDER_EXAMPLE)
 @blp.etag
-@blp.problems("not-found")
 def get_reminder(reminder_id: UUID) -> Response:
     """Read one reminder"""
     with transaction() as session:
@@ -173,7 +172,6 @@ def get_reminder(reminder_id: UUID) -> Response:
 @blp.delete("/v1/reminders/<uuid:reminder_id>")
 @blp.answers(204, description="Removed")
 @blp.if_match
-@blp.problems("not-found")
 def remove_reminder(reminder_id: UUID) -> Response:
     """Remove a reminder"""
     with transaction() as session:

@@ -222,7 +222,6 @@ def list_sessions(query: dict[str, Any]) -> Response:
 @blp.get("/v1/sessions/<uuid:session_id>")
 @blp.answers(200, SessionSchema, example=SESSION_EXAMPLE)
 @blp.etag
-@blp.problems("not-found")
 def get_session(session_id: UUID) -> Response:
     """Read one session"""
     with transaction() as session:
@@ -236,7 +235,6 @@ def get_session(session_id: UUID) -> Response:
 @blp.answers(200, SessionSchema, example=SESSION_EXAMPLE)
 @blp.etag
 @blp.if_match
-@blp.problems("not-found")
 def update_session(given: dict[str, Any], session_id: UUID) -> Response:
     """Note something, or leave the session out of the insights"""
     with transaction() as session:
@@ -258,7 +256,6 @@ def update_session(given: dict[str, Any], session_id: UUID) -> Response:
 @blp.delete("/v1/sessions/<uuid:session_id>")
 @blp.answers(204, description="Erased")
 @blp.if_match
-@blp.problems("not-found")
 def delete_session(session_id: UUID) -> Response:
     """Erase a session and its recording, for good
 
@@ -287,7 +284,6 @@ def delete_session(session_id: UUID) -> Response:
     },
 )
 @blp.etag
-@blp.problems("not-found")
 def list_session_events(session_id: UUID) -> Response:
     """List what happened in a session"""
     with transaction() as session:

@@ -108,7 +108,7 @@ class TelemetrySchema(Schema):
 @blp.answers(200, {"type": "string", "format": "binary"}, content_type=ARROW)
 @blp.etag
 @blp.header("Accept", f"`{answers.MEDIA_TYPE}`, `{CSV}` or `{ARROW}`")
-@blp.problems("not-found", "not-acceptable")
+@blp.problems("not-acceptable")
 def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     """Read a session's channels over time
 

@@ -59,11 +59,11 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who connects. `topics` are subscribed to with their QoS; the will is retained, QoS 1."""
+    """Who connects. The subscription has QoS 1, and so has the will, which is retained."""
 
     client_id: str
     secret: str | None
-    topics: tuple[tuple[str, int], ...]
+    subscription: str
     will_topic: str
     will: bytes
 
@@ -171,7 +171,7 @@ class Connection:
             self._end(str(code))
             return
         self._connected = True
-        client.subscribe(list(self._account.topics))
+        client.subscribe(self._account.subscription, qos=1)
         if not self._over:
             self._hooks.connected()
 

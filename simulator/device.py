@@ -33,8 +33,9 @@ from simulator.seeding import chance
 PRESENT_BOOT = 1_000_000
 """The boot in which a device that lives its past first is on the network, see `_lives`."""
 
-TIME_EXCHANGE_S = 900.0
-RECONNECT_S = (0.5, 8.0)  # after a lost connection: doubling, each up to half as long again
+EXCHANGE_EVERY_S = 3600.0
+EXCHANGE_AGAIN_S = 30.0  # without a prompt answer
+ANSWER_IS_PROMPT_S = 5.0
 PUBLISHES_PER_STEP = 40
 DRAINED_AGAIN_S = 60.0  # between two words that the flash is empty
 
@@ -175,16 +176,16 @@ class Device:
             return
         self._online, self._attempts = True, 0
         self._counters.reconnected += 1
-        self.flash.reconnected()
+        self.flash.connected(now_s)
         self._say_presence(self._connection, online=True)
         if self.life.firmware.exchanges_time:
             self._exchange_at_s = now_s + self._rng.uniform(0.2, 1.0)
 
     def on_lost(self, now_s: float) -> None:
         self._forget_connection()
-        low_s, high_s = RECONNECT_S
-        delay_s = min(high_s, low_s * 2.0**self._attempts) * self._rng.uniform(1.0, 1.5)
-        self._attempts = min(self._attempts + 1, 10)
+        delay_s = min(2.0**self._attempts, self.behaviour.reconnect_at_most_s)
+        delay_s *= self._rng.uniform(0.5, 1.0)
+        self._attempts = min(self._attempts + 1, 16)
         self._connects_at_s = now_s + delay_s
 
     def on_message(self, subject: str, payload: bytes, now_s: float) -> None:
@@ -284,8 +285,7 @@ class Device:
             kept = self.flash.take_due(now_s)
             if kept is None:
                 return
-            again = kept.sendings > 0
-            self._counters.resent += again
+            self._counters.resent += kept.was_sent
             payload = self._encode(kept, now_s)
             self.flash.sent(kept, now_s, payload)
             if chance(self._rng, self.profile.reorder_per_publish):
@@ -330,7 +330,7 @@ class Device:
     def _exchange_time(self, now_s: float) -> None:
         if now_s < self._exchange_at_s:
             return
-        self._exchange_at_s = now_s + TIME_EXCHANGE_S
+        self._exchange_at_s = now_s + EXCHANGE_AGAIN_S
         self._exchange_u1 = self._up(now_s)
         self._say_time(TimeRequest(**self._boot_now(), u1=self._exchange_u1))
 
@@ -338,11 +338,11 @@ class Device:
         if reply is None or (reply.boot, reply.u1) != (self._clock.boot, self._exchange_u1):
             return
         self._exchange_u1 = None
-        self._say_time(
-            TimeRequest(
-                **self._boot_now(), u1=reply.u1, t2=reply.t2, t3=reply.t3, u4=self._up(now_s)
-            )
-        )
+        u4 = self._up(now_s)
+        if u4 - reply.u1 <= ANSWER_IS_PROMPT_S * 1000:
+            self._exchange_at_s = now_s + EXCHANGE_EVERY_S
+            times = {"u1": reply.u1, "t2": reply.t2, "t3": reply.t3, "u4": u4}
+            self._say_time(TimeRequest(**self._boot_now(), **times))
 
     def _boot_now(self) -> dict[str, int]:
         return {"boot": self._clock.boot, "store": self.life.store}

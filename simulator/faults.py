@@ -70,8 +70,9 @@ class Behaviour:
 
     resend_after_s: float = 30.0
     resend_at_most_s: float = 600.0
+    reconnect_at_most_s: float = 300.0
     max_outstanding: int = 20
-    frees_before_ack: bool = False  # as soon as the broker has a frame
+    frees_before_ack: bool = False  # as soon as a frame is sent
     reuses_keys: bool = False  # counts a frame's number twice now and then
     ignores_versions: bool = False  # applies an older programme over a newer one
     wrong_units: bool = False  # sends mA and kOhm
@@ -100,7 +101,7 @@ def draw_firmware(profile: Profile, rng: np.random.Generator) -> Firmware:
             version="0.9.4",
             wire="json",
             channels=OLD_CHANNELS,
-            renamed={"battery_pct": "battery_level"},
+            renamed={"battery_pct": "battery_level_pct"},
             exchanges_time=False,
             knows_calendar_is_lost=False,
         )

@@ -6,19 +6,21 @@ from hashlib import sha256
 
 import numpy as np
 
-from cymba.stimulation.messages import Ack, Frame
+from cymba.stimulation.messages import Ack, EndFrame, Frame, StartFrame
 from simulator.faults import Behaviour, Spoiling
 
 Key = tuple[int, int]  # store, seq
+ANSWER_AWAITED_S = 5.0  # to the word of being online, before anything is sent again
 
 
 @dataclass(slots=True)
 class Kept:
-    """A frame in flash. `due_s` is when it is to be sent (again)."""
+    """A frame in flash. `due_s` is when it is to be sent again."""
 
     frame: Frame
     spoiling: Spoiling | None
-    sendings: int = 0
+    was_sent: bool = False
+    doublings: int = 0  # of the delay to its next resend
     due_s: float = 0.0
     payload_name: str = ""  # by which the server names a payload whose seq it cannot read
 
@@ -28,88 +30,113 @@ class Kept:
 
 
 class Flash:
-    """Frames not yet acknowledged: `waiting` for their first sending, or `outstanding`.
+    """Frames not yet acknowledged: waiting for their first sending, or outstanding.
 
-    Times are monotonic seconds of the real world: resends are the network's business and have
-    nothing to do with the speed of the simulated one.
+    Rules R25 to R31 of the protocol. Times are monotonic seconds of the real world: resends are
+    the network's business and have nothing to do with the speed of the simulated one.
     """
 
     def __init__(self, behaviour: Behaviour, rng: np.random.Generator) -> None:
         self._behaviour, self._rng = behaviour, rng
-        self._waiting: deque[Kept] = deque()
+        self._backlog: deque[Kept] = deque()
+        self._live: deque[Kept] = deque()  # of the session that is running
+        self._live_is_next = True
         self._outstanding: dict[Key, Kept] = {}
-        self._held_until_s = 0.0  # by a rate that the server asked for
-        self._spacing_s = 0.0
+        self._resends_from_s = 0.0
+        self._paced_until_s = 0.0
+        self._pace_s = 0.0  # between two frames, by a rate that the server asked for
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._outstanding)
+        return len(self._backlog) + len(self._live) + len(self._outstanding)
 
     @property
     def outstanding(self) -> int:
         return len(self._outstanding)
 
     def keep(self, frame: Frame, spoiling: Spoiling | None) -> None:
-        self._waiting.append(Kept(frame, spoiling))
+        if isinstance(frame, StartFrame):
+            self._end_session()
+        self._live.append(Kept(frame, spoiling))
+        if isinstance(frame, EndFrame):
+            self._end_session()
 
     def next_due_s(self) -> float:
         """When there is something to send; infinite if nothing is."""
         due_s = min((kept.due_s for kept in self._outstanding.values()), default=np.inf)
-        if self._waiting and len(self._outstanding) < self._behaviour.max_outstanding:
+        due_s = max(due_s, self._resends_from_s)
+        if self._may_send_new():
             due_s = 0.0
-        return max(due_s, self._held_until_s) if due_s < np.inf else np.inf
+        return max(due_s, self._paced_until_s)
 
     def take_due(self, now_s: float) -> Kept | None:
         """The next frame to send now, resends first; `sent` then says that it was."""
-        if now_s < self._held_until_s:
+        if now_s < self._paced_until_s:
             return None
         due = min(self._outstanding.values(), key=lambda kept: kept.due_s, default=None)
-        if due is not None and due.due_s <= now_s:
+        if due is not None and max(due.due_s, self._resends_from_s) <= now_s:
             return due
-        if self._waiting and len(self._outstanding) < self._behaviour.max_outstanding:
-            kept = self._waiting.popleft()
-            self._outstanding[kept.key] = kept
-            return kept
-        return None
+        if not self._may_send_new():
+            return None
+        kept = self._next_new()
+        self._outstanding[kept.key] = kept
+        return kept
 
     def sent(self, kept: Kept, now_s: float, payload: bytes) -> None:
         """Resend in 30 s, then 60 s, 120 s … up to ten minutes, each up to a quarter longer."""
-        delay_s = self._behaviour.resend_after_s * 2.0 ** min(kept.sendings, 16)
+        delay_s = self._behaviour.resend_after_s * 2.0 ** min(kept.doublings, 16)
         delay_s = min(delay_s, self._behaviour.resend_at_most_s)
         kept.due_s = now_s + delay_s * self._rng.uniform(1.0, 1.25)
-        kept.sendings += 1
+        kept.doublings += 1
+        kept.was_sent = True
         if kept.spoiling:
             kept.payload_name = sha256(payload).hexdigest()[:16]
-        self._held_until_s = now_s + self._spacing_s
+        self._paced_until_s = now_s + self._pace_s
 
-    def reconnected(self) -> None:
-        """Forget how often frames were resent; not when, so that none is sent too soon."""
+    def connected(self, now_s: float) -> None:
+        """The delays begin anew, none is cut short, and the server may first say what it has."""
+        self._resends_from_s = now_s + ANSWER_AWAITED_S
         for kept in self._outstanding.values():
-            kept.sendings = min(kept.sendings, 1)
+            kept.doublings = 0
 
     def resolve(self, ack: Ack) -> int:
         """Free what is committed or refused for good; return how many frames that were."""
-        self._spacing_s = 1.0 / ack.max_frames_per_s if ack.max_frames_per_s else 0.0
-        if not self._spacing_s:
-            self._held_until_s = 0.0
-        done = {
-            key
-            for key in self._outstanding
-            if key[0] == ack.store
-            and (key[1] <= ack.upto or any(low <= key[1] <= high for low, high in ack.also))
-        }
-        for rejection in ack.rejected:
-            if rejection.retry:
-                continue
-            if rejection.seq is not None and ack.store is not None:
-                done.add((ack.store, rejection.seq))
-            elif rejection.payload:
-                done.update(
-                    key
-                    for key, kept in self._outstanding.items()
-                    if kept.payload_name == rejection.payload
-                )
-        return sum(self._outstanding.pop(key, None) is not None for key in done)
+        self._resends_from_s = 0.0
+        self._pace_s = 1.0 / ack.max_frames_per_s if ack.max_frames_per_s else 0.0
+        if not self._pace_s:
+            self._paced_until_s = 0.0
+        before = len(self)
+        for waiting in (self._backlog, self._live):
+            if waiting and _covers(ack, waiting[0].key):  # it was uploaded in another way
+                left = [kept for kept in waiting if not _covers(ack, kept.key)]
+                waiting.clear()
+                waiting.extend(left)
+        named = {one.payload for one in ack.rejected if one.payload and not one.retry}
+        for key, kept in tuple(self._outstanding.items()):
+            if _covers(ack, key) or kept.payload_name in named:
+                del self._outstanding[key]
+        return before - len(self)
 
     def free(self, key: Key) -> None:
         """Give a frame up without the server's word: only a broken device does."""
         self._outstanding.pop(key, None)
+
+    def _end_session(self) -> None:
+        self._backlog.extend(self._live)
+        self._live.clear()
+
+    def _may_send_new(self) -> bool:
+        waits = self._backlog or self._live
+        return bool(waits) and len(self._outstanding) < self._behaviour.max_outstanding
+
+    def _next_new(self) -> Kept:
+        """A running session's frames first, and the backlog in between."""
+        live = bool(self._live) and (self._live_is_next or not self._backlog)
+        self._live_is_next = not live
+        return self._live.popleft() if live else self._backlog.popleft()
+
+
+def _covers(ack: Ack, key: Key) -> bool:
+    store, seq = key
+    return store == ack.store and (
+        seq <= ack.upto or any(low <= seq <= high for low, high in ack.also)
+    )

@@ -196,7 +196,7 @@ class Fleet:
         account = Account(
             client_id=device.device_id,
             secret=self._credentials[device.device_id].secret,
-            topics=((f"{down}ack", 0), (f"{down}desired", 1), (f"{down}time", 0)),
+            subscription=f"{down}#",
             will_topic=f"{root}/up/presence",
             will=will,
         )

@@ -158,7 +158,9 @@ class Life:
             yield Idle(start_ms)
             self._charge_battery(start_ms - free_ms, rng)
             cycled = chance(rng, self.profile.power_cycle_per_session)
-            programme, titration = self.prescription.for_session(self.body, rng)
+            programme, titration = self.prescription.for_session(
+                self.body, epoch_ms(self._began_at) + start_ms, rng
+            )
             course = stimulator.run(programme, self.body, self._equipment(start_ms, rng), rng)
             if titration:
                 course = replace(course, events=[(0, titration.event), *course.events])

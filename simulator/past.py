@@ -38,9 +38,10 @@ HOLIDAY_PER_DAY = 0.01  # days on which some without any begin
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """A payload of the past. `settled` as in `ingest.Delivery`."""
+    """A payload of the past, and when it was truly written; `settled` as in `ingest.Delivery`."""
 
     payload: bytes
+    written_at: datetime
     arrived_at: datetime
     settled: bool
     begins_session: bool
@@ -135,8 +136,13 @@ def past_uploads(
                 # What waited for the link is sent in bulk, and tells nothing of the clock.
                 sent = max(clock.up_ms(at_ms), frame.up) if is_up else None
                 payload = wire.encode(structs.replace(frame, sent=sent), life.firmware.wire)
-                arrived_at = began_at + timedelta(milliseconds=arrived_ms)
-                yield Uploaded(payload, arrived_at, is_up, isinstance(frame, StartFrame))
+                yield Uploaded(
+                    payload,
+                    written_at=began_at + timedelta(milliseconds=at_ms),
+                    arrived_at=began_at + timedelta(milliseconds=arrived_ms),
+                    settled=is_up,
+                    begins_session=isinstance(frame, StartFrame),
+                )
     yield Presence(
         online=True,
         store=life.store,

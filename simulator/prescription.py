@@ -52,7 +52,9 @@ class Prescription:
         self.model = model
         self._ignores_versions = ignores_versions
         self.version = 0
-        self.programme = usual_programme(model)
+        self._usual = usual_programme(model)
+        self._prescribed: Programme | None = None
+        self._expires_ms: float | None = None
         self.limits: Limits = narrowed(model, {})
         self._titration: Titration | None = None
         self._sessions = 0
@@ -78,23 +80,32 @@ class Prescription:
         beyond = too_wide or violations(self.model, desired.programme, limits)
         if beyond:
             return _refusal(desired, "beyond-limits", f"{beyond[0].field}: {beyond[0].detail}")
-        self.version, self.programme, self.limits = desired.ver, desired.programme, limits
+        self.version, self._prescribed, self.limits = desired.ver, desired.programme, limits
+        self._expires_ms = desired.expires
         return ReportedState(ver=desired.ver, applied=True)
 
+    def programme_at(self, now_ms: float) -> Programme:
+        """The prescribed programme until it expires; before and after it, the model's usual one.
+        The limits outlive the programme that they came with."""
+        expired = self._expires_ms is not None and self._expires_ms <= now_ms
+        return self._usual if self._prescribed is None or expired else self._prescribed
+
     def for_session(
-        self, body: Body, rng: np.random.Generator
+        self, body: Body, now_ms: float, rng: np.random.Generator
     ) -> tuple[Programme, Titration | None]:
         """The programme of the next session, and its titration where it began with one.
 
-        A prescribed amplitude is a ceiling: the person may take less, never more.
+        A prescribed amplitude is a ceiling: the person may take less, never more. Times are ms
+        since 1970.
         """
         fresh = self._sessions % TITRATED_EVERY_SESSIONS == 0
         self._sessions += 1
         if self._titration is None or fresh:
             self._titration = titrate(self.model, body, rng)
         found = self._titration
-        ceiling_ua = self.programme.amplitude_ua or self.limits.amplitude_ua
-        charge_uc = phase_charge_uc(self.model.waveform, 1.0, self.programme.pulse_width_us)
+        set_to = self.programme_at(now_ms)
+        ceiling_ua = set_to.amplitude_ua or self.limits.amplitude_ua
+        charge_uc = phase_charge_uc(self.model.waveform, 1.0, set_to.pulse_width_us)
         amplitude_ua = int(
             min(
                 found.amplitude_ua,
@@ -106,8 +117,8 @@ class Prescription:
         step_ua = self.model.level_step_ua
         level = amplitude_ua // step_ua
         programme = replace(
-            self.programme,
-            frequency_hz=float(self.programme.frequency_hz),  # as it is once it was on the wire
+            set_to,
+            frequency_hz=float(set_to.frequency_hz),  # as it is once it was on the wire
             amplitude_ua=level * step_ua,
             native_level=level if self.model.native_levels is not None else None,
             sensory_threshold_ua=found.sensory_threshold_ua,

@@ -35,8 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The REST edge.
     http_host: str = "127.0.0.1"
     http_port: Port = 8000
-    http_threads: Positive = 32  # requests at once; a live view holds one as long as it is open
-    live_streams: Positive = 16  # live views at once; fewer than the threads
+    live_streams: Positive = 16  # live views at once; each holds a thread as long as it is open
     trusted_proxies: Annotated[int, Meta(ge=0)] = 0  # whose X-Forwarded-For is believed
     public_url: str | None = None
     secret_key: str | None = None  # signs tokens and cursors; made and kept in `data_dir` if absent

@@ -2,6 +2,8 @@
 its own."""
 
 import os
+import signal
+from threading import Event, Thread
 
 from flask import Flask
 
@@ -9,6 +11,7 @@ from cymba.database import make_engine
 from cymba.settings import load
 from ops import logs
 from service import create_app
+from service.edge import Edge
 
 
 def create() -> Flask:
@@ -20,4 +23,24 @@ def create() -> Flask:
     engine = make_engine(
         settings.database_url, pool_size=settings.database_pool_size, application_name="cymba api"
     )
-    return create_app(settings, engine)
+    app = create_app(settings, engine)
+    _set_on_signal(Edge.of(app).closing)
+    return app
+
+
+def _set_on_signal(closing: Event) -> None:
+    """Have live views end when this worker is told to stop: the server waits for them.
+
+    The server installs its own signal handlers after this, so they cannot be ours; the wake-up
+    file descriptor hears of every signal whoever handles it.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+
+    def wait() -> None:
+        while not {signal.SIGTERM, signal.SIGINT} & set(os.read(reader, 64)):
+            pass
+        closing.set()
+
+    Thread(target=wait, name="stop", daemon=True).start()

@@ -5,7 +5,7 @@ from datetime import datetime
 from threading import Event
 from typing import cast
 
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -56,10 +56,14 @@ class Edge:
         return {_KEY: self}
 
     @staticmethod
+    def of(app: Flask) -> "Edge":
+        return cast(Edge, app.extensions[_KEY])
+
+    @staticmethod
     def now() -> datetime:
         return utc_now()
 
 
 def edge() -> Edge:
     """Those of the application that serves the current request."""
-    return cast(Edge, current_app.extensions[_KEY])
+    return Edge.of(current_app)

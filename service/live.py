@@ -30,7 +30,7 @@ from service.transaction import transaction
 blp = Resource("live", "Sessions while they run")
 
 POLL_S = 0.5
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 5.0  # also how soon the server notices that a client is gone
 MEDIA_TYPE = "text/event-stream"
 FINISHED = "end"  # the id of the last event: who comes back with it is told to stay away
 

@@ -54,8 +54,9 @@ def api(settings: Settings, host: str | None, port: int | None, workers: int) ->
             address=host,
             port=port,
             workers=workers,
-            # As many requests at once as the pool can give connections to.
-            blocking_threads=2 * settings.database_pool_size,
+            # As many requests at once as the pool can give connections to; and live views, which
+            # wait without one.
+            blocking_threads=2 * settings.database_pool_size + settings.live_streams,
             log_level=LogLevels(settings.log_level),
             log_dictconfig=logs.dict_config(settings),
             workers_kill_timeout=STOP_S,

@@ -22,8 +22,7 @@ from cymba.stimulation.array_literals import (
 from cymba.stimulation.frames import Packed
 from cymba.stimulation.ledger import Ledger, Resolved, StoreKey
 from cymba.stimulation.messages import Frame
-
-DIGEST_BYTES = 16
+from cymba.stimulation.recording import DIGEST_BYTES
 
 
 class FrameKey(NamedTuple):

@@ -142,7 +142,7 @@ def _from_inbox(session: Session, device_id: str, sid: UUID, seen: Seen) -> list
             "seen": [_multirange(seen.ranges[store]) for store in stores],
         },
     )
-    return [ReadFrame(unpack(row), row.digest, row.received_at) for row in rows]
+    return [ReadFrame(unpack(row), row.received_at) for row in rows]
 
 
 def _is_recorded(session: Session, device_id: str, sid: UUID) -> bool:
@@ -157,7 +157,7 @@ def _multirange(ranges: list[tuple[int, int]]) -> str:
 # What was sent from the session's beginning on without a gap is not even looked at again.
 _UNSEEN = text(
     """
-    SELECT f.store, f.seq, f.boot, f.sid, f.kind, f.up_ms, f.utc_ms, f.digest, f.body,
+    SELECT f.store, f.seq, f.boot, f.sid, f.kind, f.up_ms, f.utc_ms, f.body,
            f.received_at
     FROM session_extent AS e
     LEFT JOIN unnest(CAST(:stores AS bigint[]), CAST(:seen AS int8multirange[])) AS k (store, seen)

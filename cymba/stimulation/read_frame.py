@@ -11,5 +11,4 @@ class ReadFrame:
     """A stored frame. Its `sent` is not kept: it belongs to the publish, not to the content."""
 
     frame: Frame
-    digest: bytes  # BLAKE2b-128 of the content
-    received_at: datetime
+    received_at: datetime  # in whole milliseconds

@@ -37,10 +37,10 @@ def load_frames(session: Session, device_id: str, sid: UUID) -> list[ReadFrame]:
     rows = session.execute(_BOTH_PLACES, {"device_id": device_id, "sid": sid})
     for row in rows:
         if row.is_recording:
-            for read in unseal(row.body, row.digest, row.store, sid):
+            for read in unseal(row.body, row.store, sid):
                 sealed[read.frame.store, read.frame.seq] = read
         else:
-            inbox.append(ReadFrame(unpack(row), row.digest, row.received_at))
+            inbox.append(ReadFrame(unpack(row), row.received_at))
     unsealed = [read for read in inbox if (read.frame.store, read.frame.seq) not in sealed]
     return sorted([*sealed.values(), *unsealed], key=lambda r: (r.frame.store, r.frame.seq))
 
@@ -48,14 +48,14 @@ def load_frames(session: Session, device_id: str, sid: UUID) -> list[ReadFrame]:
 _BOTH_PLACES = text(
     """
     SELECT false AS is_recording, f.store, f.seq, f.boot, f.sid, f.kind, f.up_ms, f.utc_ms,
-           f.digest, f.body, f.received_at
+           f.body, date_trunc('milliseconds', f.received_at) AS received_at
     FROM session_extent AS e
     JOIN frame AS f
       ON f.device_id = e.device_id AND f.store = e.store
      AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid
     WHERE e.device_id = :device_id AND e.sid = :sid
     UNION ALL
-    SELECT true, r.store, NULL, NULL, r.sid, NULL, NULL, NULL, r.digests, r.body, r.sealed_at
+    SELECT true, r.store, NULL, NULL, r.sid, NULL, NULL, NULL, r.body, NULL
     FROM recording AS r
     WHERE r.device_id = :device_id AND r.sid = :sid
     """

@@ -28,11 +28,11 @@ from cymba.stimulation.messages import Column, Frame, SamplesFrame
 from cymba.stimulation.read_frame import ReadFrame
 
 VERSION = 1
-DIGEST_BYTES = 16
+DIGEST_BYTES = 8  # of each frame's, enough to tell a resend from other content
 SAMPLES_KIND = 0  # in `kinds`; the others are the numbers of frames.KINDS
 
 _EPOCH = from_ms(0)
-_MICROSECOND = timedelta(microseconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class NotARecording(Exception):
@@ -54,10 +54,11 @@ class _ChannelColumn(msgspec.Struct, array_like=True, frozen=True):
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
     version: int
+    count: int  # of frames
     seq: PackedIntegers
     boot: PackedIntegers
     up: PackedIntegers
-    received_us: PackedIntegers  # since 1970
+    received_ms: PackedIntegers  # since 1970
     utc: _Values
     kinds: PackedIntegers  # SAMPLES_KIND, or the kind of the next of `others`
     others: list[bytes]
@@ -103,31 +104,30 @@ def seal(reads: Sequence[ReadFrame]) -> Sealed:
         raise NotARecording("the frames are not of one session and store")
     frames = [read.frame for read in reads]
     body = msgspec.msgpack.encode(_compress(frames, [read.received_at for read in reads]))
-    digests = b"".join(read.digest for read in reads)
-    back = unseal(body, digests, frames[0].store, frames[0].sid)
-    same = len(back) == len(reads) and all(
-        pack(b.frame) == pack(r.frame) and b.received_at == r.received_at and b.digest == r.digest
-        for b, r in zip(back, reads, strict=True)
-    )
-    if not same:
+    packed = [pack(frame) for frame in frames]
+    back = unseal(body, frames[0].store, frames[0].sid)
+    if [pack(read.frame) for read in back] != packed or [read.received_at for read in back] != [
+        read.received_at for read in reads
+    ]:
         raise NotARecording("the frames do not survive being sealed")
     samples = sum(frame.n for frame in frames if isinstance(frame, SamplesFrame))
+    digests = b"".join(one.digest[:DIGEST_BYTES] for one in packed)
     return Sealed(body, digests, [frame.seq for frame in frames], len(frames), samples)
 
 
-def unseal(body: bytes, digests: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+def unseal(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
     """The frames, in the order of `seq`, as they were sealed."""
     try:
-        return _unseal(body, digests, store, sid)
+        return _unseal(body, store, sid)
     except (msgspec.MsgspecError, NotIntegers, zlib.error) as error:
         raise NotARecording(str(error)) from error
 
 
-def _unseal(body: bytes, digests: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+def _unseal(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
     packed = msgspec.msgpack.decode(body, type=_Body)
     if packed.version != VERSION:
         raise NotARecording(f"version {packed.version}, only {VERSION} is known")
-    count = len(digests) // DIGEST_BYTES
+    count = packed.count
     kinds = unpack_integers(packed.kinds, count).tolist()
     samples = iter(_samples(packed, kinds.count(SAMPLES_KIND)))
     others = iter(packed.others)
@@ -136,12 +136,12 @@ def _unseal(body: bytes, digests: bytes, store: int, sid: UUID) -> list[ReadFram
         unpack_integers(packed.boot, count).tolist(),
         unpack_integers(packed.up, count).tolist(),
         _nullable(packed.utc),
-        unpack_integers(packed.received_us, count).tolist(),
+        unpack_integers(packed.received_ms, count).tolist(),
         kinds,
         strict=True,
     )
     reads = []
-    for i, (seq, boot, up, utc, received_us, kind) in enumerate(heads):
+    for seq, boot, up, utc, received_ms, kind in heads:
         frame: Frame
         if kind == SAMPLES_KIND:
             dt, n, c = next(samples)
@@ -150,8 +150,7 @@ def _unseal(body: bytes, digests: bytes, store: int, sid: UUID) -> list[ReadFram
             )
         else:
             frame = unpack(_Row(store, seq, boot, sid, kind, up, utc, next(others)))
-        digest = digests[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES]
-        reads.append(ReadFrame(frame, digest, _EPOCH + received_us * _MICROSECOND))
+        reads.append(ReadFrame(frame, _EPOCH + received_ms * _MILLISECOND))
     return reads
 
 
@@ -163,10 +162,11 @@ def _compress(frames: Sequence[Frame], received: Sequence[datetime]) -> _Body:
     layout = [layouts.setdefault(tuple(sorted(f.c)), len(layouts)) for f in samples]
     return _Body(
         version=VERSION,
+        count=len(frames),
         seq=pack_integers([frame.seq for frame in frames]),
         boot=pack_integers([frame.boot for frame in frames]),
         up=pack_integers([frame.up for frame in frames]),
-        received_us=pack_integers([(at - _EPOCH) // _MICROSECOND for at in received]),
+        received_ms=pack_integers([(at - _EPOCH) // _MILLISECOND for at in received]),
         utc=_packed_nullable([frame.utc for frame in frames]),
         kinds=pack_integers(
             [SAMPLES_KIND if isinstance(frame, SamplesFrame) else next(kinds) for frame in frames]

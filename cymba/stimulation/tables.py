@@ -96,7 +96,7 @@ class SessionExtent(Base):
 class Recording(Base):
     """A finished session's frames, sealed into one compressed columnar row.
 
-    `seqs` are those of its frames, `digests` 16 bytes for each of them in that order. While
+    `seqs` are those of its frames, `digests` the first 8 bytes of each one's in that order. While
     frames are moved from the inbox to here, their `flash_store` row is locked: who locks it
     first, then looks at both, finds each frame in exactly one of them.
     """

@@ -12,7 +12,6 @@ from cymba.devices.anchors import BootAnchor, BootKey, add_anchors
 from cymba.devices.clocks import Anchor, DeviceClocks, to_ms
 from cymba.devices.messages import Programme
 from cymba.devices.tables import Device, DeviceTenure
-from cymba.stimulation.frames import pack
 from cymba.stimulation.ingest import Delivery, Outcome, ingest
 from cymba.stimulation.messages import (
     EndFrame,
@@ -104,7 +103,7 @@ class Tape:
         return self
 
     def read(self, received_at: datetime = BOOTED_AT + timedelta(days=1)) -> list[ReadFrame]:
-        return [ReadFrame(frame, pack(frame).digest, received_at) for frame in self.frames]
+        return [ReadFrame(frame, received_at) for frame in self.frames]
 
 
 @pytest.fixture

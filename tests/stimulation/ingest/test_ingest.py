@@ -90,7 +90,7 @@ def test_other_content_under_a_used_number_is_quarantined(
 def test_a_sealed_frame_is_still_known(line: Any, frame: Frame, payload: Payload) -> None:
     sent = [frame(seq) for seq in (1, 2, 5)]
     line.send(*sent)
-    digests = [_packed(payload(one)).digest for one in sent]
+    digests = [_packed(payload(one)).digest[:8] for one in sent]
     line.session.add(
         Recording(
             device_id="device-1",

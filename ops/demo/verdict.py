@@ -10,9 +10,10 @@ from typing import NamedTuple
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from cymba.stimulation.frames import pack
+from cymba.stimulation.recording import unseal
 from cymba.stimulation.tables import Quarantined, Recording, StoredFrame
 
-DIGEST_BYTES = 16
 Key = tuple[str, int, int]  # device, store, seq
 
 
@@ -124,12 +125,11 @@ def _stored(session: Session, stores: set[tuple[str, int]]) -> Iterator[tuple[Ke
     for device_id, store, seq, digest in session.execute(inbox):
         if (device_id, store) in stores:
             yield (device_id, store, seq), digest
-    recordings = select(
-        Recording.device_id, Recording.store, Recording.seqs, Recording.digests
-    ).where(Recording.device_id.in_(devices))
-    for device_id, store, seqs, digests in session.execute(recordings):
+    # Read by what they give back, not by the hashes that they keep beside it.
+    recordings = select(Recording.device_id, Recording.store, Recording.sid, Recording.body).where(
+        Recording.device_id.in_(devices)
+    )
+    for device_id, store, sid, body in session.execute(recordings):
         if (device_id, store) in stores:
-            numbers = (seq for part in seqs for seq in range(part.lower or 0, part.upper or 0))
-            for at, seq in enumerate(numbers):
-                digest = digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES]
-                yield (device_id, store, seq), digest
+            for read in unseal(body, store, sid):
+                yield (device_id, store, read.frame.seq), pack(read.frame).digest

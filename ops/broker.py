@@ -248,17 +248,30 @@ class _Subscriptions(dict[str, list[tuple[MqttSession, int]]]):
         return tuple(super().items())
 
 
+class _Broker(Broker):  # type: ignore[misc] # amqtt ships no types
+    def __init__(self, config: BrokerConfig) -> None:
+        super().__init__(config)
+        self._subscriptions = _Subscriptions()
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: MqttSession
+    ) -> None:
+        """amqtt greets each client with what is retained for everybody's subscriptions."""
+        subscribers = self._subscriptions.get(subscription[0], [])
+        if any(subscriber.client_id == session.client_id for subscriber, _ in subscribers):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
+
+
 async def serve(
     port: int, door: Door, *, open_topics: bool, started: Callable[[int], None], stop: asyncio.Event
 ) -> None:
     """Run a broker on the loopback `port` until `stop`; `started` is told the port it got."""
-    broker = Broker(
+    broker = _Broker(
         BrokerConfig(
             listeners={LISTENER: ListenerConfig(type=ListenerType.EXTERNAL)},
             plugins={"ops.broker.JudgedAlready": {}, "ops.broker.OwnTopics": {"open": open_topics}},
         )
     )
-    broker._subscriptions = _Subscriptions()  # noqa: SLF001 - see there
     await broker.start()
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

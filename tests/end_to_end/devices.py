@@ -81,18 +81,20 @@ class Device:
     rejected: list[str] = field(default_factory=list)
     sent: int = 0
     resent: int = 0
-    acks: int = 0
+    freed: int = 0
 
     def __post_init__(self) -> None:
         self.store = self.made[0].store
         self._lock = threading.Lock()
-        self._begun_at = 0.0
+        self._allowed = len(self.made)
+        self._making_s = 0.0
+        self._ticked_at = 0.0
         self._written = 0
         self._online = False
         self._client = self._make_client()
 
     def start(self) -> None:
-        self._begun_at = time.monotonic()
+        self._ticked_at = time.monotonic()
         self._client.connect_async("127.0.0.1", self.port, keepalive=10)
         self._client.loop_start()
 
@@ -105,6 +107,11 @@ class Device:
         with self._lock:
             return self._written == len(self.made) and not self.flash
 
+    def allow(self, share: float) -> None:
+        """Make no more than this share of the frames for now."""
+        with self._lock:
+            self._allowed = round(share * len(self.made))
+
     def digests(self) -> dict[tuple[str, int, int], bytes]:
         return {(self.device_id, self.store, frame.seq): pack(frame).digest for frame in self.made}
 
@@ -113,7 +120,10 @@ class Device:
         now = time.monotonic()
         encode = to_cbor if self.cbor else to_json
         with self._lock:
-            due = min(len(self.made), int((now - self._begun_at) * self.frames_per_s))
+            if self._written < self._allowed:
+                self._making_s += now - self._ticked_at
+            self._ticked_at = now
+            due = min(self._allowed, int(self._making_s * self.frames_per_s))
             for frame in self.made[self._written : due]:
                 self.flash[frame.seq] = Waiting(encode(frame))
             self._written = max(self._written, due)
@@ -164,6 +174,7 @@ class Device:
             self._online = False
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        assert message.topic == self._topic("down/ack"), "a device hears of itself alone"
         if message.payload[:1] == b"{":
             ack = msgspec.json.decode(message.payload, type=Ack)
         else:
@@ -171,13 +182,12 @@ class Device:
         if ack.store != self.store:
             return
         with self._lock:
-            self.acks += 1
             freed = [seq for seq in self.flash if seq <= ack.upto]
             freed += [seq for low, high in ack.also for seq in range(low, high + 1)]
             for rejection in ack.rejected:
                 self.rejected.append(f"{rejection.seq}: {rejection.code} {rejection.detail}")
             for seq in freed:
-                self.flash.pop(seq, None)
+                self.freed += self.flash.pop(seq, None) is not None
 
 
 class Fleet:
@@ -196,8 +206,16 @@ class Fleet:
     def in_flash(self) -> int:
         return sum(len(device.flash) for device in self.devices)
 
+    @property
+    def freed(self) -> int:
+        return sum(device.freed for device in self.devices)
+
     def digests(self) -> dict[tuple[str, int, int], bytes]:
         return {key: value for device in self.devices for key, value in device.digests().items()}
+
+    def allow(self, share: float) -> None:
+        for device in self.devices:
+            device.allow(share)
 
     def start(self) -> None:
         for device in self.devices:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -34,6 +35,7 @@ class EntryFact:
     local: datetime
     felt_at: datetime
     items: dict[str, Any]
+    session_id: UUID | None = None  # the session it is about, if the person said so
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,19 @@
 """What a day's stimulation is summed up as: one entry here adds an exposure to every finding."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 NAN = float("nan")
 DAY_STARTS_HOUR = 4
 EVENING_FROM_HOUR = 18
 MAX_PROGRAMMES = 3
+_PROGRAMME_NAME = re.compile(r"(.+)hz-(.+)us-(.+)s-(.+)s")
+PROGRAMME = "programme:"  # begins the name of a programme's share
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class SessionFact:
     charge_uc: float | None = None
     amplitude_over_threshold: float | None = None
     programme: str | None = None
+    id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,13 @@ def programme_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]
     # By use and then by name, so that the same sessions always give the same exposures.
     ranked = sorted(used, key=lambda name: (-used[name], name))[:MAX_PROGRAMMES]
     return tuple(
-        Exposure(f"programme:{name}", f"Share of {name}", "1", _share_of(name), is_amount=False)
+        Exposure(
+            PROGRAMME + name,
+            f"Share of {programme_title(name)}",
+            "1",
+            _share_of(name),
+            is_amount=False,
+        )
         for name in ranked
     )
 
@@ -106,10 +117,16 @@ def _share_of(programme: str) -> Callable[[Sequence[SessionFact]], float]:
 
 def programme_name(programme: dict[str, Any] | None) -> str | None:
     """How people tell programmes apart: frequency, pulse width and duty cycle; not the current,
-    which they adjust every day."""
+    which they adjust every day. Fit for a path of the API."""
     if programme is None:
         return None
     return (
-        f"{programme['frequency_hz']:g} Hz {programme['pulse_width_us']} us "
-        f"{programme['on_s']}/{programme['off_s']} s"
+        f"{programme['frequency_hz']:g}hz-{programme['pulse_width_us']}us-"
+        f"{programme['on_s']}s-{programme['off_s']}s"
     )
+
+
+def programme_title(name: str) -> str:
+    """A `programme_name` for people: numbers and units alone, so that it needs no translation."""
+    parts = _PROGRAMME_NAME.fullmatch(name)
+    return "{} Hz, {} µs, {}/{} s".format(*parts.groups()) if parts else name

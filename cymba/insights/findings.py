@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, change_counter
@@ -25,9 +25,24 @@ KIND = "finding"
 _TOLD = ("grade", "milestone", "effect", "low", "high", "tier", "method_version")
 
 
-def accounts_due(session: Session, *, limit: int = 100) -> list[UUID]:
+def accounts_due(session: Session, *, limit: int = 100, but: Collection[UUID] = ()) -> list[UUID]:
     """Accounts that agreed to insights and have changed since their findings were computed."""
-    query = (
+    return list(session.scalars(_due().where(Account.id.not_in(but)).limit(limit)))
+
+
+def claim_due(session: Session, account_id: UUID) -> bool:
+    """Take the account for this transaction; False if another has it or was done with it just now.
+
+    Whoever refreshes in several processes asks this first, so that no work is done twice.
+    """
+    key = func.hashtextextended(f"insights/{account_id}", 0)
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(key))):
+        return False
+    return session.scalar(_due().where(Account.id == account_id)) is not None
+
+
+def _due() -> Select[UUID]:
+    return (
         select(Account.id)
         .join(Consent, Consent.account_id == Account.id)
         .outerjoin(InsightState, InsightState.account_id == Account.id)
@@ -36,9 +51,7 @@ def accounts_due(session: Session, *, limit: int = 100) -> list[UUID]:
             Consent.withdrawn_at.is_(None),
             Account.change_counter > func.coalesce(InsightState.at_change, -1),
         )
-        .limit(limit)
     )
-    return list(session.scalars(query))
 
 
 def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[Changed]:
@@ -84,6 +97,16 @@ def mine(session: Session, account_id: UUID) -> list[Finding]:
     )
 
 
+def by_entity_ids(session: Session, account_id: UUID, entity_ids: Collection[str]) -> list[Finding]:
+    """Those of the account that the change feed names so; in the order of `mine`."""
+    wanted = frozenset(entity_ids)
+    return [
+        finding
+        for finding in mine(session, account_id)
+        if entity_id(finding.exposure, finding.outcome, finding.lag) in wanted
+    ]
+
+
 def entity_id(exposure: str, outcome: str, lag: int) -> str:
     """How the change feed names a finding."""
     return f"{exposure}~{outcome}~{lag}"
@@ -102,7 +125,7 @@ def _store(
         values = _values(pair)
         finding = stored.pop(key, None)
         if finding is None:
-            finding = Finding(account_id=account_id, version=0, **values)
+            finding = of_pair(account_id, pair)
             session.add(finding)
         elif all(getattr(finding, name) == values[name] for name in values):
             continue
@@ -120,6 +143,11 @@ def _store(
         changes.append(Changed(KIND, entity_id(*key), deleted=True))
     session.flush()
     return changes
+
+
+def of_pair(account_id: UUID, pair: Pair) -> Finding:
+    """A finding that is not stored yet."""
+    return Finding(account_id=account_id, version=0, **_values(pair))
 
 
 def _values(pair: Pair) -> dict[str, Any]:

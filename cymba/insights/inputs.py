@@ -64,6 +64,7 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
             charge_uc=row.delivered_charge_uc,
             amplitude_over_threshold=row.mean_amplitude_over_threshold,
             programme=programme_name(row.programme),
+            id=row.id,
         )
         for row in session.scalars(query)
     ]
@@ -76,7 +77,12 @@ def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
         .order_by(DiaryEntry.felt_at, DiaryEntry.id)
     )
     return [
-        EntryFact(row.felt_at.astimezone(ZoneInfo(row.time_zone)), row.felt_at, row.items)
+        EntryFact(
+            row.felt_at.astimezone(ZoneInfo(row.time_zone)),
+            row.felt_at,
+            row.items,
+            row.session_id,
+        )
         for row in session.scalars(query)
     ]
 

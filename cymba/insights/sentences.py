@@ -3,7 +3,7 @@
 import math
 
 from cymba.insights import words
-from cymba.insights.exposures import EXPOSURES
+from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_title
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import MILESTONES, Course, Response, ResponseGrade, Trend
 from cymba.insights.tables import Finding
@@ -16,7 +16,7 @@ def exposure_title(voice: Voice, name: str) -> str:
     """An exposure's title; a programme's share is named by the programme itself."""
     if name in _EXPOSURES:
         return voice.translate(_EXPOSURES[name].title)
-    return name.removeprefix("programme:")
+    return programme_title(name.removeprefix(PROGRAMME))
 
 
 def outcome_title(voice: Voice, name: str) -> str:

@@ -14,12 +14,14 @@ from cymba.accounts.tables import Change
 from cymba.devices.holdings import Holding, holdings
 from cymba.diary.tables import DiaryEntry, Reminder
 from cymba.errors import Gone
+from cymba.insights import findings
+from cymba.insights.tables import Finding
 from cymba.stimulation.queries import SHOWN
 from cymba.stimulation.tables import StimulationSession
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
 NEVER_RESTORED = UUID(int=0)
-KINDS = ("session", "diary-entry", "device", "reminder")
+KINDS = ("session", "diary-entry", "device", "reminder", findings.KIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Feed:
     diary_entries: Sequence[DiaryEntry] = ()
     devices: Sequence[Holding] = ()
     reminders: Sequence[Reminder] = ()
+    findings: Sequence[Finding] = ()
     tombstones: list[Tombstone] = field(default_factory=list)
 
 
@@ -112,6 +115,8 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
             Reminder.account_id == account_id, Reminder.id.in_(map(UUID, ids))
         )
         feed.reminders = session.scalars(reminders).all()
+    if ids := wanted[findings.KIND]:
+        feed.findings = findings.by_entity_ids(session, account_id, ids)
 
 
 def current_epoch(session: Session) -> UUID:

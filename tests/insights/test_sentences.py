@@ -87,10 +87,8 @@ def test_no_link_and_a_refusal_are_answers() -> None:
 
 
 def test_a_programmes_share_is_named_by_the_programme() -> None:
-    said = sentences.of_finding(
-        ENGLISH, finding("strong", exposure="programme:25 Hz 250 us 30/30 s")
-    )
-    assert "25 Hz 250 us 30/30 s" in said
+    said = sentences.of_finding(ENGLISH, finding("strong", exposure="programme:25hz-250us-30s-30s"))
+    assert "more 25 Hz, 250 µs, 30/30 s," in said
 
 
 def test_side_effects_that_fade_say_from_where_to_where() -> None:

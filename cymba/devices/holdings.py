@@ -46,8 +46,8 @@ def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTen
     Raises:
         NotFound: the account does not hold such a device.
     """
-    # The device first, as claiming and releasing do.
-    session.execute(select(Device.id).where(Device.id == device_id).with_for_update())
+    # The device first, as claiming and releasing do; key_share keeps no bridge from its frames.
+    session.execute(select(Device.id).where(Device.id == device_id).with_for_update(key_share=True))
     tenure = session.scalars(
         select(DeviceTenure)
         .where(

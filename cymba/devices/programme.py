@@ -17,8 +17,17 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Programme, ReportedState
-from cymba.devices.models import MODELS, Limits, Model, Violation, narrowed, violations, widened
-from cymba.devices.screening import standing_lock
+from cymba.devices.models import (
+    MODELS,
+    Limits,
+    Model,
+    Violation,
+    narrowed,
+    usual_programme,
+    violations,
+    widened,
+)
+from cymba.devices.screening import has_red_flag, standing_lock
 from cymba.devices.signing import sign
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure, RefusedProgramme
 from cymba.errors import DomainError, NotFound, PreconditionFailed, Rejected
@@ -89,7 +98,7 @@ def set_programme(
         PreconditionFailed: the desired version is not `if_version`.
     """
     device = _held_device(session, account_id, device_id, lock=True)
-    programme, limits, expires_at = wanted
+    programme, limits, _ = wanted
     version = _latest_version(session, device_id)
     if version != if_version:
         raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
@@ -111,30 +120,41 @@ def set_programme(
         )
         session.flush()
         return Refused(error)
-    desired = sign(
-        key,
-        device_id,
-        Desired(
-            ver=version + 1,
-            programme=programme,
-            limits=dict(limits),
-            expires=None if expires_at is None else round(to_ms(expires_at)),
-        ),
-    )
-    assert desired.signature is not None  # noqa: S101 - `sign` has just set it
-    row = DeviceProgramme(
-        device_id=device_id,
-        ver=desired.ver,
-        account_id=account_id,
-        programme=msgspec.to_builtins(programme),
-        limits=dict(limits),
-        expires_at=expires_at,
-        signature=desired.signature,
-        created_at=now,
-    )
-    session.add(row)
-    session.flush()
-    return Accepted(row)
+    ver = version + 1
+    return Accepted(_issue(session, key, device_id, ver, wanted, account_id=account_id, now=now))
+
+
+def withhold_current(
+    session: Session, key: Ed25519PrivateKey, account_id: UUID, now: datetime
+) -> list[str]:
+    """While a red flag stands, let no current flow: each device's next version has a limit of 0.
+
+    Gives the devices that got one; those whose desired version allows none already are left alone.
+    It stays when the flag is lifted: then the person sets a programme again.
+    """
+    if not has_red_flag(session, account_id):
+        return []
+    devices = session.scalars(
+        select(Device)
+        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
+        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
+        .order_by(Device.id)
+        .with_for_update(of=Device, key_share=True)
+    ).all()
+    withheld = []
+    for device in devices:
+        desired = _desired(session, device.id)
+        programme, limits = usual_programme(MODELS[device.model]), {}
+        if desired is not None and desired.account_id == account_id:
+            if desired.limits.get("amplitude_ua") == 0:
+                continue
+            programme, limits = msgspec.convert(desired.programme, Programme), desired.limits
+        without = msgspec.structs.replace(programme, amplitude_ua=0, native_level=None)
+        wanted = Wanted(without, {**limits, "amplitude_ua": 0})
+        version = (desired.ver if desired else 0) + 1
+        _issue(session, key, device.id, version, wanted, account_id=account_id, now=now)
+        withheld.append(device.id)
+    return withheld
 
 
 def programme_state(session: Session, account_id: UUID, device_id: str) -> ProgrammeState:
@@ -178,6 +198,27 @@ def programme_history(
     return session.scalars(statement.order_by(DeviceProgramme.ver.desc()).limit(limit)).all()
 
 
+def refused_programmes(
+    session: Session,
+    account_id: UUID,
+    device_id: str,
+    *,
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[RefusedProgramme]:
+    """What the account asked of its device and was refused, newest first, with ids below `before`.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    _held_device(session, account_id, device_id)
+    row = RefusedProgramme
+    statement = select(row).where(row.device_id == device_id, row.account_id == account_id)
+    if before is not None:
+        statement = statement.where(row.id < before)
+    return session.scalars(statement.order_by(row.id.desc()).limit(limit)).all()
+
+
 def record_report(
     session: Session, device_id: str, reported: ReportedState, at: datetime
 ) -> Literal["recorded", "late", "unknown-version"]:
@@ -207,45 +248,41 @@ def record_report(
     return "unknown-version" if known is None else "late"
 
 
-def take_unpublished(
-    session: Session, now: datetime, limit: int = 100
-) -> list[tuple[str, Desired]]:
-    """Desired versions that are not yet on the broker, marked as published with the commit.
-
-    Publish them retained, then commit: a crash between the two only publishes one again. Of
-    several versions of one device only the last is sent.
-    """
-    row = DeviceProgramme
-    rows = session.scalars(
-        select(row)
-        .where(row.published_at.is_(None))
-        .order_by(row.device_id, row.ver)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
-    latest: dict[str, DeviceProgramme] = {}
-    for one in rows:
-        one.published_at = now
-        latest[one.device_id] = one
-    session.flush()
-    return [(device_id, as_message(one)) for device_id, one in latest.items()]
-
-
-def unreported(session: Session, device_id: str) -> Desired | None:
-    """The desired version, if the device has said nothing of it: sent again when it connects."""
-    desired = _desired(session, device_id)
-    return as_message(desired) if desired and desired.reported_at is None else None
-
-
-def as_message(row: DeviceProgramme) -> Desired:
-    """The message as it was signed."""
-    return Desired(
-        ver=row.ver,
-        programme=msgspec.convert(row.programme, Programme),
-        limits=row.limits,
-        expires=None if row.expires_at is None else round(to_ms(row.expires_at)),
-        signature=row.signature,
+def _issue(
+    session: Session,
+    key: Ed25519PrivateKey,
+    device_id: str,
+    version: int,
+    wanted: Wanted,
+    *,
+    account_id: UUID,
+    now: datetime,
+) -> DeviceProgramme:
+    programme, limits, expires_at = wanted
+    desired = sign(
+        key,
+        device_id,
+        Desired(
+            ver=version,
+            programme=programme,
+            limits=dict(limits),
+            expires=None if expires_at is None else round(to_ms(expires_at)),
+        ),
     )
+    assert desired.signature is not None  # noqa: S101 - `sign` has just set it
+    row = DeviceProgramme(
+        device_id=device_id,
+        ver=version,
+        account_id=account_id,
+        programme=msgspec.to_builtins(programme),
+        limits=dict(limits),
+        expires_at=expires_at,
+        signature=desired.signature,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
 
 
 def _objection(model: Model, wanted: Wanted, now: datetime) -> DomainError | None:

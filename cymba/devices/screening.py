@@ -4,11 +4,11 @@ The strictest finding is told. A lock bars changes of the programme, but for one
 current at all; the device itself can always be switched off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from cymba.devices import contraindications
@@ -47,7 +47,7 @@ def answer(
     """
     if text_version != contraindications.VERSION:
         detail = f"the questions' version is {contraindications.VERSION}, not {text_version}"
-        raise Rejected(detail, code="screening-outdated")
+        raise Rejected(detail, code="questions-changed")
     questions = {question.name: question for question in must_be_answered(model.sites)}
     errors = [
         {"pointer": f"/answers/{name}", "detail": "is not answered"}
@@ -98,13 +98,7 @@ def standing_lock(session: Session, account_id: UUID, model: Model, now: datetim
     found = _contraindication(model, screening)
     if found is not None:
         return found
-    if screening.text_digest != contraindications.DIGEST:
-        detail = "the contraindication questions have changed; please answer them again"
-        return Locked(detail, code="screening-outdated")
-    if screening.expires_at <= now:
-        detail = "the answers to the contraindication questions are too old; please answer again"
-        return Locked(detail, code="screening-expired")
-    return None
+    return _staleness(session, screening, now)
 
 
 def raise_red_flag(
@@ -148,13 +142,43 @@ def lift_red_flags(session: Session, account_id: UUID, note: str, now: datetime)
     return len(lifted)
 
 
+def has_red_flag(session: Session, account_id: UUID) -> bool:
+    return _standing_red_flag(session, account_id) is not None
+
+
+def standing_red_flags(session: Session, account_id: UUID) -> Sequence[RedFlag]:
+    """The oldest first."""
+    return session.scalars(_standing(account_id)).all()
+
+
 def _standing_red_flag(session: Session, account_id: UUID) -> RedFlag | None:
-    return session.scalar(
+    return session.scalar(_standing(account_id).limit(1))
+
+
+def _standing(account_id: UUID) -> Select[RedFlag]:
+    return (
         select(RedFlag)
         .where(RedFlag.account_id == account_id, RedFlag.lifted_at.is_(None))
-        .order_by(RedFlag.raised_at)
-        .limit(1)
+        .order_by(RedFlag.raised_at, RedFlag.id)
     )
+
+
+def _staleness(session: Session, screening: Screening, now: datetime) -> Locked | None:
+    """Why answers that bar nothing must be given again."""
+    # A red flag may have changed what its person answers, also once it is lifted.
+    flagged_since = select(RedFlag.id).where(
+        RedFlag.account_id == screening.account_id, RedFlag.raised_at > screening.answered_at
+    )
+    if session.scalar(flagged_since.limit(1)) is not None:
+        detail = "a serious symptom was reported since the questions were answered; answer again"
+        return Locked(detail, code="screening-outdated")
+    if screening.text_digest != contraindications.DIGEST:
+        detail = "the contraindication questions have changed; please answer them again"
+        return Locked(detail, code="screening-outdated")
+    if screening.expires_at <= now:
+        detail = "the answers to the contraindication questions are too old; please answer again"
+        return Locked(detail, code="screening-expired")
+    return None
 
 
 def _contraindication(model: Model, screening: Screening) -> Locked | None:

@@ -20,11 +20,12 @@ from cymba.devices.programme import (
     programme_history,
     programme_state,
     record_report,
+    refused_programmes,
     set_programme,
-    take_unpublished,
-    unreported,
+    withhold_current,
 )
 from cymba.devices.provisioning import provision
+from cymba.devices.publication import unpublished
 from cymba.devices.screening import answer, raise_red_flag
 from cymba.devices.signing import verify
 from cymba.devices.tables import DeviceProgramme, RefusedProgramme
@@ -77,7 +78,7 @@ def test_a_programme_becomes_the_next_version_signed(
     assert accepted(session, held, wanted, 0) == 1
     session.commit()
     session.expunge_all()
-    ((device_id, desired),) = take_unpublished(session, NOW)
+    ((device_id, desired),) = unpublished(session)
     assert device_id == held[1]
     assert verify(KEY.public_key(), device_id, desired)
     assert (desired.ver, desired.programme, desired.limits) == (1, current(), wanted.limits)
@@ -118,7 +119,7 @@ def test_what_goes_too_far_is_refused_and_kept(
     assert (kept.code, kept.programme["amplitude_ua"]) == (code, wanted.programme.amplitude_ua)
     assert pointer in kept.detail
     assert programme_state(session, *held).version == 0
-    assert take_unpublished(session, NOW) == []
+    assert unpublished(session) == []
 
 
 def test_a_lock_bars_currents_but_not_to_switch_off(
@@ -182,28 +183,39 @@ def test_a_late_report_changes_nothing(session: Session, held: tuple[UUID, str])
     assert programme_state(session, *held).in_step
 
 
-def test_of_several_versions_the_last_is_published_once(
+def test_a_red_flag_takes_the_current_from_every_device(
     session: Session, held: tuple[UUID, str]
 ) -> None:
-    for version in range(3):
-        accepted(session, held, Wanted(current(1_000 + version)), version)
-    ((_, desired),) = take_unpublished(session, NOW)
-    assert desired.ver == 3
-    assert take_unpublished(session, NOW) == []
+    person, device_id = held
+    accepted(session, held, Wanted(current(), {"duration_s": 2_000}), 0)
+    assert withhold_current(session, KEY, person, NOW) == []
+    raise_red_flag(session, person, "chest_pain", felt_at=NOW, now=NOW)
+    assert withhold_current(session, KEY, person, NOW) == [device_id]
+    assert withhold_current(session, KEY, person, NOW) == []
+    ((_, desired),) = unpublished(session)
+    assert verify(KEY.public_key(), device_id, desired)
+    assert desired.ver == 2
+    assert desired.limits == {"duration_s": 2_000, "amplitude_ua": 0}
+    assert desired.programme == current(0)
 
 
-def test_what_a_device_has_not_spoken_of_is_sent_again(
+def test_a_device_without_a_programme_is_withheld_too(
     session: Session, held: tuple[UUID, str]
 ) -> None:
-    device_id = held[1]
-    assert unreported(session, device_id) is None
-    accepted(session, held, Wanted(current()), 0)
-    again = unreported(session, device_id)
-    assert again is not None
-    assert verify(KEY.public_key(), device_id, again)
-    record_report(session, device_id, ReportedState(ver=1, applied=True), NOW)
-    session.expire_all()
-    assert unreported(session, device_id) is None
+    raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
+    assert withhold_current(session, KEY, held[0], NOW) == [held[1]]
+    state = programme_state(session, *held)
+    assert state.desired is not None
+    assert state.desired.limits == {"amplitude_ua": 0}
+
+
+def test_what_was_refused_is_listed_to_who_asked(session: Session, held: tuple[UUID, str]) -> None:
+    for amplitude_ua in (9_000, 9_100):
+        put(session, held, Wanted(current(amplitude_ua)), 0)
+    listed = refused_programmes(session, *held)
+    assert [one.programme["amplitude_ua"] for one in listed] == [9_100, 9_000]
+    older = refused_programmes(session, *held, before=listed[0].id)
+    assert [one.programme["amplitude_ua"] for one in older] == [9_000]
 
 
 def test_of_two_changes_at_once_one_is_stale(engine: Engine) -> None:

@@ -141,7 +141,7 @@ def test_incomplete_answers_are_refused(
 def test_answers_to_another_text_are_refused(session: Session, account: MakeAccount) -> None:
     with pytest.raises(Rejected) as caught:
         answer(session, account("ann"), EAR, answers(), text_version=VERSION + 1, now=NOW)
-    assert caught.value.code == "screening-outdated"
+    assert caught.value.code == "questions-changed"
 
 
 def test_a_red_flag_locks_until_it_is_lifted(session: Session, account: MakeAccount) -> None:
@@ -159,6 +159,19 @@ def test_a_red_flag_locks_until_it_is_lifted(session: Session, account: MakeAcco
     assert lock_code(session, ann) is None
     kept = session.scalars(select(RedFlag)).all()
     assert {flag.lifted_note for flag in kept} == {"seen by a cardiologist"}
+
+
+def test_after_a_red_flag_the_questions_are_asked_again(
+    session: Session, account: MakeAccount
+) -> None:
+    ann = account("ann")
+    screen(session, ann)
+    later = NOW + timedelta(minutes=1)
+    raise_red_flag(session, ann, "fainting", felt_at=NOW, now=later)
+    lift_red_flags(session, ann, "seen by a cardiologist", later)
+    assert lock_code(session, ann, later) == "screening-outdated"
+    screen(session, ann, later, fainting="cleared")
+    assert lock_code(session, ann, later) is None
 
 
 def test_only_red_flags_are_raised(session: Session, account: MakeAccount) -> None:

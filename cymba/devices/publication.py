@@ -1,0 +1,109 @@
+"""Desired programmes on their way to the broker: an outbox of what it does not hold yet.
+
+The database says what is desired; the broker's retained message is a copy that it may lose. A
+version without `published_at` waits here. Of a device only the newest is ever sent, and one
+publisher works at a time, so that no older version can take the place of a newer one.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from cymba.devices.clocks import to_ms
+from cymba.devices.messages import Desired, Programme
+from cymba.devices.tables import DeviceProgramme
+
+_LOCK = 0x63796D62_64657369  # "cymbdesi": this publication among the database's advisory locks
+
+
+class Waiting(NamedTuple):
+    device_id: str
+    desired: Desired
+
+
+def begin_publication(session: Session) -> bool:
+    """Whether this transaction is the one that publishes now; it is until it ends.
+
+    No row is locked while the broker is waited for, so nobody waits with it.
+    """
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))))
+
+
+def unpublished(session: Session, limit: int = 100) -> list[Waiting]:
+    """The desired versions that are to be published, of up to `limit` devices."""
+    row = DeviceProgramme
+    waiting = (
+        select(row.device_id)
+        .where(row.published_at.is_(None))
+        .distinct()
+        .order_by(row.device_id)
+        .limit(limit)
+    )
+    newest = (
+        select(row)
+        .where(row.device_id.in_(waiting))
+        .ext(distinct_on(row.device_id))
+        .order_by(row.device_id, row.ver.desc())
+    )
+    return [Waiting(one.device_id, as_message(one)) for one in session.scalars(newest)]
+
+
+def mark_published(session: Session, published: Sequence[Waiting], now: datetime) -> None:
+    """The broker has these and has said so. What they replaced waits no longer either."""
+    row = DeviceProgramme
+    for device_id, desired in published:
+        session.execute(
+            update(row)
+            .where(row.device_id == device_id, row.ver <= desired.ver, row.published_at.is_(None))
+            .values(published_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def publish_again(session: Session, device_ids: Iterable[str]) -> None:
+    """These devices came online: what they have said nothing of is published once more."""
+    row = DeviceProgramme
+    ids = sorted(set(device_ids))
+    newest = (
+        select(row.device_id, func.max(row.ver))
+        .where(row.device_id.in_(ids))
+        .group_by(row.device_id)
+    )
+    session.execute(
+        update(row)
+        .where(
+            func.row(row.device_id, row.ver).in_(newest),
+            row.reported_at.is_(None),
+            row.published_at.is_not(None),
+        )
+        .values(published_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def publish_all_again(session: Session) -> None:
+    """The broker has lost what it held: publish what is desired of every device once more."""
+    row = DeviceProgramme
+    newest = select(row.device_id, func.max(row.ver)).group_by(row.device_id)
+    session.execute(
+        update(row)
+        .where(func.row(row.device_id, row.ver).in_(newest))
+        .values(published_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def as_message(row: DeviceProgramme) -> Desired:
+    """The message as it was signed."""
+    return Desired(
+        ver=row.ver,
+        programme=msgspec.convert(row.programme, Programme),
+        limits=row.limits,
+        expires=None if row.expires_at is None else round(to_ms(row.expires_at)),
+        signature=row.signature,
+    )

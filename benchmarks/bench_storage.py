@@ -39,7 +39,7 @@ from simulator.faults import CLEAN
 from simulator.life import Life, Written
 
 SIX = ("amplitude_ua", "impedance_ohm", "heart_rate_bpm", "rr_ms", "skin_temp_mc", "battery_pct")
-SESSIONS = 60
+SESSIONS = 200
 BEGAN_AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 DEVICE = "bench-device"
 REPEATS = 15

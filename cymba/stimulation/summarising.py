@@ -270,6 +270,7 @@ _DUE = text(
     LEFT JOIN stimulation_session AS s ON s.device_id = e.device_id AND s.sid = e.sid
     WHERE e.dirty
       AND (s.id IS NULL
+           OR s.changed_at > :now  -- by the clock of a keeper that is ahead of this one
            OR s.changed_at + least(s.frames_stored * CAST(:rest_ms AS float8), :longest_ms)
                              * interval '1 millisecond' <= :now)
     GROUP BY e.device_id, e.sid

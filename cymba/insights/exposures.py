@@ -26,6 +26,7 @@ class SessionFact:
     stimulating_s: float
     charge_uc: float | None = None
     amplitude_over_threshold: float | None = None
+    max_amplitude_ua: int | None = None
     programme: str | None = None
     id: UUID | None = None
 

@@ -63,6 +63,7 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
             stimulating_s=row.stimulating_s,
             charge_uc=row.delivered_charge_uc,
             amplitude_over_threshold=row.mean_amplitude_over_threshold,
+            max_amplitude_ua=row.max_amplitude_ua,
             programme=programme_name(row.programme),
             id=row.id,
         )

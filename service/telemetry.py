@@ -12,7 +12,8 @@ from flask import Response, request
 from werkzeug.exceptions import NotAcceptable
 
 from cymba.stimulation import queries
-from cymba.stimulation.telemetry import MIN_POINTS, Series, Telemetry
+from cymba.stimulation.arrow import as_table
+from cymba.stimulation.telemetry import MIN_POINTS, Telemetry
 from service import answers
 from service.bearer import current_account
 from service.etags import set_etag
@@ -165,35 +166,6 @@ def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
         ],
     }
     return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
-
-
-def as_table(telemetry: Telemetry) -> pa.Table:
-    """All readings below each other: channel, unit, at (UTC), offset_ms, value (null: a gap)."""
-    schema = pa.schema(
-        [
-            ("channel", pa.dictionary(pa.int32(), pa.string())),
-            ("unit", pa.dictionary(pa.int32(), pa.string())),
-            ("at", pa.timestamp("ms", tz="UTC")),
-            ("offset_ms", pa.int64()),
-            ("value", pa.float64()),
-        ]
-    )
-    started_ms = round(telemetry.started_at.timestamp() * 1000)
-    parts = [_rows(series, started_ms, schema) for series in telemetry.series]
-    return pa.concat_tables(parts).unify_dictionaries() if parts else schema.empty_table()
-
-
-def _rows(series: Series, started_ms: int, schema: pa.Schema) -> pa.Table:
-    count = len(series.values)
-    return pa.table(
-        {
-            "channel": pa.repeat(pa.scalar(series.channel), count),
-            "unit": pa.repeat(pa.scalar(series.unit, pa.string()), count),
-            "at": pa.array(series.offset_ms + started_ms, pa.timestamp("ms", tz="UTC")),
-            "offset_ms": pa.array(series.offset_ms),
-            "value": pa.array(series.values, from_pandas=True),  # NaN becomes null
-        }
-    ).cast(schema)
 
 
 def _as_csv(table: pa.Table) -> bytes:

@@ -137,12 +137,13 @@ class Device:
         """
         world = self.world
         present_boot = PRESENT_BOOT if world.past_ms else self.life.first_boot
-        present = self.life.clock_of(present_boot, world.past_ms, knows_time=True)
+        present = self.life.clock_of(present_boot, world.past_ms, dated=True)
         live = self.life.lived(world.caught_up_ms, math.inf, present)
         if not world.past_ms:
             return live, present
-        first = self.life.clock_of(self.life.first_boot, 0.0, knows_time=True)
-        return chain(self.life.lived(0.0, world.past_ms, first), live), present
+        first = self.life.clock_of(self.life.first_boot, 0.0, dated=True)
+        past = self.life.lived(0.0, world.past_ms, first, always_dated=True)
+        return chain(past, live), present
 
     def step(self, now_s: float) -> float:
         """Do what is due; return when to be stepped next."""

@@ -130,19 +130,24 @@ class Life:
         self._battery_pct = made.uniform(40.0, 100.0)
         self._seq = 0
         self._session = 0
-        self._clock = self.clock_of(self.first_boot, 0.0, knows_time=True)
+        self._always_dated = False
+        self._clock = self.clock_of(self.first_boot, 0.0, dated=True)
         self._doses: deque[Dose] = deque()  # of the last 24 hours
 
     @property
     def battery_pct(self) -> int:
         return int(self._battery_pct)
 
-    def lived(self, from_ms: float, until_ms: float, clock: BootClock) -> Iterator[Lived]:
+    def lived(
+        self, from_ms: float, until_ms: float, clock: BootClock, *, always_dated: bool = False
+    ) -> Iterator[Lived]:
         """All that comes to lie in flash, in the order of time, of the sessions that end in time.
 
         The device is running on `clock` when it begins. Call it again for a later stretch of the
-        same life.
+        same life. `always_dated` keeps every boot's calendar right: where the server meets a boot
+        only long after it, nothing else could tell it when that was.
         """
+        self._always_dated = always_dated
         yield self._boot(clock)
         free_ms, first = from_ms, True
         while True:
@@ -177,17 +182,17 @@ class Life:
             self._battery_pct = float(course.battery_pct[-1])
             self._doses.append(Dose(free_ms, float(np.count_nonzero(course.set_ua))))
 
-    def clock_of(self, boot: int, at_ms: float, *, knows_time: bool = False) -> BootClock:
+    def clock_of(self, boot: int, at_ms: float, *, dated: bool = False) -> BootClock:
         """The clock of the `boot`-th boot, at `at_ms`."""
         rng = stream(self._seed, self.device_id, "boot", boot)
-        lost = chance(rng, self.profile.calendar_lost_per_boot) and not knows_time
+        lost = chance(rng, self.profile.calendar_lost_per_boot) and not dated
         error_ms = rng.normal(0.0, self.profile.calendar_error_ms) + self._local_time_ms
         calendar = RealTimeClock(is_set=not lost, error_ms=error_ms)
         drift_ppm = float(np.clip(self._drift_ppm + rng.normal(0.0, 2.0), -99.0, 99.0))
         return BootClock(boot, at_ms, drift_ppm, calendar)
 
     def _next_clock(self, at_ms: float) -> BootClock:
-        return self.clock_of(self._clock.boot + 1, at_ms)
+        return self.clock_of(self._clock.boot + 1, at_ms, dated=self._always_dated)
 
     def _boot(self, clock: BootClock) -> Booted:
         self._clock = clock

@@ -123,8 +123,8 @@ def past_uploads(
     )
     rng = stream(seed, device_id, "uploads")
     link = Link(None, profile.outages, rng)
-    clock = life.clock_of(life.first_boot, 0.0, knows_time=True)
-    for lived in life.lived(0.0, until_ms, clock):
+    clock = life.clock_of(life.first_boot, 0.0, dated=True)
+    for lived in life.lived(0.0, until_ms, clock, always_dated=True):
         match lived:
             case Booted(at_ms, clock):
                 if link.is_up(at_ms):

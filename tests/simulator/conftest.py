@@ -45,7 +45,7 @@ def live_on() -> LiveOn:
     """All that a life leaves in its first hours."""
 
     def live(life: Life, hours: float = 6.0) -> list[Lived]:
-        clock = life.clock_of(life.first_boot, 0.0, knows_time=True)
+        clock = life.clock_of(life.first_boot, 0.0, dated=True)
         return list(life.lived(0.0, hours * HOUR_MS, clock))
 
     return live

@@ -50,7 +50,7 @@ LIMIT_BYTES = 5.0
 def simulated(sessions: int) -> list[list[Frame]]:
     """The frames of whole sessions of one device."""
     life = Life(DEVICE, "ear_cymba", seed=1, began_at=BEGAN_AT, profile=CLEAN)
-    clock = life.clock_of(life.first_boot, 0.0, knows_time=True)
+    clock = life.clock_of(life.first_boot, 0.0)
     lived = life.lived(0.0, 1e12, clock)
     found: list[list[Frame]] = []
     for frame in (one.frame for one in lived if isinstance(one, Written)):

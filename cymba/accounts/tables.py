@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Float,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Index,
     String,
     Text,
+    event,
     func,
     text,
 )
@@ -131,6 +133,32 @@ class AuditEntry(Base):
     actor_id: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(64))  # "sessions.read", "consent.withdrawn" …
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+# `cymba.erasing` is set for the one transaction that erases an account, or what is past its
+# retention period: cymba/rights.
+_APPEND_ONLY = (
+    DDL("""
+CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' AND current_setting('cymba.erasing', true) = 'on' THEN
+    RETURN OLD;
+  END IF;
+  RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'insufficient_privilege';
+END
+$$"""),
+    DDL("""
+CREATE TRIGGER audit_entry_append_only BEFORE UPDATE OR DELETE ON audit_entry
+FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()"""),
+    DDL("""
+CREATE TRIGGER audit_entry_no_truncate BEFORE TRUNCATE ON audit_entry
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()"""),
+)
+for _statement in _APPEND_ONLY:
+    event.listen(AuditEntry.__table__, "after_create", _statement)
+event.listen(
+    AuditEntry.__table__, "after_drop", DDL("DROP FUNCTION IF EXISTS refuse_audit_change()")
+)
 
 
 class Share(Base):

@@ -67,16 +67,20 @@ class Refused(NamedTuple):
 
 
 class ProgrammeState(NamedTuple):
-    """`version` is the desired one's, 0 before the first: what `If-Match` must name."""
+    """`version` is the newest one's, 0 before the first: what `If-Match` must name.
+
+    What an earlier holder set is not told.
+    """
 
     version: int
     desired: DeviceProgramme | None
     held: DeviceProgramme | None  # the last version that the device said it applied
+    is_earlier_holders: bool = False  # nothing of this holder's has replaced theirs
 
     @property
     def in_step(self) -> bool:
         """Whether the device holds what is desired of it."""
-        return self.held is self.desired
+        return self.held is self.desired and not self.is_earlier_holders
 
 
 def set_programme(
@@ -99,7 +103,7 @@ def set_programme(
     """
     device = _held_device(session, account_id, device_id, lock=True)
     programme, limits, _ = wanted
-    version = _latest_version(session, device_id)
+    version = _latest_version(device, _desired(session, device_id))
     if version != if_version:
         raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
     model = MODELS[device.model]
@@ -151,7 +155,7 @@ def withhold_current(
             programme, limits = msgspec.convert(desired.programme, Programme), desired.limits
         without = msgspec.structs.replace(programme, amplitude_ua=0, native_level=None)
         wanted = Wanted(without, {**limits, "amplitude_ua": 0})
-        version = (desired.ver if desired else 0) + 1
+        version = _latest_version(device, desired) + 1
         _issue(session, key, device.id, version, wanted, account_id=account_id, now=now)
         withheld.append(device.id)
     return withheld
@@ -163,15 +167,19 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
     Raises:
         NotFound: the account does not hold such a device.
     """
-    _held_device(session, account_id, device_id)
+    device = _held_device(session, account_id, device_id)
     desired = _desired(session, device_id)
+    version = desired.ver if desired else 0
+    if desired is not None and desired.account_id != account_id:
+        return ProgrammeState(version, None, None, is_earlier_holders=True)
+    row = DeviceProgramme
     held = session.scalar(
-        select(DeviceProgramme)
-        .where(DeviceProgramme.device_id == device_id, DeviceProgramme.applied.is_(True))
-        .order_by(DeviceProgramme.ver.desc())
+        select(row)
+        .where(row.device_id == device_id, row.account_id == account_id, row.applied.is_(True))
+        .order_by(row.ver.desc())
         .limit(1)
     )
-    return ProgrammeState(desired.ver if desired else 0, desired, held)
+    return ProgrammeState(version, desired, held)
 
 
 def programme_history(
@@ -339,6 +347,5 @@ def _desired(session: Session, device_id: str) -> DeviceProgramme | None:
     )
 
 
-def _latest_version(session: Session, device_id: str) -> int:
-    desired = _desired(session, device_id)
-    return desired.ver if desired else 0
+def _latest_version(device: Device, desired: DeviceProgramme | None) -> int:
+    return max(desired.ver if desired else 0, device.erased_ver)

@@ -33,6 +33,9 @@ class Device(Base):
     claim_code_hash: Mapped[bytes | None]  # SHA-256; null once it is used
     created_at: Mapped[CreatedAt]
     revoked_at: Mapped[datetime | None]
+    # Programme versions up to this one were an erased person's. They are gone, but the device
+    # ignores a version that is not above the one it holds.
+    erased_ver: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class DeviceTenure(Base):
@@ -147,6 +150,15 @@ class DeviceProgramme(Base):
     applied: Mapped[bool | None]
     code: Mapped[str | None] = mapped_column(String(64))
     detail: Mapped[str | None] = mapped_column(String(200))
+
+
+class RetainedWithdrawal(Base):
+    """That a device's retained messages are to be taken off the broker: an erased person's."""
+
+    __tablename__ = "retained_withdrawal"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    asked_at: Mapped[datetime]
 
 
 class RefusedProgramme(Base):

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import orjson
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, func
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -57,6 +58,8 @@ def make_engine(url: str, *, pool_size: int = 10, **options: Any) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
+        json_deserializer=orjson.loads,
+        hide_parameters=True,  # an error's text reaches logs, and what is stored is about health
         connect_args={
             "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s",
             "application_name": options.pop("application_name", "cymba"),

@@ -128,7 +128,7 @@ def create_account(given: dict[str, Any]) -> Response:
 def get_account() -> Response:
     """Read the account"""
     with transaction() as session:
-        account = current_account(session)
+        account = session.get_one(Account, current_account(session).id)
         shown, version = _shown(account), account.version
     return tagged(shown, version=version)
 

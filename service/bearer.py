@@ -3,8 +3,7 @@
 from flask import g, request
 from sqlalchemy.orm import Session
 
-from cymba.accounts.tables import Account
-from cymba.accounts.tokens import Access, load_account, read_access
+from cymba.accounts.tokens import Access, Caller, load_caller, read_access
 from cymba.errors import Unauthenticated
 from service.edge import edge
 
@@ -30,16 +29,16 @@ def current_access() -> Access:
     return access
 
 
-def current_account(session: Session) -> Account:
+def current_account(session: Session) -> Caller:
     """The account that asks; every view that needs a person begins with it.
 
     Raises:
         Unauthenticated: the account is gone, or its sign-in was ended since.
     """
-    account = load_account(session, current_access())
-    if account is None:
+    caller = load_caller(session, current_access())
+    if caller is None:
         raise _ended()
-    return account
+    return caller
 
 
 def _ended() -> Unauthenticated:

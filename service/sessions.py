@@ -92,7 +92,7 @@ class SessionSchema(Schema):
     time_zone = ma.fields.String(
         required=True, metadata={"description": "The person's, when the session came"}
     )
-    state = ma.fields.String(required=True, validate=ma.validate.OneOf(["open", "ended", "sealed"]))
+    state = ma.fields.String(required=True, validate=ma.validate.OneOf(["open", "ended"]))
     started_at = ma.fields.DateTime(required=True)
     ended_at = ma.fields.DateTime(
         required=True,
@@ -216,7 +216,7 @@ def list_sessions(query: dict[str, Any]) -> Response:
         )
     key = page.next_key
     next_cursor = key and seal_cursor(scope, key)
-    return tagged({"items": [dict(row) for row in page.items], "next_cursor": next_cursor})
+    return tagged({"items": page.items, "next_cursor": next_cursor})
 
 
 @blp.get("/v1/sessions/<uuid:session_id>")

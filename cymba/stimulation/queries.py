@@ -1,11 +1,11 @@
 """An account's sessions as its app sees and edits them. Every look-up goes through the account."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, and_, select, tuple_, update
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cymba.accounts.changes import Changed, record_changes
@@ -45,8 +45,34 @@ class PageKey(NamedTuple):
 
 
 class Page(NamedTuple):
-    items: Sequence[RowMapping]  # of `SHOWN`
+    items: Sequence[dict[str, Any]]  # of `SHOWN`
     next_key: PageKey | None  # null on the last page
+
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
+_LAST_ID = UUID(int=2**128 - 1)
+_NAMES = tuple(column.key for column in SHOWN)
+_TABLE = StimulationSession.__table__.c
+# The app's first question each time: made once, of plain columns, with every condition in it.
+_PAGE = (
+    select(*(_TABLE[name] for name in _NAMES))
+    .where(
+        _TABLE.account_id == bindparam("account_id", type_=_TABLE.account_id.type),
+        _TABLE.hidden_at.is_(None),
+        _TABLE.started_at >= bindparam("begin", type_=_TABLE.started_at.type),
+        _TABLE.started_at < bindparam("end", type_=_TABLE.started_at.type),
+        tuple_(_TABLE.started_at, _TABLE.id)
+        < tuple_(
+            bindparam("after_at", type_=_TABLE.started_at.type),
+            bindparam("after_id", type_=_TABLE.id.type),
+        ),
+        _TABLE.device_id
+        == func.coalesce(bindparam("device_id", type_=_TABLE.device_id.type), _TABLE.device_id),
+    )
+    .order_by(_TABLE.started_at.desc(), _TABLE.id.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
 
 
 def page_of_sessions(
@@ -60,19 +86,19 @@ def page_of_sessions(
     limit: int = 50,
 ) -> Page:
     """Sessions that started from `begin` to before `end`, the latest first."""
-    query = select(*SHOWN).where(_own(account_id))
-    if begin is not None:
-        query = query.where(StimulationSession.started_at >= begin)
-    if end is not None:
-        query = query.where(StimulationSession.started_at < end)
-    if device_id is not None:
-        query = query.where(StimulationSession.device_id == device_id)
-    if after is not None:
-        here = tuple_(StimulationSession.started_at, StimulationSession.id)
-        query = query.where(here < tuple_(after.started_at, after.id))
-    query = query.order_by(StimulationSession.started_at.desc(), StimulationSession.id.desc())
-    rows = session.execute(query.limit(limit + 1)).mappings().all()
-    items = rows[:limit]
+    rows = session.execute(
+        _PAGE,
+        {
+            "account_id": account_id,
+            "begin": begin or _EARLIEST,
+            "end": end or _LATEST,
+            "device_id": device_id,
+            "after_at": after.started_at if after else _LATEST,
+            "after_id": after.id if after else _LAST_ID,
+            "limit": limit + 1,
+        },
+    ).all()
+    items = [dict(zip(_NAMES, row, strict=True)) for row in rows[:limit]]
     more = len(rows) > limit
     return Page(items, PageKey(items[-1]["started_at"], items[-1]["id"]) if more else None)
 

@@ -12,7 +12,7 @@ from cymba.accounts.tokens import (
     Reused,
     Signer,
     TokenPair,
-    load_account,
+    load_caller,
     read_access,
     rotate,
     sign_in,
@@ -44,7 +44,7 @@ def test_of_two_refreshes_at_once_one_wins_and_the_family_ends(engine, account_i
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Reused", "TokenPair"]
     won = next(outcome for outcome in outcomes if isinstance(outcome, TokenPair))
     with Session(engine) as session, session.begin():
-        assert load_account(session, read_access(SIGNER, won.access_token, NOW)) is None
+        assert load_caller(session, read_access(SIGNER, won.access_token, NOW)) is None
         assert not isinstance(rotate(session, SIGNER, won.refresh_token, NOW), TokenPair | Reused)
 
 

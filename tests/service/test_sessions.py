@@ -126,7 +126,7 @@ def test_a_cursor_is_good_for_its_own_query_and_account_alone(client, person, mo
     for headers, query in [
         (other.headers, {"cursor": cursor}),
         (person.headers, {"cursor": cursor, "device_id": month[0].device_id}),
-        (person.headers, {"cursor": cursor[:-1] + ("A" if cursor[-1] != "A" else "B")}),
+        (person.headers, {"cursor": ("A" if cursor[0] != "A" else "B") + cursor[1:]}),
         (person.headers, {"cursor": cursor[1:]}),
     ]:
         response = client.get("/v1/sessions", query_string=query, headers=headers)

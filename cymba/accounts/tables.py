@@ -138,7 +138,9 @@ class AuditEntry(Base):
 # `cymba.erasing` is set for the one transaction that erases an account, or what is past its
 # retention period: cymba/rights.
 _APPEND_ONLY = (
-    DDL("""
+    (
+        "after_create",
+        """
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF TG_OP = 'DELETE' AND current_setting('cymba.erasing', true) = 'on' THEN
@@ -146,19 +148,28 @@ BEGIN
   END IF;
   RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'insufficient_privilege';
 END
-$$"""),
-    DDL("""
+$$""",
+    ),
+    (
+        "after_create",
+        """
 CREATE TRIGGER audit_entry_append_only BEFORE UPDATE OR DELETE ON audit_entry
-FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()"""),
-    DDL("""
+FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()""",
+    ),
+    (
+        "after_create",
+        """
 CREATE TRIGGER audit_entry_no_truncate BEFORE TRUNCATE ON audit_entry
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()"""),
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()""",
+    ),
+    ("after_drop", "DROP FUNCTION refuse_audit_change()"),
 )
-for _statement in _APPEND_ONLY:
-    event.listen(AuditEntry.__table__, "after_create", _statement)
-event.listen(
-    AuditEntry.__table__, "after_drop", DDL("DROP FUNCTION IF EXISTS refuse_audit_change()")
-)
+for _moment, _statement in _APPEND_ONLY:
+    event.listen(
+        AuditEntry.__table__,
+        _moment,
+        DDL(_statement),  # type: ignore[no-untyped-call] # SQLAlchemy's own
+    )
 
 
 class Share(Base):

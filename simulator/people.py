@@ -42,6 +42,7 @@ class World:
     effect: float = 0.0  # points per session, from the same evening to the next morning
     carry_over: float = 0.3  # the share of it that is left a day later
 
+    days_before_use: int = 0  # rated before the first session
     use: float = 0.4  # log odds of a session at mean pain on a working day
     habit: float = 1.0
     weekend: float = -0.5
@@ -103,6 +104,7 @@ def live(world: World, people: int, rng: np.random.Generator) -> Diaries:
         )
         first, second = rng.random((2, people)) < _logistic(log_odds)
         today = first + (first & second & (rng.random(people) < 0.3)).astype(np.float64)
+        today *= day >= world.days_before_use
         relief = world.effect * (today + world.carry_over * previous)
         pain[:, day, 2] = own[:, day, 2] + relief
         sessions[:, day] = previous = today

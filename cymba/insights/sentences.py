@@ -26,8 +26,8 @@ def outcome_title(voice: Voice, name: str) -> str:
 def of_finding(voice: Voice, finding: Finding) -> str:
     """What the finding says to its person, ending with what it does not show."""
     names = {
-        "exposure": _inside(voice, exposure_title(voice, finding.exposure)),
-        "outcome": _inside(voice, outcome_title(voice, finding.outcome)),
+        "exposure": inside(voice, exposure_title(voice, finding.exposure)),
+        "outcome": inside(voice, outcome_title(voice, finding.outcome)),
     }
     n = voice.number(finding.milestone, 0)
     more = _more_days(voice, finding)
@@ -49,7 +49,7 @@ def of_finding(voice: Voice, finding: Finding) -> str:
         words.OBSERVED[finding.lag],
         n=n,
         **names,
-        **_size(voice, finding.effect, finding.low, finding.high),
+        **size(voice, finding.effect, finding.low, finding.high),
     )
     parts = [observed]
     if finding.grade == "early_signal":
@@ -75,7 +75,7 @@ def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, sessions: int) 
         case Course.GROWING:
             return voice.say(words.GROWING, effect_title=title, n=n)
         case Course.NOT_ENOUGH:
-            effect = _inside(voice, title)
+            effect = inside(voice, title)
             return voice.say(words.SIDE_EFFECT_NOT_ENOUGH, effect=effect, n=n)
 
 
@@ -86,7 +86,7 @@ def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:
     # A fall is told as "lower by": its ends change places.
     low, high = sorted((-found.high, -found.low))
     values = {
-        "outcome": _inside(voice, voice.translate(outcome.title)),
+        "outcome": inside(voice, voice.translate(outcome.title)),
         "low": voice.percent(low),
         "high": voice.percent(high),
     }
@@ -113,7 +113,7 @@ def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:
     return voice.say(template, share=voice.percent(-found.change_ratio), **values)
 
 
-def _size(
+def size(
     voice: Voice, effect: float | None, low: float | None, high: float | None
 ) -> dict[str, str]:
     """A difference by its size and direction; where the interval spans 0, its ends keep signs."""
@@ -139,7 +139,7 @@ def _more_days(voice: Voice, finding: Finding) -> str:
     )
 
 
-def _inside(voice: Voice, title: str) -> str:
+def inside(voice: Voice, title: str) -> str:
     """A title in the middle of a sentence: in English it loses its capital."""
     if voice.language == "en" and not title[:2].isupper():
         return title[:1].lower() + title[1:]

@@ -71,6 +71,11 @@ TESTED = (
     "In your own randomised trial of {pairs} pairs of blocks, {outcome} was on average {size} "
     "points {direction} ({low} to {high}) in blocks with the full programme; p = {p}."
 )
+STOPPED_EARLY = (
+    "The trial was stopped after {pairs} of {planned} pairs of blocks, so this is not the test "
+    "that was planned, and is less certain."
+)
+NOT_TESTED = "Too few pairs of blocks have ratings under both programmes to tell a difference."
 FADING = (
     "{effect_title} was reported less often with each session: from {first_share} of early "
     "sessions to {last_share} of recent ones, over {n} answers."
@@ -109,7 +114,8 @@ LOWER, HIGHER = "lower", "higher"
 TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(),
     DISCLAIMER, EARLY, MORE_IS_WORSE, NO_CLEAR_LINK, NOT_ENOUGH, NOT_ENOUGH_REFUSED, COLLECTING,
-    MORE_DAYS, TESTED, FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, RESPONSE_CONFIRMED,
+    MORE_DAYS, TESTED, STOPPED_EARLY, NOT_TESTED, FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH,
+    RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
 )  # fmt: skip
 
@@ -151,7 +157,8 @@ class Voice:
 
     def number(self, value: float, digits: int = 1) -> str:
         pattern = "#,##0." + "0" * digits if digits else "#,##0"
-        return format_decimal(value, format=pattern, locale=self.locale)
+        # Rounded here, and never to "-0.0".
+        return format_decimal(round(value, digits) + 0.0, format=pattern, locale=self.locale)
 
     def percent(self, value: float) -> str:
         return format_percent(value, format="#,##0 %", locale=self.locale)

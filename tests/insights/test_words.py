@@ -9,10 +9,11 @@ from cymba.devices.screening import SEEK_CARE
 from cymba.insights import words
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
+from cymba.insights.pictures.captions import CAPTIONS
 from cymba.insights.words import DISCLAIMER, FORBIDDEN, LANGUAGES, TEMPLATES, Voice
 
 TITLES = [e.title for e in EXPOSURES] + [o.title for o in OUTCOMES.values()]
-EVERY = [(language, text) for language in LANGUAGES for text in (*TEMPLATES, *TITLES)]
+EVERY = [(language, text) for language in LANGUAGES for text in (*TEMPLATES, *CAPTIONS, *TITLES)]
 
 
 def forbidden_in(text: str, language: str) -> list[str]:
@@ -37,7 +38,7 @@ def test_the_reader_does_find_forbidden_words() -> None:
     assert forbidden_in("Die Stimulation lindert, weil sie wirkt.", "de")
 
 
-@pytest.mark.parametrize("text", [*TEMPLATES, *TITLES])
+@pytest.mark.parametrize("text", [*TEMPLATES, *CAPTIONS, *TITLES])
 def test_every_text_is_translated_with_the_same_places(text: str) -> None:
     german = Voice.of("de-AT").translate(text)
     assert german != text or text == "Stress"

@@ -1,0 +1,18 @@
+"""The insights as pictures for a phone, each as SVG or PNG with a text that says the same."""
+
+from cymba.insights.pictures.canvas import Picture
+from cymba.insights.pictures.pair import picture_of_pair
+from cymba.insights.pictures.response import picture_of_response
+from cymba.insights.pictures.side_effect import picture_of_side_effect
+from cymba.insights.pictures.themes import DARK, LIGHT, THEMES, Theme
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "THEMES",
+    "Picture",
+    "Theme",
+    "picture_of_pair",
+    "picture_of_response",
+    "picture_of_side_effect",
+]

@@ -1,0 +1,174 @@
+"""A page as wide as a phone, on which panels stand below each other; all measures in its pixels.
+
+No pyplot and no shared settings beyond two that are set once, so that threads can draw at once.
+Matplotlib caches fonts and glyphs without locks, so only one of them does draw at a time.
+"""
+
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from threading import Lock
+from typing import Any
+from xml.sax.saxutils import escape
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from cymba.insights.pictures.themes import Theme
+from cymba.insights.words import Voice
+
+WIDTH = 390
+MARGIN_LEFT, MARGIN_RIGHT = 52, 16
+DPI = 72  # of an SVG: one point is one pixel
+PNG_DPI = 2 * DPI
+TEXT, SMALL, TITLE = 13, 12, 16
+_EM = 0.56  # a character's mean width in the built-in font
+
+mpl.rcParams["svg.hashsalt"] = "cymba"  # the same picture, the same bytes
+mpl.rcParams["svg.fonttype"] = "path"  # looks the same whatever fonts a phone has
+_drawing = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """`alt` says in words what the picture shows."""
+
+    title: str
+    alt: str
+    draw: Callable[["Page"], None]
+
+    def svg(self, theme: Theme) -> bytes:
+        with _drawing:
+            page = self._drawn(theme)
+            sink = BytesIO()
+            canvas: Any = FigureCanvasSVG(page.figure)  # untyped
+            canvas.print_svg(sink, metadata={"Date": None})
+        return _accessible(sink.getvalue().decode(), self.title, self.alt).encode()
+
+    def png(self, theme: Theme) -> bytes:
+        """At twice the pixels of the page."""
+        with _drawing:
+            page = self._drawn(theme)
+            page.figure.set_dpi(PNG_DPI)
+            sink = BytesIO()
+            canvas: Any = FigureCanvasAgg(page.figure)  # untyped
+            canvas.print_png(sink, metadata={"Title": self.title, "Description": self.alt})
+        return sink.getvalue()
+
+    def _drawn(self, theme: Theme) -> "Page":
+        page = Page(theme)
+        page.heading(self.title)
+        self.draw(page)
+        page.close()
+        return page
+
+
+class Page:
+    """Filled from the top; its height is what was put on it."""
+
+    def __init__(self, theme: Theme) -> None:
+        self.theme = theme
+        self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=theme.ground)
+        self._top = 12.0
+        self._texts: list[tuple[float, Any]] = []
+        self._panels: list[tuple[float, float, Any]] = []
+
+    def heading(self, text: str) -> None:
+        self.paragraph(text, size=TITLE, weight="bold")
+
+    def caption(self, text: str) -> None:
+        self._top += 12
+        self.paragraph(text, weight="bold")
+
+    def paragraph(
+        self, text: str, *, size: float = TEXT, weight: str = "normal", colour: str | None = None
+    ) -> None:
+        """Text over the page's width, in as many lines as it takes."""
+        wide = 1.1 if weight == "bold" else 1.0
+        across = int((WIDTH - 2 * MARGIN_RIGHT) / (size * _EM * wide))
+        lines = textwrap.wrap(text.replace(" %", "\N{NO-BREAK SPACE}%"), across)
+        drawn = self.figure.text(
+            MARGIN_RIGHT / WIDTH,
+            0,
+            "\n".join(lines),
+            fontsize=size,
+            fontweight=weight,
+            color=colour or self.theme.ink,
+            va="top",
+            linespacing=1.3,
+            parse_math=False,
+        )
+        self._texts.append((self._top, drawn))
+        self._top += size * 1.55 * len(lines) + 4
+
+    def panel(self, height: float, *, below: float = 34) -> Any:
+        """Axes of so many pixels; `below` is room for the labels under them."""
+        axes = self.figure.add_axes((0, 0, 1, 1))
+        axes.set_facecolor(self.theme.ground)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.spines["bottom"].set_color(self.theme.muted)
+        axes.tick_params(colors=self.theme.muted, labelsize=SMALL, length=3)
+        axes.grid(visible=True, axis="y", color=self.theme.grid, linewidth=0.8)
+        axes.set_axisbelow(True)
+        self._top += 6
+        self._panels.append((self._top, height, axes))
+        self._top += height + below
+        return axes
+
+    def label(self, axes: Any, *, x: str = "", y: str = "") -> None:
+        """Name the axes: x below, y lying above them, where a phone has room for it."""
+        if x:
+            axes.set_xlabel(x, fontsize=SMALL, color=self.theme.muted, parse_math=False)
+        if y:
+            axes.set_title(
+                y, fontsize=SMALL, color=self.theme.muted, loc="left", pad=5, parse_math=False
+            )
+
+    def room(self, height: float) -> None:
+        self._top += height
+
+    def close(self) -> None:
+        """Give everything its place, now that the height is known."""
+        height = self._top + 4
+        self.figure.set_size_inches(WIDTH / DPI, height / DPI)
+        for top, text in self._texts:
+            text.set_y(1 - top / height)
+        across = (WIDTH - MARGIN_LEFT - MARGIN_RIGHT) / WIDTH
+        for top, tall, axes in self._panels:
+            axes.set_position(
+                (MARGIN_LEFT / WIDTH, 1 - (top + tall) / height, across, tall / height)
+            )
+
+
+def ticks(axes: Any, voice: Voice, *, x: bool = False, most: int = 5) -> None:
+    """Few ticks, their numbers written as the person's language does."""
+    for axis in [axes.yaxis, *([axes.xaxis] if x else [])]:
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: tick(voice, value)))
+
+
+def tick(voice: Voice, value: float) -> str:
+    """A number on an axis: digits after the point only where it has some."""
+    digits = next((few for few in (0, 1, 2) if abs(value - round(value, few)) < 1e-9), 3)
+    return voice.number(value, digits)
+
+
+def set_ticks(axes: Any, places: Sequence[float], labels: Sequence[str]) -> None:
+    axes.set_xticks(places)
+    axes.set_xticklabels(labels, parse_math=False)
+
+
+def _accessible(svg: str, title: str, alt: str) -> str:
+    """With its text alternative first, and in the pixels of the page."""
+    begin = svg.index("<svg ")
+    head, body = svg[begin:].split(">", 1)
+    head = re.sub(r'(width|height)="([0-9.]+)pt"', r'\1="\2"', head)
+    head += ' role="img" aria-labelledby="title desc"'
+    words = f'<title id="title">{escape(title)}</title>\n <desc id="desc">{escape(alt)}</desc>'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>\n {words}{body}'

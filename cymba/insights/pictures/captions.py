@@ -1,0 +1,41 @@
+"""The words on and about pictures; the test that reads `words` for forbidden ones reads these."""
+
+YOUR_DAYS = "Your days"
+NOT_KNOWN = "×: not known, as the device has not sent that day yet"
+NEXT_MORNING = "{outcome}, in the morning"
+SAME_DAY = "{outcome}, later that day"
+FIT = "Each day, with all else taken out"
+FIT_X = "{exposure} above (+) or below (−) what was to be expected"
+FIT_Y = "{outcome} above (+) or below (−) what was to be expected"
+LAGS = "By the days between"
+LAGS_Y = "Difference in points, on days with more {exposure}"
+SMALLER_THAN_MATTERS = "Grey: smaller than {mid} points"
+LAG_NAMES = ("Same day", "Next day", "2 days", "3 days")
+NOT_YET = "not yet"
+PAIR_TITLE = "{outcome} and {exposure}"
+PAIR_ALT = "{sentence} The picture shows {days} days, {outcome} as dots and {exposure} as bars."
+PAIR_ALT_LAG = "{lag}: {effect} points ({low} to {high})."
+SIDE_EFFECT_TITLE = "{effect}, from session to session"
+SIDE_EFFECT_Y = "How often it was reported"
+SIDE_EFFECT_X = "Session"
+SIDE_EFFECT_DOTS = "Dots: each answer, yes above and no below"
+SIDE_EFFECT_ALT = "{sentence} Reported in {yes} of {n} answers over {sessions} sessions."
+SIDE_EFFECT_ALT_CURVE = (
+    "The fitted share goes from {first} ({first_low} to {first_high}) at the first session to "
+    "{last} ({last_low} to {last_high}) at session {sessions}."
+)
+RESPONSE_TITLE = "{outcome}, then and now"
+RESPONSE_ALT_MEANS = (
+    "The mean was {before} at first, over {before_days} days, and {now} in the last 28 days, over "
+    "{now_days} days."
+)
+AT_FIRST = "At first: {mean}"
+LATELY = "Last 28 days: {mean}"
+THIRTY_PERCENT = "Dashed line: 30 % lower than at first"
+
+CAPTIONS: tuple[str, ...] = (
+    YOUR_DAYS, NOT_KNOWN, NEXT_MORNING, SAME_DAY, FIT, FIT_X, FIT_Y, LAGS, LAGS_Y,
+    SMALLER_THAN_MATTERS, *LAG_NAMES, NOT_YET, PAIR_TITLE, PAIR_ALT, PAIR_ALT_LAG,
+    SIDE_EFFECT_TITLE, SIDE_EFFECT_Y, SIDE_EFFECT_X, SIDE_EFFECT_DOTS, SIDE_EFFECT_ALT,
+    SIDE_EFFECT_ALT_CURVE, RESPONSE_TITLE, RESPONSE_ALT_MEANS, AT_FIRST, LATELY, THIRTY_PERCENT,
+)  # fmt: skip

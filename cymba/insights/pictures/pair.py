@@ -1,0 +1,161 @@
+"""A pair of exposure and outcome: the days, the fit with its band, and the lag profile."""
+
+from typing import Any
+
+import numpy as np
+
+from cymba.insights import sentences
+from cymba.insights.pairs import PairView
+from cymba.insights.pictures import captions
+from cymba.insights.pictures.canvas import SMALL, Page, Picture, set_ticks, tick, ticks
+from cymba.insights.pictures.dates import date_ticks
+from cymba.insights.tables import Finding
+from cymba.insights.words import Voice
+
+LAGS = (0, 1, 2, 3)
+
+
+def picture_of_pair(view: PairView, voice: Voice) -> Picture:
+    names = _Names(view, voice)
+    told = [sentences.of_finding(voice, view.finding)]
+    for one in view.lags:
+        if one.effect is not None and one.low is not None and one.high is not None:
+            told.append(
+                voice.say(
+                    captions.PAIR_ALT_LAG,
+                    lag=voice.translate(captions.LAG_NAMES[one.lag]),
+                    effect=voice.number(one.effect),
+                    low=voice.number(one.low),
+                    high=voice.number(one.high),
+                )
+            )
+    alt = voice.say(
+        captions.PAIR_ALT,
+        sentence=told[0],
+        days=voice.number(len(view.dates), 0),
+        outcome=names.outcome_inside,
+        exposure=names.exposure_inside,
+    )
+
+    def draw(page: Page) -> None:
+        page.paragraph(told[0])
+        _draw_days(page, view, voice, names)
+        if view.full is not None and view.finding.effect is not None:
+            _draw_fit(page, view, voice, names)
+        if any(one.effect is not None for one in view.lags):
+            _draw_lags(page, view, voice, names)
+
+    title = voice.say(captions.PAIR_TITLE, outcome=names.outcome, exposure=names.exposure_inside)
+    return Picture(title, " ".join([alt, *told[1:]]), draw)
+
+
+class _Names:
+    """Titles as they begin a line, and as they stand inside one."""
+
+    def __init__(self, view: PairView, voice: Voice) -> None:
+        self.exposure = sentences.exposure_title(voice, view.exposure.name)
+        self.outcome = sentences.outcome_title(voice, view.outcome.name)
+        self.exposure_inside = sentences.inside(voice, self.exposure)
+        self.outcome_inside = sentences.inside(voice, self.outcome)
+        unit = view.exposure.unit
+        self.exposure_unit = "" if unit == "1" or unit.startswith("{") else f" ({unit})"
+
+
+def _draw_days(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
+    page.caption(voice.translate(captions.YOUR_DAYS))
+    at = np.arange(len(view.dates))
+    template = captions.NEXT_MORNING if view.finding.lag else captions.SAME_DAY
+    page.room(12)
+    above = page.panel(130, below=10)
+    page.label(above, y=voice.say(template, outcome=names.outcome))
+    above.plot(at, view.felt, color=page.theme.felt, linewidth=0.8, alpha=0.5)
+    above.plot(at, view.felt, "o", color=page.theme.felt, markersize=_dot(at.size))
+    above.tick_params(labelbottom=False, bottom=False)
+    above.spines["bottom"].set_visible(False)
+    above.margins(y=0.08)
+    ticks(above, voice)
+    page.room(18)
+    below = page.panel(70)
+    page.label(below, y=names.exposure + names.exposure_unit)
+    below.bar(at, np.nan_to_num(view.exposed), width=0.9, color=page.theme.done)
+    unknown = np.flatnonzero(np.isnan(view.exposed))
+    below.plot(
+        unknown, np.zeros(unknown.size), "x", color=page.theme.muted, markersize=5, clip_on=False
+    )
+    below.set_ylim(bottom=0)
+    ticks(below, voice, most=3)
+    if unknown.size and view.exposure.is_amount:
+        note = voice.translate(captions.NOT_KNOWN)
+        page.paragraph(note, size=SMALL, colour=page.theme.muted)
+    first = view.dates[0]
+    for axes in (above, below):
+        date_ticks(axes, voice, first, len(view.dates))
+
+
+def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
+    finding, full = view.finding, view.full
+    if full is None or None in (finding.effect, finding.low, finding.high):
+        return
+    page.caption(voice.translate(captions.FIT))
+    page.paragraph(
+        voice.say(captions.FIT_Y, outcome=names.outcome), size=SMALL, colour=page.theme.muted
+    )
+    axes = page.panel(200, below=28)
+    x = full.partial_x
+    ends = np.array([x.min(), 0.0, x.max()])
+    # Per unit of the exposure; through 0, as both sides have had their means taken out.
+    slope, low, high = (
+        (value or 0.0) / (finding.contrast or np.nan)
+        for value in (finding.effect, finding.low, finding.high)
+    )
+    axes.fill_between(ends, low * ends, high * ends, color=page.theme.felt, alpha=0.22, lw=0)
+    axes.plot(x, full.partial_y, "o", color=page.theme.felt, markersize=4, alpha=0.65, mew=0)
+    axes.plot(ends, slope * ends, color=page.theme.ink, linewidth=2)
+    axes.axhline(0, color=page.theme.muted, linewidth=0.8)
+    ticks(axes, voice, x=True)
+    label = voice.say(captions.FIT_X, exposure=names.exposure) + names.exposure_unit
+    page.paragraph(label, size=SMALL, colour=page.theme.muted)
+
+
+def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
+    page.caption(voice.translate(captions.LAGS))
+    page.paragraph(
+        voice.say(captions.LAGS_Y, exposure=names.exposure_inside),
+        size=SMALL,
+        colour=page.theme.muted,
+    )
+    axes = page.panel(150, below=26)
+    mid = view.outcome.minimal_difference
+    axes.axhspan(-mid, mid, color=page.theme.shade, lw=0)
+    axes.axhline(0, color=page.theme.muted, linewidth=1)
+    by_lag = {one.lag: one for one in view.lags}
+    for lag in LAGS:
+        _draw_lag(axes, page, by_lag.get(lag), lag, voice, is_shown=lag == view.finding.lag)
+    axes.set_xlim(-0.5, len(LAGS) - 0.5)
+    set_ticks(axes, LAGS, [voice.translate(name) for name in captions.LAG_NAMES])
+    ticks(axes, voice)
+    note = voice.say(captions.SMALLER_THAN_MATTERS, mid=tick(voice, mid))
+    page.paragraph(note, size=SMALL, colour=page.theme.muted)
+
+
+def _draw_lag(
+    axes: Any, page: Page, found: Finding | None, lag: int, voice: Voice, *, is_shown: bool
+) -> None:
+    if found is None or found.effect is None or found.low is None or found.high is None:
+        axes.text(
+            lag, 0, voice.translate(captions.NOT_YET), ha="center", va="bottom",
+            fontsize=SMALL, color=page.theme.muted, parse_math=False,
+        )  # fmt: skip
+        return
+    axes.plot(
+        [lag, lag], [found.low, found.high], color=page.theme.felt, lw=3 if is_shown else 1.8,
+        solid_capstyle="butt",
+    )  # fmt: skip
+    axes.plot(
+        lag, found.effect, "o", color=page.theme.felt, markersize=9 if is_shown else 7,
+        markerfacecolor=page.theme.felt if is_shown else page.theme.ground, mew=1.8,
+    )  # fmt: skip
+
+
+def _dot(days: int) -> float:
+    return 4.5 if days <= 120 else 3.2 if days <= 365 else 2.2

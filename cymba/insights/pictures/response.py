@@ -1,0 +1,72 @@
+"""A symptom then and now: every day's rating, and the means of the two periods."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from cymba.insights import sentences
+from cymba.insights.pictures import captions
+from cymba.insights.pictures.canvas import SMALL, Page, Picture, ticks
+from cymba.insights.pictures.dates import date_ticks
+from cymba.insights.responses import Comparison, Period
+from cymba.insights.statistics.response import MODERATE_RATIO
+from cymba.insights.words import Voice
+
+
+def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
+    found = compared.response
+    title = voice.translate(compared.outcome.title)
+    told = sentences.of_response(voice, compared.outcome, found)
+    parts = [told]
+    has_means = not (math.isnan(found.baseline_mean) or math.isnan(found.current_mean))
+    if has_means:
+        parts.append(
+            voice.say(
+                captions.RESPONSE_ALT_MEANS,
+                before=voice.number(found.baseline_mean),
+                before_days=voice.number(found.baseline_n, 0),
+                now=voice.number(found.current_mean),
+                now_days=voice.number(found.current_n, 0),
+            )
+        )
+
+    def draw(page: Page) -> None:
+        page.paragraph(told)
+        page.room(14)
+        axes = page.panel(230)
+        page.label(axes, y=title)
+        at = np.arange(compared.whole.values.size)
+        axes.plot(
+            at, compared.whole.values, "o", color=page.theme.felt, markersize=3.5, alpha=0.6, mew=0
+        )
+        _draw_period(axes, page, compared, compared.baseline, found.baseline_mean)
+        _draw_period(axes, page, compared, compared.current, found.current_mean)
+        if not math.isnan(found.baseline_mean):
+            goal = found.baseline_mean * (1 + MODERATE_RATIO)
+            axes.axhline(goal, color=page.theme.muted, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.margins(y=0.12)
+        date_ticks(axes, voice, compared.whole.first_day, at.size)
+        ticks(axes, voice)
+        for template, mean in (
+            (captions.AT_FIRST, found.baseline_mean),
+            (captions.LATELY, found.current_mean),
+        ):
+            if not math.isnan(mean):
+                page.paragraph(voice.say(template, mean=voice.number(mean)), size=SMALL)
+        if not math.isnan(found.baseline_mean):
+            page.paragraph(
+                voice.translate(captions.THIRTY_PERCENT), size=SMALL, colour=page.theme.muted
+            )
+
+    return Picture(voice.say(captions.RESPONSE_TITLE, outcome=title), " ".join(parts), draw)
+
+
+def _draw_period(axes: Any, page: Page, compared: Comparison, period: Period, mean: float) -> None:
+    if not period.values.size:
+        return
+    begin = (period.first_day - compared.whole.first_day).days - 0.5
+    end = begin + period.values.size
+    axes.axvspan(begin, end, color=page.theme.shade, lw=0, zorder=0)
+    if not math.isnan(mean):
+        axes.plot([begin, end], [mean, mean], color=page.theme.ink, linewidth=3)

@@ -1,0 +1,122 @@
+"""The pictures of three simulated people, for the documentation: `python -m ops.pictures`.
+
+Nothing but the seeds goes in, so the same code makes the same pictures.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import click
+import numpy as np
+
+from cymba.insights import findings
+from cymba.insights.analysis import analyse
+from cymba.insights.days import EntryFact, build_days, local_day
+from cymba.insights.exposures import EXPOSURES, SessionFact
+from cymba.insights.outcomes import OUTCOMES
+from cymba.insights.pairs import view_pair
+from cymba.insights.pictures import (
+    DARK,
+    LIGHT,
+    Picture,
+    picture_of_pair,
+    picture_of_response,
+    picture_of_side_effect,
+)
+from cymba.insights.responses import compare
+from cymba.insights.side_effects import side_effects
+from cymba.insights.words import Voice
+from simulator.diarist import Months, live_months
+from simulator.people import World
+
+FOLDER = Path("docs/pictures")
+ZONE = "Europe/Berlin"
+FIRST_DAY = date(2026, 1, 5)
+SESSION = timedelta(minutes=30)
+CHARGE_UC = 11_000.0
+NOBODY = UUID(int=0)
+SHOWN = ("pain_now", "mood", "fatigue", "sleep_quality")
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    world: World
+    seed: int
+    locale: str = "en-GB"
+
+
+PEOPLE = (
+    Person("effect", World(days=150, effect=-1.0, days_before_use=28), seed=3),
+    Person("no-effect", World(days=150, days_before_use=28), seed=3),
+    Person("two-weeks", World(days=14, effect=-1.0), seed=3, locale="de-DE"),
+)
+
+
+def pictures(person: Person) -> dict[str, Picture]:
+    """By name: the primary pair, and if there are months the side effect and the response."""
+    rng = np.random.default_rng(person.seed)
+    months = live_months(person.world, rng, first_day=FIRST_DAY, time_zone=ZONE)
+    sessions, entries = _facts(months, rng)
+    outcomes = [OUTCOMES[name] for name in SHOWN]
+    days = build_days(
+        sessions, entries, exposures=EXPOSURES, outcomes=outcomes, has_synced=lambda _: True
+    )
+    found = [
+        findings.of_pair(NOBODY, pair)
+        for pair in analyse(days, EXPOSURES, outcomes)
+        if (pair.exposure.name, pair.outcome.name) == ("charge", "pain_now")
+        if pair.taken or pair.lag == 1
+    ]
+    shown = next(finding for finding in found if finding.lag == 1)
+    voice = Voice.of(person.locale)
+    made = {"pair": picture_of_pair(view_pair(days, EXPOSURES, outcomes, shown, found), voice)}
+    for effect in side_effects(sessions, entries):
+        made["side-effect"] = picture_of_side_effect(effect, voice)
+    first_use = local_day(sessions[0].local_start)
+    compared = compare(OUTCOMES["pain_now"], entries, first_use=first_use, today=days.dates[-1])
+    if compared is not None:
+        made["response"] = picture_of_response(compared, voice)
+    return made
+
+
+def _facts(months: Months, rng: np.random.Generator) -> tuple[list[SessionFact], list[EntryFact]]:
+    zone = ZoneInfo(ZONE)
+    sessions = [
+        SessionFact(
+            local_start=start.astimezone(zone),
+            started_at=start,
+            ended_at=start + SESSION,
+            stimulating_s=900.0,
+            charge_uc=CHARGE_UC * float(rng.uniform(0.9, 1.1)),
+        )
+        for start in months.starts
+    ]
+    entries = [
+        EntryFact(one.felt_at.astimezone(zone), one.felt_at, one.items) for one in months.entries
+    ]
+    return sessions, entries
+
+
+@click.command()
+@click.option(
+    "--out", "folder", default=FOLDER, show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+)  # fmt: skip
+def main(folder: Path) -> None:
+    """Draw the primary finding, the side effect and the response of three simulated people."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for person in PEOPLE:
+        for name, picture in pictures(person).items():
+            for theme in (LIGHT, DARK):
+                path = folder / f"{person.name}-{name}-{theme.name}"
+                path.with_suffix(".svg").write_bytes(picture.svg(theme))
+                path.with_suffix(".png").write_bytes(picture.png(theme))
+            click.echo(f"{person.name} {name}: {picture.alt}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 paho's traps that this module closes:
 - An exception in a callback ends paho's thread while `is_connected()` stays true. Every callback
-  is wrapped; what escapes one is kept as `failure`, and `problem()` also tells of a dead thread.
+  is wrapped; what escapes one is kept for `problem()`, which also tells of a dead thread.
 - An ack or publish made while paho reconnects can leave before CONNECT, and the broker then drops
   the connection. Nothing is sent but between `on_connect` and `on_disconnect`, under one lock.
 - Packet ids are reused after a reconnect, so an ack from an earlier connection could free another
@@ -110,7 +110,7 @@ class Connection:
         """`stale_filters` are subscriptions that an earlier life of this client id, whose session
         the broker keeps, may have left behind."""
         self.client_id = client_id
-        self.failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._address = address
         self._filters = filters
         self._stale_filters = list(stale_filters)
@@ -135,8 +135,8 @@ class Connection:
 
     def problem(self) -> str | None:
         """Why this connection can never work again, if so."""
-        if self.failure is not None:
-            return f"a callback of the MQTT client failed: {self.failure!r}"
+        if self._failure is not None:
+            return f"a callback of the MQTT client failed: {self._failure!r}"
         if self._thread is not None and not self._thread.is_alive():
             return "the network thread of the MQTT client has ended"
         return None
@@ -291,9 +291,8 @@ class Connection:
         def call(*arguments: Any) -> None:
             try:
                 callback(*arguments)
-            except BaseException as error:
-                self.failure = error
+            except Exception as error:
+                self._failure = error
                 log.exception("a callback failed", callback=callback.__name__)
-                raise
 
         return call

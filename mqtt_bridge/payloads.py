@@ -6,7 +6,6 @@ JSON and CBOR are told apart by the first byte, and a device is answered in the 
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-import cbor2
 import msgspec
 
 from cymba.stimulation.messages import (
@@ -18,6 +17,7 @@ from cymba.stimulation.messages import (
     to_cbor,
     to_json,
 )
+from cymba.stimulation.unreadable import UNREADABLE, load_cbor
 
 # Far more than any of these messages needs; frames have their own bound.
 MAX_BYTES = 4096
@@ -37,7 +37,8 @@ class Malformed(NamedTuple):
 
 
 def form_of(payload: bytes) -> Form:
-    return Form.JSON if payload[:1] == b"{" else Form.CBOR
+    """By the first byte, which is that of a CBOR map; what is neither is answered in JSON."""
+    return Form.CBOR if b"\xa0" <= payload[:1] <= b"\xbf" else Form.JSON
 
 
 def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
@@ -48,9 +49,8 @@ def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
     try:
         if form_of(payload) is Form.JSON:
             return msgspec.json.decode(payload, type=type_)
-        return msgspec.convert(cbor2.loads(payload), type_)
-    # cbor2 raises what a tag's own decoder raises, and recursion ends in RecursionError.
-    except (msgspec.MsgspecError, cbor2.CBORError, ValueError, TypeError, RecursionError) as error:
+        return msgspec.convert(load_cbor(payload), type_)
+    except UNREADABLE as error:
         return Malformed(str(error)[:200])
 
 

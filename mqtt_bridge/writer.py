@@ -28,7 +28,7 @@ class Writer:
     def __init__(
         self, inbox: Inbox, engine: Engine, connection: Connection, metrics: Metrics, batch: int
     ) -> None:
-        self.failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._inbox = inbox
         self._engine = engine
         self._connection = connection
@@ -51,8 +51,8 @@ class Writer:
 
     def problem(self) -> str | None:
         """Why this writer will never write again, if so."""
-        if self.failure is not None:
-            return f"the writer failed: {self.failure!r}"
+        if self._failure is not None:
+            return f"the writer failed: {self._failure!r}"
         if self._thread.ident is not None and not self._thread.is_alive():
             return "the writer has ended"
         return None
@@ -73,10 +73,9 @@ class Writer:
                 if not self._take_in(batch):
                     return
                 self.working = False
-        except BaseException as error:
-            self.failure = error
+        except Exception as error:
+            self._failure = error
             log.exception("the writer failed")
-            raise
 
     def _take_in(self, batch: list[Inbound]) -> bool:
         """Commit the batch, however often it takes. False when told to give up before that."""

@@ -5,7 +5,6 @@ SIGKILL at random moments. The same harness, with a bridge that acks before it c
 frames: or it could not tell.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +18,12 @@ from cymba.database import make_engine
 from cymba.stimulation.tables import Quarantined, StoredFrame
 from tests.end_to_end.devices import Device, Fleet, session_frames
 from tests.end_to_end.parts import (
-    MOSQUITTO,
     BridgeProcess,
     Broker,
     DatabaseServer,
     EmbeddedBroker,
     MosquittoBroker,
+    broker_kind,
     wait_until,
 )
 
@@ -131,12 +130,6 @@ def stored(world: World) -> dict[tuple[str, int, int], bytes]:
         }
     engine.dispose()
     return rows
-
-
-def broker_kind(name: str) -> str:
-    if name == "mosquitto" and MOSQUITTO is None and not os.environ.get("CI"):
-        return "embedded"  # a bare machine still proves it; CI has a Mosquitto
-    return name
 
 
 @pytest.mark.slow

@@ -1,0 +1,167 @@
+import socket
+import ssl
+from pathlib import Path
+
+import msgspec
+import pytest
+import trustme
+
+from cymba.devices.provisioning import Credentials
+from cymba.settings import Settings
+from mqtt_bridge.connection import BadBrokerUrl, BrokerAddress, Connection, Message
+from tests.end_to_end.parts import Broker, free_port, wait_until
+from tests.mqtt_bridge.conftest import MakeTalker
+
+
+class Recorder:
+    """A receiver that keeps what it gets, and acks nothing."""
+
+    def __init__(self) -> None:
+        self.connections: list[int] = []
+        self.messages: list[Message] = []
+        self.fault: Exception | None = None
+
+    def connected(self, number: int) -> None:
+        self.connections.append(number)
+
+    def received(self, _connection: Connection, message: Message) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.messages.append(message)
+
+
+def connect(url: str, recorder: Recorder) -> Connection:
+    address = BrokerAddress.of(Settings(broker_url=url), "bridge-0")
+    connection = Connection(address, "bridge-0", [("cymba/v1/+/up/frame", 1)], [], recorder)
+    connection.start()
+    return connection
+
+
+def test_an_ack_of_an_earlier_connection_is_dropped(
+    broker: Broker, devices: list[Credentials], talk: MakeTalker
+) -> None:
+    recorder = Recorder()
+    connection = connect(broker.bridge_url, recorder)
+    wait_until(lambda: connection.current == 1, timeout_s=10, what="connected")
+    talker = talk(devices[0])
+    wait_until(lambda: bool(talker.say("frame", b"1") or recorder.messages), timeout_s=10,
+               what="subscribed")  # fmt: skip
+    first = recorder.messages[0]
+    connection.drop()
+    wait_until(lambda: connection.current == 2, timeout_s=10, what="connected again")
+    wait_until(lambda: recorder.messages[-1].connection == 2, timeout_s=10, what="sent again")
+    again = next(message for message in recorder.messages if message.connection == 2)
+    assert again.payload == first.payload
+    assert connection.ack([(1, first.packet_id)]) == 0
+    assert connection.ack([(2, again.packet_id)]) == 1
+    connection.stop()
+
+
+def test_what_was_acked_does_not_come_again_and_the_rest_does(
+    broker: Broker, devices: list[Credentials], talk: MakeTalker
+) -> None:
+    recorder = Recorder()
+    connection = connect(broker.bridge_url, recorder)
+    talker = talk(devices[0])
+    wait_until(lambda: bool(talker.say("frame", b"0") or recorder.messages), timeout_s=10,
+               what="subscribed")  # fmt: skip
+    for number in range(1, 5):
+        talker.say("frame", b"%d" % number)
+    wait_until(lambda: recorder.messages[-1].payload == b"4", timeout_s=10, what="all are here")
+    kept = [one for one in recorder.messages if one.payload in (b"2", b"4")]
+    acked = [one for one in recorder.messages if one not in kept]
+    assert connection.ack((one.connection, one.packet_id) for one in acked) == len(acked)
+    connection.publish(f"cymba/v1/{talker.device_id}/down/ack", b"the acks have left before me")
+    talker.hear("ack")
+    connection.drop()
+    wait_until(lambda: connection.current == 2, timeout_s=10, what="connected again")
+    talker.say("frame", b"5")
+    wait_until(lambda: recorder.messages[-1].payload == b"5", timeout_s=10, what="all are here")
+    again = [one.payload for one in recorder.messages if one.connection == 2]
+    assert again == [b"2", b"4", b"5"]
+    connection.stop()
+
+
+def test_nothing_leaves_while_there_is_no_connection() -> None:
+    connection = connect(f"mqtt://127.0.0.1:{free_port()}", Recorder())
+    assert not connection.publish("cymba/v1/device-0001/down/ack", b"{}")
+    assert connection.publish_all([("cymba/v1/device-0001/down/ack", b"{}")]) == 0
+    assert connection.ack([(0, 1), (1, 1)]) == 0
+    assert not connection.unsubscribe(0.1)
+    assert connection.problem() is None
+    connection.stop()
+
+
+def test_a_failing_callback_is_noticed(
+    broker: Broker, devices: list[Credentials], talk: MakeTalker
+) -> None:
+    recorder = Recorder()
+    recorder.fault = RuntimeError("a fault of ours")
+    connection = connect(broker.bridge_url, recorder)
+    wait_until(lambda: connection.current == 1, timeout_s=10, what="connected")
+    assert connection.problem() is None
+    talker = talk(devices[0])
+    wait_until(
+        lambda: bool(talker.say("frame", b"1") or connection.problem()), timeout_s=10, what="seen"
+    )
+    assert "a fault of ours" in str(connection.problem())
+    connection.stop()
+
+
+def test_a_dead_network_thread_is_noticed(broker: Broker) -> None:
+    connection = connect(broker.bridge_url, Recorder())
+    wait_until(lambda: connection.current == 1, timeout_s=10, what="connected")
+    assert connection.problem() is None
+    connection._client.loop_stop()
+    assert connection.problem() == "the network thread of the MQTT client has ended"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mqtt://broker", BrokerAddress("broker", 1883, False, None, None)),
+        ("mqtts://broker", BrokerAddress("broker", 8883, True, None, None)),
+        ("mqtt://bridge:p%40ss@broker:7", BrokerAddress("broker", 7, False, "bridge-0", "p@ss")),
+        ("mqtt://hosted:x@[::1]:7", BrokerAddress("::1", 7, False, "hosted", "x")),
+    ],
+)
+def test_the_slot_has_its_own_user_name(url: str, expected: BrokerAddress) -> None:
+    assert BrokerAddress.of(Settings(broker_url=url), "bridge-0") == expected
+
+
+@pytest.mark.parametrize("url", ["http://broker", "mqtt://", "mqtt://broker:port", "broker:1883"])
+def test_any_other_address_is_refused(url: str) -> None:
+    with pytest.raises(BadBrokerUrl):
+        BrokerAddress.of(Settings(broker_url=url), "bridge-0")
+
+
+def test_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """The handshake alone: what is said over it is the same."""
+    authority = trustme.CA()
+    server, client = authority.issue_cert("localhost"), authority.issue_cert("bridge-0")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    client.private_key_pem.write_to_path(tmp_path / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.configure_cert(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    certificates = Settings(
+        broker_ca_file=tmp_path / "ca.pem",
+        broker_client_cert_file=tmp_path / "cert.pem",
+        broker_client_key_file=tmp_path / "key.pem",
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        port = listener.getsockname()[1]
+        settings = msgspec.structs.replace(certificates, broker_url=f"mqtts://localhost:{port}")
+        address = BrokerAddress.of(settings, "bridge-0")
+        connection = Connection(address, "bridge-0", [], [], Recorder())
+        connection.start()
+        plain, _ = listener.accept()
+        with context.wrap_socket(plain, server_side=True) as line:
+            assert line.recv(1)[0] == 0x10  # CONNECT
+            peer = line.getpeercert()
+            assert peer
+            assert ("DNS", "bridge-0") in peer["subjectAltName"]
+        connection.stop()

@@ -1,0 +1,229 @@
+"""The writer against a real database, with a connection that only takes notes."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.orm import Session
+
+from cymba.database import utc_now
+from cymba.devices.provisioning import Credentials
+from cymba.stimulation.ingest import Delivery, Ingested, ingest
+from cymba.stimulation.messages import to_json
+from mqtt_bridge import transaction
+from mqtt_bridge.delivery import Inbound, Inbox
+from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.topics import Subject
+from mqtt_bridge.writer import Writer
+from tests.end_to_end.devices import session_frames
+from tests.end_to_end.parts import wait_until
+
+StoredSeqs = Callable[[str], list[int]]
+
+
+@dataclass
+class Notes:
+    """A connection that tells at each ack what the database held at that moment."""
+
+    look: Callable[[], int]
+    answers: list[tuple[str, bytes]] = field(default_factory=list)
+    acked: list[int] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+
+    def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> int:
+        self.answers += messages
+        self.seen.append(self.look())
+        return len(self.answers)
+
+    def ack(self, deliveries: Iterable[tuple[int, int]]) -> int:
+        self.acked += [packet_id for _, packet_id in deliveries]
+        self.seen.append(self.look())
+        return len(self.acked)
+
+
+@dataclass
+class Bench:
+    inbox: Inbox
+    writer: Writer
+    notes: Notes
+    metrics: Metrics
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"cymba_bridge_{name}", labels) or 0
+
+
+@pytest.fixture
+def bench(engine: Engine) -> Iterator[Bench]:
+    def count() -> int:
+        with engine.connect() as connection:
+            return connection.scalar(text("SELECT count(*) FROM frame")) or 0
+
+    inbox, notes, metrics = Inbox(), Notes(count), Metrics()
+    writer = Writer(inbox, engine, notes, metrics, 1_000)  # type: ignore[arg-type] # what it uses
+    yield Bench(inbox, writer, notes, metrics)
+    inbox.close()
+    writer.finish(10)
+
+
+_numbers = itertools.count(1)
+
+
+def deliveries(device_id: str, payloads: Sequence[bytes]) -> list[Inbound]:
+    return [
+        Inbound(
+            number := next(_numbers), 1, number, device_id, Subject.FRAME, payload, utc_now(),
+            settled=True, retained=False,
+        )
+        for payload in payloads
+    ]  # fmt: skip
+
+
+def fill(bench: Bench, batch: Sequence[Inbound]) -> None:
+    for delivery in batch:
+        bench.inbox.put(delivery)
+
+
+def test_nobody_may_forget_before_it_is_committed(
+    bench: Bench, devices: list[Credentials], stored_seqs: StoredSeqs
+) -> None:
+    batch = deliveries(devices[0].device_id, [to_json(one) for one in session_frames(5, 50, 1)])
+    fill(bench, batch)
+    bench.writer.start()
+    wait_until(lambda: len(bench.notes.acked) == 50, timeout_s=20, what="acked")
+    assert bench.notes.acked == [delivery.packet_id for delivery in batch]
+    assert bench.notes.seen == [50, 50]
+    assert [topic for topic, _ in bench.notes.answers] == [
+        f"cymba/v1/{devices[0].device_id}/down/ack"
+    ]
+    assert stored_seqs(devices[0].device_id) == list(range(1, 51))
+
+
+def test_a_poisonous_delivery_costs_only_itself(
+    bench: Bench,
+    devices: list[Credentials],
+    stored_seqs: StoredSeqs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error that no check of ours foresaw, in the middle of a batch."""
+    payloads = [to_json(one) for one in session_frames(5, 40, 1)]
+
+    def fragile(session: Session, some: Sequence[Delivery], **options: Any) -> Ingested:
+        if any(one.payload == payloads[17] for one in some):
+            raise ZeroDivisionError
+        return ingest(session, some, **options)
+
+    monkeypatch.setattr(transaction, "ingest", fragile)
+    fill(bench, deliveries(devices[0].device_id, payloads))
+    bench.writer.start()
+    wait_until(lambda: len(bench.notes.acked) == 40, timeout_s=20, what="acked")
+    assert stored_seqs(devices[0].device_id) == [seq for seq in range(1, 41) if seq != 18]
+    assert bench.metric("deliveries_failed_total") == 1
+    assert bench.metric("frames_stored_total") == 39
+    assert bench.writer.problem() is None
+
+
+def test_bad_and_foreign_frames_are_counted_by_their_codes(
+    bench: Bench, devices: list[Credentials]
+) -> None:
+    good = to_json(session_frames(5, 3, 1)[0])
+    fill(bench, deliveries(devices[0].device_id, [b"{", good, good]))
+    fill(bench, deliveries("nobodys-device", [good]))
+    bench.writer.start()
+    wait_until(lambda: len(bench.notes.acked) == 4, timeout_s=20, what="acked")
+    assert bench.metric("frames_stored_total") == 1
+    assert bench.metric("frames_duplicate_total") == 1
+    assert bench.metric("frames_quarantined_total", code="schema") == 1
+    assert bench.metric("frames_refused_total", code="not-claimed") == 1
+
+
+@pytest.fixture
+def outage(engine: Engine) -> Iterator[Callable[[bool], None]]:
+    """Takes the database away, and gives it back."""
+    down = False
+
+    def refuse(*_: object) -> None:
+        if down:
+            raise psycopg.OperationalError("connection refused")
+
+    event.listen(engine, "do_connect", refuse)
+
+    def switch(off: bool) -> None:
+        nonlocal down
+        down = off
+        engine.dispose()
+
+    yield switch
+    down = False
+    event.remove(engine, "do_connect", refuse)
+
+
+def test_while_the_database_is_down_nothing_is_acked(
+    bench: Bench,
+    devices: list[Credentials],
+    outage: Callable[[bool], None],
+    stored_seqs: StoredSeqs,
+) -> None:
+    outage(True)
+    fill(bench, deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)]))
+    bench.writer.start()
+    wait_until(lambda: bench.metric("database_failures_total") >= 3, timeout_s=30, what="tried")
+    assert bench.writer.retrying
+    assert bench.notes.acked == []
+    assert bench.writer.problem() is None
+    outage(False)
+    wait_until(lambda: len(bench.notes.acked) == 20, timeout_s=30, what="acked")
+    assert not bench.writer.retrying
+    assert stored_seqs(devices[0].device_id) == list(range(1, 21))
+
+
+def test_stopped_while_the_database_is_down_it_leaves_without_acking(
+    bench: Bench, devices: list[Credentials], outage: Callable[[bool], None]
+) -> None:
+    outage(True)
+    fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
+    bench.writer.start()
+    wait_until(lambda: bench.metric("database_failures_total") >= 1, timeout_s=30, what="tried")
+    bench.inbox.close()
+    assert not bench.writer.finish(0.1)
+    assert bench.notes.acked == []
+
+
+def test_a_lost_line_is_no_fault_of_the_batch(
+    bench: Bench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+) -> None:
+    """The server cuts the connection before COMMIT: the batch is written anew, whole."""
+    cuts = iter([True, True, False])
+
+    def cut(connection: Any) -> None:
+        if next(cuts, False):
+            with engine.connect() as other:
+                pid = connection.connection.driver_connection.info.backend_pid
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+                other.rollback()
+
+    event.listen(engine, "commit", cut)
+    fill(bench, deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)]))
+    bench.writer.start()
+    wait_until(lambda: len(bench.notes.acked) == 20, timeout_s=30, what="acked")
+    event.remove(engine, "commit", cut)
+    assert stored_seqs(devices[0].device_id) == list(range(1, 21))
+    assert bench.metric("database_failures_total") == 2
+    assert bench.metric("deliveries_failed_total") == 0
+
+
+def test_the_end_of_the_writer_is_noticed(
+    bench: Bench, devices: list[Credentials], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_messages: object) -> int:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(bench.notes, "publish_all", broken)
+    fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
+    bench.writer.start()
+    wait_until(lambda: bench.writer.problem() is not None, timeout_s=20, what="noticed")
+    assert "a fault of ours" in str(bench.writer.problem())
+    assert bench.notes.acked == []

@@ -11,7 +11,7 @@ from flask import Request
 from webargs import core
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from cymba.errors import DomainError, Rejected
 
@@ -64,6 +64,18 @@ class Whole(ma.fields.Integer):
         return super()._validated(value)
 
 
+class Number(ma.fields.Float):
+    """A finite number of JSON; `"5"` and `true` are none."""
+
+    def _validated(self, value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        try:
+            return super()._validated(value)
+        except OverflowError:
+            raise self.make_error("invalid", input=value) from None
+
+
 class Flag(ma.fields.Boolean):
     """`true` or `false`; not "yes", 1 or "on"."""
 
@@ -114,6 +126,9 @@ class StrictParser(FlaskParser):
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         del schema
         body = req.get_data()
+        most = req.max_content_length
+        if req.content_length is None and most is not None and len(body) >= most:
+            raise RequestEntityTooLarge  # came in pieces, and was cut off at the limit
         if not body:
             raise InvalidJson("The request has no body; a JSON object is needed.")
         if not core.is_json(req.mimetype):

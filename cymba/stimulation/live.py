@@ -25,7 +25,7 @@ from cymba.stimulation.timing import place
 
 MAX_FRAMES_AT_ONCE = 500
 MAX_WRITTEN_RANGES = 64
-_STORE = re.compile(r"(\d{1,10}):(\d{1,10}-\d{1,10}(?:,\d{1,10}-\d{1,10})*)")
+_STORE = re.compile(r"([0-9]{1,10}):([0-9]{1,10}-[0-9]{1,10}(?:,[0-9]{1,10}-[0-9]{1,10})*)")
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
@@ -72,7 +73,7 @@ class EmbeddedBroker:
     @property
     def url(self) -> str:
         """For the bridge: its user name stands for each slot's own."""
-        return f"mqtt://bridge:{self.secret}@{HOST}:{self.port}"
+        return f"mqtt://bridge:{quote(self.secret, safe='')}@{HOST}:{self.port}"
 
     @property
     def device_url(self) -> str:

@@ -1,0 +1,229 @@
+"""The embedded broker: devices let in by the database, each to its own topics."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from paho.mqtt.client import Client, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+from sqlalchemy.orm import Session
+
+from cymba.devices.provisioning import Credentials, provision, reissue_secret, revoke
+from ops import broker
+from ops.broker import BrokerDidNotStart, EmbeddedBroker
+from tests.end_to_end.parts import listens, runs, wait_until
+
+SECRET = "a secret of the tests"
+
+
+@dataclass
+class Caller:
+    """A client, what it was told at the door, and what it has heard."""
+
+    client: Client
+    reasons: list[str] = field(default_factory=list)
+    heard: list[tuple[str, bytes]] = field(default_factory=list)
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def subscribe(self, topic: str) -> bool:
+        """Whether the broker grants it."""
+        granted: list[bool] = []
+        self.client.on_subscribe = lambda _c, _u, _m, reasons, _p: granted.append(
+            not reasons[0].is_failure
+        )
+        self.client.subscribe(topic, 1)
+        wait_until(lambda: bool(granted), timeout_s=10, what="answered")
+        return granted[0]
+
+
+Call = Callable[..., Caller]
+
+
+@pytest.fixture
+def devices(session: Session) -> list[Credentials]:
+    made = list(provision(session, "ear_cymba", 2))
+    session.commit()
+    return made
+
+
+@pytest.fixture
+def embedded(database_url: str) -> Iterator[EmbeddedBroker]:
+    running = broker.start(database_url, secret=SECRET)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def call(embedded: EmbeddedBroker) -> Iterator[Call]:
+    callers: list[Caller] = []
+
+    def connect(
+        user: str, secret: str, *, client_id: str | None = None, will: str | None = None
+    ) -> Caller:
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id or user, protocol=MQTTv311,
+            clean_session=True, reconnect_on_failure=False,
+        )  # fmt: skip
+        client.username_pw_set(user, secret)
+        if will is not None:
+            client.will_set(will, b"will", 1)
+        caller = Caller(client)
+        client.on_connect = lambda _c, _u, _f, reason, _p: caller.reasons.append(str(reason))
+        client.on_disconnect = lambda *_: caller.lost.set()
+        client.on_message = lambda _c, _u, message: caller.heard.append(
+            (message.topic, bytes(message.payload))
+        )
+        client.connect("127.0.0.1", embedded.port)
+        client.loop_start()
+        callers.append(caller)
+        wait_until(lambda: bool(caller.reasons), timeout_s=10, what="answered")
+        return caller
+
+    yield connect
+    for caller in callers:
+        caller.client.disconnect()
+        caller.client.loop_stop()
+
+
+def test_a_device_comes_in_with_its_own_secret_only(
+    call: Call, devices: list[Credentials], session: Session
+) -> None:
+    one, other = devices
+    assert call(one.device_id, one.secret).reasons == ["Success"]
+    refused = "Bad user name or password"
+    assert call(one.device_id, other.secret).reasons == [refused]
+    assert call(one.device_id, "").reasons == [refused]
+    assert call("nobody-0001", one.secret).reasons == [refused]
+    assert call("bridge-0", one.secret).reasons == [refused]
+    assert call("bridge-0", SECRET).reasons == ["Success"]
+    fresh = reissue_secret(session, one.device_id)
+    session.commit()
+    assert call(one.device_id, one.secret).reasons == [refused]
+    assert call(one.device_id, fresh).reasons == ["Success"]
+    revoke(session, one.device_id)
+    session.commit()
+    assert call(one.device_id, fresh).reasons == [refused]
+
+
+def test_nobody_is_put_out_by_a_stranger_under_the_same_client_id(
+    call: Call, devices: list[Credentials]
+) -> None:
+    one, other = devices
+    bridge = call("bridge-0", SECRET)
+    assert bridge.subscribe("cymba/v1/+/up/frame")
+    assert "Success" not in call("bridge-0", "guess").reasons
+    assert "Success" not in call(other.device_id, other.secret, client_id="bridge-0").reasons
+    device = call(one.device_id, one.secret)
+    device.client.publish(f"cymba/v1/{one.device_id}/up/frame", b"still heard", 1)
+    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="the bridge hears")
+    assert not bridge.lost.is_set()
+
+
+def test_a_device_speaks_and_hears_on_its_own_topics_only(
+    call: Call, devices: list[Credentials]
+) -> None:
+    one, other = devices
+    bridge = call("bridge-0", SECRET)
+    assert bridge.subscribe("cymba/v1/+/up/frame")
+    assert not bridge.subscribe("#")
+    device, neighbour = (call(each.device_id, each.secret) for each in devices)
+    for topic in ("#", "cymba/v1/+/down/ack", f"cymba/v1/{other.device_id}/down/ack",
+                  f"cymba/v1/{one.device_id}/up/frame", "$SYS/#"):  # fmt: skip
+        assert not device.subscribe(topic)
+    assert device.subscribe(f"cymba/v1/{one.device_id}/down/#")
+    assert neighbour.subscribe(f"cymba/v1/{other.device_id}/down/ack")
+    for topic in (f"cymba/v1/{other.device_id}/up/frame", f"cymba/v1/{other.device_id}/down/ack",
+                  f"cymba/v1/{one.device_id}/down/ack"):  # fmt: skip
+        device.client.publish(topic, b"forged", 1)
+    device.client.publish(f"cymba/v1/{one.device_id}/up/frame", b"own", 1)
+    bridge.client.publish(f"cymba/v1/{one.device_id}/down/ack", b"for one", 0)
+    bridge.client.publish(f"cymba/v1/{other.device_id}/down/ack", b"for the other", 0)
+    wait_until(
+        lambda: all(caller.heard for caller in (bridge, device, neighbour)),
+        timeout_s=10, what="all have heard",
+    )  # fmt: skip
+    assert bridge.heard == [(f"cymba/v1/{one.device_id}/up/frame", b"own")]
+    assert device.heard == [(f"cymba/v1/{one.device_id}/down/ack", b"for one")]
+    assert neighbour.heard == [(f"cymba/v1/{other.device_id}/down/ack", b"for the other")]
+
+
+def test_a_will_on_anothers_topic_is_refused(call: Call, devices: list[Credentials]) -> None:
+    one, other = devices
+    foreign = f"cymba/v1/{other.device_id}/up/presence"
+    assert "Success" not in call(one.device_id, one.secret, will=foreign).reasons
+    own = f"cymba/v1/{one.device_id}/up/presence"
+    assert call(one.device_id, one.secret, will=own).reasons == ["Success"]
+
+
+def test_what_is_retained_reaches_those_alone_who_asked(
+    call: Call, devices: list[Credentials]
+) -> None:
+    one, other = devices
+    bridge = call("bridge-0", SECRET)
+    assert bridge.subscribe("cymba/v1/+/up/presence")
+    call(one.device_id, one.secret).client.publish(
+        f"cymba/v1/{one.device_id}/up/presence", b"online", 1, retain=True
+    )
+    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="the bridge hears")
+    neighbour = call(other.device_id, other.secret)
+    assert neighbour.subscribe(f"cymba/v1/{other.device_id}/down/ack")
+    bridge.client.publish(f"cymba/v1/{other.device_id}/down/ack", b"own", 0)
+    wait_until(lambda: bool(neighbour.heard), timeout_s=10, what="the neighbour hears")
+    assert neighbour.heard == [(f"cymba/v1/{other.device_id}/down/ack", b"own")]
+
+
+def test_many_that_come_at_once_are_all_heard(call: Call) -> None:
+    """amqtt fails a client if another subscribes at the wrong moment; ours does not."""
+    bridge = call("bridge-0", SECRET)
+    assert bridge.subscribe("cymba/bridge/bridge-0/echo")
+    users = [f"bridge-{number}" for number in range(1, 31)]
+    callers: list[Caller] = []
+    threads = [
+        threading.Thread(target=lambda user=user: callers.append(call(user, SECRET)))
+        for user in users
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(callers) == 30
+    for caller in callers:
+        own = caller.client._client_id.decode()
+        assert caller.subscribe(f"cymba/bridge/{own}/echo")
+        caller.client.publish(f"cymba/bridge/{own}/echo", b"1", 1)
+    wait_until(lambda: all(caller.heard for caller in callers), timeout_s=20, what="all heard")
+
+
+def test_a_taken_port_is_told_clearly(embedded: EmbeddedBroker, database_url: str) -> None:
+    with pytest.raises(BrokerDidNotStart, match=f"port {embedded.port}"):
+        broker.start(database_url, port=embedded.port)
+
+
+def test_it_comes_back_on_its_port_after_a_kill(database_url: str) -> None:
+    first = broker.start(database_url, secret=SECRET)
+    first.process.kill()
+    first.stop()
+    second = broker.start(database_url, port=first.port, secret=SECRET)
+    assert second.port == first.port
+    assert second.url == f"mqtt://bridge:a%20secret%20of%20the%20tests@127.0.0.1:{first.port}"
+    second.stop()
+
+
+def test_it_ends_with_the_process_that_started_it() -> None:
+    program = (
+        "from ops import broker; import time; b = broker.start(None, anonymous=True); "
+        "print(b.pid, b.port, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid, port = map(int, parent.stdout.readline().split())
+        assert listens(port)
+        os.kill(parent.pid, signal.SIGKILL)
+    wait_until(lambda: not runs(pid), timeout_s=15, what="the broker has ended")

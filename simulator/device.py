@@ -158,10 +158,12 @@ class Device:
             self._send(now_s)
         return self._next_step_s(now_s, is_up=is_up)
 
-    def end_life(self) -> None:
+    def end_life(self, now_s: float) -> None:
         """Make no more frames, and lose none: what is left is to be drained."""
         self._next, self._lives = None, iter(())
         self.link.mend()
+        self.flash.hurry(now_s)
+        self._connects_at_s = min(self._connects_at_s, now_s + 1.0)
 
     def leave(self) -> None:
         """Say goodbye and disconnect."""

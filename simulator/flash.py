@@ -98,6 +98,12 @@ class Flash:
         for kept in self._outstanding.values():
             kept.doublings = 0
 
+    def hurry(self, now_s: float) -> None:
+        """As the simulation ends: no running delay goes on for longer than a first one takes."""
+        for kept in self._outstanding.values():
+            kept.due_s = min(kept.due_s, now_s + self._behaviour.resend_after_s)
+            kept.doublings = 0
+
     def resolve(self, ack: Ack) -> int:
         """Free what is committed or refused for good; return how many frames that were."""
         self._resends_from_s = 0.0

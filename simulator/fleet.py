@@ -165,7 +165,7 @@ class Fleet:
             if self._draining.is_set() and not ended:
                 ended = True
                 for device in self._devices:
-                    device.end_life()
+                    device.end_life(now_s)
                 self._touched.update(self._devices)
             while due and due[0][0] <= now_s:
                 due_s, number = heapq.heappop(due)

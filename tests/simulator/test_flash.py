@@ -124,6 +124,15 @@ def test_a_new_connection_starts_the_doubling_anew_and_hurries_nothing() -> None
     assert 30 <= kept.due_s - due_s <= 30 * 1.25
 
 
+def test_at_the_simulations_end_no_delay_is_longer_than_the_first() -> None:
+    flash = Flash(Behaviour(), stream(1, "flash"))
+    flash.keep(frame(1), None)
+    resend_delays(flash, 6)
+    now_s = flash.next_due_s() - 200.0
+    flash.hurry(now_s)
+    assert flash.next_due_s() == now_s + 30.0
+
+
 def test_a_word_of_the_server_ends_the_wait_after_connecting() -> None:
     flash = Flash(Behaviour(), stream(1, "flash"))
     flash.keep(frame(1), None)

@@ -15,6 +15,7 @@ from service import devices, diary, reminders
 from service.answers import answer
 from service.bearer import current_account
 from service.edge import edge
+from service.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
 from service.openapi import ProblemSchema, Resource
 from service.paging import cursor_field, open_cursor, seal_cursor
 from service.problems import as_body
@@ -33,6 +34,7 @@ FEED_EXAMPLE = {
     "diary_entries": [diary.ENTRY_EXAMPLE],
     "devices": [devices.DEVICE_EXAMPLE],
     "reminders": [reminders.REMINDER_EXAMPLE],
+    "findings": [FINDING_EXAMPLE],
     "tombstones": [TOMBSTONE_EXAMPLE],
     "next_cursor": "mKx1t2y0bJ7c…",
     "more": False,
@@ -68,6 +70,7 @@ class FeedSchema(Schema):
     diary_entries = ma.fields.List(ma.fields.Nested(diary.EntrySchema), required=True)
     devices = ma.fields.List(ma.fields.Nested(devices.DeviceSchema), required=True)
     reminders = ma.fields.List(ma.fields.Nested(reminders.ReminderSchema), required=True)
+    findings = ma.fields.List(ma.fields.Nested(FindingSchema), required=True)
     tombstones = ma.fields.List(ma.fields.Nested(TombstoneSchema), required=True)
     next_cursor = ma.fields.String(required=True)
     more = ma.fields.Boolean(required=True)
@@ -124,7 +127,7 @@ class OperationsSchema(Schema):
     )
 
 
-class AnswerSchema(Schema):
+class OperationAnswerSchema(Schema):
     id = ma.fields.UUID(required=True)
     status = ma.fields.String(
         required=True,
@@ -150,8 +153,8 @@ class AnswerSchema(Schema):
     problem = ma.fields.Nested(ProblemSchema, required=True, allow_none=True)
 
 
-class AnswersSchema(Schema):
-    answers = ma.fields.List(ma.fields.Nested(AnswerSchema), required=True)
+class OperationAnswersSchema(Schema):
+    answers = ma.fields.List(ma.fields.Nested(OperationAnswerSchema), required=True)
 
 
 @blp.get("/v1/sync")
@@ -178,6 +181,7 @@ def read_changes(query: dict[str, Any]) -> Response:
             "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
             "devices": [devices.device_shown(held) for held in feed.devices],
             "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
+            "findings": [finding_shown(finding, voice) for finding in feed.findings],
             "tombstones": [
                 {"kind": stone.kind, "id": stone.entity_id} for stone in feed.tombstones
             ],
@@ -189,7 +193,7 @@ def read_changes(query: dict[str, Any]) -> Response:
 
 @blp.post("/v1/sync")
 @blp.body(OperationsSchema, example={"operations": [OPERATION_EXAMPLE]}, max_bytes=MAX_BODY_BYTES)
-@blp.answers(200, AnswersSchema, example={"answers": [ANSWER_EXAMPLE]})
+@blp.answers(200, OperationAnswersSchema, example={"answers": [ANSWER_EXAMPLE]})
 def push_operations(given: dict[str, Any]) -> Response:
     """Push what the app did offline
 
@@ -201,7 +205,7 @@ def push_operations(given: dict[str, Any]) -> Response:
         account = current_account(session)
         voice = Voice.of(account.locale)
         good = [operation for operation in read if isinstance(operation, Operation)]
-        answered = iter(push(session, account.id, good, now=edge().now()))
+        answered = iter(push(session, account.id, good, now=edge().now(), key=edge().programme_key))
         answers = [
             _shown(next(answered) if isinstance(operation, Operation) else operation, voice)
             for operation in read

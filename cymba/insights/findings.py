@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,9 @@ from cymba.accounts.changes import Changed, change_counter
 from cymba.accounts.tables import Account, Consent
 from cymba.insights.analysis import METHOD_VERSION, Pair, analyse, inputs_hash
 from cymba.insights.days import Days
+from cymba.insights.experiments.trials import TRIED_EXPOSURE, tested
 from cymba.insights.inputs import load_days
-from cymba.insights.statistics import Tier
+from cymba.insights.statistics import Grade, Tier
 from cymba.insights.tables import Finding, InsightState
 
 KIND = "finding"
@@ -61,15 +62,26 @@ def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[Change
     """
     at_change = change_counter(session, account_id)
     days, exposures, outcomes = load_days(session, account_id)
-    whole = _hash_of_all(days, [e.name for e in exposures], [o.name for o in outcomes])
+    trials = tested(session, account_id)
+    whole = _hash_of_all(
+        days,
+        [e.name for e in exposures],
+        [o.name for o in outcomes],
+        [trial["input_hash"] for trial in trials.values()],
+    )
     state = session.get(InsightState, account_id, with_for_update=True)
     if state is None:
         state = InsightState(account_id=account_id)
     elif state.input_hash == whole and state.method_version == METHOD_VERSION:
         state.at_change = at_change
         return []
-    pairs = analyse(days, exposures, outcomes)
-    changes = _store(session, account_id, pairs, now)
+    pairs = analyse(
+        days,
+        exposures,
+        outcomes,
+        tested=frozenset((TRIED_EXPOSURE, outcome) for outcome in trials),
+    )
+    changes = _store(session, account_id, pairs, trials, now)
     # What `refresh` itself tells the app is no new input: one number for each change follows.
     state.at_change = at_change + len(changes)
     state.input_hash, state.method_version, state.computed_at = whole, METHOD_VERSION, now
@@ -113,7 +125,11 @@ def entity_id(exposure: str, outcome: str, lag: int) -> str:
 
 
 def _store(
-    session: Session, account_id: UUID, pairs: Sequence[Pair], now: datetime
+    session: Session,
+    account_id: UUID,
+    pairs: Sequence[Pair],
+    trials: Mapping[str, Mapping[str, Any]],
+    now: datetime,
 ) -> list[Changed]:
     """Every primary, and what else has reached a milestone: before that there is nothing to say."""
     stored = {(f.exposure, f.outcome, f.lag): f for f in mine(session, account_id)}
@@ -123,9 +139,13 @@ def _store(
             continue
         key = (pair.exposure.name, pair.outcome.name, pair.lag)
         values = _values(pair)
+        if values["grade"] == Grade.TESTED:
+            trial = trials[pair.outcome.name]
+            values |= {name: trial[name] for name in ("effect", "low", "high")}
+            values["trial"] = dict(trial)
         finding = stored.pop(key, None)
         if finding is None:
-            finding = of_pair(account_id, pair)
+            finding = Finding(account_id=account_id, version=0, **values)
             session.add(finding)
         elif all(getattr(finding, name) == values[name] for name in values):
             continue
@@ -173,14 +193,17 @@ def _values(pair: Pair) -> dict[str, Any]:
         "sequential_p": last.sequential_p if last else None,
         "more_days_low": more.low if more else None,
         "more_days_high": more.high if more else None,
+        "trial": None,
         "looks": [asdict(look) for look in pair.taken],
         "method_version": METHOD_VERSION,
         "input_hash": last.input_hash if last else "",
     }
 
 
-def _hash_of_all(days: Days, exposures: Sequence[str], outcomes: Sequence[str]) -> str:
-    digest = hashlib.sha256("\0".join((*exposures, "", *outcomes)).encode())
+def _hash_of_all(
+    days: Days, exposures: Sequence[str], outcomes: Sequence[str], trials: Sequence[str]
+) -> str:
+    digest = hashlib.sha256("\0".join((*exposures, "", *outcomes, "", *trials)).encode())
     digest.update("".join(day.isoformat() for day in days.dates).encode())
     arrays = (days.exposures, days.mornings, days.same_day, days.before, days.weekdays)
     digest.update(inputs_hash(0, *arrays).encode())

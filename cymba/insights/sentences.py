@@ -1,6 +1,7 @@
 """From numbers to the sentences of `words`, for one finding, side effect or response."""
 
 import math
+from typing import Any
 
 from cymba.insights import words
 from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_title
@@ -36,6 +37,11 @@ def of_finding(voice: Voice, finding: Finding) -> str:
             first = voice.number(MILESTONES[0], 0)
             pairs = voice.number(finding.pairs_now, 0)
             return _join(voice.say(words.COLLECTING, n=pairs, first=first), more)
+        case "tested" if finding.trial is not None:
+            planned = finding.trial["completed_pairs"]
+            return of_trial(
+                voice, finding.outcome, finding.trial, planned_pairs=planned, stopped=False
+            )
         case "no_clear_link":
             mid = voice.number(OUTCOMES[finding.outcome].minimal_difference)
             return voice.say(words.NO_CLEAR_LINK, n=n, mid=mid, **names)
@@ -111,6 +117,34 @@ def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:
                 high=voice.percent(found.high),
             )
     return voice.say(template, share=voice.percent(-found.change_ratio), **values)
+
+
+def of_trial(
+    voice: Voice, outcome: str, result: dict[str, Any], *, planned_pairs: int, stopped: bool
+) -> str:
+    """The result in words: a tested difference, or why there is none."""
+    parts = []
+    if None in (result["p"], result["low"], result["high"]):
+        parts.append(voice.translate(words.NOT_TESTED))
+    else:
+        parts.append(
+            voice.say(
+                words.TESTED,
+                pairs=voice.number(result["pairs"], 0),
+                outcome=inside(voice, outcome_title(voice, outcome)),
+                p=voice.number(result["p"], 3),
+                **size(voice, result["effect"], result["low"], result["high"]),
+            )
+        )
+    if stopped:
+        parts.append(
+            voice.say(
+                words.STOPPED_EARLY,
+                pairs=voice.number(result["completed_pairs"], 0),
+                planned=voice.number(planned_pairs, 0),
+            )
+        )
+    return " ".join(parts)
 
 
 def size(

@@ -1,10 +1,10 @@
-"""Findings as they were last shown, and what they were computed from."""
+"""Findings as they were last shown, with what they were computed from; trials of one's own."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, String
+from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, String, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -65,7 +65,60 @@ class Finding(Base):
     more_days_low: Mapped[int | None]
     more_days_high: Mapped[int | None]
     looks: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    # Of grade `tested`: the result of the person's own trial, which the effect then is.
+    trial: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     method_version: Mapped[str] = mapped_column(String(16))
     input_hash: Mapped[str] = mapped_column(String(64))
     version: Mapped[int] = mapped_column(default=1)
     changed_at: Mapped[datetime]
+
+
+class Experiment(Base):
+    """A randomised trial of one's own: a plan that was sealed before its start, and its result."""
+
+    __tablename__ = "experiment"
+    __table_args__ = (
+        CheckConstraint("status IN ('running', 'stopped', 'finished')", name="status"),
+        CheckConstraint("pairs BETWEEN 6 AND 40", name="pairs"),
+        CheckConstraint("block_days BETWEEN 1 AND 14", name="block_days"),
+        CheckConstraint("(status = 'running') = (ended_at IS NULL)", name="ended"),
+        Index(
+            "uq_experiment_running",
+            "account_id",
+            unique=True,
+            postgresql_where=text("status = 'running'"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"))
+    outcome: Mapped[str] = mapped_column(String(64))
+    pairs: Mapped[int]
+    block_days: Mapped[int]
+    first_day: Mapped[date]
+    time_zone: Mapped[str] = mapped_column(String(64))  # by whose wall clock its days run
+    plan: Mapped[dict[str, Any]] = mapped_column(JSONB)  # all that was sealed, as it was sealed
+    seal: Mapped[str] = mapped_column(String(64))  # SHA-256 of the seed and the plan, published
+    seed: Mapped[bytes]  # revealed once the trial has ended
+    status: Mapped[str] = mapped_column(String(16), default="running")
+    stop_reason: Mapped[str | None] = mapped_column(String(200))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    version: Mapped[int] = mapped_column(default=1)
+    sealed_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class ExperimentBlock(Base):
+    """One block of a trial: whether the person agreed to its programme, and what became of it."""
+
+    __tablename__ = "experiment_block"
+
+    experiment_id: Mapped[UUID] = mapped_column(
+        ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    agreed_at: Mapped[datetime]
+    programme_version: Mapped[int]  # of the device's programme that was set for it

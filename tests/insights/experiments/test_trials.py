@@ -1,0 +1,291 @@
+"""A trial lived through: agreed to, departed from, stopped, finished, and reproduced."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed
+from cymba.accounts.tables import Account
+from cymba.devices import contraindications
+from cymba.devices.contraindications import must_be_answered
+from cymba.devices.messages import Programme
+from cymba.devices.models import MODELS
+from cymba.devices.programme import Accepted, Refused, Wanted, programme_state, set_programme
+from cymba.devices.screening import answer, raise_red_flag
+from cymba.devices.tables import Device, DeviceTenure
+from cymba.diary.tables import DiaryEntry
+from cymba.errors import Conflict, NotFound, Rejected
+from cymba.insights import findings
+from cymba.insights.experiments import plans, trials
+from cymba.insights.sentences import of_finding
+from cymba.insights.tables import Experiment, ExperimentBlock, Finding
+from cymba.insights.words import Voice
+from cymba.stimulation.tables import StimulationSession
+
+KEY = Ed25519PrivateKey.generate()
+DEVICE = "device-0001"
+BEGAN = datetime(2026, 3, 1, 20, tzinfo=UTC)
+ZONE = ZoneInfo("Europe/Berlin")
+PROGRAMME = {
+    "frequency_hz": 25.0,
+    "pulse_width_us": 250,
+    "amplitude_ua": 2000,
+    "on_s": 30,
+    "off_s": 30,
+    "duration_s": 1800,
+    "site": "cymba_conchae",
+    "side": "left",
+    "ramp_ua_per_s": 500,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_coin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same coin in every run: an interval misses the truth once in twenty."""
+    monkeypatch.setattr(plans, "new_seed", lambda: bytes(range(plans.SEED_BYTES)))
+
+
+@pytest.fixture
+def account_id(session: Session) -> UUID:
+    account = Account(email="person@example.org", time_zone="Europe/Berlin")
+    session.add_all([account, Device(id=DEVICE, serial="S1", model="ear_cymba")])
+    session.flush()
+    session.add(DeviceTenure(device_id=DEVICE, account_id=account.id, claimed_at=BEGAN))
+    session.commit()
+    return account.id
+
+
+@pytest.fixture
+def programmed(session: Session, account_id: UUID) -> UUID:
+    model = MODELS["ear_cymba"]
+    answers = {question.name: "no" for question in must_be_answered(model.sites)}
+    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=BEGAN)
+    outcome = set_programme(
+        session,
+        KEY,
+        account_id,
+        DEVICE,
+        Wanted(msgspec.convert(PROGRAMME, Programme)),
+        if_version=0,
+        now=BEGAN,
+    )
+    assert isinstance(outcome, Accepted)
+    session.commit()
+    return account_id
+
+
+def begin(session: Session, account_id: UUID, **changes: Any) -> Experiment:
+    wanted: dict[str, Any] = {
+        "device_id": DEVICE,
+        "outcome": "pain_now",
+        "pairs": 8,
+        "block_days": 3,
+        "comparison_amplitude_ua": 0,
+    }
+    return trials.begin(session, account_id, **(wanted | changes), now=BEGAN)
+
+
+def live(
+    session: Session, experiment: Experiment, *, effect: float, comply: bool = True, seed: int = 5
+) -> None:
+    """Each full day has a session; each morning after one is moved by `effect`."""
+    rng = np.random.default_rng(seed)
+    level = 0.0
+    for block in trials.all_blocks(experiment):
+        for i in range(experiment.block_days):
+            day = block.first_day + timedelta(days=i)
+            is_full = block.arm == "full"
+            at = datetime.combine(day, datetime.min.time(), tzinfo=ZONE) + timedelta(hours=19)
+            if is_full or not comply:
+                session.add(used(experiment.account_id, at))
+            level = 0.5 * level + rng.normal(0, 0.7)
+            pain = int(np.clip(round(6 + level + effect * is_full), 0, 10))
+            session.add(felt(experiment.account_id, at + timedelta(hours=13), pain))
+    session.flush()
+
+
+def used(account_id: UUID, at: datetime) -> StimulationSession:
+    return StimulationSession(
+        id=uuid4(), device_id=DEVICE, sid=uuid4(), account_id=account_id, state="ended",
+        started_at=at, ended_at=at + timedelta(minutes=30), time_zone="Europe/Berlin",
+        time_source="anchored", time_error_ms=20, frames_stored=10, sample_count=1800,
+        stimulating_s=900, contact_lost_s=0, delivered_charge_uc=11_250, max_amplitude_ua=2000,
+        event_count=0, boots=[1], changed_at=at,
+    )  # fmt: skip
+
+
+def felt(account_id: UUID, at: datetime, pain: int) -> DiaryEntry:
+    return DiaryEntry(
+        account_id=account_id, id=uuid4(), felt_at=at, written_at=at, time_zone="Europe/Berlin",
+        items={"pain_now": pain}, version=1, field_versions={},
+    )  # fmt: skip
+
+
+def at_block(experiment: Experiment, number: int) -> datetime:
+    return trials.block_of(experiment, number).begins_at(ZONE) + timedelta(hours=1)
+
+
+def end_of(experiment: Experiment) -> datetime:
+    return trials.all_blocks(experiment)[-1].ends_at(ZONE) + timedelta(days=2, hours=1)
+
+
+def test_power_is_shown_first_and_more_pairs_find_less(session: Session, account_id: UUID) -> None:
+    found = trials.power(session, account_id, "pain_now", block_days=3, pairs=[6, 14, 20])
+    assert [one.days for one in found] == [36, 84, 120]
+    differences = [one.smallest_difference for one in found]
+    assert differences == sorted(differences, reverse=True)
+    assert not found[0].from_own_diary
+    with pytest.raises(Rejected):
+        trials.power(session, account_id, "cough", block_days=3, pairs=[6])
+
+
+def test_power_goes_by_the_persons_own_diary_where_it_is_long_enough(
+    session: Session, account_id: UUID
+) -> None:
+    rng = np.random.default_rng(2)
+    for day in range(60):
+        morning = BEGAN - timedelta(days=day, hours=12)
+        session.add(felt(account_id, morning, int(np.clip(round(5 + rng.normal(0, 2)), 0, 10))))
+    session.flush()
+    (found,) = trials.power(session, account_id, "pain_now", block_days=3, pairs=[14])
+    assert found.from_own_diary
+    assert 1.5 < found.sd < 2.5
+    assert found.phi < 0.4
+
+
+def test_a_trial_needs_a_programme_to_keep_and_is_the_only_one(
+    session: Session, account_id: UUID, programmed: UUID
+) -> None:
+    with pytest.raises(NotFound):
+        begin(session, account_id, device_id="device-9999")
+    begin(session, programmed)
+    with pytest.raises(Conflict):
+        begin(session, programmed)
+
+
+def test_the_plan_is_sealed_before_the_start_and_its_first_day_is_tomorrow(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed)
+    assert experiment.seal == plans.seal(experiment.seed, experiment.plan)
+    assert experiment.first_day.isoformat() == "2026-03-02"
+    assert experiment.plan["arms"]["comparison"]["limits"]["amplitude_ua"] == 0
+    assert experiment.plan["arms"]["full"]["programme"]["amplitude_ua"] == 2000
+
+
+def test_nothing_goes_to_the_device_before_the_person_agrees(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed)
+    assert programme_state(session, programmed, DEVICE).version == 1
+    with pytest.raises(Rejected):
+        trials.agree(session, KEY, experiment, 3, now=at_block(experiment, 0))
+    for number in (0, 1):
+        now = at_block(experiment, number)
+        agreed = trials.agree(session, KEY, experiment, number, now=now)
+        assert isinstance(agreed, ExperimentBlock)
+        state = programme_state(session, programmed, DEVICE)
+        assert state.version == agreed.programme_version == 2 + number
+        assert state.desired is not None
+        arm = trials.block_of(experiment, number).arm
+        assert (state.desired.limits.get("amplitude_ua") == 0) == (arm == "comparison")
+        again = trials.agree(session, KEY, experiment, number, now=now)
+        assert again is agreed
+
+
+def test_a_low_dose_arm_holds_the_current_down_within_the_models_limits(
+    session: Session, programmed: UUID
+) -> None:
+    with pytest.raises(Rejected):
+        begin(session, programmed, comparison_amplitude_ua=2000)
+    experiment = begin(session, programmed, comparison_amplitude_ua=400)
+    number = next(b.number for b in trials.all_blocks(experiment) if b.arm == "comparison")
+    trials.agree(session, KEY, experiment, number, now=at_block(experiment, number))
+    desired = programme_state(session, programmed, DEVICE).desired
+    assert desired is not None
+    assert (desired.programme["amplitude_ua"], desired.limits["amplitude_ua"]) == (400, 400)
+
+
+def test_a_red_flag_holds_the_full_programme_back_but_never_the_off_one(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed)
+    raise_red_flag(session, programmed, "chest_pain", felt_at=BEGAN, now=BEGAN)
+    for block in trials.all_blocks(experiment)[:2]:
+        now = at_block(experiment, block.number)
+        outcome = trials.agree(session, KEY, experiment, block.number, now=now)
+        if block.arm == "full":
+            assert isinstance(outcome, Refused)
+            assert outcome.error.code == "red-flag"
+        else:
+            assert isinstance(outcome, ExperimentBlock)
+
+
+def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=-2.0)
+    assert trials.advance(session, now=at_block(experiment, 15)) == []
+    assert trials.advance(session, now=end_of(experiment)) == [experiment]
+    result = experiment.result
+    assert result is not None
+    assert (experiment.status, result["pairs"]) == ("finished", 8)
+    assert result["low"] < -2.0 < result["high"] < 0
+    assert result["p"] < 0.05
+    assert result["sensitivity"]["effect"] < 0
+    assert trials.tested(session, programmed)["pain_now"] == result
+    changes = findings.refresh(session, programmed, now=end_of(experiment))
+    assert Changed("finding", "charge~pain_now~1") in changes
+    found = session.get_one(Finding, (programmed, "charge", "pain_now", 1))
+    assert (found.grade, found.effect) == ("tested", result["effect"])
+    assert "your own randomised trial of 8 pairs" in of_finding(Voice.of("en"), found)
+    first = dict(result)
+    experiment.status, experiment.ended_at = "running", None
+    trials.advance(session, now=end_of(experiment))
+    assert experiment.result == first
+
+
+def test_a_person_who_departs_from_the_plan_is_told(session: Session, programmed: UUID) -> None:
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=0, comply=False)
+    number = 0
+    trials.agree(session, KEY, experiment, number, now=at_block(experiment, number))
+    told = trials.deviations(session, experiment, now=end_of(experiment))
+    by_code: dict[str, set[int]] = {}
+    for one in told:
+        by_code.setdefault(one.code, set()).add(one.block)
+    off = {b.number for b in trials.all_blocks(experiment) if b.arm == "comparison"}
+    assert by_code["stimulated_in_off_block"] == off
+    assert by_code["not_agreed"] == set(range(1, 16))
+    assert "no_session" not in by_code
+
+
+def test_a_trial_that_is_stopped_rests_on_its_whole_pairs_and_is_not_called_tested(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed, pairs=10)
+    live(session, experiment, effect=-2.0)
+    trials.stop(session, experiment, reason="holiday", now=at_block(experiment, 15))
+    assert experiment.result is not None
+    assert (experiment.status, experiment.result["completed_pairs"]) == ("stopped", 7)
+    assert experiment.result["pairs"] == 7
+    assert trials.tested(session, programmed) == {}
+    with pytest.raises(Conflict):
+        trials.stop(session, experiment, reason="again", now=end_of(experiment))
+    begin(session, programmed)
+
+
+def test_stopped_after_too_few_pairs_there_is_no_p(session: Session, programmed: UUID) -> None:
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=-2.0)
+    trials.stop(session, experiment, reason="holiday", now=at_block(experiment, 5))
+    assert experiment.result is not None
+    assert (experiment.result["p"], experiment.result["effect"]) == (None, None)

@@ -1,0 +1,115 @@
+"""A trial over HTTP: shown its power first, agreed to block by block, stopped, and checked."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+import msgspec
+import pytest
+from sqlalchemy.orm import Session
+
+from cymba.accounts import consent
+from cymba.database import utc_now
+from cymba.devices import contraindications
+from cymba.devices.contraindications import must_be_answered
+from cymba.devices.messages import Programme
+from cymba.devices.models import MODELS
+from cymba.devices.programme import Accepted, Wanted, set_programme
+from cymba.devices.screening import answer
+from cymba.insights.tables import Experiment
+from tests.service.conftest import PROGRAMME
+
+
+@pytest.fixture
+def device_id(app, engine, person, hold):
+    """A device with a programme, of somebody who was screened and agreed to insights."""
+    held, now = hold(person), utc_now()
+    model = MODELS["ear_cymba"]
+    with Session(engine) as session, session.begin():
+        consent.give(session, person.id, "insights", version=1, now=now)
+        answers = {question.name: "no" for question in must_be_answered(model.sites)}
+        version = contraindications.VERSION
+        answer(session, person.id, model, answers, text_version=version, now=now)
+        programme = msgspec.convert(PROGRAMME | {"ramp_ua_per_s": 500}, Programme)
+        key = app.extensions["cymba"].programme_key
+        wanted = Wanted(programme)
+        outcome = set_programme(session, key, person.id, held, wanted, if_version=0, now=now)
+        assert isinstance(outcome, Accepted)
+    return held
+
+
+@pytest.fixture
+def post(client, person):
+    return lambda path, body=None: client.post(
+        f"/v1/experiments{path}", json=body, headers=person.headers
+    )
+
+
+@pytest.fixture
+def begun(post, device_id):
+    wanted = {"device_id": device_id, "outcome": "pain_now", "pairs": 6, "block_days": 1}
+    made = post("", wanted)
+    assert made.status_code == 201
+    return made.json
+
+
+def test_what_it_could_find_is_shown_first(post):
+    shown = post("/preview", {"outcome": "pain_now", "pairs": [6, 20]}).json["items"]
+    assert [one["days"] for one in shown] == [36, 120]
+    assert shown[0]["smallest_difference"] > shown[1]["smallest_difference"]
+    assert post("/preview", {"outcome": "cough"}).status_code == 422
+
+
+def test_it_needs_consent_and_a_programme(post, person, hold):
+    held = hold(person)
+    wanted = {"device_id": held, "outcome": "pain_now"}
+    assert post("", wanted).json["type"] == "urn:cymba:problem:consent-required"
+
+
+def test_the_seal_is_told_at_once_and_the_seed_and_the_arms_are_not(client, person, begun):
+    assert begun["seed"] is None
+    told = [block["arm"] for block in begun["blocks"]]
+    assert told[2:] == [None] * 10
+    read = client.get(f"/v1/experiments/{begun['id']}", headers=person.headers)
+    assert read.json["seal"] == begun["seal"]
+    listed = client.get("/v1/experiments", headers=person.headers).json["items"]
+    assert [one["id"] for one in listed] == [begun["id"]]
+
+
+def test_a_block_is_agreed_to_in_its_time_and_goes_to_the_device(
+    client, person, post, begun, engine, device_id
+):
+    path = f"/{begun['id']}/blocks"
+    assert post(f"{path}/11/agree").status_code == 422
+    assert post(f"{path}/12/agree").status_code == 404
+    with Session(engine) as session, session.begin():
+        found = session.get_one(Experiment, begun["id"])
+        found.first_day -= timedelta(days=1)  # so that its first block is now
+    agreed = post(f"{path}/0/agree")
+    assert agreed.status_code == 200
+    assert agreed.json["blocks"][0]["programme_version"] == 2
+    programme = client.get(f"/v1/devices/{device_id}/programme", headers=person.headers)
+    assert programme.json["version"] == 2
+
+
+def test_stopped_early_it_says_so_and_can_be_checked(post, begun):
+    path = f"/{begun['id']}/stop"
+    assert post(path, {"reason": ""}).status_code == 422
+    stopped = post(path, {"reason": "I go on holiday"}).json
+    assert (stopped["status"], stopped["result"]["p"]) == ("stopped", None)
+    assert "stopped after 0 of 6 pairs" in stopped["sentence"]
+    plan = json.dumps(
+        stopped["plan"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
+    assert hashlib.sha256(bytes.fromhex(stopped["seed"]) + plan).hexdigest() == begun["seal"]
+    assert post(path, {"reason": "again"}).status_code == 409
+
+
+def test_another_persons_trial_is_not_there(client, begun, make_person):
+    other = make_person()
+    path = f"/v1/experiments/{begun['id']}"
+    assert client.get(path, headers=other.headers).status_code == 404
+    for action in ("/stop", "/blocks/0/agree"):
+        body = {"reason": "x"} if action == "/stop" else None
+        answered = client.post(path + action, json=body, headers=other.headers)
+        assert answered.status_code == 404

@@ -104,10 +104,23 @@ def _runs(pid: int) -> bool:
         return False
     except PermissionError:  # somebody else's, so it runs
         return True
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # no such file system here
+        return True
+    return state not in "ZX"  # it has ended, and its parent has not looked yet
+
+
+def _hold(folder: Path) -> None:
+    """Keep the server in use until standard input closes or the parent has ended."""
+    parent = os.getppid()
+    server = start(folder)
+    sys.stdin.read()
+    give_up_at = time.monotonic() + 2
+    while os.getppid() == parent and time.monotonic() < give_up_at:
+        time.sleep(0.05)  # its files close a moment before a process that was killed has ended
+    server.stop()
 
 
 if __name__ == "__main__":
-    held = start(Path(sys.argv[1]))
-    sys.stdin.read()
-    held.stop()
+    _hold(Path(sys.argv[1]))

@@ -142,12 +142,14 @@ def _run(
     stage: Stage, engine: Engine, home: Household, *, seconds: float | None, speed: float
 ) -> verdict.Verdict:
     before = verdict.count(engine)
+    token = stage.sign_in(home)
+    earlier = set(stage.open_sessions(token))  # broken off with an earlier run
     began_s = time.monotonic()
     for number, device in enumerate(home.devices):
         stage.start_device(device, speed=1 if number == 0 else speed, seed=number)
     try:
         with _told("Waiting for the first live session"):
-            live = _wait_for_session(stage, home, began_s)
+            live = _wait_for_session(stage, token, earlier)
         click.echo(_welcome(stage, home, live))
         while seconds is None or time.monotonic() - began_s < seconds:
             stage.supervisor.check()
@@ -158,20 +160,21 @@ def _run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with _told("Stopping: the devices hand over what they still hold"):
-        stage.stop_devices()
+        made_files = stage.stop_devices()
     _tell(stage, engine, before)
     click.echo()
-    return verdict.judge(engine, verdict.read_made(stage.made_files(home)))
+    return verdict.judge(engine, verdict.read_made(made_files))
 
 
-def _wait_for_session(stage: Stage, home: Household, began_s: float) -> str:
-    token = stage.sign_in(home)
-    while (live := stage.live_session(token)) is None:
+def _wait_for_session(stage: Stage, token: str, earlier: set[str]) -> str:
+    give_up_at = time.monotonic() + LIVE_S
+    while time.monotonic() < give_up_at:
+        for session_id in stage.open_sessions(token):
+            if session_id not in earlier:
+                return session_id
         stage.supervisor.check()
-        if time.monotonic() - began_s > LIVE_S:
-            raise StageError(f"no live session after {LIVE_S:.0f} s; see {stage.folder}/logs")
         time.sleep(0.5)
-    return live
+    raise StageError(f"no live session after {LIVE_S:.0f} s; see {stage.folder}/logs")
 
 
 def _welcome(stage: Stage, home: Household, live: str) -> str:

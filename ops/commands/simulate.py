@@ -106,6 +106,8 @@ def simulate(
     fleet = Fleet(
         broker_url or _device_url(settings), credentials, seed=seed, speed=speed, profile=profile
     )
+    if made_file is not None:
+        made_file.touch()  # from here on it tells the truth, whatever the end
     fleet.start()
     until_s = None if seconds is None else time.monotonic() + seconds
     while not stopping.wait(TELL_EVERY_S if until_s is None else _left(until_s)):

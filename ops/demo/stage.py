@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class Stage:
     supervisor: Supervisor
     metrics_port: int = field(default_factory=ports.free_port)
     broker_secret: str = field(default_factory=lambda: secrets.token_urlsafe(18))
-    _devices: list[Part] = field(default_factory=list)
+    _devices: dict[str, Part] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -75,35 +76,37 @@ class Stage:
             writer = csv.DictWriter(file, list(asdict(device)))
             writer.writeheader()
             writer.writerow(asdict(device))
-        self._devices.append(
-            self._start(
-                f"device-{device.model}",
-                "simulate",
-                f"--broker=mqtt://{HOST}:{self.mqtt_port}",
-                f"--credentials={credentials}",
-                f"--made={self._made_file(device.device_id)}",
-                f"--speed={speed:g}",
-                f"--seed={seed}",
-                f"--drain={DRAIN_S}",
-            )
+        self._devices[device.device_id] = self._start(
+            f"device-{device.model}",
+            "simulate",
+            f"--broker=mqtt://{HOST}:{self.mqtt_port}",
+            f"--credentials={credentials}",
+            f"--made={self._made_file(device.device_id)}",
+            f"--speed={speed:g}",
+            f"--seed={seed}",
+            f"--drain={DRAIN_S}",
         )
 
-    def stop_devices(self) -> None:
-        """Let the devices record no more, and wait until the server has all that they hold."""
-        for part in self._devices:
-            part.process.terminate()
-        for part in self._devices:
-            part.stop(DRAIN_S + 15)
-            self.supervisor.forget(part)
-        self._devices.clear()
+    def stop_devices(self) -> list[Path]:
+        """Let the devices record no more and wait until the server has all that they hold; the
+        files in which they say what they made.
 
-    def made_files(self, household: Household) -> list[Path]:
-        """Raises: a device's process ended without saying what it made."""
-        files = [self._made_file(device.device_id) for device in household.devices]
-        for file in files:
-            if not file.exists():
-                raise StageError(f"{file.stem} did not say what it made; see {self.folder}/logs")
-        return files
+        Raises:
+            StageError: a device ended without saying it.
+        """
+        for part in self._devices.values():
+            part.process.terminate()
+        said = []
+        for device_id, part in self._devices.items():
+            status = part.stop(DRAIN_S + 15)
+            self.supervisor.forget(part)
+            made = self._made_file(device_id)
+            if made.exists():
+                said.append(made)
+            elif status != -signal.SIGTERM:  # else it had not begun to live
+                raise StageError(f"{part.name} did not say what it made; see {part.log}")
+        self._devices.clear()
+        return said
 
     def duplicates(self) -> int:
         """Frames that came more than once, as the bridge has counted them since it started."""
@@ -126,12 +129,11 @@ class Stage:
         token: str = answer["access_token"]
         return token
 
-    def live_session(self, token: str) -> str | None:
-        """The id of a session that is going on, as the API tells of it."""
+    def open_sessions(self, token: str) -> list[str]:
+        """The ids of the sessions that are going on, as the API tells of them."""
         headers = {"Authorization": f"Bearer {token}"}
         page = self._fetch(Request(f"{self.api_url}/v1/sessions?limit=50", headers=headers))  # noqa: S310
-        live = [item["id"] for item in page["items"] if item["state"] == "open"]
-        return live[0] if live else None
+        return [item["id"] for item in page["items"] if item["state"] == "open"]
 
     @staticmethod
     def _fetch(request: Request) -> dict[str, Any]:

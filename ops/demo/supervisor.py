@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 STOP_S = 30.0
+HASTY_STOP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,14 @@ class Supervisor:
     def __exit__(
         self,
         _type: type[BaseException] | None,
-        _error: BaseException | None,
+        error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        if error is not None:  # nothing waits for anything any more
+            for part in self._parts:
+                part.process.terminate()
         for part in reversed(self._parts):
-            part.stop()
+            part.stop(STOP_S if error is None else HASTY_STOP_S)
 
     def start(self, name: str, module: Sequence[str], environ: Mapping[str, str]) -> Part:
         """Run `python -m <module…>` with exactly the environment `environ`."""

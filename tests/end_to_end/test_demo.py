@@ -1,0 +1,188 @@
+"""The demo as a person meets it: from outside, through what it prints."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops import ports
+
+CURL = """#!{python}
+import sys, urllib.request
+words = [word for word in sys.argv[1:] if word != "-s"]
+url, headers, body = None, {{}}, None
+while words:
+    word = words.pop(0)
+    if word == "-H":
+        name, _, value = words.pop(0).partition(": ")
+        headers[name] = value
+    elif word == "-d":
+        body = words.pop(0).encode()
+    else:
+        url = word
+with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as response:
+    sys.stdout.buffer.write(response.read())
+"""
+
+
+class Demo:
+    """A running demo, and the lines it has printed so far."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.http_port, self.mqtt_port = ports.free_port(), ports.free_port()
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CYMBA_")}
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "ops", "demo", f"--data={folder}",
+                f"--http-port={self.http_port}", f"--mqtt-port={self.mqtt_port}", *arguments,
+            ],
+            env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
+        )  # fmt: skip
+        self.folder = folder
+        self.lines: list[str] = []
+
+    def read_until(self, pattern: str) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if re.search(pattern, line):
+                return line
+        raise AssertionError("\n".join([f"no {pattern!r} in what the demo said:", *self.lines]))
+
+    def end(self) -> int:
+        assert self.process.stdout is not None
+        self.lines += self.process.stdout.read().splitlines()
+        return self.process.wait()
+
+    @property
+    def said(self) -> str:
+        return "\n".join(self.lines)
+
+    def left_nothing_running(self) -> bool:
+        return not (
+            ports.is_taken("127.0.0.1", self.http_port)
+            or ports.is_taken("127.0.0.1", self.mqtt_port)
+            or (self.folder / "postgres" / "postmaster.pid").exists()
+            or parts_of(self.folder)
+        )
+
+
+def parts_of(folder: Path) -> list[int]:
+    """Processes that know of the demo's folder, by their command or their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in told and int(process.name) != os.getpid():
+            found.append(int(process.name))
+    return found
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """The environment of a terminal beside the demo; a machine without curl gets a small one."""
+    if shutil.which("curl"):
+        return dict(os.environ)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "curl").write_text(CURL.format(python=sys.executable))
+    (tmp_path / "bin" / "curl").chmod(0o755)
+    return os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The demo's data: set up by the first test that needs it, found by the others."""
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    yield folder
+    assert not parts_of(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
+    folder: Path, shell: dict[str, str]
+) -> None:
+    demo = Demo(folder, "--seconds=45")
+    demo.read_until(r"^Waiting for the first live session … [\d.]+ s$")
+    demo.read_until(r"^Ctrl-C ends it")
+    lines = [line for line in demo.lines if line.startswith(("TOKEN=", "curl "))]
+    assert len(lines) == 3
+    pasted = subprocess.run(
+        ["bash", "-euc", "\n".join(f"{line}; echo" for line in lines)],
+        env=shell, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    _, history, telemetry = pasted.stdout.split("\n")[:3]
+    weeks = json.loads(history)
+    assert len(json.dumps(weeks)) > 100
+    assert "amplitude_ua" in telemetry
+    json.loads(telemetry)
+    assert demo.end() == 0, demo.said
+    verdict = re.search(r"each of the (\d+) frames .* stored exactly once", demo.lines[-1])
+    assert verdict is not None
+    assert int(verdict[1]) > 10
+    assert demo.left_nothing_running()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_ctrl_c_ends_it_cleanly(folder: Path) -> None:
+    demo = Demo(folder)
+    demo.read_until("frames stored")
+    demo.process.send_signal(signal.SIGINT)
+    demo.process.send_signal(signal.SIGINT)  # some press it twice
+    assert demo.end() == 0, demo.said
+    assert "stored exactly once" in demo.lines[-1]
+    assert demo.left_nothing_running()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_a_part_that_dies_ends_it_with_a_reason(folder: Path) -> None:
+    demo = Demo(folder)
+    demo.read_until("frames stored")
+    (bridge,) = [
+        pid for pid in parts_of(folder)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2] == b"bridge"
+    ]  # fmt: skip
+    os.kill(bridge, signal.SIGKILL)
+    assert demo.end() == 1
+    assert "bridge ended with status -9" in demo.said
+    assert demo.left_nothing_running()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_its_parts_end_with_it_where_it_is_killed(folder: Path) -> None:
+    demo = Demo(folder)
+    demo.read_until("frames stored")
+    demo.process.kill()
+    demo.process.wait()
+    waited = threading.Event()
+    while not demo.left_nothing_running():
+        waited.wait(0.2)
+
+
+def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+    other = ports.free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(other), "--bind", "127.0.0.1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        while not ports.is_taken("127.0.0.1", other):
+            threading.Event().wait(0.05)
+        demo = Demo(tmp_path / "data", f"--http-port={other}")
+        assert demo.end() == 1
+        assert demo.lines == [f"Error: port {other} is in use; choose another with --http-port"]
+        assert not (tmp_path / "data").exists()
+        server.terminate()

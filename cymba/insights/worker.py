@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import record_changes
 from cymba.database import utc_now
+from cymba.insights.experiments.trials import advance
 from cymba.insights.findings import accounts_due, claim_due, refresh
 
 ACCOUNTS_A_ROUND = 100
@@ -47,6 +48,8 @@ class Worker:
         """
         now, done = self._clock(), Round()
         self._aside = {one: until for one, until in self._aside.items() if until > now}
+        with Session(self._engine) as session, session.begin():
+            advance(session, now=now)
         with Session(self._engine) as session:
             due = accounts_due(session, limit=ACCOUNTS_A_ROUND, but=self._aside)
         for account_id in due:

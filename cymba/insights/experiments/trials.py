@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
@@ -30,7 +30,7 @@ from cymba.insights.experiments.plans import Block
 from cymba.insights.inputs import entry_facts, session_facts
 from cymba.insights.outcomes import OUTCOMES, PRIMARY_OUTCOMES
 from cymba.insights.statistics import smallest_difference
-from cymba.insights.tables import Experiment, ExperimentBlock
+from cymba.insights.tables import Experiment, ExperimentBlock, InsightState
 
 MIN_PAIRS, MAX_PAIRS, DEFAULT_PAIRS = 6, 40, 14
 DEFAULT_BLOCK_DAYS = 3
@@ -302,6 +302,12 @@ def _end(
     experiment.result = found | {"deviations": [asdict(deviation) for deviation in departed]}
     experiment.status, experiment.ended_at = status, now
     experiment.version += 1
+    # The finding of this pair may be `tested` now: its account is due, though no entry changed.
+    session.execute(
+        update(InsightState)
+        .where(InsightState.account_id == experiment.account_id)
+        .values(at_change=-1)
+    )
     session.flush()
 
 

@@ -10,8 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from cymba.database import make_engine
-from cymba.tables import metadata
-from ops import postgres
+from ops import postgres, schema
 from ops.postgres import EmbeddedPostgres
 
 TEMPLATE = "cymba_template"
@@ -29,7 +28,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
         connection.execute(text("SELECT pg_reload_conf()"))
         connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
     template = make_engine(at_database(server.url, TEMPLATE))
-    metadata.create_all(template)
+    schema.upgrade(template)
+    # Else the models have changed: `make migration NAME=add_thing` drafts the step that is missing.
+    assert schema.check(template).differences == ()
     template.dispose()
     admin.dispose()
     yield server

@@ -45,6 +45,7 @@ BUCKETS = {
     EMAIL: Bucket(capacity=50, leak_s=300),
     SIGN_UP: Bucket(capacity=20, leak_s=60),  # of accounts from one address
 }
+_KEY_BYTES = 16
 KNOWN_FOR = timedelta(days=90)  # how long a pair that signed in stays known
 
 
@@ -67,8 +68,11 @@ def count_sign_in(
     """Count one attempt to sign in, or refuse it. Commit before the password is verified: the
     rows are locked, and a slow hash would hold up the owner too."""
     place = _network(address)
-    values = {PAIR: f"{email.lower()}\0{place}", ADDRESS: place, EMAIL: email.lower()}
-    return _count(session, {kind: _key(key, kind, value) for kind, value in values.items()}, now)
+    of_email = _key(key, EMAIL, email.lower())
+    # A pair's key begins with its e-mail's, so that `forget` finds it without the address.
+    pair = of_email + _key(key, PAIR, f"{email.lower()}\0{place}")
+    keys = {PAIR: pair, ADDRESS: _key(key, ADDRESS, place), EMAIL: of_email}
+    return _count(session, keys, now)
 
 
 def count_sign_up(
@@ -86,6 +90,16 @@ def forgive(session: Session, attempt: Attempt, now: datetime) -> None:
             bucket.succeeded_at = now
         else:
             bucket.level = max(0.0, bucket.level - 1)
+
+
+def forget(session: Session, key: bytes, email: str) -> None:
+    """Delete what was counted of an e-mail address: its account is erased."""
+    of_email = _key(key, EMAIL, email.lower())
+    session.execute(
+        delete(SignInBucket)
+        .where(SignInBucket.key.between(of_email, of_email + b"\xff" * _KEY_BYTES))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _count(session: Session, keys: dict[str, bytes], now: datetime) -> Attempt | Refused:
@@ -137,7 +151,7 @@ def _forget_old(session: Session, now: datetime) -> None:
 
 
 def _key(key: bytes, kind: str, value: str) -> bytes:
-    return blake2b(f"{kind}\0{value}".encode(), key=key, digest_size=16).digest()
+    return blake2b(f"{kind}\0{value}".encode(), key=key, digest_size=_KEY_BYTES).digest()
 
 
 def _network(address: str) -> str:

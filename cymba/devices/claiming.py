@@ -106,12 +106,22 @@ class Tenures(NamedTuple):
 
     of_device: Sequence[DeviceTenure]
 
-    def holder_at(self, at: datetime) -> UUID | None:
-        """Who held it at `at`; where nobody did, who held it next."""
+    def tenure_at(self, at: datetime) -> DeviceTenure | None:
+        """The tenure that `at` lies in; where it is in none, the next one."""
         for tenure in self.of_device:
             if tenure.released_at is None or at < tenure.released_at:
-                return tenure.account_id
+                return tenure
         return None
+
+    def holder_at(self, at: datetime) -> UUID | None:
+        """Who held it at `at`; where nobody did, who held it next."""
+        tenure = self.tenure_at(at)
+        return None if tenure is None else tenure.account_id
+
+    def is_forgotten(self, at: datetime) -> bool:
+        """Whether who held it at `at` was erased since: what was recorded then is nobody's."""
+        tenure = self.tenure_at(at)
+        return tenure is not None and tenure.account_id is None
 
 
 def load_tenures(session: Session, device_id: str) -> Tenures:
@@ -126,6 +136,15 @@ def load_tenures(session: Session, device_id: str) -> Tenures:
 def holder_at(session: Session, device_id: str, at: datetime) -> UUID | None:
     """Whose data a session is that took place at `at`."""
     return load_tenures(session, device_id).holder_at(at)
+
+
+def forget_guesses(session: Session, account_id: UUID) -> None:
+    """Delete what an account has guessed: it is erased."""
+    session.execute(
+        delete(ClaimGuesses)
+        .where(ClaimGuesses.key == _key("account", str(account_id)))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _own(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:

@@ -77,6 +77,7 @@ def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
         update(DeviceTenure)
         .where(DeviceTenure.account_id == account_id)
         .values(
+            id=func.gen_random_uuid(),  # an export has told the old one
             account_id=None,
             name="",
             released_at=func.greatest(

@@ -23,7 +23,7 @@ from cymba.devices.charge import Waveform
 from cymba.devices.claiming import Tenures, load_tenures
 from cymba.devices.models import MODELS
 from cymba.devices.tables import Device
-from cymba.stimulation.erasure import erase_frames
+from cymba.stimulation.erasure import erase_frames, erase_session
 from cymba.stimulation.reading import SessionKey, load_frames
 from cymba.stimulation.summary import RECTANGULAR, Summary, summarise
 from cymba.stimulation.tables import StimulationSession
@@ -77,6 +77,7 @@ def summarise_sessions(
     known = _known(session, keys)
     places = _Places(session)
     rows: list[dict[str, Any]] = []
+    forgotten: list[SessionKey] = []
     for key in keys:
         before = known.get(key.id)
         if before is not None and before.hidden_at is not None:
@@ -84,10 +85,18 @@ def summarise_sessions(
             continue
         last_received_at = max((mark.last_received_at for mark in marks[key]), default=now)
         row = _row(session, key, places, before, now, silent=last_received_at < now - silent_after)
+        if row is not None and places.is_forgotten(key.device_id, row["started_at"]):
+            if before is None or before.account_id is None:
+                forgotten.append(key)  # of a person who was erased
+                continue
+            # A better clock takes from nobody what they were shown as theirs.
+            row |= {"account_id": before.account_id, "time_zone": before.time_zone}
         if row is not None and (before is None or _differs(row, before)):
             rows.append(row)
     written = _write(session, rows)
     _clear(session, [mark for key in keys for mark in marks[key]])
+    for key in forgotten:
+        erase_session(session, key)
     _tell(session, [row for row in rows if row["id"] in written], known)
     return len(written)
 
@@ -130,6 +139,9 @@ class _Places:
         if device_id not in self._tenures:
             self._tenures[device_id] = load_tenures(self._session, device_id)
         return self._tenures[device_id].holder_at(at)
+
+    def is_forgotten(self, device_id: str, at: datetime) -> bool:
+        return self._tenures[device_id].is_forgotten(at)
 
     def waveform(self, device_id: str) -> Waveform:
         if device_id not in self._waveforms:

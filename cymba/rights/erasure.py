@@ -1,0 +1,213 @@
+"""Forgetting a person: every row that `holdings` knows of, and what else could lead to them.
+
+What stays is nobody's. Devices stay in the inventory, free for the next holder. Of the time that
+the person held them an unnamed tenure stays, and of each flash store the clock anchors of the
+last boot: a device may yet send what it recorded then, and by these the keeper knows it from
+the next holder's, and erases it as it comes. The ledgers of resolved numbers stay, so that a
+device hears that it need not send again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.accounts import throttle
+from cymba.accounts.tables import Account, ErasureLedger, Share
+from cymba.devices.claiming import forget_guesses
+from cymba.devices.holdings import forget_holder
+from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure
+from cymba.devices.withdrawal import ask_withdrawal
+from cymba.errors import NotFound
+from cymba.rights.holdings import HOLDINGS
+from cymba.rights.pseudonym import pseudonym
+from cymba.stimulation.ledger import StoreKey, lock_ledgers
+from cymba.stimulation.reading import SessionKey
+from cymba.stimulation.summarising import SILENT_AFTER, summarise_sessions
+from cymba.stimulation.tables import FlashStore, StimulationSession
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureKeys:
+    """What finds a person where only keyed hashes are kept."""
+
+    ledger: bytes  # pseudonym.ledger_key
+    throttle: bytes  # the key of sign-in buckets
+
+
+@dataclass(slots=True)
+class Erased:
+    """What an erasure removed; true once the caller commits."""
+
+    pseudonym: bytes
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+def allow_removal(session: Session) -> None:
+    """Let this transaction remove entries of the audit log, which otherwise only grows."""
+    session.execute(text("SET LOCAL cymba.erasing = 'on'"))
+
+
+def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetime) -> Erased:
+    """Erase an account everywhere in the database, and enter its pseudonym in the ledger.
+
+    The broker's retained messages follow after the commit (`devices.withdrawal`). Locks are taken
+    in the order in which keepers and views take them: sessions, devices, ledgers, the account.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    allow_removal(session)
+    device_ids = _lock(session, account_id)
+    account = session.get(Account, account_id, with_for_update=True, populate_existing=True)
+    if account is None:
+        raise NotFound("There is no such account.")
+    email = account.email
+    session.expunge_all()
+    erased = Erased(pseudonym(keys.ledger, account_id))
+    of_account = {"account_id": account_id}
+    erased.rows["quarantine"] = _count(session, _LATE_QUARANTINE, of_account)
+    erased.rows["clock_anchor"] = _count(session, _ANCHORS, of_account)
+    erased.rows["device_programme"] = _erase_programmes(session, account_id, device_ids)
+    for holding in reversed(HOLDINGS):
+        if holding.erased and holding.name != "account":
+            removed = session.execute(
+                delete(holding.table)
+                .where(holding.whose(account_id))
+                .execution_options(synchronize_session=False)
+            )
+            count = int(removed.rowcount)  # type: ignore[attr-defined] # of a DELETE
+            erased.rows[holding.name] = erased.rows.get(holding.name, 0) + count
+    forget_holder(session, account_id, now)
+    _erase_unsummed(session, device_ids, now)
+    ask_withdrawal(session, device_ids, now)
+    throttle.forget(session, keys.throttle, email)
+    forget_guesses(session, account_id)
+    _close_shares_to(session, email, now)
+    session.execute(
+        delete(Account).where(Account.id == account_id).execution_options(synchronize_session=False)
+    )
+    erased.rows["account"] = 1
+    _enter(session, erased.pseudonym, now, erased.rows)
+    return erased
+
+
+def _lock(session: Session, account_id: UUID) -> list[str]:
+    """Lock what others write of the account's; gives its devices, those it held before too."""
+    session.execute(
+        select(StimulationSession.id)
+        .where(StimulationSession.account_id == account_id)
+        .order_by(StimulationSession.id)
+        .with_for_update()
+    )
+    held = select(DeviceTenure.device_id).where(DeviceTenure.account_id == account_id)
+    device_ids = session.scalars(
+        select(Device.id)
+        .where(Device.id.in_(held))
+        .order_by(Device.id)
+        .with_for_update(key_share=True)
+    ).all()
+    stores = session.execute(
+        select(FlashStore.device_id, FlashStore.store).where(FlashStore.device_id.in_(device_ids))
+    ).all()
+    if stores:
+        lock_ledgers(session, [StoreKey(device_id, store) for device_id, store in stores])
+    return list(device_ids)
+
+
+def _erase_programmes(session: Session, account_id: UUID, device_ids: list[str]) -> int:
+    """Delete the account's programmes; their numbers stay used, because a device ignores a
+    version that is not above the one it holds."""
+    highest = (
+        select(func.max(DeviceProgramme.ver))
+        .where(DeviceProgramme.device_id == Device.id, DeviceProgramme.account_id == account_id)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Device)
+        .where(Device.id.in_(device_ids))
+        .values(erased_ver=func.greatest(Device.erased_ver, highest))
+        .execution_options(synchronize_session=False)
+    )
+    removed = session.execute(
+        delete(DeviceProgramme)
+        .where(DeviceProgramme.account_id == account_id)
+        .returning(DeviceProgramme.ver)
+        .execution_options(synchronize_session=False)
+    )
+    return len(removed.all())
+
+
+def _erase_unsummed(session: Session, device_ids: list[str], now: datetime) -> None:
+    """What the keeper had not yet assigned to anybody: by now it is of an unnamed tenure, and
+    summing it up erases it. One that a keeper is at just now it erases itself."""
+    rows = session.execute(_UNSUMMED, {"devices": device_ids})
+    keys = [SessionKey(*row) for row in rows]
+    if keys:
+        summarise_sessions(session, keys, now=now, silent_after=SILENT_AFTER)
+
+
+def _close_shares_to(session: Session, email: str, now: datetime) -> None:
+    """Shares that others gave to this person as a clinician: they end, and name nobody."""
+    session.execute(
+        update(Share)
+        .where(func.lower(Share.clinician_email) == email.lower())
+        .values(clinician_email=None, revoked_at=func.coalesce(Share.revoked_at, now))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _enter(session: Session, name: bytes, now: datetime, rows: Mapping[str, int]) -> None:
+    statement = insert(ErasureLedger).values(
+        pseudonym=name, erased_at=now, rows_erased={k: v for k, v in rows.items() if v}
+    )
+    # A replay after a restore erases again what the ledger has already.
+    session.execute(statement.on_conflict_do_nothing())
+
+
+def _count(session: Session, statement: object, values: Mapping[str, object]) -> int:
+    return len(session.execute(statement, values).all())  # type: ignore[call-overload]
+
+
+# Frames that came after the person's tenure but name one of its sessions.
+_LATE_QUARANTINE = text(
+    """
+    DELETE FROM quarantine AS q USING (
+      SELECT DISTINCT l.id
+      FROM device_tenure AS t
+      JOIN quarantine AS l ON l.device_id = t.device_id AND l.received_at >= t.released_at
+      JOIN stimulation_session AS s ON s.device_id = l.device_id AND s.account_id = :account_id
+      WHERE t.account_id = :account_id
+        AND (position(convert_to(CAST(s.sid AS text), 'UTF8') IN l.payload) > 0
+             OR position(uuid_send(s.sid) IN l.payload) > 0)) AS of_session
+    WHERE q.id = of_session.id
+    RETURNING q.id
+    """
+)
+# All of the person's boots in a store but the last anchored one.
+_ANCHORS = text(
+    """
+    WITH seen AS (
+      SELECT a.device_id, a.store, a.boot, max(a.boot) OVER (PARTITION BY a.device_id, a.store)
+               AS last_boot
+      FROM clock_anchor AS a
+      JOIN device_tenure AS t ON t.device_id = a.device_id AND t.account_id = :account_id
+       AND a.wall_at >= t.claimed_at AND (t.released_at IS NULL OR a.wall_at < t.released_at))
+    DELETE FROM clock_anchor AS a
+    USING (SELECT DISTINCT device_id, store, boot FROM seen WHERE boot < last_boot) AS gone
+    WHERE a.device_id = gone.device_id AND a.store = gone.store AND a.boot = gone.boot
+    RETURNING a.boot
+    """
+)
+_UNSUMMED = text(
+    """
+    SELECT DISTINCT e.device_id, e.sid
+    FROM session_extent AS e
+    LEFT JOIN stimulation_session AS s ON s.device_id = e.device_id AND s.sid = e.sid
+    WHERE e.device_id = ANY (CAST(:devices AS text[])) AND e.dirty AND s.id IS NULL
+    """
+)

@@ -1,0 +1,188 @@
+"""Everything that is held about a person, as one archive, streamed.
+
+Rows come off server-side cursors, as PostgreSQL's own JSON, so that an import gives back exactly
+what was there. Of the telemetry one session is in memory at a time. All of it is of one moment:
+the transaction is REPEATABLE READ.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+import pyarrow.parquet as pq
+from sqlalchemy import Select, Text, cast, func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account
+from cymba.errors import NotFound
+from cymba.rights.archive import Archive
+from cymba.rights.holdings import HOLDINGS, NOT_PERSONAL, Holding
+from cymba.rights.readable import READ_ME, SHEETS, Sheet, line
+from cymba.stimulation.arrow import as_table
+from cymba.stimulation.queries import telemetry_of
+from cymba.stimulation.tables import StimulationSession
+
+FORMAT = "cymba-export"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+TABLES = "tables/"
+SESSIONS_AT_ONCE = 50
+
+
+class Progress(NamedTuple):
+    """`done` of `total` steps (rows and sessions' telemetry); `part` is what comes now."""
+
+    done: int
+    total: int
+    part: str
+
+
+def export(
+    session: Session,
+    account_id: UUID,
+    *,
+    schema_version: str,
+    now: datetime,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Iterator[bytes]:
+    """The archive's bytes, in pieces of some 64 KiB.
+
+    `session` is one that has not begun: its transaction is held open until the last piece, or
+    until the generator is closed. It writes nothing.
+
+    Raises:
+        NotFound: there is no such account. It is raised before the first piece.
+    """
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    if session.get(Account, account_id) is None:
+        raise NotFound("There is no such account.")
+    session.expunge_all()
+    steps = _Steps(session, account_id, progress)
+    archive = Archive(now)
+    with archive.member("README.txt") as member:
+        member.write(READ_ME.encode())
+    for sheet in SHEETS:
+        yield from _sheet(session, account_id, archive, sheet)
+    yield from _telemetry(session, account_id, archive, steps)
+    for holding in HOLDINGS:
+        yield from _rows(session, account_id, archive, holding, steps)
+    with archive.member(MANIFEST) as member:
+        member.write(_manifest(archive, account_id, schema_version, now))
+    yield archive.close()
+
+
+class _Steps:
+    """Counts what is done against what there is to do."""
+
+    def __init__(
+        self, session: Session, account_id: UUID, progress: Callable[[Progress], None]
+    ) -> None:
+        self._progress = progress
+        self._done = 0
+        self._total = sum(
+            session.scalar(
+                select(func.count()).select_from(holding.table).where(holding.whose(account_id))
+            )
+            or 0
+            for holding in HOLDINGS
+        )
+        self._total += session.scalar(_sessions(account_id, func.count())) or 0
+
+    def add(self, steps: int, part: str) -> None:
+        self._done += steps
+        self._progress(Progress(self._done, self._total, part))
+
+
+def _sheet(session: Session, account_id: UUID, archive: Archive, sheet: Sheet) -> Iterator[bytes]:
+    with archive.member(sheet.name) as member:
+        member.write(line(sheet.header))
+        for rows in session.execute(
+            sheet.query(account_id), execution_options={"yield_per": 200}
+        ).partitions():
+            for row in rows:
+                for cells in sheet.rows(row[0] if len(row) == 1 else row):
+                    member.write(line(cells), rows=1)
+            session.expunge_all()
+            if archive.has_piece:
+                yield archive.drain()
+
+
+def _telemetry(
+    session: Session, account_id: UUID, archive: Archive, steps: _Steps
+) -> Iterator[bytes]:
+    query = _sessions(account_id, StimulationSession.id).order_by(StimulationSession.id)
+    last: UUID | None = None
+    while True:
+        page = query.limit(SESSIONS_AT_ONCE)
+        if last is not None:
+            page = page.where(StimulationSession.id > last)
+        ids = session.scalars(page).all()
+        for session_id in ids:
+            found = session.get_one(StimulationSession, session_id)
+            body = io.BytesIO()
+            table = as_table(telemetry_of(session, found))
+            pq.write_table(table, body, compression="zstd")
+            with archive.member(f"telemetry/{session_id}.parquet", compressed=False) as member:
+                member.write(body.getvalue(), rows=table.num_rows)
+            session.expunge_all()
+            steps.add(1, "telemetry")
+            yield archive.drain()
+        if len(ids) < SESSIONS_AT_ONCE:
+            return
+        last = ids[-1]
+
+
+def _rows(
+    session: Session, account_id: UUID, archive: Archive, holding: Holding, steps: _Steps
+) -> Iterator[bytes]:
+    with archive.member(f"{TABLES}{holding.name}.jsonl") as member:
+        rows = session.execute(
+            as_json(holding, account_id), execution_options={"yield_per": holding.rows_at_once}
+        )
+        for some in rows.scalars().partitions():
+            for row in some:
+                member.write(row.encode() + b"\n", rows=1)
+                if archive.has_piece:
+                    yield archive.drain()
+            steps.add(len(some), holding.about)
+
+
+def as_json(holding: Holding, account_id: UUID) -> Select[str]:
+    """The account's rows of a table, each as one line of JSON, in the order of their keys."""
+    named: list[Any] = []
+    for column in holding.table.columns:
+        if column.name not in holding.left_out:
+            named += [column.name, column]
+    return (
+        select(cast(func.json_build_object(*named), Text))
+        .where(holding.whose(account_id))
+        .order_by(*holding.table.primary_key.columns)
+    )
+
+
+def _sessions(account_id: UUID, what: Any) -> Select[Any]:
+    """Of the sessions that still have telemetry: not those that their person deleted."""
+    row = StimulationSession
+    return select(what).where(row.account_id == account_id, row.hidden_at.is_(None))
+
+
+def _manifest(archive: Archive, account_id: UUID, schema_version: str, now: datetime) -> bytes:
+    told = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "schema_version": schema_version,
+        "account_id": str(account_id),
+        "exported_at": now.astimezone(UTC),
+        "members": [member.told() for member in archive.members],
+        "tables": {holding.name: holding.about for holding in HOLDINGS},
+        "left_out": [
+            {"table": holding.name, "column": column, "why": why}
+            for holding in HOLDINGS
+            for column, why in holding.left_out.items()
+        ],
+        "not_personal": NOT_PERSONAL,
+    }
+    return msgspec.json.format(msgspec.json.encode(told), indent=2)

@@ -1,0 +1,248 @@
+"""The parts of an archive that a person opens in a spreadsheet: one row here adds a sheet."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from sqlalchemy import Select, select
+
+from cymba.accounts.tables import AuditEntry, Consent
+from cymba.devices.tables import Device, DeviceTenure
+from cymba.diary.items import ITEMS
+from cymba.diary.tables import DiaryEntry
+from cymba.insights.tables import Finding
+from cymba.stimulation.tables import StimulationSession
+
+Cell = str | int | float | bool | datetime | UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """`rows` makes lines of one row of `query`: a diary entry has one for each item."""
+
+    name: str
+    header: Sequence[str]
+    query: Callable[[UUID], Select[*tuple[Any, ...]]]
+    rows: Callable[[Any], Iterator[Sequence[Cell]]]
+
+
+def line(cells: Sequence[Cell]) -> bytes:
+    """A line of CSV (RFC 4180), in UTF-8.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe, as OWASP advises
+    ("CSV injection"): what somebody else named a thing must not run on the person's machine.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow([_plain(cell) for cell in cells])
+    return text.getvalue().encode()
+
+
+def _plain(cell: Cell) -> str | int | float:
+    match cell:
+        case None:
+            return ""
+        case bool():
+            return "yes" if cell else "no"
+        case datetime():
+            return cell.isoformat(timespec="seconds")
+        case UUID():
+            return str(cell)
+        case str() if cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+            return f"'{cell}"
+        case _:
+            return cell
+
+
+def _local(at: datetime, time_zone: str) -> str:
+    return at.astimezone(ZoneInfo(time_zone)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _scaled(value: float | None, scale: float, digits: int) -> float | None:
+    return None if value is None else round(value / scale, digits)
+
+
+def _session(row: StimulationSession) -> Iterator[Sequence[Cell]]:
+    yield (
+        row.id,
+        row.device_id,
+        row.started_at,
+        row.ended_at,
+        _local(row.started_at, row.time_zone),
+        row.time_zone,
+        row.time_source,
+        round(row.time_error_ms / 1000, 3),
+        row.state,
+        row.end_reason,
+        round(row.stimulating_s / 60, 2),
+        round(row.contact_lost_s, 1),
+        _scaled(row.delivered_charge_uc, 1000, 4),
+        _scaled(row.mean_amplitude_ua, 1000, 3),
+        _scaled(row.max_amplitude_ua, 1000, 3),
+        row.heart_rate_before_bpm,
+        row.heart_rate_during_bpm,
+        row.rmssd_ms,
+        row.completeness,
+        row.excluded,
+        row.note,
+    )
+
+
+def _entry(row: DiaryEntry) -> Iterator[Sequence[Cell]]:
+    moment = (row.id, row.felt_at, _local(row.felt_at, row.time_zone), row.time_zone)
+    for name, value in sorted(row.items.items()):
+        item = ITEMS.get(name)
+        shown = value if isinstance(value, int | float | str) else msgspec.json.encode(value)
+        text = shown.decode() if isinstance(shown, bytes) else shown
+        title, unit = (item.title, item.unit) if item else (name, None)
+        yield (*moment, row.session_id, name, title, text, unit)
+    if row.note is not None:
+        yield (*moment, row.session_id, "note", "Note", row.note, None)
+
+
+def _audit_entry(row: AuditEntry) -> Iterator[Sequence[Cell]]:
+    detail = msgspec.json.encode(row.detail).decode() if row.detail else ""
+    yield row.at, row.actor_kind, row.actor_id, row.action, detail
+
+
+SHEETS: tuple[Sheet, ...] = (
+    Sheet(
+        "sessions.csv",
+        (
+            "id",
+            "device",
+            "started_at",
+            "ended_at",
+            "started_local",
+            "time_zone",
+            "time_source",
+            "time_error_s",
+            "state",
+            "end_reason",
+            "stimulating_min",
+            "contact_lost_s",
+            "delivered_charge_mc",
+            "mean_amplitude_ma",
+            "max_amplitude_ma",
+            "heart_rate_before_bpm",
+            "heart_rate_during_bpm",
+            "rmssd_ms",
+            "completeness",
+            "left_out_of_insights",
+            "note",
+        ),
+        lambda account_id: (
+            select(StimulationSession)
+            .where(
+                StimulationSession.account_id == account_id, StimulationSession.hidden_at.is_(None)
+            )
+            .order_by(StimulationSession.started_at, StimulationSession.id)
+        ),
+        _session,
+    ),
+    Sheet(
+        "diary.csv",
+        (
+            "entry",
+            "felt_at",
+            "felt_local",
+            "time_zone",
+            "session",
+            "item",
+            "title",
+            "value",
+            "unit",
+        ),
+        lambda account_id: (
+            select(DiaryEntry)
+            .where(DiaryEntry.account_id == account_id, DiaryEntry.deleted_at.is_(None))
+            .order_by(DiaryEntry.felt_at, DiaryEntry.id)
+        ),
+        _entry,
+    ),
+    Sheet(
+        "devices.csv",
+        ("device", "serial", "model", "name", "claimed_at", "released_at"),
+        lambda account_id: (
+            select(DeviceTenure, Device)
+            .join(Device, Device.id == DeviceTenure.device_id)
+            .where(DeviceTenure.account_id == account_id)
+            .order_by(DeviceTenure.claimed_at)
+        ),
+        lambda row: iter(
+            [
+                (
+                    row.Device.id,
+                    row.Device.serial,
+                    row.Device.model,
+                    row.DeviceTenure.name,
+                    row.DeviceTenure.claimed_at,
+                    row.DeviceTenure.released_at,
+                )
+            ]
+        ),
+    ),
+    Sheet(
+        "insights.csv",
+        ("exposure", "outcome", "lag_days", "grade", "pairs", "effect", "low", "high"),
+        lambda account_id: (
+            select(Finding)
+            .where(Finding.account_id == account_id)
+            .order_by(Finding.exposure, Finding.outcome, Finding.lag)
+        ),
+        lambda row: iter(
+            [
+                (
+                    row.exposure,
+                    row.outcome,
+                    row.lag,
+                    row.grade,
+                    row.milestone,
+                    row.effect,
+                    row.low,
+                    row.high,
+                )
+            ]
+        ),
+    ),
+    Sheet(
+        "consents.csv",
+        ("purpose", "text_version", "text_sha256", "given_at", "withdrawn_at"),
+        lambda account_id: (
+            select(Consent).where(Consent.account_id == account_id).order_by(Consent.given_at)
+        ),
+        lambda row: iter(
+            [(row.purpose, row.text_version, row.text_sha256, row.given_at, row.withdrawn_at)]
+        ),
+    ),
+    Sheet(
+        "audit.csv",
+        ("at", "who", "id", "action", "detail"),
+        lambda account_id: (
+            select(AuditEntry).where(AuditEntry.account_id == account_id).order_by(AuditEntry.id)
+        ),
+        _audit_entry,
+    ),
+)
+
+READ_ME = """\
+This archive holds what Cymba keeps about you.
+
+sessions.csv, diary.csv, …   to read, in any spreadsheet. Times are UTC unless they say otherwise.
+                             A text that a spreadsheet would take for a formula begins with an
+                             apostrophe here; tables/ has it as it was written.
+telemetry/                   what your device measured, one Parquet file for each session: channel,
+                             unit, time, milliseconds since the session began, value. A row without
+                             a value says that readings are missing from there on.
+tables/                      everything, as Cymba stores it: one JSON object a line. Another Cymba
+                             takes it in with `cymba account import`.
+manifest.json                what is here, with counts and SHA-256 sums, and what was left out.
+
+insights.csv tells of links between days. A link is not a cause, and none of this is medical
+advice.
+"""

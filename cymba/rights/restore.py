@@ -1,0 +1,257 @@
+"""An exported archive taken in again, into a database that does not know its person.
+
+An archive is checked against its manifest, and each row against the person it says it is of; what
+does not go together is refused as a whole. But who can make an archive can make its manifest too:
+import only those that you trust.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+from uuid import UUID
+from zipfile import BadZipFile, ZipFile
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account, ErasureLedger
+from cymba.devices.tables import Device
+from cymba.errors import Conflict, Rejected
+from cymba.rights.export import FORMAT, FORMAT_VERSION, MANIFEST, TABLES, Progress
+from cymba.rights.holdings import HOLDINGS, Holding
+from cymba.rights.pseudonym import pseudonym
+from cymba.stimulation.reading import SessionKey
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A member of the archive, as its manifest tells of it."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What an import reads of `manifest.json`; the rest of it is for people."""
+
+    format: str
+    format_version: int
+    schema_version: str
+    account_id: UUID
+    members: list[Listed]
+
+
+@dataclass(slots=True)
+class Restored:
+    """What was taken in; true once the caller commits. A password has to be set anew."""
+
+    account_id: UUID
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+def restore(
+    session: Session,
+    archive: IO[bytes],
+    *,
+    ledger_key: bytes,
+    schema_version: str,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Restored:
+    """Write the account of an archive (a file that can be sought in) into the database.
+
+    Raises:
+        Rejected: it is no whole archive of this version's; `code` says which: `bad-archive` or
+            `schema-mismatch`.
+        Conflict: the database has the account, its address or a device of it already, or the
+            account was erased here.
+    """
+    try:
+        with ZipFile(archive) as opened:
+            return _Restoring(session, opened, schema_version, progress).run(ledger_key)
+    # What the standard library raises for a damaged, an encrypted or an unknown kind of member.
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        raise _bad("it is not a ZIP archive, or not a whole one") from None
+    except (IntegrityError, DataError) as error:
+        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+        raise Conflict(
+            "The archive does not go together with what the database holds"
+            + (f" ({constraint})." if constraint else "."),
+            code="archive-conflict",
+        ) from None
+
+
+class _Restoring:
+    def __init__(
+        self,
+        session: Session,
+        opened: ZipFile,
+        schema_version: str,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self._session = session
+        self._zip = opened
+        self._progress = progress
+        self._manifest = _manifest(opened, schema_version)
+        self._account_id = str(self._manifest.account_id)
+        self._members = {member.name: member for member in self._manifest.members}
+        wanted = [f"{TABLES}{holding.name}.jsonl" for holding in HOLDINGS]
+        missing = [name for name in wanted if name not in self._members]
+        if missing:
+            raise _bad(f"{missing[0]} is missing")
+        self._total = sum(self._members[name].rows for name in wanted)
+        self._done = 0
+        self._devices: set[str] = set()
+
+    def run(self, ledger_key: bytes) -> Restored:
+        self._refuse_known(ledger_key)
+        restored = Restored(self._manifest.account_id)
+        for holding in HOLDINGS:
+            count = 0
+            for rows in self._batches(holding):
+                if holding.imported:
+                    self._write(holding, rows)
+                    count += len(rows)
+                self._done += len(rows)
+                self._progress(Progress(self._done, self._total, holding.about))
+            if holding.imported:
+                restored.rows[holding.name] = count
+        return restored
+
+    def _refuse_known(self, ledger_key: bytes) -> None:
+        account_id = self._manifest.account_id
+        if self._session.get(Account, account_id) is not None:
+            raise Conflict("This account is in the database already.", code="account-exists")
+        if self._session.get(ErasureLedger, pseudonym(ledger_key, account_id)) is not None:
+            raise Conflict(
+                "This account was erased here, and the next replay of the ledger would erase it "
+                "again.",
+                code="account-erased",
+            )
+
+    def _batches(self, holding: Holding) -> Iterator[list[dict[str, Any]]]:
+        """The table's rows, checked; some 4 MiB at a time."""
+        listed = self._members[f"{TABLES}{holding.name}.jsonl"]
+        known = {column.name for column in holding.table.columns} - holding.left_out.keys()
+        digest, count, size = hashlib.sha256(), 0, 0
+        batch: list[dict[str, Any]] = []
+        with _opened(self._zip, listed.name) as lines:
+            while line := lines.readline(MAX_LINE_BYTES):
+                digest.update(line)
+                count += 1
+                size += len(line)
+                batch.append(self._row(holding, line, known))
+                if size >= BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+        if digest.hexdigest() != listed.sha256 or count != listed.rows:
+            raise _bad(f"{listed.name} is not as the manifest says")
+        if batch:
+            yield batch
+
+    def _row(self, holding: Holding, line: bytes, known: set[str]) -> dict[str, Any]:
+        try:
+            row = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            raise _bad(f"a line of {holding.name} is not a JSON object") from None
+        strange = row.keys() - known
+        if strange:
+            raise _bad(f"{holding.name} has no column {min(strange)}")
+        owner_column = "id" if holding.name == "account" else "account_id"
+        owner = row.get(owner_column, self._account_id)
+        if owner not in {self._account_id, None}:
+            raise _bad(f"a row of {holding.name} is of another account")
+        if holding.name == "device":
+            self._devices.add(str(row.get("id")))
+        elif row.get("device_id", None) not in {None, *self._devices}:
+            raise _bad(f"a row of {holding.name} is of a device that is not in the archive")
+        if holding.name == "stimulation_session":
+            _check_session_id(row)
+        return row
+
+    def _write(self, holding: Holding, rows: list[dict[str, Any]]) -> None:
+        if holding.name == "device":
+            rows = [row for row in rows if not self._is_known_device(row)]
+        if not rows:
+            return
+        for row in rows:
+            for column, draw in holding.drawn_anew.items():
+                row[column] = draw()
+            for column in _numbered(holding):
+                row.pop(column, None)
+        # Only columns that are given: the others take their defaults.
+        columns = sorted(rows[0].keys())
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise _bad(f"rows of {holding.name} have different columns")
+        names = ", ".join(f'"{column}"' for column in columns)
+        table = holding.table.name
+        # Every name is one of our own tables' or columns': `_row` has checked.
+        statement = (
+            f"INSERT INTO {table} ({names}) "  # noqa: S608
+            f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, CAST(:rows AS jsonb))"
+        )
+        self._session.execute(text(statement), {"rows": msgspec.json.encode(rows).decode()})
+
+    def _is_known_device(self, row: dict[str, Any]) -> bool:
+        """Whether the inventory has it; a person's devices may be there before their archive."""
+        device = self._session.get(Device, str(row.get("id")))
+        if device is None:
+            return False
+        if (device.serial, device.model) != (row.get("serial"), row.get("model")):
+            raise Conflict(
+                f"The database has another device under the id {device.id}.",
+                code="archive-conflict",
+            )
+        return True
+
+
+def _numbered(holding: Holding) -> list[str]:
+    """Columns that the database counts itself: an import goes on counting, in the same order."""
+    return [column.name for column in holding.table.columns if column.identity is not None]
+
+
+def _check_session_id(row: dict[str, Any]) -> None:
+    try:
+        expected = SessionKey(row["device_id"], UUID(row["sid"])).id
+        fits = UUID(row["id"]) == expected
+    except (KeyError, ValueError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise _bad("a session's id is not the one that its device and number make")
+
+
+def _manifest(opened: ZipFile, schema_version: str) -> Manifest:
+    with _opened(opened, MANIFEST) as file:
+        raw = file.read(MAX_MANIFEST_BYTES)
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise _bad(f"its manifest cannot be read: {error}") from None
+    if manifest.format != FORMAT or manifest.format_version != FORMAT_VERSION:
+        raise _bad(f"it is not a {FORMAT} of version {FORMAT_VERSION}")
+    if manifest.schema_version != schema_version:
+        raise Rejected(
+            f"The archive is of schema {manifest.schema_version}, and this database is at "
+            f"{schema_version}: import it with the Cymba that made it, and upgrade then.",
+            code="schema-mismatch",
+        )
+    return manifest
+
+
+def _opened(opened: ZipFile, name: str) -> IO[bytes]:
+    try:
+        return opened.open(name)
+    except KeyError:
+        raise _bad(f"{name} is missing") from None
+
+
+def _bad(why: str) -> Rejected:
+    return Rejected(f"The archive cannot be taken in: {why}.", code="bad-archive")

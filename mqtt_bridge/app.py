@@ -51,12 +51,14 @@ class Bridge:
         self._stopping = threading.Event()
         self._inbox = Inbox()
         self._echo = Echo()
+        address = BrokerAddress.of(settings, self.client_id)
+        group = topics.share_group(address.password)
         ours, others = (
-            topics.filters(self.client_id, shared=shared)
+            topics.filters(self.client_id, group=group if shared else None)
             for shared in (self._shared, not self._shared)
         )
         self.connection = Connection(
-            BrokerAddress.of(settings, self.client_id),
+            address,
             self.client_id,
             ours,
             [topic for topic, _ in others],

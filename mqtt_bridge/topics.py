@@ -4,6 +4,7 @@ The device is named by its topic, which the broker's access list binds to the co
 never by the payload.
 """
 
+import hashlib
 import re
 from enum import Enum
 from functools import lru_cache
@@ -53,17 +54,30 @@ def echo(client_id: str) -> str:
     return f"{ECHO_ROOT}/{client_id}/echo"
 
 
-def filters(client_id: str, *, shared: bool) -> list[tuple[str, int]]:
+def share_group(password: str | None) -> str:
+    """The name under which the slots divide the devices' messages: the same for all who enter
+    with one password, and nobody else's to guess.
+
+    Mosquitto's access file judges what a client reads, not what it subscribes to. Whoever joined
+    the group would be handed a share of the messages, which the broker then does not let it read:
+    they would be lost.
+    """
+    if password is None:
+        return "bridge"
+    return hashlib.blake2b(password.encode(), digest_size=16, person=b"cymba share").hexdigest()
+
+
+def filters(client_id: str, *, group: str | None) -> list[tuple[str, int]]:
     """What a bridge subscribes to, each with its QoS.
 
-    `shared` divides the devices' messages among all the bridges that are connected. The echo is
+    A `group` divides the devices' messages among all the bridges that are connected. The echo is
     subscribed to in the same way, so that it also proves that the broker knows shared
     subscriptions: one that does not takes `$share/…` for a name like any other.
     """
     topics = [(f"{ROOT}/+/up/{subject.value}", qos) for subject, qos in UP_QOS.items()]
-    if not shared:
+    if group is None:
         return [*topics, (echo(client_id), 1)]
     return [
-        *((f"$share/bridge/{topic}", qos) for topic, qos in topics),
-        (f"$share/{client_id}/{echo(client_id)}", 1),
+        *((f"$share/{group}/{topic}", qos) for topic, qos in topics),
+        (f"$share/{group}-{client_id}/{echo(client_id)}", 1),
     ]

@@ -30,7 +30,7 @@ def test_any_other_topic_speaks_of_no_device(topic: str) -> None:
 
 
 def test_one_slot_alone_needs_no_shared_subscriptions() -> None:
-    assert topics.filters("bridge-0", shared=False) == [
+    assert topics.filters("bridge-0", group=None) == [
         ("cymba/v1/+/up/frame", 1),
         ("cymba/v1/+/up/state", 1),
         ("cymba/v1/+/up/time", 0),
@@ -40,9 +40,18 @@ def test_one_slot_alone_needs_no_shared_subscriptions() -> None:
 
 
 def test_slots_share_the_devices_and_each_hears_its_own_echo() -> None:
-    first, second = (dict(topics.filters(f"bridge-{slot}", shared=True)) for slot in (0, 1))
-    assert first["$share/bridge/cymba/v1/+/up/frame"] == 1
-    assert set(first) & set(second) == {topic for topic in first if topic.endswith("up/frame")} | {
-        f"$share/bridge/cymba/v1/+/up/{name}" for name in ("state", "time", "presence")
+    first, second = (dict(topics.filters(f"bridge-{slot}", group="ours")) for slot in (0, 1))
+    assert first["$share/ours/cymba/v1/+/up/frame"] == 1
+    assert set(first) & set(second) == {
+        f"$share/ours/cymba/v1/+/up/{name}" for name in ("frame", "state", "time", "presence")
     }
-    assert "$share/bridge-1/cymba/bridge/bridge-1/echo" in second
+    assert "$share/ours-bridge-1/cymba/bridge/bridge-1/echo" in second
+
+
+def test_who_does_not_know_the_password_cannot_name_the_group() -> None:
+    group = topics.share_group("a password")
+    assert group == topics.share_group("a password")
+    assert group != topics.share_group("another")
+    assert "password" not in group
+    assert set(group) <= set("0123456789abcdef")  # no wildcard and no slash: MQTT 5, 4.8.2
+    assert topics.share_group(None) == "bridge"  # a laboratory that lets everybody in

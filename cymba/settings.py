@@ -11,6 +11,7 @@ PREFIX = "CYMBA_"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(gt=0)]
+Days = Annotated[int, Meta(ge=0, le=36_500)]
 
 
 class SettingsError(Exception):
@@ -49,6 +50,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # The keeper of sessions.
     session_silent_hours: Positive = 24  # then an open session is closed as unknown_inferred
+
+    # How many days things are kept that nobody needs for ever; 0 keeps them.
+    retention_audit_days: Days = 3 * 365
+    retention_quarantine_days: Days = 90  # after a replay has settled a frame
+    # While one waits it may be the only copy of a reading.
+    retention_waiting_quarantine_days: Days = 0
+    retention_tombstone_days: Days = 180  # an app that was away for longer reads all again
+    retention_token_days: Days = 30  # after they expired or were used
+    retention_mail_days: Days = 30  # after they were sent
 
     # The signing key of programmes (Ed25519, PEM); made and kept in `data_dir` if absent.
     programme_key_file: Path | None = None

@@ -123,6 +123,11 @@ def _anchors(account_id: UUID) -> ColumnElement[bool]:
     return or_(in_tenure(anchor.device_id, anchor.wall_at)(account_id), of_session)
 
 
+def _blocks(account_id: UUID) -> ColumnElement[bool]:
+    trial = insights.Experiment
+    return and_(trial.account_id == account_id, trial.id == insights.ExperimentBlock.experiment_id)
+
+
 def _mails(account_id: UUID) -> ColumnElement[bool]:
     """Also those that name no account but went to the person's address."""
     mail, account = accounts.OutgoingMail, accounts.Account
@@ -234,6 +239,8 @@ HOLDINGS: tuple[Holding, ...] = (
     _account_table(diary.Reminder, "reminders"),
     _account_table(insights.InsightState, "what insights were computed from"),
     _account_table(insights.Finding, "insights"),
+    _account_table(insights.Experiment, "trials of the person's own"),
+    Holding(_table(insights.ExperimentBlock), "what the person agreed to in trials", _blocks),
 )
 
 BY_NAME = {holding.name: holding for holding in HOLDINGS}

@@ -1,0 +1,116 @@
+"""How long things are kept that nobody needs for ever; each period is a setting.
+
+What waits in quarantine is not among them unless an operator says so: it may be the only copy of
+a reading.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, func, inspect, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import AuditEntry, OutgoingMail, RefreshToken, SingleUseToken
+from cymba.database import Base
+from cymba.rights.erasure import allow_removal
+from cymba.settings import Settings
+from cymba.stimulation.tables import Quarantined
+from cymba.sync.feed import prune
+
+ROWS_A_TRANSACTION = 5_000
+_LOCK = 0x63796D62_72657465  # "cymbrete": one of these at a time, among the advisory locks
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is removed once it is older than the period; 0 days keep it for ever.
+
+    `rows` gives the condition for a moment; where it is None, `remove` does it in its own way.
+    """
+
+    name: str
+    about: str
+    days: Callable[[Settings], int]
+    table: type[Base] | None = None
+    rows: Callable[[datetime], ColumnElement[bool]] | None = None
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "audit",
+        "entries of the audit log",
+        lambda settings: settings.retention_audit_days,
+        AuditEntry,
+        lambda before: AuditEntry.at < before,
+    ),
+    Rule(
+        "quarantine",
+        "refused frames that a replay has settled",
+        lambda settings: settings.retention_quarantine_days,
+        Quarantined,
+        lambda before: Quarantined.replayed_at < before,
+    ),
+    Rule(
+        "waiting-quarantine",
+        "refused frames that nobody has replayed",
+        lambda settings: settings.retention_waiting_quarantine_days,
+        Quarantined,
+        lambda before: (Quarantined.replayed_at.is_(None)) & (Quarantined.received_at < before),
+    ),
+    Rule(
+        "tombstones",
+        "what apps must hear of deletions, and answers to what they did offline",
+        lambda settings: settings.retention_tombstone_days,
+    ),
+    # A spent token stays until it would have expired: one that comes back must be known.
+    Rule(
+        "refresh-tokens",
+        "expired sign-ins",
+        lambda settings: settings.retention_token_days,
+        RefreshToken,
+        lambda before: RefreshToken.expires_at < before,
+    ),
+    Rule(
+        "single-use-tokens",
+        "links of mails, used or expired",
+        lambda settings: settings.retention_token_days,
+        SingleUseToken,
+        lambda before: or_(SingleUseToken.used_at < before, SingleUseToken.expires_at < before),
+    ),
+    Rule(
+        "mail",
+        "mails that were sent",
+        lambda settings: settings.retention_mail_days,
+        OutgoingMail,
+        lambda before: OutgoingMail.sent_at < before,
+    ),
+)
+
+
+def begin_retention(session: Session) -> bool:
+    """Whether this transaction may remove: no other process is at it."""
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))))
+
+
+def remove_some(session: Session, rule: Rule, settings: Settings, *, now: datetime) -> int:
+    """Remove at most `ROWS_A_TRANSACTION` rows that are past their period; how many there were.
+
+    Commit, and call it again until it gives 0.
+    """
+    days = rule.days(settings)
+    if not days or not begin_retention(session):
+        return 0
+    before = now - timedelta(days=days)
+    if rule.table is None or rule.rows is None:
+        return prune(session, before=before)
+    allow_removal(session)
+    columns = inspect(rule.table).primary_key
+    past = select(*columns).where(rule.rows(before)).limit(ROWS_A_TRANSACTION)
+    removed = session.execute(
+        delete(rule.table)
+        .where(tuple_(*columns).in_(past.with_for_update(skip_locked=True)))
+        .returning(*columns)
+        .execution_options(synchronize_session=False)
+    )
+    return len(removed.all())

@@ -1,0 +1,363 @@
+"""Frames durably stored a second by one bridge and by two, beside what could be done at all.
+
+python -m benchmarks.bench_bridge [--rounds 3] [--frames 200] [--profile]
+
+A thousand devices, each with a connection of its own and 20 frames outstanding, publish over a
+real Mosquitto in the shipped configuration; the PostgreSQL has its durability on. The ways take
+turns in each round, so that what else the machine does falls on all alike. All of it shares one
+machine: broker, database and load take their cores from the bridge.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+from sqlalchemy import Engine, text
+
+from benchmarks.mqtt_load import Plan
+from cymba.database import make_engine
+from cymba.devices.provisioning import Credentials
+from tests.end_to_end.parts import (
+    BRIDGE_SECRET,
+    ROOT,
+    BridgeProcess,
+    DatabaseServer,
+    MosquittoBroker,
+    free_port,
+    wait_until,
+)
+
+DEVICES = 1_000
+NAIVE_SHARE = 0.02  # of the frames: it would take all day
+LATENCY_SECONDS = 15.0
+NODE_KILL_FRAMES = 100_000
+
+
+@dataclass
+class Way:
+    name: str
+    rates: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)  # of the consumer, for each frame
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+
+class Stage:
+    """Broker, database and devices; each way then plays on it."""
+
+    def __init__(self, folder: Path, frames: int, profile: bool) -> None:
+        self.folder = folder
+        self.frames = frames
+        self.profile = profile
+        self.database = DatabaseServer(folder / "postgres")
+        self.engine: Engine = make_engine(self.database.url)
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("ALTER SYSTEM SET track_commit_timestamp = on"))
+        self.engine.dispose()
+        self.database.kill()
+        self.database.start()
+        self.devices: list[Credentials] = self.database.provision(DEVICES)
+        self.broker = MosquittoBroker(
+            folder / "mosquitto", {one.device_id: one.secret for one in self.devices}, slots=2
+        )
+        self._store = 0
+
+    @property
+    def total(self) -> int:
+        return self.frames * len(self.devices)
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        """An empty inbox and a broker that holds nothing."""
+        with self.engine.begin() as connection:
+            connection.execute(text("TRUNCATE frame"))
+            connection.execute(text("DROP TABLE IF EXISTS naive_sample, node_frame"))
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CHECKPOINT"))
+        shutil.rmtree(self.folder / "mosquitto" / "data", ignore_errors=True)
+        (self.folder / "mosquitto" / "data").mkdir()
+        self.broker.start()
+        try:
+            yield
+        finally:
+            self.broker.kill()
+
+    @contextmanager
+    def bridges(self, slots: int) -> Iterator[list[int]]:
+        """`slots` bridges, connected; their metrics' ports."""
+        with ExitStack() as stack:
+            ports = []
+            for slot in range(slots):
+                port = free_port()
+                bridge = BridgeProcess(
+                    self.folder / f"bridge-{slot}.log",
+                    {
+                        "CYMBA_DATABASE_URL": self.database.url,
+                        "CYMBA_BROKER_URL": self.broker.bridge_url,
+                        "CYMBA_BRIDGE_SLOTS": str(slots),
+                        "CYMBA_METRICS_PORT": str(port),
+                        "CYMBA_LOG_LEVEL": "warning",
+                    },
+                    slot=slot,
+                    program=("-m", "benchmarks.profiled") if self.profile else ("-m", "ops"),
+                )
+                bridge.start()
+                stack.callback(bridge.stop)
+                ports.append(port)
+            for port in ports:
+                wait_until(lambda port=port: metric(port, "settled") == 1, timeout_s=30,
+                           what="the bridges are settled")  # fmt: skip
+            yield ports
+
+    def load(self, frames: int, **options: Any) -> "Loading":
+        self._store += 1
+        plan = Plan(
+            port=self.broker.port,
+            devices=[(one.device_id, one.secret) for one in self.devices],
+            store=self._store,
+            frames=frames,
+            **options,
+        )
+        return Loading(plan)
+
+    def stop(self) -> None:
+        self.engine.dispose()
+        self.database.stop()
+
+
+class Loading:
+    """A load on its way, in a process of its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.mqtt_load"], cwd=ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(plan))
+        self._process.stdin.close()
+
+    def result(self) -> dict[str, float]:
+        assert self._process.stdout is not None
+        told = self._process.stdout.read()
+        if self._process.wait():
+            raise SystemExit("the load failed")
+        result: dict[str, float] = json.loads(told)
+        return result
+
+
+def metric(port: int, name: str) -> float | None:
+    try:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    except OSError:
+        return None
+    for line in page.splitlines():
+        if line.startswith(f"cymba_bridge_{name} "):
+            return float(line.split()[1])
+    return None
+
+
+def play_bridges(stage: Stage, way: Way, slots: int) -> None:
+    with stage.fresh(), stage.bridges(slots) as ports:
+        result = stage.load(stage.frames).result()
+        assert result["frames"] == stage.total, f"{result['frames']:.0f} of {stage.total} acked"
+        with stage.engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM frame")) == stage.total
+        way.rates.append(result["rate"])
+        del ports
+
+
+def play_python(stage: Stage, way: Way, kind: str, frames: int) -> None:
+    with stage.fresh():
+        count = frames * len(stage.devices)
+        command = [sys.executable, "-m", "benchmarks.mqtt_peers", kind, stage.broker.bridge_url,
+                   str(count), stage.database.url]  # fmt: skip
+        _play_peer(stage, way, command, frames)
+
+
+def play_node(stage: Stage, way: Way, node: Path) -> None:
+    with stage.fresh():
+        _play_peer(stage, way, node_command(stage, node, stage.total), stage.frames)
+
+
+def _play_peer(stage: Stage, way: Way, command: list[str], frames: int) -> None:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as peer:
+        assert peer.stdout is not None
+        assert peer.stdout.readline() == "ready\n"
+        stage.load(frames, receipts=False).result()
+        told = json.loads(peer.stdout.readline())
+    way.rates.append(told["rate"])
+    way.cpu_us.append(told["cpu_s"] / (frames * len(stage.devices)) * 1e6)
+
+
+def node_command(stage: Stage, node: Path, count: int) -> list[str]:
+    port = urlsplit(stage.broker.bridge_url).port
+    return ["node", str(node / "consumer.mjs"), f"mqtt://127.0.0.1:{port}", "bridge-0",
+            BRIDGE_SECRET, stage.database.url, str(count)]  # fmt: skip
+
+
+def node_loss(stage: Stage, node: Path) -> tuple[int, int]:
+    """Frames published, and lost for good, when the Node consumer is killed and started again."""
+    frames = max(1, NODE_KILL_FRAMES // len(stage.devices))
+    count = frames * len(stage.devices)
+    with stage.fresh():
+        first = subprocess.Popen(
+            node_command(stage, node, count), stdout=subprocess.PIPE, text=True
+        )
+        assert first.stdout is not None
+        assert first.stdout.readline() == "ready\n"
+        loading = stage.load(frames, receipts=False)
+        wait_until(lambda: rows(stage, "node_frame") > count // 10, timeout_s=60, what="it stores")
+        first.kill()
+        first.wait()
+        second = subprocess.Popen(
+            node_command(stage, node, count), stdout=subprocess.PIPE, text=True
+        )
+        loading.result()
+        before = -1
+        while before != (now := rows(stage, "node_frame")):
+            before = now
+            time.sleep(3)
+        second.kill()
+        second.wait()
+        return count, count - before
+
+
+def rows(stage: Stage, table: str) -> int:
+    with stage.engine.connect() as connection:
+        return connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0  # noqa: S608 - ours
+
+
+def install_node(folder: Path) -> Path | None:
+    """The Node consumer with its packages; None, with a word, where that cannot be had."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        print("node is not installed: its consumer is left out\n")
+        return None
+    target = folder / "node_consumer"
+    shutil.copytree(ROOT / "benchmarks" / "node_consumer", target)
+    done = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=target, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        print(f"npm install failed, so the Node consumer is left out:\n{done.stderr}\n")
+        return None
+    return target
+
+
+@dataclass
+class Latency:
+    rate: float
+    commit_ms: np.ndarray[Any, np.dtype[np.float64]]
+    receipt_ms: np.ndarray[Any, np.dtype[np.float64]]
+
+
+def measure_latency(stage: Stage, rate: float) -> Latency:
+    """From a frame's publish to its commit, by PostgreSQL's own commit timestamps, and to the
+    device's receipt; the first two seconds are left out."""
+    frames = max(1, int(rate * LATENCY_SECONDS) // len(stage.devices))
+    times_file = stage.folder / "times.npz"
+    with stage.fresh(), stage.bridges(1):
+        result = stage.load(frames, rate=rate, times_file=str(times_file)).result()
+        assert result["frames"] == frames * len(stage.devices)
+        places = {one.device_id: number for number, one in enumerate(stage.devices)}
+        committed_at = np.zeros((len(places), frames + 1))
+        with stage.engine.connect() as connection:
+            for device_id, seq, at in connection.execute(
+                text("SELECT device_id, seq, extract(epoch FROM pg_xact_commit_timestamp(xmin))"
+                     "::float8 FROM frame")
+            ):  # fmt: skip
+                committed_at[places[device_id], seq] = at
+    times = np.load(times_file)
+    published_at = times["published_at"]
+    counted = (published_at > 0) & (published_at > published_at[published_at > 0].min() + 2)
+    return Latency(
+        rate,
+        (committed_at - published_at)[counted] * 1000,
+        (times["acked_at"] - published_at)[counted] * 1000,
+    )
+
+
+def percentiles(values: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+    return " / ".join(f"{value:.1f}" for value in np.percentile(values, [50, 99]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=200, help="of each of the 1,000 devices")
+    parser.add_argument("--profile", action="store_true", help="one bridge only, under cProfile")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-bridge-") as name:
+        Path(name).chmod(0o755)
+        stage = Stage(Path(name), given.frames, given.profile)
+        try:
+            if given.profile:
+                play_bridges(stage, Way("profiled"), 1)
+                return
+            play_all(stage, given.rounds)
+        finally:
+            stage.stop()
+
+
+def play_all(stage: Stage, rounds: int) -> None:
+    node = install_node(stage.folder)
+    one, two, empty, naive, peer = (
+        Way(name)
+        for name in ("one bridge", "two bridges", "a paho consumer that does nothing",
+                     "the naive way: on_message, a row a sample, commit",
+                     "Node: mqtt.js, pg, batches of JSONB; acks before it commits")
+    )  # fmt: skip
+    plays: list[Callable[[], None]] = [
+        lambda: play_python(stage, empty, "empty", stage.frames),
+        lambda: play_bridges(stage, one, 1),
+        lambda: play_bridges(stage, two, 2),
+        lambda: play_python(stage, naive, "naive", max(1, int(stage.frames * NAIVE_SHARE))),
+    ]
+    if node is not None:
+        plays.append(lambda: play_node(stage, peer, node))
+    print(f"{os.cpu_count()} cores for all; load average before: {os.getloadavg()[0]:.1f}")
+    for number in range(rounds):
+        for play in plays:
+            play()
+        print(f"round {number + 1} of {rounds} done", flush=True)
+    print(
+        f"\n| {stage.total:,} frames of {DEVICES:,} devices | frames/s | of one bridge | rounds |"
+    )
+    print("|---|---:|---:|---|")
+    for way in (one, two, empty, naive, peer):
+        if way.rates:
+            spread = ", ".join(f"{rate:,.0f}" for rate in way.rates)
+            print(f"| {way.name} | {way.rate:,.0f} | {way.rate / one.rate:.2f} | {spread} |")
+    print(f"\none bridge / naive: {one.rate / naive.rate:.0f}   (goal 20)")
+    print(f"one bridge / empty consumer: {one.rate / empty.rate:.2f}   (goal 0.25)")
+    print(f"two bridges / one: {two.rate / one.rate:.2f}   (goal 1.5)")
+    if node is not None:
+        published, lost = node_loss(stage, node)
+        print(f"the Node consumer, killed once: {lost:,} of {published:,} frames lost")
+    latency = measure_latency(stage, one.rate / 2)
+    print(f"\nat half load, {latency.rate:,.0f} frames/s, of {len(latency.commit_ms):,} frames, "
+          "p50 / p99 in ms")  # fmt: skip
+    print(f"publish to commit: {percentiles(latency.commit_ms)}   (goals 3 / 20)")
+    print(f"publish to the device's receipt: {percentiles(latency.receipt_ms)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ from cymba.stimulation.messages import Column, Columns, Event
 from simulator import physiology
 from simulator.faults import Firmware
 from simulator.physiology import Body
-from simulator.stimulator import Course, Ints
+from simulator.stimulator import Course
 
 COUNTERS_EVERY_S = 10
 SLOW_EVERY_S = 60
@@ -36,6 +36,21 @@ class Happened:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """A channel over the whole session, in little memory: a fleet holds many of these."""
+
+    values: NDArray[np.int32]
+    known: NDArray[np.bool_] | None = None  # None: all of them
+
+    def cut(self, first: int, end: int) -> Column:
+        values: Column = self.values[first:end].tolist()
+        if self.known is None:
+            return values
+        known = self.known[first:end].tolist()
+        return [value if is_known else None for value, is_known in zip(values, known, strict=True)]
+
+
 class Recorder:
     """A session's readings, ready to be cut into frames."""
 
@@ -55,11 +70,8 @@ class Recorder:
         rate = physiology.heart_rate(body, course.drive, rng)
         at_s, intervals_ms = physiology.beats(body, rate, rng)
         pulseless = physiology.sensor_gaps(seconds, rng)
-        self._beat_at_s = at_s
-        self._rr_ms = _with_gaps(
-            np.round(intervals_ms).astype(np.int64),
-            pulseless[np.minimum(at_s.astype(np.int64), seconds - 1)],
-        )
+        seen = ~pulseless[np.minimum(at_s.astype(np.int64), seconds - 1)]
+        self._beat_at_s, self._beats = at_s, _Track(_whole(intervals_ms), seen)
         charge_uc = phase_charge_uc(model.waveform, 1.0, programme.pulse_width_us)
         charge_uc *= programme.frequency_hz
         flowing = course.delivered_ua > 0
@@ -67,30 +79,28 @@ class Recorder:
         peak_mv = np.minimum(course.delivered_ua * ohm // 1000, int(model.compliance_v * 1000))
         if wrong_units:
             set_ua, ohm = set_ua // 1000, ohm // 1000
-        signal_dbm = np.clip(rng.normal(-62.0, 6.0, seconds), -100, -30).astype(np.int64)
-        temperature = physiology.skin_temperature(body, seconds, rng).astype(np.int64)
-        oxygen = np.clip(rng.normal(97.2, 0.8, seconds), 90, 100).astype(np.int64)
-        columns: dict[str, Column] = {
-            "amplitude_ua": set_ua.tolist(),
-            "amplitude_delivered_ua": course.delivered_ua.tolist(),
-            "impedance_ohm": ohm.tolist(),
-            "peak_voltage_mv": peak_mv.tolist(),
-            "heart_rate_bpm": _with_gaps(np.round(rate).astype(np.int64), pulseless),
-            "charge_uc": _every(
-                COUNTERS_EVERY_S, np.cumsum(course.delivered_ua * charge_uc).astype(np.int64)
-            ),
-            "pulses": _every(
-                COUNTERS_EVERY_S, np.cumsum(flowing * programme.frequency_hz).astype(np.int64)
-            ),
-            "spo2_pct": _every(SLOW_EVERY_S, oxygen),
-            "skin_temp_mc": _every(SLOW_EVERY_S, temperature),
-            "battery_pct": _every(SLOW_EVERY_S, course.battery_pct.astype(np.int64)),
-            "signal_dbm": _every(SLOW_EVERY_S, signal_dbm),
+        signal_dbm = np.clip(rng.normal(-62.0, 6.0, seconds), -100, -30)
+        temperature = physiology.skin_temperature(body, seconds, rng)
+        oxygen = np.clip(rng.normal(97.2, 0.8, seconds), 90, 100)
+        charge = np.cumsum(course.delivered_ua * charge_uc)
+        pulses = np.cumsum(flowing * programme.frequency_hz)
+        tracks = {
+            "amplitude_ua": _Track(_whole(set_ua)),
+            "amplitude_delivered_ua": _Track(_whole(course.delivered_ua)),
+            "impedance_ohm": _Track(_whole(ohm)),
+            "peak_voltage_mv": _Track(_whole(peak_mv)),
+            "heart_rate_bpm": _Track(_whole(rate), ~pulseless),
+            "charge_uc": _Track(_whole(charge), _every(COUNTERS_EVERY_S, seconds)),
+            "pulses": _Track(_whole(pulses), _every(COUNTERS_EVERY_S, seconds)),
+            "spo2_pct": _Track(_whole(oxygen), _every(SLOW_EVERY_S, seconds)),
+            "skin_temp_mc": _Track(_whole(temperature), _every(SLOW_EVERY_S, seconds)),
+            "battery_pct": _Track(_whole(course.battery_pct), _every(SLOW_EVERY_S, seconds)),
+            "signal_dbm": _Track(_whole(signal_dbm), _every(SLOW_EVERY_S, seconds)),
         }
         wanted = firmware.channels
-        self._columns = {
-            firmware.renamed.get(name, name): column
-            for name, column in columns.items()
+        self._tracks = {
+            firmware.renamed.get(name, name): track
+            for name, track in tracks.items()
             if wanted is None or name in wanted
         }
         self._has_beats = wanted is None or "rr_ms" in wanted
@@ -126,21 +136,20 @@ class Recorder:
 
     def _cut(self, first_s: int, end_s: int) -> Columns:
         columns: Columns = {}
-        for name, column in self._columns.items():
-            values = column[first_s:end_s]
+        for name, track in self._tracks.items():
+            values = track.cut(first_s, end_s)
             if any(value is not None for value in values):
                 columns[name] = values
         if self._has_beats:
             low, high = np.searchsorted(self._beat_at_s, (first_s, end_s))
-            columns["rr_ms"] = self._rr_ms[low:high]
+            columns["rr_ms"] = self._beats.cut(int(low), int(high))
         return columns
 
 
-def _every(seconds: int, values: Ints) -> Column:
-    column: Column = [None] * len(values)
-    column[::seconds] = values[::seconds].tolist()
-    return column
+def _whole(values: NDArray[np.generic]) -> NDArray[np.int32]:
+    return np.floor(values.astype(np.float64) + 0.5).astype(np.int32)
 
 
-def _with_gaps(values: Ints, gaps: NDArray[np.bool_]) -> Column:
-    return [None if gap else value for value, gap in zip(values.tolist(), gaps, strict=True)]
+def _every(seconds: int, count: int) -> NDArray[np.bool_]:
+    on_time: NDArray[np.bool_] = np.arange(count) % seconds == 0
+    return on_time

@@ -156,7 +156,8 @@ def _run(
             _tell(stage, engine, before)
             time.sleep(1)
     except KeyboardInterrupt:
-        click.echo()
+        pass
+    click.echo()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with _told("Stopping: the devices hand over what they still hold"):

@@ -110,6 +110,35 @@ def test_a_device_comes_in_with_its_own_secret_only(
     assert call(one.device_id, fresh).reasons == [refused]
 
 
+@pytest.mark.parametrize("end", [reissue_secret, revoke])
+def test_a_secret_that_ends_takes_its_connection_along(
+    call: Call,
+    devices: list[Credentials],
+    session: Session,
+    end: Callable[[Session, str], str | None],
+) -> None:
+    one, other = devices
+    bridge = call("bridge-0", SECRET)
+    assert bridge.subscribe("cymba/v1/+/up/presence")
+    will = f"cymba/v1/{one.device_id}/up/presence"
+    device, neighbour = (
+        call(one.device_id, one.secret, will=will),
+        call(other.device_id, other.secret),
+    )
+    assert device.subscribe(f"cymba/v1/{one.device_id}/down/ack")
+    end(session, one.device_id)
+    session.rollback()  # nothing ends with a change that is not committed
+    assert not device.lost.wait(1.5)
+    fresh = end(session, one.device_id)
+    session.commit()
+    assert device.lost.wait(10)
+    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="its last will is heard")
+    assert not bridge.lost.is_set()
+    assert not neighbour.lost.is_set()
+    assert call(one.device_id, one.secret).reasons != ["Success"]
+    assert (fresh is None) or call(one.device_id, fresh).reasons == ["Success"]
+
+
 def test_nobody_is_put_out_by_a_stranger_under_the_same_client_id(
     call: Call, devices: list[Credentials]
 ) -> None:

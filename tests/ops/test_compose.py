@@ -156,6 +156,13 @@ class Deployment:
                 stderr=log,
             )
 
+    def operate(self, command: str) -> str:
+        """`docker compose run --rm api …`, as the head of the compose file says."""
+        return subprocess.run(
+            [sys.executable, "-m", "ops", *shlex.split(command)],
+            env=self.environ("api"), capture_output=True, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+
     def start_broker(self) -> None:
         if MOSQUITTO is None:
             environ = self.environ("bridge-0")
@@ -242,10 +249,12 @@ class DeviceClient:
         self.acked = threading.Event()
         self.answer: int | None = None
         self.answered = threading.Event()
+        self.lost = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=user)
         self.client.username_pw_set(user, secret)
         self.client.on_connect = self._on_connect
         self.client.on_message = self._on_message
+        self.client.on_disconnect = lambda *_: self.lost.set()
         self.client.connect("127.0.0.1", deployment.mqtt_port)
         self.client.loop_start()
 
@@ -277,16 +286,10 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
         deployment.start(name)
     for name in serving:
         deployment.wait_healthy(name)
-    with urlopen(f"http://127.0.0.1:{deployment.http_port}/readyz", timeout=10) as response:
-        assert response.status == 200
+    urlopen(f"http://127.0.0.1:{deployment.http_port}/readyz", timeout=10).close()  # or it raises
 
-    # An operator provisions a device, as the compose file's head says.
-    provision = shlex.split("device provision --model ear_cymba")
-    made = subprocess.run(
-        [sys.executable, "-m", "ops", *provision],
-        env=deployment.environ("api"), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    device_id, serial, _, secret, code = made.stdout.splitlines()[1].split(",")
+    made = deployment.operate("device provision --model ear_cymba")
+    device_id, serial, _, secret, code = made.splitlines()[1].split(",")
     with Session(engine) as session:
         person = register(session, email="ana@example.org", password="correct horse battery")
         claimed = claim(session, person.id, serial, code, utc_now())
@@ -317,6 +320,9 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
         device.client.publish(f"cymba/v1/{device_id}/up/frame", cbor2.dumps(marker), qos=1)
         device.acked.wait(1)
     assert {heard["topic"] for heard in device.heard} == {f"cymba/v1/{device_id}/down/ack"}
+    if MOSQUITTO:  # a secret that ends also ends the connection that was made with it
+        deployment.operate(f"device revoke {device_id}")
+        assert device.lost.wait(30)
     device.stop()
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT device_id, seq FROM frame ORDER BY seq")).all()

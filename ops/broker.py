@@ -11,15 +11,13 @@ here first, and reaches amqtt only if it may come in.
 import asyncio
 import json
 import logging
-import re
 import secrets
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from hmac import compare_digest
 from typing import Any
 from urllib.parse import quote
 
@@ -28,34 +26,21 @@ from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import Action, BaseContext, BrokerConfig, ListenerConfig, ListenerType
 from amqtt.errors import AMQTTError, MQTTError
-from amqtt.mqtt.connack import (
-    BAD_USERNAME_PASSWORD,
-    CONNECTION_ACCEPTED,
-    SERVER_UNAVAILABLE,
-    ConnackPacket,
-)
+from amqtt.mqtt.connack import ConnackPacket
 from amqtt.mqtt.connect import ConnectPacket
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session as MqttSession
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cymba.database import make_engine
-from cymba.devices.provisioning import authenticate
+from cymba.devices.provisioning import admitting_hash, secret_hashes
+from ops.broker_door import ADMITTED, Door, Guests, may
 
 HOST = "127.0.0.1"
 LISTENER = "default"
 CONNECT_TIMEOUT_S = 10
 START_TIMEOUT_S = 20
-ADMITTED, REFUSED, UNAVAILABLE = (
-    int(code) for code in (CONNECTION_ACCEPTED, BAD_USERNAME_PASSWORD, SERVER_UNAVAILABLE)
-)
-_SERVER_USER = re.compile(r"(bridge-\d+|api)")
-_UP = {"frame", "state", "time", "presence"}
-_DOWN = {"ack", "desired", "time", "+", "#"}
 log = structlog.get_logger(__name__)
-
-CheckDevice = Callable[[str, str], bool]
 
 
 @dataclass
@@ -140,51 +125,6 @@ def start(
     return EmbeddedBroker(process, int(line), secret)
 
 
-class Door:
-    """Who may come in: a device by its own secret, the server's users by theirs."""
-
-    def __init__(self, secret: str, check_device: CheckDevice | None) -> None:
-        """`check_device` None: everybody may."""
-        self._secret = secret
-        self._check_device = check_device
-
-    async def judge(self, connect: ConnectPacket) -> int:
-        """The return code of CONNACK: `ADMITTED`, `REFUSED`, or `UNAVAILABLE` for now."""
-        if self._check_device is None:
-            return ADMITTED
-        user, password = connect.username or "", connect.password or ""
-        # The client id is the user name, so that no client can evict another's connection; and a
-        # will must be the client's own, since amqtt sends it unasked.
-        if connect.client_id != user or (
-            connect.will_flag and not may(user, Action.PUBLISH, connect.will_topic or "")
-        ):
-            return REFUSED
-        if _SERVER_USER.fullmatch(user):
-            right = compare_digest(password.encode(), self._secret.encode())
-        else:
-            try:
-                right = await asyncio.to_thread(self._check_device, user, password)
-            except SQLAlchemyError as error:
-                log.warning("cannot ask the database", error=str(error).splitlines()[0])
-                return UNAVAILABLE
-        return ADMITTED if right else REFUSED
-
-
-def may(user: str, action: Action, topic: str) -> bool:
-    """Whether `user` may publish to, subscribe to or receive `topic` (or filter)."""
-    levels = topic.split("/")
-    if _SERVER_USER.fullmatch(user):
-        if topic.startswith("cymba/bridge/"):
-            return topic == f"cymba/bridge/{user}/echo"
-        direction = "down" if action is Action.PUBLISH else "up"
-        return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and levels[3] == direction
-    if len(levels) != 5 or levels[:3] != ["cymba", "v1", user]:
-        return False
-    if action is Action.PUBLISH:
-        return levels[3] == "up" and levels[4] in _UP
-    return levels[3] == "down" and levels[4] in _DOWN
-
-
 class JudgedAlready(BaseAuthPlugin):  # type: ignore[misc] # amqtt ships no types
     """amqtt wants an opinion on each client; `Door` has given it."""
 
@@ -264,7 +204,13 @@ class _Broker(Broker):  # type: ignore[misc] # amqtt ships no types
 
 
 async def serve(
-    port: int, door: Door, *, open_topics: bool, started: Callable[[int], None], stop: asyncio.Event
+    port: int,
+    door: Door,
+    guests: Guests,
+    *,
+    open_topics: bool,
+    started: Callable[[int], None],
+    stop: asyncio.Event,
 ) -> None:
     """Run a broker on the loopback `port` until `stop`; `started` is told the port it got."""
     broker = _Broker(
@@ -279,13 +225,15 @@ async def serve(
         client, answers = _Rereader(reader), StreamWriterAdapter(writer)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                verdict = await door.judge(await ConnectPacket.from_stream(client))
-                if verdict != ADMITTED:
-                    await ConnackPacket.build(0, verdict).to_stream(answers)
+                connect = await ConnectPacket.from_stream(client)
+                verdict = await door.judge(connect)
+                if verdict.code != ADMITTED:
+                    await ConnackPacket.build(0, verdict.code).to_stream(answers)
                     await answers.close()
                     return
             client.rewind()
-            await broker.external_connected(client, answers, LISTENER)
+            with guests.stay(writer, connect.username or "", verdict):
+                await broker.external_connected(client, answers, LISTENER)
         except (AMQTTError, MQTTError, OSError, TimeoutError, EOFError) as error:
             log.info("a client left without a goodbye", error=repr(error))
         except Exception:
@@ -295,10 +243,14 @@ async def serve(
             writer.close()
 
     server = await asyncio.start_server(welcome, HOST, port)
+    watching, stopping = asyncio.create_task(guests.watch()), asyncio.create_task(stop.wait())
     started(server.sockets[0].getsockname()[1])
-    await stop.wait()
+    await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
     server.close()
     await broker.shutdown()
+    if watching.done():
+        watching.result()  # it never ends but by an error, which is told of here
+    watching.cancel()
 
 
 def run(
@@ -320,18 +272,29 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if database_url is None:
-        await serve(port, Door(secret, None), open_topics=True, started=started, stop=stop)
+        await serve(
+            port, Door(secret, None), Guests(_nobody), open_topics=True, started=started, stop=stop
+        )
         return
     engine = make_engine(database_url, pool_size=4, application_name="cymba-broker")
 
-    def check(device_id: str, device_secret: str) -> bool:
+    def check(device_id: str, device_secret: str) -> str | None:
         with Session(engine) as session:
-            return authenticate(session, device_id, device_secret)
+            return admitting_hash(session, device_id, device_secret)
 
+    def current_hashes(device_ids: Iterable[str]) -> dict[str, str]:
+        with Session(engine) as session:
+            return secret_hashes(session, device_ids)
+
+    door, guests = Door(secret, check), Guests(current_hashes)
     try:
-        await serve(port, Door(secret, check), open_topics=False, started=started, stop=stop)
+        await serve(port, door, guests, open_topics=False, started=started, stop=stop)
     finally:
         engine.dispose()
+
+
+def _nobody(_device_ids: Iterable[str]) -> dict[str, str]:
+    return {}
 
 
 def _child() -> None:

@@ -10,10 +10,10 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,9 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 10  # 50 bits
 ITERATIONS = 101  # as mosquitto_passwd
 BATCH = 500
+
+CHANGES = "cymba_credentials"
+"""The channel on which PostgreSQL tells, after the commit, that secrets have changed."""
 
 
 class Credentials(NamedTuple):
@@ -71,6 +74,7 @@ def _provision(session: Session, model: str, count: int) -> Iterator[Credentials
         ]
         # One drawn twice in a lifetime of draws is simply drawn again.
         stored = set(session.scalars(statement, rows))
+        _tell_brokers(session)
         new = [one for one in made if one.device_id in stored]
         left -= len(new)
         yield from new
@@ -80,12 +84,14 @@ def reissue_secret(session: Session, device_id: str) -> str:
     """Give a device a new secret; the old one, and a revocation, end with the transaction."""
     secret = secrets.token_urlsafe(24)
     _change(session, device_id, secret_hash=hash_secret(secret), revoked_at=None)
+    _tell_brokers(session)
     return secret
 
 
 def revoke(session: Session, device_id: str) -> None:
     """Let a device in no more, until its secret is re-issued."""
     _change(session, device_id, secret_hash=None, revoked_at=utc_now())
+    _tell_brokers(session)
 
 
 def reissue_claim_code(session: Session, device_id: str) -> str:
@@ -100,9 +106,26 @@ def reissue_claim_code(session: Session, device_id: str) -> str:
 
 def authenticate(session: Session, device_id: str, secret: str) -> bool:
     """Whether a broker may let `device_id` in with `secret`."""
-    return verify_secret(
-        session.scalar(select(Device.secret_hash).where(Device.id == device_id)), secret
+    return admitting_hash(session, device_id, secret) is not None
+
+
+def admitting_hash(session: Session, device_id: str, secret: str) -> str | None:
+    """The hash by which `secret` lets `device_id` in, if it does.
+
+    The secret holds as long as `secret_hashes` gives the same.
+    """
+    stored = session.scalar(select(Device.secret_hash).where(Device.id == device_id))
+    return stored if verify_secret(stored, secret) else None
+
+
+def secret_hashes(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
+    """The present hashes of those of these devices that have a secret."""
+    rows = session.execute(
+        select(Device.id, Device.secret_hash).where(
+            Device.id.in_(list(device_ids)), Device.secret_hash.is_not(None)
+        )
     )
+    return {device_id: stored for device_id, stored in rows if stored is not None}
 
 
 def hash_secret(secret: str, *, iterations: int = ITERATIONS) -> str:
@@ -164,6 +187,10 @@ def _change(session: Session, device_id: str, **values: object) -> None:
     )
     if changed is None:
         raise NotFound(f"there is no device {device_id}")
+
+
+def _tell_brokers(session: Session) -> None:
+    session.execute(select(func.pg_notify(CHANGES, "")))
 
 
 _NOBODY = hash_secret(secrets.token_urlsafe(24))

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from cymba.devices.provisioning import (
+    CHANGES,
     CROCKFORD,
+    admitting_hash,
     authenticate,
     hash_claim_code,
     hash_secret,
@@ -18,6 +20,7 @@ from cymba.devices.provisioning import (
     reissue_claim_code,
     reissue_secret,
     revoke,
+    secret_hashes,
     verify_secret,
 )
 from cymba.devices.tables import Device
@@ -71,6 +74,36 @@ def test_the_secret_lets_in_until_it_is_reissued_or_revoked(
     revoke(session, made.device_id)
     assert not authenticate(session, made.device_id, new)
     assert authenticate(session, made.device_id, reissue_secret(session, made.device_id))
+
+
+def test_a_hash_that_let_in_is_known_to_have_ended(session: Session, device: MakeDevice) -> None:
+    one, other = device(), device()
+    admitted = admitting_hash(session, one.device_id, one.secret)
+    assert admitted is not None
+    ids = [one.device_id, other.device_id, "nobody-here"]
+    assert secret_hashes(session, ids).keys() == {one.device_id, other.device_id}
+    assert secret_hashes(session, ids)[one.device_id] == admitted
+    reissue_secret(session, one.device_id)
+    assert secret_hashes(session, ids)[one.device_id] != admitted
+    revoke(session, one.device_id)
+    assert secret_hashes(session, ids).keys() == {other.device_id}
+
+
+def test_who_listens_is_told_of_changed_secrets_after_the_commit(engine: Engine) -> None:
+    with engine.connect() as connection:
+        listening = connection.execution_options(isolation_level="AUTOCOMMIT")
+        listening.execute(text(f"LISTEN {CHANGES}"))
+        line = listening.connection.driver_connection
+        assert line is not None
+        with Session(engine) as session:
+            (made,) = provision(session, "ear_clip", 1)
+            assert list(line.notifies(timeout=0.2)) == []
+            session.commit()
+            assert len(list(line.notifies(timeout=10, stop_after=1))) == 1
+            for change in (reissue_secret, revoke):
+                change(session, made.device_id)
+                session.commit()
+                assert len(list(line.notifies(timeout=10, stop_after=1))) == 1
 
 
 @pytest.mark.parametrize("change", [reissue_secret, revoke, reissue_claim_code])

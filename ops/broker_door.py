@@ -1,0 +1,115 @@
+"""Who may come into the embedded broker, what each may do there, and until when."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hmac import compare_digest
+from typing import NamedTuple
+
+import structlog
+from amqtt.contexts import Action
+from amqtt.mqtt.connack import BAD_USERNAME_PASSWORD, CONNECTION_ACCEPTED, SERVER_UNAVAILABLE
+from amqtt.mqtt.connect import ConnectPacket
+from sqlalchemy.exc import SQLAlchemyError
+
+RECHECK_S = 0.5  # how long a secret that has ended may keep a connection
+ADMITTED, REFUSED, UNAVAILABLE = (
+    int(code) for code in (CONNECTION_ACCEPTED, BAD_USERNAME_PASSWORD, SERVER_UNAVAILABLE)
+)
+_SERVER_USER = re.compile(r"(bridge-\d+|api)")
+_UP = {"frame", "state", "time", "presence"}
+_DOWN = {"ack", "desired", "time", "+", "#"}
+log = structlog.get_logger(__name__)
+
+CheckDevice = Callable[[str, str], str | None]
+"""From a device's id and secret to the hash that lets it in."""
+
+CurrentHashes = Callable[[Iterable[str]], dict[str, str]]
+"""From devices' ids to their present hashes; who has none is not in it."""
+
+
+class Verdict(NamedTuple):
+    """The return code of CONNACK, and the hash by which a device was let in."""
+
+    code: int
+    secret_hash: str | None = None
+
+
+class Door:
+    """Who may come in: a device by its own secret, the server's users by theirs."""
+
+    def __init__(self, secret: str, check_device: CheckDevice | None) -> None:
+        """`check_device` None: everybody may."""
+        self._secret = secret
+        self._check_device = check_device
+
+    async def judge(self, connect: ConnectPacket) -> Verdict:
+        """`ADMITTED`, `REFUSED`, or `UNAVAILABLE` for now."""
+        if self._check_device is None:
+            return Verdict(ADMITTED)
+        user, password = connect.username or "", connect.password or ""
+        # The client id is the user name, so that no client can evict another's connection; and a
+        # will must be the client's own, since amqtt sends it unasked.
+        if connect.client_id != user or (
+            connect.will_flag and not may(user, Action.PUBLISH, connect.will_topic or "")
+        ):
+            return Verdict(REFUSED)
+        if _SERVER_USER.fullmatch(user):
+            right = compare_digest(password.encode(), self._secret.encode())
+            return Verdict(ADMITTED if right else REFUSED)
+        try:
+            secret_hash = await asyncio.to_thread(self._check_device, user, password)
+        except SQLAlchemyError as error:
+            log.warning("cannot ask the database", error=str(error).splitlines()[0])
+            return Verdict(UNAVAILABLE)
+        return Verdict(REFUSED) if secret_hash is None else Verdict(ADMITTED, secret_hash)
+
+
+class Guests:
+    """The devices that are connected, each as long as the secret holds that let it in."""
+
+    def __init__(self, current_hashes: CurrentHashes) -> None:
+        self._current_hashes = current_hashes
+        self._lines: dict[asyncio.StreamWriter, tuple[str, str]] = {}
+
+    @contextmanager
+    def stay(self, line: asyncio.StreamWriter, user: str, verdict: Verdict) -> Iterator[None]:
+        if verdict.secret_hash is not None:
+            self._lines[line] = (user, verdict.secret_hash)
+        try:
+            yield
+        finally:
+            self._lines.pop(line, None)
+
+    async def watch(self) -> None:
+        """Cut the lines of those whose secret was replaced or revoked, for ever."""
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            ids = {device_id for device_id, _ in self._lines.values()}
+            if not ids:
+                continue
+            try:
+                current = await asyncio.to_thread(self._current_hashes, ids)
+            except SQLAlchemyError as error:
+                log.warning("cannot ask the database", error=str(error).splitlines()[0])
+                continue
+            for line, (device_id, secret_hash) in tuple(self._lines.items()):
+                if device_id in ids and current.get(device_id) != secret_hash:
+                    log.info("the secret of a connected device has ended", device_id=device_id)
+                    line.transport.abort()
+
+
+def may(user: str, action: Action, topic: str) -> bool:
+    """Whether `user` may publish to, subscribe to or receive `topic` (or filter)."""
+    levels = topic.split("/")
+    if _SERVER_USER.fullmatch(user):
+        if topic.startswith("cymba/bridge/"):
+            return topic == f"cymba/bridge/{user}/echo"
+        direction = "down" if action is Action.PUBLISH else "up"
+        return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and levels[3] == direction
+    if len(levels) != 5 or levels[:3] != ["cymba", "v1", user]:
+        return False
+    if action is Action.PUBLISH:
+        return levels[3] == "up" and levels[4] in _UP
+    return levels[3] == "down" and levels[4] in _DOWN

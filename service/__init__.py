@@ -25,6 +25,7 @@ from service import (
     problems,
     programme,
     reminders,
+    rights,
     screening,
     sessions,
     sync,
@@ -39,6 +40,7 @@ MAX_BODY_BYTES = 64 * 1024
 RESOURCES = (
     auth,
     accounts,
+    rights,
     devices,
     programme,
     screening,

@@ -9,9 +9,8 @@ from cymba.accounts import profile, throttle
 from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_out_elsewhere
-from cymba.devices.holdings import forget_holder
 from cymba.errors import Rejected, TooManyRequests
-from cymba.stimulation.queries import erase_sessions
+from cymba.rights.erasure import erase
 from service.answers import nothing, tagged
 from service.bearer import current_access, current_account
 from service.edge import edge
@@ -169,14 +168,13 @@ def update_account(given: dict[str, Any]) -> Response:
 def delete_account() -> Response:
     """Erase the account and everything that is held about the person, for good
 
-    Devices become free. What they still send of the person's time is erased as it comes.
+    Devices become free. What they still send of the person's time is erased as it comes. Export
+    first what is to be kept: nobody can undo this.
     """
     with transaction() as session:
-        account = profile.lock(session, current_account(session).id)
+        account = session.get_one(Account, current_account(session).id)
         check_if_match(account.version)
-        erase_sessions(session, account.id, edge().now())
-        forget_holder(session, account.id, edge().now())
-        session.delete(account)
+        erase(session, edge().erasure_keys, account.id, now=edge().now())
     return nothing()
 
 

@@ -5,13 +5,17 @@ from datetime import datetime
 from threading import Event
 from typing import cast
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from cymba.accounts.keys import derive, load_secret
+from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.tokens import Signer
 from cymba.database import utc_now
+from cymba.devices.flow import Flow
+from cymba.devices.signing import load_key
+from cymba.rights.erasure import ErasureKeys
 from cymba.settings import Settings
 from service.metrics import Metrics
 from service.streams import StreamPlaces
@@ -27,8 +31,12 @@ class Edge:
     signer: Signer
     cursor_key: bytes
     throttle_key: bytes
+    programme_key: Ed25519PrivateKey
+    flow: Flow  # of frames that come over HTTP
     metrics: Metrics
+    erasure_keys: ErasureKeys
     streams: StreamPlaces
+    exports: StreamPlaces
     closing: Event  # set by who stops the server, so that live views end at once
 
     @classmethod
@@ -46,9 +54,14 @@ class Edge:
                 refresh_days=settings.refresh_token_days,
             ),
             cursor_key=derive(secret, "cursors"),
-            throttle_key=derive(secret, "sign-in throttle"),
+            throttle_key=throttle_key(secret),
+            programme_key=load_key(settings),
+            flow=Flow(),
             metrics=metrics,
+            erasure_keys=ErasureKeys.of(secret),
             streams=streams,
+            # Each holds a thread and a connection for as long as the archive takes to leave.
+            exports=StreamPlaces(settings.export_streams, of_one_account=1),
             closing=Event(),
         )
 

@@ -70,6 +70,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "unavailable": (503, "Not possible at the moment; try again"),
     "not-ready": (503, "Not ready to serve"),
     "too-many-streams": (503, "No more live views can be opened at the moment"),
+    "too-many-exports": (503, "No more archives can be made at the moment"),
 }
 
 _BY_STATUS: Final = {

@@ -8,10 +8,11 @@ STREAMS_OF_ONE_ACCOUNT = 4
 
 
 class StreamPlaces:
-    """How many live views are open, in all and of each account."""
+    """How many live views (or archives) are open, in all and of each account."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, of_one_account: int = STREAMS_OF_ONE_ACCOUNT) -> None:
         self._most = most
+        self._of_one_account = of_one_account
         self._open: Counter[UUID] = Counter()
         self._lock = Lock()
 
@@ -19,7 +20,7 @@ class StreamPlaces:
         with self._lock:
             if self._open.total() >= self._most:
                 return False
-            if self._open[account_id] >= STREAMS_OF_ONE_ACCOUNT:
+            if self._open[account_id] >= self._of_one_account:
                 return False
             self._open[account_id] += 1
             return True

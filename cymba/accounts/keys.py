@@ -35,6 +35,11 @@ def derive(secret: bytes, purpose: str) -> bytes:
     return HKDF(hashes.SHA256(), length=32, salt=None, info=purpose.encode()).derive(secret)
 
 
+def throttle_key(secret: bytes) -> bytes:
+    """The key of sign-in buckets (`throttle`)."""
+    return derive(secret, "sign-in throttle")
+
+
 def _kept_secret(path: Path) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts import throttle
+from cymba.accounts.keys import throttle_key
 from cymba.accounts.tables import Account, ErasureLedger, Share
 from cymba.devices.claiming import forget_guesses
 from cymba.devices.holdings import forget_holder
@@ -24,7 +25,7 @@ from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
 from cymba.errors import NotFound
 from cymba.rights.holdings import HOLDINGS
-from cymba.rights.pseudonym import pseudonym
+from cymba.rights.pseudonym import ledger_key, pseudonym
 from cymba.stimulation.ledger import StoreKey, lock_ledgers
 from cymba.stimulation.reading import SessionKey
 from cymba.stimulation.summarising import SILENT_AFTER, summarise_sessions
@@ -36,7 +37,11 @@ class ErasureKeys:
     """What finds a person where only keyed hashes are kept."""
 
     ledger: bytes  # pseudonym.ledger_key
-    throttle: bytes  # the key of sign-in buckets
+    throttle: bytes  # keys.throttle_key
+
+    @classmethod
+    def of(cls, secret: bytes) -> "ErasureKeys":
+        return cls(ledger_key(secret), throttle_key(secret))
 
 
 @dataclass(slots=True)

@@ -158,24 +158,6 @@ def hide_session(session: Session, locked: StimulationSession, now: datetime) ->
         record_changes(session, locked.account_id, [gone])
 
 
-def erase_sessions(session: Session, account_id: UUID, now: datetime) -> int:
-    """Delete all sessions of an account that is about to be erased, and return how many there
-    were. What stays of them names nobody."""
-    rows = session.scalars(
-        select(StimulationSession)
-        .where(StimulationSession.account_id == account_id)
-        .order_by(StimulationSession.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-    for row in rows:
-        _blank(row, now)
-        row.account_id = None
-        _erase_frames(session, row)
-    session.flush()
-    return len(rows)
-
-
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
     frames = load_frames(session, found.device_id, found.sid)
     return session_events(frames, load_clocks(session, found.device_id)) if frames else []

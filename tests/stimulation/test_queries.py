@@ -7,8 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cymba.accounts.tables import Account, Change
-from cymba.devices.claiming import release
+from cymba.accounts.tables import Change
 from cymba.errors import NotFound, Rejected
 from cymba.stimulation.ingest import Duplicate
 from cymba.stimulation.keeper import seal_finished, summarise_dirty
@@ -16,7 +15,6 @@ from cymba.stimulation.queries import (
     MAX_NOTE,
     SHOWN,
     edit_session,
-    erase_sessions,
     events_of,
     get_session,
     hide_session,
@@ -157,24 +155,6 @@ def test_a_deleted_session_is_erased_for_good(
     assert deliver(session, again.frames) == [Duplicate(7, 1), Duplicate(7, 2)]
     summarise_dirty(session, 10, now=NOW)
     assert paged(session, account_id) == ids[:-1]
-
-
-def test_an_erased_account_leaves_nothing_that_a_late_frame_could_bring_back(
-    session: Session, account_id: UUID, ids: list[UUID], tape: Any, deliver: Deliver
-) -> None:
-    assert erase_sessions(session, account_id, NOW) == 5
-    assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 0)
-    late = tape(sid=UUID(int=1))
-    late.seq = 100
-    deliver(session, late.samples(amplitude_ua=[1_000]).frames)
-    release(session, account_id, DEVICE, NOW)
-    session.delete(session.get_one(Account, account_id))
-    session.commit()
-    summarise_dirty(session, 10, now=NOW)
-    assert counted(session, StoredFrame) == 0
-    owners = set(session.scalars(select(StimulationSession.account_id)))
-    assert owners == {None}
-    assert len(ids) == counted(session, StimulationSession)
 
 
 def test_events_and_telemetry_are_the_same_sealed_or_not(

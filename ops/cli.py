@@ -19,6 +19,7 @@ COMMANDS = {
     "api": "ops.commands.api:api",
     "bridge": "ops.commands.bridge:bridge",
     "seal": "ops.commands.seal:seal",
+    "insights": "ops.commands.insights:insights",
     "broker": "ops.commands.broker:broker",
     "simulate": "ops.commands.simulate:simulate",
     "db": "ops.commands.db:db",
@@ -77,7 +78,7 @@ def main(ctx: click.Context, until_stdin_closes: bool) -> None:
     Set it up:     cymba db upgrade
                    cymba account create you@example.org
                    cymba device provision --model sim-ear-cymba
-    Run it:        cymba api & cymba bridge --slot 0 & cymba seal
+    Run it:        cymba api & cymba bridge --slot 0 & cymba seal & cymba insights
 
     Settings come from the environment (CYMBA_DATABASE_URL, CYMBA_BROKER_URL …). Without a database
     URL an embedded PostgreSQL starts and keeps its data in CYMBA_DATA_DIR.

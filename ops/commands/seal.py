@@ -1,20 +1,16 @@
 """`cymba seal`: the keeper of sessions."""
 
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from cymba.settings import Settings
 from cymba.stimulation.keeper import Keeper, Kept
+from ops import rounds
 from ops.database import open_engine
 from ops.exits import Exit
-
-LONGEST_WAIT_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -44,33 +40,18 @@ def seal(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | No
     \b
     cymba seal --once
     """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     failed = 0
     with open_engine(settings, application_name="cymba seal") as engine:
         keeper = Keeper(engine, settings)
-        wait_s = every_s
-        while not stopping.is_set():
-            try:
-                kept = keeper.run_once()
-            except (OperationalError, InterfaceError):
-                if once:
-                    raise
-                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-                log.warning("the database does not answer", retry_s=wait_s)
-                stopping.wait(wait_s)
-                continue
-            wait_s = every_s
+
+        def work() -> bool:
+            nonlocal failed
+            kept = keeper.run_once()
             failed += len(kept.failed)
             _tell(kept)
-            if heartbeat is not None:
-                heartbeat.touch()
-            if kept.more:
-                continue
-            if once:
-                break
-            stopping.wait(every_s)
+            return kept.more
+
+        rounds.repeat(work, every_s=every_s, once=once, heartbeat=heartbeat)
     if once and failed:
         click.echo(f"cymba: {failed} sessions could not be dealt with; see the log", err=True)
         sys.exit(Exit.FAILED)

@@ -190,7 +190,7 @@ class Deployment:
             PATH=f"{os.environ['PATH']}:/usr/sbin",
             MOSQUITTO_CONFIG=str(config),
             MOSQUITTO_RUN=str(run),
-            MOSQUITTO_DEVICES=str(self.folder / "credentials" / "passwords"),
+            MOSQUITTO_CREDENTIALS=str(self.folder / "credentials"),
         )
 
     def is_healthy(self, name: str) -> bool:
@@ -281,7 +281,7 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
     deployment.wait_healthy("credentials")
     deployment.start_broker()
     deployment.wait_healthy("mosquitto")
-    serving = ["api", *BRIDGES, "seal"]
+    serving = ["api", *BRIDGES, "seal", "insights"]
     for name in serving:
         deployment.start(name)
     for name in serving:

@@ -1,0 +1,131 @@
+"""`cymba insights`: findings kept current, and a view over many people."""
+
+import getpass
+import math
+import sys
+from pathlib import Path
+
+import click
+import structlog
+from sqlalchemy.orm import Session
+
+from cymba.accounts.audit import Actor
+from cymba.accounts.keys import derive, load_secret
+from cymba.insights.cohort import MIN_COHORT, Cohort, TooFew, load_cohort
+from cymba.insights.exposures import EXPOSURES
+from cymba.insights.outcomes import OUTCOMES
+from cymba.insights.worker import Worker
+from cymba.settings import Settings
+from ops import rounds
+from ops.database import open_engine
+from ops.exits import Exit
+
+log = structlog.get_logger(__name__)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--once", is_flag=True, help="Compute what is due, then end.")
+@click.option(
+    "--every",
+    "every_s",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1),
+    help="Seconds between two looks for something to do.",
+)
+@click.option(
+    "--heartbeat",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file to touch after each round that worked, for health checks.",
+)
+@click.pass_context
+def insights(context: click.Context, *, once: bool, every_s: float, heartbeat: Path | None) -> None:
+    """Keep findings current for everybody who agreed to insights.
+
+    An account is computed when its sessions or its diary have changed. Several of these share the
+    work; each may be killed at any moment.
+
+    \b
+    cymba insights --once
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings: Settings = context.obj
+    failed = 0
+    with open_engine(settings, application_name="cymba insights") as engine:
+        worker = Worker(engine)
+
+        def work() -> bool:
+            nonlocal failed
+            done = worker.run_once()
+            failed += len(done.failed)
+            if done.refreshed:
+                log.info("findings computed", accounts=done.refreshed, told=done.told)
+            return done.more
+
+        rounds.repeat(work, every_s=every_s, once=once, heartbeat=heartbeat)
+    if once and failed:
+        click.echo(f"cymba: {failed} accounts could not be dealt with; see the log", err=True)
+        sys.exit(Exit.FAILED)
+
+
+@insights.command()
+@click.option(
+    "--exposure", default="charge", show_default=True,
+    type=click.Choice([one.name for one in EXPOSURES]),
+)  # fmt: skip
+@click.option(
+    "--outcome", default="pain_now", show_default=True, type=click.Choice(list(OUTCOMES)),
+    metavar="ITEM",
+)  # fmt: skip
+@click.option(
+    "--lag", default=1, show_default=True, type=click.IntRange(0, 3),
+    help="Days from the session to the rating; 0 is later the same day.",
+)  # fmt: skip
+@click.option("--people", is_flag=True, help="List each person's own fit, under a pseudonym.")
+@click.pass_obj
+def cohort(settings: Settings, *, exposure: str, outcome: str, lag: int, people: bool) -> None:
+    """The mean over everybody who agreed to research, for one exposure and one outcome.
+
+    Each person is fitted by themselves; the mean is that of a random-effects model. It is refused
+    below ten people. Everybody in it finds a note in their audit log.
+
+    \b
+    cymba insights cohort --exposure charge --outcome pain_now
+
+    Exit status 3 if there are too few people.
+    """
+    key = derive(load_secret(settings), "cohort pseudonyms")
+    by = Actor("operator", getpass.getuser())
+    with (
+        open_engine(settings, application_name="cymba insights cohort") as engine,
+        Session(engine) as session,
+        session.begin(),
+    ):
+        found = load_cohort(session, exposure, outcome, lag=lag, key=key, by=by)
+    if isinstance(found, TooFew):
+        click.echo(f"cymba: fewer than {MIN_COHORT} people, so there is nothing to see", err=True)
+        sys.exit(Exit.UNMET)
+    _tell(found, exposure, outcome, lag, people=people)
+
+
+def _tell(found: Cohort, exposure: str, outcome: str, lag: int, *, people: bool) -> None:
+    mean, within = found.mean, found.within
+    click.echo(f"{exposure} and {outcome}, {lag} days later, over {mean.people} people")
+    click.echo("points between each person's days with more and with less; 95 % intervals")
+    click.echo(f"  mean             {_span(mean.mean, mean.low, mean.high)}   p {mean.p:.3g}")
+    click.echo(f"  next person      {_span(math.nan, mean.next_low, mean.next_high)}")
+    click.echo(f"  between people   standard deviation {mean.between_sd:.2f}")
+    click.echo(
+        f"  as a description only, over all days: r {_span(within.r, within.low, within.high)}"
+    )
+    click.echo("This does not show that stimulation caused it.")
+    if people:
+        click.echo("\n  person         days  effect    se")
+        for fit in found.people:
+            click.echo(f"  {fit.pseudonym}  {fit.felt.size:>5}  {fit.effect:>6.2f}  {fit.se:>4.2f}")
+
+
+def _span(middle: float, low: float, high: float) -> str:
+    begin = "" if math.isnan(middle) else f"{middle:.2f} "
+    return f"{begin}({low:.2f} to {high:.2f})"

@@ -1,0 +1,83 @@
+"""Findings are computed once for each change, whoever runs, and one account's trouble is its own."""
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Change
+from cymba.insights import worker
+from cymba.insights.tables import Finding, InsightState
+from cymba.insights.worker import Worker
+from simulator.people import World
+from tests.insights.people import enrol, live_in_database
+
+MONTH = World(days=40)
+
+
+@pytest.fixture
+def people(session: Session) -> list:
+    made = []
+    for seed in range(4):
+        account_id = enrol(session)
+        live_in_database(session, account_id, MONTH, seed=seed, first_day=date(2026, 1, 5))
+        made.append(account_id)
+    session.commit()
+    return made
+
+
+def test_a_round_computes_who_is_due_and_the_next_has_nothing_to_do(
+    engine: Engine, session: Session, people: list
+) -> None:
+    done = Worker(engine).run_once()
+    assert (done.refreshed, done.failed, done.more) == (4, [], False)
+    told = session.scalar(select(func.count()).where(Change.kind == "finding"))
+    assert told == done.told > 4 * 4
+    again = Worker(engine).run_once()
+    assert (again.refreshed, again.told) == (0, 0)
+    assert set(session.scalars(select(InsightState.account_id))) == set(people)
+
+
+def test_workers_at_once_share_the_accounts(
+    engine: Engine, people: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list = []
+    refresh = worker.refresh
+
+    def counted(session, account_id, *, now):
+        computed.append(account_id)
+        return refresh(session, account_id, now=now)
+
+    monkeypatch.setattr(worker, "refresh", counted)
+    threads = [threading.Thread(target=Worker(engine).run_once) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(computed) == sorted(people)
+
+
+def test_an_account_that_cannot_be_computed_keeps_no_other_waiting(
+    engine: Engine, session: Session, people: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh, broken = worker.refresh, people[1]
+
+    def fragile(session, account_id, *, now):
+        if account_id == broken:
+            raise ArithmeticError("of this one alone")
+        return refresh(session, account_id, now=now)
+
+    monkeypatch.setattr(worker, "refresh", fragile)
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    clock = [now]
+    one = Worker(engine, lambda: clock[0])
+    assert one.run_once().failed == [broken]
+    assert one.run_once().failed == []  # it is set aside
+    assert set(session.scalars(select(Finding.account_id))) == set(people) - {broken}
+    session.rollback()
+    monkeypatch.undo()
+    clock[0] = now + timedelta(hours=1)
+    assert one.run_once().refreshed == 1
+    assert set(session.scalars(select(Finding.account_id))) == set(people)

@@ -10,6 +10,7 @@ from service import (
     accounts,
     auth,
     broker,
+    consents,
     courses,
     device_health,
     devices,
@@ -28,6 +29,7 @@ from service import (
     rights,
     screening,
     sessions,
+    shares,
     sync,
     telemetry,
 )
@@ -40,6 +42,8 @@ MAX_BODY_BYTES = 64 * 1024
 RESOURCES = (
     auth,
     accounts,
+    consents,
+    shares,
     rights,
     devices,
     programme,

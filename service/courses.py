@@ -140,6 +140,7 @@ class ResponsesSchema(Schema):
 @blp.answers(200, SideEffectsSchema, example={"items": [SIDE_EFFECT_EXAMPLE]})
 @blp.etag
 @blp.problems("consent-required")
+@blp.shared("insights")
 def list_side_effects() -> Response:
     """Whether side effects fade, stay or grow from session to session
 
@@ -157,6 +158,7 @@ def list_side_effects() -> Response:
 @blp.answers(200, {"type": "string"}, content_type=SVG)
 @blp.etag
 @blp.problems("consent-required", "not-found")
+@blp.shared("insights")
 def draw_side_effect(query: dict[str, Any], item: str) -> Response:
     """A side effect as a picture: each answer, and the curve with its band"""
     return _side_effect_drawn(item, "svg", query["theme"])
@@ -167,6 +169,7 @@ def draw_side_effect(query: dict[str, Any], item: str) -> Response:
 @blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
 @blp.etag
 @blp.problems("consent-required", "not-found")
+@blp.shared("insights")
 def draw_side_effect_png(query: dict[str, Any], item: str) -> Response:
     """The same picture as PNG, 780 pixels wide"""
     return _side_effect_drawn(item, "png", query["theme"])
@@ -176,6 +179,7 @@ def draw_side_effect_png(query: dict[str, Any], item: str) -> Response:
 @blp.answers(200, ResponsesSchema, example={"items": [COMPARISON_EXAMPLE]})
 @blp.etag
 @blp.problems("consent-required")
+@blp.shared("insights")
 def list_responses() -> Response:
     """How far each symptom has come since the beginning, for those where higher is worse"""
     with transaction() as session:
@@ -190,6 +194,7 @@ def list_responses() -> Response:
 @blp.answers(200, {"type": "string"}, content_type=SVG)
 @blp.etag
 @blp.problems("consent-required", "not-found")
+@blp.shared("insights")
 def draw_response(query: dict[str, Any], outcome: str) -> Response:
     """A symptom then and now as a picture"""
     return _response_drawn(outcome, "svg", query["theme"])
@@ -200,6 +205,7 @@ def draw_response(query: dict[str, Any], outcome: str) -> Response:
 @blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
 @blp.etag
 @blp.problems("consent-required", "not-found")
+@blp.shared("insights")
 def draw_response_png(query: dict[str, Any], outcome: str) -> Response:
     """The same picture as PNG, 780 pixels wide"""
     return _response_drawn(outcome, "png", query["theme"])

@@ -26,6 +26,7 @@ from service.paging import (
     open_cursor,
     seal_cursor,
 )
+from service.programme import withhold_current
 from service.strict import Instant, Schema, Text
 from service.transaction import transaction
 
@@ -183,6 +184,7 @@ class EntriesSchema(Schema):
 @blp.get("/v1/diary/items")
 @blp.answers(200, ItemsSchema, example={"items": [ITEM_EXAMPLE], "conditions": [CONDITION_EXAMPLE]})
 @blp.etag
+@blp.shared("diary")
 def list_diary_items() -> Response:
     """What the diary asks: scales, bounds, codes and licences"""
     return tagged(_CATALOGUE)
@@ -192,6 +194,7 @@ def list_diary_items() -> Response:
 @blp.query(PageQuerySchema)
 @blp.answers(200, EntriesSchema, example={"items": [ENTRY_EXAMPLE], "next_cursor": None})
 @blp.etag
+@blp.shared("diary")
 def list_entries(query: dict[str, Any]) -> Response:
     """List diary entries, newest first"""
     cursor = query.pop("cursor", None)
@@ -234,15 +237,17 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
             session, account.id, entry_id, fields, match=check_if_match, now=edge().now()
         )
         entry, is_new = written.entry, written.changed and written.entry.version == 1
-        if written.changed:
-            record_changes(session, account.id, [Changed(KIND, str(entry_id))])
         body = entry_shown(entry, voice)
+        if written.changed:
+            withheld = withhold_current(session, account.id)
+            record_changes(session, account.id, [Changed(KIND, str(entry_id)), *withheld])
     return tagged(body, status=201 if is_new else 200, version=entry.version)
 
 
 @blp.get("/v1/diary/<uuid:entry_id>")
 @blp.answers(200, EntrySchema, example=ENTRY_EXAMPLE)
 @blp.etag
+@blp.shared("diary")
 def get_entry(entry_id: UUID) -> Response:
     """Read one entry"""
     with transaction() as session:

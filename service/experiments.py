@@ -196,7 +196,9 @@ class ExperimentsSchema(Schema):
 
 
 @blp.post("/v1/experiments/preview")
-@blp.body(PowerQuestionSchema, example={"outcome": "pain_now", "block_days": 3, "pairs": [6, 14, 20]})
+@blp.body(
+    PowerQuestionSchema, example={"outcome": "pain_now", "block_days": 3, "pairs": [6, 14, 20]}
+)
 @blp.answers(200, PowersSchema, example={"items": [POWER_EXAMPLE]})
 def preview_experiment(given: dict[str, Any]) -> Response:
     """Learn what a trial could find, before deciding on one"""

@@ -95,6 +95,7 @@ class HistorySchema(Schema):
     },
 )
 @blp.etag
+@blp.shared("sessions")
 def get_history(query: dict[str, Any]) -> Response:
     """Read minutes, charge and adherence by local day, week or month
 

@@ -166,6 +166,7 @@ PAIR_EXAMPLE = {
 )
 @blp.etag
 @blp.problems("consent-required")
+@blp.shared("insights")
 def list_correlations() -> Response:
     """What sessions and symptoms have to do with each other, and how sure that is
 
@@ -196,6 +197,7 @@ def list_correlations() -> Response:
 @blp.answers(200, PairSchema, example=PAIR_EXAMPLE)
 @blp.etag
 @blp.problems("consent-required", "not-found")
+@blp.shared("insights")
 def get_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Response:
     """One pair in full: every lag and look, the days behind it, and what speaks against it"""
     with transaction() as session:
@@ -219,6 +221,7 @@ def get_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Respo
 @blp.answers(200, {"type": "string"}, content_type=SVG)
 @blp.etag
 @blp.problems("consent-required", "not-found")
+@blp.shared("insights")
 def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Response:
     """The pair as a picture: the days, the fit with its band, the lags"""
     return _drawn(query, exposure, outcome, "svg")
@@ -229,6 +232,7 @@ def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Resp
 @blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
 @blp.etag
 @blp.problems("consent-required", "not-found")
+@blp.shared("insights")
 def draw_correlation_png(query: dict[str, Any], exposure: str, outcome: str) -> Response:
     """The same picture as PNG, 780 pixels wide"""
     return _drawn(query, exposure, outcome, "png")

@@ -15,14 +15,14 @@ import marshmallow as ma
 from flask import Flask, request
 from flask_smorest import Api, Blueprint
 
-from service.bearer import require_token
+from service.bearer import reader, require_token
 from service.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from service.strict import Schema, StrictParser, refuse_query
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 EVERY_ROUTE = ("validation", "server", "unavailable")
-WITH_TOKEN = ("unauthenticated",)
+WITH_TOKEN = ("unauthenticated", "share-scope")
 WITH_BODY = ("invalid-json", "too-large", "unsupported-media-type")
 WITH_IF_MATCH = ("stale", "if-match-required")
 
@@ -136,6 +136,21 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         """This route needs no token."""
         return _noted(view, public=True)
 
+    def guard(self, check: Callable[[], None], *schemes: str) -> Callable[[View], View]:
+        """`check` lets in or raises, instead of the bearer token; `schemes` are the document's."""
+        return lambda view: _noted(view, guard=check, schemes=schemes)
+
+    def shared(self, scope: str) -> Callable[[View], View]:
+        """Shares with this scope may read it too."""
+        return lambda view: _noted(view, guard=reader(scope), schemes=("bearer", "share"))
+
+    def raw_body(
+        self, content: dict[str, Any], *, max_bytes: int | None = None
+    ) -> Callable[[View], View]:
+        """A body that the view reads itself; `content` describes it by media type."""
+        body = {"required": True, "content": content}
+        return lambda view: _noted(view, raw_body=body, max_bytes=max_bytes)
+
     def problems(self, *codes: str) -> Callable[[View], View]:
         """The problems that this view may answer besides those that follow from its form."""
         unknown = set(codes) - PROBLEMS.keys()
@@ -175,7 +190,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
     ) -> None:
         """Register the view behind the checks that hold for every route."""
         noted = getattr(view_func, "_apidoc", {})
-        is_public = noted.get("public", False)
+        check = None if noted.get("public", False) else noted.get("guard", require_token)
         max_bytes = noted.get("max_bytes")
         takes_query = any(
             parameter["in"] == "query"
@@ -186,8 +201,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         def guarded(**view_args: Any) -> Any:
             if max_bytes is not None:
                 request.max_content_length = max_bytes
-            if not is_public:
-                require_token()
+            if check is not None:
+                check()
             if not takes_query:
                 refuse_query(request.args)
             return view_func(**view_args)
@@ -205,6 +220,10 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         parameters += doc_info.get("headers_read", [])
         responses.pop(422, None)  # flask-smorest's own; ours follows with the rest
         codes = [*EVERY_ROUTE, *doc_info.get("problems", ())]
+        if "raw_body" in doc_info:
+            doc["requestBody"] = doc_info["raw_body"]
+        if "schemes" in doc_info:
+            doc["security"] = [{scheme: []} for scheme in doc_info["schemes"]]
         if doc_info.get("public"):
             doc["security"] = []
         else:
@@ -308,6 +327,36 @@ def make_document(app: Flask, *, version: str, public_url: str | None) -> Docume
             "scheme": "bearer",
             "bearerFormat": "JWT",
             "description": "The `access_token` of `POST /v1/auth/token`.",
+        },
+    )
+    document.spec.components.security_scheme(
+        "share",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The `token` of `POST /v1/shares`; of a share for a clinician it goes "
+            "into the header `Cymba-Share`, beside their own access token.",
+        },
+    )
+    document.spec.components.security_scheme(
+        "device",
+        {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The device's id and its MQTT secret.",
+        },
+    )
+    document.spec.components.security_scheme(
+        "broker",
+        {"type": "http", "scheme": "bearer", "description": "`CYMBA_BROKER_HTTP_SECRET`."},
+    )
+    document.spec.components.security_scheme(
+        "broker_query",
+        {
+            "type": "apiKey",
+            "in": "query",
+            "name": "secret",
+            "description": "The same, for brokers that can send no header.",
         },
     )
     return document

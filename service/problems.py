@@ -30,6 +30,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "refresh-invalid": (401, "The refresh token is not good any more"),
     "refresh-reused": (401, "The refresh token was used twice, so its sign-in was ended"),
     "forbidden": (403, "Not allowed"),
+    "share-scope": (403, "A share does not reach as far as this"),
     "consent-required": (403, "This needs the person's consent"),
     "not-found": (404, "There is no such thing here"),
     "claim-mismatch": (404, "No device has this serial and this code"),

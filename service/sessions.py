@@ -7,6 +7,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from cymba.devices.health import devices_behind
 from cymba.stimulation import queries
 from cymba.stimulation.events import SessionEvent
 from cymba.stimulation.messages import DEVICE_ID_PATTERN, END_REASONS
@@ -149,9 +150,42 @@ class SessionSchema(Schema):
     changed_at = ma.fields.DateTime(required=True)
 
 
+class UnsyncedSchema(Schema):
+    """A device of which not all may be here: no session in the list does not mean none."""
+
+    device_id = ma.fields.String(required=True)
+    unsynced = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf(["waiting", "unknown"]),
+        metadata={
+            "description": "`waiting`: it holds frames that are not uploaded. `unknown`: it may "
+            "have recorded since it was last heard of"
+        },
+    )
+    backlog_frames = ma.fields.Integer(required=True, allow_none=True)
+    complete_until = ma.fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "All that it had recorded by then is here"},
+    )
+
+
 class SessionPageSchema(Schema):
     items = ma.fields.List(ma.fields.Nested(SessionSchema), required=True)
     next_cursor = next_cursor_field()
+    unsynced = ma.fields.List(
+        ma.fields.Nested(UnsyncedSchema),
+        required=True,
+        metadata={"description": "Devices that the person holds, or the one that is asked for"},
+    )
+
+
+UNSYNCED_EXAMPLE = {
+    "device_id": "ey5f0c4e0b7c1d2a39",
+    "unsynced": "waiting",
+    "backlog_frames": 112,
+    "complete_until": "2026-03-01T17:58:00Z",
+}
 
 
 class SessionQuerySchema(Schema):
@@ -194,8 +228,17 @@ class EventsSchema(Schema):
 
 @blp.get("/v1/sessions")
 @blp.query(SessionQuerySchema)
-@blp.answers(200, SessionPageSchema, example={"items": [SESSION_EXAMPLE], "next_cursor": None})
+@blp.answers(
+    200,
+    SessionPageSchema,
+    example={
+        "items": [SESSION_EXAMPLE],
+        "next_cursor": None,
+        "unsynced": [UNSYNCED_EXAMPLE],
+    },
+)
 @blp.etag
+@blp.shared("sessions")
 def list_sessions(query: dict[str, Any]) -> Response:
     """List sessions, the latest first"""
     begin, end, device_id = query.get("begin"), query.get("end"), query.get("device_id")
@@ -214,14 +257,17 @@ def list_sessions(query: dict[str, Any]) -> Response:
             after=after,
             limit=query["limit"],
         )
+        behind = devices_behind(session, account_id)
     key = page.next_key
     next_cursor = key and seal_cursor(scope, key)
-    return tagged({"items": page.items, "next_cursor": next_cursor})
+    unsynced = [one._asdict() for one in behind if device_id in (None, one.device_id)]
+    return tagged({"items": page.items, "next_cursor": next_cursor, "unsynced": unsynced})
 
 
 @blp.get("/v1/sessions/<uuid:session_id>")
 @blp.answers(200, SessionSchema, example=SESSION_EXAMPLE)
 @blp.etag
+@blp.shared("sessions")
 def get_session(session_id: UUID) -> Response:
     """Read one session"""
     with transaction() as session:
@@ -284,6 +330,7 @@ def delete_session(session_id: UUID) -> Response:
     },
 )
 @blp.etag
+@blp.shared("sessions")
 def list_session_events(session_id: UUID) -> Response:
     """List what happened in a session"""
     with transaction() as session:

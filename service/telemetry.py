@@ -110,6 +110,7 @@ class TelemetrySchema(Schema):
 @blp.etag
 @blp.header("Accept", f"`{answers.MEDIA_TYPE}`, `{CSV}` or `{ARROW}`")
 @blp.problems("not-acceptable")
+@blp.shared("sessions")
 def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     """Read a session's channels over time
 

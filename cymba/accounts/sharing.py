@@ -77,7 +77,7 @@ def mine(session: Session, account_id: UUID) -> list[Share]:
     return list(session.scalars(query.order_by(Share.created_at.desc(), Share.id)))
 
 
-def revoke(session: Session, account_id: UUID, share_id: UUID, *, now: datetime) -> None:
+def revoke(session: Session, account_id: UUID, share_id: UUID, *, now: datetime) -> Share:
     """End a share at once; `NotFound` where it is not the account's."""
     share = session.get(Share, share_id)
     if share is None or share.account_id != account_id:
@@ -85,6 +85,7 @@ def revoke(session: Session, account_id: UUID, share_id: UUID, *, now: datetime)
     if share.revoked_at is None:
         share.revoked_at = now
         session.flush()
+    return share
 
 
 def _not_good() -> Unauthenticated:

@@ -22,6 +22,7 @@ from service.bearer import current_account
 from service.edge import edge
 from service.etags import check_if_match
 from service.openapi import Resource
+from service.programme import withhold_if_flagged
 from service.strict import Schema, Text
 from service.transaction import transaction
 
@@ -116,12 +117,12 @@ def claim_device(given: dict[str, Any]) -> Response:
     A code is good for one claim. Sessions belong to whoever held the device at their time.
     """
     with transaction() as session:
-        account = current_account(session)
+        account_id = current_account(session).id
         outcome = claiming.claim(
-            session, account.id, given["serial"], given["code"], edge().now(), name=given["name"]
+            session, account_id, given["serial"], given["code"], edge().now(), name=given["name"]
         )
         if isinstance(outcome, claiming.Claimed):
-            held = holding(session, account.id, outcome.tenure.device_id)
+            held = holding(session, account_id, outcome.tenure.device_id)
             shown, version = device_shown(held), held.tenure.version
     match outcome:
         case claiming.Throttled(retry_after_s):
@@ -129,6 +130,7 @@ def claim_device(given: dict[str, Any]) -> Response:
         case claiming.NoMatch():
             raise NotFound("No device has this serial and this code.", code="claim-mismatch")
         case claiming.Claimed():
+            withhold_if_flagged(account_id)
             return tagged(shown, status=201, version=version)
 
 

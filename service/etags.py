@@ -12,7 +12,7 @@ from flask import Response, request
 
 from cymba.errors import PreconditionFailed, PreconditionRequired
 
-_TAG = re.compile(r"([1-9][0-9]{0,9})(\..{0,64})?")
+_TAG = re.compile(r"(0|[1-9][0-9]{0,9})(\..{0,64})?")
 
 
 def set_etag(response: Response, body: bytes, version: int | None = None) -> Response:
@@ -41,6 +41,6 @@ def check_if_match(version: int) -> None:
         raise PreconditionRequired("Send the ETag of what was read as If-Match.")
     if given.star_tag:
         return
-    matches = (_TAG.fullmatch(tag) for tag in given.as_set())
+    matches = (_TAG.fullmatch(tag or "") for tag in given.as_set())
     if not any(match and int(match[1]) == version for match in matches):
         raise PreconditionFailed("It was changed since it was read. Read it again.")

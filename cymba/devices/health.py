@@ -2,12 +2,14 @@
 
 from datetime import datetime
 from typing import Literal, NamedTuple
+from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import load_clocks
 from cymba.devices.clocks import TimeSource
-from cymba.devices.tables import DevicePresence
+from cymba.devices.tables import DevicePresence, DeviceTenure
 
 Unsynced = Literal["none", "waiting", "unknown"]
 """`waiting`: the device said that it holds frames. `unknown`: it may have recorded since it was
@@ -51,6 +53,33 @@ def health(session: Session, device_id: str, now: datetime) -> Health:
         complete_until=seen.drained_at,
         clock=ClockQuality(moment.source, moment.error_ms),
     )
+
+
+class Behind(NamedTuple):
+    """A device of which not all may be here."""
+
+    device_id: str
+    unsynced: Unsynced
+    backlog_frames: int | None
+    complete_until: datetime | None
+
+
+def devices_behind(session: Session, account_id: UUID) -> list[Behind]:
+    """Those of the account's devices whose sessions may not all have been uploaded."""
+    rows = session.execute(
+        select(DeviceTenure.device_id, DevicePresence)
+        .outerjoin(DevicePresence, DevicePresence.device_id == DeviceTenure.device_id)
+        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
+        .order_by(DeviceTenure.device_id)
+    )
+    found = [_behind(device_id, seen) for device_id, seen in rows]
+    return [one for one in found if one.unsynced != "none"]
+
+
+def _behind(device_id: str, seen: DevicePresence | None) -> Behind:
+    if seen is None:
+        return Behind(device_id, "unknown", None, None)
+    return Behind(device_id, _unsynced(seen), seen.queued_frames, seen.drained_at)
 
 
 def _unsynced(seen: DevicePresence) -> Unsynced:

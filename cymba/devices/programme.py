@@ -169,7 +169,7 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
     """
     device = _held_device(session, account_id, device_id)
     desired = _desired(session, device_id)
-    version = desired.ver if desired else 0
+    version = _latest_version(device, desired)
     if desired is not None and desired.account_id != account_id:
         return ProgrammeState(version, None, None, is_earlier_holders=True)
     row = DeviceProgramme

@@ -83,7 +83,31 @@ _TAGS: dict[int, Callable[..., NoReturn]] = dict.fromkeys(
 def load_cbor(payload: bytes) -> Any:
     """One CBOR item and nothing after it: no tags, no repeated keys, shallow."""
     reader = BytesIO(payload)
-    item = cbor2.CBORDecoder(
+    item = _next_cbor(reader)
+    if reader.tell() != len(payload):
+        raise ValueError(f"{len(payload) - reader.tell()} bytes after the frame")
+    return item
+
+
+def split_cbor(sequence: bytes) -> list[bytes]:
+    """The items of a CBOR sequence (RFC 8742), as their bytes.
+
+    From an item on that cannot be read, nobody can tell where the next one begins: it and all
+    after it are given as one.
+    """
+    items: list[bytes] = []
+    reader = BytesIO(sequence)
+    while (start := reader.tell()) < len(sequence):
+        try:
+            _next_cbor(reader)
+        except UNREADABLE:
+            return [*items, sequence[start:]]
+        items.append(sequence[start : reader.tell()])
+    return items
+
+
+def _next_cbor(reader: BytesIO) -> Any:
+    return cbor2.CBORDecoder(
         reader,
         semantic_decoders=_TAGS,
         tag_hook=_refuse_tag,
@@ -91,9 +115,6 @@ def load_cbor(payload: bytes) -> Any:
         allow_duplicate_keys=False,
         strict_hashable_types=True,
     ).decode()
-    if reader.tell() != len(payload):
-        raise ValueError(f"{len(payload) - reader.tell()} bytes after the frame")
-    return item
 
 
 def _load(payload: bytes) -> Any:

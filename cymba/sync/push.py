@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, record_changes
+from cymba.devices.programme import withhold_current
 from cymba.diary import entries
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import DomainError, NotFound, Rejected
@@ -53,17 +55,25 @@ class Answer:
 
 
 def push(
-    session: Session, account_id: UUID, operations: Sequence[Operation], *, now: datetime
+    session: Session,
+    account_id: UUID,
+    operations: Sequence[Operation],
+    *,
+    now: datetime,
+    key: Ed25519PrivateKey | None = None,
 ) -> list[Answer]:
     """Apply operations in order; a bad one costs only itself. The caller commits at once after.
 
     An applied operation's id is kept in the same transaction, so a retry after a lost answer is a
     `duplicate`. Conflicts and rejections changed nothing and are judged anew when retried.
+    `key` signs programmes: with it a red flag among the operations takes the current from the
+    account's devices.
     """
     # One push of an account at a time: a retry must see what the first try has done.
-    key = func.hashtextextended(f"sync/{account_id}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(key)))
+    turn = func.hashtextextended(f"sync/{account_id}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(turn)))
     answers = [_answer(session, account_id, operation, now) for operation in operations]
+    withheld = withhold_current(session, key, account_id, now) if key is not None else []
     record_changes(
         session,
         account_id,
@@ -71,7 +81,8 @@ def push(
             Changed("diary-entry", str(answer.entry.id), answer.entry.deleted_at is not None)
             for answer in answers
             if answer.status == "applied" and answer.entry is not None
-        ],
+        ]
+        + [Changed("device", device_id) for device_id in withheld],
     )
     return answers
 

@@ -1,0 +1,66 @@
+"""Who may come into a broker and what each may do there, for brokers that ask us over HTTP.
+
+The client id must be the user name: so nobody can put out another's connection, or the bridge's,
+by taking its client id.
+"""
+
+import re
+from enum import Enum
+from hmac import compare_digest
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cymba.devices.provisioning import authenticate
+from cymba.devices.tables import Device
+
+_BRIDGE = re.compile(r"bridge-[0-9]{1,4}")
+_SHARED = re.compile(r"\$share/[^/+#]+/(.+)")
+_UP = frozenset({"frame", "state", "time", "presence"})
+_DOWN = frozenset({"ack", "desired", "time", "+", "#"})
+
+
+class Access(Enum):
+    PUBLISH = "publish"
+    HEAR = "hear"  # to subscribe to a filter, or to be given a message
+
+
+def may_come_in(
+    session: Session, user: str, secret: str, client_id: str, *, bridge_secret: str | None
+) -> bool:
+    """Whether the secret is the user's. `bridge_secret` None: no bridge may."""
+    if client_id != user:
+        return False
+    if _BRIDGE.fullmatch(user):
+        known = (bridge_secret or "").encode()
+        return compare_digest(known, secret.encode(errors="surrogatepass")) and bool(known)
+    return authenticate(session, user, secret)
+
+
+def may(session: Session, user: str, access: Access, topic: str) -> bool:
+    """Whether a user who has come in may publish to, or hear of, a topic (or filter).
+
+    A device whose secret is revoked since may do nothing more on the connection that it has.
+    """
+    if not is_theirs(user, access, topic):
+        return False
+    if _BRIDGE.fullmatch(user):
+        return True
+    known = select(Device.id).where(Device.id == user, Device.secret_hash.is_not(None))
+    return session.scalar(known) is not None
+
+
+def is_theirs(user: str, access: Access, topic: str) -> bool:
+    """Whether a topic (or filter) is one of those of protocol v1 that concern the user."""
+    if _BRIDGE.fullmatch(user):
+        shared = _SHARED.fullmatch(topic)
+        topic = shared[1] if shared and access is Access.HEAR else topic
+        if topic == f"cymba/bridge/{user}/echo":
+            return True
+        direction = "down" if access is Access.PUBLISH else "up"
+        levels = topic.split("/")
+        return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and levels[3] == direction
+    root, _, subject = topic.rpartition("/")
+    if access is Access.PUBLISH:
+        return root == f"cymba/v1/{user}/up" and subject in _UP
+    return root == f"cymba/v1/{user}/down" and subject in _DOWN

@@ -1,0 +1,113 @@
+"""How a device is doing: above all, whether "no session" means that there was none."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from cymba.database import utc_now
+from cymba.devices.messages import Presence
+from cymba.devices.presence import record_presence
+
+
+@pytest.fixture
+def device_id(hold, person):
+    return hold(person)
+
+
+@pytest.fixture
+def health(client, device_id, person):
+    return lambda: client.get(f"/v1/devices/{device_id}/health", headers=person.headers).json
+
+
+@pytest.fixture
+def say(engine, device_id):
+    """The device says something of itself."""
+
+    def record(at, **told):
+        with Session(engine) as session, session.begin():
+            presence = Presence(**{"online": True, "store": 7, "boot": 1, "sent": 5_000} | told)
+            record_presence(session, device_id, presence, at)
+
+    return record
+
+
+def test_of_a_device_that_never_came_online_nothing_is_known(health):
+    told = health()
+    assert told["last_seen_at"] is None
+    assert told["unsynced"] == "unknown"
+    assert told["complete_until"] is None
+    assert told["clock"] is None
+    assert told["completeness"]["sessions"] == 0
+    assert told["completeness"]["share"] is None
+
+
+def test_none_waiting_and_unknown_differ(health, say):
+    now = utc_now()
+    say(now, queued=12, firmware="2.4.1", battery_pct=83)
+    told = health()
+    assert told["unsynced"] == "waiting"
+    assert told["backlog_frames"] == 12
+    assert told["complete_until"] is None
+    assert (told["firmware"], told["battery_pct"]) == ("2.4.1", 83)
+    say(now + timedelta(seconds=1), sent=6_000, queued=0)
+    told = health()
+    assert told["unsynced"] == "none"
+    assert told["complete_until"] is not None
+    say(now + timedelta(seconds=2), sent=6_000, online=False)
+    told = health()
+    assert not told["online"]
+    assert told["unsynced"] == "unknown"  # it may have recorded since
+    assert told["complete_until"] is not None
+
+
+def test_missing_frames_are_counted(health, wear, person, device_id):
+    at = utc_now() - timedelta(days=1)
+    whole = wear(person, device_id=device_id, at=at)
+    whole.samples().samples().end().sum_up()
+    broken = wear(person, device_id=device_id, at=at + timedelta(hours=2))
+    broken.samples_frame()  # it never arrives
+    broken.samples().end().sum_up()
+    told = health()["completeness"]
+    assert told["sessions"] == 2
+    assert told["incomplete_sessions"] == 1
+    assert told["open_sessions"] == 0
+    assert told["share"] == pytest.approx(7 / 8)
+    long_ago = wear(person, device_id=device_id, at=at - timedelta(days=60))
+    long_ago.samples().sum_up()
+    assert health()["completeness"]["sessions"] == 2
+
+
+def test_refused_frames_are_counted(health, device_id, wear, person):
+    worn = wear(person, device_id=device_id, at=utc_now())
+    worn.send(worn.frame("samples", dt=1000, n=1, c={"heart_rate_bpm": [9000]}))
+    assert health()["completeness"]["refused_frames"] == 1
+
+
+def test_only_its_holder_is_told(client, device_id, make_person):
+    response = client.get(f"/v1/devices/{device_id}/health", headers=make_person().headers)
+    assert response.status_code == 404
+
+
+def test_the_sessions_say_what_may_be_missing(client, person, say, device_id, wear):
+    listed = client.get("/v1/sessions", headers=person.headers).json
+    assert listed["items"] == []
+    assert listed["unsynced"] == [
+        {
+            "device_id": device_id,
+            "unsynced": "unknown",
+            "backlog_frames": None,
+            "complete_until": None,
+        }
+    ]
+    say(utc_now(), queued=3)
+    (waiting,) = client.get("/v1/sessions", headers=person.headers).json["unsynced"]
+    assert (waiting["unsynced"], waiting["backlog_frames"]) == ("waiting", 3)
+    say(utc_now(), sent=6_000, queued=0)
+    assert client.get("/v1/sessions", headers=person.headers).json["unsynced"] == []
+    other = wear(person).device_id
+    query = {"device_id": device_id}
+    listed = client.get("/v1/sessions", query_string=query, headers=person.headers).json
+    assert listed["unsynced"] == []
+    listed = client.get("/v1/sessions", headers=person.headers).json
+    assert [one["device_id"] for one in listed["unsynced"]] == [other]

@@ -75,6 +75,15 @@ class BrokerAddress:
             client_key_file=settings.broker_client_key_file,
         )
 
+    def tls_context(self) -> ssl.SSLContext | None:
+        """With our own certificate, if there is one; None without TLS."""
+        if not self.tls:
+            return None
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.client_cert_file is not None:
+            context.load_cert_chain(self.client_cert_file, self.client_key_file)
+        return context
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -274,12 +283,8 @@ class Connection:
         )
         if self._address.username is not None:
             client.username_pw_set(self._address.username, self._address.password)
-        if self._address.tls:
-            context = ssl.create_default_context(cafile=self._address.ca_file)
-            if self._address.client_cert_file is not None:
-                context.load_cert_chain(
-                    self._address.client_cert_file, self._address.client_key_file
-                )
+        context = self._address.tls_context()
+        if context is not None:
             client.tls_set_context(context)
         client.reconnect_delay_set(min_delay=1, max_delay=10)
         for name in ("pre_connect", "connect", "connect_fail", "disconnect", "subscribe",

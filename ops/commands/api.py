@@ -13,7 +13,7 @@ import migrations
 from cymba.accounts.keys import load_secret
 from cymba.database import make_engine
 from cymba.settings import Settings
-from ops import logs, ports, schema
+from ops import logs, ports, schema, wsgi
 from ops.database import open_url
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ def api(settings: Settings, host: str | None, port: int | None, workers: int) ->
         os.environ["CYMBA_DATABASE_URL"] = url  # the workers are processes of their own
         _warn_of_schema(url)
         Server(
-            "ops.wsgi:create",
+            f"{wsgi.__name__}:create",
             factory=True,
             interface=Interfaces.WSGI,
             address=host,

@@ -60,7 +60,8 @@ def test_a_view_that_the_client_left_gives_its_place_back(server, wear, person):
     worn = wear(person).samples().sum_up()
     path = f"{url}/v1/sessions/{worn.id}/live"
     with httpx.stream("GET", path, headers=person.headers, timeout=30) as stream:
-        assert next(stream.iter_lines())
+        lines = stream.iter_lines()  # held: httpx leaves when nobody holds it any more
+        assert next(lines)
         assert "cymba_api_live_streams 1.0" in httpx.get(f"{url}/metrics").text
     while "cymba_api_live_streams 0.0" not in httpx.get(f"{url}/metrics").text:
         time.sleep(0.1)

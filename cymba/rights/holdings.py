@@ -44,7 +44,7 @@ class Holding:
 
     @property
     def name(self) -> str:
-        return self.table.name
+        return str(self.table.name)
 
 
 _WHY_NO_HASH = "a secret's hash: it would let others try to find the secret"

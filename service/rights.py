@@ -14,7 +14,7 @@ import migrations
 from cymba.accounts import audit
 from cymba.rights.export import export
 from service.answers import tagged
-from service.bearer import current_access, current_account
+from service.bearer import current_account
 from service.edge import Edge, edge
 from service.openapi import Resource
 from service.paging import cursor_field, limit_field, next_cursor_field, open_cursor, seal_cursor
@@ -41,7 +41,7 @@ class AuditEntrySchema(Schema):
     at = ma.fields.DateTime(required=True)
     actor_kind = ma.fields.String(required=True, validate=ma.validate.OneOf(ACTORS))
     actor_id = ma.fields.String(
-        required=True, metadata={"description": "Of the sign-in, the share or the operator"}
+        required=True, metadata={"description": "Of the account, the share or the operator"}
     )
     action = ma.fields.String(required=True)
     detail = ma.fields.Dict(required=True, metadata={"description": "It holds no health data"})
@@ -75,7 +75,7 @@ def export_account() -> Response:
         raise Unavailable("Another archive is being made. Wait for it.", code="too-many-exports")
     try:
         with transaction() as session:
-            who = audit.Actor("person", str(current_access().family_id))
+            who = audit.Actor("person", str(account_id))
             audit.note(session, account_id, who, "account.exported")
     except BaseException:
         places.leave(account_id)

@@ -124,7 +124,15 @@ class AuditEntry(Base):
     except while the account itself is erased."""
 
     __tablename__ = "audit_entry"
-    __table_args__ = (Index("ix_audit_entry_account_id_id", "account_id", "id"),)
+    __table_args__ = (
+        Index("ix_audit_entry_account_id_id", "account_id", "id"),
+        # By which a viewer's own erasure finds them in the logs of others.
+        Index(
+            "ix_audit_entry_clinician",
+            text("(detail ->> 'clinician')"),
+            postgresql_where=text("(detail ->> 'clinician') IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
@@ -143,8 +151,12 @@ _APPEND_ONLY = (
         """
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF TG_OP = 'DELETE' AND current_setting('cymba.erasing', true) = 'on' THEN
-    RETURN OLD;
+  IF current_setting('cymba.erasing', true) = 'on' THEN
+    CASE TG_OP
+      WHEN 'DELETE' THEN RETURN OLD;
+      WHEN 'UPDATE' THEN RETURN NEW;  -- of an entry that names an erased viewer
+      ELSE NULL;
+    END CASE;
   END IF;
   RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'insufficient_privilege';
 END
@@ -249,3 +261,18 @@ class ErasureLedger(Base):
     pseudonym: Mapped[bytes] = mapped_column(primary_key=True)  # keyed BLAKE2b of the account's id
     erased_at: Mapped[datetime]
     rows_erased: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class OidcFlow(Base):
+    """A sign-in begun at a provider; taken out when it comes back, so that it comes back once."""
+
+    __tablename__ = "oidc_flow"
+
+    state_hash: Mapped[bytes] = mapped_column(primary_key=True)  # SHA-256
+    nonce: Mapped[str] = mapped_column(String(64))
+    code_verifier: Mapped[str] = mapped_column(String(128))
+    # Who links the provider to their account; null: whoever comes back signs in.
+    account_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+    expires_at: Mapped[datetime] = mapped_column(index=True)

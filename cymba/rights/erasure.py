@@ -53,7 +53,7 @@ class Erased:
 
 
 def allow_removal(session: Session) -> None:
-    """Let this transaction remove entries of the audit log, which otherwise only grows."""
+    """Let this transaction remove from the audit log, which otherwise only grows."""
     session.execute(text("SET LOCAL cymba.erasing = 'on'"))
 
 
@@ -93,6 +93,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     throttle.forget(session, keys.throttle, email)
     forget_guesses(session, account_id)
     _close_shares_to(session, email, now)
+    session.execute(_VIEWER, {"account_id": str(account_id)})
     session.execute(
         delete(Account).where(Account.id == account_id).execution_options(synchronize_session=False)
     )
@@ -206,6 +207,13 @@ _ANCHORS = text(
     USING (SELECT DISTINCT device_id, store, boot FROM seen WHERE boot < last_boot) AS gone
     WHERE a.device_id = gone.device_id AND a.store = gone.store AND a.boot = gone.boot
     RETURNING a.boot
+    """
+)
+# In the logs of people whose shares this person has opened.
+_VIEWER = text(
+    """
+    UPDATE audit_entry SET detail = detail || '{"clinician": "erased"}'
+    WHERE detail ->> 'clinician' = :account_id
     """
 )
 _UNSUMMED = text(

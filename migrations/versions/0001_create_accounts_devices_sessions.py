@@ -147,6 +147,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
     )
     op.create_index(
+        "ix_audit_entry_clinician",
+        "audit_entry",
+        [sa.literal_column("(detail ->> 'clinician')")],
+        unique=False,
+        postgresql_where=sa.text("(detail ->> 'clinician') IS NOT NULL"),
+    )
+    op.create_index(
         "ix_audit_entry_account_id_id", "audit_entry", ["account_id", "id"], unique=False
     )
     op.create_table(
@@ -749,6 +756,11 @@ def downgrade() -> None:
     op.drop_index("ix_change_account_id_number", table_name="change")
     op.drop_table("change")
     op.drop_index("ix_audit_entry_account_id_id", table_name="audit_entry")
+    op.drop_index(
+        "ix_audit_entry_clinician",
+        table_name="audit_entry",
+        postgresql_where=sa.text("(detail ->> 'clinician') IS NOT NULL"),
+    )
     op.drop_table("audit_entry")
     op.drop_index(op.f("ix_sign_in_bucket_updated_at"), table_name="sign_in_bucket")
     op.drop_table("sign_in_bucket")

@@ -29,8 +29,12 @@ def upgrade() -> None:
         """
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF TG_OP = 'DELETE' AND current_setting('cymba.erasing', true) = 'on' THEN
-    RETURN OLD;
+  IF current_setting('cymba.erasing', true) = 'on' THEN
+    CASE TG_OP
+      WHEN 'DELETE' THEN RETURN OLD;
+      WHEN 'UPDATE' THEN RETURN NEW;  -- of an entry that names an erased viewer
+      ELSE NULL;
+    END CASE;
   END IF;
   RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'insufficient_privilege';
 END

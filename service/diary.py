@@ -42,10 +42,11 @@ ITEM_EXAMPLE = {
     "unit": "{score}",
     "code": "LOINC 72514-3",
     "worse": "higher",
-    "minimal_important_difference": 2.0,
+    "minimal_important_difference": 1.0,
     "scoring": None,
     "licence": "free",
-    "source": "NRS 0–10; 2 points or 30 % is the important change (Farrar 2001, IMMPACT)",
+    "source": "NRS 0–10; 10–20 % is the smallest change that matters, 30 % or 2 points a moderate "
+    "one (Farrar 2001; IMMPACT: Dworkin 2008)",
     "red_flag": False,
     "note": "",
 }

@@ -72,11 +72,11 @@ def insights(context: click.Context, *, once: bool, every_s: float, heartbeat: P
 @insights.command()
 @click.option(
     "--exposure", default="charge", show_default=True,
-    type=click.Choice([one.name for one in EXPOSURES]),
+    type=click.Choice([one.name for one in EXPOSURES]), help="What was done on a day.",
 )  # fmt: skip
 @click.option(
     "--outcome", default="pain_now", show_default=True, type=click.Choice(list(OUTCOMES)),
-    metavar="ITEM",
+    metavar="ITEM", help="What was felt: an item of the diary.",
 )  # fmt: skip
 @click.option(
     "--lag", default=1, show_default=True, type=click.IntRange(0, 3),

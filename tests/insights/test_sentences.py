@@ -79,7 +79,7 @@ def test_what_is_missing_is_said_with_a_range() -> None:
 
 
 def test_no_link_and_a_refusal_are_answers() -> None:
-    assert "likely smaller than 2.0 points" in sentences.of_finding(
+    assert "likely smaller than 1.0 points" in sentences.of_finding(
         ENGLISH, finding("no_clear_link")
     )
     refused = finding("not_enough", effect=None, low=None, high=None)

@@ -1,4 +1,4 @@
-"""Findings are computed once for each change, whoever runs, and one account's trouble is its own."""
+"""Findings are computed once, whoever runs, and one account's trouble is its own."""
 
 import threading
 from datetime import UTC, date, datetime, timedelta

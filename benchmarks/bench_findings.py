@@ -1,0 +1,133 @@
+"""What findings cost end to end: all pairs of two years, and one new diary entry.
+
+python -m benchmarks.bench_findings
+
+The floor is numpy.linalg.qr of the same nuisance matrices alone, one for each outcome and lag and
+look; what is above it is estimates, tests, grades, days and the database.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from benchmarks.bench_insights import best_ms
+from cymba.accounts.changes import Changed, record_changes
+from cymba.database import make_engine
+from cymba.diary import entries
+from cymba.insights import findings
+from cymba.insights.analysis import analyse
+from cymba.insights.inputs import load_days
+from cymba.insights.pairs import load_pair
+from cymba.insights.pictures import LIGHT, picture_of_pair
+from cymba.insights.statistics import MILESTONES, complete_pairs
+from cymba.insights.statistics.arrays import Floats
+from cymba.insights.statistics.nuisance import Calendar
+from cymba.insights.words import Voice
+from cymba.insights.worker import Worker
+from cymba.tables import metadata
+from ops import postgres
+from simulator.people import World
+from tests.insights.people import enrol, live_in_database
+
+DAYS = 730
+FIRST_DAY = date(2025, 1, 1)
+ENTRIES = 10
+
+
+def matrices(engine: Engine, account_id: UUID) -> list[Floats]:
+    """The nuisance of each outcome and lag at each milestone that its pairs have reached."""
+    with Session(engine) as session:
+        days, _, outcomes = load_days(session, account_id)
+    calendar, found = Calendar(days.weekdays), []
+    for lag in (0, 1, 2, 3):
+        felt = days.mornings if lag else days.same_day
+        complete = complete_pairs(days.exposures[:1], felt, days.before, lag)
+        for o in range(len(outcomes)):
+            rows = np.flatnonzero(complete[o, 0])
+            for milestone in (m for m in MILESTONES if m <= rows.size):
+                first = rows[:milestone]
+                found.append(calendar.nuisance(first, days.before[o, first - lag]))
+    return found
+
+
+def one_entry_ms(engine: Engine, account_id: UUID, number: int) -> float:
+    """From the diary entry that was just committed to the findings that are."""
+    felt_at = datetime(2026, 12, 31, 6, tzinfo=UTC) + timedelta(minutes=number)
+    fields = {"felt_at": felt_at, "time_zone": "Europe/Berlin", "items.pain_now": number % 10}
+    with Session(engine) as session, session.begin():
+        written = uuid4()
+        later = felt_at + timedelta(hours=1)
+        entries.put(session, account_id, written, fields, match=lambda _: None, now=later)
+        record_changes(session, account_id, [Changed("diary-entry", str(written))])
+    began_s = time.perf_counter()
+    done = Worker(engine).run_once()
+    assert done.refreshed == 1
+    return (time.perf_counter() - began_s) * 1000
+
+
+def _measure(engine: Engine) -> None:
+    with Session(engine) as session, session.begin():
+        account_id = enrol(session)
+        world = World(days=DAYS, effect=-1.0)
+        live_in_database(session, account_id, world, seed=1, first_day=FIRST_DAY)
+    floor_of = matrices(engine, account_id)
+    floor = best_ms(lambda: [np.linalg.qr(matrix) for matrix in floor_of])
+    with Session(engine) as session:
+        days, exposures, outcomes = load_days(session, account_id)
+        read = best_ms(lambda: _fresh(engine, lambda fresh: load_days(fresh, account_id)))
+    pairs = len(exposures) * len(outcomes) * 4
+    analysed = best_ms(lambda: analyse(days, exposures, outcomes))
+    began_s = time.perf_counter()
+    Worker(engine).run_once()
+    first = (time.perf_counter() - began_s) * 1000
+    each = sorted(one_entry_ms(engine, account_id, number) for number in range(ENTRIES))
+    with Session(engine) as session:
+        stored = len(findings.mine(session, account_id))
+        view = load_pair(session, account_id, "charge", "pain_now")
+    picture = picture_of_pair(view, Voice.of("en"))
+    print(
+        f"One person, {DAYS} days, {len(exposures)} exposures x {len(outcomes)} outcomes x 4 lags"
+    )
+    print(f"= {pairs} pairs, {stored} findings, every look from 28 pairs on; one core, best of 15")
+    print(f"(the first round once, an entry the median of {ENTRIES}).\n")
+    print("| what | ms | of the floor |\n|---|---|---|")
+    for name, taken in (
+        (f"floor: numpy.linalg.qr of the same {len(floor_of)} matrices", floor),
+        ("reading and building the days", read),
+        ("all pairs through all looks to their grades", analysed),
+        ("first round of the worker, end to end", first),
+        ("one new diary entry, end to end", each[len(each) // 2]),
+        ("a pair's picture as SVG", best_ms(lambda: picture.svg(LIGHT))),
+        ("a pair's picture as PNG", best_ms(lambda: picture.png(LIGHT))),
+    ):
+        print(f"| {name} | {taken:.1f} | {taken / floor:.1f} |")
+
+
+def _fresh(engine: Engine, work: Callable[[Session], object]) -> None:
+    with Session(engine) as session:
+        work(session)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        server = postgres.start(Path(folder) / "postgres")
+        try:
+            engine = make_engine(server.url)
+            metadata.create_all(engine)
+            _measure(engine)
+            engine.dispose()
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    main()

@@ -16,6 +16,8 @@ from mqtt_bridge.delivery import Inbox
 from mqtt_bridge.echo import Echo
 from mqtt_bridge.intake import Intake
 from mqtt_bridge.metrics import Metrics, MetricsServer
+from mqtt_bridge.pacing import Pacing
+from mqtt_bridge.publisher import Publisher
 from mqtt_bridge.writer import Writer
 
 TICK_S = 0.5
@@ -51,6 +53,7 @@ class Bridge:
         self._stopping = threading.Event()
         self._inbox = Inbox()
         self._echo = Echo()
+        holders: dict[str, str] = {}  # the writer learns them, the network thread looks them up
         address = BrokerAddress.of(settings, self.client_id)
         group = topics.share_group(address.password)
         ours, others = (
@@ -62,10 +65,16 @@ class Bridge:
             self.client_id,
             ours,
             [topic for topic, _ in others],
-            Intake(self._inbox, self._echo, self.metrics),
+            Intake(self._inbox, self._echo, Pacing(holders), self.metrics),
         )
+        self.publisher = Publisher(engine, self.connection, self.metrics)
         self.writer = Writer(
-            self._inbox, engine, self.connection, self.metrics, settings.bridge_batch
+            self._inbox,
+            engine,
+            self.connection,
+            self.metrics,
+            settings.bridge_batch,
+            holders=holders,
         )
         self.server = (
             None
@@ -86,6 +95,7 @@ class Bridge:
             self.server.start()
         self.writer.start()
         self.connection.start()
+        self.publisher.start()
         log.info("the bridge runs", slot=self.client_id, shared=self._shared)
         try:
             while not self._stopping.wait(TICK_S):
@@ -104,7 +114,7 @@ class Bridge:
         busy_s = self.writer.busy_s()
         if busy_s > STUCK_S:
             return f"the writer has hung in one transaction for {busy_s:.0f} s"
-        return self.connection.problem() or self.writer.problem()
+        return self.connection.problem() or self.writer.problem() or self.publisher.problem()
 
     def ill_health(self) -> str | None:
         """Why this bridge stores nothing at the moment, if so."""
@@ -145,6 +155,7 @@ class Bridge:
         subscribed: the broker keeps what comes until it is back.
         """
         started = time.monotonic()
+        self.publisher.stop()
         if self._shared and not self.connection.unsubscribe(UNSUBSCRIBE_S):
             log.warning("the broker did not confirm the end of the subscriptions")
         self._inbox.close()

@@ -12,7 +12,8 @@ paho's traps that this module closes:
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -120,6 +121,7 @@ class Connection:
         the broker keeps, may have left behind."""
         self.client_id = client_id
         self._failure: Exception | None = None
+        self.fresh_sessions = 0  # how often the broker kept nothing of this client id
         self._address = address
         self._filters = filters
         self._stale_filters = list(stale_filters)
@@ -156,6 +158,22 @@ class Connection:
             if self._current is None:
                 return False
             return self._client.publish(topic, payload, qos).rc is MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def publish_retained(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> bool:
+        """Have the broker retain each; True once it has confirmed all."""
+        with self._lock:
+            if self._current is None:
+                return False
+            sent = [self._client.publish(topic, payload, 1, retain=True)
+                    for topic, payload in messages]  # fmt: skip
+        end_s = time.monotonic() + timeout_s
+        for one in sent:
+            if one.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return False
+            one.wait_for_publish(max(0.0, end_s - time.monotonic()))
+            if not one.is_published():
+                return False
+        return True
 
     def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> int:
         """Send each, if connected; how many were."""
@@ -218,6 +236,7 @@ class Connection:
         with self._lock:
             self._count += 1
             self._current = self._count
+            self.fresh_sessions += not flags.session_present
         if flags.session_present and self._stale_filters:
             client.unsubscribe(self._stale_filters)
         client.subscribe(self._filters)

@@ -28,6 +28,7 @@ class Inbound(NamedTuple):
     # when it was sent.
     settled: bool
     retained: bool  # the broker's copy of an earlier message, sent because we subscribed
+    max_frames_per_s: float | None = None  # that the device is to keep to from now on
 
 
 class Inbox:

@@ -13,6 +13,7 @@ from mqtt_bridge.connection import Connection, Message
 from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.echo import Echo
 from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.pacing import Pacing
 from mqtt_bridge.topics import Subject
 
 log = structlog.get_logger(__name__)
@@ -21,8 +22,9 @@ log = structlog.get_logger(__name__)
 class Intake:
     """The receiver of a `Connection`: fills the writer's inbox."""
 
-    def __init__(self, inbox: Inbox, echo: Echo, metrics: Metrics) -> None:
+    def __init__(self, inbox: Inbox, echo: Echo, pacing: Pacing, metrics: Metrics) -> None:
         self._inbox = inbox
+        self._pacing = pacing
         self._echo = echo
         self._metrics = metrics
         self._numbers = itertools.count(1)
@@ -48,6 +50,12 @@ class Intake:
             connection, up.device_id, message.payload, arrived_ns
         ):
             return
+        pace = None
+        if up.subject is Subject.FRAME:
+            admitted, pace = self._pacing.admit(up.device_id, len(message.payload))
+            if not admitted:
+                self._hold_off(connection, up.device_id, message, pace)
+                return
         taken = self._inbox.put(
             Inbound(
                 next(self._numbers),
@@ -59,10 +67,22 @@ class Intake:
                 datetime.fromtimestamp(arrived_ns / 1e9, UTC),
                 self._echo.settled and not message.retained and not message.redelivered,
                 message.retained,
+                pace,
             )
         )
         if not taken:
             self._metrics.left.inc()
+
+    def _hold_off(
+        self, connection: Connection, device_id: str, message: Message, pace: float | None
+    ) -> None:
+        """Done with as far as the broker goes: the device keeps the frame, and sends it again."""
+        self._metrics.held_off.inc()
+        connection.ack([(message.connection, message.packet_id)])
+        ack = self._pacing.refusal(device_id, message.payload, pace)
+        if ack is not None:
+            form = payloads.form_of(message.payload)
+            connection.publish(topics.down_ack(device_id), payloads.encode(ack, form))
 
     def _answered(
         self, connection: Connection, device_id: str, payload: bytes, arrived_ns: int

@@ -73,6 +73,14 @@ class Metrics:
             "cymba_bridge_frames_refused", "Frames to be sent again later.", ["code"],
             registry=registry,
         )  # fmt: skip
+        self.held_off = Counter(
+            "cymba_bridge_frames_held_off", "Frames of devices that send too fast.",
+            registry=registry,
+        )  # fmt: skip
+        self.published = Counter(
+            "cymba_bridge_retained_published", "Retained messages that the broker confirmed.",
+            registry=registry,
+        )  # fmt: skip
         self.failed = Counter(
             "cymba_bridge_deliveries_failed",
             "Deliveries that no transaction could take in; their devices send them again.",

@@ -50,6 +50,10 @@ def down_time(device_id: str) -> str:
     return f"{ROOT}/{device_id}/down/time"
 
 
+def down_desired(device_id: str) -> str:
+    return f"{ROOT}/{device_id}/down/desired"
+
+
 def echo(client_id: str) -> str:
     return f"{ECHO_ROOT}/{client_id}/echo"
 

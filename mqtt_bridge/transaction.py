@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DataError as BadData
@@ -14,8 +15,11 @@ from sqlalchemy.orm import Session
 from cymba.devices import exchange
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.exchange import Unusable
+from cymba.devices.flow import Allowance
+from cymba.devices.holdings import holders_of
 from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, record_seen
 from cymba.devices.programme import record_report
+from cymba.devices.publication import publish_again
 from cymba.devices.tables import Device
 from cymba.stimulation.arrivals import AnchorMemory
 from cymba.stimulation.ingest import Delivery, Outcome, ack_for_presence, ingest
@@ -38,6 +42,7 @@ class Written:
     failed: list[Inbound] = field(default_factory=list)
     anchors: list[BootAnchor] = field(default_factory=list)
     seen: Mapping[str, datetime] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)  # of those that are newly seen
 
     def __iadd__(self, other: "Written") -> "Written":
         self.outcomes += other.outcomes
@@ -50,8 +55,10 @@ class Written:
 class Memory:
     """What this process has committed of late, so that it asks the database only for news."""
 
-    def __init__(self) -> None:
+    def __init__(self, holders: dict[str, str]) -> None:
         self.anchors = AnchorMemory()
+        self.allowance = Allowance()
+        self.holders = holders
         self._seen: dict[str, datetime] = {}
 
     def newly_seen(self, batch: Sequence[Inbound]) -> dict[str, datetime]:
@@ -67,6 +74,12 @@ class Memory:
         """Call it once `written` is committed."""
         self.anchors.remember(written.anchors)
         self._seen.update(written.seen)
+        for device_id in written.seen:
+            account_id = written.holders.get(device_id)
+            if account_id is None:
+                self.holders.pop(device_id, None)
+            else:
+                self.holders[device_id] = account_id
 
 
 def write(session: Session, batch: Sequence[Inbound], memory: Memory) -> Written:
@@ -85,17 +98,23 @@ def write(session: Session, batch: Sequence[Inbound], memory: Memory) -> Written
     written.seen = memory.newly_seen(frames)
     if written.seen:
         record_seen(session, written.seen)
+        written.holders = holders_of(session, written.seen)
     ingested = ingest(
         session,
         [Delivery(one.device_id, one.payload, one.arrived_at, one.settled) for one in frames],
         exchanges=_anchors(session, others, written),
         memory=memory.anchors,
+        allowance=memory.allowance,
     )
     written.outcomes, written.anchors = ingested.outcomes, ingested.anchors
     # A device is answered in the form that it spoke last.
     forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
     answers = {(device_id, ack.store): ack for device_id, ack in ingested.acks}
-    written.answers = [(device_id, ack, forms[device_id]) for device_id, ack in ingested.acks]
+    paces = _paces(frames)
+    written.answers = [
+        (device_id, _paced(ack, paces.get(device_id)), forms[device_id])
+        for device_id, ack in ingested.acks
+    ]
     for delivery, presence in others.presences:
         # A device that comes online learns at once what it need not send again.
         if presence.online and (delivery.device_id, presence.store) not in answers:
@@ -105,7 +124,28 @@ def write(session: Session, batch: Sequence[Inbound], memory: Memory) -> Written
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
         if outcome == "unknown-version":
             _refuse(written, delivery, "a report on a programme that was never set")
+    came_online = {
+        delivery.device_id
+        for delivery, presence in others.presences
+        if presence.online and not delivery.retained
+    }
+    if came_online:
+        publish_again(session, came_online)
     return written
+
+
+def _paces(frames: Sequence[Inbound]) -> dict[str, float]:
+    """The rate for each device that is to be told one."""
+    paces: dict[str, float] = {}
+    for one in frames:
+        pace = one.max_frames_per_s
+        if pace is not None:
+            paces[one.device_id] = min(pace, paces.get(one.device_id, pace))
+    return paces
+
+
+def _paced(ack: Ack, pace: float | None) -> Ack:
+    return ack if pace is None else msgspec.structs.replace(ack, max_frames_per_s=pace)
 
 
 def is_passing(error: Exception) -> bool:

@@ -26,15 +26,23 @@ class Writer:
     """Batches of the inbox into the database, then acks. `connection` is only spoken to."""
 
     def __init__(
-        self, inbox: Inbox, engine: Engine, connection: Connection, metrics: Metrics, batch: int
+        self,
+        inbox: Inbox,
+        engine: Engine,
+        connection: Connection,
+        metrics: Metrics,
+        batch: int,
+        *,
+        holders: dict[str, str] | None = None,
     ) -> None:
+        """`holders` is kept up to date with the account that holds each device that sends."""
         self._failure: Exception | None = None
         self._inbox = inbox
         self._engine = engine
         self._connection = connection
         self._metrics = metrics
         self._batch = batch
-        self._memory = Memory()
+        self._memory = Memory({} if holders is None else holders)
         self._busy_since: float | None = None
         self.working = False  # it holds deliveries that are not acked yet
         self.retrying = False  # the last attempt failed, and the next is still to come

@@ -9,6 +9,7 @@ hears of this. Buckets live in one process: with several bridges a device has a 
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
+from uuid import UUID
 
 MAX_BUCKETS = 100_000  # of one kind; the least recently used are full again and can be forgotten
 
@@ -23,6 +24,10 @@ class Rate(NamedTuple):
 DEVICE_FRAMES = Rate(per_s=200, burst=2_000)
 DEVICE_BYTES = Rate(per_s=400_000, burst=8_000_000)
 ACCOUNT_FRAMES = Rate(per_s=500, burst=5_000)
+NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # years of a person's backlog at once
+QUARANTINED_BYTES = Rate(per_s=2_000, burst=4_000_000)
+QUARANTINE_ROW_BYTES = 500  # what a row costs whatever it holds
+MAX_SESSIONS_KNOWN = 50_000
 LOW = 0.5  # of a burst: from here down the device is told its rate
 
 
@@ -63,6 +68,46 @@ class Buckets:
             bucket.level = min(self.rate.burst, bucket.level + passed_s * self.rate.per_s)
             bucket.at_s = max(bucket.at_s, now_s)
         return bucket
+
+
+class Allowance:
+    """How much that stays a device may begin: sessions, and what only quarantine can take.
+
+    Either is rare of a device that works; of one that does not, each would cost a row and a
+    summary for ever. What is over is refused with `rate` and kept by its device. `now_s` is
+    monotonic.
+    """
+
+    def __init__(
+        self, new_sessions: Rate = NEW_SESSIONS, quarantined_bytes: Rate = QUARANTINED_BYTES
+    ) -> None:
+        self._sessions = Buckets(new_sessions)
+        self._quarantined = Buckets(quarantined_bytes)
+        self._known: OrderedDict[tuple[str, UUID], None] = OrderedDict()
+
+    def session(self, device_id: str, sid: UUID, now_s: float) -> bool:
+        """Whether a frame of this session may be stored; of one that was allowed all may."""
+        key = (device_id, sid)
+        if key in self._known:
+            self._known.move_to_end(key)
+            return True
+        bucket = self._sessions.filled(device_id, now_s)
+        if bucket.level < 1:
+            return False
+        bucket.level -= 1
+        self._known[key] = None
+        if len(self._known) > MAX_SESSIONS_KNOWN:
+            self._known.popitem(last=False)
+        return True
+
+    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
+        """Whether a payload may be kept in quarantine."""
+        bucket = self._quarantined.filled(device_id, now_s)
+        cost = float(max(payload_bytes, QUARANTINE_ROW_BYTES))
+        if bucket.level < cost:
+            return False
+        bucket.level -= cost
+        return True
 
 
 class Flow:

@@ -1,6 +1,6 @@
 """The devices that an account holds now, as its person sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -38,6 +38,16 @@ def holding(session: Session, account_id: UUID, device_id: str) -> Holding:
         raise NotFound("There is no such device.")
     device, tenure, presence = row
     return Holding(device, tenure, presence)
+
+
+def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
+    """The account that holds each of the devices now, where one does."""
+    rows = session.execute(
+        select(DeviceTenure.device_id, DeviceTenure.account_id).where(
+            DeviceTenure.device_id.in_(sorted(device_ids)), DeviceTenure.released_at.is_(None)
+        )
+    )
+    return {device_id: str(account_id) for device_id, account_id in rows}
 
 
 def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import BootAnchor, add_anchors
+from cymba.devices.flow import Allowance
 from cymba.stimulation.arrivals import AnchorMemory, Arrivals
 from cymba.stimulation.frames import Packed, Unreadable, decode, pack
 from cymba.stimulation.inbox import (
@@ -107,17 +109,19 @@ def ingest(
     *,
     exchanges: Iterable[BootAnchor] = (),
     memory: AnchorMemory | None = None,
+    allowance: Allowance | None = None,
 ) -> Ingested:
     """Take in a batch, and the clock `exchanges` that came with it, without committing.
 
     With a `memory`, what a frame's arrival says of a clock is only looked into if it is news to
-    this process.
+    this process. With an `allowance`, a device that begins too many sessions, or fills quarantine,
+    is refused with `rate`.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database could not be spoken to, or wants the whole batch
             tried again. Nothing of it is written.
     """
-    taken = [_Taken(delivery) for delivery in deliveries]
+    taken = [_Taken(delivery, allowance) for delivery in deliveries]
     arrivals = Arrivals()
     for one in taken:
         if not isinstance(one.read, Unreadable):
@@ -148,10 +152,11 @@ _Ledgers = dict[StoreKey, Ledger]
 class _Taken:
     """A delivery, what was read of it, and in the end what became of it."""
 
-    __slots__ = ("delivery", "outcome", "read", "store_key")
+    __slots__ = ("allowance", "delivery", "outcome", "read", "store_key")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, allowance: Allowance | None) -> None:
         self.delivery = delivery
+        self.allowance = allowance
         self.read = decode(delivery.payload)
         store = self.read.store
         self.store_key = None if store is None else StoreKey(delivery.device_id, store)
@@ -252,6 +257,8 @@ def _settle(
     if content is None or content is Found.QUARANTINED:
         if not ledger.resolved.has_room_for(seq):
             return _refused(one, "rate", _TOO_MANY_RANGES)
+        if one.allowance and not one.allowance.session(key.device_id, frame.sid, monotonic()):
+            return _refused(one, "rate", "too many sessions begin")
         ledger.resolve(seq)
         contents[key] = packed.digest
         batch.store(key.device_id, frame, packed, one.delivery.arrived_at)
@@ -278,6 +285,10 @@ def _reused(frame: Frame, packed: Packed) -> _Reused:
 def _quarantine(
     batch: Batch, one: _Taken, ledger: Ledger | None, why: Unreadable | _Reused
 ) -> Outcome:
+    size = min(len(one.delivery.payload), MAX_KEPT_BYTES)
+    allowance = one.allowance
+    if allowance and not allowance.quarantine(one.delivery.device_id, size, monotonic()):
+        return _refused(one, "rate", "too much that cannot be read")
     if ledger is not None and why.seq is not None:
         if not ledger.resolved.has_room_for(why.seq):
             return _refused(one, "rate", _TOO_MANY_RANGES)

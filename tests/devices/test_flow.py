@@ -1,8 +1,10 @@
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cymba.devices.flow import Buckets, Flow, Rate
+from cymba.devices.flow import Allowance, Buckets, Flow, Rate
 
 
 def test_a_live_device_never_hears_of_it() -> None:
@@ -74,3 +76,25 @@ def test_buckets_do_not_pile_up() -> None:
     for n in range(1_000):
         buckets.filled(f"device-{n}", float(n))
     assert len(buckets) == 10
+
+
+def test_a_device_begins_only_so_many_sessions() -> None:
+    allowance = Allowance(new_sessions=Rate(per_s=0.5, burst=3))
+    sids = [UUID(int=n) for n in range(10)]
+    assert [allowance.session("flood-01", sid, 0.0) for sid in sids] == [True] * 3 + [False] * 7
+    assert allowance.session("flood-01", sids[0], 0.0)  # one that was begun goes on
+    assert allowance.session("ear-0001", sids[9], 0.0)
+    assert allowance.session("flood-01", sids[9], 2.0)
+    assert not allowance.session("flood-01", sids[8], 2.0)
+
+
+def test_years_of_backlog_begin_at_once() -> None:
+    allowance = Allowance()
+    assert all(allowance.session("ear-0001", UUID(int=n), 0.0) for n in range(2 * 365))
+
+
+def test_what_cannot_be_read_is_kept_up_to_a_bound() -> None:
+    allowance = Allowance(quarantined_bytes=Rate(per_s=100, burst=10_000))
+    assert sum(allowance.quarantine("broken-1", 4_000, 0.0) for _ in range(10)) == 2
+    assert sum(allowance.quarantine("broken-2", 1, 0.0) for _ in range(100)) == 20
+    assert allowance.quarantine("broken-1", 4_000, 20.0)

@@ -131,7 +131,7 @@ class Talker:
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._client.subscribe([(f"cymba/v1/{self.device_id}/down/{name}", 0)
-                                for name in ("ack", "time")])  # fmt: skip
+                                for name in ("ack", "time", "desired")])  # fmt: skip
         assert subscribed.wait(10)
 
     def say(self, subject: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:

@@ -1,0 +1,57 @@
+"""How fast each device and each account may go on, judged as their frames arrive.
+
+It is judged in the network thread, before a frame is queued or read: so a flood costs its device
+its frames' turn, and neither the queue nor the writer. A frame that is held off is not lost, since
+its device keeps it until the acknowledgement.
+"""
+
+import time
+from collections import OrderedDict
+
+from cymba.devices.flow import Admission, Flow
+from cymba.stimulation.frames import decode
+from cymba.stimulation.ingest import payload_name
+from cymba.stimulation.messages import MAX_PAYLOAD_BYTES, Ack, Rejection
+
+TELL_AGAIN_S = 1.0
+MOST_TOLD = 10_000
+
+
+class Pacing:
+    """`holders` gives a device's account, where the writer has learnt it."""
+
+    def __init__(self, holders: dict[str, str], flow: Flow | None = None) -> None:
+        self._holders = holders
+        self._flow = flow or Flow()
+        self._told_at_s: OrderedDict[str, float] = OrderedDict()
+
+    def admit(self, device_id: str, payload_bytes: int) -> Admission:
+        account_id = self._holders.get(device_id)
+        return self._flow.admit(device_id, payload_bytes, time.monotonic(), account_id=account_id)
+
+    def refusal(self, device_id: str, payload: bytes, pace: float | None) -> Ack | None:
+        """What to tell a device whose frame is held off; None if it was told a moment ago.
+
+        So a flood is not answered with another. The frames that are not named are sent again in
+        their time, like any without an answer.
+        """
+        now_s = time.monotonic()
+        told_at_s = self._told_at_s.get(device_id)
+        if told_at_s is not None and now_s - told_at_s < TELL_AGAIN_S:
+            return None
+        self._told_at_s[device_id] = now_s
+        self._told_at_s.move_to_end(device_id)
+        if len(self._told_at_s) > MOST_TOLD:
+            self._told_at_s.popitem(last=False)
+        read = decode(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
+        seq = read.seq if read else None
+        rejection = Rejection(
+            code="rate",
+            detail="the frames come too fast",
+            retry=True,
+            seq=seq,
+            payload=payload_name(payload) if seq is None else None,
+        )
+        store = read.store if read else None
+        # 0: nothing new is resolved. A device goes by the highest that it was told.
+        return Ack(store=store, upto=0, rejected=[rejection], max_frames_per_s=pace)

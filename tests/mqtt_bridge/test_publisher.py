@@ -1,0 +1,215 @@
+"""What is desired of a device is on the broker, retained, whatever the broker loses."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
+
+from cymba.database import utc_now
+from cymba.devices.messages import Desired, Presence, ReportedState
+from cymba.devices.models import MODELS, usual_programme
+from cymba.devices.programme import Accepted, Wanted, set_programme
+from cymba.devices.provisioning import Credentials
+from cymba.devices.signing import verify
+from cymba.devices.tables import DeviceProgramme, DeviceTenure
+from cymba.devices.withdrawal import ask_withdrawal
+from cymba.stimulation.messages import to_json
+from tests.end_to_end.parts import Broker, wait_until
+from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, Talker
+
+KEY = Ed25519PrivateKey.generate()
+NO_CURRENT = {"amplitude_ua": 0}  # needs no answers to the contraindication questions
+SetProgramme = Callable[[str], int]
+
+
+@pytest.fixture
+def set_next(engine: Engine) -> SetProgramme:
+    """Sets the next version of a device's programme; gives its number."""
+
+    def make(device_id: str) -> int:
+        with Session(engine) as session, session.begin():
+            account_id = session.scalars(
+                select(DeviceTenure.account_id).where(DeviceTenure.device_id == device_id)
+            ).one()
+            assert account_id is not None
+            versions = session.scalars(
+                select(DeviceProgramme.ver).where(DeviceProgramme.device_id == device_id)
+            )
+            wanted = Wanted(usual_programme(MODELS["ear_cymba"]), NO_CURRENT)
+            latest = max(versions, default=0)
+            outcome = set_programme(
+                session, KEY, account_id, device_id, wanted, if_version=latest, now=utc_now()
+            )
+            assert isinstance(outcome, Accepted)
+            return outcome.row.ver
+
+    return make
+
+
+@pytest.fixture
+def programme(engine: Engine) -> Callable[[str], DeviceProgramme]:
+    """The newest version of a device's programme."""
+
+    def read(device_id: str) -> DeviceProgramme:
+        with Session(engine) as session:
+            return session.scalars(
+                select(DeviceProgramme)
+                .where(DeviceProgramme.device_id == device_id)
+                .order_by(DeviceProgramme.ver.desc())
+                .limit(1)
+            ).one()
+
+    return read
+
+
+def hear_desired(talker: Talker) -> Desired:
+    return msgspec.json.decode(talker.hear("desired"), type=Desired)
+
+
+def test_a_device_hears_what_is_desired_and_its_report_is_kept(
+    make_bridge: MakeBridge,
+    talk: MakeTalker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+    programme: Callable[[str], DeviceProgramme],
+) -> None:
+    make_bridge()
+    device_id = devices[0].device_id
+    talker = talk(devices[0])
+    other = talk(devices[1])
+    set_next(device_id)
+    desired = hear_desired(talker)
+    assert verify(KEY.public_key(), device_id, desired)
+    assert (desired.ver, desired.limits) == (1, NO_CURRENT)
+    talker.say("state", to_json(ReportedState(ver=1, applied=True)))
+    wait_until(
+        lambda: programme(device_id).applied is True, timeout_s=20, what="the report is stored"
+    )
+    assert programme(device_id).published_at is not None
+    assert other.heard.empty()
+
+
+def test_a_device_that_comes_later_finds_the_newest(
+    make_bridge: MakeBridge,
+    talk: MakeTalker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+    programme: Callable[[str], DeviceProgramme],
+) -> None:
+    make_bridge()
+    device_id = devices[0].device_id
+    for ver in (1, 2, 3):
+        assert set_next(device_id) == ver
+        wait_until(
+            lambda: programme(device_id).published_at is not None,
+            timeout_s=20,
+            what="it is published",
+        )
+    assert hear_desired(talk(devices[0])).ver == 3
+
+
+def test_what_is_set_while_the_broker_is_away_is_published_when_it_is_back(
+    make_bridge: MakeBridge,
+    broker: Broker,
+    talk: MakeTalker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+    programme: Callable[[str], DeviceProgramme],
+) -> None:
+    running = make_bridge()
+    broker.kill()
+    wait_until(lambda: not running.connected(), timeout_s=20, what="the bridge has noticed")
+    set_next(devices[0].device_id)
+    broker.start()
+    assert hear_desired(talk(devices[0])).ver == 1
+    assert programme(devices[0].device_id).published_at is not None
+    assert running.outcome == []
+
+
+def test_a_broker_that_forgot_everything_is_told_again(
+    make_bridge: MakeBridge,
+    broker: Broker,
+    talk: MakeTalker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+    programme: Callable[[str], DeviceProgramme],
+) -> None:
+    """Killed before its first autosave, Mosquitto keeps nothing; the embedded one never does."""
+    running = make_bridge()
+    device_id = devices[0].device_id
+    set_next(device_id)
+    talker = talk(devices[0])
+    hear_desired(talker)
+    talker.say("state", to_json(ReportedState(ver=1, applied=True)))
+    wait_until(lambda: bool(programme(device_id).applied), timeout_s=20, what="the report")
+    talker.stop()
+    broker.kill()
+    broker.start()
+    wait_until(running.connected, timeout_s=30, what="the bridge is back")
+    assert hear_desired(talk(devices[0])).ver == 1
+
+
+def test_a_device_that_never_spoke_of_it_hears_it_again_when_it_comes_online(
+    make_bridge: MakeBridge,
+    talk: MakeTalker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+) -> None:
+    make_bridge()
+    talker = talk(devices[0])
+    set_next(devices[0].device_id)
+    assert hear_desired(talker).ver == 1
+    talker.say("presence", to_json(Presence(online=True, store=1, boot=1, sent=5)), retain=True)
+    assert hear_desired(talker).ver == 1
+    talker.say("state", to_json(ReportedState(ver=1, applied=True)))
+    talker.say("presence", to_json(Presence(online=True, store=1, boot=1, sent=6)), retain=True)
+    talker.hear("ack")
+    set_next(devices[0].device_id)
+    assert hear_desired(talker).ver == 2  # and not the reported one once more
+
+
+def test_an_erased_persons_programme_is_taken_off_the_broker(
+    make_bridge: MakeBridge,
+    engine: Engine,
+    talk: MakeTalker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+) -> None:
+    make_bridge()
+    device_id = devices[0].device_id
+    talker = talk(devices[0])
+    set_next(device_id)
+    hear_desired(talker)
+    with Session(engine) as session, session.begin():
+        session.execute(delete(DeviceProgramme))
+        ask_withdrawal(session, [device_id], utc_now())
+    assert talker.hear("desired") == b""
+
+
+def test_two_slots_publish_everything_in_order(
+    make_bridge: MakeBridge,
+    talk: MakeTalker,
+    mosquitto: Broker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+) -> None:
+    del mosquitto
+    for slot in (0, 1):
+        make_bridge(slot=slot, slots=2)
+    talker = talk(devices[0])
+    versions: list[int] = []
+
+    def change() -> Iterator[int]:
+        for _ in range(10):
+            yield set_next(devices[0].device_id)
+
+    thread = threading.Thread(target=lambda: list(change()))
+    thread.start()
+    while not versions or versions[-1] < 10:
+        versions.append(hear_desired(talker).ver)
+    thread.join()
+    assert versions == sorted(versions)

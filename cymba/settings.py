@@ -31,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     broker_ca_file: Path | None = None
     broker_client_cert_file: Path | None = None
     broker_client_key_file: Path | None = None
+    # Where devices are made known by messages (Mosquitto's dynamic security): as broker_url, with
+    # the user who may change rights.
+    broker_control_url: str | None = None
     broker_http_secret: str | None = None  # of the calls a broker makes to /v1/broker/*
 
     # The REST edge.
@@ -63,6 +66,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # The signing key of programmes (Ed25519, PEM); made and kept in `data_dir` if absent.
     programme_key_file: Path | None = None
+
+    # Sign-in with an OpenID Connect provider, where its issuer, client and redirect URI are named.
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = None
+    oidc_redirect_uri: str | None = None  # the app's own, registered with the provider
 
     # Mail leaves through SMTP where a URL is set, else into files under `data_dir`/outbox.
     smtp_url: str | None = None

@@ -1,52 +1,100 @@
 #!/bin/sh
-# Runs mosquitto with the passwords and rights of the bridge's slots (from the environment) and of
-# every provisioned device (from a file that `cymba device passwords --follow` keeps), and has it
-# read them again whenever that file changes. Changed secrets end the connections that used them.
+# Runs mosquitto for the bridge's slots (passwords from the environment) and for every provisioned
+# device, and has it read files and certificates again when they change. A secret that has ended
+# also ends the connections that were made with it.
 #
-#   BRIDGE_PASSWORD  of the users bridge-0 … bridge-(N-1)
-#   BRIDGE_SLOTS     N, 1 where it is not set
-#   HEALTH_PASSWORD  of the user that the health check connects as
+#   BRIDGE_PASSWORD   of the users bridge-0 … bridge-(N-1)
+#   BRIDGE_SLOTS      N, 1 where it is not set
+#   HEALTH_PASSWORD   of the user that the health check connects as
+#   DYNAMIC_SECURITY  yes: devices are made known by messages ($CONTROL), not by files
+#
+# Files, outside a container in the folders MOSQUITTO_CONFIG, _RUN, _DATA, _TLS and _CREDENTIALS:
+#   credentials/passwords, credentials/revoked   `cymba device passwords --follow` keeps them
+#   credentials/dynamic-security.json            the first state of dynamic security
+#   tls/server.crt, tls/server.key               then there is TLS, on port 8883
+#   tls/clients-ca.crt, tls/clients.crl          then also mutual TLS, on port 8884
 set -eu
 umask 077
 
 config=${MOSQUITTO_CONFIG:-/mosquitto/config}
 run=${MOSQUITTO_RUN:-/mosquitto/run}
-devices=${MOSQUITTO_DEVICES:-/mosquitto/credentials/passwords}
-: "${BRIDGE_PASSWORD:?}" "${HEALTH_PASSWORD:?}"
+data=${MOSQUITTO_DATA:-/mosquitto/data}
+tls=${MOSQUITTO_TLS:-/mosquitto/tls}
+credentials=${MOSQUITTO_CREDENTIALS:-/mosquitto/credentials}
+dynamic=${DYNAMIC_SECURITY:-no}
 
 # The access list, and the passwords of those who are not devices.
-cp "$config/acl" "$run/acl"
-: >"$run/own"
-printf '\nuser health\ntopic read $SYS/broker/uptime\n' >>"$run/acl"
-mosquitto_passwd -b "$run/own" health "$HEALTH_PASSWORD"
-slot=0
-while [ "$slot" -lt "${BRIDGE_SLOTS:-1}" ]; do
-  user=bridge-$slot
-  printf '\nuser %s\ntopic read cymba/v1/+/up/#\ntopic write cymba/v1/+/down/#\n' "$user" >>"$run/acl"
-  printf 'topic readwrite cymba/bridge/%s/#\n' "$user" >>"$run/acl"
-  mosquitto_passwd -b "$run/own" "$user" "$BRIDGE_PASSWORD"
-  slot=$((slot + 1))
-done
-
-write_passwords() {
-  cat "$run/own" "$run/devices" >"$run/passwords.new"
-  mv "$run/passwords.new" "$run/passwords"
+write_own() {
+  : "${BRIDGE_PASSWORD:?}" "${HEALTH_PASSWORD:?}"
+  cp "$config/acl" "$run/own-acl"
+  printf '\nuser health\ntopic read $SYS/broker/uptime\n' >>"$run/own-acl"
+  : >"$run/own-passwords"
+  mosquitto_passwd -b "$run/own-passwords" health "$HEALTH_PASSWORD"
+  slot=0
+  while [ "$slot" -lt "${BRIDGE_SLOTS:-1}" ]; do
+    user=bridge-$slot
+    {
+      printf '\nuser %s\ntopic read cymba/v1/+/up/#\ntopic write cymba/v1/+/down/#\n' "$user"
+      printf 'topic readwrite cymba/bridge/%s/#\n' "$user"
+    } >>"$run/own-acl"
+    mosquitto_passwd -b "$run/own-passwords" "$user" "$BRIDGE_PASSWORD"
+    slot=$((slot + 1))
+  done
 }
 
-take_devices() {
-  if [ -f "$devices" ]; then cp "$devices" "$run/devices"; else : >"$run/devices"; fi
+is_new() {
+  [ -f "$credentials/$1" ] && ! cmp -s "$credentials/$1" "$run/taken-$1"
 }
 
-take_devices
-write_passwords
-mosquitto -c "$config/mosquitto.conf" &
+# $1 the devices' file, $2 ours, $3 the two together: replaced as a whole.
+join() {
+  if [ -f "$credentials/$1" ]; then cp "$credentials/$1" "$run/taken-$1"; else : >"$run/taken-$1"; fi
+  cat "$run/$2" "$run/taken-$1" >"$run/$3.new"
+  mv "$run/$3.new" "$run/$3"
+}
+
+join_all() {
+  join revoked own-acl acl
+  join passwords own-passwords passwords
+}
+
+write_configuration() {
+  if [ "$dynamic" = yes ]; then
+    grep -Ev '^(password|acl)_file ' "$config/mosquitto.conf"
+    plugin=$(ls /usr/lib/mosquitto_dynamic_security.so /usr/lib/*/mosquitto_dynamic_security.so 2>/dev/null | head -n 1)
+    sed "s|^plugin .*|plugin $plugin|" "$config/dynamic-security.conf"
+  else
+    cat "$config/mosquitto.conf"
+  fi
+  if [ -f "$tls/server.crt" ]; then
+    cat "$config/tls.conf"
+    if [ -f "$tls/clients-ca.crt" ]; then
+      cat "$config/mutual-tls.conf"
+      if [ -f "$tls/clients.crl" ]; then echo 'crlfile /mosquitto/tls/clients.crl'; fi
+    fi
+  fi
+}
+
+write_configuration |
+  sed -e "s|/mosquitto/run/|$run/|" -e "s|/mosquitto/data/|$data/|" -e "s|/mosquitto/tls/|$tls/|" \
+    >"$run/mosquitto.conf"
+if [ "$dynamic" = yes ]; then
+  if [ ! -f "$data/dynamic-security.json" ]; then
+    cp "$credentials/dynamic-security.json" "$data/dynamic-security.json"
+  fi
+else
+  write_own
+  join_all
+fi
+
+mosquitto -c "$run/mosquitto.conf" &
 broker=$!
 trap 'kill -TERM "$broker" 2>/dev/null' TERM INT
+trap 'kill -HUP "$broker" 2>/dev/null' HUP # certificates that were renewed
 
 while kill -0 "$broker" 2>/dev/null; do
-  if [ -f "$devices" ] && ! cmp -s "$devices" "$run/devices"; then
-    take_devices
-    write_passwords
+  if [ "$dynamic" != yes ] && { is_new revoked || is_new passwords; }; then
+    join_all
     kill -HUP "$broker"
   fi
   sleep 1 &

@@ -3,23 +3,28 @@
 import csv
 import os
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import click
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from cymba.database import utc_now
 from cymba.devices import provisioning
 from cymba.devices.models import MODELS
-from cymba.devices.tables import Device
+from cymba.devices.provisioning import Credentials
+from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
+from ops import mosquitto_files
 from ops.database import open_engine
+from ops.dynamic_security import USER, Control, ControlFailed, document, open_control
+from ops.exits import Exit
 
 COMMIT_EVERY = 500
-POLL_S = 1.0
 
 
 @click.group()
@@ -33,54 +38,81 @@ def device() -> None:
     "--count", default=1, show_default=True, type=click.IntRange(min=1), help="How many to make."
 )
 @click.option(
-    "--csv", "csv_file", type=click.Path(path_type=Path), help="Write them to this new file."
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write them to this new file, or - for the screen  [default: devices-TIME.csv here]",
 )
 @click.pass_obj
 def provision(settings: Settings, model: str, count: int, csv_file: Path | None) -> None:
     """Make devices: serial, device id, MQTT secret and claim code.
 
-    Secrets and codes are shown once, here, and cannot be read again: only hashes are kept. Rows are
-    written as they are committed, so an interrupted run has told of every device that exists.
+    Secrets and codes are written once, into a file that only you can read, and cannot be read
+    again: only hashes are kept. programme_key is the public key by which the device verifies
+    programmes. Rows are written as they are committed, so an interrupted run has told of every
+    device that exists.
 
     \b
     cymba device provision --model ear_cymba --count 500 --csv batch-7.csv
     """
-    with open_engine(settings) as engine:
-        if csv_file is None:
-            _provision(engine, model, count, sys.stdout)
+    programme_key = show_public_key(load_key(settings))
+    with open_engine(settings) as engine, _broker(settings, engine) as broker:
+        provisioned = _Provisioned(engine, broker, programme_key)
+        if csv_file is not None and str(csv_file) == "-":
+            provisioned.write(model, count, sys.stdout)
             return
-        try:
-            # Secrets are in it: readable by its owner alone, and never over an earlier batch.
-            descriptor = os.open(csv_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise click.BadParameter(f"{csv_file} exists already", param_hint="--csv") from None
-        except OSError as error:
-            raise click.BadParameter(f"{csv_file}: {error.strerror}", param_hint="--csv") from None
-        with os.fdopen(descriptor, "w", newline="") as out:
-            _provision(engine, model, count, out)
+        path = csv_file or Path(f"devices-{utc_now():%Y%m%dT%H%M%SZ}.csv")
+        with _new_secret_file(path) as out:
+            provisioned.write(model, count, out)
+    what = "1 device" if count == 1 else f"{count:,} devices"
+    click.echo(f"{what} of model {model}, with secrets and claim codes: {path}")
 
 
-def _provision(engine: Engine, model: str, count: int, out: TextIO) -> None:
-    _write(out, [provisioning.Credentials._fields])
-    waiting: list[provisioning.Credentials] = []
-    with (
-        Session(engine) as session,
-        click.progressbar(
-            provisioning.provision(session, model, count),
-            length=count,
-            label="Provisioning",
-            file=sys.stderr,
-            hidden=count == 1 or out.isatty(),
-        ) as devices,
-    ):
-        for made in devices:
-            waiting.append(made)
-            if len(waiting) == COMMIT_EVERY:
-                session.commit()
-                _write(out, waiting)
-                waiting.clear()
+@contextmanager
+def _new_secret_file(path: Path) -> Iterator[TextIO]:
+    """Readable by its owner alone, and never over an earlier one."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise click.BadParameter(f"{path} exists already", param_hint="--csv") from None
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="--csv") from None
+    with os.fdopen(descriptor, "w", newline="") as out:
+        yield out
+
+
+class _Provisioned(NamedTuple):
+    engine: Engine
+    broker: Control | None
+    programme_key: str
+
+    def write(self, model: str, count: int, out: TextIO) -> None:
+        _write(out, [(*Credentials._fields, "programme_key")])
+        waiting: list[Credentials] = []
+        with (
+            Session(self.engine) as session,
+            click.progressbar(
+                provisioning.provision(session, model, count),
+                length=count,
+                label="Provisioning",
+                file=sys.stderr,
+                hidden=count == 1 or out.isatty(),
+            ) as devices,
+        ):
+            for made in devices:
+                waiting.append(made)
+                if len(waiting) == COMMIT_EVERY:
+                    self._keep(session, waiting, out)
+                    waiting.clear()
+            self._keep(session, waiting, out)
+
+    def _keep(self, session: Session, made: list[Credentials], out: TextIO) -> None:
+        if self.broker is not None:
+            # Before the commit: only now is the secret known, and a device that the broker knows
+            # and the database does not has a secret that nobody was told.
+            self.broker.add((one.device_id, one.secret) for one in made)
         session.commit()
-        _write(out, waiting)
+        _write(out, ((*one, self.programme_key) for one in made))
 
 
 def _write(out: TextIO, rows: Iterable[Iterable[str]]) -> None:
@@ -88,24 +120,47 @@ def _write(out: TextIO, rows: Iterable[Iterable[str]]) -> None:
     out.flush()
 
 
-@device.command("reissue-code")
+@contextmanager
+def _broker(settings: Settings, engine: Engine) -> Iterator[Control | None]:
+    """Whoever is to be told of devices, besides the database."""
+    try:
+        with open_control(settings, engine) as control:
+            yield control
+    except ControlFailed as error:
+        raise _BrokerUntold(f"{error}. Nothing more was changed") from None
+
+
+class _BrokerUntold(click.ClickException):
+    exit_code = Exit.UNREACHABLE
+
+
+@device.command("claim-code")
 @click.argument("device_id")
 @click.pass_obj
-def reissue_code(settings: Settings, device_id: str) -> None:
-    """Give DEVICE_ID a new claim code; the old one ends."""
+def claim_code(settings: Settings, device_id: str) -> None:
+    """Give DEVICE_ID a new claim code, for its next holder; the old one ends."""
     with open_engine(settings) as engine, Session(engine) as session:
         code = provisioning.reissue_claim_code(session, device_id)
         session.commit()
         click.echo(code)
 
 
-@device.command("reissue-secret")
+@device.command()
 @click.argument("device_id")
 @click.pass_obj
-def reissue_secret(settings: Settings, device_id: str) -> None:
-    """Give DEVICE_ID a new MQTT secret; the old one ends, and so does a revocation."""
-    with open_engine(settings) as engine, Session(engine) as session:
+def reissue(settings: Settings, device_id: str) -> None:
+    """Give DEVICE_ID a new MQTT secret; the old one ends, and so does a revocation.
+
+    A connection that was made with the old one is cut.
+    """
+    with (
+        open_engine(settings) as engine,
+        _broker(settings, engine) as broker,
+        Session(engine) as session,
+    ):
         secret = provisioning.reissue_secret(session, device_id)
+        if broker is not None:
+            broker.add([(device_id, secret)])
         session.commit()
         click.echo(secret)
 
@@ -114,9 +169,15 @@ def reissue_secret(settings: Settings, device_id: str) -> None:
 @click.argument("device_id")
 @click.pass_obj
 def revoke(settings: Settings, device_id: str) -> None:
-    """Let DEVICE_ID in no more, until its secret is re-issued."""
-    with open_engine(settings) as engine, Session(engine) as session:
+    """Let DEVICE_ID in no more, until its secret is re-issued; its connection is cut."""
+    with (
+        open_engine(settings) as engine,
+        _broker(settings, engine) as broker,
+        Session(engine) as session,
+    ):
         provisioning.revoke(session, device_id)
+        if broker is not None:
+            broker.remove([device_id])
         session.commit()
 
 
@@ -125,37 +186,93 @@ def revoke(settings: Settings, device_id: str) -> None:
     "--out",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; its folder must exist.",
+    help="The password file to write; its folder must exist.",
 )
-@click.option("--follow", is_flag=True, help="Stay, and write again whenever a device changes.")
+@click.option(
+    "--revoked",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write lines for the access file that take all rights from revoked devices.",
+)
+@click.option("--follow", is_flag=True, help="Stay, and write again whenever a secret changes.")
 @click.pass_obj
-def passwords(settings: Settings, out: Path, follow: bool) -> None:
+def passwords(settings: Settings, out: Path, revoked: Path | None, follow: bool) -> None:
     """Write the devices' password hashes as a Mosquitto password file.
 
-    The file is replaced as a whole, never seen half written.
+    Files are replaced as a whole, never seen half written.
     """
+    files: dict[Path, mosquitto_files.Write] = {}
+    if revoked is not None:
+        files[revoked] = mosquitto_files.revoked
+    files[out] = mosquitto_files.passwords
+    _write_files(settings, files, follow=follow)
+
+
+@device.command("dynamic-security")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write; its folder must exist.",
+)
+@click.option("--follow", is_flag=True, help="Stay, and write again whenever a secret changes.")
+@click.option(
+    "--slots",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    envvar="BRIDGE_SLOTS",
+    help="How many bridges there are  [env: BRIDGE_SLOTS]",
+)
+@click.pass_obj
+def dynamic_security(settings: Settings, out: Path, follow: bool, slots: int) -> None:
+    """Write the state with which Mosquitto's dynamic security begins: all devices, and the
+    server's own users.
+
+    The users bridge-0 … have the password BRIDGE_PASSWORD, health has HEALTH_PASSWORD, and control,
+    who may change rights, has CONTROL_PASSWORD: from the environment, since a command line is
+    seen by everybody.
+    """
+    passwords = {f"bridge-{slot}": _secret("BRIDGE_PASSWORD") for slot in range(slots)}
+    passwords |= {"health": _secret("HEALTH_PASSWORD"), USER: _secret("CONTROL_PASSWORD")}
+    hashes = {user: provisioning.hash_secret(password) for user, password in passwords.items()}
+    _write_files(settings, {out: partial(document, servers=hashes)}, follow=follow)
+
+
+@device.command()
+@click.pass_obj
+def reconcile(settings: Settings) -> None:
+    """Compare the devices that Mosquitto's dynamic security knows with those of the database.
+
+    Devices that have no secret here lose what rights they have there, as after an older state of
+    the broker was restored. Those that the broker lacks are listed: their secrets are not kept
+    here, so re-issue them, or start the broker from a new state.
+    """
+    with open_engine(settings) as engine, _broker(settings, engine) as broker:
+        if broker is None:
+            raise click.UsageError("CYMBA_BROKER_CONTROL_URL does not say where the broker is")
+        there = broker.devices()
+        with Session(engine) as session:
+            here = provisioning.devices_with_secret(session)
+        broker.remove(sorted(there - here))
+    click.echo(f"{len(here & there):,} devices agree, {len(there - here):,} were removed")
+    for device_id in sorted(here - there):
+        click.echo(f"the broker does not know {device_id}")
+    if here - there:
+        sys.exit(Exit.UNMET)
+
+
+def _secret(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise click.UsageError(f"{name} is not set")
+    return value
+
+
+def _write_files(
+    settings: Settings, files: Mapping[Path, mosquitto_files.Write], *, follow: bool
+) -> None:
     with open_engine(settings, application_name="cymba passwords") as engine:
-        written: str | None = None
-        while True:
-            with Session(engine) as session:
-                rows = session.execute(
-                    select(Device.id, Device.secret_hash)
-                    .where(Device.secret_hash.is_not(None))
-                    .order_by(Device.id)
-                ).all()
-            text = "".join(f"{device_id}:{secret_hash}\n" for device_id, secret_hash in rows)
-            if text != written:
-                _replace(out, text)
-                written = text
-            if not follow:
-                return
-            time.sleep(POLL_S)
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.new")
-    try:
-        draft.write_text(text)
-        draft.replace(path)
-    except OSError as error:
-        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
+        try:
+            (mosquitto_files.follow if follow else mosquitto_files.write)(engine, files)
+        except OSError as error:
+            raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None

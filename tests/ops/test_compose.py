@@ -288,8 +288,8 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
         deployment.wait_healthy(name)
     urlopen(f"http://127.0.0.1:{deployment.http_port}/readyz", timeout=10).close()  # or it raises
 
-    made = deployment.operate("device provision --model ear_cymba")
-    device_id, serial, _, secret, code = made.splitlines()[1].split(",")
+    made = deployment.operate("device provision --model ear_cymba --csv -")
+    device_id, serial, _, secret, code, _ = made.splitlines()[1].split(",")
     with Session(engine) as session:
         person = register(session, email="ana@example.org", password="correct horse battery")
         claimed = claim(session, person.id, serial, code, utc_now())

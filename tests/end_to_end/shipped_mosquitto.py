@@ -1,0 +1,211 @@
+"""Mosquitto as it is shipped: deploy/mosquitto run by its own entrypoint, on other ports and in
+other folders."""
+
+import getpass
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+
+from click.testing import CliRunner
+from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from sqlalchemy import Engine
+
+from cymba.settings import Settings
+from ops.commands.device import device
+from tests.end_to_end.parts import MOSQUITTO, ROOT, free_port, listens, wait_until
+
+PASSWORDS = {
+    "BRIDGE_PASSWORD": "the bridges' secret",
+    "HEALTH_PASSWORD": "the check's secret",
+    "CONTROL_PASSWORD": "the control's secret",
+}
+PROTOCOLS = {"3.1.1": MQTTv311, "5": MQTTv5}
+
+
+class ShippedMosquitto:
+    """`dynamic`: with dynamic security in place of files. `edit` changes the configuration."""
+
+    def __init__(
+        self,
+        folder: Path,
+        engine: Engine,
+        *,
+        dynamic: bool = False,
+        edit: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        assert MOSQUITTO is not None, "mosquitto is not installed"
+        self.ports = {shipped: free_port() for shipped in (1883, 8883, 8884)}
+        self.port, self.tls_port, self.mutual_tls_port = self.ports.values()
+        self._folder, self._dynamic = folder, dynamic
+        self._processes: list[subprocess.Popen[bytes]] = []
+        for name in ("run", "data", "tls", "credentials"):
+            (folder / name).mkdir(parents=True)
+        self.tls = folder / "tls"
+        shutil.copytree(ROOT / "deploy" / "mosquitto", folder / "config")
+        for file in (folder / "config").glob("*.conf"):
+            text = file.read_text()
+            for shipped, port in self.ports.items():
+                text = text.replace(f"listener {shipped}\n", f"listener {port} 127.0.0.1\n")
+            if file.name == "mosquitto.conf":
+                # Started by root it would become a user that may not read these folders.
+                text = edit(text) + f"\nuser {getpass.getuser()}\n"
+            file.write_text(text)
+        control = PASSWORDS["CONTROL_PASSWORD"].replace(" ", "%20")
+        self.settings = Settings(
+            database_url=engine.url.render_as_string(hide_password=False),
+            data_dir=folder / "cymba",
+            broker_control_url=f"mqtt://control:{control}@127.0.0.1:{self.port}"
+            if dynamic
+            else None,
+        )
+
+    @property
+    def bridge_url(self) -> str:
+        return f"mqtt://bridge:the%20bridges'%20secret@127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the entrypoint; with it the broker ends."""
+        return self._processes[-1].pid
+
+    @property
+    def log(self) -> str:
+        return (self._folder / "mosquitto.log").read_text()
+
+    def start(self) -> None:
+        credentials = self._folder / "credentials"
+        command = ["passwords", "--out", "passwords", "--revoked", "revoked"]
+        if self._dynamic:
+            command = ["dynamic-security", "--out", "dynamic-security.json"]
+        self._run("credentials", [sys.executable, "-m", "ops", "device", *command, "--follow"])
+        first = credentials / command[2]
+        wait_until(first.exists, timeout_s=30, what="the devices' file is written")
+        self.start_broker()
+
+    def start_broker(self) -> None:
+        self._run("mosquitto", ["/bin/sh", str(self._folder / "config" / "entrypoint.sh")])
+        wait_until(lambda: listens(self.port), timeout_s=20, what=lambda: self.log)
+
+    def stop_broker(self) -> None:
+        process = self._processes.pop()
+        process.terminate()
+        assert process.wait(20) == 0
+
+    def stop(self) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+            process.wait(20)
+
+    def operate(self, *arguments: str, exit_code: int = 0) -> str:
+        """`cymba device …`, and what it says."""
+        told = CliRunner().invoke(device, arguments, obj=self.settings, env=PASSWORDS)
+        assert told.exit_code == exit_code, told.output
+        return told.stdout
+
+    def provision(self) -> tuple[str, str]:
+        """A new device's id and secret."""
+        row = self.operate("provision", "--model", "ear_cymba", "--csv", "-").splitlines()[1]
+        device_id, _, _, secret, *_ = row.split(",")
+        return device_id, secret
+
+    def _run(self, name: str, command: list[str]) -> None:
+        clean = {key: value for key, value in os.environ.items() if key[:6] != "CYMBA_"}
+        environ = clean | PASSWORDS | {
+            "BRIDGE_SLOTS": "2",
+            "DYNAMIC_SECURITY": "yes" if self._dynamic else "no",
+            "PATH": f"{clean['PATH']}:/usr/sbin:/usr/local/sbin",
+            "PYTHONPATH": str(ROOT),
+            "CYMBA_DATABASE_URL": self.settings.database_url or "",
+            "CYMBA_LOG_LEVEL": "error",
+        }  # fmt: skip
+        for folder in ("config", "run", "data", "tls", "credentials"):
+            environ[f"MOSQUITTO_{folder.upper()}"] = str(self._folder / folder)
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._processes.append(
+                subprocess.Popen(
+                    command, env=environ, stdout=log, stderr=log, cwd=self._folder / "credentials"
+                )
+            )
+
+
+@dataclass
+class Caller:
+    """A client that does what it is told, and keeps what it was answered and what it heard."""
+
+    client: Client
+    reasons: list[str] = field(default_factory=list)
+    heard: list[tuple[str, bytes]] = field(default_factory=list)
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def entered(self) -> bool:
+        return self.reasons[:1] == ["Success"]
+
+    def subscribe(self, topic: str) -> bool:
+        """Whether the broker says that it grants this."""
+        granted: list[bool] = []
+        self.client.on_subscribe = lambda _c, _u, _m, reasons, _p: granted.append(
+            not reasons[0].is_failure
+        )
+        self.client.subscribe(topic, 1)
+        wait_until(lambda: bool(granted), timeout_s=10, what="the subscription is answered")
+        return granted[0]
+
+    def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self.client.publish(topic, payload, 1, retain).wait_for_publish(10)
+
+    def leave(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def break_off(self) -> None:
+        """Without a goodbye, so that the broker speaks the last will."""
+        line = self.client.socket()
+        assert line is not None
+        line.shutdown(2)
+
+
+def call(
+    port: int,
+    user: str | None,
+    secret: str | None = None,
+    *,
+    protocol: MQTTProtocolVersion = MQTTv311,
+    client_id: str | None = None,
+    will: str | None = None,
+    persistent: bool = False,
+    tls: SSLContext | None = None,
+) -> Caller:
+    """Connect, and wait until the broker has said something to it."""
+    options: dict[str, Any] = {} if protocol == MQTTv5 else {"clean_session": not persistent}
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id or user or "nobody-0001",
+        protocol=protocol,
+        reconnect_on_failure=False,
+        **options,
+    )
+    if user is not None:
+        client.username_pw_set(user, secret)
+    if will is not None:
+        client.will_set(will, b"will", 1)
+    if tls is not None:
+        client.tls_set_context(tls)
+    caller = Caller(client)
+    client.on_connect = lambda _c, _u, _f, reason, _p: caller.reasons.append(str(reason))
+    client.on_disconnect = lambda *_: caller.lost.set()
+    client.on_message = lambda _c, _u, message: caller.heard.append(
+        (message.topic, bytes(message.payload))
+    )
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    wait_until(lambda: bool(caller.reasons) or caller.lost.is_set(), timeout_s=10, what="answered")
+    return caller

@@ -1,0 +1,239 @@
+"""Who may do what on a Mosquitto as it is shipped, with files and with dynamic security."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
+from sqlalchemy import Engine
+
+from mqtt_bridge.topics import share_group
+from tests.end_to_end.parts import MOSQUITTO, wait_until
+from tests.end_to_end.shipped_mosquitto import PASSWORDS, PROTOCOLS, Caller, ShippedMosquitto, call
+
+pytestmark = [
+    pytest.mark.slow,
+    # A bare machine has no Mosquitto; CI has it, and there this cannot be passed over.
+    pytest.mark.skipif(MOSQUITTO is None and not os.environ.get("CI"), reason="no mosquitto"),
+]
+BRIDGE = ("bridge-0", PASSWORDS["BRIDGE_PASSWORD"])
+Call = Callable[..., Caller]
+Start = Callable[..., ShippedMosquitto]
+
+
+@pytest.fixture
+def start(tmp_path: Path, engine: Engine) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def started(**options: object) -> ShippedMosquitto:
+            broker = ShippedMosquitto(tmp_path / "site", engine, **options)  # type: ignore[arg-type]
+            stack.callback(broker.stop)
+            broker.start()
+            return broker
+
+        yield started
+
+
+@pytest.fixture(params=["files", "dynamic"])
+def broker(start: Start, request: pytest.FixtureRequest) -> ShippedMosquitto:
+    return start(dynamic=request.param == "dynamic")
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> MQTTProtocolVersion:
+    return PROTOCOLS[request.param]
+
+
+@pytest.fixture
+def enter() -> Iterator[Call]:
+    """`call` until the broker lets in: it may not have read of a new secret yet."""
+    callers: list[Caller] = []
+
+    def entered(broker: ShippedMosquitto, *arguments: object, **options: object) -> Caller:
+        def try_it() -> bool:
+            callers.append(call(broker.port, *arguments, **options))  # type: ignore[arg-type]
+            return callers[-1].entered
+
+        wait_until(try_it, timeout_s=20, what=lambda: f"{callers[-1].reasons} {broker.log}")
+        return callers[-1]
+
+    yield entered
+    for caller in callers:
+        caller.leave()
+
+
+def test_a_device_speaks_and_hears_on_its_own_topics_only(
+    broker: ShippedMosquitto, protocol: MQTTProtocolVersion, enter: Call
+) -> None:
+    one, other = broker.provision(), broker.provision()
+    bridge = enter(broker, *BRIDGE, protocol=protocol)
+    assert bridge.subscribe("cymba/v1/+/up/frame")
+    bridge.say(f"cymba/v1/{other[0]}/down/desired", b"retained for the other", retain=True)
+    device, neighbour = (enter(broker, *each, protocol=protocol) for each in (one, other))
+    for topic in ("#", "$SYS/#", "cymba/#", "cymba/v1/+/down/#", f"cymba/v1/{other[0]}/down/#",
+                  f"cymba/v1/{other[0]}/up/#", f"cymba/v1/{one[0]}/up/#", "cymba/bridge/#",
+                  f"$share/mine/cymba/v1/{other[0]}/down/#", "$CONTROL/#"):  # fmt: skip
+        device.subscribe(topic)  # Mosquitto's files grant all and deliver nothing
+    assert device.subscribe(f"cymba/v1/{one[0]}/down/#")
+    assert neighbour.subscribe(f"cymba/v1/{other[0]}/down/#")
+    for topic in (f"cymba/v1/{other[0]}/up/frame", f"cymba/v1/{other[0]}/down/ack",
+                  f"cymba/v1/{one[0]}/down/ack", "cymba/bridge/bridge-0/echo", "elsewhere",
+                  "$CONTROL/dynamic-security/v1"):  # fmt: skip
+        device.say(topic, b"forged")
+        device.say(topic, b"forged", retain=True)
+    device.say(f"cymba/v1/{one[0]}/up/frame", b"own")
+    bridge.say(f"cymba/v1/{one[0]}/down/ack", b"for one")
+    bridge.say(f"cymba/v1/{other[0]}/down/ack", b"for the other")
+    wait_until(
+        lambda: bool(bridge.heard and device.heard) and len(neighbour.heard) == 2,
+        timeout_s=10, what=lambda: f"{bridge.heard} {device.heard} {neighbour.heard} {broker.log}",
+    )  # fmt: skip
+    assert bridge.heard == [(f"cymba/v1/{one[0]}/up/frame", b"own")]
+    assert set(device.heard) == {(f"cymba/v1/{one[0]}/down/ack", b"for one")}
+    assert neighbour.heard == [
+        (f"cymba/v1/{other[0]}/down/desired", b"retained for the other"),
+        (f"cymba/v1/{other[0]}/down/ack", b"for the other"),
+    ]
+
+
+def test_a_last_will_speaks_for_its_own_device_only(
+    broker: ShippedMosquitto, protocol: MQTTProtocolVersion, enter: Call
+) -> None:
+    one, other = broker.provision(), broker.provision()
+    bridge = enter(broker, *BRIDGE, protocol=protocol)
+    assert bridge.subscribe("cymba/v1/+/up/presence")
+    foreign, own = (f"cymba/v1/{device_id}/up/presence" for device_id, _ in (other, one))
+    for will in (foreign, own):
+        device = enter(broker, *one, protocol=protocol, will=will)
+        device.break_off()
+        assert device.lost.wait(10)
+    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="the own will is heard")
+    assert bridge.heard == [(own, b"will")]
+
+
+def test_nobody_is_put_out_under_a_borrowed_client_id(
+    broker: ShippedMosquitto, protocol: MQTTProtocolVersion, enter: Call
+) -> None:
+    one, other = broker.provision(), broker.provision()
+    bridge = enter(broker, *BRIDGE, protocol=protocol)
+    assert bridge.subscribe("cymba/v1/+/up/frame")
+    device = enter(broker, *one, protocol=protocol)
+    thief = enter(broker, *other, protocol=protocol)
+    for client_id in ("bridge-0", one[0]):
+        thief = enter(broker, *other, protocol=protocol, client_id=client_id)
+        assert not call(broker.port, client_id, other[1], protocol=protocol).entered
+        assert not call(broker.port, None, client_id=client_id, protocol=protocol).entered
+    device.say(f"cymba/v1/{one[0]}/up/frame", b"still here")
+    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="the bridge hears")
+    assert thief.heard == []
+    assert not bridge.lost.is_set()
+    assert not device.lost.is_set()
+
+
+def test_without_its_client_ids_a_device_would_put_out_the_bridge(
+    start: Start, enter: Call
+) -> None:
+    """The negative control of the test above."""
+    broker = start(edit=lambda text: text.replace("use_username_as_clientid true\n", ""))
+    one = broker.provision()
+    bridge = enter(broker, *BRIDGE)
+    enter(broker, *one, client_id="bridge-0")
+    assert bridge.lost.wait(10)
+
+
+@pytest.mark.parametrize("way", ["files", "dynamic"])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_device_is_handed_no_share_of_the_bridges_messages(
+    start: Start, enter: Call, way: str, is_known: bool
+) -> None:
+    """The group's name is secret: on Mosquitto's files a device that knew it would be handed a
+    share, which the broker then drops, since the device may not read it."""
+    broker = start(dynamic=way == "dynamic")
+    one, other = broker.provision(), broker.provision()
+    group = share_group(BRIDGE[1])
+    bridges = [enter(broker, f"bridge-{slot}", BRIDGE[1]) for slot in (0, 1)]
+    for bridge in bridges:
+        assert bridge.subscribe(f"$share/{group}/cymba/v1/+/up/frame")
+    thief = enter(broker, *other)
+    for guess in (group if is_known else "bridge", "+"):
+        thief.subscribe(f"$share/{guess}/cymba/v1/+/up/frame")
+    device = enter(broker, *one)
+    for number in range(30):
+        device.say(f"cymba/v1/{one[0]}/up/frame", b"%d" % number)
+    # What was lost was lost by now: each was handed on before the device's next was taken.
+    bridges[0].say(f"cymba/v1/{one[0]}/down/ack", b"")
+    heard = {payload for bridge in bridges for _, payload in bridge.heard}
+    if way == "files" and is_known:
+        assert len(heard) < 30  # why the name is secret
+        return
+    wait_until(
+        lambda: sum(len(bridge.heard) for bridge in bridges) == 30,
+        timeout_s=10, what=lambda: str([bridge.heard for bridge in bridges]),
+    )  # fmt: skip
+    assert thief.heard == []
+
+
+@pytest.mark.parametrize("end", ["revoke", "reissue"])
+def test_a_secret_that_ends_is_dead_also_on_a_live_connection(
+    broker: ShippedMosquitto, protocol: MQTTProtocolVersion, enter: Call, end: str
+) -> None:
+    one, other = broker.provision(), broker.provision()
+    bridge = enter(broker, *BRIDGE, protocol=protocol)
+    neighbour = enter(broker, *other, protocol=protocol)
+    device = enter(broker, *one, protocol=protocol)
+    entrypoint = broker.pid
+    said = broker.operate(end, one[0]).strip()
+    assert device.lost.wait(20)
+    assert not call(broker.port, *one, protocol=protocol).entered
+    assert not call(broker.port, one[0], "", protocol=protocol).entered
+    assert not call(broker.port, one[0], other[1], protocol=protocol).entered
+    fresh = said if end == "reissue" else broker.operate("reissue", one[0]).strip()
+    device = enter(broker, one[0], fresh, protocol=protocol)
+    assert device.subscribe(f"cymba/v1/{one[0]}/down/#")
+    bridge.say(f"cymba/v1/{one[0]}/down/ack", b"again")
+    wait_until(lambda: bool(device.heard), timeout_s=10, what="it has its rights again")
+    assert not bridge.lost.is_set()
+    assert not neighbour.lost.is_set()
+    assert broker.pid == entrypoint
+
+
+def test_what_waits_for_a_bridge_survives_the_news_of_a_device(
+    broker: ShippedMosquitto, enter: Call
+) -> None:
+    """To read its files again, Mosquitto also judges clients that are away."""
+    one = broker.provision()
+    bridge = enter(broker, *BRIDGE, persistent=True)
+    assert bridge.subscribe("cymba/v1/+/up/frame")
+    bridge.leave()
+    device = enter(broker, *one)
+    device.say(f"cymba/v1/{one[0]}/up/frame", b"before")
+    newcomer = broker.provision()
+    enter(broker, *newcomer).say(f"cymba/v1/{newcomer[0]}/up/frame", b"after")
+    bridge = enter(broker, *BRIDGE, persistent=True)
+    wait_until(lambda: len(bridge.heard) == 2, timeout_s=10, what=lambda: str(bridge.heard))
+    assert [payload for _, payload in bridge.heard] == [b"before", b"after"]
+
+
+def test_what_an_older_state_of_the_broker_brings_back_is_removed(
+    start: Start, enter: Call
+) -> None:
+    broker = start(dynamic=True)
+    kept, revoked = broker.provision(), broker.provision()
+    state = broker.tls.parent / "data" / "dynamic-security.json"
+    older = state.read_text()
+    broker.operate("revoke", revoked[0])
+    late = broker.provision()
+    broker.stop_broker()
+    state.write_text(older)
+    broker.start_broker()
+    enter(broker, *revoked).leave()
+    told = broker.operate("reconcile", exit_code=3)
+    assert "1 devices agree, 1 were removed" in told
+    assert f"does not know {late[0]}" in told
+    assert not call(broker.port, *revoked).entered
+    assert enter(broker, *kept)
+    fresh = broker.operate("reissue", late[0]).strip()
+    assert enter(broker, late[0], fresh)
+    assert "2 devices agree, 0 were removed" in broker.operate("reconcile")

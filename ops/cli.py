@@ -20,12 +20,15 @@ COMMANDS = {
     "bridge": "ops.commands.bridge:bridge",
     "seal": "ops.commands.seal:seal",
     "insights": "ops.commands.insights:insights",
+    "mail": "ops.commands.mail:mail",
     "broker": "ops.commands.broker:broker",
     "simulate": "ops.commands.simulate:simulate",
     "db": "ops.commands.db:db",
     "account": "ops.commands.account:account",
     "device": "ops.commands.device:device",
     "quarantine": "ops.commands.quarantine:quarantine",
+    "erasure": "ops.commands.erasure:erasure",
+    "retention": "ops.commands.retention:retention",
 }
 
 
@@ -77,7 +80,7 @@ def main(ctx: click.Context, until_stdin_closes: bool) -> None:
     Try it:        cymba demo
     Set it up:     cymba db upgrade
                    cymba account create you@example.org
-                   cymba device provision --model sim-ear-cymba
+                   cymba device provision --model ear_cymba
     Run it:        cymba api & cymba bridge --slot 0 & cymba seal & cymba insights
 
     Settings come from the environment (CYMBA_DATABASE_URL, CYMBA_BROKER_URL …). Without a database

@@ -23,8 +23,10 @@ from service import (
     insights,
     live,
     observation,
+    oidc,
     problems,
     programme,
+    recovery,
     reminders,
     rights,
     screening,
@@ -41,6 +43,8 @@ MAX_BODY_BYTES = 64 * 1024
 
 RESOURCES = (
     auth,
+    oidc,
+    recovery,
     accounts,
     consents,
     shares,

@@ -12,6 +12,7 @@ from cymba.accounts.tokens import sign_out_elsewhere
 from cymba.errors import Rejected, TooManyRequests
 from cymba.rights.erasure import erase
 from service.answers import nothing, tagged
+from service.auditing import note
 from service.bearer import current_access, current_account
 from service.edge import edge
 from service.etags import check_if_match
@@ -155,6 +156,8 @@ def update_account(given: dict[str, Any]) -> Response:
         account = profile.lock(session, current_account(session).id)
         check_if_match(account.version)
         profile.change(account, **given)
+        fields = sorted(given) + (["password"] if new is not None else [])
+        note(session, account.id, "account.changed", fields=fields)
         if current is not None and new is not None:
             profile.change_password(account, current=current, new=new)
             sign_out_elsewhere(session, account.id, current_access().family_id, edge().now())

@@ -12,6 +12,7 @@ from cymba.accounts.tables import Account
 from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_in, sign_out
 from cymba.errors import TooManyRequests, Unauthenticated
 from service.answers import answer, nothing
+from service.auditing import note
 from service.edge import edge
 from service.openapi import Resource
 from service.strict import Schema, Text
@@ -87,7 +88,8 @@ def create_token(credentials: dict[str, Any]) -> Response:
         throttle.forgive(session, attempt, now)
         renew_hash(stored, password)
         pair = sign_in(session, edge().signer, stored.id, now)
-    return answer(_shown(pair))
+        note(session, stored.id, "account.signed_in")
+    return answer(pair_shown(pair))
 
 
 @blp.post("/v1/auth/refresh")
@@ -115,7 +117,7 @@ def refresh_token(given: dict[str, Any]) -> Response:
                 code="refresh-reused",
             )
         case TokenPair():
-            return answer(_shown(outcome))
+            return answer(pair_shown(outcome))
 
 
 @blp.post("/v1/auth/logout")
@@ -135,7 +137,7 @@ def _wrong() -> Unauthenticated:
     )
 
 
-def _shown(pair: TokenPair) -> dict[str, Any]:
+def pair_shown(pair: TokenPair) -> dict[str, Any]:
     return {
         "access_token": pair.access_token,
         "token_type": "Bearer",

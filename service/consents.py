@@ -5,13 +5,13 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
-from cymba.accounts import audit, consent
-from cymba.accounts.audit import Actor
+from cymba.accounts import consent
 from cymba.accounts.changes import record_changes
 from cymba.accounts.consent import PURPOSES
 from cymba.accounts.tables import Consent
 from cymba.insights import findings
 from service.answers import answer, nothing, tagged
+from service.auditing import note
 from service.bearer import current_account
 from service.edge import edge
 from service.openapi import Resource
@@ -107,7 +107,7 @@ def give_consent(given: dict[str, Any], purpose: str) -> Response:
     with transaction() as session:
         account = current_account(session)
         standing = consent.give(session, account.id, purpose, version=given["version"], now=now)
-        _note(session, account.id, "consent.given", purpose=purpose, version=given["version"])
+        note(session, account.id, "consent.given", purpose=purpose, version=given["version"])
         body = _shown(standing)
     return answer(body)
 
@@ -125,14 +125,10 @@ def withdraw_consent(purpose: str) -> Response:
     with transaction() as session:
         account = current_account(session)
         consent.withdraw(session, account.id, purpose, now=now)
-        _note(session, account.id, "consent.withdrawn", purpose=purpose)
+        note(session, account.id, "consent.withdrawn", purpose=purpose)
         gone = findings.forget(session, account.id) if purpose == "insights" else []
         record_changes(session, account.id, gone)
     return nothing()
-
-
-def _note(session: Any, account_id: Any, action: str, **detail: Any) -> None:
-    audit.note(session, account_id, Actor("person", str(account_id)), action, **detail)
 
 
 def _shown(given: Consent) -> dict[str, Any]:

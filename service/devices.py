@@ -18,6 +18,7 @@ from cymba.devices.models import MODELS
 from cymba.devices.tables import DevicePresence
 from cymba.errors import NotFound, TooManyRequests
 from service.answers import answer, nothing, tagged
+from service.auditing import note
 from service.bearer import current_account
 from service.edge import edge
 from service.etags import check_if_match
@@ -122,6 +123,7 @@ def claim_device(given: dict[str, Any]) -> Response:
             session, account_id, given["serial"], given["code"], edge().now(), name=given["name"]
         )
         if isinstance(outcome, claiming.Claimed):
+            note(session, account_id, "device.claimed", device=outcome.tenure.device_id)
             held = holding(session, account_id, outcome.tenure.device_id)
             shown, version = device_shown(held), held.tenure.version
     match outcome:
@@ -185,6 +187,7 @@ def release_device(device_id: str) -> Response:
     with transaction() as session:
         account = current_account(session)
         check_if_match(lock_tenure(session, account.id, device_id).version)
+        note(session, account.id, "device.released", device=device_id)
         claiming.release(session, account.id, device_id, edge().now())
     return nothing()
 

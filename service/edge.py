@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from cymba.accounts.keys import derive, load_secret, throttle_key
+from cymba.accounts.oidc import Provider
 from cymba.accounts.tokens import Signer
 from cymba.database import utc_now
 from cymba.devices.flow import Flow
@@ -32,6 +33,7 @@ class Edge:
     cursor_key: bytes
     throttle_key: bytes
     programme_key: Ed25519PrivateKey
+    oidc: Provider | None
     flow: Flow  # of frames that come over HTTP
     metrics: Metrics
     erasure_keys: ErasureKeys
@@ -56,6 +58,7 @@ class Edge:
             cursor_key=derive(secret, "cursors"),
             throttle_key=throttle_key(secret),
             programme_key=load_key(settings),
+            oidc=Provider.of(settings),
             flow=Flow(),
             metrics=metrics,
             erasure_keys=ErasureKeys.of(secret),

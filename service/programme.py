@@ -22,6 +22,7 @@ from cymba.devices.screening import standing_lock
 from cymba.devices.tables import DeviceProgramme, RefusedProgramme
 from cymba.errors import DomainError
 from service.answers import tagged
+from service.auditing import note
 from service.bearer import current_account
 from service.edge import edge
 from service.etags import check_if_match
@@ -282,6 +283,7 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
         )
         if not isinstance(outcome, Refused):
             shown = _state(session, account_id, device_id)
+            note(session, account_id, "programme.set", device=device_id, version=shown["version"])
             record_changes(session, account_id, [Changed("device", device_id)])
     if isinstance(outcome, Refused):
         raise outcome.error

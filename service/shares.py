@@ -6,12 +6,12 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from cymba.accounts import audit, sharing
-from cymba.accounts.audit import Actor
+from cymba.accounts import sharing
 from cymba.accounts.profile import EMAIL_PATTERN, MAX_EMAIL_CHARACTERS
 from cymba.accounts.sharing import SCOPES
 from cymba.accounts.tables import Share
 from service.answers import answer, nothing, tagged
+from service.auditing import note
 from service.bearer import current_account
 from service.edge import edge
 from service.openapi import Resource
@@ -88,7 +88,7 @@ def create_share(given: dict[str, Any]) -> Response:
         account = current_account(session)
         share, token = sharing.create(session, account.id, **given, now=edge().now())
         session.refresh(share)
-        _note(session, account.id, "share.created", share)
+        note(session, account.id, "share.created", share=str(share.id), scopes=share.scopes)
         body = share_shown(share) | {"token": token}
     return answer(body, status=201)
 
@@ -112,7 +112,7 @@ def revoke_share(share_id: UUID) -> Response:
     with transaction() as session:
         account = current_account(session)
         share = sharing.revoke(session, account.id, share_id, now=edge().now())
-        _note(session, account.id, "share.revoked", share)
+        note(session, account.id, "share.revoked", share=str(share.id))
     return nothing()
 
 
@@ -127,8 +127,3 @@ def share_shown(share: Share) -> dict[str, Any]:
         "expires_at": share.expires_at,
         "revoked_at": share.revoked_at,
     }
-
-
-def _note(session: Any, account_id: UUID, action: str, share: Share) -> None:
-    actor = Actor("person", str(account_id))
-    audit.note(session, account_id, actor, action, share=str(share.id), scopes=share.scopes)

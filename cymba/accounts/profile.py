@@ -58,6 +58,14 @@ def register(
     return session.get_one(Account, account_id)
 
 
+def check_email(email: str, *, pointer: str = "/new_email") -> None:
+    """Raise `Rejected` unless it is an e-mail address."""
+    problem = _problem("email", email)
+    if problem:
+        errors = [{"pointer": pointer, "detail": problem}]
+        raise Rejected("This is no e-mail address.", code="validation", errors=errors)
+
+
 def find_by_email(session: Session, email: str) -> Account | None:
     return session.scalars(
         select(Account).where(func.lower(Account.email) == func.lower(email))

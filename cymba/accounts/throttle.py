@@ -39,11 +39,13 @@ PAIR = "pair"
 ADDRESS = "address"
 EMAIL = "email"
 SIGN_UP = "sign-up"
+RECOVERY = "recovery"
 BUCKETS = {
     PAIR: Bucket(capacity=5, leak_s=180),
     ADDRESS: Bucket(capacity=30, leak_s=20),
     EMAIL: Bucket(capacity=50, leak_s=300),
     SIGN_UP: Bucket(capacity=20, leak_s=60),  # of accounts from one address
+    RECOVERY: Bucket(capacity=20, leak_s=60),  # of codes asked for or tried from one address
 }
 _KEY_BYTES = 16
 KNOWN_FOR = timedelta(days=90)  # how long a pair that signed in stays known
@@ -80,6 +82,13 @@ def count_sign_up(
 ) -> Attempt | Refused:
     """Count one new account from an address; it is never forgiven."""
     return _count(session, {SIGN_UP: _key(key, SIGN_UP, _network(address))}, now)
+
+
+def count_recovery(
+    session: Session, key: bytes, *, address: str, now: datetime
+) -> Attempt | Refused:
+    """Count one code that is asked for or tried from an address; it is never forgiven."""
+    return _count(session, {RECOVERY: _key(key, RECOVERY, _network(address))}, now)
 
 
 def forgive(session: Session, attempt: Attempt, now: datetime) -> None:

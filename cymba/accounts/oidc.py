@@ -1,0 +1,238 @@
+"""Signing in with an OpenID Connect provider: authorization code with PKCE (RFC 7636).
+
+An account that exists already is never taken over because a provider names its e-mail address: it
+is linked by its owner, who is signed in.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import httpx
+from authlib.integrations.base_client.errors import OAuthError
+from authlib.integrations.httpx_client import OAuth2Client
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.profile import check_email
+from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
+from cymba.errors import Conflict, Rejected, Unauthenticated
+from cymba.settings import Settings
+
+SCOPE = "openid email"
+# Asymmetric ones only: a provider's client secret must not be able to make an ID token.
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
+FLOW_LIFETIME = timedelta(minutes=10)
+LEEWAY_S = 60
+KEPT_S = 600.0  # how long a provider's metadata and keys are kept
+TIMEOUT_S = 10.0
+
+
+class ProviderUnavailable(Exception):
+    """The provider does not answer, or not as OpenID Connect has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where to send the person, and the state that the app must see come back."""
+
+    authorization_url: str
+    state: str
+
+
+class Provider:
+    """One provider, by its issuer; its metadata and keys are read when needed, and kept a while."""
+
+    def __init__(
+        self, issuer: str, client_id: str, client_secret: str | None, redirect_uri: str
+    ) -> None:
+        self.issuer = issuer
+        self.client_id = client_id
+        self._client_secret = client_secret
+        self._redirect_uri = redirect_uri
+        self._lock = threading.Lock()
+        self._read_s = -KEPT_S
+        self._metadata: Mapping[str, Any] = {}
+        self._keys: KeySet | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Provider | None":
+        """The provider of the settings, if they name one whole."""
+        issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
+        redirect_uri = settings.oidc_redirect_uri
+        if issuer is None or client_id is None or redirect_uri is None:
+            return None
+        return cls(issuer, client_id, settings.oidc_client_secret, redirect_uri)
+
+    def authorization_url(self, *, state: str, nonce: str, code_verifier: str) -> str:
+        """Where the person signs in.
+
+        Raises:
+            ProviderUnavailable.
+        """
+        metadata, _ = self._known()
+        with self._client() as client:
+            url, _state = client.create_authorization_url(
+                metadata["authorization_endpoint"],
+                state=state,
+                nonce=nonce,
+                code_verifier=code_verifier,
+            )
+        return str(url)
+
+    def claims(self, code: str, *, nonce: str, code_verifier: str) -> Mapping[str, Any]:
+        """The claims of the ID token that the code is good for, verified.
+
+        Raises:
+            ProviderUnavailable.
+            Unauthenticated: the provider refuses the code, or its ID token does not hold.
+        """
+        metadata, keys = self._known()
+        try:
+            with self._client() as client:
+                tokens = client.fetch_token(
+                    metadata["token_endpoint"], code=code, code_verifier=code_verifier
+                )
+        except OAuthError:
+            raise _refused() from None
+        except httpx.HTTPError as error:
+            raise ProviderUnavailable(type(error).__name__) from None
+        try:
+            claims = jwt.decode(tokens.get("id_token", ""), keys, algorithms=ALGORITHMS).claims
+            jwt.JWTClaimsRegistry(
+                now=int(time.time()),
+                leeway=LEEWAY_S,
+                iss={"essential": True, "value": self.issuer},
+                aud={"essential": True, "value": self.client_id},
+                sub={"essential": True},
+                exp={"essential": True},
+                iat={"essential": True},
+                nonce={"essential": True, "value": nonce},
+            ).validate(claims)
+        except (JoseError, ValueError, TypeError):
+            raise _refused() from None
+        return claims
+
+    def _client(self) -> Any:
+        return OAuth2Client(
+            self.client_id,
+            self._client_secret,
+            token_endpoint_auth_method="client_secret_basic" if self._client_secret else "none",
+            scope=SCOPE,
+            redirect_uri=self._redirect_uri,
+            code_challenge_method="S256",
+            timeout=TIMEOUT_S,
+        )
+
+    def _known(self) -> tuple[Mapping[str, Any], KeySet]:
+        with self._lock:
+            if self._keys is None or time.monotonic() - self._read_s > KEPT_S:
+                self._read()
+            assert self._keys is not None  # noqa: S101 - `_read` has set it or raised
+            return self._metadata, self._keys
+
+    def _read(self) -> None:
+        try:
+            with httpx.Client(timeout=TIMEOUT_S) as client:
+                where = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
+                metadata = client.get(where).raise_for_status().json()
+                if metadata["issuer"] != self.issuer:
+                    raise ProviderUnavailable("the metadata are another issuer's")
+                keys = client.get(metadata["jwks_uri"]).raise_for_status().json()
+            self._metadata, self._keys = metadata, KeySet.import_key_set(keys)
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
+            raise ProviderUnavailable(type(error).__name__) from None
+        self._read_s = time.monotonic()
+
+
+def begin(session: Session, provider: Provider, *, account_id: UUID | None, now: datetime) -> Begun:
+    """Begin a sign-in; with an account, the linking of the provider to it.
+
+    Raises:
+        ProviderUnavailable.
+    """
+    session.execute(delete(OidcFlow).where(OidcFlow.expires_at < now))
+    state, nonce, verifier = (secrets.token_urlsafe(size) for size in (32, 24, 64))
+    url = provider.authorization_url(state=state, nonce=nonce, code_verifier=verifier)
+    session.add(
+        OidcFlow(
+            state_hash=_hash(state),
+            nonce=nonce,
+            code_verifier=verifier,
+            account_id=account_id,
+            expires_at=now + FLOW_LIFETIME,
+        )
+    )
+    session.flush()
+    return Begun(url, state)
+
+
+def take_flow(session: Session, state: str, *, now: datetime) -> OidcFlow:
+    """The flow that the state belongs to, taken out for good. Commit before the code is redeemed.
+
+    Raises:
+        Unauthenticated: there is none, it came back before, or it took too long.
+    """
+    flow = session.scalars(
+        delete(OidcFlow).where(OidcFlow.state_hash == _hash(state)).returning(OidcFlow)
+    ).one_or_none()
+    if flow is None or flow.expires_at <= now:
+        raise _refused()
+    return flow
+
+
+def account_for(
+    session: Session, provider: Provider, claims: Mapping[str, Any], *, link_to: UUID | None
+) -> UUID:
+    """The account that the provider's person is: known, linked now, or new.
+
+    Raises:
+        Conflict: the provider's person has another account, or their e-mail address has one that
+            is not linked.
+        Rejected: the provider vouches for no e-mail address.
+    """
+    identity = session.get(ProviderIdentity, (provider.issuer, str(claims["sub"])))
+    if identity is not None:
+        if link_to is not None and identity.account_id != link_to:
+            raise Conflict("This sign-in opens another account.", code="identity-taken")
+        return identity.account_id
+    account_id = link_to or _new_account(session, claims)
+    session.add(
+        ProviderIdentity(issuer=provider.issuer, subject=str(claims["sub"]), account_id=account_id)
+    )
+    session.flush()
+    return account_id
+
+
+def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
+    email = claims.get("email")
+    if not isinstance(email, str) or claims.get("email_verified") is not True:
+        raise Rejected("The provider vouches for no e-mail address.", code="email-not-verified")
+    check_email(email, pointer="")
+    taken = session.scalar(select(Account.id).where(func.lower(Account.email) == email.lower()))
+    if taken is not None:
+        raise Conflict(
+            "This e-mail address has an account: sign in to it, and link the provider there.",
+            code="email-taken",
+        )
+    account = Account(email=email)
+    session.add(account)
+    session.flush()
+    return account.id
+
+
+def _refused() -> Unauthenticated:
+    return Unauthenticated("The sign-in at the provider did not succeed.", code="oidc-refused")
+
+
+def _hash(state: str) -> bytes:
+    return sha256(state.encode()).digest()

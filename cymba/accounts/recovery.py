@@ -1,0 +1,132 @@
+"""A forgotten password, and a change of address: both by a secret that only the mailbox sees."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from cymba.accounts import audit, outbox, single_use
+from cymba.accounts.audit import Actor
+from cymba.accounts.passwords import hash_password, verify_password
+from cymba.accounts.profile import check_email, find_by_email, lock
+from cymba.accounts.tables import RefreshToken
+from cymba.errors import Conflict, Rejected
+
+RESET_SUBJECT = "Set a new password"
+RESET_BODY = """\
+Somebody, probably you, asked for a new password for your account. Enter this code in the app
+within an hour:
+
+    {token}
+
+If it was not you, you need not do anything: your password stays as it is.
+"""
+CHANGE_SUBJECT = "Confirm this address"
+CHANGE_BODY = """\
+To use this address for your account from now on, enter this code in the app within an hour:
+
+    {token}
+
+If you did not ask for this, ignore this mail.
+"""
+CHANGED_SUBJECT = "Your address was changed"
+CHANGED_BODY = """\
+From now on your account uses another address. If this was not you, set a new password and write
+to whoever runs this service.
+"""
+RESET_DONE_SUBJECT = "Your password was changed"
+RESET_DONE_BODY = """\
+A new password was set for your account, and it was signed out everywhere. If this was not you,
+ask for a new password and write to whoever runs this service.
+"""
+
+
+def request_reset(session: Session, email: str, *, now: datetime) -> None:
+    """Mail a secret to the address, if it has an account. Nothing tells the caller which it was."""
+    account = find_by_email(session, email)
+    if account is None:
+        return
+    token = single_use.make(session, account.id, "password-reset", now=now)
+    outbox.enqueue(
+        session,
+        account_id=account.id,
+        recipient=account.email,
+        subject=RESET_SUBJECT,
+        body=RESET_BODY.format(token=token),
+    )
+
+
+def reset_password(session: Session, token: str, new_password: str, *, now: datetime) -> UUID:
+    """Set a new password with the secret, and sign out everywhere; gives the account's id.
+
+    Raises:
+        Rejected: the secret is not good (any more), or the password too short. Roll back then, so
+            that a password that was too short does not cost the secret.
+    """
+    spent = single_use.spend(session, token, "password-reset", now=now)
+    if spent is None:
+        raise _not_good()
+    account = lock(session, spent.account_id)
+    account.password_hash = hash_password(new_password, pointer="/new_password")
+    account.version += 1
+    session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.account_id == account.id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    _tell(session, account.id, account.email, RESET_DONE_SUBJECT, RESET_DONE_BODY)
+    audit.note(session, account.id, Actor("person", str(account.id)), "password.reset")
+    return account.id
+
+
+def request_email_change(
+    session: Session, account_id: UUID, new_email: str, password: str, *, now: datetime
+) -> None:
+    """Mail a secret to the new address, which is used only once it has come back.
+
+    Raises:
+        Rejected: it is no address, or the password is wrong.
+    """
+    check_email(new_email)
+    account = lock(session, account_id)
+    if not verify_password(account.password_hash, password):
+        raise Rejected(
+            "The password is not right.",
+            code="wrong-password",
+            errors=[{"pointer": "/password", "detail": "is not the account's password"}],
+        )
+    token = single_use.make(session, account_id, "email-change", payload=new_email, now=now)
+    _tell(session, account_id, new_email, CHANGE_SUBJECT, CHANGE_BODY.format(token=token))
+
+
+def confirm_email_change(session: Session, token: str, *, now: datetime) -> None:
+    """Use the new address from now on, and tell the old one.
+
+    Raises:
+        Rejected: the secret is not good (any more).
+        Conflict: another account has taken the address meanwhile.
+    """
+    spent = single_use.spend(session, token, "email-change", now=now)
+    if spent is None or spent.payload is None:
+        raise _not_good()
+    account = lock(session, spent.account_id)
+    old = account.email
+    try:
+        with session.begin_nested():
+            account.email = spent.payload
+            account.version += 1
+    except IntegrityError:
+        raise Conflict("This e-mail address has an account already.", code="email-taken") from None
+    _tell(session, account.id, old, CHANGED_SUBJECT, CHANGED_BODY)
+    audit.note(session, account.id, Actor("person", str(account.id)), "email.changed")
+
+
+def _tell(session: Session, account_id: UUID, recipient: str, subject: str, body: str) -> None:
+    outbox.enqueue(session, account_id=account_id, recipient=recipient, subject=subject, body=body)
+
+
+def _not_good() -> Rejected:
+    return Rejected("This code is not good (any more). Ask for a new one.", code="code-not-good")

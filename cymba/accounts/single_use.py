@@ -1,0 +1,65 @@
+"""Secrets that are sent by mail and are good for one thing, once, for an hour."""
+
+import secrets
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import SingleUseToken
+
+Purpose = Literal["password-reset", "email-change"]
+
+LIFETIME = timedelta(hours=1)
+
+
+def make(
+    session: Session,
+    account_id: UUID,
+    purpose: Purpose,
+    *,
+    payload: str | None = None,
+    now: datetime,
+) -> str:
+    """A new secret; an earlier one of the same account and purpose is good no more."""
+    session.execute(
+        delete(SingleUseToken)
+        .where(SingleUseToken.account_id == account_id, SingleUseToken.purpose == purpose)
+        .execution_options(synchronize_session=False)
+    )
+    token = secrets.token_urlsafe(32)
+    session.add(
+        SingleUseToken(
+            token_hash=_hash(token),
+            account_id=account_id,
+            purpose=purpose,
+            payload=payload,
+            expires_at=now + LIFETIME,
+        )
+    )
+    session.flush()
+    return token
+
+
+def spend(
+    session: Session, token: str, purpose: Purpose, *, now: datetime
+) -> SingleUseToken | None:
+    """Use the secret up; None where it is unknown, used, too old or for something else."""
+    return session.scalars(
+        update(SingleUseToken)
+        .where(
+            SingleUseToken.token_hash == _hash(token),
+            SingleUseToken.purpose == purpose,
+            SingleUseToken.used_at.is_(None),
+            SingleUseToken.expires_at > now,
+        )
+        .values(used_at=now)
+        .returning(SingleUseToken)
+    ).one_or_none()
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode()).digest()

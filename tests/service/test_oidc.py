@@ -1,0 +1,213 @@
+"""Signing in with a provider that is made here: keys, tokens and faults of its own."""
+
+import base64
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+from flask import Flask, request
+from joserfc import jwt
+from joserfc.jwk import KeySet, RSAKey
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account
+from service import create_app
+from tests.service.conftest import CheckedClient, Document
+
+
+@dataclass
+class FakeProvider:
+    """An authorization server of one client; `faults` spoil what it says."""
+
+    key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "1"}))
+    issuer: str = ""
+    codes: dict = field(default_factory=dict)
+    faults: dict = field(default_factory=dict)
+    signing_key: RSAKey | None = None
+
+    def app(self):
+        app = Flask("provider")
+
+        @app.get("/.well-known/openid-configuration")
+        def metadata():
+            return {
+                "issuer": self.issuer,
+                "authorization_endpoint": f"{self.issuer}/authorize",
+                "token_endpoint": f"{self.issuer}/token",
+                "jwks_uri": f"{self.issuer}/keys",
+            }
+
+        @app.get("/keys")
+        def keys():
+            return KeySet([self.key]).as_dict(private=False)
+
+        @app.post("/token")
+        def token():
+            basic = base64.b64encode(b"cymba:client secret").decode()
+            if request.headers.get("Authorization") != f"Basic {basic}":
+                return {"error": "invalid_client"}, 401
+            begun = self.codes.pop(request.form["code"], None)
+            digest = hashlib.sha256(request.form["code_verifier"].encode()).digest()
+            challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+            if begun is None or begun["code_challenge"] != challenge:
+                return {"error": "invalid_grant"}, 400
+            now = int(time.time())
+            claims = {
+                "iss": self.issuer,
+                "aud": "cymba",
+                "sub": begun["sub"],
+                "email": begun["email"],
+                "email_verified": True,
+                "nonce": begun["nonce"],
+                "iat": now,
+                "exp": now + 300,
+            } | self.faults
+            key = self.signing_key or self.key
+            signed = jwt.encode({"alg": "RS256", "kid": "1"}, claims, key)
+            return {"access_token": "a", "token_type": "Bearer", "id_token": signed}
+
+        return app
+
+    def sign_in_at(self, url, *, sub="grace-1", email="grace@example.org"):
+        """What a person does in the browser: gives the code that comes back."""
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        assert query["code_challenge_method"] == "S256"
+        assert query["redirect_uri"] == "app://cymba/signed-in"
+        code = secrets.token_urlsafe(8)
+        self.codes[code] = query | {"sub": sub, "email": email}
+        return code
+
+
+@pytest.fixture
+def provider(serve):
+    made = FakeProvider()
+    made.issuer = serve(made.app())
+    return made
+
+
+@pytest.fixture
+def app(settings, engine, provider):
+    with_provider = msgspec.structs.replace(
+        settings,
+        oidc_issuer=provider.issuer,
+        oidc_client_id="cymba",
+        oidc_client_secret="client secret",
+        oidc_redirect_uri="app://cymba/signed-in",
+    )
+    return create_app(with_provider, engine)
+
+
+@pytest.fixture
+def sign_in(client, provider):
+    def whole(**who):
+        begun = client.post("/v1/auth/oidc/start").json
+        code = provider.sign_in_at(begun["authorization_url"], **who)
+        finish = {"state": begun["state"], "code": code}
+        return client.post("/v1/auth/oidc/finish", json=finish)
+
+    return whole
+
+
+def me(client, signed_in):
+    headers = {"Authorization": f"Bearer {signed_in.json['access_token']}"}
+    return client.get("/v1/account", headers=headers).json
+
+
+def test_somebody_new_gets_an_account_and_the_same_one_the_next_time(client, sign_in):
+    first, second = sign_in(), sign_in(email="grace@elsewhere.example.org")
+    assert first.status_code == second.status_code == 200
+    assert me(client, first)["email"] == "grace@example.org"
+    assert me(client, first)["id"] == me(client, second)["id"]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"nonce": "another"},
+        {"aud": "another-client"},
+        {"iss": "https://elsewhere.example.org"},
+        {"exp": 1_700_000_000},
+        {"sub": None},
+    ],
+)
+def test_an_id_token_that_does_not_hold_opens_nothing(sign_in, provider, engine, faults):
+    provider.faults = faults
+    refused = sign_in()
+    assert refused.json["type"] == "urn:cymba:problem:oidc-refused"
+    with Session(engine) as session:
+        assert session.scalar(select(func.count()).select_from(Account)) == 0
+
+
+def test_one_signed_by_another_key_opens_nothing(sign_in, provider):
+    provider.signing_key = RSAKey.generate_key(2048, {"kid": "1"})
+    assert sign_in().status_code == 401
+
+
+def test_a_state_comes_back_once_and_only_if_it_was_given(client, provider):
+    begun = client.post("/v1/auth/oidc/start").json
+    code = provider.sign_in_at(begun["authorization_url"])
+    finish = {"state": begun["state"], "code": code}
+    assert client.post("/v1/auth/oidc/finish", json=finish).status_code == 200
+    assert client.post("/v1/auth/oidc/finish", json=finish).status_code == 401
+    forged = {"state": "forged", "code": code}
+    assert client.post("/v1/auth/oidc/finish", json=forged).status_code == 401
+
+
+def test_a_code_of_another_flow_is_refused_by_pkce(client, provider):
+    mine, theirs = (client.post("/v1/auth/oidc/start").json for _ in range(2))
+    code = provider.sign_in_at(theirs["authorization_url"])
+    crossed = client.post("/v1/auth/oidc/finish", json={"state": mine["state"], "code": code})
+    assert crossed.status_code == 401
+
+
+def test_an_address_that_has_an_account_is_not_taken_over_but_linked_by_its_owner(
+    client, provider, sign_in
+):
+    account = {"email": "Grace@example.org", "password": "correct horse battery"}
+    client.post("/v1/accounts", json=account)
+    assert sign_in().json["type"] == "urn:cymba:problem:email-taken"
+    pair = client.post("/v1/auth/token", json=account).json
+    headers = {"Authorization": f"Bearer {pair['access_token']}"}
+    begun = client.post("/v1/account/oidc/start", headers=headers).json
+    code = provider.sign_in_at(begun["authorization_url"])
+    finish = {"state": begun["state"], "code": code}
+    linked = client.post("/v1/auth/oidc/finish", json=finish)
+    assert me(client, linked)["email"] == "Grace@example.org"
+    assert me(client, sign_in())["id"] == me(client, linked)["id"]
+
+
+def test_what_opens_one_account_is_not_linked_to_another(client, provider, sign_in, person):
+    sign_in()
+    begun = client.post("/v1/account/oidc/start", headers=person.headers).json
+    code = provider.sign_in_at(begun["authorization_url"])
+    finish = {"state": begun["state"], "code": code}
+    taken = client.post("/v1/auth/oidc/finish", json=finish)
+    assert taken.json["type"] == "urn:cymba:problem:identity-taken"
+
+
+def test_an_address_that_is_not_vouched_for_makes_no_account(sign_in, provider):
+    provider.faults = {"email_verified": False}
+    assert sign_in().json["type"] == "urn:cymba:problem:email-not-verified"
+
+
+def test_a_provider_that_does_not_answer_is_not_a_defect(settings, engine):
+    nowhere = msgspec.structs.replace(
+        settings,
+        oidc_issuer="http://127.0.0.1:9",
+        oidc_client_id="cymba",
+        oidc_redirect_uri="app://cymba/signed-in",
+    )
+    app = create_app(nowhere, engine)
+    client = CheckedClient(app, app.response_class)
+    client.document = Document(app)
+    assert client.post("/v1/auth/oidc/start").status_code == 503
+
+
+def test_without_a_provider_there_is_nothing_to_start(settings, engine):
+    app = create_app(settings, engine)
+    assert app.test_client().post("/v1/auth/oidc/start").status_code == 404

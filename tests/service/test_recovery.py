@@ -1,0 +1,114 @@
+"""Codes by mail: they tell nobody who has an account, and are good for one thing once."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import OutgoingMail, SingleUseToken
+from cymba.database import utc_now
+
+OLD, NEW = "correct horse battery", "staple battery horse"
+
+
+@pytest.fixture
+def ada(client):
+    account = {"email": "ada@example.org", "password": OLD}
+    assert client.post("/v1/accounts", json=account).status_code == 201
+    return account
+
+
+@pytest.fixture
+def signed_in(client, ada):
+    pair = client.post("/v1/auth/token", json=ada).json
+    return {"Authorization": f"Bearer {pair['access_token']}"}
+
+
+@pytest.fixture
+def mails(engine):
+    def read():
+        with Session(engine) as session:
+            found = session.scalars(select(OutgoingMail).order_by(OutgoingMail.created_at))
+            return [(mail.recipient, mail.subject, mail.body) for mail in found]
+
+    return read
+
+
+def code_in(body):
+    (code,) = re.findall(r"^    (\S+)$", body, re.MULTILINE)
+    return code
+
+
+def test_an_address_without_an_account_is_answered_the_same_and_gets_no_mail(client, ada, mails):
+    known = client.post("/v1/auth/reset", json={"email": ada["email"].upper()})
+    unknown = client.post("/v1/auth/reset", json={"email": "nobody@example.org"})
+    assert (known.status_code, known.data) == (unknown.status_code, unknown.data) == (202, b"")
+    assert [recipient for recipient, _, _ in mails()] == ["ada@example.org"]
+
+
+def test_a_new_password_signs_out_everywhere_and_the_code_is_spent(client, ada, signed_in, mails):
+    client.post("/v1/auth/reset", json={"email": ada["email"]})
+    code = code_in(mails()[-1][2])
+    confirm = {"code": code, "new_password": NEW}
+    short = client.post("/v1/auth/reset/confirm", json=confirm | {"new_password": "short"})
+    assert short.status_code == 422
+    assert client.post("/v1/auth/reset/confirm", json=confirm).status_code == 204
+    assert client.get("/v1/account", headers=signed_in).status_code == 401
+    assert client.post("/v1/auth/token", json=ada).status_code == 401
+    assert client.post("/v1/auth/token", json=ada | {"password": NEW}).status_code == 200
+    again = client.post("/v1/auth/reset/confirm", json=confirm)
+    assert again.json["type"] == "urn:cymba:problem:code-not-good"
+    assert mails()[-1][1] == "Your password was changed"
+
+
+def test_a_code_lasts_an_hour_and_a_newer_one_takes_its_place(client, ada, mails, engine):
+    for _ in range(2):
+        client.post("/v1/auth/reset", json={"email": ada["email"]})
+    first, second = (code_in(body) for _, _, body in mails())
+    refused = client.post("/v1/auth/reset/confirm", json={"code": first, "new_password": NEW})
+    assert refused.status_code == 422
+    with Session(engine) as session, session.begin():
+        past = utc_now() - timedelta(seconds=1)
+        session.execute(update(SingleUseToken).values(expires_at=past))
+    late = client.post("/v1/auth/reset/confirm", json={"code": second, "new_password": NEW})
+    assert late.status_code == 422
+
+
+def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_told(
+    client, ada, signed_in, mails
+):
+    wanted = {"new_email": "ada@example.com", "password": OLD}
+    wrong = client.post("/v1/account/email", json=wanted | {"password": NEW}, headers=signed_in)
+    assert wrong.json["type"] == "urn:cymba:problem:wrong-password"
+    assert client.post("/v1/account/email", json=wanted, headers=signed_in).status_code == 202
+    assert client.get("/v1/account", headers=signed_in).json["email"] == "ada@example.org"
+    recipient, _, body = mails()[-1]
+    assert recipient == "ada@example.com"
+    confirmed = client.post("/v1/account/email/confirm", json={"code": code_in(body)})
+    assert confirmed.status_code == 204
+    assert client.get("/v1/account", headers=signed_in).json["email"] == "ada@example.com"
+    assert mails()[-1][:2] == ("ada@example.org", "Your address was changed")
+    assert client.post("/v1/auth/token", json=ada).status_code == 401
+
+
+def test_an_address_that_was_taken_meanwhile_is_not_taken_twice(client, signed_in, mails):
+    wanted = {"new_email": "eve@example.org", "password": OLD}
+    client.post("/v1/account/email", json=wanted, headers=signed_in)
+    code = code_in(mails()[-1][2])
+    client.post("/v1/accounts", json={"email": "Eve@example.org", "password": OLD})
+    taken = client.post("/v1/account/email/confirm", json={"code": code})
+    assert taken.json["type"] == "urn:cymba:problem:email-taken"
+
+
+def test_a_code_for_one_thing_is_not_good_for_another(client, ada, mails):
+    client.post("/v1/auth/reset", json={"email": ada["email"]})
+    other = client.post("/v1/account/email/confirm", json={"code": code_in(mails()[-1][2])})
+    assert other.status_code == 422
+
+
+def test_guessing_codes_is_slowed_down(client):
+    guess = {"code": "guess", "new_password": NEW}
+    statuses = [client.post("/v1/auth/reset/confirm", json=guess).status_code for _ in range(22)]
+    assert statuses == [422] * 20 + [429] * 2

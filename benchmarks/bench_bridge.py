@@ -101,9 +101,9 @@ class Stage:
 
     @contextmanager
     def bridges(self, slots: int) -> Iterator[list[int]]:
-        """`slots` bridges, connected; their metrics' ports."""
+        """`slots` bridges, connected; their process ids."""
         with ExitStack() as stack:
-            ports = []
+            ports, pids = [], []
             for slot in range(slots):
                 port = free_port()
                 bridge = BridgeProcess(
@@ -121,10 +121,11 @@ class Stage:
                 bridge.start()
                 stack.callback(bridge.stop)
                 ports.append(port)
+                pids.append(bridge.pid)
             for port in ports:
                 wait_until(lambda port=port: metric(port, "settled") == 1, timeout_s=30,
                            what="the bridges are settled")  # fmt: skip
-            yield ports
+            yield pids
 
     def load(self, frames: int, **options: Any) -> "Loading":
         self._store += 1
@@ -174,14 +175,22 @@ def metric(port: int, name: str) -> float | None:
     return None
 
 
+def cpu_s(pid: int) -> float:
+    """The time on a core that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def play_bridges(stage: Stage, way: Way, slots: int) -> None:
-    with stage.fresh(), stage.bridges(slots) as ports:
+    with stage.fresh(), stage.bridges(slots) as pids:
+        before = sum(map(cpu_s, pids))
         result = stage.load(stage.frames).result()
+        spent = sum(map(cpu_s, pids)) - before
         assert result["frames"] == stage.total, f"{result['frames']:.0f} of {stage.total} acked"
         with stage.engine.connect() as connection:
             assert connection.scalar(text("SELECT count(*) FROM frame")) == stage.total
-        way.rates.append(result["rate"])
-        del ports
+    way.rates.append(result["rate"])
+    way.cpu_us.append(spent / stage.total * 1e6)
 
 
 def play_python(stage: Stage, way: Way, kind: str, frames: int) -> None:
@@ -311,6 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             if given.profile:
                 play_bridges(stage, Way("profiled"), 1)
+                print((stage.folder / "bridge-0.log").read_text())
                 return
             play_all(stage, given.rounds)
         finally:
@@ -345,7 +355,8 @@ def play_all(stage: Stage, rounds: int) -> None:
     for way in (one, two, empty, naive, peer):
         if way.rates:
             spread = ", ".join(f"{rate:,.0f}" for rate in way.rates)
-            print(f"| {way.name} | {way.rate:,.0f} | {way.rate / one.rate:.2f} | {spread} |")
+            print(f"| {way.name} | {way.rate:,.0f} | {way.rate / one.rate:.2f} | "
+                  f"{statistics.median(way.cpu_us):.0f} | {spread} |")  # fmt: skip
     print(f"\none bridge / naive: {one.rate / naive.rate:.0f}   (goal 20)")
     print(f"one bridge / empty consumer: {one.rate / empty.rate:.2f}   (goal 0.25)")
     print(f"two bridges / one: {two.rate / one.rate:.2f}   (goal 1.5)")

@@ -24,7 +24,7 @@ import numpy as np
 WINDOW = 20  # frames outstanding, as the protocol has it
 SENT_BASE_MS = 1_000_000_000  # the devices' time since boot: ten digits, all the run long
 COLUMN_POOL = 500
-IDLE_TIMEOUT_S = 30.0
+IDLE_TIMEOUT_S = 5.0
 
 
 class Plan(msgspec.Struct, kw_only=True):

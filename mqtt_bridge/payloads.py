@@ -15,7 +15,6 @@ from cymba.stimulation.messages import (
     TimeReply,
     TimeRequest,
     to_cbor,
-    to_json,
 )
 from cymba.stimulation.unreadable import UNREADABLE, load_cbor
 
@@ -55,4 +54,5 @@ def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
 
 
 def encode(message: Ack | TimeReply, form: Form) -> bytes:
-    return to_json(message) if form is Form.JSON else to_cbor(message)
+    # Neither has a member that may be null, so what `to_json` leaves out they do not have.
+    return msgspec.json.encode(message) if form is Form.JSON else to_cbor(message)

@@ -66,16 +66,16 @@ class DatabaseServer:
         engine.dispose()
 
     def provision(self, count: int) -> list[Credentials]:
-        """Devices that a person holds."""
+        """Devices, each held by a person of its own: an account has a rate to keep to."""
         engine = make_engine(self.url)
         with Session(engine) as session:
-            account = Account(email="holder@example.org")
-            session.add(account)
-            session.flush()
             made = list(provision(session, next(iter(MODELS)), count))
+            accounts = [Account(email=f"{one.device_id}@example.org") for one in made]
+            session.add_all(accounts)
+            session.flush()
             session.add_all(
                 DeviceTenure(device_id=one.device_id, account_id=account.id, claimed_at=utc_now())
-                for one in made
+                for one, account in zip(made, accounts, strict=True)
             )
             session.commit()
         engine.dispose()
@@ -154,6 +154,11 @@ class MosquittoBroker:
     def bridge_url(self) -> str:
         return f"mqtt://bridge:{BRIDGE_SECRET.replace(' ', '%20')}@127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -218,6 +223,11 @@ class BridgeProcess:
         } | dict(environment)
         self._arguments = [sys.executable, *program, "bridge", "--slot", str(slot)]
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def log(self) -> str:

@@ -111,10 +111,9 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for person in PEOPLE:
         for name, picture in pictures(person).items():
-            for theme in (LIGHT, DARK):
-                path = folder / f"{person.name}-{name}-{theme.name}"
-                path.with_suffix(".svg").write_bytes(picture.svg(theme))
-                path.with_suffix(".png").write_bytes(picture.png(theme))
+            for theme in (LIGHT, DARK) if name == "pair" else (LIGHT,):
+                path = folder / f"{person.name}-{name}-{theme.name}.svg"
+                path.write_bytes(picture.svg(theme))
             click.echo(f"{person.name} {name}: {picture.alt}")
 
 

@@ -48,6 +48,7 @@ class Holding:
 
 
 _WHY_NO_HASH = "a secret's hash: it would let others try to find the secret"
+_WHY_NO_FLOW = "who has it could finish what the person began"
 _HELD = devices.DeviceTenure
 _SESSION = stimulation.StimulationSession
 _EXTENT = stimulation.SessionExtent
@@ -152,6 +153,12 @@ HOLDINGS: tuple[Holding, ...] = (
         left_out={"password_hash": _WHY_NO_HASH},
     ),
     _account_table(accounts.ProviderIdentity, "sign-ins at other providers"),
+    _account_table(
+        accounts.OidcFlow,
+        "sign-ins at other providers that were begun",
+        left_out=dict.fromkeys(("state_hash", "nonce", "code_verifier"), _WHY_NO_FLOW),
+        imported=False,
+    ),
     _account_table(
         accounts.RefreshToken,
         "where the person is signed in",

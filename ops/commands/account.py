@@ -8,12 +8,20 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.profile import register
 from cymba.settings import Settings
+from ops.commands.rights import erase_account, export_account, import_account
 from ops.database import open_engine
 
 
 @click.group()
 def account() -> None:
-    """Make accounts. People usually register in the app; operators are made here."""
+    """Make accounts, and give people what they may ask for: their data, or its erasure.
+
+    People usually register in the app; operators are made here.
+    """
+
+
+for _command in (export_account, import_account, erase_account):
+    account.add_command(_command)
 
 
 @account.command()

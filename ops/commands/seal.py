@@ -9,6 +9,7 @@ import structlog
 from cymba.settings import Settings
 from cymba.stimulation.keeper import Keeper, Kept
 from ops import rounds
+from ops.commands.retention import Daily
 from ops.database import open_engine
 from ops.exits import Exit
 
@@ -32,7 +33,8 @@ log = structlog.get_logger(__name__)
 )
 @click.pass_obj
 def seal(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | None) -> None:
-    """Sum sessions up as their frames come, close silent ones, seal finished ones.
+    """Sum sessions up as their frames come, close silent ones, seal finished ones; and once a day
+    remove what is past its time (`cymba retention show`).
 
     What the app shows of a session is made here, so one of these runs beside the bridges; several
     share the work. It may be killed at any moment: what it had not committed is done again.
@@ -43,9 +45,11 @@ def seal(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | No
     failed = 0
     with open_engine(settings, application_name="cymba seal") as engine:
         keeper = Keeper(engine, settings)
+        remove_old = Daily(engine, settings)
 
         def work() -> bool:
             nonlocal failed
+            remove_old()
             kept = keeper.run_once()
             failed += len(kept.failed)
             _tell(kept)

@@ -1,0 +1,69 @@
+"""`cymba erasure`: the ledger of who was erased, for the day on which a backup is restored."""
+
+import sys
+from typing import IO
+
+import click
+from sqlalchemy.orm import Session
+
+from cymba.accounts.keys import load_secret
+from cymba.database import utc_now
+from cymba.rights.erasure import ErasureKeys, erase
+from cymba.rights.ledger import read_ledger, returned_accounts, take_ledger, write_ledger
+from cymba.settings import Settings
+from cymba.sync.feed import renew_epoch
+from ops.database import open_engine
+
+
+@click.group()
+def erasure() -> None:
+    """Keep erasures through the restore of a backup.
+
+    A backup remembers people who were erased after it was made. Write the ledger out often, and
+    keep it apart from the backups; it holds pseudonyms alone, which only CYMBA_SECRET_KEY can test.
+    """
+
+
+@erasure.command()
+@click.argument("file", type=click.File("wb", atomic=True), default="-")
+@click.pass_obj
+def ledger(settings: Settings, file: IO[bytes]) -> None:
+    """Write the ledger to FILE, or to standard output.
+
+    \b
+    cymba erasure ledger erasures.jsonl
+    """
+    keys = ErasureKeys.of(load_secret(settings))
+    with (
+        open_engine(settings, application_name="cymba erasure") as engine,
+        Session(engine) as session,
+    ):
+        for line in write_ledger(session, keys.ledger):
+            file.write(line)
+
+
+@erasure.command()
+@click.argument("file", type=click.File("rb"))
+@click.pass_obj
+def replay(settings: Settings, file: IO[bytes]) -> None:
+    """Erase again everybody of the ledger FILE whom a restored backup has brought back.
+
+    Run it after a restore and before anything else is started. It also begins a new sync epoch, so
+    that apps read everything again. Safe to repeat.
+
+    \b
+    cymba erasure replay erasures.jsonl
+    """
+    keys = ErasureKeys.of(load_secret(settings))
+    given = read_ledger(file, keys.ledger)
+    with open_engine(settings, application_name="cymba erasure") as engine:
+        with Session(engine) as session, session.begin():
+            take_ledger(session, given)
+            renew_epoch(session)
+            returned = returned_accounts(session, keys.ledger)
+        with click.progressbar(returned, label="Erasing", file=sys.stderr) as accounts:
+            for account_id in accounts:
+                # Each by itself: what was erased stays so if this is interrupted.
+                with Session(engine) as session, session.begin():
+                    erase(session, keys, account_id, now=utc_now())
+    click.echo(f"{len(given.rows)} in the ledger, {len(returned)} erased again")

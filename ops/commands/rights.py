@@ -1,0 +1,154 @@
+"""`cymba account export|import|erase`: what a person may ask of an operator."""
+
+import getpass
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID
+
+import click
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+import migrations
+from cymba.accounts import audit
+from cymba.accounts.keys import load_secret
+from cymba.accounts.profile import find_by_email
+from cymba.accounts.tables import Account
+from cymba.database import utc_now
+from cymba.errors import NotFound
+from cymba.rights.erasure import ErasureKeys, erase
+from cymba.rights.export import Progress, export
+from cymba.rights.restore import restore
+from cymba.settings import Settings
+from ops.database import open_engine
+
+
+@click.command("export")
+@click.argument("who")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+def export_account(settings: Settings, *, who: str, file: Path) -> None:
+    """Write everything that is held about WHO (an e-mail address or an id) to FILE, a ZIP archive.
+
+    It is entered in the person's audit log. The archive holds health data: FILE is made readable
+    for its owner alone, and appears under its name only when it is whole.
+
+    \b
+    cymba account export ana@example.org ana.zip
+    """
+    with open_engine(settings, application_name="cymba export") as engine:
+        account_id = _find(engine, who)
+        with Session(engine) as session, session.begin():
+            audit.note(session, account_id, _operator(), "account.exported")
+        draft = file.with_name(f".{file.name}.part")
+        try:
+            with open(draft, "wb", opener=_private) as out:
+                _write(engine, account_id, out)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+    click.echo(f"{file}: {file.stat().st_size} bytes")
+
+
+def _write(engine: Engine, account_id: UUID, out: IO[bytes]) -> None:
+    with _bar("Exporting") as progress, Session(engine) as session:
+        for piece in export(
+            session,
+            account_id,
+            schema_version=migrations.head(),
+            now=utc_now(),
+            progress=progress,
+        ):
+            out.write(piece)
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.pass_obj
+def import_account(settings: Settings, *, file: IO[bytes]) -> None:
+    """Take the account of an exported archive FILE in.
+
+    The database must be at the schema that the archive was made with, and know neither the account
+    nor its address. It is one transaction: all of it is taken in, or nothing. Secrets are not in an
+    archive: the person sets a password anew, devices get new secrets (`cymba device reissue`), and
+    links of shares are dead. Import only archives that you trust.
+
+    \b
+    cymba account import ana.zip
+    """
+    keys = ErasureKeys.of(load_secret(settings))
+    with (
+        open_engine(settings, application_name="cymba import") as engine,
+        _bar("Importing") as progress,
+        Session(engine) as session,
+        session.begin(),
+    ):
+        restored = restore(
+            session,
+            file,
+            ledger_key=keys.ledger,
+            schema_version=migrations.head(),
+            progress=progress,
+        )
+        audit.note(session, restored.account_id, _operator(), "account.imported")
+    click.echo(f"account   {restored.account_id}\nrows      {sum(restored.rows.values())}")
+
+
+@click.command("erase")
+@click.argument("who")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def erase_account(settings: Settings, *, who: str, yes: bool) -> None:
+    """Erase WHO (an e-mail address or an id) and everything that is held about them, for good.
+
+    A pseudonym stays in the ledger, by which a restored backup forgets them again (`cymba erasure
+    replay`). A running bridge takes their programmes off the broker.
+
+    \b
+    cymba account erase ana@example.org
+    """
+    keys = ErasureKeys.of(load_secret(settings))
+    with open_engine(settings, application_name="cymba erase") as engine:
+        account_id = _find(engine, who)
+        if not yes:
+            click.confirm(f"Erase {who} ({account_id})? Nobody can undo this.", abort=True)
+        with Session(engine) as session, session.begin():
+            erased = erase(session, keys, account_id, now=utc_now())
+    click.echo(f"erased    {sum(erased.rows.values())} rows\nledger    {erased.pseudonym.hex()}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _find(engine: Engine, who: str) -> UUID:
+    with Session(engine) as session:
+        try:
+            account = session.get(Account, UUID(who))
+        except ValueError:
+            account = find_by_email(session, who)
+        if account is None:
+            raise NotFound(f"there is no account {who}")
+        return account.id
+
+
+def _operator() -> audit.Actor:
+    return audit.Actor("operator", getpass.getuser()[:64])
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar on standard error, whose length is known with the first step."""
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+        shown: Any = bar
+
+        def progress(now: Progress) -> None:
+            shown.length = max(now.total, 1)
+            shown.update(now.done - shown.pos)
+
+        yield progress
+        shown.update(shown.length - shown.pos)

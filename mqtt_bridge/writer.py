@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
+from sqlalchemy import Connection as Line
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -43,6 +44,7 @@ class Writer:
         self._metrics = metrics
         self._batch = batch
         self._memory = Memory({} if holders is None else holders)
+        self._line: Line | None = None
         self._busy_since: float | None = None
         self.working = False  # it holds deliveries that are not acked yet
         self.retrying = False  # the last attempt failed, and the next is still to come
@@ -79,8 +81,9 @@ class Writer:
             while batch := self._inbox.take(self._batch):
                 self.working = True
                 if not self._take_in(batch):
-                    return
+                    break
                 self.working = False
+            self._hang_up()
         except Exception as error:
             self._failure = error
             log.exception("the writer failed")
@@ -119,12 +122,13 @@ class Writer:
         """
         self._busy_since = started = time.monotonic()
         try:
-            with Session(self._engine) as session:
+            with Session(self._database_line()) as session:
                 written = write(session, batch, self._memory)
                 session.commit()
             self._memory.remember(written)
         except Exception as error:
             if is_passing(error):
+                self._hang_up()
                 raise
             if len(batch) == 1:
                 # Nobody is told that it is stored, so its device keeps it and sends it again.
@@ -141,6 +145,19 @@ class Writer:
         self._metrics.batch_size.observe(len(batch))
         self._metrics.commit_seconds.observe(time.monotonic() - started)
         return written
+
+    def _database_line(self) -> Line:
+        """One connection for good: a pool's check at every batch would take a third of its time.
+        A dead one costs one attempt, after which the batch is written over a new one."""
+        if self._line is None:
+            self._line = self._engine.connect()
+        return self._line
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.invalidate()
+            self._line.close()
+            self._line = None
 
     def _answer(self, written: Written) -> None:
         self._connection.publish_all(

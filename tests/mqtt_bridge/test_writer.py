@@ -153,8 +153,16 @@ def outage(engine: Engine) -> Iterator[Callable[[bool], None]]:
 
     def switch(off: bool) -> None:
         nonlocal down
+        if off:
+            with engine.connect() as connection:
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+            engine.dispose()
         down = off
-        engine.dispose()
 
     yield switch
     down = False

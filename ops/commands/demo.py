@@ -60,11 +60,12 @@ def demo(
     folder: Path | None,
     speed: float,
 ) -> None:
-    """Run everything on this machine: database, broker, bridge, keeper, API and three devices.
+    """Run everything on this machine: database, broker, bridge, keeper, insights, API and three
+    devices.
 
-    A made-up person has 120 days of past sessions, and new ones come in while you watch. Nothing
-    is installed and nothing listens beyond this machine. Ctrl-C ends it; the data stays, so the
-    next start is quick.
+    A made-up person has 120 days of sessions and diary, and new ones come in while you watch.
+    Nothing is installed and nothing listens beyond this machine. Ctrl-C ends it; the data stays,
+    so the next start is quick.
 
     \b
     cymba demo --seconds 30 --http-port 8001 --mqtt-port 1884 --data /tmp/demo
@@ -113,13 +114,14 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
     home = people.load(stage.folder, engine)
     if home is None:
         home = people.move_in(engine, stage.settings)
-        with _bar(f"Writing {people.PAST_DAYS} days of sessions") as progress:
+        with _bar(f"Writing {people.PAST_DAYS} days of sessions and diary") as progress:
             people.live_past(home, engine, progress)
         with _bar("Summing them up and sealing them") as progress:
             _wait_for_keeper(stage, engine, progress)
         people.keep(home, stage.folder)
     with _told("Starting broker, bridge and API"):
         stage.start_servers()
+        stage.start_insights()
     return home
 
 
@@ -195,6 +197,7 @@ Try, in another terminal:
 
 TOKEN=$(curl -s {url}/v1/auth/token {as_json} -d '{login}' | {pick})
 curl -s {as_ana} '{url}/v1/history?period=week'
+curl -s {as_ana} '{url}/v1/insights/correlations'
 curl -s {as_ana} '{telemetry}'
 
 Ctrl-C ends it.

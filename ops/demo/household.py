@@ -3,24 +3,34 @@
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
+from zoneinfo import ZoneInfo
 
+import numpy as np
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from cymba.accounts import consent
+from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.profile import find_by_email, register
 from cymba.database import utc_now
 from cymba.devices.signing import load_key, show_public_key
+from cymba.diary import entries
 from cymba.settings import Settings
 from ops.household import provision_for
+from simulator.diarist import Entry, live_months
 from simulator.past import write_past
+from simulator.people import World
 
 FILE_NAME = "household.json"
 TIME_ZONE = "Europe/Lisbon"
 MODELS = ("ear_cymba", "ear_clip", "neck")  # the first is the one with a past
 PAST_DAYS = 120
+LIVED = World(days=PAST_DAYS, effect=-1.0, days_before_use=14)
 SEED = 20260314
 
 
@@ -80,8 +90,17 @@ def move_in(engine: Engine, settings: Settings) -> Household:
 
 
 def live_past(household: Household, engine: Engine, progress: Callable[[float], None]) -> int:
-    """Write `PAST_DAYS` of sessions with the first device; how many."""
+    """Write `PAST_DAYS` of sessions with the first device, and of a diary; how many sessions."""
     first = household.devices[0]
+    today = utc_now().astimezone(ZoneInfo(TIME_ZONE)).date()
+    months = live_months(
+        LIVED,
+        np.random.default_rng(SEED),
+        first_day=today - timedelta(days=PAST_DAYS),
+        time_zone=TIME_ZONE,
+    )
+    with Session(engine) as session, session.begin():
+        write_diary(session, household.email, months.entries)
     written = write_past(
         sessionmaker(engine).begin,
         first.device_id,
@@ -90,9 +109,29 @@ def live_past(household: Household, engine: Engine, progress: Callable[[float], 
         days=PAST_DAYS,
         until=utc_now(),
         time_zone=TIME_ZONE,
+        starts=months.starts,
         progress=progress,
     )
     return written.sessions
+
+
+def write_diary(session: Session, email: str, written: Sequence[Entry]) -> None:
+    """The person's diary, and their agreement that Cymba keeps it and looks into it."""
+    account = find_by_email(session, email)
+    if account is None:
+        raise RuntimeError("the demo's person is gone")
+    now = utc_now()
+    for purpose in ("storage", "insights"):
+        version = consent.PURPOSES[purpose].version
+        consent.give(session, account.id, purpose, version=version, now=now)
+    changes = []
+    for entry in written:
+        entry_id = uuid4()
+        fields = {"felt_at": entry.felt_at, "time_zone": TIME_ZONE}
+        items = {f"items.{name}": value for name, value in entry.items.items()}
+        entries.put(session, account.id, entry_id, fields | items, match=lambda _: None, now=now)
+        changes.append(Changed("diary-entry", str(entry_id)))
+    record_changes(session, account.id, changes)
 
 
 def keep(household: Household, folder: Path) -> None:

@@ -56,6 +56,9 @@ class Stage:
     def start_keeper(self) -> None:
         self._start("seal", "seal")
 
+    def start_insights(self) -> None:
+        self._start("insights", "insights")
+
     def start_servers(self) -> None:
         """Broker, bridge and API; returns when the API says that it is ready."""
         self._start("broker", "broker")

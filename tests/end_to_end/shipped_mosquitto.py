@@ -4,6 +4,7 @@ other folders."""
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -103,6 +104,10 @@ class ShippedMosquitto:
         for process in reversed(self._processes):
             process.terminate()
             process.wait(20)
+
+    def hang_up(self) -> None:
+        """Have it read its certificates again: `docker compose kill --signal HUP mosquitto`."""
+        self._processes[-1].send_signal(signal.SIGHUP)
 
     def operate(self, *arguments: str, exit_code: int = 0) -> str:
         """`cymba device …`, and what it says."""

@@ -1,14 +1,13 @@
 """`cymba mail`: sends what the outbox holds, through SMTP or into files."""
 
+from pathlib import Path
+
 import click
-import structlog
 
 from cymba.settings import Settings
 from ops import rounds
 from ops.database import open_engine
 from ops.postman import Postman, postman
-
-log = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -21,8 +20,13 @@ log = structlog.get_logger(__name__)
     type=click.FloatRange(min=0.1),
     help="Seconds between two looks into the outbox.",
 )
+@click.option(
+    "--heartbeat",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file to touch after each round that worked, for health checks.",
+)
 @click.pass_obj
-def mail(settings: Settings, *, once: bool, every_s: float) -> None:
+def mail(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | None) -> None:
     """Send the mails that wait in the outbox.
 
     Through CYMBA_SMTP_URL (smtp[s]://[user:password@]host[:port]); without one each mail becomes a
@@ -33,4 +37,4 @@ def mail(settings: Settings, *, once: bool, every_s: float) -> None:
     """
     with open_engine(settings, application_name="cymba mail") as engine:
         sender: Postman = postman(settings, engine)
-        rounds.repeat(sender.run_once, every_s=every_s, once=once)
+        rounds.repeat(sender.run_once, every_s=every_s, once=once, heartbeat=heartbeat)

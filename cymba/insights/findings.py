@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Function, Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, change_counter
@@ -36,10 +36,13 @@ def claim_due(session: Session, account_id: UUID) -> bool:
 
     Whoever refreshes in several processes asks this first, so that no work is done twice.
     """
-    key = func.hashtextextended(f"insights/{account_id}", 0)
-    if not session.scalar(select(func.pg_try_advisory_xact_lock(key))):
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(_lock_key(account_id)))):
         return False
     return session.scalar(_due().where(Account.id == account_id)) is not None
+
+
+def _lock_key(account_id: UUID) -> Function[int]:
+    return func.hashtextextended(f"insights/{account_id}", 0)
 
 
 def _due() -> Select[UUID]:
@@ -91,7 +94,11 @@ def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[Change
 
 
 def forget(session: Session, account_id: UUID) -> list[Changed]:
-    """Remove the account's findings, when the person takes their consent back."""
+    """Remove the account's findings, when the person takes their consent back.
+
+    Waits for a `claim_due` of another transaction, whose findings would else come after this.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(_lock_key(account_id))))
     gone = session.execute(
         delete(Finding)
         .where(Finding.account_id == account_id)

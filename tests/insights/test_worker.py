@@ -4,11 +4,13 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
+from cymba.accounts import consent
+from cymba.accounts.changes import record_changes
 from cymba.accounts.tables import Change
-from cymba.insights import worker
+from cymba.insights import findings, worker
 from cymba.insights.tables import Finding, InsightState
 from cymba.insights.worker import Worker
 from simulator.people import World
@@ -81,3 +83,29 @@ def test_an_account_that_cannot_be_computed_keeps_no_other_waiting(
     clock[0] = now + timedelta(hours=1)
     assert one.run_once().refreshed == 1
     assert set(session.scalars(select(Finding.account_id))) == set(people)
+
+
+def test_consent_taken_back_while_findings_are_computed_leaves_none(
+    engine: Engine, session: Session, people: list
+) -> None:
+    account_id, now = people[0], datetime.now(UTC)
+
+    def withdraw() -> None:
+        with Session(engine) as own, own.begin():
+            consent.withdraw(own, account_id, "insights", now=now)
+            record_changes(own, account_id, findings.forget(own, account_id))
+
+    assert findings.claim_due(session, account_id)
+    changes = findings.refresh(session, account_id, now=now)
+    assert changes
+    withdrawing = threading.Thread(target=withdraw)
+    withdrawing.start()
+    waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with engine.connect() as connection:
+        while withdrawing.is_alive() and not connection.scalar(waits):
+            connection.rollback()
+    record_changes(session, account_id, changes)
+    session.commit()
+    withdrawing.join()
+    stored = select(func.count()).where(Finding.account_id == account_id)
+    assert session.scalar(stored) == 0

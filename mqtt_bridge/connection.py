@@ -1,4 +1,4 @@
-"""The connection to the broker: the only module that speaks paho.
+"""The connection to the broker: with `network`, all of the bridge that speaks paho.
 
 paho's traps that this module closes:
 - An exception in a callback ends paho's thread while `is_connected()` stays true. Every callback
@@ -26,8 +26,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cymba.settings import Settings
+from mqtt_bridge.network import BufferedClient, NetworkThread
 
 KEEPALIVE_S = 30
+STOP_S = 10.0
 log = structlog.get_logger(__name__)
 
 
@@ -129,9 +131,9 @@ class Connection:
         self._lock = threading.Lock()
         self._current: int | None = None  # this connection's number, while it stands
         self._count = 0
-        self._thread: threading.Thread | None = None
         self._unsubscribed = threading.Event()
         self._client = self._make_client()
+        self._network = NetworkThread(self._client, self._dial)
 
     # Called by other threads.
 
@@ -141,16 +143,13 @@ class Connection:
 
     def start(self) -> None:
         """Connect in the background, as often as it takes."""
-        self._client.connect_async(self._address.host, self._address.port, keepalive=KEEPALIVE_S)
-        self._client.loop_start()
+        self._network.start()
 
     def problem(self) -> str | None:
         """Why this connection can never work again, if so."""
         if self._failure is not None:
             return f"a callback of the MQTT client failed: {self._failure!r}"
-        if self._thread is not None and not self._thread.is_alive():
-            return "the network thread of the MQTT client has ended"
-        return None
+        return self._network.problem()
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send, if connected; False if not. Whether it arrives, the protocol above finds out."""
@@ -214,13 +213,17 @@ class Connection:
 
     def stop(self) -> None:
         """Send what is queued, say goodbye and end the network thread."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._network.stop(STOP_S)
 
     # Called by the network thread.
 
-    def _on_pre_connect(self, _client: Client, _userdata: object) -> None:
-        self._thread = threading.current_thread()
+    def _dial(self) -> None:
+        host, port = self._address.host, self._address.port
+        try:
+            self._client.connect(host, port, keepalive=KEEPALIVE_S)
+        except OSError as error:
+            log.warning("no connection to the broker", host=host, port=port, error=str(error))
+            raise
 
     def _on_connect(
         self,
@@ -242,9 +245,6 @@ class Connection:
         client.subscribe(self._filters)
         log.info("connected", connection=self._count, session_present=flags.session_present)
         self._receiver.connected(self._count)
-
-    def _on_connect_fail(self, _client: Client, _userdata: object) -> None:
-        log.warning("no connection to the broker", host=self._address.host, port=self._address.port)
 
     def _on_disconnect(
         self,
@@ -292,8 +292,8 @@ class Connection:
             ),
         )
 
-    def _make_client(self) -> Client:
-        client = Client(
+    def _make_client(self) -> BufferedClient:
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self.client_id,
             clean_session=False,
@@ -305,9 +305,7 @@ class Connection:
         context = self._address.tls_context()
         if context is not None:
             client.tls_set_context(context)
-        client.reconnect_delay_set(min_delay=1, max_delay=10)
-        for name in ("pre_connect", "connect", "connect_fail", "disconnect", "subscribe",
-                     "unsubscribe", "message"):  # fmt: skip
+        for name in ("connect", "disconnect", "subscribe", "unsubscribe", "message"):
             setattr(client, f"on_{name}", self._guarded(getattr(self, f"_on_{name}")))
         return client
 

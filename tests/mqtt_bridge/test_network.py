@@ -1,0 +1,101 @@
+"""The loop around paho: many packets at one read, many acks at one wake-up, in order."""
+
+import socket
+import struct
+import threading
+
+import pytest
+from paho.mqtt.client import MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+
+from mqtt_bridge.network import PACKETS_AT_ONCE, BufferedClient, NetworkThread
+from tests.end_to_end.parts import wait_until
+
+
+def publish_packet(number: int, payload: bytes) -> bytes:
+    topic = b"t"
+    body = struct.pack(">H", len(topic)) + topic + struct.pack(">H", number) + payload
+    length = bytearray()
+    size = len(body)
+    while True:
+        size, digit = divmod(size, 128)
+        length.append(digit | (0x80 if size else 0))
+        if not size:
+            return b"\x32" + bytes(length) + body
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1_000_000])
+def test_every_packet_comes_whole_and_in_order_however_it_was_cut(piece: int) -> None:
+    count = 300 if piece < 100 else PACKETS_AT_ONCE * 3 + 1
+    payloads = [b"%d " % number + b"x" * (number * 37 % 5_000) for number in range(1, count + 1)]
+    got: list[bytes] = []
+    client = BufferedClient(
+        CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTv311, manual_ack=True
+    )
+    client.on_message = lambda _client, _userdata, message: got.append(bytes(message.payload))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        network = NetworkThread(
+            client, lambda: client.connect("127.0.0.1", listener.getsockname()[1])
+        )
+        network.start()
+        line, _ = listener.accept()
+        with line:
+            line.recv(1_000)  # CONNECT
+            line.sendall(b"\x20\x02\x00\x00")
+            stream = b"".join(
+                publish_packet(number, payload) for number, payload in enumerate(payloads, 1)
+            )
+            if piece < 100:
+                stream = stream[:20_000]
+                payloads = [one for one in payloads if stream.endswith(one) or one in stream]
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for at in range(0, len(stream), piece):
+                line.sendall(stream[at : at + piece])
+            wait_until(lambda: len(got) >= len(payloads) - 1, timeout_s=30, what="all are here")
+            assert got == payloads[: len(got)]
+            for number in range(1, len(got) + 1):
+                client.ack(number, 1)
+            acks = b""
+            while len(acks) < 4 * len(got):
+                acks += line.recv(65_536)
+            assert acks == b"".join(
+                b"\x40\x02" + struct.pack(">H", number) for number in range(1, len(got) + 1)
+            )
+            network.stop(10)
+            assert line.recv(100) == b"\xe0\x00"  # DISCONNECT
+    assert network.problem() == "the network thread has ended"
+
+
+def test_what_was_read_ahead_of_a_dead_connection_is_forgotten() -> None:
+    got: list[bytes] = []
+    client = BufferedClient(CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTv311)
+    client.on_message = lambda _client, _userdata, message: got.append(bytes(message.payload))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        network = NetworkThread(
+            client, lambda: client.connect("127.0.0.1", listener.getsockname()[1])
+        )
+        network.start()
+        for number in (1, 2):
+            line, _ = listener.accept()
+            with line:
+                line.recv(1_000)
+                line.sendall(b"\x20\x02\x00\x00" + publish_packet(number, b"%d" % number))
+                line.sendall(publish_packet(9, b"cut off")[:-3])
+                wait_until(lambda number=number: len(got) == number, timeout_s=20, what="here")
+        network.stop(10)
+    assert got == [b"1", b"2"]
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_away() -> None:
+    def refuse() -> None:
+        attempts.set()
+        raise ConnectionRefusedError
+
+    attempts = threading.Event()
+    client = BufferedClient(CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTv311)
+    network = NetworkThread(client, refuse)
+    network.start()
+    assert attempts.wait(10)
+    assert network.problem() is None
+    network.stop(10)
+    assert network.problem() == "the network thread has ended"

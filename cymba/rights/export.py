@@ -30,6 +30,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 TABLES = "tables/"
 SESSIONS_AT_ONCE = 50
+ROWS_OF_A_SHEET = 200
 
 
 class Progress(NamedTuple):
@@ -99,13 +100,10 @@ class _Steps:
 def _sheet(session: Session, account_id: UUID, archive: Archive, sheet: Sheet) -> Iterator[bytes]:
     with archive.member(sheet.name) as member:
         member.write(line(sheet.header))
-        for rows in session.execute(
-            sheet.query(account_id), execution_options={"yield_per": 200}
-        ).partitions():
-            for row in rows:
-                for cells in sheet.rows(row[0] if len(row) == 1 else row):
-                    member.write(line(cells), rows=1)
-            session.expunge_all()
+        options = {"yield_per": ROWS_OF_A_SHEET}
+        for row in session.execute(sheet.query(account_id), execution_options=options):
+            for cells in sheet.rows(row[0] if len(row) == 1 else row):
+                member.write(line(cells), rows=1)
             if archive.has_piece:
                 yield archive.drain()
 
@@ -127,7 +125,6 @@ def _telemetry(
             pq.write_table(table, body, compression="zstd")
             with archive.member(f"telemetry/{session_id}.parquet", compressed=False) as member:
                 member.write(body.getvalue(), rows=table.num_rows)
-            session.expunge_all()
             steps.add(1, "telemetry")
             yield archive.drain()
         if len(ids) < SESSIONS_AT_ONCE:

@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import ExcInfo
 
 from cymba.settings import Settings
 
@@ -66,8 +68,26 @@ def _shared() -> list[Any]:
 def _rendering(log_format: str) -> list[Any]:
     if log_format == "json":
         return [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_where_and_what),
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(),
         ]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
+
+
+# Without the local variables of each frame, which structlog and rich show unless told not to:
+# payloads, passwords and what people wrote.
+_describe = ExceptionDictTransformer(show_locals=False)
+
+
+def _where_and_what(exc_info: ExcInfo) -> list[dict[str, Any]]:
+    """The traceback with the first line of each message: in the lines after it a database quotes
+    the row that it refuses."""
+    told = _describe(exc_info)
+    for one in told:
+        one["exc_value"] = one["exc_value"].partition("\n")[0]
+    return told

@@ -116,14 +116,15 @@ def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
     demo.read_until(r"^Waiting for the first live session … [\d.]+ s$")
     demo.read_until(r"^Ctrl-C ends it")
     lines = [line for line in demo.lines if line.startswith(("TOKEN=", "curl "))]
-    assert len(lines) == 3
+    assert len(lines) == 4
     pasted = subprocess.run(
         ["bash", "-euc", "\n".join(f"{line}; echo" for line in lines)],
         env=shell, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    _, history, telemetry = pasted.stdout.split("\n")[:3]
+    _, history, links, telemetry = pasted.stdout.split("\n")[:4]
     weeks = json.loads(history)
     assert len(json.dumps(weeks)) > 100
+    assert json.loads(links)["disclaimer"]
     assert "amplitude_ua" in telemetry
     json.loads(telemetry)
     assert demo.end() == 0, demo.said

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import TextClause, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -175,8 +175,9 @@ def _enter(session: Session, name: bytes, now: datetime, rows: Mapping[str, int]
     session.execute(statement.on_conflict_do_nothing())
 
 
-def _count(session: Session, statement: object, values: Mapping[str, object]) -> int:
-    return len(session.execute(statement, values).all())  # type: ignore[call-overload]
+def _count(session: Session, statement: TextClause, values: Mapping[str, object]) -> int:
+    """How many rows a statement that returns what it deletes has deleted."""
+    return len(session.execute(statement, values).all())
 
 
 # Frames that came after the person's tenure but name one of its sessions.

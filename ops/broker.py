@@ -25,7 +25,7 @@ import structlog
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import Action, BaseContext, BrokerConfig, ListenerConfig, ListenerType
-from amqtt.errors import AMQTTError, MQTTError
+from amqtt.errors import AMQTTError, MQTTError, NoDataError
 from amqtt.mqtt.connack import ConnackPacket
 from amqtt.mqtt.connect import ConnectPacket
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
@@ -34,6 +34,8 @@ from sqlalchemy.orm import Session
 
 from cymba.database import make_engine
 from cymba.devices.provisioning import admitting_hash, secret_hashes
+from cymba.settings import Settings
+from ops import logs
 from ops.broker_door import ADMITTED, Door, Guests, may
 
 HOST = "127.0.0.1"
@@ -234,7 +236,7 @@ async def serve(
             client.rewind()
             with guests.stay(writer, connect.username or "", verdict):
                 await broker.external_connected(client, answers, LISTENER)
-        except (AMQTTError, MQTTError, OSError, TimeoutError, EOFError) as error:
+        except (AMQTTError, MQTTError, NoDataError, OSError, TimeoutError, EOFError) as error:
             log.info("a client left without a goodbye", error=repr(error))
         except Exception:
             log.exception("the broker failed a client")
@@ -299,6 +301,8 @@ def _nobody(_device_ids: Iterable[str]) -> dict[str, str]:
 
 def _child() -> None:
     """What `start` runs: its wishes come on standard input, the port goes to standard output."""
+    # To standard error: nobody reads on after the port, and a pipe that is full would hold all up.
+    logs.configure(Settings(log_format="console", log_level="warning"))
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
     wishes: dict[str, Any] = json.loads(sys.stdin.readline())

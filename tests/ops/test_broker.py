@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -256,3 +257,13 @@ def test_it_ends_with_the_process_that_started_it() -> None:
         assert listens(port)
         os.kill(parent.pid, signal.SIGKILL)
     wait_until(lambda: not runs(pid), timeout_s=15, what="the broker has ended")
+
+
+def test_clients_that_break_off_do_not_silence_the_broker(
+    embedded: EmbeddedBroker, devices: list[Credentials], call: Call
+) -> None:
+    broken_offs = 400  # a line is logged of each: more than a pipe that nobody reads can hold
+    for _ in range(broken_offs):
+        with socket.create_connection((broker.HOST, embedded.port), timeout=10) as line:
+            line.sendall(bytes.fromhex("100100"))  # a CONNECT that says too little
+    assert call(devices[0].device_id, devices[0].secret).reasons == ["Success"]

@@ -23,6 +23,7 @@ COMMANDS = {
     "mail": "ops.commands.mail:mail",
     "broker": "ops.commands.broker:broker",
     "simulate": "ops.commands.simulate:simulate",
+    "conformance": "ops.commands.conformance:conformance",
     "db": "ops.commands.db:db",
     "account": "ops.commands.account:account",
     "device": "ops.commands.device:device",

@@ -65,7 +65,7 @@ class Account:
     secret: str | None
     subscription: str
     will_topic: str
-    will: bytes
+    will: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class Connection:
             client.username_pw_set(account.client_id, account.secret)
         if reactor.broker.tls is not None:
             client.tls_set_context(reactor.broker.tls)
-        client.will_set(account.will_topic, account.will, qos=1, retain=True)
+        if account.will is not None:
+            client.will_set(account.will_topic, account.will, qos=1, retain=True)
         client.max_inflight_messages_set(0)  # the flash store holds back, not paho
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect

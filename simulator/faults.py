@@ -71,6 +71,7 @@ class Behaviour:
     resend_after_s: float = 30.0
     resend_at_most_s: float = 600.0
     reconnect_at_most_s: float = 300.0
+    answer_awaited_s: float = 5.0  # to the word of being online, before anything is sent again
     max_outstanding: int = 20
     frees_before_ack: bool = False  # as soon as a frame is sent
     reuses_keys: bool = False  # counts a frame's number twice now and then

@@ -10,7 +10,6 @@ from cymba.stimulation.messages import Ack, EndFrame, Frame, StartFrame
 from simulator.faults import Behaviour, Spoiling
 
 Key = tuple[int, int]  # store, seq
-ANSWER_AWAITED_S = 5.0  # to the word of being online, before anything is sent again
 
 
 @dataclass(slots=True)
@@ -94,7 +93,7 @@ class Flash:
 
     def connected(self, now_s: float) -> None:
         """The delays begin anew, none is cut short, and the server may first say what it has."""
-        self._resends_from_s = now_s + ANSWER_AWAITED_S
+        self._resends_from_s = now_s + self._behaviour.answer_awaited_s
         for kept in self._outstanding.values():
             kept.doublings = 0
 

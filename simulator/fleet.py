@@ -13,6 +13,7 @@ from cymba.devices.signing import read_public_key
 from simulator.client import Account, Broker, Connection, Hooks, Reactor
 from simulator.clock import WorldClock, default_past
 from simulator.device import Counters, Device
+from simulator.distortion import Distorted, Distortion
 from simulator.faults import PROFILES, Behaviour, Profile
 from simulator.flash import Key
 from simulator.life import FRAME_S, Life, Rhythm, Schedule
@@ -41,7 +42,8 @@ class Fleet:
     At speed 1 they live now. At a higher one each first lives its `past` (as much as takes an
     hour, if not given) at that speed and sends it as a backlog, then goes on at the real pace.
     The frames depend on `seed`, `speed`, `past` and the device alone, but for what must not be
-    the same in two runs: the ids of store and sessions, and `utc`.
+    the same in two runs: the ids of store and sessions, and `utc`. A `distortion` stands between
+    each device and its connection: see `simulator.broken`.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Fleet:
         behaviour: Behaviour | None = None,
         schedule: Schedule | None = None,
         frame_s: int = FRAME_S,
+        distortion: Callable[[], Distortion] | None = None,
     ) -> None:
         self._broker = Broker.from_url(broker) if isinstance(broker, str) else broker
         self._credentials = {one.device_id: one for one in devices}
@@ -64,6 +67,7 @@ class Fleet:
         self._profile = PROFILES[profile] if isinstance(profile, str) else profile
         self._behaviour = behaviour or Behaviour()
         self._schedule, self._frame_s = schedule or Rhythm(), frame_s
+        self._distortions = {one.device_id: distortion() for one in devices if distortion}
         self._counters = Counters()
         self._devices: list[Device] = []
         self._touched: set[Device] = set()
@@ -190,22 +194,26 @@ class Fleet:
         while self._reactor.open_connections and time.monotonic() < until_s:
             self._reactor.serve(0.05, time.monotonic())
 
-    def _connect(self, device: Device, will: bytes) -> Connection | None:
+    def _connect(self, device: Device, will: bytes) -> Connection | Distorted | None:
         root = f"cymba/v1/{device.device_id}"
         down = f"{root}/down/"
+        distortion = self._distortions.get(device.device_id)
         account = Account(
             client_id=device.device_id,
             secret=self._credentials[device.device_id].secret,
             subscription=f"{down}#",
             will_topic=f"{root}/up/presence",
-            will=will,
+            will=will if distortion is None else distortion.leave(will),
         )
         hooks = Hooks(
             connected=self._touching(device, device.on_connected),
             message=lambda topic, payload: self._hear(device, topic[len(down) :], payload),
             lost=self._lose(device),
         )
-        return self._reactor.open(account, hooks, time.monotonic())
+        connection = self._reactor.open(account, hooks, time.monotonic())
+        if connection is None or distortion is None:
+            return connection
+        return Distorted(connection, distortion, f"{root}/up/")
 
     def _touching(self, device: Device, tell: Callable[[float], None]) -> Callable[[], None]:
         def told() -> None:
@@ -219,5 +227,8 @@ class Fleet:
         return lambda _reason: told()
 
     def _hear(self, device: Device, subject: str, payload: bytes) -> None:
+        distortion = self._distortions.get(device.device_id)
+        if distortion is not None:
+            payload = distortion.hear(subject, payload)
         device.on_message(subject, payload, time.monotonic())
         self._touched.add(device)

@@ -1,0 +1,132 @@
+"""`cymba conformance`: which of the protocol's rules a device under development keeps."""
+
+import json
+import signal
+import sys
+import threading
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from cymba.devices.signing import load_key
+from cymba.settings import Settings
+from ops.conformance import report, rules
+from ops.conformance.drill import Drill, Programmes
+from ops.conformance.listener import AnotherServer, Entrance, Listener, Unreachable
+from ops.conformance.trace import Timing
+from ops.exits import Exit
+from simulator.client import Broker
+
+LISTEN_S = 120.0
+DRILL_S = 420.0
+
+
+@click.command()
+@click.option("--device", "device_id", required=True, help="The id of the device to listen to.")
+@click.option(
+    "--broker",
+    "broker_url",
+    help="mqtt[s]://[user:password@]host[:port]  [default: CYMBA_BROKER_URL's]",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    help=f"How long, at most.  [default: {LISTEN_S:g}, with --drill {DRILL_S:g}]",
+)
+@click.option(
+    "--drill",
+    "drilled",
+    is_flag=True,
+    help="Be the server, and not always a good one. What the device sends is lost.",
+)
+@click.option("--secret", help="The device's secret, where a drill needs it to cut its connection.")
+@click.option(
+    "--cut/--no-cut",
+    "cuts",
+    default=True,
+    show_default=True,
+    help="Whether a drill cuts the connection. The embedded broker cannot: its old line stays.",
+)
+@click.option(
+    "--programme-version",
+    type=click.IntRange(min=2, max=2**31),
+    help="In a drill give signed programmes from this version on, above the one the device holds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.pass_obj
+def conformance(
+    settings: Settings,
+    *,
+    device_id: str,
+    broker_url: str | None,
+    seconds: float | None,
+    drilled: bool,
+    secret: str | None,
+    cuts: bool,
+    programme_version: int | None,
+    as_json: bool,
+) -> None:
+    """Listen to a device and tell which rules of docs/device-protocol.md it keeps.
+
+    It listens beside the server, as a user of the broker who may read cymba/v1/DEVICE/#. Some
+    rules show only when things go wrong. With --drill it takes the server's place, on a broker
+    without one, and loses acks, cuts the connection, asks for resends and forges a programme.
+
+    \b
+    cymba conformance --device my-device-01 --drill --broker mqtt://127.0.0.1:1883
+
+    Exit status 0 where every rule was seen to be kept, 1 where one is broken, 3 where some were
+    not seen, 4 where the broker does not answer.
+    """
+    entrance = _entrance(settings, broker_url, secret)
+    timing = Timing()
+    drill = None
+    if drilled:
+        programmes = (
+            Programmes(load_key(settings), programme_version) if programme_version else None
+        )
+        drill = Drill(device_id, timing, programmes, cuts)
+    elif secret or programme_version:
+        raise click.UsageError("--secret and --programme-version go with --drill")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    listener = Listener(entrance, device_id, drill)
+    try:
+        listener.listen(seconds or (DRILL_S if drilled else LISTEN_S), stopping=stopping.is_set)
+    except Unreachable as error:
+        click.echo(f"cymba: {error}", err=True)
+        sys.exit(Exit.UNREACHABLE)
+    except AnotherServer as error:
+        click.echo(f"cymba: {error}", err=True)
+        sys.exit(Exit.USAGE)
+    found = report.judge(device_id, listener.trace, timing)
+    places = rules.places()
+    if as_json:
+        click.echo(json.dumps(report.as_json(found, places), indent=2))
+    else:
+        click.echo(report.as_text(found, places))
+    sys.exit(found.exit)
+
+
+def _entrance(settings: Settings, broker_url: str | None, secret: str | None) -> Entrance:
+    url = broker_url or settings.broker_url
+    parts = urlsplit(url)
+    if parts.username == "bridge":
+        raise click.BadParameter(
+            "the user `bridge` stands for the bridge's own connection, which this one would put "
+            "out; name another",
+            param_hint="--broker",
+        )
+    try:
+        broker = Broker.from_url(
+            url,
+            ca_file=settings.broker_ca_file,
+            client_cert_file=settings.broker_client_cert_file,
+            client_key_file=settings.broker_client_key_file,
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--broker") from None
+    user = unquote(parts.username) if parts.username else None
+    password = unquote(parts.password) if parts.password else None
+    return Entrance(broker, user, password, secret)

@@ -1,0 +1,150 @@
+"""The conformance kit against simulated devices on a real broker: those that keep every rule, and
+one for each way to break a single one."""
+
+import getpass
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cymba.devices.signing import show_public_key
+from ops import broker as embedded
+from ops.conformance import report
+from ops.conformance.drill import Drill, Programmes
+from ops.conformance.listener import Entrance, Listener
+from ops.conformance.report import Report
+from ops.conformance.trace import Timing
+from ops.exits import Exit
+from simulator.broken import FAULTS, Fault
+from simulator.client import Broker
+from simulator.faults import Behaviour
+from simulator.fleet import DeviceCredentials, Fleet
+from simulator.life import Rhythm
+from tests.end_to_end.parts import MOSQUITTO, free_port, listens, wait_until
+
+# The protocol's delays, twenty times as fast, and more patience with a machine that is busy.
+TIMING = Timing(
+    resend_s=1.5, resend_at_most_s=30, exchange_within_s=3, report_within_s=5, slack=0.3, grace_s=1
+)
+RIGHT = Behaviour(resend_after_s=1.5, resend_at_most_s=30, reconnect_at_most_s=1)
+KEY = Ed25519PrivateKey.generate()
+AT_MOST_S = 60.0
+TOGETHER = 6
+# What no broker shows that leaves the old line of a client standing when its id is taken.
+OF_A_CUT = {"R5", "R37"}
+
+
+@dataclass
+class OpenBroker:
+    """Lets everybody do everything. `cuts`: it ends a connection whose client id is taken."""
+
+    port: int
+    cuts: bool
+
+    @property
+    def address(self) -> Broker:
+        return Broker("127.0.0.1", self.port)
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[OpenBroker]:
+    if MOSQUITTO is None:
+        assert "CI" not in os.environ, "the CI has to have mosquitto"
+        running = embedded.start(None, anonymous=True)
+        yield OpenBroker(running.port, cuts=False)
+        running.stop()
+        return
+    port, config = free_port(), tmp_path / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_type error\n"
+        f"user {getpass.getuser()}\n"
+    )
+    process = subprocess.Popen([MOSQUITTO, "-c", config])
+    wait_until(lambda: listens(port), timeout_s=20, what="mosquitto listens")
+    yield OpenBroker(port, cuts=True)
+    process.terminate()
+    process.wait()
+
+
+def drill(broker: OpenBroker, device_id: str, fault: Fault, model: str = "neck") -> Report:
+    """A device with two hours of sessions behind it, and what the kit says of it."""
+    credentials = DeviceCredentials(device_id, None, model, show_public_key(KEY))
+    fleet = Fleet(
+        broker.address,
+        [credentials],
+        seed=4,
+        speed=1e6,
+        past=timedelta(hours=2),
+        profile=fault.profile,
+        behaviour=fault.behaviour(RIGHT),
+        schedule=Rhythm(first_after_s=(0.2, 0.3), pause_s=(60, 120)),
+        frame_s=fault.frame_s,
+        distortion=fault.distortion,
+    )
+    lesson = Drill(device_id, TIMING, Programmes(KEY, 5), cuts=broker.cuts)
+    listener = Listener(Entrance(broker.address), device_id, lesson)
+    fleet.start()
+    try:
+        listener.listen(AT_MOST_S)
+    finally:
+        fleet.stop(drain=False)
+    return report.judge(device_id, listener.trace, TIMING)
+
+
+def outcomes(made: Report) -> dict[str, tuple[str, ...]]:
+    """The breaches by their rules."""
+    return {one.rule: one.breaches for one in made.verdicts if one.outcome == "broken"}
+
+
+@pytest.mark.slow
+def test_simulated_devices_keep_every_rule(broker: OpenBroker) -> None:
+    models = ("ear_clip", "ear_cymba", "neck")
+    right = Fault("")
+    with ThreadPoolExecutor(len(models)) as pool:
+        reports = list(
+            pool.map(lambda model: drill(broker, f"right-{model}", right, model), models)
+        )
+    expected = set() if broker.cuts else OF_A_CUT
+    for made in reports:
+        assert outcomes(made) == {}
+        unseen = {one.rule for one in made.verdicts if one.outcome == "unseen"}
+        assert unseen == expected
+        assert made.exit is (Exit.DONE if broker.cuts else Exit.UNMET)
+        assert made.frames > 100
+
+
+GROUPS = [list(FAULTS)[at::TOGETHER] for at in range(TOGETHER)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", GROUPS, ids=[" & ".join(names[:2]) for names in GROUPS])
+def test_a_broken_device_breaks_its_own_rule_alone(
+    broker: OpenBroker, names: Sequence[str]
+) -> None:
+    if not broker.cuts:
+        names = [name for name in names if FAULTS[name].rule not in OF_A_CUT | {"R36"}]
+    with ThreadPoolExecutor(len(names)) as pool:
+        reports = list(
+            pool.map(
+                lambda name: drill(broker, f"broken-{list(FAULTS).index(name):03}", FAULTS[name]),
+                names,
+            )
+        )
+    found = {name: outcomes(made) for name, made in zip(names, reports, strict=True)}
+    told = json.dumps(found, indent=2)
+    assert {name: set(broken) for name, broken in found.items()} == {
+        name: {FAULTS[name].rule} for name in names
+    }, told
+    assert {made.exit for made in reports} == {Exit.FAILED}

@@ -1,0 +1,138 @@
+"""Clients nobody here wrote publish a session from the protocol's page alone, and it arrives."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.profile import register
+from cymba.database import utc_now
+from cymba.devices.claiming import Claimed, claim
+from cymba.settings import Settings
+from cymba.stimulation.keeper import run_once
+from cymba.stimulation.tables import Quarantined, StoredFrame
+from service import create_app
+from tests.end_to_end.parts import MOSQUITTO, ROOT, BridgeProcess, wait_until
+from tests.end_to_end.shipped_mosquitto import ShippedMosquitto, call
+
+PAGE = ROOT / "docs" / "device-protocol.md"
+MQTT_JS = Path(__file__).with_name("mqtt_js")
+EMAIL, PASSWORD = "ana@example.org", "correct horse battery"
+pytestmark = [
+    pytest.mark.slow,
+    # A bare machine has no Mosquitto; CI has it, and there this cannot be passed over.
+    pytest.mark.skipif(MOSQUITTO is None and not os.environ.get("CI"), reason="no mosquitto"),
+]
+
+
+class Site(NamedTuple):
+    broker: ShippedMosquitto
+    device_id: str
+    secret: str
+    engine: Engine
+
+    def frames(self) -> int:
+        with Session(self.engine) as session:
+            return session.scalar(select(func.count()).select_from(StoredFrame)) or 0
+
+    def quarantined(self) -> int:
+        with Session(self.engine) as session:
+            return session.scalar(select(func.count()).select_from(Quarantined)) or 0
+
+    def sessions(self) -> list[dict[str, object]]:
+        """As the person's app sees them."""
+        settings = Settings(data_dir=self.broker.tls / "cymba", secret_key="s" * 40)
+        run_once(self.engine, settings)
+        app = create_app(settings, self.engine).test_client()
+        body = {"email": EMAIL, "password": PASSWORD}
+        token = app.post("/v1/auth/token", json=body).get_json()["access_token"]
+        page = app.get("/v1/sessions", headers={"Authorization": f"Bearer {token}"})
+        items: list[dict[str, object]] = page.get_json()["items"]
+        return items
+
+
+@pytest.fixture
+def site(tmp_path: Path, engine: Engine) -> Iterator[Site]:
+    """A broker, a bridge, and a device that is provisioned and claimed."""
+    broker = ShippedMosquitto(tmp_path / "site", engine)
+    broker.start()
+    bridge = BridgeProcess(
+        tmp_path / "bridge.log",
+        {
+            "CYMBA_DATABASE_URL": broker.settings.database_url or "",
+            "CYMBA_BROKER_URL": broker.bridge_url,
+        },
+    )
+    bridge.start()
+    row = broker.operate("provision", "--model", "ear_cymba", "--csv", "-").splitlines()[1]
+    device_id, serial, _, secret, code, _ = row.split(",")
+    with Session(engine) as session:
+        person = register(session, email=EMAIL, password=PASSWORD)
+        assert isinstance(claim(session, person.id, serial, code, utc_now()), Claimed)
+        session.commit()
+    wait_until(
+        lambda: call(broker.port, device_id, secret).entered, timeout_s=20, what="it may come in"
+    )
+    wait_until(lambda: "connected" in bridge.log, timeout_s=20, what=lambda: bridge.log)
+    yield Site(broker, device_id, secret, engine)
+    bridge.stop()
+    broker.stop()
+
+
+def arrives(site: Site) -> None:
+    wait_until(lambda: site.frames() == 4, timeout_s=20, what="the page's four frames are stored")
+    assert site.quarantined() == 0
+    (told,) = site.sessions()
+    assert told["device_id"] == site.device_id
+    assert (told["state"], told["end_reason"]) == ("ended", "lead_off")
+    assert told["completeness"] == 1
+
+
+@pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
+def test_the_commands_of_the_page(site: Site, version: str) -> None:
+    (command,) = re.findall(r"^```sh\n(sed .*?)\n```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    at = f"mosquitto_pub -V {version} -p {site.broker.port}"
+    assert "mosquitto_pub -h localhost" in command
+    for _ in range(2):  # "To publish it again changes nothing."
+        subprocess.run(
+            ["/bin/sh", "-ec", command.replace("mosquitto_pub", at)],
+            env=os.environ | {"id": site.device_id, "secret": site.secret},
+            cwd=ROOT, check=True, timeout=60,
+        )  # fmt: skip
+    arrives(site)
+
+
+def test_the_cbor_of_the_page_is_the_frame_that_the_json_is(site: Site) -> None:
+    (shown,) = re.findall(r"^```hex frame\n(.*?)\n```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(site.broker.port), "-q", "1",
+               "-u", site.device_id, "-P", site.secret, "-i", site.device_id,
+               "-t", f"cymba/v1/{site.device_id}/up/frame"]  # fmt: skip
+    subprocess.run([*publish, "-s"], input=bytes.fromhex(shown), check=True, timeout=60)
+    wait_until(lambda: site.frames() == 1, timeout_s=20, what="it is stored")
+    for frame in re.findall(r"^```json frame\n(.*)\n```$", PAGE.read_text(), re.MULTILINE):
+        subprocess.run([*publish, "-m", frame], check=True, timeout=60)
+    arrives(site)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("node") and (MQTT_JS / "node_modules").exists()) and not os.environ.get("CI"),
+    reason="needs node, and `npm ci` in tests/end_to_end/mqtt_js; CI has both",
+)
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_a_device_made_of_mqtt_js(site: Site, version: str) -> None:
+    url = f"mqtt://127.0.0.1:{site.broker.port}"
+    told = subprocess.run(
+        ["node", "publish.mjs", PAGE, url, version, site.device_id, site.secret],
+        cwd=MQTT_JS, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["upto"] == 4
+    arrives(site)

@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from cymba.accounts import profile, throttle
+from cymba.accounts import profile, recovery, throttle
 from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_out_elsewhere
@@ -161,6 +161,7 @@ def update_account(given: dict[str, Any]) -> Response:
         if current is not None and new is not None:
             profile.change_password(account, current=current, new=new)
             sign_out_elsewhere(session, account.id, current_access().family_id, edge().now())
+            recovery.end_what_is_open(session, account.id)
         shown, version = _shown(account), account.version
     return tagged(shown, version=version)
 

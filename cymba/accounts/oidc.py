@@ -190,6 +190,15 @@ def take_flow(session: Session, state: str, *, now: datetime) -> OidcFlow:
     return flow
 
 
+def abandon_links(session: Session, account_id: UUID) -> None:
+    """Whoever has begun to link a provider to the account begins anew."""
+    session.execute(
+        delete(OidcFlow)
+        .where(OidcFlow.account_id == account_id)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def account_for(
     session: Session, provider: Provider, claims: Mapping[str, Any], *, link_to: UUID | None
 ) -> UUID:

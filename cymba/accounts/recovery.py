@@ -3,15 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cymba.accounts import audit, outbox, single_use
+from cymba.accounts import audit, oidc, outbox, single_use, tokens
 from cymba.accounts.audit import Actor
 from cymba.accounts.passwords import hash_password, verify_password
 from cymba.accounts.profile import check_email, find_by_email, lock
-from cymba.accounts.tables import RefreshToken
 from cymba.errors import Conflict, Rejected
 
 RESET_SUBJECT = "Set a new password"
@@ -59,7 +57,8 @@ def request_reset(session: Session, email: str, *, now: datetime) -> None:
 
 
 def reset_password(session: Session, token: str, new_password: str, *, now: datetime) -> UUID:
-    """Set a new password with the secret, and sign out everywhere; gives the account's id.
+    """Set a new password with the secret, and end all that somebody else may have begun: sign-ins,
+    a change of the address, the linking of a provider. Gives the account's id.
 
     Raises:
         Rejected: the secret is not good (any more), or the password too short. Roll back then, so
@@ -71,15 +70,17 @@ def reset_password(session: Session, token: str, new_password: str, *, now: date
     account = lock(session, spent.account_id)
     account.password_hash = hash_password(new_password, pointer="/new_password")
     account.version += 1
-    session.execute(
-        update(RefreshToken)
-        .where(RefreshToken.account_id == account.id, RefreshToken.revoked_at.is_(None))
-        .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    tokens.sign_out_everywhere(session, account.id, now)
+    end_what_is_open(session, account.id)
     _tell(session, account.id, account.email, RESET_DONE_SUBJECT, RESET_DONE_BODY)
     audit.note(session, account.id, Actor("person", str(account.id)), "password.reset")
     return account.id
+
+
+def end_what_is_open(session: Session, account_id: UUID) -> None:
+    """With a new password: what was begun with the old one, maybe by a thief, ends."""
+    single_use.withdraw(session, account_id)
+    oidc.abandon_links(session, account_id)
 
 
 def request_email_change(
@@ -120,6 +121,7 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
             account.version += 1
     except IntegrityError:
         raise Conflict("This e-mail address has an account already.", code="email-taken") from None
+    single_use.withdraw(session, account.id)  # what was sent to the old address is good no more
     _tell(session, account.id, old, CHANGED_SUBJECT, CHANGED_BODY)
     audit.note(session, account.id, Actor("person", str(account.id)), "email.changed")
 

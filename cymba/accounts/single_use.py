@@ -61,5 +61,14 @@ def spend(
     ).one_or_none()
 
 
+def withdraw(session: Session, account_id: UUID) -> None:
+    """No secret that the account was sent is good any more."""
+    session.execute(
+        delete(SingleUseToken)
+        .where(SingleUseToken.account_id == account_id, SingleUseToken.used_at.is_(None))
+        .execution_options(synchronize_session=False)
+    )
+
+
 def _hash(token: str) -> bytes:
     return sha256(token.encode()).digest()

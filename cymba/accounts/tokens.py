@@ -87,6 +87,8 @@ def rotate(
 ) -> TokenPair | Unknown | Reused:
     """Spend a refresh token for a new pair. Commit whatever the outcome: `Reused` has revoked."""
     token_hash = _hash(refresh_token)
+    if _lock_holder(session, token_hash) is None:
+        return Unknown()
     spent = session.execute(
         update(RefreshToken)
         .where(
@@ -112,6 +114,7 @@ def rotate(
 
 def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
     """Revoke the token's family; its access tokens end with it. An unknown one changes nothing."""
+    _lock_holder(session, _hash(refresh_token))
     family_id = session.scalar(
         select(RefreshToken.family_id).where(RefreshToken.token_hash == _hash(refresh_token))
     )
@@ -120,7 +123,8 @@ def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
 
 
 def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: datetime) -> None:
-    """Revoke every family of the account but `keep`: after a change of password."""
+    """Revoke every family of the account but `keep`: after a change of password. Lock the account
+    first."""
     session.execute(
         update(RefreshToken)
         .where(
@@ -128,6 +132,16 @@ def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: date
             RefreshToken.family_id != keep,
             RefreshToken.revoked_at.is_(None),
         )
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def sign_out_everywhere(session: Session, account_id: UUID, now: datetime) -> None:
+    """Revoke every family of the account. Lock the account first."""
+    session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.account_id == account_id, RefreshToken.revoked_at.is_(None))
         .values(revoked_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -204,6 +218,24 @@ def _issue(
         access_expires_in_s=lifetime_s,
         refresh_token=refresh_token,
         refresh_expires_at=expires_at,
+    )
+
+
+def _lock_holder(session: Session, token_hash: bytes) -> UUID | None:
+    """Lock the account of a refresh token; None where there is no such token.
+
+    Else a refresh that commits while its family is revoked would leave a token that the revocation
+    has not seen: whoever refreshes all the time would outlast it.
+    """
+    return session.scalar(
+        select(Account.id)
+        .where(
+            Account.id
+            == select(RefreshToken.account_id)
+            .where(RefreshToken.token_hash == token_hash)
+            .scalar_subquery()
+        )
+        .with_for_update(key_share=True)
     )
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, RefreshToken
@@ -16,7 +16,9 @@ from cymba.accounts.tokens import (
     read_access,
     rotate,
     sign_in,
+    sign_out,
 )
+from tests.end_to_end.parts import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIGNER = Signer.make(b"k" * 32, access_seconds=900, refresh_days=60)
@@ -46,6 +48,30 @@ def test_of_two_refreshes_at_once_one_wins_and_the_family_ends(engine, account_i
     with Session(engine) as session, session.begin():
         assert load_caller(session, read_access(SIGNER, won.access_token, NOW)) is None
         assert not isinstance(rotate(session, SIGNER, won.refresh_token, NOW), TokenPair | Reused)
+
+
+def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):
+    with Session(engine) as session, session.begin():
+        pair = sign_in(session, SIGNER, account_id, NOW)
+
+    def leave():
+        with Session(engine) as session, session.begin():
+            sign_out(session, pair.refresh_token, NOW)
+
+    def waits():
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        with engine.connect() as connection:
+            return connection.scalar(query) > 0
+
+    with ThreadPoolExecutor(1) as pool:
+        with Session(engine) as session, session.begin():
+            newer = rotate(session, SIGNER, pair.refresh_token, NOW)
+            leaving = pool.submit(leave)
+            wait_until(waits, timeout_s=30, what="waiting for the refresh")
+        leaving.result()
+    with Session(engine) as session, session.begin():
+        assert load_caller(session, read_access(SIGNER, newer.access_token, NOW)) is None
+        assert not isinstance(rotate(session, SIGNER, newer.refresh_token, NOW), TokenPair)
 
 
 def test_access_ends_to_the_second(engine, account_id):

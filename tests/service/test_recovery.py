@@ -112,3 +112,36 @@ def test_guessing_codes_is_slowed_down(client):
     guess = {"code": "guess", "new_password": NEW}
     statuses = [client.post("/v1/auth/reset/confirm", json=guess).status_code for _ in range(22)]
     assert statuses == [422] * 20 + [429] * 2
+
+
+def test_a_new_password_ends_a_change_of_address_that_a_thief_began(client, ada, signed_in, mails):
+    thiefs = {"new_email": "thief@example.org", "password": OLD}
+    client.post("/v1/account/email", json=thiefs, headers=signed_in)
+    to_the_thief = code_in(mails()[-1][2])
+    client.post("/v1/auth/reset", json={"email": ada["email"]})
+    confirm = {"code": code_in(mails()[-1][2]), "new_password": NEW}
+    assert client.post("/v1/auth/reset/confirm", json=confirm).status_code == 204
+    late = client.post("/v1/account/email/confirm", json={"code": to_the_thief})
+    assert late.json["type"] == "urn:cymba:problem:code-not-good"
+    assert client.post("/v1/auth/token", json=ada | {"password": NEW}).status_code == 200
+
+
+def test_a_changed_password_ends_a_change_of_address_too(client, signed_in, mails):
+    thiefs = {"new_email": "thief@example.org", "password": OLD}
+    client.post("/v1/account/email", json=thiefs, headers=signed_in)
+    to_the_thief = code_in(mails()[-1][2])
+    headers = signed_in | {"If-Match": client.get("/v1/account", headers=signed_in).headers["ETag"]}
+    change = {"current_password": OLD, "new_password": NEW}
+    assert client.patch("/v1/account", json=change, headers=headers).status_code == 200
+    late = client.post("/v1/account/email/confirm", json={"code": to_the_thief})
+    assert late.json["type"] == "urn:cymba:problem:code-not-good"
+
+
+def test_a_code_that_went_to_the_old_address_ends_with_it(client, ada, signed_in, mails):
+    client.post("/v1/auth/reset", json={"email": ada["email"]})
+    to_the_old = code_in(mails()[-1][2])
+    wanted = {"new_email": "ada@example.com", "password": OLD}
+    client.post("/v1/account/email", json=wanted, headers=signed_in)
+    client.post("/v1/account/email/confirm", json={"code": code_in(mails()[-1][2])})
+    late = client.post("/v1/auth/reset/confirm", json={"code": to_the_old, "new_password": NEW})
+    assert late.json["type"] == "urn:cymba:problem:code-not-good"

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from cymba.settings import Settings
 from mqtt_bridge import topics
+from mqtt_bridge.chores import Chores
 from mqtt_bridge.connection import BrokerAddress, Connection
 from mqtt_bridge.delivery import Inbox
 from mqtt_bridge.echo import Echo
@@ -18,6 +19,7 @@ from mqtt_bridge.intake import Intake
 from mqtt_bridge.metrics import Metrics, MetricsServer
 from mqtt_bridge.pacing import Pacing
 from mqtt_bridge.publisher import Publisher
+from mqtt_bridge.warden import Warden
 from mqtt_bridge.writer import Writer
 
 TICK_S = 0.5
@@ -54,6 +56,7 @@ class Bridge:
         self._inbox = Inbox()
         self._echo = Echo()
         holders: dict[str, str] = {}  # the writer learns them, the network thread looks them up
+        pacing = Pacing(holders)
         address = BrokerAddress.of(settings, self.client_id)
         group = topics.share_group(address.password)
         ours, others = (
@@ -65,9 +68,14 @@ class Bridge:
             self.client_id,
             ours,
             [topic for topic, _ in others],
-            Intake(self._inbox, self._echo, Pacing(holders), self.metrics),
+            Intake(self._inbox, self._echo, pacing, self.metrics),
         )
-        self.publisher = Publisher(engine, self.connection, self.metrics)
+        self.chores = Chores(
+            [
+                Publisher(engine, self.connection, self.metrics),
+                Warden(engine, pacing.flooding, self.metrics),
+            ]
+        )
         self.writer = Writer(
             self._inbox,
             engine,
@@ -95,7 +103,7 @@ class Bridge:
             self.server.start()
         self.writer.start()
         self.connection.start()
-        self.publisher.start()
+        self.chores.start()
         log.info("the bridge runs", slot=self.client_id, shared=self._shared)
         try:
             while not self._stopping.wait(TICK_S):
@@ -114,7 +122,7 @@ class Bridge:
         busy_s = self.writer.busy_s()
         if busy_s > STUCK_S:
             return f"the writer has hung in one transaction for {busy_s:.0f} s"
-        return self.connection.problem() or self.writer.problem() or self.publisher.problem()
+        return self.connection.problem() or self.writer.problem() or self.chores.problem()
 
     def ill_health(self) -> str | None:
         """Why this bridge stores nothing at the moment, if so."""
@@ -155,7 +163,7 @@ class Bridge:
         subscribed: the broker keeps what comes until it is back.
         """
         started = time.monotonic()
-        self.publisher.stop()
+        self.chores.stop()
         if self._shared and not self.connection.unsubscribe(UNSUBSCRIBE_S):
             log.warning("the broker did not confirm the end of the subscriptions")
         self._inbox.close()

@@ -78,6 +78,7 @@ class Intake:
     ) -> None:
         """Done with as far as the broker goes: the device keeps the frame, and sends it again."""
         self._metrics.held_off.inc()
+        self._pacing.count_held_off(device_id)
         connection.ack([(message.connection, message.packet_id)])
         ack = self._pacing.refusal(device_id, message.payload, pace)
         if ack is not None:

@@ -77,6 +77,10 @@ class Metrics:
             "cymba_bridge_frames_held_off", "Frames of devices that send too fast.",
             registry=registry,
         )  # fmt: skip
+        self.suspended = Counter(
+            "cymba_bridge_devices_suspended", "Devices kept out because they flood the broker.",
+            registry=registry,
+        )  # fmt: skip
         self.published = Counter(
             "cymba_bridge_retained_published", "Retained messages that the broker confirmed.",
             registry=registry,

@@ -6,7 +6,7 @@ its device keeps it until the acknowledgement.
 """
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 from cymba.devices.flow import Admission, Flow
 from cymba.stimulation.frames import decode
@@ -14,6 +14,10 @@ from cymba.stimulation.ingest import payload_name
 from cymba.stimulation.messages import MAX_PAYLOAD_BYTES, Ack, Rejection
 
 TELL_AGAIN_S = 1.0
+# A device that keeps the protocol has 20 frames outstanding and sends each again after 30 s and
+# more: from the limit on it sends about one a second. Thousands more are no mistake.
+FLOOD_FRAMES = 3_000
+FLOOD_S = 10.0
 MOST_TOLD = 10_000
 
 
@@ -24,10 +28,23 @@ class Pacing:
         self._holders = holders
         self._flow = flow or Flow()
         self._told_at_s: OrderedDict[str, float] = OrderedDict()
+        self._held_off: dict[str, int] = {}  # how many frames of each device in this span
+        self._span_began_s = time.monotonic()
+        self.flooding: deque[str] = deque()  # devices to be kept out; whoever does it takes them
 
     def admit(self, device_id: str, payload_bytes: int) -> Admission:
         account_id = self._holders.get(device_id)
         return self._flow.admit(device_id, payload_bytes, time.monotonic(), account_id=account_id)
+
+    def count_held_off(self, device_id: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._span_began_s > FLOOD_S:
+            self._held_off.clear()
+            self._span_began_s = now_s
+        count = self._held_off.get(device_id, 0) + 1
+        self._held_off[device_id] = count
+        if count == FLOOD_FRAMES:
+            self.flooding.append(device_id)
 
     def refusal(self, device_id: str, payload: bytes, pace: float | None) -> Ack | None:
         """What to tell a device whose frame is held off; None if it was told a moment ago.

@@ -1,13 +1,11 @@
-"""The publisher thread: what the database wants the broker to retain for each device.
+"""What the database wants the broker to retain for each device.
 
-It is no answer to a message, so it has a thread of its own. A message is marked as published only
-once the broker has said that it has it; until then the database keeps it waiting, through any
-crash. What the broker may have lost since is published again: all, when it has forgotten this
-bridge's session (its retained messages lie in the same store), and a device's programme, when the
-device comes online without ever having spoken of it.
+A message is marked as published only once the broker has said that it has it; until then the
+database keeps it waiting, through any crash. What the broker may have lost since is published
+again: all, when it has forgotten this bridge's session (its retained messages lie in the same
+store), and a device's programme, when the device comes online without having spoken of it.
 """
 
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -28,54 +26,23 @@ from cymba.stimulation.messages import to_json
 from mqtt_bridge import topics
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.transaction import is_passing
 
-POLL_S = 0.5
-AFTER_FAILURE_S = 5.0
 CONFIRM_S = 10.0
 AT_ONCE = 100
 log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """One thread; of several slots' publishers one publishes at a time."""
+    """Of several slots' publishers one publishes at a time."""
 
     def __init__(self, engine: Engine, connection: Connection, metrics: Metrics) -> None:
-        self.failure: BaseException | None = None
         self._engine = engine
         self._connection = connection
         self._metrics = metrics
         self._fresh_sessions = 0  # of those that the connection has counted: dealt with
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """What is being published waits for its confirmation no longer; it stays waiting."""
-        self._stopping.set()
-        self._thread.join(CONFIRM_S + 1)
-
-    def problem(self) -> str | None:
-        if self.failure is not None:
-            return f"the publisher failed: {self.failure!r}"
-        return None
-
-    def _run(self) -> None:
-        delay_s = POLL_S
-        while not self._stopping.wait(delay_s):
-            delay_s = POLL_S
-            try:
-                while self._publish() == AT_ONCE and not self._stopping.is_set():
-                    pass  # there is more
-            except Exception as error:
-                if not is_passing(error):
-                    self.failure = error
-                    log.exception("the publisher failed")
-                    return
-                delay_s = AFTER_FAILURE_S
-                log.warning("cannot read what to publish", error=str(error).splitlines()[0])
+    def do(self) -> bool:
+        return self._publish() == AT_ONCE
 
     def _publish(self) -> int:
         """Publish some of what waits; how many messages the broker has confirmed."""

@@ -13,13 +13,13 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
 from cymba.devices.models import MODELS
-from cymba.devices.tables import Device
+from cymba.devices.tables import Device, DeviceSuspension
 from cymba.errors import NotFound, Rejected
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -74,7 +74,7 @@ def _provision(session: Session, model: str, count: int) -> Iterator[Credentials
         ]
         # One drawn twice in a lifetime of draws is simply drawn again.
         stored = set(session.scalars(statement, rows))
-        _tell_brokers(session)
+        tell_brokers(session)
         new = [one for one in made if one.device_id in stored]
         left -= len(new)
         yield from new
@@ -84,14 +84,16 @@ def reissue_secret(session: Session, device_id: str) -> str:
     """Give a device a new secret; the old one, and a revocation, end with the transaction."""
     secret = secrets.token_urlsafe(24)
     _change(session, device_id, secret_hash=hash_secret(secret), revoked_at=None)
-    _tell_brokers(session)
+    _end_suspension(session, device_id)
+    tell_brokers(session)
     return secret
 
 
 def revoke(session: Session, device_id: str) -> None:
     """Let a device in no more, until its secret is re-issued."""
     _change(session, device_id, secret_hash=None, revoked_at=utc_now())
-    _tell_brokers(session)
+    _end_suspension(session, device_id)
+    tell_brokers(session)
 
 
 def reissue_claim_code(session: Session, device_id: str) -> str:
@@ -194,7 +196,13 @@ def _change(session: Session, device_id: str, **values: object) -> None:
         raise NotFound(f"there is no device {device_id}")
 
 
-def _tell_brokers(session: Session) -> None:
+def _end_suspension(session: Session, device_id: str) -> None:
+    """The secret that waited for its end is not the device's any more."""
+    session.execute(delete(DeviceSuspension).where(DeviceSuspension.device_id == device_id))
+
+
+def tell_brokers(session: Session) -> None:
+    """With the commit, have those who keep the brokers' files read the secrets again."""
     session.execute(select(func.pg_notify(CHANGES, "")))
 
 

@@ -38,6 +38,16 @@ class Device(Base):
     erased_ver: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
+class DeviceSuspension(Base):
+    """A device that is kept out of the broker for a while; its secret's hash waits here."""
+
+    __tablename__ = "device_suspension"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    secret_hash: Mapped[str] = mapped_column(String(200))
+    until: Mapped[datetime] = mapped_column(index=True)
+
+
 class DeviceTenure(Base):
     """Who held a device from when to when: sessions belong to the holder at their time."""
 

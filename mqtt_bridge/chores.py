@@ -1,0 +1,59 @@
+"""A thread for what is no answer to a message: it may wait for the database and the broker."""
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from mqtt_bridge.transaction import is_passing
+
+POLL_S = 0.5
+AFTER_FAILURE_S = 5.0
+LEAVE_S = 12.0
+log = structlog.get_logger(__name__)
+
+
+class Chore(Protocol):
+    def do(self) -> bool:
+        """Do what there is to do; True if there is more of it."""
+        ...
+
+
+class Chores:
+    """Does each chore again and again. One that fails by its own fault ends the bridge."""
+
+    def __init__(self, chores: Sequence[Chore]) -> None:
+        self.failure: BaseException | None = None
+        self._chores = chores
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What is not finished is found undone the next time."""
+        self._stopping.set()
+        self._thread.join(LEAVE_S)
+
+    def problem(self) -> str | None:
+        if self.failure is not None:
+            return f"a chore failed: {self.failure!r}"
+        return None
+
+    def _run(self) -> None:
+        delay_s = POLL_S
+        while not self._stopping.wait(delay_s):
+            delay_s = POLL_S
+            try:
+                for chore in self._chores:
+                    while chore.do() and not self._stopping.is_set():
+                        pass
+            except Exception as error:
+                if not is_passing(error):
+                    self.failure = error
+                    log.exception("a chore failed")
+                    return
+                delay_s = AFTER_FAILURE_S
+                log.warning("the database does not answer", error=str(error).splitlines()[0])

@@ -1,0 +1,233 @@
+"""A device that means harm costs its neighbours nothing but time, and the database nothing much.
+
+How much time is measured by benchmarks/bench_flow.py; here it is asserted what comes of it.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from cymba.database import make_engine, utc_now
+from cymba.devices.flow import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_BYTES
+from cymba.devices.provisioning import Credentials, authenticate
+from cymba.devices.suspension import suspended_until
+from cymba.devices.tables import DeviceSuspension
+from cymba.stimulation.ledger import MAX_NEW_STORES_A_DAY, MAX_RANGES
+from cymba.stimulation.tables import FlashStore, Quarantined, SessionExtent, StoredFrame
+from tests.end_to_end.devices import Device, Fleet, session_frames
+from tests.end_to_end.parts import (
+    ROOT,
+    BridgeProcess,
+    DatabaseServer,
+    EmbeddedBroker,
+    broker_kind,
+    wait_until,
+)
+from tests.end_to_end.shipped_mosquitto import ShippedMosquitto
+
+NEIGHBOURS = 5
+FRAMES = 200
+
+
+class Stage:
+    """A bridge, a broker and a database; neighbours that are live, and one that means harm."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = DatabaseServer(folder / "postgres")
+        self.engine: Engine = make_engine(self.database.url)
+        everybody = self.database.provision(NEIGHBOURS + 1)
+        self.hostile: Credentials = everybody[0]
+        self.neighbours = everybody[1:]
+        self.broker: ShippedMosquitto | EmbeddedBroker
+        if broker_kind("mosquitto") == "mosquitto":
+            self.broker = ShippedMosquitto(folder / "site", self.engine)
+        else:
+            self.broker = EmbeddedBroker(self.database.url)
+        self.broker.start()
+        self.bridge = BridgeProcess(
+            folder / "bridge.log",
+            {
+                "CYMBA_DATABASE_URL": self.database.url,
+                "CYMBA_BROKER_URL": self.broker.bridge_url,
+                "CYMBA_LOG_LEVEL": "warning",
+            },
+        )
+        self.bridge.start()
+        self._attacks: list[subprocess.Popen[bytes]] = []
+
+    def attack(self, kind: str) -> None:
+        made = [self.broker.port, self.hostile.device_id, self.hostile.secret, kind]
+        victim = self.neighbours[0].device_id
+        command = [sys.executable, "-m", "tests.end_to_end.hostile", *map(str, made), victim]
+        self._attacks.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL))
+
+    def live(self) -> Fleet:
+        """The neighbours, each with frames of its own; started."""
+        fleet = Fleet(
+            [
+                Device(
+                    one.device_id, one.secret, self.broker.port,
+                    session_frames(store=1_000 + number, count=FRAMES, seed=number),
+                    frames_per_s=50, resend_s=2.0,
+                )
+                for number, one in enumerate(self.neighbours)
+            ]
+        )  # fmt: skip
+        fleet.start()
+        return fleet
+
+    def stored(self, device_id: str) -> int:
+        with Session(self.engine) as session:
+            rows = select(func.count()).where(StoredFrame.device_id == device_id)
+            return session.scalar(rows) or 0
+
+    def end_attacks(self) -> None:
+        for attack in self._attacks:
+            attack.kill()
+            attack.wait()
+        self._attacks.clear()
+
+    def stop(self) -> None:
+        self.end_attacks()
+        self.bridge.stop()
+        self.broker.stop()
+        self.engine.dispose()
+        self.database.stop()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    made.stop()
+
+
+def sessions_begun(session: Session, device_id: str) -> None:
+    begun = session.scalar(select(func.count()).where(SessionExtent.device_id == device_id)) or 0
+    # What the rate lets in beside the burst, in a run of at most 120 s.
+    assert 0 < begun <= NEW_SESSIONS.burst + 120 * NEW_SESSIONS.per_s + 1
+
+
+def stores_begun(session: Session, device_id: str) -> None:
+    begun = session.scalar(select(func.count()).where(FlashStore.device_id == device_id)) or 0
+    assert 0 < begun <= MAX_NEW_STORES_A_DAY
+
+
+def little_quarantined(session: Session, device_id: str) -> None:
+    size = session.scalar(
+        select(func.sum(func.length(Quarantined.payload))).where(Quarantined.device_id == device_id)
+    )
+    assert 0 < (size or 0) <= QUARANTINED_BYTES.burst + 120 * QUARANTINED_BYTES.per_s + 20_010
+
+
+def few_ranges(session: Session, device_id: str) -> None:
+    resolved = session.scalars(
+        select(FlashStore.resolved).where(FlashStore.device_id == device_id)
+    ).one()
+    assert 0 < len(resolved) <= MAX_RANGES
+
+
+def little_stored(session: Session, device_id: str) -> None:
+    rows = select(func.count()).where(StoredFrame.device_id == device_id)
+    assert 0 < (session.scalar(rows) or 0) <= DEVICE_FRAMES.burst + 120 * DEVICE_FRAMES.per_s
+
+
+def nothing_of_others(session: Session, device_id: str) -> None:
+    del device_id
+    assert session.scalar(select(func.count()).where(StoredFrame.store == 9)) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("kind", "holds"),
+    [
+        ("flood", little_stored),
+        ("huge", little_quarantined),
+        ("poison", little_quarantined),
+        ("sessions", sessions_begun),
+        ("stores", stores_begun),
+        ("holes", few_ranges),
+        ("foreign", nothing_of_others),
+    ],
+)
+def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
+    stage: Stage, kind: str, holds: Callable[[Session, str], None]
+) -> None:
+    stage.attack(kind)
+    if kind != "foreign":  # of that the broker lets nothing through that one could wait for
+        table = Quarantined if kind in {"huge", "poison"} else StoredFrame
+
+        def begun() -> bool:
+            with Session(stage.engine) as session:
+                rows = select(func.count()).where(table.device_id == stage.hostile.device_id)
+                return bool(session.scalar(rows))
+
+        wait_until(begun, timeout_s=30, what=lambda: f"the attack\n{stage.bridge.log[-3000:]}")
+    fleet = stage.live()
+    try:
+        wait_until(
+            lambda: fleet.done,
+            timeout_s=90,
+            what=lambda: f"{fleet.in_flash} frames are still in flash\n{stage.bridge.log[-3000:]}",
+        )
+    finally:
+        fleet.stop()
+    assert [stage.stored(one.device_id) for one in stage.neighbours] == [FRAMES] * NEIGHBOURS
+    assert [device.rejected for device in fleet.devices] == [[]] * NEIGHBOURS
+    with Session(stage.engine) as session:
+        holds(session, stage.hostile.device_id)
+        # What the broker drops by itself need not be stopped.
+        is_free = suspended_until(session, stage.hostile.device_id) is None
+        assert is_free == (kind == "foreign")
+    assert stage.bridge.terminate() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_flood_is_cut_off_and_may_come_back_when_its_time_is_over(stage: Stage) -> None:
+    stage.attack("flood")
+    hostile = stage.hostile.device_id
+
+    def is_suspended() -> bool:
+        with Session(stage.engine) as session:
+            return suspended_until(session, hostile) is not None
+
+    wait_until(is_suspended, timeout_s=60, what=lambda: stage.bridge.log[-3000:])
+    stage.end_attacks()
+    with Session(stage.engine) as session, session.begin():
+        assert not authenticate(session, hostile, stage.hostile.secret)
+        session.get_one(DeviceSuspension, hostile).until = utc_now()
+    wait_until(lambda: not is_suspended(), timeout_s=30, what="the suspension ends")
+    frames = session_frames(store=77, count=5, seed=77)
+    late = Device(hostile, stage.hostile.secret, stage.broker.port, frames,
+                  frames_per_s=5, resend_s=2.0)  # fmt: skip
+    fleet = Fleet([late])
+    fleet.start()
+    try:
+        wait_until(lambda: fleet.done, timeout_s=90, what=lambda: f"{fleet.in_flash} are left")
+    finally:
+        fleet.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_backlog_beyond_its_burst_is_slowed_down_and_arrives_whole(stage: Stage) -> None:
+    count = int(DEVICE_FRAMES.burst) + 500
+    one = stage.neighbours[0]
+    device = Device(
+        one.device_id, one.secret, stage.broker.port,
+        session_frames(store=5, count=count, seed=5), frames_per_s=1e6, resend_s=1.0,
+    )  # fmt: skip
+    fleet = Fleet([device])
+    fleet.start()
+    try:
+        wait_until(lambda: fleet.done, timeout_s=120, what=lambda: f"{fleet.in_flash} are left")
+    finally:
+        fleet.stop()
+    assert stage.stored(one.device_id) == count

@@ -121,7 +121,7 @@ def _column(channel: Channel) -> dict[str, Any]:
     is_per_beat = channel.layout == "per_beat"
     return {
         "title": channel.title,
-        "description": f"{channel.wire_unit}, one for each {'beat' if is_per_beat else 'sample'}"
+        "description": f"{channel.unit}, one for each {'beat' if is_per_beat else 'sample'}"
         + (", never falling" if channel.cumulative else ""),
         "type": "array",
         "maxItems": MAX_SAMPLES * (MAX_BEATS_PER_SAMPLE if is_per_beat else 1),

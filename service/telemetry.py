@@ -7,6 +7,7 @@ from uuid import UUID
 import marshmallow as ma
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from flask import Response, request
 from werkzeug.exceptions import NotAcceptable
@@ -33,7 +34,10 @@ CHANNELS_PATTERN = r"^[a-z][a-z0-9_]{0,31}(,[a-z][a-z0-9_]{0,31}){0,31}$"
 class TelemetryQuerySchema(Schema):
     channels = Text(
         validate=Pattern(CHANNELS_PATTERN),
-        metadata={"description": "Names with commas between; all if absent"},
+        metadata={
+            "description": "Names with commas between; all if absent. One that the session does "
+            "not have is left out of the answer"
+        },
     )
     points = Whole(
         in_query=True,
@@ -63,6 +67,12 @@ class SeriesSchema(Schema):
         allow_none=True,
         metadata={"description": "UCUM; null for a channel that is not known"},
     )
+    shown_unit = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "UCUM, that people read it in: `values` divided by `scale`"},
+    )
+    scale = ma.fields.Integer(required=True, validate=ma.validate.Range(min=1))
     offset_ms = ma.fields.List(
         ma.fields.Integer(),
         required=True,
@@ -93,9 +103,11 @@ class TelemetrySchema(Schema):
             {
                 "channel": "amplitude_ua",
                 "title": "Amplitude set",
-                "unit": "mA",
+                "unit": "uA",
+                "shown_unit": "mA",
+                "scale": 1000,
                 "offset_ms": [0, 1000, 2000],
-                "values": [0.0, 0.5, 1.0],
+                "values": [0.0, 500.0, 1000.0],
             }
         ],
     },
@@ -104,7 +116,7 @@ class TelemetrySchema(Schema):
     200,
     {"type": "string"},
     content_type=CSV,
-    example="channel,unit,at,offset_ms,value\namplitude_ua,mA,2026-03-01 18:00:00.120Z,0,0.5\n",
+    example="channel,unit,at,offset_ms,value\namplitude_ua,uA,2026-03-01T18:00:00.120Z,0,500\n",
 )
 @blp.answers(200, {"type": "string", "format": "binary"}, content_type=ARROW)
 @blp.etag
@@ -160,6 +172,8 @@ def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
                 "channel": series.channel,
                 "title": series.title,
                 "unit": series.unit,
+                "shown_unit": series.shown_unit,
+                "scale": series.scale,
                 "offset_ms": series.offset_ms,
                 "values": series.values,  # orjson writes NaN as null
             }
@@ -170,13 +184,15 @@ def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
 
 
 def _as_csv(table: pa.Table) -> bytes:
-    plain = [
-        table.field("channel").with_type(pa.string()),
-        table.field("unit").with_type(pa.string()),
-    ]
-    schema = pa.schema([*plain, *list(table.schema)[2:]])
+    plain = {
+        "channel": table["channel"].cast(pa.string()),
+        "unit": table["unit"].cast(pa.string()),
+        "at": pc.strftime(table["at"], format="%Y-%m-%dT%H:%M:%SZ"),  # %S has the milliseconds
+        "offset_ms": table["offset_ms"],
+        "value": table["value"],
+    }
     sink = BytesIO()
-    pa.csv.write_csv(table.cast(schema), sink, pa.csv.WriteOptions(quoting_style="needed"))
+    pa.csv.write_csv(pa.table(plain), sink, pa.csv.WriteOptions(quoting_style="needed"))
     return sink.getvalue()
 
 

@@ -1,8 +1,9 @@
 """The channels that a frame may carry: one row here adds a channel everywhere.
 
-Units are UCUM. `wire_unit` is the integer a device sends; `value = wire / scale` is in `unit`.
-`low`/`high` bound what a sensor of this kind could give at all, in wire units: a value outside
-is no reading, and its frame is quarantined as `impossible-value`, never clamped.
+Units are UCUM. A reading is in `unit`, the one that stands in the channel's name, from the device
+to the API: one name never means two numbers. For people, `reading / scale` is in `shown_unit`.
+`low`/`high` bound what a sensor of this kind could give at all: a value outside is no reading, and
+its frame is quarantined as `impossible-value`, never clamped.
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from typing import Literal
 class Channel:
     name: str  # on the wire and in the API
     title: str
-    unit: str  # UCUM, of the scaled value
-    wire_unit: str  # UCUM, of the integer on the wire
-    scale: int  # wire units in one unit
-    low: int  # wire units
-    high: int  # wire units
+    shown_unit: str  # UCUM, that people read it in
+    unit: str  # UCUM, of the integer on the wire and of the value in the API
+    scale: int  # units in one shown unit
+    low: int
+    high: int
     rate_hz: float  # nominal
     # How one frame's values lie in time: one for each sample, or one for each heart beat.
     layout: Literal["sampled", "per_beat"] = "sampled"

@@ -218,7 +218,7 @@ def _out_of_range(
     )
     if name not in CHANNELS:
         return "schema", f"c.{name}[{at}]: beyond the integers that JSON holds exactly"
-    unit = CHANNELS[name].wire_unit
+    unit = CHANNELS[name].unit
     told = value if abs(value) <= MAX_INTEGER else "a number of many digits"
     return "impossible-value", f"c.{name}[{at}]: {told} is outside {low}…{high} {unit}"
 

@@ -34,6 +34,8 @@ class Series:
     channel: str
     title: str
     unit: str | None  # UCUM; null for a channel that is not known
+    shown_unit: str | None  # UCUM, that people read it in: `values / scale`
+    scale: int
     offset_ms: Milliseconds  # since the session's `started_at`, never falling
     values: Floats
 
@@ -81,8 +83,10 @@ def telemetry(
                 channel=name,
                 title=channel.title if channel else name,
                 unit=channel.unit if channel else None,
+                shown_unit=channel.shown_unit if channel else None,
+                scale=channel.scale if channel else 1,
                 offset_ms=at_ms - started_ms,
-                values=values / (channel.scale if channel else 1),
+                values=values,
             )
         )
     return Telemetry(from_ms(started_ms), tuple(series))

@@ -138,7 +138,7 @@ def test_every_channel_is_listed_as_it_is_checked() -> None:
         for name, unit, low, high, rate in re.findall(row, PAGE, re.MULTILINE)
     }
     assert listed == {
-        channel.name: (channel.wire_unit, channel.low, channel.high, channel.layout == "per_beat")
+        channel.name: (channel.unit, channel.low, channel.high, channel.layout == "per_beat")
         for channel in CHANNELS.values()
     }
 

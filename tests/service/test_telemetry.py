@@ -1,5 +1,7 @@
 import csv
 import io
+import re
+from datetime import datetime
 
 import pyarrow as pa
 import pytest
@@ -36,12 +38,13 @@ def by_channel(response):
     return {series["channel"]: series for series in response.json["series"]}
 
 
-def test_columns_are_in_the_unit_that_stands_beside_them(read):
+def test_columns_are_in_the_unit_that_stands_beside_them_and_in_their_name(read):
     series = by_channel(read())
-    assert series["amplitude_ua"]["unit"] == "mA"
-    assert series["amplitude_ua"]["values"][:3] == [0.0, 0.1, 0.2]
+    assert series["amplitude_ua"]["unit"] == "uA"
+    assert (series["amplitude_ua"]["shown_unit"], series["amplitude_ua"]["scale"]) == ("mA", 1000)
+    assert series["amplitude_ua"]["values"][:3] == [0.0, 100.0, 200.0]
     assert series["amplitude_ua"]["offset_ms"][:3] == [0, 1000, 2000]
-    assert series["impedance_ohm"]["values"][:3] == [3.0, None, 3.1]
+    assert series["impedance_ohm"]["values"][:3] == [3000.0, None, 3100.0]
     assert series["rr_ms"]["unit"] == "ms"
     assert series["mystery_x"]["unit"] is None
     assert series["mystery_x"]["values"] == [7.0] * 60
@@ -51,7 +54,7 @@ def test_channels_points_and_time_narrow_the_answer(read):
     assert set(by_channel(read(channels="rr_ms,amplitude_ua"))) == {"rr_ms", "amplitude_ua"}
     thinned = by_channel(read(channels="amplitude_ua", points=20))["amplitude_ua"]
     assert len(thinned["values"]) <= 20
-    assert (min(thinned["values"]), max(thinned["values"])) == (0.0, 6.0)
+    assert (min(thinned["values"]), max(thinned["values"])) == (0.0, 6000.0)
     assert by_channel(read(channels="no_such_channel")) == {}
     started_at = read().json["started_at"]
     assert by_channel(read(to=started_at))["amplitude_ua"]["values"] == []
@@ -70,13 +73,15 @@ def test_csv_and_arrow_tell_the_same_as_json(read):
     assert [
         (r["channel"], int(r["offset_ms"]), float(r["value"]) if r["value"] else None) for r in rows
     ] == told
+    started_at = read().json["started_at"]
+    assert datetime.fromisoformat(rows[0]["at"]) == datetime.fromisoformat(started_at)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", rows[0]["at"])
     stream = read(ARROW)
     assert stream.mimetype == ARROW
     table = pa.ipc.open_stream(stream.data).read_all()
     columns = [table[name].to_pylist() for name in ("channel", "offset_ms", "value")]
     assert list(zip(*columns, strict=True)) == told
     assert str(table.schema.field("at").type) == "timestamp[ms, tz=UTC]"
-    started_at = read().json["started_at"]
     assert table["at"][0].as_py().isoformat()[:19] == started_at[:19]
 
 

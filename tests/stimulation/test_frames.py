@@ -216,7 +216,7 @@ def test_a_value_that_no_sensor_gives(channel: Any) -> None:
             if isinstance(read, Unreadable):
                 assert read.code == "impossible-value"
                 assert read.detail.startswith(f"c.{channel.name}[0]: ")
-                assert read.detail.endswith(f"{channel.low}…{channel.high} {channel.wire_unit}")
+                assert read.detail.endswith(f"{channel.low}…{channel.high} {channel.unit}")
 
 
 @pytest.mark.parametrize("name", [name for name, of in CHANNELS.items() if of.cumulative])

@@ -31,7 +31,8 @@ def test_values_come_in_their_units_at_their_times(
     found = telemetry(session.read(), clocks)
     assert found.started_at == booted_at + timedelta(seconds=60)
     amplitude, heart = series(found, "amplitude_ua"), series(found, "heart_rate_bpm")
-    assert (amplitude.unit, points(amplitude)) == ("mA", [(0, 1.5), (1_000, 1.6)])
+    assert (amplitude.unit, points(amplitude)) == ("uA", [(0, 1_500.0), (1_000, 1_600.0)])
+    assert (amplitude.shown_unit, amplitude.scale) == ("mA", 1_000)
     assert (heart.unit, points(heart)) == ("/min", [(0, 70.0), (1_000, 71.0)])
 
 
@@ -55,7 +56,13 @@ def test_a_missing_reading_and_a_missing_frame_are_gaps(tape: Any, clocks: Devic
     session = tape().start().samples(impedance_ohm=[3_000, None, None, 3_100])
     session.lose().pass_time(10_000).samples(impedance_ohm=[3_200])
     found = points(series(telemetry(session.read(), clocks), "impedance_ohm"))
-    assert found == [(0, 3.0), (1_000, None), (3_000, 3.1), (4_000, None), (14_000, 3.2)]
+    assert found == [
+        (0, 3_000.0),
+        (1_000, None),
+        (3_000, 3_100.0),
+        (4_000, None),
+        (14_000, 3_200.0),
+    ]
 
 
 def test_the_nulls_of_a_slow_channel_in_fast_frames_are_no_gaps(
@@ -67,9 +74,9 @@ def test_the_nulls_of_a_slow_channel_in_fast_frames_are_no_gaps(
     session.lose().pass_time(60_000).samples(skin_temp_mc=[32_000])
     found = points(series(telemetry(session.read(), clocks), "skin_temp_mc"))
     assert found == [
-        (0, 31.0),
-        (60_000, 31.001),
-        (120_000, 31.002),
+        (0, 31_000.0),
+        (60_000, 31_000.001),
+        (120_000, 31_000.002),
         (180_000, None),
         (240_000, 32.0),
     ]
@@ -95,7 +102,7 @@ def test_from_and_to(tape: Any, clocks: DeviceClocks, booted_at: datetime) -> No
     found = telemetry(
         frames, clocks, begin=began + timedelta(seconds=3), end=began + timedelta(seconds=5)
     )
-    assert points(series(found, "amplitude_ua")) == [(3_000, 0.003), (4_000, 0.004)]
+    assert points(series(found, "amplitude_ua")) == [(3_000, 3.0), (4_000, 4.0)]
 
 
 def test_a_second_boot_lies_where_its_clock_says(
@@ -104,7 +111,7 @@ def test_a_second_boot_lies_where_its_clock_says(
     session = tape().start().samples(amplitude_ua=[1]).reboot(up=5_000).samples(amplitude_ua=[2])
     clocks = clocks_of({(7, 1): booted_at, (7, 2): booted_at + timedelta(minutes=3)})
     found = points(series(telemetry(session.read(), clocks), "amplitude_ua"))
-    assert found == [(0, 0.001), (1_000, None), (125_000, 0.002)]
+    assert found == [(0, 1.0), (1_000, None), (125_000, 2.0)]
 
 
 def test_peaks_survive_thinning(tape: Any, clocks: DeviceClocks) -> None:
@@ -115,10 +122,10 @@ def test_peaks_survive_thinning(tape: Any, clocks: DeviceClocks) -> None:
         session.samples(impedance_ohm=impedance[begin : begin + 240])
     found = series(telemetry(session.read(), clocks, points=50), "impedance_ohm")
     assert len(found.values) <= 50
-    assert (1_234_000, 90.0) in points(found)
-    assert (2_345_000, 0.1) in points(found)
-    assert points(found)[0] == (0, 3.0)
-    assert points(found)[-1] == (3_599_000, 3.0)
+    assert (1_234_000, 90_000.0) in points(found)
+    assert (2_345_000, 100.0) in points(found)
+    assert points(found)[0] == (0, 3_000.0)
+    assert points(found)[-1] == (3_599_000, 3_000.0)
 
 
 def test_a_gap_survives_thinning(tape: Any, clocks: DeviceClocks) -> None:

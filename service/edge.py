@@ -14,7 +14,7 @@ from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.oidc import Provider
 from cymba.accounts.tokens import Signer
 from cymba.database import utc_now
-from cymba.devices.flow import Flow
+from cymba.devices.flow import Allowance, Flow
 from cymba.devices.signing import load_key
 from cymba.rights.erasure import ErasureKeys
 from cymba.settings import Settings
@@ -35,6 +35,7 @@ class Edge:
     programme_key: Ed25519PrivateKey
     oidc: Provider | None
     flow: Flow  # of frames that come over HTTP
+    allowance: Allowance  # what they may begin that stays
     metrics: Metrics
     erasure_keys: ErasureKeys
     streams: StreamPlaces
@@ -60,6 +61,7 @@ class Edge:
             programme_key=load_key(settings),
             oidc=Provider.of(settings),
             flow=Flow(),
+            allowance=Allowance(),
             metrics=metrics,
             erasure_keys=ErasureKeys.of(secret),
             streams=streams,

@@ -144,9 +144,10 @@ def upload_frames(device_id: str) -> Response:
         elif g.uploading_device != device_id:
             raise NotFound("There is no such device.")
         admitted, refused, pace = _admit(device_id, frames, account_id)
-        acks = [
-            ack for _, ack in ingest(session, _deliveries(device_id, admitted, arrived_at)).acks
-        ]
+        ingested = ingest(
+            session, _deliveries(device_id, admitted, arrived_at), allowance=edge().allowance
+        )
+        acks = [ack for _, ack in ingested.acks]
     if refused:
         acks.append(Ack(upto=0, rejected=[_rate(frame) for frame in refused]))
     paced = [msgspec.structs.replace(ack, max_frames_per_s=pace) for ack in acks]

@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 from hashlib import sha256
+from uuid import uuid4
 
 import cbor2
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
-from cymba.devices.flow import Flow, Rate
+from cymba.devices.flow import Allowance, Flow, Rate
 from cymba.devices.provisioning import provision, reissue_secret, revoke
 from cymba.devices.tables import DeviceTenure
 from cymba.stimulation.ingest import Delivery, ingest
@@ -269,6 +270,21 @@ def test_all_devices_of_an_account_share_its_rate(app, client, wear, person, mak
         frames = [worn.samples_frame()]
         path = f"/v1/devices/{worn.device_id}/frames"
         assert client.post(path, json=frames, headers=holder.headers).status_code == expected
+
+
+def test_what_a_device_may_begin_is_bounded_here_too(app, engine, upload, worn):
+    edge: Edge = app.extensions["cymba"]
+    bounds = Allowance(new_sessions=Rate(0.001, 2), quarantined_bytes=Rate(0.001, 600))
+    object.__setattr__(edge, "allowance", bounds)
+    frames = [worn.samples_frame() | {"sid": str(uuid4())} for _ in range(3)]
+    (ack,) = upload(frames).json["acks"]
+    assert ack["upto"] == 3  # with the start, which came over MQTT
+    assert [(one["code"], one["retry"]) for one in ack["rejected"]] == [("rate", True)]
+    broken = [{"v": 1, "store": 7, "seq": 100 + i, "kind": f"unknown-{i}"} for i in range(2)]
+    (ack,) = upload(broken).json["acks"]
+    assert [one["code"] for one in ack["rejected"]] == ["schema", "rate"]
+    assert count(engine) == 3
+    assert count(engine, Quarantined) == 1
 
 
 def test_a_device_that_was_never_claimed_is_nobodys(client, engine, person):

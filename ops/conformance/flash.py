@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cymba.stimulation.messages import Ack
+from cymba.stimulation.messages import Ack, StartFrame
 from ops.conformance.frames import name, reused
 from ops.conformance.judgement import Tally
 from ops.conformance.story import Acked, Key, Said, Sending, Story
@@ -43,6 +43,7 @@ class FlashJudge:
     frames: dict[Key, _Frame] = field(default_factory=dict)
     kept: dict[Key, _Frame] = field(default_factory=dict)  # of those: not resolved
     last_first: dict[tuple[int, object], int] = field(default_factory=dict)
+    first_known_s: float = 0.0
     upto: dict[int, int] = field(default_factory=dict)
     online: bool = True
     connected_s: float = 0.0
@@ -52,6 +53,8 @@ class FlashJudge:
 
     def follow(self, story: Story) -> None:
         self.connected_s = story.began_s
+        # Before that, what seems to be sent for the first time may have been sent unheard.
+        self.first_known_s = story.began_s + self.timing.resend_due_s(0)
         self.reused = reused(story.all(Sending))
         for happening in story.happenings:
             match happening:
@@ -97,9 +100,12 @@ class FlashJudge:
         if frame is None:
             return
         session = (frame.store, frame.sid)
-        before = self.last_first.get(session, 0)
-        self.tally.judge("R30", key[1] > before, f"{name(key)} came after seq {before}")
-        self.last_first[session] = max(before, key[1])
+        if isinstance(frame, StartFrame) and sending.at_s > self.first_known_s:
+            self.last_first[session] = key[1]
+        elif session in self.last_first:
+            before = self.last_first[session]
+            self.tally.judge("R30", key[1] > before, f"{name(key)} came after seq {before}")
+            self.last_first[session] = max(before, key[1])
 
     def _sent_again(self, frame: _Frame, key: Key, at_s: float) -> None:
         timing, tally = self.timing, self.tally

@@ -1,5 +1,6 @@
 """Sync: what changed since the app last asked, and what the app did while it was offline."""
 
+from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
@@ -173,7 +174,7 @@ def read_changes(query: dict[str, Any]) -> Response:
         scope = f"sync|{account.id}"
         after = None
         if "cursor" in query:
-            after = Position(*open_cursor(scope, query["cursor"], tuple[UUID, int]))
+            after = Position(*open_cursor(scope, query["cursor"], tuple[UUID, int, int]))
         feed = read_feed(session, account.id, after, limit=query["limit"])
         voice = Voice.of(account.locale)
         body = {
@@ -185,7 +186,7 @@ def read_changes(query: dict[str, Any]) -> Response:
             "tombstones": [
                 {"kind": stone.kind, "id": stone.entity_id} for stone in feed.tombstones
             ],
-            "next_cursor": seal_cursor(scope, (feed.position.epoch, feed.position.number)),
+            "next_cursor": seal_cursor(scope, astuple(feed.position)),
             "more": feed.more,
         }
     return answer(body)

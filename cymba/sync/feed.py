@@ -1,7 +1,7 @@
 """The change feed: what is new for an account's app since its cursor, in the order of commits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -26,10 +26,15 @@ KINDS = ("session", "diary-entry", "device", "reminder", findings.KIND)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far an app has read: the last change's number, in the epoch that gave it."""
+    """How far an app has read: the last change's number, in the epoch that gave it.
+
+    Tombstones up to `gone_before` were forgotten before the app read anything: it misses none of
+    them, though its first reading may take many pages to come past their numbers.
+    """
 
     epoch: UUID
     number: int
+    gone_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +67,32 @@ def read_feed(
             read everything again.
     """
     epoch = current_epoch(session)
-    since = 0
-    if after is not None:
-        since = after.number
+    if after is None:
+        # Before any row is read: what is forgotten from here on makes the next page expire.
+        after, is_first = Position(epoch, 0, _pruned_through(session, account_id)), True
+    else:
+        is_first = False
         if after.epoch != epoch:
             raise _expired()
-        if change_counter(session, account_id) == since:
+        if change_counter(session, account_id) == after.number:
             return Feed(after, more=False)
-        horizon = session.get(SyncHorizon, account_id)
-        if horizon is not None and since < horizon.pruned_through:
+        if _pruned_through(session, account_id) > max(after.number, after.gone_before):
             raise _expired()
     query = (
         select(Change.number, Change.kind, Change.entity_id, Change.deleted)
-        .where(Change.account_id == account_id, Change.number > since)
+        .where(Change.account_id == account_id, Change.number > after.number)
         .order_by(Change.number)
         .limit(limit + 1)
     )
     rows = session.execute(query).all()
     page, more = rows[:limit], len(rows) > limit
-    feed = Feed(Position(epoch, page[-1].number if page else since), more)
+    reached = replace(after, number=page[-1].number) if page else after
+    feed = Feed(reached, more)
     wanted: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for row in page:
         if not row.deleted:
             wanted[row.kind].append(row.entity_id)
-        elif after is not None:
+        elif not is_first:
             feed.tombstones.append(Tombstone(row.kind, row.entity_id))
     _load(session, account_id, wanted, feed)
     return feed
@@ -119,6 +126,13 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
         feed.findings = findings.by_entity_ids(session, account_id, ids)
 
 
+def _pruned_through(session: Session, account_id: UUID) -> int:
+    """The number up to which the account's tombstones are forgotten."""
+    query = select(SyncHorizon.pruned_through).where(SyncHorizon.account_id == account_id)
+    pruned_through: int | None = session.scalar(query)
+    return pruned_through or 0
+
+
 def current_epoch(session: Session) -> UUID:
     """The database's epoch; nil for one that was never restored."""
     return session.scalar(select(SyncEpoch.epoch)) or NEVER_RESTORED
@@ -141,9 +155,11 @@ def prune(session: Session, *, before: datetime) -> int:
         .returning(Change.account_id, Change.number)
         .cte("pruned")
     )
-    horizons = select(pruned.c.account_id, func.max(pruned.c.number)).group_by(pruned.c.account_id)
-    rows = session.execute(horizons).all()
-    for account_id, number in rows:
+    by_account = select(
+        pruned.c.account_id, func.max(pruned.c.number), func.count(pruned.c.number)
+    ).group_by(pruned.c.account_id)
+    horizons = session.execute(by_account).all()
+    for account_id, number, _ in horizons:
         statement = insert(SyncHorizon).values(account_id=account_id, pruned_through=number)
         session.execute(
             statement.on_conflict_do_update(
@@ -158,7 +174,7 @@ def prune(session: Session, *, before: datetime) -> int:
     forgotten = session.execute(
         delete(SyncOperation).where(SyncOperation.answered_at < before).returning(SyncOperation.id)
     ).all()
-    return len(rows) + len(forgotten)
+    return sum(count for _, _, count in horizons) + len(forgotten)
 
 
 def _expired() -> Gone:

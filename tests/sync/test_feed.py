@@ -134,13 +134,37 @@ def test_cursors_older_than_the_pruned_tombstones_have_expired(
         change(session, account_id, uuid4(), deleted=True)
     latest = read_feed(session, account_id, begun).position
     later = datetime.now(UTC) + timedelta(days=1)
-    assert prune(session, before=later) > 0
+    assert prune(session, before=later) == 3
     session.commit()
     assert session.scalar(select(func.count()).select_from(Change)) == 0
     with pytest.raises(Gone) as expiry:
         read_feed(session, account_id, Position(begun.epoch, 1))
     assert expiry.value.code == "cursor-expired"
     assert read_feed(session, account_id, latest).more is False
+
+
+def test_a_first_reading_of_many_pages_outlives_what_was_forgotten_before_it(
+    session: Session, account_id: UUID
+) -> None:
+    for _ in range(3):
+        change(session, account_id, uuid4(), deleted=False)
+    change(session, account_id, uuid4(), deleted=True)
+    change(session, account_id, uuid4(), deleted=False)
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert prune(session, before=later) == 1
+    session.commit()
+    read, feed = 0, read_feed(session, account_id, None, limit=1)
+    while feed.more:
+        read += 1
+        feed = read_feed(session, account_id, feed.position, limit=1)
+    assert (read, feed.position.number) == (3, 5)
+    # What is forgotten while it reads it could have missed.
+    begun = read_feed(session, account_id, None, limit=1).position
+    change(session, account_id, uuid4(), deleted=True)
+    assert prune(session, before=later) == 1
+    session.commit()
+    with pytest.raises(Gone):
+        read_feed(session, account_id, begun)
 
 
 def test_after_a_restore_every_cursor_has_expired(session: Session, account_id: UUID) -> None:

@@ -1,7 +1,7 @@
 """The embedded broker: amqtt in a process of its own, for the demo and tests. Loopback only.
 
-Devices are let in by the database, the server's own users (`bridge-0`, `api` …) by one secret, and
-each to its own topics. What amqtt lacks, the protocol makes harmless: it speaks MQTT 3.1.1 only,
+Devices are let in by the database, the bridges (`bridge-0` …) by one secret, and each to its own
+topics. What amqtt lacks, the protocol makes harmless: it speaks MQTT 3.1.1 only,
 knows no shared subscriptions (so one bridge slot), and forgets all when its process ends.
 
 amqtt evicts the holder of a client id before it asks for a password. So CONNECT is read and judged

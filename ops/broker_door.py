@@ -1,7 +1,6 @@
 """Who may come into the embedded broker, what each may do there, and until when."""
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hmac import compare_digest
@@ -13,13 +12,12 @@ from amqtt.mqtt.connack import BAD_USERNAME_PASSWORD, CONNECTION_ACCEPTED, SERVE
 from amqtt.mqtt.connect import ConnectPacket
 from sqlalchemy.exc import SQLAlchemyError
 
+from cymba.devices.broker_rights import Access, is_bridge, is_theirs
+
 RECHECK_S = 0.5  # how long a secret that has ended may keep a connection
 ADMITTED, REFUSED, UNAVAILABLE = (
     int(code) for code in (CONNECTION_ACCEPTED, BAD_USERNAME_PASSWORD, SERVER_UNAVAILABLE)
 )
-_SERVER_USER = re.compile(r"(bridge-\d+|api)")
-_UP = {"frame", "state", "time", "presence"}
-_DOWN = {"ack", "desired", "time", "+", "#"}
 log = structlog.get_logger(__name__)
 
 CheckDevice = Callable[[str, str], str | None]
@@ -37,7 +35,7 @@ class Verdict(NamedTuple):
 
 
 class Door:
-    """Who may come in: a device by its own secret, the server's users by theirs."""
+    """Who may come in: a device by its own secret, the bridges by theirs."""
 
     def __init__(self, secret: str, check_device: CheckDevice | None) -> None:
         """`check_device` None: everybody may."""
@@ -55,7 +53,7 @@ class Door:
             connect.will_flag and not may(user, Action.PUBLISH, connect.will_topic or "")
         ):
             return Verdict(REFUSED)
-        if _SERVER_USER.fullmatch(user):
+        if is_bridge(user):
             right = compare_digest(password.encode(), self._secret.encode())
             return Verdict(ADMITTED if right else REFUSED)
         try:
@@ -102,14 +100,7 @@ class Guests:
 
 def may(user: str, action: Action, topic: str) -> bool:
     """Whether `user` may publish to, subscribe to or receive `topic` (or filter)."""
-    levels = topic.split("/")
-    if _SERVER_USER.fullmatch(user):
-        if topic.startswith("cymba/bridge/"):
-            return topic == f"cymba/bridge/{user}/echo"
-        direction = "down" if action is Action.PUBLISH else "up"
-        return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and levels[3] == direction
-    if len(levels) != 5 or levels[:3] != ["cymba", "v1", user]:
-        return False
-    if action is Action.PUBLISH:
-        return levels[3] == "up" and levels[4] in _UP
-    return levels[3] == "down" and levels[4] in _DOWN
+    if topic.startswith("$share/"):
+        return False  # amqtt would take it for a name like any other
+    access = Access.PUBLISH if action is Action.PUBLISH else Access.HEAR
+    return is_theirs(user, access, topic)

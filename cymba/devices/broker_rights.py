@@ -25,13 +25,17 @@ class Access(Enum):
     HEAR = "hear"  # to subscribe to a filter, or to be given a message
 
 
+def is_bridge(user: str) -> bool:
+    return _BRIDGE.fullmatch(user) is not None
+
+
 def may_come_in(
     session: Session, user: str, secret: str, client_id: str, *, bridge_secret: str | None
 ) -> bool:
     """Whether the secret is the user's. `bridge_secret` None: no bridge may."""
     if client_id != user:
         return False
-    if _BRIDGE.fullmatch(user):
+    if is_bridge(user):
         known = (bridge_secret or "").encode()
         return compare_digest(known, secret.encode(errors="surrogatepass")) and bool(known)
     return authenticate(session, user, secret)
@@ -44,7 +48,7 @@ def may(session: Session, user: str, access: Access, topic: str) -> bool:
     """
     if not is_theirs(user, access, topic):
         return False
-    if _BRIDGE.fullmatch(user):
+    if is_bridge(user):
         return True
     known = select(Device.id).where(Device.id == user, Device.secret_hash.is_not(None))
     return session.scalar(known) is not None
@@ -52,7 +56,7 @@ def may(session: Session, user: str, access: Access, topic: str) -> bool:
 
 def is_theirs(user: str, access: Access, topic: str) -> bool:
     """Whether a topic (or filter) is one of those of protocol v1 that concern the user."""
-    if _BRIDGE.fullmatch(user):
+    if is_bridge(user):
         shared = _SHARED.fullmatch(topic)
         topic = shared[1] if shared and access is Access.HEAR else topic
         if topic == f"cymba/bridge/{user}/echo":

@@ -28,6 +28,10 @@ NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # years of a person's backlog at
 QUARANTINED_BYTES = Rate(per_s=2_000, burst=4_000_000)
 QUARANTINE_ROW_BYTES = 500  # what a row costs whatever it holds
 MAX_SESSIONS_KNOWN = 50_000
+# A session is summed up whole, so its size is memory: of this one some 500 MB. A day of frames
+# of 2 kB, one in five seconds, is 35 MB.
+MAX_SESSION_BYTES = 64_000_000
+FRAME_BYTES = 500  # what a frame costs whatever it holds
 LOW = 0.5  # of a burst: from here down the device is told its rate
 
 
@@ -74,7 +78,8 @@ class Buckets:
 
 
 class Allowance:
-    """How much that stays a device may begin: sessions, and what only quarantine can take.
+    """How much that stays a device may begin: sessions, how large each may grow, and what only
+    quarantine can take.
 
     Either is rare of a device that works; of one that does not, each would cost a row and a
     summary for ever. What is over is refused with `rate` and kept by its device. `now_s` is
@@ -82,23 +87,34 @@ class Allowance:
     """
 
     def __init__(
-        self, new_sessions: Rate = NEW_SESSIONS, quarantined_bytes: Rate = QUARANTINED_BYTES
+        self,
+        new_sessions: Rate = NEW_SESSIONS,
+        quarantined_bytes: Rate = QUARANTINED_BYTES,
+        *,
+        session_bytes: int = MAX_SESSION_BYTES,
     ) -> None:
         self._sessions = Buckets(new_sessions)
+        self._session_bytes = session_bytes
         self._quarantined = Buckets(quarantined_bytes)
-        self._known: OrderedDict[tuple[str, UUID], None] = OrderedDict()
+        self._known: OrderedDict[tuple[str, UUID], int] = OrderedDict()  # and their bytes
 
-    def session(self, device_id: str, sid: UUID, now_s: float) -> bool:
-        """Whether a frame of this session may be stored; of one that was allowed all may."""
+    def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
+        """Whether a frame of this session may be stored; of one that was begun all may, as long as
+        it is no larger than any session can be."""
         key = (device_id, sid)
-        if key in self._known:
+        cost = max(payload_bytes, FRAME_BYTES)
+        known = self._known.get(key)
+        if known is not None:
             self._known.move_to_end(key)
+            if known + cost > self._session_bytes:
+                return False
+            self._known[key] = known + cost
             return True
         bucket = self._sessions.filled(device_id, now_s)
         if bucket.level < 1:
             return False
         bucket.level -= 1
-        self._known[key] = None
+        self._known[key] = cost
         if len(self._known) > MAX_SESSIONS_KNOWN:
             self._known.popitem(last=False)
         return True

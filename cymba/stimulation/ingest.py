@@ -257,8 +257,10 @@ def _settle(
     if content is None or content is Found.QUARANTINED:
         if not ledger.resolved.has_room_for(seq):
             return _refused(one, "rate", _TOO_MANY_RANGES)
-        if one.allowance and not one.allowance.session(key.device_id, frame.sid, monotonic()):
-            return _refused(one, "rate", "too many sessions begin")
+        if one.allowance and not one.allowance.session(
+            key.device_id, frame.sid, monotonic(), payload_bytes=len(one.delivery.payload)
+        ):
+            return _refused(one, "rate", "too many sessions begin, or this one is too large")
         ledger.resolve(seq)
         contents[key] = packed.digest
         batch.store(key.device_id, frame, packed, one.delivery.arrived_at)

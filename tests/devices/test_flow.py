@@ -88,6 +88,22 @@ def test_a_device_begins_only_so_many_sessions() -> None:
     assert not allowance.session("flood-01", sids[8], 2.0)
 
 
+def test_a_session_grows_only_so_large() -> None:
+    allowance = Allowance(session_bytes=10_000)
+    one, other = UUID(int=1), UUID(int=2)
+    allowed = [allowance.session("flood-01", one, 0.0, payload_bytes=3_000) for _ in range(5)]
+    assert allowed == [True] * 3 + [False] * 2
+    assert allowance.session("flood-01", one, 0.0, payload_bytes=1_000)
+    assert sum(allowance.session("flood-01", other, 0.0, payload_bytes=1) for _ in range(50)) == 20
+
+
+def test_a_day_of_full_telemetry_is_no_flood() -> None:
+    allowance = Allowance()
+    frames = 24 * 3_600 // 5
+    sid = UUID(int=1)
+    assert all(allowance.session("a", sid, 0.0, payload_bytes=2_000) for _ in range(frames))
+
+
 def test_years_of_backlog_begin_at_once() -> None:
     allowance = Allowance()
     assert all(allowance.session("ear-0001", UUID(int=n), 0.0) for n in range(2 * 365))

@@ -24,7 +24,6 @@ import numpy as np
 WINDOW = 20  # frames outstanding, as the protocol has it
 SENT_BASE_MS = 1_000_000_000  # the devices' time since boot: ten digits, all the run long
 COLUMN_POOL = 500
-IDLE_TIMEOUT_S = 5.0
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -35,6 +34,7 @@ class Plan(msgspec.Struct, kw_only=True):
     # "receipts": a frame counts as gone when Cymba acks it, else when the broker does.
     receipts: bool = True
     rate: float | None = None  # frames a second of all devices; None: as fast as they are freed
+    idle_s: float = 5.0  # without an ack it gives up
     times_file: str | None = None  # where to write when each frame was published, and acked
 
 
@@ -172,7 +172,9 @@ class Load:
             if self.freed != before:
                 progress = now
                 self.timeline.append((now - self._began, self.freed))
-            elif now - progress > IDLE_TIMEOUT_S and (self.plan.rate is None or due == self.total):
+            elif now - progress > self.plan.idle_s and (
+                self.plan.rate is None or due == self.total
+            ):
                 break
         seconds = time.monotonic() - self._began
         return {

@@ -257,6 +257,7 @@ NOT_PERSONAL: dict[str, str] = {
     "claim_guesses": "hashes of whose guesses these are, leaking away; erased all the same",
     "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",
     "retained_withdrawal": "devices whose messages the broker is to forget",
+    "device_suspension": "devices that flood the broker, for ten minutes each",
     "sync_epoch": "one number for the whole database",
 }
 """Tables that hold nothing about a person, or nothing that could be told to one."""

@@ -56,3 +56,20 @@ def test_an_accounts_devices_are_counted_together(clock: list[float]) -> None:
     assert passed == [True] * 4 + [False] * 6
     assert paced.admit("ear-0001", 400).admitted
     assert paced.admit("nobody-01", 400).admitted
+
+
+def test_thousands_in_seconds_are_a_flood(clock: list[float]) -> None:
+    paced = Pacing({})
+    for n in range(2 * pacing.FLOOD_FRAMES):
+        clock[0] = 100.0 + n / 10_000
+        paced.count_held_off("flood-001")
+        paced.count_held_off(f"ear-{n % 1000:04}")
+    assert list(paced.flooding) == ["flood-001"]
+
+
+def test_the_same_in_an_hour_is_none(clock: list[float]) -> None:
+    paced = Pacing({})
+    for n in range(2 * pacing.FLOOD_FRAMES):
+        clock[0] = 100.0 + n * 3_600 / pacing.FLOOD_FRAMES
+        paced.count_held_off("eager-01")
+    assert not paced.flooding

@@ -1,0 +1,52 @@
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from cymba.devices.provisioning import authenticate, reissue_secret, revoke
+from cymba.devices.suspension import SUSPENDED_FOR, end_suspensions, suspend, suspended_until
+from tests.devices.conftest import MakeDevice
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOW + SUSPENDED_FOR
+
+
+def test_a_suspended_device_is_out_until_its_time_is_over(
+    session: Session, device: MakeDevice
+) -> None:
+    flood, other = device(), device()
+    assert suspend(session, flood.device_id, NOW)
+    assert not authenticate(session, flood.device_id, flood.secret)
+    assert authenticate(session, other.device_id, other.secret)
+    assert suspended_until(session, flood.device_id) == LATER
+    assert end_suspensions(session, LATER - timedelta(seconds=1)) == []
+    assert not authenticate(session, flood.device_id, flood.secret)
+    assert end_suspensions(session, LATER) == [flood.device_id]
+    assert authenticate(session, flood.device_id, flood.secret)
+    assert suspended_until(session, flood.device_id) is None
+    assert end_suspensions(session, LATER) == []
+
+
+def test_it_is_suspended_once(session: Session, device: MakeDevice) -> None:
+    flood = device()
+    assert suspend(session, flood.device_id, NOW)
+    assert not suspend(session, flood.device_id, NOW + timedelta(minutes=5))
+    assert suspended_until(session, flood.device_id) == LATER
+    assert not suspend(session, "nobody-0001", NOW)
+
+
+def test_a_suspension_that_ends_undoes_no_revocation(session: Session, device: MakeDevice) -> None:
+    flood = device()
+    suspend(session, flood.device_id, NOW)
+    revoke(session, flood.device_id)
+    assert end_suspensions(session, LATER) == []
+    assert not authenticate(session, flood.device_id, flood.secret)
+    assert not suspend(session, flood.device_id, LATER)
+
+
+def test_a_secret_that_is_issued_again_ends_it(session: Session, device: MakeDevice) -> None:
+    flood = device()
+    suspend(session, flood.device_id, NOW)
+    secret = reissue_secret(session, flood.device_id)
+    assert authenticate(session, flood.device_id, secret)
+    assert end_suspensions(session, LATER) == []
+    assert not authenticate(session, flood.device_id, flood.secret)

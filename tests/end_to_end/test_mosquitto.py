@@ -199,6 +199,23 @@ def test_a_secret_that_ends_is_dead_also_on_a_live_connection(
     assert broker.pid == entrypoint
 
 
+def test_the_health_check_hears_how_long_the_broker_runs_and_nothing_else(
+    broker: ShippedMosquitto, enter: Call
+) -> None:
+    one = broker.provision()
+    check = enter(broker, "health", PASSWORDS["HEALTH_PASSWORD"])
+    for topic in ("#", "$SYS/#", "cymba/v1/+/up/#"):
+        check.subscribe(topic)
+    assert check.subscribe("$SYS/broker/uptime")
+    bridge = enter(broker, *BRIDGE)
+    assert bridge.subscribe("cymba/v1/+/up/frame")
+    check.say(f"cymba/v1/{one[0]}/up/frame", b"forged")
+    enter(broker, *one).say(f"cymba/v1/{one[0]}/up/frame", b"own")
+    wait_until(lambda: bool(bridge.heard and check.heard), timeout_s=20, what="both have heard")
+    assert bridge.heard == [(f"cymba/v1/{one[0]}/up/frame", b"own")]
+    assert {topic for topic, _ in check.heard} == {"$SYS/broker/uptime"}
+
+
 def test_what_waits_for_a_bridge_survives_the_news_of_a_device(
     broker: ShippedMosquitto, enter: Call
 ) -> None:

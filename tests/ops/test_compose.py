@@ -30,6 +30,7 @@ from cymba.accounts.profile import register
 from cymba.database import utc_now
 from cymba.devices.claiming import Claimed, claim
 from ops import ports
+from ops.commands.device import device
 
 ROOT = Path(__file__).parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -90,6 +91,23 @@ def test_every_secret_is_in_the_example() -> None:
     asked_for = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
     assert asked_for == set(SECRETS)
     assert all(re.search(rf"^{name}=$", example, re.MULTILINE) for name in asked_for)
+
+
+def test_dynamic_security_in_place_of_files_changes_no_more_than_it_must() -> None:
+    text = (ROOT / "docker-compose.dynamic-security.yml").read_text()
+    services: dict[str, Any] = yaml.safe_load(text)["services"]
+    assert services.keys() <= SERVICES.keys()
+    for service in services.values():
+        assert service.keys() <= {"command", "environment", "healthcheck"}
+    example = (ROOT / ".env.example").read_text()
+    for name in re.findall(r"\$\{(\w+):\?", text):
+        assert re.search(rf"^{name}=$", example, re.MULTILINE)
+    group, name, *arguments = services["credentials"]["command"]
+    assert group == device.name
+    given = device.commands[name].make_context(name, arguments, resilient_parsing=False).params
+    assert given["follow"]
+    # tests/end_to_end/test_mosquitto.py runs the command, the entrypoint and the broker.
+    assert services["credentials"]["healthcheck"]["test"][-1] == str(given["out"])
 
 
 def test_the_image_is_not_roots_and_its_parts_are_locked() -> None:

@@ -129,8 +129,7 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
 def _pruned_through(session: Session, account_id: UUID) -> int:
     """The number up to which the account's tombstones are forgotten."""
     query = select(SyncHorizon.pruned_through).where(SyncHorizon.account_id == account_id)
-    pruned_through: int | None = session.scalar(query)
-    return pruned_through or 0
+    return session.scalar(query) or 0
 
 
 def current_epoch(session: Session) -> UUID:
@@ -158,8 +157,9 @@ def prune(session: Session, *, before: datetime) -> int:
     by_account = select(
         pruned.c.account_id, func.max(pruned.c.number), func.count(pruned.c.number)
     ).group_by(pruned.c.account_id)
-    horizons = session.execute(by_account).all()
-    for account_id, number, _ in horizons:
+    removed = 0
+    for account_id, number, count in session.execute(by_account).all():
+        removed += count
         statement = insert(SyncHorizon).values(account_id=account_id, pruned_through=number)
         session.execute(
             statement.on_conflict_do_update(
@@ -174,7 +174,7 @@ def prune(session: Session, *, before: datetime) -> int:
     forgotten = session.execute(
         delete(SyncOperation).where(SyncOperation.answered_at < before).returning(SyncOperation.id)
     ).all()
-    return sum(count for _, _, count in horizons) + len(forgotten)
+    return removed + len(forgotten)
 
 
 def _expired() -> Gone:

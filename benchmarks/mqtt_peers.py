@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from cymba.database import make_engine
 from cymba.settings import Settings
-from mqtt_bridge.connection import BrokerAddress
+from mqtt_bridge.address import BrokerAddress
 
 FILTER = "cymba/v1/+/up/frame"
 

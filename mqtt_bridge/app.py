@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 
 from cymba.settings import Settings
 from mqtt_bridge import topics
+from mqtt_bridge.address import BrokerAddress
 from mqtt_bridge.chores import Chores
-from mqtt_bridge.connection import BrokerAddress, Connection
+from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery import Inbox
 from mqtt_bridge.echo import Echo
 from mqtt_bridge.intake import Intake

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.tables import Device
 from cymba.settings import Settings
-from mqtt_bridge.connection import BrokerAddress
+from mqtt_bridge.address import BrokerAddress
 
 USER = "control"
 TOPIC = "$CONTROL/dynamic-security/v1"

@@ -3,12 +3,12 @@ import ssl
 from pathlib import Path
 
 import msgspec
-import pytest
 import trustme
 
 from cymba.devices.provisioning import Credentials
 from cymba.settings import Settings
-from mqtt_bridge.connection import BadBrokerUrl, BrokerAddress, Connection, Message
+from mqtt_bridge.address import BrokerAddress
+from mqtt_bridge.connection import Connection, Message
 from tests.end_to_end.parts import Broker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeTalker
 
@@ -115,25 +115,6 @@ def test_a_dead_network_thread_is_noticed(broker: Broker) -> None:
     connection._client.loop_misc = None  # type: ignore[assignment]
     wait_until(lambda: connection.problem() is not None, timeout_s=10, what="noticed")
     assert str(connection.problem()).startswith("the network thread failed: TypeError")
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("mqtt://broker", BrokerAddress("broker", 1883, False, None, None)),
-        ("mqtts://broker", BrokerAddress("broker", 8883, True, None, None)),
-        ("mqtt://bridge:p%40ss@broker:7", BrokerAddress("broker", 7, False, "bridge-0", "p@ss")),
-        ("mqtt://hosted:x@[::1]:7", BrokerAddress("::1", 7, False, "hosted", "x")),
-    ],
-)
-def test_the_slot_has_its_own_user_name(url: str, expected: BrokerAddress) -> None:
-    assert BrokerAddress.of(Settings(broker_url=url), "bridge-0") == expected
-
-
-@pytest.mark.parametrize("url", ["http://broker", "mqtt://", "mqtt://broker:port", "broker:1883"])
-def test_any_other_address_is_refused(url: str) -> None:
-    with pytest.raises(BadBrokerUrl):
-        BrokerAddress.of(Settings(broker_url=url), "bridge-0")
 
 
 def test_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:

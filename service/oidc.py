@@ -101,6 +101,10 @@ def _provider() -> Provider:
     provider = edge().oidc
     if provider is None:
         raise NotFound("No provider is set up here.", code="oidc-not-set-up")
+    try:
+        provider.prepare()
+    except ProviderUnavailable:
+        raise _away() from None
     return provider
 
 

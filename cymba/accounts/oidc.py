@@ -73,6 +73,15 @@ class Provider:
             return None
         return cls(issuer, client_id, settings.oidc_client_secret, redirect_uri)
 
+    def prepare(self) -> None:
+        """Read what has to be known of the provider, if it is not known. Call it outside of any
+        transaction: a slow provider would hold a database connection for each who signs in.
+
+        Raises:
+            ProviderUnavailable.
+        """
+        self._known()
+
     def authorization_url(self, *, state: str, nonce: str, code_verifier: str) -> str:
         """Where the person signs in.
 

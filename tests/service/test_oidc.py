@@ -15,6 +15,7 @@ from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.oidc import Provider
 from cymba.accounts.tables import Account
 from service import create_app
 from tests.service.conftest import CheckedClient, Document
@@ -206,6 +207,19 @@ def test_a_provider_that_does_not_answer_is_not_a_defect(settings, engine):
     client = CheckedClient(app, app.response_class)
     client.document = Document(app)
     assert client.post("/v1/auth/oidc/start").status_code == 503
+
+
+@pytest.mark.usefixtures("provider")
+def test_a_slow_provider_holds_no_database_connection(client, engine, monkeypatch):
+    held, read = [], Provider._read
+
+    def slow(known):
+        held.append(engine.pool.checkedout())
+        read(known)
+
+    monkeypatch.setattr(Provider, "_read", slow)
+    assert client.post("/v1/auth/oidc/start").status_code == 200
+    assert held == [0]
 
 
 def test_without_a_provider_there_is_nothing_to_start(settings, engine):

@@ -75,10 +75,10 @@ def test_the_nulls_of_a_slow_channel_in_fast_frames_are_no_gaps(
     found = points(series(telemetry(session.read(), clocks), "skin_temp_mc"))
     assert found == [
         (0, 31_000.0),
-        (60_000, 31_000.001),
-        (120_000, 31_000.002),
+        (60_000, 31_001.0),
+        (120_000, 31_002.0),
         (180_000, None),
-        (240_000, 32.0),
+        (240_000, 32_000.0),
     ]
 
 

@@ -24,7 +24,7 @@ from service.transaction import transaction
 blp = Resource("reminders", "Prompts for the diary")
 
 KIND = "reminder"
-LOCAL_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+LOCAL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 MAX_PROMPTS = 100
 
 WANTED_EXAMPLE = {
@@ -142,20 +142,29 @@ def list_prompts(query: dict[str, Any]) -> Response:
 
 @blp.put("/v1/reminders/<uuid:reminder_id>")
 @blp.body(WantedSchema, example=WANTED_EXAMPLE)
-@blp.answers(200, ReminderSchema, example=REMINDER_EXAMPLE)
+@blp.answers(
+    200, ReminderSchema, example=REMINDER_EXAMPLE, description="Changed, or as it was already"
+)
+@blp.answers(201, ReminderSchema, example=REMINDER_EXAMPLE, description="Made")
 @blp.etag
 @blp.header("If-Match", "The ETag of the copy that was changed; none for a new reminder.")
 @blp.problems("stale", "if-match-required")
 def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
-    """Make or change a reminder, under an id that the app makes"""
+    """Make or change a reminder, under an id that the app makes
+
+    The same content again changes nothing, so a retry is harmless. Changing a reminder needs the
+    ETag of the copy that was changed.
+    """
     given["local_times"] = sorted(set(given["local_times"]))
     given["weekdays"] = sorted(set(given["weekdays"]))
     with transaction() as session:
         account = current_account(session)
         saved = reminders.save(session, account.id, reminder_id, given, match=check_if_match)
-        record_changes(session, account.id, [Changed(KIND, str(reminder_id))])
-        body, version = reminder_shown(saved), saved.version
-    return tagged(body, version=version)
+        reminder, is_new = saved.reminder, saved.changed and saved.reminder.version == 1
+        body, version = reminder_shown(reminder), reminder.version
+        if saved.changed:
+            record_changes(session, account.id, [Changed(KIND, str(reminder_id))])
+    return tagged(body, status=201 if is_new else 200, version=version)
 
 
 @blp.get("/v1/reminders/<uuid:reminder_id>")

@@ -24,6 +24,12 @@ class Prompt:
     items: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    reminder: Reminder
+    changed: bool  # false: it was so already
+
+
 def prompts(reminder: Reminder, zone: ZoneInfo, *, after: datetime) -> Iterator[Prompt]:
     """The reminder's prompts after a moment, without end, by the wall clock of `zone`.
 
@@ -53,7 +59,7 @@ def save(
     wanted: dict[str, Any],
     *,
     match: Match,
-) -> Reminder:
+) -> Saved:
     """Make the reminder as `wanted`: title, local_times, weekdays, items, enabled.
 
     Raises:
@@ -68,13 +74,14 @@ def save(
     if reminder is None:
         reminder = Reminder(account_id=account_id, id=reminder_id, version=1, **wanted)
         session.add(reminder)
-    elif any(getattr(reminder, name) != value for name, value in wanted.items()):
+        changed = True
+    elif changed := any(getattr(reminder, name) != value for name, value in wanted.items()):
         match(reminder.version)
         for name, value in wanted.items():
             setattr(reminder, name, value)
         reminder.version += 1
     session.flush()
-    return reminder
+    return Saved(reminder, changed)
 
 
 def mine(session: Session, account_id: UUID) -> list[Reminder]:

@@ -101,7 +101,11 @@ def test_reminders_are_kept_and_prompt_by_the_wall_clock(client, make_person):
     path = f"/v1/reminders/{uuid4()}"
     wanted = {"title": "Morning", "local_times": ["08:00"], "weekdays": [1, 2, 3], "items": []}
     saved = client.put(path, json=wanted, headers=person.headers)
-    assert (saved.status_code, saved.json["version"]) == (200, 1)
+    assert (saved.status_code, saved.json["version"]) == (201, 1)
+    changes = client.get("/v1/sync", headers=person.headers).json["next_cursor"]
+    again = client.put(path, json=wanted, headers=person.headers)
+    assert (again.status_code, again.json) == (200, saved.json)
+    assert client.get(f"/v1/sync?cursor={changes}", headers=person.headers).json["reminders"] == []
     listed = client.get("/v1/reminders", headers=person.headers).json["items"]
     assert listed == [saved.json]
     other = wanted | {"title": "Later"}

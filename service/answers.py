@@ -33,4 +33,6 @@ def tagged(value: Any, *, status: int = 200, version: int | None = None) -> Resp
 
 def nothing() -> Response:
     """204: done, and there is nothing to say."""
-    return Response(status=204)
+    response = Response(status=204)
+    del response.headers["Content-Type"]  # Flask's default says HTML, of which there is none
+    return response

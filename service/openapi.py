@@ -378,6 +378,7 @@ def finish_document(document: Document, app: Flask) -> dict[str, Any]:
         for method, operation in item.items():
             if method in {"get", "put", "post", "patch", "delete"}:
                 operation["operationId"] = names[path, method]
+    del built["components"]["schemas"]["PaginationMetadata"]  # flask-smorest's; pages have cursors
     return built
 
 

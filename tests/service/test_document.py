@@ -1,5 +1,6 @@
 """The document is whole and true, and its page needs nothing from elsewhere."""
 
+import json
 import re
 
 import jsonschema_rs
@@ -137,3 +138,23 @@ def test_the_document_is_not_sent_again(client):
     etag = client.get("/v1/openapi.json").headers["ETag"]
     again = client.get("/v1/openapi.json", headers={"If-None-Match": etag})
     assert again.status_code == 304
+
+
+def test_every_schema_of_the_document_is_used(client):
+    document = client.get("/v1/openapi.json").json
+    used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert set(document["components"]["schemas"]) == used
+
+
+def test_patterns_hold_from_end_to_end_in_every_language(client):
+    """JSON Schema's patterns are searched for; an app's own check would let more through."""
+    document = client.get("/v1/openapi.json").text
+    patterns = re.findall(r'"pattern":\s*("(?:[^"\\]|\\.)*")', document)
+    assert patterns
+    for pattern in map(json.loads, patterns):
+        assert re.match(r"\^.*\$", pattern), pattern
+
+
+def test_an_answer_without_a_body_has_no_type(client, person):
+    gone = client.delete("/v1/consents/insights", headers=person.headers)
+    assert (gone.status_code, gone.headers.get("Content-Type")) == (204, None)

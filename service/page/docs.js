@@ -20,6 +20,21 @@ function pretty(value) {
   return JSON.stringify(value, null, 2);
 }
 
+// The little Markdown that the document is written in: `code`, **strong**, and lists.
+function words(text) {
+  return text.split(/(`[^`]+`|\*\*[^*]+\*\*)/).map((part) => {
+    if (part.startsWith("`")) return make("code", { textContent: part.slice(1, -1) });
+    if (part.startsWith("**")) return make("strong", { textContent: part.slice(2, -2) });
+    return part;
+  });
+}
+
+function paragraphs(text) {
+  return text.trim().split(/\n\s*\n/).map((block) => (block.startsWith("* ")
+    ? make("ul", {}, ...block.slice(2).split("\n* ").map((item) => make("li", {}, ...words(item))))
+    : make("p", {}, ...words(block))));
+}
+
 // One line a field: `name: type (limits) — what it is`, nested by indentation.
 function describe(api, schema, indent = "", seen = []) {
   if (!schema) return "";
@@ -55,11 +70,12 @@ function kind(api, schema) {
   let text = [field.type || "any"].flat().join(" | ");
   if (field.items) text = `[${kind(api, field.items)}]`;
   if (field.format) text += ` ${field.format}`;
-  const limits = [["minimum", "≥ "], ["maximum", "≤ "], ["minLength", "≥ characters "],
-    ["maxLength", "≤ characters "], ["minItems", "≥ items "], ["maxItems", "≤ items "],
+  const limits = [["minimum", "≥ "], ["maximum", "≤ "], ["minLength", "≥ ", " characters"],
+    ["maxLength", "≤ ", " characters"], ["minItems", "≥ ", " items"], ["maxItems", "≤ ", " items"],
     ["pattern", "matches "], ["default", "default "]]
     .filter(([key]) => field[key] !== undefined)
-    .map(([key, words]) => words + (key === "default" ? JSON.stringify(field[key]) : field[key]));
+    .map(([key, before, after = ""]) => before
+      + (key === "default" ? JSON.stringify(field[key]) : field[key]) + after);
   return limits.length ? `${text} (${limits.join(", ")})` : text;
 }
 
@@ -88,9 +104,9 @@ function showAnswers(api, operation) {
   return Object.entries(operation.responses).map(([status, reference]) => {
     const response = resolve(api, reference);
     return make("details", { open: status.startsWith("2") },
-      make("summary", {}, make("code", { textContent: status }), ` ${response.description}`),
+      make("summary", {}, make("code", { textContent: status }), " ", ...words(response.description)),
       ...Object.entries(response.headers || {}).map(([name, header]) => make("p", {},
-        make("code", { textContent: name }), ` ${header.description || ""}`)),
+        make("code", { textContent: name }), " ", ...words(header.description || ""))),
       ...Object.entries(response.content || {})
         .map(([type, media]) => showMedia(api, type, media)));
   });
@@ -105,7 +121,7 @@ function showParameters(api, parameters, inputs) {
       make("td", {}, make("code", { textContent: one.name + (one.required ? "" : "?") }),
         make("div", { className: "soft", textContent: one.in })),
       make("td", {}, kind(api, one.schema),
-        make("div", { className: "soft", textContent: one.description || "" })),
+        make("div", { className: "soft" }, ...words(one.description || ""))),
       make("td", {}, input));
   });
   return make("table", {}, make("thead", {}, make("tr", {}, make("th", { textContent: "Parameter" }),
@@ -164,7 +180,7 @@ function showOperation(api, path, item, method) {
       make("code", { textContent: path })),
     make("p", {}, make("strong", { textContent: operation.summary || "" }),
       open ? make("span", { className: "soft", textContent: "  needs no token" }) : null),
-    operation.description ? make("p", { textContent: operation.description }) : null,
+    ...paragraphs(operation.description || ""),
     showParameters(api, parametersOf(api, item, operation), inputs),
     content ? make("h4", { textContent: "Body" }) : null,
     content ? make("pre", { textContent: describe(api, content.schema).trimEnd() }) : null,
@@ -182,8 +198,7 @@ function show(api) {
   document.getElementById("version").textContent = api.info.version;
   const routes = document.getElementById("routes");
   const contents = document.getElementById("contents");
-  routes.replaceChildren(...(api.info.description || "").trim().split(/\n\s*\n/)
-    .map((text) => make("p", { textContent: text.replace(/[*`]{1,2}/g, "") })));
+  routes.replaceChildren(...paragraphs(api.info.description || ""));
   for (const tag of api.tags || []) {
     contents.append(make("h2", { textContent: tag.name, title: tag.description || "" }));
     for (const [path, item] of Object.entries(api.paths)) {
@@ -191,7 +206,8 @@ function show(api) {
         const operation = item[method];
         if (!(operation.tags || []).includes(tag.name)) continue;
         contents.append(make("a", { href: `#${operation.operationId}`, title: operation.summary },
-          make("span", { className: `method ${method}`, textContent: method.toUpperCase() }), path));
+          make("span", { className: `method ${method}`, textContent: method.toUpperCase() }),
+          make("span", { textContent: path.replaceAll("/", "\u200b/") }))); // may break there
         routes.append(showOperation(api, path, item, method));
       }
     }

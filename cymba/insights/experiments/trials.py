@@ -113,7 +113,7 @@ def begin(
         "first_day": first_day.isoformat(),
         "time_zone": zone,
         "arms": arms,
-        "test": "randomisation over pairs, two-sided, 0.05, as planned; INSIGHTS method 10",
+        "test": "randomisation over pairs, two-sided, 0.05, by the blocks as planned",
     }
     seed = plans.new_seed()
     experiment = Experiment(

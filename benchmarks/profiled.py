@@ -1,23 +1,29 @@
-"""`cymba bridge` with its writer thread under cProfile; the profile goes to standard error."""
+"""`cymba bridge` with its two threads under cProfile; the profiles go to standard error."""
 
 import cProfile
 import pstats
 import sys
+from collections.abc import Callable
 
-from mqtt_bridge import writer
+from mqtt_bridge import network, writer
 from ops.cli import main
 
-_run = writer.Writer._run  # noqa: SLF001 - the thread's own function is what is looked into
+LINES = 40
 
 
-def profiled(self: writer.Writer) -> None:
-    profile = cProfile.Profile()
-    try:
-        profile.runcall(_run, self)
-    finally:
-        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(45)
+def under_profile(name: str, run: Callable[[object], None]) -> Callable[[object], None]:
+    def profiled(thread: object) -> None:
+        profile = cProfile.Profile()
+        try:
+            profile.runcall(run, thread)
+        finally:
+            print(f"\n== the {name} thread", file=sys.stderr)
+            pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(LINES)
+
+    return profiled
 
 
 if __name__ == "__main__":
-    writer.Writer._run = profiled  # type: ignore[method-assign]  # noqa: SLF001
+    for name, kind in (("writer", writer.Writer), ("network", network.NetworkThread)):
+        kind._run = under_profile(name, kind._run)  # type: ignore[assignment,attr-defined,method-assign]  # noqa: SLF001
     main()

@@ -78,7 +78,8 @@ class Inbox:
                 break
         else:
             self._queue.put(None)  # the mark of the end stays, for the next call
-        if not self._room.is_set() and self._queue.qsize() < self._limit // 2:
+        # Soon again: a network thread that waits here sends no acks either.
+        if not self._room.is_set() and self._queue.qsize() < self._limit * 9 // 10:
             self._room.set()
         return taken
 

@@ -89,7 +89,9 @@ def test_a_device_hears_what_is_desired_and_its_report_is_kept(
     wait_until(
         lambda: programme(device_id).applied is True, timeout_s=20, what="the report is stored"
     )
-    assert programme(device_id).published_at is not None
+    wait_until(
+        lambda: programme(device_id).published_at is not None, timeout_s=20, what="it is marked"
+    )
     assert other.heard.empty()
 
 
@@ -126,7 +128,11 @@ def test_what_is_set_while_the_broker_is_away_is_published_when_it_is_back(
     set_next(devices[0].device_id)
     broker.start()
     assert hear_desired(talk(devices[0])).ver == 1
-    assert programme(devices[0].device_id).published_at is not None
+    wait_until(
+        lambda: programme(devices[0].device_id).published_at is not None,
+        timeout_s=20,
+        what="it is marked",
+    )
     assert running.outcome == []
 
 

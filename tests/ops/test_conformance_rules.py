@@ -278,6 +278,13 @@ def test_connections_and_topics(trace: list[Entry], rules_broken: set[str]) -> N
     assert broken(*trace, Ended(20)) == rules_broken
 
 
+def test_a_broker_that_shows_no_qos_leaves_it_open() -> None:
+    two = [heard(1, "up/presence", presence(), qos=2), sent(2, 1)]
+    assert "R1" in broken(*two, Ended(3))
+    alike = [heard(1, "up/presence", presence(), qos=2)]
+    assert "R1" not in broken(*alike, Ended(3)) | kept(*alike, Ended(3))
+
+
 def test_a_broken_rule_hides_what_it_explains() -> None:
     online = heard(0, "up/presence", presence(), retained=True)
     many = [sent(1 + seq / 100, seq) for seq in range(1, 40)]

@@ -76,7 +76,8 @@ def demo(
     for option, port in (("--http-port", http_port), ("--mqtt-port", mqtt_port)):
         if ports.is_taken(HOST, port):
             raise click.ClickException(f"port {port} is in use; choose another with {option}")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with only_one(folder), _on_stage(folder, http_port, mqtt_port) as (stage, engine):
             home = _set_up(stage, engine)
@@ -159,9 +160,8 @@ def _run(
             time.sleep(1)
     except KeyboardInterrupt:
         pass
+    _end_undisturbed()
     click.echo()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with _told("Stopping: the devices hand over what they still hold"):
         made_files = stage.stop_devices()
     _tell(stage, engine, before)
@@ -229,5 +229,12 @@ def _bar(what: str) -> Iterator[Callable[[float], None]]:
         bar.update(1000 - bar.pos)
 
 
-def _interrupt(*_: object) -> None:
+def _interrupt(_signal: int, _frame: object) -> None:
+    _end_undisturbed()
     raise KeyboardInterrupt
+
+
+def _end_undisturbed() -> None:
+    """A second Ctrl-C must not break off what the first one began."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

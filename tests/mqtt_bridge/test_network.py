@@ -52,14 +52,15 @@ def test_every_packet_comes_whole_and_in_order_however_it_was_cut(piece: int) ->
             for at in range(0, len(stream), piece):
                 line.sendall(stream[at : at + piece])
             wait_until(lambda: len(got) >= len(payloads) - 1, timeout_s=30, what="all are here")
-            assert got == payloads[: len(got)]
-            for number in range(1, len(got) + 1):
+            taken = len(got)  # the last may still be on its way
+            assert got[:taken] == payloads[:taken]
+            for number in range(1, taken + 1):
                 client.ack(number, 1)
             acks = b""
-            while len(acks) < 4 * len(got):
+            while len(acks) < 4 * taken:
                 acks += line.recv(65_536)
             assert acks == b"".join(
-                b"\x40\x02" + struct.pack(">H", number) for number in range(1, len(got) + 1)
+                b"\x40\x02" + struct.pack(">H", number) for number in range(1, taken + 1)
             )
             network.stop(10)
             assert line.recv(100) == b"\xe0\x00"  # DISCONNECT

@@ -5,11 +5,10 @@ from datetime import date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.devices.tables import DevicePresence, DeviceTenure
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.days import Days, EntryFact, build_days
 from cymba.insights.exposures import (
@@ -22,6 +21,7 @@ from cymba.insights.exposures import (
 )
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.uploads import load_uploads
 
 
 def load_days(
@@ -89,47 +89,23 @@ def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
 
 
 def _has_synced(session: Session, account_id: UUID) -> Callable[[date], bool]:
-    """Whether a day's sessions would all be here: every device then held has been heard from
-    later, with nothing left in its memory or with a session of after that day."""
+    """Whether a day's sessions would all be here: every device then held has uploaded all that
+    it recorded until the day's end."""
     zone = ZoneInfo(
         session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
     )
-    latest_session = dict(
-        session.execute(
-            select(StimulationSession.device_id, func.max(StimulationSession.ended_at))
-            .where(StimulationSession.account_id == account_id)
-            .group_by(StimulationSession.device_id)
-        ).all()
-    )
-    emptied = dict(
-        session.execute(
-            select(DevicePresence.device_id, DevicePresence.seen_at)
-            .join(DeviceTenure, DeviceTenure.device_id == DevicePresence.device_id)
-            .where(DeviceTenure.account_id == account_id, DevicePresence.queued_frames == 0)
-        ).all()
-    )
-    tenures = session.scalars(
-        select(DeviceTenure).where(DeviceTenure.account_id == account_id)
-    ).all()
-    held: list[tuple[datetime, datetime | None, datetime | None]] = []
-    for tenure in tenures:
-        known = [
-            at
-            for at in (latest_session.get(tenure.device_id), emptied.get(tenure.device_id))
-            if at is not None
-        ]
-        held.append((tenure.claimed_at, tenure.released_at, max(known, default=None)))
+    uploads = load_uploads(session, account_id)
 
     def has_synced(day: date) -> bool:
         begins = datetime.combine(day, time(DAY_STARTS_HOUR), tzinfo=zone)
         ends = datetime.combine(day + timedelta(days=1), time(DAY_STARTS_HOUR), tzinfo=zone)
         of_day = [
-            through
-            for claimed, released, through in held
+            until
+            for claimed_at, released_at, until in uploads
             # A device claimed with sessions already in it counts for the days of those too.
-            if released is None or released > begins
-            if claimed < ends or through is not None
+            if released_at is None or released_at > begins
+            if claimed_at < ends or until is not None
         ]
-        return bool(of_day) and all(through is not None and through >= ends for through in of_day)
+        return bool(of_day) and all(until is not None and until >= ends for until in of_day)
 
     return has_synced

@@ -15,13 +15,13 @@ from typing import Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.devices.tables import DevicePresence, DeviceTenure
 from cymba.errors import Rejected
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.uploads import Upload, load_uploads
 
 Period = Literal["day", "week", "month"]
 MAX_DAYS = 3_700  # ten years
@@ -55,15 +55,6 @@ class _Done:
     charge_uc: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Holding:
-    """A device that the person held, and the time up to which all of it is uploaded."""
-
-    claimed_at: datetime
-    released_at: datetime | None
-    uploaded_until: datetime | None
-
-
 def history(
     session: Session, account_id: UUID, period: Period, first_day: date, last_day: date
 ) -> list[HistoryPeriod]:
@@ -85,19 +76,19 @@ def history(
     done: dict[date, list[_Done]] = defaultdict(list)
     for one in _sessions(session, account_id, first_day, last_day):
         done[one.day].append(one)
-    holdings = _holdings(session, account_id)
+    uploads = load_uploads(session, account_id)
     days = groupby(_days(first_day, last_day), key=lambda day: _first_of(period, day))
-    return [_period(list(of_period), done, holdings, zone) for _, of_period in days]
+    return [_period(list(of_period), done, uploads, zone) for _, of_period in days]
 
 
 def _period(
     days: Sequence[date],
     done: Mapping[date, Sequence[_Done]],
-    holdings: Sequence[_Holding],
+    uploads: Sequence[Upload],
     zone: ZoneInfo,
 ) -> HistoryPeriod:
     sessions = [one for day in days for one in done.get(day, ())]
-    uploaded = [_is_uploaded(day, holdings, zone) for day in days]
+    uploaded = [_is_uploaded(day, uploads, zone) for day in days]
     known = sum(bool(done.get(day)) or up for day, up in zip(days, uploaded, strict=True))
     active = sum(bool(done.get(day)) for day in days)
     charges = [one.charge_uc for one in sessions if one.charge_uc is not None]
@@ -137,43 +128,20 @@ def _sessions(
         yield _Done(started_at.astimezone(_zone(zone_name)).date(), seconds, charge_uc)
 
 
-def _holdings(session: Session, account_id: UUID) -> list[_Holding]:
-    """A device says when its flash store was empty; and since it sends the oldest first, what it
-    recorded before its latest session here is here too."""
-    latest = (
-        select(StimulationSession.device_id, func.max(StimulationSession.started_at).label("at"))
-        .where(StimulationSession.account_id == account_id)
-        .where(StimulationSession.hidden_at.is_(None))
-        .group_by(StimulationSession.device_id)
-        .subquery()
-    )
-    rows = session.execute(
-        select(
-            DeviceTenure.claimed_at,
-            DeviceTenure.released_at,
-            func.greatest(DevicePresence.drained_at, latest.c.at),
-        )
-        .outerjoin(DevicePresence, DevicePresence.device_id == DeviceTenure.device_id)
-        .outerjoin(latest, latest.c.device_id == DeviceTenure.device_id)
-        .where(DeviceTenure.account_id == account_id)
-    )
-    return [_Holding(*row) for row in rows]
-
-
-def _is_uploaded(day: date, holdings: Iterable[_Holding], zone: ZoneInfo) -> bool:
+def _is_uploaded(day: date, uploads: Iterable[Upload], zone: ZoneInfo) -> bool:
     """Whether nothing that was recorded on `day` can still come. Of a day on which the person
     held no device, nothing is known."""
     begin = datetime.combine(day, time(), zone).astimezone(UTC)
     end = datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
     held = [
-        holding
-        for holding in holdings
-        if holding.claimed_at < end and (holding.released_at is None or holding.released_at > begin)
+        upload
+        for upload in uploads
+        if upload.claimed_at < end and (upload.released_at is None or upload.released_at > begin)
     ]
     return bool(held) and all(
-        holding.uploaded_until is not None
-        and holding.uploaded_until >= min(end, holding.released_at or end)
-        for holding in held
+        upload.uploaded_until is not None
+        and upload.uploaded_until >= min(end, upload.released_at or end)
+        for upload in held
     )
 
 

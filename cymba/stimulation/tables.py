@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
-from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
+from sqlalchemy.dialects.postgresql.ranges import MultiRange
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base, CreatedAt
@@ -202,7 +202,3 @@ class StimulationSession(Base):
     hidden_at: Mapped[datetime | None]  # deleted by the person; its frames are erased
     version: Mapped[int] = mapped_column(default=1)
     changed_at: Mapped[datetime]
-
-
-RESOLVED_NONE: MultiRange[int] = MultiRange[int]([])
-SeqRange = Range[int]

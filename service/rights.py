@@ -1,6 +1,7 @@
 """What a person may ask of what is held about them: all of it, and who looked at it."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -80,8 +81,15 @@ def export_account() -> Response:
     except BaseException:
         places.leave(account_id)
         raise
+    pieces = _archive(edge(), account_id)
+    try:
+        # What fails before the first piece is a problem with a status, and no empty archive.
+        first = next(pieces)
+    except BaseException:
+        places.leave(account_id)
+        raise
     now = edge().now()
-    response = Response(_archive(edge(), account_id), content_type=ZIP)
+    response = Response(chain([first], pieces), content_type=ZIP)
     name = f"cymba-{now:%Y-%m-%d}.zip"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.call_on_close(lambda: places.leave(account_id))
@@ -139,6 +147,6 @@ def _archive(at: Edge, account_id: UUID) -> Iterator[bytes]:
         with Session(at.engine) as session:
             yield from export(session, account_id, schema_version=migrations.head(), now=at.now())
     except OperationalError:
-        # The status is sent already: a connection that ends early tells the client.
+        # The status may be sent already; an archive without its directory cannot be opened.
         _log.warning("an archive is cut off: the database does not answer")
         raise

@@ -158,16 +158,20 @@ def _migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
     and CREATE INDEX CONCURRENTLY in the process that migrates would wait for it for ever.
     """
     with engine.connect() as connection:
-        connection.detach()  # its settings and its lock must not go back to the pool
-        connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-        give_up_at = time.monotonic() + wait_s
-        while not _try_lock(connection):
-            if time.monotonic() > give_up_at:
-                yield None
-                return
-            time.sleep(0.2)
-        yield connection
+        try:
+            connection.execute(text("SET statement_timeout = 0"))
+            connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+            give_up_at = time.monotonic() + wait_s
+            while not _try_lock(connection):
+                if time.monotonic() > give_up_at:
+                    yield None
+                    return
+                time.sleep(0.2)
+            yield connection
+        finally:
+            # Its settings and its lock must not go back to the pool. Closed, not detached: a step
+            # outside of a transaction (`autocommit_block`) needs a connection that the pool knows.
+            connection.invalidate()
 
 
 def _try_lock(connection: Connection) -> bool:

@@ -223,8 +223,9 @@ def preview_experiment(given: dict[str, Any]) -> Response:
 def begin_experiment(given: dict[str, Any]) -> Response:
     """Plan a trial and draw its coin
 
-    It begins tomorrow. The coin and the plan are sealed now: `seal` is published, the seed when
-    the trial has ended. Nothing goes to the device before the person agrees to each block.
+    It begins at the next 04:00 by the person's wall clock. The coin and the plan are sealed now:
+    `seal` is published, the seed when the trial has ended. Nothing goes to the device before the
+    person agrees to each block.
     """
     now = edge().now()
     with transaction() as session:

@@ -135,10 +135,11 @@ def _schema(url: str) -> str:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except psycopg.errors.UndefinedTable:
             raise NotReady("no schema yet; `cymba db upgrade` makes it") from None
-    current = row[0] if row else None
-    if current != head:
+    current: str | None = row[0] if row else None
+    if current is None or current < head:  # revisions are numbers of four digits
         raise NotReady(f"at {current}, this code needs {head}")
-    return f"at {head}"
+    # An upgrade migrates first: what still runs must go on serving until it is replaced.
+    return f"at {head}" if current == head else f"at {current}, ahead of this code's {head}"
 
 
 def _broker(settings: Settings) -> str:

@@ -92,6 +92,14 @@ def test_ready_when_all_is_there(ready_app):
     }
 
 
+def test_ready_while_an_upgrade_has_migrated_and_not_yet_replaced_it(ready_app, engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    response = ready_app.test_client().get("/readyz")
+    assert response.status_code == 200
+    assert "9999, ahead" in response.json["checks"]["schema"]["detail"]
+
+
 @pytest.mark.parametrize("missing", ["schema", "broker"])
 def test_not_ready_without_a_part(ready_app, settings, engine, missing):
     app = ready_app

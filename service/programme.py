@@ -16,7 +16,13 @@ from cymba.accounts.changes import Changed, record_changes
 from cymba.devices import programme
 from cymba.devices.holdings import holding
 from cymba.devices.messages import Programme
-from cymba.devices.models import MODELS, Limits, narrowed
+from cymba.devices.models import (
+    ATTENTION_DENSITY_MA_PER_CM2,
+    MODELS,
+    Limits,
+    density_ma_per_cm2,
+    narrowed,
+)
 from cymba.devices.programme import REFUSAL_CODES, Refused, Wanted
 from cymba.devices.screening import standing_lock
 from cymba.devices.tables import DeviceProgramme, RefusedProgramme
@@ -161,6 +167,21 @@ class ProgrammeStateSchema(Schema):
     model_limits = ma.fields.Nested(
         LimitsSchema, required=True, metadata={"description": "The widest that there can be"}
     )
+    rms_density_ma_per_cm2 = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Under the electrode, at the current of `desired`, or where that is "
+            "left to titration at the highest that `limits` allow"
+        },
+    )
+    density_needs_attention = ma.fields.Boolean(
+        required=True,
+        metadata={
+            "description": f"That is above {ATTENTION_DENSITY_MA_PER_CM2:g} mA/cm²: to be shown "
+            "(IEC 60601-2-10 wants the operator's attention), not refused"
+        },
+    )
     lock = ma.fields.Nested(LockSchema, required=True, allow_none=True)
 
 
@@ -226,6 +247,8 @@ STATE_EXAMPLE = {
     "is_earlier_holders": False,
     "limits": _MODEL_LIMITS | {"amplitude_ua": 4000, "daily_s": 7200},
     "model_limits": _MODEL_LIMITS,
+    "rms_density_ma_per_cm2": 0.335,
+    "density_needs_attention": False,
     "lock": None,
 }
 REFUSED_EXAMPLE = {
@@ -375,14 +398,21 @@ def _state(session: Session, account_id: UUID, device_id: str) -> dict[str, Any]
     now = edge().now()
     state = programme.programme_state(session, account_id, device_id)
     model = MODELS[holding(session, account_id, device_id).device.model]
+    limits = narrowed(model, state.desired.limits if state.desired else {})
+    density = None
+    if state.desired is not None:
+        desired = msgspec.convert(state.desired.programme, Programme)
+        density = density_ma_per_cm2(model, desired, limits)
     return {
         "version": state.version,
         "desired": state.desired and version_shown(state.desired, now),
         "held": state.held and version_shown(state.held, now),
         "in_step": state.in_step,
         "is_earlier_holders": state.is_earlier_holders,
-        "limits": narrowed(model, state.desired.limits if state.desired else {})._asdict(),
+        "limits": limits._asdict(),
         "model_limits": model.hard._asdict(),
+        "rms_density_ma_per_cm2": density,
+        "density_needs_attention": (density or 0) > ATTENTION_DENSITY_MA_PER_CM2,
         "lock": lock_shown(standing_lock(session, account_id, model, now)),
     }
 

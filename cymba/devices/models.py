@@ -89,7 +89,7 @@ class Violation(NamedTuple):
     detail: str
 
 
-HARD_DENSITY_MA_PER_CM2 = 2.0
+ATTENTION_DENSITY_MA_PER_CM2 = 2.0
 """From here on IEC 60601-2-10 wants the operator's attention: flagged, not refused."""
 
 
@@ -182,11 +182,12 @@ def _level_violations(model: Model, level: int, amplitude_ua: int) -> list[Viola
     return []
 
 
-def density_ma_per_cm2(model: Model, programme: Programme) -> float:
-    """The rms current density under the electrode while a current flows."""
+def density_ma_per_cm2(model: Model, programme: Programme, limits: Limits) -> float:
+    """The rms current density under the electrode while a current flows: at the programme's, or,
+    where that is left to titration, at the highest that `limits` allow."""
     return rms_current_density(
         model.waveform,
-        programme.amplitude_ua,
+        programme.amplitude_ua or limits.amplitude_ua,
         programme.frequency_hz,
         programme.pulse_width_us,
         model.electrode_cm2,

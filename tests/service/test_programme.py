@@ -84,6 +84,23 @@ def test_before_the_first_there_is_only_what_the_model_allows(client, path, pers
 
 
 @pytest.mark.usefixtures("screened")
+def test_a_high_current_density_is_shown_and_not_refused(client, path, put, person):
+    before = client.get(path, headers=person.headers).json
+    assert (before["rms_density_ma_per_cm2"], before["density_needs_attention"]) == (None, False)
+    usual = put(0, programme={"amplitude_ua": 1500}).json
+    assert usual["rms_density_ma_per_cm2"] == pytest.approx(0.335, abs=1e-3)
+    assert not usual["density_needs_attention"]
+    # Left to titration, it may come to what the limits allow.
+    dense = put(1, programme={"amplitude_ua": 0, "frequency_hz": 100})
+    assert dense.status_code == 200
+    assert dense.json["density_needs_attention"]
+    narrower = put(
+        2, programme={"amplitude_ua": 0, "frequency_hz": 100}, limits={"amplitude_ua": 2000}
+    )
+    assert not narrower.json["density_needs_attention"]
+
+
+@pytest.mark.usefixtures("screened")
 def test_a_programme_is_set_published_and_reported(client, app, engine, path, put, person):
     etag = client.get(path, headers=person.headers).headers["ETag"]
     body = {"programme": PROGRAMME, "limits": {"amplitude_ua": 3000}}

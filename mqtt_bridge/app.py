@@ -1,5 +1,6 @@
 """The bridge as a whole: its threads, the watch over them, and an end that loses nothing."""
 
+import gc
 import signal
 import sys
 import threading
@@ -33,6 +34,10 @@ DRAIN_S = 20.0
 # transaction: the writer would wait that long to begin and again to go on after each answer of
 # the database, while the network thread is busy.
 SWITCH_INTERVAL_S = 0.0005
+# How many containers may be made before the search for cycles begins, and how seldom the older
+# ones are searched. Nothing here makes cycles, and each search walks through all that waits in
+# the queue: at Python's own thresholds that took near half of this process's time.
+GC_THRESHOLDS = (100_000, 50, 100)
 log = structlog.get_logger(__name__)
 
 
@@ -99,7 +104,6 @@ class Bridge:
         Raises:
             BridgeFailed: a thread has died or hangs; what it held was never acked.
         """
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         if self.server is not None:
             self.server.start()
         self.writer.start()
@@ -177,6 +181,9 @@ class Bridge:
 def serve(settings: Settings, engine: Engine, slot: int) -> int:
     """Run a bridge until SIGTERM or SIGINT; the exit status: 0, or 1 if it failed."""
     bridge = Bridge(settings, engine, slot)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.freeze()  # what is loaded by now stays
+    gc.set_threshold(*GC_THRESHOLDS)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         bridge.stop()

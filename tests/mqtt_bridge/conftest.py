@@ -47,6 +47,9 @@ class RunningBridge:
     def stop(self) -> None:
         self.bridge.stop()
         self.join()
+        if self.outcome != ["left"]:  # a process would end here, and its threads with it
+            self.bridge.chores.stop()
+            self.bridge.connection.stop()
 
     def join(self) -> None:
         self._thread.join(60)

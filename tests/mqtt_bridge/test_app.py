@@ -198,7 +198,6 @@ def test_a_hung_writer_ends_the_process(
         other.rollback()
     (outcome,) = bridge.outcome
     assert outcome.startswith("failed: the writer has hung")
-    bridge.bridge.connection.stop()
 
 
 def test_a_dead_network_thread_ends_the_process(make_bridge: MakeBridge) -> None:

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from cymba.devices.tables import DevicePresence, DeviceTenure
-from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.tables import FlashStore, StimulationSession
 
 
 class Upload(NamedTuple):
@@ -23,8 +23,9 @@ class Upload(NamedTuple):
 
 
 def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
-    """A device says when its flash store was empty; and since it sends the oldest first, what it
-    recorded before its latest session here is here too."""
+    """A device says when its flash store was empty. Where no number of its stores is missing,
+    what it recorded before its latest session here is here too; where one is (a live session goes
+    before the backlog, and a damaged flash leaves a hole for good), only its own word counts."""
     latest = (
         select(StimulationSession.device_id, func.max(StimulationSession.started_at).label("at"))
         .where(StimulationSession.account_id == account_id)
@@ -32,14 +33,27 @@ def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
         .group_by(StimulationSession.device_id)
         .subquery()
     )
+    resolved = FlashStore.resolved
+    with_holes = (
+        select(FlashStore.device_id)
+        .where(
+            (func.int8multirange(func.range_merge(resolved)) != resolved)
+            | (func.lower(resolved) > 1)
+        )
+        .distinct()
+        .subquery()
+    )
     rows = session.execute(
         select(
             DeviceTenure.claimed_at,
             DeviceTenure.released_at,
-            func.greatest(DevicePresence.drained_at, latest.c.at),
+            func.greatest(
+                DevicePresence.drained_at, case((with_holes.c.device_id.is_(None), latest.c.at))
+            ),
         )
         .outerjoin(DevicePresence, DevicePresence.device_id == DeviceTenure.device_id)
         .outerjoin(latest, latest.c.device_id == DeviceTenure.device_id)
+        .outerjoin(with_holes, with_holes.c.device_id == DeviceTenure.device_id)
         .where(DeviceTenure.account_id == account_id)
     )
     return [Upload(*row) for row in rows]

@@ -164,11 +164,11 @@ def test_events_and_telemetry_are_the_same_sealed_or_not(
     events, measured = events_of(session, found), telemetry_of(session, found)
     assert [event.name for event in events] == ["start", "pause", "end"]
     assert measured.started_at == found.started_at
-    assert measured.series[0].values.tolist() == [1.0] * 10
+    assert measured.series[0].values.tolist() == [1000.0] * 10
     assert seal_finished(session, 10, now=NOW) == 5
     assert events_of(session, found) == events
     sealed = telemetry_of(session, found, points=100, channels=["amplitude_ua"])
-    assert sealed.series[0].values.tolist() == [1.0] * 10
+    assert sealed.series[0].values.tolist() == [1000.0] * 10
 
 
 def test_a_session_whose_frames_are_gone_has_no_telemetry(

@@ -136,7 +136,13 @@ class ShippedMosquitto:
         with (self._folder / f"{name}.log").open("ab") as log:
             self._processes.append(
                 subprocess.Popen(
-                    command, env=environ, stdout=log, stderr=log, cwd=self._folder / "credentials"
+                    command,
+                    env=environ,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self._folder / "credentials",
+                    # A shell cannot trap what was ignored when it began, as under nohup.
+                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
                 )
             )
 

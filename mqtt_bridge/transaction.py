@@ -82,8 +82,12 @@ class Memory:
                 self.holders[device_id] = account_id
 
 
-def write(session: Session, batch: Sequence[Inbound], memory: Memory) -> Written:
+def write(
+    session: Session, batch: Sequence[Inbound], memory: Memory, *, guarded: bool = True
+) -> Written:
     """Write the batch without committing: presence, then frames with the clocks, then the rest.
+
+    Not `guarded`, any error that is not passing asks for the same again, guarded (`ingest`).
 
     Two bridges take this way in the same order, and rows of devices in the devices' order, so
     neither ever waits for the other in a circle.
@@ -105,6 +109,7 @@ def write(session: Session, batch: Sequence[Inbound], memory: Memory) -> Written
         exchanges=_anchors(session, others, written),
         memory=memory.anchors,
         allowance=memory.allowance,
+        guarded=guarded,
     )
     written.outcomes, written.anchors = ingested.outcomes, ingested.anchors
     # A device is answered in the form that it spoke last.

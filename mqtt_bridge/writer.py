@@ -114,8 +114,9 @@ class Writer:
         self._count(batch, written)
         return True
 
-    def _commit(self, batch: Sequence[Inbound]) -> Written:
-        """Write and commit; a batch that fails by its own fault is halved until one stands alone.
+    def _commit(self, batch: Sequence[Inbound], *, guarded: bool = False) -> Written:
+        """Write and commit; a batch that fails by its own fault is tried again guarded, and if it
+        still fails halved until one delivery stands alone.
 
         Raises:
             Exception: only where `is_passing`; nothing of the failed part was committed.
@@ -123,13 +124,15 @@ class Writer:
         self._busy_since = started = time.monotonic()
         try:
             with Session(self._database_line()) as session:
-                written = write(session, batch, self._memory)
+                written = write(session, batch, self._memory, guarded=guarded)
                 session.commit()
             self._memory.remember(written)
         except Exception as error:
             if is_passing(error):
                 self._hang_up()
                 raise
+            if not guarded:
+                return self._commit(batch, guarded=True)
             if len(batch) == 1:
                 # Nobody is told that it is stored, so its device keeps it and sends it again.
                 log.exception(
@@ -137,8 +140,8 @@ class Writer:
                 )
                 return Written(failed=list(batch))
             middle = len(batch) // 2
-            first = self._commit(batch[:middle])
-            first += self._commit(batch[middle:])
+            first = self._commit(batch[:middle], guarded=True)
+            first += self._commit(batch[middle:], guarded=True)
             return first
         finally:
             self._busy_since = None

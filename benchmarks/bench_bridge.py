@@ -349,9 +349,10 @@ def play_all(stage: Stage, rounds: int) -> None:
             play()
         print(f"round {number + 1} of {rounds} done", flush=True)
     print(
-        f"\n| {stage.total:,} frames of {DEVICES:,} devices | frames/s | of one bridge | rounds |"
+        f"\n| {stage.total:,} frames of {DEVICES:,} devices | frames/s | of one bridge "
+        "| CPU of the consumer, µs a frame | rounds |"
     )
-    print("|---|---:|---:|---|")
+    print("|---|---:|---:|---:|---|")
     for way in (one, two, empty, naive, peer):
         if way.rates:
             spread = ", ".join(f"{rate:,.0f}" for rate in way.rates)

@@ -13,8 +13,8 @@ await pool.query(
   "CREATE TABLE IF NOT EXISTS node_frame (id bigserial PRIMARY KEY, device_id text, body jsonb)",
 );
 const client = mqtt.connect(url, { clientId: username, username, password, clean: false });
-let devices = [];
-let bodies = [];
+const devices = [];
+const bodies = [];
 let writing = false;
 let stored = 0;
 let beganAt = 0;
@@ -25,9 +25,7 @@ let endedCount = 0;
 async function write() {
   if (writing || bodies.length === 0) return;
   writing = true;
-  const [some, rows] = [devices, bodies];
-  devices = [];
-  bodies = [];
+  const [some, rows] = [devices.splice(0, BATCH), bodies.splice(0, BATCH)];
   await pool.query(
     "INSERT INTO node_frame (device_id, body) SELECT d, b::jsonb FROM unnest($1::text[], $2::text[]) AS t (d, b)",
     [some, rows],

@@ -35,9 +35,10 @@ DRAIN_S = 20.0
 # the database, while the network thread is busy.
 SWITCH_INTERVAL_S = 0.0005
 # How many containers may be made before the search for cycles begins, and how seldom the older
-# ones are searched. Nothing here makes cycles, and each search walks through all that waits in
-# the queue: at Python's own thresholds that took near half of this process's time.
-GC_THRESHOLDS = (100_000, 50, 100)
+# ones are searched. No frame leaves a cycle behind (`network` sees to paho's), and each search
+# walks through all that waits in the queue: at Python's own thresholds that took near half of
+# this process's time.
+GC_THRESHOLDS = (50_000, 50, 100)
 log = structlog.get_logger(__name__)
 
 

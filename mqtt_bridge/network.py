@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 
 READ_BYTES = 256 * 1024
 PACKETS_AT_ONCE = 500  # read before what is queued gets its turn to be written
@@ -20,10 +20,12 @@ FIRST_WAIT_S, LAST_WAIT_S = 1.0, 10.0
 
 
 class BufferedClient(Client):
-    """Reads ahead: paho asks for the head of each packet byte by byte.
+    """Reads ahead, since paho asks for the head of each packet byte by byte; and gives a message
+    straight to `on_message`, since paho's search for callbacks by topic (there are none) leaves a
+    cycle of garbage behind with every message.
 
-    `_sock_recv` is paho's own. If a release of paho no longer calls it, nothing is read ahead and
-    all else stays as it is.
+    Both methods are paho's own. If a release of paho no longer calls them, it is slower, and all
+    else stays as it is.
     """
 
     drained = True  # the kernel had nothing more
@@ -38,6 +40,10 @@ class BufferedClient(Client):
         taken = self._ahead[:bufsize].tobytes()
         self._ahead = self._ahead[bufsize:]
         return taken
+
+    def _handle_on_message(self, message: MQTTMessage) -> None:
+        if self.on_message is not None:
+            self.on_message(self, None, message)
 
     def forget_ahead(self) -> None:
         """What was read ahead belongs to a connection that is gone."""

@@ -1,6 +1,7 @@
 """Frames durably stored a second by one bridge and by two, beside what could be done at all.
 
 python -m benchmarks.bench_bridge [--rounds 3] [--frames 200] [--profile]
+[--latency 6000]
 
 A thousand devices, each with a connection of its own and 20 frames outstanding, publish over a
 real Mosquitto in the shipped configuration; the PostgreSQL has its durability on. The ways take
@@ -313,6 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=200, help="of each of the 1,000 devices")
     parser.add_argument("--profile", action="store_true", help="one bridge only, under cProfile")
+    parser.add_argument("--latency", type=float, metavar="RATE", help="only that, at frames/s")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-bridge-") as name:
         Path(name).chmod(0o755)
@@ -321,6 +323,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if given.profile:
                 play_bridges(stage, Way("profiled"), 1)
                 print((stage.folder / "bridge-0.log").read_text())
+                return
+            if given.latency is not None:
+                for _ in range(given.rounds):
+                    print_latency(measure_latency(stage, given.latency))
                 return
             play_all(stage, given.rounds)
         finally:
@@ -364,11 +370,14 @@ def play_all(stage: Stage, rounds: int) -> None:
     if node is not None:
         published, lost = node_loss(stage, node)
         print(f"the Node consumer, killed once: {lost:,} of {published:,} frames lost")
-    latency = measure_latency(stage, one.rate / 2)
-    print(f"\nat half load, {latency.rate:,.0f} frames/s, of {len(latency.commit_ms):,} frames, "
-          "p50 / p99 in ms")  # fmt: skip
+    print("\nat half load:")
+    print_latency(measure_latency(stage, one.rate / 2))
+
+
+def print_latency(latency: Latency) -> None:
+    print(f"{latency.rate:,.0f} frames/s, of {len(latency.commit_ms):,} frames, p50 / p99 in ms")
     print(f"publish to commit: {percentiles(latency.commit_ms)}   (goals 3 / 20)")
-    print(f"publish to the device's receipt: {percentiles(latency.receipt_ms)}")
+    print(f"publish to the device's receipt: {percentiles(latency.receipt_ms)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -158,12 +158,12 @@ def _columns(keys: Sequence[StoreKey]) -> dict[str, object]:
 
 
 # Each row by its key, in order (OFFSET 0 holds the planner to that): a join might read all of a
-# large table, and lock in any order.
+# large table, and lock in any order; EXISTS would hash every tenure there is.
 _LOCK = text(
     """
     SELECT k.device_id, k.store, s.resolved,
-           EXISTS (SELECT FROM device_tenure AS t
-                   WHERE t.device_id = k.device_id AND t.released_at IS NULL)
+           coalesce((SELECT true FROM device_tenure AS t
+                     WHERE t.device_id = k.device_id AND t.released_at IS NULL LIMIT 1), false)
     FROM (SELECT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]))
             AS u (device_id, store) ORDER BY device_id, store) AS k
     CROSS JOIN LATERAL (

@@ -1,7 +1,7 @@
 """Frames durably stored a second by one bridge and by two, beside what could be done at all.
 
 python -m benchmarks.bench_bridge [--rounds 3] [--frames 200] [--profile]
-[--latency 6000]
+[--latency RATE]
 
 A thousand devices, each with a connection of its own and 20 frames outstanding, publish over a
 real Mosquitto in the shipped configuration; the PostgreSQL has its durability on. The ways take
@@ -89,7 +89,7 @@ class Stage:
         """An empty inbox and a broker that holds nothing."""
         with self.engine.begin() as connection:
             connection.execute(text("TRUNCATE frame"))
-            connection.execute(text("DROP TABLE IF EXISTS naive_sample, node_frame"))
+            connection.execute(text("DROP TABLE IF EXISTS naive_sample, node_frame, bare_frame"))
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("CHECKPOINT"))
         shutil.rmtree(self.folder / "mosquitto" / "data", ignore_errors=True)
@@ -280,21 +280,50 @@ class Latency:
 
 
 def measure_latency(stage: Stage, rate: float) -> Latency:
-    """From a frame's publish to its commit, by PostgreSQL's own commit timestamps, and to the
-    device's receipt; the first two seconds are left out."""
+    """The bridge's, from a frame's publish to its commit, by PostgreSQL's own commit timestamps,
+    and to the device's receipt; the first two seconds are left out."""
     frames = max(1, int(rate * LATENCY_SECONDS) // len(stage.devices))
-    times_file = stage.folder / "times.npz"
     with stage.fresh(), stage.bridges(1):
-        result = stage.load(frames, rate=rate, times_file=str(times_file)).result()
-        assert result["frames"] == frames * len(stage.devices)
-        places = {one.device_id: number for number, one in enumerate(stage.devices)}
-        committed_at = np.zeros((len(places), frames + 1))
-        with stage.engine.connect() as connection:
-            for device_id, seq, at in connection.execute(
-                text("SELECT device_id, seq, extract(epoch FROM pg_xact_commit_timestamp(xmin))"
-                     "::float8 FROM frame")
-            ):  # fmt: skip
-                committed_at[places[device_id], seq] = at
+        return _latency(stage, rate, frames, "SELECT device_id, seq, {committed_at} FROM frame")
+
+
+def measure_bare_latency(stage: Stage, rate: float) -> Latency:
+    """The floor's."""
+    frames = max(1, int(rate * LATENCY_SECONDS) // len(stage.devices))
+    with stage.fresh(), bare_peer(stage, frames * len(stage.devices)):
+        return _latency(
+            stage, rate, frames,
+            "SELECT split_part(topic, '/', 3), (convert_from(payload, 'UTF8')::json->>'seq')::int,"
+            " {committed_at} FROM bare_frame",
+        )  # fmt: skip
+
+
+@contextmanager
+def bare_peer(stage: Stage, count: int) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.mqtt_peers", "bare", stage.broker.bridge_url,
+               str(count), stage.database.url]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as peer:
+        assert peer.stdout is not None
+        assert peer.stdout.readline() == "ready\n"
+        yield
+        peer.kill()
+
+
+def _latency(stage: Stage, rate: float, frames: int, query: str) -> Latency:
+    times_file = stage.folder / "times.npz"
+    loading = stage.load(frames, rate=rate, times_file=str(times_file))
+    count = frames * len(stage.devices)
+    assert loading.result()["frames"] == count
+    table = query.rsplit(maxsplit=1)[1]
+    wait_until(lambda: rows(stage, table) == count, timeout_s=30, what="all are committed")
+    places = {one.device_id: number for number, one in enumerate(stage.devices)}
+    committed_at = np.zeros((len(places), frames + 1))
+    query = query.format(
+        committed_at="extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8"
+    )
+    with stage.engine.connect() as connection:
+        for device_id, seq, at in connection.execute(text(query)):
+            committed_at[places[device_id], seq] = at
     times = np.load(times_file)
     published_at = times["published_at"]
     counted = (published_at > 0) & (published_at > published_at[published_at > 0].min() + 2)
@@ -326,7 +355,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 return
             if given.latency is not None:
                 for _ in range(given.rounds):
-                    print_latency(measure_latency(stage, given.latency))
+                    print_latencies(stage, given.latency)
                 return
             play_all(stage, given.rounds)
         finally:
@@ -371,13 +400,16 @@ def play_all(stage: Stage, rounds: int) -> None:
         published, lost = node_loss(stage, node)
         print(f"the Node consumer, killed once: {lost:,} of {published:,} frames lost")
     print("\nat half load:")
-    print_latency(measure_latency(stage, one.rate / 2))
+    print_latencies(stage, one.rate / 2)
 
 
-def print_latency(latency: Latency) -> None:
-    print(f"{latency.rate:,.0f} frames/s, of {len(latency.commit_ms):,} frames, p50 / p99 in ms")
-    print(f"publish to commit: {percentiles(latency.commit_ms)}   (goals 3 / 20)")
-    print(f"publish to the device's receipt: {percentiles(latency.receipt_ms)}", flush=True)
+def print_latencies(stage: Stage, rate: float) -> None:
+    ours, bare = measure_latency(stage, rate), measure_bare_latency(stage, rate)
+    print(f"{rate:,.0f} frames/s, of {len(ours.commit_ms):,} frames, p50 / p99 in ms")
+    print(f"publish to commit: {percentiles(ours.commit_ms)}   (goals 3 / 20)")
+    print(f"publish to the device's receipt: {percentiles(ours.receipt_ms)}")
+    print(f"of the bare store: {percentiles(bare.commit_ms)}, {percentiles(bare.receipt_ms)}",
+          flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What the bridge is measured against: a consumer that does nothing, and the naive way.
+"""What the bridge is measured against: a consumer that does nothing, one that only commits, and
+the naive way.
 
-python -m benchmarks.mqtt_peers empty|naive BROKER_URL COUNT [DATABASE_URL]
+python -m benchmarks.mqtt_peers empty|bare|naive BROKER_URL COUNT [DATABASE_URL]
 
 Each prints "ready", and after COUNT frames its rate: from a tenth of them to nine tenths.
 """
@@ -9,8 +10,12 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from queue import Empty, SimpleQueue
 
+import psycopg
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -20,6 +25,7 @@ from cymba.settings import Settings
 from mqtt_bridge.address import BrokerAddress
 
 FILTER = "cymba/v1/+/up/frame"
+BARE_BATCH = 500
 
 
 class Base(DeclarativeBase):
@@ -65,15 +71,59 @@ class Middle:
         return (self._high - self._low) / (self._ended - self._began)
 
 
+class BareStore:
+    """The least that is durable and tells so: what waits goes into a table in one statement,
+    unread; once that is committed, broker and device get their acks. A device's frames are
+    counted, which is right of a device that sends each once and in order."""
+
+    def __init__(self, client: Client, middle: Middle, database_url: str) -> None:
+        self._client, self._middle = client, middle
+        self._line = psycopg.connect(database_url)
+        self._line.execute("CREATE TABLE bare_frame (topic text, payload bytea)")
+        self._line.commit()
+        self._queue: SimpleQueue[MQTTMessage] = SimpleQueue()
+        self._upto: Counter[str] = Counter()
+        threading.Thread(target=self._write, daemon=True).start()
+
+    def take(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self._queue.put(message)
+
+    def _write(self) -> None:
+        while True:
+            batch = [self._queue.get()]
+            with suppress(Empty):
+                while len(batch) < BARE_BATCH:
+                    batch.append(self._queue.get_nowait())
+            self._line.execute(
+                "INSERT INTO bare_frame SELECT * FROM unnest(%s::text[], %s::bytea[])",
+                ([one.topic for one in batch], [one.payload for one in batch]),
+            )
+            self._line.commit()
+            self._upto.update(one.topic for one in batch)
+            for topic in {one.topic for one in batch}:
+                ack = b'{"store":1,"upto":%d}' % self._upto[topic]
+                self._client.publish(topic.replace("up/frame", "down/ack"), ack)
+            for message in batch:
+                self._client.ack(message.mid, message.qos)
+                self._middle.one_more()
+
+
 def consume(kind: str, url: str, count: int, database_url: str | None) -> None:
     address = BrokerAddress.of(Settings(broker_url=url), "bridge-0")
     middle = Middle(count)
     client = Client(
-        CallbackAPIVersion.VERSION2, client_id="bridge-0", protocol=MQTTv311, clean_session=True
+        CallbackAPIVersion.VERSION2,
+        client_id="bridge-0",
+        protocol=MQTTv311,
+        clean_session=True,
+        manual_ack=kind == "bare",
     )
     client.username_pw_set(address.username, address.password)
     if kind == "empty":
         client.on_message = lambda *_: middle.one_more()
+    elif kind == "bare":
+        assert database_url is not None
+        client.on_message = BareStore(client, middle, database_url).take
     else:
         assert database_url is not None
         engine = make_engine(database_url)

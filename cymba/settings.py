@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secret_key: str | None = None  # signs tokens and cursors; made and kept in `data_dir` if absent
     access_token_seconds: Positive = 15 * 60
     refresh_token_days: Positive = 60
+    # How long a refresh whose answer was lost may be tried again. Phones wait a minute for an
+    # answer before they give up; 0 allows no second try.
+    refresh_retry_seconds: Annotated[int, Meta(ge=0, le=600)] = 120
 
     # The MQTT edge.
     bridge_slots: Positive = 1

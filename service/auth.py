@@ -100,8 +100,10 @@ def create_token(credentials: dict[str, Any]) -> Response:
 def refresh_token(given: dict[str, Any]) -> Response:
     """Trade a refresh token for a new pair
 
-    A refresh token that comes a second time may have been stolen: it ends its whole sign-in,
-    access tokens included, and the person signs in again.
+    An answer that was lost on the way is no harm: the same token sent again within two minutes
+    (as the service has it set) is given another pair, as long as the lost one was not used; that
+    one is good no more. Otherwise a refresh token that comes a second time may have been stolen:
+    it ends its whole sign-in, access tokens included, and the person signs in again.
     """
     with transaction() as session:
         outcome = rotate(session, edge().signer, given["refresh_token"], edge().now())

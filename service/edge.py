@@ -55,6 +55,7 @@ class Edge:
                 derive(secret, "access tokens"),
                 access_seconds=settings.access_token_seconds,
                 refresh_days=settings.refresh_token_days,
+                retry_seconds=settings.refresh_retry_seconds,
             ),
             cursor_key=derive(secret, "cursors"),
             throttle_key=throttle_key(secret),

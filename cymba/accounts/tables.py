@@ -46,7 +46,8 @@ class Account(Base):
 
 
 class RefreshToken(Base):
-    """One link of a chain of rotations; using a spent one revokes the whole family."""
+    """One link of a chain of rotations; using a spent one revokes the whole family, except as
+    `cymba/accounts/tokens.py` says."""
 
     __tablename__ = "refresh_token"
 
@@ -58,6 +59,7 @@ class RefreshToken(Base):
     token_hash: Mapped[bytes] = mapped_column(unique=True)  # SHA-256
     expires_at: Mapped[datetime] = mapped_column(index=True)
     spent_at: Mapped[datetime | None]
+    successor_id: Mapped[UUID | None]  # what it was spent for; null: for nothing, or not spent
     revoked_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 

@@ -1,4 +1,10 @@
-"""Access tokens (signed, short) and refresh tokens (stored as hashes, each good for one use)."""
+"""Access tokens (signed, short) and refresh tokens (stored as hashes, each good for one use).
+
+A refresh token that comes again may be stolen, so its family ends (RFC 9700, section 4.14.2). One
+exception spares a phone whose answer was lost on the way: the token that was spent last may come
+again for a short while, as long as the one it was spent for has not been used. It is then given
+another pair, and the unused one ends; whoever shows that one later holds a copy, and ends all.
+"""
 
 import secrets
 from dataclasses import dataclass
@@ -26,11 +32,17 @@ class Signer:
     key: OctKey
     access_lifetime: timedelta
     refresh_lifetime: timedelta
+    retry_lifetime: timedelta  # how long a spent refresh token may come again, its answer lost
 
     @classmethod
-    def make(cls, key: bytes, *, access_seconds: int, refresh_days: int) -> "Signer":
+    def make(
+        cls, key: bytes, *, access_seconds: int, refresh_days: int, retry_seconds: int
+    ) -> "Signer":
         return cls(
-            OctKey.import_key(key), timedelta(seconds=access_seconds), timedelta(days=refresh_days)
+            OctKey.import_key(key),
+            timedelta(seconds=access_seconds),
+            timedelta(days=refresh_days),
+            timedelta(seconds=retry_seconds),
         )
 
 
@@ -79,7 +91,8 @@ def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -
         .where(RefreshToken.account_id == account_id, RefreshToken.expires_at < now)
         .execution_options(synchronize_session=False)
     )
-    return _issue(session, signer, account_id, uuid4(), now)
+    pair, _ = _issue(session, signer, account_id, uuid4(), now)
+    return pair
 
 
 def rotate(
@@ -89,27 +102,23 @@ def rotate(
     token_hash = _hash(refresh_token)
     if _lock_holder(session, token_hash) is None:
         return Unknown()
-    spent = session.execute(
-        update(RefreshToken)
-        .where(
-            RefreshToken.token_hash == token_hash,
-            RefreshToken.spent_at.is_(None),
-            RefreshToken.revoked_at.is_(None),
-            RefreshToken.expires_at > now,
-        )
-        .values(spent_at=now)
-        .returning(RefreshToken.account_id, RefreshToken.family_id)
-        .execution_options(synchronize_session=False)
+    # No lock on the row: every change of a family holds its account's.
+    given = session.scalars(
+        select(RefreshToken)
+        .where(RefreshToken.token_hash == token_hash)
+        .execution_options(populate_existing=True)
     ).one_or_none()
-    if spent is not None:
-        return _issue(session, signer, spent.account_id, spent.family_id, now)
-    found = session.scalars(
-        select(RefreshToken).where(RefreshToken.token_hash == token_hash)
-    ).one_or_none()
-    if found is None or found.spent_at is None or found.revoked_at is not None:
+    if given is None or given.revoked_at is not None:
         return Unknown()
-    _revoke(session, now, family_id=found.family_id)
-    return Reused(found.account_id)
+    if given.spent_at is None:
+        if given.expires_at <= now:
+            return Unknown()
+        given.spent_at = now
+    elif not _take_back(session, given, now - signer.retry_lifetime, now):
+        _revoke(session, now, family_id=given.family_id)
+        return Reused(given.account_id)
+    pair, given.successor_id = _issue(session, signer, given.account_id, given.family_id, now)
+    return pair
 
 
 def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
@@ -191,7 +200,8 @@ _CALLER = select(*(Account.__table__.c[name] for name in Caller._fields)).where(
 
 def _issue(
     session: Session, signer: Signer, account_id: UUID, family_id: UUID, now: datetime
-) -> TokenPair:
+) -> tuple[TokenPair, UUID]:
+    """A pair, and the id of its refresh token."""
     issued_s = int(now.timestamp())
     lifetime_s = int(signer.access_lifetime.total_seconds())
     claims = {
@@ -204,21 +214,32 @@ def _issue(
     }
     refresh_token = secrets.token_urlsafe(32)
     expires_at = now + signer.refresh_lifetime
-    session.add(
-        RefreshToken(
-            account_id=account_id,
-            family_id=family_id,
-            token_hash=_hash(refresh_token),
-            expires_at=expires_at,
-        )
+    stored = RefreshToken(
+        account_id=account_id,
+        family_id=family_id,
+        token_hash=_hash(refresh_token),
+        expires_at=expires_at,
     )
+    session.add(stored)
     session.flush()
-    return TokenPair(
+    pair = TokenPair(
         access_token=jwt.encode({"alg": ALGORITHM}, claims, signer.key),
         access_expires_in_s=lifetime_s,
         refresh_token=refresh_token,
         refresh_expires_at=expires_at,
     )
+    return pair, stored.id
+
+
+def _take_back(session: Session, given: RefreshToken, since: datetime, now: datetime) -> bool:
+    """End the token that `given` was spent for, if that was since then and it was never used."""
+    if given.spent_at is None or given.spent_at <= since or given.successor_id is None:
+        return False
+    successor = session.get(RefreshToken, given.successor_id, populate_existing=True)
+    if successor is None or successor.spent_at is not None:
+        return False
+    successor.spent_at = now  # for nothing: it has no successor, so it can never come again
+    return True
 
 
 def _lock_holder(session: Session, token_hash: bytes) -> UUID | None:

@@ -12,6 +12,7 @@ from cymba.accounts.tokens import (
     Reused,
     Signer,
     TokenPair,
+    Unknown,
     load_caller,
     read_access,
     rotate,
@@ -21,7 +22,7 @@ from cymba.accounts.tokens import (
 from tests.end_to_end.parts import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SIGNER = Signer.make(b"k" * 32, access_seconds=900, refresh_days=60)
+SIGNER = Signer.make(b"k" * 32, access_seconds=900, refresh_days=60, retry_seconds=120)
 
 
 @pytest.fixture
@@ -33,21 +34,80 @@ def account_id(engine):
         return account.id
 
 
-def test_of_two_refreshes_at_once_one_wins_and_the_family_ends(engine, account_id):
-    with Session(engine) as session, session.begin():
-        pair = sign_in(session, SIGNER, account_id, NOW)
+@pytest.fixture
+def refresh(engine):
+    """Trades a token so many seconds after NOW, in a transaction of its own."""
 
-    def refresh(_):
+    def trade(token, after_s=0):
         with Session(engine) as session, session.begin():
-            return rotate(session, SIGNER, pair.refresh_token, NOW)
+            return rotate(session, SIGNER, token, NOW + timedelta(seconds=after_s))
 
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(refresh, range(2)))
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Reused", "TokenPair"]
-    won = next(outcome for outcome in outcomes if isinstance(outcome, TokenPair))
+    return trade
+
+
+@pytest.fixture
+def opens(engine):
+    def asked(pair):
+        with Session(engine) as session:
+            access = read_access(SIGNER, pair.access_token, NOW + timedelta(minutes=5))
+            return load_caller(session, access) is not None
+
+    return asked
+
+
+@pytest.fixture
+def first(engine, account_id):
     with Session(engine) as session, session.begin():
-        assert load_caller(session, read_access(SIGNER, won.access_token, NOW)) is None
-        assert not isinstance(rotate(session, SIGNER, won.refresh_token, NOW), TokenPair | Reused)
+        return sign_in(session, SIGNER, account_id, NOW)
+
+
+def test_a_refresh_whose_answer_was_lost_may_be_tried_again(first, refresh, opens):
+    lost = refresh(first.refresh_token)
+    lost_too = refresh(first.refresh_token, 60)
+    got = refresh(first.refresh_token, 119)
+    assert len({pair.refresh_token for pair in (first, lost, lost_too, got)}) == 4
+    assert opens(got)
+    assert isinstance(refresh(got.refresh_token, 900), TokenPair)
+
+
+def test_the_pair_that_a_second_try_replaced_is_a_copy(first, refresh, opens):
+    """Of a thief and the owner, one holds it: both are signed out."""
+    lost = refresh(first.refresh_token)
+    got = refresh(first.refresh_token, 10)
+    assert isinstance(refresh(lost.refresh_token, 11), Reused)
+    assert not opens(got)
+    assert isinstance(refresh(got.refresh_token, 12), Unknown)
+
+
+def test_a_token_that_comes_after_its_successor_was_used_ends_the_family(first, refresh, opens):
+    second = refresh(first.refresh_token)
+    third = refresh(second.refresh_token, 1)
+    assert isinstance(refresh(first.refresh_token, 2), Reused)
+    assert not opens(third)
+    assert isinstance(refresh(third.refresh_token, 3), Unknown)
+
+
+def test_a_second_try_that_comes_late_ends_the_family(first, refresh, opens):
+    second = refresh(first.refresh_token)
+    assert isinstance(refresh(first.refresh_token, 120), Reused)
+    assert not opens(second)
+    assert isinstance(refresh(second.refresh_token, 121), Unknown)
+
+
+def test_trying_again_and_again_does_not_lengthen_the_while(first, refresh):
+    for after_s in range(0, 120, 40):
+        assert isinstance(refresh(first.refresh_token, after_s), TokenPair)
+    assert isinstance(refresh(first.refresh_token, 120), Reused)
+
+
+def test_of_two_refreshes_at_once_one_pair_is_good(first, refresh, opens):
+    with ThreadPoolExecutor(2) as pool:
+        pairs = list(pool.map(refresh, [first.refresh_token] * 2))
+    assert all(isinstance(pair, TokenPair) for pair in pairs)
+    assert all(opens(pair) for pair in pairs)
+    after = [type(refresh(pair.refresh_token, 1)) for pair in pairs]
+    # Whichever was replaced: shown first it ends the family, shown last it is a spent one.
+    assert after in ([Reused, Unknown], [TokenPair, Reused])
 
 
 def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):

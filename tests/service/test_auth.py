@@ -54,12 +54,22 @@ def test_a_refresh_token_used_twice_ends_its_whole_sign_in(client, ada):
     other = client.post("/v1/auth/token", json=ada).json
     first = client.post("/v1/auth/token", json=ada).json
     second = refresh(client, first).json
+    third = refresh(client, second).json
     reused = refresh(client, first)
     assert reused.status_code == 401
     assert reused.json["type"] == "urn:cymba:problem:refresh-reused"
-    assert refresh(client, second).json["type"] == "urn:cymba:problem:refresh-invalid"
-    assert client.get("/v1/account", headers=bearer(second)).status_code == 401
+    assert refresh(client, third).json["type"] == "urn:cymba:problem:refresh-invalid"
+    assert client.get("/v1/account", headers=bearer(third)).status_code == 401
     assert client.get("/v1/account", headers=bearer(other)).status_code == 200
+
+
+def test_a_refresh_whose_answer_was_lost_is_sent_again(client, ada):
+    first = client.post("/v1/auth/token", json=ada).json
+    refresh(client, first)
+    again = refresh(client, first)
+    assert again.status_code == 200
+    assert client.get("/v1/account", headers=bearer(again.json)).status_code == 200
+    assert refresh(client, again.json).status_code == 200
 
 
 def test_signing_out_ends_the_access_token_too(client, ada):

@@ -42,6 +42,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "experiment-running": (409, "A trial is running already"),
     "experiment-ended": (409, "The trial has ended"),
     "identity-taken": (409, "The provider's sign-in opens another account"),
+    "last-sign-in": (409, "It is the only way to sign in to the account"),
     "email-taken": (409, "The e-mail address has an account already"),
     "gone": (410, "It was here, and is gone for good"),
     "cursor-expired": (410, "The cursor has expired: read everything again"),

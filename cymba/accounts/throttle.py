@@ -40,12 +40,14 @@ ADDRESS = "address"
 EMAIL = "email"
 SIGN_UP = "sign-up"
 RECOVERY = "recovery"
+OIDC = "oidc"
 BUCKETS = {
     PAIR: Bucket(capacity=5, leak_s=180),
     ADDRESS: Bucket(capacity=30, leak_s=20),
     EMAIL: Bucket(capacity=50, leak_s=300),
     SIGN_UP: Bucket(capacity=20, leak_s=60),  # of accounts from one address
     RECOVERY: Bucket(capacity=20, leak_s=60),  # of codes asked for or tried from one address
+    OIDC: Bucket(capacity=30, leak_s=20),  # of sign-ins that one address begins at a provider
 }
 _KEY_BYTES = 16
 KNOWN_FOR = timedelta(days=90)  # how long a pair that signed in stays known
@@ -89,6 +91,11 @@ def count_recovery(
 ) -> Attempt | Refused:
     """Count one code that is asked for or tried from an address; it is never forgiven."""
     return _count(session, {RECOVERY: _key(key, RECOVERY, _network(address))}, now)
+
+
+def count_oidc(session: Session, key: bytes, *, address: str, now: datetime) -> Attempt | Refused:
+    """Count one sign-in that is begun at a provider from an address; it is never forgiven."""
+    return _count(session, {OIDC: _key(key, OIDC, _network(address))}, now)
 
 
 def forgive(session: Session, attempt: Attempt, now: datetime) -> None:

@@ -15,6 +15,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
+from cymba.accounts.identities import identity_id
+from cymba.accounts.tables import ProviderIdentity
 from cymba.database import utc_now
 from cymba.devices import contraindications
 from cymba.devices.contraindications import must_be_answered
@@ -134,6 +136,7 @@ def of_ada(client, ada, wear, document, begin_trial, engine):
         "reminder_id": put("/v1/reminders/{reminder_id}"),
         "experiment_id": begin_trial(ada, worn.device_id),
         "share_id": share_of(client, ada),
+        "identity_id": identity_of(engine, ada),
         **PUBLIC_NAMES,
     }
 
@@ -150,6 +153,13 @@ def share_of(client, ada):
     expires_at = (utc_now() + timedelta(days=7)).isoformat()
     wanted = {"label": MARK, "scopes": ["diary"], "expires_at": expires_at}
     return client.post("/v1/shares", json=wanted, headers=ada.headers).json["id"]
+
+
+def identity_of(engine, ada):
+    identity = ProviderIdentity(issuer="https://id.example.org", subject=MARK, account_id=ada.id)
+    with Session(engine) as session, session.begin():
+        session.add(identity)
+        return str(identity_id(identity))
 
 
 def names_something(path):

@@ -12,11 +12,11 @@ import pytest
 from flask import Flask, request
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.oidc import Provider
-from cymba.accounts.tables import Account
+from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from service import create_app
 from tests.service.conftest import CheckedClient, Document
 
@@ -114,9 +114,22 @@ def sign_in(client, provider):
     return whole
 
 
+def bearer(signed_in):
+    return {"Authorization": f"Bearer {signed_in.json['access_token']}"}
+
+
 def me(client, signed_in):
-    headers = {"Authorization": f"Bearer {signed_in.json['access_token']}"}
-    return client.get("/v1/account", headers=headers).json
+    return client.get("/v1/account", headers=bearer(signed_in)).json
+
+
+def identities(client, signed_in):
+    return client.get("/v1/account/identities", headers=bearer(signed_in)).json["items"]
+
+
+def link(client, provider, headers, **who):
+    begun = client.post("/v1/account/oidc/start", headers=headers).json
+    code = provider.sign_in_at(begun["authorization_url"], **who)
+    return client.post("/v1/auth/oidc/finish", json={"state": begun["state"], "code": code})
 
 
 def test_somebody_new_gets_an_account_and_the_same_one_the_next_time(client, sign_in):
@@ -194,6 +207,64 @@ def test_what_opens_one_account_is_not_linked_to_another(client, provider, sign_
 def test_an_address_that_is_not_vouched_for_makes_no_account(sign_in, provider):
     provider.faults = {"email_verified": False}
     assert sign_in().json["type"] == "urn:cymba:problem:email-not-verified"
+
+
+def test_what_opens_the_account_is_listed_and_unlinked(client, provider, sign_in):
+    first = sign_in()
+    second = link(client, provider, bearer(first), sub="grace-2")
+    shown = identities(client, second)
+    assert [one["subject"] for one in shown] == ["grace-1", "grace-2"]
+    assert {one["issuer"] for one in shown} == {provider.issuer}
+    where = f"/v1/account/identities/{shown[0]['id']}"
+    assert client.delete(where, headers=bearer(second)).status_code == 204
+    assert client.delete(where, headers=bearer(second)).status_code == 404
+    assert identities(client, second) == shown[1:]
+    assert client.get("/v1/account", headers=bearer(first)).status_code == 401
+    assert sign_in().json["type"] == "urn:cymba:problem:email-taken"
+    logged = client.get("/v1/audit", headers=bearer(second)).json["items"]
+    told = [(one["action"], one["detail"].get("provider")) for one in logged]
+    assert told[0] == ("identity.unlinked", provider.issuer)
+    assert ("identity.linked", provider.issuer) in told
+
+
+def test_the_last_way_to_sign_in_is_not_taken_away(client, sign_in, engine):
+    signed_in = sign_in()
+    (only,) = identities(client, signed_in)
+    where = f"/v1/account/identities/{only['id']}"
+    refused = client.delete(where, headers=bearer(signed_in))
+    assert (refused.status_code, refused.json["type"]) == (409, "urn:cymba:problem:last-sign-in")
+    assert identities(client, signed_in) == [only]
+    account_id = me(client, signed_in)["id"]
+    with Session(engine) as session, session.begin():
+        session.add(
+            ProviderIdentity(
+                issuer="https://gone.example.org",
+                subject="x",
+                account_id=account_id,
+            )
+        )
+    still = client.delete(where, headers=bearer(signed_in))
+    assert still.status_code == 409, "one of a provider that is not set up opens nothing"
+    with Session(engine) as session, session.begin():
+        session.execute(update(Account).values(password_hash="a password's"))
+    assert client.delete(where, headers=bearer(signed_in)).status_code == 204
+
+
+def test_nobody_unlinks_anothers(client, sign_in, person):
+    (identity,) = identities(client, signed_in := sign_in())
+    where = f"/v1/account/identities/{identity['id']}"
+    assert client.delete(where, headers=person.headers).status_code == 404
+    assert identities(client, signed_in) == [identity]
+
+
+@pytest.mark.usefixtures("provider")
+def test_beginning_again_and_again_is_slowed_down(client, engine):
+    statuses = [client.post("/v1/auth/oidc/start").status_code for _ in range(31)]
+    assert statuses == [200] * 30 + [429]
+    elsewhere = {"REMOTE_ADDR": "198.51.100.7"}
+    assert client.post("/v1/auth/oidc/start", environ_base=elsewhere).status_code == 200
+    with Session(engine) as session:
+        assert session.scalar(select(func.count()).select_from(OidcFlow)) == 31
 
 
 def test_a_provider_that_does_not_answer_is_not_a_defect(settings, engine):

@@ -1,0 +1,53 @@
+"""The sign-ins at providers that open an account: which there are, and taking one away."""
+
+from uuid import UUID, uuid5
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cymba.accounts import oidc, profile
+from cymba.accounts.tables import ProviderIdentity
+from cymba.errors import Conflict, NotFound
+
+_NAMESPACE = UUID("6f9619ff-8b86-4011-b42d-00cf4fc964ff")
+
+
+def mine(session: Session, account_id: UUID) -> list[ProviderIdentity]:
+    """The oldest first."""
+    query = select(ProviderIdentity).where(ProviderIdentity.account_id == account_id)
+    order = (ProviderIdentity.created_at, ProviderIdentity.issuer, ProviderIdentity.subject)
+    return list(session.scalars(query.order_by(*order)))
+
+
+def identity_id(identity: ProviderIdentity) -> UUID:
+    """Its name in the API: made of issuer and subject, so that an import gives the same."""
+    return uuid5(_NAMESPACE, f"{identity.issuer}\0{identity.subject}")
+
+
+def unlink(
+    session: Session, account_id: UUID, wanted: UUID, *, issuer: str | None
+) -> ProviderIdentity:
+    """Take an identity from the account; from now on the provider opens it no more.
+
+    `issuer` is the provider that people can sign in with at present: an identity of another opens
+    nothing anyhow. What was begun of a linking ends too, so that it does not come back at once.
+
+    Raises:
+        NotFound: it is not the account's.
+        Conflict: nothing would be left to sign in with.
+    """
+    account = profile.lock(session, account_id)
+    known = mine(session, account_id)
+    found = next((one for one in known if identity_id(one) == wanted), None)
+    if found is None:
+        raise NotFound("There is no such sign-in.")
+    others = [one for one in known if one is not found and one.issuer == issuer]
+    if found.issuer == issuer and not others and account.password_hash is None:
+        raise Conflict(
+            "Nothing would be left to sign in with. Set a password first: ask for a new one.",
+            code="last-sign-in",
+        )
+    oidc.abandon_links(session, account_id)
+    session.delete(found)
+    session.flush()
+    return found

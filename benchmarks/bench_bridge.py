@@ -318,9 +318,7 @@ def _latency(stage: Stage, rate: float, frames: int, query: str) -> Latency:
     wait_until(lambda: rows(stage, table) == count, timeout_s=30, what="all are committed")
     places = {one.device_id: number for number, one in enumerate(stage.devices)}
     committed_at = np.zeros((len(places), frames + 1))
-    query = query.format(
-        committed_at="extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8"
-    )
+    query = query.format(committed_at="extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8")
     with stage.engine.connect() as connection:
         for device_id, seq, at in connection.execute(text(query)):
             committed_at[places[device_id], seq] = at

@@ -26,11 +26,12 @@ from cymba.accounts.tables import Account
 from cymba.database import make_engine
 from cymba.devices.anchors import load_clocks
 from cymba.devices.tables import Device, DeviceTenure
-from cymba.stimulation.ingest import Delivery, Stored, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.keeper import seal_finished, summarise_dirty
 from cymba.stimulation.messages import EndFrame, Frame, SamplesFrame, StartFrame, to_json
 from cymba.stimulation.reading import SessionKey, load_frames
 from cymba.stimulation.recording import seal, unseal
+from cymba.stimulation.settling import Delivery, Stored
 from cymba.stimulation.summary import summarise
 from cymba.stimulation.telemetry import telemetry
 from cymba.tables import metadata

@@ -90,6 +90,7 @@ class Bridge:
             self.metrics,
             settings.bridge_batch,
             holders=holders,
+            alone=not self._shared,
         )
         self.server = (
             None

@@ -10,8 +10,8 @@ from collections import OrderedDict, deque
 
 from cymba.devices.flow import Admission, Flow
 from cymba.stimulation.frames import decode
-from cymba.stimulation.ingest import payload_name
 from cymba.stimulation.messages import MAX_PAYLOAD_BYTES, Ack, Rejection
+from cymba.stimulation.settling import payload_name
 
 TELL_AGAIN_S = 1.0
 # A device that keeps the protocol has 20 frames outstanding and sends each again after 30 s and

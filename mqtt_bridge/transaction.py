@@ -1,11 +1,12 @@
 """One batch of deliveries, written through the core within one transaction of the caller."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 import structlog
+from sqlalchemy import Connection as Line
 from sqlalchemy import select
 from sqlalchemy.exc import DataError as BadData
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -21,9 +22,12 @@ from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, rec
 from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
 from cymba.devices.tables import Device
+from cymba.stimulation import appending
+from cymba.stimulation.appending import LedgerMemory
 from cymba.stimulation.arrivals import AnchorMemory
-from cymba.stimulation.ingest import Delivery, Outcome, ack_for_presence, ingest
+from cymba.stimulation.ingest import ack_for_presence, ingest
 from cymba.stimulation.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
+from cymba.stimulation.settling import Delivery, Ledgers, Outcome
 from mqtt_bridge import payloads
 from mqtt_bridge.delivery import Inbound
 from mqtt_bridge.payloads import Form, Malformed
@@ -41,6 +45,7 @@ class Written:
     malformed: list[Subject] = field(default_factory=list)
     failed: list[Inbound] = field(default_factory=list)
     anchors: list[BootAnchor] = field(default_factory=list)
+    ledgers: Ledgers = field(default_factory=dict)
     seen: Mapping[str, datetime] = field(default_factory=dict)
     holders: Mapping[str, str] = field(default_factory=dict)  # of those that are newly seen
 
@@ -55,7 +60,9 @@ class Written:
 class Memory:
     """What this process has committed of late, so that it asks the database only for news."""
 
-    def __init__(self, holders: dict[str, str]) -> None:
+    def __init__(self, holders: dict[str, str], *, alone: bool = True) -> None:
+        """`alone`, no other slot stores frames of the same devices at the same time."""
+        self.ledgers = LedgerMemory() if alone else None
         self.anchors = AnchorMemory()
         self.allowance = Allowance()
         self.holders = holders
@@ -72,6 +79,8 @@ class Memory:
 
     def remember(self, written: Written) -> None:
         """Call it once `written` is committed."""
+        if self.ledgers is not None:
+            self.ledgers.remember(written.ledgers)
         self.anchors.remember(written.anchors)
         self._seen.update(written.seen)
         for device_id in written.seen:
@@ -80,6 +89,25 @@ class Memory:
                 self.holders.pop(device_id, None)
             else:
                 self.holders[device_id] = account_id
+
+
+def append(line: Line, batch: Sequence[Inbound], memory: Memory) -> Written | None:
+    """Write and commit a batch of the frames that are expected next, over a `line` that commits by
+    itself; None if it is not such a batch, and then nothing is written: `write` it."""
+    if memory.ledgers is None or any(one.subject is not Subject.FRAME for one in batch):
+        return None
+    if memory.newly_seen(batch):
+        return None
+    ingested = appending.append(
+        line, _deliveries(batch), memory.ledgers, memory.anchors, allowance=memory.allowance
+    )
+    if ingested is None:
+        return None
+    return Written(
+        outcomes=ingested.outcomes,
+        answers=_answers(batch, ingested.acks),
+        ledgers=ingested.ledgers,
+    )
 
 
 def write(
@@ -105,26 +133,22 @@ def write(
         written.holders = holders_of(session, written.seen)
     ingested = ingest(
         session,
-        [Delivery(one.device_id, one.payload, one.arrived_at, one.settled) for one in frames],
+        _deliveries(frames),
         exchanges=_anchors(session, others, written),
         memory=memory.anchors,
         allowance=memory.allowance,
         guarded=guarded,
     )
     written.outcomes, written.anchors = ingested.outcomes, ingested.anchors
-    # A device is answered in the form that it spoke last.
-    forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
-    answers = {(device_id, ack.store): ack for device_id, ack in ingested.acks}
-    paces = _paces(frames)
-    written.answers = [
-        (device_id, _paced(ack, paces.get(device_id)), forms[device_id])
-        for device_id, ack in ingested.acks
+    written.ledgers = ingested.ledgers
+    told = {(device_id, ack.store) for device_id, ack in ingested.acks}
+    # A device that comes online learns at once what it need not send again.
+    online = [
+        (delivery.device_id, ack_for_presence(session, delivery.device_id, presence.store))
+        for delivery, presence in others.presences
+        if presence.online and (delivery.device_id, presence.store) not in told
     ]
-    for delivery, presence in others.presences:
-        # A device that comes online learns at once what it need not send again.
-        if presence.online and (delivery.device_id, presence.store) not in answers:
-            ack = ack_for_presence(session, delivery.device_id, presence.store)
-            written.answers.append((delivery.device_id, ack, forms[delivery.device_id]))
+    written.answers = _answers(batch, [*ingested.acks, *online])
     for delivery, report in others.reports:
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
         if outcome == "unknown-version":
@@ -137,6 +161,21 @@ def write(
     if came_online:
         publish_again(session, came_online)
     return written
+
+
+def _deliveries(frames: Sequence[Inbound]) -> list[Delivery]:
+    return [Delivery(one.device_id, one.payload, one.arrived_at, one.settled) for one in frames]
+
+
+def _answers(
+    batch: Sequence[Inbound], acks: Iterable[tuple[str, Ack]]
+) -> list[tuple[str, Ack, Form]]:
+    """A device is answered in the form that it spoke last, and told its pace."""
+    forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
+    paces = _paces(batch)
+    return [
+        (device_id, _paced(ack, paces.get(device_id)), forms[device_id]) for device_id, ack in acks
+    ]
 
 
 def _paces(frames: Sequence[Inbound]) -> dict[str, float]:

@@ -11,12 +11,12 @@ from sqlalchemy import Connection as Line
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.ingest import Duplicate, Quarantined, Refused, Stored
+from cymba.stimulation.settling import Duplicate, Quarantined, Refused, Stored
 from mqtt_bridge import payloads, topics
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.transaction import Memory, Written, is_passing, write
+from mqtt_bridge.transaction import Memory, Written, append, is_passing, write
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
@@ -35,16 +35,19 @@ class Writer:
         batch: int,
         *,
         holders: dict[str, str] | None = None,
+        alone: bool = True,
     ) -> None:
-        """`holders` is kept up to date with the account that holds each device that sends."""
+        """`holders` is kept up to date with the account that holds each device that sends.
+        `alone`, this is the only slot."""
         self._failure: Exception | None = None
         self._inbox = inbox
         self._engine = engine
         self._connection = connection
         self._metrics = metrics
         self._batch = batch
-        self._memory = Memory({} if holders is None else holders)
+        self._memory = Memory({} if holders is None else holders, alone=alone)
         self._line: Line | None = None
+        self._committing_line: Line | None = None
         self._busy_since: float | None = None
         self.working = False  # it holds deliveries that are not acked yet
         self.retrying = False  # the last attempt failed, and the next is still to come
@@ -123,9 +126,11 @@ class Writer:
         """
         self._busy_since = started = time.monotonic()
         try:
-            with Session(self._database_line()) as session:
-                written = write(session, batch, self._memory, guarded=guarded)
-                session.commit()
+            written = None if guarded else append(self._open_lines()[1], batch, self._memory)
+            if written is None:
+                with Session(self._open_lines()[0]) as session:
+                    written = write(session, batch, self._memory, guarded=guarded)
+                    session.commit()
             self._memory.remember(written)
         except Exception as error:
             if is_passing(error):
@@ -149,18 +154,23 @@ class Writer:
         self._metrics.commit_seconds.observe(time.monotonic() - started)
         return written
 
-    def _database_line(self) -> Line:
-        """One connection for good: a pool's check at every batch would take a third of its time.
-        A dead one costs one attempt, after which the batch is written over a new one."""
+    def _open_lines(self) -> tuple[Line, Line]:
+        """Two connections for good, of which the second commits each statement: a pool's check at
+        every batch would take a third of its time. Dead ones cost one attempt, after which the
+        batch is written over new ones."""
         if self._line is None:
             self._line = self._engine.connect()
-        return self._line
+        if self._committing_line is None:
+            line = self._engine.connect()
+            self._committing_line = line.execution_options(isolation_level="AUTOCOMMIT")
+        return self._line, self._committing_line
 
     def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.invalidate()
-            self._line.close()
-            self._line = None
+        for line in (self._line, self._committing_line):
+            if line is not None:
+                line.invalidate()
+                line.close()
+        self._line = self._committing_line = None
 
     def _answer(self, written: Written) -> None:
         self._connection.publish_all(

@@ -14,8 +14,9 @@ from werkzeug.exceptions import UnsupportedMediaType
 from cymba.devices.holdings import holding
 from cymba.devices.provisioning import authenticate
 from cymba.errors import NotFound, TooManyRequests, Unauthenticated
-from cymba.stimulation.ingest import Delivery, ingest, payload_name
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.messages import Ack, Rejection
+from cymba.stimulation.settling import Delivery, payload_name
 from cymba.stimulation.unreadable import split_cbor
 from service.answers import MEDIA_TYPE
 from service.bearer import current_account, require_token

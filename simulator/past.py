@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.presence import record_presence
-from cymba.stimulation.ingest import Delivery, Duplicate, Stored, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.messages import Presence, StartFrame
+from cymba.stimulation.settling import Delivery, Duplicate, Stored
 from simulator import wire
 from simulator.clock import BootClock, epoch_ms
 from simulator.faults import REALISTIC, Profile

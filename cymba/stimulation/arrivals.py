@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.clocks import AnchorKind, to_ms
+from cymba.stimulation.frames import Unreadable
 from cymba.stimulation.messages import Frame
+from cymba.stimulation.settling import Taken
 
 # A device whose clock is ahead of the arrival by more than this does not know the date.
 _AHEAD = timedelta(days=1)
@@ -40,6 +42,16 @@ class Arrivals:
     def anchors(self) -> list[BootAnchor]:
         told = (*self._arrived.items(), *self._claimed.items())
         return [BootAnchor(boot, anchor) for (boot, _), anchor in told]
+
+
+def arrivals_of(taken: Iterable[Taken]) -> list[BootAnchor]:
+    """The anchors that these deliveries offer."""
+    arrivals = Arrivals()
+    for one in taken:
+        if not isinstance(one.read, Unreadable):
+            delivery = one.delivery
+            arrivals.add(delivery.device_id, one.read, delivery.arrived_at, delivery.settled)
+    return arrivals.anchors()
 
 
 class AnchorMemory:

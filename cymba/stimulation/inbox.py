@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import BootKey
@@ -83,17 +83,10 @@ class Batch:
 
 def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, Ledger]) -> None:
     """Write the batch; `ledgers` are locked, and know of everything in it."""
-    changed = [(key, ledger) for key, ledger in ledgers.items() if ledger.changed]
-    values = {
-        "ledger_device": words([key.device_id for key, _ in changed]),
-        "ledger_store": integers([key.store for key, _ in changed]),
-        "ledger_resolved": multiranges([ledger.resolved for _, ledger in changed]),
-    }
+    changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
+    values = _ledger_columns(changed)
     if batch.frames:
-        columns = zip(*batch.frames, strict=True)
-        for (name, literal), column in zip(_FRAME_COLUMNS.items(), columns, strict=True):
-            values[name] = literal(column)
-        session.execute(_WRITE_FRAMES, values)
+        session.execute(_WRITE_FRAMES, values | _frame_columns(batch))
     elif changed:
         session.execute(_WRITE_LEDGERS, values)
     if batch.refusals:
@@ -117,6 +110,41 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, Ledger]) ->
                 )
             ],
         )
+
+
+def write_if_unmoved(
+    line: Connection,
+    batch: Batch,
+    ledgers: Mapping[StoreKey, Ledger],
+    expected: Mapping[StoreKey, str],
+) -> bool:
+    """Write the frames of `batch`, if each ledger is what is `expected` and of a device that
+    somebody holds; else nothing.
+
+    The ledgers are locked by the very statement that writes, in the order of `lock_ledgers`. One
+    that another transaction moves on meanwhile is looked at again once that has ended.
+    """
+    changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
+    values = _ledger_columns(changed) | _frame_columns(batch)
+    values["ledger_expected"] = multiranges([expected[key] for key in changed])
+    values["ledgers"] = len(changed)
+    return line.scalar(_WRITE_IF_UNMOVED, values) is True
+
+
+def _ledger_columns(ledgers: Mapping[StoreKey, Ledger]) -> dict[str, Any]:
+    return {
+        "ledger_device": words([key.device_id for key in ledgers]),
+        "ledger_store": integers([key.store for key in ledgers]),
+        "ledger_resolved": multiranges([ledger.resolved for ledger in ledgers.values()]),
+    }
+
+
+def _frame_columns(batch: Batch) -> dict[str, Any]:
+    columns = zip(*batch.frames, strict=True)
+    return {
+        name: literal(column)
+        for (name, literal), column in zip(_FRAME_COLUMNS.items(), columns, strict=True)
+    }
 
 
 def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:
@@ -202,24 +230,27 @@ _UPDATE_LEDGERS = """
     SELECT v.device_id, v.store, CAST(v.resolved AS int8multirange)
     FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
                 CAST(:ledger_resolved AS text[])) AS v (device_id, store, resolved)
+    {condition}
     ON CONFLICT (device_id, store) DO UPDATE SET resolved = excluded.resolved
 """
-_WRITE_LEDGERS = text(_UPDATE_LEDGERS)
-# Without ON CONFLICT: the locked ledger has said that the frame is new.
-_WRITE_FRAMES = text(
-    f"""
-    WITH given AS MATERIALIZED (
+_WRITE_LEDGERS = text(_UPDATE_LEDGERS.format(condition=""))
+_GIVEN = """
+    given AS MATERIALIZED (
       SELECT * FROM unnest(
         CAST(:device AS text[]), CAST(:store AS bigint[]), CAST(:seq AS bigint[]),
         CAST(:boot AS bigint[]), CAST(:sid AS uuid[]), CAST(:kind AS smallint[]),
         CAST(:up_ms AS bigint[]), CAST(:utc_ms AS bigint[]), CAST(:digest AS bytea[]),
         CAST(:body AS bytea[]), CAST(:received_at AS timestamptz[]))
-        AS f (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at)),
-    stored AS (
-      INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
-                         received_at)
-      SELECT * FROM given),
-    ledger AS ({_UPDATE_LEDGERS})
+        AS f (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at)
+      {condition})
+"""
+# Without ON CONFLICT: the locked ledger has said that the frame is new.
+_STORE = """
+    INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
+                       received_at)
+    SELECT * FROM given
+"""
+_EXTEND = """
     INSERT INTO session_extent AS e (device_id, sid, store, low_seq, high_seq, low_boot,
                                      high_boot, last_received_at, dirty)
     SELECT device_id, sid, store, min(seq), max(seq), min(boot), max(boot), max(received_at), true
@@ -233,7 +264,36 @@ _WRITE_FRAMES = text(
       high_boot = greatest(e.high_boot, excluded.high_boot),
       last_received_at = greatest(e.last_received_at, excluded.last_received_at),
       dirty = true
-    """  # noqa: S608 - both parts are constants
+"""
+# The ledgers are locked before `unmoved` is known, and nothing is given before that.
+_LOCK_UNMOVED = """
+    locked AS MATERIALIZED (
+      SELECT v.device_id, v.store FROM (
+        SELECT * FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
+                             CAST(:ledger_expected AS text[])) AS u (device_id, store, expected)
+        ORDER BY device_id, store) AS v
+      CROSS JOIN LATERAL (
+        SELECT FROM flash_store AS f
+        WHERE f.device_id = v.device_id AND f.store = v.store
+          AND f.resolved = CAST(v.expected AS int8multirange) OFFSET 0 FOR UPDATE) AS s
+      WHERE (SELECT true FROM device_tenure AS t
+             WHERE t.device_id = v.device_id AND t.released_at IS NULL LIMIT 1)),
+    unmoved AS MATERIALIZED (SELECT count(*) = :ledgers AS all_of_them FROM locked)
+"""
+_IF_UNMOVED = "WHERE (SELECT all_of_them FROM unmoved)"
+_WRITE_FRAMES = text(
+    f"""
+    WITH {_GIVEN.format(condition="")}, stored AS ({_STORE}),
+    ledger AS ({_UPDATE_LEDGERS.format(condition="")})
+    {_EXTEND}
+    """
+)
+_WRITE_IF_UNMOVED = text(
+    f"""
+    WITH {_LOCK_UNMOVED}, {_GIVEN.format(condition=_IF_UNMOVED)}, stored AS ({_STORE}),
+    ledger AS ({_UPDATE_LEDGERS.format(condition=_IF_UNMOVED)}), extended AS ({_EXTEND})
+    SELECT all_of_them FROM unmoved
+    """  # noqa: S608 - constants, all of them
 )
 _WRITE_QUARANTINE = text(
     """

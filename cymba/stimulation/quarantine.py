@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
 from cymba.errors import Conflict, NotFound
-from cymba.stimulation.ingest import Delivery, Duplicate, Outcome, Quarantined, Stored, ingest
+from cymba.stimulation.ingest import ingest
+from cymba.stimulation.settling import Delivery, Duplicate, Outcome, Quarantined, Stored
 from cymba.stimulation.tables import Quarantined as Row
 
 

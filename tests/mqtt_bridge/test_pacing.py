@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from cymba.devices.flow import Flow, Rate
-from cymba.stimulation.ingest import payload_name
+from cymba.stimulation.settling import payload_name
 from mqtt_bridge import pacing
 from mqtt_bridge.pacing import Pacing
 

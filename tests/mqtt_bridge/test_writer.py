@@ -8,12 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
 from cymba.devices.provisioning import Credentials
-from cymba.stimulation.ingest import Delivery, Ingested, ingest
+from cymba.stimulation.ingest import Ingested, ingest
 from cymba.stimulation.messages import to_json
+from cymba.stimulation.settling import Delivery
 from mqtt_bridge import transaction
 from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.metrics import Metrics
@@ -221,6 +223,51 @@ def test_a_lost_line_is_no_fault_of_the_batch(
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
     assert bench.metric("database_failures_total") == 2
     assert bench.metric("deliveries_failed_total") == 0
+
+
+def test_frames_that_follow_take_one_statement(
+    bench: Bench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+) -> None:
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2].strip()))
+    frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)])
+    bench.writer.start()
+    for at in range(20):
+        fill(bench, frames[at : at + 1])
+        wait_until(lambda n=at + 1: len(bench.notes.acked) == n, timeout_s=20, what="acked")
+        if at == 9:
+            statements.clear()
+    assert stored_seqs(devices[0].device_id) == list(range(1, 21))
+    # Of the bridge: the others are this test's.
+    ours = [one for one in statements if one.startswith("WITH")]
+    assert len(ours) == 10
+    assert not [one for one in statements if "FOR UPDATE" in one and one not in ours]
+    assert bench.notes.seen[-2:] == [20, 20]
+
+
+def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
+    bench: Bench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+) -> None:
+    """The line breaks after the statement has committed itself, before its answer is here."""
+    lost: list[str] = []
+
+    def lose(*told: Any) -> None:
+        if "unmoved" in told[2] and not lost:
+            lost.append(told[2])
+            raise OperationalError(told[2], None, Exception("the server hung up"))
+
+    event.listen(engine, "after_cursor_execute", lose)
+    frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)])
+    bench.writer.start()
+    fill(bench, frames[:10])
+    wait_until(lambda: len(bench.notes.acked) == 10, timeout_s=20, what="acked")
+    fill(bench, frames[10:])
+    wait_until(lambda: len(bench.notes.acked) == 20, timeout_s=20, what="acked")
+    event.remove(engine, "after_cursor_execute", lose)
+    assert lost
+    assert stored_seqs(devices[0].device_id) == list(range(1, 21))
+    assert bench.metric("frames_stored_total") + bench.metric("frames_duplicate_total") == 20
+    assert bench.metric("frames_duplicate_total") > 0
 
 
 def test_the_end_of_the_writer_is_noticed(

@@ -11,7 +11,8 @@ from cymba.accounts.profile import register
 from cymba.database import utc_now
 from cymba.devices.claiming import Claimed, claim
 from cymba.devices.provisioning import provision
-from cymba.stimulation.ingest import Delivery, Quarantined, ingest
+from cymba.stimulation.ingest import ingest
+from cymba.stimulation.settling import Delivery, Quarantined
 from ops.exits import Exit
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

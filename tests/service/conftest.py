@@ -30,9 +30,10 @@ from cymba.database import utc_now
 from cymba.devices import claiming
 from cymba.devices.provisioning import provision
 from cymba.settings import Settings
-from cymba.stimulation.ingest import Delivery, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.keeper import summarise_dirty
 from cymba.stimulation.reading import SessionKey
+from cymba.stimulation.settling import Delivery
 from service import create_app
 from service.edge import Edge
 

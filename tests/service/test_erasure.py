@@ -33,8 +33,9 @@ from cymba.insights.tables import Finding
 from cymba.rights import erasure
 from cymba.rights.holdings import HOLDINGS
 from cymba.rights.pseudonym import pseudonym
-from cymba.stimulation.ingest import Delivery, Quarantined, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.keeper import seal_finished
+from cymba.stimulation.settling import Delivery, Quarantined
 from cymba.stimulation.tables import SessionExtent, StimulationSession, StoredFrame
 from tests.service.conftest import MORNING, PROGRAMME
 

@@ -15,8 +15,9 @@ from cymba.database import utc_now
 from cymba.devices.flow import Allowance, Flow, Rate
 from cymba.devices.provisioning import provision, reissue_secret, revoke
 from cymba.devices.tables import DeviceTenure
-from cymba.stimulation.ingest import Delivery, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.keeper import summarise_dirty
+from cymba.stimulation.settling import Delivery
 from cymba.stimulation.tables import FlashStore, Quarantined, StoredFrame
 from service import create_app
 from service.edge import Edge

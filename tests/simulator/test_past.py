@@ -17,9 +17,10 @@ from cymba.devices.provisioning import provision
 from cymba.devices.tables import DevicePresence, DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation.frames import decode
-from cymba.stimulation.ingest import Delivery, Stored, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.keeper import Keeper
 from cymba.stimulation.messages import Frame, StartFrame
+from cymba.stimulation.settling import Delivery, Stored
 from cymba.stimulation.tables import Quarantined, StimulationSession
 from simulator import wire
 from simulator.clock import BootClock, WorldClock, epoch_ms

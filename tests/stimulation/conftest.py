@@ -12,7 +12,7 @@ from cymba.devices.anchors import BootAnchor, BootKey, add_anchors
 from cymba.devices.clocks import Anchor, DeviceClocks, to_ms
 from cymba.devices.messages import Programme
 from cymba.devices.tables import Device, DeviceTenure
-from cymba.stimulation.ingest import Delivery, Outcome, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.messages import (
     EndFrame,
     Event,
@@ -23,6 +23,7 @@ from cymba.stimulation.messages import (
     to_json,
 )
 from cymba.stimulation.read_frame import ReadFrame
+from cymba.stimulation.settling import Delivery, Outcome
 
 BOOTED_AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")

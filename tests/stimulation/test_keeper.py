@@ -17,11 +17,11 @@ from cymba.devices.claiming import release
 from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation import sealing, summarising
-from cymba.stimulation.ingest import Duplicate, Quarantined, Stored
 from cymba.stimulation.keeper import Keeper, close_silent, seal_finished, summarise_dirty
 from cymba.stimulation.messages import Frame
 from cymba.stimulation.reading import SessionKey, load_frames
 from cymba.stimulation.sealing import multirange, seal_session
+from cymba.stimulation.settling import Duplicate, Quarantined, Stored
 from cymba.stimulation.summary import summarise
 from cymba.stimulation.tables import (
     Recording,

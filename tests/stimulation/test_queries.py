@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Change
 from cymba.errors import NotFound, Rejected
-from cymba.stimulation.ingest import Duplicate
 from cymba.stimulation.keeper import seal_finished, summarise_dirty
 from cymba.stimulation.queries import (
     MAX_NOTE,
@@ -23,6 +22,7 @@ from cymba.stimulation.queries import (
     telemetry_of,
 )
 from cymba.stimulation.reading import SessionKey
+from cymba.stimulation.settling import Duplicate
 from cymba.stimulation.tables import Recording, StimulationSession, StoredFrame
 
 DEVICE = "device-0001"

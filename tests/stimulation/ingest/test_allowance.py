@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from cymba.devices.flow import Allowance, Rate
-from cymba.stimulation.ingest import Delivery, Duplicate, Quarantined, Refused, Stored, ingest
+from cymba.stimulation.ingest import ingest
+from cymba.stimulation.settling import Delivery, Duplicate, Quarantined, Refused, Stored
 from tests.stimulation.ingest.conftest import AT, Line
 
 Frame = Callable[..., dict[str, Any]]

@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.stimulation.arrivals import AnchorMemory
-from cymba.stimulation.ingest import Delivery, ingest
+from cymba.stimulation.ingest import ingest
+from cymba.stimulation.settling import Delivery
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]

@@ -13,8 +13,9 @@ import cbor2
 from sqlalchemy import text
 
 from cymba.stimulation.frames import Unreadable, unpack
-from cymba.stimulation.ingest import Delivery, Quarantined, Refused, Stored, ingest
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.ledger import Resolved
+from cymba.stimulation.settling import Delivery, Quarantined, Refused, Stored
 
 PAGE = Path(__file__).parents[3] / "docs" / "device-protocol.md"
 AT = datetime(2026, 3, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from cymba.errors import Conflict, NotFound
 from cymba.stimulation import frames, quarantine
-from cymba.stimulation.ingest import MAX_KEPT_BYTES, Duplicate, Quarantined, Refused, Stored
+from cymba.stimulation.settling import MAX_KEPT_BYTES, Duplicate, Quarantined, Refused, Stored
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]

@@ -9,7 +9,8 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.ingest import Delivery, Duplicate, NewStores, Quarantined, Stored, ingest
+from cymba.stimulation.ingest import NewStores, ingest
+from cymba.stimulation.settling import Delivery, Duplicate, Quarantined, Stored
 
 AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 Batch = Callable[..., list[Delivery]]

@@ -110,6 +110,20 @@ def test_dynamic_security_in_place_of_files_changes_no_more_than_it_must() -> No
     assert services["credentials"]["healthcheck"]["test"][-1] == str(given["out"])
 
 
+def test_the_api_is_reached_through_its_proxy_alone() -> None:
+    # It believes whom the one proxy names; tests/service/test_behind_proxy.py runs the two.
+    assert "ports" not in SERVICES["api"]
+    assert SERVICES["api"]["environment"]["CYMBA_TRUSTED_PROXIES"] == "1"
+    published = [str(port).rpartition(":")[2] for port in SERVICES["proxy"]["ports"]]
+    listened = re.findall(
+        r"^\s*listen (\d+)",
+        "".join((ROOT / "deploy" / "nginx" / f"{n}.conf").read_text() for n in ("nginx", "tls")),
+        re.MULTILINE,
+    )
+    assert published == listened
+    assert "api:8000" in (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
+
+
 def test_the_image_is_not_roots_and_its_parts_are_locked() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE) == ["10001:10001"]

@@ -44,6 +44,10 @@ MINIMUM_GAIN_MS: dict[AnchorKind, float] = {
 }
 RETIMING_GAIN_MS = 1_000.0  # from here on, sessions of the boot are placed anew
 MAX_ANCHORS_PER_BOOT = 4_096  # of a lying device; an honest one takes months to come so far
+# What is read of a device that lies, or has lived very long. Sessions have one boot or two.
+MOST_BOOTS_WITH_NEIGHBOURS = 16
+MOST_NEIGHBOURS = 1_000  # anchors, to either side of a boot
+MOST_CHECKED = 30_000  # anchors, to find by how far the device's own clock may be off
 
 
 _PRIMARY_KEY = ("device_id", "store", "boot", "kind", "up_ms")
@@ -103,25 +107,47 @@ def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]
     return retimed
 
 
-def load_clocks(session: Session, device_id: str) -> DeviceClocks:
-    """All that is known of the clocks of a device."""
-    anchors: dict[tuple[int, int], list[Anchor]] = {}
-    rows = session.execute(
-        select(
-            ClockAnchor.store,
-            ClockAnchor.boot,
-            ClockAnchor.kind,
-            ClockAnchor.up_ms,
-            ClockAnchor.wall_at,
-            ClockAnchor.error_ms,
-        ).where(ClockAnchor.device_id == device_id)
+def load_clocks(
+    session: Session, device_id: str, boots: Iterable[tuple[int, int]] | None = None
+) -> DeviceClocks:
+    """What is known of the clocks of a device: of all its boots, or enough to place moments of
+    `boots` (store and boot of each) just as well.
+
+    Enough are the boot itself, if it is anchored on both sides, and else its neighbours up to the
+    next ones that are; how far the device's own clock may be off is read when it is asked for.
+    What is read is bounded, whatever the device has sent: past the bounds an error is wider than
+    it would be.
+    """
+    of_device = {"device_id": device_id}
+    provisioned_at = session.scalar(select(Device.created_at).where(Device.id == device_id))
+    if boots is None:
+        return DeviceClocks(_by_boot(session.execute(_ALL, of_device)), provisioned_at)
+    wanted = sorted(set(boots))
+    known = _by_boot(
+        session.execute(
+            _AROUND,
+            of_device
+            | {
+                "stores": [store for store, _ in wanted],
+                "boots": [boot for _, boot in wanted],
+                "most": MOST_NEIGHBOURS if len(wanted) <= MOST_BOOTS_WITH_NEIGHBOURS else 0,
+            },
+        )
     )
+
+    def checked() -> list[BootClock]:
+        rows = session.execute(_CHECKED, of_device | {"most": MOST_CHECKED})
+        return [BootClock(of_boot) for of_boot in _by_boot(rows).values()]
+
+    return DeviceClocks(known, provisioned_at, checked=checked)
+
+
+def _by_boot(rows: Iterable[Any]) -> dict[tuple[int, int], list[Anchor]]:
+    anchors: dict[tuple[int, int], list[Anchor]] = {}
     for store, boot, kind, up_ms, wall_at, error_ms in rows:
         # The table's check holds `kind` to AnchorKind.
-        anchor = Anchor(kind, up_ms, to_ms(wall_at), error_ms)  # type: ignore[arg-type]
-        anchors.setdefault((store, boot), []).append(anchor)
-    provisioned_at = session.scalar(select(Device.created_at).where(Device.id == device_id))
-    return DeviceClocks(anchors, provisioned_at)
+        anchors.setdefault((store, boot), []).append(Anchor(kind, up_ms, to_ms(wall_at), error_ms))
+    return anchors
 
 
 def _most_telling_first(anchor: Anchor) -> tuple[int, float]:
@@ -190,3 +216,63 @@ def _row(key: BootKey, anchor: Anchor) -> dict[str, Any]:
         "wall_at": from_ms(anchor.wall_ms - (anchor.up_ms - up_ms)),
         "error_ms": anchor.error_ms,
     }
+
+
+_ALL = text(
+    """
+    SELECT store, boot, kind, up_ms, wall_at, error_ms FROM clock_anchor
+    WHERE device_id = :device_id
+    """
+)
+# Each part by the key, its neighbours from the boot outwards; UNION, since boots share neighbours.
+_AROUND = text(
+    """
+    WITH wanted AS MATERIALIZED (
+      SELECT k.store, k.boot, EXISTS (
+               SELECT FROM clock_anchor AS a
+               WHERE a.device_id = :device_id AND a.store = k.store AND a.boot = k.boot
+                 AND a.kind IN ('exchange', 'arrival')) AS two_sided
+      FROM unnest(CAST(:stores AS bigint[]), CAST(:boots AS bigint[])) AS k (store, boot)),
+    around AS MATERIALIZED (
+      SELECT k.store, k.boot, coalesce((
+               SELECT a.boot FROM clock_anchor AS a
+               WHERE a.device_id = :device_id AND a.store = k.store AND a.boot < k.boot
+                 AND a.kind IN ('exchange', 'arrival')
+               ORDER BY a.boot DESC LIMIT 1), 0) AS low, coalesce((
+               SELECT a.boot FROM clock_anchor AS a
+               WHERE a.device_id = :device_id AND a.store = k.store AND a.boot > k.boot
+                 AND a.kind IN ('exchange', 'arrival')
+               ORDER BY a.boot LIMIT 1), 4294967295) AS high
+      FROM wanted AS k WHERE NOT k.two_sided AND :most > 0)
+    SELECT a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
+    FROM wanted AS k CROSS JOIN LATERAL (
+      SELECT * FROM clock_anchor AS own
+      WHERE own.device_id = :device_id AND own.store = k.store AND own.boot = k.boot
+      OFFSET 0) AS a
+    UNION
+    SELECT a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
+    FROM around AS k CROSS JOIN LATERAL (
+      (SELECT * FROM clock_anchor AS earlier
+       WHERE earlier.device_id = :device_id AND earlier.store = k.store
+         AND earlier.boot >= k.low AND earlier.boot < k.boot
+       ORDER BY earlier.boot DESC, earlier.kind DESC, earlier.up_ms DESC LIMIT :most)
+      UNION ALL
+      (SELECT * FROM clock_anchor AS later
+       WHERE later.device_id = :device_id AND later.store = k.store
+         AND later.boot > k.boot AND later.boot <= k.high
+       ORDER BY later.boot, later.kind, later.up_ms LIMIT :most)) AS a
+    """
+)
+# The boots by which a device's own clock can be checked.
+_CHECKED = text(
+    """
+    WITH known AS (
+      SELECT a.*,
+             bool_or(a.kind = 'device_clock') OVER same_boot
+             AND bool_or(a.kind IN ('exchange', 'arrival')) OVER same_boot AS is_checked
+      FROM (SELECT * FROM clock_anchor AS o WHERE o.device_id = :device_id
+            ORDER BY o.store, o.boot, o.kind, o.up_ms LIMIT :most) AS a
+      WINDOW same_boot AS (PARTITION BY a.store, a.boot))
+    SELECT store, boot, kind, up_ms, wall_at, error_ms FROM known WHERE is_checked
+    """
+)

@@ -10,7 +10,7 @@ Pure: times are milliseconds since 1970-01-01T00:00:00Z as floats, `up_ms` since
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -134,7 +134,12 @@ class _Span(NamedTuple):
 
 
 class StoreClocks:
-    """The boots of one flash store, in the order of its boot counter."""
+    """The boots of one flash store, in the order of its boot counter.
+
+    What is known of a boot that is anchored on both sides rests on its own anchors alone, so
+    nothing reaches from one side of it to the other: `anchors.load_clocks` reads no further, and
+    `mark_retimed` has no more summed up anew.
+    """
 
     def __init__(self, boots: Mapping[int, BootClock]) -> None:
         self.boots = dict(sorted(boots.items()))
@@ -143,14 +148,15 @@ class StoreClocks:
         # The time up to which all boots before the one at an index have lasted at least …
         self._ended_low = [-math.inf]
         for clock in clocks:
-            lasted = self._ended_low[-1] + clock.last_up_ms * (1 - DRIFT)
             known = clock.interval(clock.last_up_ms).low_ms
-            self._ended_low.append(max(known, lasted))
+            lasted = self._ended_low[-1] + clock.last_up_ms * (1 - DRIFT)
+            self._ended_low.append(known if clock.two_sided else max(known, lasted))
         # … and by which the one at an index must have begun, and all boots before it ended.
         self._begun_high = [math.inf]
         for clock in reversed(clocks):
+            known = clock.interval(0.0).high_ms
             lasted = self._begun_high[-1] - clock.last_up_ms * (1 - DRIFT)
-            self._begun_high.append(min(clock.interval(0.0).high_ms, lasted))
+            self._begun_high.append(known if clock.two_sided else min(known, lasted))
         self._begun_high.reverse()
 
     def span(self, boot: int) -> _Span:
@@ -162,31 +168,37 @@ class StoreClocks:
 class DeviceClocks:
     """All that is known of a device's clocks; `at` places any moment of any boot.
 
-    `provisioned_at` bounds what nothing else does.
+    `provisioned_at` bounds what nothing else does. `checked` are boots whose claims show how far
+    the device's own clock may be off, where `anchors` has not all of them.
     """
 
     def __init__(
         self,
         anchors: Mapping[tuple[int, int], Iterable[Anchor]],
         provisioned_at: datetime | None = None,
+        *,
+        checked: Callable[[], Iterable[BootClock]] | None = None,
     ) -> None:
         stores: dict[int, dict[int, BootClock]] = {}
         for (store, boot), of_boot in anchors.items():
             stores.setdefault(store, {})[boot] = BootClock(of_boot)
         self.stores = {store: StoreClocks(boots) for store, boots in stores.items()}
+        self._checked = checked or self._all_boots
         self._provisioned_ms = to_ms(provisioned_at) if provisioned_at else EARLIEST_MS
+
+    def _all_boots(self) -> Iterator[BootClock]:
+        return (clock for store in self.stores.values() for clock in store.boots.values())
 
     @cached_property
     def claim_error_ms(self) -> float:
         """How far the device's own clock may be off: the worst of what an anchored boot shows."""
         worst = CLAIM_ERROR_MS
-        for store in self.stores.values():
-            for clock in store.boots.values():
-                if clock.two_sided:
-                    for claim in clock.claims:
-                        known = clock.interval(claim.up_ms)
-                        away = abs(claim.wall_ms - known.middle_ms) + known.half_width_ms
-                        worst = max(worst, away)
+        for clock in self._checked():
+            if clock.two_sided:
+                for claim in clock.claims:
+                    known = clock.interval(claim.up_ms)
+                    away = abs(claim.wall_ms - known.middle_ms) + known.half_width_ms
+                    worst = max(worst, away)
         return worst
 
     def at(self, store: int, boot: int, up_ms: float, latest_at: datetime) -> Moment:

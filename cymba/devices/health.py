@@ -38,7 +38,7 @@ def health(session: Session, device_id: str, now: datetime) -> Health:
     seen = session.get(DevicePresence, device_id, populate_existing=True)
     if seen is None:
         return Health(False, None, None, None, None, "unknown", None, None)
-    clocks = load_clocks(session, device_id)
+    clocks = load_clocks(session, device_id, [(seen.store, seen.boot)])
     store = clocks.stores.get(seen.store)
     boot = store.boots.get(seen.boot) if store else None
     last_up_ms = boot.last_up_ms if boot else seen.sent_ms

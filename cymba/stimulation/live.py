@@ -21,7 +21,7 @@ from cymba.stimulation.messages import Frame
 from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.reading import load_frames
 from cymba.stimulation.tables import Recording, StimulationSession
-from cymba.stimulation.timing import place
+from cymba.stimulation.timing import boots_of, place
 
 MAX_FRAMES_AT_ONCE = 500
 MAX_WRITTEN_RANGES = 64
@@ -125,7 +125,7 @@ def read_news(session: Session, account_id: UUID, session_id: UUID, seen: Seen) 
 
 def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterator[LiveFrame]:
     if fresh:
-        timing = place(fresh, load_clocks(session, device_id))
+        timing = place(fresh, load_clocks(session, device_id, boots_of(fresh)))
         for read in fresh:
             yield LiveFrame(timing.at_ms(read.frame), read.frame)
 

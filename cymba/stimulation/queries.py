@@ -18,6 +18,7 @@ from cymba.stimulation.reading import SessionKey, load_frames
 from cymba.stimulation.summary import Summary
 from cymba.stimulation.tables import SessionExtent, StimulationSession
 from cymba.stimulation.telemetry import Telemetry
+from cymba.stimulation.timing import boots_of
 
 SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
     getattr(StimulationSession, name)
@@ -160,7 +161,9 @@ def hide_session(session: Session, locked: StimulationSession, now: datetime) ->
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
     frames = load_frames(session, found.device_id, found.sid)
-    return session_events(frames, load_clocks(session, found.device_id)) if frames else []
+    if not frames:
+        return []
+    return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
 
 
 def telemetry_of(
@@ -178,7 +181,7 @@ def telemetry_of(
         return Telemetry(found.started_at, ())
     return channels_over_time.telemetry(
         frames,
-        load_clocks(session, found.device_id),
+        load_clocks(session, found.device_id, boots_of(frames)),
         channels=channels,
         points=points,
         begin=begin,

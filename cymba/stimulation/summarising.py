@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.tables import Account
 from cymba.database import utc_now
-from cymba.devices.anchors import DeviceClocks, load_clocks
+from cymba.devices.anchors import load_clocks
 from cymba.devices.charge import Waveform
 from cymba.devices.claiming import Tenures, load_tenures
 from cymba.devices.models import MODELS
@@ -27,6 +27,7 @@ from cymba.stimulation.erasure import erase_frames, erase_session
 from cymba.stimulation.reading import SessionKey, load_frames
 from cymba.stimulation.summary import RECTANGULAR, Summary, summarise
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.timing import boots_of
 
 SILENT_AFTER = timedelta(hours=24)
 # What a summary costs grows with the session, so a long one is summed up less often while it
@@ -125,15 +126,9 @@ class _Places:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._clocks: dict[str, DeviceClocks] = {}
         self._tenures: dict[str, Tenures] = {}
         self._waveforms: dict[str, Waveform] = {}
         self._zones: dict[UUID | None, str] = {None: "UTC"}
-
-    def clocks(self, device_id: str) -> DeviceClocks:
-        if device_id not in self._clocks:
-            self._clocks[device_id] = load_clocks(self._session, device_id)
-        return self._clocks[device_id]
 
     def holder_at(self, device_id: str, at: datetime) -> UUID | None:
         if device_id not in self._tenures:
@@ -198,7 +193,7 @@ def _row(
         return None
     summary = summarise(
         frames,
-        places.clocks(key.device_id),
+        load_clocks(session, key.device_id, boots_of(frames)),
         silent=silent,
         waveform=places.waveform(key.device_id),
     )

@@ -50,6 +50,11 @@ def last_up(frame: Frame) -> int:
     return frame.up + (frame.n - 1) * frame.dt if isinstance(frame, SamplesFrame) else frame.up
 
 
+def boots_of(frames: Iterable[ReadFrame]) -> set[tuple[int, int]]:
+    """The store and boot of each frame: whose clocks `place` asks."""
+    return {(read.frame.store, read.frame.boot) for read in frames}
+
+
 def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
     """Place the boots that `frames` (at least one) were recorded in.
 

@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from cymba.devices import anchors
 from cymba.devices.anchors import BootAnchor, BootKey, add_anchors, load_clocks
 from cymba.devices.clocks import Anchor, from_ms, to_ms
 from cymba.devices.provisioning import provision
@@ -119,3 +121,96 @@ def test_a_stated_error_is_never_less_than_what_all_anchors_give(engine: Engine)
             assert abs(to_ms(moment.at) - truth) <= moment.error_ms + 1
 
     check()
+
+
+BOOT_MS = 1_000_000
+boots = st.tuples(st.integers(1, 2), st.integers(0, 12))
+ups = st.one_of(st.sampled_from([0, BOOT_MS]), st.integers(0, BOOT_MS))
+honest = st.dictionaries(
+    boots,
+    st.lists(
+        st.tuples(
+            st.sampled_from(["exchange", "arrival", "queued", "device_clock"]),
+            ups,
+            st.integers(0, 50_000),
+        ),
+        max_size=3,
+    ),
+    max_size=14,
+)
+
+
+def test_of_a_few_boots_as_much_is_read_as_tells_their_times(engine: Engine) -> None:
+    """Boots one after another, anchored in all ways or none: read in part they have the same times
+    as read whole, to the error and the source."""
+    with Session(engine) as session:
+        (device,) = provision(session, "ear_clip")
+        session.commit()
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(told=honest, wanted=st.lists(boots, min_size=1, max_size=3), up=ups)
+    def check(
+        told: dict[tuple[int, int], list[tuple[str, int, int]]],
+        wanted: list[tuple[int, int]],
+        up: int,
+    ) -> None:
+        with Session(engine) as session:
+            for (store, boot), of_boot in told.items():
+                wall = START_MS + (store * 24 + boot) * BOOT_MS
+                add_anchors(
+                    session,
+                    [
+                        BootAnchor(
+                            BootKey(device.device_id, store, boot),
+                            Anchor(kind, at, wall + at + late, late * (kind == "exchange")),  # type: ignore[arg-type]
+                        )
+                        for kind, at, late in of_boot
+                    ],
+                )
+            whole = load_clocks(session, device.device_id)
+            part = load_clocks(session, device.device_id, wanted)
+            arrived = START + timedelta(days=9)
+            for asked in wanted:
+                assert part.at(*asked, up, arrived) == whole.at(*asked, up, arrived)
+
+    check()
+
+
+def test_of_no_boots_nothing_is_read(session: Session, device: MakeDevice) -> None:
+    key = BootKey(device().device_id, 1, 17)
+    add_anchors(session, [BootAnchor(key, Anchor("exchange", 1_000, START_MS, 20))])
+    assert load_clocks(session, key.device_id, []).stores == {}
+
+
+def test_of_a_device_that_lies_only_so_much_is_read(
+    session: Session, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device_id = device().device_id
+    add_anchors(
+        session,
+        [
+            BootAnchor(BootKey(device_id, 1, boot), Anchor("queued", 5, START_MS + boot))
+            for boot in range(200)
+        ],
+    )
+    assert len(load_clocks(session, device_id, [(1, 100)]).stores[1].boots) == 200
+    monkeypatch.setattr(anchors, "MOST_NEIGHBOURS", 10)
+    assert list(load_clocks(session, device_id, [(1, 100)]).stores[1].boots) == [*range(90, 111)]
+    many = [(1, boot) for boot in range(100, 150)]
+    assert list(load_clocks(session, device_id, many).stores[1].boots) == [*range(100, 150)]
+
+
+def test_so_many_claims_are_checked_and_no_more(
+    session: Session, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device_id = device().device_id
+
+    def told(boot: int, *known: Anchor) -> None:
+        add_anchors(session, [BootAnchor(BootKey(device_id, 1, boot), one) for one in known])
+
+    told(1, Anchor("exchange", 0, START_MS, 20), Anchor("device_clock", 0, START_MS + HOUR_MS))
+    told(2, Anchor("exchange", 0, START_MS, 20), Anchor("device_clock", 0, START_MS + 2 * HOUR_MS))
+    told(3, Anchor("device_clock", 0, START_MS))
+    assert load_clocks(session, device_id, [(1, 3)]).claim_error_ms == 2 * HOUR_MS + 20
+    monkeypatch.setattr(anchors, "MOST_CHECKED", 2)
+    assert load_clocks(session, device_id, [(1, 3)]).claim_error_ms == HOUR_MS + 20

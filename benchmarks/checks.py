@@ -7,6 +7,7 @@ from benchmarks.measures import (
     Measure,
     a_year_of_looks,
     change_from_baseline,
+    fading_side_effect,
     four_primaries,
     fourteen_days,
     one_look,
@@ -152,6 +153,12 @@ def _the_rest() -> Iterator[Check]:
             measure = side_effect(sessions, phi, 0.35)
             row = "side-effect trend, none there"
             yield Check(row, cell, f"side effect: {cell}", measure, "found", _at_most(limit))
+    for slope, share in ((-0.5, 0.7), (-1.0, 0.9)):
+        for sessions in (30, 60, 120):
+            cell = f"{sessions} sessions, {slope:g} a doubling"
+            measure = fading_side_effect(sessions, slope, share)
+            row = "side-effect trend, fading: coverage of 95 % intervals"
+            yield Check(row, cell, f"fading: {cell}", measure, "covered", _at_least(0.94))
     for baseline_days in (21, 28, 45):
         for change in (0.0, -0.3):
             cell = f"{baseline_days} days of baseline, change {change:g}"
@@ -192,6 +199,12 @@ def _shown() -> Iterator[Check]:
     cell = "φ 0.8, 30 sessions"
     measure = side_effect(30, 0.8, 0.35)
     yield Check("side-effect trend, none there", cell, f"side effect: {cell}", measure, "found")
+    for slope, share in ((-0.5, 0.7), (-1.0, 0.9)):
+        for sessions in (30, 60, 120):
+            cell = f"{sessions} sessions, {slope:g} a doubling"
+            measure = fading_side_effect(sessions, slope, share)
+            row = "side-effect trend, fading: power"
+            yield Check(row, cell, f"fading: {cell}", measure, "found")
     for phi in (0.6, 0.9):
         cell = f"14 pairs, φ {phi:g}, -1 on treated days"
         measure = own_trial(14, phi, -1.0)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr
+from scipy.special import expit, logit, ndtri, stdtr
 
 from cymba.insights.statistics import (
     PRIMARY_LEVEL,
@@ -132,6 +132,27 @@ def side_effect(sessions: int, phi: float, share: float) -> Measure:
         present = autoregression((people, sessions), phi, rng) < ndtri(share)
         p = np.array([side_effect_trend(row).p for row in present.astype(np.float64)])
         return {"found": (p < 0.05).astype(np.float64)}
+
+    return measure
+
+
+def fading_side_effect(sessions: int, slope: float, first_share: float) -> Measure:
+    """A side effect whose log odds change by so much with each doubling, from a first share on."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        log_odds = logit(first_share) + slope * np.log2(np.arange(1, sessions + 1))
+        present = rng.random((people, sessions)) < expit(log_odds)
+        trends = [side_effect_trend(row) for row in present.astype(np.float64)]
+        return {
+            "found": np.array([trend.p < 0.05 for trend in trends], np.float64),
+            "covered": np.array(
+                [
+                    trend.low <= slope <= trend.high if np.isfinite(trend.slope) else np.nan
+                    for trend in trends
+                ],
+                dtype=np.float64,
+            ),
+        }
 
     return measure
 

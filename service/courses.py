@@ -11,7 +11,7 @@ from cymba.insights import sentences
 from cymba.insights.pictures import picture_of_response, picture_of_side_effect
 from cymba.insights.responses import Comparison, Period, load_responses
 from cymba.insights.side_effects import SideEffect, load_side_effects
-from cymba.insights.statistics import Course, ResponseGrade, Threshold
+from cymba.insights.statistics import Course, Interval, ResponseGrade, Threshold
 from cymba.insights.words import Voice
 from service.answers import tagged
 from service.edge import edge
@@ -35,6 +35,7 @@ SIDE_EFFECT_EXAMPLE = {
     "slope": -0.74,
     "low": -1.2,
     "high": -0.28,
+    "interval": "bounded",
     "p": 0.0021,
     "answers": 69,
     "yes": 14,
@@ -80,8 +81,20 @@ class SideEffectSchema(Schema):
         allow_none=True,
         metadata={"description": "Change of the log odds with each doubling of the sessions"},
     )
-    low = ma.fields.Float(required=True, allow_none=True)
+    low = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of the slope's 95 % interval; null too where nothing bounds it"},
+    )
     high = ma.fields.Float(required=True, allow_none=True)
+    interval = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf([str(interval) for interval in Interval]),
+        metadata={
+            "description": "`no_lower_bound`: every yes came before every no; `no_upper_bound`: "
+            "the other way round; `not_converged`: it could not be computed"
+        },
+    )
     p = ma.fields.Float(required=True, allow_none=True)
     answers = ma.fields.Integer(required=True)
     yes = ma.fields.Integer(required=True)
@@ -245,6 +258,7 @@ def _side_effect_shown(found: SideEffect, voice: Voice) -> dict[str, Any]:
         "slope": _known(trend.slope),
         "low": _known(trend.low),
         "high": _known(trend.high),
+        "interval": trend.interval,
         "p": _known(trend.p),
         "answers": trend.n,
         "yes": trend.yes,
@@ -285,4 +299,4 @@ def _period_shown(period: Period, mean: float, rated_days: int) -> dict[str, Any
 
 
 def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None

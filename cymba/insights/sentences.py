@@ -6,7 +6,14 @@ from typing import Any
 from cymba.insights import words
 from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_title
 from cymba.insights.outcomes import OUTCOMES, Outcome
-from cymba.insights.statistics import MILESTONES, Course, Response, ResponseGrade, Trend
+from cymba.insights.statistics import (
+    MILESTONES,
+    Course,
+    Interval,
+    Response,
+    ResponseGrade,
+    Trend,
+)
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 
@@ -81,8 +88,9 @@ def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, sessions: int) 
         case Course.GROWING:
             return voice.say(words.GROWING, effect_title=title, n=n)
         case Course.NOT_ENOUGH:
-            effect = inside(voice, title)
-            return voice.say(words.SIDE_EFFECT_NOT_ENOUGH, effect=effect, n=n)
+            few = trend.interval is Interval.NOT_ENOUGH
+            template = words.SIDE_EFFECT_NOT_ENOUGH if few else words.SIDE_EFFECT_UNCLEAR
+            return voice.say(template, effect=inside(voice, title), n=n)
 
 
 def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:

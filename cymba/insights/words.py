@@ -90,6 +90,10 @@ GROWING = (
 SIDE_EFFECT_NOT_ENOUGH = (
     "Not enough answers yet about {effect}: {n} of 15, with at least 3 yes and 3 no."
 )
+SIDE_EFFECT_UNCLEAR = (
+    "The {n} answers so far cannot tell whether {effect} is reported more or less often than at "
+    "first."
+)
 RESPONSE_CONFIRMED = (
     "Compared with your first weeks, {outcome} in the last 28 days is {share} lower ({low} to "
     "{high})."
@@ -115,7 +119,7 @@ TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(),
     DISCLAIMER, EARLY, MORE_IS_WORSE, NO_CLEAR_LINK, NOT_ENOUGH, NOT_ENOUGH_REFUSED, COLLECTING,
     MORE_DAYS, TESTED, STOPPED_EARLY, NOT_TESTED, FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH,
-    RESPONSE_CONFIRMED,
+    SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
 )  # fmt: skip
 

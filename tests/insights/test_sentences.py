@@ -103,6 +103,15 @@ def test_side_effects_that_fade_say_from_where_to_where() -> None:
     assert "2 of 15" in sentences.of_side_effect(ENGLISH, OUTCOMES["cough"], few, 2)
 
 
+@pytest.mark.parametrize(
+    ("voice", "begins"), [(ENGLISH, "The 16 answers so far"), (GERMAN, "Die bisher 16 Antworten")]
+)
+def test_enough_answers_that_say_nothing_are_not_called_too_few(voice: Voice, begins: str) -> None:
+    unclear = side_effect_trend([0.0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0])
+    said = sentences.of_side_effect(voice, OUTCOMES["cough"], unclear, 16)
+    assert said.startswith(begins)
+
+
 def test_a_response_is_told_as_a_share_of_the_first_weeks() -> None:
     rng = np.random.default_rng(3)
     before, after = rng.normal(7, 0.7, 30), rng.normal(3, 0.7, 28)

@@ -133,6 +133,8 @@ def test_side_effects_and_responses_are_told(read, person, settle):
     (effect,) = read("/v1/insights/side-effects").json["items"]
     assert (effect["item"], effect["course"]) == ("tingling", "fading")
     assert effect["answers"] < effect["sessions"]
+    assert effect["interval"] == "bounded"
+    assert effect["low"] < effect["slope"] < effect["high"] < 0
     compared = {one["outcome"]: one for one in read("/v1/insights/response").json["items"]}
     assert compared.keys() == {"pain_now", "fatigue"}  # of mood more is better: no share of it
     assert compared["pain_now"]["baseline_kind"] == "first_weeks"

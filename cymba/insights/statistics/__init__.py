@@ -35,7 +35,12 @@ from cymba.insights.statistics.sequential import (
     next_milestone,
     sequential_p,
 )
-from cymba.insights.statistics.side_effects import Course, Trend, side_effect_trend
+from cymba.insights.statistics.side_effects import (
+    Course,
+    Interval,
+    Trend,
+    side_effect_trend,
+)
 from cymba.insights.statistics.trial import Trial, randomization_test, smallest_difference
 
 __all__ = [
@@ -48,6 +53,7 @@ __all__ = [
     "Direction",
     "Fit",
     "Grade",
+    "Interval",
     "Look",
     "MoreDays",
     "PairInFull",

@@ -4,6 +4,10 @@ Logistic regression of yes/no on log2(session number) with Firth's (1993) penalt
 estimates finite where all the yeses come first (Heinze & Schemper 2002). Answers of successive
 sessions resemble each other, so the variance is inflated by what a first-order process with the
 lag-1 autocorrelation of the Pearson residuals gives.
+
+The interval is that of the penalised profile likelihood, so it holds exactly the slopes that the
+test of the penalised likelihood ratio does not reject (Venzon & Moolgavkar 1988; Heinze & Schemper
+2002). A Wald interval is symmetric where the likelihood is not, and may touch 0 beside a small p.
 """
 
 from dataclasses import dataclass
@@ -14,6 +18,12 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, stdtr, stdtrit
 
 from cymba.insights.statistics.arrays import Floats, readings
+from cymba.insights.statistics.firth import (
+    FirthFit,
+    firth_logistic,
+    penalised_likelihood,
+    profile_end,
+)
 
 MIN_ANSWERS = 15
 MIN_OF_EACH = 3
@@ -22,7 +32,6 @@ LEVEL = 0.05
 STEADY_SLOPE = float(np.log(2))
 _DECAY = 0.7  # assumed decay of the residuals' autocorrelation with the lag
 _HIGHEST_CORRELATION = 0.95
-_STEPS = 100
 
 
 class Course(StrEnum):
@@ -32,18 +41,28 @@ class Course(StrEnum):
     NOT_ENOUGH = "not_enough"
 
 
+class Interval(StrEnum):
+    BOUNDED = "bounded"
+    NO_LOWER_BOUND = "no_lower_bound"  # every yes came before every no: low is -infinity
+    NO_UPPER_BOUND = "no_upper_bound"  # every no came before every yes: high is infinity
+    NOT_CONVERGED = "not_converged"  # low and high, or all numbers, are NaN
+    NOT_ENOUGH = "not_enough"
+
+
 @dataclass(frozen=True)
 class Trend:
     """slope, low, high: change of the log odds per doubling of the session number (95 %).
 
-    p: two-sided; n: answers; yes: of them yes; inflation: of the variance; course: the verdict.
-    NaN below 15 answers, 3 yes and 3 no. Enough answers with an interval too wide to call steady
-    give NOT_ENOUGH with the numbers.
+    p: two-sided, below .05 where the interval excludes 0 and only there; interval: its kind; n:
+    answers; yes: of them yes; inflation: of the variance; course: the verdict. NaN below 15
+    answers, 3 yes and 3 no. Enough answers with an interval too wide to call steady give NOT_ENOUGH
+    with the numbers.
     """
 
     slope: float
     low: float
     high: float
+    interval: Interval
     p: float
     n: int
     yes: int
@@ -51,7 +70,7 @@ class Trend:
     course: Course
     intercept: float  # log odds at the first session
     covariance: tuple[tuple[float, float], tuple[float, float]]  # of intercept, slope; inflated
-    critical: float  # t quantile of the 95 % interval
+    critical: float  # t quantile of 95 %
 
     def probability(self, session_numbers: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """(S,) fitted probability of a yes, and its pointwise 95 % band's low and high."""
@@ -74,85 +93,74 @@ def side_effect_trend(present: ArrayLike) -> Trend:
         raise ValueError("present takes 0, 1 and NaN")
     n, yes = y.size, int(y.sum())
     if n < MIN_ANSWERS or min(yes, n - yes) < MIN_OF_EACH:
-        nan = float("nan")
-        unknown = ((nan, nan), (nan, nan))
-        return Trend(nan, nan, nan, nan, n, yes, nan, Course.NOT_ENOUGH, nan, unknown, nan)
+        return _unknown(n, yes, Interval.NOT_ENOUGH)
 
     doublings = np.log2(numbers)
-    design = np.column_stack([np.ones(n), doublings])
-    coefficients, covariance = firth_logistic(design, y)
-    linear = design @ coefficients
+    center = float(doublings.mean())  # else slope and intercept are all but collinear late on
+    design = np.column_stack([np.ones(n), doublings - center])
+    fit = firth_logistic(design, y)
+    if fit is None:
+        return _unknown(n, yes, Interval.NOT_CONVERGED)
+    slope = float(fit.coefficients[1])
+    linear = design @ fit.coefficients
     # (y - π)/√(π(1 - π)), written so that a π near 0 or 1 does not divide by 0.
     inflation = _inflation(np.where(y == 1, np.exp(-linear / 2), -np.exp(linear / 2)))
     # The penalised maximum with slope 0 has a closed form: its leverages sum to 2.
     without = np.array([np.log((yes + 1) / (n - yes + 1)), 0.0])
-    ratio = 2 * (
-        _penalised_likelihood(design, y, coefficients) - _penalised_likelihood(design, y, without)
-    )
+    ratio = 2 * (fit.likelihood - penalised_likelihood(design, y, without))
     df = max(n / inflation - 2, 3.0)
     p = float(2 * stdtr(df, -np.sqrt(max(ratio, 0.0) / inflation)))
     critical = float(stdtrit(df, 1 - LEVEL / 2))
-    slope = float(coefficients[1])
-    inflated = covariance * inflation
-    margin = critical * float(np.sqrt(inflated[1, 1]))
-    low, high = slope - margin, slope + margin
+    low, high, interval = _interval(design, y, fit, critical**2 * inflation / 2)
+    to_first = np.array([[1.0, -center], [0.0, 1.0]])  # from the middle to the first session
+    covariance = to_first @ fit.covariance @ to_first.T * inflation
     return Trend(
         slope=slope,
         low=low,
         high=high,
+        interval=interval,
         p=p,
         n=n,
         yes=yes,
         inflation=inflation,
         course=_course(slope, low, high, p),
-        intercept=float(coefficients[0]),
+        intercept=float(fit.coefficients[0]) - slope * center,
         covariance=(
-            (float(inflated[0, 0]), float(inflated[0, 1])),
-            (float(inflated[1, 0]), float(inflated[1, 1])),
+            (float(covariance[0, 0]), float(covariance[0, 1])),
+            (float(covariance[1, 0]), float(covariance[1, 1])),
         ),
         critical=critical,
     )
 
 
-def firth_logistic(design: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Coefficients (K,) and covariance (K, K) of y (N,) of 0/1 on design (N, K).
-
-    Maximises l(b) + ½ log|I(b)| by Newton's method on the modified score
-    X'(y - π + h(½ - π)), h the diagonal of the weighted hat matrix; steps are halved until the
-    penalised likelihood rises.
-    """
-    coefficients = np.zeros(design.shape[1])
-    likelihood = _penalised_likelihood(design, y, coefficients)
-    for _ in range(_STEPS):
-        fitted, covariance = _fit_at(design, coefficients)
-        weights = fitted * (1 - fitted)
-        leverage = weights * np.einsum("ij,jk,ik->i", design, covariance, design)
-        step = covariance @ (design.T @ (y - fitted + leverage * (0.5 - fitted)))
-        while True:
-            proposed = _penalised_likelihood(design, y, coefficients + step)
-            if proposed >= likelihood - 1e-12 or np.abs(step).max() < 1e-10:
-                break
-            step /= 2
-        coefficients, likelihood = coefficients + step, proposed
-        if np.abs(step).max() < 1e-9:
-            break
-    return coefficients, _fit_at(design, coefficients)[1]
+def _unknown(n: int, yes: int, interval: Interval) -> Trend:
+    nan = float("nan")
+    covariance = ((nan, nan), (nan, nan))
+    return Trend(nan, nan, nan, interval, nan, n, yes, nan, Course.NOT_ENOUGH, nan, covariance, nan)
 
 
-def _fit_at(design: Floats, coefficients: Floats) -> tuple[Floats, Floats]:
-    """Fitted probabilities, and the inverse of the information X'diag(π(1 - π))X."""
-    fitted = expit(design @ coefficients)
-    information = (design.T * (fitted * (1 - fitted))) @ design
-    return fitted, np.asarray(np.linalg.inv(information), dtype=np.float64)
-
-
-def _penalised_likelihood(design: Floats, y: Floats, coefficients: Floats) -> float:
-    linear = design @ coefficients
-    weights = expit(linear) * expit(-linear)
-    sign, log_determinant = np.linalg.slogdet((design.T * weights) @ design)
-    if sign <= 0:
-        return -np.inf
-    return float(y @ linear - np.logaddexp(0, linear).sum() + log_determinant / 2)
+def _interval(
+    design: Floats, y: Floats, best: FirthFit, fall: float
+) -> tuple[float, float, Interval]:
+    """The slopes whose profile lies at most `fall` below the maximum; see `Trend`."""
+    last_yes, first_no = np.flatnonzero(y == 1)[-1], np.flatnonzero(y == 0)[0]
+    last_no, first_yes = np.flatnonzero(y == 0)[-1], np.flatnonzero(y == 1)[0]
+    # Separated answers grow ever likelier as the slope grows steeper: what ends the profile there
+    # is the penalty alone.
+    low: float | None = -np.inf
+    high: float | None = np.inf
+    interval = Interval.BOUNDED
+    if last_yes < first_no:
+        interval = Interval.NO_LOWER_BOUND
+    else:
+        low = profile_end(design, y, best, column=1, fall=fall, side=-1)
+    if last_no < first_yes:
+        interval = Interval.NO_UPPER_BOUND
+    else:
+        high = profile_end(design, y, best, column=1, fall=fall, side=1)
+    if low is None or high is None:
+        return np.nan, np.nan, Interval.NOT_CONVERGED
+    return low, high, interval
 
 
 def _inflation(residuals: Floats) -> float:

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from cymba.insights.statistics import repeated_measures_correlation
+from cymba.insights.statistics.firth import firth_logistic, profile_end
 from cymba.insights.statistics.regression import partial_slopes
 
 DATA = Path(__file__).parent / "data"
@@ -41,3 +43,26 @@ def test_hc2_of_lake_huron() -> None:
     assert slopes.se_hc2[0] == pytest.approx(0.00415334, abs=5e-9)
     assert slopes.slope[0] == pytest.approx(-0.0242011, abs=5e-8)  # R: lm(LakeHuron ~ year)
     assert slopes.df[0] == 96
+
+
+def test_profile_intervals_of_heinze_and_schemper_2002() -> None:
+    """Nobody with neovascularisation has a low grade: separated. Values of R's logistf."""
+    *measured, grade = columns("endometrial.csv")
+    design = np.column_stack([np.ones(79), *measured])
+    fit = firth_logistic(design, grade)
+    assert fit is not None
+    assert fit.coefficients == pytest.approx(
+        [3.77455951, 2.92927330, -0.03475175, -2.60416387], rel=1e-6
+    )
+    expected = [
+        (1.0825371, 7.20928050),
+        (0.6097244, 7.85463171),
+        (-0.1244587, 0.04045547),
+        (-4.3651832, -1.23272106),
+    ]
+    fall = float(chi2.ppf(0.95, 1)) / 2
+    for column, ends in enumerate(expected):
+        found = [
+            profile_end(design, grade, fit, column=column, fall=fall, side=side) for side in (-1, 1)
+        ]
+        assert found == pytest.approx(ends, rel=1e-4)

@@ -1,41 +1,61 @@
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 from scipy.stats import t
 
-from cymba.insights.statistics import Course, side_effect_trend
-from cymba.insights.statistics.side_effects import firth_logistic
+from cymba.insights.statistics import (
+    Course,
+    Interval,
+    Trend,
+    firth,
+    side_effect_trend,
+    side_effects,
+)
 
 Floats = NDArray[np.float64]
 
 
-def test_two_by_two_is_a_half_added_to_each_cell() -> None:
-    # For a saturated model Firth's penalty adds ½ to every count (Firth 1993)
-    group = np.repeat([0.0, 1.0], [12, 9])
-    y = np.concatenate([np.repeat([1.0, 0.0], [5, 7]), np.repeat([1.0, 0.0], [0, 9])])
-    coefficients, _ = firth_logistic(np.column_stack([np.ones(21), group]), y)
-    assert coefficients[0] == pytest.approx(np.log(5.5 / 7.5))
-    assert coefficients[1] == pytest.approx(np.log(0.5 / 9.5) - np.log(5.5 / 7.5))
+def profile(answers: Floats, slope: float) -> float:
+    """The penalised likelihood at this slope and its best intercept, found by brute force."""
+    doublings = np.log2(np.flatnonzero(np.isfinite(answers)) + 1)
+    y = answers[np.isfinite(answers)]
 
+    def loss(middle: float) -> float:
+        linear = middle + slope * (doublings - doublings.mean())
+        log_p, log_q = -np.logaddexp(0, -linear), -np.logaddexp(0, linear)
+        # |X'WX| of a line is Σ over all pairs of weights times their squared distance
+        weights = np.exp(log_p + log_q)
+        apart = (doublings[:, None] - doublings) ** 2
+        information = float(weights @ apart @ weights) / 2
+        return -float(y @ log_p + (1 - y) @ log_q + np.log(information + 1e-300) / 2)
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_maximum_of_the_penalised_likelihood(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    design = np.column_stack([np.ones(40), np.log2(np.arange(1, 41))])
-    y = (rng.random(40) < expit(1 - 0.5 * design[:, 1])).astype(float)
-
-    def loss(b: Floats) -> float:
-        p = expit(design @ b)
-        information = (design.T * (p * (1 - p))) @ design
-        likelihood = y @ np.log(p) + (1 - y) @ np.log1p(-p)
-        return -float(likelihood + np.log(np.linalg.det(information)) / 2)
-
-    best = minimize(
-        loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}
+    farthest = 8 + abs(slope) * float(np.ptp(doublings))
+    grid = np.linspace(-farthest, farthest, 400)
+    near = float(grid[np.argmin([loss(middle) for middle in grid])])
+    step = 2 * farthest / 399
+    best = minimize_scalar(
+        loss, bounds=(near - step, near + step), method="bounded", options={"xatol": 1e-10}
     )
-    assert firth_logistic(design, y)[0] == pytest.approx(best.x, abs=1e-5)
+    return -float(best.fun)
+
+
+def assert_ends(answers: Floats, trend: Trend) -> None:
+    """Each end is where the profile has fallen by the test's critical value; infinite ones none."""
+    top = profile(answers, trend.slope)
+    fall = trend.critical**2 * trend.inflation / 2
+    for end, side in ((trend.low, -1), (trend.high, 1)):
+        if np.isfinite(end):
+            far = trend.slope + 2 * (end - trend.slope)
+            reference = brentq(
+                lambda slope: top - profile(answers, slope) - fall, trend.slope, far, xtol=1e-7
+            )
+            assert end == pytest.approx(reference, abs=1e-4)
+        else:
+            assert end == side * np.inf
 
 
 def test_p_is_of_the_penalised_likelihood_ratio() -> None:
@@ -56,16 +76,94 @@ def test_p_is_of_the_penalised_likelihood_ratio() -> None:
 
     df = 60 / trend.inflation - 2
     assert trend.p == pytest.approx(2 * t.sf(np.sqrt(ratio / trend.inflation), df), rel=1e-4)
-    assert trend.low == pytest.approx(
-        trend.slope - t.ppf(0.975, df) * np.sqrt(trend.covariance[1][1])
-    )
+    assert trend.critical == pytest.approx(t.ppf(0.975, df))
 
 
 def test_a_side_effect_that_stops_is_fading() -> None:
     trend = side_effect_trend([1.0] * 8 + [0.0] * 22)
     assert trend.course is Course.FADING
     assert trend.slope < 0
-    assert np.isfinite([trend.slope, trend.low, trend.high]).all()
+    assert trend.high < 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ([1.0] * 8 + [0.0] * 22, Interval.NO_LOWER_BOUND),
+        ([1.0] * 3 + [0.0] * 12, Interval.NO_LOWER_BOUND),
+        ([0.0] * 15 + [1.0] * 15, Interval.NO_UPPER_BOUND),
+        ([0.0] * 97 + [1.0] * 3, Interval.NO_UPPER_BOUND),
+        ([1.0] * 10 + [0.0, 1] + [0.0] * 20, Interval.BOUNDED),
+        ([1.0] * 3 + [0.0] * 30 + [1.0], Interval.BOUNDED),
+        ([np.nan] * 200 + [1.0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0], Interval.BOUNDED),
+    ],
+)
+def test_the_interval_is_that_of_the_profile(answers: list[float], kind: Interval) -> None:
+    """Of answers that are separated the steepest slope is the likeliest: no bound that way."""
+    trend = side_effect_trend(answers)
+    assert trend.interval is kind
+    assert np.isinf([trend.low, trend.high]).sum() == (kind is not Interval.BOUNDED)
+    assert_ends(np.array(answers), trend)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_interval_of_random_answers_is_that_of_the_profile(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    chance = expit(1.5 - 0.5 * np.log2(np.arange(1, 61)))
+    answers = np.where(rng.random(60) < 0.8, rng.random(60) < chance, np.nan)
+    assert_ends(answers, side_effect_trend(answers))
+
+
+def test_a_small_p_beside_a_wald_interval_that_touches_0() -> None:
+    trend = side_effect_trend([1.0] * 8 + [0.0] * 22)
+    wald_high = trend.slope + trend.critical * np.sqrt(trend.covariance[1][1])
+    assert wald_high > 0
+    assert trend.p < 0.05
+    assert trend.high < 0
+
+
+ANSWERS = st.lists(st.sampled_from([0.0, 1.0, np.nan]), min_size=15, max_size=60)
+IN_ORDER = st.tuples(st.integers(3, 60), st.integers(3, 60), st.sampled_from([0.0, 1.0])).map(
+    lambda drawn: [drawn[2]] * drawn[0] + [1 - drawn[2]] * drawn[1]
+)
+
+
+@given(ANSWERS | IN_ORDER)
+@example([1.0] * 8 + [0.0] * 22)
+@example([0.0] * 15 + [1.0] * 15)
+def test_the_interval_excludes_0_exactly_where_the_test_rejects(answers: list[float]) -> None:
+    trend = side_effect_trend(answers)
+    if trend.interval is Interval.NOT_ENOUGH:
+        return
+    assert trend.interval is not Interval.NOT_CONVERGED
+    assert trend.low < trend.slope < trend.high
+    # A p so near to .05 cannot be told from it by ends known to 1e-9 of a log likelihood.
+    if abs(trend.p - 0.05) > 1e-7:
+        assert (trend.low > 0 or trend.high < 0) == (trend.p < 0.05)
+    assert (trend.course in {Course.FADING, Course.GROWING}) == (trend.p < 0.05)
+
+
+def test_what_does_not_converge_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [1.0] * 8 + [0.0, 1, 0, 0] * 8
+    monkeypatch.setattr(firth, "_STEPS", 2)
+    no_fit = side_effect_trend(answers)
+    assert (no_fit.interval, no_fit.course) == (Interval.NOT_CONVERGED, Course.NOT_ENOUGH)
+    assert np.isnan([no_fit.slope, no_fit.low, no_fit.high, no_fit.p]).all()
+    assert (no_fit.n, no_fit.yes) == (40, 16)
+
+
+def test_an_end_that_is_not_found_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        side_effects, "profile_end", lambda *_, side, **__: -9.0 if side < 0 else None
+    )
+    for answers, course in (
+        ([1.0] * 8 + [0.0, 1, 0, 0] * 8, Course.FADING),
+        ([1.0, 0.0] * 60, Course.NOT_ENOUGH),  # steady rests on the interval
+    ):
+        trend = side_effect_trend(answers)
+        assert (trend.interval, trend.course) == (Interval.NOT_CONVERGED, course)
+        assert np.isnan([trend.low, trend.high]).all()
+        assert np.isfinite([trend.slope, trend.p]).all()
 
 
 def test_fading_growing_and_steady() -> None:

@@ -73,7 +73,7 @@ def upgrade(
     Processes that start together take turns: all but the first wait up to `wait_s` and then find
     nothing left to do.
     """
-    with _migrating(engine, wait_s) as connection:
+    with migrating(engine, wait_s) as connection:
         if connection is None:
             return Busy(f"another process has been migrating for more than {wait_s:.0f} s")
         before = _revision(connection)
@@ -100,7 +100,7 @@ def upgrade(
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Undo steps down to `revision` (or `base`). For tests and for a developer's own database."""
-    with _migrating(engine, 60) as connection:
+    with migrating(engine, 60) as connection:
         if connection is None:
             raise RuntimeError("another process is migrating this database")
         command.downgrade(_config(connection), revision)
@@ -151,7 +151,7 @@ def pending(current: str | None) -> list[Script]:
 
 
 @contextmanager
-def _migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
+def migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
     """A connection that holds the migration lock, or None if others kept it for `wait_s`.
 
     The lock is asked for again and again, not waited for: a waiting statement holds a snapshot,

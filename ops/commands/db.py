@@ -4,9 +4,10 @@ import sys
 
 import click
 from alembic.script import Script
+from psycopg.errors import InsufficientPrivilege
 
 from cymba.settings import Settings
-from ops import schema
+from ops import grants, schema
 from ops.database import open_engine
 from ops.exits import Exit
 
@@ -25,8 +26,9 @@ def db() -> None:
     help="Seconds to wait for another process that is migrating.",
 )
 @click.option("--sql", is_flag=True, help="Print every migration's SQL instead; changes nothing.")
-@click.pass_obj
-def upgrade(settings: Settings, wait_s: int, sql: bool) -> None:
+@click.option("--grant", "role", metavar="ROLE", help="Then do `cymba db grant ROLE`.")
+@click.pass_context
+def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) -> None:
     """Run the migrations that are missing.
 
     Safe to start in several places at once: one runs them, the others wait and find nothing to do.
@@ -38,6 +40,7 @@ def upgrade(settings: Settings, wait_s: int, sql: bool) -> None:
                   3 the database is at a revision that this version of Cymba does not know
                   4 another process, or a busy table, was in the way; try again
     """
+    settings: Settings = context.obj
     if sql:
         click.echo(schema.sql(), nl=False)
         return
@@ -62,6 +65,45 @@ def upgrade(settings: Settings, wait_s: int, sql: bool) -> None:
         case schema.Busy(detail=detail):
             click.echo(f"cymba: {detail}", err=True)
             sys.exit(Exit.UNREACHABLE)
+    if role is not None:
+        context.invoke(grant, role=role)
+
+
+@db.command()
+@click.argument("role")
+@click.option(
+    "--password",
+    envvar="SERVICE_DATABASE_PASSWORD",
+    show_envvar=True,
+    help="What the role connects with; best given by the environment.",
+)
+@click.pass_obj
+def grant(settings: Settings, role: str, password: str | None) -> None:
+    """Give ROLE the rights that the services need, and no others.
+
+    Connect as the owner of the tables (CYMBA_DATABASE_URL). ROLE is made where there is none. It
+    may read and write rows, and nothing of the schema: it cannot take away the audit log's guard.
+    Repeat it after every upgrade.
+
+    \b
+    SERVICE_DATABASE_PASSWORD=… cymba db grant cymba_service
+    """
+    with open_engine(settings, application_name="cymba db") as engine:
+        try:
+            outcome = grants.grant(engine, role, password=password)
+        except TimeoutError as error:
+            click.echo(f"cymba: {error}", err=True)
+            sys.exit(Exit.UNREACHABLE)
+        except InsufficientPrivilege as error:  # of the one who grants
+            raise click.ClickException(str(error).strip()) from None
+    match outcome:
+        case grants.Granted(created=created):
+            click.echo(f"{role}: {'made, and ' if created else ''}given the services' rights")
+        case grants.OtherSchema():
+            click.echo("cymba: the schema is not this version's; run: cymba db upgrade", err=True)
+            sys.exit(Exit.UNMET)
+        case grants.Unfit(why=why):
+            raise click.ClickException(f"{role} can do more than the services need: {why}")
 
 
 @db.command()

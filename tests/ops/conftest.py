@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import pytest
 
@@ -15,12 +16,17 @@ def cymba() -> Run:
     """Run `cymba …` with `settings` as its only `CYMBA_*` variables, and wait for its end."""
 
     def run(
-        *arguments: str, settings: Mapping[str, str], stdin: str = ""
+        *arguments: str,
+        settings: Mapping[str, str],
+        environ: Mapping[str, str] = MappingProxyType({}),
+        stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CYMBA_")}
         return subprocess.run(
             [sys.executable, "-m", "ops", *arguments],
-            env=clean | {f"CYMBA_{name}": value for name, value in settings.items()},
+            env=clean
+            | dict(environ)
+            | {f"CYMBA_{name}": value for name, value in settings.items()},
             input=stdin,
             text=True,
             capture_output=True,

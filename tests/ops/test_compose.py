@@ -24,6 +24,7 @@ import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from cymba.accounts.profile import register
@@ -36,6 +37,7 @@ ROOT = Path(__file__).parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SECRETS = {
     "POSTGRES_PASSWORD": "postgres-secret",
+    "SERVICE_DATABASE_PASSWORD": "service-secret",
     "CYMBA_SECRET_KEY": "s" * 48,
     "BRIDGE_PASSWORD": "bridge-secret",
     "HEALTH_PASSWORD": "health-secret",
@@ -110,6 +112,13 @@ def test_dynamic_security_in_place_of_files_changes_no_more_than_it_must() -> No
     assert services["credentials"]["healthcheck"]["test"][-1] == str(given["out"])
 
 
+def test_only_migrations_work_as_the_owner_of_the_tables() -> None:
+    for name, service in SERVICES.items():
+        url = service.get("environment", {}).get("CYMBA_DATABASE_URL", "")
+        owner = f"//{SERVICES['db']['environment']['POSTGRES_USER']}:"
+        assert (owner in url) is (name == "migrate"), name
+
+
 def test_the_api_is_reached_through_its_proxy_alone() -> None:
     # It believes whom the one proxy names; tests/service/test_behind_proxy.py runs the two.
     assert "ports" not in SERVICES["api"]
@@ -140,6 +149,8 @@ class Deployment:
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
         self.database_url = database_url
+        service = make_url(database_url).set(username="cymba_service")
+        self.service_url = service.render_as_string(hide_password=False)
         self.mqtt_port = ports.free_port()
         self.http_port = ports.free_port()
         self.metrics_ports = {name: ports.free_port() for name in ("bridge-0", "bridge-1")}
@@ -150,7 +161,9 @@ class Deployment:
     def local(self, name: str, word: str) -> str:
         """A word of a command, variable or health check, with this machine's addresses."""
         here = {
-            r"postgresql://\S+": self.database_url,
+            # The owner of the tables, and the services' role.
+            r"postgresql://cymba:\S+": self.database_url,
+            r"postgresql://cymba_service:\S+": self.service_url,
             r"/(credentials|tmp)/": f"{self.folder}/\\1/",
             r"0\.0\.0\.0": "127.0.0.1",
             r"mosquitto:1883": f"127.0.0.1:{self.mqtt_port}",

@@ -1,0 +1,198 @@
+"""The services' role: what it may do, and what it must not."""
+
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import errors
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from cymba.accounts.audit import Actor, note
+from cymba.accounts.profile import register
+from cymba.database import make_engine, utc_now
+from cymba.rights.erasure import ErasureKeys, erase
+from cymba.rights.retention import RULES, remove_some
+from cymba.settings import Settings
+from cymba.tables import metadata
+from ops import grants, schema
+
+ROLE = "cymba_service"
+KEYS = ErasureKeys.of(b"a secret of enough characters to sign with")
+
+
+def as_role(engine: Engine, role: str = ROLE) -> str:
+    return engine.url.set(drivername="postgresql", username=role).render_as_string(False)
+
+
+@pytest.fixture
+def granted(engine: Engine) -> Engine:
+    assert isinstance(grants.grant(engine, ROLE), grants.Granted)
+    return engine
+
+
+@pytest.fixture
+def service(granted: Engine) -> Iterator[Engine]:
+    """An engine that connects as the services do."""
+    engine = make_engine(as_role(granted))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def logged(service: Engine) -> str:
+    """The id of an account with an entry in its audit log."""
+    with Session(service) as session, session.begin():
+        account = register(session, email="ana@example.org", password="correct horse battery")
+        note(session, account.id, Actor("person", str(account.id)), "sessions.read", clinician="x")
+        return str(account.id)
+
+
+def refused(engine: Engine, statement: str, *before: str) -> None:
+    with psycopg.connect(as_role(engine)) as connection:
+        for other in before:
+            connection.execute(other)
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TRIGGER audit_entry_append_only ON audit_entry",
+        "ALTER TABLE audit_entry DISABLE TRIGGER ALL",
+        "ALTER TABLE audit_entry OWNER TO cymba_service",
+        "SET session_replication_role = replica",
+        (
+            "CREATE OR REPLACE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql "
+            "AS $$ BEGIN RETURN NULL; END $$"
+        ),
+        "DROP FUNCTION refuse_audit_change() CASCADE",
+        "TRUNCATE audit_entry",
+        "DELETE FROM audit_entry",
+        "UPDATE audit_entry SET detail = '{}'",
+        "UPDATE audit_entry SET action = 'nothing'",
+        "DELETE FROM erasure_ledger",
+        "UPDATE erasure_ledger SET erased_at = now()",
+        "TRUNCATE account CASCADE",
+        "UPDATE alembic_version SET version_num = '0001'",
+        "ALTER TABLE account ADD COLUMN stray int",
+        "DROP TABLE account CASCADE",
+        "CREATE TABLE stray (id int)",
+        "CREATE TEMPORARY TABLE stray (id int)",
+        "CREATE SCHEMA stray",
+        "CREATE ROLE stray",
+        "GRANT UPDATE ON audit_entry TO cymba_service",
+    ],
+)
+@pytest.mark.usefixtures("logged")
+def test_the_role_cannot_change_the_schema_or_what_is_logged(
+    granted: Engine, statement: str
+) -> None:
+    if statement.startswith("GRANT"):  # PostgreSQL refuses it with a warning alone
+        with psycopg.connect(as_role(granted)) as connection:
+            connection.execute(statement)
+        statement = "UPDATE audit_entry SET action = 'nothing'"
+    refused(granted, statement)
+
+
+@pytest.mark.usefixtures("logged")
+def test_the_guards_door_for_erasure_lets_no_entry_be_rewritten(granted: Engine) -> None:
+    door = "SET LOCAL cymba.erasing = 'on'"
+    refused(granted, "UPDATE audit_entry SET action = 'nothing'", door)
+    refused(granted, "UPDATE audit_entry SET at = now() - interval '1 day'", door)
+    refused(granted, "TRUNCATE audit_entry", door)
+
+
+def test_the_role_reads_and_writes_every_table(service: Engine) -> None:
+    with service.connect() as connection:
+        for table in metadata.sorted_tables:
+            for right in ("SELECT", "INSERT"):
+                query = text("SELECT has_table_privilege(:table, :right)")
+                values = {"table": table.name, "right": right}
+                assert connection.scalar(query, values), values
+
+
+def test_erasure_and_retention_work_as_the_role(service: Engine, logged: str) -> None:
+    rule = next(rule for rule in RULES if rule.name == "audit")
+    settings = Settings(retention_audit_days=1)
+    with service.begin() as connection:
+        connection.execute(
+            text("""
+            INSERT INTO audit_entry (account_id, at, actor_kind, actor_id, action, detail)
+            VALUES (:id, now() - interval '2 days', 'system', '', 'old', '{}')"""),
+            {"id": logged},
+        )
+    with Session(service) as session, session.begin():
+        assert remove_some(session, rule, settings, now=utc_now()) == 1
+    with Session(service) as session, session.begin():
+        viewer = register(session, email="dr@example.org", password="correct horse battery")
+        note(session, viewer.id, Actor("person", str(viewer.id)), "shares.read", clinician=logged)
+        session.flush()
+        erased = erase(session, KEYS, UUID(logged), now=utc_now())
+        assert erased.rows["audit_entry"] == 1
+    with service.connect() as connection:
+        left = connection.execute(text("SELECT detail ->> 'clinician' FROM audit_entry"))
+        assert left.scalars().all() == ["erased"]
+
+
+def test_tables_of_later_migrations_are_the_roles_too(granted: Engine) -> None:
+    with granted.begin() as connection:
+        connection.execute(text("CREATE TABLE later (id int GENERATED ALWAYS AS IDENTITY, x int)"))
+    with psycopg.connect(as_role(granted)) as connection:
+        connection.execute("INSERT INTO later (x) VALUES (1)")
+        connection.execute("UPDATE later SET x = 2")
+        assert connection.execute("SELECT x FROM later").fetchall() == [(2,)]
+        connection.execute("DELETE FROM later")
+
+
+def test_rights_that_somebody_added_by_hand_go(granted: Engine) -> None:
+    with granted.begin() as connection:
+        connection.execute(text(f"GRANT ALL ON audit_entry TO {ROLE}"))
+        connection.execute(text(f"GRANT CREATE ON SCHEMA public TO {ROLE}"))
+    assert grants.grant(granted, ROLE) == grants.Granted(created=False)
+    refused(granted, "TRUNCATE audit_entry")
+    refused(granted, "CREATE TABLE stray (id int)")
+
+
+def test_a_role_that_can_do_more_is_refused(engine: Engine) -> None:
+    mighty, member = (f"r{uuid4().hex}" for _ in range(2))
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {mighty} LOGIN SUPERUSER"))
+        connection.execute(text(f"CREATE ROLE {member} LOGIN IN ROLE {mighty}"))
+        connection.execute(text(f"ALTER TABLE account OWNER TO {mighty}"))
+    assert isinstance(grants.grant(engine, mighty), grants.Unfit)
+    assert isinstance(grants.grant(engine, member), grants.Unfit)
+    owner = engine.url.username
+    assert owner is not None
+    assert isinstance(grants.grant(engine, owner), grants.Unfit)
+
+
+def test_nothing_is_granted_before_the_schema_is_there(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+    assert isinstance(grants.grant(engine, ROLE), grants.OtherSchema)
+
+
+def test_the_command_makes_the_role_with_its_password(engine, settings, cymba) -> None:
+    role = f"Role of {uuid4().hex}"  # a name that must be quoted
+    secret = {"SERVICE_DATABASE_PASSWORD": 'it\'s "secret"'}
+    made = cymba("db", "grant", role, settings=settings, environ=secret)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == f"{role}: made, and given the services' rights\n"
+    with engine.connect() as connection:
+        stored = text("SELECT rolpassword FROM pg_authid WHERE rolname = :role")
+        assert connection.scalar(stored, {"role": role}).startswith("SCRAM-SHA-256$")
+    again = cymba("db", "upgrade", "--grant", role, settings=settings)
+    assert again.stdout.splitlines() == [
+        f"{schema.current(engine)}: nothing to do",
+        f"{role}: given the services' rights",
+    ]
+    wrong = cymba("db", "grant", str(engine.url.username), settings=settings)
+    assert wrong.returncode == 1
+    assert "superuser" in wrong.stderr
+    as_service = {"DATABASE_URL": as_role(engine, role)}
+    denied = cymba("db", "grant", f"r{uuid4().hex}", settings=as_service)
+    assert denied.returncode == 1
+    assert "permission denied" in denied.stderr

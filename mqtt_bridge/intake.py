@@ -14,7 +14,7 @@ from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.echo import Echo
 from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.pacing import Pacing
-from mqtt_bridge.topics import Subject
+from mqtt_bridge.topics import Subject, Up
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,9 @@ class Intake:
         self._echo = echo
         self._metrics = metrics
         self._numbers = itertools.count(1)
+        # The last presence and state of devices that send too many. Not acked before its turn, so
+        # the broker keeps it through a crash.
+        self._waiting: dict[Up, Inbound] = {}
 
     def connected(self, number: int) -> None:
         self._echo.connected()
@@ -40,15 +43,7 @@ class Intake:
             self._metrics.resent.inc()
         up = topics.parse_up(message.topic)
         if up is None:
-            if message.topic == topics.echo(connection.client_id):
-                self._echo.returned(message.payload)
-            else:
-                log.warning("a message on a topic that is none of the protocol's")
-            connection.ack([(message.connection, message.packet_id)])
-            return
-        if up.subject is Subject.TIME and self._answered(
-            connection, up.device_id, message.payload, arrived_ns
-        ):
+            self._returned(connection, message)
             return
         pace = None
         if up.subject is Subject.FRAME:
@@ -56,22 +51,61 @@ class Intake:
             if not admitted:
                 self._hold_off(connection, up.device_id, message, pace)
                 return
-        taken = self._inbox.put(
-            Inbound(
-                next(self._numbers),
-                message.connection,
-                message.packet_id,
-                up.device_id,
-                up.subject,
-                message.payload,
-                datetime.fromtimestamp(arrived_ns / 1e9, UTC),
-                self._echo.settled and not message.retained and not message.redelivered,
-                message.retained,
-                pace,
-            )
+        else:
+            admitted = self._pacing.admit_message(up.device_id)
+        if up.subject is Subject.TIME:
+            if not admitted:
+                self._drop(connection, up, message.connection, message.packet_id)
+                return
+            if self._answered(connection, up.device_id, message.payload, arrived_ns):
+                return
+        delivery = Inbound(
+            next(self._numbers),
+            message.connection,
+            message.packet_id,
+            up.device_id,
+            up.subject,
+            message.payload,
+            datetime.fromtimestamp(arrived_ns / 1e9, UTC),
+            self._echo.settled and not message.retained and not message.redelivered,
+            message.retained,
+            pace,
         )
-        if not taken:
+        if self._waiting:
+            self._outdo(connection, up)
+        if admitted:
+            self._put(delivery)
+        else:
+            self._waiting[up] = delivery
+
+    def _returned(self, connection: Connection, message: Message) -> None:
+        if message.topic == topics.echo(connection.client_id):
+            self._echo.returned(message.payload)
+            self._release()
+        else:
+            log.warning("a message on a topic that is none of the protocol's")
+        connection.ack([(message.connection, message.packet_id)])
+
+    def _outdo(self, connection: Connection, up: Up) -> None:
+        outdone = self._waiting.pop(up, None)
+        if outdone is not None:
+            self._drop(connection, up, outdone.connection, outdone.packet_id)
+
+    def _put(self, delivery: Inbound) -> None:
+        if not self._inbox.put(delivery):
             self._metrics.left.inc()
+
+    def _release(self) -> None:
+        """Let on what waits and may go on by now; the echo comes by every few seconds."""
+        for up in list(self._waiting):
+            if self._pacing.admit_message(up.device_id):
+                self._put(self._waiting.pop(up))
+
+    def _drop(self, connection: Connection, up: Up, number: int, packet_id: int) -> None:
+        """A newer message says it better, or the device asks again: nobody misses it."""
+        self._metrics.messages_held_off.labels(up.subject.value).inc()
+        self._pacing.count_held_off(up.device_id)
+        connection.ack([(number, packet_id)])
 
     def _hold_off(
         self, connection: Connection, device_id: str, message: Message, pace: float | None

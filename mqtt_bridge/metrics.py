@@ -77,6 +77,11 @@ class Metrics:
             "cymba_bridge_frames_held_off", "Frames of devices that send too fast.",
             registry=registry,
         )  # fmt: skip
+        self.messages_held_off = Counter(
+            "cymba_bridge_messages_held_off",
+            "Messages other than frames that were dropped, of devices that send too many.",
+            ["subject"], registry=registry,
+        )  # fmt: skip
         self.suspended = Counter(
             "cymba_bridge_devices_suspended", "Devices kept out because they flood the broker.",
             registry=registry,

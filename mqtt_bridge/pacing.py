@@ -2,7 +2,8 @@
 
 It is judged in the network thread, before a frame is queued or read: so a flood costs its device
 its frames' turn, and neither the queue nor the writer. A frame that is held off is not lost, since
-its device keeps it until the acknowledgement.
+its device keeps it until the acknowledgement. Of presence and state only the newest is worth
+anything: that one waits (`intake`), and what it replaces is dropped.
 """
 
 import time
@@ -28,13 +29,17 @@ class Pacing:
         self._holders = holders
         self._flow = flow or Flow()
         self._told_at_s: OrderedDict[str, float] = OrderedDict()
-        self._held_off: dict[str, int] = {}  # how many frames of each device in this span
+        self._held_off: dict[str, int] = {}  # how many messages of each device in this span
         self._span_began_s = time.monotonic()
         self.flooding: deque[str] = deque()  # devices to be kept out; whoever does it takes them
 
     def admit(self, device_id: str, payload_bytes: int) -> Admission:
         account_id = self._holders.get(device_id)
         return self._flow.admit(device_id, payload_bytes, time.monotonic(), account_id=account_id)
+
+    def admit_message(self, device_id: str) -> bool:
+        """Whether a message that is no frame may go on."""
+        return self._flow.admit_message(device_id, time.monotonic())
 
     def count_held_off(self, device_id: str) -> None:
         now_s = time.monotonic()

@@ -1,6 +1,7 @@
 """How fast a device may send: a backlog is slowed down, a flood is held off, neither is lost.
 
-Every device has a bucket of frames and one of bytes, and every account one of frames. While a
+Every device has a bucket of frames, one of their bytes and one of all other messages, and every
+account one of frames. While a
 bucket runs low the acknowledgement names the rate to keep to; a frame that finds one empty is
 refused with `rate`, and its device keeps it. A live device sends a frame in some seconds and never
 hears of this. Buckets live in one process: with several bridges a device has a share in each.
@@ -24,6 +25,8 @@ class Rate(NamedTuple):
 DEVICE_FRAMES = Rate(per_s=200, burst=2_000)
 DEVICE_BYTES = Rate(per_s=400_000, burst=8_000_000)
 ACCOUNT_FRAMES = Rate(per_s=500, burst=5_000)
+# What is no frame: presence, states, the clock. One connection makes about five of them.
+DEVICE_MESSAGES = Rate(per_s=5, burst=300)
 NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # years of a person's backlog at once
 QUARANTINED_BYTES = Rate(per_s=2_000, burst=4_000_000)
 QUARANTINE_ROW_BYTES = 500  # what a row costs whatever it holds
@@ -137,13 +140,23 @@ class Flow:
         device_frames: Rate = DEVICE_FRAMES,
         device_bytes: Rate = DEVICE_BYTES,
         account_frames: Rate = ACCOUNT_FRAMES,
+        device_messages: Rate = DEVICE_MESSAGES,
     ) -> None:
+        self._messages = Buckets(device_messages)
         self._frames = Buckets(device_frames)
         self._bytes = Buckets(device_bytes)
         self._accounts = Buckets(account_frames)
         self._low_frames = LOW * device_frames.burst
         self._low_bytes = LOW * device_bytes.burst
         self._low_account = LOW * account_frames.burst
+
+    def admit_message(self, device_id: str, now_s: float) -> bool:
+        """Take one message that is no frame off the device's bucket, if it has one."""
+        bucket = self._messages.filled(device_id, now_s)
+        if bucket.level < 1:
+            return False
+        bucket.level -= 1
+        return True
 
     def admit(
         self, device_id: str, payload_bytes: int, now_s: float, *, account_id: str | None = None

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
+from cymba.devices.flow import DEVICE_MESSAGES
 from cymba.devices.provisioning import Credentials
 from cymba.devices.tables import ClockAnchor, DevicePresence
 from cymba.settings import Settings
@@ -147,6 +148,41 @@ def test_the_clock_is_told_at_once_and_the_exchange_becomes_an_anchor(
     assert anchor.up_ms == 1_020
     assert abs(anchor.wall_at - utc_now()) < timedelta(minutes=1)
     assert anchor.error_ms <= 25
+
+
+def test_of_a_flood_of_presence_the_last_word_holds(
+    make_bridge: MakeBridge, devices: list[Credentials], talk: MakeTalker, session: Session
+) -> None:
+    bridge = make_bridge()
+    talker = talk(devices[0])
+    said = 3 * int(DEVICE_MESSAGES.burst)
+    for sent in range(said):
+        talker.say("presence", to_json(Presence(online=True, store=5, boot=1, sent=sent)), qos=1)
+    talker.say("presence", to_json(Presence(online=False, store=5, boot=1, sent=said)))
+
+    def shown() -> tuple[bool, int] | None:
+        session.rollback()
+        row = session.scalar(select(DevicePresence))
+        return None if row is None else (row.online, row.sent_ms)
+
+    wait_until(lambda: shown() == (False, said), timeout_s=30, what="the will is taken in")
+    assert metric(bridge, "messages_held_off_total", subject="presence") > 0
+
+
+def test_a_flood_of_clock_requests_is_not_answered_for_ever(
+    make_bridge: MakeBridge, devices: list[Credentials], talk: MakeTalker
+) -> None:
+    bridge = make_bridge()
+    talker = talk(devices[0])
+    for u1 in range(2 * int(DEVICE_MESSAGES.burst)):
+        talker.say("time", to_json(TimeRequest(boot=1, u1=u1)), qos=0)
+    wait_until(
+        lambda: metric(bridge, "messages_held_off_total", subject="time") > 0,
+        timeout_s=20, what="held off",
+    )  # fmt: skip
+    other = talk(devices[1])
+    other.say("time", to_json(TimeRequest(boot=1, u1=7)), qos=0)
+    assert msgspec.json.decode(other.hear("time"), type=TimeReply).u1 == 7
 
 
 def test_it_leaves_only_when_all_that_it_took_in_is_acked(

@@ -1,0 +1,136 @@
+"""What the network thread does with a message: queued, answered, held off, or made to wait."""
+
+import pytest
+
+from cymba.devices.flow import Flow, Rate
+from cymba.stimulation.messages import Presence, TimeRequest, to_json
+from mqtt_bridge import pacing
+from mqtt_bridge.connection import Message
+from mqtt_bridge.delivery import Inbox
+from mqtt_bridge.echo import Echo
+from mqtt_bridge.intake import Intake
+from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.pacing import Pacing
+
+
+class Line:
+    """In place of the connection: what was acked and published."""
+
+    client_id = "bridge-0"
+
+    def __init__(self) -> None:
+        self.acked: list[tuple[int, int]] = []
+        self.published: list[str] = []
+
+    def ack(self, deliveries: list[tuple[int, int]]) -> None:
+        self.acked += deliveries
+
+    def publish(self, topic: str, _payload: bytes, *, qos: int = 0) -> bool:
+        del qos
+        self.published.append(topic)
+        return True
+
+
+class Bench:
+    def __init__(self, clock: list[float], burst: int) -> None:
+        self.clock = clock
+        self.line = Line()
+        self.inbox = Inbox()
+        self.metrics = Metrics()
+        self.pacing = Pacing({}, Flow(device_messages=Rate(per_s=1, burst=burst)))
+        self._intake = Intake(self.inbox, Echo(), self.pacing, self.metrics)
+        self._packet_id = 0
+
+    def say(self, subject: str, payload: bytes, device_id: str = "flood-001") -> int:
+        """Its packet id, 0 for the clock's, which want no ack."""
+        self._packet_id += subject != "time"
+        packet_id = 0 if subject == "time" else self._packet_id
+        self._receive(f"cymba/v1/{device_id}/up/{subject}", payload, packet_id)
+        return packet_id
+
+    def echo(self) -> None:
+        self._receive("cymba/bridge/bridge-0/echo", b"1", 0)
+
+    def queued(self) -> list[bytes]:
+        return [one.payload for one in self.inbox.take(1000)] if len(self.inbox) else []
+
+    def dropped(self, subject: str) -> float | None:
+        return self.metrics.registry.get_sample_value(
+            "cymba_bridge_messages_held_off_total", {"subject": subject}
+        )
+
+    def _receive(self, topic: str, payload: bytes, packet_id: int) -> None:
+        message = Message(1, packet_id, topic, payload, retained=False, redelivered=False)
+        self._intake.received(self.line, message)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """With room for three messages of a device, and another each second."""
+    clock = [100.0]
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: clock[0])
+    return Bench(clock, burst=3)
+
+
+def online(sent: int, *, online: bool = True) -> bytes:
+    return to_json(Presence(online=online, store=5, boot=1, sent=sent))
+
+
+def test_of_too_many_only_the_newest_waits_for_its_turn(bench: Bench) -> None:
+    ids = [bench.say("presence", online(sent)) for sent in range(10)]
+    assert bench.queued() == [online(0), online(1), online(2)]
+    # The writer acks what is queued; of the rest all that was replaced is done with.
+    assert bench.line.acked == [(1, packet_id) for packet_id in ids[3:9]]
+    assert bench.dropped("presence") == 6
+    bench.echo()
+    assert bench.queued() == []
+    bench.clock[0] += 1
+    bench.echo()
+    assert bench.queued() == [online(9)]
+
+
+def test_the_last_word_of_each_subject_waits(bench: Bench) -> None:
+    for sent in range(5):
+        bench.say("presence", online(sent))
+    bench.say("state", b"one")
+    bench.say("presence", online(4, online=False))
+    bench.say("state", b"two")
+    bench.queued()
+    bench.clock[0] += 10
+    bench.echo()
+    assert bench.queued() == [online(4, online=False), b"two"]
+
+
+def test_what_goes_on_replaces_what_waits(bench: Bench) -> None:
+    ids = [bench.say("presence", online(sent)) for sent in range(4)]
+    bench.clock[0] += 1
+    bench.say("presence", online(4))
+    assert bench.queued() == [online(0), online(1), online(2), online(4)]
+    assert (1, ids[3]) in bench.line.acked
+    bench.clock[0] += 10
+    bench.echo()
+    assert bench.queued() == []
+
+
+def test_too_many_clock_requests_are_not_answered(bench: Bench) -> None:
+    for u1 in range(10):
+        bench.say("time", to_json(TimeRequest(boot=1, u1=u1)))
+    assert bench.line.published == ["cymba/v1/flood-001/down/time"] * 3
+    assert bench.dropped("time") == 7
+    bench.say("time", to_json(TimeRequest(boot=1, u1=1)), device_id="honest-1")
+    assert bench.line.published[-1] == "cymba/v1/honest-1/down/time"
+
+
+@pytest.mark.parametrize("subject", ["presence", "state", "time"])
+def test_a_flood_of_any_message_is_a_flood(bench: Bench, subject: str) -> None:
+    for _ in range(pacing.FLOOD_FRAMES + 10):
+        bench.say(subject, b"{}")
+    assert list(bench.pacing.flooding) == ["flood-001"]
+
+
+def test_frames_do_not_use_up_the_other_messages_room(bench: Bench) -> None:
+    for _ in range(100):
+        bench.say("frame", b"{}")
+    bench.queued()
+    bench.say("presence", online(1))
+    assert bench.queued() == [online(1)]

@@ -35,8 +35,8 @@ from service import (
     sync,
     telemetry,
 )
+from service.document import finish_document, make_document
 from service.edge import Edge
-from service.openapi import finish_document, make_document
 
 API_VERSION = "1.0.0"
 MAX_BODY_BYTES = 64 * 1024

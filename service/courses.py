@@ -18,6 +18,7 @@ from service.edge import edge
 from service.insights import consenting_account
 from service.openapi import Resource
 from service.plots import PNG, SVG, Kind, ThemeSchema, plot
+from service.precision import rounded
 from service.strict import Schema
 from service.transaction import transaction
 
@@ -250,7 +251,7 @@ def _response_drawn(outcome: str, kind: Kind, theme: str) -> Response:
 
 def _side_effect_shown(found: SideEffect, voice: Voice) -> dict[str, Any]:
     trend, sessions = found.trend, found.present.size
-    return {
+    shown = {
         "item": found.outcome.name,
         "title": voice.translate(found.outcome.title),
         "course": trend.course,
@@ -266,11 +267,12 @@ def _side_effect_shown(found: SideEffect, voice: Voice) -> dict[str, Any]:
         "alt": picture_of_side_effect(found, voice).alt,
         "input_hash": found.input_hash,
     }
+    return rounded(shown)
 
 
 def _comparison_shown(compared: Comparison, voice: Voice) -> dict[str, Any]:
     found = compared.response
-    return {
+    shown = {
         "outcome": compared.outcome.name,
         "title": voice.translate(compared.outcome.title),
         "grade": found.grade,
@@ -287,15 +289,17 @@ def _comparison_shown(compared: Comparison, voice: Voice) -> dict[str, Any]:
         "alt": picture_of_response(compared, voice).alt,
         "input_hash": compared.input_hash,
     }
+    return rounded(shown)
 
 
 def _period_shown(period: Period, mean: float, rated_days: int) -> dict[str, Any]:
-    return {
+    shown = {
         "first_day": period.first_day,
         "last_day": period.last_day,
         "mean": _known(mean),
         "rated_days": rated_days,
     }
+    return rounded(shown)
 
 
 def _known(value: float) -> float | None:

@@ -13,6 +13,7 @@ from service.answers import tagged
 from service.bearer import current_account
 from service.edge import edge
 from service.openapi import Resource
+from service.precision import rounded
 from service.sessions import TIME_SOURCES
 from service.strict import Schema
 from service.transaction import transaction
@@ -113,6 +114,6 @@ def get_health(device_id: str) -> Response:
     shown: dict[str, Any] = {
         **found._asdict(),
         "clock": found.clock and found.clock._asdict(),
-        "completeness": {"since": since, **complete._asdict()},
+        "completeness": rounded({"since": since, **complete._asdict()}),
     }
     return tagged(shown)

@@ -31,11 +31,11 @@ blp = Resource("devices", "The devices that the person holds")
 
 PRESENCE_EXAMPLE = {
     "online": True,
-    "seen_at": "2026-03-01T18:22:05Z",
+    "last_seen_at": "2026-03-01T18:22:05Z",
     "changed_at": "2026-03-01T18:01:00Z",
     "firmware": "2.4.1",
     "battery_pct": 83,
-    "queued_frames": 0,
+    "backlog_frames": 0,
 }
 DEVICE_EXAMPLE = {
     "id": "ey5f0c4e0b7c1d2a39",
@@ -71,11 +71,11 @@ class PresenceSchema(Schema):
     """What the device last said of itself."""
 
     online = ma.fields.Boolean(required=True)
-    seen_at = ma.fields.DateTime(required=True)
+    last_seen_at = ma.fields.DateTime(required=True)
     changed_at = ma.fields.DateTime(required=True)
     firmware = ma.fields.String(required=True, allow_none=True)
     battery_pct = ma.fields.Integer(required=True, allow_none=True)
-    queued_frames = ma.fields.Integer(
+    backlog_frames = ma.fields.Integer(
         required=True,
         allow_none=True,
         metadata={"description": "Frames that the device still keeps: not uploaded yet"},
@@ -220,9 +220,9 @@ def device_shown(held: Holding) -> dict[str, Any]:
 def _presence(presence: DevicePresence) -> dict[str, Any]:
     return {
         "online": presence.online,
-        "seen_at": presence.seen_at,
+        "last_seen_at": presence.seen_at,
         "changed_at": presence.changed_at,
         "firmware": presence.firmware,
         "battery_pct": presence.battery_pct,
-        "queued_frames": presence.queued_frames,
+        "backlog_frames": presence.queued_frames,
     }

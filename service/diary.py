@@ -153,7 +153,14 @@ class EntrySchema(Schema):
     items = EntryValues(required=True)
     scores = ma.fields.Dict(
         required=True,
-        metadata={"description": "Of questionnaires; null where an answer is missing"},
+        metadata={
+            "description": "Of questionnaires, each with its total and its parts by name; null "
+            "where an answer is missing",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": {"type": ["integer", "null"]},
+            },
+        },
     )
     red_flags = ma.fields.List(
         ma.fields.String(),

@@ -10,6 +10,7 @@ from cymba.insights.findings import entity_id
 from cymba.insights.statistics import Grade, Reason
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
+from service.precision import rounded
 from service.strict import Schema
 
 _UNITS = {exposure.name: exposure.unit for exposure in EXPOSURES}
@@ -130,7 +131,7 @@ def finding_shown(finding: Finding, voice: Voice) -> dict[str, Any]:
     more = None
     if finding.more_days_low is not None and finding.more_days_high is not None:
         more = {"low": finding.more_days_low, "high": finding.more_days_high}
-    return {
+    shown = {
         "id": entity_id(finding.exposure, finding.outcome, finding.lag),
         "exposure": finding.exposure,
         "exposure_title": sentences.exposure_title(voice, finding.exposure),
@@ -158,3 +159,4 @@ def finding_shown(finding: Finding, voice: Voice) -> dict[str, Any]:
         "version": finding.version,
         "changed_at": finding.changed_at,
     }
+    return rounded(shown)

@@ -18,6 +18,7 @@ from service.answers import answer
 from service.edge import edge
 from service.metrics import CONTENT_TYPE
 from service.openapi import Resource
+from service.precision import rounded
 from service.problems import problem
 from service.strict import Schema
 
@@ -107,7 +108,8 @@ def _run(check: Check) -> dict[str, Any]:
         ok, detail = True, check()
     except (NotReady, psycopg.Error, OSError) as error:
         ok, detail = False, str(error) if isinstance(error, NotReady) else type(error).__name__
-    return {"ok": ok, "detail": detail, "took_ms": round((time.perf_counter() - began_s) * 1000, 1)}
+    took_ms = (time.perf_counter() - began_s) * 1000
+    return rounded({"ok": ok, "detail": detail, "took_ms": took_ms})
 
 
 def _database_url() -> str:

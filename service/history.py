@@ -13,6 +13,7 @@ from service.answers import tagged
 from service.bearer import current_account
 from service.edge import edge
 from service.openapi import Resource
+from service.precision import rounded
 from service.strict import Day, Schema, Text, validation_failed
 from service.transaction import transaction
 
@@ -43,13 +44,13 @@ class PeriodSchema(Schema):
     first_day = ma.fields.Date(required=True)
     last_day = ma.fields.Date(required=True)
     sessions = ma.fields.Integer(required=True, allow_none=True)
-    minutes = ma.fields.Float(
-        required=True, allow_none=True, metadata={"description": "Of stimulation"}
+    stimulating_min = ma.fields.Float(
+        required=True, allow_none=True, metadata={"description": "Minutes with current"}
     )
-    charge_mc = ma.fields.Float(
+    delivered_charge_mc = ma.fields.Float(
         required=True,
         allow_none=True,
-        metadata={"description": "Delivered, in millicoulomb"},
+        metadata={"description": "In millicoulomb; null also where no session tells its charge"},
     )
     days_with_session = ma.fields.Integer(required=True)
     days_known = ma.fields.Integer(
@@ -84,8 +85,8 @@ class HistorySchema(Schema):
                 "first_day": "2026-03-02",
                 "last_day": "2026-03-08",
                 "sessions": 9,
-                "minutes": 135.0,
-                "charge_mc": 101.2,
+                "stimulating_min": 135.0,
+                "delivered_charge_mc": 101.2,
                 "days_with_session": 6,
                 "days_known": 7,
                 "adherence": 0.857,
@@ -107,7 +108,7 @@ def get_history(query: dict[str, Any]) -> Response:
         first_day, last_day = _days(query, account.time_zone)
         items = history(session, account.id, query["period"], first_day, last_day)
         time_zone = account.time_zone
-    return tagged({"time_zone": time_zone, "items": [asdict(item) for item in items]})
+    return tagged({"time_zone": time_zone, "items": [rounded(asdict(item)) for item in items]})
 
 
 def _days(query: dict[str, Any], time_zone: str) -> tuple[date, date]:

@@ -21,6 +21,7 @@ from service.bearer import current_account
 from service.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
 from service.openapi import Resource
 from service.plots import PNG, SVG, Kind, ThemeSchema, plot
+from service.precision import rounded
 from service.strict import Schema, Whole
 from service.transaction import transaction
 
@@ -207,7 +208,7 @@ def get_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Respo
         body = {
             "finding": finding_shown(view.finding, voice),
             "lags": [finding_shown(one, voice) for one in view.lags],
-            "looks": view.finding.looks,
+            "looks": [rounded({**look}) for look in view.finding.looks],
             "points": _points(view),
             "residuals": _residuals(view),
             "is_current": view.is_current,
@@ -276,7 +277,8 @@ def _points(view: PairView) -> list[dict[str, Any]]:
         "residual": full.residuals.tolist(),
         "leverage": full.leverage.tolist(),
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = zip(*columns.values(), strict=True)
+    return [rounded(dict(zip(columns, row, strict=True))) for row in rows]
 
 
 def _residuals(view: PairView) -> dict[str, float | None] | None:
@@ -286,9 +288,10 @@ def _residuals(view: PairView) -> dict[str, float | None] | None:
     deviation = float(full.residuals.std())
     largest = float(abs(full.residuals).max())
     correlation = full.residual_correlation
-    return {
+    shown = {
         "correlation": None if math.isnan(correlation) else correlation,
         "standard_deviation": deviation,
         "largest": largest / deviation if deviation else 0.0,
         "largest_leverage": float(full.leverage.max()),
     }
+    return rounded(shown)

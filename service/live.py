@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import marshmallow as ma
 import msgspec
 import structlog
 from flask import Response, request
@@ -18,13 +19,22 @@ from sqlalchemy.exc import OperationalError
 from cymba.devices.clocks import from_ms
 from cymba.errors import NotFound
 from cymba.stimulation.live import LiveFrame, News, Seen, read_news
-from cymba.stimulation.messages import EndFrame, EventFrame, Frame, SamplesFrame, StartFrame
-from service.answers import dumps
+from cymba.stimulation.messages import (
+    END_REASONS,
+    EndFrame,
+    EventFrame,
+    Frame,
+    SamplesFrame,
+    StartFrame,
+)
+from service import answers
 from service.bearer import current_access, current_account
 from service.edge import Edge, edge
 from service.openapi import Resource
 from service.problems import Unavailable
-from service.strict import validation_failed
+from service.programme_schemas import ShownProgrammeSchema
+from service.sessions import event_detail
+from service.strict import Schema, validation_failed
 from service.transaction import transaction
 
 blp = Resource("live", "Sessions while they run")
@@ -41,7 +51,10 @@ retry: 1000
 
 event: start
 id: 3735928559:4200-4200
-data: {"at":"2026-03-01T18:00:00Z","store":3735928559,"seq":4200,"programme":{…}}
+data: {"at":"2026-03-01T18:00:00Z","store":3735928559,"seq":4200,"programme":{"frequency_hz":25.0,\
+"pulse_width_us":250,"amplitude_ua":1500,"on_s":30,"off_s":30,"duration_s":1800,\
+"site":"cymba_conchae","side":"left","ramp_ua_per_s":500,"native_level":null,\
+"sensory_threshold_ua":900}}
 
 event: samples
 id: 3735928559:4200-4201
@@ -57,10 +70,94 @@ data: {}
 """
 
 
+class _LiveFrameSchema(Schema):
+    at = ma.fields.DateTime(
+        required=True, metadata={"description": "Of the first sample, as well as it is known now"}
+    )
+    store = ma.fields.Integer(
+        required=True, metadata={"description": "The device's flash store that numbers the frames"}
+    )
+    seq = ma.fields.Integer(required=True, metadata={"description": "The frame's number there"})
+
+
+class LiveStartSchema(_LiveFrameSchema):
+    """The session began."""
+
+    programme = ma.fields.Nested(ShownProgrammeSchema, required=True)
+
+
+class LiveSamplesSchema(_LiveFrameSchema):
+    """Readings, `interval_ms` apart."""
+
+    interval_ms = ma.fields.Integer(required=True)
+    count = ma.fields.Integer(required=True, metadata={"description": "Of samples"})
+    columns = ma.fields.Dict(
+        required=True,
+        metadata={
+            "description": "By channel, whose name ends in its unit, `count` readings; null: the "
+            "sensor had none. `rr_ms` has one for each beat",
+            "additionalProperties": {"type": "array", "items": {"type": ["integer", "null"]}},
+        },
+    )
+
+
+class LiveEventSchema(_LiveFrameSchema):
+    """Something happened, such as `lead_off`."""
+
+    name = ma.fields.String(required=True, metadata={"description": "The device's own word"})
+    detail = event_detail()
+
+
+class LiveStopSchema(_LiveFrameSchema):
+    """The session ended."""
+
+    reason = ma.fields.String(required=True, validate=ma.validate.OneOf(END_REASONS))
+
+
+class LiveEndSchema(Schema):
+    """All of the session was sent; nothing follows."""
+
+
+EVENTS: dict[str, type[Schema]] = {
+    "start": LiveStartSchema,
+    "samples": LiveSamplesSchema,
+    "event": LiveEventSchema,
+    "stop": LiveStopSchema,
+    "end": LiveEndSchema,
+}
+
+
+def _event_described(name: str, schema: type[Schema]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["event", "id", "data"],
+        "properties": {
+            "event": {"const": name},
+            "id": {"type": "string"},
+            "data": {
+                "type": "string",
+                "contentMediaType": answers.MEDIA_TYPE,
+                "contentSchema": blp.component(schema),
+            },
+        },
+    }
+
+
+# The stream as a list of its events, each with the fields that the format gives it.
+STREAM = {
+    "type": "string",
+    "contentMediaType": MEDIA_TYPE,
+    "contentSchema": {
+        "type": "array",
+        "items": {"oneOf": [_event_described(*event) for event in EVENTS.items()]},
+    },
+}
+
+
 @blp.get("/v1/sessions/<uuid:session_id>/live")
 @blp.answers(
     200,
-    {"type": "string"},
+    STREAM,
     content_type=MEDIA_TYPE,
     description="Events `start`, `samples`, `event`, `stop` and, when the session is over and all "
     "of it was sent, `end`",
@@ -142,7 +239,7 @@ class _View:
         self.seen.add(frame.store, frame.seq)
         name, more = _content(frame)
         shown = {"at": from_ms(live.at_ms), "store": frame.store, "seq": frame.seq, **more}
-        return f"event: {name}\nid: {self.seen}\ndata: {dumps(shown).decode()}\n\n".encode()
+        return f"event: {name}\nid: {self.seen}\ndata: {answers.dumps(shown).decode()}\n\n".encode()
 
 
 def _content(frame: Frame) -> tuple[str, dict[str, Any]]:

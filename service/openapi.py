@@ -1,4 +1,4 @@
-"""The OpenAPI document, and blueprints that cannot answer what it does not say.
+"""Blueprints that cannot answer what the OpenAPI document does not say.
 
 A `Resource` is a flask-smorest blueprint with the rules of this API built in: every route needs a
 bearer token unless it is marked `public`, refuses query parameters that it does not name, and
@@ -71,20 +71,13 @@ class ProblemSchema(Schema):
     )
 
 
-class Document(Api):  # type: ignore[misc] # flask-smorest ships no types
-    ERROR_SCHEMA = ProblemSchema
-    DEFAULT_ERROR_RESPONSE_NAME = None  # each route names its own problems
-
-    def _register_error_handlers(self) -> None:
-        """`problems.register` does it, for errors outside of any blueprint too."""
-
-
 class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
     ARGUMENTS_PARSER = StrictParser()
 
     def __init__(self, name: str, description: str) -> None:
         super().__init__(name, __name__, description=description)
         self._prepare_doc_cbks.append(self._prepare_rules_doc)
+        self._components: dict[str, type[Schema]] = {}
 
     def get(self, rule: str) -> Callable[[View], View]:
         return self._on("GET", rule)
@@ -131,6 +124,18 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
                 example=example,
             )
         )
+
+    def component(self, schema: type[Schema]) -> dict[str, str]:
+        """A reference to a schema that is no body by itself, for where the document holds one
+        inside of a text."""
+        name = schema.__name__.removesuffix("Schema")
+        self._components[name] = schema
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def register_views_in_doc(self, api: Api, app: Flask, spec: Any, **more: Any) -> None:
+        for name, schema in self._components.items():
+            spec.components.schema(name, schema=schema)
+        super().register_views_in_doc(api, app, spec, **more)
 
     def public(self, view: View) -> View:
         """This route needs no token."""
@@ -302,96 +307,3 @@ def _example(code: str) -> dict[str, Any]:
         "errors": errors,
         "request_id": "b1d5b0c2f39a4c1e8a53a1c0a2f8c6de",
     }
-
-
-def make_document(app: Flask, *, version: str, public_url: str | None) -> Document:
-    """The API's document, to which `register_blueprint` adds each resource."""
-    app.config["API_TITLE"] = "Cymba"
-    app.config["API_VERSION"] = version
-    app.config["OPENAPI_VERSION"] = "3.1.1"
-    document = Document(
-        app,
-        spec_kwargs={
-            "info": {
-                "description": DESCRIPTION,
-                "license": {"name": "MIT", "identifier": "MIT"},
-            },
-            "servers": [{"url": public_url or "/"}],
-            "security": [{"bearer": []}],
-        },
-    )
-    document.spec.components.security_scheme(
-        "bearer",
-        {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "JWT",
-            "description": "The `access_token` of `POST /v1/auth/token`.",
-        },
-    )
-    document.spec.components.security_scheme(
-        "share",
-        {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "The `token` of `POST /v1/shares`; of a share for a clinician it goes "
-            "into the header `Cymba-Share`, beside their own access token.",
-        },
-    )
-    document.spec.components.security_scheme(
-        "device",
-        {
-            "type": "http",
-            "scheme": "basic",
-            "description": "The device's id and its MQTT secret.",
-        },
-    )
-    document.spec.components.security_scheme(
-        "broker",
-        {"type": "http", "scheme": "bearer", "description": "`CYMBA_BROKER_HTTP_SECRET`."},
-    )
-    document.spec.components.security_scheme(
-        "broker_query",
-        {
-            "type": "apiKey",
-            "in": "query",
-            "name": "secret",
-            "description": "The same, for brokers that can send no header.",
-        },
-    )
-    return document
-
-
-def finish_document(document: Document, app: Flask) -> dict[str, Any]:
-    """The whole document as plain values, with an `operationId` for each operation."""
-    built: dict[str, Any] = document.spec.to_dict()
-    views = {
-        (rule.rule, method): rule.endpoint
-        for rule in app.url_map.iter_rules()
-        for method in rule.methods or ()
-    }
-    names = {
-        (document.flask_plugin.flaskpath2openapi(rule), method.lower()): endpoint.rpartition(".")[2]
-        for (rule, method), endpoint in views.items()
-    }
-    for path, item in built["paths"].items():
-        for method, operation in item.items():
-            if method in {"get", "put", "post", "patch", "delete"}:
-                operation["operationId"] = names[path, method]
-    del built["components"]["schemas"]["PaginationMetadata"]  # flask-smorest's; pages have cursors
-    return built
-
-
-DESCRIPTION = """\
-The API of a companion app for transcutaneous vagus nerve stimulators: sessions and their
-telemetry, devices, history.
-
-* **Times** are RFC 3339 in UTC. Anything by day goes by the account's IANA time zone.
-* **Errors** are problem details (RFC 9457); `type` is stable, `errors[]` names fields.
-* **Pages** are `{"items": […], "next_cursor": …}`; a cursor is opaque and good for the same query.
-* **Versions**: reads carry an `ETag`; a change must send it back as `If-Match`.
-* **Unknown** fields and query parameters are refused with 422.
-* Another person's things answer 404, like things that do not exist.
-
-Nothing here is medical advice, and no number here says that stimulation treats anything.
-"""

@@ -19,7 +19,8 @@ from service.bearer import current_account
 from service.edge import edge
 from service.etags import check_if_match
 from service.openapi import Resource
-from service.programme import LockSchema, lock_shown
+from service.programme import lock_shown
+from service.programme_schemas import LockSchema
 from service.strict import Day, Schema, Text, Whole, validation_failed
 from service.transaction import transaction
 

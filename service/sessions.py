@@ -25,6 +25,8 @@ from service.paging import (
     open_cursor,
     seal_cursor,
 )
+from service.precision import rounded
+from service.programme_schemas import PROGRAMME_EXAMPLE, ShownProgrammeSchema
 from service.strict import Flag, Instant, Pattern, Schema, Text
 from service.transaction import transaction
 
@@ -44,16 +46,7 @@ SESSION_EXAMPLE = {
     "time_source": "anchored",
     "time_error_ms": 140,
     "end_reason": "completed",
-    "programme": {
-        "frequency_hz": 25.0,
-        "pulse_width_us": 250,
-        "amplitude_ua": 2000,
-        "on_s": 30,
-        "off_s": 30,
-        "duration_s": 1800,
-        "site": "cymba_conchae",
-        "side": "left",
-    },
+    "programme": PROGRAMME_EXAMPLE,
     "frames_stored": 182,
     "frames_expected": 182,
     "completeness": 1.0,
@@ -111,17 +104,22 @@ class SessionSchema(Schema):
     end_reason = ma.fields.String(
         required=True, allow_none=True, validate=ma.validate.OneOf(END_REASONS)
     )
-    programme = ma.fields.Dict(
+    programme = ma.fields.Nested(
+        ShownProgrammeSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "What the device was set to; units stand in the names"},
+        metadata={"description": "What the device was set to; null until its start has come"},
     )
     frames_stored = ma.fields.Integer(required=True)
     frames_expected = ma.fields.Integer(required=True, allow_none=True)
     completeness = _number("Share of the session's frames that came")
     sample_count = ma.fields.Integer(required=True)
-    stimulating_s = ma.fields.Float(required=True)
-    contact_lost_s = ma.fields.Float(required=True)
+    stimulating_s = ma.fields.Float(
+        required=True, metadata={"description": "With current, ramps included"}
+    )
+    contact_lost_s = ma.fields.Float(
+        required=True, metadata={"description": "In which the electrode had no contact"}
+    )
     delivered_charge_uc = _number("Charge delivered, in microcoulomb")
     pulses = ma.fields.Integer(required=True, allow_none=True)
     mean_amplitude_ua = _number("While stimulating. Not comparable between device models")
@@ -210,6 +208,18 @@ class SessionChangeSchema(Schema):
     excluded = Flag()
 
 
+def event_detail() -> ma.fields.Dict:
+    """What a device adds to the name of an event, in its own words."""
+    return ma.fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The device's own: names with a text, a number, true, false or null",
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        },
+    )
+
+
 class EventSchema(Schema):
     at = ma.fields.DateTime(required=True)
     offset_ms = ma.fields.Integer(
@@ -219,7 +229,7 @@ class EventSchema(Schema):
         required=True,
         metadata={"description": "`start`, `end`, `reboot`, or the device's own word"},
     )
-    detail = ma.fields.Dict(required=True, allow_none=True)
+    detail = event_detail()
 
 
 class EventsSchema(Schema):
@@ -261,7 +271,8 @@ def list_sessions(query: dict[str, Any]) -> Response:
     key = page.next_key
     next_cursor = key and seal_cursor(scope, key)
     unsynced = [one._asdict() for one in behind if device_id in (None, one.device_id)]
-    return tagged({"items": page.items, "next_cursor": next_cursor, "unsynced": unsynced})
+    items = [rounded(item) for item in page.items]
+    return tagged({"items": items, "next_cursor": next_cursor, "unsynced": unsynced})
 
 
 @blp.get("/v1/sessions/<uuid:session_id>")
@@ -341,7 +352,7 @@ def list_session_events(session_id: UUID) -> Response:
 
 def session_shown(found: StimulationSession) -> dict[str, Any]:
     """A session as every answer shows it."""
-    return {name: getattr(found, name) for name in _NAMES}
+    return rounded({name: getattr(found, name) for name in _NAMES})
 
 
 def _event(event: SessionEvent) -> dict[str, Any]:

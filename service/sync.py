@@ -19,6 +19,7 @@ from service.edge import edge
 from service.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
 from service.openapi import ProblemSchema, Resource
 from service.paging import cursor_field, open_cursor, seal_cursor
+from service.precision import rounded
 from service.problems import as_body
 from service.sessions import SESSION_EXAMPLE, SessionSchema
 from service.strict import Instant, Schema, Text, Whole, validation_failed
@@ -178,7 +179,7 @@ def read_changes(query: dict[str, Any]) -> Response:
         feed = read_feed(session, account.id, after, limit=query["limit"])
         voice = Voice.of(account.locale)
         body = {
-            "sessions": [dict(row) for row in feed.sessions],
+            "sessions": [rounded(dict(row)) for row in feed.sessions],
             "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
             "devices": [devices.device_shown(held) for held in feed.devices],
             "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],

@@ -34,14 +34,15 @@ _ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day els
 class HistoryPeriod:
     """A local day, an ISO week from Monday, or a month; `last_day` is of it.
 
-    Where nothing is known of any of its days, `sessions`, `minutes` and `charge_mc` are null.
+    Where nothing is known of any of its days, `sessions`, `stimulating_min` and
+    `delivered_charge_mc` are null.
     """
 
     first_day: date
     last_day: date
     sessions: int | None
-    minutes: float | None  # of stimulation
-    charge_mc: float | None  # null also where no session tells its charge
+    stimulating_min: float | None
+    delivered_charge_mc: float | None  # null also where no session tells its charge
     days_with_session: int
     days_known: int  # those, and those on which there was none for certain
     adherence: float | None  # the one over the other
@@ -97,8 +98,8 @@ def _period(
         first_day=days[0],
         last_day=days[-1],
         sessions=len(sessions) if known else None,
-        minutes=sum(one.seconds for one in sessions) / 60 if known else None,
-        charge_mc=charge_mc if known else None,
+        stimulating_min=sum(one.seconds for one in sessions) / 60 if known else None,
+        delivered_charge_mc=charge_mc if known else None,
         days_with_session=active,
         days_known=known,
         adherence=active / known if known else None,

@@ -249,7 +249,7 @@ def test_months_over_mqtt_and_sync_tell_each_person_what_is_true(
     assert found["effect"] < 0
     history = client.get("/v1/history?period=month", headers=affected.headers).json["items"]
     sessions = sum(month["sessions"] or 0 for month in history)
-    charge_mc = sum(month["charge_mc"] or 0 for month in history)
+    charge_mc = sum(month["delivered_charge_mc"] or 0 for month in history)
     truth = EFFECT * found["contrast"] / (charge_mc / sessions)
     assert found["low"] < truth < found["high"] < 0
     # By sessions the truth needs no charge: -1 for each of them.

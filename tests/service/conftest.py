@@ -36,6 +36,7 @@ from cymba.stimulation.reading import SessionKey
 from cymba.stimulation.settling import Delivery
 from service import create_app
 from service.edge import Edge
+from service.precision import DECIMALS
 
 FORMATS = jsonschema.FormatChecker(formats=["date", "uuid"])
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -95,7 +96,22 @@ class Document:
         jsonschema.Draft202012Validator(whole, format_checker=FORMATS).validate(value)
 
     def _check_body(self, response: TestResponse, schema: dict[str, Any]) -> None:
-        self.validate(json.loads(response.data), schema)
+        body = json.loads(response.data)
+        self.validate(body, schema)
+        check_rounded(body)
+
+
+def check_rounded(value: Any, name: str = "") -> None:
+    """Fail where a number has more decimals than it can mean."""
+    match value:
+        case dict():
+            for key, held in value.items():
+                check_rounded(held, key)
+        case list():
+            for held in value:
+                check_rounded(held, name)
+        case float() if name in DECIMALS:
+            assert value == round(value, DECIMALS[name]), f"{name} is not rounded: {value}"
 
 
 class CheckedClient(FlaskClient):

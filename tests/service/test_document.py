@@ -114,6 +114,37 @@ def test_every_example_fits_its_schema(document, operations):
     assert seen > len(operations)
 
 
+def test_the_examples_events_fit_their_schemas(document):
+    answer = document.api["paths"]["/v1/sessions/{session_id}/live"]["get"]["responses"]["200"]
+    example = answer["content"]["text/event-stream"]["example"]
+    sent = re.findall(r"event: (\w+)\nid: \S+\ndata: (.*)\n\n", example)
+    assert [name for name, _ in sent] == ["start", "samples", "end"]
+    for name, data in sent:
+        schema = {"$ref": f"#/components/schemas/Live{name.capitalize()}"}
+        document.validate(json.loads(data), schema)
+
+
+# What is another's to describe, or different for each.
+OPEN = {"AuditEntry.detail", "Item.value", "Operation.fields"}
+
+
+def test_every_other_object_says_what_it_holds(document):
+    def untyped(schema, path):
+        if isinstance(schema, dict):
+            kinds = schema.get("type", ())
+            is_object = "object" in ([kinds] if isinstance(kinds, str) else kinds)
+            is_open = schema.get("additionalProperties") in (None, True, {})
+            if is_object and is_open and "properties" not in schema:
+                yield path
+            for name, held in schema.get("properties", {}).items():
+                yield from untyped(held, f"{path}.{name}")
+            for key in ("items", "additionalProperties"):
+                yield from untyped(schema.get(key), path)
+
+    schemas = document.api["components"]["schemas"]
+    assert {path for name, schema in schemas.items() for path in untyped(schema, name)} == OPEN
+
+
 def test_every_json_answer_has_an_example(operations):
     for (method, path), operation in operations.items():
         for status, response in operation["responses"].items():

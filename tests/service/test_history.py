@@ -84,8 +84,8 @@ def test_no_session_and_not_uploaded_yet_differ(read, sessions_at, person):
     sessions_at(person, "2026-03-01T12:00:00", "2026-03-03T12:00:00")
     items = read(person, **{"from": "2026-03-01", "to": "2026-03-04"})
     assert [item["sessions"] for item in items] == [1, 0, 1, None]
-    assert [item["minutes"] is None for item in items] == [False, False, False, True]
-    assert items[1]["minutes"] == 0
+    assert [item["stimulating_min"] is None for item in items] == [False, False, False, True]
+    assert items[1]["stimulating_min"] == 0
 
 
 def test_without_days_it_answers_for_the_last_ones(read, person):

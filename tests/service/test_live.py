@@ -1,4 +1,4 @@
-"""Following a session while it runs, over a real server."""
+"""Following a session while it runs, over a real server. Every event is held to the document."""
 
 import json
 import time
@@ -41,8 +41,20 @@ def seal(engine):
 
 
 @pytest.fixture
-def follow(url):
+def follow(url, document):
     """Opens the view of a session; gives its events as they come, comments left out."""
+
+    path = "/v1/sessions/{session_id}/live"
+    answer = document.api["paths"][path]["get"]["responses"]["200"]
+    stream = answer["content"]["text/event-stream"]["schema"]["contentSchema"]
+    described = {
+        one["properties"]["event"]["const"]: one["properties"]["data"]["contentSchema"]
+        for one in stream["items"]["oneOf"]
+    }
+
+    def checked(sent):
+        document.validate(sent.data, described[sent.name])
+        return sent
 
     def begin(person, session_id, last_id=None):
         headers = dict(person.headers)
@@ -57,7 +69,7 @@ def follow(url):
                 if line:
                     fields[name] = value
                 elif "event" in fields:
-                    yield Sent(fields["event"], fields["id"], json.loads(fields["data"]))
+                    yield checked(Sent(fields["event"], fields["id"], json.loads(fields["data"])))
                     fields = {}
 
     return begin

@@ -15,7 +15,7 @@ from cymba.devices.programme import record_report
 from cymba.devices.publication import mark_published, unpublished
 from cymba.devices.signing import verify
 from service.edge import Edge
-from service.programme import LimitsSchema, ProgrammeSchema
+from service.programme_schemas import LimitsSchema, ProgrammeSchema
 
 EAR = MODELS["ear_cymba"]
 PROGRAMME = {

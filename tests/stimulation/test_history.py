@@ -86,8 +86,8 @@ def test_sessions_add_up_on_the_local_day_they_started_on(
         first_day=date(2026, 3, 10),
         last_day=date(2026, 3, 10),
         sessions=2,
-        minutes=30.0,
-        charge_mc=22.5,
+        stimulating_min=30.0,
+        delivered_charge_mc=22.5,
         days_with_session=1,
         days_known=1,
         adherence=1.0,
@@ -102,13 +102,14 @@ def test_no_session_is_not_the_same_as_not_uploaded_yet(
     session: Session, account_id: UUID, drain: Callable[..., None]
 ) -> None:
     unknown = day(session, account_id, date(2026, 3, 10))
-    assert (unknown.sessions, unknown.minutes, unknown.charge_mc) == (None, None, None)
+    assert unknown.sessions is unknown.stimulating_min is unknown.delivered_charge_mc is None
     assert (unknown.adherence, unknown.complete, unknown.days_known) == (None, False, 0)
     drain(datetime(2026, 3, 10, 22, 59, tzinfo=UTC))  # a minute before Berlin's midnight
     assert day(session, account_id, date(2026, 3, 10)).sessions is None
     drain(datetime(2026, 3, 10, 23, 0, tzinfo=UTC))
     none = day(session, account_id, date(2026, 3, 10))
-    assert (none.sessions, none.minutes, none.charge_mc, none.complete) == (0, 0.0, 0.0, True)
+    assert (none.sessions, none.stimulating_min, none.delivered_charge_mc) == (0, 0.0, 0.0)
+    assert none.complete
 
 
 def test_what_was_recorded_before_the_latest_session_is_uploaded_too(
@@ -210,9 +211,9 @@ def test_an_unknown_charge_is_not_zero(
     session: Session, account_id: UUID, add: Callable[..., Any]
 ) -> None:
     add(datetime(2026, 3, 10, 9, tzinfo=BERLIN), charge_uc=None)
-    assert day(session, account_id, date(2026, 3, 10)).charge_mc is None
+    assert day(session, account_id, date(2026, 3, 10)).delivered_charge_mc is None
     add(datetime(2026, 3, 10, 12, tzinfo=BERLIN), charge_uc=1_000.0)
-    assert day(session, account_id, date(2026, 3, 10)).charge_mc == 1.0
+    assert day(session, account_id, date(2026, 3, 10)).delivered_charge_mc == 1.0
 
 
 def test_deleted_sessions_and_other_peoples_do_not_count(

@@ -1,0 +1,97 @@
+"""How many decimals the numbers of answers have: as many as they can mean, and no more.
+
+A mean of whole beats a minute is not known to fifteen digits, and 0.1 + 0.2 is 0.3. Numbers are
+stored and computed whole, and rounded here by their names as they leave. The document tells it of
+every field. A new number of an answer goes into one of the two lists; a test says so.
+"""
+
+from typing import Any, Final
+
+DECIMALS: Final = {
+    # of sessions and their uploads
+    "completeness": 4,
+    "share": 4,
+    "stimulating_s": 3,
+    "contact_lost_s": 3,
+    "delivered_charge_uc": 3,
+    "mean_amplitude_ua": 1,
+    "mean_amplitude_over_threshold": 3,
+    "mean_impedance_ohm": 1,
+    "heart_rate_before_bpm": 1,
+    "heart_rate_during_bpm": 1,
+    "rmssd_ms": 1,
+    "rr_artefact_share": 4,
+    # of days, weeks and months
+    "stimulating_min": 2,
+    "delivered_charge_mc": 4,
+    "adherence": 4,
+    # of programmes
+    "rms_density_ma_per_cm2": 3,
+    # of findings, courses and trials: points of a scale, log odds, shares, and what they rest on
+    "effect": 3,
+    "low": 3,
+    "high": 3,
+    "contrast": 3,
+    "p": 6,
+    "sequential_p": 6,
+    "exposure_coverage": 4,
+    "outcome_coverage": 4,
+    "slope": 3,
+    "mean": 3,
+    "change_ratio": 3,
+    "change_points": 3,
+    "smallest_difference": 3,
+    "sd": 3,
+    "phi": 3,
+    # of the days behind a finding
+    "exposure": 4,
+    "outcome": 4,
+    "partial_exposure": 4,
+    "partial_outcome": 4,
+    "residual": 4,
+    "leverage": 4,
+    "correlation": 3,
+    "standard_deviation": 4,
+    "largest": 3,
+    "largest_leverage": 4,
+    # of the service itself
+    "took_ms": 1,
+}
+"""By the name of a field: to how many decimals it is rounded."""
+
+EXACT: Final = frozenset(
+    {
+        "frequency_hz",  # of a programme
+        "pulse_width_us",  # from here on limits
+        "amplitude_ua",
+        "ramp_ua_per_s",
+        "duration_s",
+        "daily_s",
+        "daily_sessions",
+        "phase_charge_uc",
+        "values",  # of telemetry
+        "sleep_hours",  # from here on the diary
+        "value",
+        "minimal_important_difference",
+        "max_frames_per_s",  # an acknowledgement's: the device protocol's
+    }
+)
+"""Numbers that leave as they were set, measured or written down."""
+
+
+def rounded(shown: dict[str, Any]) -> dict[str, Any]:
+    """`shown` itself, its numbers rounded by their names; what is nested in it is left alone."""
+    for name in DECIMALS.keys() & shown.keys():
+        value = shown[name]
+        if isinstance(value, float):
+            shown[name] = round(value, DECIMALS[name]) + 0.0  # never -0.0
+    return shown
+
+
+def describe(schema: dict[str, Any]) -> None:
+    """Say in a schema of the document which of its numbers are rounded, and how far."""
+    for name, described in schema.get("properties", {}).items():
+        kinds = described.get("type")
+        if name in DECIMALS and "number" in ([kinds] if isinstance(kinds, str) else kinds or ()):
+            before = f"{described['description']}. " if "description" in described else ""
+            described["description"] = f"{before}Rounded to {DECIMALS[name]} decimals"

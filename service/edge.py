@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import cast
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, current_app
@@ -18,10 +18,13 @@ from cymba.devices.flow import Allowance, Flow
 from cymba.devices.signing import load_key
 from cymba.rights.erasure import ErasureKeys
 from cymba.settings import Settings
+from service.latest import Latest
 from service.metrics import Metrics
 from service.streams import StreamPlaces
 
 _KEY = "cymba"
+# Anybody may ask /readyz, and each look costs two connections to the database.
+READY_FOR_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Edge:
     erasure_keys: ErasureKeys
     streams: StreamPlaces
     exports: StreamPlaces
+    readiness: Latest[dict[str, Any]]  # what /readyz found
     closing: Event  # set by who stops the server, so that live views end at once
 
     @classmethod
@@ -68,6 +72,7 @@ class Edge:
             streams=streams,
             # Each holds a thread and a connection for as long as the archive takes to leave.
             exports=StreamPlaces(settings.export_streams, of_one_account=1),
+            readiness=Latest(READY_FOR_S),
             closing=Event(),
         )
 

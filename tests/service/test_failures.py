@@ -1,6 +1,8 @@
 """When something breaks on our side: the answer, the log, and the state that is left."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -10,7 +12,8 @@ from structlog.testing import capture_logs
 
 from cymba.accounts import profile
 from cymba.accounts.tables import Account
-from service import create_app
+from service import create_app, health
+from service.latest import Latest
 
 REGISTRATION = {"email": "ada@example.org", "password": "correct horse battery"}
 
@@ -115,6 +118,26 @@ def test_not_ready_without_a_part(ready_app, settings, engine, missing):
     assert response.status_code == 503
     assert [n for n, check in response.json["checks"].items() if not check["ok"]] == [missing]
     assert missing in response.json["detail"]
+
+
+def test_however_many_ask_whether_it_is_ready_the_database_is_looked_at_once(
+    ready_app, monkeypatch
+):
+    connections = []
+    connect = health._connect
+    monkeypatch.setattr(health, "_connect", lambda url: connections.append(url) or connect(url))
+    clock = iter(range(1000))
+    fresh = Latest(100, clock=lambda: next(clock))
+    edge = replace(ready_app.extensions["cymba"], readiness=fresh)
+    ready_app.extensions["cymba"] = edge
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ready_app.test_client().get, "/readyz") for _ in range(40)]
+    assert {one.result().status_code for one in asked} == {200}
+    assert len(connections) == 2  # for the database, and for its schema
+    for _ in range(100):
+        next(clock)
+    assert ready_app.test_client().get("/readyz").status_code == 200
+    assert len(connections) == 4
 
 
 def test_the_metrics_count_by_route_and_status(client, person):

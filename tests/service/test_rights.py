@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import time
 import zipfile
 from datetime import timedelta
 from uuid import uuid4
@@ -11,6 +12,7 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import migrations
@@ -21,7 +23,7 @@ from cymba.database import make_engine, utc_now
 from cymba.rights.pseudonym import ledger_key
 from cymba.rights.restore import restore
 from cymba.stimulation.keeper import seal_finished
-from service import create_app
+from service import create_app, rights
 from service.edge import Edge
 from tests.conftest import TEMPLATE, at_database
 from tests.service.conftest import MORNING
@@ -233,6 +235,38 @@ def test_one_archive_at_a_time(app, client, person):
     assert second.status_code == 503
     assert second.json["type"] == "urn:cymba:problem:too-many-exports"
     first.close()
+    assert exported(client, person)
+
+
+def test_an_archive_that_its_client_stops_reading_lets_go_of_the_database(
+    client, person, engine, wear, monkeypatch
+):
+    worn = wear(person)
+    for _ in range(3):  # a session is a piece of its own
+        wear(person, device_id=worn.device_id).samples().end().sum_up()
+    monkeypatch.setattr(rights, "READ_S", 0.2)
+    stopped = client.get("/v1/account/export", headers=person.headers, buffered=False)
+    held = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND state = 'idle in transaction'"
+    )
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while connection.execute(held).scalar_one():
+            time.sleep(0.05)
+    with pytest.raises(DBAPIError):
+        list(stopped.response)
+    stopped.close()
+    monkeypatch.undo()
+    assert exported(client, person)  # its place is free, and so is its connection
+
+
+def test_an_archive_that_takes_too_long_to_leave_is_cut_off(client, person, monkeypatch):
+    monkeypatch.setattr(rights, "LEAVE_S", 0)
+    slow = client.get("/v1/account/export", headers=person.headers, buffered=False)
+    with pytest.raises(TimeoutError):
+        list(slow.response)
+    slow.close()
+    monkeypatch.undo()
     assert exported(client, person)
 
 

@@ -24,7 +24,7 @@ from cymba.devices.programme import (
     set_programme,
 )
 from cymba.errors import Conflict, NotFound, Rejected
-from cymba.insights.days import build_days, local_day
+from cymba.insights.days import Days, build_days, local_day
 from cymba.insights.experiments import plans, results
 from cymba.insights.experiments.plans import Block
 from cymba.insights.inputs import entry_facts, session_facts
@@ -289,14 +289,7 @@ def deviations(
 def _end(
     session: Session, experiment: Experiment, status: str, *, completed_pairs: int, now: datetime
 ) -> None:
-    outcome = OUTCOMES[experiment.outcome]
-    days = build_days(
-        session_facts(session, experiment.account_id),
-        entry_facts(session, experiment.account_id),
-        exposures=(),
-        outcomes=(outcome,),
-        has_synced=lambda _: True,
-    )
+    days = _rated_days(session, experiment.account_id, experiment.outcome)
     found = results.analyse_trial(days, 0, all_blocks(experiment), completed_pairs=completed_pairs)
     departed = deviations(session, experiment, now=now)
     experiment.result = found | {"deviations": [asdict(deviation) for deviation in departed]}
@@ -356,14 +349,7 @@ def _check_outcome(outcome: str) -> None:
 
 def _spread(session: Session, account_id: UUID, outcome: str) -> tuple[float, float, bool]:
     """Standard deviation and lag-1 autocorrelation of the outcome's mornings; whether its own."""
-    days = build_days(
-        session_facts(session, account_id),
-        entry_facts(session, account_id),
-        exposures=(),
-        outcomes=(OUTCOMES[outcome],),
-        has_synced=lambda _: True,
-    )
-    mornings = days.mornings[0]
+    mornings = _rated_days(session, account_id, outcome).mornings[0]
     rated = np.isfinite(mornings)
     successive = rated[1:] & rated[:-1]
     if rated.sum() < MIN_DAYS_TO_TELL or successive.sum() < MIN_DAYS_TO_TELL // 2:
@@ -374,6 +360,18 @@ def _spread(session: Session, account_id: UUID, outcome: str) -> tuple[float, fl
     centred = mornings - mornings[rated].mean()
     covariance = float((centred[1:] * centred[:-1])[successive].mean())
     return sd, float(np.clip(covariance / sd**2, 0.0, 0.95)), True
+
+
+def _rated_days(session: Session, account_id: UUID, outcome: str) -> Days:
+    """The diary by the clock alone, without any session: a finding leaves out what was felt in the
+    morning after a session, and that would choose the ratings of one arm and not of the other."""
+    return build_days(
+        (),
+        entry_facts(session, account_id),
+        exposures=(),
+        outcomes=(OUTCOMES[outcome],),
+        has_synced=lambda _: True,
+    )
 
 
 def _today(experiment: Experiment, now: datetime) -> date:

@@ -253,6 +253,20 @@ def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
     assert experiment.result == first
 
 
+def test_which_ratings_count_does_not_depend_on_the_arm(session: Session, programmed: UUID) -> None:
+    """Whoever stimulates before they rate in full blocks would be rated in the others alone."""
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=0.0)
+    for block in trials.all_blocks(experiment):
+        if block.arm == "full":
+            at = block.begins_at(ZONE) + timedelta(hours=1)  # three hours before the rating
+            session.add_all(used(programmed, at + timedelta(days=i)) for i in range(3))
+    session.flush()
+    trials.advance(session, now=end_of(experiment))
+    assert experiment.result is not None
+    assert experiment.result["rated_days"] == experiment.result["planned_days"] == 48
+
+
 def test_a_person_who_departs_from_the_plan_is_told(session: Session, programmed: UUID) -> None:
     experiment = begin(session, programmed)
     live(session, experiment, effect=0, comply=False)

@@ -42,8 +42,9 @@ class EntryFact:
 class Days:
     """Aligned arrays over D consecutive days; NaN is missing. `t` indexes `dates`.
 
-    `mornings[:, t]` is felt on the morning of day t and before its first session; `same_day[:, t]`
-    after day t's last session; `before[:, t]` last before its first.
+    `mornings[:, t]` is felt on the morning of day t, before its first session and after those of
+    the days before; `same_day[:, t]` after day t's last session; `before[:, t]` last before its
+    first.
     """
 
     dates: list[date]
@@ -164,13 +165,20 @@ _Slots = dict[date, list[EntryFact]]
 
 
 def _mornings(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
+    """Felt before the day's first session and after the sessions of all days before: whoever flies
+    back over the date line lives the evening of the day before after this morning."""
     first_start = {m.day: m.first_start for m in moments if m.used}
+    ended: dict[date, datetime] = {}
+    latest = datetime.min.replace(tzinfo=UTC)
+    for m in moments:
+        ended[m.day] = latest
+        latest = max(latest, m.last_end) if m.used and m.last_end is not None else latest
     slots: defaultdict[date, list[EntryFact]] = defaultdict(list)
     for fact in felt:
         day = fact.local.date()
         if DAY_STARTS_HOUR <= fact.local.hour < MORNING_ENDS_HOUR:
             start = first_start.get(day)
-            if start is None or fact.felt_at < start:
+            if fact.felt_at >= ended[day] and (start is None or fact.felt_at < start):
                 slots[day].append(fact)
     return slots
 

@@ -86,6 +86,16 @@ def test_travel_over_the_date_line_makes_no_day_twice() -> None:
     assert table(built.exposures[SESSIONS]) == [2, 1]
 
 
+def test_a_morning_lived_before_the_evening_of_the_day_before_is_not_after_it() -> None:
+    # Saturday's morning in Auckland; then a flight east, and Friday's evening in Honolulu.
+    auckland, honolulu = ZoneInfo("Pacific/Auckland"), ZoneInfo("Pacific/Honolulu")
+    entries = [felt("2026-05-02T08:00", 8, auckland), felt("2026-05-02T08:00", 2, honolulu)]
+    flown = days([used("2026-05-01T20:00", honolulu)], entries)
+    assert table(flown.exposures[SESSIONS]) == [1, 0]
+    assert table(flown.mornings[0]) == [None, 2]
+    assert table(days([], entries).mornings[0]) == [5]
+
+
 def test_a_day_without_sessions_is_zero_only_if_the_device_has_synced() -> None:
     built = days([used("2026-05-01T20:00"), used("2026-05-04T20:00")], [], ("2026-05-03",))
     assert table(built.exposures[SESSIONS]) == [1, 0, None, 1]

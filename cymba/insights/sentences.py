@@ -17,6 +17,7 @@ from cymba.insights.statistics import (
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 
+SMALLEST_OF_THREE_DIGITS = 0.001
 _EXPOSURES = {exposure.name: exposure for exposure in EXPOSURES}
 
 
@@ -140,7 +141,8 @@ def of_trial(
                 words.TESTED,
                 pairs=voice.number(result["pairs"], 0),
                 outcome=inside(voice, outcome_title(voice, outcome)),
-                p=voice.number(result["p"], 3),
+                # The smallest there is, one of 4,096 orders, is not 0 to four digits.
+                p=voice.number(result["p"], 3 if result["p"] >= SMALLEST_OF_THREE_DIGITS else 4),
                 **size(voice, result["effect"], result["low"], result["high"]),
             )
         )

@@ -122,3 +122,10 @@ def test_a_response_is_told_as_a_share_of_the_first_weeks() -> None:
         ENGLISH, pain, response(before, rng.normal(7, 0.7, 28))
     )
     assert "14 days" in sentences.of_response(ENGLISH, pain, response(before[:5], after))
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.0312, "0.031"), (0.001, "0.001"), (1 / 4096, "0.0002")])
+def test_no_p_is_told_as_0(p: float, told: str) -> None:
+    result = {"pairs": 14, "effect": -1.0, "low": -1.6, "high": -0.4, "p": p}
+    said = sentences.of_trial(ENGLISH, "pain_now", result, planned_pairs=14, stopped=False)
+    assert said.endswith(f"p = {told}.")

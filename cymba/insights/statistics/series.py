@@ -1,5 +1,6 @@
 """A person's days as the regressions see them: which pairs of days are complete, at each lag."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -99,10 +100,15 @@ class Series:
                     yield Pairs(index, lag, outcome, group, np.flatnonzero(complete) + lag + 1)
 
     def _same_gaps(self) -> list[SameGaps]:
-        patterns, which = np.unique(np.isfinite(self.exposures), axis=0, return_inverse=True)
-        groups = []
-        for number, present in enumerate(patterns):
-            members = np.flatnonzero(which.ravel() == number)
-            by_day = np.ascontiguousarray(self.exposures[members].T)
-            groups.append(SameGaps(present, members, by_day))
-        return groups
+        rows = np.isfinite(self.exposures)
+        alike: defaultdict[bytes, list[int]] = defaultdict(list)
+        for number, present in enumerate(rows):
+            alike[present.tobytes()].append(number)
+        return [
+            SameGaps(
+                rows[members[0]],
+                np.array(members),
+                np.ascontiguousarray(self.exposures[members].T),
+            )
+            for members in alike.values()
+        ]

@@ -5,6 +5,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
+from cymba.accounts.changes import was_deleted
 from cymba.devices import claiming
 from cymba.devices.holdings import (
     MAX_NAME_CHARACTERS,
@@ -115,12 +116,20 @@ class ClaimCodeSchema(Schema):
 def claim_device(given: dict[str, Any]) -> Response:
     """Become the holder of a device, with its serial number and claim code
 
-    A code is good for one claim. Sessions belong to whoever held the device at their time.
+    A code is good for one claim. Sessions belong to whoever held the device at their time. A
+    device that another held comes without their programme and limits: it allows no current until
+    its new holder sets a programme.
     """
     with transaction() as session:
         account_id = current_account(session).id
         outcome = claiming.claim(
-            session, account_id, given["serial"], given["code"], edge().now(), name=given["name"]
+            session,
+            account_id,
+            given["serial"],
+            given["code"],
+            edge().now(),
+            name=given["name"],
+            key=edge().programme_key,
         )
         if isinstance(outcome, claiming.Claimed):
             note(session, account_id, "device.claimed", device=outcome.tenure.device_id)
@@ -176,19 +185,22 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
 
 
 @blp.delete("/v1/devices/<device_id:device_id>")
-@blp.answers(204, description="Released")
+@blp.answers(204, description="Released, now or before")
 @blp.if_match
 def release_device(device_id: str) -> Response:
     """Let a device go
 
-    What was recorded until now stays the account's. The device needs a new code from its maker
-    before anybody can claim it; `transfer` makes one beforehand.
+    What was recorded until now stays the account's. The programme is taken from the device: it
+    allows no current until a holder sets one again. It needs a new code from its maker before
+    anybody can claim it; `transfer` makes one beforehand.
     """
     with transaction() as session:
         account = current_account(session)
+        if was_deleted(session, account.id, "device", device_id):
+            return nothing()
         check_if_match(lock_tenure(session, account.id, device_id).version)
         note(session, account.id, "device.released", device=device_id)
-        claiming.release(session, account.id, device_id, edge().now())
+        claiming.release(session, account.id, device_id, edge().now(), key=edge().programme_key)
     return nothing()
 
 

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.throttle import Bucket
+from cymba.devices.programme import clear_programme
 from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
 from cymba.devices.tables import ClaimGuesses, Device, DeviceTenure
 from cymba.errors import NotFound
@@ -36,14 +38,22 @@ class Throttled(NamedTuple):
 
 
 def claim(
-    session: Session, account_id: UUID, serial: str, code: str, now: datetime, *, name: str = ""
+    session: Session,
+    account_id: UUID,
+    serial: str,
+    code: str,
+    now: datetime,
+    *,
+    name: str = "",
+    key: Ed25519PrivateKey | None = None,
 ) -> Claimed | NoMatch | Throttled:
     """Make the account the holder of the device that has this serial and claim code.
 
     The code is used up. A device that another holds passes to the account: the code came from
-    its holder or the operator (`hand_on`, `reissue_claim_code`). The guess is counted before the
-    code is looked at, so the caller commits whatever the outcome. It ends with the change feed:
-    commit next.
+    its holder or the operator (`hand_on`, `reissue_claim_code`). What an earlier holder had it do
+    is taken from it by a version signed with `key` (`clear_programme`). The guess is counted
+    before the code is looked at, so the caller commits whatever the outcome. It ends with the
+    change feed: commit next.
     """
     wait_s, guesses = _count_guess(session, account_id, serial, now)
     if wait_s:
@@ -66,6 +76,7 @@ def claim(
         _tell(session, device.id, [(account_id, False)])
         return Claimed(held)
     told = [(account_id, False)]
+    clear_programme(session, key, device, now)
     if held is not None and held.account_id is not None:
         held.released_at = max(now, held.claimed_at)
         held.version += 1
@@ -77,15 +88,24 @@ def claim(
     return Claimed(tenure)
 
 
-def release(session: Session, account_id: UUID, device_id: str, now: datetime) -> None:
+def release(
+    session: Session,
+    account_id: UUID,
+    device_id: str,
+    now: datetime,
+    *,
+    key: Ed25519PrivateKey | None = None,
+) -> None:
     """End the account's tenure; what was recorded during it stays the account's.
 
-    The device then waits for a code that the operator re-issues. Ends with the change feed.
+    What the account had it do is taken from it by a version signed with `key`. The device then
+    waits for a code that the operator re-issues. Ends with the change feed.
 
     Raises:
         NotFound: the account does not hold such a device.
     """
     held = _own(session, account_id, device_id)
+    clear_programme(session, key, session.get_one(Device, device_id), now)
     held.released_at = max(now, held.claimed_at)
     held.version += 1
     _tell(session, device_id, [(account_id, True)])

@@ -75,7 +75,8 @@ class ProgrammeState(NamedTuple):
     version: int
     desired: DeviceProgramme | None
     held: DeviceProgramme | None  # the last version that the device said it applied
-    is_earlier_holders: bool = False  # nothing of this holder's has replaced theirs
+    is_earlier_holders: bool = False  # the device has not said that it has let go of theirs
+    limits: Mapping[str, float] = MappingProxyType({})  # those that the newest version came with
 
     @property
     def in_step(self) -> bool:
@@ -161,6 +162,31 @@ def withhold_current(
     return withheld
 
 
+def clear_programme(
+    session: Session, key: Ed25519PrivateKey | None, device: Device, now: datetime
+) -> None:
+    """Take what a holder set from a device that changes hands: nobody's version follows, without
+    any of it, and allows no current until the next holder sets a programme.
+
+    Only a higher version moves a device, and one that is retained reaches it whenever it comes
+    online: an empty message would reach none that is offline. The device's row is locked.
+
+    Raises:
+        ValueError: there is something to take, and no `key` to sign with.
+    """
+    desired = _desired(session, device.id)
+    version = _latest_version(device, desired)
+    if version == 0 or (desired and desired.account_id is None and desired.ver == version):
+        return
+    if key is None:
+        raise ValueError("a device that had a programme changes hands by a signed version")
+    none = msgspec.structs.replace(
+        usual_programme(MODELS[device.model]), amplitude_ua=0, native_level=None
+    )
+    wanted = Wanted(none, {"amplitude_ua": 0})
+    _issue(session, key, device.id, version + 1, wanted, account_id=None, now=now)
+
+
 def programme_state(session: Session, account_id: UUID, device_id: str) -> ProgrammeState:
     """What is desired of a device that the account holds, and what the device holds.
 
@@ -170,6 +196,8 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
     device = _held_device(session, account_id, device_id)
     desired = _desired(session, device_id)
     version = _latest_version(device, desired)
+    if desired is not None and desired.account_id is None:  # `clear_programme`
+        return ProgrammeState(version, None, None, desired.applied is not True, desired.limits)
     if desired is not None and desired.account_id != account_id:
         return ProgrammeState(version, None, None, is_earlier_holders=True)
     row = DeviceProgramme
@@ -179,7 +207,7 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
         .order_by(row.ver.desc())
         .limit(1)
     )
-    return ProgrammeState(version, desired, held)
+    return ProgrammeState(version, desired, held, limits=desired.limits if desired else {})
 
 
 def programme_history(
@@ -263,7 +291,7 @@ def _issue(
     version: int,
     wanted: Wanted,
     *,
-    account_id: UUID,
+    account_id: UUID | None,
     now: datetime,
 ) -> DeviceProgramme:
     programme, limits, expires_at = wanted

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.devices.claiming import claim
+from cymba.devices.claiming import Claimed, claim, hand_on, release
 from cymba.devices.contraindications import VERSION, must_be_answered
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import MODELS, usual_programme
@@ -24,11 +24,11 @@ from cymba.devices.programme import (
     set_programme,
     withhold_current,
 )
-from cymba.devices.provisioning import provision
+from cymba.devices.provisioning import provision, reissue_claim_code
 from cymba.devices.publication import unpublished
 from cymba.devices.screening import answer, raise_red_flag
 from cymba.devices.signing import verify
-from cymba.devices.tables import DeviceProgramme, RefusedProgramme
+from cymba.devices.tables import Device, DeviceProgramme, RefusedProgramme
 from cymba.errors import NotFound, PreconditionFailed
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -207,6 +207,79 @@ def test_a_device_without_a_programme_is_withheld_too(
     state = programme_state(session, *held)
     assert state.desired is not None
     assert state.desired.limits == {"amplitude_ua": 0}
+
+
+def handed_on(session: Session, held: tuple[UUID, str], key: Ed25519PrivateKey | None) -> UUID:
+    other = Account(email="bob@example.org")
+    session.add(other)
+    session.flush()
+    serial = session.get_one(Device, held[1]).serial
+    code = hand_on(session, *held)
+    assert isinstance(claim(session, other.id, serial, code, NOW, key=key), Claimed)
+    return other.id
+
+
+def test_a_device_is_handed_on_without_its_programme(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    accepted(session, held, Wanted(current(2_500), {"amplitude_ua": 3_000}, NOW + HOUR), 0)
+    other = handed_on(session, held, KEY)
+    ((device_id, cleared),) = unpublished(session)
+    assert verify(KEY.public_key(), device_id, cleared)
+    assert (cleared.ver, cleared.limits, cleared.expires) == (2, {"amplitude_ua": 0}, None)
+    assert cleared.programme == current(0)
+    state = programme_state(session, other, device_id)
+    assert (state.version, state.desired, state.held) == (2, None, None)
+    assert state.is_earlier_holders
+    assert state.limits == {"amplitude_ua": 0}
+    refused = ReportedState(ver=2, applied=False, code="in-session")
+    record_report(session, device_id, refused, NOW)
+    assert programme_state(session, other, device_id).is_earlier_holders
+    record_report(session, device_id, ReportedState(ver=2, applied=True), NOW)
+    assert programme_state(session, other, device_id).in_step
+    assert not programme_state(session, other, device_id).is_earlier_holders
+
+
+def test_a_device_passes_through_hands_that_set_nothing_by_one_version(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    accepted(session, held, Wanted(current()), 0)
+    release(session, *held, NOW, key=KEY)
+    serial = session.get_one(Device, held[1]).serial
+    for account_id in (held[0], held[0]):
+        code = reissue_claim_code(session, held[1])
+        claim(session, account_id, serial, code, NOW, key=KEY)
+    assert programme_state(session, *held).version == 2
+    assert programme_state(session, *held).desired is None  # not even who set it has it back
+
+
+def test_a_device_that_never_had_a_programme_is_left_as_it_is(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    other = handed_on(session, held, None)
+    assert unpublished(session) == []
+    assert programme_state(session, other, held[1]).in_step
+
+
+def test_an_erased_holders_programme_is_taken_from_the_device_too(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    device = session.get_one(Device, held[1])
+    device.erased_ver = 7
+    other = handed_on(session, held, KEY)
+    ((_, cleared),) = unpublished(session)
+    assert cleared.ver == 8
+    assert programme_state(session, other, held[1]).version == 8
+
+
+def test_a_programme_is_not_handed_on_for_want_of_a_key(
+    session: Session, held: tuple[UUID, str]
+) -> None:
+    accepted(session, held, Wanted(current()), 0)
+    with pytest.raises(ValueError, match="signed"):
+        handed_on(session, held, None)
+    with pytest.raises(ValueError, match="signed"):
+        release(session, *held, NOW)
 
 
 def test_what_was_refused_is_listed_to_who_asked(session: Session, held: tuple[UUID, str]) -> None:

@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
-from cymba.devices import claiming
 from cymba.devices.contraindications import VERSION, must_be_answered
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import MODELS, Limits
@@ -250,7 +249,7 @@ def amplitude(refused):
 
 
 @pytest.mark.usefixtures("screened")
-def test_the_next_holder_is_not_told_of_an_earlier_ones(
+def test_the_next_holder_gets_nothing_of_an_earlier_ones(
     client, engine, path, put, device_id, person, make_person, answer
 ):
     assert put(0, limits={"amplitude_ua": 2000}).status_code == 200
@@ -258,21 +257,42 @@ def test_the_next_holder_is_not_told_of_an_earlier_ones(
     code = client.post(f"/v1/devices/{device_id}/transfer", headers=person.headers).json
     serial = client.get(f"/v1/devices/{device_id}", headers=person.headers).json["serial"]
     other = make_person()
-    with Session(engine) as session, session.begin():
-        claimed = claiming.claim(session, other.id, serial, code["claim_code"], utc_now())
-        assert isinstance(claimed, claiming.Claimed)
+    body = {"serial": serial, "code": code["claim_code"]}
+    claimed = client.post("/v1/devices/claim", json=body, headers=other.headers)
+    assert claimed.status_code == 201
     assert client.get(path, headers=person.headers).status_code == 404
     state = client.get(path, headers=other.headers).json
-    assert state["version"] == 1
+    assert state["version"] == 2
     assert state["is_earlier_holders"]
     assert state["desired"] is None
     assert not state["in_step"]
+    assert state["limits"] == state["model_limits"] | {"amplitude_ua": 0}
     for kind in ("history", "refused"):
         assert client.get(f"{path}/{kind}", headers=other.headers).json["items"] == []
+    with Session(engine) as session, session.begin():
+        ((_, cleared),) = unpublished(session)
+        assert (cleared.ver, cleared.limits) == (2, {"amplitude_ua": 0})
+        record_report(session, device_id, ReportedState(ver=2, applied=True), utc_now())
+    state = client.get(path, headers=other.headers).json
+    assert state["in_step"]
+    assert not state["is_earlier_holders"]
     answer(other)
-    done = put(1, headers=other.headers)
-    assert done.json["version"] == 2
+    done = put(2, headers=other.headers)
+    assert done.json["version"] == 3
     assert not done.json["is_earlier_holders"]
+    assert done.json["limits"] == done.json["model_limits"]
+
+
+@pytest.mark.usefixtures("screened")
+def test_a_device_that_is_let_go_is_let_go_of_its_programme(client, engine, put, device_id, person):
+    assert put(0, limits={"duration_s": 2000}).status_code == 200
+    etag = client.get(f"/v1/devices/{device_id}", headers=person.headers).headers["ETag"]
+    headers = {**person.headers, "If-Match": etag}
+    assert client.delete(f"/v1/devices/{device_id}", headers=headers).status_code == 204
+    with Session(engine) as session:
+        ((_, cleared),) = unpublished(session)
+    assert (cleared.ver, cleared.limits) == (2, {"amplitude_ua": 0})
+    assert cleared.programme.amplitude_ua == 0
 
 
 @pytest.mark.usefixtures("screened")

@@ -84,13 +84,14 @@ def test_a_change_needs_the_version_that_was_read(client):
     assert client.patch("/v1/account", json={"name": "Ada"}, headers=newer).status_code == 200
 
 
-@pytest.mark.parametrize("tag", ['"1"', '"1.other-digest"', '"7", "1"', "*"])
+# A proxy that compresses an answer makes its tag a weak one.
+@pytest.mark.parametrize("tag", ['"1"', '"1.other-digest"', 'W/"1.digest"', '"7", "1"', "*"])
 def test_only_the_version_of_a_tag_guards_a_change(client, tag):
     headers = {**register(client), "If-Match": tag}
     assert client.patch("/v1/account", json={"name": "Ada"}, headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("tag", ['"2"', 'W/"1"', '"1x"', '"01"', '"99999999999999999999"', "junk"])
+@pytest.mark.parametrize("tag", ['"2"', 'W/"2"', '"1x"', '"01"', '"99999999999999999999"', "junk"])
 def test_any_other_tag_is_stale(client, tag):
     headers = {**register(client), "If-Match": tag}
     assert client.patch("/v1/account", json={"name": "Ada"}, headers=headers).status_code == 412

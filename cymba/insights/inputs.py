@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.diary.tables import DiaryEntry
-from cymba.insights.days import Days, EntryFact, build_days
+from cymba.insights.days import Days, EntryFact, build_days, local_day
 from cymba.insights.exposures import (
     DAY_STARTS_HOUR,
     EXPOSURES,
@@ -33,12 +33,13 @@ def load_days(
     exposures = (*EXPOSURES, *programme_exposures(sessions))
     answered = {name for fact in entries for name in fact.items}
     outcomes = tuple(o for o in OUTCOMES.values() if o.primary or o.item in answered)
+    has_synced, left_out = _has_synced(session, account_id), _days_left_out(session, account_id)
     days = build_days(
         sessions,
         entries,
         exposures=exposures,
         outcomes=outcomes,
-        has_synced=_has_synced(session, account_id),
+        has_synced=lambda day: day not in left_out and has_synced(day),
     )
     return days, exposures, outcomes
 
@@ -86,6 +87,20 @@ def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
         )
         for row in session.scalars(query)
     ]
+
+
+def _days_left_out(session: Session, account_id: UUID) -> set[date]:
+    """The local days of sessions that the person leaves out: without another session such a day
+    is not one without stimulation, but one of which nothing is known."""
+    query = select(StimulationSession.started_at, StimulationSession.time_zone).where(
+        StimulationSession.account_id == account_id,
+        StimulationSession.hidden_at.is_(None),
+        StimulationSession.excluded.is_(True),
+    )
+    return {
+        local_day(started_at.astimezone(ZoneInfo(zone)))
+        for started_at, zone in session.execute(query)
+    }
 
 
 def _has_synced(session: Session, account_id: UUID) -> Callable[[date], bool]:

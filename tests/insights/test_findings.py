@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from cymba.accounts.tables import Account
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.tables import DiaryEntry
 from cymba.insights import findings
+from cymba.insights.inputs import load_days
 from cymba.insights.tables import Finding
 from cymba.stimulation.tables import StimulationSession
 
@@ -203,3 +205,20 @@ def test_sessions_left_out_and_hidden_do_not_count(session: Session, account_id:
     refresh(session, account_id)
     assert finding(session, account_id).grade in ("collecting", "not_enough")
     assert finding(session, account_id).effect is None
+
+
+def test_a_day_whose_session_is_left_out_is_not_a_day_without_any(
+    session: Session, account_id: UUID
+) -> None:
+    live(session, account_id, 30, effect=-2)
+    session.flush()
+    days, _, _ = load_days(session, account_id)
+    some = session.scalars(select(StimulationSession).order_by(StimulationSession.started_at)).all()
+    place = days.dates.index(some[3].started_at.astimezone(ZoneInfo("Europe/Berlin")).date())
+    assert days.exposures[0, place] > 0
+    some[3].excluded = True
+    session.flush()
+    left, _, _ = load_days(session, account_id)
+    assert np.isnan(left.exposures[:, place]).all()
+    others = np.arange(len(days.dates)) != place
+    np.testing.assert_array_equal(left.exposures[:, others], days.exposures[:, others])

@@ -240,13 +240,18 @@ def running(session: Session, account_id: UUID) -> Experiment | None:
 
 
 def tested(session: Session, account_id: UUID) -> dict[str, dict[str, Any]]:
-    """By outcome, the result of the latest trial that ran to its end and could be tested."""
+    """By outcome, the result of the latest trial that ran to its end and could be tested.
+
+    A result stays as it was computed, but for its person it ends with its ratings: once too few
+    of them are left to be tested, nothing is told of what they showed.
+    """
     return {
         experiment.outcome: experiment.result
         for experiment in reversed(mine(session, account_id))
         if experiment.status == "finished"
         and experiment.result is not None
         and experiment.result["p"] is not None
+        and _found(session, experiment, completed_pairs=experiment.pairs)["p"] is not None
     }
 
 
@@ -289,8 +294,7 @@ def deviations(
 def _end(
     session: Session, experiment: Experiment, status: str, *, completed_pairs: int, now: datetime
 ) -> None:
-    days = _rated_days(session, experiment.account_id, experiment.outcome)
-    found = results.analyse_trial(days, 0, all_blocks(experiment), completed_pairs=completed_pairs)
+    found = _found(session, experiment, completed_pairs=completed_pairs)
     departed = deviations(session, experiment, now=now)
     experiment.result = found | {"deviations": [asdict(deviation) for deviation in departed]}
     experiment.status, experiment.ended_at = status, now
@@ -302,6 +306,12 @@ def _end(
         .values(at_change=-1)
     )
     session.flush()
+
+
+def _found(session: Session, experiment: Experiment, *, completed_pairs: int) -> dict[str, Any]:
+    """What the ratings that are there now show."""
+    days = _rated_days(session, experiment.account_id, experiment.outcome)
+    return results.analyse_trial(days, 0, all_blocks(experiment), completed_pairs=completed_pairs)
 
 
 def _arms(state: ProgrammeState, comparison_amplitude_ua: int) -> dict[plans.Arm, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A trial lived through: agreed to, departed from, stopped, finished, and reproduced."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed
@@ -126,6 +128,11 @@ def felt(account_id: UUID, at: datetime, pain: int) -> DiaryEntry:
         account_id=account_id, id=uuid4(), felt_at=at, written_at=at, time_zone="Europe/Berlin",
         items={"pain_now": pain}, version=1, field_versions={},
     )  # fmt: skip
+
+
+def delete(entries: Sequence[DiaryEntry], at: datetime) -> None:
+    for entry in entries:
+        entry.items, entry.deleted_at = {}, at
 
 
 def at_block(experiment: Experiment, number: int) -> datetime:
@@ -251,6 +258,24 @@ def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
     experiment.status, experiment.ended_at = "running", None
     trials.advance(session, now=end_of(experiment))
     assert experiment.result == first
+
+
+def test_a_result_is_told_no_longer_than_its_ratings_are_there(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=-2.0)
+    trials.advance(session, now=end_of(experiment))
+    findings.refresh(session, programmed, now=end_of(experiment))
+    pair = (programmed, "charge", "pain_now", 1)
+    entries = session.scalars(select(DiaryEntry).order_by(DiaryEntry.felt_at)).all()
+    delete(entries[:1], end_of(experiment))
+    findings.refresh(session, programmed, now=end_of(experiment))
+    assert session.get_one(Finding, pair).grade == "tested"  # one is no reason to hide the rest
+    delete(entries, end_of(experiment))
+    findings.refresh(session, programmed, now=end_of(experiment))
+    found = session.get_one(Finding, pair)
+    assert (found.grade, found.effect, found.trial) == ("collecting", None, None)
 
 
 def test_which_ratings_count_does_not_depend_on_the_arm(session: Session, programmed: UUID) -> None:

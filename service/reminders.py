@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import marshmallow as ma
 from flask import Response
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import Changed, record_changes, was_deleted
 from cymba.diary import reminders
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import Reminder
@@ -179,12 +179,14 @@ def get_reminder(reminder_id: UUID) -> Response:
 
 
 @blp.delete("/v1/reminders/<uuid:reminder_id>")
-@blp.answers(204, description="Removed")
+@blp.answers(204, description="Removed, now or before")
 @blp.if_match
 def remove_reminder(reminder_id: UUID) -> Response:
     """Remove a reminder"""
     with transaction() as session:
         account = current_account(session)
+        if was_deleted(session, account.id, KIND, str(reminder_id)):
+            return nothing()
         reminders.remove(session, account.id, reminder_id, match=check_if_match)
         record_changes(session, account.id, [Changed(KIND, str(reminder_id), deleted=True)])
     return nothing()

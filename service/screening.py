@@ -9,7 +9,7 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from cymba.devices import contraindications, screening
-from cymba.devices.contraindications import QUESTIONS, Question, questions_for
+from cymba.devices.contraindications import QUESTIONS, Question, must_be_answered, precautions
 from cymba.devices.models import MODELS, Model
 from cymba.devices.screening import RED_FLAGS, SEEK_CARE
 from cymba.devices.tables import RedFlag
@@ -34,12 +34,19 @@ class QuestionSchema(Schema):
     name = ma.fields.String(required=True)
     tier = ma.fields.String(
         required=True,
-        validate=ma.validate.OneOf(["block", "clearance", "situational"]),
+        validate=ma.validate.OneOf(["block", "clearance"]),
         metadata={
             "description": "`block`: a yes rules the device out. `clearance`: a clinician must "
-            "agree. `situational`: shown, asks for nothing"
+            "agree"
         },
     )
+    text = ma.fields.String(required=True)
+
+
+class PrecautionSchema(Schema):
+    """To be shown with the questions. It asks for nothing, and an answer to it is refused."""
+
+    name = ma.fields.String(required=True)
     text = ma.fields.String(required=True)
 
 
@@ -49,6 +56,11 @@ class ModelScreeningSchema(Schema):
     model = ma.fields.String(required=True)
     title = ma.fields.String(required=True)
     questions = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "Their names, in order: each needs an answer"},
+    )
+    precautions = ma.fields.List(
         ma.fields.String(), required=True, metadata={"description": "Their names, in order"}
     )
     answers = ma.fields.Dict(
@@ -78,6 +90,7 @@ class ScreeningSchema(Schema):
         required=True, metadata={"description": "Of the questions' text; answers name it"}
     )
     questions = ma.fields.List(ma.fields.Nested(QuestionSchema), required=True)
+    precautions = ma.fields.List(ma.fields.Nested(PrecautionSchema), required=True)
     models = ma.fields.List(ma.fields.Nested(ModelScreeningSchema), required=True)
     red_flags = ma.fields.List(
         ma.fields.Nested(RedFlagSchema),
@@ -102,8 +115,8 @@ class ScreeningAnswersSchema(Schema):
         required=True,
         validate=ma.validate.Length(max=100),
         metadata={
-            "description": "By question. `unsure` weighs as much as `yes`; `cleared`: yes, and a "
-            "clinician who knows of it has agreed"
+            "description": "By question. `unsure` weighs as much as `yes`; `cleared`, which only "
+            "those of `clearance` take: yes, and a clinician who knows of it has agreed"
         },
     )
 
@@ -123,14 +136,24 @@ def _question_shown(question: Question) -> dict[str, Any]:
     return {"name": question.name, "tier": question.tier, "text": question.text}
 
 
+def _precaution_shown(precaution: Question) -> dict[str, Any]:
+    return {"name": precaution.name, "text": precaution.text}
+
+
+ASKED = [question for question in QUESTIONS if question.tier != "situational"]
+SHOWN = [question for question in QUESTIONS if question.tier == "situational"]
+
+
 SCREENING_EXAMPLE = {
     "version": 1,
-    "questions": [_question_shown(QUESTIONS[0])],
+    "questions": [_question_shown(ASKED[0])],
+    "precautions": [_precaution_shown(SHOWN[0])],
     "models": [
         {
             "model": "ear_cymba",
             "title": "Ear, cymba conchae",
             "questions": ["active_implant"],
+            "precautions": ["driving"],
             "answers": {"active_implant": "no"},
             "text_version": 1,
             "answered_at": "2026-03-01T09:00:00Z",
@@ -170,8 +193,8 @@ def get_screening() -> Response:
 def answer_screening(given: dict[str, Any]) -> Response:
     """Answer the questions for a model of device
 
-    Every question of the model but the situational ones needs an answer; earlier answers are kept
-    beside these. If-Match names the text that was read: answers to an older one are not taken.
+    Every question of the model needs an answer, and nothing else takes one; earlier answers are
+    kept beside these. If-Match names the text that was read: answers to an older one are not taken.
     """
     model = MODELS[given["model"]]
     with transaction() as session:
@@ -222,7 +245,8 @@ def _shown(session: Session, account_id: UUID) -> dict[str, Any]:
     flags = screening.standing_red_flags(session, account_id)
     return {
         "version": contraindications.VERSION,
-        "questions": [_question_shown(question) for question in QUESTIONS],
+        "questions": [_question_shown(question) for question in ASKED],
+        "precautions": [_precaution_shown(precaution) for precaution in SHOWN],
         "models": [_model_shown(session, account_id, model) for model in MODELS.values()],
         "red_flags": [_flag_shown(flag) for flag in flags],
         "advice": SEEK_CARE if flags else None,
@@ -234,7 +258,8 @@ def _model_shown(session: Session, account_id: UUID, model: Model) -> dict[str, 
     return {
         "model": model.name,
         "title": model.title,
-        "questions": [question.name for question in questions_for(model.sites)],
+        "questions": [question.name for question in must_be_answered(model.sites)],
+        "precautions": [precaution.name for precaution in precautions(model.sites)],
         "answers": latest and latest.answers,
         "text_version": latest and latest.text_version,
         "answered_at": latest and latest.answered_at,

@@ -7,6 +7,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from cymba.accounts.changes import was_deleted
 from cymba.devices.health import devices_behind
 from cymba.stimulation import queries
 from cymba.stimulation.events import SessionEvent
@@ -311,7 +312,7 @@ def update_session(given: dict[str, Any], session_id: UUID) -> Response:
 
 
 @blp.delete("/v1/sessions/<uuid:session_id>")
-@blp.answers(204, description="Erased")
+@blp.answers(204, description="Erased, now or before")
 @blp.if_match
 def delete_session(session_id: UUID) -> Response:
     """Erase a session and its recording, for good
@@ -319,7 +320,10 @@ def delete_session(session_id: UUID) -> Response:
     What the device sends of it later is erased too.
     """
     with transaction() as session:
-        locked = queries.lock_session(session, current_account(session).id, session_id)
+        account_id = current_account(session).id
+        if was_deleted(session, account_id, "session", str(session_id)):
+            return nothing()
+        locked = queries.lock_session(session, account_id, session_id)
         check_if_match(locked.version)
         queries.hide_session(session, locked, edge().now())
     return nothing()

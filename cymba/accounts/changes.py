@@ -63,3 +63,12 @@ def record_changes(session: Session, account_id: UUID, changes: Iterable[Changed
 def change_counter(session: Session, account_id: UUID) -> int:
     """The number of the account's latest committed change."""
     return session.scalars(select(Account.change_counter).where(Account.id == account_id)).one()
+
+
+def was_deleted(session: Session, account_id: UUID, kind: str, entity_id: str) -> bool:
+    """Whether the account had such a thing and it is gone; not for ever: tombstones are forgotten.
+
+    So a DELETE whose answer was lost is answered the same again, and a stranger's id as unknown.
+    """
+    change = session.get(Change, (account_id, kind, entity_id))
+    return change is not None and change.deleted

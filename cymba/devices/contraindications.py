@@ -79,9 +79,10 @@ DIGEST = hashlib.sha256(
 ).digest()
 
 
-def questions_for(sites: tuple[Site, ...]) -> list[Question]:
-    return [question for question in QUESTIONS if question.asked_for(sites)]
-
-
 def must_be_answered(sites: tuple[Site, ...]) -> list[Question]:
-    return [question for question in questions_for(sites) if question.tier != "situational"]
+    return [one for one in QUESTIONS if one.asked_for(sites) and one.tier != "situational"]
+
+
+def precautions(sites: tuple[Site, ...]) -> list[Question]:
+    """What is shown with the questions, and is none."""
+    return [one for one in QUESTIONS if one.asked_for(sites) and one.tier == "situational"]

@@ -12,7 +12,6 @@ from cymba.devices.contraindications import (
     VERSION,
     Answer,
     must_be_answered,
-    questions_for,
 )
 from cymba.devices.models import MODELS
 from cymba.devices.screening import (
@@ -51,8 +50,8 @@ def test_the_text_and_its_version_go_together() -> None:
 
 
 def test_the_questions_are_those_of_the_device() -> None:
-    ear = {question.name for question in questions_for(EAR.sites)}
-    neck = {question.name for question in questions_for(NECK.sites)}
+    ear = {question.name for question in must_be_answered(EAR.sites)}
+    neck = {question.name for question in must_be_answered(NECK.sites)}
     assert neck - ear == {"carotid_disease", "neck_surgery"}
     assert len(QUESTIONS) == len({question.name for question in QUESTIONS})
 

@@ -190,6 +190,16 @@ def test_patterns_hold_from_end_to_end_in_every_language(client):
         assert re.match(r"\^.*\$", pattern), pattern
 
 
+def test_no_other_origin_is_allowed(app):
+    asked = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
+    preflight = app.test_client().options("/v1/account", headers=asked)
+    assert (preflight.status_code, preflight.data) == (200, b"")
+    assert preflight.allow == {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}
+    read = app.test_client().get("/v1/openapi.json", headers=asked)
+    for answer in (preflight, read):
+        assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
+
+
 def test_an_answer_without_a_body_has_no_type(client, person):
     gone = client.delete("/v1/consents/insights", headers=person.headers)
     assert (gone.status_code, gone.headers.get("Content-Type")) == (204, None)

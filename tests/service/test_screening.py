@@ -46,13 +46,33 @@ def set_programme(client, person, device_id):
 def test_the_questions_and_how_the_person_stands(client, person):
     shown = client.get("/v1/screening", headers=person.headers).json
     assert shown["version"] == VERSION
-    assert {one["name"] for one in shown["questions"]} >= {"active_implant", "seizures", "driving"}
+    assert {one["name"] for one in shown["questions"]} >= {"active_implant", "seizures"}
+    assert {one["name"] for one in shown["precautions"]} >= {"driving", "mri"}
     assert {one["model"] for one in shown["models"]} == MODELS.keys()
     ear = model_of(shown)
     assert ear["answers"] is None
     assert ear["lock"]["code"] == "screening-required"
     assert "carotid_disease" not in ear["questions"]
     assert "carotid_disease" in model_of(shown, "neck")["questions"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_app_that_answers_what_is_listed_is_never_refused(client, person, model):
+    shown = client.get("/v1/screening", headers=person.headers)
+    told = model_of(shown.json, model)
+    texts = {one["name"] for one in shown.json["questions"]}
+    assert set(told["questions"]) <= texts
+    assert set(told["precautions"]) <= {one["name"] for one in shown.json["precautions"]}
+    answers = dict.fromkeys(told["questions"], "no")
+    body = {"model": model, "version": shown.json["version"], "answers": answers}
+    headers = {**person.headers, "If-Match": shown.headers["ETag"]}
+    done = client.put("/v1/screening/answers", json=body, headers=headers)
+    assert done.status_code == 200
+    assert model_of(done.json, model)["lock"] is None
+    body["answers"] = answers | {told["precautions"][0]: "no"}
+    refused = client.put("/v1/screening/answers", json=body, headers=headers)
+    assert refused.json["type"] == "urn:cymba:problem:screening-incomplete"
+    assert refused.json["errors"][0]["detail"] == "is no question"
 
 
 def test_answers_unlock_their_model_alone(client, answer, person):

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -18,6 +19,9 @@ from cymba.accounts import consent
 from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.profile import find_by_email, register
 from cymba.database import utc_now
+from cymba.devices import contraindications, screening
+from cymba.devices.models import MODELS, Model, usual_programme
+from cymba.devices.programme import Refused, Wanted, set_programme
 from cymba.devices.signing import load_key, show_public_key
 from cymba.diary import entries
 from cymba.settings import Settings
@@ -28,7 +32,7 @@ from simulator.people import World
 
 FILE_NAME = "household.json"
 TIME_ZONE = "Europe/Lisbon"
-MODELS = ("ear_cymba", "ear_clip", "neck")  # the first is the one with a past
+DEVICES = ("ear_cymba", "ear_clip", "neck")  # the first is the one with a past
 PAST_DAYS = 120
 LIVED = World(days=PAST_DAYS, effect=-1.0, days_before_use=14)
 SEED = 20260314
@@ -67,26 +71,47 @@ def load(folder: Path, engine: Engine) -> Household | None:
 
 
 def move_in(engine: Engine, settings: Settings) -> Household:
-    """Register the person and give them a device of each model.
+    """Register the person and give them a device of each model, with its usual programme.
 
     An interrupted set-up may have left a person behind, whose password nobody knows; the next is
     a new one.
     """
     password = secrets.token_urlsafe(9)
-    programme_key = show_public_key(load_key(settings))
+    key = load_key(settings)
+    programme_key = show_public_key(key)
     with Session(engine) as session:
         email, number = "ana@example.org", 1
         while find_by_email(session, email) is not None:
             number += 1
             email = f"ana{number}@example.org"
-        register(session, email=email, password=password, name="Ana", time_zone=TIME_ZONE)
-        devices = provision_for(session, email, MODELS)
+        person = register(session, email=email, password=password, name="Ana", time_zone=TIME_ZONE)
+        devices = provision_for(session, email, DEVICES)
+        for one in devices:
+            prescribe(session, key, person.id, one.device_id, MODELS[one.model])
+        record_changes(session, person.id, [Changed("device", one.device_id) for one in devices])
         session.commit()
     return Household(
         email,
         password,
         tuple(OwnedDevice(one.device_id, one.model, one.secret, programme_key) for one in devices),
     )
+
+
+def prescribe(
+    session: Session, key: Ed25519PrivateKey, account_id: UUID, device_id: str, model: Model
+) -> None:
+    """What the app does with a new device: no contraindication, and a programme, which leaves the
+    current to the person."""
+    now = utc_now()
+    answers: dict[str, contraindications.Answer] = {
+        question.name: "no" for question in contraindications.must_be_answered(model.sites)
+    }
+    version = contraindications.VERSION
+    screening.answer(session, account_id, model, answers, text_version=version, now=now)
+    wanted = Wanted(usual_programme(model))
+    outcome = set_programme(session, key, account_id, device_id, wanted, if_version=0, now=now)
+    if isinstance(outcome, Refused):
+        raise outcome.error
 
 
 def live_past(household: Household, engine: Engine, progress: Callable[[float], None]) -> int:

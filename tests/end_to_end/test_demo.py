@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ops import ports
@@ -127,11 +128,31 @@ def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
     assert json.loads(links)["disclaimer"]
     assert "amplitude_ua" in telemetry
     json.loads(telemetry)
+    try_a_trial(demo)
     assert demo.end() == 0, demo.said
     verdict = re.search(r"each of the (\d+) frames .* stored exactly once", demo.lines[-1])
     assert verdict is not None
     assert int(verdict[1]) > 10
     assert demo.left_nothing_running()
+
+
+def try_a_trial(demo: Demo) -> None:
+    """The person's devices have applied their programmes, so that a trial can begin."""
+    kept = json.loads((demo.folder / "household.json").read_text())
+    with httpx.Client(base_url=f"http://127.0.0.1:{demo.http_port}", timeout=30) as ana:
+        credentials = {"email": kept["email"], "password": kept["password"]}
+        token = ana.post("/v1/auth/token", json=credentials).json()["access_token"]
+        ana.headers["Authorization"] = f"Bearer {token}"
+        for device in kept["devices"]:
+            path = f"/v1/devices/{device['device_id']}/programme"
+            while not (programme := ana.get(path).json())["in_step"]:
+                threading.Event().wait(0.2)  # until the device has said so
+            assert programme["held"]["version"] == 1
+        wanted = {"device_id": kept["devices"][0]["device_id"], "outcome": "pain_now",
+                  "pairs": 14, "block_days": 3, "comparison_amplitude_ua": 0}  # fmt: skip
+        begun = ana.post("/v1/experiments", json=wanted)
+        assert begun.status_code == 201, begun.text
+        assert ana.get("/v1/experiments").json()["items"][0]["id"] == begun.json()["id"]
 
 
 @pytest.mark.slow

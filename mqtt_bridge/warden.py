@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from cymba.devices.holdings import tell_holders
 from cymba.devices.suspension import end_suspensions, suspend
 from mqtt_bridge.metrics import Metrics
 
@@ -27,6 +28,8 @@ class Warden:
         with Session(self._engine) as session, session.begin():
             suspended = [device for device in sorted(caught) if suspend(session, device, now)]
             ended = end_suspensions(session, now)
+            if suspended or ended:
+                tell_holders(session, [*suspended, *ended])
         for device_id in suspended:
             self._metrics.suspended.inc()
             log.warning("a device floods the broker and is suspended", device=device_id)

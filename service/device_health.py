@@ -11,6 +11,7 @@ from cymba.devices.holdings import holding
 from cymba.stimulation.completeness import completeness
 from service.answers import tagged
 from service.bearer import current_account
+from service.devices import suspension_field
 from service.edge import edge
 from service.openapi import Resource
 from service.precision import rounded
@@ -74,6 +75,7 @@ class HealthSchema(Schema):
         metadata={"description": "All that it had recorded by then is here"},
     )
     clock = ma.fields.Nested(ClockSchema, required=True, allow_none=True)
+    suspension = suspension_field()
     completeness = ma.fields.Nested(CompletenessSchema, required=True)
 
 
@@ -86,6 +88,7 @@ HEALTH_EXAMPLE = {
     "unsynced": "none",
     "complete_until": "2026-03-01T18:22:05Z",
     "clock": {"source": "anchored", "error_ms": 42},
+    "suspension": None,
     "completeness": {
         "since": "2026-01-30T18:22:05Z",
         "sessions": 51,
@@ -114,6 +117,7 @@ def get_health(device_id: str) -> Response:
     shown: dict[str, Any] = {
         **found._asdict(),
         "clock": found.clock and found.clock._asdict(),
+        "suspension": held.suspension and held.suspension._asdict(),
         "completeness": rounded({"since": since, **complete._asdict()}),
     }
     return tagged(shown)

@@ -46,7 +46,9 @@ DEVICE_EXAMPLE = {
     "name": "Left ear",
     "claimed_at": "2026-03-01T09:40:00Z",
     "presence": PRESENCE_EXAMPLE,
+    "suspension": None,
 }
+SUSPENSION_REASONS = ("flood",)
 
 
 def _name(**kwargs: Any) -> Text:
@@ -83,6 +85,31 @@ class PresenceSchema(Schema):
     )
 
 
+class SuspensionSchema(Schema):
+    """That the device is kept out of the broker for a while; what it records stays in it."""
+
+    reason = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf(SUSPENSION_REASONS),
+        metadata={
+            "description": "`flood`: it sent far more than it was told to, thousands in 10 s"
+        },
+    )
+    suspended_at = ma.fields.DateTime(required=True)
+    until = ma.fields.DateTime(
+        required=True, metadata={"description": "Soon after which it is let in again by itself"}
+    )
+
+
+def suspension_field() -> ma.fields.Nested:
+    return ma.fields.Nested(
+        SuspensionSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null of a device that may come in"},
+    )
+
+
 class DeviceSchema(Schema):
     id = ma.fields.String(required=True)
     serial = ma.fields.String(required=True)
@@ -96,6 +123,7 @@ class DeviceSchema(Schema):
         allow_none=True,
         metadata={"description": "null of a device that never came online"},
     )
+    suspension = suspension_field()
 
 
 class DevicesSchema(Schema):
@@ -226,6 +254,7 @@ def device_shown(held: Holding) -> dict[str, Any]:
         "name": held.tenure.name,
         "claimed_at": held.tenure.claimed_at,
         "presence": _presence(held.presence) if held.presence else None,
+        "suspension": held.suspension and held.suspension._asdict(),
     }
 
 

@@ -1,5 +1,6 @@
 """The devices that an account holds now, as its person sees them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, record_changes
-from cymba.devices.tables import Device, DevicePresence, DeviceTenure
+from cymba.devices.suspension import Suspended, suspended
+from cymba.devices.tables import Device, DevicePresence, DeviceSuspension, DeviceTenure
 from cymba.errors import NotFound
 
 MAX_NAME_CHARACTERS = 100
@@ -19,12 +21,13 @@ class Holding(NamedTuple):
     device: Device
     tenure: DeviceTenure
     presence: DevicePresence | None  # none of a device that never came online
+    suspension: Suspended | None
 
 
 def holdings(session: Session, account_id: UUID) -> Sequence[Holding]:
     """All devices of the account, the one claimed first at the front."""
     statement = _held(account_id).order_by(DeviceTenure.claimed_at, DeviceTenure.device_id)
-    return [Holding(device, tenure, seen) for device, tenure, seen in session.execute(statement)]
+    return [_as_holding(*row) for row in session.execute(statement)]
 
 
 def holding(session: Session, account_id: UUID, device_id: str) -> Holding:
@@ -36,8 +39,7 @@ def holding(session: Session, account_id: UUID, device_id: str) -> Holding:
     row = session.execute(_held(account_id).where(Device.id == device_id)).one_or_none()
     if row is None:
         raise NotFound("There is no such device.")
-    device, tenure, presence = row
-    return Holding(device, tenure, presence)
+    return _as_holding(*row)
 
 
 def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
@@ -48,6 +50,16 @@ def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
         )
     )
     return {device_id: str(account_id) for device_id, account_id in rows}
+
+
+def tell_holders(session: Session, device_ids: Iterable[str]) -> None:
+    """Have the apps of those who hold these devices read them anew. Ends with the change feed:
+    commit next."""
+    told: dict[UUID, list[Changed]] = defaultdict(list)
+    for device_id, account_id in holders_of(session, set(device_ids)).items():
+        told[UUID(account_id)].append(Changed("device", device_id))
+    for holder in sorted(told):  # accounts are locked in one order everywhere
+        record_changes(session, holder, told[holder])
 
 
 def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
@@ -98,10 +110,22 @@ def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
     )
 
 
-def _held(account_id: UUID) -> Select[Device, DeviceTenure, DevicePresence]:
+def _as_holding(
+    device: Device,
+    tenure: DeviceTenure,
+    presence: DevicePresence | None,
+    suspension: DeviceSuspension | None,
+) -> Holding:
+    return Holding(device, tenure, presence, suspended(suspension))
+
+
+def _held(
+    account_id: UUID,
+) -> Select[Device, DeviceTenure, DevicePresence, DeviceSuspension]:
     return (
-        select(Device, DeviceTenure, DevicePresence)
+        select(Device, DeviceTenure, DevicePresence, DeviceSuspension)
         .join(DeviceTenure, DeviceTenure.device_id == Device.id)
         .outerjoin(DevicePresence, DevicePresence.device_id == Device.id)
+        .outerjoin(DeviceSuspension, DeviceSuspension.device_id == Device.id)
         .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
     )

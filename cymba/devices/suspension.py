@@ -9,6 +9,7 @@ What it recorded is in its flash and may come later.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -17,6 +18,15 @@ from cymba.devices.provisioning import tell_brokers
 from cymba.devices.tables import Device, DeviceSuspension
 
 SUSPENDED_FOR = timedelta(minutes=10)
+Reason = Literal["flood"]
+
+
+class Suspended(NamedTuple):
+    """That a device is kept out; it is let in again soon after `until`."""
+
+    reason: Reason
+    suspended_at: datetime
+    until: datetime
 
 
 def suspend(session: Session, device_id: str, now: datetime) -> bool:
@@ -64,6 +74,10 @@ def end_suspensions(session: Session, now: datetime) -> Sequence[str]:
         session.flush()
         tell_brokers(session)
     return let_in
+
+
+def suspended(row: DeviceSuspension | None) -> Suspended | None:
+    return None if row is None else Suspended("flood", row.until - SUSPENDED_FOR, row.until)
 
 
 def suspended_until(session: Session, device_id: str) -> datetime | None:

@@ -1,6 +1,6 @@
 """How a device is doing: above all, whether "no session" means that there was none."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy.orm import Session
@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from cymba.database import utc_now
 from cymba.devices.messages import Presence
 from cymba.devices.presence import record_presence
+from cymba.devices.suspension import end_suspensions, suspend
 
 
 @pytest.fixture
@@ -111,3 +112,26 @@ def test_the_sessions_say_what_may_be_missing(client, person, say, device_id, we
     assert listed["unsynced"] == []
     listed = client.get("/v1/sessions", headers=person.headers).json
     assert [one["device_id"] for one in listed["unsynced"]] == [other]
+
+
+def test_a_device_that_is_kept_out_says_so(client, engine, health, device_id, person):
+    path = f"/v1/devices/{device_id}"
+
+    def shown():
+        device = client.get(path, headers=person.headers).json["suspension"]
+        assert health()["suspension"] == device
+        listed = client.get("/v1/devices", headers=person.headers).json["items"]
+        assert [one["suspension"] for one in listed] == [device]
+        return device
+
+    assert shown() is None
+    now = utc_now()
+    with Session(engine) as session, session.begin():
+        assert suspend(session, device_id, now)
+    told = shown()
+    assert told["reason"] == "flood"
+    assert datetime.fromisoformat(told["suspended_at"]) == now
+    assert datetime.fromisoformat(told["until"]) > now
+    with Session(engine) as session, session.begin():
+        end_suspensions(session, now + timedelta(hours=1))
+    assert shown() is None

@@ -79,12 +79,17 @@ EXACT: Final = frozenset(
 """Numbers that leave as they were set, measured or written down."""
 
 
+_NEVER_0: Final = frozenset({"p", "sequential_p"})  # no test can say that something is impossible
+
+
 def rounded(shown: dict[str, Any]) -> dict[str, Any]:
     """`shown` itself, its numbers rounded by their names; what is nested in it is left alone."""
     for name in DECIMALS.keys() & shown.keys():
         value = shown[name]
         if isinstance(value, float):
             shown[name] = round(value, DECIMALS[name]) + 0.0  # never -0.0
+            if name in _NEVER_0 and value > 0:
+                shown[name] = max(shown[name], 10 ** -DECIMALS[name])
     return shown
 
 

@@ -18,6 +18,7 @@ from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 
 SMALLEST_OF_THREE_DIGITS = 0.001
+POINTS_IN_TENTHS = 0.5  # an outcome whose smallest difference that matters is this or more
 _EXPOSURES = {exposure.name: exposure for exposure in EXPOSURES}
 
 
@@ -63,7 +64,7 @@ def of_finding(voice: Voice, finding: Finding) -> str:
         words.OBSERVED[finding.lag],
         n=n,
         **names,
-        **size(voice, finding.effect, finding.low, finding.high),
+        **size(voice, finding.effect, finding.low, finding.high, digits=digits(finding.outcome)),
     )
     parts = [observed]
     if finding.grade == "early_signal":
@@ -143,7 +144,9 @@ def of_trial(
                 outcome=inside(voice, outcome_title(voice, outcome)),
                 # The smallest there is, one of 4,096 orders, is not 0 to four digits.
                 p=voice.number(result["p"], 3 if result["p"] >= SMALLEST_OF_THREE_DIGITS else 4),
-                **size(voice, result["effect"], result["low"], result["high"]),
+                **size(
+                    voice, result["effect"], result["low"], result["high"], digits=digits(outcome)
+                ),
             )
         )
     if stopped:
@@ -157,8 +160,13 @@ def of_trial(
     return " ".join(parts)
 
 
+def digits(outcome: str) -> int:
+    """Decimals of its points: two where a tenth of a point matters, as of a yes or no."""
+    return 1 if OUTCOMES[outcome].minimal_difference >= POINTS_IN_TENTHS else 2
+
+
 def size(
-    voice: Voice, effect: float | None, low: float | None, high: float | None
+    voice: Voice, effect: float | None, low: float | None, high: float | None, *, digits: int = 1
 ) -> dict[str, str]:
     """A difference by its size and direction; where the interval spans 0, its ends keep signs."""
     if effect is None or low is None or high is None or math.isnan(effect):
@@ -166,10 +174,10 @@ def size(
     sign = -1 if effect < 0 else 1
     ends = sorted((sign * low, sign * high))
     return {
-        "size": voice.number(abs(effect)),
+        "size": voice.number(abs(effect), digits),
         "direction": voice.translate(words.LOWER if effect < 0 else words.HIGHER),
-        "low": voice.number(ends[0]),
-        "high": voice.number(ends[1]),
+        "low": voice.number(ends[0], digits),
+        "high": voice.number(ends[1], digits),
     }
 
 

@@ -8,6 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from cymba.insights.pictures import DARK, LIGHT, Picture, Theme
 from cymba.insights.pictures.canvas import WIDTH, Page, tick
+from cymba.insights.pictures.pair import observed
+from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 from ops.pictures import PEOPLE, pictures
 
@@ -92,3 +94,13 @@ def test_a_number_on_an_axis_has_no_digits_that_say_nothing() -> None:
     english, german = Voice.of("en"), Voice.of("de")
     assert [tick(english, value) for value in (2.0, 0.5, -0.25)] == ["2", "0.5", "-0.25"]
     assert tick(german, 0.5) == "0,5"
+
+
+def test_a_tested_finding_draws_its_days_and_not_its_trial() -> None:
+    """The trial's effect is of other days and doses: through these dots it would be no fit."""
+    days = {"effect": -0.8, "low": -1.4, "high": -0.2}
+    tested = Finding(grade="tested", effect=-2.0, low=-2.9, high=-1.1, looks=[days])
+    assert observed(tested) == (-0.8, -1.4, -0.2)
+    assert observed(Finding(grade="tested", effect=-2.0, low=-2.9, high=-1.1, looks=[])) is None
+    refused = {"effect": None, "low": None, "high": None}
+    assert observed(Finding(grade="not_enough", looks=[days, refused])) is None

@@ -129,3 +129,11 @@ def test_no_p_is_told_as_0(p: float, told: str) -> None:
     result = {"pairs": 14, "effect": -1.0, "low": -1.6, "high": -0.4, "p": p}
     said = sentences.of_trial(ENGLISH, "pain_now", result, planned_pairs=14, stopped=False)
     assert said.endswith(f"p = {told}.")
+
+
+def test_a_side_effects_small_numbers_are_not_rounded_to_0() -> None:
+    """Yes is 1 and no is 0, so that a difference of a tenth matters."""
+    rarer = finding("moderate", outcome="cough", effect=-0.124, low=-0.21, high=-0.038)
+    said = sentences.of_finding(ENGLISH, rarer)
+    assert "0.12 points lower (0.04 to 0.21)" in said
+    assert "0.8 points lower (0.2 to 1.4)" in sentences.of_finding(ENGLISH, finding("moderate"))

@@ -18,15 +18,18 @@ LAGS = (0, 1, 2, 3)
 def picture_of_pair(view: PairView, voice: Voice) -> Picture:
     names = _Names(view, voice)
     told = [sentences.of_finding(voice, view.finding)]
+    digits = sentences.digits(view.finding.outcome)
     for one in view.lags:
-        if one.effect is not None and one.low is not None and one.high is not None:
+        seen = observed(one)
+        if seen is not None:
+            effect, low, high = (voice.number(value, digits) for value in seen)
             told.append(
                 voice.say(
                     captions.PAIR_ALT_LAG,
                     lag=voice.translate(captions.LAG_NAMES[one.lag]),
-                    effect=voice.number(one.effect),
-                    low=voice.number(one.low),
-                    high=voice.number(one.high),
+                    effect=effect,
+                    low=low,
+                    high=high,
                 )
             )
     alt = voice.say(
@@ -40,13 +43,23 @@ def picture_of_pair(view: PairView, voice: Voice) -> Picture:
     def draw(page: Page) -> None:
         page.paragraph(told[0])
         _draw_days(page, view, voice, names)
-        if view.full is not None and view.finding.effect is not None:
-            _draw_fit(page, view, voice, names)
-        if any(one.effect is not None for one in view.lags):
+        _draw_fit(page, view, voice, names)
+        if any(observed(one) is not None for one in view.lags):
             _draw_lags(page, view, voice, names)
 
     title = voice.say(captions.PAIR_TITLE, outcome=names.outcome, exposure=names.exposure_inside)
     return Picture(title, " ".join([alt, *told[1:]]), draw)
+
+
+def observed(finding: Finding) -> tuple[float, float, float] | None:
+    """What the days themselves say at the last milestone: effect, low and high, None if refused.
+
+    Of a finding that is `tested` the effect is its trial's, which is of other days and doses.
+    """
+    last = finding.looks[-1] if finding.looks else None
+    if last is None or None in (last["effect"], last["low"], last["high"]):
+        return None
+    return last["effect"], last["low"], last["high"]
 
 
 class _Names:
@@ -93,8 +106,8 @@ def _draw_days(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
 
 
 def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
-    finding, full = view.finding, view.full
-    if full is None or None in (finding.effect, finding.low, finding.high):
+    seen, full = observed(view.finding), view.full
+    if seen is None or full is None:
         return
     page.caption(voice.translate(captions.FIT))
     page.paragraph(
@@ -104,10 +117,7 @@ def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     x = full.partial_x
     ends = np.array([x.min(), 0.0, x.max()])
     # Per unit of the exposure; through 0, as both sides have had their means taken out.
-    slope, low, high = (
-        (value or 0.0) / (finding.contrast or np.nan)
-        for value in (finding.effect, finding.low, finding.high)
-    )
+    slope, low, high = (value / (view.finding.contrast or np.nan) for value in seen)
     axes.fill_between(ends, low * ends, high * ends, color=page.theme.felt, alpha=0.22, lw=0)
     axes.plot(x, full.partial_y, "o", color=page.theme.felt, markersize=4, alpha=0.65, mew=0)
     axes.plot(ends, slope * ends, color=page.theme.ink, linewidth=2)
@@ -141,18 +151,20 @@ def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
 def _draw_lag(
     axes: Any, page: Page, found: Finding | None, lag: int, voice: Voice, *, is_shown: bool
 ) -> None:
-    if found is None or found.effect is None or found.low is None or found.high is None:
+    seen = observed(found) if found is not None else None
+    if seen is None:
         axes.text(
             lag, 0, voice.translate(captions.NOT_YET), ha="center", va="bottom",
             fontsize=SMALL, color=page.theme.muted, parse_math=False,
         )  # fmt: skip
         return
+    effect, low, high = seen
     axes.plot(
-        [lag, lag], [found.low, found.high], color=page.theme.felt, lw=3 if is_shown else 1.8,
+        [lag, lag], [low, high], color=page.theme.felt, lw=3 if is_shown else 1.8,
         solid_capstyle="butt",
     )  # fmt: skip
     axes.plot(
-        lag, found.effect, "o", color=page.theme.felt, markersize=9 if is_shown else 7,
+        lag, effect, "o", color=page.theme.felt, markersize=9 if is_shown else 7,
         markerfacecolor=page.theme.felt if is_shown else page.theme.ground, mew=1.8,
     )  # fmt: skip
 

@@ -103,7 +103,7 @@ def remove_some(session: Session, rule: Rule, settings: Settings, *, now: dateti
         return 0
     before = now - timedelta(days=days)
     if rule.table is None or rule.rows is None:
-        return prune(session, before=before)
+        return prune(session, before=before, limit=ROWS_A_TRANSACTION)
     allow_removal(session)
     columns = inspect(rule.table).primary_key
     past = select(*columns).where(rule.rows(before)).limit(ROWS_A_TRANSACTION)

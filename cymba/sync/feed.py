@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, delete, func, select
+from sqlalchemy import RowMapping, delete, func, inspect, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -146,11 +146,13 @@ def renew_epoch(session: Session) -> UUID:
     return renewed.epoch
 
 
-def prune(session: Session, *, before: datetime) -> int:
-    """Forget tombstones and operations older than `before`; give the number of rows removed."""
+def prune(session: Session, *, before: datetime, limit: int) -> int:
+    """Forget at most `limit` tombstones and operations older than `before`; how many there were."""
+    keys = inspect(Change).primary_key
+    past = select(*keys).where(Change.deleted, Change.changed_at < before).limit(limit)
     pruned = (
         delete(Change)
-        .where(Change.deleted, Change.changed_at < before)
+        .where(tuple_(*keys).in_(past.with_for_update(skip_locked=True)))
         .returning(Change.account_id, Change.number)
         .cte("pruned")
     )
@@ -171,8 +173,12 @@ def prune(session: Session, *, before: datetime) -> int:
                 },
             )
         )
+    keys = inspect(SyncOperation).primary_key
+    answered = select(*keys).where(SyncOperation.answered_at < before).limit(limit - removed)
     forgotten = session.execute(
-        delete(SyncOperation).where(SyncOperation.answered_at < before).returning(SyncOperation.id)
+        delete(SyncOperation)
+        .where(tuple_(*keys).in_(answered.with_for_update(skip_locked=True)))
+        .returning(SyncOperation.id)
     ).all()
     return removed + len(forgotten)
 

@@ -1,6 +1,7 @@
 """What is past its time goes; what may be the only copy of a reading stays."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
@@ -19,6 +20,7 @@ from cymba.rights import retention
 from cymba.rights.retention import RULES, begin_retention, remove_some
 from cymba.settings import Settings
 from cymba.stimulation.tables import Quarantined
+from cymba.sync.tables import SyncHorizon, SyncOperation
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OLD = NOW - timedelta(days=4_000)
@@ -101,6 +103,24 @@ def test_tombstones_are_pruned_with_their_horizon(session, account_id):
     session.execute(Change.__table__.update().values(changed_at=OLD))
     assert remove_some(session, BY_NAME["tombstones"], Settings(), now=NOW) == 1
     assert session.scalar(select(func.count()).select_from(Change)) == 0
+
+
+def test_tombstones_and_answers_go_in_small_transactions_too(session, account_id, monkeypatch):
+    monkeypatch.setattr(retention, "ROWS_A_TRANSACTION", 2)
+    record_changes(
+        session, account_id, [Changed("session", str(n), deleted=n != 2) for n in range(4)]
+    )
+    session.execute(Change.__table__.update().values(changed_at=OLD))
+    for _ in range(3):
+        session.add(SyncOperation(account_id=account_id, id=uuid4(), answer={}, answered_at=OLD))
+    session.flush()
+    horizons, counts = [], []
+    for _ in range(4):
+        counts.append(remove_some(session, BY_NAME["tombstones"], Settings(), now=NOW))
+        horizons.append(session.scalar(select(SyncHorizon.pruned_through)))
+    assert counts == [2, 2, 2, 0]
+    assert horizons[-1] == 4  # a cursor from before the last of them has expired
+    assert session.scalars(select(Change.entity_id)).all() == ["2"]
 
 
 def test_it_works_in_small_transactions(session, account_id, monkeypatch):

@@ -6,6 +6,8 @@
 #   BRIDGE_PASSWORD   of the users bridge-0 … bridge-(N-1)
 #   BRIDGE_SLOTS      N, 1 where it is not set
 #   HEALTH_PASSWORD   of the user that the health check connects as
+#   CONFORMANCE_PASSWORD  of the user that `cymba conformance` listens as, who hears all devices and
+#                         may say nothing; there is none where it is not set
 #   DYNAMIC_SECURITY  yes: devices are made known by messages ($CONTROL), not by files
 #
 # Files, outside a container in the folders MOSQUITTO_CONFIG, _RUN, _DATA, _TLS and _CREDENTIALS:
@@ -30,11 +32,16 @@ write_own() {
   printf '\nuser health\ntopic read $SYS/broker/uptime\n' >>"$run/own-acl"
   : >"$run/own-passwords"
   mosquitto_passwd -b "$run/own-passwords" health "$HEALTH_PASSWORD"
+  if [ -n "${CONFORMANCE_PASSWORD:-}" ]; then
+    printf '\nuser conformance\ntopic read cymba/v1/+/up/#\ntopic read cymba/v1/+/down/#\n' >>"$run/own-acl"
+    mosquitto_passwd -b "$run/own-passwords" conformance "$CONFORMANCE_PASSWORD"
+  fi
   slot=0
   while [ "$slot" -lt "${BRIDGE_SLOTS:-1}" ]; do
     user=bridge-$slot
     {
       printf '\nuser %s\ntopic read cymba/v1/+/up/#\ntopic write cymba/v1/+/down/#\n' "$user"
+      printf 'topic write cymba/v1/+/up/presence\n'
       printf 'topic readwrite cymba/bridge/%s/#\n' "$user"
     } >>"$run/own-acl"
     mosquitto_passwd -b "$run/own-passwords" "$user" "$BRIDGE_PASSWORD"

@@ -26,6 +26,7 @@ from tests.end_to_end.parts import MOSQUITTO, ROOT, free_port, listens, wait_unt
 PASSWORDS = {
     "BRIDGE_PASSWORD": "the bridges' secret",
     "HEALTH_PASSWORD": "the check's secret",
+    "CONFORMANCE_PASSWORD": "the listener's secret",
     "CONTROL_PASSWORD": "the control's secret",
 }
 PROTOCOLS = {"3.1.1": MQTTv311, "5": MQTTv5}

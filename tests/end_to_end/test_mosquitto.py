@@ -4,12 +4,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from click.testing import CliRunner
 from paho.mqtt.enums import MQTTProtocolVersion
 from sqlalchemy import Engine
 
 from mqtt_bridge.topics import share_group
+from ops.commands.conformance import conformance
+from ops.exits import Exit
 from tests.end_to_end.parts import MOSQUITTO, wait_until
 from tests.end_to_end.shipped_mosquitto import PASSWORDS, PROTOCOLS, Caller, ShippedMosquitto, call
 
@@ -96,6 +100,39 @@ def test_a_device_speaks_and_hears_on_its_own_topics_only(
         (f"cymba/v1/{other[0]}/down/desired", b"retained for the other"),
         (f"cymba/v1/{other[0]}/down/ack", b"for the other"),
     ]
+
+
+def test_the_conformance_kit_hears_all_and_says_nothing(start: Start, enter: Call) -> None:
+    broker = start()
+    one, other = broker.provision(), broker.provision()
+    bridge = enter(broker, *BRIDGE)
+    assert bridge.subscribe("cymba/v1/+/up/frame")
+    device, neighbour = enter(broker, *one), enter(broker, *other)
+    assert device.subscribe(f"cymba/v1/{one[0]}/down/#")
+    secret = quote(PASSWORDS["CONFORMANCE_PASSWORD"])
+    kit = CliRunner().invoke(
+        conformance,
+        ["--device", one[0], "--seconds", "1",
+         "--broker", f"mqtt://conformance:{secret}@127.0.0.1:{broker.port}"],
+        obj=broker.settings,
+    )  # fmt: skip
+    assert kit.exit_code == Exit.UNMET, kit.output  # it was let in, and nothing was seen
+    listener = enter(broker, "conformance", PASSWORDS["CONFORMANCE_PASSWORD"])
+    assert listener.subscribe("cymba/v1/#")
+    for topic in (f"cymba/v1/{one[0]}/up/frame", f"cymba/v1/{one[0]}/down/ack"):
+        listener.say(topic, b"forged")
+    neighbour.say(f"cymba/v1/{other[0]}/up/frame", b"said")
+    bridge.say(f"cymba/v1/{one[0]}/down/ack", b"answered")
+    wait_until(
+        lambda: bool(bridge.heard and device.heard) and len(listener.heard) == 2,
+        timeout_s=10, what=lambda: f"{bridge.heard} {device.heard} {listener.heard} {broker.log}",
+    )  # fmt: skip
+    said, answered = (
+        (f"cymba/v1/{other[0]}/up/frame", b"said"),
+        (f"cymba/v1/{one[0]}/down/ack", b"answered"),
+    )
+    assert set(listener.heard) == {said, answered}
+    assert (bridge.heard, device.heard) == ([said], [answered])
 
 
 def test_a_last_will_speaks_for_its_own_device_only(

@@ -164,7 +164,7 @@ class BlockSchema(Schema):
         required=True,
         allow_none=True,
         validate=ma.validate.OneOf(["full", "comparison"]),
-        metadata={"description": "null until it can be agreed to"},
+        metadata={"description": "null until it can be agreed to, and without the seed"},
     )
     agreed_at = ma.fields.DateTime(required=True, allow_none=True)
     programme_version = ma.fields.Integer(required=True, allow_none=True)
@@ -292,7 +292,10 @@ class ExperimentSchema(Schema):
     seed = ma.fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Hexadecimal; revealed when the trial has ended"},
+        metadata={
+            "description": "Hexadecimal; revealed when the trial has ended. null also of one that "
+            "ran when its account came here from another Cymba, where the seed stayed"
+        },
     )
     status = ma.fields.String(required=True, validate=ma.validate.OneOf(STATUSES))
     stop_reason = ma.fields.String(required=True, allow_none=True)

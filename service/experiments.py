@@ -201,7 +201,7 @@ def experiment_shown(
         "time_zone": found.time_zone,
         "plan": found.plan,
         "seal": found.seal,
-        "seed": found.seed.hex() if has_ended else None,
+        "seed": found.seed.hex() if has_ended and found.seed else None,
         "status": found.status,
         "stop_reason": found.stop_reason,
         "sealed_at": found.sealed_at,

@@ -102,7 +102,9 @@ class Experiment(Base):
     time_zone: Mapped[str] = mapped_column(String(64))  # by whose wall clock its days run
     plan: Mapped[dict[str, Any]] = mapped_column(JSONB)  # all that was sealed, as it was sealed
     seal: Mapped[str] = mapped_column(String(64))  # SHA-256 of the seed and the plan, published
-    seed: Mapped[bytes]  # revealed once the trial has ended
+    # Revealed once the trial has ended. Empty of a stopped one that came in an archive from another
+    # Cymba while it ran: the seed stayed there.
+    seed: Mapped[bytes]
     status: Mapped[str] = mapped_column(String(16), default="running")
     stop_reason: Mapped[str | None] = mapped_column(String(200))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 import pyarrow.parquet as pq
-from sqlalchemy import Select, Text, cast, func, select
+from sqlalchemy import Select, Text, case, cast, func, null, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
@@ -151,13 +151,21 @@ def as_json(holding: Holding, account_id: UUID) -> Select[str]:
     """The account's rows of a table, each as one line of JSON, in the order of their keys."""
     named: list[Any] = []
     for column in holding.table.columns:
-        if column.name not in holding.left_out:
-            named += [column.name, column]
+        if column.name in holding.left_out:
+            continue
+        withheld = holding.withheld.get(column.name)
+        shown = column if withheld is None else case((withheld.when, null()), else_=column)
+        named += [column.name, shown]
     return (
         select(cast(func.json_build_object(*named), Text))
         .where(holding.whose(account_id))
         .order_by(*holding.table.primary_key.columns)
     )
+
+
+def _left_out(holding: Holding) -> dict[str, str]:
+    """Why an export does not show a column, or not of every row."""
+    return {**holding.left_out, **{name: one.why for name, one in holding.withheld.items()}}
 
 
 def _sessions(account_id: UUID, what: Any) -> Select[Any]:
@@ -178,7 +186,7 @@ def _manifest(archive: Archive, account_id: UUID, schema_version: str, now: date
         "left_out": [
             {"table": holding.name, "column": column, "why": why}
             for holding in HOLDINGS
-            for column, why in holding.left_out.items()
+            for column, why in _left_out(holding).items()
         ],
         "not_personal": NOT_PERSONAL,
     }

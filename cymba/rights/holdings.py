@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Table, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cymba.accounts import tables as accounts
-from cymba.database import Base
+from cymba.database import Base, utc_now
 from cymba.devices import tables as devices
 from cymba.diary import tables as diary
 from cymba.insights import tables as insights
@@ -23,6 +23,14 @@ from cymba.sync import tables as sync
 
 Whose = Callable[[UUID], ColumnElement[bool]]
 _Column = ColumnElement[Any] | InstrumentedAttribute[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A column that the export shows as null in rows for which `when` holds."""
+
+    when: ColumnElement[bool]
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,9 @@ class Holding:
     about: str
     whose: Whose
     left_out: Mapping[str, str] = field(default_factory=dict)  # column -> why no export shows it
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
+    # What an import makes of a row of the archive, in place.
+    arrives: Callable[[dict[str, Any]], None] = lambda _: None
     drawn_anew: Mapping[str, Callable[[], Any]] = field(default_factory=dict)  # at an import
     imported: bool = True  # else the export shows it for reading only
     erased: bool = True  # else `erasure` deals with it in its own way
@@ -138,6 +149,17 @@ def _mails(account_id: UUID) -> ColumnElement[bool]:
 
 def _token_hash() -> str:
     return "\\x" + secrets.token_hex(32)
+
+
+def _trial_arrives(row: dict[str, Any]) -> None:
+    """A trial that ran is stopped by the move: without its seed nobody here knows its blocks."""
+    if row.get("status") == "running":
+        row |= {
+            "status": "stopped",
+            "stop_reason": "Moved to another Cymba while it ran",
+            "seed": "\\x",
+            "ended_at": utc_now().isoformat(),
+        }
 
 
 def _account_table(model: type[Base], about: str, **more: Any) -> Holding:
@@ -246,7 +268,19 @@ HOLDINGS: tuple[Holding, ...] = (
     _account_table(diary.Reminder, "reminders"),
     _account_table(insights.InsightState, "what insights were computed from"),
     _account_table(insights.Finding, "insights"),
-    _account_table(insights.Experiment, "trials of the person's own"),
+    _account_table(
+        insights.Experiment,
+        "trials of the person's own",
+        withheld={
+            "seed": Withheld(
+                insights.Experiment.__table__.c.status == "running",
+                "while a trial runs: it tells the coming blocks, which nobody is to know before "
+                "their time; `seal` holds it to what it was, and once the trial has ended it is "
+                "shown",
+            )
+        },
+        arrives=_trial_arrives,
+    ),
     Holding(_table(insights.ExperimentBlock), "what the person agreed to in trials", _blocks),
 )
 

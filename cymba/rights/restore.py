@@ -183,6 +183,7 @@ class _Restoring:
         if not rows:
             return
         for row in rows:
+            holding.arrives(row)
             for column, draw in holding.drawn_anew.items():
                 row[column] = draw()
             for column in _numbered(holding):

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from cymba.devices.messages import Programme
 from cymba.devices.models import MODELS
 from cymba.devices.programme import Accepted, Wanted, set_programme
 from cymba.devices.screening import answer
+from cymba.insights.experiments import trials
 from cymba.insights.tables import Experiment
 from tests.service.conftest import PROGRAMME
 
@@ -103,6 +105,42 @@ def test_stopped_early_it_says_so_and_can_be_checked(post, begun):
     ).encode()
     assert hashlib.sha256(bytes.fromhex(stopped["seed"]) + plan).hexdigest() == begun["seal"]
     assert post(path, {"reason": "again"}).status_code == 409
+
+
+def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, engine):
+    assert begun["result"] is None
+    with Session(engine) as session, session.begin():
+        found = session.get_one(Experiment, begun["id"])
+        found.first_day -= timedelta(days=20)
+        for block in trials.all_blocks(found):
+            morning = datetime.combine(block.first_day + timedelta(days=1), time(7), tzinfo=UTC)
+            body = {"felt_at": morning.isoformat(), "time_zone": "UTC"}
+            felt = (3 if block.arm == "full" else 6) + block.number % 3 / 3
+            body["items"] = {"pain_now": round(felt)}
+            put = client.put(f"/v1/diary/{uuid4()}", json=body, headers=person.headers)
+            assert put.status_code == 201
+    with Session(engine) as session, session.begin():
+        (done,) = trials.advance(session, now=utc_now())
+        assert str(done.id) == begun["id"]
+    ended = client.get(f"/v1/experiments/{begun['id']}", headers=person.headers).json
+    result = ended["result"]
+    assert (ended["status"], result["completed_pairs"], result["rated_days"]) == ("finished", 6, 12)
+    assert result["effect"] < -2
+    assert 0 < result["p"] < 0.1
+    assert result["sensitivity"]["left_out_days"] == 1
+    assert result["sensitivity"]["effect"] is None
+    assert result["deviations"] == ended["deviations"] != []
+    assert ended["sentence"]
+
+
+def test_one_whose_seed_stayed_elsewhere_is_shown_without_its_arms(client, person, begun, engine):
+    with Session(engine) as session, session.begin():
+        found = session.get_one(Experiment, begun["id"])
+        found.status, found.seed, found.ended_at = "stopped", b"", utc_now()
+    read = client.get(f"/v1/experiments/{begun['id']}", headers=person.headers)
+    assert read.status_code == 200
+    assert (read.json["seed"], read.json["result"], read.json["deviations"]) == (None, None, [])
+    assert {block["arm"] for block in read.json["blocks"]} == {None}
 
 
 def test_another_persons_trial_is_not_there(client, begun, make_person):

@@ -23,11 +23,12 @@ Arm = Literal["full", "comparison"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole local days, the last one included; `number` counts from 0, `pair` too."""
+    """Whole local days, the last one included; `number` counts from 0, `pair` too. Without the
+    trial's seed (empty bytes) the arm is not known."""
 
     number: int
     pair: int
-    arm: Arm
+    arm: Arm | None
     first_day: date
     last_day: date
 
@@ -64,6 +65,8 @@ def blocks(seed: bytes, *, pairs: int, block_days: int, first_day: date) -> list
     for number in range(2 * pairs):
         pair, second = divmod(number, 2)
         begins = first_day + timedelta(days=number * block_days)
-        arm: Arm = "full" if full_comes_first(seed, pair) != bool(second) else "comparison"
+        arm: Arm | None = None
+        if seed:
+            arm = "full" if full_comes_first(seed, pair) != bool(second) else "comparison"
         made.append(Block(number, pair, arm, begins, begins + timedelta(days=block_days - 1)))
     return made

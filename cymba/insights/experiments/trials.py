@@ -166,7 +166,7 @@ def agree(
         key,
         experiment.account_id,
         experiment.device_id,
-        _wanted(experiment, block.arm),
+        _wanted(experiment, block),
         if_version=programme_state(session, experiment.account_id, experiment.device_id).version,
         now=now,
     )
@@ -281,7 +281,10 @@ def agreements(session: Session, experiment: Experiment) -> dict[int, Experiment
 def deviations(
     session: Session, experiment: Experiment, *, now: datetime
 ) -> list[results.Deviation]:
-    """Where the trial was not lived as planned, by what has been uploaded so far."""
+    """Where the trial was not lived as planned, by what has been uploaded so far. Of a trial whose
+    seed is not here nothing can be told."""
+    if not experiment.seed:
+        return []
     return results.deviations(
         all_blocks(experiment),
         session_facts(session, experiment.account_id),
@@ -341,8 +344,8 @@ def _arms(state: ProgrammeState, comparison_amplitude_ua: int) -> dict[plans.Arm
     }
 
 
-def _wanted(experiment: Experiment, arm: plans.Arm) -> Wanted:
-    planned = experiment.plan["arms"][arm]
+def _wanted(experiment: Experiment, block: Block) -> Wanted:
+    planned = experiment.plan["arms"][block.arm]
     return Wanted(msgspec.convert(planned["programme"], Programme), planned["limits"])
 
 

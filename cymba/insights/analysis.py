@@ -31,7 +31,7 @@ from cymba.insights.statistics import (
     sequential_p,
 )
 
-METHOD_VERSION = "1"
+METHOD_VERSION = "2"
 LAGS = (0, 1, 2, 3)
 PRIMARY_LAG = 1
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Function, Select, delete, func, select
+from sqlalchemy import Function, Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, change_counter
@@ -27,7 +27,8 @@ _TOLD = ("grade", "milestone", "effect", "low", "high", "tier", "method_version"
 
 
 def accounts_due(session: Session, *, limit: int = 100, but: Collection[UUID] = ()) -> list[UUID]:
-    """Accounts that agreed to insights and have changed since their findings were computed."""
+    """Accounts that agreed to insights and have changed since their findings were computed, or
+    whose findings an older method computed."""
     return list(session.scalars(_due().where(Account.id.not_in(but)).limit(limit)))
 
 
@@ -53,7 +54,10 @@ def _due() -> Select[UUID]:
         .where(
             Consent.purpose == "insights",
             Consent.withdrawn_at.is_(None),
-            Account.change_counter > func.coalesce(InsightState.at_change, -1),
+            or_(
+                Account.change_counter > func.coalesce(InsightState.at_change, -1),
+                InsightState.method_version != METHOD_VERSION,
+            ),
         )
     )
 

@@ -16,7 +16,7 @@ from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.tables import DiaryEntry
 from cymba.insights import findings
 from cymba.insights.inputs import load_days
-from cymba.insights.tables import Finding
+from cymba.insights.tables import Finding, InsightState
 from cymba.stimulation.tables import StimulationSession
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -170,6 +170,19 @@ def test_an_edit_of_the_past_is_computed_anew_with_another_hash(
     changed(session, account_id)
     refresh(session, account_id)
     assert finding(session, account_id).input_hash != old
+
+
+def test_an_older_methods_findings_are_due_though_nothing_changed(
+    session: Session, account_id: UUID
+) -> None:
+    live(session, account_id, 60, effect=-2)
+    refresh(session, account_id)
+    assert findings.accounts_due(session) == []
+    session.execute(update(InsightState).values(method_version="0"))
+    assert findings.accounts_due(session) == [account_id]
+    assert findings.claim_due(session, account_id)
+    refresh(session, account_id)
+    assert findings.accounts_due(session) == []
 
 
 def test_fourteen_days_are_collecting_and_say_what_is_missing(

@@ -137,8 +137,11 @@ def _link(fit: Fit) -> Verdict:
     if fit.sequential_p > STRONG_P:
         return Verdict(Grade.MODERATE, tuple(reasons), None)
     reasons.append(Reason.VERY_SMALL_P)
-    if fit.n < STRONG_PAIRS:
-        return Verdict(Grade.MODERATE, (*reasons, Reason.SHORT), None)
+    # Its p is the smallest of all looks: what the first days showed the later ones may not.
+    spans_0 = fit.low <= 0 <= fit.high
+    if fit.n < STRONG_PAIRS or spans_0:
+        reasons.append(Reason.INTERVAL_WIDE if spans_0 else Reason.SHORT)
+        return Verdict(Grade.MODERATE, tuple(reasons), None)
     return Verdict(Grade.STRONG, tuple(reasons), None)
 
 

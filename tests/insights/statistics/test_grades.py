@@ -62,6 +62,7 @@ def test_strong() -> None:
         ({"half_signs": (-1, 1)}, Grade.EARLY_SIGNAL, Reason.HALVES_DISAGREE),
         ({"sequential_p": 0.011}, Grade.MODERATE, Reason.TIER_TEST_PASSED),
         ({"n": 40}, Grade.MODERATE, Reason.SHORT),
+        ({"effect": -0.3, "low": -1.2, "high": 0.6}, Grade.MODERATE, Reason.INTERVAL_WIDE),
         ({"n": 56, "sequential_p": 0.01}, Grade.STRONG, Reason.VERY_SMALL_P),
         ({"half_signs": (0, -1)}, Grade.STRONG, Reason.HALVES_AGREE),
         ({"effect": 1.4, "low": 0.8, "high": 2.0}, Grade.EARLY_SIGNAL, Reason.MORE_IS_WORSE),

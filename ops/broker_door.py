@@ -7,7 +7,6 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 import structlog
-from amqtt.contexts import Action
 from amqtt.mqtt.connack import BAD_USERNAME_PASSWORD, CONNECTION_ACCEPTED, SERVER_UNAVAILABLE
 from amqtt.mqtt.connect import ConnectPacket
 from sqlalchemy.exc import SQLAlchemyError
@@ -50,7 +49,7 @@ class Door:
         # The client id is the user name, so that no client can evict another's connection; and a
         # will must be the client's own, since amqtt sends it unasked.
         if connect.client_id != user or (
-            connect.will_flag and not may(user, Action.PUBLISH, connect.will_topic or "")
+            connect.will_flag and not is_theirs(user, Access.PUBLISH, connect.will_topic or "")
         ):
             return Verdict(REFUSED)
         if is_bridge(user):
@@ -96,11 +95,3 @@ class Guests:
                 if device_id in ids and current.get(device_id) != secret_hash:
                     log.info("the secret of a connected device has ended", device_id=device_id)
                     line.transport.abort()
-
-
-def may(user: str, action: Action, topic: str) -> bool:
-    """Whether `user` may publish to, subscribe to or receive `topic` (or filter)."""
-    if topic.startswith("$share/"):
-        return False  # amqtt would take it for a name like any other
-    access = Access.PUBLISH if action is Action.PUBLISH else Access.HEAR
-    return is_theirs(user, access, topic)

@@ -24,12 +24,6 @@ class SineBurst(NamedTuple):
 Waveform = Pulse | SineBurst
 
 
-class SessionCharge(NamedTuple):
-    pulses: int
-    charge_mc: float
-    stimulating_s: float
-
-
 def charge_per_phase_uc(amplitude_ua: float, pulse_width_us: float) -> float:
     """Q = I · PW of a rectangular pulse, in µC."""
     return amplitude_ua * pulse_width_us / 1e6
@@ -64,35 +58,3 @@ def rms_current_density(
 ) -> float:
     """The rms current over the electrode's area, in mA/cm²."""
     return rms_current(waveform, amplitude_ua, frequency_hz, pulse_width_us) / 1000 / area_cm2
-
-
-def session_charge(
-    *,
-    amplitude_ua: float,
-    pulse_width_us: float,
-    frequency_hz: float,
-    on_s: float,
-    off_s: float,
-    duration_s: float,
-    ramp_ua_per_s: float | None = None,
-) -> SessionCharge:
-    """What a session of rectangular pulses delivers if nothing interrupts it.
-
-    Pulses N = f · t_on. The charge is that of one phase of each pulse, summed; each on-time begins
-    with its ramp, where one is given, which takes A² / 2r off the integral of the current.
-    """
-    whole, rest_s = divmod(duration_s, on_s + off_s)
-    last_s = min(rest_s, on_s)
-    stimulating_s = whole * on_s + last_s
-    current_ua_s = whole * _integral_ua_s(amplitude_ua, on_s, ramp_ua_per_s)
-    current_ua_s += _integral_ua_s(amplitude_ua, last_s, ramp_ua_per_s)
-    charge_uc = charge_per_phase_uc(1.0, pulse_width_us) * frequency_hz * current_ua_s
-    return SessionCharge(round(frequency_hz * stimulating_s), charge_uc / 1000, stimulating_s)
-
-
-def _integral_ua_s(amplitude_ua: float, on_s: float, ramp_ua_per_s: float | None) -> float:
-    if ramp_ua_per_s is None:
-        return amplitude_ua * on_s
-    rising_s = min(on_s, amplitude_ua / ramp_ua_per_s)
-    reached_ua = ramp_ua_per_s * rising_s
-    return reached_ua * rising_s / 2 + reached_ua * (on_s - rising_s)

@@ -153,11 +153,6 @@ def load_tenures(session: Session, device_id: str) -> Tenures:
     return Tenures(session.scalars(statement).all())
 
 
-def holder_at(session: Session, device_id: str, at: datetime) -> UUID | None:
-    """Whose data a session is that took place at `at`."""
-    return load_tenures(session, device_id).holder_at(at)
-
-
 def forget_guesses(session: Session, account_id: UUID) -> None:
     """Delete what an account has guessed: it is erased."""
     session.execute(

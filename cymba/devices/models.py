@@ -52,17 +52,6 @@ class Limits(NamedTuple):
     phase_charge_uc: float
 
 
-class Impedance(NamedTuple):
-    """Where contact is no longer good, in ohm; between `short_ohm` and `ok_ohm` all is well."""
-
-    short_ohm: int = 200
-    ok_ohm: int = 5_000
-    warn_ohm: int = 10_000
-    stop_ohm: int = 20_000
-    warn_ratio: float = 2.0  # to the session's own baseline
-    stop_ratio: float = 4.0
-
-
 class Model(NamedTuple):
     name: str
     title: str
@@ -75,7 +64,6 @@ class Model(NamedTuple):
     level_step_ua: int
     usual: Usual
     hard: Limits
-    impedance: Impedance = Impedance()
 
     @property
     def pulse_phases(self) -> int:

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from cymba.devices.charge import SineBurst, Waveform, phase_charge_uc
 from cymba.devices.messages import Programme
-from cymba.devices.models import Impedance
 from cymba.stimulation.messages import EventFrame
 from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.timeline import Floats, Milliseconds, Timeline
 from cymba.stimulation.timing import Timing, last_up
 
-LEAD_OFF_OHM = Impedance().stop_ohm  # where every model stops
+LEAD_OFF_OHM = 20_000  # where every model stops
 MIN_HEART_READINGS = 10  # fewer say nothing of a rate before or during
 
 

@@ -26,7 +26,7 @@ from cymba.stimulation.summarising import (
     summarise_sessions,
 )
 
-__all__ = ["Keeper", "Kept", "close_silent", "run_once", "seal_finished", "summarise_dirty"]
+__all__ = ["Keeper", "Kept", "close_silent", "seal_finished", "summarise_dirty"]
 
 SESSIONS_A_TRANSACTION = 20
 SESSIONS_A_ROUND = 500
@@ -146,8 +146,3 @@ def _is_the_databases(error: Exception) -> bool:
 
 # A deadlock, a conflict, a lock or a statement that took too long: PostgreSQL, appendix A.
 _OF_ONE_STATEMENT = frozenset({"40P01", "40001", "55P03", "57014"})
-
-
-def run_once(engine: Engine, settings: Settings) -> Kept:
-    """One round of a keeper that remembers nothing."""
-    return Keeper(engine, settings).run_once()

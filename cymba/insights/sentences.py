@@ -70,7 +70,9 @@ def of_finding(voice: Voice, finding: Finding) -> str:
     if finding.grade == "early_signal":
         parts.append(voice.translate(words.EARLY))
     if "more_is_worse" in finding.reasons:
-        parts.append(voice.translate(words.MORE_IS_WORSE))
+        # Of a side effect "people stimulate more when they feel worse" would explain a harm away.
+        harm = OUTCOMES[finding.outcome].is_side_effect
+        parts.append(voice.translate(words.MORE_SIDE_EFFECT if harm else words.MORE_IS_WORSE))
     parts.append(voice.translate(words.DISCLAIMER))
     return _join(*parts)
 

@@ -53,6 +53,7 @@ EARLY = "This is an early sign and may well be chance."
 MORE_IS_WORSE = (
     "People often stimulate more when they feel worse, and that alone would look like this."
 )
+MORE_SIDE_EFFECT = "Please talk to a clinician about it if it troubles you."
 NO_CLEAR_LINK = (
     "Over {n} days there is no clear link between {exposure} and {outcome}: any difference is "
     "likely smaller than {mid} points."
@@ -117,9 +118,9 @@ LOWER, HIGHER = "lower", "higher"
 
 TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(),
-    DISCLAIMER, EARLY, MORE_IS_WORSE, NO_CLEAR_LINK, NOT_ENOUGH, NOT_ENOUGH_REFUSED, COLLECTING,
-    MORE_DAYS, TESTED, STOPPED_EARLY, NOT_TESTED, FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH,
-    SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
+    DISCLAIMER, EARLY, MORE_IS_WORSE, MORE_SIDE_EFFECT, NO_CLEAR_LINK, NOT_ENOUGH,
+    NOT_ENOUGH_REFUSED, COLLECTING, MORE_DAYS, TESTED, STOPPED_EARLY, NOT_TESTED,
+    FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from cymba.insights import sentences
+from cymba.insights import sentences, words
 from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.statistics import response, side_effect_trend
 from cymba.insights.tables import Finding
@@ -137,3 +137,19 @@ def test_a_side_effects_small_numbers_are_not_rounded_to_0() -> None:
     said = sentences.of_finding(ENGLISH, rarer)
     assert "0.12 points lower (0.04 to 0.21)" in said
     assert "0.8 points lower (0.2 to 1.4)" in sentences.of_finding(ENGLISH, finding("moderate"))
+
+
+@pytest.mark.parametrize(
+    ("voice", "advice"),
+    [(ENGLISH, "talk to a clinician"), (GERMAN, "einer Ärztin")],
+)
+def test_more_of_a_side_effect_is_not_explained_away(voice: Voice, advice: str) -> None:
+    changes = {"effect": 0.15, "low": 0.05, "high": 0.25, "reasons": ["more_is_worse"]}
+    more = finding("early_signal", outcome="palpitations", **changes)
+    worse = finding("early_signal", outcome="pain_now", **changes)
+    said, of_pain = sentences.of_finding(voice, more), sentences.of_finding(voice, worse)
+    assert advice in said
+    assert advice not in of_pain
+    assert voice.translate(words.MORE_IS_WORSE) in of_pain
+    assert voice.translate(words.MORE_IS_WORSE) not in said
+    assert said.endswith(voice.translate(words.DISCLAIMER))

@@ -30,9 +30,9 @@ CONSENT_EXAMPLE = {
 PURPOSE_EXAMPLE = {
     "name": "insights",
     "title": "Looking for links between sessions and symptoms",
-    "version": 1,
+    "text_version": 1,
     "text": "Cymba compares your sessions with your diary …",
-    "sha256": CONSENT_EXAMPLE["text_sha256"],
+    "text_sha256": CONSENT_EXAMPLE["text_sha256"],
     "given": CONSENT_EXAMPLE,
 }
 
@@ -48,9 +48,9 @@ class ConsentSchema(Schema):
 class PurposeSchema(Schema):
     name = ma.fields.String(required=True)
     title = ma.fields.String(required=True)
-    version = ma.fields.Integer(required=True)
+    text_version = ma.fields.Integer(required=True)
     text = ma.fields.String(required=True)
-    sha256 = ma.fields.String(required=True, metadata={"description": "Of the text, in UTF-8"})
+    text_sha256 = ma.fields.String(required=True, metadata={"description": "Of the text, in UTF-8"})
     given = ma.fields.Nested(
         ConsentSchema,
         required=True,
@@ -65,7 +65,7 @@ class ConsentsSchema(Schema):
 
 
 class GivenSchema(Schema):
-    version = Whole(
+    text_version = Whole(
         required=True,
         validate=ma.validate.Range(min=1),
         metadata={"description": "Of the text that the person has read"},
@@ -85,9 +85,9 @@ def list_consents() -> Response:
                 {
                     "name": purpose.name,
                     "title": purpose.title,
-                    "version": purpose.version,
+                    "text_version": purpose.version,
                     "text": purpose.text,
-                    "sha256": purpose.sha256,
+                    "text_sha256": purpose.sha256,
                     "given": _shown(standing[name]) if name in standing else None,
                 }
                 for name, purpose in PURPOSES.items()
@@ -98,16 +98,16 @@ def list_consents() -> Response:
 
 
 @blp.post("/v1/consents/<string(maxlength=32):purpose>")
-@blp.body(GivenSchema, example={"version": 1})
+@blp.body(GivenSchema, example={"text_version": 1})
 @blp.answers(200, ConsentSchema, example=CONSENT_EXAMPLE)
 @blp.problems("not-found", "stale")
 def give_consent(given: dict[str, Any], purpose: str) -> Response:
     """Agree to a purpose, in the version that was read"""
-    now = edge().now()
+    now, version = edge().now(), given["text_version"]
     with transaction() as session:
         account = current_account(session)
-        standing = consent.give(session, account.id, purpose, version=given["version"], now=now)
-        note(session, account.id, "consent.given", purpose=purpose, version=given["version"])
+        standing = consent.give(session, account.id, purpose, version=version, now=now)
+        note(session, account.id, "consent.given", purpose=purpose, version=version)
         body = _shown(standing)
     return answer(body)
 

@@ -311,7 +311,9 @@ class ExperimentSchema(Schema):
         ResultSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "null until the trial has ended"},
+        metadata={
+            "description": "null until the trial has ended, and of one whose seed is not here"
+        },
     )
     sentence = ma.fields.String(
         required=True,

@@ -111,7 +111,7 @@ class LiveEventSchema(_LiveFrameSchema):
 class LiveStopSchema(_LiveFrameSchema):
     """The session ended."""
 
-    reason = ma.fields.String(required=True, validate=ma.validate.OneOf(END_REASONS))
+    end_reason = ma.fields.String(required=True, validate=ma.validate.OneOf(END_REASONS))
 
 
 class LiveEndSchema(Schema):
@@ -251,4 +251,4 @@ def _content(frame: Frame) -> tuple[str, dict[str, Any]]:
         case EventFrame():
             return "event", {"name": frame.event.name, "detail": frame.event.detail}
         case EndFrame():
-            return "stop", {"reason": frame.reason}
+            return "stop", {"end_reason": frame.reason}

@@ -86,7 +86,7 @@ class RedFlagSchema(Schema):
 
 
 class ScreeningSchema(Schema):
-    version = ma.fields.Integer(
+    text_version = ma.fields.Integer(
         required=True, metadata={"description": "Of the questions' text; answers name it"}
     )
     questions = ma.fields.List(ma.fields.Nested(QuestionSchema), required=True)
@@ -104,7 +104,7 @@ class ScreeningSchema(Schema):
 
 class ScreeningAnswersSchema(Schema):
     model = Text(required=True, validate=ma.validate.OneOf(list(MODELS)))
-    version = Whole(
+    text_version = Whole(
         required=True,
         validate=ma.validate.Range(min=1, max=2**31 - 1),
         metadata={"description": "Of the text that the person was shown"},
@@ -145,7 +145,7 @@ SHOWN = [question for question in QUESTIONS if question.tier == "situational"]
 
 
 SCREENING_EXAMPLE = {
-    "version": 1,
+    "text_version": 1,
     "questions": [_question_shown(ASKED[0])],
     "precautions": [_precaution_shown(SHOWN[0])],
     "models": [
@@ -166,7 +166,7 @@ SCREENING_EXAMPLE = {
 }
 ANSWERS_EXAMPLE = {
     "model": "ear_cymba",
-    "version": 1,
+    "text_version": 1,
     "answers": {"active_implant": "no", "seizures": "cleared"},
 }
 
@@ -205,7 +205,7 @@ def answer_screening(given: dict[str, Any]) -> Response:
             account_id,
             model,
             given["answers"],
-            text_version=given["version"],
+            text_version=given["text_version"],
             now=edge().now(),
         )
         shown = _shown(session, account_id)
@@ -244,7 +244,7 @@ def release_red_flags(given: dict[str, Any]) -> Response:
 def _shown(session: Session, account_id: UUID) -> dict[str, Any]:
     flags = screening.standing_red_flags(session, account_id)
     return {
-        "version": contraindications.VERSION,
+        "text_version": contraindications.VERSION,
         "questions": [_question_shown(question) for question in ASKED],
         "precautions": [_precaution_shown(precaution) for precaution in SHOWN],
         "models": [_model_shown(session, account_id, model) for model in MODELS.values()],

@@ -90,7 +90,7 @@ def test_a_running_session_is_followed_to_its_end(follow, wear, person):
     assert next(events).data["name"] == "lead_off"
     worn.end("lead_off").sum_up()
     assert (stop := next(events)).name == "stop"
-    assert stop.data["reason"] == "lead_off"
+    assert stop.data["end_reason"] == "lead_off"
     assert [(last.name, last.id) for last in events] == [("end", "end")]
 
 

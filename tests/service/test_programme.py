@@ -46,7 +46,7 @@ def answer(client):
 
     def give(person, model=EAR, **given):
         answers = {question.name: "no" for question in must_be_answered(model.sites)}
-        body = {"model": model.name, "version": VERSION, "answers": answers | given}
+        body = {"model": model.name, "text_version": VERSION, "answers": answers | given}
         headers = {**person.headers, "If-Match": f'"{VERSION}"'}
         return client.put("/v1/screening/answers", json=body, headers=headers)
 

@@ -45,7 +45,7 @@ def set_programme(client, person, device_id):
 
 def test_the_questions_and_how_the_person_stands(client, person):
     shown = client.get("/v1/screening", headers=person.headers).json
-    assert shown["version"] == VERSION
+    assert shown["text_version"] == VERSION
     assert {one["name"] for one in shown["questions"]} >= {"active_implant", "seizures"}
     assert {one["name"] for one in shown["precautions"]} >= {"driving", "mri"}
     assert {one["model"] for one in shown["models"]} == MODELS.keys()
@@ -64,7 +64,7 @@ def test_an_app_that_answers_what_is_listed_is_never_refused(client, person, mod
     assert set(told["questions"]) <= texts
     assert set(told["precautions"]) <= {one["name"] for one in shown.json["precautions"]}
     answers = dict.fromkeys(told["questions"], "no")
-    body = {"model": model, "version": shown.json["version"], "answers": answers}
+    body = {"model": model, "text_version": shown.json["text_version"], "answers": answers}
     headers = {**person.headers, "If-Match": shown.headers["ETag"]}
     done = client.put("/v1/screening/answers", json=body, headers=headers)
     assert done.status_code == 200
@@ -87,7 +87,7 @@ def test_answers_unlock_their_model_alone(client, answer, person):
 
 def test_answers_are_to_the_text_that_was_read(client, person, hold, monkeypatch):
     answers = {question.name: "no" for question in must_be_answered(EAR.sites)}
-    body = {"model": EAR.name, "version": VERSION, "answers": answers}
+    body = {"model": EAR.name, "text_version": VERSION, "answers": answers}
     etag = client.get("/v1/screening", headers=person.headers).headers["ETag"]
     headers = {**person.headers, "If-Match": etag}
     assert client.put("/v1/screening/answers", json=body, headers=headers).status_code == 200
@@ -101,7 +101,7 @@ def test_answers_are_to_the_text_that_was_read(client, person, hold, monkeypatch
     old = client.put("/v1/screening/answers", json=body, headers=headers)
     assert problem(old) == (422, "questions-changed")
     assert problem(set_programme(client, person, device_id)) == (423, "screening-outdated")
-    body["version"] += 1
+    body["text_version"] += 1
     assert client.put("/v1/screening/answers", json=body, headers=headers).status_code == 200
     assert set_programme(client, person, device_id).status_code == 200
 

@@ -21,6 +21,8 @@ LEVEL = 0.05
 # IMMPACT (Dworkin et al. 2008): reductions of a 0 to 10 pain rating
 MODERATE_RATIO, SUBSTANTIAL_RATIO, MODERATE_POINTS = -0.30, -0.50, -2.0
 _PHI_RANGE = (0.5, 0.92)
+# Of what is rounded to whole points (uniform over one): ratings that never vary are no surer.
+_LEAST_VARIANCE = 1 / 12
 
 
 class ResponseGrade(StrEnum):
@@ -156,7 +158,8 @@ def _mean_variances(periods: tuple[_Period, ...], phi: float) -> tuple[list[floa
         trace_squared += float(np.einsum("ij,ji->", centred, centred))
         squares += float(((period.values - period.values.mean()) ** 2).sum())
         shares.append(float(correlation.mean()))
-    return [squares / trace * share for share in shares], trace**2 / trace_squared
+    variance = max(squares / trace, _LEAST_VARIANCE)
+    return [variance * share for share in shares], trace**2 / trace_squared
 
 
 def _fieller(

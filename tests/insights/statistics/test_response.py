@@ -101,11 +101,6 @@ def test_refusals(baseline: Floats, current: Floats) -> None:
     assert np.isnan([result.change_ratio, result.low, result.high]).all()
 
 
-def test_constant_ratings_leave_no_doubt() -> None:
-    result = response(np.full(20, 6.0), np.full(28, 3.0))
-    assert (result.low, result.change_ratio, result.high) == pytest.approx((-0.5, -0.5, -0.5))
-
-
 def test_neighbouring_days_widen_the_interval() -> None:
     rng = np.random.default_rng(4)
     order = rng.permutation(28)
@@ -114,3 +109,13 @@ def test_neighbouring_days_widen_the_interval() -> None:
     in_waves, shuffled = response(baseline, smooth), response(baseline, smooth[order])
     assert in_waves.phi > shuffled.phi
     assert in_waves.high - in_waves.low > shuffled.high - shuffled.low
+
+
+def test_ratings_that_never_vary_are_no_surer_than_their_rounding() -> None:
+    fallen = response([8.0] * 20, [5.0] * 28)
+    assert fallen.change_ratio == pytest.approx(-3 / 8)
+    assert fallen.low < fallen.change_ratio - 0.05
+    assert fallen.high > fallen.change_ratio + 0.05
+    assert fallen.grade is ResponseGrade.LIKELY
+    same = response([8.0] * 20, [8.0] * 28)
+    assert same.low < 0 < same.high

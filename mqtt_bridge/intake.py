@@ -53,11 +53,7 @@ class Intake:
                 return
         else:
             admitted = self._pacing.admit_message(up.device_id)
-        if up.subject is Subject.TIME:
-            if not admitted:
-                self._drop(connection, up, message.connection, message.packet_id)
-                return
-            if self._answered(connection, up.device_id, message.payload, arrived_ns):
+            if self._is_done_with(connection, up, message, arrived_ns, admitted=admitted):
                 return
         delivery = Inbound(
             next(self._numbers),
@@ -77,6 +73,23 @@ class Intake:
             self._put(delivery)
         else:
             self._waiting[up] = delivery
+
+    def _is_done_with(
+        self, connection: Connection, up: Up, message: Message, arrived_ns: int, *, admitted: bool
+    ) -> bool:
+        """Whether this message, which is no frame, is neither for the database nor to wait."""
+        is_request = up.subject is Subject.TIME
+        # Presence that is taken off the broker (`withdrawal`): we hear our own word.
+        is_withdrawal = up.subject is Subject.PRESENCE and not message.payload
+        if not (is_request or is_withdrawal):
+            return False
+        if not admitted:
+            self._drop(connection, up, message.connection, message.packet_id)
+            return True
+        if is_withdrawal:
+            connection.ack([(message.connection, message.packet_id)])
+            return True
+        return self._answered(connection, up.device_id, message.payload, arrived_ns)
 
     def _returned(self, connection: Connection, message: Message) -> None:
         if message.topic == topics.echo(connection.client_id):

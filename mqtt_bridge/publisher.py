@@ -45,7 +45,7 @@ class Publisher:
         return self._publish() == AT_ONCE
 
     def _publish(self) -> int:
-        """Publish some of what waits; how many messages the broker has confirmed."""
+        """Publish some of what waits; of how many devices the broker has confirmed it."""
         if self._connection.current is None:
             return 0
         fresh_sessions = self._connection.fresh_sessions
@@ -68,13 +68,17 @@ class Publisher:
             mark_withdrawn(session, withdrawn)
             mark_published(session, waiting, datetime.now(UTC))
         self._metrics.published.inc(len(messages))
-        return len(messages)
+        return len(withdrawn) + len(waiting)
 
 
 def _messages(
     withdrawn: Sequence[RetainedWithdrawal], waiting: Sequence[Waiting]
 ) -> list[tuple[str, bytes]]:
     """The empty ones first: a programme may be desired again of a device that was emptied."""
-    emptied = [(topics.down_desired(one.device_id), b"") for one in withdrawn]
+    emptied = [
+        (topic(one.device_id), b"")
+        for one in withdrawn
+        for topic in (topics.down_desired, topics.up_presence)
+    ]
     desired = [(topics.down_desired(one.device_id), to_json(one.desired)) for one in waiting]
     return [*emptied, *desired]

@@ -54,6 +54,10 @@ def down_desired(device_id: str) -> str:
     return f"{ROOT}/{device_id}/down/desired"
 
 
+def up_presence(device_id: str) -> str:
+    return f"{ROOT}/{device_id}/up/presence"
+
+
 def echo(client_id: str) -> str:
     return f"{ECHO_ROOT}/{client_id}/echo"
 

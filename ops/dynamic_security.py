@@ -51,7 +51,8 @@ def server_role(user: str) -> Json:
     if user == "health":
         return _role(user, hears=["$SYS/broker/uptime"])
     own = f"cymba/bridge/{user}/echo"
-    return _role(user, says=["cymba/v1/+/down/+", own], hears=["cymba/v1/+/up/+", own], share=True)
+    says = ["cymba/v1/+/down/+", "cymba/v1/+/up/presence", own]  # presence is taken off the broker
+    return _role(user, says=says, hears=["cymba/v1/+/up/+", own], share=True)
 
 
 def document(session: Session, servers: Mapping[str, str]) -> str:

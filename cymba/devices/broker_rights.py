@@ -63,7 +63,10 @@ def is_theirs(user: str, access: Access, topic: str) -> bool:
             return True
         direction = "down" if access is Access.PUBLISH else "up"
         levels = topic.split("/")
-        return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and levels[3] == direction
+        # A bridge takes presence off the broker, too (`withdrawal`).
+        is_presence = access is Access.PUBLISH and levels[3:] == ["up", "presence"]
+        ours = is_presence or levels[3:4] == [direction]
+        return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and ours
     root, _, subject = topic.rpartition("/")
     if access is Access.PUBLISH:
         return root == f"cymba/v1/{user}/up" and subject in _UP

@@ -17,6 +17,7 @@ from cymba.accounts.throttle import Bucket
 from cymba.devices.programme import clear_programme
 from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
 from cymba.devices.tables import ClaimGuesses, Device, DeviceTenure
+from cymba.devices.withdrawal import ask_withdrawal
 from cymba.errors import NotFound
 
 ACCOUNT_GUESSES = Bucket(capacity=10, leak_s=360)
@@ -80,6 +81,7 @@ def claim(
     if held is not None and held.account_id is not None:
         held.released_at = max(now, held.claimed_at)
         held.version += 1
+        ask_withdrawal(session, [device.id], now)
         told.append((held.account_id, True))
         session.flush()  # or the new tenure would meet the old one in the unique index
     tenure = DeviceTenure(device_id=device.id, account_id=account_id, name=name, claimed_at=now)
@@ -106,6 +108,7 @@ def release(
     """
     held = _own(session, account_id, device_id)
     clear_programme(session, key, session.get_one(Device, device_id), now)
+    ask_withdrawal(session, [device_id], now)
     held.released_at = max(now, held.claimed_at)
     held.version += 1
     _tell(session, device_id, [(account_id, True)])

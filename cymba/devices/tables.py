@@ -163,7 +163,7 @@ class DeviceProgramme(Base):
 
 
 class RetainedWithdrawal(Base):
-    """That a device's retained messages are to be taken off the broker: an erased person's."""
+    """That what a broker retains of a device from an earlier holder's time is to be withdrawn."""
 
     __tablename__ = "retained_withdrawal"
 

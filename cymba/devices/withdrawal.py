@@ -1,4 +1,5 @@
-"""Retained messages that the broker is to forget: those of devices whose holder was erased.
+"""Retained messages that the broker is to forget: what was desired of a device by a holder who let
+it go or was erased, and what the device said of itself in their time.
 
 An empty retained message takes the place of one and is itself not kept (MQTT 3.1.1, 3.3.1.3).
 """

@@ -19,7 +19,7 @@ from cymba.devices.claiming import (
     release,
 )
 from cymba.devices.provisioning import Credentials, provision, reissue_claim_code
-from cymba.devices.tables import DeviceTenure
+from cymba.devices.tables import DeviceTenure, RetainedWithdrawal
 from cymba.errors import NotFound
 from tests.devices.conftest import MakeAccount, MakeDevice
 
@@ -133,6 +133,25 @@ def test_a_device_is_handed_on_without_a_gap(
         (ann, NOW, NOW + HOUR),
         (bob, NOW + HOUR, None),
     ]
+
+
+def withdrawals(session: Session) -> list[str]:
+    return list(session.scalars(select(RetainedWithdrawal.device_id)))
+
+
+def test_what_a_broker_retains_of_an_earlier_holders_time_is_withdrawn(
+    session: Session, account: MakeAccount, device: MakeDevice
+) -> None:
+    ann, bob = account("ann"), account("bob")
+    released, handed_on, kept = device(), device(), device()
+    for made in (released, handed_on, kept):
+        claimed(session, ann, made)
+    assert withdrawals(session) == []
+    release(session, ann, released.device_id, NOW + HOUR)
+    assert withdrawals(session) == [released.device_id]
+    code = hand_on(session, ann, handed_on.device_id)
+    claim(session, bob, handed_on.serial, code, NOW + HOUR)
+    assert sorted(withdrawals(session)) == sorted([released.device_id, handed_on.device_id])
 
 
 def test_to_claim_what_one_holds_changes_nothing(

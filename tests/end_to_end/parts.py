@@ -145,7 +145,7 @@ class MosquittoBroker:
         (run / "passwords").chmod(0o600)
         rights = "".join(
             f"\nuser {user}\ntopic read cymba/v1/+/up/#\ntopic write cymba/v1/+/down/#\n"
-            f"topic readwrite cymba/bridge/{user}/#\n"
+            f"topic write cymba/v1/+/up/presence\ntopic readwrite cymba/bridge/{user}/#\n"
             for user in bridges
         )
         (run / "acl").write_text((shipped / "acl").read_text() + rights)

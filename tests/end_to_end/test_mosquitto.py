@@ -102,6 +102,30 @@ def test_a_device_speaks_and_hears_on_its_own_topics_only(
     ]
 
 
+def test_the_bridge_takes_presence_off_and_says_nothing_else_for_a_device(
+    broker: ShippedMosquitto, protocol: MQTTProtocolVersion, enter: Call
+) -> None:
+    one = broker.provision()
+    bridge = enter(broker, *BRIDGE, protocol=protocol)
+    device = enter(broker, *one, protocol=protocol)
+    presence, frame, state = (
+        f"cymba/v1/{one[0]}/up/{name}" for name in ("presence", "frame", "state")
+    )
+    device.say(presence, b"online", retain=True)
+    assert bridge.subscribe("cymba/v1/+/up/+")
+    wait_until(lambda: bool(bridge.heard), timeout_s=10, what=lambda: broker.log)
+    for topic in (frame, state):
+        bridge.say(topic, b"forged", retain=True)
+    bridge.say(presence, b"", retain=True)
+    wait_until(lambda: len(bridge.heard) == 2, timeout_s=10, what=lambda: broker.log)
+    assert bridge.heard == [(presence, b"online"), (presence, b"")]
+    bridge.heard.clear()
+    assert bridge.subscribe("cymba/v1/+/up/+")  # would be told of what is retained
+    device.say(frame, b"own")
+    wait_until(lambda: bool(bridge.heard), timeout_s=10, what=lambda: broker.log)
+    assert bridge.heard == [(frame, b"own")]
+
+
 def test_the_conformance_kit_hears_all_and_says_nothing(start: Start, enter: Call) -> None:
     broker = start()
     one, other = broker.provision(), broker.provision()

@@ -112,6 +112,17 @@ def test_what_goes_on_replaces_what_waits(bench: Bench) -> None:
     assert bench.queued() == []
 
 
+def test_presence_that_is_taken_off_the_broker_says_nothing(bench: Bench) -> None:
+    waits = [bench.say("presence", online(sent)) for sent in range(4)]
+    emptied = bench.say("presence", b"")
+    bench.clock[0] += 10
+    emptied_later = bench.say("presence", b"")
+    bench.echo()
+    assert bench.queued() == [online(sent) for sent in range(4)]
+    assert bench.line.acked[:2] == [(1, emptied), (1, emptied_later)]
+    assert (1, waits[3]) not in bench.line.acked
+
+
 def test_too_many_clock_requests_are_not_answered(bench: Bench) -> None:
     for u1 in range(10):
         bench.say("time", to_json(TimeRequest(boot=1, u1=u1)))

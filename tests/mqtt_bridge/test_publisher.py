@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from paho.mqtt.client import Client, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
@@ -18,7 +20,7 @@ from cymba.devices.signing import verify
 from cymba.devices.tables import DeviceProgramme, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
 from cymba.stimulation.messages import to_json
-from tests.end_to_end.parts import Broker, wait_until
+from tests.end_to_end.parts import BRIDGE_SECRET, Broker, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, Talker
 
 KEY = Ed25519PrivateKey.generate()
@@ -194,6 +196,58 @@ def test_an_erased_persons_programme_is_taken_off_the_broker(
         session.execute(delete(DeviceProgramme))
         ask_withdrawal(session, [device_id], utc_now())
     assert talker.hear("desired") == b""
+
+
+def retained_presence(broker: Broker, device_id: str) -> list[bytes]:
+    """What the broker retains of it, as another bridge is told."""
+    heard: list[bytes] = []
+    client = Client(CallbackAPIVersion.VERSION2, client_id="bridge-1", protocol=MQTTv311)
+    client.username_pw_set("bridge-1", BRIDGE_SECRET)
+    client.on_message = lambda _client, _userdata, message: heard.append(message.payload)
+    answered = threading.Event()
+    client.on_subscribe = lambda *_: answered.set()
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    try:
+        # What is retained comes with each subscription, before what is published after it.
+        client.subscribe(f"cymba/v1/{device_id}/up/presence", 1)
+        assert answered.wait(10)
+        client.subscribe("cymba/bridge/bridge-1/echo", 1)
+        client.publish("cymba/bridge/bridge-1/echo", b"last", 1)
+        wait_until(lambda: b"last" in heard, timeout_s=10, what="the echo is back")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return [payload for payload in heard if payload != b"last"]
+
+
+def test_what_a_device_said_of_itself_is_taken_off_the_broker(
+    make_bridge: MakeBridge,
+    broker: Broker,
+    engine: Engine,
+    talk: MakeTalker,
+    devices: list[Credentials],
+) -> None:
+    bridge = make_bridge()
+    talker = talk(devices[0])
+    said = [to_json(Presence(online=True, store=5, boot=1, sent=sent)) for sent in (10, 20)]
+    for device in (talker, talk(devices[1])):
+        device.say("presence", said[0], retain=True)
+        device.hear("ack")
+    assert retained_presence(broker, talker.device_id) == [said[0]]
+    with Session(engine) as session, session.begin():
+        ask_withdrawal(session, [talker.device_id], utc_now())
+    wait_until(
+        lambda: retained_presence(broker, talker.device_id) == [],
+        timeout_s=20,
+        what="the broker retains nothing",
+    )
+    assert retained_presence(broker, devices[1].device_id) == [said[0]]
+    talker.say("presence", said[1], retain=True)
+    talker.hear("ack")
+    assert retained_presence(broker, talker.device_id) == [said[1]]
+    malformed = bridge.bridge.metrics.malformed.labels("presence")
+    assert not any(sample.value for one in malformed.collect() for sample in one.samples[:1])
 
 
 def test_two_slots_publish_everything_in_order(

@@ -149,6 +149,10 @@ def test_a_bridge_hears_all_that_goes_up_and_speaks_all_that_goes_down(client, b
     echo = "$share/bridge-0/cymba/bridge/bridge-0/echo"
     assert may(client, "bridge-0", "subscribe", echo, broker)
     assert not may(client, "bridge-0", "publish", "cymba/v1/ey00000000000000/up/frame", broker)
+    # It takes presence off the broker.
+    assert may(client, "bridge-0", "publish", "cymba/v1/ey00000000000000/up/presence", broker)
+    assert not may(client, "bridge-0", "publish", "cymba/v1/ey00/up/presence/more", broker)
+    assert not may(client, "bridge-0", "publish", "elsewhere/v1/ey00/up/presence", broker)
     assert not may(client, "bridge-0", "subscribe", "cymba/bridge/bridge-1/echo", broker)
     assert not may(client, "bridge-0", "subscribe", "#", broker)
 

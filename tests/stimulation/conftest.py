@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
@@ -24,6 +26,7 @@ from cymba.stimulation.messages import (
 )
 from cymba.stimulation.read_frame import ReadFrame
 from cymba.stimulation.settling import Delivery, Outcome
+from cymba.stimulation.tables import StimulationSession
 
 BOOTED_AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")
@@ -184,6 +187,21 @@ def deliver_frames(
 ) -> list[Outcome]:
     deliveries = [Delivery(device_id, to_json(frame), arrived_at, False) for frame in frames]
     return ingest(session, deliveries).outcomes
+
+
+def only_session(session: Session) -> StimulationSession:
+    session.expire_all()
+    return session.scalars(select(StimulationSession)).one()
+
+
+def counted(session: Session, table: type[Any]) -> int:
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def short_session(tape: type[Tape]) -> Tape:
+    return (
+        tape().start().samples(amplitude_ua=[1_000] * 10).samples(amplitude_ua=[1_000] * 10).end()
+    )
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
@@ -16,12 +16,11 @@ from cymba.devices.anchors import load_clocks
 from cymba.devices.claiming import release
 from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
-from cymba.stimulation import sealing, summarising
+from cymba.stimulation import summarising
 from cymba.stimulation.keeper import Keeper, close_silent, seal_finished, summarise_dirty
 from cymba.stimulation.messages import Frame
 from cymba.stimulation.reading import SessionKey, load_frames
-from cymba.stimulation.sealing import multirange, seal_session
-from cymba.stimulation.settling import Duplicate, Quarantined, Stored
+from cymba.stimulation.settling import Duplicate, Stored
 from cymba.stimulation.summary import summarise
 from cymba.stimulation.tables import (
     Recording,
@@ -29,6 +28,7 @@ from cymba.stimulation.tables import (
     StimulationSession,
     StoredFrame,
 )
+from tests.stimulation.conftest import counted, only_session, short_session
 
 pytestmark = pytest.mark.usefixtures("account_id")
 
@@ -37,24 +37,9 @@ NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)  # when the fixtures deliver
 Deliver = Callable[..., list[Any]]
 
 
-def only_session(session: Session) -> StimulationSession:
-    session.expire_all()
-    return session.scalars(select(StimulationSession)).one()
-
-
-def counted(session: Session, table: type[Any]) -> int:
-    return session.scalar(select(func.count()).select_from(table)) or 0
-
-
 def changes(session: Session) -> dict[UUID, tuple[int, bool]]:
     rows = session.execute(select(Change.account_id, Change.number, Change.deleted))
     return {account_id: (number, deleted) for account_id, number, deleted in rows}
-
-
-def short_session(tape: Any) -> Any:
-    return (
-        tape().start().samples(amplitude_ua=[1_000] * 10).samples(amplitude_ua=[1_000] * 10).end()
-    )
 
 
 def test_a_session_appears_with_its_first_frame_whichever_that_is(
@@ -106,104 +91,6 @@ def test_a_silent_session_is_closed_and_a_late_frame_corrects_that(
     corrected = only_session(session)
     assert (corrected.state, corrected.end_reason) == ("ended", "completed")
     assert corrected.completeness == 1
-
-
-def test_sealing_moves_the_frames_and_changes_nothing_that_is_read(
-    session: Session, account_id: UUID, tape: Any, deliver: Deliver
-) -> None:
-    recorded = short_session(tape)
-    deliver(session, recorded.frames)
-    summarise_dirty(session, 10, now=NOW)
-    before, row = load_frames(session, DEVICE, recorded.sid), only_session(session)
-    version, number = row.version, change_counter(session, account_id)
-    assert seal_finished(session, 10, now=NOW) == 1
-    assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
-    assert load_frames(session, DEVICE, recorded.sid) == before
-    session.execute(update(SessionExtent).values(dirty=True))
-    summarise_dirty(session, 10, now=NOW)
-    assert only_session(session).version == version
-    assert change_counter(session, account_id) == number
-    assert seal_finished(session, 10, now=NOW) == 0
-
-
-def test_an_incomplete_session_is_sealed_once_it_is_silent(
-    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
-) -> None:
-    frames = short_session(tape).frames
-    deliver(session, [frames[0], *frames[2:]])
-    summarise_dirty(session, 10, now=delivered_at)
-    assert seal_finished(session, 10, now=delivered_at + timedelta(hours=23)) == 0
-    assert seal_finished(session, 10, now=delivered_at + timedelta(hours=25)) == 1
-    assert only_session(session).completeness == 0.75
-
-
-def test_an_open_session_is_not_sealed(
-    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
-) -> None:
-    deliver(session, short_session(tape).frames[:2])
-    summarise_dirty(session, 10, now=delivered_at)
-    assert seal_finished(session, 10, now=delivered_at) == 0
-
-
-def test_a_late_frame_opens_a_recording_and_is_sealed_with_the_others(
-    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
-) -> None:
-    recorded = short_session(tape)
-    frames = recorded.frames
-    deliver(session, [frames[0], *frames[2:]])
-    summarise_dirty(session, 10, now=delivered_at)
-    later = delivered_at + timedelta(days=2)
-    seal_finished(session, 10, now=later)
-    assert deliver(session, [frames[1]], later) == [Stored(7, 2)]
-    assert (counted(session, StoredFrame), counted(session, Recording)) == (1, 1)
-    assert [r.frame.seq for r in load_frames(session, DEVICE, recorded.sid)] == [1, 2, 3, 4]
-    summarise_dirty(session, 10, now=later)
-    assert only_session(session).completeness == 1
-    assert seal_finished(session, 10, now=later) == 1
-    assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
-    assert [r.frame for r in load_frames(session, DEVICE, recorded.sid)] == frames
-    assert session.scalars(select(Recording.seqs)).one() == multirange([1, 2, 3, 4])
-
-
-def test_after_sealing_a_resend_is_known_and_so_is_a_reused_number(
-    session: Session, tape: Any, deliver: Deliver
-) -> None:
-    recorded = short_session(tape)
-    deliver(session, recorded.frames)
-    summarise_dirty(session, 10, now=NOW)
-    seal_finished(session, 10, now=NOW)
-    other = tape().start().samples(amplitude_ua=[7]).frames[1]
-    assert deliver(session, [recorded.frames[1], other]) == [
-        Duplicate(7, 2),
-        Quarantined(7, 2, "key-reuse", "another frame is stored under this number"),
-    ]
-    assert counted(session, StoredFrame) == 0
-
-
-def test_sealing_waits_where_the_session_is_written_to_meanwhile(
-    engine: Engine,
-    session: Session,
-    tape: Any,
-    deliver: Deliver,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    recorded = short_session(tape)
-    deliver(session, [recorded.frames[0], recorded.frames[1], recorded.frames[3]])
-    summarise_dirty(session, 10, now=NOW)
-    session.commit()
-
-    honest = sealing.load_frames
-
-    def load_and_be_interrupted(*args: Any) -> Any:
-        found = honest(*args)
-        with Session(engine) as bridge, bridge.begin():
-            deliver(bridge, [recorded.frames[2]])
-        return found
-
-    monkeypatch.setattr(sealing, "load_frames", load_and_be_interrupted)
-    assert not seal_session(session, SessionKey(DEVICE, recorded.sid))
-    session.commit()
-    assert counted(session, StoredFrame) == 4
 
 
 def test_a_frame_that_comes_while_a_session_is_summed_up_leaves_it_marked(

@@ -15,6 +15,8 @@ from tests.service.conftest import check_rounded
         ("heart_rate_during_bpm", 70.23333333333333, "70.2"),
         ("residual", -0.00001, "0.0"),
         ("p", 2**-13, "0.000122"),
+        ("delivered_charge_uc", 987_654_321.987654, "987654321.988"),
+        ("mean", float("nan"), "NaN"),
         ("p", 1e-12, "1e-06"),
         ("sequential_p", 1e-12, "1e-06"),
         ("completeness", None, "null"),

@@ -4,6 +4,7 @@ A machine without nginx tries everything else; CI must have it.
 """
 
 import gzip
+import json
 import os
 import shutil
 import socket
@@ -206,6 +207,24 @@ def test_one_address_has_so_many_connections_and_no_more(proxy):
     assert refused.status_code == 429
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.json()["type"] == "urn:cymba:problem:rate"
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/metrics?x=1", "//metrics", "/%6detrics", "/v1/../metrics"]
+)
+def test_the_apis_metrics_are_for_those_inside(proxy, path):
+    def asked(port: int) -> tuple[int, bytes]:
+        with socket.create_connection(("127.0.0.1", port)) as raw:  # a client would tidy the path
+            raw.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+            head, _, body = b"".join(iter(lambda: raw.recv(65_536), b"")).partition(b"\r\n\r\n")
+        return int(head.split()[1]), body
+
+    status, body = asked(proxy.port)
+    assert status == 404
+    assert json.loads(body)["type"] == "urn:cymba:problem:not-found"
+    if path == "/metrics":
+        status, body = asked(proxy.api_port)
+        assert (status, b"cymba_api_requests_total" in body) == (200, True)
 
 
 def test_nobody_escapes_throttling_by_saying_they_come_from_elsewhere(proxy):

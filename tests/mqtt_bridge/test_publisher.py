@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.tables import Change
 from cymba.database import utc_now
 from cymba.devices.messages import Desired, Presence, ReportedState
 from cymba.devices.models import MODELS, usual_programme
@@ -95,6 +96,28 @@ def test_a_device_hears_what_is_desired_and_its_report_is_kept(
         lambda: programme(device_id).published_at is not None, timeout_s=20, what="it is marked"
     )
     assert other.heard.empty()
+
+
+def test_what_a_device_says_of_a_programme_is_told_to_its_persons_apps(
+    make_bridge: MakeBridge,
+    talk: MakeTalker,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+    session: Session,
+) -> None:
+    make_bridge()
+    device_id = devices[0].device_id
+    set_next(device_id)
+    talker = talk(devices[0])
+    talker.say("state", to_json(ReportedState(ver=9, applied=True)))  # of no version that there is
+    talker.say("state", to_json(ReportedState(ver=1, applied=True)))
+
+    def told() -> list[tuple[str, str]]:
+        session.rollback()
+        return [(one.kind, one.entity_id) for one in session.scalars(select(Change))]
+
+    wait_until(lambda: told() == [("device", device_id)], timeout_s=20, what="the apps are told")
+    assert session.scalars(select(Change.number)).one() == 1
 
 
 def test_a_device_that_comes_later_finds_the_newest(

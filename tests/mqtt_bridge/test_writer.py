@@ -42,8 +42,8 @@ class Notes:
         return len(self.answers)
 
     def ack(self, deliveries: Iterable[tuple[int, int]]) -> int:
-        self.acked += [packet_id for _, packet_id in deliveries]
         self.seen.append(self.look())
+        self.acked += [packet_id for _, packet_id in deliveries]
         return len(self.acked)
 
 

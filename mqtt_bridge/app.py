@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from cymba.settings import Settings
 from mqtt_bridge import topics
 from mqtt_bridge.address import BrokerAddress
+from mqtt_bridge.answering import Answering
 from mqtt_bridge.chores import Chores
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery import Inbox
@@ -30,6 +31,7 @@ TICK_S = 0.5
 STUCK_S = 120.0
 UNSUBSCRIBE_S = 3.0
 DRAIN_S = 20.0
+ANSWER_S = 5.0
 # How often the interpreter lets the other thread run. The default of 5 ms is longer than a whole
 # transaction: the writer would wait that long to begin and again to go on after each answer of
 # the database, while the network thread is busy.
@@ -83,10 +85,11 @@ class Bridge:
                 Warden(engine, pacing.flooding, self.metrics),
             ]
         )
+        self.answering = Answering(self.connection, self.metrics)
         self.writer = Writer(
             self._inbox,
             engine,
-            self.connection,
+            self.answering,
             self.metrics,
             settings.bridge_batch,
             holders=holders,
@@ -108,6 +111,7 @@ class Bridge:
         """
         if self.server is not None:
             self.server.start()
+        self.answering.start()
         self.writer.start()
         self.connection.start()
         self.chores.start()
@@ -129,7 +133,8 @@ class Bridge:
         busy_s = self.writer.busy_s()
         if busy_s > STUCK_S:
             return f"the writer has hung in one transaction for {busy_s:.0f} s"
-        return self.connection.problem() or self.writer.problem() or self.chores.problem()
+        threads = (self.connection, self.writer, self.answering, self.chores)
+        return next(filter(None, (one.problem() for one in threads)), None)
 
     def ill_health(self) -> str | None:
         """Why this bridge stores nothing at the moment, if so."""
@@ -151,7 +156,8 @@ class Bridge:
         metrics.settled.set(self._echo.settled)
         if self.connection.current is None:
             return
-        if self._echo.lost() and not self.writer.working and not len(self._inbox):
+        busy = self.writer.working or self.answering.working or len(self._inbox)
+        if self._echo.lost() and not busy:
             # Nothing of ours can have held the echo up: the window is empty.
             log.error("the broker delivers nothing on this connection: cutting it")
             metrics.echoes_lost.inc()
@@ -176,6 +182,8 @@ class Bridge:
         self._inbox.close()
         if not self.writer.finish(DRAIN_S):
             log.warning("left without committing all; the broker and the devices still hold it")
+        if not self.answering.finish(ANSWER_S):
+            log.warning("left without acking all; the broker and the devices send it again")
         self.connection.stop()
         log.info("the bridge has left", seconds=round(time.monotonic() - started, 2))
 

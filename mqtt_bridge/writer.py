@@ -1,4 +1,4 @@
-"""The writer thread: takes what is queued, commits it, and only then lets anybody forget it."""
+"""The writer thread: takes what is queued, commits it, and only then has it acked."""
 
 import random
 import threading
@@ -11,9 +11,7 @@ from sqlalchemy import Connection as Line
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.settling import Duplicate, Quarantined, Refused, Stored
-from mqtt_bridge import payloads, topics
-from mqtt_bridge.connection import Connection
+from mqtt_bridge.answering import Answering
 from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.transaction import Memory, Written, append, is_passing, write
@@ -24,13 +22,13 @@ log = structlog.get_logger(__name__)
 
 
 class Writer:
-    """Batches of the inbox into the database, then acks. `connection` is only spoken to."""
+    """Batches of the inbox into the database, and on to be answered."""
 
     def __init__(
         self,
         inbox: Inbox,
         engine: Engine,
-        connection: Connection,
+        answering: Answering,
         metrics: Metrics,
         batch: int,
         *,
@@ -42,14 +40,14 @@ class Writer:
         self._failure: Exception | None = None
         self._inbox = inbox
         self._engine = engine
-        self._connection = connection
+        self._answering = answering
         self._metrics = metrics
         self._batch = batch
         self._memory = Memory({} if holders is None else holders, alone=alone)
         self._line: Line | None = None
         self._committing_line: Line | None = None
         self._busy_since: float | None = None
-        self.working = False  # it holds deliveries that are not acked yet
+        self.working = False  # it holds deliveries that are not committed yet
         self.retrying = False  # the last attempt failed, and the next is still to come
         self._giving_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -71,7 +69,7 @@ class Writer:
         return None
 
     def finish(self, timeout_s: float) -> bool:
-        """Write what the closed inbox still holds. False if that took too long: what is left was
+        """Write what the closed inbox still holds. False if that took too long: what is left is
         never acked, so the broker or the devices send it again."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
@@ -112,9 +110,9 @@ class Writer:
             if self._giving_up.wait(delay_s * random.uniform(0.5, 1)):  # noqa: S311 - jitter
                 return False
             delay_s = min(LAST_RETRY_S, delay_s * 2)
-        self._answer(written)
-        self._connection.ack((delivery.connection, delivery.packet_id) for delivery in batch)
-        self._count(batch, written)
+        lag_s = (datetime.now(UTC) - batch[0].arrived_at).total_seconds()
+        self._metrics.lag_seconds.observe(max(0.0, lag_s))
+        self._answering.tell(batch, written)
         return True
 
     def _commit(self, batch: Sequence[Inbound], *, guarded: bool = False) -> Written:
@@ -171,38 +169,3 @@ class Writer:
                 line.invalidate()
                 line.close()
         self._line = self._committing_line = None
-
-    def _answer(self, written: Written) -> None:
-        self._connection.publish_all(
-            (topics.down_ack(device_id), payloads.encode(ack, form))
-            for device_id, ack, form in written.answers
-        )
-
-    def _count(self, batch: Sequence[Inbound], written: Written) -> None:
-        metrics = self._metrics
-        stored = duplicates = 0
-        for outcome in written.outcomes:
-            match outcome:
-                case Stored():
-                    stored += 1
-                case Duplicate():
-                    duplicates += 1
-                case Quarantined():
-                    metrics.quarantined.labels(outcome.code).inc()
-                case Refused():
-                    metrics.refused.labels(outcome.code).inc()
-        metrics.stored.inc(stored)
-        metrics.duplicates.inc(duplicates)
-        metrics.failed.inc(len(written.failed))
-        for subject in written.malformed:
-            metrics.malformed.labels(subject.value).inc()
-        lag_s = (datetime.now(UTC) - batch[0].arrived_at).total_seconds()
-        metrics.lag_seconds.observe(max(0.0, lag_s))
-        metrics.queue_depth.set(len(self._inbox))
-        log.debug(
-            "committed",
-            first_delivery=batch[0].number,
-            deliveries=len(batch),
-            stored=stored,
-            duplicates=duplicates,
-        )

@@ -17,8 +17,7 @@ class HastyWriter(writer.Writer):
     def _commit(self, batch: Sequence[Inbound]) -> Written:
         with Session(self._engine) as session:
             written = write(session, batch, self._memory)
-            self._answer(written)
-            self._connection.ack((delivery.connection, delivery.packet_id) for delivery in batch)
+            self._answering.tell(batch, written)
             time.sleep(0.05)
             session.commit()
         return written

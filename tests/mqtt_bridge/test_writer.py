@@ -17,6 +17,7 @@ from cymba.stimulation.ingest import Ingested, ingest
 from cymba.stimulation.messages import to_json
 from cymba.stimulation.settling import Delivery
 from mqtt_bridge import transaction
+from mqtt_bridge.answering import Answering
 from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.topics import Subject
@@ -51,6 +52,7 @@ class Notes:
 class Bench:
     inbox: Inbox
     writer: Writer
+    answering: Answering
     notes: Notes
     metrics: Metrics
 
@@ -65,10 +67,13 @@ def bench(engine: Engine) -> Iterator[Bench]:
             return connection.scalar(text("SELECT count(*) FROM frame")) or 0
 
     inbox, notes, metrics = Inbox(), Notes(count), Metrics()
-    writer = Writer(inbox, engine, notes, metrics, 1_000)  # type: ignore[arg-type] # what it uses
-    yield Bench(inbox, writer, notes, metrics)
+    answering = Answering(notes, metrics)  # type: ignore[arg-type] # what it uses
+    answering.start()
+    writer = Writer(inbox, engine, answering, metrics, 1_000)
+    yield Bench(inbox, writer, answering, notes, metrics)
     inbox.close()
     writer.finish(10)
+    answering.finish(10)
 
 
 _numbers = itertools.count(1)
@@ -273,12 +278,27 @@ def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
 def test_the_end_of_the_writer_is_noticed(
     bench: Bench, devices: list[Credentials], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(bench.answering, "tell", broken)
+    fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
+    bench.writer.start()
+    wait_until(lambda: bench.writer.problem() is not None, timeout_s=20, what="noticed")
+    assert "a fault of ours" in str(bench.writer.problem())
+    assert bench.notes.acked == []
+
+
+def test_the_end_of_the_answers_is_noticed(
+    bench: Bench, devices: list[Credentials], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(_messages: object) -> int:
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(bench.notes, "publish_all", broken)
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
     bench.writer.start()
-    wait_until(lambda: bench.writer.problem() is not None, timeout_s=20, what="noticed")
-    assert "a fault of ours" in str(bench.writer.problem())
+    wait_until(lambda: bench.answering.problem() is not None, timeout_s=20, what="noticed")
+    assert "a fault of ours" in str(bench.answering.problem())
+    assert not bench.answering.finish(10)
     assert bench.notes.acked == []

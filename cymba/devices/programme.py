@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import or_, select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from cymba.devices.clocks import to_ms
@@ -139,13 +139,9 @@ def withhold_current(
     """
     if not has_red_flag(session, account_id):
         return []
-    devices = session.scalars(
-        select(Device)
-        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
-        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
-        .order_by(Device.id)
-        .with_for_update(of=Device, key_share=True)
-    ).all()
+    held = _held_by(account_id)
+    _lock_devices(session, [device.id for device in session.scalars(held)])
+    devices = session.scalars(held.execution_options(populate_existing=True)).all()
     withheld = []
     for device in devices:
         desired = _desired(session, device.id)
@@ -349,21 +345,34 @@ def _details(error: DomainError) -> str:
 def _held_device(
     session: Session, account_id: UUID, device_id: str, *, lock: bool = False
 ) -> Device:
-    statement = (
-        select(Device)
-        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
-        .where(
-            Device.id == device_id,
-            DeviceTenure.account_id == account_id,
-            DeviceTenure.released_at.is_(None),
-        )
-    )
     if lock:  # versions are given one by one
-        statement = statement.with_for_update(of=Device, key_share=True)
-    device = session.scalar(statement)
+        _lock_devices(session, [device_id])
+    device = session.scalar(
+        _held_by(account_id).where(Device.id == device_id).execution_options(populate_existing=True)
+    )
     if device is None:
         raise NotFound("there is no such device")
     return device
+
+
+def _held_by(account_id: UUID) -> Select[Device]:
+    return (
+        select(Device)
+        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
+        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
+        .order_by(Device.id)
+    )
+
+
+def _lock_devices(session: Session, device_ids: Sequence[str]) -> None:
+    """Keep claims and releases away. Who holds a device is to be asked in a statement after this
+    one: one that waits for its lock still sees who held it before."""
+    session.execute(
+        select(Device.id)
+        .where(Device.id.in_(device_ids))
+        .order_by(Device.id)
+        .with_for_update(key_share=True)
+    )
 
 
 def _desired(session: Session, device_id: str) -> DeviceProgramme | None:

@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
@@ -313,3 +313,67 @@ def test_of_two_changes_at_once_one_is_stale(engine: Engine) -> None:
     assert sorted(outcomes) == ["accepted", "stale", "stale", "stale"]
     with Session(engine) as session:
         assert session.scalars(select(DeviceProgramme.ver)).all() == [1]
+
+
+@pytest.mark.parametrize("leave", ["release", "claim"])
+def test_who_lets_the_device_go_meanwhile_sets_nothing(engine: Engine, leave: str) -> None:
+    """The change waits for the hand-over, which changes no version: there was none to take."""
+    with Session(engine) as session:
+        held = make_held(session)
+        next_person = Account(email="bob@example.org")
+        session.add(next_person)
+        serial = session.get_one(Device, held[1]).serial
+        code = hand_on(session, *held)
+        session.commit()
+        next_id = next_person.id
+    outcomes: list[str] = []
+
+    def attempt() -> None:
+        with Session(engine) as session, session.begin():
+            try:
+                put(session, held, Wanted(current()), 0)
+                outcomes.append("accepted")
+            except NotFound:
+                outcomes.append("not held")
+
+    with Session(engine) as session:
+        if leave == "release":
+            release(session, *held, NOW, key=KEY)
+        else:
+            assert isinstance(claim(session, next_id, serial, code, NOW, key=KEY), Claimed)
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        while not somebody_waits(engine):
+            assert thread.is_alive()
+        session.commit()
+    thread.join()
+    assert outcomes == ["not held"]
+
+
+def test_a_red_flag_withholds_nothing_of_a_device_that_is_let_go_meanwhile(engine: Engine) -> None:
+    with Session(engine) as session:
+        held = make_held(session)
+        raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
+        session.commit()
+    withheld: list[list[str]] = []
+
+    def attempt() -> None:
+        with Session(engine) as session, session.begin():
+            withheld.append(withhold_current(session, KEY, held[0], NOW))
+
+    with Session(engine) as session:
+        release(session, *held, NOW, key=KEY)
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        while not somebody_waits(engine):
+            assert thread.is_alive()
+        session.commit()
+    thread.join()
+    assert withheld == [[]]
+
+
+def somebody_waits(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(
+            connection.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+        )

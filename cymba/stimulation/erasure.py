@@ -1,7 +1,9 @@
 """Erasing what a session was recorded as. What was acknowledged stays so: a device that sends it
 again hears that it is resolved, and nothing comes back."""
 
-from sqlalchemy import delete, select, text
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from cymba.stimulation.ledger import StoreKey, lock_ledgers
@@ -16,19 +18,28 @@ def erase_frames(session: Session, key: SessionKey) -> None:
         session.execute(statement, {"device_id": key.device_id, "sid": key.sid})
 
 
-def erase_session(session: Session, key: SessionKey) -> None:
-    """Delete all that there is of a session whose person was erased, its extents too: more of it
-    that comes later is told by its time.
+def erase_sessions(session: Session, keys: Sequence[SessionKey]) -> None:
+    """Delete all that there is of sessions whose person was erased, their extents too: more of
+    them that comes later is told by its time.
 
-    Its stores' ledgers are locked, so that no bridge adds a frame to an extent that goes.
+    Their stores' ledgers are locked, so that no bridge adds a frame to an extent that goes; all of
+    them at once, since in the order of the sessions a bridge might lock the same ones crosswise.
     """
-    extents = (SessionExtent.device_id == key.device_id, SessionExtent.sid == key.sid)
-    stores = session.scalars(select(SessionExtent.store).where(*extents)).all()
-    lock_ledgers(session, [StoreKey(key.device_id, store) for store in stores])
-    erase_frames(session, key)
+    if not keys:
+        return
+    of_them = tuple_(SessionExtent.device_id, SessionExtent.sid).in_(
+        [(key.device_id, key.sid) for key in keys]
+    )
+    stores = session.execute(
+        select(SessionExtent.device_id, SessionExtent.store).where(of_them).distinct()
+    )
+    lock_ledgers(session, [StoreKey(*row) for row in stores])
+    for key in keys:
+        erase_frames(session, key)
+    ids = [key.id for key in keys]
     for statement in (
-        delete(SessionExtent).where(*extents),
-        delete(StimulationSession).where(StimulationSession.id == key.id),
+        delete(SessionExtent).where(of_them),
+        delete(StimulationSession).where(StimulationSession.id.in_(ids)),
     ):
         session.execute(statement.execution_options(synchronize_session=False))
 

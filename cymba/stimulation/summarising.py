@@ -23,7 +23,7 @@ from cymba.devices.charge import Waveform
 from cymba.devices.claiming import Tenures, load_tenures
 from cymba.devices.models import MODELS
 from cymba.devices.tables import Device
-from cymba.stimulation.erasure import erase_frames, erase_session
+from cymba.stimulation.erasure import erase_frames, erase_sessions
 from cymba.stimulation.reading import SessionKey, load_frames
 from cymba.stimulation.summary import RECTANGULAR, Summary, summarise
 from cymba.stimulation.tables import StimulationSession
@@ -95,9 +95,9 @@ def summarise_sessions(
         if row is not None and (before is None or _differs(row, before)):
             rows.append(row)
     written = _write(session, rows)
+    # Ledgers before extents, as ingest takes them: no mark is taken off before these are locked.
+    erase_sessions(session, forgotten)
     _clear(session, [mark for key in keys for mark in marks[key]])
-    for key in forgotten:
-        erase_session(session, key)
     _tell(session, [row for row in rows if row["id"] in written], known)
     return len(written)
 

@@ -9,16 +9,20 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, func, select
+import pytest
+from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
 from cymba.database import utc_now
+from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation.keeper import Keeper, Kept
+from cymba.stimulation.ledger import StoreKey, lock_ledgers
 from cymba.stimulation.messages import EndFrame, Frame
 from cymba.stimulation.reading import SessionKey, load_frames
-from cymba.stimulation.tables import Recording, StimulationSession, StoredFrame
+from cymba.stimulation.summarising import summarise_dirty
+from cymba.stimulation.tables import Recording, SessionExtent, StimulationSession, StoredFrame
 
 DEVICE = "device-0001"
 NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)
@@ -122,3 +126,40 @@ def test_every_frame_is_there_once_and_every_session_right(
     ]
     assert found == frames
     assert change_counter(session, account_id) == sum(row.version for row in rows)
+
+
+@pytest.mark.usefixtures("account_id")
+def test_a_keeper_that_erases_late_sessions_and_a_bridge_never_wait_for_each_other(
+    engine: Engine,
+    session: Session,
+    tape: Any,
+    deliver: Callable[..., object],
+    delivered_at: datetime,
+) -> None:
+    """A bridge locks its ledgers in the order of their stores, then marks extents. The sessions'
+    order is another: the first of them is of the last store."""
+    late = [tape(sid=UUID(int=number), store=store).start() for number, store in ((1, 9), (2, 8))]
+    for one in late:
+        deliver(session, one.frames)
+    session.execute(
+        update(DeviceTenure).values(account_id=None, released_at=delivered_at + timedelta(hours=1))
+    )
+    session.commit()
+    outcome: list[int] = []
+
+    def keep() -> None:
+        with Session(engine) as keeper, keeper.begin():
+            outcome.append(summarise_dirty(keeper, 10, now=NOW))
+
+    with ThreadPoolExecutor(1) as pool, Session(engine) as bridge:
+        lock_ledgers(bridge, [StoreKey(DEVICE, 8)])
+        keeping = pool.submit(keep)
+        while not bridge.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")):
+            assert not keeping.done()
+        lock_ledgers(bridge, [StoreKey(DEVICE, 9)])
+        bridge.execute(update(SessionExtent).values(dirty=True))
+        bridge.commit()
+        keeping.result()
+    assert outcome == [2]
+    assert session.scalar(select(func.count()).select_from(SessionExtent)) == 0
+    assert session.scalar(select(func.count()).select_from(StoredFrame)) == 0

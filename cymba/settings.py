@@ -13,6 +13,8 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(gt=0)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 
+AUDIT_KEPT_DAYS = 30  # no entry of the audit log goes before: cymba/accounts/audit_guard.py
+
 
 class SettingsError(Exception):
     """The environment asks for something that cannot be; the message names the variable."""
@@ -59,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_silent_hours: Positive = 24  # then an open session is closed as unknown_inferred
 
     # How many days things are kept that nobody needs for ever; 0 keeps them.
-    retention_audit_days: Days = 3 * 365
+    retention_audit_days: Days = 3 * 365  # at least 30, by the database's own guard
     retention_quarantine_days: Days = 90  # after a replay has settled a frame
     # While one waits it may be the only copy of a reading.
     retention_waiting_quarantine_days: Days = 0
@@ -82,6 +84,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     log_format: Annotated[str, Meta(pattern="^(json|console)$")] = "json"
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+
+    def __post_init__(self) -> None:
+        if 0 < self.retention_audit_days < AUDIT_KEPT_DAYS:
+            raise ValueError(f"expected 0, or at least {AUDIT_KEPT_DAYS}")
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -1,5 +1,6 @@
 """Every feature's tables in one metadata: what migrations compare the database with."""
 
+import cymba.accounts.audit_guard  # noqa: F401 - the functions and triggers of a table
 from cymba.accounts import tables as accounts
 from cymba.database import Base
 from cymba.devices import tables as devices

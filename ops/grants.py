@@ -1,8 +1,8 @@
 """The rights of the role that the services work as: rows, and nothing of the schema.
 
-The role that owns the tables can drop the audit log's guard, so it is for migrations alone. What
-the services' role may do with the audit log is what erasure and retention do, and the guard
-holds it to that.
+The role that owns the tables can drop the audit log's guard, so it is for migrations alone. The
+services' role adds to the log and reads it; what erasure and retention do to it, two functions do
+with the owner's rights (`cymba.accounts.audit_guard`).
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from ops.schema import current, migrating
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
 # Tables on which the services' role may do less.
 LESS = {
+    "account": "SELECT, INSERT, UPDATE",  # its log would go with it
     "alembic_version": "SELECT",
-    # Removed by erasure and retention, and a viewer's name erased in `detail`; never rewritten.
-    "audit_entry": "SELECT, INSERT, DELETE, UPDATE (detail)",
+    "audit_entry": "SELECT, INSERT",
     "erasure_ledger": "SELECT, INSERT",
 }
+FUNCTIONS = "erase_account(uuid), remove_audit_entries(timestamptz, integer)"
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,20 @@ class Unfit:
 
 
 def grant(
-    engine: Engine, role: str, *, password: str | None = None, wait_s: float = 600
+    engine: Engine,
+    role: str,
+    *,
+    taking: bool = True,
+    password: str | None = None,
+    wait_s: float = 600,
 ) -> Granted | OtherSchema | Unfit:
     """Give `role` the services' rights on every table, those of later migrations too, and no
     others; make the role where there is none. Safe to repeat, also while services run as it.
 
-    `engine` connects as the owner of the tables, who may make roles if one is to be made. With a
-    `password` the role gets it, by its SCRAM verifier, so that it stands in no log.
+    Without `taking` the role keeps what else it has, for services of the version before that run
+    while the schema is upgraded. `engine` connects as the owner of the tables, who may make roles
+    if one is to be made. With a `password` the role gets it, by its SCRAM verifier, so that it
+    stands in no log.
 
     Raises:
         TimeoutError: others held the migrations' lock for `wait_s`.
@@ -73,32 +81,35 @@ def grant(
                 made.execute(
                     sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, verifier.decode())
                 )
-            for statement in _statements():
-                made.execute(
-                    sql.SQL(statement).format(role=name, database=sql.Identifier(made.info.dbname))
-                )
+            names = {"role": name, "database": sql.Identifier(made.info.dbname)}
+            for statement in [*_TAKEN, *_GIVEN] if taking else _GIVEN:
+                made.execute(sql.SQL(statement).format(**names))
+            for (table,) in made.execute(_TABLES).fetchall():
+                rights = sql.SQL(LESS.get(table, ROWS))
+                made.execute(_GRANT.format(rights=rights, table=sql.Identifier(table), **names))
     return Granted(created=row is None)
 
 
-def _statements() -> list[str]:
-    return [
-        # What a first user of a database may otherwise do.
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
-        "REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC",
-        "REVOKE ALL ON SCHEMA public FROM {role}",
-        "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}",
-        "REVOKE ALL ON DATABASE {database} FROM {role}",
-        "GRANT CONNECT ON DATABASE {database} TO {role}",
-        "GRANT USAGE ON SCHEMA public TO {role}",
-        f"GRANT {ROWS} ON ALL TABLES IN SCHEMA public TO {{role}}",
-        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
-        *(f"REVOKE ALL ON {table} FROM {{role}}" for table in LESS),
-        *(f"GRANT {rights} ON {table} TO {{role}}" for table, rights in LESS.items()),
-        f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {ROWS} ON TABLES TO {{role}}",
-        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO {role}",
-    ]
-
-
+_TAKEN = (
+    "REVOKE ALL ON SCHEMA public FROM {role}",
+    "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}",
+    "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role}",
+    "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {role}",
+    "REVOKE ALL ON DATABASE {database} FROM {role}",
+)
+_GIVEN = (
+    # What a first user of a database may otherwise do.
+    "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    "REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC",
+    "GRANT CONNECT ON DATABASE {database} TO {role}",
+    "GRANT USAGE ON SCHEMA public TO {role}",
+    "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+    f"GRANT EXECUTE ON FUNCTION {FUNCTIONS} TO {{role}}",
+    f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {ROWS} ON TABLES TO {{role}}",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO {role}",
+)
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+_GRANT = sql.SQL("GRANT {rights} ON TABLE public.{table} TO {role}")
 # NULL for a role that is fit, else why it is not; no row where there is no such role.
 _STANDING = """
     SELECT CASE

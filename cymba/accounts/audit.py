@@ -1,10 +1,11 @@
 """The audit log: who saw or changed what. The person can read it; nobody can rewrite it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import AuditEntry
@@ -39,3 +40,11 @@ def page(
     if before is not None:
         query = query.where(AuditEntry.id < before)
     return list(session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)))
+
+
+def remove_past(session: Session, before: datetime, limit: int) -> int:
+    """Remove at most `limit` entries older than `before`; how many there were.
+
+    By a function of the database, which spares those of the last 30 days (`accounts.audit_guard`).
+    """
+    return int(session.scalars(select(func.remove_audit_entries(before, limit))).one())

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     CheckConstraint,
     Float,
@@ -14,7 +13,6 @@ from sqlalchemy import (
     Index,
     String,
     Text,
-    event,
     func,
     text,
 )
@@ -122,8 +120,8 @@ class Consent(Base):
 
 
 class AuditEntry(Base):
-    """Who saw or changed what of a person's. Rows are added and read; a trigger refuses the rest,
-    except while the account itself is erased."""
+    """Who saw or changed what of a person's. Rows are added and read; `audit_guard` refuses the
+    rest, except for erasure and retention."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (
@@ -143,47 +141,6 @@ class AuditEntry(Base):
     actor_id: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(64))  # "sessions.read", "consent.withdrawn" …
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
-
-
-# `cymba.erasing` is set for the one transaction that erases an account, or what is past its
-# retention period: cymba/rights.
-_APPEND_ONLY = (
-    (
-        "after_create",
-        """
-CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF current_setting('cymba.erasing', true) = 'on' THEN
-    CASE TG_OP
-      WHEN 'DELETE' THEN RETURN OLD;
-      WHEN 'UPDATE' THEN RETURN NEW;  -- of an entry that names an erased viewer
-      ELSE NULL;
-    END CASE;
-  END IF;
-  RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'insufficient_privilege';
-END
-$$""",
-    ),
-    (
-        "after_create",
-        """
-CREATE TRIGGER audit_entry_append_only BEFORE UPDATE OR DELETE ON audit_entry
-FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()""",
-    ),
-    (
-        "after_create",
-        """
-CREATE TRIGGER audit_entry_no_truncate BEFORE TRUNCATE ON audit_entry
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()""",
-    ),
-    ("after_drop", "DROP FUNCTION refuse_audit_change()"),
-)
-for _moment, _statement in _APPEND_ONLY:
-    event.listen(
-        AuditEntry.__table__,
-        _moment,
-        DDL(_statement),  # type: ignore[no-untyped-call] # SQLAlchemy's own
-    )
 
 
 class Share(Base):

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, func, inspect, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from cymba.accounts.tables import AuditEntry, OutgoingMail, RefreshToken, SingleUseToken
+from cymba.accounts import audit
+from cymba.accounts.tables import OutgoingMail, RefreshToken, SingleUseToken
 from cymba.database import Base
-from cymba.rights.erasure import allow_removal
 from cymba.settings import Settings
 from cymba.stimulation.tables import Quarantined
 from cymba.sync.feed import prune
@@ -26,14 +26,33 @@ _LOCK = 0x63796D62_72657465  # "cymbrete": one of these at a time, among the adv
 class Rule:
     """What is removed once it is older than the period; 0 days keep it for ever.
 
-    `rows` gives the condition for a moment; where it is None, `remove` does it in its own way.
+    `remove` is given a moment and a number, removes at most so many rows from before that moment,
+    and returns how many there were.
     """
 
     name: str
     about: str
     days: Callable[[Settings], int]
-    table: type[Base] | None = None
-    rows: Callable[[datetime], ColumnElement[bool]] | None = None
+    remove: Callable[[Session, datetime, int], int]
+
+
+def _rows(
+    table: type[Base], past: Callable[[datetime], ColumnElement[bool]]
+) -> Callable[[Session, datetime, int], int]:
+    """Removes the rows of `table` for which the condition holds."""
+    columns = inspect(table).primary_key
+
+    def remove(session: Session, before: datetime, limit: int) -> int:
+        some = select(*columns).where(past(before)).limit(limit)
+        removed = session.execute(
+            delete(table)
+            .where(tuple_(*columns).in_(some.with_for_update(skip_locked=True)))
+            .returning(*columns)
+            .execution_options(synchronize_session=False)
+        )
+        return len(removed.all())
+
+    return remove
 
 
 RULES: tuple[Rule, ...] = (
@@ -41,49 +60,50 @@ RULES: tuple[Rule, ...] = (
         "audit",
         "entries of the audit log",
         lambda settings: settings.retention_audit_days,
-        AuditEntry,
-        lambda before: AuditEntry.at < before,
+        audit.remove_past,
     ),
     Rule(
         "quarantine",
         "refused frames that a replay has settled",
         lambda settings: settings.retention_quarantine_days,
-        Quarantined,
-        lambda before: Quarantined.replayed_at < before,
+        _rows(Quarantined, lambda before: Quarantined.replayed_at < before),
     ),
     Rule(
         "waiting-quarantine",
         "refused frames that nobody has replayed",
         lambda settings: settings.retention_waiting_quarantine_days,
-        Quarantined,
-        lambda before: (Quarantined.replayed_at.is_(None)) & (Quarantined.received_at < before),
+        _rows(
+            Quarantined,
+            lambda before: (Quarantined.replayed_at.is_(None)) & (Quarantined.received_at < before),
+        ),
     ),
     Rule(
         "tombstones",
         "what apps must hear of deletions, and answers to what they did offline",
         lambda settings: settings.retention_tombstone_days,
+        lambda session, before, limit: prune(session, before=before, limit=limit),
     ),
     # A spent token stays until it would have expired: one that comes back must be known.
     Rule(
         "refresh-tokens",
         "expired sign-ins",
         lambda settings: settings.retention_token_days,
-        RefreshToken,
-        lambda before: RefreshToken.expires_at < before,
+        _rows(RefreshToken, lambda before: RefreshToken.expires_at < before),
     ),
     Rule(
         "single-use-tokens",
         "links of mails, used or expired",
         lambda settings: settings.retention_token_days,
-        SingleUseToken,
-        lambda before: or_(SingleUseToken.used_at < before, SingleUseToken.expires_at < before),
+        _rows(
+            SingleUseToken,
+            lambda before: or_(SingleUseToken.used_at < before, SingleUseToken.expires_at < before),
+        ),
     ),
     Rule(
         "mail",
         "mails that were sent",
         lambda settings: settings.retention_mail_days,
-        OutgoingMail,
-        lambda before: OutgoingMail.sent_at < before,
+        _rows(OutgoingMail, lambda before: OutgoingMail.sent_at < before),
     ),
 )
 
@@ -102,15 +122,4 @@ def remove_some(session: Session, rule: Rule, settings: Settings, *, now: dateti
     if not days or not begin_retention(session):
         return 0
     before = now - timedelta(days=days)
-    if rule.table is None or rule.rows is None:
-        return prune(session, before=before, limit=ROWS_A_TRANSACTION)
-    allow_removal(session)
-    columns = inspect(rule.table).primary_key
-    past = select(*columns).where(rule.rows(before)).limit(ROWS_A_TRANSACTION)
-    removed = session.execute(
-        delete(rule.table)
-        .where(tuple_(*columns).in_(past.with_for_update(skip_locked=True)))
-        .returning(*columns)
-        .execution_options(synchronize_session=False)
-    )
-    return len(removed.all())
+    return rule.remove(session, before, ROWS_A_TRANSACTION)

@@ -26,7 +26,12 @@ def db() -> None:
     help="Seconds to wait for another process that is migrating.",
 )
 @click.option("--sql", is_flag=True, help="Print every migration's SQL instead; changes nothing.")
-@click.option("--grant", "role", metavar="ROLE", help="Then do `cymba db grant ROLE`.")
+@click.option(
+    "--grant",
+    "role",
+    metavar="ROLE",
+    help="Then do `cymba db grant ROLE`, but take no right from it while the version before runs.",
+)
 @click.pass_context
 def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) -> None:
     """Run the migrations that are missing.
@@ -66,7 +71,9 @@ def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) ->
             click.echo(f"cymba: {detail}", err=True)
             sys.exit(Exit.UNREACHABLE)
     if role is not None:
-        context.invoke(grant, role=role)
+        # Services of the version before may yet run, with the rights that it needs.
+        behind = outcome.before is not None and bool(outcome.applied)
+        context.invoke(grant, role=role, taking=not behind)
 
 
 @db.command()
@@ -78,19 +85,20 @@ def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) ->
     help="What the role connects with; best given by the environment.",
 )
 @click.pass_obj
-def grant(settings: Settings, role: str, password: str | None) -> None:
+def grant(settings: Settings, role: str, password: str | None, *, taking: bool = True) -> None:
     """Give ROLE the rights that the services need, and no others.
 
     Connect as the owner of the tables (CYMBA_DATABASE_URL). ROLE is made where there is none. It
     may read and write rows, and nothing of the schema: it cannot take away the audit log's guard.
-    Repeat it after every upgrade.
+    Repeat it after every upgrade, once every process is of this version: it takes the rights that
+    only the version before needed.
 
     \b
     SERVICE_DATABASE_PASSWORD=… cymba db grant cymba_service
     """
     with open_engine(settings, application_name="cymba db") as engine:
         try:
-            outcome = grants.grant(engine, role, password=password)
+            outcome = grants.grant(engine, role, taking=taking, password=password)
         except TimeoutError as error:
             click.echo(f"cymba: {error}", err=True)
             sys.exit(Exit.UNREACHABLE)
@@ -99,6 +107,11 @@ def grant(settings: Settings, role: str, password: str | None) -> None:
     match outcome:
         case grants.Granted(created=created):
             click.echo(f"{role}: {'made, and ' if created else ''}given the services' rights")
+            if not (taking or created):
+                click.echo(
+                    f"{role}: keeps those of the version before; when none of its processes run, "
+                    f"do: cymba db grant {role}"
+                )
         case grants.OtherSchema():
             click.echo("cymba: the schema is not this version's; run: cymba db upgrade", err=True)
             sys.exit(Exit.UNMET)

@@ -14,7 +14,7 @@ from cymba.accounts.profile import register
 from cymba.database import make_engine, utc_now
 from cymba.rights.erasure import ErasureKeys, erase
 from cymba.rights.retention import RULES, remove_some
-from cymba.settings import Settings
+from cymba.settings import Settings, SettingsError, load
 from cymba.tables import metadata
 from ops import grants, schema
 
@@ -49,8 +49,8 @@ def logged(service: Engine) -> str:
         return str(account.id)
 
 
-def refused(engine: Engine, statement: str, *before: str) -> None:
-    with psycopg.connect(as_role(engine)) as connection:
+def refused(engine: Engine, statement: str, *before: str, role: str = ROLE) -> None:
+    with psycopg.connect(as_role(engine, role)) as connection:
         for other in before:
             connection.execute(other)
         with pytest.raises(errors.InsufficientPrivilege):
@@ -73,6 +73,16 @@ def refused(engine: Engine, statement: str, *before: str) -> None:
         "DELETE FROM audit_entry",
         "UPDATE audit_entry SET detail = '{}'",
         "UPDATE audit_entry SET action = 'nothing'",
+        "SELECT * FROM audit_entry FOR UPDATE",
+        "DELETE FROM account",  # whose entries would go with it
+        (
+            "INSERT INTO audit_entry SELECT * FROM audit_entry "
+            "ON CONFLICT (id) DO UPDATE SET detail = '{}'"
+        ),
+        (
+            "MERGE INTO audit_entry AS e USING audit_entry AS o ON e.id = o.id "
+            "WHEN MATCHED THEN DELETE"
+        ),
         "DELETE FROM erasure_ledger",
         "UPDATE erasure_ledger SET erased_at = now()",
         "TRUNCATE account CASCADE",
@@ -98,11 +108,88 @@ def test_the_role_cannot_change_the_schema_or_what_is_logged(
 
 
 @pytest.mark.usefixtures("logged")
-def test_the_guards_door_for_erasure_lets_no_entry_be_rewritten(granted: Engine) -> None:
-    door = "SET LOCAL cymba.erasing = 'on'"
-    refused(granted, "UPDATE audit_entry SET action = 'nothing'", door)
-    refused(granted, "UPDATE audit_entry SET at = now() - interval '1 day'", door)
-    refused(granted, "TRUNCATE audit_entry", door)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM audit_entry",
+        "DELETE FROM account",
+        "UPDATE audit_entry SET detail = '{}'",
+        "UPDATE audit_entry SET action = 'nothing'",
+        "UPDATE audit_entry SET at = now() - interval '4 years'",
+        "TRUNCATE audit_entry",
+        "TRUNCATE account CASCADE",
+    ],
+)
+def test_the_guards_setting_opens_nothing_for_the_role(granted: Engine, statement: str) -> None:
+    refused(granted, statement, "SET LOCAL cymba.erasing = 'on'")
+
+
+def test_retention_spares_what_is_younger_than_a_month(granted: Engine, logged: str) -> None:
+    with psycopg.connect(as_role(granted)) as connection:
+        for before in ("now()", "'infinity'", "NULL"):
+            call = f"SELECT remove_audit_entries({before}, 1000)"
+            assert connection.execute(call).fetchall() == [(0,)], before
+        assert connection.execute("SELECT count(*) FROM audit_entry").fetchall() == [(1,)]
+        # The function leaves no door open behind it, not even for the owner.
+        assert connection.execute("SHOW cymba.erasing").fetchall() == [("off",)]
+    assert logged
+    with pytest.raises(SettingsError, match="CYMBA_RETENTION_AUDIT_DAYS: expected 0, or at least"):
+        load({"CYMBA_RETENTION_AUDIT_DAYS": "29"})
+
+
+def test_nobody_is_renamed_in_the_log_who_is_not_erased(granted: Engine, logged: str) -> None:
+    with psycopg.connect(as_role(granted)) as connection:
+        connection.execute(
+            "INSERT INTO audit_entry (account_id, actor_kind, actor_id, action, detail) "
+            "SELECT %s, 'share', 'x', 'sessions.read', jsonb_build_object('clinician', %s::text)",
+            (logged, stranger := str(uuid4())),
+        )
+        with pytest.raises(errors.NoDataFound), connection.transaction():
+            connection.execute("SELECT erase_account(%s)", (stranger,))
+        named = "SELECT count(*) FROM audit_entry WHERE detail ->> 'clinician' = %s"
+        assert connection.execute(named, (stranger,)).fetchall() == [(1,)]
+
+
+def test_what_works_with_the_owners_rights_is_the_services_alone(granted: Engine) -> None:
+    """A function that is everybody's, or finds its tables by the caller's path, is a hole."""
+    query = text("""
+        SELECT oid::regprocedure::text, proconfig, has_function_privilege('public', oid, 'EXECUTE')
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef""")
+    with granted.connect() as connection:
+        found = [tuple(row) for row in connection.execute(query)]
+    path = ["search_path=pg_catalog, pg_temp"]
+    assert sorted(found) == [
+        ("erase_account(uuid)", path, False),
+        ("remove_audit_entries(timestamp with time zone,integer)", path, False),
+    ]
+
+
+def test_services_of_the_version_before_keep_their_rights_through_an_upgrade(
+    engine: Engine, cymba, settings, logged: str
+) -> None:
+    """What it did by itself: it works until the new version's rights are granted as a whole."""
+    schema.downgrade(engine, "0009")
+    with engine.begin() as connection:
+        connection.execute(text(f"GRANT DELETE ON account, audit_entry TO {ROLE}"))
+        connection.execute(text(f"GRANT UPDATE (detail) ON audit_entry TO {ROLE}"))
+    upgraded = cymba("db", "upgrade", "--grant", ROLE, settings=settings)
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert upgraded.stdout.splitlines()[-1].endswith(f"do: cymba db grant {ROLE}")
+    erasing = (
+        "SET LOCAL cymba.erasing = 'on'",
+        "UPDATE audit_entry SET detail = '{}'",
+        "DELETE FROM audit_entry",
+        "DELETE FROM account",
+    )
+    with psycopg.connect(as_role(engine)) as connection:
+        for statement in erasing:
+            connection.execute(statement)
+        connection.rollback()
+        connection.execute("SELECT erase_account(%s)", (logged,))  # and the new one's do
+        connection.rollback()
+    assert cymba("db", "grant", ROLE, settings=settings).returncode == 0
+    for statement in erasing[1:]:
+        refused(engine, statement, erasing[0])
 
 
 def test_the_role_reads_and_writes_every_table(service: Engine) -> None:
@@ -116,12 +203,12 @@ def test_the_role_reads_and_writes_every_table(service: Engine) -> None:
 
 def test_erasure_and_retention_work_as_the_role(service: Engine, logged: str) -> None:
     rule = next(rule for rule in RULES if rule.name == "audit")
-    settings = Settings(retention_audit_days=1)
+    settings = Settings(retention_audit_days=30)
     with service.begin() as connection:
         connection.execute(
             text("""
             INSERT INTO audit_entry (account_id, at, actor_kind, actor_id, action, detail)
-            VALUES (:id, now() - interval '2 days', 'system', '', 'old', '{}')"""),
+            VALUES (:id, now() - interval '31 days', 'system', '', 'old', '{}')"""),
             {"id": logged},
         )
     with Session(service) as session, session.begin():
@@ -167,6 +254,35 @@ def test_a_role_that_can_do_more_is_refused(engine: Engine) -> None:
     owner = engine.url.username
     assert owner is not None
     assert isinstance(grants.grant(engine, owner), grants.Unfit)
+
+
+def test_an_owner_who_is_no_superuser_migrates_and_grants(engine: Engine) -> None:
+    """As with a database that somebody else runs."""
+    owner, role, database = (f"n{uuid4().hex}" for _ in range(3))
+    admin = make_engine(engine.url.render_as_string(False), isolation_level="AUTOCOMMIT")
+    own = make_engine(
+        engine.url.set(drivername="postgresql", username=owner, database=database).render_as_string(
+            False
+        )
+    )
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {owner} LOGIN CREATEROLE"))
+        connection.execute(text(f"CREATE DATABASE {database} OWNER {owner}"))
+        try:
+            assert isinstance(schema.upgrade(own), schema.Upgraded)
+            assert grants.grant(own, role) == grants.Granted(created=True)
+            refused(own, "DELETE FROM audit_entry", role=role)
+            service = make_engine(as_role(own, role))
+            with Session(service) as session, session.begin():
+                ana = register(session, email="ana@example.org", password="correct horse battery")
+                note(session, ana.id, Actor("person", str(ana.id)), "sessions.read")
+                session.flush()
+                assert erase(session, KEYS, ana.id, now=utc_now()).rows["audit_entry"] == 1
+            service.dispose()
+        finally:
+            own.dispose()
+            connection.execute(text(f"DROP DATABASE {database} WITH (FORCE)"))
+    admin.dispose()
 
 
 def test_nothing_is_granted_before_the_schema_is_there(engine: Engine) -> None:

@@ -80,6 +80,8 @@ class Change(Base):
     __tablename__ = "change"
     __table_args__ = (
         Index("ix_change_account_id_number", "account_id", "number", unique=True),
+        # By which retention finds the tombstones that are old enough.
+        Index("ix_change_tombstone", "changed_at", postgresql_where=text("deleted")),
         CheckConstraint("number > 0", name="number"),
     )
 

@@ -5,9 +5,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg import Cursor
 from sqlalchemy import Engine, event, func, select, text
 from sqlalchemy.orm import Session
 
@@ -141,6 +143,33 @@ def test_cursors_older_than_the_pruned_tombstones_have_expired(
         read_feed(session, account_id, Position(begun.epoch, 1))
     assert expiry.value.code == "cursor-expired"
     assert read_feed(session, account_id, latest).more is False
+
+
+def test_pruning_reads_tombstones_by_their_age(session: Session, account_id: UUID) -> None:
+    """Not the whole table for each batch, most of which never grows old."""
+    session.execute(
+        text("""
+        INSERT INTO change (account_id, kind, entity_id, number, deleted, changed_at)
+        SELECT :id, 'diary-entry', n, n, n % 10 = 0, now() - n * interval '1 hour'
+        FROM generate_series(1, 30000) AS n"""),
+        {"id": account_id},
+    )
+    session.commit()
+    session.execute(text("ANALYZE change"))
+    plans: list[str] = []
+
+    def explain(_: object, cursor: Cursor[Any], statement: str, values: Any, *__: object) -> None:
+        if statement.startswith("WITH pruned"):
+            cursor.execute(f"EXPLAIN {statement}", values)
+            plans.append("\n".join(line for (line,) in cursor.fetchall()))
+
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", explain)
+    before = datetime.now(UTC) - timedelta(days=1_000)
+    assert prune(session, before=before, limit=100) == 100
+    (plan,) = plans
+    assert "Index Scan using ix_change_tombstone" in plan, plan
+    assert "Seq Scan on change" not in plan, plan
 
 
 def test_a_first_reading_of_many_pages_outlives_what_was_forgotten_before_it(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.measures import (
     Measure,
+    a_year_of_a_side_effect,
     a_year_of_looks,
     change_from_baseline,
     fading_side_effect,
@@ -30,6 +31,7 @@ from simulator.people import (
 )
 
 ANY = (float("-inf"), float("inf"))
+YEAR_OF_ANSWERS = "side-effect trend, a year at milestones: ever told of one that is not there"
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,15 @@ def _the_rest() -> Iterator[Check]:
             measure = side_effect(sessions, phi, 0.35)
             row = "side-effect trend, none there"
             yield Check(row, cell, f"side effect: {cell}", measure, "found", _at_most(limit))
+    for phi, row, value, limit in (
+        (0.0, YEAR_OF_ANSWERS, "told", 0.055),
+        (0.5, YEAR_OF_ANSWERS, "told", 0.055),
+        (0.5, f"{YEAR_OF_ANSWERS}, that it fades", "fading", 0.025),
+        (0.8, f"{YEAR_OF_ANSWERS}, that it fades", "fading", 0.085),
+    ):
+        cell = f"φ {phi:g}"
+        measure = a_year_of_a_side_effect(phi, 0.35)
+        yield Check(row, cell, f"year of answers: {cell}", measure, value, _at_most(limit))
     for slope, share in ((-0.5, 0.7), (-1.0, 0.9)):
         for sessions in (30, 60, 120):
             cell = f"{sessions} sessions, {slope:g} a doubling"
@@ -199,6 +210,16 @@ def _shown() -> Iterator[Check]:
     cell = "φ 0.8, 30 sessions"
     measure = side_effect(30, 0.8, 0.35)
     yield Check("side-effect trend, none there", cell, f"side effect: {cell}", measure, "found")
+    cell = "φ 0.8"
+    measure = a_year_of_a_side_effect(0.8, 0.35)
+    yield Check(YEAR_OF_ANSWERS, cell, f"year of answers: {cell}", measure, "told")
+    for slope, share in ((-0.5, 0.7), (-1.0, 0.9), (0.5, 0.1), (1.0, 0.03)):
+        for phi in (0.0, 0.5):
+            cell = f"φ {phi:g}, {slope:+g} a doubling"
+            measure = a_year_of_a_side_effect(phi, share, slope)
+            for value, when in (("by_112", "by 112 answers"), ("told", "in a year")):
+                row = f"side-effect trend, at milestones: power {when}"
+                yield Check(row, cell, f"year of answers: {cell}", measure, value)
     for slope, share in ((-0.5, 0.7), (-1.0, 0.9)):
         for sessions in (30, 60, 120):
             cell = f"{sessions} sessions, {slope:g} a doubling"

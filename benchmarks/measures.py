@@ -14,6 +14,8 @@ from scipy.special import expit, logit, ndtri, stdtr
 
 from cymba.insights.statistics import (
     PRIMARY_LEVEL,
+    SIDE_EFFECT_MILESTONES,
+    Course,
     Direction,
     Fit,
     Grade,
@@ -21,12 +23,14 @@ from cymba.insights.statistics import (
     adjust_bh,
     associate,
     grade,
+    look_level,
     looks,
     randomization_test,
     response,
     sequential_p,
     side_effect_trend,
 )
+from cymba.insights.statistics.side_effects import FADING_LEVEL, GROWING_LEVEL
 from simulator.people import Diaries, World, autoregression, live, other_items
 
 Floats = NDArray[np.float64]
@@ -152,6 +156,36 @@ def fading_side_effect(sessions: int, slope: float, first_share: float) -> Measu
                 ],
                 dtype=np.float64,
             ),
+        }
+
+    return measure
+
+
+def a_year_of_a_side_effect(phi: float, share: float, slope: float = 0.0) -> Measure:
+    """A year of daily answers, looked at at each milestone: what the person was ever told.
+
+    From a hidden autoregression that crosses a threshold, whose log odds of a yes begin at `share`
+    and change by `slope` with each doubling of the sessions.
+    """
+    fading, growing = look_level(FADING_LEVEL), look_level(GROWING_LEVEL)
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        log_odds = logit(share) + slope * np.log2(np.arange(1, 366))
+        present = autoregression((people, 365), phi, rng) < ndtri(expit(log_odds))
+        told_at = {course: np.full(people, np.inf) for course in (Course.FADING, Course.GROWING)}
+        for person, answers in enumerate(present.astype(np.float64)):
+            for look in SIDE_EFFECT_MILESTONES:
+                if look > answers.size:
+                    break
+                course = side_effect_trend(answers[:look], fading=fading, growing=growing).course
+                if course in told_at:
+                    told_at[course][person] = min(told_at[course][person], look)
+        sooner = np.minimum(told_at[Course.FADING], told_at[Course.GROWING])
+        return {
+            "fading": np.isfinite(told_at[Course.FADING]).astype(np.float64),
+            "growing": np.isfinite(told_at[Course.GROWING]).astype(np.float64),
+            "told": np.isfinite(sooner).astype(np.float64),
+            "by_112": (sooner <= 112).astype(np.float64),
         }
 
     return measure

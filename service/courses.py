@@ -32,12 +32,13 @@ SIDE_EFFECT_EXAMPLE = {
     "title": "Tingling",
     "course": "fading",
     "sentence": "Tingling was reported less often with each session: from 81 % of early sessions "
-    "to 6 % of recent ones, over 69 answers.",
+    "to 6 % of recent ones, over 56 answers.",
     "slope": -0.74,
     "low": -1.2,
     "high": -0.28,
     "interval": "bounded",
     "p": 0.0021,
+    "milestone": 56,
     "answers": 69,
     "yes": 14,
     "sessions": 114,
@@ -85,7 +86,10 @@ class SideEffectSchema(Schema):
     low = ma.fields.Float(
         required=True,
         allow_none=True,
-        metadata={"description": "Of the slope's 95 % interval; null too where nothing bounds it"},
+        metadata={
+            "description": "Of the slope's interval over all looks, which leaves 0 out exactly "
+            "where the course is `fading` or `growing`; null too where nothing bounds it"
+        },
     )
     high = ma.fields.Float(required=True, allow_none=True)
     interval = ma.fields.String(
@@ -96,7 +100,18 @@ class SideEffectSchema(Schema):
             "the other way round; `not_converged`: it could not be computed"
         },
     )
-    p = ma.fields.Float(required=True, allow_none=True)
+    p = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Over all looks: at most 0.02 where the course is `fading`, at most "
+            "0.08 where it is `growing`"
+        },
+    )
+    milestone = ma.fields.Integer(
+        required=True,
+        metadata={"description": "Answers that the course rests on; 0 before the first look"},
+    )
     answers = ma.fields.Integer(required=True)
     yes = ma.fields.Integer(required=True)
     sessions = ma.fields.Integer(required=True)
@@ -233,7 +248,7 @@ def _side_effect_drawn(item: str, kind: Kind, theme: str) -> Response:
     for one in found:
         if one.outcome.name == item:
             picture = picture_of_side_effect(one, voice)
-            return plot(picture, kind, theme, shown_hash=one.input_hash, voice=voice)
+            return plot(picture, kind, theme, shown_hash=one.shown_hash, voice=voice)
     raise NotFound("This was never answered after a session.")
 
 
@@ -255,14 +270,15 @@ def _side_effect_shown(found: SideEffect, voice: Voice) -> dict[str, Any]:
         "item": found.outcome.name,
         "title": voice.translate(found.outcome.title),
         "course": trend.course,
-        "sentence": sentences.of_side_effect(voice, found.outcome, trend, sessions),
+        "sentence": sentences.of_side_effect(voice, found.outcome, trend, found.answers),
         "slope": _known(trend.slope),
         "low": _known(trend.low),
         "high": _known(trend.high),
         "interval": trend.interval,
-        "p": _known(trend.p),
-        "answers": trend.n,
-        "yes": trend.yes,
+        "p": _known(found.p),
+        "milestone": trend.n,
+        "answers": found.answers,
+        "yes": found.yes,
         "sessions": sessions,
         "alt": picture_of_side_effect(found, voice).alt,
         "input_hash": found.input_hash,

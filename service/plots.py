@@ -14,7 +14,7 @@ from service.strict import Schema, Text
 Kind = Literal["svg", "png"]
 SVG: Final = "image/svg+xml"
 PNG: Final = "image/png"
-DRAWING_VERSION = 1  # +1 with every change of what the pictures look like
+DRAWING_VERSION = 2  # +1 with every change of what the pictures look like
 
 
 class ThemeSchema(Schema):

@@ -8,6 +8,7 @@ from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_title
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import (
     MILESTONES,
+    SIDE_EFFECT_MILESTONES,
     Course,
     Interval,
     Response,
@@ -77,12 +78,13 @@ def of_finding(voice: Voice, finding: Finding) -> str:
     return _join(*parts)
 
 
-def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, sessions: int) -> str:
+def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, answers: int) -> str:
+    """What the last milestone said; answers: all so far."""
     title = voice.translate(outcome.title)
     n = voice.number(trend.n, 0)
     match trend.course:
         case Course.FADING:
-            shares, _, _ = trend.probability([1.0, float(max(sessions, 1))])
+            shares = trend.probability([1.0, float(trend.sessions)])
             first, last = (voice.percent(float(share)) for share in shares)
             return voice.say(
                 words.FADING, effect_title=title, first_share=first, last_share=last, n=n
@@ -91,10 +93,15 @@ def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, sessions: int) 
             return voice.say(words.STEADY, effect_title=title, n=n)
         case Course.GROWING:
             return voice.say(words.GROWING, effect_title=title, n=n)
+        case Course.NOT_ENOUGH if trend.interval is Interval.NOT_ENOUGH:
+            return voice.say(
+                words.SIDE_EFFECT_NOT_ENOUGH,
+                effect=inside(voice, title),
+                n=voice.number(answers, 0),
+                first=voice.number(SIDE_EFFECT_MILESTONES[0], 0),
+            )
         case Course.NOT_ENOUGH:
-            few = trend.interval is Interval.NOT_ENOUGH
-            template = words.SIDE_EFFECT_NOT_ENOUGH if few else words.SIDE_EFFECT_UNCLEAR
-            return voice.say(template, effect=inside(voice, title), n=n)
+            return voice.say(words.SIDE_EFFECT_UNCLEAR, effect=inside(voice, title), n=n)
 
 
 def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:

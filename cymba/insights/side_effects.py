@@ -14,22 +14,50 @@ from cymba.insights.days import EntryFact, Floats
 from cymba.insights.exposures import SessionFact
 from cymba.insights.inputs import entry_facts, session_facts
 from cymba.insights.outcomes import OUTCOMES, Outcome
-from cymba.insights.statistics import Trend, side_effect_trend
+from cymba.insights.statistics import (
+    SIDE_EFFECT_MILESTONES,
+    Trend,
+    latest_trend,
+    sequential_p,
+)
 
 REACH = timedelta(hours=24)  # after a session's end; later answers are about something else
 
 
 @dataclass(frozen=True, slots=True)
 class SideEffect:
-    """present: (S,) by session, the first at index 0; 1, 0, or NaN where it was not answered."""
+    """present: (S,) by session, the first at index 0; 1, 0, or NaN where it was not answered.
+
+    trend: what the last milestone said; the counts are of today.
+    """
 
     outcome: Outcome
     present: Floats
     trend: Trend
 
     @property
+    def answers(self) -> int:
+        return int(np.isfinite(self.present).sum())
+
+    @property
+    def yes(self) -> int:
+        return int(np.nansum(self.present))
+
+    @property
+    def p(self) -> float:
+        """Of the last milestone, over all looks; NaN where there was none."""
+        return self.trend.p if np.isnan(self.trend.p) else sequential_p(self.trend.p)
+
+    @property
     def input_hash(self) -> str:
-        return inputs_hash(0, self.present)
+        """Of what the trend was made from."""
+        looks = np.array(SIDE_EFFECT_MILESTONES)
+        return inputs_hash(0, looks, self.present[: self.trend.sessions])
+
+    @property
+    def shown_hash(self) -> str:
+        """Of all that a picture shows."""
+        return inputs_hash(0, np.array(SIDE_EFFECT_MILESTONES), self.present)
 
 
 def load_side_effects(session: Session, account_id: UUID) -> list[SideEffect]:
@@ -51,7 +79,7 @@ def side_effects(sessions: Sequence[SessionFact], entries: Sequence[EntryFact]) 
                 # One yes is a yes, whatever else was said of the same session.
                 present[place] = np.fmax(present[place], value)
         if np.isfinite(present).any():
-            found.append(SideEffect(outcome, present, side_effect_trend(present)))
+            found.append(SideEffect(outcome, present, latest_trend(present)))
     return found
 
 

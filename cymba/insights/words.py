@@ -89,7 +89,7 @@ GROWING = (
     "Please talk to a clinician about it."
 )
 SIDE_EFFECT_NOT_ENOUGH = (
-    "Not enough answers yet about {effect}: {n} of 15, with at least 3 yes and 3 no."
+    "Not enough answers yet about {effect}: {n} of {first}, with at least 3 yes and 3 no."
 )
 SIDE_EFFECT_UNCLEAR = (
     "The {n} answers so far cannot tell whether {effect} is reported more or less often than at "

@@ -100,7 +100,7 @@ def test_side_effects_that_fade_say_from_where_to_where() -> None:
         ENGLISH, OUTCOMES["cough"], growing, 50
     )
     few = side_effect_trend([1.0, 0.0])
-    assert "2 of 15" in sentences.of_side_effect(ENGLISH, OUTCOMES["cough"], few, 2)
+    assert "2 of 20" in sentences.of_side_effect(ENGLISH, OUTCOMES["cough"], few, 2)
 
 
 @pytest.mark.parametrize(

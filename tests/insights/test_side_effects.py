@@ -58,8 +58,25 @@ def test_sessions_in_any_order_are_numbered_by_time() -> None:
 
 
 def test_a_fading_one_is_found() -> None:
-    sessions = [session(day) for day in range(40)]
-    entries = [entry(day + 0.1, YES if day < 10 else NO) for day in range(40)]
+    sessions = [session(day) for day in range(80)]
+    yes = {*range(10), 11, 14}
+    entries = [entry(day + 0.1, YES if day in yes else NO) for day in range(80)]
     (found,) = side_effects(sessions, entries)
     assert found.trend.course is Course.FADING
-    assert found.present.size == 40
+    assert found.p < 0.02
+    assert found.present.size == 80
+
+
+def test_between_milestones_only_the_counts_move() -> None:
+    sessions = [session(day) for day in range(40)]
+    entries = [entry(day + 0.1, YES if day < 10 else NO) for day in range(40)]
+    (then,), (now,) = (side_effects(sessions, entries[:upto]) for upto in (30, 39))
+    assert (then.answers, now.answers) == (30, 39)
+    assert then.yes == now.yes == 10
+    assert then.trend == now.trend
+    assert then.trend.n == 28
+    assert then.input_hash == now.input_hash
+    assert then.shown_hash != now.shown_hash  # the dots of a picture are of today
+    (later,) = side_effects(sessions, entries)
+    assert later.trend.n == 40
+    assert later.input_hash != now.input_hash

@@ -129,10 +129,11 @@ def test_a_pair_without_a_finding_is_not_found(read, person, settle, path):
 
 
 def test_side_effects_and_responses_are_told(read, person, settle):
-    settle(person)
+    settle(person, seed=5)
     (effect,) = read("/v1/insights/side-effects").json["items"]
     assert (effect["item"], effect["course"]) == ("tingling", "fading")
-    assert effect["answers"] < effect["sessions"]
+    assert effect["milestone"] < effect["answers"] < effect["sessions"]
+    assert effect["p"] <= 0.02
     assert effect["interval"] == "bounded"
     assert effect["low"] < effect["slope"] < effect["high"] < 0
     compared = {one["outcome"]: one for one in read("/v1/insights/response").json["items"]}

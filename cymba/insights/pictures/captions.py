@@ -21,8 +21,11 @@ SIDE_EFFECT_X = "Session"
 SIDE_EFFECT_DOTS = "Dots: each answer, yes above and no below"
 SIDE_EFFECT_ALT = "{sentence} Reported in {yes} of {n} answers over {sessions} sessions."
 SIDE_EFFECT_ALT_CURVE = (
-    "The fitted share goes from {first} ({first_low} to {first_high}) at the first session to "
-    "{last} ({last_low} to {last_high}) at session {sessions}."
+    "The fitted share goes from {first} at the first session to {last} at session {sessions}."
+)
+SIDE_EFFECT_ALT_BAND = (
+    "Its band is {first_low} to {first_high} at the first session and {last_low} to {last_high} at "
+    "session {sessions}."
 )
 RESPONSE_TITLE = "{outcome}, then and now"
 RESPONSE_ALT_MEANS = (
@@ -37,5 +40,6 @@ CAPTIONS: tuple[str, ...] = (
     YOUR_DAYS, NOT_KNOWN, NEXT_MORNING, SAME_DAY, FIT, FIT_X, FIT_Y, LAGS, LAGS_Y,
     SMALLER_THAN_MATTERS, *LAG_NAMES, NOT_YET, PAIR_TITLE, PAIR_ALT, PAIR_ALT_LAG,
     SIDE_EFFECT_TITLE, SIDE_EFFECT_Y, SIDE_EFFECT_X, SIDE_EFFECT_DOTS, SIDE_EFFECT_ALT,
-    SIDE_EFFECT_ALT_CURVE, RESPONSE_TITLE, RESPONSE_ALT_MEANS, AT_FIRST, LATELY, THIRTY_PERCENT,
+    SIDE_EFFECT_ALT_CURVE, SIDE_EFFECT_ALT_BAND, RESPONSE_TITLE, RESPONSE_ALT_MEANS, AT_FIRST,
+    LATELY, THIRTY_PERCENT,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A side effect over the sessions: every answer, and the fitted share with its band."""
+"""A side effect over the sessions: every answer, and the share fitted at the last milestone."""
 
 import math
 
@@ -8,39 +8,29 @@ from cymba.insights import sentences
 from cymba.insights.pictures import captions
 from cymba.insights.pictures.canvas import SMALL, Page, Picture, ticks
 from cymba.insights.side_effects import SideEffect
+from cymba.insights.statistics import trend_band
 from cymba.insights.words import Voice
 
+CURVE_POINTS = 48
 JITTER = 0.045  # in shares, so that answers beside each other can be told apart
 
 
 def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
     trend, sessions = found.trend, found.present.size
     title = voice.translate(found.outcome.title)
-    told = sentences.of_side_effect(voice, found.outcome, trend, sessions)
+    told = sentences.of_side_effect(voice, found.outcome, trend, found.answers)
     parts = [
         voice.say(
             captions.SIDE_EFFECT_ALT,
             sentence=told,
-            yes=voice.number(trend.yes, 0),
-            n=voice.number(trend.n, 0),
+            yes=voice.number(found.yes, 0),
+            n=voice.number(found.answers, 0),
             sessions=voice.number(sessions, 0),
         )
     ]
     has_curve = not math.isnan(trend.slope)
     if has_curve:
-        share, low, high = trend.probability([1.0, float(sessions)])
-        parts.append(
-            voice.say(
-                captions.SIDE_EFFECT_ALT_CURVE,
-                first=voice.percent(float(share[0])),
-                first_low=voice.percent(float(low[0])),
-                first_high=voice.percent(float(high[0])),
-                last=voice.percent(float(share[1])),
-                last_low=voice.percent(float(low[1])),
-                last_high=voice.percent(float(high[1])),
-                sessions=voice.number(sessions, 0),
-            )
-        )
+        parts.extend(_curve_in_words(found, voice))
 
     def draw(page: Page) -> None:
         page.paragraph(told)
@@ -53,9 +43,11 @@ def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
             markersize=4, alpha=0.75, mew=0,
         )  # fmt: skip
         if has_curve:
-            numbers = np.linspace(1, max(sessions, 2), 200)
-            share, low, high = trend.probability(numbers)
-            axes.fill_between(numbers, low, high, color=page.theme.felt, alpha=0.22, lw=0)
+            numbers = np.geomspace(1, trend.sessions, CURVE_POINTS)
+            band = trend_band(found.present, trend, numbers)
+            if band is not None:
+                axes.fill_between(numbers, *band, color=page.theme.felt, alpha=0.22, lw=0)
+            share = trend.probability(numbers)
             axes.plot(numbers, share, color=page.theme.felt, linewidth=2.5)
         ticks(axes, voice, x=True)
         axes.set_ylim(-0.1, 1.1)
@@ -70,3 +62,27 @@ def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
         )
 
     return Picture(voice.say(captions.SIDE_EFFECT_TITLE, effect=title), " ".join(parts), draw)
+
+
+def _curve_in_words(found: SideEffect, voice: Voice) -> list[str]:
+    trend = found.trend
+    ends = [1.0, float(trend.sessions)]
+    shares = [voice.percent(float(share)) for share in trend.probability(ends)]
+    last = voice.number(trend.sessions, 0)
+    said = [
+        voice.say(captions.SIDE_EFFECT_ALT_CURVE, first=shares[0], last=shares[1], sessions=last)
+    ]
+    band = trend_band(found.present, trend, ends)
+    if band is not None:
+        low, high = ([voice.percent(float(end)) for end in side] for side in band)
+        said.append(
+            voice.say(
+                captions.SIDE_EFFECT_ALT_BAND,
+                first_low=low[0],
+                first_high=high[0],
+                last_low=low[1],
+                last_high=high[1],
+                sessions=last,
+            )
+        )
+    return said

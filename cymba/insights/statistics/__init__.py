@@ -30,16 +30,20 @@ from cymba.insights.statistics.sequential import (
     MILESTONES,
     Look,
     latest_look,
+    look_level,
     looks,
     milestone,
     next_milestone,
     sequential_p,
 )
 from cymba.insights.statistics.side_effects import (
+    SIDE_EFFECT_MILESTONES,
     Course,
     Interval,
     Trend,
+    latest_trend,
     side_effect_trend,
+    trend_band,
 )
 from cymba.insights.statistics.trial import Trial, randomization_test, smallest_difference
 
@@ -47,6 +51,7 @@ __all__ = [
     "EXPLORATORY_LEVEL",
     "MILESTONES",
     "PRIMARY_LEVEL",
+    "SIDE_EFFECT_MILESTONES",
     "Associations",
     "CohortMean",
     "Course",
@@ -74,6 +79,8 @@ __all__ = [
     "exploratory_discoveries",
     "grade",
     "latest_look",
+    "latest_trend",
+    "look_level",
     "looks",
     "milestone",
     "more_days",
@@ -86,4 +93,5 @@ __all__ = [
     "side_effect_trend",
     "simes",
     "smallest_difference",
+    "trend_band",
 ]

@@ -36,9 +36,9 @@ SEQUENTIAL_LEVELS = (
 _LOG_LOOK, _LOG_OVERALL = np.log(np.array(SEQUENTIAL_LEVELS)).T
 
 
-def milestone(n: int) -> int | None:
+def milestone(n: int, milestones: Sequence[int] = MILESTONES) -> int | None:
     """The last milestone that n complete pairs have reached; None before the first."""
-    return max((look for look in MILESTONES if look <= n), default=None)
+    return max((look for look in milestones if look <= n), default=None)
 
 
 def next_milestone(n: int) -> int | None:
@@ -66,6 +66,11 @@ def sequential_p(p_now: float, p_before: float = 1.0) -> float:
     else:
         overall = float(np.exp(np.interp(math.log(p_now), _LOG_LOOK, _LOG_OVERALL)))
     return overall if math.isnan(p_before) else min(p_before, overall)
+
+
+def look_level(overall: float) -> float:
+    """The level of one look that holds this level over all: where `sequential_p` gives it."""
+    return float(np.exp(np.interp(math.log(overall), _LOG_OVERALL, _LOG_LOOK)))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
@@ -8,12 +8,16 @@ from scipy.special import expit
 from scipy.stats import t
 
 from cymba.insights.statistics import (
+    SIDE_EFFECT_MILESTONES,
     Course,
     Interval,
     Trend,
     firth,
+    latest_trend,
+    sequential_p,
     side_effect_trend,
     side_effects,
+    trend_band,
 )
 
 Floats = NDArray[np.float64]
@@ -114,12 +118,10 @@ def test_the_interval_of_random_answers_is_that_of_the_profile(seed: int) -> Non
     assert_ends(answers, side_effect_trend(answers))
 
 
-def test_a_small_p_beside_a_wald_interval_that_touches_0() -> None:
-    trend = side_effect_trend([1.0] * 8 + [0.0] * 22)
-    wald_high = trend.slope + trend.critical * np.sqrt(trend.covariance[1][1])
-    assert wald_high > 0
-    assert trend.p < 0.05
-    assert trend.high < 0
+def test_the_interval_is_not_walds() -> None:
+    """One that is symmetric about the slope would hold 0 here, beside a p below .05."""
+    trend = side_effect_trend([1.0] * 10 + [0.0, 1] + [0.0] * 20)
+    assert trend.slope - trend.low > 1.2 * (trend.high - trend.slope)
 
 
 ANSWERS = st.lists(st.sampled_from([0.0, 1.0, np.nan]), min_size=15, max_size=60)
@@ -216,13 +218,76 @@ def test_runs_widen_the_interval() -> None:
     assert side_effect_trend(in_runs).inflation > 3
 
 
-def test_the_curve_is_the_fit_with_its_band() -> None:
-    trend = side_effect_trend([1.0] * 8 + [0.0, 1, 0, 0] * 8)
-    middle, low, high = trend.probability(np.arange(1.0, 41.0))
+def test_the_curve_is_the_fit_and_lies_in_its_band() -> None:
+    answers = [1.0] * 8 + [0.0, 1, 0, 0] * 8
+    trend, numbers = side_effect_trend(answers), np.arange(1.0, 41.0)
+    middle = trend.probability(numbers)
+    band = trend_band(answers, trend, numbers)
+    assert band is not None
+    low, high = band
     assert (low < middle).all()
     assert (middle < high).all()
     assert middle[0] == pytest.approx(expit(trend.intercept))
     assert (np.diff(middle) < 0).all()
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=15, max_size=40))
+@example([1.0] * 8 + [0.0, 1, 0, 0] * 8)
+@example([1.0] * 10 + [0.0, 1] + [0.0] * 20)
+@settings(max_examples=25, deadline=None)
+def test_a_level_curve_lies_in_the_band_exactly_where_the_interval_holds_0(
+    answers: list[float],
+) -> None:
+    trend = side_effect_trend(answers)
+    ends = [1.0, float(len(answers))]
+    band = trend_band(answers, trend, ends)
+    assert (band is None) == (trend.interval is not Interval.BOUNDED)
+    # What touches 0 or its level by a hair is decided by rounding.
+    if band is None or min(abs(trend.low), abs(trend.high)) < 1e-3:
+        return
+    y, doublings = np.array(answers), np.log2(np.arange(1, len(answers) + 1))
+    design = np.column_stack([np.ones(y.size), doublings])
+    best = firth.penalised_likelihood(design, y, np.array([trend.intercept, trend.slope]))
+    level = np.log((y.sum() + 1) / (y.size - y.sum() + 1))
+    fallen = best - firth.penalised_likelihood(design, y, np.array([level, 0.0]))
+    assert (fallen < trend.fall) == (trend.low < 0 < trend.high)
+    if fallen < trend.fall:
+        assert (band[0] < expit(level)).all()
+        assert (expit(level) < band[1]).all()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[1.0] * 8 + [0.0] * 22, [0.0] * 15 + [1.0] * 15, [1.0, 0.0] * 5],
+)
+def test_where_no_bounded_interval_is_told_no_band_is(answers: list[float]) -> None:
+    assert trend_band(answers, side_effect_trend(answers), [1.0, 15.0]) is None
+
+
+def test_what_is_told_moves_only_at_milestones() -> None:
+    rng = np.random.default_rng(3)
+    answers = (rng.random(200) < expit(2 - np.log2(np.arange(1, 201)))).astype(float)
+    answers[rng.random(200) < 0.2] = np.nan
+    told = [latest_trend(answers[:upto]) for upto in range(201)]
+    reached = [int(np.isfinite(answers[:upto]).sum()) for upto in range(201)]
+    for trend, n in zip(told, reached, strict=True):
+        assert trend.n == max([look for look in SIDE_EFFECT_MILESTONES if look <= n], default=0)
+        assert trend is told[0] or trend == told[reached.index(trend.n)] or not trend.n
+    assert told[-1].course is Course.FADING
+    assert told[-1].sessions == reached.index(told[-1].n)
+
+
+def test_milestones_go_on_beyond_a_year_and_their_levels_are_those_over_all_looks() -> None:
+    steps = np.divide(SIDE_EFFECT_MILESTONES[1:], SIDE_EFFECT_MILESTONES[:-1])
+    assert (steps > 1.39).all()  # more looks would need stricter levels
+    assert (steps < 1.44).all()
+    # One side each, of .05 in all; the warning has the larger share.
+    assert pytest.approx(0.05) == (side_effects.FADING_LEVEL + side_effects.GROWING_LEVEL) / 2
+    rng = np.random.default_rng(2)
+    doublings = np.log2(np.arange(1, 57))
+    for slope, level in ((-1, side_effects.FADING_LEVEL), (1, side_effects.GROWING_LEVEL)):
+        answers = (rng.random(56) < expit(slope * (doublings - 4))).astype(float)
+        assert sequential_p(latest_trend(answers).level) == pytest.approx(level)
 
 
 @pytest.mark.parametrize("wrong", [[0.5] * 20, [2.0] * 20, [[1.0, 0.0]]])

@@ -175,8 +175,9 @@ def mark_retimed(session: Session, boots: Iterable[BootKey]) -> None:
 
     Those are the store's sessions of the boot and of its neighbours up to the next boots that are
     anchored on both sides, which nothing moves; and, since an anchored boot shows how far the
-    device's own clock is off, all of the store's sessions that were placed by that. The ledgers
-    of their stores are locked.
+    device's own clock is off, all of the device's sessions that were placed by that, whatever
+    their store. Only the ledgers of `boots` are locked: two bridges that mark each other's stores
+    may meet, of which the database ends one, and that batch is taken in again.
     """
     keys = sorted(boots)
     values = {
@@ -359,8 +360,8 @@ _MARK_RETIMED = text(
         AS k (device_id, store, boot)),
     touched AS (
       SELECT DISTINCT e.device_id, e.sid, e.store
-      FROM moved AS m JOIN session_extent AS e USING (device_id, store)
-      WHERE (e.high_boot > coalesce(m.before_boot, -1)
+      FROM moved AS m JOIN session_extent AS e USING (device_id)
+      WHERE (e.store = m.store AND e.high_boot > coalesce(m.before_boot, -1)
              AND (m.after_boot IS NULL OR e.low_boot < m.after_boot))
          OR EXISTS (SELECT FROM stimulation_session AS p
                     WHERE p.device_id = e.device_id AND p.sid = e.sid

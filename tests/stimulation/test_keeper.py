@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,11 +13,13 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
 from cymba.accounts.tables import Change
-from cymba.devices.anchors import load_clocks
+from cymba.devices.anchors import Anchor, BootAnchor, BootKey, load_clocks
 from cymba.devices.claiming import release
+from cymba.devices.clocks import to_ms
 from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation import summarising
+from cymba.stimulation.ingest import ingest
 from cymba.stimulation.keeper import Keeper, close_silent, seal_finished, summarise_dirty
 from cymba.stimulation.messages import Frame
 from cymba.stimulation.reading import SessionKey, load_frames
@@ -209,6 +212,32 @@ def test_retiming_may_hand_a_session_over_and_tells_both(
     told = changes(session)
     assert told[next_id][1] is True
     assert told[account_id][1] is False
+
+
+def test_a_clock_that_another_store_shows_to_be_off_widens_what_it_placed(
+    session: Session, tape: Any, deliver: Deliver, booted_at: datetime
+) -> None:
+    """Before a factory reset the device's own clock was all there was; after it, it was checked."""
+
+    def by_own_clock(frames: Sequence[Frame], off: timedelta) -> list[Frame]:
+        began_ms = int(to_ms(booted_at + off))
+        return [msgspec.structs.replace(one, utc=began_ms + one.up) for one in frames]
+
+    before = tape(store=97).start().samples(amplitude_ua=[1_000] * 10).end()
+    deliver(session, by_own_clock(before.frames, timedelta()))
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert row.time_source == "device_clock"
+    assert row.time_error_ms < 3_600_000
+    after = tape(sid=UUID(int=8), store=98).start()
+    deliver(session, by_own_clock(after.frames, timedelta(hours=1)))
+    summarise_dirty(session, 10, now=NOW)
+    known = Anchor("exchange", 60_000, to_ms(booted_at) + 60_000, 20.0)
+    ingest(session, [], exchanges=[BootAnchor(BootKey(DEVICE, 98, 1), known)])
+    summarise_dirty(session, 10, now=NOW)
+    session.expire_all()
+    assert row.time_source == "device_clock"
+    assert row.time_error_ms >= 3_600_000
 
 
 def test_a_note_survives_a_new_summary(session: Session, tape: Any, deliver: Deliver) -> None:

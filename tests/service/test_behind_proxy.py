@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
@@ -22,6 +22,7 @@ import httpx
 import pytest
 import trustme
 import yaml
+from sqlalchemy import text
 
 from ops import ports
 from service import frames, sync
@@ -263,6 +264,46 @@ def test_an_event_passes_while_its_stream_is_open(proxy, wear, person):
         assert [next(events), next(events)] == ["event: start", "event: samples"]
         worn.event("lead_off")
         assert next(events) == "event: event"
+
+
+def test_a_client_that_stops_reading_an_archive_gives_its_place_back(proxied, person, engine):
+    """The API's thread waits for its client, and only nginx ends that."""
+    file = proxied.config / "nginx.conf"
+    file.write_text(file.read_text().replace("send_timeout 30s", "send_timeout 2s"))
+    proxied.start_nginx()
+    with engine.begin() as connection:  # more than the buffers on the way hold
+        connection.execute(
+            text("""
+            INSERT INTO audit_entry (account_id, actor_kind, actor_id, action, detail)
+            SELECT :id, 'system', 'x', 'y', jsonb_build_object('noise', (
+              SELECT string_agg(encode(sha256((n * 1000 + m)::text::bytea), 'base64'), '')
+              FROM generate_series(1, 300) AS m))
+            FROM generate_series(1, 1500) AS n"""),
+            {"id": person.id},
+        )
+    path, bearer = "/v1/account/export", person.headers["Authorization"]
+    with (
+        socket.create_connection(("127.0.0.1", proxied.port)) as stopped,
+        httpx.Client(base_url=f"http://127.0.0.1:{proxied.api_port}", timeout=60) as direct,
+    ):
+        stopped.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n\r\n".encode()
+        )
+        assert stopped.recv(12) == b"HTTP/1.1 200"
+
+        def asked() -> int:
+            with direct.stream("GET", path, headers=person.headers) as answer:
+                return answer.status_code
+
+        while (status := asked()) == 503:
+            time.sleep(0.1)
+        assert status == 200
+        stopped.settimeout(60)
+        with suppress(ConnectionResetError):
+            received = b""
+            while piece := stopped.recv(1 << 20):
+                received = (received + piece)[-1024:]
+        assert not received.endswith(b"\r\n0\r\n\r\n")  # it was not simply sent to its end
 
 
 def test_answers_are_compressed_unless_they_are_packed_already(proxy, wear, person):

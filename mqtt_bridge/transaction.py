@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from cymba.devices import exchange
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.exchange import Unusable
-from cymba.devices.flow import Allowance
+from cymba.devices.flow import Allowance, Attempt
 from cymba.devices.holdings import holders_of, tell_holders
 from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, record_seen
 from cymba.devices.programme import record_report
@@ -98,11 +98,13 @@ def append(line: Line, batch: Sequence[Inbound], memory: Memory) -> Written | No
         return None
     if memory.newly_seen(batch):
         return None
-    ingested = appending.append(
-        line, _deliveries(batch), memory.ledgers, memory.anchors, allowance=memory.allowance
-    )
-    if ingested is None:
-        return None
+    with memory.allowance.attempt() as attempt:
+        ingested = appending.append(
+            line, _deliveries(batch), memory.ledgers, memory.anchors, allowance=attempt
+        )
+        if ingested is None:
+            attempt.give_back()
+            return None
     return Written(
         outcomes=ingested.outcomes,
         answers=_answers(batch, ingested.acks),
@@ -111,10 +113,15 @@ def append(line: Line, batch: Sequence[Inbound], memory: Memory) -> Written | No
 
 
 def write(
-    session: Session, batch: Sequence[Inbound], memory: Memory, *, guarded: bool = True
+    session: Session,
+    batch: Sequence[Inbound],
+    memory: Memory,
+    attempt: Attempt,
+    *,
+    guarded: bool = True,
 ) -> Written:
     """Write the batch without committing: presence, then frames with the clocks, then the rest.
-    Ends with the change feed: commit next.
+    Ends with the change feed: commit next. `attempt` is on the memory's allowance.
 
     Not `guarded`, any error that is not passing asks for the same again, guarded (`ingest`).
 
@@ -137,7 +144,7 @@ def write(
         _deliveries(frames),
         exchanges=_anchors(session, others, written),
         memory=memory.anchors,
-        allowance=memory.allowance,
+        allowance=attempt,
         guarded=guarded,
     )
     written.outcomes, written.anchors = ingested.outcomes, ingested.anchors

@@ -126,8 +126,11 @@ class Writer:
         try:
             written = None if guarded else append(self._open_lines()[1], batch, self._memory)
             if written is None:
-                with Session(self._open_lines()[0]) as session:
-                    written = write(session, batch, self._memory, guarded=guarded)
+                with (
+                    self._memory.allowance.attempt() as attempt,
+                    Session(self._open_lines()[0]) as session,
+                ):
+                    written = write(session, batch, self._memory, attempt, guarded=guarded)
                     session.commit()
             self._memory.remember(written)
         except Exception as error:

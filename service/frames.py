@@ -137,7 +137,7 @@ def upload_frames(device_id: str) -> Response:
     """
     frames = _frames()
     arrived_at = edge().now()
-    with transaction() as session:
+    with edge().allowance.attempt() as attempt, transaction() as session:
         account_id = None
         if g.uploading_device is None:
             account_id = current_account(session).id
@@ -145,9 +145,7 @@ def upload_frames(device_id: str) -> Response:
         elif g.uploading_device != device_id:
             raise NotFound("There is no such device.")
         admitted, refused, pace = _admit(device_id, frames, account_id)
-        ingested = ingest(
-            session, _deliveries(device_id, admitted, arrived_at), allowance=edge().allowance
-        )
+        ingested = ingest(session, _deliveries(device_id, admitted, arrived_at), allowance=attempt)
         acks = [ack for _, ack in ingested.acks]
     if refused:
         acks.append(Ack(upto=0, rejected=[_rate(frame) for frame in refused]))

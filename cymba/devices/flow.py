@@ -9,7 +9,7 @@ hears of this. Buckets live in one process: with several bridges a device has a 
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 from uuid import UUID
 
 MAX_BUCKETS = 100_000  # of one kind; the least recently used are full again and can be forgotten
@@ -79,6 +79,11 @@ class Buckets:
             bucket.at_s = now_s
         return bucket
 
+    def give_back(self, key: str, amount: float) -> None:
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket.level = min(self.rate.burst, bucket.level + amount)
+
 
 class Allowance:
     """How much that stays a device may begin: sessions, how large each may grow, and what only
@@ -130,6 +135,71 @@ class Allowance:
             return False
         bucket.level -= cost
         return True
+
+    def attempt(self) -> "Attempt":
+        return Attempt(self)
+
+    def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
+        """Undo what `session` allowed: nothing was stored."""
+        key = (device_id, sid)
+        left = self._known.get(key, 0) - max(payload_bytes, FRAME_BYTES)
+        if left > 0:
+            self._known[key] = left
+        elif self._known.pop(key, None) is not None:  # it was begun by this
+            self._sessions.give_back(device_id, 1)
+
+    def give_back_quarantine(self, device_id: str, payload_bytes: int) -> None:
+        self._quarantined.give_back(device_id, max(payload_bytes, QUARANTINE_ROW_BYTES))
+
+
+class Allowing(Protocol):
+    """What is asked before something that stays is begun: an `Allowance`, or an `Attempt` on it."""
+
+    def session(
+        self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0
+    ) -> bool: ...
+
+    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool: ...
+
+
+class Attempt:
+    """One transaction's part of an allowance, given back where the block that it is for raises.
+
+    A batch is tried again for as long as the database fails: counted each time, a session would
+    be too large before any of it was stored.
+    """
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._sessions: list[tuple[str, UUID, int]] = []
+        self._quarantined: list[tuple[str, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.give_back()
+
+    def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
+        allowed = self._allowance.session(device_id, sid, now_s, payload_bytes=payload_bytes)
+        if allowed:
+            self._sessions.append((device_id, sid, payload_bytes))
+        return allowed
+
+    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
+        allowed = self._allowance.quarantine(device_id, payload_bytes, now_s)
+        if allowed:
+            self._quarantined.append((device_id, payload_bytes))
+        return allowed
+
+    def give_back(self) -> None:
+        """Nothing of it was stored."""
+        for device_id, sid, payload_bytes in self._sessions:
+            self._allowance.give_back_session(device_id, sid, payload_bytes=payload_bytes)
+        for device_id, payload_bytes in self._quarantined:
+            self._allowance.give_back_quarantine(device_id, payload_bytes)
+        self._sessions, self._quarantined = [], []
 
 
 class Flow:

@@ -3,8 +3,9 @@
 A device's next frame finds its store as the last one left it. So the ledgers are not read and
 locked first: one statement, which commits itself, locks each ledger only if it is still as it is
 remembered, and writes all if all are. Where anything else is the case (a number seen before, a
-payload that cannot be read, a ledger that another process has moved on, news of a clock), nothing
-is written and `ingest` takes the batch in. So memory can be late or lost, and only time is.
+payload that cannot be read, a frame too many, a ledger that another process has moved on, news of
+a clock), nothing is written and `ingest` takes the batch in. So memory can be late or lost, and
+only time is: no answer rests on a ledger that the statement has not seen.
 """
 
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
-from cymba.devices.flow import Allowance
+from cymba.devices.flow import Allowing
 from cymba.stimulation.arrivals import AnchorMemory, arrivals_of
 from cymba.stimulation.frames import Unreadable
 from cymba.stimulation.inbox import write_if_unmoved
@@ -65,7 +66,7 @@ def append(
     ledgers: LedgerMemory,
     anchors: AnchorMemory,
     *,
-    allowance: Allowance | None = None,
+    allowance: Allowing | None = None,
 ) -> Ingested | None:
     """Take in and commit a batch of nothing but the frames that are expected next; None if it is
     not such a batch, and then nothing of it is written.
@@ -78,7 +79,7 @@ def append(
     """
     taken = [Taken(delivery, allowance) for delivery in deliveries]
     keys = _stores_of_new_frames(taken)
-    if keys is None:
+    if not keys:
         return None
     expected = ledgers.recall(keys)
     if expected is None or anchors.news(arrivals_of(taken)):
@@ -87,14 +88,15 @@ def append(
     if not _all_are_next(taken, moved):
         return None
     batch = settle(taken, moved)
-    if batch.frames:
-        written = False
-        with suppress(DataError, IntegrityError, UnicodeError):  # `ingest` finds whose fault it is
-            written = write_if_unmoved(line, batch, moved, expected)
-        line.rollback()
-        if not written:
-            ledgers.forget(keys)
-            return None
+    if len(batch.frames) < len(taken):
+        return None  # one is refused: its answer tells of a ledger that nothing here looks at
+    written = False
+    with suppress(DataError, IntegrityError, UnicodeError):  # `ingest` finds whose fault it is
+        written = write_if_unmoved(line, batch, moved, expected)
+    line.rollback()
+    if not written:
+        ledgers.forget(keys)
+        return None
     return ingested(taken, moved, [])
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import BootAnchor, add_anchors
-from cymba.devices.flow import Allowance
+from cymba.devices.flow import Allowing
 from cymba.stimulation.arrivals import AnchorMemory, arrivals_of
 from cymba.stimulation.inbox import held_contents, mark_retimed, write
 from cymba.stimulation.ledger import (
@@ -62,7 +62,7 @@ def ingest(
     *,
     exchanges: Iterable[BootAnchor] = (),
     memory: AnchorMemory | None = None,
-    allowance: Allowance | None = None,
+    allowance: Allowing | None = None,
     guarded: bool = True,
 ) -> Ingested:
     """Take in a batch, and the clock `exchanges` that came with it, without committing.

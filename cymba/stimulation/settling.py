@@ -8,7 +8,7 @@ from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
-from cymba.devices.flow import Allowance
+from cymba.devices.flow import Allowing
 from cymba.stimulation.frames import Packed, Unreadable, decode, pack
 from cymba.stimulation.inbox import Batch, Found, FrameKey, Refusal
 from cymba.stimulation.ledger import MAX_NEW_STORES_A_DAY, MAX_RANGES, Ledger, StoreKey
@@ -75,7 +75,7 @@ class Taken:
 
     __slots__ = ("allowance", "delivery", "outcome", "read", "store_key")
 
-    def __init__(self, delivery: Delivery, allowance: Allowance | None) -> None:
+    def __init__(self, delivery: Delivery, allowance: Allowing | None) -> None:
         self.delivery = delivery
         self.allowance = allowance
         self.read = decode(delivery.payload)

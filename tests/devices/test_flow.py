@@ -114,3 +114,35 @@ def test_what_cannot_be_read_is_kept_up_to_a_bound() -> None:
     assert sum(allowance.quarantine("broken-1", 4_000, 0.0) for _ in range(10)) == 2
     assert sum(allowance.quarantine("broken-2", 1, 0.0) for _ in range(100)) == 20
     assert allowance.quarantine("broken-1", 4_000, 20.0)
+
+
+def test_what_an_attempt_took_is_given_back_where_it_fails() -> None:
+    allowance = Allowance(
+        new_sessions=Rate(per_s=1e-6, burst=2),
+        quarantined_bytes=Rate(per_s=1e-6, burst=1_000),
+        session_bytes=1_500,
+    )
+    first, second, third = (UUID(int=n) for n in range(3))
+    assert allowance.session("ear-0001", first, 0.0)
+
+    def fail() -> None:
+        with allowance.attempt() as attempt:
+            assert attempt.session("ear-0001", first, 0.0)
+            assert attempt.session("ear-0001", first, 0.0)
+            assert not attempt.session("ear-0001", first, 0.0)
+            assert attempt.session("ear-0001", second, 0.0)
+            assert not attempt.session("ear-0001", third, 0.0)
+            assert attempt.quarantine("ear-0001", 900, 0.0)
+            assert not attempt.quarantine("ear-0001", 900, 0.0)
+            raise ZeroDivisionError
+
+    for _ in range(10):
+        with pytest.raises(ZeroDivisionError):
+            fail()
+    with allowance.attempt() as attempt:
+        assert attempt.session("ear-0001", third, 0.0)
+        assert attempt.session("ear-0001", first, 0.0)
+        assert attempt.quarantine("ear-0001", 900, 0.0)
+    assert not allowance.session("ear-0001", second, 0.0)
+    assert not allowance.session("ear-0001", first, 0.0, payload_bytes=501)
+    assert not allowance.quarantine("ear-0001", 900, 0.0)

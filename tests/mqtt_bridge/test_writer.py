@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
+from cymba.devices.flow import FRAME_BYTES, Allowance
 from cymba.devices.provisioning import Credentials
 from cymba.stimulation.ingest import Ingested, ingest
 from cymba.stimulation.messages import to_json
@@ -273,6 +274,42 @@ def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
     assert bench.metric("frames_stored_total") + bench.metric("frames_duplicate_total") == 20
     assert bench.metric("frames_duplicate_total") > 0
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_what_was_not_stored_takes_nothing_of_the_allowance(
+    bench: Bench,
+    devices: list[Credentials],
+    engine: Engine,
+    stored_seqs: StoredSeqs,
+    is_alone: bool,
+) -> None:
+    """A full disk, say: the database answers and stores nothing, for far longer than here."""
+    frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 4, 1)])
+    sizes = sum(max(len(one.payload), FRAME_BYTES) for one in frames)
+    memory = bench.writer._memory
+    memory.allowance = Allowance(session_bytes=sizes)
+    if not is_alone:
+        memory.ledgers = None
+    left = 3
+
+    def fail(*told: Any) -> None:
+        nonlocal left
+        if "INTO frame" in told[2] and len(bench.notes.acked) == 2 and left:
+            left -= 1
+            raise OperationalError(told[2], None, Exception("No space left on device"))
+
+    bench.writer.start()
+    for frame in frames[:2]:  # the second is the first that can follow
+        fill(bench, [frame])
+        wait_until(lambda n=frame.number: n in bench.notes.acked, timeout_s=20, what="acked")
+    event.listen(engine, "before_cursor_execute", fail)
+    fill(bench, frames[2:])
+    wait_until(lambda: len(bench.notes.acked) == 4, timeout_s=30, what="acked")
+    event.remove(engine, "before_cursor_execute", fail)
+    assert left == 0
+    assert stored_seqs(devices[0].device_id) == [1, 2, 3, 4]
+    assert bench.metric("frames_refused_total", code="rate") == 0
 
 
 def test_the_end_of_the_writer_is_noticed(

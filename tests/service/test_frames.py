@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import cbor2
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
@@ -286,6 +287,27 @@ def test_what_a_device_may_begin_is_bounded_here_too(app, engine, upload, worn):
     assert [one["code"] for one in ack["rejected"]] == ["schema", "rate"]
     assert count(engine) == 3
     assert count(engine, Quarantined) == 1
+
+
+def test_what_could_not_be_stored_takes_nothing_of_what_a_device_may_begin(
+    app, engine, upload, worn
+):
+    edge: Edge = app.extensions["cymba"]
+    object.__setattr__(edge, "allowance", Allowance(session_bytes=1_000))
+    frame = worn.samples_frame() | {"sid": str(uuid4())}
+    left = 2
+
+    def fail(*_):
+        nonlocal left
+        if left:
+            left -= 1
+            raise OperationalError("COMMIT", None, Exception("No space left on device"))
+
+    event.listen(edge.engine, "commit", fail)
+    answers = [upload([frame]) for _ in range(3)]
+    event.remove(edge.engine, "commit", fail)
+    assert [answer.status_code for answer in answers] == [503, 503, 200]
+    assert count(engine) == 2  # with the start, which came over MQTT
 
 
 def test_a_device_that_was_never_claimed_is_nobodys(client, engine, person):

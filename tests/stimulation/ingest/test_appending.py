@@ -16,7 +16,7 @@ from cymba.stimulation.appending import LedgerMemory, append
 from cymba.stimulation.arrivals import AnchorMemory
 from cymba.stimulation.ingest import Ingested
 from cymba.stimulation.ledger import Ledger, StoreKey
-from cymba.stimulation.settling import Delivery, Refused, Stored
+from cymba.stimulation.settling import Delivery, Stored
 from tests.stimulation.ingest.conftest import AT, Line, samples, to_json
 
 SIDS = [str(UUID(int=number)) for number in (1, 2)]
@@ -146,18 +146,25 @@ def test_what_the_database_refuses_is_left_to_ingest(process: Process) -> None:
     assert process.append(samples(5)) is not None
 
 
-def test_a_session_too_many_is_refused_and_the_rest_stored(process: Process) -> None:
+def test_a_frame_too_many_is_left_to_ingest(process: Process) -> None:
     process.allowance = Allowance(new_sessions=Rate(per_s=1e-6, burst=1))
-    ingested = process.append(samples(2, sid=SIDS[0]), samples(3, sid=SIDS[1]))
-    assert ingested is not None
-    assert [type(outcome) for outcome in ingested.outcomes] == [Stored, Refused]
+    assert process.append(samples(2, sid=SIDS[0]), samples(3, sid=SIDS[1])) is None
+    assert process.seqs() == [1]
+    assert process.append(samples(2, sid=SIDS[0])) is not None
     assert process.seqs() == [1, 2]
-    # With nothing to write, nothing is.
-    ingested = process.append(samples(3, sid=SIDS[1]))
-    assert ingested is not None
-    assert [type(outcome) for outcome in ingested.outcomes] == [Refused]
-    assert process.append(samples(3, sid=SIDS[0])) is not None
-    assert process.seqs() == [1, 2, 3]
+
+
+def test_no_answer_rests_on_memory_alone(process: Process) -> None:
+    """The database was restored from a backup that knows less than this process remembers: a
+    refused frame's answer must not tell its device to free what is not there."""
+    process.take_in(samples(2), samples(3))
+    process.line.session.execute(text("DELETE FROM frame WHERE seq > 1"))
+    process.line.session.execute(text("UPDATE flash_store SET resolved = '{[1,2)}'"))
+    process.line.session.commit()
+    process.allowance = Allowance(new_sessions=Rate(per_s=1e-6, burst=0))
+    assert process.append(samples(4)) is None
+    ingested = process.line.send(samples(4))
+    assert [ack.upto for _, ack in ingested.acks] == [1]
 
 
 def test_it_waits_for_another_transaction_and_then_looks_again(

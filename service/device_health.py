@@ -110,7 +110,7 @@ def get_health(device_id: str) -> Response:
     with transaction() as session:
         account_id = current_account(session).id
         held = holding(session, account_id, device_id)
-        found = health(session, device_id, now)
+        found = health(session, held.presence, now)
         # What it did before this holder is not this holder's to know.
         since = max(held.tenure.claimed_at, now - LOOKED_BACK)
         complete = completeness(session, account_id, device_id, since)

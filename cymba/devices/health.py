@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import load_clocks
 from cymba.devices.clocks import TimeSource
+from cymba.devices.presence import known_to_holder
 from cymba.devices.tables import DevicePresence, DeviceTenure
 
 Unsynced = Literal["none", "waiting", "unknown"]
@@ -34,11 +35,11 @@ class Health(NamedTuple):
     clock: ClockQuality | None
 
 
-def health(session: Session, device_id: str, now: datetime) -> Health:
-    seen = session.get(DevicePresence, device_id, populate_existing=True)
+def health(session: Session, seen: DevicePresence | None, now: datetime) -> Health:
+    """How a device is doing by what it said last, which the caller may see."""
     if seen is None:
         return Health(False, None, None, None, None, "unknown", None, None)
-    clocks = load_clocks(session, device_id, [(seen.store, seen.boot)])
+    clocks = load_clocks(session, seen.device_id, [(seen.store, seen.boot)])
     store = clocks.stores.get(seen.store)
     boot = store.boots.get(seen.boot) if store else None
     last_up_ms = boot.last_up_ms if boot else seen.sent_ms
@@ -68,7 +69,7 @@ def devices_behind(session: Session, account_id: UUID) -> list[Behind]:
     """Those of the account's devices whose sessions may not all have been uploaded."""
     rows = session.execute(
         select(DeviceTenure.device_id, DevicePresence)
-        .outerjoin(DevicePresence, DevicePresence.device_id == DeviceTenure.device_id)
+        .outerjoin(DevicePresence, known_to_holder())
         .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
         .order_by(DeviceTenure.device_id)
     )

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import and_, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from cymba.devices.messages import Presence
-from cymba.devices.tables import DevicePresence
+from cymba.devices.tables import DevicePresence, DeviceTenure
 
 SEEN_STEP = timedelta(seconds=60)  # how exact "last seen" is, for a device that only sends frames
 
@@ -104,3 +104,22 @@ def record_seen(session: Session, seen: Mapping[str, datetime]) -> None:
 def latest_store(session: Session, device_id: str) -> int | None:
     """The flash store that a device last came online with."""
     return session.scalar(select(DevicePresence.store).where(DevicePresence.device_id == device_id))
+
+
+def known_to_holder() -> ColumnElement[bool]:
+    """Joins a tenure with what its device last said, unless it said so to an earlier holder: when
+    that one last used it is not this one's to know."""
+    earlier = aliased(DeviceTenure)
+    of_another = (
+        exists()
+        .where(
+            earlier.device_id == DeviceTenure.device_id,
+            earlier.claimed_at < DeviceTenure.claimed_at,
+            earlier.account_id.is_distinct_from(DeviceTenure.account_id),
+        )
+        .correlate(DeviceTenure)
+    )
+    return and_(
+        DevicePresence.device_id == DeviceTenure.device_id,
+        or_(DevicePresence.seen_at >= DeviceTenure.claimed_at, ~of_another),
+    )

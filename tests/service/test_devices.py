@@ -87,6 +87,29 @@ def test_coming_online_meanwhile_does_not_make_an_edit_stale(
     assert client.patch(path, json={"name": "Ear"}, headers=guarded).status_code == 200
 
 
+def test_what_a_device_said_to_an_earlier_holder_is_not_the_next_ones_to_know(
+    client, claim, credentials, make_person, engine
+):
+    first, second = make_person(), make_person()
+
+    def say(at):
+        with Session(engine) as session, session.begin():
+            presence = Presence(online=True, store=1, boot=1, sent=5, queued=3, battery_pct=83)
+            record_presence(session, credentials.device_id, presence, at)
+
+    path = f"/v1/devices/{credentials.device_id}"
+    say(utc_now())  # to nobody, while it was unpacked
+    claim(first)
+    assert client.get(path, headers=first.headers).json["presence"]["battery_pct"] == 83
+    code = client.post(f"{path}/transfer", headers=first.headers).json["claim_code"]
+    assert claim(second, code=code).json["presence"] is None
+    health = client.get(f"{path}/health", headers=second.headers).json
+    assert (health["last_seen_at"], health["battery_pct"]) == (None, None)
+    assert health["unsynced"] == "unknown"
+    say(utc_now())
+    assert client.get(path, headers=second.headers).json["presence"]["battery_pct"] == 83
+
+
 def test_a_device_is_released_and_claimed_anew_with_a_new_code(
     client, claim, credentials, make_person
 ):

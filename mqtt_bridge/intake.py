@@ -16,6 +16,9 @@ from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.pacing import Pacing
 from mqtt_bridge.topics import Subject, Up
 
+# Each holds a place of the broker's window, of 20 with some. Were all taken, nothing would come any
+# more: no frame, and not the echo by which they are let on.
+MOST_WAITING = 8
 log = structlog.get_logger(__name__)
 
 
@@ -72,7 +75,7 @@ class Intake:
         if admitted:
             self._put(delivery)
         else:
-            self._waiting[up] = delivery
+            self._wait(up, delivery)
 
     def _is_done_with(
         self, connection: Connection, up: Up, message: Message, arrived_ns: int, *, admitted: bool
@@ -107,6 +110,13 @@ class Intake:
     def _put(self, delivery: Inbound) -> None:
         if not self._inbox.put(delivery):
             self._metrics.left.inc()
+
+    def _wait(self, up: Up, delivery: Inbound) -> None:
+        self._waiting[up] = delivery
+        if len(self._waiting) > MOST_WAITING:
+            first = next(iter(self._waiting))
+            self._pacing.count_held_off(first.device_id)
+            self._put(self._waiting.pop(first))
 
     def _release(self) -> None:
         """Let on what waits and may go on by now; the echo comes by every few seconds."""

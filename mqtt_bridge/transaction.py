@@ -1,5 +1,6 @@
 """One batch of deliveries, written through the core within one transaction of the caller."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,13 +61,15 @@ class Written:
 class Memory:
     """What this process has committed of late, so that it asks the database only for news."""
 
+    MOST_DEVICES = 100_000  # of which it knows when they were told to be seen, and who holds them
+
     def __init__(self, holders: dict[str, str], *, alone: bool = True) -> None:
         """`alone`, no other slot stores frames of the same devices at the same time."""
         self.ledgers = LedgerMemory() if alone else None
         self.anchors = AnchorMemory()
         self.allowance = Allowance()
         self.holders = holders
-        self._seen: dict[str, datetime] = {}
+        self._seen: OrderedDict[str, datetime] = OrderedDict()
 
     def newly_seen(self, batch: Sequence[Inbound]) -> dict[str, datetime]:
         """Devices of the batch that were not told to be seen for a while."""
@@ -82,13 +85,17 @@ class Memory:
         if self.ledgers is not None:
             self.ledgers.remember(written.ledgers)
         self.anchors.remember(written.anchors)
-        self._seen.update(written.seen)
-        for device_id in written.seen:
+        for device_id, seen_at in written.seen.items():
+            self._seen[device_id] = seen_at
+            self._seen.move_to_end(device_id)
             account_id = written.holders.get(device_id)
             if account_id is None:
                 self.holders.pop(device_id, None)
             else:
                 self.holders[device_id] = account_id
+        while len(self._seen) > self.MOST_DEVICES:
+            device_id, _ = self._seen.popitem(last=False)
+            self.holders.pop(device_id, None)
 
 
 def append(line: Line, batch: Sequence[Inbound], memory: Memory) -> Written | None:

@@ -8,7 +8,7 @@ from mqtt_bridge import pacing
 from mqtt_bridge.connection import Message
 from mqtt_bridge.delivery import Inbox
 from mqtt_bridge.echo import Echo
-from mqtt_bridge.intake import Intake
+from mqtt_bridge.intake import MOST_WAITING, Intake
 from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.pacing import Pacing
 
@@ -110,6 +110,21 @@ def test_what_goes_on_replaces_what_waits(bench: Bench) -> None:
     bench.clock[0] += 10
     bench.echo()
     assert bench.queued() == []
+
+
+def test_few_wait_so_that_the_brokers_window_stays_open(bench: Bench) -> None:
+    devices = [f"flood-{number:03}" for number in range(MOST_WAITING + 2)]
+    for device_id in devices:
+        for sent in range(4):
+            bench.say("presence", online(sent), device_id)
+    # The first two that waited were let on, none was dropped.
+    queued = bench.queued()
+    assert len(queued) == 3 * len(devices) + 2
+    assert queued.count(online(3)) == 2
+    assert bench.dropped("presence") in {None, 0}
+    bench.clock[0] += 1
+    bench.echo()
+    assert bench.queued() == [online(3)] * MOST_WAITING
 
 
 def test_presence_that_is_taken_off_the_broker_says_nothing(bench: Bench) -> None:

@@ -22,6 +22,7 @@ from mqtt_bridge.answering import Answering
 from mqtt_bridge.delivery import Inbound, Inbox
 from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.topics import Subject
+from mqtt_bridge.transaction import Memory, Written
 from mqtt_bridge.writer import Writer
 from tests.end_to_end.devices import session_frames
 from tests.end_to_end.parts import wait_until
@@ -310,6 +311,20 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
     assert left == 0
     assert stored_seqs(devices[0].device_id) == [1, 2, 3, 4]
     assert bench.metric("frames_refused_total", code="rate") == 0
+
+
+def test_memory_keeps_few_devices() -> None:
+    class Small(Memory):
+        MOST_DEVICES = 2
+
+    holders: dict[str, str] = {}
+    memory = Small(holders)
+    at = utc_now()
+    for device_id in ("device-1", "device-2", "device-1", "device-3"):
+        memory.remember(Written(seen={device_id: at}, holders={device_id: "ann"}))
+    assert sorted(holders) == ["device-1", "device-3"]
+    batch = [*deliveries("device-1", [b"{}"]), *deliveries("device-2", [b"{}"])]
+    assert list(memory.newly_seen(batch)) == ["device-2"]
 
 
 def test_the_end_of_the_writer_is_noticed(

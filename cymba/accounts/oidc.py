@@ -218,15 +218,23 @@ def account_for(
             is not linked.
         Rejected: the provider vouches for no e-mail address.
     """
-    identity = session.get(ProviderIdentity, (provider.issuer, str(claims["sub"])))
+    key = (provider.issuer, str(claims["sub"]))
+    identity = session.get(ProviderIdentity, key)
+    if identity is not None:
+        # Whoever unlinks it holds the account: who had read it before would come in all the same.
+        session.execute(
+            select(Account.id)
+            .where(Account.id == identity.account_id)
+            .with_for_update(read=True, key_share=True)
+        )
+        session.expunge(identity)
+        identity = session.get(ProviderIdentity, key)
     if identity is not None:
         if link_to is not None and identity.account_id != link_to:
             raise Conflict("This sign-in opens another account.", code="identity-taken")
         return identity.account_id
     account_id = link_to or _new_account(session, claims)
-    session.add(
-        ProviderIdentity(issuer=provider.issuer, subject=str(claims["sub"]), account_id=account_id)
-    )
+    session.add(ProviderIdentity(issuer=key[0], subject=key[1], account_id=account_id))
     session.flush()
     return account_id
 

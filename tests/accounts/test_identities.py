@@ -1,0 +1,53 @@
+"""Sign-ins at a provider, unlinked while somebody comes in by them."""
+
+import threading
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from cymba.accounts import identities
+from cymba.accounts.oidc import Provider, account_for
+from cymba.accounts.tables import Account, ProviderIdentity
+from cymba.accounts.tokens import sign_out_elsewhere
+from cymba.errors import Conflict
+
+NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
+PROVIDER = Provider("https://id.example.org", "cymba", None, "app://cymba/signed-in")
+CLAIMS = {"sub": "ada-1", "email": "ada@example.org", "email_verified": True}
+
+
+def test_who_comes_in_by_what_is_just_unlinked_stays_out(engine: Engine) -> None:
+    with Session(engine) as session, session.begin():
+        account = Account(email="ada@example.org", password_hash="a hash")
+        session.add(account)
+        session.flush()
+        account_id = account.id
+        session.add(
+            ProviderIdentity(issuer=PROVIDER.issuer, subject="ada-1", account_id=account_id)
+        )
+    refused: list[str] = []
+
+    def come_in() -> None:
+        with Session(engine) as session, session.begin(), pytest.raises(Conflict) as conflict:
+            account_for(session, PROVIDER, CLAIMS, link_to=None)
+        refused.append(conflict.value.code)
+
+    with Session(engine) as session:
+        (linked,) = identities.mine(session, account_id)
+        wanted = identities.identity_id(linked)
+        identities.unlink(session, account_id, wanted, issuer=PROVIDER.issuer)
+        sign_out_elsewhere(session, account_id, uuid4(), NOW)
+        thread = threading.Thread(target=come_in)
+        thread.start()
+        with engine.connect() as looking:
+            while thread.is_alive() and not looking.scalar(
+                text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+            ):
+                pass
+        session.commit()
+    thread.join()
+    # Nobody's sign-in by now: and the address has an account, which is not opened by it.
+    assert refused == ["email-taken"]

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account, ErasureLedger
 from cymba.devices.tables import Device
 from cymba.errors import Conflict, Rejected
+from cymba.insights.experiments import plans
 from cymba.rights.export import FORMAT, FORMAT_VERSION, MANIFEST, TABLES, Progress
 from cymba.rights.holdings import HOLDINGS, Holding
 from cymba.rights.pseudonym import pseudonym
@@ -175,6 +176,8 @@ class _Restoring:
             raise _bad(f"a row of {holding.name} is of a device that is not in the archive")
         if holding.name == "stimulation_session":
             _check_session_id(row)
+        if holding.name == "experiment":
+            _check_seal(row)
         return row
 
     def _write(self, holding: Holding, rows: list[dict[str, Any]]) -> None:
@@ -227,6 +230,20 @@ def _check_session_id(row: dict[str, Any]) -> None:
         fits = False
     if not fits:
         raise _bad("a session's id is not the one that its device and number make")
+
+
+def _check_seal(row: dict[str, Any]) -> None:
+    """A trial's seed must be the one that was sealed with its plan before it began. One that runs
+    comes without, and stays without when it was stopped by an import."""
+    seed, status = row.get("seed"), row.get("status")
+    if status == "running" or (status == "stopped" and seed == "\\x"):
+        return
+    try:
+        fits = plans.seal(bytes.fromhex(str(seed).removeprefix("\\x")), row["plan"]) == row["seal"]
+    except (KeyError, ValueError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise _bad("a trial's seed and plan are not those of its seal")
 
 
 def _manifest(opened: ZipFile, schema_version: str) -> Manifest:

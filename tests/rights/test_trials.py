@@ -1,5 +1,6 @@
 """The archive of a trial that runs does not tell its coming blocks, and can be taken in."""
 
+import hashlib
 import io
 import json
 import zipfile
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import DeviceTenure
+from cymba.errors import Rejected
 from cymba.insights.experiments import plans, trials
 from cymba.insights.tables import Experiment, ExperimentBlock
 from cymba.rights.export import export
@@ -97,3 +99,44 @@ def test_a_trial_that_ran_comes_in_stopped(engine, account_id, archive):
         assert trials.deviations(session, moved, now=NOW) == []
         assert (whole.seed, whole.stop_reason) == (REVEALED, "a holiday")
         assert trials.running(session, account_id) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"seed": "\\x" + SECRET.hex()}, id="another seed"),
+        pytest.param({"seed": "no bytes"}, id="no seed"),
+        pytest.param({"seed": None}, id="null"),
+        pytest.param({"status": "finished", "seed": "\\x"}, id="finished without its seed"),
+        pytest.param({"seal": "0" * 64}, id="another seal"),
+        pytest.param({"plan": PLAN | {"pairs": 7}}, id="another plan"),
+    ],
+)
+def test_a_trial_that_is_not_as_it_was_sealed_is_refused(engine, account_id, archive, changed):
+    with Session(engine) as session, session.begin():
+        session.query(DeviceTenure).delete()
+        session.delete(session.get_one(Account, account_id))
+    tampered = with_trial(archive, changed)
+    with Session(engine) as session, pytest.raises(Rejected, match="of its seal"):
+        restore(session, tampered, ledger_key=b"k" * 32, schema_version="1")
+
+
+def with_trial(archive: bytes, changed: dict[str, object]) -> io.BytesIO:
+    """The archive with another row of the trial that has ended, and a manifest that fits."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    name = "tables/experiment.jsonl"
+    rows = [json.loads(line) for line in members[name].splitlines()]
+    rows = [row | changed if row["status"] == "stopped" else row for row in rows]
+    members[name] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    manifest = json.loads(members["manifest.json"])
+    for member in manifest["members"]:
+        if member["name"] == name:
+            member["bytes"] = len(members[name])
+            member["sha256"] = hashlib.sha256(members[name]).hexdigest()
+    members["manifest.json"] = json.dumps(manifest).encode()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as written:
+        for member_name, data in members.items():
+            written.writestr(member_name, data)
+    return made

@@ -236,5 +236,17 @@ def _shown() -> Iterator[Check]:
     yield Check("response: coverage", cell, f"response: {cell}", measure, "covered")
 
 
+def _asked_of_the_past() -> Iterator[Check]:
+    for world, row, value in (
+        (MORNING_DRIVES_USE, "type I at .05, this morning's pain drives use", "found"),
+        (replace(FULL, effect=-1.0), "points told of a session's -1, full world", "effect"),
+    ):
+        for lag, when in ((0, "same day"), (1, "next morning")):
+            for last_day, asked in ((False, "pain now"), (True, "mean of the last 24 hours")):
+                cell = f"{asked}, {when}, 180 days"
+                measure = one_look(world, lag=lag, of_the_last_24_hours=last_day)
+                yield Check(row, cell, f"asked: {row}: {cell}", measure, value)
+
+
 CHECKS = (*_no_effect(), *_with_effect(), *_a_year(), *_the_rest())
-SHOWN = tuple(_shown())
+SHOWN = (*_shown(), *_asked_of_the_past())

@@ -31,7 +31,7 @@ from cymba.insights.statistics import (
     side_effect_trend,
 )
 from cymba.insights.statistics.side_effects import FADING_LEVEL, GROWING_LEVEL
-from simulator.people import Diaries, World, autoregression, live, other_items
+from simulator.people import Diaries, World, autoregression, live, of_the_last_day, other_items
 
 Floats = NDArray[np.float64]
 Values = dict[str, Floats]
@@ -41,13 +41,17 @@ PRIMARIES = ("pain", "sleep", "mood", "fatigue")
 BETTER_HIGH = ("sleep", "mood")
 
 
-def one_look(world: World) -> Measure:
-    """One fit at the end, at lag 1 with sessions as the exposure."""
+def one_look(world: World, *, lag: int = 1, of_the_last_24_hours: bool = False) -> Measure:
+    """One fit at the end with sessions as the exposure; at lag 0 of the evening after them."""
 
     def measure(rng: np.random.Generator, people: int) -> Values:
         diaries = live(world, people, rng)
+        if of_the_last_24_hours:
+            diaries = of_the_last_day(diaries, world, rng)
+        if lag == 0:
+            diaries = replace(diaries, morning=diaries.evening)
         fits = [
-            associate(*_series(diaries, person), diaries.weekdays, [1], confidence=0.95)
+            associate(*_series(diaries, person), diaries.weekdays, [lag], confidence=0.95)
             for person in range(people)
         ]
         effect, low, high, p = (
@@ -60,6 +64,7 @@ def one_look(world: World) -> Measure:
             "found": (p < 0.05).astype(np.float64),  # a refusal finds nothing
             "covered": np.where(fitted, covered, np.nan),
             "bias": effect - world.effect,
+            "effect": effect,
             "refused": (~fitted).astype(np.float64),
         }
 

@@ -68,6 +68,7 @@ class Diaries:
     day's first session (on days without one, before the time of day at which there mostly is one)
     weekdays : (D,) 0 Monday … 6 Sunday
     pain     : (P, D) the unrounded truth in the morning
+    felt     : (P, D, 3) the unrounded truth at each moment
     """
 
     sessions: Floats
@@ -76,6 +77,7 @@ class Diaries:
     before: Floats
     weekdays: NDArray[np.int64]
     pain: Floats
+    felt: Floats
 
 
 def live(world: World, people: int, rng: np.random.Generator) -> Diaries:
@@ -118,6 +120,23 @@ def live(world: World, people: int, rng: np.random.Generator) -> Diaries:
         before=_before(world, ratings, pain, sessions),
         weekdays=weekdays,
         pain=pain[..., 0],
+        felt=pain,
+    )
+
+
+def of_the_last_day(diaries: Diaries, world: World, rng: np.random.Generator) -> Diaries:
+    """The same lives by a rating that asks for the mean of the last 24 hours."""
+    flat = diaries.felt.reshape(diaries.felt.shape[0], -1)
+    sums = np.cumsum(flat, axis=1)
+    sums[:, MOMENTS_A_DAY:] -= np.cumsum(flat, axis=1)[:, :-MOMENTS_A_DAY]
+    mean = sums / np.minimum(np.arange(1, flat.shape[1] + 1), MOMENTS_A_DAY)
+    asked = mean.reshape(diaries.felt.shape)
+    ratings = _rated(world, asked, rng)
+    return replace(
+        diaries,
+        morning=ratings[..., 0],
+        evening=ratings[..., 2],
+        before=_before(world, ratings, asked, diaries.sessions),
     )
 
 

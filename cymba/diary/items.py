@@ -37,6 +37,9 @@ class Item:
     worse: Literal["higher", "lower"] | None = None
     # The smallest change that matters to a person, in the item's own unit; what it rests on.
     minimal_important_difference: float | None = None
+    # How many days back it asks: 0 of now or since the session, 1 of the last night or 24 hours,
+    # None of so long that no day's stimulation can be told apart in it.
+    recall_days: int | None = 0
     scoring: str | None = None
     licence: str = OWN_WORDING
     source: str = ""
@@ -44,7 +47,14 @@ class Item:
     note: str = field(default="")
 
 
-def _scale(name: str, title: str, *, worse: Literal["higher", "lower"], source: str = "") -> Item:
+def _scale(
+    name: str,
+    title: str,
+    *,
+    worse: Literal["higher", "lower"],
+    recall_days: int = 0,
+    source: str = "",
+) -> Item:
     return Item(
         name,
         title,
@@ -53,11 +63,12 @@ def _scale(name: str, title: str, *, worse: Literal["higher", "lower"], source: 
         unit="{score}",
         worse=worse,
         minimal_important_difference=1.0,
+        recall_days=recall_days,
         source=source or "0–10 numeric rating; a change of 1 point is taken as the smallest",
     )
 
 
-def _pain(name: str, title: str) -> Item:
+def _pain(name: str, title: str, *, recall_days: int = 0) -> Item:
     return Item(
         name,
         title,
@@ -67,6 +78,7 @@ def _pain(name: str, title: str) -> Item:
         code="LOINC 72514-3",
         worse="higher",
         minimal_important_difference=1.0,
+        recall_days=recall_days,
         licence=FREE,
         source="NRS 0–10; 10–20 % is the smallest change that matters, 30 % or 2 points a moderate "
         "one (Farrar 2001; IMMPACT: Dworkin 2008)",
@@ -102,8 +114,8 @@ ITEMS: dict[str, Item] = {
     item.name: item
     for item in (
         _pain("pain_now", "Pain now"),
-        _pain("pain_average", "Average pain over the last 24 hours"),
-        _pain("pain_worst", "Worst pain over the last 24 hours"),
+        _pain("pain_average", "Average pain over the last 24 hours", recall_days=1),
+        _pain("pain_worst", "Worst pain over the last 24 hours", recall_days=1),
         Item(
             "pain_site",
             "Where it hurts",
@@ -147,7 +159,7 @@ ITEMS: dict[str, Item] = {
         ),
         _scale("mood", "Mood", worse="lower"),
         _scale("anxiety", "Anxiety", worse="higher"),
-        _scale("sleep_quality", "Sleep quality", worse="lower"),
+        _scale("sleep_quality", "Sleep quality", worse="lower", recall_days=1),
         Item(
             "sleep_hours",
             "Hours slept",
@@ -157,6 +169,7 @@ ITEMS: dict[str, Item] = {
             code="LOINC 93832-4",
             worse="lower",
             minimal_important_difference=0.5,
+            recall_days=1,
             licence=FREE,
         ),
         _scale("fatigue", "Fatigue", worse="higher"),
@@ -171,6 +184,7 @@ ITEMS: dict[str, Item] = {
             unit="{score}",
             code="LOINC 70272-0",
             worse="higher",
+            recall_days=None,
             scoring="total 0–12; phq2 = answers 3 + 4, gad2 = answers 1 + 2, each 0–6, ≥ 3 noted; "
             "a missing answer gives a null score",
             licence="no permission required to reproduce, translate, display or distribute",
@@ -183,6 +197,7 @@ ITEMS: dict[str, Item] = {
             "questionnaire",
             unit="{score}",
             worse="higher",
+            recall_days=None,
             scoring="1 very much better … 4 no change … 7 very much worse; ≤ 2 is much better",
             licence=FREE,
             source="Guy 1976; IMMPACT",

@@ -31,7 +31,7 @@ from cymba.insights.statistics import (
     sequential_p,
 )
 
-METHOD_VERSION = "2"
+METHOD_VERSION = "3"
 LAGS = (0, 1, 2, 3)
 PRIMARY_LAG = 1
 
@@ -94,7 +94,7 @@ def analyse(
         for look in looks(days.exposures, felt, days.before, days.weekdays, lags):
             for place in zip(*np.nonzero(look.reached), strict=True):
                 _take(pairs[place], look, place, days, felt)
-        found.extend(pairs.ravel())
+        found.extend(pair for pair in pairs.ravel() if not pair.outcome.reaches_before(pair.lag))
     _grade(found, tested)
     return found
 

@@ -23,6 +23,12 @@ class Outcome:
     is_side_effect: bool
     item: str
     score: str
+    recall_days: int | None  # how many days back it asks; None: too many to tell days apart
+
+    def reaches_before(self, lag: int) -> bool:
+        """Whether it also asks of what was before a session so many days ago: what is felt then
+        brings sessions about, and would look as if it followed them."""
+        return self.recall_days is None or lag < self.recall_days
 
     @property
     def minimal_difference(self) -> float:
@@ -59,6 +65,7 @@ def _outcomes(item: Item) -> list[Outcome]:
             is_side_effect=item.group == "side_effect",
             item=item.name,
             score=score,
+            recall_days=item.recall_days,
         )
         for score, suffix in named.items()
     ]

@@ -140,7 +140,8 @@ def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     axes.axhline(0, color=page.theme.muted, linewidth=1)
     by_lag = {one.lag: one for one in view.lags}
     for lag in LAGS:
-        _draw_lag(axes, page, by_lag.get(lag), lag, voice, is_shown=lag == view.finding.lag)
+        if not view.outcome.reaches_before(lag):
+            _draw_lag(axes, page, by_lag.get(lag), lag, voice, is_shown=lag == view.finding.lag)
     axes.set_xlim(-0.5, len(LAGS) - 0.5)
     set_ticks(axes, LAGS, [voice.translate(name) for name in captions.LAG_NAMES])
     ticks(axes, voice)

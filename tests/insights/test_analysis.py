@@ -28,7 +28,7 @@ FIRST = date(2026, 1, 5)
 )
 def test_what_asks_of_the_time_before_a_session_is_not_compared_with_it(outcome, lags) -> None:
     """The evening's answer about the last 24 hours holds the pain that brought the session about:
-    without any effect one person in four would be told of a link."""
+    without any effect one person in five would be told of a link."""
     count = 60
     rng = np.random.default_rng(1)
     ratings = rng.normal(5, 1, (3, 1, count))

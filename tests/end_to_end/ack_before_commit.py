@@ -15,8 +15,8 @@ class HastyWriter(writer.Writer):
     """Acks first, and commits a little later, as a bridge does that gathers inserts."""
 
     def _commit(self, batch: Sequence[Inbound]) -> Written:
-        with Session(self._engine) as session:
-            written = write(session, batch, self._memory)
+        with self._memory.allowance.attempt() as attempt, Session(self._engine) as session:
+            written = write(session, batch, self._memory, attempt)
             self._answering.tell(batch, written)
             time.sleep(0.05)
             session.commit()

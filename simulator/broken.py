@@ -246,7 +246,10 @@ FAULTS: Mapping[str, Fault] = {
     "never frees": Fault("R25", distortion=lambda: Misheard(_deaf_to_also)),
     "has sixty outstanding": Fault("R27", lambda b: replace(b, max_outstanding=60)),
     "resends too fast": Fault("R28", lambda b: replace(b, resend_after_s=b.resend_after_s / 10)),
-    "never doubles a delay": Fault("R28", lambda b: replace(b, resend_at_most_s=b.resend_after_s)),
+    # A little short, within what a listener forgives, or the jitter of a delay might hide it.
+    "never doubles a delay": Fault(
+        "R28", lambda b: replace(b, resend_at_most_s=0.8 * b.resend_after_s)
+    ),
     "takes a retry for an end": Fault("R29", distortion=lambda: Misheard(_takes_no_for_done)),
     "sends the newest first": Fault("R30", distortion=NewestFirst),
     "keeps to no rate": Fault("R31", distortion=lambda: Misheard(_hurried)),

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import load_clocks
 from cymba.devices.clocks import TimeSource
-from cymba.devices.presence import known_to_holder
+from cymba.devices.presence import KNOWN_TO_HOLDER
 from cymba.devices.tables import DevicePresence, DeviceTenure
 
 Unsynced = Literal["none", "waiting", "unknown"]
@@ -69,7 +69,7 @@ def devices_behind(session: Session, account_id: UUID) -> list[Behind]:
     """Those of the account's devices whose sessions may not all have been uploaded."""
     rows = session.execute(
         select(DeviceTenure.device_id, DevicePresence)
-        .outerjoin(DevicePresence, known_to_holder())
+        .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
         .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
         .order_by(DeviceTenure.device_id)
     )

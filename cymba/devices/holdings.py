@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, record_changes
-from cymba.devices.presence import known_to_holder
+from cymba.devices.presence import KNOWN_TO_HOLDER
 from cymba.devices.suspension import Suspended, suspended
 from cymba.devices.tables import Device, DevicePresence, DeviceSuspension, DeviceTenure
 from cymba.errors import NotFound
@@ -126,7 +126,7 @@ def _held(
     return (
         select(Device, DeviceTenure, DevicePresence, DeviceSuspension)
         .join(DeviceTenure, DeviceTenure.device_id == Device.id)
-        .outerjoin(DevicePresence, known_to_holder())
+        .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
         .outerjoin(DeviceSuspension, DeviceSuspension.device_id == Device.id)
         .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
     )

@@ -106,20 +106,19 @@ def latest_store(session: Session, device_id: str) -> int | None:
     return session.scalar(select(DevicePresence.store).where(DevicePresence.device_id == device_id))
 
 
-def known_to_holder() -> ColumnElement[bool]:
-    """Joins a tenure with what its device last said, unless it said so to an earlier holder: when
-    that one last used it is not this one's to know."""
-    earlier = aliased(DeviceTenure)
-    of_another = (
-        exists()
+_earlier = aliased(DeviceTenure)
+KNOWN_TO_HOLDER: ColumnElement[bool] = and_(
+    DevicePresence.device_id == DeviceTenure.device_id,
+    or_(
+        DevicePresence.seen_at >= DeviceTenure.claimed_at,
+        ~exists()
         .where(
-            earlier.device_id == DeviceTenure.device_id,
-            earlier.claimed_at < DeviceTenure.claimed_at,
-            earlier.account_id.is_distinct_from(DeviceTenure.account_id),
+            _earlier.device_id == DeviceTenure.device_id,
+            _earlier.claimed_at < DeviceTenure.claimed_at,
+            _earlier.account_id.is_distinct_from(DeviceTenure.account_id),
         )
-        .correlate(DeviceTenure)
-    )
-    return and_(
-        DevicePresence.device_id == DeviceTenure.device_id,
-        or_(DevicePresence.seen_at >= DeviceTenure.claimed_at, ~of_another),
-    )
+        .correlate(DeviceTenure),
+    ),
+)
+"""Joins a tenure with what its device last said, unless it said so to an earlier holder: when that
+one last used it is not this one's to know."""

@@ -111,7 +111,7 @@ def _stores_of_new_frames(taken: Sequence[Taken]) -> set[StoreKey] | None:
 
 
 def _all_are_next(taken: Sequence[Taken], ledgers: Ledgers) -> bool:
-    """Whether every number is free, each is named once."""
+    """Whether every number is free, and named only once."""
     named: set[tuple[StoreKey, int]] = set()
     for one in taken:
         key, seq = one.store_key, one.read.seq

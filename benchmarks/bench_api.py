@@ -33,14 +33,14 @@ from cymba.accounts.tokens import sign_in
 from cymba.database import make_engine, utc_now
 from cymba.devices.tables import Device
 from cymba.settings import load
-from cymba.stimulation.queries import SHOWN, page_of_sessions
+from cymba.stimulation.session.queries import SHOWN, page_of_sessions
 from cymba.stimulation.tables import StimulationSession
 from ops import logs, postgres, schema
 from service import create_app
-from service.bearer import current_account, require_token
-from service.edge import Edge
-from service.sessions import SessionPageSchema
-from service.transaction import transaction
+from service.http.bearer import current_account, require_token
+from service.http.services import Services
+from service.http.transaction import transaction
+from service.resources.sessions import SessionPageSchema
 
 SESSIONS, PAGE, CONNECTIONS = 700, 50, 8
 GOAL = 0.4
@@ -87,7 +87,7 @@ def fill(url: str) -> tuple[UUID, str]:
     """A person with sessions; returns the account and an access token."""
     engine = make_engine(url)
     schema.upgrade(engine)
-    signer = Edge.make(load(os.environ), engine).signer
+    signer = Services.make(load(os.environ), engine).signer
     with Session(engine) as session, session.begin():
         account = Account(email="bench@example.org")
         session.add_all([account, Device(id="bench-device", serial="B", model="ear_cymba")])

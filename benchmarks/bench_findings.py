@@ -31,11 +31,11 @@ from cymba.insights.statistics import MILESTONES, complete_pairs
 from cymba.insights.statistics.arrays import Floats
 from cymba.insights.statistics.nuisance import Calendar
 from cymba.insights.words import Voice
-from cymba.insights.worker import Worker
 from cymba.tables import metadata
 from ops import postgres
 from simulator.people import World
 from tests.insights.people import enrol, live_in_database
+from workers.insights import InsightsWorker
 
 DAYS = 730
 FIRST_DAY = date(2025, 1, 1)
@@ -68,7 +68,7 @@ def one_entry_ms(engine: Engine, account_id: UUID, number: int) -> float:
         entries.put(session, account_id, written, fields, match=lambda _: None, now=later)
         record_changes(session, account_id, [Changed("diary-entry", str(written))])
     began_s = time.perf_counter()
-    done = Worker(engine).run_once()
+    done = InsightsWorker(engine).run_once()
     assert done.refreshed == 1
     return (time.perf_counter() - began_s) * 1000
 
@@ -86,7 +86,7 @@ def _measure(engine: Engine) -> None:
     pairs = len(exposures) * len(outcomes) * 4
     analysed = best_ms(lambda: analyse(days, exposures, outcomes))
     began_s = time.perf_counter()
-    Worker(engine).run_once()
+    InsightsWorker(engine).run_once()
     first = (time.perf_counter() - began_s) * 1000
     each = sorted(one_entry_ms(engine, account_id, number) for number in range(ENTRIES))
     with Session(engine) as session:

@@ -26,18 +26,18 @@ from cymba.accounts.tables import Account
 from cymba.database import make_engine
 from cymba.devices.anchors import load_clocks
 from cymba.devices.tables import Device, DeviceTenure
-from cymba.stimulation.ingest import ingest
-from cymba.stimulation.keeper import seal_finished, summarise_dirty
-from cymba.stimulation.messages import EndFrame, Frame, SamplesFrame, StartFrame, to_json
-from cymba.stimulation.reading import SessionKey, load_frames
-from cymba.stimulation.recording import seal, unseal
-from cymba.stimulation.settling import Delivery, Stored
-from cymba.stimulation.summary import summarise
-from cymba.stimulation.telemetry import telemetry
+from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.archive.recording import seal, unseal
+from cymba.stimulation.ingest.decide import Delivery, Stored
+from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.session.summary import summarise
+from cymba.stimulation.session.telemetry import telemetry
+from cymba.stimulation.wire.messages import EndFrame, Frame, SamplesFrame, StartFrame, to_json
 from cymba.tables import metadata
 from ops import postgres
 from simulator.faults import CLEAN
 from simulator.life import Life, Written
+from workers.session_worker import seal_finished, summarise_dirty
 
 SIX = ("amplitude_ua", "impedance_ohm", "heart_rate_bpm", "rr_ms", "skin_temp_mc", "battery_pct")
 SESSIONS = 200

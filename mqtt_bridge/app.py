@@ -12,17 +12,17 @@ from sqlalchemy import Engine
 
 from cymba.settings import Settings
 from mqtt_bridge import topics
+from mqtt_bridge.acks import AckSender
 from mqtt_bridge.address import BrokerAddress
-from mqtt_bridge.answering import Answering
 from mqtt_bridge.chores import Chores
 from mqtt_bridge.connection import Connection
-from mqtt_bridge.delivery import Inbox
-from mqtt_bridge.echo import Echo
+from mqtt_bridge.delivery_queue import DeliveryQueue
+from mqtt_bridge.flood_guard import FloodGuard
 from mqtt_bridge.intake import Intake
+from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import Metrics, MetricsServer
-from mqtt_bridge.pacing import Pacing
 from mqtt_bridge.publisher import Publisher
-from mqtt_bridge.warden import Warden
+from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.writer import Writer
 
 TICK_S = 0.5
@@ -62,10 +62,10 @@ class Bridge:
         self.metrics = Metrics()
         self._shared = settings.bridge_slots > 1
         self._stopping = threading.Event()
-        self._inbox = Inbox()
-        self._echo = Echo()
+        self._inbox = DeliveryQueue()
+        self._echo = LoopbackProbe()
         holders: dict[str, str] = {}  # the writer learns them, the network thread looks them up
-        pacing = Pacing(holders)
+        pacing = IncomingRateLimits(holders)
         address = BrokerAddress.of(settings, self.client_id)
         group = topics.share_group(address.password)
         ours, others = (
@@ -82,10 +82,10 @@ class Bridge:
         self.chores = Chores(
             [
                 Publisher(engine, self.connection, self.metrics),
-                Warden(engine, pacing.flooding, self.metrics),
+                FloodGuard(engine, pacing.flooding, self.metrics),
             ]
         )
-        self.answering = Answering(self.connection, self.metrics)
+        self.answering = AckSender(self.connection, self.metrics)
         self.writer = Writer(
             self._inbox,
             engine,

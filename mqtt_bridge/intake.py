@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import structlog
 
 from cymba.devices import exchange
-from cymba.stimulation.messages import TimeReply, TimeRequest
+from cymba.stimulation.wire.messages import TimeReply, TimeRequest
 from mqtt_bridge import payloads, topics
 from mqtt_bridge.connection import Connection, Message
-from mqtt_bridge.delivery import Inbound, Inbox
-from mqtt_bridge.echo import Echo
+from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
+from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.pacing import Pacing
+from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.topics import Subject, Up
 
 # Each holds a place of the broker's window, of 20 with some. Were all taken, nothing would come any
@@ -25,7 +25,13 @@ log = structlog.get_logger(__name__)
 class Intake:
     """The receiver of a `Connection`: fills the writer's inbox."""
 
-    def __init__(self, inbox: Inbox, echo: Echo, pacing: Pacing, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        inbox: DeliveryQueue,
+        echo: LoopbackProbe,
+        pacing: IncomingRateLimits,
+        metrics: Metrics,
+    ) -> None:
         self._inbox = inbox
         self._pacing = pacing
         self._echo = echo
@@ -33,7 +39,7 @@ class Intake:
         self._numbers = itertools.count(1)
         # The last presence and state of devices that send too many. Not acked before its turn, so
         # the broker keeps it through a crash.
-        self._waiting: dict[Up, Inbound] = {}
+        self._waiting: dict[Up, IncomingMessage] = {}
 
     def connected(self, number: int) -> None:
         self._echo.connected()
@@ -58,7 +64,7 @@ class Intake:
             admitted = self._pacing.admit_message(up.device_id)
             if self._is_done_with(connection, up, message, arrived_ns, admitted=admitted):
                 return
-        delivery = Inbound(
+        delivery = IncomingMessage(
             next(self._numbers),
             message.connection,
             message.packet_id,
@@ -107,11 +113,11 @@ class Intake:
         if outdone is not None:
             self._drop(connection, up, outdone.connection, outdone.packet_id)
 
-    def _put(self, delivery: Inbound) -> None:
+    def _put(self, delivery: IncomingMessage) -> None:
         if not self._inbox.put(delivery):
             self._metrics.left.inc()
 
-    def _wait(self, up: Up, delivery: Inbound) -> None:
+    def _wait(self, up: Up, delivery: IncomingMessage) -> None:
         self._waiting[up] = delivery
         if len(self._waiting) > MOST_WAITING:
             first = next(iter(self._waiting))

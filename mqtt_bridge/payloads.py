@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.messages import (
     Ack,
     Presence,
     ReportedState,
@@ -16,7 +16,7 @@ from cymba.stimulation.messages import (
     TimeRequest,
     to_cbor,
 )
-from cymba.stimulation.unreadable import UNREADABLE, load_cbor
+from cymba.stimulation.wire.unreadable import UNREADABLE, load_cbor
 
 # Far more than any of these messages needs; frames have their own bound.
 MAX_BYTES = 4096

@@ -22,7 +22,7 @@ from cymba.devices.publication import (
 )
 from cymba.devices.tables import RetainedWithdrawal
 from cymba.devices.withdrawal import awaited_withdrawals, mark_withdrawn
-from cymba.stimulation.messages import to_json
+from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge import topics
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.metrics import Metrics

@@ -17,20 +17,20 @@ from sqlalchemy.orm import Session
 from cymba.devices import exchange
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.exchange import Unusable
-from cymba.devices.flow import Allowance, Attempt
-from cymba.devices.holdings import holders_of, tell_holders
+from cymba.devices.held_devices import holders_of, tell_holders
 from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, record_seen
 from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
+from cymba.devices.rate_limits import Quota, Reservation
 from cymba.devices.tables import Device
-from cymba.stimulation import appending
-from cymba.stimulation.appending import LedgerMemory
-from cymba.stimulation.arrivals import AnchorMemory
-from cymba.stimulation.ingest import ack_for_presence, ingest
-from cymba.stimulation.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
-from cymba.stimulation.settling import Delivery, Ledgers, Outcome
+from cymba.stimulation.ingest import fast_path
+from cymba.stimulation.ingest.clock_hints import AnchorCache
+from cymba.stimulation.ingest.decide import Delivery, Ledgers, Outcome
+from cymba.stimulation.ingest.fast_path import LedgerCache
+from cymba.stimulation.ingest.ingest import ack_for_presence, ingest
+from cymba.stimulation.wire.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
 from mqtt_bridge import payloads
-from mqtt_bridge.delivery import Inbound
+from mqtt_bridge.delivery_queue import IncomingMessage
 from mqtt_bridge.payloads import Form, Malformed
 from mqtt_bridge.topics import Subject
 
@@ -44,7 +44,7 @@ class Written:
     outcomes: list[Outcome] = field(default_factory=list)
     answers: list[tuple[str, Ack, Form]] = field(default_factory=list)
     malformed: list[Subject] = field(default_factory=list)
-    failed: list[Inbound] = field(default_factory=list)
+    failed: list[IncomingMessage] = field(default_factory=list)
     anchors: list[BootAnchor] = field(default_factory=list)
     ledgers: Ledgers = field(default_factory=dict)
     seen: Mapping[str, datetime] = field(default_factory=dict)
@@ -58,20 +58,20 @@ class Written:
         return self
 
 
-class Memory:
+class WriterCache:
     """What this process has committed of late, so that it asks the database only for news."""
 
     MOST_DEVICES = 100_000  # of which it knows when they were told to be seen, and who holds them
 
     def __init__(self, holders: dict[str, str], *, alone: bool = True) -> None:
         """`alone`, no other slot stores frames of the same devices at the same time."""
-        self.ledgers = LedgerMemory() if alone else None
-        self.anchors = AnchorMemory()
-        self.allowance = Allowance()
+        self.ledgers = LedgerCache() if alone else None
+        self.anchors = AnchorCache()
+        self.allowance = Quota()
         self.holders = holders
         self._seen: OrderedDict[str, datetime] = OrderedDict()
 
-    def newly_seen(self, batch: Sequence[Inbound]) -> dict[str, datetime]:
+    def newly_seen(self, batch: Sequence[IncomingMessage]) -> dict[str, datetime]:
         """Devices of the batch that were not told to be seen for a while."""
         seen: dict[str, datetime] = {}
         for delivery in batch:
@@ -98,7 +98,7 @@ class Memory:
             self.holders.pop(device_id, None)
 
 
-def append(line: Line, batch: Sequence[Inbound], memory: Memory) -> Written | None:
+def append(line: Line, batch: Sequence[IncomingMessage], memory: WriterCache) -> Written | None:
     """Write and commit a batch of the frames that are expected next, over a `line` that commits by
     itself; None if it is not such a batch, and then nothing is written: `write` it."""
     if memory.ledgers is None or any(one.subject is not Subject.FRAME for one in batch):
@@ -106,7 +106,7 @@ def append(line: Line, batch: Sequence[Inbound], memory: Memory) -> Written | No
     if memory.newly_seen(batch):
         return None
     with memory.allowance.attempt() as attempt:
-        ingested = appending.append(
+        ingested = fast_path.append(
             line, _deliveries(batch), memory.ledgers, memory.anchors, allowance=attempt
         )
         if ingested is None:
@@ -121,9 +121,9 @@ def append(line: Line, batch: Sequence[Inbound], memory: Memory) -> Written | No
 
 def write(
     session: Session,
-    batch: Sequence[Inbound],
-    memory: Memory,
-    attempt: Attempt,
+    batch: Sequence[IncomingMessage],
+    memory: WriterCache,
+    attempt: Reservation,
     *,
     guarded: bool = True,
 ) -> Written:
@@ -183,12 +183,12 @@ def write(
     return written
 
 
-def _deliveries(frames: Sequence[Inbound]) -> list[Delivery]:
+def _deliveries(frames: Sequence[IncomingMessage]) -> list[Delivery]:
     return [Delivery(one.device_id, one.payload, one.arrived_at, one.settled) for one in frames]
 
 
 def _answers(
-    batch: Sequence[Inbound], acks: Iterable[tuple[str, Ack]]
+    batch: Sequence[IncomingMessage], acks: Iterable[tuple[str, Ack]]
 ) -> list[tuple[str, Ack, Form]]:
     """A device is answered in the form that it spoke last, and told its pace."""
     forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
@@ -198,7 +198,7 @@ def _answers(
     ]
 
 
-def _paces(frames: Sequence[Inbound]) -> dict[str, float]:
+def _paces(frames: Sequence[IncomingMessage]) -> dict[str, float]:
     """The rate for each device that is to be told one."""
     paces: dict[str, float] = {}
     for one in frames:
@@ -229,9 +229,9 @@ def is_passing(error: Exception) -> bool:
 class _Others:
     """The messages of a batch that are no frames, each in the order of its devices."""
 
-    presences: list[tuple[Inbound, Presence]] = field(default_factory=list)
-    exchanges: list[tuple[Inbound, TimeRequest]] = field(default_factory=list)
-    reports: list[tuple[Inbound, ReportedState]] = field(default_factory=list)
+    presences: list[tuple[IncomingMessage, Presence]] = field(default_factory=list)
+    exchanges: list[tuple[IncomingMessage, TimeRequest]] = field(default_factory=list)
+    reports: list[tuple[IncomingMessage, ReportedState]] = field(default_factory=list)
 
 
 _TYPES: dict[Subject, type[Presence] | type[TimeRequest] | type[ReportedState]] = {
@@ -241,7 +241,7 @@ _TYPES: dict[Subject, type[Presence] | type[TimeRequest] | type[ReportedState]] 
 }
 
 
-def _read_others(session: Session, batch: Sequence[Inbound], written: Written) -> _Others:
+def _read_others(session: Session, batch: Sequence[IncomingMessage], written: Written) -> _Others:
     others = _Others()
     deliveries = [delivery for delivery in batch if delivery.subject is not Subject.FRAME]
     ids = {delivery.device_id for delivery in deliveries}
@@ -283,7 +283,7 @@ def _anchors(session: Session, others: _Others, written: Written) -> list[BootAn
     return anchors
 
 
-def _refuse(written: Written, delivery: Inbound, detail: str) -> None:
+def _refuse(written: Written, delivery: IncomingMessage, detail: str) -> None:
     """Such a message is only told of: the device sends a fresh one soon, and none is a reading."""
     written.malformed.append(delivery.subject)
     log.warning(

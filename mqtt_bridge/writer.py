@@ -11,10 +11,10 @@ from sqlalchemy import Connection as Line
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from mqtt_bridge.answering import Answering
-from mqtt_bridge.delivery import Inbound, Inbox
+from mqtt_bridge.acks import AckSender
+from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.transaction import Memory, Written, append, is_passing, write
+from mqtt_bridge.transaction import WriterCache, Written, append, is_passing, write
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
@@ -26,9 +26,9 @@ class Writer:
 
     def __init__(
         self,
-        inbox: Inbox,
+        inbox: DeliveryQueue,
         engine: Engine,
-        answering: Answering,
+        answering: AckSender,
         metrics: Metrics,
         batch: int,
         *,
@@ -43,7 +43,7 @@ class Writer:
         self._answering = answering
         self._metrics = metrics
         self._batch = batch
-        self._memory = Memory({} if holders is None else holders, alone=alone)
+        self._memory = WriterCache({} if holders is None else holders, alone=alone)
         self._line: Line | None = None
         self._committing_line: Line | None = None
         self._busy_since: float | None = None
@@ -89,7 +89,7 @@ class Writer:
             self._failure = error
             log.exception("the writer failed")
 
-    def _take_in(self, batch: list[Inbound]) -> bool:
+    def _take_in(self, batch: list[IncomingMessage]) -> bool:
         """Commit the batch, however often it takes. False when told to give up before that."""
         delay_s = FIRST_RETRY_S
         while True:
@@ -115,7 +115,7 @@ class Writer:
         self._answering.tell(batch, written)
         return True
 
-    def _commit(self, batch: Sequence[Inbound], *, guarded: bool = False) -> Written:
+    def _commit(self, batch: Sequence[IncomingMessage], *, guarded: bool = False) -> Written:
         """Write and commit; a batch that fails by its own fault is tried again guarded, and if it
         still fails halved until one delivery stands alone.
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cymba.stimulation.channels import CHANNELS, Channel
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.channels import CHANNELS, Channel
+from cymba.stimulation.wire.messages import (
     DEVICE_ID_PATTERN,
     MAX_BEATS_PER_SAMPLE,
     MAX_PAYLOAD_BYTES,

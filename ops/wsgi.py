@@ -11,7 +11,7 @@ from cymba.database import make_engine
 from cymba.settings import load
 from ops import logs
 from service import create_app
-from service.edge import Edge
+from service.http.services import Services
 
 
 def create() -> Flask:
@@ -24,7 +24,7 @@ def create() -> Flask:
         settings.database_url, pool_size=settings.database_pool_size, application_name="cymba api"
     )
     app = create_app(settings, engine)
-    _set_on_signal(Edge.of(app).closing)
+    _set_on_signal(Services.of(app).closing)
     return app
 
 

@@ -6,7 +6,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from cymba.settings import Settings
-from service import (
+from service.http import problems, request_logging
+from service.http.document import finish_document, make_document
+from service.http.services import Services
+from service.resources import (
     accounts,
     auth,
     broker,
@@ -22,9 +25,7 @@ from service import (
     history,
     insights,
     live,
-    observation,
     oidc,
-    problems,
     programme,
     recovery,
     reminders,
@@ -35,8 +36,6 @@ from service import (
     sync,
     telemetry,
 )
-from service.document import finish_document, make_document
-from service.edge import Edge
 
 API_VERSION = "1.0.0"
 MAX_BODY_BYTES = 64 * 1024
@@ -82,8 +81,8 @@ def create_app(settings: Settings, engine: Engine) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False  # a redirect would be an answer outside of the document
     app.url_map.converters["device_id"] = DeviceIdConverter
-    app.extensions |= Edge.make(settings, engine).attach()
-    observation.register(app)
+    app.extensions |= Services.make(settings, engine).attach()
+    request_logging.register(app)
     problems.register(app)
     document = make_document(app, version=API_VERSION, public_url=settings.public_url)
     document.register_converter(

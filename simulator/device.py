@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cymba.stimulation.frames import pack
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.frames import pack
+from cymba.stimulation.wire.messages import (
     Ack,
     Desired,
     Presence,

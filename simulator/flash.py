@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from cymba.stimulation.messages import Ack, EndFrame, Frame, StartFrame
+from cymba.stimulation.wire.messages import Ack, EndFrame, Frame, StartFrame
 from simulator.faults import Behaviour, Spoiling
 
 Key = tuple[int, int]  # store, seq

@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from cymba.devices.models import MODELS
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.messages import (
     EndFrame,
     EventFrame,
     Frame,

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.presence import record_presence
-from cymba.stimulation.ingest import ingest
-from cymba.stimulation.messages import Presence, StartFrame
-from cymba.stimulation.settling import Delivery, Duplicate, Stored
+from cymba.stimulation.ingest.decide import Delivery, Duplicate, Stored
+from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.wire.messages import Presence, StartFrame
 from simulator import wire
 from simulator.clock import BootClock, epoch_ms
 from simulator.faults import REALISTIC, Profile

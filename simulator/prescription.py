@@ -18,7 +18,7 @@ from cymba.devices.models import (
     widened,
 )
 from cymba.devices.signing import verify
-from cymba.stimulation.messages import Event
+from cymba.stimulation.wire.messages import Event
 from simulator.physiology import Body
 
 TITRATED_EVERY_SESSIONS = 20  # with a new electrode or fresh gel

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cymba.devices.charge import phase_charge_uc
 from cymba.devices.messages import Programme
 from cymba.devices.models import Model
-from cymba.stimulation.messages import Column, Columns, Event
+from cymba.stimulation.wire.messages import Column, Columns, Event
 from simulator import physiology
 from simulator.faults import Firmware
 from simulator.physiology import Body

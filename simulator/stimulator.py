@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cymba.stimulation.messages import Event, Programme
+from cymba.stimulation.wire.messages import Event, Programme
 from simulator import physiology
 from simulator.physiology import Body
 from simulator.seeding import chance

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import cbor2
 import msgspec
 
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.messages import (
     Ack,
     AnyMessage,
     Desired,

@@ -62,13 +62,13 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Throttled:
     retry_after_s: int
 
 
 def count_sign_in(
     session: Session, key: bytes, *, email: str, address: str, now: datetime
-) -> Attempt | Refused:
+) -> Attempt | Throttled:
     """Count one attempt to sign in, or refuse it. Commit before the password is verified: the
     rows are locked, and a slow hash would hold up the owner too."""
     place = _network(address)
@@ -81,19 +81,19 @@ def count_sign_in(
 
 def count_sign_up(
     session: Session, key: bytes, *, address: str, now: datetime
-) -> Attempt | Refused:
+) -> Attempt | Throttled:
     """Count one new account from an address; it is never forgiven."""
     return _count(session, {SIGN_UP: _key(key, SIGN_UP, _network(address))}, now)
 
 
 def count_recovery(
     session: Session, key: bytes, *, address: str, now: datetime
-) -> Attempt | Refused:
+) -> Attempt | Throttled:
     """Count one code that is asked for or tried from an address; it is never forgiven."""
     return _count(session, {RECOVERY: _key(key, RECOVERY, _network(address))}, now)
 
 
-def count_oidc(session: Session, key: bytes, *, address: str, now: datetime) -> Attempt | Refused:
+def count_oidc(session: Session, key: bytes, *, address: str, now: datetime) -> Attempt | Throttled:
     """Count one sign-in that is begun at a provider from an address; it is never forgiven."""
     return _count(session, {OIDC: _key(key, OIDC, _network(address))}, now)
 
@@ -118,7 +118,7 @@ def forget(session: Session, key: bytes, email: str) -> None:
     )
 
 
-def _count(session: Session, keys: dict[str, bytes], now: datetime) -> Attempt | Refused:
+def _count(session: Session, keys: dict[str, bytes], now: datetime) -> Attempt | Throttled:
     _forget_old(session, now)
     attempt = Attempt(keys)
     fresh = [{"key": key, "level": 0.0, "updated_at": now} for key in sorted(keys.values())]
@@ -134,7 +134,7 @@ def _count(session: Session, keys: dict[str, bytes], now: datetime) -> Attempt |
         if not (known and kind == EMAIL):
             wait_s = max(wait_s, BUCKETS[kind].wait_s(stored.level))
     if wait_s:
-        return Refused(wait_s)
+        return Throttled(wait_s)
     for stored in by_key.values():
         stored.level += 1
     return attempt

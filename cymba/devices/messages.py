@@ -1,6 +1,6 @@
 """The wire messages about the device itself: presence, clock, programme (protocol v1).
 
-Those about its frames stand above them in `cymba/stimulation/messages.py`, where all of the
+Those about its frames stand above them in `cymba/stimulation/wire/messages.py`, where all of the
 protocol can be imported from. Times are milliseconds: `up`, `sent` and `u*` since the device's
 boot, `utc`, `expires` and `t*` since 1970-01-01T00:00:00Z.
 """

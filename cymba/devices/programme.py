@@ -60,7 +60,7 @@ class Accepted(NamedTuple):
     row: DeviceProgramme
 
 
-class Refused(NamedTuple):
+class ProgrammeRefused(NamedTuple):
     """Nothing was sent. The attempt is kept: commit, then raise `error`."""
 
     error: DomainError
@@ -93,7 +93,7 @@ def set_programme(
     *,
     if_version: int,
     now: datetime,
-) -> Accepted | Refused:
+) -> Accepted | ProgrammeRefused:
     """Make `wanted` the desired programme of a device that the account holds: its next version.
 
     To allow no current (a limit of 0) is always possible; all else needs a valid screening.
@@ -124,7 +124,7 @@ def set_programme(
             )
         )
         session.flush()
-        return Refused(error)
+        return ProgrammeRefused(error)
     ver = version + 1
     return Accepted(_issue(session, key, device_id, ver, wanted, account_id=account_id, now=now))
 

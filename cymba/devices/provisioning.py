@@ -99,7 +99,7 @@ def revoke(session: Session, device_id: str) -> None:
 def reissue_claim_code(session: Session, device_id: str) -> str:
     """Give a device a new claim code, for the operator or its holder to hand on.
 
-    Whoever claims with it becomes the holder, also if another is holding the device.
+    Whoever claims with it becomes the holder, also if another is held_device the device.
     """
     code = _draw_code(CODE_LENGTH)
     _change(session, device_id, claim_code_hash=hash_claim_code(device_id, code))

@@ -20,8 +20,8 @@ from cymba.insights.exposures import (
     programme_name,
 )
 from cymba.insights.outcomes import OUTCOMES, Outcome
+from cymba.stimulation.session.uploads import load_uploads
 from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.uploads import load_uploads
 
 
 def load_days(

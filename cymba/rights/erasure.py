@@ -1,4 +1,4 @@
-"""Forgetting a person: every row that `holdings` knows of, and what else could lead to them.
+"""Forgetting a person: every row that `personal_data` knows of, and what else could lead to them.
 
 What stays is nobody's. Devices stay in the inventory, free for the next holder. Of the time that
 the person held them an unnamed tenure stays, and of each flash store the clock anchors of the
@@ -20,16 +20,17 @@ from cymba.accounts import throttle
 from cymba.accounts.keys import throttle_key
 from cymba.accounts.tables import Account, AuditEntry, ErasureLedger, Share
 from cymba.devices.claiming import forget_guesses
-from cymba.devices.holdings import forget_holder
+from cymba.devices.held_devices import forget_holder
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
 from cymba.errors import NotFound
-from cymba.rights.holdings import HOLDINGS
+from cymba.rights.personal_data import PERSONAL_TABLES
 from cymba.rights.pseudonym import ledger_key, pseudonym
-from cymba.stimulation.ledger import StoreKey, lock_ledgers
-from cymba.stimulation.reading import SessionKey
-from cymba.stimulation.summarising import SILENT_AFTER, summarise_sessions
-from cymba.stimulation.tables import FlashStore, StimulationSession
+from cymba.stimulation.archive.compaction import SILENT_AFTER
+from cymba.stimulation.archive.reading import SessionKey
+from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
+from cymba.stimulation.session.summarising import summarise_sessions
+from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 
 # Not for this role to delete: a function of the database does, in one (`accounts.audit_guard`).
 _BY_FUNCTION = frozenset({"account", "audit_entry"})
@@ -75,7 +76,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     erased.rows["quarantine"] = _count(session, _LATE_QUARANTINE, of_account)
     erased.rows["clock_anchor"] = _count(session, _ANCHORS, of_account)
     erased.rows["device_programme"] = _erase_programmes(session, account_id, device_ids)
-    for holding in reversed(HOLDINGS):
+    for holding in reversed(PERSONAL_TABLES):
         if holding.erased and holding.name not in _BY_FUNCTION:
             removed = session.execute(
                 delete(holding.table)
@@ -114,7 +115,9 @@ def _lock(session: Session, account_id: UUID) -> list[str]:
         .with_for_update(key_share=True)
     ).all()
     stores = session.execute(
-        select(FlashStore.device_id, FlashStore.store).where(FlashStore.device_id.in_(device_ids))
+        select(AckLedgerRow.device_id, AckLedgerRow.store).where(
+            AckLedgerRow.device_id.in_(device_ids)
+        )
     ).all()
     if stores:
         lock_ledgers(session, [StoreKey(device_id, store) for device_id, store in stores])

@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.errors import NotFound
 from cymba.rights.archive import Archive
-from cymba.rights.holdings import HOLDINGS, NOT_PERSONAL, Holding
+from cymba.rights.personal_data import NOT_PERSONAL, PERSONAL_TABLES, PersonalTable
 from cymba.rights.readable import READ_ME, SHEETS, Sheet, line
-from cymba.stimulation.arrow import as_table
-from cymba.stimulation.queries import telemetry_of
+from cymba.stimulation.session.arrow import as_table
+from cymba.stimulation.session.queries import telemetry_of
 from cymba.stimulation.tables import StimulationSession
 
 FORMAT = "cymba-export"
@@ -68,7 +68,7 @@ def export(
     for sheet in SHEETS:
         yield from _sheet(session, account_id, archive, sheet)
     yield from _telemetry(session, account_id, archive, steps)
-    for holding in HOLDINGS:
+    for holding in PERSONAL_TABLES:
         yield from _rows(session, account_id, archive, holding, steps)
     with archive.member(MANIFEST) as member:
         member.write(_manifest(archive, account_id, schema_version, now))
@@ -88,7 +88,7 @@ class _Steps:
                 select(func.count()).select_from(holding.table).where(holding.whose(account_id))
             )
             or 0
-            for holding in HOLDINGS
+            for holding in PERSONAL_TABLES
         )
         self._total += session.scalar(_sessions(account_id, func.count())) or 0
 
@@ -133,7 +133,7 @@ def _telemetry(
 
 
 def _rows(
-    session: Session, account_id: UUID, archive: Archive, holding: Holding, steps: _Steps
+    session: Session, account_id: UUID, archive: Archive, holding: PersonalTable, steps: _Steps
 ) -> Iterator[bytes]:
     with archive.member(f"{TABLES}{holding.name}.jsonl") as member:
         rows = session.execute(
@@ -147,7 +147,7 @@ def _rows(
             steps.add(len(some), holding.about)
 
 
-def as_json(holding: Holding, account_id: UUID) -> Select[str]:
+def as_json(holding: PersonalTable, account_id: UUID) -> Select[str]:
     """The account's rows of a table, each as one line of JSON, in the order of their keys."""
     named: list[Any] = []
     for column in holding.table.columns:
@@ -163,7 +163,7 @@ def as_json(holding: Holding, account_id: UUID) -> Select[str]:
     )
 
 
-def _left_out(holding: Holding) -> dict[str, str]:
+def _left_out(holding: PersonalTable) -> dict[str, str]:
     """Why an export does not show a column, or not of every row."""
     return {**holding.left_out, **{name: one.why for name, one in holding.withheld.items()}}
 
@@ -182,10 +182,10 @@ def _manifest(archive: Archive, account_id: UUID, schema_version: str, now: date
         "account_id": str(account_id),
         "exported_at": now.astimezone(UTC),
         "members": [member.told() for member in archive.members],
-        "tables": {holding.name: holding.about for holding in HOLDINGS},
+        "tables": {holding.name: holding.about for holding in PERSONAL_TABLES},
         "left_out": [
             {"table": holding.name, "column": column, "why": why}
-            for holding in HOLDINGS
+            for holding in PERSONAL_TABLES
             for column, why in _left_out(holding).items()
         ],
         "not_personal": NOT_PERSONAL,

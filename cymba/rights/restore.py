@@ -23,16 +23,16 @@ from cymba.devices.tables import Device
 from cymba.errors import Conflict, Rejected
 from cymba.insights.experiments import plans
 from cymba.rights.export import FORMAT, FORMAT_VERSION, MANIFEST, TABLES, Progress
-from cymba.rights.holdings import HOLDINGS, Holding
+from cymba.rights.personal_data import PERSONAL_TABLES, PersonalTable
 from cymba.rights.pseudonym import pseudonym
-from cymba.stimulation.reading import SessionKey
+from cymba.stimulation.archive.reading import SessionKey
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
 
 
-class Listed(msgspec.Struct, frozen=True):
+class ArchivedTable(msgspec.Struct, frozen=True):
     """A member of the archive, as its manifest tells of it."""
 
     name: str
@@ -48,7 +48,7 @@ class Manifest(msgspec.Struct, frozen=True):
     format_version: int
     schema_version: str
     account_id: UUID
-    members: list[Listed]
+    members: list[ArchivedTable]
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class _Restoring:
         self._manifest = _manifest(opened, schema_version)
         self._account_id = str(self._manifest.account_id)
         self._members = {member.name: member for member in self._manifest.members}
-        wanted = [f"{TABLES}{holding.name}.jsonl" for holding in HOLDINGS]
+        wanted = [f"{TABLES}{holding.name}.jsonl" for holding in PERSONAL_TABLES]
         missing = [name for name in wanted if name not in self._members]
         if missing:
             raise _bad(f"{missing[0]} is missing")
@@ -115,7 +115,7 @@ class _Restoring:
     def run(self, ledger_key: bytes) -> Restored:
         self._refuse_known(ledger_key)
         restored = Restored(self._manifest.account_id)
-        for holding in HOLDINGS:
+        for holding in PERSONAL_TABLES:
             count = 0
             for rows in self._batches(holding):
                 if holding.imported:
@@ -138,7 +138,7 @@ class _Restoring:
                 code="account-erased",
             )
 
-    def _batches(self, holding: Holding) -> Iterator[list[dict[str, Any]]]:
+    def _batches(self, holding: PersonalTable) -> Iterator[list[dict[str, Any]]]:
         """The table's rows, checked; some 4 MiB at a time."""
         listed = self._members[f"{TABLES}{holding.name}.jsonl"]
         known = {column.name for column in holding.table.columns} - holding.left_out.keys()
@@ -158,7 +158,7 @@ class _Restoring:
         if batch:
             yield batch
 
-    def _row(self, holding: Holding, line: bytes, known: set[str]) -> dict[str, Any]:
+    def _row(self, holding: PersonalTable, line: bytes, known: set[str]) -> dict[str, Any]:
         try:
             row = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.MsgspecError:
@@ -180,7 +180,7 @@ class _Restoring:
             _check_seal(row)
         return row
 
-    def _write(self, holding: Holding, rows: list[dict[str, Any]]) -> None:
+    def _write(self, holding: PersonalTable, rows: list[dict[str, Any]]) -> None:
         if holding.name == "device":
             rows = [row for row in rows if not self._is_known_device(row)]
         if not rows:
@@ -217,7 +217,7 @@ class _Restoring:
         return True
 
 
-def _numbered(holding: Holding) -> list[str]:
+def _numbered(holding: PersonalTable) -> list[str]:
     """Columns that the database counts itself: an import goes on counting, in the same order."""
     return [column.name for column in holding.table.columns if column.identity is not None]
 

@@ -48,7 +48,7 @@ class StoredFrame(Base):
     received_at: Mapped[datetime]
 
 
-class FlashStore(Base):
+class AckLedgerRow(Base):
     """Which of a store's sequence numbers are resolved: stored here, sealed, or quarantined.
 
     The acknowledgement is read off `resolved` alone, so it survives sealing and erasure.

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
 from cymba.accounts.tables import Change
-from cymba.devices.holdings import Holding, holdings
+from cymba.devices.held_devices import HeldDevice, held_devices
 from cymba.diary.tables import DiaryEntry, Reminder
 from cymba.errors import Gone
 from cymba.insights import findings
 from cymba.insights.tables import Finding
-from cymba.stimulation.queries import SHOWN
+from cymba.stimulation.session.queries import SHOWN
 from cymba.stimulation.tables import StimulationSession
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
@@ -49,7 +49,7 @@ class Feed:
     more: bool
     sessions: Sequence[RowMapping] = ()  # the columns of queries.SHOWN
     diary_entries: Sequence[DiaryEntry] = ()
-    devices: Sequence[Holding] = ()
+    devices: Sequence[HeldDevice] = ()
     reminders: Sequence[Reminder] = ()
     findings: Sequence[Finding] = ()
     tombstones: list[Tombstone] = field(default_factory=list)
@@ -115,8 +115,8 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
         )
         feed.diary_entries = session.scalars(entries).all()
     if ids := wanted["device"]:
-        held = holdings(session, account_id)
-        feed.devices = [holding for holding in held if holding.device.id in ids]
+        held = held_devices(session, account_id)
+        feed.devices = [held_device for held_device in held if held_device.device.id in ids]
     if ids := wanted["reminder"]:
         reminders = select(Reminder).where(
             Reminder.account_id == account_id, Reminder.id.in_(map(UUID, ids))

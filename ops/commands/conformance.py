@@ -8,12 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from conformance import report, rules
+from conformance.drill import Drill, Programmes
+from conformance.listener import AnotherServer, Entrance, Listener, Unreachable
+from conformance.trace import Timing
 from cymba.devices.signing import load_key
 from cymba.settings import Settings
-from ops.conformance import report, rules
-from ops.conformance.drill import Drill, Programmes
-from ops.conformance.listener import AnotherServer, Entrance, Listener, Unreachable
-from ops.conformance.trace import Timing
 from ops.exits import Exit
 from simulator.client import Broker
 

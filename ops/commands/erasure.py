@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.keys import load_secret
 from cymba.database import utc_now
 from cymba.rights.erasure import ErasureKeys, erase
-from cymba.rights.ledger import read_ledger, returned_accounts, take_ledger, write_ledger
+from cymba.rights.erasure_ledger import read_ledger, returned_accounts, take_ledger, write_ledger
 from cymba.settings import Settings
 from cymba.sync.feed import renew_epoch
 from ops.database import open_engine

@@ -14,11 +14,11 @@ from cymba.accounts.keys import derive, load_secret
 from cymba.insights.cohort import MIN_COHORT, Cohort, TooFew, load_cohort
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
-from cymba.insights.worker import Worker
 from cymba.settings import Settings
-from ops import rounds
 from ops.database import open_engine
 from ops.exits import Exit
+from workers import rounds
+from workers.insights import InsightsWorker
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ def insights(context: click.Context, *, once: bool, every_s: float, heartbeat: P
     settings: Settings = context.obj
     failed = 0
     with open_engine(settings, application_name="cymba insights") as engine:
-        worker = Worker(engine)
+        worker = InsightsWorker(engine)
 
         def work() -> bool:
             nonlocal failed

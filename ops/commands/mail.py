@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from cymba.settings import Settings
-from ops import rounds
 from ops.database import open_engine
-from ops.postman import Postman, postman
+from workers import rounds
+from workers.deliveries import MailSender, postman
 
 
 @click.command()
@@ -36,5 +36,5 @@ def mail(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | No
     cymba mail --once
     """
     with open_engine(settings, application_name="cymba mail") as engine:
-        sender: Postman = postman(settings, engine)
+        sender: MailSender = postman(settings, engine)
         rounds.repeat(sender.run_once, every_s=every_s, once=once, heartbeat=heartbeat)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cymba.errors import Conflict
 from cymba.settings import Settings
-from cymba.stimulation import quarantine as core
+from cymba.stimulation.ingest import quarantine as core
 from ops.database import open_engine
 from ops.exits import Exit
 
@@ -135,7 +135,7 @@ def _replay(engine: Engine, quarantine_id: int) -> tuple[str, bool]:
 
 def _rows(
     engine: Engine, device_id: str | None, code: str | None, *, only_waiting: bool
-) -> Iterator[core.Listed]:
+) -> Iterator[core.QuarantineListing]:
     """Page by page, so that neither memory nor a transaction grows with the quarantine."""
     after_id = 0
     while True:

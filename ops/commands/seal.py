@@ -7,11 +7,11 @@ import click
 import structlog
 
 from cymba.settings import Settings
-from cymba.stimulation.keeper import Keeper, Kept
-from ops import rounds
 from ops.commands.retention import Daily
 from ops.database import open_engine
 from ops.exits import Exit
+from workers import rounds
+from workers.session_worker import SessionRound, SessionWorker
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ def seal(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | No
     """
     failed = 0
     with open_engine(settings, application_name="cymba seal") as engine:
-        keeper = Keeper(engine, settings)
+        keeper = SessionWorker(engine, settings)
         remove_old = Daily(engine, settings)
 
         def work() -> bool:
@@ -61,6 +61,6 @@ def seal(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | No
         sys.exit(Exit.FAILED)
 
 
-def _tell(kept: Kept) -> None:
+def _tell(kept: SessionRound) -> None:
     if kept.summarised or kept.closed or kept.sealed:
         log.info("kept", summarised=kept.summarised, closed=kept.closed, sealed=kept.sealed)

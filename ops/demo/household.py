@@ -21,7 +21,7 @@ from cymba.accounts.profile import find_by_email, register
 from cymba.database import utc_now
 from cymba.devices import contraindications, screening
 from cymba.devices.models import MODELS, Model, usual_programme
-from cymba.devices.programme import Refused, Wanted, set_programme
+from cymba.devices.programme import ProgrammeRefused, Wanted, set_programme
 from cymba.devices.signing import load_key, show_public_key
 from cymba.diary import entries
 from cymba.settings import Settings
@@ -110,7 +110,7 @@ def prescribe(
     screening.answer(session, account_id, model, answers, text_version=version, now=now)
     wanted = Wanted(usual_programme(model))
     outcome = set_programme(session, key, account_id, device_id, wanted, if_version=0, now=now)
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
 
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.frames import pack
-from cymba.stimulation.recording import unseal
+from cymba.stimulation.archive.recording import unseal
 from cymba.stimulation.tables import Quarantined, Recording, StoredFrame
+from cymba.stimulation.wire.frames import pack
 
 Key = tuple[str, int, int]  # device, store, seq
 

@@ -12,7 +12,7 @@ from cymba.accounts.throttle import (
     KNOWN_FOR,
     PAIR,
     Attempt,
-    Refused,
+    Throttled,
     count_sign_in,
     count_sign_up,
     forgive,
@@ -39,19 +39,19 @@ def test_a_pair_gets_its_guesses_back_one_by_one(guess):
     allowed = BUCKETS[PAIR].capacity
     assert all(isinstance(guess(), Attempt) for _ in range(allowed))
     refused = guess()
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Throttled)
     assert 0 < refused.retry_after_s <= BUCKETS[PAIR].leak_s
     early = NOON + timedelta(seconds=refused.retry_after_s - 1)
-    assert isinstance(guess(now=early), Refused)
+    assert isinstance(guess(now=early), Throttled)
     later = NOON + timedelta(seconds=refused.retry_after_s)
     assert isinstance(guess(now=later), Attempt)
-    assert isinstance(guess(now=later), Refused)
+    assert isinstance(guess(now=later), Throttled)
 
 
 def test_letter_case_opens_no_second_bucket(guess):
     for _ in range(BUCKETS[PAIR].capacity):
         guess()
-    assert isinstance(guess(email="ADA@Example.org"), Refused)
+    assert isinstance(guess(email="ADA@Example.org"), Throttled)
 
 
 def test_success_empties_the_pair(guess):
@@ -62,7 +62,7 @@ def test_success_empties_the_pair(guess):
 def test_one_address_cannot_try_many_accounts(guess):
     counted = [guess(email=f"{n}@example.org") for n in range(BUCKETS[ADDRESS].capacity + 1)]
     assert all(isinstance(one, Attempt) for one in counted[:-1])
-    assert isinstance(counted[-1], Refused)
+    assert isinstance(counted[-1], Throttled)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_one_address_cannot_try_many_accounts(guess):
 def test_what_counts_as_one_address(guess, one, other, same):
     for _ in range(BUCKETS[PAIR].capacity):
         guess(address=one)
-    assert isinstance(guess(address=other), Refused) is same
+    assert isinstance(guess(address=other), Throttled) is same
 
 
 def many_addresses(guess, count, now=NOON):
@@ -87,27 +87,27 @@ def many_addresses(guess, count, now=NOON):
 
 def test_guesses_from_everywhere_are_slowed_down_together(guess):
     counted = many_addresses(guess, BUCKETS[EMAIL].capacity + 5)
-    assert all(isinstance(one, Refused) for one in counted[-5:])
+    assert all(isinstance(one, Throttled) for one in counted[-5:])
 
 
 def test_nobody_can_lock_the_owner_out_of_their_own_place(guess):
     guess(right=True)
     many_addresses(guess, BUCKETS[EMAIL].capacity + 5)
     assert isinstance(guess(right=True), Attempt)
-    assert isinstance(guess(address="203.0.113.5"), Refused)
+    assert isinstance(guess(address="203.0.113.5"), Throttled)
 
 
 def test_a_place_is_known_for_a_while_only(guess):
     guess(right=True)
     later = NOON + KNOWN_FOR
     many_addresses(guess, BUCKETS[EMAIL].capacity + 5, now=later)
-    assert isinstance(guess(now=later), Refused)
+    assert isinstance(guess(now=later), Throttled)
 
 
 def test_a_clock_that_steps_back_forgets_nothing(guess):
     for _ in range(BUCKETS[PAIR].capacity):
         guess()
-    assert isinstance(guess(now=NOON - timedelta(days=1)), Refused)
+    assert isinstance(guess(now=NOON - timedelta(days=1)), Throttled)
 
 
 def test_old_buckets_go_by_themselves(guess, engine):
@@ -125,4 +125,4 @@ def test_an_address_makes_so_many_accounts_and_no_more(engine):
             for _ in range(BUCKETS["sign-up"].capacity + 1)
         ]
     assert all(isinstance(one, Attempt) for one in counted[:-1])
-    assert isinstance(counted[-1], Refused)
+    assert isinstance(counted[-1], Throttled)

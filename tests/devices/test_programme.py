@@ -15,7 +15,7 @@ from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.programme import (
     Accepted,
-    Refused,
+    ProgrammeRefused,
     Wanted,
     programme_history,
     programme_state,
@@ -60,7 +60,7 @@ def make_held(session: Session) -> tuple[UUID, str]:
 
 def put(
     session: Session, held: tuple[UUID, str], wanted: Wanted, if_version: int
-) -> Accepted | Refused:
+) -> Accepted | ProgrammeRefused:
     return set_programme(session, KEY, *held, wanted, if_version=if_version, now=NOW)
 
 
@@ -111,7 +111,7 @@ def test_what_goes_too_far_is_refused_and_kept(
     session: Session, held: tuple[UUID, str], wanted: Wanted, code: str, pointer: str
 ) -> None:
     outcome = put(session, held, wanted, 0)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, ProgrammeRefused)
     assert outcome.error.code == code
     assert [one["pointer"] for one in outcome.error.errors] == [pointer]
     session.commit()
@@ -127,10 +127,10 @@ def test_a_lock_bars_currents_but_not_to_switch_off(
 ) -> None:
     raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
     outcome = put(session, held, Wanted(current()), 0)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, ProgrammeRefused)
     assert (outcome.error.code, outcome.error.status) == ("red-flag", 423)
     titrated = put(session, held, Wanted(current(0)), 0)
-    assert isinstance(titrated, Refused)
+    assert isinstance(titrated, ProgrammeRefused)
     kept = session.scalars(select(RefusedProgramme.code)).all()
     assert kept == ["red-flag", "red-flag"]
     assert accepted(session, held, Wanted(current(0), {"amplitude_ua": 0}), 0) == 1

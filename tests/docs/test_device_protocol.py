@@ -14,10 +14,10 @@ from referencing import Registry, Resource
 
 from cymba.devices.programme import REFUSAL_CODES
 from cymba.devices.signing import read_public_key, signed_bytes, verify
-from cymba.stimulation.channels import CHANNELS
-from cymba.stimulation.frames import Unreadable, decode, pack
-from cymba.stimulation.ledger import MAX_NEW_STORES_A_DAY, MAX_RANGES
-from cymba.stimulation.messages import (
+from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
+from cymba.stimulation.wire.channels import CHANNELS
+from cymba.stimulation.wire.frames import Unreadable, decode, pack
+from cymba.stimulation.wire.messages import (
     END_REASONS,
     MAX_PAYLOAD_BYTES,
     RETRIED_CODES,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from mqtt_bridge import app, writer
-from mqtt_bridge.delivery import Inbound
+from mqtt_bridge.delivery_queue import IncomingMessage
 from mqtt_bridge.transaction import Written, write
 from ops.cli import main
 
@@ -14,7 +14,7 @@ from ops.cli import main
 class HastyWriter(writer.Writer):
     """Acks first, and commits a little later, as a bridge does that gathers inserts."""
 
-    def _commit(self, batch: Sequence[Inbound]) -> Written:
+    def _commit(self, batch: Sequence[IncomingMessage]) -> Written:
         with self._memory.allowance.attempt() as attempt, Session(self._engine) as session:
             written = write(session, batch, self._memory, attempt)
             self._answering.tell(batch, written)

@@ -11,8 +11,8 @@ import msgspec
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cymba.stimulation.frames import pack
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.frames import pack
+from cymba.stimulation.wire.messages import (
     Ack,
     EndFrame,
     Frame,

@@ -13,12 +13,12 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from cymba.database import make_engine, utc_now
-from cymba.devices.flow import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_BYTES
 from cymba.devices.provisioning import Credentials, authenticate
+from cymba.devices.rate_limits import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_BYTES
 from cymba.devices.suspension import suspended_until
 from cymba.devices.tables import DeviceSuspension
-from cymba.stimulation.ledger import MAX_NEW_STORES_A_DAY, MAX_RANGES
-from cymba.stimulation.tables import FlashStore, Quarantined, SessionExtent, StoredFrame
+from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
+from cymba.stimulation.tables import AckLedgerRow, Quarantined, SessionExtent, StoredFrame
 from tests.end_to_end.devices import Device, Fleet, session_frames
 from tests.end_to_end.parts import (
     ROOT,
@@ -114,7 +114,7 @@ def sessions_begun(session: Session, device_id: str) -> None:
 
 
 def stores_begun(session: Session, device_id: str) -> None:
-    begun = session.scalar(select(func.count()).where(FlashStore.device_id == device_id)) or 0
+    begun = session.scalar(select(func.count()).where(AckLedgerRow.device_id == device_id)) or 0
     assert 0 < begun <= MAX_NEW_STORES_A_DAY
 
 
@@ -127,7 +127,7 @@ def little_quarantined(session: Session, device_id: str) -> None:
 
 def few_ranges(session: Session, device_id: str) -> None:
     resolved = session.scalars(
-        select(FlashStore.resolved).where(FlashStore.device_id == device_id)
+        select(AckLedgerRow.resolved).where(AckLedgerRow.device_id == device_id)
     ).one()
     assert 0 < len(resolved) <= MAX_RANGES
 

@@ -17,11 +17,11 @@ from cymba.accounts.profile import register
 from cymba.database import utc_now
 from cymba.devices.claiming import Claimed, claim
 from cymba.settings import Settings
-from cymba.stimulation.keeper import Keeper
 from cymba.stimulation.tables import Quarantined, StoredFrame
 from service import create_app
 from tests.end_to_end.parts import MOSQUITTO, ROOT, BridgeProcess, wait_until
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto, call
+from workers.session_worker import SessionWorker
 
 PAGE = ROOT / "docs" / "device-protocol.md"
 MQTT_JS = Path(__file__).with_name("mqtt_js")
@@ -50,7 +50,7 @@ class Site(NamedTuple):
     def sessions(self) -> list[dict[str, object]]:
         """As the person's app sees them."""
         settings = Settings(data_dir=self.broker.tls / "cymba", secret_key="s" * 40)
-        Keeper(self.engine, settings).run_once()
+        SessionWorker(self.engine, settings).run_once()
         app = create_app(settings, self.engine).test_client()
         body = {"email": EMAIL, "password": PASSWORD}
         token = app.post("/v1/auth/token", json=body).get_json()["access_token"]

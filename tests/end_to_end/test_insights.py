@@ -22,10 +22,8 @@ from cymba.accounts import consent
 from cymba.accounts.profile import find_by_email
 from cymba.database import utc_now
 from cymba.devices.provisioning import Credentials, provision
-from cymba.insights.worker import Worker
 from cymba.settings import Settings
-from cymba.stimulation.keeper import Keeper
-from cymba.stimulation.messages import Frame
+from cymba.stimulation.wire.messages import Frame
 from service import create_app
 from simulator.clock import epoch_ms
 from simulator.diarist import live_months
@@ -42,6 +40,8 @@ from tests.end_to_end.parts import (
     wait_until,
 )
 from tests.insights.test_words import forbidden_in
+from workers.insights import InsightsWorker
+from workers.session_worker import SessionWorker
 
 EFFECT = -1.0
 # Of a hundred such people some ten are told nothing by then (docs/calibration.md), and of one the
@@ -238,10 +238,10 @@ def test_months_over_mqtt_and_sync_tell_each_person_what_is_true(
             person.frames(months.starts),
         )
     publish(made)
-    keeper = Keeper(engine, app.extensions["cymba"].settings)
+    keeper = SessionWorker(engine, app.extensions["cymba"].settings)
     while keeper.run_once().more:
         pass
-    assert Worker(engine).run_once().failed == []
+    assert InsightsWorker(engine).run_once().failed == []
 
     told = affected.read(client, "correlations")
     found = pain(told)

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.database import utc_now
 from cymba.devices.tables import DeviceTenure
-from cymba.stimulation.messages import to_json
 from cymba.stimulation.tables import StoredFrame
+from cymba.stimulation.wire.messages import to_json
 from tests.end_to_end.devices import session_frames
 from tests.end_to_end.parts import MOSQUITTO, BridgeProcess, wait_until
 from tests.end_to_end.shipped_mosquitto import PASSWORDS, Caller, ShippedMosquitto, call

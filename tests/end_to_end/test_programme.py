@@ -18,14 +18,14 @@ from cymba.devices.claiming import claim
 from cymba.devices.contraindications import VERSION, must_be_answered
 from cymba.devices.messages import Desired
 from cymba.devices.models import MODELS, usual_programme
-from cymba.devices.programme import Accepted, Refused, Wanted, set_programme
+from cymba.devices.programme import Accepted, ProgrammeRefused, Wanted, set_programme
 from cymba.devices.provisioning import provision
 from cymba.devices.publication import unpublished
 from cymba.devices.screening import answer
 from cymba.devices.signing import show_public_key, sign
 from cymba.devices.tables import DeviceProgramme
 from cymba.settings import Settings
-from cymba.stimulation.messages import to_json
+from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge.app import Bridge
 from simulator.fleet import DeviceCredentials, Fleet
 from tests.end_to_end.parts import (
@@ -122,7 +122,7 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
 ) -> None:
     person, device, key = held
 
-    def wanted(amplitude_ua: int, version: int) -> Accepted | Refused:
+    def wanted(amplitude_ua: int, version: int) -> Accepted | ProgrammeRefused:
         programme = msgspec.structs.replace(usual_programme(MODEL), amplitude_ua=amplitude_ua)
         outcome = set_programme(
             session, key, person.id, device.device_id, Wanted(programme),
@@ -132,7 +132,7 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
         return outcome
 
     most_ua = int(MODEL.hard.amplitude_ua)
-    assert isinstance(wanted(most_ua + 100, 0), Refused)
+    assert isinstance(wanted(most_ua + 100, 0), ProgrammeRefused)
     assert unpublished(session) == []
     assert isinstance(wanted(1_500, 0), Accepted)
     (waiting,) = unpublished(session)

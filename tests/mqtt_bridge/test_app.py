@@ -14,11 +14,12 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
-from cymba.devices.flow import DEVICE_MESSAGES
 from cymba.devices.provisioning import Credentials
+from cymba.devices.rate_limits import DEVICE_MESSAGES
 from cymba.devices.tables import ClockAnchor, DevicePresence
 from cymba.settings import Settings
-from cymba.stimulation.messages import (
+from cymba.stimulation.tables import Quarantined
+from cymba.stimulation.wire.messages import (
     Ack,
     Presence,
     ReportedState,
@@ -27,8 +28,7 @@ from cymba.stimulation.messages import (
     to_cbor,
     to_json,
 )
-from cymba.stimulation.tables import Quarantined
-from mqtt_bridge import app, echo
+from mqtt_bridge import app, loopback_probe
 from mqtt_bridge.app import Bridge
 from tests.end_to_end.devices import Device, Fleet, session_frames
 from tests.end_to_end.parts import Broker, MosquittoBroker, free_port, wait_until
@@ -248,8 +248,8 @@ def test_a_connection_that_delivers_nothing_is_cut(
     make_bridge: MakeBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the broker takes the subscription, but its access list keeps all from us."""
-    monkeypatch.setattr(echo.Echo, "returned", lambda *_: None)
-    monkeypatch.setattr(echo, "LOST_S", 0.5)
+    monkeypatch.setattr(loopback_probe.LoopbackProbe, "returned", lambda *_: None)
+    monkeypatch.setattr(loopback_probe, "LOST_S", 0.5)
     bridge = make_bridge()
     wait_until(lambda: metric(bridge, "connections_total") >= 2, timeout_s=30, what="cut")
     assert metric(bridge, "echoes_lost_total") >= 1

@@ -2,15 +2,15 @@
 
 import pytest
 
-from cymba.devices.flow import Flow, Rate
-from cymba.stimulation.messages import Presence, TimeRequest, to_json
-from mqtt_bridge import pacing
+from cymba.devices.rate_limits import Rate, RateLimits
+from cymba.stimulation.wire.messages import Presence, TimeRequest, to_json
+from mqtt_bridge import rate_limits
 from mqtt_bridge.connection import Message
-from mqtt_bridge.delivery import Inbox
-from mqtt_bridge.echo import Echo
+from mqtt_bridge.delivery_queue import DeliveryQueue
 from mqtt_bridge.intake import MOST_WAITING, Intake
+from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.pacing import Pacing
+from mqtt_bridge.rate_limits import IncomingRateLimits
 
 
 class Line:
@@ -35,10 +35,10 @@ class Bench:
     def __init__(self, clock: list[float], burst: int) -> None:
         self.clock = clock
         self.line = Line()
-        self.inbox = Inbox()
+        self.inbox = DeliveryQueue()
         self.metrics = Metrics()
-        self.pacing = Pacing({}, Flow(device_messages=Rate(per_s=1, burst=burst)))
-        self._intake = Intake(self.inbox, Echo(), self.pacing, self.metrics)
+        self.pacing = IncomingRateLimits({}, RateLimits(device_messages=Rate(per_s=1, burst=burst)))
+        self._intake = Intake(self.inbox, LoopbackProbe(), self.pacing, self.metrics)
         self._packet_id = 0
 
     def say(self, subject: str, payload: bytes, device_id: str = "flood-001") -> int:
@@ -68,7 +68,7 @@ class Bench:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     """With room for three messages of a device, and another each second."""
     clock = [100.0]
-    monkeypatch.setattr(pacing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(rate_limits.time, "monotonic", lambda: clock[0])
     return Bench(clock, burst=3)
 
 
@@ -149,7 +149,7 @@ def test_too_many_clock_requests_are_not_answered(bench: Bench) -> None:
 
 @pytest.mark.parametrize("subject", ["presence", "state", "time"])
 def test_a_flood_of_any_message_is_a_flood(bench: Bench, subject: str) -> None:
-    for _ in range(pacing.FLOOD_FRAMES + 10):
+    for _ in range(rate_limits.FLOOD_FRAMES + 10):
         bench.say(subject, b"{}")
     assert list(bench.pacing.flooding) == ["flood-001"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.messages import (
     Ack,
     Presence,
     ReportedState,

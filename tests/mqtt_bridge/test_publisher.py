@@ -20,7 +20,7 @@ from cymba.devices.provisioning import Credentials
 from cymba.devices.signing import verify
 from cymba.devices.tables import DeviceProgramme, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
-from cymba.stimulation.messages import to_json
+from cymba.stimulation.wire.messages import to_json
 from tests.end_to_end.parts import BRIDGE_SECRET, Broker, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, Talker
 

@@ -12,17 +12,17 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
-from cymba.devices.flow import FRAME_BYTES, Allowance
 from cymba.devices.provisioning import Credentials
-from cymba.stimulation.ingest import Ingested, ingest
-from cymba.stimulation.messages import to_json
-from cymba.stimulation.settling import Delivery
+from cymba.devices.rate_limits import FRAME_BYTES, Quota
+from cymba.stimulation.ingest.decide import Delivery
+from cymba.stimulation.ingest.ingest import Ingested, ingest
+from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge import transaction
-from mqtt_bridge.answering import Answering
-from mqtt_bridge.delivery import Inbound, Inbox
+from mqtt_bridge.acks import AckSender
+from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.topics import Subject
-from mqtt_bridge.transaction import Memory, Written
+from mqtt_bridge.transaction import WriterCache, Written
 from mqtt_bridge.writer import Writer
 from tests.end_to_end.devices import session_frames
 from tests.end_to_end.parts import wait_until
@@ -52,9 +52,9 @@ class Notes:
 
 @dataclass
 class Bench:
-    inbox: Inbox
+    inbox: DeliveryQueue
     writer: Writer
-    answering: Answering
+    answering: AckSender
     notes: Notes
     metrics: Metrics
 
@@ -68,8 +68,8 @@ def bench(engine: Engine) -> Iterator[Bench]:
         with engine.connect() as connection:
             return connection.scalar(text("SELECT count(*) FROM frame")) or 0
 
-    inbox, notes, metrics = Inbox(), Notes(count), Metrics()
-    answering = Answering(notes, metrics)  # type: ignore[arg-type] # what it uses
+    inbox, notes, metrics = DeliveryQueue(), Notes(count), Metrics()
+    answering = AckSender(notes, metrics)  # type: ignore[arg-type] # what it uses
     answering.start()
     writer = Writer(inbox, engine, answering, metrics, 1_000)
     yield Bench(inbox, writer, answering, notes, metrics)
@@ -81,9 +81,9 @@ def bench(engine: Engine) -> Iterator[Bench]:
 _numbers = itertools.count(1)
 
 
-def deliveries(device_id: str, payloads: Sequence[bytes]) -> list[Inbound]:
+def deliveries(device_id: str, payloads: Sequence[bytes]) -> list[IncomingMessage]:
     return [
-        Inbound(
+        IncomingMessage(
             number := next(_numbers), 1, number, device_id, Subject.FRAME, payload, utc_now(),
             settled=True, retained=False,
         )
@@ -91,7 +91,7 @@ def deliveries(device_id: str, payloads: Sequence[bytes]) -> list[Inbound]:
     ]  # fmt: skip
 
 
-def fill(bench: Bench, batch: Sequence[Inbound]) -> None:
+def fill(bench: Bench, batch: Sequence[IncomingMessage]) -> None:
     for delivery in batch:
         bench.inbox.put(delivery)
 
@@ -289,7 +289,7 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
     frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 4, 1)])
     sizes = sum(max(len(one.payload), FRAME_BYTES) for one in frames)
     memory = bench.writer._memory
-    memory.allowance = Allowance(session_bytes=sizes)
+    memory.allowance = Quota(session_bytes=sizes)
     if not is_alone:
         memory.ledgers = None
     left = 3
@@ -314,7 +314,7 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
 
 
 def test_memory_keeps_few_devices() -> None:
-    class Small(Memory):
+    class Small(WriterCache):
         MOST_DEVICES = 2
 
     holders: dict[str, str] = {}

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from cymba.stimulation.channels import CHANNELS
+from cymba.stimulation.wire.channels import CHANNELS
 from ops import asyncapi
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "asyncapi.json"

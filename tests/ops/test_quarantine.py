@@ -11,8 +11,8 @@ from cymba.accounts.profile import register
 from cymba.database import utc_now
 from cymba.devices.claiming import Claimed, claim
 from cymba.devices.provisioning import provision
-from cymba.stimulation.ingest import ingest
-from cymba.stimulation.settling import Delivery, Quarantined
+from cymba.stimulation.ingest.decide import Delivery, Quarantined
+from cymba.stimulation.ingest.ingest import ingest
 from ops.exits import Exit
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -30,13 +30,13 @@ from cymba.database import utc_now
 from cymba.devices import claiming
 from cymba.devices.provisioning import provision
 from cymba.settings import Settings
-from cymba.stimulation.ingest import ingest
-from cymba.stimulation.keeper import summarise_dirty
-from cymba.stimulation.reading import SessionKey
-from cymba.stimulation.settling import Delivery
+from cymba.stimulation.archive.reading import SessionKey
+from cymba.stimulation.ingest.decide import Delivery
+from cymba.stimulation.ingest.ingest import ingest
 from service import create_app
-from service.edge import Edge
-from service.precision import DECIMALS
+from service.http.rounding import DECIMALS
+from service.http.services import Services
+from workers.session_worker import summarise_dirty
 
 FORMATS = jsonschema.FormatChecker(formats=["date", "uuid"])
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -297,7 +297,7 @@ class Person:
 
 @pytest.fixture
 def make_person(app: Flask, engine: Engine) -> Callable[..., Person]:
-    edge: Edge = app.extensions["cymba"]
+    edge: Services = app.extensions["cymba"]
 
     def make(*, time_zone: str = "UTC") -> Person:
         with Session(engine) as session, session.begin():

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cymba.devices.messages import Desired, TimeReply
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.signing import sign
-from cymba.stimulation.messages import Ack, to_json
+from cymba.stimulation.wire.messages import Ack, to_json
 from simulator.clock import WorldClock
 from simulator.device import PRESENT_BOOT, Counters, Device
 from simulator.faults import CLEAN, Behaviour, Profile

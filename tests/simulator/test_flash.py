@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from cymba.devices.models import MODELS, usual_programme
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.messages import (
     Ack,
     EndFrame,
     Frame,

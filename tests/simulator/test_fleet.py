@@ -20,8 +20,8 @@ import trustme
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cymba.stimulation.frames import decode, pack
-from cymba.stimulation.messages import Ack, Frame, to_json
+from cymba.stimulation.wire.frames import decode, pack
+from cymba.stimulation.wire.messages import Ack, Frame, to_json
 from ops import broker as embedded
 from simulator.client import Broker
 from simulator.faults import HOSTILE, Behaviour, Profile

@@ -8,9 +8,9 @@ import pytest
 
 from cymba.devices.charge import phase_charge_uc
 from cymba.devices.models import MODELS
-from cymba.stimulation.channels import CHANNELS
-from cymba.stimulation.frames import decode, pack
-from cymba.stimulation.messages import (
+from cymba.stimulation.wire.channels import CHANNELS
+from cymba.stimulation.wire.frames import decode, pack
+from cymba.stimulation.wire.messages import (
     EndFrame,
     EventFrame,
     Frame,

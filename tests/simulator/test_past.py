@@ -16,12 +16,11 @@ from cymba.devices.clocks import DeviceClocks
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import DevicePresence, DeviceTenure
 from cymba.settings import Settings
-from cymba.stimulation.frames import decode
-from cymba.stimulation.ingest import ingest
-from cymba.stimulation.keeper import Keeper
-from cymba.stimulation.messages import Frame, StartFrame
-from cymba.stimulation.settling import Delivery, Stored
+from cymba.stimulation.ingest.decide import Delivery, Stored
+from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.tables import Quarantined, StimulationSession
+from cymba.stimulation.wire.frames import decode
+from cymba.stimulation.wire.messages import Frame, StartFrame
 from simulator import wire
 from simulator.clock import BootClock, WorldClock, epoch_ms
 from simulator.device import PRESENT_BOOT
@@ -29,6 +28,7 @@ from simulator.faults import REALISTIC
 from simulator.life import Booted, Life, Rhythm, Written
 from simulator.past import PAST, Uploaded, habitual_starts, past_uploads, write_past
 from simulator.seeding import stream
+from workers.session_worker import SessionWorker
 
 UNTIL = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 Hold = Callable[[str], str]
@@ -101,7 +101,7 @@ def test_months_are_stored_whole_and_placed_within_their_error(
     )  # fmt: skip
     assert told == sorted(told)
     assert 0.9 < told[-1] <= 1.0
-    Keeper(engine, Settings(), clock=lambda: UNTIL + timedelta(days=2)).run_once()
+    SessionWorker(engine, Settings(), clock=lambda: UNTIL + timedelta(days=2)).run_once()
 
     rows = {row.sid: row for row in session.scalars(select(StimulationSession))}
     assert len(rows) == written.sessions > 30
@@ -132,7 +132,7 @@ def test_writing_the_same_past_again_changes_nothing(
             sessionmaker(engine).begin, held, "ear_cymba", seed=1, days=10, until=UNTIL,
             starts=habits(1, days=10),
         )  # fmt: skip
-        Keeper(engine, Settings(), clock=lambda: UNTIL).run_once()
+        SessionWorker(engine, Settings(), clock=lambda: UNTIL).run_once()
 
     write()
     before = session.scalars(select(StimulationSession.id)).all()

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from cymba.devices.messages import Programme
-from cymba.stimulation.messages import END_REASONS
+from cymba.stimulation.wire.messages import END_REASONS
 from simulator import stimulator
 from simulator.physiology import ELECTRODES, draw_body
 from simulator.seeding import stream

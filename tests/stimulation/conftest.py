@@ -14,8 +14,11 @@ from cymba.devices.anchors import BootAnchor, BootKey, add_anchors
 from cymba.devices.clocks import Anchor, DeviceClocks, to_ms
 from cymba.devices.messages import Programme
 from cymba.devices.tables import Device, DeviceTenure
-from cymba.stimulation.ingest import ingest
-from cymba.stimulation.messages import (
+from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.ingest.decide import Delivery, Outcome
+from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.wire.messages import (
     EndFrame,
     Event,
     EventFrame,
@@ -24,9 +27,6 @@ from cymba.stimulation.messages import (
     StartFrame,
     to_json,
 )
-from cymba.stimulation.read_frame import ReadFrame
-from cymba.stimulation.settling import Delivery, Outcome
-from cymba.stimulation.tables import StimulationSession
 
 BOOTED_AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")

@@ -17,8 +17,8 @@ from cymba.accounts.tables import Account
 from cymba.devices.messages import Programme
 from cymba.devices.programme import (
     Accepted,
+    ProgrammeRefused,
     ProgrammeState,
-    Refused,
     Wanted,
     programme_state,
     set_programme,
@@ -142,7 +142,7 @@ def agree(
     number: int,
     *,
     now: datetime,
-) -> ExperimentBlock | Refused:
+) -> ExperimentBlock | ProgrammeRefused:
     """The person agrees to a block's programme, and it goes to the device.
 
     Raises:
@@ -170,7 +170,7 @@ def agree(
         if_version=programme_state(session, experiment.account_id, experiment.device_id).version,
         now=now,
     )
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, ProgrammeRefused):
         return outcome
     assert isinstance(outcome, Accepted)  # noqa: S101 - there is no third
     agreed = ExperimentBlock(

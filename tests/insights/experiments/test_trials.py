@@ -19,7 +19,13 @@ from cymba.devices import contraindications
 from cymba.devices.contraindications import must_be_answered
 from cymba.devices.messages import Programme
 from cymba.devices.models import MODELS
-from cymba.devices.programme import Accepted, Refused, Wanted, programme_state, set_programme
+from cymba.devices.programme import (
+    Accepted,
+    ProgrammeRefused,
+    Wanted,
+    programme_state,
+    set_programme,
+)
 from cymba.devices.screening import answer, raise_red_flag
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.tables import DiaryEntry
@@ -229,7 +235,7 @@ def test_a_red_flag_holds_the_full_programme_back_but_never_the_off_one(
         now = at_block(experiment, block.number)
         outcome = trials.agree(session, KEY, experiment, block.number, now=now)
         if block.arm == "full":
-            assert isinstance(outcome, Refused)
+            assert isinstance(outcome, ProgrammeRefused)
             assert outcome.error.code == "red-flag"
         else:
             assert isinstance(outcome, ExperimentBlock)

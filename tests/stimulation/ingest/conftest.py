@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.devices.tables import Device, DeviceTenure
-from cymba.stimulation.ingest import Ingested, ingest
-from cymba.stimulation.settling import Delivery
+from cymba.stimulation.ingest.decide import Delivery
+from cymba.stimulation.ingest.ingest import Ingested, ingest
 
 AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")

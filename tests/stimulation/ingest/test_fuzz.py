@@ -12,10 +12,10 @@ from typing import Any
 import cbor2
 from sqlalchemy import text
 
-from cymba.stimulation.frames import Unreadable, unpack
-from cymba.stimulation.ingest import ingest
-from cymba.stimulation.ledger import Resolved
-from cymba.stimulation.settling import Delivery, Quarantined, Refused, Stored
+from cymba.stimulation.ingest.decide import Delivery, Quarantined, Refused, Stored
+from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.ingest.ledgers import SeqRanges
+from cymba.stimulation.wire.frames import Unreadable, unpack
 
 PAGE = Path(__file__).parents[3] / "docs" / "device-protocol.md"
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ def test_every_payload_is_answered(line: Any, frame: Callable[..., dict[str, Any
     for row in kept:
         assert not isinstance(unpack(row), Unreadable)
     resolved = {
-        (device, store): Resolved(ranges)
+        (device, store): SeqRanges(ranges)
         for device, store, ranges in session.execute(
             text("SELECT device_id, store, CAST(resolved AS text) FROM flash_store")
         )

@@ -11,13 +11,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
 from sqlalchemy.orm import Session
 
-from cymba.stimulation import settling
-from cymba.stimulation.frames import Packed, decode, pack
-from cymba.stimulation.ingest import ack_for_presence, ingest
-from cymba.stimulation.ledger import MAX_NEW_STORES_A_DAY, MAX_RANGES
-from cymba.stimulation.messages import Ack
-from cymba.stimulation.settling import Delivery, Duplicate, Quarantined, Refused, Stored
+from cymba.stimulation.ingest import decide
+from cymba.stimulation.ingest.decide import Delivery, Duplicate, Quarantined, Refused, Stored
+from cymba.stimulation.ingest.ingest import ack_for_presence, ingest
+from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
 from cymba.stimulation.tables import Recording
+from cymba.stimulation.wire.frames import Packed, decode, pack
+from cymba.stimulation.wire.messages import Ack
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]
@@ -205,7 +205,7 @@ def test_what_the_database_refuses_costs_only_itself(
         packed = pack(of)
         return packed._replace(kind=1_000_000) if of.seq == 4 else packed  # no smallint
 
-    monkeypatch.setattr(settling, "pack", pack_badly)
+    monkeypatch.setattr(decide, "pack", pack_badly)
     ingested = line.send(*(frame(seq) for seq in range(1, 8)))
     stored = [outcome.seq for outcome in ingested.outcomes if isinstance(outcome, Stored)]
     assert stored == [1, 2, 3, 5, 6, 7]

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import text
 
 from cymba.errors import Conflict, NotFound
-from cymba.stimulation import frames, quarantine
-from cymba.stimulation.settling import MAX_KEPT_BYTES, Duplicate, Quarantined, Refused, Stored
+from cymba.stimulation.ingest import quarantine
+from cymba.stimulation.ingest.decide import MAX_KEPT_BYTES, Duplicate, Quarantined, Refused, Stored
+from cymba.stimulation.wire import frames
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]

@@ -9,8 +9,8 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.ingest import NewStores, ingest
-from cymba.stimulation.settling import Delivery, Duplicate, Quarantined, Stored
+from cymba.stimulation.ingest.decide import Delivery, Duplicate, Quarantined, Stored
+from cymba.stimulation.ingest.ingest import NewStores, ingest
 
 AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 Batch = Callable[..., list[Delivery]]

@@ -1,0 +1,209 @@
+"""MQTT for the conformance kit: hears a device and its server, or is the server."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from paho.mqtt.client import Client, MQTTMessage, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from conformance.drill import Action, Drill, Evict
+from conformance.trace import Ended, Entry, Evicted, Heard, Probed, QosRaised, Told
+from simulator.client import Broker
+
+ANSWER_S = 10.0
+TICK_S = 0.05
+EVICTING_S = 0.3
+PROBE_AFTER_S = 1.0  # the first presence, and before the end
+KEEPALIVE_S = 30
+DOWN_QOS = {"down/ack": 0, "down/time": 0}
+HEARD_MOST = 2  # QoS: a message then comes with the one that it was published with
+
+
+class Unreachable(Exception):
+    """The broker does not answer, or does not let the listener in."""
+
+
+class AnotherServer(Exception):
+    """A drill and a server cannot answer one device at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """How to get into the broker. With `device_secret`, or where nobody needs one, a drill can
+    cut the device's connection by taking its client id."""
+
+    broker: Broker
+    user: str | None = None
+    password: str | None = None
+    device_secret: str | None = None
+
+
+class Listener:
+    """One connection that hears all of `cymba/v1/{device}/`. Used by one thread."""
+
+    def __init__(self, entrance: Entrance, device_id: str, drill: Drill | None = None) -> None:
+        self.trace: list[Entry] = []
+        self._entrance, self._device_id, self._drill = entrance, device_id, drill
+        self._root = f"cymba/v1/{device_id}/"
+        self._told: set[tuple[str, bytes]] = set()
+        self._queue: SimpleQueue[Heard | Told | QosRaised] = SimpleQueue()
+        self._refusal: str | None = None
+        self._subscribed = threading.Event()
+        # A broker that binds client ids to users must see the user's own.
+        client_id = entrance.user or f"conformance-{secrets.token_hex(4)}"
+        self._client = _client(client_id, entrance.broker, entrance.user, entrance.password)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+
+    def listen(self, seconds: float, *, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Hear the device for so long, or until a drill is over; then ask for what is retained.
+
+        Raises:
+            Unreachable: the broker is away, or refuses.
+            AnotherServer: this is a drill, and somebody else answers the device.
+        """
+        self._open()
+        until_s = time.monotonic() + seconds
+        probe_s: float | None = None
+        was_probed = False
+        try:
+            while (now_s := time.monotonic()) < until_s and not stopping():
+                self._step(now_s)
+                if probe_s is None and self._has_met():
+                    probe_s = now_s + PROBE_AFTER_S
+                if probe_s is not None and now_s >= probe_s and not was_probed:
+                    was_probed = True
+                    self._probe()
+                if self._drill is not None and self._drill.is_over(now_s):
+                    break
+            self._probe()
+            end_s = time.monotonic() + PROBE_AFTER_S
+            while time.monotonic() < end_s:
+                self._step(time.monotonic())
+        finally:
+            self._client.disconnect()
+            self._client.loop_stop()
+        self.trace.append(Ended(time.monotonic()))
+
+    def _open(self) -> None:
+        broker = self._entrance.broker
+        try:
+            self._client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
+        except OSError as error:
+            raise Unreachable(f"no broker at {broker.host}:{broker.port}: {error}") from None
+        self._client.loop_start()
+        if not self._subscribed.wait(ANSWER_S) or self._refusal:
+            self._client.loop_stop()
+            raise Unreachable(self._refusal or "the broker does not answer")
+
+    def _step(self, now_s: float) -> None:
+        try:
+            entry = self._queue.get(timeout=TICK_S)
+        except Empty:
+            entry = None
+        if isinstance(entry, Told):
+            self._overhear(entry)
+        elif entry is not None:
+            self.trace.append(entry)
+            if self._drill is not None and isinstance(entry, Heard):
+                self._do(self._drill.hear(entry, entry.at_s))
+        if self._drill is not None:
+            self._do(self._drill.tick(now_s))
+
+    def _overhear(self, told: Told) -> None:
+        """What a server says: somebody else's, or an echo of the drill's own word."""
+        if self._drill is None:
+            self.trace.append(told)
+        elif told.subject != "desired" and (told.subject, told.payload) not in self._told:
+            raise AnotherServer(
+                f"somebody else answers on {self._root}down/{told.subject}: listen without a drill"
+            )
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Evict):
+                self._evict()
+                continue
+            subject, payload, expected = action
+            self._told.add((subject, payload))
+            self.trace.append(Told(time.monotonic(), subject, payload, expected))
+            qos = 1 if subject == "desired" else 0
+            self._client.publish(f"{self._root}down/{subject}", payload, qos)
+
+    def _evict(self) -> None:
+        """Connect under the device's id and leave at once: the broker then drops the device."""
+        began_s = time.monotonic()
+        user = self._device_id if self._entrance.device_secret else None
+        client = _client(self._device_id, self._entrance.broker, user, self._entrance.device_secret)
+        admitted: list[bool] = []
+        client.on_connect = lambda _c, _u, _f, code, _p: admitted.append(not code.is_failure)
+        broker = self._entrance.broker
+        try:
+            client.connect(broker.host, broker.port)
+            while not admitted and time.monotonic() < began_s + ANSWER_S:
+                client.loop(TICK_S)
+        except OSError:
+            admitted.clear()
+        while admitted and time.monotonic() < began_s + EVICTING_S:
+            client.loop(TICK_S)
+        client.disconnect()
+        client.loop(TICK_S)
+        if admitted == [True]:
+            self.trace.append(Evicted(began_s))
+        elif self._drill is not None:
+            self._drill.cannot_evict(time.monotonic())
+
+    def _probe(self) -> None:
+        """A new subscription is given all that is retained, marked as such."""
+        self.trace.append(Probed(time.monotonic()))
+        self._client.subscribe(f"{self._root}#", HEARD_MOST)
+
+    def _has_met(self) -> bool:
+        return any(
+            isinstance(entry, Heard) and entry.topic == "up/presence" and not entry.retained
+            for entry in self.trace
+        )
+
+    # Called by the network thread.
+
+    def _on_connect(
+        self, client: Client, _userdata: object, _flags: object, code: ReasonCode, _p: object
+    ) -> None:
+        if code.is_failure:
+            self._refusal = f"the broker refuses the connection: {code}"
+            self._subscribed.set()
+        else:
+            client.subscribe(f"{self._root}#", HEARD_MOST)
+
+    def _on_subscribe(
+        self, _c: Client, _u: object, _mid: int, codes: list[ReasonCode], _p: object
+    ) -> None:
+        if any(code.is_failure for code in codes):
+            self._refusal = f"the broker does not let this user hear {self._root}#"
+        self._subscribed.set()
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        at_s, payload = time.monotonic(), bytes(message.payload)
+        topic = message.topic.removeprefix(self._root)
+        if topic.startswith("down/"):
+            if message.qos > DOWN_QOS.get(topic, message.qos):
+                self._queue.put(QosRaised(at_s))
+            if not message.retain:
+                self._queue.put(Told(at_s, topic.removeprefix("down/"), payload))
+        else:
+            self._queue.put(Heard(at_s, topic, payload, message.qos, bool(message.retain)))
+
+
+def _client(client_id: str, broker: Broker, user: str | None, password: str | None) -> Client:
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv311)
+    if user is not None:
+        client.username_pw_set(user, password)
+    if broker.tls is not None:
+        client.tls_set_context(broker.tls)
+    return client

@@ -1,0 +1,93 @@
+"""What the kit says at the end: for people, and as JSON for a build that must stay conformant."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from conformance import connection, flash, frames, programme
+from conformance.judgement import Tally, Verdict, verdicts
+from conformance.rules import JUDGED, PAGE, Place
+from conformance.story import Sending, read
+from conformance.trace import Entry, Timing
+from ops.exits import Exit
+
+WIDTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    device_id: str
+    seconds: float
+    messages: int
+    frames: int
+    verdicts: list[Verdict]
+
+    def outcomes(self) -> Counter[str]:
+        return Counter(verdict.outcome for verdict in self.verdicts)
+
+    @property
+    def exit(self) -> Exit:
+        outcomes = self.outcomes()
+        if outcomes["broken"]:
+            return Exit.FAILED
+        return Exit.UNMET if outcomes["unseen"] else Exit.DONE
+
+
+def judge(device_id: str, trace: list[Entry], timing: Timing) -> Report:
+    story = read(trace)
+    tally = Tally()
+    for judged in (frames, flash, connection, programme):
+        judged.judge(story, timing, tally)
+    return Report(
+        device_id=device_id,
+        seconds=round(story.ended_s - story.began_s, 1),
+        messages=sum(not heard.retained for heard in story.heard),
+        frames=len(story.all(Sending)),
+        verdicts=verdicts(tally),
+    )
+
+
+def as_json(report: Report, places: dict[str, Place]) -> dict[str, Any]:
+    return {
+        "device_id": report.device_id,
+        "seconds": report.seconds,
+        "messages": report.messages,
+        "frames": report.frames,
+        "rules": [
+            {
+                **asdict(verdict),
+                "asks": JUDGED[verdict.rule],
+                "line": places[verdict.rule].line if verdict.rule in places else None,
+                "text": places[verdict.rule].text if verdict.rule in places else None,
+            }
+            for verdict in report.verdicts
+        ],
+    }
+
+
+def as_text(report: Report, places: dict[str, Place]) -> str:
+    page = f"docs/{PAGE.name}"
+    lines = [
+        (
+            f"{report.device_id}: {report.messages} messages, {report.frames} of them frames, "
+            f"in {report.seconds:g} s"
+        ),
+        "",
+    ]
+    for verdict in report.verdicts:
+        place = places.get(verdict.rule)
+        where = f"{page}:{place.line}" if place else ""
+        asks = JUDGED[verdict.rule]
+        outcome = "not seen" if verdict.outcome == "unseen" else verdict.outcome
+        lines.append(f"{outcome:<9} {verdict.rule:<4} {asks:<{WIDTH}} {where}".rstrip())
+        lines += [f"{'':<15}{breach}" for breach in verdict.breaches]
+        if len(verdict.breaches) < verdict.seen and verdict.outcome == "broken":
+            lines.append(f"{'':<15}({verdict.seen} times looked at)")
+        if verdict.hidden_by:
+            lines.append(f"{'':<15}it cannot be told while {verdict.hidden_by} is broken")
+    outcomes = report.outcomes()
+    lines += [
+        "",
+        f"{outcomes['kept']} kept, {outcomes['broken']} broken, {outcomes['unseen']} not seen",
+    ]
+    return "\n".join(lines)

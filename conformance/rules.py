@@ -1,0 +1,74 @@
+"""The rules that can be judged on a broker, and where `docs/device-protocol.md` says them."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+PAGE = Path(__file__).parents[1] / "docs" / "device-protocol.md"
+_RULE = re.compile(r"^- \*\*(R\d+)\*\* (.*(?:\n {2}.*)*)", re.MULTILINE)
+
+JUDGED: dict[str, str] = {
+    "R1": "topics, QoS and retained flags are those of the table",
+    "R5": "waits before it connects again",
+    "R6": "one JSON object or one CBOR map",
+    "R7": "no payload over 16,384 bytes",
+    "R8": "each member once, and none that the page does not name",
+    "R9": "integers are written as integers",
+    "R12": "numbers rise by 1, without gaps",
+    "R13": "a number is never given to other content",
+    "R15": "a random session id, new for each session",
+    "R16": "boot and up never fall",
+    "R17": "sent is fresh, and of the present boot alone",
+    "R18": "no date where none is known",
+    "R19": "columns of n values in the channels' wire units",
+    "R20": "beats of the frame's own time",
+    "R21": "values that a sensor can give",
+    "R22": "names of channels end in their unit",
+    "R23": "a frame is sent when it is full or 10 s old",
+    "R24": "the end names the session's first and last frame",
+    "R25": "the server's word frees a frame, and nothing else",
+    "R26": "the highest upto holds, whatever comes later",
+    "R27": "at most 20 frames are outstanding",
+    "R28": "sends again after 30 s, 60 s, 120 s …",
+    "R29": "keeps and resends what is to be retried",
+    "R30": "the oldest frame goes first",
+    "R31": "keeps to max_frames_per_s",
+    "R34": "at most 16 stores a day",
+    "R36": "presence and will, retained and in accord",
+    "R37": "waits for the answer to presence before it resends",
+    "R38": "exchanges the time after each connect",
+    "R39": "never changes up or utc of what is written",
+    "R40": "refuses forged and older programmes, and reports",
+}
+"""What each rule asks for, in a few words."""
+
+HIDDEN_BY: dict[str, frozenset[str]] = {
+    # A device that frees too early or never resends nothing, or everything, for that reason alone.
+    "R25": frozenset({"R26", "R27", "R28", "R29", "R37"}),
+    "R13": frozenset({"R39"}),
+    # Sessions that cannot be told apart have no order and no end.
+    "R15": frozenset({"R24", "R30"}),
+}
+"""What cannot be told of a device that breaks a rule: the first one explains the others."""
+
+
+class Place(NamedTuple):
+    """Where a rule stands: a line of the page, from 1, and its text without line breaks."""
+
+    line: int
+    text: str
+
+
+def places(page: Path = PAGE) -> dict[str, Place]:
+    """Every rule of the page by its number; none where the page is not at hand, as in an image."""
+    if not page.is_file():
+        return {}
+    text = page.read_text()
+    return {
+        found[1]: Place(text.count("\n", 0, found.start()) + 1, " ".join(found[2].split()))
+        for found in _RULE.finditer(text)
+    }
+
+
+def in_order(rules: dict[str, str] = JUDGED) -> list[str]:
+    return sorted(rules, key=lambda rule: int(rule[1:]))

@@ -1,0 +1,218 @@
+"""A trace, read: which frame each payload was, on which connection, and what the others said."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import msgspec
+
+from conformance.trace import Ended, Entry, Evicted, Expected, Heard, Probed, QosRaised, Told
+from cymba.stimulation.wire.frames import decode
+from cymba.stimulation.wire.messages import (
+    Ack,
+    Desired,
+    Frame,
+    Presence,
+    ReportedState,
+    TimeReply,
+    TimeRequest,
+)
+from cymba.stimulation.wire.unreadable import UNREADABLE, Unreadable, load_cbor
+
+Key = tuple[int, int]  # store, seq
+Message = TypeVar(
+    "Message", bound=Ack | Desired | Presence | ReportedState | TimeReply | TimeRequest
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One publish of a frame. `read` is what the server would make of it."""
+
+    at_s: float
+    payload: bytes
+    read: Frame | Unreadable
+    present: tuple[int, int] | None  # store and boot that the device last said to be in
+
+    @property
+    def key(self) -> Key | None:
+        store, seq = self.read.store, self.read.seq
+        return None if store is None or seq is None else (store, seq)
+
+    @property
+    def frame(self) -> Frame | None:
+        return None if isinstance(self.read, Unreadable) else self.read
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Presence, as it was said or as the broker retains it. `connects`: of a new connection."""
+
+    at_s: float
+    presence: Presence
+    retained: bool
+    connects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    at_s: float
+    request: TimeRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    at_s: float
+    reply: TimeReply
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    at_s: float
+    ack: Ack
+
+
+@dataclass(frozen=True, slots=True)
+class Desiring:
+    at_s: float
+    desired: Desired
+    expected: Expected | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    at_s: float
+    report: ReportedState
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedMessage:
+    """A message that is no frame and none of its topic either."""
+
+    at_s: float
+    topic: str
+    detail: str
+
+
+Happening = (
+    Sending
+    | Said
+    | Asked
+    | Replied
+    | Acked
+    | Desiring
+    | Reported
+    | MalformedMessage
+    | Evicted
+    | Probed
+    | QosRaised
+)
+
+
+@dataclass(slots=True)
+class Story:
+    happenings: list[Happening] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    began_s: float = 0.0
+    ended_s: float = 0.0
+
+    def all(self, type_: type["Kind"]) -> list["Kind"]:
+        return [one for one in self.happenings if isinstance(one, type_)]
+
+
+Kind = TypeVar("Kind", bound=Happening)
+
+_UP: dict[str, type[Presence] | type[TimeRequest] | type[ReportedState]] = {
+    "up/presence": Presence,
+    "up/time": TimeRequest,
+    "up/state": ReportedState,
+}
+_DOWN: dict[str, type[Ack] | type[TimeReply] | type[Desired]] = {
+    "ack": Ack,
+    "time": TimeReply,
+    "desired": Desired,
+}
+
+
+def read(trace: Iterable[Entry]) -> Story:
+    story = Story()
+    present: tuple[int, int] | None = None
+    last: Presence | None = None
+    for entry in trace:
+        story.began_s = story.began_s or entry.at_s
+        story.ended_s = entry.at_s
+        match entry:
+            case Heard():
+                story.heard.append(entry)
+                happening = _heard(entry, present)
+                if isinstance(happening, Said):
+                    said = happening.presence
+                    if said.online:
+                        present = said.store, said.boot
+                    if not happening.retained:
+                        # It may say again that it is online; then `sent` is the same.
+                        connects = said.online and not (
+                            last is not None
+                            and last.online
+                            and _connection(last) == _connection(said)
+                        )
+                        happening = replace(happening, connects=connects)
+                        last = said
+            case Told():
+                happening = _told(entry)
+            case Evicted() | Probed() | QosRaised():
+                happening = entry
+            case Ended():
+                happening = None
+        if happening is not None:
+            story.happenings.append(happening)
+    return story
+
+
+def _connection(presence: Presence) -> tuple[int, int, int]:
+    return presence.store, presence.boot, presence.sent
+
+
+def _heard(heard: Heard, present: tuple[int, int] | None) -> Happening | None:
+    if heard.topic == "up/frame" and not heard.retained:
+        return Sending(heard.at_s, heard.payload, decode(heard.payload), present)
+    type_ = _UP.get(heard.topic)
+    if type_ is None or (heard.retained and not heard.payload):
+        return None
+    message = parse(heard.payload, type_)
+    if isinstance(message, Presence):
+        return Said(heard.at_s, message, heard.retained)
+    # What is retained of other topics is a fault of its own, and may be of another day.
+    return None if heard.retained else _passing(heard, message)
+
+
+def _passing(heard: Heard, message: TimeRequest | ReportedState | str) -> Happening:
+    match message:
+        case TimeRequest():
+            return Asked(heard.at_s, message)
+        case ReportedState():
+            return Reported(heard.at_s, message)
+    return MalformedMessage(heard.at_s, heard.topic, message)
+
+
+def _told(told: Told) -> Happening | None:
+    """None for what is no message of the protocol: that is the server's fault."""
+    type_ = _DOWN.get(told.subject)
+    match parse(told.payload, type_) if type_ is not None else None:
+        case Ack() as ack:
+            return Acked(told.at_s, ack)
+        case TimeReply() as reply:
+            return Replied(told.at_s, reply)
+        case Desired() as desired:
+            return Desiring(told.at_s, desired, told.expected)
+    return None
+
+
+def parse(payload: bytes, type_: type[Message]) -> Message | str:
+    """The message, or why it is none."""
+    try:
+        if payload[:1] == b"{":
+            return msgspec.json.decode(payload, type=type_)
+        return msgspec.convert(load_cbor(payload), type_)
+    except (*UNREADABLE, AssertionError) as error:  # of an ack that contradicts itself
+        return str(error)[:200] or type(error).__name__

@@ -1,0 +1,132 @@
+"""The devices that an account holds now, as its person sees them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.devices.presence import KNOWN_TO_HOLDER
+from cymba.devices.suspension import Suspended, suspended
+from cymba.devices.tables import Device, DevicePresence, DeviceSuspension, DeviceTenure
+from cymba.errors import NotFound
+
+MAX_NAME_CHARACTERS = 100
+
+
+class HeldDevice(NamedTuple):
+    device: Device
+    tenure: DeviceTenure
+    presence: DevicePresence | None  # none of a device that never came online
+    suspension: Suspended | None
+
+
+def held_devices(session: Session, account_id: UUID) -> Sequence[HeldDevice]:
+    """All devices of the account, the one claimed first at the front."""
+    statement = _held(account_id).order_by(DeviceTenure.claimed_at, DeviceTenure.device_id)
+    return [_as_holding(*row) for row in session.execute(statement)]
+
+
+def held_device(session: Session, account_id: UUID, device_id: str) -> HeldDevice:
+    """One device of the account.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    row = session.execute(_held(account_id).where(Device.id == device_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such device.")
+    return _as_holding(*row)
+
+
+def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
+    """The account that holds each of the devices now, where one does."""
+    rows = session.execute(
+        select(DeviceTenure.device_id, DeviceTenure.account_id).where(
+            DeviceTenure.device_id.in_(sorted(device_ids)), DeviceTenure.released_at.is_(None)
+        )
+    )
+    return {device_id: str(account_id) for device_id, account_id in rows}
+
+
+def tell_holders(session: Session, device_ids: Iterable[str]) -> None:
+    """Have the apps of those who hold these devices read them anew. Ends with the change feed:
+    commit next."""
+    told: dict[UUID, list[Changed]] = defaultdict(list)
+    for device_id, account_id in holders_of(session, set(device_ids)).items():
+        told[UUID(account_id)].append(Changed("device", device_id))
+    for holder in sorted(told):  # accounts are locked in one order everywhere
+        record_changes(session, holder, told[holder])
+
+
+def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
+    """The account's tenure, locked, so that its version can be checked and raised.
+
+    Raises:
+        NotFound: the account does not hold such a device.
+    """
+    # The device first, as claiming and releasing do; key_share keeps no bridge from its frames.
+    session.execute(select(Device.id).where(Device.id == device_id).with_for_update(key_share=True))
+    tenure = session.scalars(
+        select(DeviceTenure)
+        .where(
+            DeviceTenure.device_id == device_id,
+            DeviceTenure.account_id == account_id,
+            DeviceTenure.released_at.is_(None),
+        )
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if tenure is None:
+        raise NotFound("There is no such device.")
+    return tenure
+
+
+def rename(session: Session, account_id: UUID, tenure: DeviceTenure, name: str) -> None:
+    """Give the device the person's own name. Ends with the change feed: commit next."""
+    if tenure.name == name:
+        return
+    tenure.name = name
+    tenure.version += 1
+    record_changes(session, account_id, [Changed("device", tenure.device_id)])
+
+
+def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
+    """Release all devices of an account that is about to be erased, and forget who held them."""
+    session.execute(
+        update(DeviceTenure)
+        .where(DeviceTenure.account_id == account_id)
+        .values(
+            id=func.gen_random_uuid(),  # an export has told the old one
+            account_id=None,
+            name="",
+            released_at=func.greatest(
+                DeviceTenure.claimed_at, func.coalesce(DeviceTenure.released_at, now)
+            ),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _as_holding(
+    device: Device,
+    tenure: DeviceTenure,
+    presence: DevicePresence | None,
+    suspension: DeviceSuspension | None,
+) -> HeldDevice:
+    return HeldDevice(device, tenure, presence, suspended(suspension))
+
+
+def _held(
+    account_id: UUID,
+) -> Select[Device, DeviceTenure, DevicePresence, DeviceSuspension]:
+    return (
+        select(Device, DeviceTenure, DevicePresence, DeviceSuspension)
+        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
+        .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
+        .outerjoin(DeviceSuspension, DeviceSuspension.device_id == Device.id)
+        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
+    )

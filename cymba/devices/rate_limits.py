@@ -1,0 +1,270 @@
+"""How fast a device may send: a backlog is slowed down, a flood is held off, neither is lost.
+
+Every device has a bucket of frames, one of their bytes and one of all other messages, and every
+account one of frames. While a
+bucket runs low the acknowledgement names the rate to keep to; a frame that finds one empty is
+refused with `rate`, and its device keeps it. A live device sends a frame in some seconds and never
+hears of this. Buckets live in one process: with several bridges a device has a share in each.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
+from uuid import UUID
+
+MAX_BUCKETS = 100_000  # of one kind; the least recently used are full again and can be forgotten
+
+
+class Rate(NamedTuple):
+    """`per_s` in the long run, and `burst` at once."""
+
+    per_s: float
+    burst: float
+
+
+DEVICE_FRAMES = Rate(per_s=200, burst=2_000)
+DEVICE_BYTES = Rate(per_s=400_000, burst=8_000_000)
+ACCOUNT_FRAMES = Rate(per_s=500, burst=5_000)
+# What is no frame: presence, states, the clock. One connection makes about five of them.
+DEVICE_MESSAGES = Rate(per_s=5, burst=300)
+NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # years of a person's backlog at once
+QUARANTINED_BYTES = Rate(per_s=2_000, burst=4_000_000)
+QUARANTINE_ROW_BYTES = 500  # what a row costs whatever it holds
+MAX_SESSIONS_KNOWN = 50_000
+# A session is summed up whole, so its size is memory: of this one some 500 MB. A day of frames
+# of 2 kB, one in five seconds, is 35 MB.
+MAX_SESSION_BYTES = 64_000_000
+FRAME_BYTES = 500  # what a frame costs whatever it holds
+LOW = 0.5  # of a burst: from here down the device is told its rate
+
+
+class Admission(NamedTuple):
+    """`max_frames_per_s` is for the acknowledgement; None while there is room."""
+
+    admitted: bool
+    max_frames_per_s: float | None
+
+
+@dataclass(slots=True)
+class _Bucket:
+    level: float
+    at_s: float
+
+
+class Buckets:
+    """Token buckets by key."""
+
+    def __init__(self, rate: Rate, *, max_buckets: int = MAX_BUCKETS) -> None:
+        self.rate = rate
+        self._max_buckets = max_buckets
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def filled(self, key: str, now_s: float) -> _Bucket:
+        """The key's bucket as it is at `now_s`."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = _Bucket(self.rate.burst, now_s)
+            if len(self._buckets) > self._max_buckets:
+                self._buckets.popitem(last=False)
+            return bucket
+        self._buckets.move_to_end(key)
+        passed_s = now_s - bucket.at_s
+        if passed_s > 0:
+            # Spelt out, because every frame passes through here: min() would take twice as long.
+            level = bucket.level + passed_s * self.rate.per_s
+            bucket.level = level if level < self.rate.burst else self.rate.burst  # noqa: FURB136
+            bucket.at_s = now_s
+        return bucket
+
+    def give_back(self, key: str, amount: float) -> None:
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket.level = min(self.rate.burst, bucket.level + amount)
+
+
+class Quota:
+    """How much that stays a device may begin: sessions, how large each may grow, and what only
+    quarantine can take.
+
+    Either is rare of a device that works; of one that does not, each would cost a row and a
+    summary for ever. What is over is refused with `rate` and kept by its device. `now_s` is
+    monotonic.
+    """
+
+    def __init__(
+        self,
+        new_sessions: Rate = NEW_SESSIONS,
+        quarantined_bytes: Rate = QUARANTINED_BYTES,
+        *,
+        session_bytes: int = MAX_SESSION_BYTES,
+    ) -> None:
+        self._sessions = Buckets(new_sessions)
+        self._session_bytes = session_bytes
+        self._quarantined = Buckets(quarantined_bytes)
+        self._known: OrderedDict[tuple[str, UUID], int] = OrderedDict()  # and their bytes
+
+    def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
+        """Whether a frame of this session may be stored; of one that was begun all may, as long as
+        it is no larger than any session can be."""
+        key = (device_id, sid)
+        cost = max(payload_bytes, FRAME_BYTES)
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            if known + cost > self._session_bytes:
+                return False
+            self._known[key] = known + cost
+            return True
+        bucket = self._sessions.filled(device_id, now_s)
+        if bucket.level < 1:
+            return False
+        bucket.level -= 1
+        self._known[key] = cost
+        if len(self._known) > MAX_SESSIONS_KNOWN:
+            self._known.popitem(last=False)
+        return True
+
+    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
+        """Whether a payload may be kept in quarantine."""
+        bucket = self._quarantined.filled(device_id, now_s)
+        cost = float(max(payload_bytes, QUARANTINE_ROW_BYTES))
+        if bucket.level < cost:
+            return False
+        bucket.level -= cost
+        return True
+
+    def attempt(self) -> "Reservation":
+        return Reservation(self)
+
+    def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
+        """Undo what `session` allowed: nothing was stored."""
+        key = (device_id, sid)
+        left = self._known.get(key, 0) - max(payload_bytes, FRAME_BYTES)
+        if left > 0:
+            self._known[key] = left
+        elif self._known.pop(key, None) is not None:  # it was begun by this
+            self._sessions.give_back(device_id, 1)
+
+    def give_back_quarantine(self, device_id: str, payload_bytes: int) -> None:
+        self._quarantined.give_back(device_id, max(payload_bytes, QUARANTINE_ROW_BYTES))
+
+
+class QuotaCheck(Protocol):
+    """What is asked before something that stays is begun: an `Quota`, or an `Reservation` on it."""
+
+    def session(
+        self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0
+    ) -> bool: ...
+
+    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool: ...
+
+
+class Reservation:
+    """One transaction's part of an allowance, given back where the block that it is for raises.
+
+    A batch is tried again for as long as the database fails: counted each time, a session would
+    be too large before any of it was stored.
+    """
+
+    def __init__(self, allowance: Quota) -> None:
+        self._allowance = allowance
+        self._sessions: list[tuple[str, UUID, int]] = []
+        self._quarantined: list[tuple[str, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.give_back()
+
+    def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
+        allowed = self._allowance.session(device_id, sid, now_s, payload_bytes=payload_bytes)
+        if allowed:
+            self._sessions.append((device_id, sid, payload_bytes))
+        return allowed
+
+    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
+        allowed = self._allowance.quarantine(device_id, payload_bytes, now_s)
+        if allowed:
+            self._quarantined.append((device_id, payload_bytes))
+        return allowed
+
+    def give_back(self) -> None:
+        """Nothing of it was stored."""
+        for device_id, sid, payload_bytes in self._sessions:
+            self._allowance.give_back_session(device_id, sid, payload_bytes=payload_bytes)
+        for device_id, payload_bytes in self._quarantined:
+            self._allowance.give_back_quarantine(device_id, payload_bytes)
+        self._sessions, self._quarantined = [], []
+
+
+class RateLimits:
+    """The buckets of one process. `now_s` is monotonic."""
+
+    def __init__(
+        self,
+        device_frames: Rate = DEVICE_FRAMES,
+        device_bytes: Rate = DEVICE_BYTES,
+        account_frames: Rate = ACCOUNT_FRAMES,
+        device_messages: Rate = DEVICE_MESSAGES,
+    ) -> None:
+        self._messages = Buckets(device_messages)
+        self._frames = Buckets(device_frames)
+        self._bytes = Buckets(device_bytes)
+        self._accounts = Buckets(account_frames)
+        self._low_frames = LOW * device_frames.burst
+        self._low_bytes = LOW * device_bytes.burst
+        self._low_account = LOW * account_frames.burst
+
+    def admit_message(self, device_id: str, now_s: float) -> bool:
+        """Take one message that is no frame off the device's bucket, if it has one."""
+        bucket = self._messages.filled(device_id, now_s)
+        if bucket.level < 1:
+            return False
+        bucket.level -= 1
+        return True
+
+    def admit(
+        self, device_id: str, payload_bytes: int, now_s: float, *, account_id: str | None = None
+    ) -> Admission:
+        """Take one frame off the buckets, if all of them have it.
+
+        A refused frame costs nothing, so a device that keeps to the rate it is told gets through.
+        """
+        frames = self._frames.filled(device_id, now_s)
+        size = self._bytes.filled(device_id, now_s)
+        account = None if account_id is None else self._accounts.filled(account_id, now_s)
+        admitted = (
+            frames.level >= 1
+            and size.level >= payload_bytes
+            and (account is None or account.level >= 1)
+        )
+        if admitted:
+            frames.level -= 1
+            size.level -= payload_bytes
+            if account is not None:
+                account.level -= 1
+        if (
+            frames.level >= self._low_frames
+            and size.level >= self._low_bytes
+            and (account is None or account.level >= self._low_account)
+        ):
+            return _FREE if admitted else _HELD_OFF
+        told = [
+            rate.per_s / cost
+            for bucket, rate, low, cost in (
+                (frames, self._frames.rate, self._low_frames, 1.0),
+                (size, self._bytes.rate, self._low_bytes, max(1.0, payload_bytes)),
+                (account, self._accounts.rate, self._low_account, 1.0),
+            )
+            if bucket is not None and bucket.level < low
+        ]
+        return Admission(admitted, min(told))
+
+
+_FREE = Admission(admitted=True, max_frames_per_s=None)
+_HELD_OFF = Admission(admitted=False, max_frames_per_s=None)

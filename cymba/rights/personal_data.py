@@ -1,0 +1,297 @@
+"""Where a person's data lies: every table that holds some, and how its rows are found.
+
+Export, import and erasure all go by this one list. A test walks the metadata and fails for a
+table that is neither here nor in `NOT_PERSONAL`, so that nobody adds one and forgets the person.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, and_, exists, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from cymba.accounts import tables as accounts
+from cymba.database import Base, utc_now
+from cymba.devices import tables as devices
+from cymba.diary import tables as diary
+from cymba.insights import tables as insights
+from cymba.stimulation import tables as stimulation
+from cymba.sync import tables as sync
+
+Whose = Callable[[UUID], ColumnElement[bool]]
+_Column = ColumnElement[Any] | InstrumentedAttribute[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A column that the export shows as null in rows for which `when` holds."""
+
+    when: ColumnElement[bool]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalTable:
+    """A table with rows about a person.
+
+    `whose` gives the condition that a row is about an account; it may name other tables, which a
+    SELECT then joins and a DELETE uses.
+    """
+
+    table: Table
+    about: str
+    whose: Whose
+    left_out: Mapping[str, str] = field(default_factory=dict)  # column -> why no export shows it
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
+    # What an import makes of a row of the archive, in place.
+    arrives: Callable[[dict[str, Any]], None] = lambda _: None
+    drawn_anew: Mapping[str, Callable[[], Any]] = field(default_factory=dict)  # at an import
+    imported: bool = True  # else the export shows it for reading only
+    erased: bool = True  # else `erasure` deals with it in its own way
+    rows_at_once: int = 500
+
+    @property
+    def name(self) -> str:
+        return str(self.table.name)
+
+
+_WHY_NO_HASH = "a secret's hash: it would let others try to find the secret"
+_WHY_NO_FLOW = "who has it could finish what the person began"
+_HELD = devices.DeviceTenure
+_SESSION = stimulation.StimulationSession
+_EXTENT = stimulation.SessionExtent
+
+
+def _table(model: type[Base]) -> Table:
+    return cast(Table, model.__table__)
+
+
+def _of_account(model: type[Base]) -> Whose:
+    column = _table(model).c.account_id
+    return lambda account_id: column == account_id
+
+
+def ever_held(device_id: _Column) -> Whose:
+    """Of devices that the account holds or held."""
+    return lambda account_id: device_id.in_(
+        select(_HELD.device_id).where(_HELD.account_id == account_id)
+    )
+
+
+def last_held(device_id: _Column) -> Whose:
+    """Of devices that the account was the last to hold: nobody has them after it."""
+    own, later = _table(_HELD).alias("own"), _table(_HELD).alias("later")
+    after = exists().where(
+        later.c.device_id == own.c.device_id, later.c.claimed_at > own.c.claimed_at
+    )
+    return lambda account_id: device_id.in_(
+        select(own.c.device_id).where(own.c.account_id == account_id, ~after)
+    )
+
+
+def in_tenure(device_id: _Column, at: _Column) -> Whose:
+    """Of a moment at which the account held the device."""
+    return lambda account_id: exists().where(
+        _HELD.account_id == account_id,
+        _HELD.device_id == device_id,
+        _HELD.claimed_at <= at,
+        or_(_HELD.released_at.is_(None), at < _HELD.released_at),
+    )
+
+
+def _of_sessions(model: type[Base]) -> Whose:
+    """Of the account's sessions, by the device's own names for them."""
+    table = _table(model)
+    return lambda account_id: and_(
+        _SESSION.account_id == account_id,
+        _SESSION.device_id == table.c.device_id,
+        _SESSION.sid == table.c.sid,
+    )
+
+
+def _frames(account_id: UUID) -> ColumnElement[bool]:
+    frame = stimulation.StoredFrame
+    return and_(
+        _of_sessions(_EXTENT)(account_id),
+        frame.device_id == _EXTENT.device_id,
+        frame.store == _EXTENT.store,
+        frame.seq.between(_EXTENT.low_seq, _EXTENT.high_seq),
+        frame.sid == _EXTENT.sid,
+    )
+
+
+def _anchors(account_id: UUID) -> ColumnElement[bool]:
+    """Seen in the account's time, or of a boot that one of its sessions ran in."""
+    anchor = devices.ClockAnchor
+    of_session = exists().where(
+        _of_sessions(_EXTENT)(account_id),
+        _EXTENT.device_id == anchor.device_id,
+        _EXTENT.store == anchor.store,
+        anchor.boot.between(_EXTENT.low_boot, _EXTENT.high_boot),
+    )
+    return or_(in_tenure(anchor.device_id, anchor.wall_at)(account_id), of_session)
+
+
+def _blocks(account_id: UUID) -> ColumnElement[bool]:
+    trial = insights.Experiment
+    return and_(trial.account_id == account_id, trial.id == insights.ExperimentBlock.experiment_id)
+
+
+def _mails(account_id: UUID) -> ColumnElement[bool]:
+    """Also those that name no account but went to the person's address."""
+    mail, account = accounts.OutgoingMail, accounts.Account
+    address = select(func.lower(account.email)).where(account.id == account_id).scalar_subquery()
+    return or_(mail.account_id == account_id, func.lower(mail.recipient) == address)
+
+
+def _token_hash() -> str:
+    return "\\x" + secrets.token_hex(32)
+
+
+def _trial_arrives(row: dict[str, Any]) -> None:
+    """A trial that ran is stopped by the move: without its seed nobody here knows its blocks."""
+    if row.get("status") == "running":
+        row |= {
+            "status": "stopped",
+            "stop_reason": "Moved to another Cymba while it ran",
+            "seed": "\\x",
+            "ended_at": utc_now().isoformat(),
+        }
+
+
+def _account_table(model: type[Base], about: str, **more: Any) -> PersonalTable:
+    return PersonalTable(_table(model), about, _of_account(model), **more)
+
+
+# In the order in which an import can write them; erasure goes the other way.
+PERSONAL_TABLES: tuple[PersonalTable, ...] = (
+    PersonalTable(
+        _table(accounts.Account),
+        "the account itself",
+        lambda account_id: accounts.Account.id == account_id,
+        left_out={"password_hash": _WHY_NO_HASH},
+    ),
+    _account_table(accounts.ProviderIdentity, "sign-ins at other providers"),
+    _account_table(
+        accounts.OidcFlow,
+        "sign-ins at other providers that were begun",
+        left_out=dict.fromkeys(("state_hash", "nonce", "code_verifier"), _WHY_NO_FLOW),
+        imported=False,
+    ),
+    _account_table(
+        accounts.RefreshToken,
+        "where the person is signed in",
+        left_out={"token_hash": _WHY_NO_HASH},
+        imported=False,
+    ),
+    _account_table(
+        accounts.SingleUseToken,
+        "links that were sent by mail",
+        left_out={"token_hash": _WHY_NO_HASH},
+        imported=False,
+    ),
+    PersonalTable(
+        _table(accounts.OutgoingMail),
+        "mails to the person",
+        _mails,
+        left_out={"body": "it may hold a link that is still good"},
+        imported=False,
+    ),
+    _account_table(accounts.Consent, "what the person agreed to"),
+    _account_table(
+        accounts.Share,
+        "looks that the person gave to others",
+        left_out={"token_hash": _WHY_NO_HASH},
+        # The share is listed as before, and its link opens nothing here.
+        drawn_anew={"token_hash": _token_hash},
+    ),
+    _account_table(accounts.AuditEntry, "who saw or changed what"),
+    _account_table(accounts.Change, "the order of changes that apps follow"),
+    _account_table(sync.SyncOperation, "what apps did offline, by its ids"),
+    _account_table(sync.SyncHorizon, "how far back apps can follow"),
+    PersonalTable(
+        _table(devices.Device),
+        "devices that the person holds or held",
+        ever_held(devices.Device.__table__.c.id),
+        left_out={"secret_hash": _WHY_NO_HASH, "claim_code_hash": _WHY_NO_HASH},
+        erased=False,  # hardware in the inventory: who held it is forgotten with the tenure
+    ),
+    _account_table(devices.DeviceTenure, "when the person held which device", erased=False),
+    PersonalTable(
+        _table(devices.DevicePresence),
+        "what devices last said of themselves",
+        last_held(devices.DevicePresence.__table__.c.device_id),
+    ),
+    PersonalTable(
+        _table(devices.ClockAnchor),
+        "what the devices' clocks were known by",
+        _anchors,
+        erased=False,  # all but those that place what still comes of the person's time
+    ),
+    _account_table(devices.DeviceProgramme, "programmes that were set", erased=False),
+    _account_table(devices.RefusedProgramme, "programmes that were refused"),
+    _account_table(devices.Screening, "answers about contraindications"),
+    _account_table(devices.RedFlag, "side effects that locked programmes"),
+    PersonalTable(
+        _table(stimulation.AckLedgerRow),
+        "which frames of the devices are here",
+        last_held(stimulation.AckLedgerRow.__table__.c.device_id),
+        erased=False,  # numbers alone: a device that sends one again hears that it may forget it
+    ),
+    _account_table(stimulation.StimulationSession, "sessions"),
+    PersonalTable(_table(_EXTENT), "where the sessions' frames lie", _of_sessions(_EXTENT)),
+    PersonalTable(
+        _table(stimulation.StoredFrame),
+        "frames of sessions that are not sealed yet",
+        _frames,
+        rows_at_once=100,
+    ),
+    PersonalTable(
+        _table(stimulation.Recording),
+        "sealed sessions, as Cymba stores them",
+        _of_sessions(stimulation.Recording),
+        rows_at_once=20,
+    ),
+    PersonalTable(
+        _table(stimulation.Quarantined),
+        "frames that could not be read",
+        in_tenure(
+            stimulation.Quarantined.__table__.c.device_id,
+            stimulation.Quarantined.__table__.c.received_at,
+        ),
+        rows_at_once=20,
+    ),
+    _account_table(diary.DiaryEntry, "the diary"),
+    _account_table(diary.Reminder, "reminders"),
+    _account_table(insights.InsightState, "what insights were computed from"),
+    _account_table(insights.Finding, "insights"),
+    _account_table(
+        insights.Experiment,
+        "trials of the person's own",
+        withheld={
+            "seed": Withheld(
+                insights.Experiment.__table__.c.status == "running",
+                "while a trial runs: it tells the coming blocks, which nobody is to know before "
+                "their time; `seal` holds it to what it was, and once the trial has ended it is "
+                "shown",
+            )
+        },
+        arrives=_trial_arrives,
+    ),
+    PersonalTable(_table(insights.ExperimentBlock), "what the person agreed to in trials", _blocks),
+)
+
+BY_NAME = {holding.name: holding for holding in PERSONAL_TABLES}
+
+NOT_PERSONAL: dict[str, str] = {
+    "sign_in_bucket": "keyed hashes of what was guessed at, leaking away; erased all the same",
+    "claim_guesses": "hashes of whose guesses these are, leaking away; erased all the same",
+    "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",
+    "retained_withdrawal": "devices whose messages the broker is to forget",
+    "device_suspension": "devices that flood the broker, for ten minutes each",
+    "sync_epoch": "one number for the whole database",
+}
+"""Tables that hold nothing about a person, or nothing that could be told to one."""

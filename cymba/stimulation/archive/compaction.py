@@ -1,0 +1,155 @@
+"""Moving the frames of finished sessions from the inbox into recordings.
+
+What is to be sealed is read and compressed without a lock. Then the session's row and its stores'
+ledgers are locked, in that order, and if nothing was written to the session meanwhile, recording
+and inbox change places in one transaction.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
+from sqlalchemy.orm import Session
+
+from cymba.database import utc_now
+from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.archive.recording import Sealed, seal
+from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
+from cymba.stimulation.tables import Recording, SessionExtent, StimulationSession, StoredFrame
+
+SILENT_AFTER = timedelta(hours=24)
+"""A session of which nothing came for so long is over."""
+
+
+def finished_sessions(
+    session: Session, limit: int, now: datetime, silent_after: timedelta = SILENT_AFTER
+) -> list[SessionKey]:
+    """Sessions with frames in the inbox that have ended and are whole, or that nothing came of for
+    `silent_after`."""
+    rows = session.execute(_FINISHED, {"before": now - silent_after, "limit": limit})
+    return [SessionKey(*row) for row in rows]
+
+
+def seal_finished(
+    session: Session,
+    limit: int,
+    *,
+    now: datetime | None = None,
+    silent_after: timedelta = SILENT_AFTER,
+) -> int:
+    """Seal at most `limit` finished sessions; return how many were.
+
+    Each holds its ledgers' locks until the caller commits: beside a running bridge seal them one
+    by one, as the keeper does.
+    """
+    keys = finished_sessions(session, limit, now or utc_now(), silent_after)
+    return sum(seal_session(session, key) for key in sorted(keys))
+
+
+def seal_session(session: Session, key: SessionKey) -> bool:
+    """Seal what the inbox holds of a session, with what was sealed before; False if that has to
+    wait because the session is being written to or was deleted."""
+    versions = _versions(session, key)
+    by_store: dict[int, list[ReadFrame]] = defaultdict(list)
+    for read in load_frames(session, key.device_id, key.sid):
+        by_store[read.frame.store].append(read)
+    sealed = {store: seal(reads) for store, reads in sorted(by_store.items())}
+    if not _lock(session, key, sorted(versions)) or _versions(session, key) != versions:
+        return False
+    for store, recording in sealed.items():
+        _move(session, key, store, recording)
+    session.execute(
+        update(SessionExtent)
+        .where(SessionExtent.device_id == key.device_id, SessionExtent.sid == key.sid)
+        .values(sealed=True)
+        .execution_options(synchronize_session=False)
+    )
+    return True
+
+
+def multirange(seqs: Sequence[int]) -> MultiRange[int]:
+    """The ranges that `seqs`, in order, lie in without a gap."""
+    bounds: list[list[int]] = []
+    for seq in seqs:
+        if bounds and bounds[-1][1] == seq:
+            bounds[-1][1] = seq + 1
+        else:
+            bounds.append([seq, seq + 1])
+    return MultiRange([Range(low, high) for low, high in bounds])
+
+
+def _versions(session: Session, key: SessionKey) -> dict[int, int]:
+    """By store: what changes with every write to the extent."""
+    rows = session.execute(_VERSIONS, {"device_id": key.device_id, "sid": key.sid})
+    return {store: xmin for store, xmin in rows}  # noqa: C416 - rows are no tuples
+
+
+def _lock(session: Session, key: SessionKey, stores: Sequence[int]) -> bool:
+    """Keep deletion, other sealers and ingest away; False where one of them is faster."""
+    row: UUID | None = session.scalar(
+        select(StimulationSession.id)
+        .where(StimulationSession.id == key.id, StimulationSession.hidden_at.is_(None))
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    if row is None:
+        return False
+    lock_ledgers(session, [StoreKey(key.device_id, store) for store in stores])
+    return True
+
+
+def _move(session: Session, key: SessionKey, store: int, sealed: Sealed) -> None:
+    values: dict[str, Any] = {
+        "frame_count": sealed.frame_count,
+        "sample_count": sealed.sample_count,
+        "seqs": multirange(sealed.seqs),
+        "digests": sealed.digests,
+        "body": sealed.body,
+    }
+    statement = insert(Recording).values(
+        device_id=key.device_id, sid=key.sid, store=store, **values
+    )
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Recording.device_id, Recording.sid, Recording.store], set_=values
+        )
+    )
+    session.execute(
+        delete(StoredFrame)
+        .where(
+            StoredFrame.device_id == key.device_id,
+            StoredFrame.store == store,
+            StoredFrame.seq.between(sealed.seqs[0], sealed.seqs[-1]),
+            StoredFrame.sid == key.sid,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+_VERSIONS = text(
+    """
+    SELECT e.store, CAST(CAST(e.xmin AS text) AS bigint)
+    FROM session_extent AS e WHERE e.device_id = :device_id AND e.sid = :sid
+    """
+)
+_FINISHED = text(
+    """
+    SELECT e.device_id, e.sid
+    FROM session_extent AS e
+    JOIN stimulation_session AS s ON s.device_id = e.device_id AND s.sid = e.sid
+    WHERE NOT e.sealed AND s.state = 'ended' AND s.hidden_at IS NULL
+      AND NOT EXISTS (SELECT FROM session_extent AS d
+                      WHERE d.device_id = e.device_id AND d.sid = e.sid AND d.dirty)
+      AND (s.frames_stored = s.frames_expected
+           OR NOT EXISTS (SELECT FROM session_extent AS r
+                          WHERE r.device_id = e.device_id AND r.sid = e.sid
+                            AND r.last_received_at >= :before))
+    GROUP BY e.device_id, e.sid
+    LIMIT :limit
+    """
+)

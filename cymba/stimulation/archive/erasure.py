@@ -1,0 +1,55 @@
+"""Erasing what a session was recorded as. What was acknowledged stays so: a device that sends it
+again hears that it is resolved, and nothing comes back."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select, text, tuple_
+from sqlalchemy.orm import Session
+
+from cymba.stimulation.archive.reading import SessionKey
+from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
+from cymba.stimulation.tables import SessionExtent, StimulationSession
+
+
+def erase_frames(session: Session, key: SessionKey) -> None:
+    """Delete the session's frames from inbox and recordings. It keeps its extents, so that late
+    frames are found and erased too."""
+    for statement in (_INBOX, _RECORDINGS):
+        session.execute(statement, {"device_id": key.device_id, "sid": key.sid})
+
+
+def erase_sessions(session: Session, keys: Sequence[SessionKey]) -> None:
+    """Delete all that there is of sessions whose person was erased, their extents too: more of
+    them that comes later is told by its time.
+
+    Their stores' ledgers are locked, so that no bridge adds a frame to an extent that goes; all of
+    them at once, since in the order of the sessions a bridge might lock the same ones crosswise.
+    """
+    if not keys:
+        return
+    of_them = tuple_(SessionExtent.device_id, SessionExtent.sid).in_(
+        [(key.device_id, key.sid) for key in keys]
+    )
+    stores = session.execute(
+        select(SessionExtent.device_id, SessionExtent.store).where(of_them).distinct()
+    )
+    lock_ledgers(session, [StoreKey(*row) for row in stores])
+    for key in keys:
+        erase_frames(session, key)
+    ids = [key.id for key in keys]
+    for statement in (
+        delete(SessionExtent).where(of_them),
+        delete(StimulationSession).where(StimulationSession.id.in_(ids)),
+    ):
+        session.execute(statement.execution_options(synchronize_session=False))
+
+
+_INBOX = text(
+    """
+    DELETE FROM frame AS f USING session_extent AS e
+    WHERE e.device_id = :device_id AND e.sid = :sid
+      AND f.device_id = e.device_id AND f.store = e.store
+      AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid
+    """
+)
+_RECORDINGS = text("DELETE FROM recording WHERE device_id = :device_id AND sid = :sid")

@@ -1,0 +1,230 @@
+"""The codec of a recording: a session's frames of one store as compressed columns, and back.
+
+A body is msgpack around columns of integers (`integer_columns`), nulls being a packed mask beside
+the values there are. Frames that hold no samples are few, and are kept as they were packed.
+Every frame comes back exactly; `seal` proves it before it returns.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+import numpy as np
+
+from cymba.devices.clocks import from_ms
+from cymba.stimulation.archive.integer_columns import (
+    NotIntegers,
+    PackedIntegers,
+    pack_integers,
+    unpack_integers,
+)
+from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES, pack, unpack
+from cymba.stimulation.wire.messages import Column, Frame, SamplesFrame
+
+VERSION = 1
+SAMPLES_KIND = 0  # in `kinds`; the others are the numbers of frames.KINDS
+
+_EPOCH = from_ms(0)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class NotARecording(Exception):
+    """The stored bytes are of another version, or not what `seal` wrote."""
+
+
+class _Values(msgspec.Struct, array_like=True, frozen=True):
+    """Integers or nulls, end to end over frames."""
+
+    known: PackedIntegers
+    count: int  # nulls included
+    mask: bytes | None  # bits that are set where there is a value; absent if there are no nulls
+
+
+class _ChannelColumn(msgspec.Struct, array_like=True, frozen=True):
+    values: _Values
+    lengths: PackedIntegers | None  # of each frame's column, where it is not the frame's `n`
+
+
+class _Body(msgspec.Struct, array_like=True, frozen=True):
+    version: int
+    count: int  # of frames
+    seq: PackedIntegers
+    boot: PackedIntegers
+    up: PackedIntegers
+    received_ms: PackedIntegers  # since 1970
+    utc: _Values
+    kinds: PackedIntegers  # SAMPLES_KIND, or the kind of the next of `others`
+    others: list[bytes]
+    dt: PackedIntegers
+    n: PackedIntegers
+    layouts: list[list[str]]  # the sets of channels that occur …
+    layout: PackedIntegers  # … and which of them each samples frame has
+    channels: dict[str, _ChannelColumn]
+
+
+class Sealed(NamedTuple):
+    """What `Recording` keeps of a session's frames of one store."""
+
+    body: bytes
+    digests: bytes
+    seqs: list[int]
+    frame_count: int
+    sample_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What `frames.unpack` reads."""
+
+    store: int
+    seq: int
+    boot: int
+    sid: UUID
+    kind: int
+    up_ms: int
+    utc_ms: int | None
+    body: bytes
+
+
+def seal(reads: Sequence[ReadFrame]) -> Sealed:
+    """Compress frames of one session and store, each seq once.
+
+    Raises:
+        NotARecording: they would not come back as they are; nothing may be deleted then.
+    """
+    reads = sorted(reads, key=lambda read: read.frame.seq)
+    if len({(read.frame.store, read.frame.sid) for read in reads}) != 1:
+        raise NotARecording("the frames are not of one session and store")
+    frames = [read.frame for read in reads]
+    body = msgspec.msgpack.encode(_compress(frames, [read.received_at for read in reads]))
+    packed = [pack(frame) for frame in frames]
+    back = unseal(body, frames[0].store, frames[0].sid)
+    if [pack(read.frame) for read in back] != packed or [read.received_at for read in back] != [
+        read.received_at for read in reads
+    ]:
+        raise NotARecording("the frames do not survive being sealed")
+    samples = sum(frame.n for frame in frames if isinstance(frame, SamplesFrame))
+    digests = b"".join(one.digest[:SHORT_DIGEST_BYTES] for one in packed)
+    return Sealed(body, digests, [frame.seq for frame in frames], len(frames), samples)
+
+
+def unseal(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+    """The frames, in the order of `seq`, as they were sealed."""
+    try:
+        return _unseal(body, store, sid)
+    except (msgspec.MsgspecError, NotIntegers, zlib.error) as error:
+        raise NotARecording(str(error)) from error
+
+
+def _unseal(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+    packed = msgspec.msgpack.decode(body, type=_Body)
+    if packed.version != VERSION:
+        raise NotARecording(f"version {packed.version}, only {VERSION} is known")
+    count = packed.count
+    kinds = unpack_integers(packed.kinds, count).tolist()
+    samples = iter(_samples(packed, kinds.count(SAMPLES_KIND)))
+    others = iter(packed.others)
+    heads = zip(
+        unpack_integers(packed.seq, count).tolist(),
+        unpack_integers(packed.boot, count).tolist(),
+        unpack_integers(packed.up, count).tolist(),
+        _nullable(packed.utc),
+        unpack_integers(packed.received_ms, count).tolist(),
+        kinds,
+        strict=True,
+    )
+    reads = []
+    for seq, boot, up, utc, received_ms, kind in heads:
+        frame: Frame
+        if kind == SAMPLES_KIND:
+            dt, n, c = next(samples)
+            frame = SamplesFrame(
+                v=1, store=store, seq=seq, boot=boot, sid=sid, up=up, utc=utc, dt=dt, n=n, c=c
+            )
+        else:
+            frame = unpack(_Row(store, seq, boot, sid, kind, up, utc, next(others)))
+        reads.append(ReadFrame(frame, _EPOCH + received_ms * _MILLISECOND))
+    return reads
+
+
+def _compress(frames: Sequence[Frame], received: Sequence[datetime]) -> _Body:
+    samples = [frame for frame in frames if isinstance(frame, SamplesFrame)]
+    others = [pack(frame) for frame in frames if not isinstance(frame, SamplesFrame)]
+    kinds = iter([packed.kind for packed in others])
+    layouts: dict[tuple[str, ...], int] = {}
+    layout = [layouts.setdefault(tuple(sorted(f.c)), len(layouts)) for f in samples]
+    return _Body(
+        version=VERSION,
+        count=len(frames),
+        seq=pack_integers([frame.seq for frame in frames]),
+        boot=pack_integers([frame.boot for frame in frames]),
+        up=pack_integers([frame.up for frame in frames]),
+        received_ms=pack_integers([(at - _EPOCH) // _MILLISECOND for at in received]),
+        utc=_packed_nullable([frame.utc for frame in frames]),
+        kinds=pack_integers(
+            [SAMPLES_KIND if isinstance(frame, SamplesFrame) else next(kinds) for frame in frames]
+        ),
+        others=[packed.body for packed in others],
+        dt=pack_integers([frame.dt for frame in samples]),
+        n=pack_integers([frame.n for frame in samples]),
+        layouts=[list(names) for names in layouts],
+        layout=pack_integers(layout),
+        channels={
+            name: _packed_channel(name, samples)
+            for name in sorted({name for names in layouts for name in names})
+        },
+    )
+
+
+def _packed_channel(name: str, samples: Sequence[SamplesFrame]) -> _ChannelColumn:
+    having = [frame for frame in samples if name in frame.c]
+    values: Column = []
+    for frame in having:
+        values += frame.c[name]
+    regular = all(len(frame.c[name]) == frame.n for frame in having)
+    lengths = None if regular else pack_integers([len(frame.c[name]) for frame in having])
+    return _ChannelColumn(_packed_nullable(values), lengths)
+
+
+def _samples(packed: _Body, count: int) -> list[tuple[int, int, dict[str, Column]]]:
+    """`dt`, `n` and `c` of each samples frame."""
+    dts, ns = unpack_integers(packed.dt, count).tolist(), unpack_integers(packed.n, count)
+    columns: list[dict[str, Column]] = [{} for _ in range(count)]
+    layout = unpack_integers(packed.layout, count)
+    for name, channel in packed.channels.items():
+        has = np.array([name in names for names in packed.layouts], dtype=np.bool_)
+        having = np.flatnonzero(has[layout])
+        lengths = ns[having]
+        if channel.lengths is not None:
+            lengths = unpack_integers(channel.lengths, having.size)
+        values = _nullable(channel.values)
+        borders = [0, *np.cumsum(lengths).tolist()]
+        for frame, (begin, end) in zip(having.tolist(), pairwise(borders), strict=True):
+            columns[frame][name] = values[begin:end]
+    return list(zip(dts, ns.tolist(), columns, strict=True))
+
+
+def _packed_nullable(values: Sequence[int | None]) -> _Values:
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+        return _Values(pack_integers(known), len(values), None)
+    mask = np.packbits(np.array([value is not None for value in values], dtype=np.bool_))
+    return _Values(pack_integers(known), len(values), zlib.compress(mask.tobytes(), 9))
+
+
+def _nullable(packed: _Values) -> Column:
+    if packed.mask is None:
+        values: Column = unpack_integers(packed.known, packed.count).tolist()
+        return values
+    bits = np.frombuffer(zlib.decompress(packed.mask), dtype=np.uint8)
+    mask = np.unpackbits(bits, count=packed.count).astype(np.bool_)
+    column = np.full(packed.count, None, dtype=np.object_)
+    column[mask] = unpack_integers(packed.known, int(mask.sum()))
+    nullable: Column = column.tolist()
+    return nullable

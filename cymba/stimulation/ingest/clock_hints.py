@@ -1,0 +1,88 @@
+"""What the arrival of frames tells of the clocks of their devices."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from cymba.devices.anchors import Anchor, BootAnchor, BootKey
+from cymba.devices.clocks import AnchorKind, to_ms
+from cymba.stimulation.ingest.decide import IngestItem
+from cymba.stimulation.wire.frames import Unreadable
+from cymba.stimulation.wire.messages import Frame
+
+# A device whose clock is ahead of the arrival by more than this does not know the date.
+_AHEAD = timedelta(days=1)
+
+
+class Arrivals:
+    """The anchors that one batch offers: of each boot the tightest arrival, and its own clock."""
+
+    def __init__(self) -> None:
+        self._arrived: dict[tuple[BootKey, bool], Anchor] = {}
+        self._claimed: dict[tuple[BootKey, int], Anchor] = {}
+
+    def add(self, device_id: str, frame: Frame, arrived_at: datetime, settled: bool) -> None:
+        """`settled` says that the message cannot have waited in the broker."""
+        if frame.sent is None and frame.utc is None:
+            return
+        boot = BootKey(device_id, frame.store, frame.boot)
+        arrived_ms = to_ms(arrived_at)
+        if frame.sent is not None:
+            known = self._arrived.get((boot, settled))
+            if known is None or arrived_ms - frame.sent < known.wall_ms - known.up_ms:
+                kind: AnchorKind = "arrival" if settled else "queued"
+                self._arrived[boot, settled] = Anchor(kind, frame.sent, arrived_ms)
+        if frame.utc is not None and frame.utc <= to_ms(arrived_at + _AHEAD):
+            # One for each second that the clock was ever set to, and the earliest of those.
+            second = (frame.utc - frame.up) // 1000
+            known = self._claimed.get((boot, second))
+            if known is None or frame.up < known.up_ms:
+                self._claimed[boot, second] = Anchor("device_clock", frame.up, frame.utc)
+
+    def anchors(self) -> list[BootAnchor]:
+        told = (*self._arrived.items(), *self._claimed.items())
+        return [BootAnchor(boot, anchor) for (boot, _), anchor in told]
+
+
+def arrivals_of(taken: Iterable[IngestItem]) -> list[BootAnchor]:
+    """The anchors that these deliveries offer."""
+    arrivals = Arrivals()
+    for one in taken:
+        if not isinstance(one.read, Unreadable):
+            delivery = one.delivery
+            arrivals.add(delivery.device_id, one.read, delivery.arrived_at, delivery.settled)
+    return arrivals.anchors()
+
+
+class AnchorCache:
+    """What a process has committed of late, so that it asks the database again only for news.
+
+    Not for several threads at once.
+    """
+
+    MOST_BOOTS = 100_000
+    TIGHTER_MS = 500.0
+    LATER_MS = 1_000_000.0  # in which a clock off by 100 ppm departs by a tenth of a second
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[BootKey, str], Anchor] = OrderedDict()
+
+    def news(self, anchors: Iterable[BootAnchor]) -> list[BootAnchor]:
+        return [offered for offered in anchors if self._is_news(offered)]
+
+    def remember(self, anchors: Iterable[BootAnchor]) -> None:
+        """Call it once they are committed."""
+        for boot, anchor in anchors:
+            key = (boot, anchor.kind)
+            self._last[key] = anchor
+            self._last.move_to_end(key)
+        while len(self._last) > self.MOST_BOOTS:
+            self._last.popitem(last=False)
+
+    def _is_news(self, offered: BootAnchor) -> bool:
+        anchor = offered.anchor
+        last = self._last.get((offered.key, anchor.kind))
+        if last is None or abs(anchor.up_ms - last.up_ms) >= self.LATER_MS:
+            return True
+        gain = (last.wall_ms - last.up_ms) - (anchor.wall_ms - anchor.up_ms)
+        return (abs(gain) if anchor.kind == "device_clock" else gain) >= self.TIGHTER_MS

@@ -1,0 +1,117 @@
+"""What was refused for good, for operators to look at and to try again."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cymba.database import utc_now
+from cymba.errors import Conflict, NotFound
+from cymba.stimulation.ingest.decide import Delivery, Duplicate, Outcome, Quarantined, Stored
+from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.tables import Quarantined as Row
+
+
+class QuarantineListing(NamedTuple):
+    """A row of quarantine without its payload."""
+
+    id: int
+    device_id: str
+    store: int | None
+    seq: int | None
+    code: str
+    detail: str
+    payload_bytes: int
+    times_seen: int
+    received_at: datetime
+    replayed_at: datetime | None
+    replay_outcome: str | None
+
+
+class Replayed(NamedTuple):
+    """`is_settled` says that the row waits no longer."""
+
+    outcome: Outcome
+    is_settled: bool
+
+
+def page(
+    session: Session,
+    *,
+    device_id: str | None = None,
+    code: str | None = None,
+    only_waiting: bool = True,
+    after_id: int = 0,
+    limit: int = 100,
+) -> list[QuarantineListing]:
+    """The oldest first; `after_id` is the last one's of the page before."""
+    query = (
+        select(
+            Row.id,
+            Row.device_id,
+            Row.store,
+            Row.seq,
+            Row.code,
+            Row.detail,
+            func.length(Row.payload),
+            Row.times_seen,
+            Row.received_at,
+            Row.replayed_at,
+            Row.replay_outcome,
+        )
+        .where(Row.id > after_id)
+        .order_by(Row.id)
+        .limit(limit)
+    )
+    if device_id is not None:
+        query = query.where(Row.device_id == device_id)
+    if code is not None:
+        query = query.where(Row.code == code)
+    if only_waiting:
+        query = query.where(Row.replayed_at.is_(None))
+    return [QuarantineListing(*row) for row in session.execute(query)]
+
+
+def get(session: Session, quarantine_id: int) -> Row:
+    """One row, with its payload.
+
+    Raises:
+        NotFound: there is none with that id.
+    """
+    row = session.get(Row, quarantine_id)
+    if row is None:
+        raise NotFound(f"nothing in quarantine has the id {quarantine_id}")
+    return row
+
+
+def replay(session: Session, quarantine_id: int) -> Replayed:
+    """Take a payload in again, as if it came now; what became of it is kept with it.
+
+    It then waits no longer, unless it was refused for the same reason again. Taking it in twice
+    does no harm, so nothing is locked meanwhile.
+
+    Raises:
+        NotFound: there is none with that id.
+        Conflict: it was settled by an earlier replay.
+    """
+    row = get(session, quarantine_id)
+    if row.replayed_at is not None:
+        raise Conflict(f"{quarantine_id} was replayed before: {row.replay_outcome}")
+    delivery = Delivery(row.device_id, row.payload, row.received_at, settled=False)
+    (outcome,) = ingest(session, [delivery]).outcomes
+    times_seen, code = row.times_seen, row.code
+    session.refresh(row, with_for_update=True)
+    # The device has not sent it once more.
+    row.times_seen = times_seen if isinstance(outcome, Quarantined) else row.times_seen
+    match outcome:
+        case Stored() | Duplicate():
+            is_settled, told = True, type(outcome).__name__.lower()
+        case Quarantined():
+            is_settled, told = outcome.code != code, f"quarantined, {outcome.code}"
+        case _:
+            is_settled, told = False, f"refused, {outcome.code}"
+    row.replay_outcome = told
+    row.replayed_at = utc_now() if is_settled else None
+    session.flush()
+    return Replayed(outcome, is_settled)

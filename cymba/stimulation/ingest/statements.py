@@ -1,0 +1,372 @@
+"""What ingest reads of and writes to the database: each a statement for a whole batch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from cymba.devices.anchors import BootKey
+from cymba.stimulation.ingest.array_literals import (
+    byte_strings,
+    integers,
+    multiranges,
+    times,
+    uuids,
+    words,
+)
+from cymba.stimulation.ingest.ledgers import AckLedger, SeqRanges, StoreKey
+from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES, Packed
+from cymba.stimulation.wire.messages import Frame
+
+
+class FrameKey(NamedTuple):
+    device_id: str
+    store: int
+    seq: int
+
+
+class Found(Enum):
+    """Why a resolved number has no content to compare with."""
+
+    ERASED = "erased"  # its person deleted the session: it stays deleted
+    QUARANTINED = "quarantined"  # nothing was ever stored under it
+
+
+@dataclass(slots=True)
+class QuarantineRow:
+    """A row of quarantine to be."""
+
+    store: int | None
+    seq: int | None
+    detail: str
+    payload: bytes
+    received_at: datetime
+    times: int = 1
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction is to write, in columns as the statements take them."""
+
+    frames: list[tuple[Any, ...]] = field(default_factory=list)
+    refusals: dict[tuple[str, str, bytes], QuarantineRow] = field(default_factory=dict)
+
+    def store(self, device_id: str, frame: Frame, packed: Packed, arrived_at: datetime) -> None:
+        self.frames.append(
+            (
+                device_id,
+                frame.store,
+                frame.seq,
+                frame.boot,
+                frame.sid,
+                packed.kind,
+                frame.up,
+                frame.utc,
+                packed.digest,
+                packed.body,
+                arrived_at,
+            )
+        )
+
+    def refuse(self, device_id: str, code: str, digest: bytes, refusal: QuarantineRow) -> None:
+        known = self.refusals.setdefault((device_id, code, digest), refusal)
+        if known is not refusal:
+            known.times += 1
+            known.received_at = min(known.received_at, refusal.received_at)
+
+
+def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger]) -> None:
+    """Write the batch; `ledgers` are locked, and know of everything in it."""
+    changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
+    values = _ledger_columns(changed)
+    if batch.frames:
+        session.execute(_WRITE_FRAMES, values | _frame_columns(batch))
+    elif changed:
+        session.execute(_WRITE_LEDGERS, values)
+    if batch.refusals:
+        session.execute(
+            _WRITE_QUARANTINE,
+            [
+                {
+                    "device": device_id,
+                    "code": code,
+                    "digest": digest,
+                    "store": refusal.store,
+                    "seq": refusal.seq,
+                    "detail": refusal.detail,
+                    "payload": refusal.payload,
+                    "times": refusal.times,
+                    "received_at": refusal.received_at,
+                }
+                # One order for everybody, so that two bridges never wait for each other.
+                for (device_id, code, digest), refusal in sorted(
+                    batch.refusals.items(), key=lambda item: item[0]
+                )
+            ],
+        )
+
+
+def write_if_unmoved(
+    line: Connection,
+    batch: Batch,
+    ledgers: Mapping[StoreKey, AckLedger],
+    expected: Mapping[StoreKey, str],
+) -> bool:
+    """Write the frames of `batch`, if each ledger is what is `expected` and of a device that
+    somebody holds; else nothing.
+
+    The ledgers are locked by the very statement that writes, in the order of `lock_ledgers`. One
+    that another transaction moves on meanwhile is looked at again once that has ended.
+    """
+    changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
+    values = _ledger_columns(changed) | _frame_columns(batch)
+    values["ledger_expected"] = multiranges([expected[key] for key in changed])
+    values["ledgers"] = len(changed)
+    return line.scalar(_WRITE_IF_UNMOVED, values) is True
+
+
+def _ledger_columns(ledgers: Mapping[StoreKey, AckLedger]) -> dict[str, Any]:
+    return {
+        "ledger_device": words([key.device_id for key in ledgers]),
+        "ledger_store": integers([key.store for key in ledgers]),
+        "ledger_resolved": multiranges([ledger.resolved for ledger in ledgers.values()]),
+    }
+
+
+def _frame_columns(batch: Batch) -> dict[str, Any]:
+    columns = zip(*batch.frames, strict=True)
+    return {
+        name: literal(column)
+        for (name, literal), column in zip(_FRAME_COLUMNS.items(), columns, strict=True)
+    }
+
+
+def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:
+    """What was stored under numbers that are resolved; `keys` gives the session that each is
+    said to be of. Their ledgers are locked, so nothing moves while this looks."""
+    found: dict[FrameKey, bytes | Found] = {}
+    for device_id, store, seq, digest in session.execute(_IN_INBOX, _columns(keys)):
+        found[FrameKey(device_id, store, seq)] = digest
+    missing = {key: sid for key, sid in keys.items() if key not in found}
+    if missing:
+        of_session = _columns(missing) | {"sids": uuids(missing.values())}
+        found |= _in_recordings(session.execute(_IN_RECORDINGS_OF_SESSIONS, of_session), missing)
+        missing = {key: sid for key, sid in missing.items() if key not in found}
+    if missing:
+        found |= _in_recordings(session.execute(_IN_RECORDINGS, _columns(missing)), missing)
+        missing = {key: sid for key, sid in missing.items() if key not in found}
+    if missing:
+        only_quarantined = {
+            FrameKey(*row) for row in session.execute(_IN_QUARANTINE, _columns(missing))
+        }
+        for key in missing:
+            found[key] = Found.QUARANTINED if key in only_quarantined else Found.ERASED
+    return found
+
+
+def mark_retimed(session: Session, boots: Iterable[BootKey]) -> None:
+    """Have every session summarised anew whose times may move with the clocks of `boots`.
+
+    Those are the store's sessions of the boot and of its neighbours up to the next boots that are
+    anchored on both sides, which nothing moves; and, since an anchored boot shows how far the
+    device's own clock is off, all of the device's sessions that were placed by that, whatever
+    their store. Only the ledgers of `boots` are locked: two bridges that mark each other's stores
+    may meet, of which the database ends one, and that batch is taken in again.
+    """
+    keys = sorted(boots)
+    values = {
+        "devices": words([key.device_id for key in keys]),
+        "stores": integers([key.store for key in keys]),
+        "boots": integers([key.boot for key in keys]),
+    }
+    session.execute(_MARK_RETIMED, values)
+
+
+def _in_recordings(
+    rows: Iterable[Any], wanted: Mapping[FrameKey, UUID]
+) -> dict[FrameKey, bytes | Found]:
+    by_store: dict[StoreKey, list[int]] = {}
+    for key in wanted:
+        by_store.setdefault(StoreKey(key.device_id, key.store), []).append(key.seq)
+    found: dict[FrameKey, bytes | Found] = {}
+    for device_id, store, seqs, digests in rows:
+        sealed = SeqRanges(seqs)
+        for seq in by_store[StoreKey(device_id, store)]:
+            at = sealed.index(seq)
+            if at is not None:
+                digest = digests[at * SHORT_DIGEST_BYTES : (at + 1) * SHORT_DIGEST_BYTES]
+                found[FrameKey(device_id, store, seq)] = digest
+    return found
+
+
+def _columns(keys: Iterable[FrameKey]) -> dict[str, Any]:
+    devices, stores, seqs = zip(*keys, strict=True)
+    return {"devices": words(devices), "stores": integers(stores), "seqs": integers(seqs)}
+
+
+# How each column of `Batch.frames` is written.
+_FRAME_COLUMNS: dict[str, Callable[[Iterable[Any]], str]] = {
+    "device": words,
+    "store": integers,
+    "seq": integers,
+    "boot": integers,
+    "sid": uuids,
+    "kind": integers,
+    "up_ms": integers,
+    "utc_ms": integers,
+    "digest": byte_strings,
+    "body": byte_strings,
+    "received_at": times,
+}
+# The rows are there, and locked: an upsert finds them by their keys, where the planner might join
+# by reading all of a large table.
+_UPDATE_LEDGERS = """
+    INSERT INTO flash_store (device_id, store, resolved)
+    SELECT v.device_id, v.store, CAST(v.resolved AS int8multirange)
+    FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
+                CAST(:ledger_resolved AS text[])) AS v (device_id, store, resolved)
+    {condition}
+    ON CONFLICT (device_id, store) DO UPDATE SET resolved = excluded.resolved
+"""
+_WRITE_LEDGERS = text(_UPDATE_LEDGERS.format(condition=""))
+_GIVEN = """
+    given AS MATERIALIZED (
+      SELECT * FROM unnest(
+        CAST(:device AS text[]), CAST(:store AS bigint[]), CAST(:seq AS bigint[]),
+        CAST(:boot AS bigint[]), CAST(:sid AS uuid[]), CAST(:kind AS smallint[]),
+        CAST(:up_ms AS bigint[]), CAST(:utc_ms AS bigint[]), CAST(:digest AS bytea[]),
+        CAST(:body AS bytea[]), CAST(:received_at AS timestamptz[]))
+        AS f (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at)
+      {condition})
+"""
+# Without ON CONFLICT: the locked ledger has said that the frame is new.
+_STORE = """
+    INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
+                       received_at)
+    SELECT * FROM given
+"""
+_EXTEND = """
+    INSERT INTO session_extent AS e (device_id, sid, store, low_seq, high_seq, low_boot,
+                                     high_boot, last_received_at, dirty)
+    SELECT device_id, sid, store, min(seq), max(seq), min(boot), max(boot), max(received_at), true
+    FROM given
+    GROUP BY device_id, sid, store
+    ORDER BY device_id, sid, store
+    ON CONFLICT (device_id, sid, store) DO UPDATE SET
+      low_seq = least(e.low_seq, excluded.low_seq),
+      high_seq = greatest(e.high_seq, excluded.high_seq),
+      low_boot = least(e.low_boot, excluded.low_boot),
+      high_boot = greatest(e.high_boot, excluded.high_boot),
+      last_received_at = greatest(e.last_received_at, excluded.last_received_at),
+      dirty = true
+"""
+# The ledgers are locked before `unmoved` is known, and nothing is given before that.
+_LOCK_UNMOVED = """
+    locked AS MATERIALIZED (
+      SELECT v.device_id, v.store FROM (
+        SELECT * FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
+                             CAST(:ledger_expected AS text[])) AS u (device_id, store, expected)
+        ORDER BY device_id, store) AS v
+      CROSS JOIN LATERAL (
+        SELECT FROM flash_store AS f
+        WHERE f.device_id = v.device_id AND f.store = v.store
+          AND f.resolved = CAST(v.expected AS int8multirange) OFFSET 0 FOR UPDATE) AS s
+      WHERE (SELECT true FROM device_tenure AS t
+             WHERE t.device_id = v.device_id AND t.released_at IS NULL LIMIT 1)),
+    unmoved AS MATERIALIZED (SELECT count(*) = :ledgers AS all_of_them FROM locked)
+"""
+_IF_UNMOVED = "WHERE (SELECT all_of_them FROM unmoved)"
+_WRITE_FRAMES = text(
+    f"""
+    WITH {_GIVEN.format(condition="")}, stored AS ({_STORE}),
+    ledger AS ({_UPDATE_LEDGERS.format(condition="")})
+    {_EXTEND}
+    """
+)
+_WRITE_IF_UNMOVED = text(
+    f"""
+    WITH {_LOCK_UNMOVED}, {_GIVEN.format(condition=_IF_UNMOVED)}, stored AS ({_STORE}),
+    ledger AS ({_UPDATE_LEDGERS.format(condition=_IF_UNMOVED)}), extended AS ({_EXTEND})
+    SELECT all_of_them FROM unmoved
+    """  # noqa: S608 - constants, all of them
+)
+_WRITE_QUARANTINE = text(
+    """
+    INSERT INTO quarantine AS q (device_id, code, digest, store, seq, detail, payload, times_seen,
+                                 received_at)
+    VALUES (:device, :code, :digest, :store, :seq, :detail, :payload, :times, :received_at)
+    ON CONFLICT (device_id, code, digest) DO UPDATE SET
+      times_seen = q.times_seen + excluded.times_seen,
+      received_at = least(q.received_at, excluded.received_at)
+    """
+)
+_WANTED = """
+    unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:seqs AS bigint[]))
+      AS k (device_id, store, seq)
+"""
+# LATERAL with OFFSET 0: each row by its key, however the planner judges the tables.
+_IN_INBOX = text(
+    f"""
+    SELECT k.device_id, k.store, k.seq, f.digest
+    FROM {_WANTED} CROSS JOIN LATERAL (
+      SELECT g.digest FROM frame AS g
+      WHERE g.device_id = k.device_id AND g.store = k.store AND g.seq = k.seq OFFSET 0) AS f
+    """  # noqa: S608 - a constant
+)
+_IN_RECORDINGS_OF_SESSIONS = text(
+    """
+    SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
+    FROM (SELECT DISTINCT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
+            CAST(:sids AS uuid[])) AS u (device_id, store, sid)) AS k
+    CROSS JOIN LATERAL (
+      SELECT * FROM recording AS g
+      WHERE g.device_id = k.device_id AND g.sid = k.sid AND g.store = k.store OFFSET 0) AS r
+    """
+)
+# A number that another session used: every recording of the store is asked.
+_IN_RECORDINGS = text(
+    f"""
+    SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
+    FROM recording AS r
+    WHERE EXISTS (SELECT FROM {_WANTED}
+                  WHERE k.device_id = r.device_id AND k.store = r.store AND r.seqs @> k.seq)
+    """  # noqa: S608 - a constant
+)
+# `key-reuse` says nothing here: it means that there was other content under the number.
+_IN_QUARANTINE = text(
+    f"""
+    SELECT DISTINCT q.device_id, q.store, q.seq
+    FROM {_WANTED} JOIN quarantine AS q USING (device_id, store, seq)
+    WHERE q.code <> 'key-reuse'
+    """  # noqa: S608 - a constant
+)
+_MARK_RETIMED = text(
+    """
+    WITH moved AS (
+      SELECT k.device_id, k.store, k.boot,
+             (SELECT max(a.boot) FROM clock_anchor AS a
+              WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot < k.boot
+                AND a.kind IN ('exchange', 'arrival')) AS before_boot,
+             (SELECT min(a.boot) FROM clock_anchor AS a
+              WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot > k.boot
+                AND a.kind IN ('exchange', 'arrival')) AS after_boot
+      FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:boots AS bigint[]))
+        AS k (device_id, store, boot)),
+    touched AS (
+      SELECT DISTINCT e.device_id, e.sid, e.store
+      FROM moved AS m JOIN session_extent AS e USING (device_id)
+      WHERE (e.store = m.store AND e.high_boot > coalesce(m.before_boot, -1)
+             AND (m.after_boot IS NULL OR e.low_boot < m.after_boot))
+         OR EXISTS (SELECT FROM stimulation_session AS p
+                    WHERE p.device_id = e.device_id AND p.sid = e.sid
+                      AND p.time_source = 'device_clock'))
+    UPDATE session_extent AS e SET dirty = true
+    FROM touched AS t
+    WHERE e.device_id = t.device_id AND e.sid = t.sid AND e.store = t.store
+    """
+)

@@ -1,0 +1,177 @@
+"""What a person did by their local days, weeks and months.
+
+A session counts on the day that it started on, in the zone that its person was in then; one that
+runs past midnight is not divided. A day without a session is told as zero only if all that the
+person's devices recorded on it has been uploaded, else as unknown.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from itertools import groupby
+from typing import Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account
+from cymba.errors import Rejected
+from cymba.stimulation.session.uploads import Upload, load_uploads
+from cymba.stimulation.tables import StimulationSession
+
+Period = Literal["day", "week", "month"]
+MAX_DAYS = 3_700  # ten years
+EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
+_DAY = timedelta(days=1)
+_ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPeriod:
+    """A local day, an ISO week from Monday, or a month; `last_day` is of it.
+
+    Where nothing is known of any of its days, `sessions`, `stimulating_min` and
+    `delivered_charge_mc` are null.
+    """
+
+    first_day: date
+    last_day: date
+    sessions: int | None
+    stimulating_min: float | None
+    delivered_charge_mc: float | None  # null also where no session tells its charge
+    days_with_session: int
+    days_known: int  # those, and those on which there was none for certain
+    adherence: float | None  # the one over the other
+    complete: bool  # nothing of it can still come
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    day: date
+    seconds: float
+    charge_uc: float | None
+
+
+def history(
+    session: Session, account_id: UUID, period: Period, first_day: date, last_day: date
+) -> list[HistoryPeriod]:
+    """The periods that `first_day` to `last_day` lie in, whole, in order.
+
+    Raises:
+        Rejected: the days are in the wrong order, or too many.
+    """
+    if last_day < first_day or (last_day - first_day).days >= MAX_DAYS:
+        raise Rejected(
+            f"The days must be in order, and at most {MAX_DAYS}.",
+            errors=[{"pointer": "/to", "detail": f"not within {MAX_DAYS} days from the first"}],
+        )
+    if first_day < EARLIEST or last_day > LATEST:
+        raise Rejected(f"The days must lie from {EARLIEST} to {LATEST}.")
+    first_day, last_day = _first_of(period, first_day), _last_of(period, last_day)
+    zone_name = session.scalar(select(Account.time_zone).where(Account.id == account_id))
+    zone = _zone(zone_name or "UTC")
+    done: dict[date, list[_Done]] = defaultdict(list)
+    for one in _sessions(session, account_id, first_day, last_day):
+        done[one.day].append(one)
+    uploads = load_uploads(session, account_id)
+    days = groupby(_days(first_day, last_day), key=lambda day: _first_of(period, day))
+    return [_period(list(of_period), done, uploads, zone) for _, of_period in days]
+
+
+def _period(
+    days: Sequence[date],
+    done: Mapping[date, Sequence[_Done]],
+    uploads: Sequence[Upload],
+    zone: ZoneInfo,
+) -> HistoryPeriod:
+    sessions = [one for day in days for one in done.get(day, ())]
+    uploaded = [_is_uploaded(day, uploads, zone) for day in days]
+    known = sum(bool(done.get(day)) or up for day, up in zip(days, uploaded, strict=True))
+    active = sum(bool(done.get(day)) for day in days)
+    charges = [one.charge_uc for one in sessions if one.charge_uc is not None]
+    charge_mc = sum(charges) / 1000 if charges or not sessions else None
+    return HistoryPeriod(
+        first_day=days[0],
+        last_day=days[-1],
+        sessions=len(sessions) if known else None,
+        stimulating_min=sum(one.seconds for one in sessions) / 60 if known else None,
+        delivered_charge_mc=charge_mc if known else None,
+        days_with_session=active,
+        days_known=known,
+        adherence=active / known if known else None,
+        complete=all(uploaded),
+    )
+
+
+def _sessions(
+    session: Session, account_id: UUID, first_day: date, last_day: date
+) -> Iterator[_Done]:
+    begin = datetime.combine(first_day, time(), UTC) - _ANY_ZONE
+    end = datetime.combine(last_day, time(), UTC) + _DAY + _ANY_ZONE
+    rows = session.execute(
+        select(
+            StimulationSession.started_at,
+            StimulationSession.time_zone,
+            StimulationSession.stimulating_s,
+            StimulationSession.delivered_charge_uc,
+        ).where(
+            StimulationSession.account_id == account_id,
+            StimulationSession.hidden_at.is_(None),
+            StimulationSession.started_at >= begin,
+            StimulationSession.started_at < end,
+        )
+    )
+    for started_at, zone_name, seconds, charge_uc in rows:
+        yield _Done(started_at.astimezone(_zone(zone_name)).date(), seconds, charge_uc)
+
+
+def _is_uploaded(day: date, uploads: Iterable[Upload], zone: ZoneInfo) -> bool:
+    """Whether nothing that was recorded on `day` can still come. Of a day on which the person
+    held no device, nothing is known."""
+    begin = datetime.combine(day, time(), zone).astimezone(UTC)
+    end = datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
+    held = [
+        upload
+        for upload in uploads
+        if upload.claimed_at < end and (upload.released_at is None or upload.released_at > begin)
+    ]
+    return bool(held) and all(
+        upload.uploaded_until is not None
+        and upload.uploaded_until >= min(end, upload.released_at or end)
+        for upload in held
+    )
+
+
+def _days(first_day: date, last_day: date) -> Iterator[date]:
+    for after in range((last_day - first_day).days + 1):
+        yield first_day + after * _DAY
+
+
+def _first_of(period: Period, day: date) -> date:
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day - day.weekday() * _DAY
+        case "month":
+            return day.replace(day=1)
+
+
+def _last_of(period: Period, day: date) -> date:
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day + (6 - day.weekday()) * _DAY
+        case "month":
+            next_month = day.replace(day=28) + 4 * _DAY
+            return next_month - next_month.day * _DAY
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

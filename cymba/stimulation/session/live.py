@@ -1,0 +1,176 @@
+"""Following a session while it runs: the frames that a view has not been sent yet.
+
+Frames come in any order, so a view remembers which it was sent, as ranges for each store. Written
+out, that is also the place from which an interrupted view goes on, with nothing lost or repeated.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from cymba.devices.anchors import load_clocks
+from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.archive.reading import load_frames
+from cymba.stimulation.session.timing import boots_of, place
+from cymba.stimulation.tables import Recording, StimulationSession
+from cymba.stimulation.wire.frames import unpack
+from cymba.stimulation.wire.messages import Frame
+
+MAX_FRAMES_AT_ONCE = 500
+MAX_WRITTEN_RANGES = 64
+_STORE = re.compile(r"([0-9]{1,10}):([0-9]{1,10}-[0-9]{1,10}(?:,[0-9]{1,10}-[0-9]{1,10})*)")
+
+
+@dataclass(slots=True)
+class Seen:
+    """Which sequence numbers were sent: for each store sorted, disjoint, inclusive ranges."""
+
+    ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def __contains__(self, key: tuple[int, int]) -> bool:
+        store, seq = key
+        known = self.ranges.get(store, [])
+        at = bisect_right(known, (seq, 2**63))
+        return at > 0 and known[at - 1][1] >= seq
+
+    def add(self, store: int, seq: int) -> None:
+        if (store, seq) in self:
+            return
+        known = self.ranges.setdefault(store, [])
+        at = bisect_right(known, (seq, 2**63))
+        low, high = seq, seq
+        if at < len(known) and known[at][0] == seq + 1:
+            high = known.pop(at)[1]
+        if at > 0 and known[at - 1][1] == seq - 1:
+            low = known.pop(at - 1)[0]
+            at -= 1
+        known.insert(at, (low, high))
+
+    def __str__(self) -> str:
+        """`store:low-high,low-high;store:…`. Of very many ranges only the first are written: what
+        is left out would be sent again, not lost."""
+        left = MAX_WRITTEN_RANGES
+        stores = []
+        for store, known in sorted(self.ranges.items()):
+            written = known[:left]
+            left -= len(written)
+            if written:
+                stores.append(f"{store}:" + ",".join(f"{low}-{high}" for low, high in written))
+        return ";".join(stores)
+
+    @classmethod
+    def parse(cls, written: str) -> "Seen | None":
+        """What `str` gave, or None where it is not of that form."""
+        seen = cls()
+        for part in written.split(";") if written else ():
+            match = _STORE.fullmatch(part)
+            if match is None:
+                return None
+            pairs = [pair.split("-") for pair in match[2].split(",")]
+            ranges = [(int(low), int(high)) for low, high in pairs]
+            last = 0
+            for low, high in ranges:
+                if not last < low <= high:
+                    return None
+                last = high
+            seen.ranges[int(match[1])] = ranges
+        return seen
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    at_ms: int  # since 1970, of the frame's first sample
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a view is to be told: new frames by store and seq, and whether the session goes on."""
+
+    frames: list[LiveFrame]
+    state: Literal["open", "ended", "gone"]
+
+
+def read_news(session: Session, account_id: UUID, session_id: UUID, seen: Seen) -> News:
+    """At most `MAX_FRAMES_AT_ONCE` frames that are not in `seen`.
+
+    `ended` is said only when nothing of the session is left to send. `gone` is a session that the
+    account does not have (any more).
+    """
+    # The state comes first: frames that were stored before the session ended are then found.
+    table = StimulationSession
+    row = session.execute(
+        select(table.device_id, table.sid, table.state).where(
+            table.id == session_id, table.account_id == account_id, table.hidden_at.is_(None)
+        )
+    ).one_or_none()
+    if row is None:
+        return News([], "gone")
+    # The inbox before the recordings: frames are moved from the one to the other.
+    fresh = _from_inbox(session, row.device_id, row.sid, seen)
+    if not fresh and _is_recorded(session, row.device_id, row.sid):
+        frames = load_frames(session, row.device_id, row.sid)
+        unseen = (read for read in frames if (read.frame.store, read.frame.seq) not in seen)
+        fresh = list(islice(unseen, MAX_FRAMES_AT_ONCE))
+    state: Literal["open", "ended"] = "open" if fresh or row.state == "open" else "ended"
+    return News(list(_placed(session, row.device_id, fresh)), state)
+
+
+def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterator[LiveFrame]:
+    if fresh:
+        timing = place(fresh, load_clocks(session, device_id, boots_of(fresh)))
+        for read in fresh:
+            yield LiveFrame(timing.at_ms(read.frame), read.frame)
+
+
+def _from_inbox(session: Session, device_id: str, sid: UUID, seen: Seen) -> list[ReadFrame]:
+    stores = sorted(seen.ranges)
+    rows = session.execute(
+        _UNSEEN,
+        {
+            "device_id": device_id,
+            "sid": sid,
+            "limit": MAX_FRAMES_AT_ONCE,
+            "stores": stores,
+            "seen": [_multirange(seen.ranges[store]) for store in stores],
+        },
+    )
+    return [ReadFrame(unpack(row), row.received_at) for row in rows]
+
+
+def _is_recorded(session: Session, device_id: str, sid: UUID) -> bool:
+    found = select(Recording.store).where(Recording.device_id == device_id, Recording.sid == sid)
+    return session.scalars(found.limit(1)).first() is not None
+
+
+def _multirange(ranges: list[tuple[int, int]]) -> str:
+    return "{" + ",".join(f"[{low},{high}]" for low, high in ranges) + "}"
+
+
+# What was sent from the session's beginning on without a gap is not even looked at again.
+_UNSEEN = text(
+    """
+    SELECT f.store, f.seq, f.boot, f.sid, f.kind, f.up_ms, f.utc_ms, f.body,
+           f.received_at
+    FROM session_extent AS e
+    LEFT JOIN unnest(CAST(:stores AS bigint[]), CAST(:seen AS int8multirange[])) AS k (store, seen)
+           ON k.store = e.store
+    JOIN frame AS f
+      ON f.device_id = e.device_id AND f.store = e.store AND f.sid = e.sid
+     AND f.seq BETWEEN CASE WHEN k.seen @> e.low_seq
+                            THEN (SELECT upper(r) FROM unnest(k.seen) AS r WHERE r @> e.low_seq)
+                            ELSE e.low_seq END
+                   AND e.high_seq
+     AND NOT coalesce(k.seen @> f.seq, false)
+    WHERE e.device_id = :device_id AND e.sid = :sid
+    ORDER BY f.store, f.seq
+    LIMIT :limit
+    """
+)

@@ -1,0 +1,253 @@
+"""An account's sessions as its app sees and edits them. Every look-up goes through the account."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.devices.anchors import load_clocks
+from cymba.errors import NotFound, Rejected
+from cymba.stimulation.archive.erasure import erase_frames
+from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.session import telemetry as channels_over_time
+from cymba.stimulation.session.events import SessionEvent, session_events
+from cymba.stimulation.session.summary import Summary
+from cymba.stimulation.session.telemetry import Telemetry
+from cymba.stimulation.session.timing import boots_of
+from cymba.stimulation.tables import SessionExtent, StimulationSession
+
+SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
+    getattr(StimulationSession, name)
+    for name in (
+        "id",
+        "device_id",
+        "time_zone",
+        *Summary.__dataclass_fields__,
+        "note",
+        "excluded",
+        "version",
+        "changed_at",
+    )
+)
+"""What an account is shown of a session, in this order."""
+
+MAX_NOTE = 4_000  # characters
+
+
+class PageKey(NamedTuple):
+    """The last session of a page: the next begins after it."""
+
+    started_at: datetime
+    id: UUID
+
+
+class Page(NamedTuple):
+    items: Sequence[dict[str, Any]]  # of `SHOWN`
+    next_key: PageKey | None  # null on the last page
+
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
+_LAST_ID = UUID(int=2**128 - 1)
+_NAMES = tuple(column.key for column in SHOWN)
+_TABLE = StimulationSession.__table__.c
+# The app's first question each time: made once, of plain columns, with every condition in it.
+_PAGE = (
+    select(*(_TABLE[name] for name in _NAMES))
+    .where(
+        _TABLE.account_id == bindparam("account_id", type_=_TABLE.account_id.type),
+        _TABLE.hidden_at.is_(None),
+        _TABLE.started_at >= bindparam("begin", type_=_TABLE.started_at.type),
+        _TABLE.started_at < bindparam("end", type_=_TABLE.started_at.type),
+        tuple_(_TABLE.started_at, _TABLE.id)
+        < tuple_(
+            bindparam("after_at", type_=_TABLE.started_at.type),
+            bindparam("after_id", type_=_TABLE.id.type),
+        ),
+        _TABLE.device_id
+        == func.coalesce(bindparam("device_id", type_=_TABLE.device_id.type), _TABLE.device_id),
+    )
+    .order_by(_TABLE.started_at.desc(), _TABLE.id.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
+
+
+def page_of_sessions(
+    session: Session,
+    account_id: UUID,
+    *,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+    device_id: str | None = None,
+    after: PageKey | None = None,
+    limit: int = 50,
+) -> Page:
+    """Sessions that started from `begin` to before `end`, the latest first."""
+    rows = session.execute(
+        _PAGE,
+        {
+            "account_id": account_id,
+            "begin": begin or _EARLIEST,
+            "end": end or _LATEST,
+            "device_id": device_id,
+            "after_at": after.started_at if after else _LATEST,
+            "after_id": after.id if after else _LAST_ID,
+            "limit": limit + 1,
+        },
+    ).all()
+    items = [dict(zip(_NAMES, row, strict=True)) for row in rows[:limit]]
+    more = len(rows) > limit
+    return Page(items, PageKey(items[-1]["started_at"], items[-1]["id"]) if more else None)
+
+
+def get_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:
+    """
+    Raises:
+        NotFound: the account has no such session.
+    """
+    return _one(session, account_id, session_id, locked=False)
+
+
+def lock_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:
+    """The session, locked and as it is now, so that its version can be checked and raised.
+
+    Raises:
+        NotFound: the account has no such session.
+    """
+    return _one(session, account_id, session_id, locked=True)
+
+
+def edit_session(
+    session: Session,
+    locked: StimulationSession,
+    now: datetime,
+    *,
+    note: str | None,
+    excluded: bool,
+) -> bool:
+    """Set what is the person's own in a session; whether anything became different.
+
+    Ends with the change feed: commit next.
+
+    Raises:
+        Rejected: the note is too long, or holds what no text may.
+    """
+    if (locked.note, locked.excluded) == (_checked(note), excluded):
+        return False
+    locked.note, locked.excluded = note, excluded
+    locked.version += 1
+    locked.changed_at = now
+    if locked.account_id is not None:
+        record_changes(session, locked.account_id, [Changed("session", str(locked.id))])
+    return True
+
+
+def hide_session(session: Session, locked: StimulationSession, now: datetime) -> None:
+    """Delete a session: its frames and all that they told are erased, for good.
+
+    An empty row stays, so that frames that come late are erased too. Ends with the change feed:
+    commit next.
+    """
+    _blank(locked, now)
+    _erase_frames(session, locked)
+    if locked.account_id is not None:
+        gone = Changed("session", str(locked.id), deleted=True)
+        record_changes(session, locked.account_id, [gone])
+
+
+def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
+    frames = load_frames(session, found.device_id, found.sid)
+    if not frames:
+        return []
+    return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
+
+
+def telemetry_of(
+    session: Session,
+    found: StimulationSession,
+    *,
+    channels: Collection[str] | None = None,
+    points: int | None = None,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+) -> Telemetry:
+    """`telemetry.telemetry` of a stored session."""
+    frames = load_frames(session, found.device_id, found.sid)
+    if not frames:
+        return Telemetry(found.started_at, ())
+    return channels_over_time.telemetry(
+        frames,
+        load_clocks(session, found.device_id, boots_of(frames)),
+        channels=channels,
+        points=points,
+        begin=begin,
+        end=end,
+    )
+
+
+_MEASURED = (
+    "delivered_charge_uc",
+    "pulses",
+    "mean_amplitude_ua",
+    "max_amplitude_ua",
+    "mean_amplitude_over_threshold",
+    "mean_impedance_ohm",
+    "heart_rate_before_bpm",
+    "heart_rate_during_bpm",
+    "rmssd_ms",
+    "rr_artefact_share",
+)
+
+
+def _own(account_id: UUID) -> ColumnElement[bool]:
+    return and_(StimulationSession.account_id == account_id, StimulationSession.hidden_at.is_(None))
+
+
+def _one(
+    session: Session, account_id: UUID, session_id: UUID, *, locked: bool
+) -> StimulationSession:
+    query = select(StimulationSession).where(StimulationSession.id == session_id, _own(account_id))
+    if locked:
+        query = query.with_for_update(key_share=True)
+    found = session.scalar(query.execution_options(populate_existing=True))
+    if found is None:
+        raise NotFound("There is no such session.")
+    return found
+
+
+def _checked(note: str | None) -> str | None:
+    if note is not None and (len(note) > MAX_NOTE or "\0" in note):
+        raise Rejected(
+            "The note cannot be kept.",
+            errors=[{"pointer": "/note", "detail": f"at most {MAX_NOTE} characters, without NUL"}],
+        )
+    return note
+
+
+def _blank(row: StimulationSession, now: datetime) -> None:
+    """Leave of a session that it was deleted, so that its late frames are known to be unwanted."""
+    row.hidden_at = row.started_at = row.ended_at = now
+    row.state, row.end_reason = "ended", None
+    row.note, row.excluded, row.programme = None, False, None
+    row.frames_stored, row.frames_expected, row.completeness = 0, None, None
+    row.sample_count, row.event_count, row.boots = 0, 0, []
+    row.stimulating_s, row.contact_lost_s = 0.0, 0.0
+    row.time_zone, row.time_source, row.time_error_ms = "UTC", "arrival", 0
+    for name in _MEASURED:
+        setattr(row, name, None)
+    row.version += 1
+    row.changed_at = now
+
+
+def _erase_frames(session: Session, row: StimulationSession) -> None:
+    erase_frames(session, SessionKey(row.device_id, row.sid))
+    session.execute(
+        update(SessionExtent)
+        .where(SessionExtent.device_id == row.device_id, SessionExtent.sid == row.sid)
+        .values(sealed=True)
+        .execution_options(synchronize_session=False)
+    )

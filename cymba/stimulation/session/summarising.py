@@ -1,0 +1,342 @@
+"""Keeping `stimulation_session` true to the frames, and telling the apps of what changed.
+
+Several processes may do this at once, and each may be killed: a session's summary, the mark that
+it is out of date and the change that apps hear of are of one transaction.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Row, case, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.tables import Account
+from cymba.database import utc_now
+from cymba.devices.anchors import load_clocks
+from cymba.devices.charge import Waveform
+from cymba.devices.claiming import Tenures, load_tenures
+from cymba.devices.models import MODELS
+from cymba.devices.tables import Device
+from cymba.stimulation.archive.compaction import SILENT_AFTER
+from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
+from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.session.summary import RECTANGULAR, Summary, summarise
+from cymba.stimulation.session.timing import boots_of
+from cymba.stimulation.tables import StimulationSession
+
+# What a summary costs grows with the session, so a long one is summed up less often while it
+# runs: at most once in so much time for each of its frames, and at least once a minute.
+REST_PER_FRAME = timedelta(milliseconds=1)
+LONGEST_REST = timedelta(minutes=1)
+
+_DERIVED = (*Summary.__dataclass_fields__, "account_id")
+
+
+def dirty_sessions(session: Session, now: datetime, limit: int) -> list[SessionKey]:
+    """Sessions that are due for a new summary, those that waited longest first."""
+    rows = session.execute(
+        _DUE,
+        {
+            "now": now,
+            "rest_ms": REST_PER_FRAME / timedelta(milliseconds=1),
+            "longest_ms": LONGEST_REST / timedelta(milliseconds=1),
+            "limit": limit,
+        },
+    )
+    return [SessionKey(*row) for row in rows]
+
+
+def summarise_dirty(
+    session: Session,
+    limit: int,
+    *,
+    now: datetime | None = None,
+    silent_after: timedelta = SILENT_AFTER,
+) -> int:
+    """Sum up at most `limit` sessions that are out of date, however long they are; return how
+    many there were. Ends with the change feed: commit next."""
+    keys = [SessionKey(*row) for row in session.execute(_DIRTY, {"limit": limit})]
+    summarise_sessions(session, keys, now=now or utc_now(), silent_after=silent_after)
+    return len(keys)
+
+
+def summarise_sessions(
+    session: Session, keys: Sequence[SessionKey], *, now: datetime, silent_after: timedelta
+) -> int:
+    """Sum `keys` up anew and return how many changed; one that another process is at is left to
+    it. Ends with the change feed: commit next."""
+    keys = _reserve(session, keys)
+    if not keys:
+        return 0
+    marks = _marks(session, keys)
+    known = _known(session, keys)
+    places = _Places(session)
+    rows: list[dict[str, Any]] = []
+    forgotten: list[SessionKey] = []
+    for key in keys:
+        before = known.get(key.id)
+        if before is not None and before.hidden_at is not None:
+            erase_frames(session, key)  # came late: what is deleted stays deleted
+            continue
+        last_received_at = max((mark.last_received_at for mark in marks[key]), default=now)
+        row = _row(session, key, places, before, now, silent=last_received_at < now - silent_after)
+        if row is not None and places.is_forgotten(key.device_id, row["started_at"]):
+            if before is None or before.account_id is None:
+                forgotten.append(key)  # of a person who was erased
+                continue
+            # A better clock takes from nobody what they were shown as theirs.
+            row |= {"account_id": before.account_id, "time_zone": before.time_zone}
+        if row is not None and (before is None or _differs(row, before)):
+            rows.append(row)
+    written = _write(session, rows)
+    # Ledgers before extents, as ingest takes them: no mark is taken off before these are locked.
+    erase_sessions(session, forgotten)
+    _clear(session, [mark for key in keys for mark in marks[key]])
+    _tell(session, [row for row in rows if row["id"] in written], known)
+    return len(written)
+
+
+def close_silent(
+    session: Session, now: datetime, silent_after: timedelta = SILENT_AFTER, limit: int = 1_000
+) -> int:
+    """Have open sessions of which nothing came for `silent_after` summed up anew, which ends
+    them; return how many extents that were."""
+    marked = session.execute(_MARK_SILENT, {"before": now - silent_after, "limit": limit})
+    return len(marked.all())
+
+
+class _Mark(NamedTuple):
+    """An extent as it was before its frames were read; `xmin` changes with every write to it."""
+
+    device_id: str
+    sid: UUID
+    store: int
+    xmin: int
+    last_received_at: datetime
+
+
+class _Places:
+    """What sessions of one device or account share, read once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._tenures: dict[str, Tenures] = {}
+        self._waveforms: dict[str, Waveform] = {}
+        self._zones: dict[UUID | None, str] = {None: "UTC"}
+
+    def holder_at(self, device_id: str, at: datetime) -> UUID | None:
+        if device_id not in self._tenures:
+            self._tenures[device_id] = load_tenures(self._session, device_id)
+        return self._tenures[device_id].holder_at(at)
+
+    def is_forgotten(self, device_id: str, at: datetime) -> bool:
+        return self._tenures[device_id].is_forgotten(at)
+
+    def waveform(self, device_id: str) -> Waveform:
+        if device_id not in self._waveforms:
+            name = self._session.scalar(select(Device.model).where(Device.id == device_id)) or ""
+            model = MODELS.get(name)
+            self._waveforms[device_id] = model.waveform if model else RECTANGULAR
+        return self._waveforms[device_id]
+
+    def zone(self, account_id: UUID | None) -> str:
+        if account_id not in self._zones:
+            zone = select(Account.time_zone).where(Account.id == account_id)
+            self._zones[account_id] = self._session.scalar(zone) or "UTC"
+        return self._zones[account_id]
+
+
+def _reserve(session: Session, keys: Iterable[SessionKey]) -> list[SessionKey]:
+    """Those of `keys` that no other process is summing up, until the transaction ends."""
+    by_lock = {key.id.int % 2**63: key for key in keys}
+    if not by_lock:
+        return []
+    got = session.scalars(_TRY_LOCKS, {"locks": sorted(by_lock)})
+    return sorted(by_lock[lock] for lock in got)
+
+
+def _marks(session: Session, keys: Sequence[SessionKey]) -> Mapping[SessionKey, list[_Mark]]:
+    rows = session.execute(
+        _EXTENTS, {"devices": [key.device_id for key in keys], "sids": [key.sid for key in keys]}
+    )
+    marks: dict[SessionKey, list[_Mark]] = defaultdict(list)
+    for row in rows:
+        mark = _Mark(*row)
+        marks[SessionKey(mark.device_id, mark.sid)].append(mark)
+    return marks
+
+
+def _known(session: Session, keys: Iterable[SessionKey]) -> dict[UUID, Row[Any]]:
+    table = StimulationSession.__table__
+    rows = session.execute(select(table).where(table.c.id.in_([key.id for key in keys])))
+    return {row.id: row for row in rows}
+
+
+def _row(
+    session: Session,
+    key: SessionKey,
+    places: _Places,
+    before: Row[Any] | None,
+    now: datetime,
+    *,
+    silent: bool,
+) -> dict[str, Any] | None:
+    """The session's row, or None while it has no frames."""
+    frames = load_frames(session, key.device_id, key.sid)
+    if not frames:
+        return None
+    summary = summarise(
+        frames,
+        load_clocks(session, key.device_id, boots_of(frames)),
+        silent=silent,
+        waveform=places.waveform(key.device_id),
+    )
+    owner = places.holder_at(key.device_id, summary.started_at)
+    # A session keeps the zone that its person was in when it came; another person has another.
+    zone = before.time_zone if before and before.account_id == owner else places.zone(owner)
+    return asdict(summary) | {
+        "id": key.id,
+        "device_id": key.device_id,
+        "sid": key.sid,
+        "account_id": owner,
+        "time_zone": zone,
+        "excluded": False,
+        "version": 1,
+        "changed_at": now,
+    }
+
+
+def _differs(row: Mapping[str, Any], before: Row[Any]) -> bool:
+    return any(row[name] != getattr(before, name) for name in _DERIVED)
+
+
+def _write(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:
+    """Write the rows; return the ids of those that were not deleted by their person meanwhile."""
+    if not rows:
+        return set()
+    statement = insert(StimulationSession)
+    new, old = statement.excluded, StimulationSession
+    handed_over = old.account_id.is_distinct_from(new.account_id)
+    statement = statement.on_conflict_do_update(
+        index_elements=[old.id],
+        set_={name: new[name] for name in (*_DERIVED, "time_zone", "changed_at")}
+        | {
+            "version": old.version + 1,
+            # What one person wrote is not for the next.
+            "note": case((handed_over, None), else_=old.note),
+            "excluded": case((handed_over, False), else_=old.excluded),
+        },
+        where=old.hidden_at.is_(None),
+    )
+    # In one order everywhere, so that two never wait for each other.
+    in_order = sorted(rows, key=lambda row: row["id"])
+    return set(session.scalars(statement.returning(old.id), in_order))
+
+
+def _clear(session: Session, marks: Sequence[_Mark]) -> None:
+    """Take the marks off, except of what was written to since: those stay for the next time.
+
+    It waits for nobody, and so can be waited for: whoever holds an extent is about to mark it.
+    """
+    session.execute(
+        _CLEAR,
+        {
+            "devices": [mark.device_id for mark in marks],
+            "sids": [mark.sid for mark in marks],
+            "stores": [mark.store for mark in marks],
+            "xmins": [mark.xmin for mark in marks],
+        },
+    )
+
+
+def _tell(
+    session: Session, rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]
+) -> None:
+    changes: dict[UUID, list[Changed]] = defaultdict(list)
+    for row in rows:
+        before = known.get(row["id"])
+        owner = row["account_id"]
+        if owner is not None:
+            changes[owner].append(Changed("session", str(row["id"])))
+        if before is not None and before.account_id not in {owner, None}:
+            changes[before.account_id].append(Changed("session", str(row["id"]), deleted=True))
+    for account_id in sorted(changes):  # accounts are locked in one order everywhere
+        record_changes(session, account_id, changes[account_id])
+
+
+_DUE = text(
+    """
+    SELECT e.device_id, e.sid
+    FROM session_extent AS e
+    LEFT JOIN stimulation_session AS s ON s.device_id = e.device_id AND s.sid = e.sid
+    WHERE e.dirty
+      AND (s.id IS NULL
+           OR s.changed_at > :now  -- by the clock of a keeper that is ahead of this one
+           OR s.changed_at + least(s.frames_stored * CAST(:rest_ms AS float8), :longest_ms)
+                             * interval '1 millisecond' <= :now)
+    GROUP BY e.device_id, e.sid
+    ORDER BY min(e.last_received_at)
+    LIMIT :limit
+    """
+)
+_DIRTY = text(
+    """
+    SELECT DISTINCT e.device_id, e.sid FROM session_extent AS e WHERE e.dirty LIMIT :limit
+    """
+)
+_TRY_LOCKS = text(
+    """
+    SELECT k.lock FROM unnest(CAST(:locks AS bigint[])) AS k (lock)
+    WHERE pg_try_advisory_xact_lock(k.lock)
+    """
+)
+_EXTENTS = text(
+    """
+    SELECT e.device_id, e.sid, e.store, CAST(CAST(e.xmin AS text) AS bigint), e.last_received_at
+    FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[])) AS k (device_id, sid)
+    JOIN session_extent AS e USING (device_id, sid)
+    """
+)
+_CLEAR = text(
+    """
+    WITH seen AS (
+      SELECT e.device_id, e.sid, e.store
+      FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[]), CAST(:stores AS bigint[]),
+                  CAST(:xmins AS bigint[])) AS k (device_id, sid, store, seen)
+      JOIN session_extent AS e USING (device_id, sid, store)
+      WHERE e.dirty AND CAST(CAST(e.xmin AS text) AS bigint) = k.seen
+      FOR UPDATE OF e SKIP LOCKED)
+    UPDATE session_extent AS e
+    SET dirty = false,
+        sealed = e.sealed AND NOT EXISTS (
+          SELECT FROM frame AS f
+          WHERE f.device_id = e.device_id AND f.store = e.store
+            AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid)
+    FROM seen AS s
+    WHERE e.device_id = s.device_id AND e.sid = s.sid AND e.store = s.store
+    """
+)
+_MARK_SILENT = text(
+    """
+    WITH silent AS (
+      SELECT e.device_id, e.sid, e.store
+      FROM stimulation_session AS s
+      JOIN session_extent AS e ON e.device_id = s.device_id AND e.sid = s.sid
+      WHERE s.state = 'open' AND NOT e.dirty
+        AND NOT EXISTS (SELECT FROM session_extent AS any_store
+                        WHERE any_store.device_id = s.device_id AND any_store.sid = s.sid
+                          AND any_store.last_received_at >= :before)
+      LIMIT :limit
+      FOR UPDATE OF e SKIP LOCKED)
+    UPDATE session_extent AS e SET dirty = true
+    FROM silent AS s
+    WHERE e.device_id = s.device_id AND e.sid = s.sid AND e.store = s.store
+    RETURNING e.sid
+    """
+)

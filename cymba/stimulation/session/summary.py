@@ -1,0 +1,152 @@
+"""What a session's frames add up to: a pure function of the set of its frames and its clocks.
+
+So neither the order of arrival, nor duplicates, nor how frames were batched or sealed can change
+a summary. Amplitudes are of one device model's own scale and are never compared across models.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from cymba.devices.charge import Pulse, Waveform
+from cymba.devices.clocks import DeviceClocks, TimeSource, from_ms
+from cymba.devices.messages import Programme
+from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.session.dose import dose
+from cymba.stimulation.session.hrv import variability
+from cymba.stimulation.session.timeline import timeline
+from cymba.stimulation.session.timing import Timing, last_up, place
+from cymba.stimulation.wire.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
+
+RECTANGULAR = Pulse()
+# The channels that a summary is made of; the others are kept and shown, and not summed up.
+SUMMED_CHANNELS = frozenset(
+    {
+        "amplitude_ua",
+        "amplitude_delivered_ua",
+        "impedance_ohm",
+        "charge_uc",
+        "pulses",
+        "heart_rate_bpm",
+        "rr_ms",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The derived columns of `stimulation_session`, by the same names."""
+
+    state: Literal["open", "ended"]
+    started_at: datetime
+    ended_at: datetime
+    time_source: TimeSource
+    time_error_ms: int
+    end_reason: str | None
+    programme: dict[str, Any] | None
+    frames_stored: int
+    frames_expected: int | None
+    completeness: float | None
+    sample_count: int
+    stimulating_s: float
+    contact_lost_s: float
+    delivered_charge_uc: float | None
+    pulses: int | None
+    mean_amplitude_ua: float | None
+    max_amplitude_ua: int | None
+    mean_amplitude_over_threshold: float | None
+    mean_impedance_ohm: float | None
+    heart_rate_before_bpm: float | None
+    heart_rate_during_bpm: float | None
+    rmssd_ms: float | None
+    rr_artefact_share: float | None
+    event_count: int
+    boots: list[int]
+
+
+def summarise(
+    frames: Sequence[ReadFrame],
+    clocks: DeviceClocks,
+    *,
+    silent: bool,
+    waveform: Waveform = RECTANGULAR,
+) -> Summary:
+    """Sum up a session of at least one frame.
+
+    `silent` says that nothing of the session has come for so long that one without an end frame
+    counts as ended, for a reason unknown.
+    """
+    timing = place(frames, clocks)
+    ordered = sorted(frames, key=lambda r: (timing.at_ms(r.frame), r.frame.store, r.frame.seq))
+    samples = timeline(ordered, timing, SUMMED_CHANNELS)
+    programme = _programme(ordered)
+    end = _end(ordered)
+    expected = None if end is None else _expected(ordered, end)
+    given = dose(samples, ordered, timing, programme, waveform)
+    beats = samples.beats.get("rr_ms")
+    heart = variability(beats.values, beats.follows) if beats else None
+    started_ms = timing.at_ms(ordered[0].frame)
+    threshold = programme.sensory_threshold_ua if programme else None
+    return Summary(
+        state="ended" if end is not None or silent else "open",
+        started_at=from_ms(started_ms),
+        ended_at=from_ms(max(_last_ms(read, timing) for read in ordered)),
+        time_source=timing.source,
+        time_error_ms=timing.error_ms,
+        end_reason=end.reason if end is not None else "unknown_inferred" if silent else None,
+        programme=msgspec.to_builtins(programme) if programme else None,
+        frames_stored=len(ordered),
+        frames_expected=expected,
+        completeness=None if expected is None else len(ordered) / expected,
+        sample_count=sum(r.frame.n for r in ordered if isinstance(r.frame, SamplesFrame)),
+        stimulating_s=given.stimulating_s,
+        contact_lost_s=given.contact_lost_s,
+        delivered_charge_uc=given.delivered_charge_uc,
+        pulses=given.pulses,
+        mean_amplitude_ua=given.mean_amplitude_ua,
+        max_amplitude_ua=given.max_amplitude_ua,
+        mean_amplitude_over_threshold=(
+            given.mean_amplitude_ua / threshold
+            if given.mean_amplitude_ua is not None and threshold
+            else None
+        ),
+        mean_impedance_ohm=given.mean_impedance_ohm,
+        heart_rate_before_bpm=given.heart_rate_before_bpm,
+        heart_rate_during_bpm=given.heart_rate_during_bpm,
+        rmssd_ms=heart.rmssd_ms if heart else None,
+        rr_artefact_share=heart.artefact_share if heart else None,
+        event_count=sum(isinstance(read.frame, EventFrame) for read in ordered),
+        boots=sorted({read.frame.boot for read in ordered}),
+    )
+
+
+def _last_ms(read: ReadFrame, timing: Timing) -> int:
+    return timing.at_ms(read.frame) + last_up(read.frame) - read.frame.up
+
+
+def _programme(ordered: Sequence[ReadFrame]) -> Programme | None:
+    """The one the session began with."""
+    starts = (read.frame for read in ordered if isinstance(read.frame, StartFrame))
+    first = next(starts, None)
+    return first.programme if first else None
+
+
+def _end(ordered: Sequence[ReadFrame]) -> EndFrame | None:
+    """The last end that the device wrote: of the highest seq in its store; of several stores
+    (a factory reset in mid-session) the one that is later in time."""
+    ends = [read.frame for read in ordered if isinstance(read.frame, EndFrame)]
+    if not ends:
+        return None
+    return max((end for end in ends if end.store == ends[-1].store), key=lambda end: end.seq)
+
+
+def _expected(ordered: Iterable[ReadFrame], end: EndFrame) -> int:
+    """How many frames there are in all: those the end frame tells of, and any stored besides."""
+    besides = sum(
+        read.frame.store != end.store or not end.first_seq <= read.frame.seq <= end.last_seq
+        for read in ordered
+    )
+    return end.last_seq - end.first_seq + 1 + besides

@@ -1,0 +1,105 @@
+"""When a session's frames were: each of its boots placed on the world's clock.
+
+Within one boot the device's crystal is better than any estimate of single moments, so a boot is
+placed by its first and last moment and runs straight between them; durations then come out the
+same whatever the frames' number, and samples lie evenly.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cymba.devices.clocks import DRIFT, DeviceClocks, Moment, TimeSource, from_ms, to_ms
+from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.wire.messages import Frame, SamplesFrame
+
+SUREST_FIRST: tuple[TimeSource, ...] = ("anchored", "device_clock", "between_boots", "arrival")
+STRAIGHT_WITHIN = 1e-3  # a rate further off than this says that the two moments contradict
+
+
+@dataclass(frozen=True, slots=True)
+class _BootLine:
+    """`wall = origin_ms + (up - origin_up) * rate`, kept within what the arrivals allow."""
+
+    origin_up: int
+    origin_ms: float
+    rate: float
+    low_ms: float
+    high_ms: float
+
+    def at_ms(self, up_ms: int) -> int:
+        wall = self.origin_ms + (up_ms - self.origin_up) * self.rate
+        return round(min(max(wall, self.low_ms), self.high_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Places every moment of a session, to `error_ms`, by the weakest of its boots' sources."""
+
+    lines: dict[tuple[int, int], _BootLine]
+    source: TimeSource
+    error_ms: int
+
+    def at_ms(self, frame: Frame) -> int:
+        """The frame's `up`, in milliseconds since 1970."""
+        return self.lines[frame.store, frame.boot].at_ms(frame.up)
+
+
+def last_up(frame: Frame) -> int:
+    """The device's clock at the frame's last moment: its last sample's, else `up` itself."""
+    return frame.up + (frame.n - 1) * frame.dt if isinstance(frame, SamplesFrame) else frame.up
+
+
+def boots_of(frames: Iterable[ReadFrame]) -> set[tuple[int, int]]:
+    """The store and boot of each frame: whose clocks `place` asks."""
+    return {(read.frame.store, read.frame.boot) for read in frames}
+
+
+def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
+    """Place the boots that `frames` (at least one) were recorded in.
+
+    The result depends on the set of frames alone, not on their order.
+    """
+    boots: dict[tuple[int, int], list[ReadFrame]] = {}
+    for read in frames:
+        boots.setdefault((read.frame.store, read.frame.boot), []).append(read)
+    lines: dict[tuple[int, int], _BootLine] = {}
+    sources: set[TimeSource] = set()
+    error = 0.0
+    for (store, boot), reads in boots.items():
+        low, high = min(r.frame.up for r in reads), max(last_up(r.frame) for r in reads)
+        latest = [_latest_at(reads, up) for up in (low, high)]
+        first = clocks.at(store, boot, low, latest[0])
+        last = clocks.at(store, boot, high, latest[1]) if high > low else first
+        line, mismatch = _line(low, high, first, last)
+        lines[store, boot] = line
+        sources |= {first.source, last.source}
+        error = max(error, first.error_ms + mismatch, last.error_ms + mismatch)
+    return Timing(lines, max(sources, key=SUREST_FIRST.index), round(error))
+
+
+def _line(low: int, high: int, first: Moment, last: Moment) -> tuple[_BootLine, float]:
+    """The line through both moments, or, where they contradict each other, the device's own rate
+    through the surer one; and by how many milliseconds it misses the other."""
+    first_ms, last_ms = to_ms(first.at), to_ms(last.at)
+    passed = high - low
+    bounds = (min(first_ms, last_ms), max(first_ms, last_ms))
+    if passed == 0:
+        return _BootLine(low, first_ms, 1.0, *bounds), 0.0
+    rate = (last_ms - first_ms) / passed
+    if abs(rate - 1) <= STRAIGHT_WITHIN or abs(last_ms - first_ms - passed) <= 2:
+        return _BootLine(low, first_ms, rate, *bounds), 0.0
+    mismatch = abs(last_ms - first_ms - passed)
+    if first.error_ms <= last.error_ms:
+        return _BootLine(low, first_ms, 1.0, *bounds), mismatch
+    return _BootLine(high, last_ms, 1.0, *bounds), mismatch
+
+
+def _latest_at(reads: Iterable[ReadFrame], up_ms: int) -> datetime:
+    """No moment can be later than the arrival of what tells of it, drift allowed for."""
+
+    def bound(read: ReadFrame) -> float:
+        ahead = last_up(read.frame) - up_ms
+        return to_ms(read.received_at) - ahead + DRIFT * abs(ahead)
+
+    return from_ms(max(0.0, min(map(bound, reads))))

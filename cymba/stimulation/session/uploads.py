@@ -1,0 +1,59 @@
+"""Up to when all that a person's devices recorded has been uploaded.
+
+By this "no session" is told from "not uploaded yet", for the history as for the insights.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from cymba.devices.tables import DevicePresence, DeviceTenure
+from cymba.stimulation.tables import AckLedgerRow, StimulationSession
+
+
+class Upload(NamedTuple):
+    """A device that the person held, and the time up to which all of it is uploaded."""
+
+    claimed_at: datetime
+    released_at: datetime | None
+    uploaded_until: datetime | None
+
+
+def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
+    """A device says when its flash store was empty. Where no number of its stores is missing,
+    what it recorded before its latest session here is here too; where one is (a live session goes
+    before the backlog, and a damaged flash leaves a hole for good), only its own word counts."""
+    latest = (
+        select(StimulationSession.device_id, func.max(StimulationSession.started_at).label("at"))
+        .where(StimulationSession.account_id == account_id)
+        .where(StimulationSession.hidden_at.is_(None))
+        .group_by(StimulationSession.device_id)
+        .subquery()
+    )
+    resolved = AckLedgerRow.resolved
+    with_holes = (
+        select(AckLedgerRow.device_id)
+        .where(
+            (func.int8multirange(func.range_merge(resolved)) != resolved)
+            | (func.lower(resolved) > 1)
+        )
+        .distinct()
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            DeviceTenure.claimed_at,
+            DeviceTenure.released_at,
+            func.greatest(
+                DevicePresence.drained_at, case((with_holes.c.device_id.is_(None), latest.c.at))
+            ),
+        )
+        .outerjoin(DevicePresence, DevicePresence.device_id == DeviceTenure.device_id)
+        .outerjoin(latest, latest.c.device_id == DeviceTenure.device_id)
+        .outerjoin(with_holes, with_holes.c.device_id == DeviceTenure.device_id)
+        .where(DeviceTenure.account_id == account_id)
+    )
+    return [Upload(*row) for row in rows]

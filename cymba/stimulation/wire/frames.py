@@ -1,0 +1,251 @@
+"""A frame between the wire and its row: read and checked, packed, and read back.
+
+Nothing that a device sends makes this raise: what cannot be stored comes back as `Unreadable`,
+with one of the codes of the protocol.
+"""
+
+import struct
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+import msgspec
+
+from cymba.devices.messages import Programme
+from cymba.stimulation.wire.channels import CHANNELS
+from cymba.stimulation.wire.messages import (
+    MAX_BEATS_PER_SAMPLE,
+    MAX_INTEGER,
+    MAX_PAYLOAD_BYTES,
+    Columns,
+    EndFrame,
+    Event,
+    EventFrame,
+    Frame,
+    SamplesFrame,
+    StartFrame,
+    is_channel_name,
+)
+from cymba.stimulation.wire.unreadable import (
+    UNREADABLE,
+    Unreadable,
+    UnreadableCode,
+    digest_of,
+    explain,
+    load_cbor,
+    load_json,
+    quoted,
+    too_large,
+)
+
+__all__ = ["KINDS", "FrameRow", "Packed", "Unreadable", "decode", "pack", "unpack"]
+
+KINDS: dict[type[Frame], int] = {StartFrame: 1, SamplesFrame: 2, EventFrame: 3, EndFrame: 4}
+"""The number that stands for each kind of frame in the database. Never reuse one."""
+
+SHORT_DIGEST_BYTES = 8  # kept of each digest in a recording: enough to tell a resend
+
+
+class Packed(NamedTuple):
+    """What is kept of a frame beside its key, boot, session and times."""
+
+    kind: int
+    body: bytes
+    digest: bytes  # BLAKE2b-128 of all but `sent`
+
+
+class FrameRow(Protocol):
+    """A row of the inbox, or whatever has its columns."""
+
+    @property
+    def store(self) -> int: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def boot(self) -> int: ...
+    @property
+    def sid(self) -> UUID: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def up_ms(self) -> int: ...
+    @property
+    def utc_ms(self) -> int | None: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+def decode(payload: bytes) -> Frame | Unreadable:
+    """Read and check one payload, JSON or CBOR by its first byte."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        return too_large(payload)
+    frame: Frame
+    try:
+        if payload[:1] == b"{":
+            frame = _JSON.decode(payload)
+            if _may_repeat_a_member(payload, frame):
+                load_json(payload)
+        else:
+            frame = msgspec.convert(load_cbor(payload), _FRAME)
+    except UNREADABLE as error:
+        return explain(payload, error)
+    problem = _problem(frame)
+    if problem:
+        code, detail = problem
+        try:
+            digest = pack(frame).digest
+        except OverflowError:  # of an integer of more than 64 bits
+            digest = digest_of(payload)
+        return Unreadable(code, detail, frame.store, frame.seq, digest)
+    return frame
+
+
+def pack(frame: Frame) -> Packed:
+    """What the database keeps of a frame. Its JSON and its CBOR pack to the same bytes."""
+    kind = KINDS[type(frame)]
+    match frame:
+        case SamplesFrame():
+            content: object = (frame.dt, frame.n, frame.c)
+        case EndFrame():
+            content = (frame.reason, frame.first_seq, frame.last_seq)
+        case StartFrame():
+            fields = msgspec.structs.asdict(frame.programme)
+            # Without the absent, so that a field added later changes no digest.
+            content = {name: value for name, value in fields.items() if value is not None}
+        case EventFrame():
+            detail = frame.event.detail
+            plain = None if detail is None else {k: _plain(v) for k, v in detail.items()}
+            content = (frame.event.name, plain)
+    body = _BODY.encode(content)
+    utc_ms = -1 if frame.utc is None else frame.utc
+    head = _HEAD.pack(kind, frame.store, frame.seq, frame.boot, frame.sid.bytes, frame.up, utc_ms)
+    return Packed(kind, body, blake2b(head + body, digest_size=16).digest())
+
+
+def unpack(row: FrameRow) -> Frame:
+    """The frame that was packed, without `sent`."""
+    identity: dict[str, Any] = {
+        "v": 1,
+        "store": row.store,
+        "seq": row.seq,
+        "boot": row.boot,
+        "sid": row.sid,
+        "up": row.up_ms,
+        "utc": row.utc_ms,
+    }
+    match row.kind:
+        case 2:
+            dt, n, columns = _SAMPLES.decode(row.body)
+            return SamplesFrame(**identity, dt=dt, n=n, c=columns)
+        case 1:
+            return StartFrame(**identity, programme=_PROGRAMME.decode(row.body))
+        case 3:
+            name, detail = _EVENT.decode(row.body)
+            return EventFrame(**identity, event=Event(name=name, detail=detail))
+        case 4:
+            reason, first_seq, last_seq = _END.decode(row.body)
+            return EndFrame(**identity, reason=reason, first_seq=first_seq, last_seq=last_seq)
+        case kind:
+            raise ValueError(f"no kind of frame has the number {kind}")
+
+
+_FRAME: Any = Frame
+_JSON: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(_FRAME)
+_BODY = msgspec.msgpack.Encoder(order="sorted")
+_SAMPLES = msgspec.msgpack.Decoder(tuple[int, int, Columns])
+_PROGRAMME = msgspec.msgpack.Decoder(Programme)
+_EVENT = msgspec.msgpack.Decoder(tuple[str, dict[str, str | int | float | bool | None] | None])
+_END = msgspec.msgpack.Decoder(tuple[str, int, int])
+_HEAD = struct.Struct(">BIII16sQq")  # kind, store, seq, boot, sid, up, utc
+
+_BOUNDS = {
+    channel.name: (channel.low, channel.high, channel.layout == "per_beat", channel.cumulative)
+    for channel in CHANNELS.values()
+}
+_UNKNOWN = (-MAX_INTEGER, MAX_INTEGER, False, False)
+
+# The members of a samples frame that are always there.
+_SAMPLES_MEMBERS = 10
+
+
+def _problem(frame: Frame) -> tuple[UnreadableCode, str] | None:
+    """What the types of a frame cannot say of it."""
+    if frame.sent is not None and frame.sent < frame.up:
+        return "impossible-value", f"sent: {frame.sent} is before up, {frame.up}"
+    if isinstance(frame, SamplesFrame):
+        return _columns_problem(frame)
+    if isinstance(frame, EndFrame) and frame.first_seq > frame.last_seq:
+        detail = f"first_seq: {frame.first_seq} is after last_seq, {frame.last_seq}"
+        return "impossible-value", detail
+    return None
+
+
+def _columns_problem(frame: SamplesFrame) -> tuple[UnreadableCode, str] | None:
+    n = frame.n
+    for name, column in frame.c.items():
+        bounds = _BOUNDS.get(name)
+        if bounds is None:
+            if not is_channel_name(name):
+                return "schema", f"c: {quoted(name)} is no name of a channel"
+            bounds = _UNKNOWN
+        low, high, per_beat, cumulative = bounds
+        if per_beat:
+            if len(column) > MAX_BEATS_PER_SAMPLE * n:
+                return "schema", f"c.{name}: {len(column)} beats in {n} samples"
+            if not column:
+                continue
+        elif len(column) != n:
+            return "schema", f"c.{name}: {len(column)} values, n is {n}"
+        values: list[Any] = column
+        try:
+            is_plausible = low <= min(values) and max(values) <= high
+        except TypeError:  # `null` among them
+            values = [value for value in column if value is not None]
+            is_plausible = all(low <= value <= high for value in values)
+        if not is_plausible:
+            return _out_of_range(name, column, low, high)
+        if cumulative and values != sorted(values):
+            return _falling(name, values)
+    return None
+
+
+def _out_of_range(
+    name: str, column: list[int | None], low: int, high: int
+) -> tuple[UnreadableCode, str]:
+    at, value = next(
+        (at, value)
+        for at, value in enumerate(column)
+        if value is not None and not low <= value <= high
+    )
+    if name not in CHANNELS:
+        return "schema", f"c.{name}[{at}]: beyond the integers that JSON holds exactly"
+    unit = CHANNELS[name].unit
+    told = value if abs(value) <= MAX_INTEGER else "a number of many digits"
+    return "impossible-value", f"c.{name}[{at}]: {told} is outside {low}…{high} {unit}"
+
+
+def _falling(name: str, values: list[int]) -> tuple[UnreadableCode, str]:
+    before, after = next((a, b) for a, b in pairwise(values) if b < a)
+    return "impossible-value", f"c.{name}: falls from {before} to {after}"
+
+
+def _plain(value: object) -> object:
+    """A whole number as an integer, whichever way its sender wrote it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _may_repeat_a_member(payload: bytes, frame: Frame) -> bool:
+    """Whether JSON may name a member twice, of which the decoder keeps the last.
+
+    No string of a samples frame holds a colon, so there are as many colons as members; `null` for
+    `sent` or `utc` is looked at more closely, which costs a little.
+    """
+    if not isinstance(frame, SamplesFrame):
+        return True
+    members = payload.count(b":") - len(frame.c) - _SAMPLES_MEMBERS
+    if members == (frame.sent is not None) + (frame.utc is not None):
+        return False
+    if "sent" in frame.c or "utc" in frame.c:
+        return True
+    return members != (b'"sent"' in payload) + (b'"utc"' in payload)

@@ -1,0 +1,103 @@
+"""The answering thread: of each committed batch, the devices hear first and then the broker.
+
+It is a thread of its own so that the next batch is written while the last one is acked. A batch
+and its acks travel together: nothing gets here before its commit.
+"""
+
+import threading
+from collections.abc import Sequence
+from queue import Queue
+
+import structlog
+
+from cymba.stimulation.ingest.decide import Duplicate, Quarantined, Refused, Stored
+from mqtt_bridge import payloads, topics
+from mqtt_bridge.connection import Connection
+from mqtt_bridge.delivery_queue import IncomingMessage
+from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.transaction import Written
+
+MOST_WAITING = 4  # batches; then the writer waits, so that what is not acked stays bounded
+log = structlog.get_logger(__name__)
+
+
+class AckSender:
+    """`connection` is only spoken to."""
+
+    def __init__(self, connection: Connection, metrics: Metrics) -> None:
+        self._connection = connection
+        self._metrics = metrics
+        self._failure: Exception | None = None
+        self._committed: Queue[tuple[Sequence[IncomingMessage], Written] | None] = Queue(
+            MOST_WAITING
+        )
+        self._thread = threading.Thread(target=self._run, name="answering", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def working(self) -> bool:
+        """Some that are committed are not acked yet."""
+        return self._committed.unfinished_tasks > 0
+
+    def tell(self, batch: Sequence[IncomingMessage], written: Written) -> None:
+        """Ack `batch`, which is committed, and send the answers that `written` holds."""
+        self._committed.put((batch, written))
+
+    def problem(self) -> str | None:
+        """Why nothing will ever be acked again, if so."""
+        if self._failure is not None:
+            return f"the answering thread failed: {self._failure!r}"
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return "the answering thread has ended"
+        return None
+
+    def finish(self, timeout_s: float) -> bool:
+        """Ack what was given before; False if that took too long."""
+        if self.problem() is not None:
+            return False
+        self._committed.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive() and self._failure is None
+
+    def _run(self) -> None:
+        try:
+            while (committed := self._committed.get()) is not None:
+                batch, written = committed
+                self._connection.publish_all(
+                    (topics.down_ack(device_id), payloads.encode(ack, form))
+                    for device_id, ack, form in written.answers
+                )
+                self._connection.ack((one.connection, one.packet_id) for one in batch)
+                self._count(batch, written)
+                self._committed.task_done()
+        except Exception as error:
+            self._failure = error
+            log.exception("the answering thread failed")
+
+    def _count(self, batch: Sequence[IncomingMessage], written: Written) -> None:
+        metrics = self._metrics
+        stored = duplicates = 0
+        for outcome in written.outcomes:
+            match outcome:
+                case Stored():
+                    stored += 1
+                case Duplicate():
+                    duplicates += 1
+                case Quarantined():
+                    metrics.quarantined.labels(outcome.code).inc()
+                case Refused():
+                    metrics.refused.labels(outcome.code).inc()
+        metrics.stored.inc(stored)
+        metrics.duplicates.inc(duplicates)
+        metrics.failed.inc(len(written.failed))
+        for subject in written.malformed:
+            metrics.malformed.labels(subject.value).inc()
+        log.debug(
+            "committed",
+            first_delivery=batch[0].number,
+            deliveries=len(batch),
+            stored=stored,
+            duplicates=duplicates,
+        )

@@ -1,0 +1,38 @@
+"""Keeps devices that flood the broker out of it for a while, and lets them in again."""
+
+from collections import deque
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from cymba.devices.held_devices import tell_holders
+from cymba.devices.suspension import end_suspensions, suspend
+from mqtt_bridge.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+class FloodGuard:
+    """`flooding` holds the devices that the network thread has caught."""
+
+    def __init__(self, engine: Engine, flooding: deque[str], metrics: Metrics) -> None:
+        self._engine = engine
+        self._flooding = flooding
+        self._metrics = metrics
+
+    def do(self) -> bool:
+        caught = {self._flooding.popleft() for _ in range(len(self._flooding))}
+        now = datetime.now(UTC)
+        with Session(self._engine) as session, session.begin():
+            suspended = [device for device in sorted(caught) if suspend(session, device, now)]
+            ended = end_suspensions(session, now)
+            if suspended or ended:
+                tell_holders(session, [*suspended, *ended])
+        for device_id in suspended:
+            self._metrics.suspended.inc()
+            log.warning("a device floods the broker and is suspended", device=device_id)
+        for device_id in ended:
+            log.info("a suspension has ended", device=device_id)
+        return False

@@ -1,0 +1,102 @@
+"""Who is asking: the bearer token of a request, and the account that it stands for.
+
+A share's token stands for the account that shares, on routes that are marked with its scope and on
+no others. It comes as the bearer token or, from a clinician who signs in, in `Cymba-Share` beside
+their own.
+"""
+
+from collections.abc import Callable
+
+from flask import g, request
+from sqlalchemy.orm import Session
+
+from cymba.accounts import audit, sharing
+from cymba.accounts.audit import Actor
+from cymba.accounts.tables import Account
+from cymba.accounts.tokens import Access, Caller, caller_of, load_caller, read_access
+from cymba.errors import Forbidden, Unauthenticated
+from service.http.services import services
+
+SHARE_HEADER = "Cymba-Share"
+
+
+def require_token() -> None:
+    """Check the request's token, before anything else of the request is looked at.
+
+    Raises:
+        Unauthenticated: there is none, or it is forged or expired.
+    """
+    token = _bearer()
+    if SHARE_HEADER in request.headers or token.startswith(sharing.TOKEN_PREFIX):
+        raise Forbidden("A share does not reach as far as this.", code="share-scope")
+    g.access = _access(token)
+
+
+def reader(scope: str) -> Callable[[], None]:
+    """The check of a route that shares of `scope` may read, besides the person's own token."""
+
+    def check() -> None:
+        token, shared = _bearer(), request.headers.get(SHARE_HEADER)
+        if token.startswith(sharing.TOKEN_PREFIX):
+            g.share_token, g.share_scope = token, scope
+        elif shared is not None:
+            g.access, g.share_token, g.share_scope = _access(token), shared, scope
+        else:
+            g.access = _access(token)
+
+    return check
+
+
+def current_access() -> Access:
+    access: Access = g.access
+    return access
+
+
+def current_account(session: Session) -> Caller:
+    """The account that asks; every view that needs a person begins with it.
+
+    Raises:
+        Unauthenticated: the account is gone, or its sign-in was ended since.
+    """
+    if "share_token" in g:
+        return _sharer(session)
+    caller = load_caller(session, current_access())
+    if caller is None:
+        raise _ended()
+    return caller
+
+
+def _sharer(session: Session) -> Caller:
+    """Whose data the request's share opens; every look is in their audit log."""
+    viewer = None
+    if "access" in g:
+        signed_in = load_caller(session, current_access())
+        if signed_in is None:
+            raise _ended()
+        viewer = session.get_one(Account, signed_in.id)
+    share = sharing.open_share(session, g.share_token, viewer=viewer, now=services().now())
+    if g.share_scope not in share.scopes:
+        raise Forbidden("A share does not reach as far as this.", code="share-scope")
+    by = {} if viewer is None else {"clinician": str(viewer.id)}
+    actor = Actor("share", str(share.id))
+    audit.note(session, share.account_id, actor, f"{g.share_scope}.read", **by)
+    return caller_of(session, share.account_id)
+
+
+def _bearer() -> str:
+    header = request.headers.get("Authorization", "")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("This needs the header `Authorization: Bearer <access token>`.")
+    return token.strip()
+
+
+def _access(token: str) -> Access:
+    access = read_access(services().signer, token, services().now())
+    if access is None:
+        raise _ended()
+    return access
+
+
+def _ended() -> Unauthenticated:
+    return Unauthenticated("The access token is not good (any more). Refresh it or sign in.")

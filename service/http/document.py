@@ -1,0 +1,113 @@
+"""The OpenAPI document as a whole: what it begins with, and how it is finished."""
+
+from typing import Any
+
+from flask import Flask
+from flask_smorest import Api
+
+from service.http import rounding
+from service.http.openapi import ProblemSchema
+
+
+class Document(Api):  # type: ignore[misc] # flask-smorest ships no types
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each route names its own problems
+
+    def _register_error_handlers(self) -> None:
+        """`problems.register` does it, for errors outside of any blueprint too."""
+
+
+def make_document(app: Flask, *, version: str, public_url: str | None) -> Document:
+    """The API's document, to which `register_blueprint` adds each resource."""
+    app.config["API_TITLE"] = "Cymba"
+    app.config["API_VERSION"] = version
+    app.config["OPENAPI_VERSION"] = "3.1.1"
+    document = Document(
+        app,
+        spec_kwargs={
+            "info": {
+                "description": DESCRIPTION,
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
+            "servers": [{"url": public_url or "/"}],
+            "security": [{"bearer": []}],
+        },
+    )
+    document.spec.components.security_scheme(
+        "bearer",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The `access_token` of `POST /v1/auth/token`.",
+        },
+    )
+    document.spec.components.security_scheme(
+        "share",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The `token` of `POST /v1/shares`; of a share for a clinician it goes "
+            "into the header `Cymba-Share`, beside their own access token.",
+        },
+    )
+    document.spec.components.security_scheme(
+        "device",
+        {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The device's id and its MQTT secret.",
+        },
+    )
+    document.spec.components.security_scheme(
+        "broker",
+        {"type": "http", "scheme": "bearer", "description": "`CYMBA_BROKER_HTTP_SECRET`."},
+    )
+    document.spec.components.security_scheme(
+        "broker_query",
+        {
+            "type": "apiKey",
+            "in": "query",
+            "name": "secret",
+            "description": "The same, for brokers that can send no header.",
+        },
+    )
+    return document
+
+
+def finish_document(document: Document, app: Flask) -> dict[str, Any]:
+    """The whole document as plain values, with an `operationId` for each operation."""
+    built: dict[str, Any] = document.spec.to_dict()
+    views = {
+        (rule.rule, method): rule.endpoint
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    names = {
+        (document.flask_plugin.flaskpath2openapi(rule), method.lower()): endpoint.rpartition(".")[2]
+        for (rule, method), endpoint in views.items()
+    }
+    for path, item in built["paths"].items():
+        for method, operation in item.items():
+            if method in {"get", "put", "post", "patch", "delete"}:
+                operation["operationId"] = names[path, method]
+    del built["components"]["schemas"]["PaginationMetadata"]  # flask-smorest's; pages have cursors
+    for schema in built["components"]["schemas"].values():
+        rounding.describe(schema)
+    return built
+
+
+DESCRIPTION = """\
+The API of a companion app for transcutaneous vagus nerve stimulators: sessions and their
+telemetry, devices, history.
+
+* **Times** are RFC 3339 in UTC. Anything by day goes by the account's IANA time zone.
+* **Errors** are problem details (RFC 9457); `type` is stable, `errors[]` names fields.
+* **Pages** are `{"items": […], "next_cursor": …}`; a cursor is opaque and good for the same query.
+* **Versions**: reads carry an `ETag`; a change must send it back as `If-Match`.
+* **Numbers** that were computed are rounded to what they can mean; each field says how far.
+* **Unknown** fields and query parameters are refused with 422.
+* Another person's things answer 404, like things that do not exist.
+
+Nothing here is medical advice, and no number here says that stimulation treats anything.
+"""

@@ -1,0 +1,79 @@
+"""Cursors: where the next page begins, opaque and signed.
+
+A cursor holds the sort key of the last item of a page, so rows that come or go meanwhile shift
+nothing. It is signed for the account and the query it came from: it says nothing to another.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, TypeVar
+
+import marshmallow as ma
+import msgspec
+
+from cymba.errors import Rejected
+from service.http.fields import Text, Whole, validation_failed
+from service.http.services import services
+
+MAX_LIMIT = 200
+DEFAULT_LIMIT = 50
+_MAC_BYTES = 16
+Key = TypeVar("Key")
+
+
+def cursor_field() -> ma.fields.Field[Any]:
+    return Text(
+        validate=ma.validate.Length(min=1, max=512),
+        metadata={"description": "`next_cursor` of the page before, with the same query"},
+    )
+
+
+def limit_field() -> ma.fields.Field[Any]:
+    return Whole(
+        in_query=True,
+        load_default=DEFAULT_LIMIT,
+        validate=ma.validate.Range(min=1, max=MAX_LIMIT),
+        metadata={"description": "Items on a page"},
+    )
+
+
+def next_cursor_field() -> ma.fields.Field[Any]:
+    return ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "null on the last page"}
+    )
+
+
+def seal_cursor(scope: str, key: Sequence[Any]) -> str:
+    """The cursor for `key` that is good within `scope` alone."""
+    body = msgspec.msgpack.encode(key)
+    return base64.urlsafe_b64encode(_mac(scope, body) + body).rstrip(b"=").decode()
+
+
+def open_cursor(scope: str, cursor: str, key_type: type[Key]) -> Key:
+    """The key in a cursor of `seal_cursor` with the same scope; its types are `key_type`'s.
+
+    Raises:
+        Rejected: it is not one of those.
+    """
+    try:
+        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        if not hmac.compare_digest(mac, _mac(scope, body)):
+            raise _not_ours()
+        return msgspec.msgpack.decode(body, type=key_type)
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        raise _not_ours() from None
+
+
+def _mac(scope: str, body: bytes) -> bytes:
+    # The scope's length goes in too, so that no scope and body read like another pair.
+    text = scope.encode()
+    framed = len(text).to_bytes(4, "big") + text + body
+    return hmac.new(services().cursor_key, framed, sha256).digest()[:_MAC_BYTES]
+
+
+def _not_ours() -> Rejected:
+    return validation_failed({"query": {"cursor": ["Not a cursor of this query."]}})

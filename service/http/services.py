@@ -1,0 +1,93 @@
+"""What the views of one application share: settings, engine, keys and metrics."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any, cast
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import Flask, current_app
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from cymba.accounts.keys import derive, load_secret, throttle_key
+from cymba.accounts.oidc import Provider
+from cymba.accounts.tokens import Signer
+from cymba.database import utc_now
+from cymba.devices.rate_limits import Quota, RateLimits
+from cymba.devices.signing import load_key
+from cymba.rights.erasure import ErasureKeys
+from cymba.settings import Settings
+from service.http.latest import Latest
+from service.http.metrics import Metrics
+from service.http.streams import StreamPlaces
+
+_KEY = "cymba"
+# Anybody may ask /readyz, and each look costs two connections to the database.
+READY_FOR_S = 1.0
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    engine: Engine
+    sessions: sessionmaker[Session]
+    signer: Signer
+    cursor_key: bytes
+    throttle_key: bytes
+    programme_key: Ed25519PrivateKey
+    oidc: Provider | None
+    flow: RateLimits  # of frames that come over HTTP
+    allowance: Quota  # what they may begin that stays
+    metrics: Metrics
+    erasure_keys: ErasureKeys
+    streams: StreamPlaces
+    exports: StreamPlaces
+    readiness: Latest[dict[str, Any]]  # what /readyz found
+    closing: Event  # set by who stops the server, so that live views end at once
+
+    @classmethod
+    def make(cls, settings: Settings, engine: Engine) -> "Services":
+        secret = load_secret(settings)
+        metrics, streams = Metrics(), StreamPlaces(settings.live_streams)
+        metrics.live_streams.set_function(streams.count)
+        return cls(
+            settings=settings,
+            engine=engine,
+            sessions=sessionmaker(engine, expire_on_commit=False),
+            signer=Signer.make(
+                derive(secret, "access tokens"),
+                access_seconds=settings.access_token_seconds,
+                refresh_days=settings.refresh_token_days,
+                retry_seconds=settings.refresh_retry_seconds,
+            ),
+            cursor_key=derive(secret, "cursors"),
+            throttle_key=throttle_key(secret),
+            programme_key=load_key(settings),
+            oidc=Provider.of(settings),
+            flow=RateLimits(),
+            allowance=Quota(),
+            metrics=metrics,
+            erasure_keys=ErasureKeys.of(secret),
+            streams=streams,
+            # Each holds a thread and a connection for as long as the archive takes to leave.
+            exports=StreamPlaces(settings.export_streams, of_one_account=1),
+            readiness=Latest(READY_FOR_S),
+            closing=Event(),
+        )
+
+    def attach(self) -> dict[str, "Services"]:
+        return {_KEY: self}
+
+    @staticmethod
+    def of(app: Flask) -> "Services":
+        return cast(Services, app.extensions[_KEY])
+
+    @staticmethod
+    def now() -> datetime:
+        return utc_now()
+
+
+def services() -> Services:
+    """Those of the application that serves the current request."""
+    return Services.of(current_app)

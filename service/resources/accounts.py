@@ -1,0 +1,197 @@
+"""The person's own account."""
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, request
+
+from cymba.accounts import profile, recovery, throttle
+from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
+from cymba.accounts.tables import Account
+from cymba.accounts.tokens import sign_out_elsewhere
+from cymba.errors import Rejected, TooManyRequests
+from cymba.rights.erasure import erase
+from service.http.answers import nothing, tagged
+from service.http.auditing import note
+from service.http.bearer import current_access, current_account
+from service.http.etags import check_if_match
+from service.http.fields import Pattern, Schema, Text
+from service.http.openapi import Resource
+from service.http.services import services
+from service.http.transaction import transaction
+
+blp = Resource("account", "The person's own account")
+
+ACCOUNT_EXAMPLE = {
+    "id": "0d9e4c1f-6a43-4f7e-9c56-3c0d0f1c2b11",
+    "email": "ada@example.org",
+    "name": "Ada",
+    "time_zone": "Europe/Berlin",
+    "locale": "de-DE",
+    "role": "person",
+    "created_at": "2026-03-01T09:30:00Z",
+}
+
+
+def _password(**kwargs: Any) -> Text:
+    length = ma.validate.Length(min=MIN_CHARACTERS, max=MAX_CHARACTERS)
+    return Text(validate=length, metadata={"format": "password"}, **kwargs)
+
+
+def _name(**kwargs: Any) -> Text:
+    return Text(validate=ma.validate.Length(max=profile.MAX_NAME_CHARACTERS), **kwargs)
+
+
+def _time_zone(**kwargs: Any) -> Text:
+    about = "IANA name; history by day goes by it"
+    length = ma.validate.Length(max=64)
+    return Text(validate=length, metadata={"description": about}, **kwargs)
+
+
+def _locale(**kwargs: Any) -> Text:
+    pattern = Pattern(profile.LOCALE_PATTERN)
+    return Text(validate=pattern, metadata={"description": "BCP 47"}, **kwargs)
+
+
+class RegistrationSchema(Schema):
+    email = Text(
+        required=True,
+        validate=[
+            ma.validate.Length(max=profile.MAX_EMAIL_CHARACTERS),
+            Pattern(profile.EMAIL_PATTERN, error="Not an e-mail address."),
+        ],
+    )
+    password = _password(required=True)
+    name = _name(load_default="")
+    time_zone = _time_zone(load_default="UTC")
+    locale = _locale(load_default="en")
+
+
+class AccountChangeSchema(Schema):
+    """Only what is given changes. A new password needs the current one."""
+
+    name = _name()
+    time_zone = _time_zone()
+    locale = _locale()
+    current_password = Text(
+        validate=ma.validate.Length(max=MAX_CHARACTERS), metadata={"format": "password"}
+    )
+    new_password = _password()
+
+
+class AccountSchema(Schema):
+    id = ma.fields.UUID(required=True)
+    email = ma.fields.String(required=True)
+    name = ma.fields.String(required=True)
+    time_zone = ma.fields.String(required=True)
+    locale = ma.fields.String(required=True)
+    role = ma.fields.String(
+        required=True, validate=ma.validate.OneOf(["person", "clinician", "operator"])
+    )
+    created_at = ma.fields.DateTime(required=True)
+
+
+@blp.post("/v1/accounts")
+@blp.public
+@blp.body(
+    RegistrationSchema,
+    example={
+        "email": "ada@example.org",
+        "password": "correct horse battery",
+        "name": "Ada",
+        "time_zone": "Europe/Berlin",
+        "locale": "de-DE",
+    },
+)
+@blp.answers(201, AccountSchema, example=ACCOUNT_EXAMPLE)
+@blp.etag
+@blp.problems("email-taken", "rate")
+def create_account(given: dict[str, Any]) -> Response:
+    """Make an account"""
+    with transaction() as session:
+        counted = throttle.count_sign_up(
+            session,
+            services().throttle_key,
+            address=request.remote_addr or "",
+            now=services().now(),
+        )
+    if isinstance(counted, throttle.Throttled):
+        raise TooManyRequests(
+            "Too many new accounts from here.", retry_after_s=counted.retry_after_s
+        )
+    with transaction() as session:
+        account = profile.register(session, **given)
+        shown, version = _shown(account), account.version
+    return tagged(shown, status=201, version=version)
+
+
+@blp.get("/v1/account")
+@blp.answers(200, AccountSchema, example=ACCOUNT_EXAMPLE)
+@blp.etag
+def get_account() -> Response:
+    """Read the account"""
+    with transaction() as session:
+        account = session.get_one(Account, current_account(session).id)
+        shown, version = _shown(account), account.version
+    return tagged(shown, version=version)
+
+
+@blp.patch("/v1/account")
+@blp.body(AccountChangeSchema, example={"time_zone": "Asia/Tokyo"})
+@blp.answers(200, AccountSchema, example=ACCOUNT_EXAMPLE)
+@blp.etag
+@blp.if_match
+@blp.problems("wrong-password")
+def update_account(given: dict[str, Any]) -> Response:
+    """Change the account
+
+    A new password signs out everywhere else.
+    """
+    current, new = given.pop("current_password", None), given.pop("new_password", None)
+    if (current is None) != (new is None):
+        missing = "new_password" if new is None else "current_password"
+        raise Rejected(
+            "A new password goes with the current one.",
+            code="validation",
+            errors=[{"pointer": f"/{missing}", "detail": "Missing data for required field."}],
+        )
+    with transaction() as session:
+        account = profile.lock(session, current_account(session).id)
+        check_if_match(account.version)
+        profile.change(account, **given)
+        fields = sorted(given) + (["password"] if new is not None else [])
+        note(session, account.id, "account.changed", fields=fields)
+        if current is not None and new is not None:
+            profile.change_password(account, current=current, new=new)
+            sign_out_elsewhere(session, account.id, current_access().family_id, services().now())
+            recovery.end_what_is_open(session, account.id)
+        shown, version = _shown(account), account.version
+    return tagged(shown, version=version)
+
+
+@blp.delete("/v1/account")
+@blp.answers(204, description="Erased")
+@blp.if_match
+def delete_account() -> Response:
+    """Erase the account and everything that is held about the person, for good
+
+    Devices become free. What they still send of the person's time is erased as it comes. Export
+    first what is to be kept: nobody can undo this.
+    """
+    with transaction() as session:
+        account = session.get_one(Account, current_account(session).id)
+        check_if_match(account.version)
+        erase(session, services().erasure_keys, account.id, now=services().now())
+    return nothing()
+
+
+def _shown(account: Account) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "email": account.email,
+        "name": account.name,
+        "time_zone": account.time_zone,
+        "locale": account.locale,
+        "role": account.role,
+        "created_at": account.created_at,
+    }

@@ -1,0 +1,153 @@
+"""Signing in: access tokens for 15 minutes, and refresh tokens good for one use each."""
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, request
+
+from cymba.accounts import throttle
+from cymba.accounts.passwords import MAX_CHARACTERS, verify_password
+from cymba.accounts.profile import MAX_EMAIL_CHARACTERS, find_by_email, renew_hash
+from cymba.accounts.tables import Account
+from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_in, sign_out
+from cymba.errors import TooManyRequests, Unauthenticated
+from service.http.answers import answer, nothing
+from service.http.auditing import note
+from service.http.fields import Schema, Text
+from service.http.openapi import Resource
+from service.http.services import services
+from service.http.transaction import transaction
+
+blp = Resource("auth", "Signing in and out")
+
+
+class CredentialsSchema(Schema):
+    email = Text(required=True, validate=ma.validate.Length(max=MAX_EMAIL_CHARACTERS))
+    password = Text(
+        required=True,
+        validate=ma.validate.Length(max=MAX_CHARACTERS),
+        metadata={"format": "password"},
+    )
+
+
+class RefreshSchema(Schema):
+    refresh_token = Text(required=True, validate=ma.validate.Length(min=1, max=200))
+
+
+class TokenPairSchema(Schema):
+    access_token = ma.fields.String(required=True)
+    token_type = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))
+    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds"})
+    refresh_token = ma.fields.String(
+        required=True, metadata={"description": "Good for one use: each refresh gives the next."}
+    )
+    refresh_expires_at = ma.fields.DateTime(required=True)
+
+
+TOKEN_EXAMPLE = {
+    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl",
+    "token_type": "Bearer",
+    "expires_in": 900,
+    "refresh_token": "Zq0rB2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q",
+    "refresh_expires_at": "2026-12-01T08:00:00Z",
+}
+
+
+@blp.post("/v1/auth/token")
+@blp.public
+@blp.body(
+    CredentialsSchema, example={"email": "ada@example.org", "password": "correct horse battery"}
+)
+@blp.answers(200, TokenPairSchema, example=TOKEN_EXAMPLE)
+@blp.problems("wrong-credentials", "rate")
+def create_token(credentials: dict[str, Any]) -> Response:
+    """Sign in with e-mail and password
+
+    Wrong guesses are slowed down for each place they come from. Nobody's guesses lock the owner
+    out of the places where they sign in.
+    """
+    email, password = credentials["email"], credentials["password"]
+    now = services().now()
+    with transaction() as session:
+        attempt = throttle.count_sign_in(
+            session,
+            services().throttle_key,
+            email=email,
+            address=request.remote_addr or "",
+            now=now,
+        )
+        account = find_by_email(session, email)
+    if isinstance(attempt, throttle.Throttled):
+        raise TooManyRequests(
+            "Too many failed sign-ins. Wait, then try again.", retry_after_s=attempt.retry_after_s
+        )
+    # Outside of any transaction: the hash is slow on purpose.
+    good = verify_password(account.password_hash if account else None, password)
+    if account is None or not good:
+        raise _wrong()
+    with transaction() as session:
+        stored = session.get(Account, account.id)
+        if stored is None or stored.password_hash != account.password_hash:
+            raise _wrong()  # removed, or given another password, in that tenth of a second
+        throttle.forgive(session, attempt, now)
+        renew_hash(stored, password)
+        pair = sign_in(session, services().signer, stored.id, now)
+        note(session, stored.id, "account.signed_in")
+    return answer(pair_shown(pair))
+
+
+@blp.post("/v1/auth/refresh")
+@blp.public
+@blp.body(RefreshSchema, example={"refresh_token": TOKEN_EXAMPLE["refresh_token"]})
+@blp.answers(200, TokenPairSchema, example=TOKEN_EXAMPLE)
+@blp.problems("refresh-invalid", "refresh-reused")
+def refresh_token(given: dict[str, Any]) -> Response:
+    """Trade a refresh token for a new pair
+
+    An answer that was lost on the way is no harm: the same token sent again within two minutes
+    (as the service has it set) is given another pair, as long as the lost one was not used; that
+    one is good no more. Otherwise a refresh token that comes a second time may have been stolen:
+    it ends its whole sign-in, access tokens included, and the person signs in again.
+    """
+    with transaction() as session:
+        outcome = rotate(session, services().signer, given["refresh_token"], services().now())
+    match outcome:
+        case Unknown():
+            raise Unauthenticated(
+                "The refresh token is unknown, expired or signed out.", code="refresh-invalid"
+            )
+        case Reused():
+            raise Unauthenticated(
+                "The refresh token was used before. Everything that came from this sign-in was "
+                "signed out.",
+                code="refresh-reused",
+            )
+        case TokenPair():
+            return answer(pair_shown(outcome))
+
+
+@blp.post("/v1/auth/logout")
+@blp.public
+@blp.body(RefreshSchema, example={"refresh_token": TOKEN_EXAMPLE["refresh_token"]})
+@blp.answers(204, description="Signed out, or it was already")
+def logout(given: dict[str, Any]) -> Response:
+    """Sign out: the refresh token and the access tokens of its sign-in end at once"""
+    with transaction() as session:
+        sign_out(session, given["refresh_token"], services().now())
+    return nothing()
+
+
+def _wrong() -> Unauthenticated:
+    return Unauthenticated(
+        "That e-mail address and password do not go together.", code="wrong-credentials"
+    )
+
+
+def pair_shown(pair: TokenPair) -> dict[str, Any]:
+    return {
+        "access_token": pair.access_token,
+        "token_type": "Bearer",
+        "expires_in": pair.access_expires_in_s,
+        "refresh_token": pair.refresh_token,
+        "refresh_expires_at": pair.refresh_expires_at,
+    }

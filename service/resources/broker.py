@@ -1,0 +1,222 @@
+"""What an MQTT broker asks: may this client come in, and may it speak or hear of this topic?
+
+Three brokers' own ways of asking, told apart by the request:
+
+* VerneMQ's webhooks name themselves in the header `vernemq-hook`, and are answered 200 with
+  `{"result": "ok"}` or `{"result": {"error": "not_allowed"}}`.
+  docs.vernemq.com, Webhooks
+* EMQX sends the body that its configuration gives; with an `action` in it (`connect` for the
+  authenticator, `${action}` for the authorizer) it is answered 200 with
+  `{"result": "allow" | "deny"}`. docs.emqx.com, Use HTTP Service
+* mosquitto-go-auth, and all others, are answered by the status: 200 or 403.
+  github.com/iegomez/mosquitto-go-auth, HTTP
+"""
+
+from hmac import compare_digest
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import marshmallow as ma
+import msgspec
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from cymba.devices.broker_rights import Access, may, may_come_in
+from cymba.errors import Forbidden, Unauthenticated
+from service.http.answers import MEDIA_TYPE, answer
+from service.http.fields import InvalidJson, Schema, Text, validation_failed
+from service.http.openapi import Resource
+from service.http.services import services
+from service.http.transaction import transaction
+
+blp = Resource("broker", "What an MQTT broker asks before it lets a client do something")
+
+MAX_BODY_BYTES = 64 * 1024  # VerneMQ sends the payload along
+_TEXT = {"type": ["string", "null"]}
+
+
+class Topic(msgspec.Struct):
+    topic: str
+
+
+class Question(msgspec.Struct):
+    """All that any of the brokers sends and that matters here; the rest is passed over."""
+
+    username: str | None = None
+    password: str | None = None
+    clientid: str | None = None  # EMQX, mosquitto-go-auth
+    client_id: str | None = None  # VerneMQ
+    action: str | None = None  # EMQX: connect, publish, subscribe
+    acc: int | str | None = None  # mosquitto-go-auth: 1 read, 2 write, 3 both, 4 subscribe
+    topic: str | None = None
+    topics: list[Topic] | None = None  # VerneMQ, of a subscription
+
+
+class SecretSchema(Schema):
+    secret = Text(
+        load_default=None,
+        validate=ma.validate.Length(max=500),
+        metadata={"description": "In place of the header, for brokers that can send none"},
+    )
+
+
+class VerdictSchema(Schema):
+    """In the form of the broker that asks."""
+
+    class Meta:
+        unknown = ma.INCLUDE
+
+
+_AUTH_CONTENT = {
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "username": _TEXT,
+                "password": _TEXT,
+                "clientid": _TEXT,
+                "client_id": _TEXT,
+                "action": _TEXT,
+            },
+        },
+        "example": {
+            "username": "ey5f0c4e0b7c1d2a39",
+            "password": "…",
+            "clientid": "ey5f0c4e0b7c1d2a39",
+            "action": "connect",
+        },
+    }
+}
+_ACL_CONTENT = {
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "username": _TEXT,
+                "clientid": _TEXT,
+                "client_id": _TEXT,
+                "topic": _TEXT,
+                "action": _TEXT,
+                "acc": {"type": ["integer", "string", "null"]},
+                "topics": {
+                    "type": ["array", "null"],
+                    "items": {
+                        "type": "object",
+                        "properties": {"topic": {"type": "string"}},
+                        "required": ["topic"],
+                    },
+                },
+            },
+        },
+        "example": {
+            "username": "ey5f0c4e0b7c1d2a39",
+            "topic": "cymba/v1/ey5f0c4e0b7c1d2a39/up/frame",
+            "action": "publish",
+        },
+    }
+}
+_ALLOWED = {"result": "allow", "is_superuser": False}
+
+
+def require_broker() -> None:
+    """Let in only who knows `CYMBA_BROKER_HTTP_SECRET`.
+
+    Raises:
+        Forbidden: no such secret is set, so no broker is expected to ask.
+        Unauthenticated: the secret is missing or wrong.
+    """
+    known = services().settings.broker_http_secret
+    if known is None:
+        raise Forbidden("No broker asks here: CYMBA_BROKER_HTTP_SECRET is not set.")
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        given = request.args.get("secret", "")
+    if not compare_digest(known.encode(), given.strip().encode(errors="surrogatepass")):
+        raise Unauthenticated("This needs the secret that brokers share with this server.")
+
+
+@blp.post("/v1/broker/auth")
+@blp.guard(require_broker, "broker", "broker_query")
+@blp.query(SecretSchema)
+@blp.raw_body(_AUTH_CONTENT, max_bytes=MAX_BODY_BYTES)
+@blp.answers(200, VerdictSchema, example=_ALLOWED)
+@blp.problems("forbidden")
+def authenticate_client(_query: dict[str, Any]) -> Response:
+    """May this client come into the broker?
+
+    Devices come in by their id and secret, bridges by the password in `CYMBA_BROKER_URL`; the
+    client id must be the user name. For EMQX, VerneMQ and mosquitto-go-auth.
+    """
+    asked = _question()
+    user, client_id = asked.username or "", asked.clientid or asked.client_id or ""
+    password = urlsplit(services().settings.broker_url).password
+    with transaction() as session:
+        allowed = "\0" not in user and may_come_in(
+            session,
+            user,
+            asked.password or "",
+            client_id,
+            bridge_secret=unquote(password) if password else None,
+        )
+    return _verdict(asked, allowed)
+
+
+@blp.post("/v1/broker/acl")
+@blp.guard(require_broker, "broker", "broker_query")
+@blp.query(SecretSchema)
+@blp.raw_body(_ACL_CONTENT, max_bytes=MAX_BODY_BYTES)
+@blp.answers(200, VerdictSchema, example=_ALLOWED)
+@blp.problems("forbidden")
+def authorize_client(_query: dict[str, Any]) -> Response:
+    """May this client publish to, or hear of, this topic?
+
+    For EMQX, VerneMQ and mosquitto-go-auth; what is asked in none of their ways is denied.
+    """
+    asked = _question()
+    with transaction() as session:
+        allowed = _is_allowed(session, asked)
+    return _verdict(asked, allowed)
+
+
+def _is_allowed(session: Session, asked: Question) -> bool:
+    user = asked.username or ""
+    topics = [one.topic for one in asked.topics or ()] or [asked.topic or ""]
+    wanted = _accesses(asked)
+    return (
+        "\0" not in user
+        and bool(wanted)
+        and all(may(session, user, access, topic) for access in wanted for topic in topics)
+    )
+
+
+def _accesses(asked: Question) -> list[Access]:
+    """What the client wants to do; nothing where that cannot be told."""
+    hook = request.headers.get("vernemq-hook", "")
+    match hook.removesuffix("_m5") or asked.action or str(asked.acc):
+        case "auth_on_publish" | "publish" | "2":
+            return [Access.PUBLISH]
+        case "auth_on_subscribe" | "subscribe" | "1" | "4":
+            return [Access.HEAR]
+        case "3":
+            return [Access.PUBLISH, Access.HEAR]
+        case _:
+            return []
+
+
+def _question() -> Question:
+    try:
+        return msgspec.json.decode(request.get_data(), type=Question)
+    except msgspec.ValidationError as error:
+        raise validation_failed({"json": [str(error)]}) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidJson("The body is not JSON.") from None
+
+
+def _verdict(asked: Question, allowed: bool) -> Response:
+    if "vernemq-hook" in request.headers:
+        return answer({"result": "ok" if allowed else {"error": "not_allowed"}})
+    if asked.action is not None:
+        return answer(_ALLOWED if allowed else {"result": "deny"})
+    if not allowed:
+        raise Forbidden("Denied.")
+    return answer({"Ok": True, "Error": ""})

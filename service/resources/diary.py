@@ -1,0 +1,338 @@
+"""The symptom diary: what can be written in it, and what the person wrote."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.devices.screening import SEEK_CARE
+from cymba.diary import entries
+from cymba.diary.fields import MAX_NOTE, flat, red_flags
+from cymba.diary.items import CONDITIONS, ITEMS, Item
+from cymba.diary.tables import DiaryEntry
+from cymba.insights.words import Voice
+from service.http.answers import nothing, tagged
+from service.http.bearer import current_account
+from service.http.etags import check_if_match
+from service.http.fields import Instant, Schema, Text
+from service.http.openapi import Resource
+from service.http.paging import (
+    cursor_field,
+    limit_field,
+    next_cursor_field,
+    open_cursor,
+    seal_cursor,
+)
+from service.http.services import services
+from service.http.transaction import transaction
+from service.resources.programme import withhold_current
+
+blp = Resource("diary", "The symptom diary")
+
+KIND = "diary-entry"
+
+ITEM_EXAMPLE = {
+    "name": "pain_now",
+    "title": "Pain now",
+    "group": "symptom",
+    "value": {"type": "integer", "minimum": 0, "maximum": 10},
+    "unit": "{score}",
+    "code": "LOINC 72514-3",
+    "worse": "higher",
+    "minimal_important_difference": 1.0,
+    "scoring": None,
+    "licence": "free",
+    "source": "NRS 0–10; 10–20 % is the smallest change that matters, 30 % or 2 points a moderate "
+    "one (Farrar 2001; IMMPACT: Dworkin 2008)",
+    "red_flag": False,
+    "note": "",
+}
+CONDITION_EXAMPLE = {
+    "name": "fibromyalgia",
+    "title": "Fibromyalgia",
+    "snomed_ct": "203082005",
+    "icd_10": ["M79.7"],
+}
+WRITTEN_EXAMPLE = {
+    "felt_at": "2026-03-01T06:30:00Z",
+    "time_zone": "Europe/Berlin",
+    "session_id": None,
+    "note": "Slept badly",
+    "items": {"pain_now": 6, "phq4": [1, 0, None, 2], "cough": {"severity": "mild"}},
+}
+ENTRY_EXAMPLE: dict[str, Any] = WRITTEN_EXAMPLE | {
+    "id": "0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f",
+    "felt_at": "2026-03-01T06:30:00Z",
+    "written_at": "2026-03-01T06:31:12Z",
+    "scores": {"phq4": {"total": None, "gad2": 1, "phq2": None}},
+    "red_flags": [],
+    "advice": None,
+    "version": 1,
+    "changed_at": "2026-03-01T06:31:12Z",
+}
+
+
+class ItemSchema(Schema):
+    """One thing that the diary asks, with the reasons for which it may be shipped."""
+
+    name = ma.fields.String(required=True)
+    title = ma.fields.String(required=True)
+    group = ma.fields.String(required=True)
+    value = ma.fields.Dict(
+        required=True, metadata={"description": "JSON Schema of the item's value"}
+    )
+    unit = ma.fields.String(required=True, allow_none=True, metadata={"description": "UCUM"})
+    code = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "LOINC or SNOMED CT"}
+    )
+    worse = ma.fields.String(
+        required=True, allow_none=True, validate=ma.validate.OneOf(["higher", "lower"])
+    )
+    minimal_important_difference = ma.fields.Float(required=True, allow_none=True)
+    scoring = ma.fields.String(required=True, allow_none=True)
+    licence = ma.fields.String(required=True)
+    source = ma.fields.String(required=True)
+    red_flag = ma.fields.Boolean(
+        required=True,
+        metadata={"description": "Locks the device's programme and asks to seek care"},
+    )
+    note = ma.fields.String(required=True)
+
+
+class ConditionSchema(Schema):
+    name = ma.fields.String(required=True)
+    title = ma.fields.String(required=True)
+    snomed_ct = ma.fields.String(required=True, allow_none=True)
+    icd_10 = ma.fields.List(ma.fields.String(), required=True)
+
+
+class ItemsSchema(Schema):
+    items = ma.fields.List(ma.fields.Nested(ItemSchema), required=True)
+    conditions = ma.fields.List(ma.fields.Nested(ConditionSchema), required=True)
+
+
+class EntryValues(ma.fields.Dict):
+    """Values by item name; the registry checks them, and describes them in the document."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        properties = {name: item.value.json_schema() for name, item in ITEMS.items()}
+        super().__init__(
+            metadata={"properties": properties, "additionalProperties": False}, **kwargs
+        )
+
+
+class WrittenEntrySchema(Schema):
+    """An entry as the app writes it, whole: what it does not name is not there."""
+
+    felt_at = Instant(required=True, metadata={"description": "When it was felt"})
+    time_zone = Text(required=True, metadata={"description": "IANA, where it was felt"})
+    session_id = ma.fields.UUID(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The session it is about, which may not have arrived yet"},
+    )
+    note = Text(
+        load_default=None,
+        allow_none=True,
+        validate=ma.validate.Length(max=MAX_NOTE),
+        metadata={"description": "Free text. Nobody monitors it"},
+    )
+    items = EntryValues(load_default=dict)
+
+
+class EntrySchema(Schema):
+    id = ma.fields.UUID(required=True)
+    felt_at = ma.fields.DateTime(required=True)
+    written_at = ma.fields.DateTime(required=True)
+    time_zone = ma.fields.String(required=True)
+    session_id = ma.fields.UUID(required=True, allow_none=True)
+    note = ma.fields.String(required=True, allow_none=True)
+    items = EntryValues(required=True)
+    scores = ma.fields.Dict(
+        required=True,
+        metadata={
+            "description": "Of questionnaires, each with its total and its parts by name; null "
+            "where an answer is missing",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": {"type": ["integer", "null"]},
+            },
+        },
+    )
+    red_flags = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "Items that call for care at once; they lock the programme"},
+    )
+    advice = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "To be shown with a red flag"}
+    )
+    version = ma.fields.Integer(required=True)
+    changed_at = ma.fields.DateTime(required=True)
+
+
+class PageQuerySchema(Schema):
+    felt_from = Instant(data_key="from", metadata={"description": "Felt at or after this"})
+    felt_to = Instant(data_key="to", metadata={"description": "Felt before this"})
+    item = Text(
+        validate=ma.validate.OneOf(ITEMS), metadata={"description": "Entries that answer this item"}
+    )
+    cursor = cursor_field()
+    limit = limit_field()
+
+
+class EntriesSchema(Schema):
+    items = ma.fields.List(ma.fields.Nested(EntrySchema), required=True)
+    next_cursor = next_cursor_field()
+
+
+@blp.get("/v1/diary/items")
+@blp.answers(200, ItemsSchema, example={"items": [ITEM_EXAMPLE], "conditions": [CONDITION_EXAMPLE]})
+@blp.etag
+@blp.shared("diary")
+def list_diary_items() -> Response:
+    """What the diary asks: scales, bounds, codes and licences"""
+    return tagged(_CATALOGUE)
+
+
+@blp.get("/v1/diary")
+@blp.query(PageQuerySchema)
+@blp.answers(200, EntriesSchema, example={"items": [ENTRY_EXAMPLE], "next_cursor": None})
+@blp.etag
+@blp.shared("diary")
+def list_entries(query: dict[str, Any]) -> Response:
+    """List diary entries, newest first"""
+    cursor = query.pop("cursor", None)
+    limit = query.pop("limit")
+    with transaction() as session:
+        account = current_account(session)
+        scope = f"diary {account.id} {sorted(query.items())}"
+        found = entries.page(
+            session,
+            account.id,
+            **query,
+            after=open_cursor(scope, cursor, tuple[datetime, UUID]) if cursor else None,
+            limit=limit,
+        )
+        voice = Voice.of(account.locale)
+        items = [entry_shown(entry, voice) for entry in found.entries]
+    next_cursor = found.next_after and seal_cursor(scope, found.next_after)
+    return tagged({"items": items, "next_cursor": next_cursor})
+
+
+@blp.put("/v1/diary/<uuid:entry_id>")
+@blp.body(WrittenEntrySchema, example=WRITTEN_EXAMPLE)
+@blp.answers(200, EntrySchema, example=ENTRY_EXAMPLE, description="Changed, or as it was already")
+@blp.answers(201, EntrySchema, example=ENTRY_EXAMPLE, description="Written")
+@blp.etag
+@blp.header("If-Match", "The ETag of the copy that was changed; none for a new entry.")
+@blp.problems("gone", "stale", "if-match-required")
+def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
+    """Write an entry under an id that the app makes
+
+    The same content again changes nothing, so a retry is harmless. Changing an entry needs the
+    ETag of the copy that was changed.
+    """
+    values = given.pop("items")
+    fields = given | {f"items.{name}": value for name, value in values.items()}
+    with transaction() as session:
+        account = current_account(session)
+        voice = Voice.of(account.locale)
+        written = entries.put(
+            session, account.id, entry_id, fields, match=check_if_match, now=services().now()
+        )
+        entry, is_new = written.entry, written.changed and written.entry.version == 1
+        body = entry_shown(entry, voice)
+        if written.changed:
+            withheld = withhold_current(session, account.id)
+            record_changes(session, account.id, [Changed(KIND, str(entry_id)), *withheld])
+    return tagged(body, status=201 if is_new else 200, version=entry.version)
+
+
+@blp.get("/v1/diary/<uuid:entry_id>")
+@blp.answers(200, EntrySchema, example=ENTRY_EXAMPLE)
+@blp.etag
+@blp.shared("diary")
+def get_entry(entry_id: UUID) -> Response:
+    """Read one entry"""
+    with transaction() as session:
+        account = current_account(session)
+        entry = entries.get(session, account.id, entry_id)
+        body = entry_shown(entry, Voice.of(account.locale))
+    return tagged(body, version=entry.version)
+
+
+@blp.delete("/v1/diary/<uuid:entry_id>")
+@blp.answers(204, description="Deleted, now or before")
+@blp.if_match
+def delete_entry(entry_id: UUID) -> Response:
+    """Delete an entry
+
+    Its words are erased. Apps hear of it as a tombstone in their next sync.
+    """
+    with transaction() as session:
+        account = current_account(session)
+        deleted = entries.delete(
+            session, account.id, entry_id, match=check_if_match, now=services().now()
+        )
+        if deleted.changed:
+            record_changes(session, account.id, [Changed(KIND, str(entry_id), deleted=True)])
+    return nothing()
+
+
+def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
+    """An entry as the API shows it (`EntrySchema`)."""
+    flags = red_flags(flat(entry))
+    return {
+        "id": entry.id,
+        "felt_at": entry.felt_at,
+        "written_at": entry.written_at,
+        "time_zone": entry.time_zone,
+        "session_id": entry.session_id,
+        "note": entry.note,
+        "items": entry.items,
+        "scores": {
+            name: ITEMS[name].value.scores(value)
+            for name, value in entry.items.items()
+            if ITEMS[name].group == "questionnaire" and ITEMS[name].scoring
+        },
+        "red_flags": flags,
+        "advice": voice.translate(SEEK_CARE) if flags else None,
+        "version": entry.version,
+        "changed_at": entry.changed_at,
+    }
+
+
+def _described(item: Item) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "title": item.title,
+        "group": item.group,
+        "value": item.value.json_schema(),
+        "unit": item.unit,
+        "code": item.code,
+        "worse": item.worse,
+        "minimal_important_difference": item.minimal_important_difference,
+        "scoring": item.scoring,
+        "licence": item.licence,
+        "source": item.source,
+        "red_flag": item.red_flag,
+        "note": item.note,
+    }
+
+
+_CATALOGUE = {
+    "items": [_described(item) for item in ITEMS.values()],
+    "conditions": [
+        {
+            "name": condition.name,
+            "title": condition.title,
+            "snomed_ct": condition.snomed_ct,
+            "icd_10": list(condition.icd_10),
+        }
+        for condition in CONDITIONS.values()
+    ],
+}

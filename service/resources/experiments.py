@@ -1,0 +1,226 @@
+"""Trials of one's own: planned, sealed, agreed to block by block, and honest about their end."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from cymba.accounts import consent
+from cymba.accounts.tokens import Caller
+from cymba.devices.programme import ProgrammeRefused
+from cymba.insights.experiments import trials
+from cymba.insights.experiments.plans import Block
+from cymba.insights.experiments.trials import AGREE_AHEAD
+from cymba.insights.sentences import of_trial
+from cymba.insights.tables import Experiment
+from cymba.insights.words import Voice
+from service.http.answers import answer, tagged
+from service.http.bearer import current_account
+from service.http.openapi import Resource
+from service.http.rounding import rounded
+from service.http.services import services
+from service.http.transaction import transaction
+from service.resources.experiment_schemas import (
+    ENDED_EXAMPLE,
+    EXPERIMENT_EXAMPLE,
+    POWER_EXAMPLE,
+    WANTED_EXAMPLE,
+    ExperimentSchema,
+    ExperimentsSchema,
+    PowerQuestionSchema,
+    PowersSchema,
+    StopSchema,
+    WantedExperimentSchema,
+)
+
+blp = Resource("experiments", "Trials of one's own")
+
+
+@blp.post("/v1/experiments/preview")
+@blp.body(
+    PowerQuestionSchema, example={"outcome": "pain_now", "block_days": 3, "pairs": [6, 14, 20]}
+)
+@blp.answers(200, PowersSchema, example={"items": [POWER_EXAMPLE]})
+def preview_experiment(given: dict[str, Any]) -> Response:
+    """Learn what a trial could find, before deciding on one"""
+    with transaction() as session:
+        account = current_account(session)
+        found = trials.power(
+            session,
+            account.id,
+            given["outcome"],
+            block_days=given["block_days"],
+            pairs=given["pairs"],
+        )
+    items = [rounded({name: getattr(one, name) for name in POWER_EXAMPLE}) for one in found]
+    return answer({"items": items})
+
+
+@blp.post("/v1/experiments")
+@blp.body(WantedExperimentSchema, example=WANTED_EXAMPLE)
+@blp.answers(201, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
+@blp.etag
+@blp.problems("not-found", "consent-required", "no-programme", "experiment-running")
+def begin_experiment(given: dict[str, Any]) -> Response:
+    """Plan a trial and draw its coin
+
+    It begins at the next 04:00 by the person's wall clock. The coin and the plan are sealed now:
+    `seal` is published, the seed when the trial has ended. Nothing goes to the device before the
+    person agrees to each block.
+    """
+    now = services().now()
+    with transaction() as session:
+        account = current_account(session)
+        consent.require(session, account.id, "insights")
+        begun = trials.begin(session, account.id, **given, now=now)
+        body, version = experiment_shown(session, account, begun, now), begun.version
+    return tagged(body, status=201, version=version)
+
+
+@blp.get("/v1/experiments")
+@blp.answers(200, ExperimentsSchema, example={"items": [EXPERIMENT_EXAMPLE]})
+@blp.etag
+def list_experiments() -> Response:
+    """List the trials, the latest first"""
+    now = services().now()
+    with transaction() as session:
+        account = current_account(session)
+        items = [
+            experiment_shown(session, account, one, now) for one in trials.mine(session, account.id)
+        ]
+    return tagged({"items": items})
+
+
+@blp.get("/v1/experiments/<uuid:experiment_id>")
+@blp.answers(200, ExperimentSchema, example=ENDED_EXAMPLE)
+@blp.etag
+@blp.problems("not-found")
+def get_experiment(experiment_id: UUID) -> Response:
+    """Read one trial"""
+    now = services().now()
+    with transaction() as session:
+        account = current_account(session)
+        found = trials.get(session, account.id, experiment_id)
+        body, version = experiment_shown(session, account, found, now), found.version
+    return tagged(body, version=version)
+
+
+@blp.post("/v1/experiments/<uuid:experiment_id>/blocks/<int:number>/agree")
+@blp.answers(200, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
+@blp.etag
+@blp.problems(
+    "not-found",
+    "not-this-blocks-time",
+    "experiment-ended",
+    "beyond-limits",
+    "limits-widened",
+    "red-flag",
+    "screening-required",
+    "screening-outdated",
+    "screening-expired",
+    "contraindicated",
+    "clearance-needed",
+)
+def agree_to_block(experiment_id: UUID, number: int) -> Response:
+    """Agree to one block's programme, which then goes to the device
+
+    Possible from twelve hours before the block begins until it ends. A lock (screening, a red
+    flag) holds here as for every programme; a block that is not agreed to is a deviation.
+    """
+    now = services().now()
+    with transaction() as session:
+        account = current_account(session)
+        found = trials.get(session, account.id, experiment_id, lock=True)
+        outcome = trials.agree(session, services().programme_key, found, number, now=now)
+        body, version = experiment_shown(session, account, found, now), found.version
+    if isinstance(outcome, ProgrammeRefused):
+        raise outcome.error
+    return tagged(body, version=version)
+
+
+@blp.post("/v1/experiments/<uuid:experiment_id>/stop")
+@blp.body(StopSchema, example={"reason": "I do not want to go on"})
+@blp.answers(200, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
+@blp.etag
+@blp.problems("not-found", "experiment-ended")
+def stop_experiment(given: dict[str, Any], experiment_id: UUID) -> Response:
+    """Stop a trial early
+
+    Always possible. The result rests on the completed pairs, and says that it was stopped.
+    """
+    now = services().now()
+    with transaction() as session:
+        account = current_account(session)
+        found = trials.get(session, account.id, experiment_id, lock=True)
+        trials.stop(session, found, reason=given["reason"], now=now)
+        body, version = experiment_shown(session, account, found, now), found.version
+    return tagged(body, version=version)
+
+
+def experiment_shown(
+    session: Session, account: Caller, found: Experiment, now: datetime
+) -> dict[str, Any]:
+    """A trial as the API shows it (`ExperimentSchema`)."""
+    has_ended = found.status != "running"
+    agreed = trials.agreements(session, found)
+    zone = ZoneInfo(found.time_zone)
+    result = found.result
+    departed = (
+        result["deviations"]
+        if result is not None
+        else [
+            {"block": one.block, "code": one.code, "days": one.days}
+            for one in trials.deviations(session, found, now=now)
+        ]
+    )
+
+    def block_shown(block: Block) -> dict[str, Any]:
+        is_told = has_ended or now >= block.begins_at(zone) - AGREE_AHEAD
+        agreement = agreed.get(block.number)
+        return {
+            "number": block.number,
+            "pair": block.pair,
+            "first_day": block.first_day,
+            "last_day": block.last_day,
+            "arm": block.arm if is_told else None,
+            "agreed_at": agreement.agreed_at if agreement else None,
+            "programme_version": agreement.programme_version if agreement else None,
+        }
+
+    return {
+        "id": found.id,
+        "device_id": found.device_id,
+        "outcome": found.outcome,
+        "pairs": found.pairs,
+        "block_days": found.block_days,
+        "comparison_amplitude_ua": found.plan["arms"]["comparison"]["limits"]["amplitude_ua"],
+        "first_day": found.first_day,
+        "time_zone": found.time_zone,
+        "plan": found.plan,
+        "seal": found.seal,
+        "seed": found.seed.hex() if has_ended and found.seed else None,
+        "status": found.status,
+        "stop_reason": found.stop_reason,
+        "sealed_at": found.sealed_at,
+        "ended_at": found.ended_at,
+        "blocks": [block_shown(block) for block in trials.all_blocks(found)],
+        "deviations": departed,
+        "result": result and _result_shown(result),
+        "sentence": of_trial(
+            Voice.of(account.locale),
+            found.outcome,
+            result,
+            planned_pairs=found.pairs,
+            stopped=found.status == "stopped",
+        )
+        if result is not None
+        else None,
+        "version": found.version,
+    }
+
+
+def _result_shown(result: dict[str, Any]) -> dict[str, Any]:
+    return rounded({**result, "sensitivity": rounded({**result["sensitivity"]})})

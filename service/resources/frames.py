@@ -1,0 +1,203 @@
+"""The HTTP gateway: frames that a phone, or a device without a broker, uploads."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from time import monotonic
+from uuid import UUID
+
+import marshmallow as ma
+import msgspec
+from flask import Response, g, request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from cymba.devices.held_devices import held_device
+from cymba.devices.provisioning import authenticate
+from cymba.errors import NotFound, TooManyRequests, Unauthenticated
+from cymba.stimulation.ingest.decide import Delivery, payload_name
+from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.wire.messages import Ack, Rejection
+from cymba.stimulation.wire.unreadable import split_cbor
+from service.http.answers import MEDIA_TYPE
+from service.http.bearer import current_account, require_token
+from service.http.fields import InvalidJson, Schema, validation_failed
+from service.http.openapi import Resource
+from service.http.services import services
+from service.http.transaction import transaction
+
+blp = Resource("frames", "Telemetry that comes over HTTP")
+
+MAX_FRAMES = 1_000
+MAX_BODY_BYTES = 4 * 1024 * 1024
+CBOR_SEQUENCE = "application/cbor-seq"
+
+FRAME_EXAMPLE = {
+    "v": 1,
+    "store": 3735928559,
+    "seq": 4211,
+    "boot": 17,
+    "sid": "6f0c2d9e-8a51-4c0e-9d0b-3f6a1c2b4d5e",
+    "kind": "samples",
+    "up": 123456789,
+    "dt": 1000,
+    "n": 2,
+    "c": {"amplitude_ua": [1500, 1500], "heart_rate_bpm": [72, None]},
+}
+CONTENT = {
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "array",
+            "maxItems": MAX_FRAMES,
+            "items": {
+                "type": "object",
+                "description": "A frame of the device protocol, version 1, as the device made it",
+            },
+        },
+        "example": [FRAME_EXAMPLE],
+    },
+    CBOR_SEQUENCE: {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": "The same frames as a CBOR sequence (RFC 8742)",
+        }
+    },
+}
+
+
+class RejectionSchema(Schema):
+    code = ma.fields.String(required=True)
+    detail = ma.fields.String(required=True)
+    retry = ma.fields.Boolean(
+        required=True, metadata={"description": "Keep it and send it again later"}
+    )
+    seq = ma.fields.Integer()
+    payload = ma.fields.String(
+        metadata={
+            "description": "Where no `seq` can be named: the first 16 hexadecimal digits of the "
+            "SHA-256 of the frame's bytes as they were sent"
+        }
+    )
+
+
+class AckSchema(Schema):
+    """What is stored for good, of one flash store: as on `down/ack`."""
+
+    upto = ma.fields.Integer(
+        required=True, metadata={"description": "All of 1 … `upto` is resolved"}
+    )
+    store = ma.fields.Integer()
+    also = ma.fields.List(
+        ma.fields.List(ma.fields.Integer(), validate=ma.validate.Length(equal=2)),
+        metadata={"description": "Ranges beyond `upto` that are resolved too"},
+    )
+    rejected = ma.fields.List(ma.fields.Nested(RejectionSchema))
+    max_frames_per_s = ma.fields.Float(metadata={"description": "The rate to keep to from now on"})
+
+
+class AcksSchema(Schema):
+    acks = ma.fields.List(ma.fields.Nested(AckSchema), required=True)
+
+
+def require_uploader() -> None:
+    """Let in the device's holder by a bearer token, or the device itself by its MQTT secret.
+
+    Raises:
+        Unauthenticated: neither is given, or it is not good.
+    """
+    g.uploading_device = None
+    given = request.authorization
+    if given is None or given.type != "basic":
+        require_token()
+        return
+    device_id, secret = given.username or "", given.password or ""
+    with transaction() as session:
+        # PostgreSQL's text holds no NUL; no device's id does either.
+        if "\0" in device_id or not authenticate(session, device_id, secret):
+            raise Unauthenticated("There is no device with this id and this secret.")
+    g.uploading_device = device_id
+
+
+@blp.post("/v1/devices/<device_id:device_id>/frames")
+@blp.guard(require_uploader, "bearer", "device")
+@blp.raw_body(CONTENT, max_bytes=MAX_BODY_BYTES)
+@blp.answers(
+    200,
+    AcksSchema,
+    example={"acks": [{"store": 3735928559, "upto": 4200, "also": [[4205, 4211]]}]},
+)
+@blp.problems("not-found", "rate")
+def upload_frames(device_id: str) -> Response:
+    """Upload frames of a device, from a phone that holds them or from the device itself
+
+    The frames, the key by which each is stored once and the acknowledgement are those of the device
+    protocol, so the same frames may go over MQTT at the same time. Send them as the device made
+    them, but without `sent` unless they came from it this very moment; free only what is acked. In
+    a CBOR sequence an item that cannot be read hides those after it: send them again one by one.
+    """
+    frames = _frames()
+    arrived_at = services().now()
+    with services().allowance.attempt() as attempt, transaction() as session:
+        account_id = None
+        if g.uploading_device is None:
+            account_id = current_account(session).id
+            held_device(session, account_id, device_id)
+        elif g.uploading_device != device_id:
+            raise NotFound("There is no such device.")
+        admitted, refused, pace = _admit(device_id, frames, account_id)
+        ingested = ingest(session, _deliveries(device_id, admitted, arrived_at), allowance=attempt)
+        acks = [ack for _, ack in ingested.acks]
+    if refused:
+        acks.append(Ack(upto=0, rejected=[_rate(frame) for frame in refused]))
+    paced = [msgspec.structs.replace(ack, max_frames_per_s=pace) for ack in acks]
+    return Response(msgspec.json.encode({"acks": paced}), content_type=MEDIA_TYPE)
+
+
+def _frames() -> list[bytes]:
+    body = request.get_data()
+    frames: list[bytes]
+    if request.mimetype == CBOR_SEQUENCE:
+        frames = split_cbor(body)
+    elif request.mimetype == MEDIA_TYPE:
+        try:
+            frames = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        except (msgspec.DecodeError, RecursionError):
+            raise InvalidJson("The body is not an array of JSON.") from None
+    else:
+        raise UnsupportedMediaType
+    if len(frames) > MAX_FRAMES:
+        raise validation_failed({"json": [f"More than {MAX_FRAMES} frames."]})
+    return frames
+
+
+def _admit(
+    device_id: str, frames: Sequence[bytes], account_id: UUID | None
+) -> tuple[list[bytes], list[bytes], float | None]:
+    """The frames that may come in now, the others, and the rate to keep to from now on.
+
+    Raises:
+        TooManyRequests: none may.
+    """
+    account = None if account_id is None else str(account_id)
+    admitted: list[bytes] = []
+    refused: list[bytes] = []
+    pace = None
+    for frame in frames:
+        admission = services().flow.admit(device_id, len(frame), monotonic(), account_id=account)
+        (admitted if admission.admitted else refused).append(frame)
+        pace = admission.max_frames_per_s
+    if refused and not admitted:
+        wait_s = 1 if pace is None else math.ceil(1 / pace)
+        raise TooManyRequests("The frames come too fast. Keep them.", retry_after_s=wait_s)
+    return admitted, refused, pace
+
+
+def _deliveries(device_id: str, frames: Sequence[bytes], arrived_at: datetime) -> list[Delivery]:
+    # Never settled: what a phone relays may have waited in it.
+    return [Delivery(device_id, frame, arrived_at, settled=False) for frame in frames]
+
+
+def _rate(frame: bytes) -> Rejection:
+    return Rejection(
+        code="rate", detail="the frames come too fast", retry=True, payload=payload_name(frame)
+    )

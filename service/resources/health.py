@@ -1,0 +1,169 @@
+"""What operators and their machines ask: alive, ready, and how it goes."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import marshmallow as ma
+import psycopg
+from flask import Response
+
+import migrations
+from cymba.settings import Settings
+from service.http.answers import answer
+from service.http.fields import Schema
+from service.http.metrics import CONTENT_TYPE
+from service.http.openapi import Resource
+from service.http.problems import problem
+from service.http.rounding import rounded
+from service.http.services import services
+
+blp = Resource("health", "For operators and load balancers")
+
+TIMEOUT_S = 2
+Check = Callable[[], str]
+
+
+class AliveSchema(Schema):
+    status = ma.fields.String(required=True, validate=ma.validate.Equal("alive"))
+
+
+class CheckSchema(Schema):
+    ok = ma.fields.Boolean(required=True)
+    detail = ma.fields.String(required=True)
+    took_ms = ma.fields.Float(required=True)
+
+
+class ReadySchema(Schema):
+    status = ma.fields.String(required=True, validate=ma.validate.Equal("ready"))
+    checks = ma.fields.Dict(ma.fields.String(), ma.fields.Nested(CheckSchema), required=True)
+
+
+class NotReady(Exception):
+    """A check failed; the message says how, without a password in it."""
+
+
+@blp.get("/healthz")
+@blp.public
+@blp.answers(200, AliveSchema, example={"status": "alive"})
+def check_alive() -> Response:
+    """The process is alive and answers"""
+    return answer({"status": "alive"})
+
+
+@blp.get("/readyz")
+@blp.public
+@blp.answers(
+    200,
+    ReadySchema,
+    example={
+        "status": "ready",
+        "checks": {
+            "database": {"ok": True, "detail": "answers", "took_ms": 1.9},
+            "schema": {"ok": True, "detail": "at 0001", "took_ms": 2.4},
+            "broker": {"ok": True, "detail": "takes connections", "took_ms": 0.4},
+        },
+    },
+)
+@blp.problems("not-ready")
+def check_ready() -> Response:
+    """Whether requests can be served: database, schema and broker, each by itself
+
+    It is looked once a second at most. With 503 the problem's member `checks` holds the same
+    per-check detail.
+    """
+    settings, url = services().settings, _database_url()
+    checks: dict[str, Check] = {
+        "database": lambda: _database(url),
+        "schema": lambda: _schema(url),
+        "broker": lambda: _broker(settings),
+    }
+
+    def look() -> dict[str, Any]:
+        with ThreadPoolExecutor(len(checks)) as pool:
+            return dict(zip(checks, pool.map(_run, checks.values()), strict=True))
+
+    results = services().readiness.get(look)
+    failed = [name for name, result in results.items() if not result["ok"]]
+    if failed:
+        return problem(
+            "not-ready",
+            f"Not good: {', '.join(failed)}.",
+            headers={"Retry-After": "5"},
+            checks=results,
+        )
+    return answer({"status": "ready", "checks": results})
+
+
+@blp.get("/metrics")
+@blp.public
+@blp.answers(200, {"type": "string"}, content_type=CONTENT_TYPE, description="Prometheus metrics")
+def show_metrics() -> Response:
+    """Requests by route and status, and how long they took"""
+    return Response(services().metrics.exposition(), content_type=CONTENT_TYPE)
+
+
+def _run(check: Check) -> dict[str, Any]:
+    began_s = time.perf_counter()
+    try:
+        ok, detail = True, check()
+    except (NotReady, psycopg.Error, OSError) as error:
+        ok, detail = False, str(error) if isinstance(error, NotReady) else type(error).__name__
+    took_ms = (time.perf_counter() - began_s) * 1000
+    return rounded({"ok": ok, "detail": detail, "took_ms": took_ms})
+
+
+def _database_url() -> str:
+    url = services().engine.url.set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+def _connect(url: str) -> psycopg.Connection[Any]:
+    # A connection of its own: the pool may be in use to its last one, which is not an outage.
+    return psycopg.connect(
+        url, connect_timeout=TIMEOUT_S, options=f"-c statement_timeout={TIMEOUT_S}s"
+    )
+
+
+def _database(url: str) -> str:
+    with _connect(url) as connection:
+        connection.execute("SELECT 1")
+    return "answers"
+
+
+def _schema(url: str) -> str:
+    head = migrations.head()
+    with _connect(url) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except psycopg.errors.UndefinedTable:
+            raise NotReady("no schema yet; `cymba db upgrade` makes it") from None
+    current: str | None = row[0] if row else None
+    if current is None or current < head:  # revisions are numbers of four digits
+        raise NotReady(f"at {current}, this code needs {head}")
+    # An upgrade migrates first: what still runs must go on serving until it is replaced.
+    return f"at {head}" if current == head else f"at {current}, ahead of this code's {head}"
+
+
+def _broker(settings: Settings) -> str:
+    parts = urlsplit(settings.broker_url)
+    encrypted = parts.scheme == "mqtts"
+    address = (parts.hostname or "127.0.0.1", parts.port or (8883 if encrypted else 1883))
+    try:
+        with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
+            if encrypted:
+                _tls_context(settings).wrap_socket(connection, server_hostname=address[0]).close()
+    except OSError as error:
+        raise NotReady(f"no connection: {error.strerror or type(error).__name__}") from None
+    return "takes connections"
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.broker_ca_file)
+    if settings.broker_client_cert_file is not None:
+        context.load_cert_chain(settings.broker_client_cert_file, settings.broker_client_key_file)
+    return context

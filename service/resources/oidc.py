@@ -1,0 +1,202 @@
+"""Signing in with an OpenID Connect provider, and the sign-ins there that open an account."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response, request
+
+from cymba.accounts import identities, oidc, throttle
+from cymba.accounts.oidc import Begun, Provider, ProviderUnavailable
+from cymba.accounts.tables import ProviderIdentity
+from cymba.accounts.tokens import sign_in, sign_out_elsewhere
+from cymba.errors import NotFound, TooManyRequests
+from service.http.answers import answer, nothing, tagged
+from service.http.auditing import note
+from service.http.bearer import current_access, current_account
+from service.http.fields import Schema, Text
+from service.http.openapi import Resource
+from service.http.problems import Unavailable
+from service.http.services import services
+from service.http.transaction import transaction
+from service.resources.auth import TOKEN_EXAMPLE, TokenPairSchema, pair_shown
+
+blp = Resource("oidc", "Signing in with another provider")
+
+BEGUN_EXAMPLE = {
+    "authorization_url": "https://id.example.org/authorize?response_type=code&client_id=cymba",
+    "state": "v3Xq0B2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0",
+}
+
+IDENTITY_EXAMPLE = {
+    "id": "0b8e8a0c-5b0f-5e0f-9d6c-2f1c4f4a1b3d",
+    "issuer": "https://id.example.org",
+    "subject": "248289761001",
+    "linked_at": "2026-03-01T09:31:00Z",
+}
+
+
+class BegunSchema(Schema):
+    authorization_url = ma.fields.String(
+        required=True, metadata={"description": "Where the person signs in, in a browser"}
+    )
+    state = ma.fields.String(
+        required=True,
+        metadata={"description": "The app must see the same come back, or drop what came"},
+    )
+
+
+class FinishSchema(Schema):
+    state = Text(required=True, validate=ma.validate.Length(min=1, max=200))
+    code = Text(required=True, validate=ma.validate.Length(min=1, max=2000))
+
+
+class IdentitySchema(Schema):
+    id = ma.fields.UUID(required=True)
+    issuer = ma.fields.String(required=True, metadata={"description": "The provider"})
+    subject = ma.fields.String(
+        required=True, metadata={"description": "What the provider calls the person"}
+    )
+    linked_at = ma.fields.DateTime(required=True)
+
+
+class IdentitiesSchema(Schema):
+    items = ma.fields.List(ma.fields.Nested(IdentitySchema), required=True)
+
+
+@blp.post("/v1/auth/oidc/start")
+@blp.public
+@blp.answers(200, BegunSchema, example=BEGUN_EXAMPLE)
+@blp.problems("oidc-not-set-up", "rate")
+def start_oidc() -> Response:
+    """Begin to sign in with the provider"""
+    provider = _counted()
+    with transaction() as session:
+        begun = _begin(session, provider, None)
+    return answer({"authorization_url": begun.authorization_url, "state": begun.state})
+
+
+@blp.post("/v1/account/oidc/start")
+@blp.answers(200, BegunSchema, example=BEGUN_EXAMPLE)
+@blp.problems("oidc-not-set-up", "rate")
+def start_oidc_link() -> Response:
+    """Begin to link the provider to the account
+
+    It is finished like a sign-in; from then on the provider opens this account.
+    """
+    provider = _counted()
+    with transaction() as session:
+        begun = _begin(session, provider, current_account(session).id)
+    return answer({"authorization_url": begun.authorization_url, "state": begun.state})
+
+
+@blp.post("/v1/auth/oidc/finish")
+@blp.public
+@blp.body(FinishSchema, example={"state": BEGUN_EXAMPLE["state"], "code": "SplxlOBeZQQYbYS6WxSbIA"})
+@blp.answers(200, TokenPairSchema, example=TOKEN_EXAMPLE)
+@blp.problems(
+    "oidc-not-set-up", "oidc-refused", "email-taken", "identity-taken", "email-not-verified"
+)
+def finish_oidc(given: dict[str, Any]) -> Response:
+    """Sign in with what the provider sent back
+
+    A person who is new gets an account. An account with the same e-mail address is not opened: its
+    owner signs in to it and links the provider.
+    """
+    provider, now = _prepared(_provider()), services().now()
+    with transaction() as session:
+        flow = oidc.take_flow(session, given["state"], now=now)
+        session.expunge(flow)
+    # Outside of any transaction: the provider may take its time.
+    try:
+        claims = provider.claims(given["code"], nonce=flow.nonce, code_verifier=flow.code_verifier)
+    except ProviderUnavailable:
+        raise _away() from None
+    with transaction() as session:
+        account_id = oidc.account_for(session, provider, claims, link_to=flow.account_id)
+        pair = sign_in(session, services().signer, account_id, now)
+        if flow.account_id is not None:
+            note(session, account_id, "identity.linked", provider=provider.issuer)
+        note(session, account_id, "account.signed_in", provider=provider.issuer)
+    return answer(pair_shown(pair))
+
+
+@blp.get("/v1/account/identities")
+@blp.answers(200, IdentitiesSchema, example={"items": [IDENTITY_EXAMPLE]})
+@blp.etag
+def list_identities() -> Response:
+    """List the sign-ins at providers that open the account, the oldest first"""
+    with transaction() as session:
+        account = current_account(session)
+        items = [_identity_shown(one) for one in identities.mine(session, account.id)]
+    return tagged({"items": items})
+
+
+@blp.delete("/v1/account/identities/<uuid:identity_id>")
+@blp.answers(204, description="It opens the account no more")
+@blp.problems("last-sign-in")
+def unlink_identity(identity_id: UUID) -> Response:
+    """Unlink a sign-in at a provider
+
+    Signs out everywhere else, since nobody can tell which sign-in came from it. The last way to
+    sign in stays: with no password, `POST /v1/auth/reset` sets one.
+    """
+    issuer = None if services().oidc is None else services().settings.oidc_issuer
+    with transaction() as session:
+        account = current_account(session)
+        gone = identities.unlink(session, account.id, identity_id, issuer=issuer)
+        sign_out_elsewhere(session, account.id, current_access().family_id, services().now())
+        note(session, account.id, "identity.unlinked", provider=gone.issuer)
+    return nothing()
+
+
+def _identity_shown(identity: ProviderIdentity) -> dict[str, Any]:
+    return {
+        "id": identities.identity_id(identity),
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "linked_at": identity.created_at,
+    }
+
+
+def _provider() -> Provider:
+    provider = services().oidc
+    if provider is None:
+        raise NotFound("No provider is set up here.", code="oidc-not-set-up")
+    return provider
+
+
+def _prepared(provider: Provider) -> Provider:
+    try:
+        provider.prepare()
+    except ProviderUnavailable:
+        raise _away() from None
+    return provider
+
+
+def _counted() -> Provider:
+    """The provider, for one more who begins: each costs a row here, and maybe a call there."""
+    provider = _provider()
+    with transaction() as session:
+        counted = throttle.count_oidc(
+            session,
+            services().throttle_key,
+            address=request.remote_addr or "",
+            now=services().now(),
+        )
+    if isinstance(counted, throttle.Throttled):
+        raise TooManyRequests(
+            "Too many sign-ins were begun from here.", retry_after_s=counted.retry_after_s
+        )
+    return _prepared(provider)
+
+
+def _begin(session: Any, provider: Provider, account_id: Any) -> Begun:
+    try:
+        return oidc.begin(session, provider, account_id=account_id, now=services().now())
+    except ProviderUnavailable:
+        raise _away() from None
+
+
+def _away() -> Unavailable:
+    return Unavailable("The provider does not answer. Try again.")

@@ -1,0 +1,230 @@
+"""A device's programme: what is desired of it, what it says of that, and what came before.
+
+Nothing here starts a session. The device enforces its limits; these routes may narrow them.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from flask import Response
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import Changed, record_changes
+from cymba.devices import programme
+from cymba.devices.held_devices import held_device
+from cymba.devices.messages import Programme
+from cymba.devices.models import (
+    ATTENTION_DENSITY_MA_PER_CM2,
+    MODELS,
+    density_ma_per_cm2,
+    narrowed,
+)
+from cymba.devices.programme import REFUSAL_CODES, ProgrammeRefused, Wanted
+from cymba.devices.screening import standing_lock
+from cymba.devices.tables import DeviceProgramme, RefusedProgramme
+from cymba.errors import DomainError
+from service.http.answers import tagged
+from service.http.auditing import note
+from service.http.bearer import current_account
+from service.http.etags import check_if_match
+from service.http.openapi import Resource
+from service.http.paging import open_cursor, seal_cursor
+from service.http.rounding import rounded
+from service.http.services import services
+from service.http.transaction import transaction
+from service.resources.programme_schemas import (
+    CHANGE_EXAMPLE,
+    LOCKS,
+    REFUSED_EXAMPLE,
+    STATE_EXAMPLE,
+    VERSION_EXAMPLE,
+    PageQuerySchema,
+    ProgrammeChangeSchema,
+    ProgrammeStateSchema,
+    RefusedPageSchema,
+    VersionsSchema,
+)
+
+blp = Resource("programme", "What a device is to do: desired, reported, and history")
+
+
+@blp.get("/v1/devices/<device_id:device_id>/programme")
+@blp.answers(200, ProgrammeStateSchema, example=STATE_EXAMPLE)
+@blp.etag
+@blp.problems("not-found")
+def get_programme(device_id: str) -> Response:
+    """Read what is desired of a device, and what it holds
+
+    The ETag is needed to set the next version, also the first one.
+    """
+    with transaction() as session:
+        shown = _state(session, current_account(session).id, device_id)
+    return tagged(shown, version=shown["version"])
+
+
+@blp.put("/v1/devices/<device_id:device_id>/programme")
+@blp.body(ProgrammeChangeSchema, example=CHANGE_EXAMPLE)
+@blp.answers(200, ProgrammeStateSchema, example=STATE_EXAMPLE)
+@blp.etag
+@blp.if_match
+@blp.problems("not-found", "limits-widened", "beyond-limits", "expired", *LOCKS)
+def set_programme(given: dict[str, Any], device_id: str) -> Response:
+    """Make a programme the desired one: the device's next version
+
+    The device takes it when it is connected, checks it against its own limits, and applies or
+    refuses it; it never starts by it. Without valid answers to the contraindication questions, and
+    after a red-flag symptom, only a limit of no current (`"limits": {"amplitude_ua": 0}`) is taken.
+    What is refused here is kept in the list of refused programmes.
+    """
+    wanted = Wanted(
+        msgspec.convert(given["programme"], Programme), given["limits"], given["expires_at"]
+    )
+    with transaction() as session:
+        account_id = current_account(session).id
+        version = programme.programme_state(session, account_id, device_id).version
+        check_if_match(version)
+        outcome = programme.set_programme(
+            session,
+            services().programme_key,
+            account_id,
+            device_id,
+            wanted,
+            if_version=version,
+            now=services().now(),
+        )
+        if not isinstance(outcome, ProgrammeRefused):
+            shown = _state(session, account_id, device_id)
+            note(session, account_id, "programme.set", device=device_id, version=shown["version"])
+            record_changes(session, account_id, [Changed("device", device_id)])
+    if isinstance(outcome, ProgrammeRefused):
+        raise outcome.error
+    return tagged(shown, version=shown["version"])
+
+
+@blp.get("/v1/devices/<device_id:device_id>/programme/history")
+@blp.query(PageQuerySchema)
+@blp.answers(200, VersionsSchema, example={"items": [VERSION_EXAMPLE], "next_cursor": None})
+@blp.etag
+@blp.problems("not-found")
+def list_programme_versions(query: dict[str, Any], device_id: str) -> Response:
+    """List the versions that this holder has set, the newest first"""
+    with transaction() as session:
+        account_id = current_account(session).id
+        scope, before = _place(query, "programmes", account_id, device_id)
+        rows = programme.programme_history(
+            session, account_id, device_id, before=before, limit=query["limit"] + 1
+        )
+        items = [version_shown(row, services().now()) for row in rows[: query["limit"]]]
+    more = len(rows) > len(items)
+    next_cursor = seal_cursor(scope, (items[-1]["version"],)) if more else None
+    return tagged({"items": items, "next_cursor": next_cursor})
+
+
+@blp.get("/v1/devices/<device_id:device_id>/programme/refused")
+@blp.query(PageQuerySchema)
+@blp.answers(200, RefusedPageSchema, example={"items": [REFUSED_EXAMPLE], "next_cursor": None})
+@blp.etag
+@blp.problems("not-found")
+def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
+    """List the programmes that were asked for and not sent, the newest first"""
+    with transaction() as session:
+        account_id = current_account(session).id
+        scope, before = _place(query, "refused", account_id, device_id)
+        rows = programme.refused_programmes(
+            session, account_id, device_id, before=before, limit=query["limit"] + 1
+        )
+        shown = rows[: query["limit"]]
+        items = [_refused_shown(row) for row in shown]
+    more = len(rows) > len(items)
+    next_cursor = seal_cursor(scope, (shown[-1].id,)) if more else None
+    return tagged({"items": items, "next_cursor": next_cursor})
+
+
+def withhold_current(session: Session, account_id: UUID) -> list[Changed]:
+    """Take the current from the account's devices if a red flag stands; what changed by that."""
+    withheld = programme.withhold_current(
+        session, services().programme_key, account_id, services().now()
+    )
+    return [Changed("device", device_id) for device_id in withheld]
+
+
+def withhold_if_flagged(account_id: UUID) -> None:
+    """The same in a transaction of its own, which comes after another's change feed."""
+    with transaction() as session:
+        changed = withhold_current(session, account_id)
+        if changed:
+            record_changes(session, account_id, changed)
+
+
+def lock_shown(lock: DomainError | None) -> dict[str, Any] | None:
+    if lock is None:
+        return None
+    return {"code": lock.code, "detail": lock.detail, "errors": lock.errors}
+
+
+def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
+    refusal = None
+    if row.applied is False:
+        refusal = row.detail or REFUSAL_CODES.get(row.code or "", "the device gives no reason")
+    if row.applied is not None:
+        state = "applied" if row.applied else "refused"
+    else:
+        state = "sent" if row.published_at is not None else "waiting"
+    return {
+        "version": row.ver,
+        "programme": row.programme,
+        "limits": row.limits,
+        "expires_at": row.expires_at,
+        "has_expired": row.expires_at is not None and row.expires_at <= now,
+        "created_at": row.created_at,
+        "state": state,
+        "reported_at": row.reported_at,
+        "refusal_code": row.code if refusal else None,
+        "refusal": refusal,
+    }
+
+
+def _state(session: Session, account_id: UUID, device_id: str) -> dict[str, Any]:
+    now = services().now()
+    state = programme.programme_state(session, account_id, device_id)
+    model = MODELS[held_device(session, account_id, device_id).device.model]
+    limits = narrowed(model, state.limits)
+    density = None
+    if state.desired is not None:
+        desired = msgspec.convert(state.desired.programme, Programme)
+        density = density_ma_per_cm2(model, desired, limits)
+    shown = {
+        "version": state.version,
+        "desired": state.desired and version_shown(state.desired, now),
+        "held": state.held and version_shown(state.held, now),
+        "in_step": state.in_step,
+        "is_earlier_holders": state.is_earlier_holders,
+        "limits": limits._asdict(),
+        "model_limits": model.hard._asdict(),
+        "rms_density_ma_per_cm2": density,
+        "density_needs_attention": (density or 0) > ATTENTION_DENSITY_MA_PER_CM2,
+        "lock": lock_shown(standing_lock(session, account_id, model, now)),
+    }
+    return rounded(shown)
+
+
+def _refused_shown(row: RefusedProgramme) -> dict[str, Any]:
+    return {
+        "programme": row.programme,
+        "limits": row.limits,
+        "code": row.code,
+        "detail": row.detail,
+        "refused_at": row.refused_at,
+    }
+
+
+def _place(
+    query: dict[str, Any], kind: str, account_id: UUID, device_id: str
+) -> tuple[str, int | None]:
+    """A cursor's scope, and the key in the one that was given."""
+    scope = f"{kind}|{account_id}|{device_id}"
+    if "cursor" not in query:
+        return scope, None
+    return scope, open_cursor(scope, query["cursor"], tuple[int])[0]

@@ -1,0 +1,209 @@
+"""Prompts for the diary, at the person's own times of day."""
+
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import marshmallow as ma
+from flask import Response
+
+from cymba.accounts.changes import Changed, record_changes, was_deleted
+from cymba.diary import reminders
+from cymba.diary.items import ITEMS
+from cymba.diary.tables import Reminder
+from service.http.answers import answer, nothing, tagged
+from service.http.bearer import current_account
+from service.http.etags import check_if_match
+from service.http.fields import Flag, Pattern, Schema, Text, Whole
+from service.http.openapi import Resource
+from service.http.services import services
+from service.http.transaction import transaction
+
+blp = Resource("reminders", "Prompts for the diary")
+
+KIND = "reminder"
+LOCAL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+MAX_PROMPTS = 100
+
+WANTED_EXAMPLE = {
+    "title": "Morning",
+    "local_times": ["08:00"],
+    "weekdays": [1, 2, 3, 4, 5, 6, 7],
+    "items": ["pain_now", "sleep_quality"],
+    "enabled": True,
+}
+REMINDER_EXAMPLE = WANTED_EXAMPLE | {
+    "id": "7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f",
+    "version": 1,
+}
+PROMPT_EXAMPLE = {
+    "at": "2026-03-02T07:00:00Z",
+    "local": "2026-03-02T08:00:00+01:00",
+    "reminder_id": REMINDER_EXAMPLE["id"],
+    "items": ["pain_now", "sleep_quality"],
+}
+
+
+class WantedSchema(Schema):
+    title = Text(required=True, validate=ma.validate.Length(min=1, max=100))
+    local_times = ma.fields.List(
+        Text(validate=Pattern(LOCAL_TIME)),
+        required=True,
+        validate=ma.validate.Length(min=1, max=24),
+        metadata={"description": "By the wall clock of the account's time zone"},
+    )
+    weekdays = ma.fields.List(
+        Whole(validate=ma.validate.Range(min=1, max=7)),
+        required=True,
+        validate=ma.validate.Length(min=1, max=7),
+        metadata={"description": "1 is Monday"},
+    )
+    items = ma.fields.List(
+        Text(validate=ma.validate.OneOf(ITEMS)),
+        required=True,
+        validate=ma.validate.Length(max=len(ITEMS)),
+        metadata={"description": "What to ask; empty: only to open the diary"},
+    )
+    enabled = Flag(load_default=True)
+
+
+class ReminderSchema(WantedSchema):
+    id = ma.fields.UUID(required=True)
+    version = ma.fields.Integer(required=True)
+
+
+class RemindersSchema(Schema):
+    items = ma.fields.List(ma.fields.Nested(ReminderSchema), required=True)
+
+
+class PromptSchema(Schema):
+    at = ma.fields.DateTime(required=True)
+    local = ma.fields.String(required=True, metadata={"description": "As the wall clock shows it"})
+    reminder_id = ma.fields.UUID(required=True)
+    items = ma.fields.List(ma.fields.String(), required=True)
+
+
+class PromptsSchema(Schema):
+    items = ma.fields.List(ma.fields.Nested(PromptSchema), required=True)
+
+
+class CountSchema(Schema):
+    count = Whole(
+        in_query=True, load_default=10, validate=ma.validate.Range(min=1, max=MAX_PROMPTS)
+    )
+
+
+@blp.get("/v1/reminders")
+@blp.answers(200, RemindersSchema, example={"items": [REMINDER_EXAMPLE]})
+@blp.etag
+def list_reminders() -> Response:
+    """List the reminders"""
+    with transaction() as session:
+        account = current_account(session)
+        items = [reminder_shown(reminder) for reminder in reminders.mine(session, account.id)]
+    return tagged({"items": items})
+
+
+@blp.get("/v1/reminders/next")
+@blp.query(CountSchema)
+@blp.answers(200, PromptsSchema, example={"items": [PROMPT_EXAMPLE]})
+def list_prompts(query: dict[str, Any]) -> Response:
+    """List the next prompts, over changes of clock and of zone
+
+    A time that a spring change leaves out is prompted right after the gap; one that an autumn
+    change repeats is prompted once.
+    """
+    count = query["count"]
+    with transaction() as session:
+        account = current_account(session)
+        zone = ZoneInfo(account.time_zone)
+        upcoming = [
+            prompt
+            for reminder in reminders.mine(session, account.id)
+            for prompt in islice(reminders.prompts(reminder, zone, after=services().now()), count)
+        ]
+    upcoming.sort(key=lambda prompt: (prompt.at, prompt.reminder_id))
+    return answer(
+        {
+            "items": [
+                {
+                    "at": prompt.at,
+                    "local": _wall(prompt.local),
+                    "reminder_id": prompt.reminder_id,
+                    "items": list(prompt.items),
+                }
+                for prompt in upcoming[:count]
+            ]
+        }
+    )
+
+
+@blp.put("/v1/reminders/<uuid:reminder_id>")
+@blp.body(WantedSchema, example=WANTED_EXAMPLE)
+@blp.answers(
+    200, ReminderSchema, example=REMINDER_EXAMPLE, description="Changed, or as it was already"
+)
+@blp.answers(201, ReminderSchema, example=REMINDER_EXAMPLE, description="Made")
+@blp.etag
+@blp.header("If-Match", "The ETag of the copy that was changed; none for a new reminder.")
+@blp.problems("stale", "if-match-required")
+def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
+    """Make or change a reminder, under an id that the app makes
+
+    The same content again changes nothing, so a retry is harmless. Changing a reminder needs the
+    ETag of the copy that was changed.
+    """
+    given["local_times"] = sorted(set(given["local_times"]))
+    given["weekdays"] = sorted(set(given["weekdays"]))
+    with transaction() as session:
+        account = current_account(session)
+        saved = reminders.save(session, account.id, reminder_id, given, match=check_if_match)
+        reminder, is_new = saved.reminder, saved.changed and saved.reminder.version == 1
+        body, version = reminder_shown(reminder), reminder.version
+        if saved.changed:
+            record_changes(session, account.id, [Changed(KIND, str(reminder_id))])
+    return tagged(body, status=201 if is_new else 200, version=version)
+
+
+@blp.get("/v1/reminders/<uuid:reminder_id>")
+@blp.answers(200, ReminderSchema, example=REMINDER_EXAMPLE)
+@blp.etag
+def get_reminder(reminder_id: UUID) -> Response:
+    """Read one reminder"""
+    with transaction() as session:
+        reminder = reminders.get(session, current_account(session).id, reminder_id)
+        body, version = reminder_shown(reminder), reminder.version
+    return tagged(body, version=version)
+
+
+@blp.delete("/v1/reminders/<uuid:reminder_id>")
+@blp.answers(204, description="Removed, now or before")
+@blp.if_match
+def remove_reminder(reminder_id: UUID) -> Response:
+    """Remove a reminder"""
+    with transaction() as session:
+        account = current_account(session)
+        if was_deleted(session, account.id, KIND, str(reminder_id)):
+            return nothing()
+        reminders.remove(session, account.id, reminder_id, match=check_if_match)
+        record_changes(session, account.id, [Changed(KIND, str(reminder_id), deleted=True)])
+    return nothing()
+
+
+def reminder_shown(reminder: Reminder) -> dict[str, Any]:
+    """A reminder as the API shows it (`ReminderSchema`)."""
+    return {
+        "id": reminder.id,
+        "title": reminder.title,
+        "local_times": reminder.local_times,
+        "weekdays": reminder.weekdays,
+        "items": reminder.items,
+        "enabled": reminder.enabled,
+        "version": reminder.version,
+    }
+
+
+def _wall(local: datetime) -> str:
+    return local.isoformat(timespec="seconds")

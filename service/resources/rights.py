@@ -1,0 +1,180 @@
+"""What a person may ask of what is held about them: all of it, and who looked at it."""
+
+import time
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+import structlog
+from flask import Response
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+import migrations
+from cymba.accounts import audit
+from cymba.rights.export import export
+from service.http.answers import tagged
+from service.http.bearer import current_account
+from service.http.fields import Schema
+from service.http.openapi import Resource
+from service.http.paging import (
+    cursor_field,
+    limit_field,
+    next_cursor_field,
+    open_cursor,
+    seal_cursor,
+)
+from service.http.problems import Unavailable
+from service.http.services import Services, services
+from service.http.transaction import transaction
+
+blp = Resource("rights", "Everything that is held about the person, and who saw it")
+
+ZIP = "application/zip"
+ACTORS = ("person", "share", "operator", "system")
+
+# An archive leaves no faster than its client reads, from a transaction that is open all the while.
+LEAVE_S = 1800  # the whole of it
+READ_S = 60  # between two pieces
+
+_log = structlog.get_logger(__name__)
+
+
+class AuditQuerySchema(Schema):
+    cursor = cursor_field()
+    limit = limit_field()
+
+
+class AuditEntrySchema(Schema):
+    """That somebody saw or changed something of the person's."""
+
+    at = ma.fields.DateTime(required=True)
+    actor_kind = ma.fields.String(required=True, validate=ma.validate.OneOf(ACTORS))
+    actor_id = ma.fields.String(
+        required=True, metadata={"description": "Of the account, the share or the operator"}
+    )
+    action = ma.fields.String(required=True)
+    detail = ma.fields.Dict(required=True, metadata={"description": "It holds no health data"})
+
+
+class AuditPageSchema(Schema):
+    items = ma.fields.List(ma.fields.Nested(AuditEntrySchema), required=True)
+    next_cursor = next_cursor_field()
+
+
+@blp.get("/v1/account/export")
+@blp.answers(
+    200,
+    {"type": "string", "format": "binary"},
+    content_type=ZIP,
+    description="A ZIP archive, sent as it is made. It ends with its manifest and its directory: "
+    "one that was cut off cannot be opened, and is to be asked for again.",
+)
+@blp.problems("too-many-exports")
+def export_account() -> Response:
+    """Download everything that is held about the person
+
+    Sheets to read (CSV), telemetry (Parquet), and every table as Cymba stores it (JSON lines),
+    with counts and SHA-256 sums in `manifest.json`, which also says what was left out. One archive
+    at a time; each is in the audit log. Read it without a pause: a client that stops for a minute,
+    or needs more than half an hour, is cut off.
+    """
+    with transaction() as session:
+        account_id = current_account(session).id
+    places = services().exports
+    if not places.take(account_id):
+        raise Unavailable("Another archive is being made. Wait for it.", code="too-many-exports")
+    try:
+        with transaction() as session:
+            who = audit.Actor("person", str(account_id))
+            audit.note(session, account_id, who, "account.exported")
+    except BaseException:
+        places.leave(account_id)
+        raise
+    pieces = _archive(services(), account_id)
+    try:
+        # What fails before the first piece is a problem with a status, and no empty archive.
+        first = next(pieces)
+    except BaseException:
+        places.leave(account_id)
+        raise
+    now = services().now()
+    response = Response(chain([first], pieces), content_type=ZIP)
+    name = f"cymba-{now:%Y-%m-%d}.zip"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.call_on_close(lambda: places.leave(account_id))
+    return response
+
+
+@blp.get("/v1/audit")
+@blp.query(AuditQuerySchema)
+@blp.answers(
+    200,
+    AuditPageSchema,
+    example={
+        "items": [
+            {
+                "at": "2026-03-01T18:00:00.120000Z",
+                "actor_kind": "person",
+                "actor_id": "7d1f0a52-93a1-4c63-8f0e-5b7d1c2e3f40",
+                "action": "account.exported",
+                "detail": {},
+            }
+        ],
+        "next_cursor": None,
+    },
+)
+@blp.etag
+def list_audit(query: dict[str, Any]) -> Response:
+    """Read who saw or changed what, the latest first
+
+    Entries are added and never changed; they go with the account, or after the time that the
+    operator has set.
+    """
+    limit = query["limit"]
+    with transaction() as session:
+        account_id = current_account(session).id
+        scope = f"audit/{account_id}"
+        before = open_cursor(scope, query["cursor"], tuple[int])[0] if "cursor" in query else None
+        rows = audit.page(session, account_id, before=before, limit=limit + 1)
+        items = [
+            {
+                "at": row.at,
+                "actor_kind": row.actor_kind,
+                "actor_id": row.actor_id,
+                "action": row.action,
+                "detail": row.detail,
+            }
+            for row in rows[:limit]
+        ]
+        more = len(rows) > limit
+    following = seal_cursor(scope, (rows[limit - 1].id,)) if more else None
+    return tagged({"items": items, "next_cursor": following})
+
+
+def _archive(at: Services, account_id: UUID) -> Iterator[bytes]:
+    end_s = time.monotonic() + LEAVE_S
+    try:
+        with Session(at.engine) as session:
+            pieces = export(session, account_id, schema_version=migrations.head(), now=at.now())
+            first = next(pieces)
+            # By the database itself: a thread that waits for its client looks at no clock.
+            session.execute(_READ_ON, {"ms": f"{READ_S * 1000}"})
+            yield from _until(end_s, chain([first], pieces))
+    except (DBAPIError, TimeoutError) as error:
+        # The status may be sent already; an archive without its directory cannot be opened.
+        _log.warning("an archive is cut off", error=type(error).__name__)
+        raise
+
+
+def _until(end_s: float, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        if time.monotonic() > end_s:
+            raise TimeoutError("an archive took too long to leave")
+
+
+_READ_ON = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")

@@ -1,0 +1,251 @@
+"""Sync: what changed since the app last asked, and what the app did while it was offline."""
+
+from dataclasses import astuple
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from cymba.diary.fields import MAX_NOTE
+from cymba.errors import DomainError, Rejected
+from cymba.insights.words import Voice
+from cymba.sync.feed import Position, read_feed
+from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
+from service.http.answers import answer
+from service.http.bearer import current_account
+from service.http.fields import Instant, Schema, Text, Whole, validation_failed
+from service.http.openapi import ProblemSchema, Resource
+from service.http.paging import cursor_field, open_cursor, seal_cursor
+from service.http.problems import as_body
+from service.http.rounding import rounded
+from service.http.services import services
+from service.http.transaction import transaction
+from service.resources import devices, diary, reminders
+from service.resources.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
+from service.resources.sessions import SESSION_EXAMPLE, SessionSchema
+
+blp = Resource("sync", "Keeping a copy on a phone")
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+DEFAULT_LIMIT, MAX_LIMIT = 200, 1000
+
+TOMBSTONE_EXAMPLE = {"kind": "diary-entry", "id": "9b2c1d0e-3f4a-4b5c-8d6e-7f8a9b0c1d2e"}
+FEED_EXAMPLE = {
+    "sessions": [SESSION_EXAMPLE],
+    "diary_entries": [diary.ENTRY_EXAMPLE],
+    "devices": [devices.DEVICE_EXAMPLE],
+    "reminders": [reminders.REMINDER_EXAMPLE],
+    "findings": [FINDING_EXAMPLE],
+    "tombstones": [TOMBSTONE_EXAMPLE],
+    "next_cursor": "mKx1t2y0bJ7c…",
+    "more": False,
+}
+OPERATION_EXAMPLE = {
+    "id": "2f1e0d9c-8b7a-4654-b3c2-1d0e9f8a7b6c",
+    "kind": "diary-entry",
+    "action": "put",
+    "entity_id": diary.ENTRY_EXAMPLE["id"],
+    "base_version": 1,
+    "fields": {"note": "Better after a nap", "items": {"pain_now": 4, "cough": None}},
+}
+ANSWER_EXAMPLE = {
+    "id": OPERATION_EXAMPLE["id"],
+    "status": "applied",
+    "version": 2,
+    "entry": diary.ENTRY_EXAMPLE | {"version": 2},
+    "deleted": False,
+    "conflicting": [],
+    "problem": None,
+}
+
+
+class TombstoneSchema(Schema):
+    kind = ma.fields.String(required=True)
+    id = ma.fields.String(required=True)
+
+
+class FeedSchema(Schema):
+    """Apply the lists in this order; then keep `next_cursor`, and ask again while `more`."""
+
+    sessions = ma.fields.List(ma.fields.Nested(SessionSchema), required=True)
+    diary_entries = ma.fields.List(ma.fields.Nested(diary.EntrySchema), required=True)
+    devices = ma.fields.List(ma.fields.Nested(devices.DeviceSchema), required=True)
+    reminders = ma.fields.List(ma.fields.Nested(reminders.ReminderSchema), required=True)
+    findings = ma.fields.List(ma.fields.Nested(FindingSchema), required=True)
+    tombstones = ma.fields.List(ma.fields.Nested(TombstoneSchema), required=True)
+    next_cursor = ma.fields.String(required=True)
+    more = ma.fields.Boolean(required=True)
+
+
+class FeedQuerySchema(Schema):
+    cursor = cursor_field()
+    limit = Whole(
+        in_query=True,
+        load_default=DEFAULT_LIMIT,
+        validate=ma.validate.Range(min=1, max=MAX_LIMIT),
+        metadata={"description": "Changes in one answer"},
+    )
+
+
+class FieldsSchema(Schema):
+    """The fields that the app changed. null takes a value away."""
+
+    felt_at = Instant()
+    time_zone = Text()
+    session_id = ma.fields.UUID(allow_none=True)
+    note = Text(allow_none=True, validate=ma.validate.Length(max=MAX_NOTE))
+    items = diary.EntryValues()
+
+
+class OperationSchema(Schema):
+    id = ma.fields.UUID(
+        required=True, metadata={"description": "Made by the app; a retry carries the same"}
+    )
+    kind = Text(required=True, validate=ma.validate.OneOf([diary.KIND]))
+    action = Text(required=True, validate=ma.validate.OneOf(["put", "delete"]))
+    entity_id = ma.fields.UUID(required=True)
+    base_version = Whole(
+        required=True,
+        validate=ma.validate.Range(min=0, max=2**31 - 1),
+        metadata={"description": "Of the copy that was edited; 0 for what the app made"},
+    )
+    # Checked for each operation by itself: one that does not fit costs no other.
+    changes = ma.fields.Dict(
+        data_key="fields",
+        load_default=dict,
+        metadata={
+            "description": "What the app changed: any of `felt_at`, `time_zone`, `session_id`, "
+            "`note` and `items` of a diary entry. null takes a value away"
+        },
+    )
+
+
+class OperationsSchema(Schema):
+    operations = ma.fields.List(
+        ma.fields.Nested(OperationSchema),
+        required=True,
+        validate=ma.validate.Length(max=MAX_OPERATIONS),
+    )
+
+
+class OperationAnswerSchema(Schema):
+    id = ma.fields.UUID(required=True)
+    status = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf(["applied", "duplicate", "conflict", "rejected"]),
+    )
+    version = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "That this operation made: the base of the app's later edits"},
+    )
+    entry = ma.fields.Nested(
+        diary.EntrySchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The server's copy as it now stands; null if deleted or unknown"},
+    )
+    deleted = ma.fields.Boolean(required=True)
+    conflicting = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "Fields that others changed too; nothing was applied"},
+    )
+    problem = ma.fields.Nested(ProblemSchema, required=True, allow_none=True)
+
+
+class OperationAnswersSchema(Schema):
+    answers = ma.fields.List(ma.fields.Nested(OperationAnswerSchema), required=True)
+
+
+@blp.get("/v1/sync")
+@blp.query(FeedQuerySchema)
+@blp.answers(200, FeedSchema, example=FEED_EXAMPLE)
+@blp.problems("cursor-expired")
+def read_changes(query: dict[str, Any]) -> Response:
+    """Read what changed since the cursor
+
+    Without a cursor everything is read, and what the answer does not bring is not there any more.
+    A change that commits late is never skipped. What a device says of its presence is as of now,
+    and is no change.
+    """
+    with transaction() as session:
+        account = current_account(session)
+        scope = f"sync|{account.id}"
+        after = None
+        if "cursor" in query:
+            after = Position(*open_cursor(scope, query["cursor"], tuple[UUID, int, int]))
+        feed = read_feed(session, account.id, after, limit=query["limit"])
+        voice = Voice.of(account.locale)
+        body = {
+            "sessions": [rounded(dict(row)) for row in feed.sessions],
+            "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
+            "devices": [devices.device_shown(held) for held in feed.devices],
+            "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
+            "findings": [finding_shown(finding, voice) for finding in feed.findings],
+            "tombstones": [
+                {"kind": stone.kind, "id": stone.entity_id} for stone in feed.tombstones
+            ],
+            "next_cursor": seal_cursor(scope, astuple(feed.position)),
+            "more": feed.more,
+        }
+    return answer(body)
+
+
+@blp.post("/v1/sync")
+@blp.body(OperationsSchema, example={"operations": [OPERATION_EXAMPLE]}, max_bytes=MAX_BODY_BYTES)
+@blp.answers(200, OperationAnswersSchema, example={"answers": [ANSWER_EXAMPLE]})
+def push_operations(given: dict[str, Any]) -> Response:
+    """Push what the app did offline
+
+    Operations are applied in order, each by itself, and each is answered. One that was applied
+    before is a `duplicate`, so a retry after a lost answer is harmless.
+    """
+    read = [_operation(raw) for raw in given["operations"]]
+    with transaction() as session:
+        account = current_account(session)
+        voice = Voice.of(account.locale)
+        good = [operation for operation in read if isinstance(operation, Operation)]
+        answered = iter(
+            push(session, account.id, good, now=services().now(), key=services().programme_key)
+        )
+        answers = [
+            _shown(next(answered) if isinstance(operation, Operation) else operation, voice)
+            for operation in read
+        ]
+    return answer({"answers": answers})
+
+
+def _operation(raw: dict[str, Any]) -> Operation | Answer:
+    """The operation, or its rejection where its fields are not of their form."""
+    try:
+        fields = FieldsSchema().load(raw["changes"])
+    except ma.ValidationError as error:
+        rejection: DomainError = validation_failed({"json": {"fields": error.messages}})
+        return Answer(raw["id"], "rejected", problem=rejection)
+    if raw["action"] == "delete" and fields:
+        surplus = Rejected("A deletion takes no fields.", code="validation")
+        return Answer(raw["id"], "rejected", problem=surplus)
+    items = fields.pop("items", {})
+    return Operation(
+        id=raw["id"],
+        action=raw["action"],
+        entity_id=raw["entity_id"],
+        base_version=raw["base_version"],
+        fields=fields | {f"items.{name}": value for name, value in items.items()},
+    )
+
+
+def _shown(answered: Answer, voice: Voice) -> dict[str, Any]:
+    entry = answered.entry
+    is_deleted = entry is not None and entry.deleted_at is not None
+    return {
+        "id": answered.id,
+        "status": answered.status,
+        "version": answered.version,
+        "entry": None if entry is None or is_deleted else diary.entry_shown(entry, voice),
+        "deleted": is_deleted,
+        "conflicting": list(answered.fields),
+        "problem": as_body(answered.problem) if answered.problem is not None else None,
+    }

@@ -1,0 +1,203 @@
+"""A session's channels over time: as JSON columns, as CSV, or as an Arrow stream."""
+
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from flask import Response, request
+from werkzeug.exceptions import NotAcceptable
+
+from cymba.stimulation.session import queries
+from cymba.stimulation.session.arrow import as_table
+from cymba.stimulation.session.telemetry import MIN_POINTS, Telemetry
+from service.http import answers
+from service.http.bearer import current_account
+from service.http.etags import set_etag
+from service.http.fields import Instant, Pattern, Schema, Text, Whole
+from service.http.openapi import Resource
+from service.http.transaction import transaction
+
+blp = Resource("telemetry", "A session's channels over time")
+
+MAX_POINTS = 100_000
+CSV = "text/csv"
+ARROW = "application/vnd.apache.arrow.stream"
+MEDIA_TYPES = {"json": answers.MEDIA_TYPE, "csv": CSV, "arrow": ARROW}
+CHANNELS_PATTERN = r"^[a-z][a-z0-9_]{0,31}(,[a-z][a-z0-9_]{0,31}){0,31}$"
+
+
+class TelemetryQuerySchema(Schema):
+    channels = Text(
+        validate=Pattern(CHANNELS_PATTERN),
+        metadata={
+            "description": "Names with commas between; all if absent. One that the session does "
+            "not have is left out of the answer"
+        },
+    )
+    points = Whole(
+        in_query=True,
+        validate=ma.validate.Range(min=MIN_POINTS, max=MAX_POINTS),
+        metadata={
+            "description": "At most so many of each channel; peaks and gaps survive. All if absent"
+        },
+    )
+    begin = Instant(data_key="from", metadata={"description": "From then on"})
+    end = Instant(data_key="to", metadata={"description": "Until before then"})
+    format = Text(
+        validate=ma.validate.OneOf(list(MEDIA_TYPES)),
+        metadata={"description": "Instead of the header Accept"},
+    )
+
+    @ma.validates_schema
+    def check_order(self, data: dict[str, Any], **_: Any) -> None:
+        if "begin" in data and "end" in data and data["begin"] > data["end"]:
+            raise ma.ValidationError("Must not be before `from`.", "to")
+
+
+class SeriesSchema(Schema):
+    channel = ma.fields.String(required=True)
+    title = ma.fields.String(required=True)
+    unit = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "UCUM; null for a channel that is not known"},
+    )
+    shown_unit = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "UCUM, that people read it in: `values` divided by `scale`"},
+    )
+    scale = ma.fields.Integer(required=True, validate=ma.validate.Range(min=1))
+    offset_ms = ma.fields.List(
+        ma.fields.Integer(),
+        required=True,
+        metadata={"description": "Since `started_at`; never falling"},
+    )
+    values = ma.fields.List(
+        ma.fields.Float(allow_none=True),
+        required=True,
+        metadata={"description": "In `unit`; null where readings are missing from there on"},
+    )
+
+
+class TelemetrySchema(Schema):
+    session_id = ma.fields.UUID(required=True)
+    started_at = ma.fields.DateTime(required=True)
+    series = ma.fields.List(ma.fields.Nested(SeriesSchema), required=True)
+
+
+@blp.get("/v1/sessions/<uuid:session_id>/telemetry")
+@blp.query(TelemetryQuerySchema)
+@blp.answers(
+    200,
+    TelemetrySchema,
+    example={
+        "session_id": "5b0d7c2e-8f14-5a39-9c60-1e2f3a4b5c6d",
+        "started_at": "2026-03-01T18:00:00.120000Z",
+        "series": [
+            {
+                "channel": "amplitude_ua",
+                "title": "Amplitude set",
+                "unit": "uA",
+                "shown_unit": "mA",
+                "scale": 1000,
+                "offset_ms": [0, 1000, 2000],
+                "values": [0.0, 500.0, 1000.0],
+            }
+        ],
+    },
+)
+@blp.answers(
+    200,
+    {"type": "string"},
+    content_type=CSV,
+    example="channel,unit,at,offset_ms,value\namplitude_ua,uA,2026-03-01T18:00:00.120Z,0,500\n",
+)
+@blp.answers(200, {"type": "string", "format": "binary"}, content_type=ARROW)
+@blp.etag
+@blp.header("Accept", f"`{answers.MEDIA_TYPE}`, `{CSV}` or `{ARROW}`")
+@blp.problems("not-acceptable")
+@blp.shared("sessions")
+def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
+    """Read a session's channels over time
+
+    CSV and Arrow have one row for each reading: channel, unit, time, offset and value; a row
+    without a value says that readings are missing from there on.
+    """
+    media_type = _wanted(query.get("format"))
+    channels = query["channels"].split(",") if "channels" in query else None
+    with transaction() as session:
+        found = queries.get_session(session, current_account(session).id, session_id)
+        telemetry = queries.telemetry_of(
+            session,
+            found,
+            channels=channels,
+            points=query.get("points"),
+            begin=query.get("begin"),
+            end=query.get("end"),
+        )
+    match media_type:
+        case answers.MEDIA_TYPE:
+            body = _as_json(session_id, telemetry)
+        case _:
+            table = as_table(telemetry)
+            body = _as_csv(table) if media_type == CSV else _as_arrow(table)
+    response = Response(body, content_type=media_type)
+    response.headers["Vary"] = "Accept"
+    return set_etag(response, body)
+
+
+def _wanted(given: str | None) -> str:
+    if given is not None:
+        return MEDIA_TYPES[given]
+    if not request.accept_mimetypes:
+        return answers.MEDIA_TYPE
+    best = request.accept_mimetypes.best_match(MEDIA_TYPES.values())
+    if best is None:
+        raise NotAcceptable
+    return best
+
+
+def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
+    shown = {
+        "session_id": session_id,
+        "started_at": telemetry.started_at,
+        "series": [
+            {
+                "channel": series.channel,
+                "title": series.title,
+                "unit": series.unit,
+                "shown_unit": series.shown_unit,
+                "scale": series.scale,
+                "offset_ms": series.offset_ms,
+                "values": series.values,  # orjson writes NaN as null
+            }
+            for series in telemetry.series
+        ],
+    }
+    return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
+
+
+def _as_csv(table: pa.Table) -> bytes:
+    plain = {
+        "channel": table["channel"].cast(pa.string()),
+        "unit": table["unit"].cast(pa.string()),
+        "at": pc.strftime(table["at"], format="%Y-%m-%dT%H:%M:%SZ"),  # %S has the milliseconds
+        "offset_ms": table["offset_ms"],
+        "value": table["value"],
+    }
+    sink = BytesIO()
+    pa.csv.write_csv(pa.table(plain), sink, pa.csv.WriteOptions(quoting_style="needed"))
+    return sink.getvalue()
+
+
+def _as_arrow(table: pa.Table) -> bytes:
+    sink = BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()

@@ -1,0 +1,79 @@
+"""Who floods is kept out, and the apps of who holds the device hear of it."""
+
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account, Change
+from cymba.devices.held_devices import held_devices
+from cymba.devices.provisioning import Credentials, provision
+from cymba.devices.suspension import SUSPENDED_FOR
+from mqtt_bridge import flood_guard
+from mqtt_bridge.flood_guard import FloodGuard
+from mqtt_bridge.metrics import Metrics
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    now_at = NOW
+
+    @classmethod
+    def now(cls, _zone: object) -> datetime:
+        return cls.now_at
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    monkeypatch.setattr(Clock, "now_at", NOW)
+    monkeypatch.setattr(flood_guard, "datetime", Clock)
+    return Clock
+
+
+def told(engine: Engine) -> dict[str, int]:
+    """The number of the last change of each device."""
+    with Session(engine) as session:
+        rows = session.execute(
+            select(Change.entity_id, Change.number).where(Change.kind == "device")
+        )
+        return {row.entity_id: row.number for row in rows}
+
+
+def suspensions(engine: Engine) -> dict[str, Any]:
+    with Session(engine) as session:
+        account_id = session.scalars(select(Account.id)).one()
+        return {one.device.id: one.suspension for one in held_devices(session, account_id)}
+
+
+def test_a_suspension_and_its_end_are_told(
+    engine: Engine, devices: list[Credentials], clock: type[Clock]
+) -> None:
+    flooding = deque([devices[0].device_id, devices[1].device_id, devices[0].device_id])
+    keeper = FloodGuard(engine, flooding, Metrics())
+    keeper.do()
+    assert set(told(engine)) == {one.device_id for one in devices[:2]}
+    shown = suspensions(engine)
+    assert shown[devices[0].device_id] == ("flood", NOW, NOW + SUSPENDED_FOR)
+    assert shown[devices[2].device_id] is None
+    first = told(engine)
+    keeper.do()
+    assert told(engine) == first  # nothing new, nothing told
+    clock.now_at = NOW + SUSPENDED_FOR + timedelta(seconds=1)
+    keeper.do()
+    assert min(told(engine).values()) > max(first.values())
+    assert set(suspensions(engine).values()) == {None}
+
+
+def test_a_device_that_nobody_holds_is_told_to_nobody(
+    engine: Engine, devices: list[Credentials], clock: type[Clock]
+) -> None:
+    del clock
+    with Session(engine) as session, session.begin():
+        (free,) = provision(session, "neck")
+    FloodGuard(engine, deque([free.device_id]), Metrics()).do()
+    assert told(engine) == {}
+    assert set(suspensions(engine)) == {one.device_id for one in devices}

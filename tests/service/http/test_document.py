@@ -1,0 +1,205 @@
+"""The document is whole and true, and its page needs nothing from elsewhere."""
+
+import json
+import re
+
+import jsonschema_rs
+import pytest
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from cymba import errors
+from service.http.problems import PROBLEMS
+
+METHODS = {"get", "put", "post", "patch", "delete"}
+PUBLIC = {
+    ("post", "/v1/accounts"),
+    ("post", "/v1/auth/token"),
+    ("post", "/v1/auth/refresh"),
+    ("post", "/v1/auth/logout"),
+    ("post", "/v1/auth/oidc/start"),
+    ("post", "/v1/auth/oidc/finish"),
+    ("post", "/v1/auth/reset"),
+    ("post", "/v1/auth/reset/confirm"),
+    ("post", "/v1/account/email/confirm"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/v1/openapi.json"),
+    ("get", "/docs"),
+    ("get", "/docs/docs.js"),
+    ("get", "/docs/docs.css"),
+}
+
+
+@pytest.fixture
+def operations(document):
+    return {
+        (method, path): operation
+        for path, item in document.api["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def test_it_is_openapi_3_1(document):
+    assert document.api["openapi"].startswith("3.1")
+    validator = jsonschema_rs.validator_for(OPENAPI_31)
+    assert [error.message for error in validator.iter_errors(document.api)] == []
+
+
+def test_every_route_of_the_application_is_in_it(app, operations):
+    template = {
+        rule.rule: re.sub(r"<(?:[^:<>]*:)?([^<>]*)>", r"{\1}", rule.rule)
+        for rule in app.url_map.iter_rules()
+    }
+    routes = {
+        (method.lower(), template[rule.rule])
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert routes == operations.keys()
+
+
+def test_only_these_routes_need_no_token(operations):
+    public = {route for route, operation in operations.items() if operation.get("security") == []}
+    assert public == PUBLIC
+
+
+def test_every_operation_is_named_and_explained(operations):
+    names = [operation["operationId"] for operation in operations.values()]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] for operation in operations.values())
+
+
+def test_every_route_names_its_problems(operations):
+    for (method, path), operation in operations.items():
+        described = operation["responses"]
+        always = {"422", "500", "503"}
+        if operation.get("security") != []:
+            always.add("401")
+        if "requestBody" in operation:
+            always |= {"400", "413", "415"}
+        if any(one["name"] == "If-Match" for one in operation.get("parameters", [])):
+            always |= {"412", "428"}
+        assert always <= described.keys(), f"{method} {path}"
+        for status in always:
+            assert "application/problem+json" in described[status]["content"]
+
+
+# Ended at once, whatever it looked like when it was read.
+ENDED = {
+    ("delete", "/v1/account/identities/{identity_id}"),
+    ("delete", "/v1/consents/{purpose}"),
+    ("delete", "/v1/shares/{share_id}"),
+}
+
+
+def test_every_change_of_something_versioned_takes_if_match(operations):
+    for (method, path), operation in operations.items():
+        if method in {"patch", "put", "delete"} and (method, path) not in ENDED:
+            headers = [one["name"] for one in operation["parameters"] if one["in"] == "header"]
+            assert "If-Match" in headers, f"{method} {path}"
+
+
+def test_every_example_fits_its_schema(document, operations):
+    seen = 0
+    for operation in operations.values():
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media in (media for body in bodies for media in body.get("content", {}).values()):
+            examples = [one["value"] for one in media.get("examples", {}).values()]
+            examples += [media["example"]] if "example" in media else []
+            for example in examples:
+                document.validate(example, media["schema"])
+                seen += 1
+    assert seen > len(operations)
+
+
+def test_the_examples_events_fit_their_schemas(document):
+    answer = document.api["paths"]["/v1/sessions/{session_id}/live"]["get"]["responses"]["200"]
+    example = answer["content"]["text/event-stream"]["example"]
+    sent = re.findall(r"event: (\w+)\nid: \S+\ndata: (.*)\n\n", example)
+    assert [name for name, _ in sent] == ["start", "samples", "end"]
+    for name, data in sent:
+        schema = {"$ref": f"#/components/schemas/Live{name.capitalize()}"}
+        document.validate(json.loads(data), schema)
+
+
+# What is another's to describe, or different for each.
+OPEN = {"AuditEntry.detail", "Item.value", "Operation.fields"}
+
+
+def test_every_other_object_says_what_it_holds(document):
+    def untyped(schema, path):
+        if isinstance(schema, dict):
+            kinds = schema.get("type", ())
+            is_object = "object" in ([kinds] if isinstance(kinds, str) else kinds)
+            is_open = schema.get("additionalProperties") in (None, True, {})
+            if is_object and is_open and "properties" not in schema:
+                yield path
+            for name, held in schema.get("properties", {}).items():
+                yield from untyped(held, f"{path}.{name}")
+            for key in ("items", "additionalProperties"):
+                yield from untyped(schema.get(key), path)
+
+    schemas = document.api["components"]["schemas"]
+    assert {path for name, schema in schemas.items() for path in untyped(schema, name)} == OPEN
+
+
+def test_every_json_answer_has_an_example(operations):
+    for (method, path), operation in operations.items():
+        for status, response in operation["responses"].items():
+            media = response.get("content", {}).get("application/json")
+            if media is not None and path != "/v1/openapi.json":
+                assert media.keys() & {"example", "examples"}, f"{method} {path} {status}"
+
+
+def test_every_domain_error_is_in_the_list_of_problems():
+    kinds = errors.DomainError.__subclasses__()
+    assert errors.NotFound in kinds
+    for kind in kinds:
+        assert PROBLEMS[kind.code][0] == kind.status
+
+
+def test_the_page_and_its_parts_come_from_here_alone(client):
+    page = client.get("/docs")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    parts = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    assert set(parts) == {"/docs/docs.js", "/docs/docs.css", "/v1/openapi.json"}
+    texts = [page.text, client.get("/docs/docs.js").text, client.get("/docs/docs.css").text]
+    assert not any(re.search(r"https?://", text) for text in texts)
+
+
+def test_the_document_is_not_sent_again(client):
+    etag = client.get("/v1/openapi.json").headers["ETag"]
+    again = client.get("/v1/openapi.json", headers={"If-None-Match": etag})
+    assert again.status_code == 304
+
+
+def test_every_schema_of_the_document_is_used(client):
+    document = client.get("/v1/openapi.json").json
+    used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert set(document["components"]["schemas"]) == used
+
+
+def test_patterns_hold_from_end_to_end_in_every_language(client):
+    """JSON Schema's patterns are searched for; an app's own check would let more through."""
+    document = client.get("/v1/openapi.json").text
+    patterns = re.findall(r'"pattern":\s*("(?:[^"\\]|\\.)*")', document)
+    assert patterns
+    for pattern in map(json.loads, patterns):
+        assert re.match(r"\^.*\$", pattern), pattern
+
+
+def test_no_other_origin_is_allowed(app):
+    asked = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
+    preflight = app.test_client().options("/v1/account", headers=asked)
+    assert (preflight.status_code, preflight.data) == (200, b"")
+    assert preflight.allow == {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}
+    read = app.test_client().get("/v1/openapi.json", headers=asked)
+    for answer in (preflight, read):
+        assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
+
+
+def test_an_answer_without_a_body_has_no_type(client, person):
+    gone = client.delete("/v1/consents/insights", headers=person.headers)
+    assert (gone.status_code, gone.headers.get("Content-Type")) == (204, None)

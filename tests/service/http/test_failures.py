@@ -1,0 +1,156 @@
+"""When something breaks on our side: the answer, the log, and the state that is left."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import msgspec
+import pytest
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
+
+from cymba.accounts import profile
+from cymba.accounts.tables import Account
+from service import create_app
+from service.http.latest import Latest
+from service.resources import health
+
+REGISTRATION = {"email": "ada@example.org", "password": "correct horse battery"}
+
+
+def test_a_defect_is_a_problem_that_tells_nothing(client, person, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("ada@example.org has a secret")
+
+    monkeypatch.setattr("service.resources.accounts.current_account", broken)
+    with capture_logs() as logs:
+        response = client.get("/v1/account", headers=person.headers)
+    assert response.status_code == 500
+    assert response.json["type"] == "urn:cymba:problem:server"
+    assert "secret" not in response.text
+    assert "secret" not in str(logs)
+    failed = next(line for line in logs if line["event"] == "request failed")
+    assert failed["error"] == "RuntimeError"
+    assert "service.resources.accounts" in failed["at"]
+
+
+def test_what_fails_half_way_leaves_nothing(client, engine, monkeypatch):
+    def broken(_):
+        raise RuntimeError
+
+    monkeypatch.setattr("service.resources.accounts._shown", broken)
+    assert client.post("/v1/accounts", json=REGISTRATION).status_code == 500
+    with Session(engine) as session:
+        assert session.scalar(select(func.count(Account.id))) == 0
+
+
+def test_without_a_database_it_says_so(settings, person):
+    nobody = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=1")
+    client = create_app(settings, nobody).test_client()
+    response = client.get("/v1/account", headers=person.headers)
+    assert response.status_code == 503
+    assert response.json["type"] == "urn:cymba:problem:unavailable"
+    assert response.headers["Retry-After"]
+    assert client.get("/healthz").status_code == 200
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert not ready.json["checks"]["database"]["ok"]
+
+
+def test_a_lock_that_is_held_too_long_is_no_defect(client, person, engine):
+    with Session(engine) as holder, holder.begin():
+        profile.lock(holder, person.id)
+        guarded = {**person.headers, "If-Match": "*"}
+        options = "-c lock_timeout=50ms -c timezone=UTC"
+        quick = create_engine(engine.url, connect_args={"options": options})
+        impatient = create_app(client.application.extensions["cymba"].settings, quick).test_client()
+        response = impatient.patch("/v1/account", json={"name": "Ada"}, headers=guarded)
+        quick.dispose()
+    assert response.status_code == 503
+
+
+def test_nothing_personal_reaches_the_log(client, person):
+    with capture_logs() as logs:
+        client.post("/v1/accounts", json=REGISTRATION)
+        client.post("/v1/auth/token", json=REGISTRATION)
+        client.get("/v1/account?note=private", headers=person.headers)
+        client.get("/v1/devices/private-device", headers=person.headers)
+    assert len(logs) >= 4
+    text = str(logs)
+    for private in ("ada@example.org", "battery", "private", person.headers["Authorization"][7:]):
+        assert private not in text
+    assert {line["route"] for line in logs if line["event"] == "request"} >= {
+        "/v1/accounts",
+        "/v1/devices/<device_id:device_id>",
+    }
+
+
+def test_ready_when_all_is_there(ready_app):
+    response = ready_app.test_client().get("/readyz")
+    assert response.status_code == 200
+    assert {name: check["ok"] for name, check in response.json["checks"].items()} == {
+        "database": True,
+        "schema": True,
+        "broker": True,
+    }
+
+
+def test_ready_while_an_upgrade_has_migrated_and_not_yet_replaced_it(ready_app, engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    response = ready_app.test_client().get("/readyz")
+    assert response.status_code == 200
+    assert "9999, ahead" in response.json["checks"]["schema"]["detail"]
+
+
+@pytest.mark.parametrize("missing", ["schema", "broker"])
+def test_not_ready_without_a_part(ready_app, settings, engine, missing):
+    app = ready_app
+    if missing == "schema":
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        url = f"mqtt://127.0.0.1:{port}"
+        app = create_app(msgspec.structs.replace(settings, broker_url=url), engine)
+    response = app.test_client().get("/readyz")
+    assert response.status_code == 503
+    assert [n for n, check in response.json["checks"].items() if not check["ok"]] == [missing]
+    assert missing in response.json["detail"]
+
+
+def test_however_many_ask_whether_it_is_ready_the_database_is_looked_at_once(
+    ready_app, monkeypatch
+):
+    connections = []
+    connect = health._connect
+    monkeypatch.setattr(health, "_connect", lambda url: connections.append(url) or connect(url))
+    clock = iter(range(1000))
+    fresh = Latest(100, clock=lambda: next(clock))
+    edge = replace(ready_app.extensions["cymba"], readiness=fresh)
+    ready_app.extensions["cymba"] = edge
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ready_app.test_client().get, "/readyz") for _ in range(40)]
+    assert {one.result().status_code for one in asked} == {200}
+    assert len(connections) == 2  # for the database, and for its schema
+    for _ in range(100):
+        next(clock)
+    assert ready_app.test_client().get("/readyz").status_code == 200
+    assert len(connections) == 4
+
+
+def test_the_metrics_count_by_route_and_status(client, person):
+    client.get("/v1/account", headers=person.headers)
+    client.get("/v1/account")
+    client.get("/v1/devices/not-a-device", headers=person.headers)
+    client.get("/made/up/by/a/scanner")
+    text = client.get("/metrics").text
+    series = 'cymba_api_requests_total{method="GET",route="%s",status="%s"} 1.0'
+    assert series % ("/v1/account", 200) in text
+    assert series % ("/v1/account", 401) in text
+    assert series % ("/v1/devices/<device_id:device_id>", 404) in text
+    assert series % ("unmatched", 404) in text
+    assert "scanner" not in text
+    assert "not-a-device" not in text

@@ -1,0 +1,57 @@
+"""A device that begins too much is refused, and keeps it; what it began goes on."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from cymba.devices.rate_limits import Quota, Rate
+from cymba.stimulation.ingest.decide import Delivery, Duplicate, Quarantined, Refused, Stored
+from cymba.stimulation.ingest.ingest import ingest
+from tests.stimulation.ingest.conftest import AT, Line
+
+Frame = Callable[..., dict[str, Any]]
+Payload = Callable[[dict[str, Any]], bytes]
+SLOW = Rate(per_s=1e-6, burst=2)
+
+
+def test_too_many_sessions_are_kept_by_their_device(
+    line: Line, frame: Frame, payload: Payload
+) -> None:
+    allowance = Quota(new_sessions=SLOW)
+
+    def send(*sessions: int) -> list[object]:
+        frames = [frame(seq, sid=str(UUID(int=sid))) for seq, sid in enumerate(sessions, 1)]
+        deliveries = [Delivery("device-1", payload(one), AT, True) for one in frames]
+        ingested = ingest(line.session, deliveries, allowance=allowance)
+        line.session.commit()
+        return [type(outcome) for outcome in ingested.outcomes]
+
+    assert send(1, 2, 1, 3, 2) == [Stored, Stored, Stored, Refused, Stored]
+    assert line.rows("SELECT count(DISTINCT sid) FROM session_extent") == [(2,)]
+    # What is stored already is acknowledged; what was refused stays refused.
+    assert send(1, 2, 1, 3, 2) == [Duplicate, Duplicate, Duplicate, Refused, Duplicate]
+    assert line.rows("SELECT resolved::text FROM flash_store") == [("{[1,4),[5,6)}",)]
+
+
+def test_a_process_that_forgot_refuses_no_stored_frame(
+    line: Line, frame: Frame, payload: Payload
+) -> None:
+    for allowance in (Quota(), Quota(new_sessions=Rate(per_s=1e-6, burst=0))):
+        ingested = ingest(
+            line.session, [Delivery("device-1", payload(frame(1)), AT, True)], allowance=allowance
+        )
+        line.session.commit()
+    assert ingested.outcomes == [Duplicate(7, 1)]
+
+
+def test_quarantine_takes_only_so_much(line: Line, payload: Payload, frame: Frame) -> None:
+    allowance = Quota(quarantined_bytes=Rate(per_s=1e-6, burst=1_000))
+    bad = [Delivery("device-1", b"{%d" % n, AT, True) for n in range(4)]
+    good = Delivery("device-1", payload(frame(1)), AT, True)
+    ingested = ingest(line.session, [*bad, good], allowance=allowance)
+    line.session.commit()
+    kinds = [type(outcome) for outcome in ingested.outcomes]
+    assert kinds == [Quarantined, Quarantined, Refused, Refused, Stored]
+    rejections = [one for _, ack in ingested.acks for one in ack.rejected]
+    assert [(one.code, one.retry) for one in rejections[2:]] == [("rate", True)] * 2
+    assert line.rows("SELECT count(*) FROM quarantine") == [(2,)]

@@ -1,0 +1,241 @@
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy.orm import Session
+
+from cymba.devices.tables import DevicePresence, DeviceTenure
+from cymba.errors import Rejected
+from cymba.stimulation.session.history import MAX_DAYS, HistoryPeriod, history
+from cymba.stimulation.tables import StimulationSession
+
+DEVICE = "device-0001"
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture
+def add(session: Session, account_id: UUID) -> Callable[..., StimulationSession]:
+    """Adds a session of half an hour: `add(started_at, zone, charge_uc=…, device_id=…)`."""
+
+    def add_session(
+        started_at: datetime,
+        zone: str = "Europe/Berlin",
+        charge_uc: float | None = 11_250.0,
+        **more: Any,
+    ) -> StimulationSession:
+        row = StimulationSession(
+            id=uuid4(),
+            device_id=DEVICE,
+            sid=uuid4(),
+            account_id=account_id,
+            state="ended",
+            started_at=started_at.astimezone(UTC),
+            ended_at=started_at.astimezone(UTC) + timedelta(minutes=30),
+            time_zone=zone,
+            time_source="anchored",
+            time_error_ms=5,
+            frames_stored=1,
+            sample_count=0,
+            stimulating_s=900.0,
+            contact_lost_s=0.0,
+            delivered_charge_uc=charge_uc,
+            event_count=0,
+            boots=[1],
+            changed_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        for name, value in more.items():
+            setattr(row, name, value)
+        session.add(row)
+        session.flush()
+        return row
+
+    return add_session
+
+
+@pytest.fixture
+def drain(session: Session) -> Callable[[datetime], None]:
+    """Says that the device had uploaded all it had recorded by a time."""
+
+    def say(at: datetime) -> None:
+        row = session.get(DevicePresence, DEVICE) or DevicePresence(
+            device_id=DEVICE, online=True, store=7, boot=1, sent_ms=0, changed_at=at, seen_at=at
+        )
+        row.drained_at = at
+        session.add(row)
+        session.flush()
+
+    return say
+
+
+def day(session: Session, account_id: UUID, on: date) -> HistoryPeriod:
+    found = history(session, account_id, "day", on, on)
+    assert [(one.first_day, one.last_day) for one in found] == [(on, on)]
+    return found[0]
+
+
+def test_sessions_add_up_on_the_local_day_they_started_on(
+    session: Session, account_id: UUID, add: Callable[..., Any], drain: Callable[..., None]
+) -> None:
+    add(datetime(2026, 3, 10, 0, 10, tzinfo=BERLIN))  # still the 9th in UTC
+    add(datetime(2026, 3, 10, 23, 50, tzinfo=BERLIN))  # runs past midnight
+    drain(datetime(2026, 3, 12, tzinfo=UTC))
+    assert day(session, account_id, date(2026, 3, 10)) == HistoryPeriod(
+        first_day=date(2026, 3, 10),
+        last_day=date(2026, 3, 10),
+        sessions=2,
+        stimulating_min=30.0,
+        delivered_charge_mc=22.5,
+        days_with_session=1,
+        days_known=1,
+        adherence=1.0,
+        complete=True,
+    )
+    for on in (date(2026, 3, 9), date(2026, 3, 11)):
+        found = day(session, account_id, on)
+        assert (found.sessions, found.adherence, found.complete) == (0, 0.0, True)
+
+
+def test_no_session_is_not_the_same_as_not_uploaded_yet(
+    session: Session, account_id: UUID, drain: Callable[..., None]
+) -> None:
+    unknown = day(session, account_id, date(2026, 3, 10))
+    assert unknown.sessions is unknown.stimulating_min is unknown.delivered_charge_mc is None
+    assert (unknown.adherence, unknown.complete, unknown.days_known) == (None, False, 0)
+    drain(datetime(2026, 3, 10, 22, 59, tzinfo=UTC))  # a minute before Berlin's midnight
+    assert day(session, account_id, date(2026, 3, 10)).sessions is None
+    drain(datetime(2026, 3, 10, 23, 0, tzinfo=UTC))
+    none = day(session, account_id, date(2026, 3, 10))
+    assert (none.sessions, none.stimulating_min, none.delivered_charge_mc) == (0, 0.0, 0.0)
+    assert none.complete
+
+
+def test_what_was_recorded_before_the_latest_session_is_uploaded_too(
+    session: Session, account_id: UUID, add: Callable[..., Any]
+) -> None:
+    add(datetime(2026, 3, 12, 9, 0, tzinfo=BERLIN))
+    assert day(session, account_id, date(2026, 3, 11)).sessions == 0
+    today = day(session, account_id, date(2026, 3, 12))
+    assert (today.sessions, today.complete) == (1, False)
+    assert day(session, account_id, date(2026, 3, 13)).sessions is None
+
+
+def test_of_days_without_a_device_nothing_is_known(
+    session: Session, account_id: UUID, drain: Callable[..., None]
+) -> None:
+    drain(datetime(2026, 3, 12, tzinfo=UTC))
+    assert day(session, account_id, date(2025, 12, 30)).sessions is None
+    assert day(session, account_id, date(2026, 1, 2)).sessions == 0
+
+
+def test_every_device_of_the_day_must_have_uploaded(
+    session: Session,
+    account_id: UUID,
+    device: Callable[..., str],
+    drain: Callable[..., None],
+) -> None:
+    drain(datetime(2026, 3, 12, tzinfo=UTC))
+    other = device(session, account_id, "device-0002")
+    assert day(session, account_id, date(2026, 3, 10)).sessions is None
+    tenure = session.query(DeviceTenure).filter_by(device_id=other).one()
+    tenure.released_at = datetime(2026, 3, 5, tzinfo=UTC)
+    session.flush()
+    assert day(session, account_id, date(2026, 3, 10)).sessions == 0
+    assert day(session, account_id, date(2026, 3, 4)).sessions is None
+
+
+def test_days_follow_the_clocks_of_summer(
+    session: Session, account_id: UUID, add: Callable[..., Any], drain: Callable[..., None]
+) -> None:
+    # Berlin, 29 March 2026, is 23 hours long: from 23:00 UTC to 22:00 UTC.
+    add(datetime(2026, 3, 28, 23, 0, tzinfo=UTC))
+    add(datetime(2026, 3, 29, 21, 59, tzinfo=UTC))
+    add(datetime(2026, 3, 29, 22, 0, tzinfo=UTC))
+    # 25 October is 25 hours long: from 22:00 UTC to 23:00 UTC.
+    add(datetime(2026, 10, 24, 22, 0, tzinfo=UTC))
+    add(datetime(2026, 10, 25, 22, 59, tzinfo=UTC))
+    add(datetime(2026, 10, 25, 23, 0, tzinfo=UTC))
+    drain(datetime(2026, 12, 1, tzinfo=UTC))
+    counts = {
+        one.first_day: one.sessions
+        for one in history(session, account_id, "day", date(2026, 3, 28), date(2026, 10, 26))
+        if one.sessions
+    }
+    assert counts == {
+        date(2026, 3, 29): 2,
+        date(2026, 3, 30): 1,
+        date(2026, 10, 25): 2,
+        date(2026, 10, 26): 1,
+    }
+
+
+def test_a_session_keeps_the_zone_its_person_was_in(
+    session: Session, account_id: UUID, add: Callable[..., Any]
+) -> None:
+    at = datetime(2026, 3, 10, 14, 0, tzinfo=UTC)
+    add(at, "Pacific/Kiritimati")  # UTC+14: the 11th
+    add(at, "Pacific/Pago_Pago")  # UTC-11: the 10th
+    assert day(session, account_id, date(2026, 3, 10)).sessions == 1
+    assert day(session, account_id, date(2026, 3, 11)).sessions == 1
+
+
+def test_weeks_begin_on_monday_and_come_whole(
+    session: Session, account_id: UUID, add: Callable[..., Any], drain: Callable[..., None]
+) -> None:
+    add(datetime(2026, 3, 2, 9, tzinfo=BERLIN))  # a Monday
+    add(datetime(2026, 3, 8, 9, tzinfo=BERLIN))
+    add(datetime(2026, 3, 8, 19, tzinfo=BERLIN))
+    drain(datetime(2026, 3, 11, 12, tzinfo=UTC))
+    first, second = history(session, account_id, "week", date(2026, 3, 5), date(2026, 3, 9))
+    assert (first.first_day, first.last_day) == (date(2026, 3, 2), date(2026, 3, 8))
+    assert (first.sessions, first.days_with_session, first.days_known) == (3, 2, 7)
+    assert first.adherence == pytest.approx(2 / 7)
+    assert first.complete
+    assert (second.first_day, second.sessions, second.days_known) == (date(2026, 3, 9), 0, 2)
+    assert (second.adherence, second.complete) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("on", "last"),
+    [(date(2026, 2, 14), 28), (date(2028, 2, 1), 29), (date(2026, 12, 31), 31)],
+)
+def test_months_come_whole(session: Session, account_id: UUID, on: date, last: int) -> None:
+    (found,) = history(session, account_id, "month", on, on)
+    assert (found.first_day.day, found.last_day.day) == (1, last)
+    assert found.last_day.month == on.month
+
+
+def test_an_unknown_charge_is_not_zero(
+    session: Session, account_id: UUID, add: Callable[..., Any]
+) -> None:
+    add(datetime(2026, 3, 10, 9, tzinfo=BERLIN), charge_uc=None)
+    assert day(session, account_id, date(2026, 3, 10)).delivered_charge_mc is None
+    add(datetime(2026, 3, 10, 12, tzinfo=BERLIN), charge_uc=1_000.0)
+    assert day(session, account_id, date(2026, 3, 10)).delivered_charge_mc == 1.0
+
+
+def test_deleted_sessions_and_other_peoples_do_not_count(
+    session: Session, account_id: UUID, add: Callable[..., Any], person: Callable[..., UUID]
+) -> None:
+    at = datetime(2026, 3, 10, 9, tzinfo=BERLIN)
+    add(at, hidden_at=at.astimezone(UTC))
+    add(at, account_id=person(session, "other@example.org"))
+    assert day(session, account_id, date(2026, 3, 10)).sessions is None
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (date(2026, 3, 2), date(2026, 3, 1)),
+        (date(2026, 3, 1), date(2026, 3, 1) + timedelta(days=MAX_DAYS)),
+        (date.min, date.min),
+        (date.max, date.max),
+    ],
+)
+def test_refuses_days_that_make_no_history(
+    session: Session, account_id: UUID, first: date, last: date
+) -> None:
+    with pytest.raises(Rejected):
+        history(session, account_id, "day", first, last)

@@ -1,0 +1,77 @@
+"""What is known to be uploaded: by the device's own word, or by numbers without a hole."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account
+from cymba.devices.tables import Device, DevicePresence, DeviceTenure
+from cymba.stimulation.session.uploads import load_uploads
+from cymba.stimulation.tables import AckLedgerRow, StimulationSession
+
+DEVICE = "device-0001"
+CLAIMED = datetime(2026, 3, 1, tzinfo=UTC)
+LATEST = CLAIMED + timedelta(days=9)
+
+
+@pytest.fixture
+def account_id(session: Session) -> UUID:
+    account = Account(email="person@example.org")
+    session.add_all([account, Device(id=DEVICE, serial="S1", model="ear_cymba")])
+    session.flush()
+    session.add(DeviceTenure(device_id=DEVICE, account_id=account.id, claimed_at=CLAIMED))
+    session.add(
+        StimulationSession(
+            id=uuid4(), device_id=DEVICE, sid=uuid4(), account_id=account.id, state="ended",
+            started_at=LATEST, ended_at=LATEST, time_zone="UTC", time_source="anchored",
+            time_error_ms=20, frames_stored=1, sample_count=0, stimulating_s=0, contact_lost_s=0,
+            event_count=0, boots=[1], changed_at=LATEST,
+        )
+    )  # fmt: skip
+    session.flush()
+    return account.id
+
+
+def resolve(session: Session, *ranges: tuple[int, int]) -> None:
+    resolved = MultiRange([Range(low, high + 1) for low, high in ranges])
+    session.merge(AckLedgerRow(device_id=DEVICE, store=7, resolved=resolved))
+    session.flush()
+
+
+def uploaded_until(session: Session, account_id: UUID) -> datetime | None:
+    (upload,) = load_uploads(session, account_id)
+    return upload.uploaded_until
+
+
+def test_without_a_hole_the_latest_session_says_it(session: Session, account_id: UUID) -> None:
+    resolve(session, (1, 400))
+    assert uploaded_until(session, account_id) == LATEST
+
+
+@pytest.mark.parametrize("ranges", [((1, 100), (300, 400)), ((300, 400),)])
+def test_a_live_session_before_its_backlog_says_nothing(
+    session: Session, account_id: UUID, ranges: tuple[tuple[int, int], ...]
+) -> None:
+    resolve(session, *ranges)
+    assert uploaded_until(session, account_id) is None
+    resolve(session, (1, 400))
+    assert uploaded_until(session, account_id) == LATEST
+
+
+def test_an_empty_flash_says_it_whatever_hole_is_left(session: Session, account_id: UUID) -> None:
+    resolve(session, (1, 100), (300, 400))
+    empty_at = LATEST - timedelta(days=1)
+    session.add(
+        DevicePresence(
+            device_id=DEVICE, online=True, store=7, boot=1, sent_ms=0, queued_frames=0,
+            changed_at=empty_at, seen_at=empty_at, drained_at=empty_at,
+        )
+    )  # fmt: skip
+    session.flush()
+    assert uploaded_until(session, account_id) == empty_at
+    session.execute(update(DevicePresence).values(drained_at=LATEST + timedelta(days=1)))
+    assert uploaded_until(session, account_id) == LATEST + timedelta(days=1)

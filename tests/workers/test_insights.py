@@ -1,0 +1,112 @@
+"""Findings are computed once, whoever runs, and one account's trouble is its own."""
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.orm import Session
+
+from cymba.accounts import consent
+from cymba.accounts.changes import record_changes
+from cymba.accounts.tables import Change
+from cymba.insights import findings
+from cymba.insights.tables import Finding, InsightState
+from simulator.people import World
+from tests.insights.people import enrol, live_in_database
+from workers import insights
+from workers.insights import InsightsWorker
+
+MONTH = World(days=40)
+
+
+@pytest.fixture
+def people(session: Session) -> list:
+    made = []
+    for seed in range(4):
+        account_id = enrol(session)
+        live_in_database(session, account_id, MONTH, seed=seed, first_day=date(2026, 1, 5))
+        made.append(account_id)
+    session.commit()
+    return made
+
+
+def test_a_round_computes_who_is_due_and_the_next_has_nothing_to_do(
+    engine: Engine, session: Session, people: list
+) -> None:
+    done = InsightsWorker(engine).run_once()
+    assert (done.refreshed, done.failed, done.more) == (4, [], False)
+    told = session.scalar(select(func.count()).where(Change.kind == "finding"))
+    assert told == done.told > 4 * 4
+    again = InsightsWorker(engine).run_once()
+    assert (again.refreshed, again.told) == (0, 0)
+    assert set(session.scalars(select(InsightState.account_id))) == set(people)
+
+
+def test_workers_at_once_share_the_accounts(
+    engine: Engine, people: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list = []
+    refresh = insights.refresh
+
+    def counted(session, account_id, *, now):
+        computed.append(account_id)
+        return refresh(session, account_id, now=now)
+
+    monkeypatch.setattr(insights, "refresh", counted)
+    threads = [threading.Thread(target=InsightsWorker(engine).run_once) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(computed) == sorted(people)
+
+
+def test_an_account_that_cannot_be_computed_keeps_no_other_waiting(
+    engine: Engine, session: Session, people: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh, broken = insights.refresh, people[1]
+
+    def fragile(session, account_id, *, now):
+        if account_id == broken:
+            raise ArithmeticError("of this one alone")
+        return refresh(session, account_id, now=now)
+
+    monkeypatch.setattr(insights, "refresh", fragile)
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    clock = [now]
+    one = InsightsWorker(engine, lambda: clock[0])
+    assert one.run_once().failed == [broken]
+    assert one.run_once().failed == []  # it is set aside
+    assert set(session.scalars(select(Finding.account_id))) == set(people) - {broken}
+    session.rollback()
+    monkeypatch.undo()
+    clock[0] = now + timedelta(hours=1)
+    assert one.run_once().refreshed == 1
+    assert set(session.scalars(select(Finding.account_id))) == set(people)
+
+
+def test_consent_taken_back_while_findings_are_computed_leaves_none(
+    engine: Engine, session: Session, people: list
+) -> None:
+    account_id, now = people[0], datetime.now(UTC)
+
+    def withdraw() -> None:
+        with Session(engine) as own, own.begin():
+            consent.withdraw(own, account_id, "insights", now=now)
+            record_changes(own, account_id, findings.forget(own, account_id))
+
+    assert findings.claim_due(session, account_id)
+    changes = findings.refresh(session, account_id, now=now)
+    assert changes
+    withdrawing = threading.Thread(target=withdraw)
+    withdrawing.start()
+    waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with engine.connect() as connection:
+        while withdrawing.is_alive() and not connection.scalar(waits):
+            connection.rollback()
+    record_changes(session, account_id, changes)
+    session.commit()
+    withdrawing.join()
+    stored = select(func.count()).where(Finding.account_id == account_id)
+    assert session.scalar(stored) == 0

@@ -1,0 +1,374 @@
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import change_counter
+from cymba.accounts.tables import Change
+from cymba.devices.anchors import Anchor, BootAnchor, BootKey, load_clocks
+from cymba.devices.claiming import release
+from cymba.devices.clocks import to_ms
+from cymba.devices.tables import DeviceTenure
+from cymba.settings import Settings
+from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.ingest.decide import Duplicate, Stored
+from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.session import summarising
+from cymba.stimulation.session.summary import summarise
+from cymba.stimulation.tables import (
+    Recording,
+    SessionExtent,
+    StimulationSession,
+    StoredFrame,
+)
+from cymba.stimulation.wire.messages import Frame
+from tests.stimulation.conftest import counted, only_session, short_session
+from workers.session_worker import SessionWorker, close_silent, seal_finished, summarise_dirty
+
+pytestmark = pytest.mark.usefixtures("account_id")
+
+DEVICE = "device-0001"
+NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)  # when the fixtures deliver
+Deliver = Callable[..., list[Any]]
+
+
+def changes(session: Session) -> dict[UUID, tuple[int, bool]]:
+    rows = session.execute(select(Change.account_id, Change.number, Change.deleted))
+    return {account_id: (number, deleted) for account_id, number, deleted in rows}
+
+
+def test_a_session_appears_with_its_first_frame_whichever_that_is(
+    session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, [frames[2]])
+    assert summarise_dirty(session, 10, now=NOW) == 1
+    first = only_session(session)
+    first_id = first.id
+    assert (first.account_id, first.state, first.frames_stored) == (account_id, "open", 1)
+    assert first.time_zone == "Europe/Berlin"
+    deliver(session, [frames[3], frames[0], frames[1]])
+    summarise_dirty(session, 10, now=NOW)
+    whole = only_session(session)
+    assert (whole.id, whole.state, whole.completeness) == (first_id, "ended", 1)
+    assert whole.version == 2
+    assert changes(session) == {account_id: (2, False)}
+
+
+def test_nothing_visible_changed_means_no_new_version_and_no_change(
+    session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    deliver(session, short_session(tape).frames)
+    summarise_dirty(session, 10, now=NOW)
+    session.execute(update(SessionExtent).values(dirty=True))
+    assert summarise_dirty(session, 10, now=NOW) == 1
+    assert only_session(session).version == 1
+    assert change_counter(session, account_id) == 1
+    assert summarise_dirty(session, 10, now=NOW) == 0
+
+
+def test_a_silent_session_is_closed_and_a_late_frame_corrects_that(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    soon = delivered_at + timedelta(hours=23)
+    summarise_dirty(session, 10, now=delivered_at)
+    assert close_silent(session, soon) == 0
+    late = delivered_at + timedelta(hours=25)
+    assert close_silent(session, late) == 1
+    summarise_dirty(session, 10, now=late)
+    closed = only_session(session)
+    assert (closed.state, closed.end_reason) == ("ended", "unknown_inferred")
+    assert close_silent(session, late) == 0
+    deliver(session, frames[2:], late)
+    summarise_dirty(session, 10, now=late)
+    corrected = only_session(session)
+    assert (corrected.state, corrected.end_reason) == ("ended", "completed")
+    assert corrected.completeness == 1
+
+
+def test_a_frame_that_comes_while_a_session_is_summed_up_leaves_it_marked(
+    engine: Engine,
+    session: Session,
+    tape: Any,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    session.commit()
+
+    def load_and_be_interrupted(*args: Any) -> Any:
+        found = load_frames(*args)
+        with Session(engine) as bridge, bridge.begin():
+            deliver(bridge, frames[2:])
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(summarising, "load_frames", load_and_be_interrupted)
+        summarise_dirty(session, 10, now=NOW)
+    session.commit()
+    assert only_session(session).frames_stored == 2
+    session.commit()
+    assert summarise_dirty(session, 10, now=NOW) == 1
+    assert only_session(session).frames_stored == 4
+
+
+def test_a_second_keeper_leaves_what_a_first_is_at(
+    engine: Engine, session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    deliver(session, short_session(tape).frames)
+    session.commit()
+    with Session(engine) as first, Session(engine) as second:
+        summarise_dirty(first, 10, now=NOW)
+        summarise_dirty(second, 10, now=NOW)
+        assert counted(second, StimulationSession) == 0
+        second.commit()
+        first.commit()
+    assert only_session(session).version == 1
+    assert change_counter(session, account_id) == 1
+
+
+def test_a_keeper_that_dies_leaves_nothing_half_done(
+    engine: Engine, session: Session, account_id: UUID, tape: Any, deliver: Deliver
+) -> None:
+    deliver(session, short_session(tape).frames)
+    session.commit()
+    with Session(engine) as dying:
+        summarise_dirty(dying, 10, now=NOW)
+        seal_finished(dying, 10, now=NOW)
+        assert counted(dying, Recording) == 1
+        dying.rollback()
+    assert (counted(session, StimulationSession), counted(session, Recording)) == (0, 0)
+    assert change_counter(session, account_id) == 0
+    session.commit()
+    kept = SessionWorker(engine, Settings(), clock=lambda: NOW).run_once()
+    assert (kept.summarised, kept.sealed, kept.failed) == (1, 1, [])
+
+
+def test_a_session_belongs_to_the_holder_at_its_time(
+    session: Session,
+    account_id: UUID,
+    tape: Any,
+    deliver: Deliver,
+    person: Callable[..., UUID],
+    booted_at: datetime,
+) -> None:
+    release(session, account_id, DEVICE, booted_at + timedelta(hours=2))
+    next_id = person(session, "next@example.org")
+    claimed_at = booted_at + timedelta(hours=5)
+    session.add(DeviceTenure(device_id=DEVICE, account_id=next_id, claimed_at=claimed_at))
+    session.flush()
+    of_first = tape().start().end()
+    of_nobody = tape(sid=UUID(int=2), up=3 * 3_600_000)
+    of_nobody.seq = 10
+    of_nobody.start().end()
+    deliver(session, of_first.frames + of_nobody.frames)
+    summarise_dirty(session, 10, now=NOW)
+    rows = session.execute(select(StimulationSession.sid, StimulationSession.account_id))
+    assert dict(rows.all()) == {of_first.sid: account_id, UUID(int=2): next_id}
+
+
+def test_retiming_may_hand_a_session_over_and_tells_both(
+    session: Session,
+    account_id: UUID,
+    tape: Any,
+    deliver: Deliver,
+    person: Callable[..., UUID],
+    exchange: Callable[..., None],
+    booted_at: datetime,
+) -> None:
+    # Without an anchor the boot is placed near its arrival, when another held the device.
+    recorded = tape(store=99).start().end()
+    next_id = person(session, "next@example.org", "Asia/Tokyo")
+    session.execute(update(DeviceTenure).values(released_at=booted_at + timedelta(hours=2)))
+    session.add(
+        DeviceTenure(
+            device_id=DEVICE, account_id=next_id, claimed_at=booted_at + timedelta(hours=2)
+        )
+    )
+    session.flush()
+    deliver(session, recorded.frames)
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert (row.account_id, row.time_source, row.time_zone) == (next_id, "arrival", "Asia/Tokyo")
+    row.note, row.excluded = "mine", True
+    session.flush()
+    exchange(session, {(99, 1): booted_at})
+    session.execute(update(SessionExtent).values(dirty=True))
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert (row.account_id, row.time_source) == (account_id, "anchored")
+    assert (row.note, row.excluded, row.time_zone) == (None, False, "Europe/Berlin")
+    told = changes(session)
+    assert told[next_id][1] is True
+    assert told[account_id][1] is False
+
+
+def test_a_clock_that_another_store_shows_to_be_off_widens_what_it_placed(
+    session: Session, tape: Any, deliver: Deliver, booted_at: datetime
+) -> None:
+    """Before a factory reset the device's own clock was all there was; after it, it was checked."""
+
+    def by_own_clock(frames: Sequence[Frame], off: timedelta) -> list[Frame]:
+        began_ms = int(to_ms(booted_at + off))
+        return [msgspec.structs.replace(one, utc=began_ms + one.up) for one in frames]
+
+    before = tape(store=97).start().samples(amplitude_ua=[1_000] * 10).end()
+    deliver(session, by_own_clock(before.frames, timedelta()))
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert row.time_source == "device_clock"
+    assert row.time_error_ms < 3_600_000
+    after = tape(sid=UUID(int=8), store=98).start()
+    deliver(session, by_own_clock(after.frames, timedelta(hours=1)))
+    summarise_dirty(session, 10, now=NOW)
+    known = Anchor("exchange", 60_000, to_ms(booted_at) + 60_000, 20.0)
+    ingest(session, [], exchanges=[BootAnchor(BootKey(DEVICE, 98, 1), known)])
+    summarise_dirty(session, 10, now=NOW)
+    session.expire_all()
+    assert row.time_source == "device_clock"
+    assert row.time_error_ms >= 3_600_000
+
+
+def test_a_note_survives_a_new_summary(session: Session, tape: Any, deliver: Deliver) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    row.note, row.excluded = "slept well", True
+    session.flush()
+    deliver(session, frames[2:])
+    summarise_dirty(session, 10, now=NOW)
+    row = only_session(session)
+    assert (row.note, row.excluded, row.frames_stored) == ("slept well", True, 4)
+
+
+def test_late_frames_of_a_deleted_session_are_erased(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    summarise_dirty(session, 10, now=NOW)
+    only_session(session).hidden_at = delivered_at
+    session.flush()
+    assert deliver(session, frames[2:]) == [Stored(7, 3), Stored(7, 4)]
+    summarise_dirty(session, 10, now=NOW)
+    assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 0)
+    assert only_session(session).frames_stored == 2
+    assert deliver(session, frames) == [Duplicate(7, seq) for seq in (1, 2, 3, 4)]
+
+
+def test_one_session_that_cannot_be_read_keeps_no_other_waiting(
+    engine: Engine, session: Session, tape: Any, deliver: Deliver
+) -> None:
+    broken = tape(sid=UUID(int=1)).start().end()
+    sound = tape(sid=UUID(int=2), store=8).start().end()
+    deliver(session, broken.frames + sound.frames)
+    session.execute(update(StoredFrame).where(StoredFrame.sid == UUID(int=1)).values(kind=77))
+    session.commit()
+    moment = [NOW]
+    keeper = SessionWorker(engine, Settings(), clock=lambda: moment[0])
+    kept = keeper.run_once()
+    assert kept.failed == [SessionKey(DEVICE, UUID(int=1))]
+    assert (kept.summarised, kept.sealed) == (1, 1)
+    assert keeper.run_once().failed == []  # it is set aside …
+    moment[0] += timedelta(seconds=11)
+    assert len(keeper.run_once().failed) == 1  # … and tried again, ever more seldom
+    moment[0] += timedelta(seconds=11)
+    assert keeper.run_once().failed == []
+    session.execute(
+        text("UPDATE frame SET kind = CASE seq WHEN 1 THEN 1 ELSE 4 END WHERE sid = :sid"),
+        {"sid": UUID(int=1)},
+    )
+    session.commit()
+    moment[0] += timedelta(seconds=11)
+    assert keeper.run_once().summarised == 1
+
+
+def test_a_long_session_is_summed_up_less_often_while_it_runs(
+    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+) -> None:
+    deliver(session, tape().start().frames)
+    summarise_dirty(session, 10, now=delivered_at)
+    session.execute(update(StimulationSession).values(frames_stored=5_000))
+    session.execute(update(SessionExtent).values(dirty=True))
+    due = summarising.dirty_sessions
+    assert due(session, delivered_at + timedelta(seconds=4), 10) == []
+    assert len(due(session, delivered_at + timedelta(seconds=5), 10)) == 1
+    session.execute(update(StimulationSession).values(frames_stored=10**6))
+    assert len(due(session, delivered_at + timedelta(seconds=60), 10)) == 1
+
+
+def eventful_session(tape: Any) -> list[Frame]:
+    session = tape().start()
+    for i in range(3):
+        session.samples(
+            amplitude_ua=[1_000 + i, None, 1_000],
+            impedance_ohm=[3_000, 30_000 + i, 3_100],
+            rr_ms=[800 + i, None, 790],
+            later=[i, 2**53, -i],
+        )
+    session.event("lead_off").reboot().samples(dt=60_000, skin_temp_mc=[31_000])
+    frames: list[Frame] = session.end("power_loss").frames
+    return frames
+
+
+# Each example writes to a session of its own; the fixtures hold no state that it could change.
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_every_order_duplication_split_and_sealing_gives_the_same_session(
+    data: st.DataObject,
+    session: Session,
+    tape: Any,
+    deliver: Deliver,
+    exchange: Callable[..., None],
+    booted_at: datetime,
+    delivered_at: datetime,
+) -> None:
+    session.rollback()
+    store = data.draw(st.integers(1, 2**32 - 1))
+    frames = eventful_session(lambda: tape(store=store, sid=UUID(int=store)))
+    exchange(session, {(store, 1): booted_at, (store, 2): booted_at + timedelta(hours=1)})
+    twice = data.draw(st.lists(st.sampled_from(frames), max_size=4))
+    order: Sequence[Frame] = data.draw(st.permutations([*frames, *twice]))
+    late = delivered_at + timedelta(days=3)
+    stored: Counter[str] = Counter()
+    while order:
+        size = data.draw(st.integers(1, len(order)))
+        outcomes = deliver(session, order[:size])
+        stored.update(type(outcome).__name__ for outcome in outcomes)
+        order = order[size:]
+        if data.draw(st.booleans()):
+            now = data.draw(st.sampled_from([delivered_at, late]))
+            close_silent(session, now)
+            summarise_dirty(session, 10, now=now)
+            seal_finished(session, 10, now=now)
+    summarise_dirty(session, 10, now=delivered_at)
+    if data.draw(st.booleans()):
+        seal_finished(session, 10, now=late)
+    assert stored == Counter({"Stored": len(frames)} | ({"Duplicate": len(twice)} if twice else {}))
+    key = SessionKey(DEVICE, UUID(int=store))
+    reads = load_frames(session, *key)
+    assert [read.frame for read in reads] == frames
+    row = session.get(StimulationSession, key.id, populate_existing=True)
+    # The row must be what one summary of all frames gives.
+    clocks = load_clocks(session, DEVICE)
+    whole = summarise(reads, clocks, silent=False)
+    assert {name: getattr(row, name) for name in whole.__dataclass_fields__} == {
+        name: getattr(whole, name) for name in whole.__dataclass_fields__
+    }
+    session.rollback()

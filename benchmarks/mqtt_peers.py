@@ -20,9 +20,8 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from cymba.broker_address import BrokerAddress
 from cymba.database import make_engine
-from cymba.settings import Settings
-from mqtt_bridge.address import BrokerAddress
 
 FILTER = "cymba/v1/+/up/frame"
 BARE_BATCH = 500
@@ -109,7 +108,7 @@ class BareStore:
 
 
 def consume(kind: str, url: str, count: int, database_url: str | None) -> None:
-    address = BrokerAddress.of(Settings(broker_url=url), "bridge-0")
+    address = BrokerAddress.parse(url).for_slot("bridge-0")
     middle = Middle(count)
     client = Client(
         CallbackAPIVersion.VERSION2,

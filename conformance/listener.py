@@ -4,7 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
@@ -13,7 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from conformance.drill import Action, Drill, Evict
 from conformance.trace import Ended, Entry, Evicted, Heard, Probed, QosRaised, Told
-from simulator.client import Broker
+from cymba.broker_address import BrokerAddress
 
 ANSWER_S = 10.0
 TICK_S = 0.05
@@ -34,12 +34,13 @@ class AnotherServer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """How to get into the broker. With `device_secret`, or where nobody needs one, a drill can
-    cut the device's connection by taking its client id."""
+    """Where the broker is, and as whom to listen.
 
-    broker: Broker
-    user: str | None = None
-    password: str | None = None
+    With `device_secret`, or where nobody needs one, a drill can cut the device's connection by
+    taking its client id.
+    """
+
+    broker: BrokerAddress
     device_secret: str | None = None
 
 
@@ -55,8 +56,8 @@ class Listener:
         self._refusal: str | None = None
         self._subscribed = threading.Event()
         # A broker that binds client ids to users must see the user's own.
-        client_id = entrance.user or f"conformance-{secrets.token_hex(4)}"
-        self._client = _client(client_id, entrance.broker, entrance.user, entrance.password)
+        client_id = entrance.broker.username or f"conformance-{secrets.token_hex(4)}"
+        self._client = _client(client_id, entrance.broker)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -139,11 +140,12 @@ class Listener:
     def _evict(self) -> None:
         """Connect under the device's id and leave at once: the broker then drops the device."""
         began_s = time.monotonic()
-        user = self._device_id if self._entrance.device_secret else None
-        client = _client(self._device_id, self._entrance.broker, user, self._entrance.device_secret)
+        secret = self._entrance.device_secret
+        user = self._device_id if secret else None
+        broker = replace(self._entrance.broker, username=user, password=secret)
+        client = _client(self._device_id, broker)
         admitted: list[bool] = []
         client.on_connect = lambda _c, _u, _f, code, _p: admitted.append(not code.is_failure)
-        broker = self._entrance.broker
         try:
             client.connect(broker.host, broker.port)
             while not admitted and time.monotonic() < began_s + ANSWER_S:
@@ -200,10 +202,11 @@ class Listener:
             self._queue.put(Heard(at_s, topic, payload, message.qos, bool(message.retain)))
 
 
-def _client(client_id: str, broker: Broker, user: str | None, password: str | None) -> Client:
+def _client(client_id: str, broker: BrokerAddress) -> Client:
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv311)
-    if user is not None:
-        client.username_pw_set(user, password)
-    if broker.tls is not None:
-        client.tls_set_context(broker.tls)
+    if broker.username is not None:
+        client.username_pw_set(broker.username, broker.password)
+    context = broker.tls_context()
+    if context is not None:
+        client.tls_set_context(context)
     return client

@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from conformance import connection, flash, frames, programme
-from conformance.judgement import Tally, Verdict, verdicts
+from conformance.judgement import Outcome, Tally, Verdict, verdicts
 from conformance.rules import JUDGED, PAGE, Place
 from conformance.story import Sending, read
 from conformance.trace import Entry, Timing
-from ops.exits import Exit
 
 WIDTH = 60
 
@@ -22,15 +21,16 @@ class Report:
     frames: int
     verdicts: list[Verdict]
 
-    def outcomes(self) -> Counter[str]:
+    def outcomes(self) -> Counter[Outcome]:
         return Counter(verdict.outcome for verdict in self.verdicts)
 
     @property
-    def exit(self) -> Exit:
+    def outcome(self) -> Outcome:
+        """The worst of any rule."""
         outcomes = self.outcomes()
         if outcomes["broken"]:
-            return Exit.FAILED
-        return Exit.UNMET if outcomes["unseen"] else Exit.DONE
+            return "broken"
+        return "unseen" if outcomes["unseen"] else "kept"
 
 
 def judge(device_id: str, trace: list[Entry], timing: Timing) -> Report:

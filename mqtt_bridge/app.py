@@ -10,10 +10,10 @@ from types import FrameType
 import structlog
 from sqlalchemy import Engine
 
+from cymba.broker_address import BrokerAddress
 from cymba.settings import Settings
 from mqtt_bridge import topics
 from mqtt_bridge.acks import AckSender
-from mqtt_bridge.address import BrokerAddress
 from mqtt_bridge.chores import Chores
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery_queue import DeliveryQueue
@@ -66,7 +66,7 @@ class Bridge:
         self._echo = LoopbackProbe()
         holders: dict[str, str] = {}  # the writer learns them, the network thread looks them up
         pacing = IncomingRateLimits(holders)
-        address = BrokerAddress.of(settings, self.client_id)
+        address = BrokerAddress.of(settings).for_slot(self.client_id)
         group = topics.share_group(address.password)
         ours, others = (
             topics.filters(self.client_id, group=group if shared else None)

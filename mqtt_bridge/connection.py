@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_bridge.address import BrokerAddress
+from cymba.broker_address import BrokerAddress
 from mqtt_bridge.network import BufferedClient, NetworkThread
 
 KEEPALIVE_S = 30

@@ -13,15 +13,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from cymba.broker_address import BrokerAddress
 from cymba.devices.tables import Device
 from cymba.settings import Settings
-from mqtt_bridge.address import BrokerAddress
 
 USER = "control"
 TOPIC = "$CONTROL/dynamic-security/v1"
@@ -90,9 +89,7 @@ def open_control(settings: Settings, engine: Engine) -> Iterator["Control | None
     if settings.broker_control_url is None:
         yield None
         return
-    address = BrokerAddress.of(
-        msgspec.structs.replace(settings, broker_url=settings.broker_control_url), USER
-    )
+    address = BrokerAddress.parse(settings.broker_control_url, settings)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.scalar(select(func.pg_try_advisory_lock(_LOCK))):
             raise ControlFailed("another command is telling the broker of devices; try again")

@@ -10,51 +10,19 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from cymba.broker_address import BrokerAddress
+
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 3.0
 CONNACK_TIMEOUT_S = 10.0
 TENDED_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-
-    @classmethod
-    def from_url(
-        cls,
-        url: str,
-        *,
-        ca_file: Path | None = None,
-        client_cert_file: Path | None = None,
-        client_key_file: Path | None = None,
-    ) -> "Broker":
-        """Read `mqtt[s]://host[:port]`; a user in it is not a device's and is passed over.
-
-        Raises:
-            ValueError: it is no such URL.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-            raise ValueError(f"{url!r} is not mqtt[s]://host[:port]")
-        tls = None
-        if parts.scheme == "mqtts":
-            tls = ssl.create_default_context(cafile=ca_file)
-            if client_cert_file:
-                tls.load_cert_chain(client_cert_file, client_key_file)
-        port = parts.port or (1883 if tls is None else 8883)
-        return cls(unquote(parts.hostname), port, tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +64,8 @@ class Connection:
         client.connect_timeout = CONNECT_TIMEOUT_S
         if account.secret is not None:
             client.username_pw_set(account.client_id, account.secret)
-        if reactor.broker.tls is not None:
-            client.tls_set_context(reactor.broker.tls)
+        if reactor.tls is not None:
+            client.tls_set_context(reactor.tls)
         if account.will is not None:
             client.will_set(account.will_topic, account.will, qos=1, retain=True)
         client.max_inflight_messages_set(0)  # the flash store holds back, not paho
@@ -201,8 +169,8 @@ class Connection:
 class Reactor:
     """The selector over all connections; belongs to one thread."""
 
-    def __init__(self, broker: Broker) -> None:
-        self.broker = broker
+    def __init__(self, broker: BrokerAddress) -> None:
+        self.broker, self.tls = broker, broker.tls_context()
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._tended_s = 0.0

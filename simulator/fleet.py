@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
+from cymba.broker_address import BrokerAddress
 from cymba.database import utc_now
 from cymba.devices.signing import read_public_key
-from simulator.client import Account, Broker, Connection, Hooks, Reactor
+from simulator.client import Account, Connection, Hooks, Reactor
 from simulator.clock import WorldClock, default_past
 from simulator.device import Counters, Device
 from simulator.distortion import Distorted, Distortion
@@ -48,7 +49,7 @@ class Fleet:
 
     def __init__(
         self,
-        broker: Broker | str,
+        broker: BrokerAddress | str,
         devices: Sequence[DeviceCredentials],
         *,
         seed: int = 0,
@@ -60,7 +61,7 @@ class Fleet:
         frame_s: int = FRAME_S,
         distortion: Callable[[], Distortion] | None = None,
     ) -> None:
-        self._broker = Broker.from_url(broker) if isinstance(broker, str) else broker
+        self._broker = BrokerAddress.parse(broker) if isinstance(broker, str) else broker
         self._credentials = {one.device_id: one for one in devices}
         self._seed, self._speed = seed, speed
         self._past = default_past(speed) if past is None else past

@@ -1,10 +1,9 @@
 """`cymba broker`: the embedded broker, for a machine that has no other."""
 
-from urllib.parse import unquote, urlsplit
-
 import click
 
 import ops.broker
+from cymba.broker_address import BrokerAddress
 from cymba.settings import Settings
 from ops.database import open_url
 
@@ -26,8 +25,8 @@ def broker(settings: Settings, port: int | None) -> None:
     \b
     CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883 cymba broker
     """
-    url = urlsplit(settings.broker_url)
-    if not url.password:
+    address = BrokerAddress.of(settings)
+    if not address.password:
         raise click.UsageError(
             "the bridge needs a password to enter with: "
             "CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883"
@@ -36,8 +35,8 @@ def broker(settings: Settings, port: int | None) -> None:
         try:
             ops.broker.run(
                 database_url,
-                port=port if port is not None else url.port or 1883,
-                secret=unquote(url.password),
+                port=port if port is not None else address.port,
+                secret=address.password,
                 started=lambda port: click.echo(f"listening on {ops.broker.HOST}:{port}"),
             )
         except OSError as error:

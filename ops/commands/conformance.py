@@ -4,21 +4,26 @@ import json
 import signal
 import sys
 import threading
-from urllib.parse import unquote, urlsplit
 
 import click
 
 from conformance import report, rules
 from conformance.drill import Drill, Programmes
+from conformance.judgement import Outcome
 from conformance.listener import AnotherServer, Entrance, Listener, Unreachable
 from conformance.trace import Timing
+from cymba.broker_address import SLOT_USER, BrokerAddress
 from cymba.devices.signing import load_key
 from cymba.settings import Settings
 from ops.exits import Exit
-from simulator.client import Broker
 
 LISTEN_S = 120.0
 DRILL_S = 420.0
+EXITS: dict[Outcome, Exit] = {
+    "kept": Exit.DONE,
+    "broken": Exit.FAILED,
+    "unseen": Exit.UNMET,
+}
 
 
 @click.command()
@@ -106,27 +111,18 @@ def conformance(
         click.echo(json.dumps(report.as_json(found, places), indent=2))
     else:
         click.echo(report.as_text(found, places))
-    sys.exit(found.exit)
+    sys.exit(EXITS[found.outcome])
 
 
 def _entrance(settings: Settings, broker_url: str | None, secret: str | None) -> Entrance:
-    url = broker_url or settings.broker_url
-    parts = urlsplit(url)
-    if parts.username == "bridge":
-        raise click.BadParameter(
-            "the user `bridge` stands for the bridge's own connection, which this one would put "
-            "out; name another",
-            param_hint="--broker",
-        )
     try:
-        broker = Broker.from_url(
-            url,
-            ca_file=settings.broker_ca_file,
-            client_cert_file=settings.broker_client_cert_file,
-            client_key_file=settings.broker_client_key_file,
-        )
+        broker = BrokerAddress.parse(broker_url or settings.broker_url, settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--broker") from None
-    user = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password) if parts.password else None
-    return Entrance(broker, user, password, secret)
+    if broker.username == SLOT_USER:
+        raise click.BadParameter(
+            f"the user `{SLOT_USER}` stands for the bridge's own connection, which this one would "
+            "put out; name another",
+            param_hint="--broker",
+        )
+    return Entrance(broker, secret)

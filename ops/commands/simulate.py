@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 from sqlalchemy.orm import Session
 
+from cymba.broker_address import BrokerAddress
 from cymba.devices.models import MODELS
 from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
@@ -103,9 +103,11 @@ def simulate(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    fleet = Fleet(
-        broker_url or _device_url(settings), credentials, seed=seed, speed=speed, profile=profile
-    )
+    try:
+        broker = BrokerAddress.parse(broker_url or settings.broker_url, settings)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--broker") from None
+    fleet = Fleet(broker, credentials, seed=seed, speed=speed, profile=profile)
     if made_file is not None:
         made_file.touch()  # from here on it tells the truth, whatever the end
     fleet.start()
@@ -152,12 +154,6 @@ def _read(path: Path) -> list[DeviceCredentials]:
             raise click.BadParameter(
                 f"{path} has no column {missing}", param_hint="--credentials"
             ) from None
-
-
-def _device_url(settings: Settings) -> str:
-    """The broker without the bridge's password: each device enters with its own."""
-    url = urlsplit(settings.broker_url)
-    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
 
 
 def _tell(fleet: Fleet) -> None:

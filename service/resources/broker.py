@@ -14,13 +14,13 @@ Three brokers' own ways of asking, told apart by the request:
 
 from hmac import compare_digest
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import marshmallow as ma
 import msgspec
 from flask import Response, request
 from sqlalchemy.orm import Session
 
+from cymba.broker_address import BrokerAddress
 from cymba.devices.broker_rights import Access, may, may_come_in
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.answers import MEDIA_TYPE, answer
@@ -149,14 +149,13 @@ def authenticate_client(_query: dict[str, Any]) -> Response:
     """
     asked = _question()
     user, client_id = asked.username or "", asked.clientid or asked.client_id or ""
-    password = urlsplit(services().settings.broker_url).password
     with transaction() as session:
         allowed = "\0" not in user and may_come_in(
             session,
             user,
             asked.password or "",
             client_id,
-            bridge_secret=unquote(password) if password else None,
+            bridge_secret=BrokerAddress.of(services().settings).password,
         )
     return _verdict(asked, allowed)
 

@@ -1,19 +1,18 @@
 """What operators and their machines ask: alive, ready, and how it goes."""
 
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 import marshmallow as ma
 import psycopg
 from flask import Response
 
 import migrations
-from cymba.settings import Settings
+from cymba.broker_address import BrokerAddress
+from cymba.settings import Settings, SettingsError
 from service.http.answers import answer
 from service.http.fields import Schema
 from service.http.metrics import CONTENT_TYPE
@@ -150,20 +149,14 @@ def _schema(url: str) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    parts = urlsplit(settings.broker_url)
-    encrypted = parts.scheme == "mqtts"
-    address = (parts.hostname or "127.0.0.1", parts.port or (8883 if encrypted else 1883))
     try:
-        with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
-            if encrypted:
-                _tls_context(settings).wrap_socket(connection, server_hostname=address[0]).close()
+        address = BrokerAddress.of(settings)
+    except SettingsError as error:
+        raise NotReady(str(error)) from None
+    try:
+        with socket.create_connection((address.host, address.port), TIMEOUT_S) as connection:
+            if (tls := address.tls_context()) is not None:
+                tls.wrap_socket(connection, server_hostname=address.host).close()
     except OSError as error:
         raise NotReady(f"no connection: {error.strerror or type(error).__name__}") from None
     return "takes connections"
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.broker_ca_file)
-    if settings.broker_client_cert_file is not None:
-        context.load_cert_chain(settings.broker_client_cert_file, settings.broker_client_key_file)
-    return context

@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import trustme
 
+from cymba.broker_address import BrokerAddress
 from cymba.devices.provisioning import Credentials
 from cymba.settings import Settings
-from mqtt_bridge.address import BrokerAddress
 from mqtt_bridge.connection import Connection, Message
 from tests.end_to_end.parts import Broker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeTalker
@@ -31,7 +31,7 @@ class Recorder:
 
 
 def connect(url: str, recorder: Recorder) -> Connection:
-    address = BrokerAddress.of(Settings(broker_url=url), "bridge-0")
+    address = BrokerAddress.parse(url).for_slot("bridge-0")
     connection = Connection(address, "bridge-0", [("cymba/v1/+/up/frame", 1)], [], recorder)
     connection.start()
     return connection
@@ -137,7 +137,7 @@ def test_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:
         listener.settimeout(20)
         port = listener.getsockname()[1]
         settings = msgspec.structs.replace(certificates, broker_url=f"mqtts://localhost:{port}")
-        address = BrokerAddress.of(settings, "bridge-0")
+        address = BrokerAddress.of(settings).for_slot("bridge-0")
         connection = Connection(address, "bridge-0", [], [], Recorder())
         connection.start()
         plain, _ = listener.accept()

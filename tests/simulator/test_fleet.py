@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -20,10 +19,10 @@ import trustme
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cymba.broker_address import BrokerAddress
 from cymba.stimulation.wire.frames import decode, pack
 from cymba.stimulation.wire.messages import Ack, Frame, to_json
 from ops import broker as embedded
-from simulator.client import Broker
 from simulator.faults import HOSTILE, Behaviour, Profile
 from simulator.fleet import DeviceCredentials, Fleet
 from simulator.life import Rhythm
@@ -244,10 +243,8 @@ def test_devices_speak_tls_to_a_broker_with_a_certificate(tmp_path: Path) -> Non
     secured.start()
     server = Server(plain)
     try:
-        broker = Broker.from_url(f"mqtts://localhost:{secured.port}", ca_file=paths["ca"])
-        assert isinstance(broker.tls, ssl.SSLContext)
         fleet = Fleet(
-            Broker("127.0.0.1", secured.port, broker.tls),
+            BrokerAddress("127.0.0.1", secured.port, tls=True, ca_file=paths["ca"]),
             [DeviceCredentials("device-0001", None, "neck")],
             seed=4,
             speed=3_000,
@@ -262,14 +259,3 @@ def test_devices_speak_tls_to_a_broker_with_a_certificate(tmp_path: Path) -> Non
     finally:
         server.stop()
         secured.kill()
-
-
-@pytest.mark.parametrize("url", ["http://localhost", "mqtt://", "localhost:1883"])
-def test_what_is_no_address_of_a_broker_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="is not mqtt"):
-        Broker.from_url(url)
-
-
-def test_an_address_without_a_port_means_the_usual_one() -> None:
-    assert Broker.from_url("mqtt://example.org") == Broker("example.org", 1883)
-    assert Broker.from_url("mqtts://example.org").port == 8883

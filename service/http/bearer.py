@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flask import g, request
 from sqlalchemy.orm import Session
 
-from cymba.accounts import audit, sharing
+from cymba.accounts import audit, consent, sharing
 from cymba.accounts.audit import Actor
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import Access, Caller, caller_of, load_caller, read_access
@@ -100,3 +100,14 @@ def _access(token: str) -> Access:
 
 def _ended() -> Unauthenticated:
     return Unauthenticated("The access token is not good (any more). Refresh it or sign in.")
+
+
+def consenting_account(session: Session) -> Caller:
+    """The account that asks.
+
+    Raises:
+        Forbidden: the person has not agreed to insights.
+    """
+    account = current_account(session)
+    consent.require(session, account.id, "insights")
+    return account

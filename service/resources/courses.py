@@ -14,13 +14,13 @@ from cymba.insights.side_effects import SideEffect, load_side_effects
 from cymba.insights.statistics import Course, Interval, ResponseGrade, Threshold
 from cymba.insights.words import Voice
 from service.http.answers import tagged
+from service.http.bearer import consenting_account
 from service.http.fields import Schema
 from service.http.openapi import Resource
 from service.http.plots import PNG, SVG, Kind, ThemeSchema, plot
 from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.insights import consenting_account
 
 blp = Resource("courses", "Side effects over sessions, and symptoms then and now")
 

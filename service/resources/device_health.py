@@ -16,8 +16,8 @@ from service.http.openapi import Resource
 from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.devices import suspension_field
-from service.resources.sessions import TIME_SOURCES
+from service.shapes.devices import suspension_field
+from service.shapes.sessions import TIME_SOURCES
 
 blp = Resource("device-health", "How a device is doing")
 

@@ -8,11 +8,9 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.accounts.changes import Changed, record_changes
-from cymba.devices.screening import SEEK_CARE
 from cymba.diary import entries
-from cymba.diary.fields import MAX_NOTE, flat, red_flags
+from cymba.diary.fields import MAX_NOTE
 from cymba.diary.items import CONDITIONS, ITEMS, Item
-from cymba.diary.tables import DiaryEntry
 from cymba.insights.words import Voice
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account
@@ -29,10 +27,17 @@ from service.http.paging import (
 from service.http.services import services
 from service.http.transaction import transaction
 from service.resources.programme import withhold_current
+from service.shapes.diary import (
+    ENTRY_EXAMPLE,
+    KIND,
+    WRITTEN_EXAMPLE,
+    EntrySchema,
+    EntryValues,
+    entry_shown,
+)
 
 blp = Resource("diary", "The symptom diary")
 
-KIND = "diary-entry"
 
 ITEM_EXAMPLE = {
     "name": "pain_now",
@@ -55,23 +60,6 @@ CONDITION_EXAMPLE = {
     "title": "Fibromyalgia",
     "snomed_ct": "203082005",
     "icd_10": ["M79.7"],
-}
-WRITTEN_EXAMPLE = {
-    "felt_at": "2026-03-01T06:30:00Z",
-    "time_zone": "Europe/Berlin",
-    "session_id": None,
-    "note": "Slept badly",
-    "items": {"pain_now": 6, "phq4": [1, 0, None, 2], "cough": {"severity": "mild"}},
-}
-ENTRY_EXAMPLE: dict[str, Any] = WRITTEN_EXAMPLE | {
-    "id": "0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f",
-    "felt_at": "2026-03-01T06:30:00Z",
-    "written_at": "2026-03-01T06:31:12Z",
-    "scores": {"phq4": {"total": None, "gad2": 1, "phq2": None}},
-    "red_flags": [],
-    "advice": None,
-    "version": 1,
-    "changed_at": "2026-03-01T06:31:12Z",
 }
 
 
@@ -114,16 +102,6 @@ class ItemsSchema(Schema):
     conditions = ma.fields.List(ma.fields.Nested(ConditionSchema), required=True)
 
 
-class EntryValues(ma.fields.Dict):
-    """Values by item name; the registry checks them, and describes them in the document."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        properties = {name: item.value.json_schema() for name, item in ITEMS.items()}
-        super().__init__(
-            metadata={"properties": properties, "additionalProperties": False}, **kwargs
-        )
-
-
 class WrittenEntrySchema(Schema):
     """An entry as the app writes it, whole: what it does not name is not there."""
 
@@ -141,37 +119,6 @@ class WrittenEntrySchema(Schema):
         metadata={"description": "Free text. Nobody monitors it"},
     )
     items = EntryValues(load_default=dict)
-
-
-class EntrySchema(Schema):
-    id = ma.fields.UUID(required=True)
-    felt_at = ma.fields.DateTime(required=True)
-    written_at = ma.fields.DateTime(required=True)
-    time_zone = ma.fields.String(required=True)
-    session_id = ma.fields.UUID(required=True, allow_none=True)
-    note = ma.fields.String(required=True, allow_none=True)
-    items = EntryValues(required=True)
-    scores = ma.fields.Dict(
-        required=True,
-        metadata={
-            "description": "Of questionnaires, each with its total and its parts by name; null "
-            "where an answer is missing",
-            "additionalProperties": {
-                "type": "object",
-                "additionalProperties": {"type": ["integer", "null"]},
-            },
-        },
-    )
-    red_flags = ma.fields.List(
-        ma.fields.String(),
-        required=True,
-        metadata={"description": "Items that call for care at once; they lock the programme"},
-    )
-    advice = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "To be shown with a red flag"}
-    )
-    version = ma.fields.Integer(required=True)
-    changed_at = ma.fields.DateTime(required=True)
 
 
 class PageQuerySchema(Schema):
@@ -281,29 +228,6 @@ def delete_entry(entry_id: UUID) -> Response:
         if deleted.changed:
             record_changes(session, account.id, [Changed(KIND, str(entry_id), deleted=True)])
     return nothing()
-
-
-def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
-    """An entry as the API shows it (`EntrySchema`)."""
-    flags = red_flags(flat(entry))
-    return {
-        "id": entry.id,
-        "felt_at": entry.felt_at,
-        "written_at": entry.written_at,
-        "time_zone": entry.time_zone,
-        "session_id": entry.session_id,
-        "note": entry.note,
-        "items": entry.items,
-        "scores": {
-            name: ITEMS[name].value.scores(value)
-            for name, value in entry.items.items()
-            if ITEMS[name].group == "questionnaire" and ITEMS[name].scoring
-        },
-        "red_flags": flags,
-        "advice": voice.translate(SEEK_CARE) if flags else None,
-        "version": entry.version,
-        "changed_at": entry.changed_at,
-    }
 
 
 def _described(item: Item) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from service.http.openapi import Resource
 from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.experiment_schemas import (
+from service.shapes.experiments import (
     ENDED_EXAMPLE,
     EXPERIMENT_EXAMPLE,
     POWER_EXAMPLE,

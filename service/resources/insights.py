@@ -5,10 +5,7 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Response
-from sqlalchemy.orm import Session
 
-from cymba.accounts import consent
-from cymba.accounts.tokens import Caller
 from cymba.insights import findings
 from cymba.insights.analysis import METHOD_VERSION
 from cymba.insights.pairs import PairView, load_pair
@@ -17,13 +14,13 @@ from cymba.insights.statistics import Grade
 from cymba.insights.tables import Finding, InsightState
 from cymba.insights.words import DISCLAIMER, Voice
 from service.http.answers import tagged
-from service.http.bearer import current_account
+from service.http.bearer import consenting_account
 from service.http.fields import Schema, Whole
 from service.http.openapi import Resource
 from service.http.plots import PNG, SVG, Kind, ThemeSchema, plot
 from service.http.rounding import rounded
 from service.http.transaction import transaction
-from service.resources.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
+from service.shapes.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
 
 blp = Resource("insights", "Links between sessions and symptoms")
 
@@ -237,17 +234,6 @@ def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Resp
 def draw_correlation_png(query: dict[str, Any], exposure: str, outcome: str) -> Response:
     """The same picture as PNG, 780 pixels wide"""
     return _drawn(query, exposure, outcome, "png")
-
-
-def consenting_account(session: Session) -> Caller:
-    """The account that asks.
-
-    Raises:
-        Forbidden: the person has not agreed to insights.
-    """
-    account = current_account(session)
-    consent.require(session, account.id, "insights")
-    return account
 
 
 def _drawn(query: dict[str, Any], exposure: str, outcome: str, kind: Kind) -> Response:

@@ -34,8 +34,8 @@ from service.http.openapi import Resource
 from service.http.problems import Unavailable
 from service.http.services import Services, services
 from service.http.transaction import transaction
-from service.resources.programme_schemas import ShownProgrammeSchema
-from service.resources.sessions import event_detail
+from service.shapes.programmes import ShownProgrammeSchema
+from service.shapes.sessions import event_detail
 
 blp = Resource("live", "Sessions while they run")
 

@@ -19,7 +19,7 @@ from service.http.openapi import Resource
 from service.http.problems import Unavailable
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.auth import TOKEN_EXAMPLE, TokenPairSchema, pair_shown
+from service.shapes.tokens import TOKEN_EXAMPLE, TokenPairSchema, pair_shown
 
 blp = Resource("oidc", "Signing in with another provider")
 

@@ -24,7 +24,6 @@ from cymba.devices.models import (
 from cymba.devices.programme import REFUSAL_CODES, ProgrammeRefused, Wanted
 from cymba.devices.screening import standing_lock
 from cymba.devices.tables import DeviceProgramme, RefusedProgramme
-from cymba.errors import DomainError
 from service.http.answers import tagged
 from service.http.auditing import note
 from service.http.bearer import current_account
@@ -34,7 +33,7 @@ from service.http.paging import open_cursor, seal_cursor
 from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.programme_schemas import (
+from service.shapes.programmes import (
     CHANGE_EXAMPLE,
     LOCKS,
     REFUSED_EXAMPLE,
@@ -45,6 +44,7 @@ from service.resources.programme_schemas import (
     ProgrammeStateSchema,
     RefusedPageSchema,
     VersionsSchema,
+    lock_shown,
 )
 
 blp = Resource("programme", "What a device is to do: desired, reported, and history")
@@ -156,12 +156,6 @@ def withhold_if_flagged(account_id: UUID) -> None:
         changed = withhold_current(session, account_id)
         if changed:
             record_changes(session, account_id, changed)
-
-
-def lock_shown(lock: DomainError | None) -> dict[str, Any] | None:
-    if lock is None:
-        return None
-    return {"code": lock.code, "detail": lock.detail, "errors": lock.errors}
 
 
 def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:

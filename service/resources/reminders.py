@@ -11,67 +11,32 @@ from flask import Response
 
 from cymba.accounts.changes import Changed, record_changes, was_deleted
 from cymba.diary import reminders
-from cymba.diary.items import ITEMS
-from cymba.diary.tables import Reminder
 from service.http.answers import answer, nothing, tagged
 from service.http.bearer import current_account
 from service.http.etags import check_if_match
-from service.http.fields import Flag, Pattern, Schema, Text, Whole
+from service.http.fields import Schema, Whole
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
+from service.shapes.reminders import (
+    REMINDER_EXAMPLE,
+    WANTED_EXAMPLE,
+    ReminderSchema,
+    WantedSchema,
+    reminder_shown,
+)
 
 blp = Resource("reminders", "Prompts for the diary")
 
 KIND = "reminder"
-LOCAL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 MAX_PROMPTS = 100
 
-WANTED_EXAMPLE = {
-    "title": "Morning",
-    "local_times": ["08:00"],
-    "weekdays": [1, 2, 3, 4, 5, 6, 7],
-    "items": ["pain_now", "sleep_quality"],
-    "enabled": True,
-}
-REMINDER_EXAMPLE = WANTED_EXAMPLE | {
-    "id": "7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f",
-    "version": 1,
-}
 PROMPT_EXAMPLE = {
     "at": "2026-03-02T07:00:00Z",
     "local": "2026-03-02T08:00:00+01:00",
     "reminder_id": REMINDER_EXAMPLE["id"],
     "items": ["pain_now", "sleep_quality"],
 }
-
-
-class WantedSchema(Schema):
-    title = Text(required=True, validate=ma.validate.Length(min=1, max=100))
-    local_times = ma.fields.List(
-        Text(validate=Pattern(LOCAL_TIME)),
-        required=True,
-        validate=ma.validate.Length(min=1, max=24),
-        metadata={"description": "By the wall clock of the account's time zone"},
-    )
-    weekdays = ma.fields.List(
-        Whole(validate=ma.validate.Range(min=1, max=7)),
-        required=True,
-        validate=ma.validate.Length(min=1, max=7),
-        metadata={"description": "1 is Monday"},
-    )
-    items = ma.fields.List(
-        Text(validate=ma.validate.OneOf(ITEMS)),
-        required=True,
-        validate=ma.validate.Length(max=len(ITEMS)),
-        metadata={"description": "What to ask; empty: only to open the diary"},
-    )
-    enabled = Flag(load_default=True)
-
-
-class ReminderSchema(WantedSchema):
-    id = ma.fields.UUID(required=True)
-    version = ma.fields.Integer(required=True)
 
 
 class RemindersSchema(Schema):
@@ -190,19 +155,6 @@ def remove_reminder(reminder_id: UUID) -> Response:
         reminders.remove(session, account.id, reminder_id, match=check_if_match)
         record_changes(session, account.id, [Changed(KIND, str(reminder_id), deleted=True)])
     return nothing()
-
-
-def reminder_shown(reminder: Reminder) -> dict[str, Any]:
-    """A reminder as the API shows it (`ReminderSchema`)."""
-    return {
-        "id": reminder.id,
-        "title": reminder.title,
-        "local_times": reminder.local_times,
-        "weekdays": reminder.weekdays,
-        "items": reminder.items,
-        "enabled": reminder.enabled,
-        "version": reminder.version,
-    }
 
 
 def _wall(local: datetime) -> str:

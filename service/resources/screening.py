@@ -21,8 +21,7 @@ from service.http.fields import Day, Schema, Text, Whole, validation_failed
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.programme import lock_shown
-from service.resources.programme_schemas import LockSchema
+from service.shapes.programmes import LockSchema, lock_shown
 
 blp = Resource("screening", "Contraindications, and what holds a programme back")
 

@@ -21,9 +21,9 @@ from service.http.problems import as_body
 from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources import devices, diary, reminders
-from service.resources.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
-from service.resources.sessions import SESSION_EXAMPLE, SessionSchema
+from service.shapes import devices, diary, reminders
+from service.shapes.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
+from service.shapes.sessions import SESSION_EXAMPLE, SessionSchema
 
 blp = Resource("sync", "Keeping a copy on a phone")
 

@@ -14,7 +14,7 @@ from cymba.devices.programme import record_report
 from cymba.devices.publication import mark_published, unpublished
 from cymba.devices.signing import verify
 from service.http.services import Services
-from service.resources.programme_schemas import LimitsSchema, ProgrammeSchema
+from service.shapes.programmes import LimitsSchema, ProgrammeSchema
 
 EAR = MODELS["ear_cymba"]
 PROGRAMME = {

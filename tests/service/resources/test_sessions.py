@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from service.resources.sessions import SESSION_EXAMPLE
+from service.shapes.sessions import SESSION_EXAMPLE
 
 MORNING = datetime(2026, 3, 1, 8, tzinfo=UTC)
 

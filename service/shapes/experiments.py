@@ -10,7 +10,7 @@ from cymba.insights.experiments.trials import MAX_PAIRS, MIN_PAIRS
 from cymba.insights.outcomes import PRIMARY_OUTCOMES
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from service.http.fields import Pattern, Schema, Text, Whole
-from service.resources.programme_schemas import (
+from service.shapes.programmes import (
     PROGRAMME_EXAMPLE,
     LimitsSchema,
     ShownProgrammeSchema,

@@ -1,8 +1,11 @@
 """What a programme, its versions and its locks look like in the API."""
 
+from typing import Any
+
 import marshmallow as ma
 
 from cymba.devices.models import ATTENTION_DENSITY_MA_PER_CM2, MODELS, Limits
+from cymba.errors import DomainError
 from service.http.fields import Instant, Number, Schema, Text, Whole
 from service.http.openapi import FieldErrorSchema
 from service.http.paging import cursor_field, limit_field, next_cursor_field
@@ -246,3 +249,9 @@ REFUSED_EXAMPLE = {
     "detail": "the programme goes beyond the device's limits: /programme/amplitude_ua: 9000 is …",
     "refused_at": "2026-03-01T08:59:00Z",
 }
+
+
+def lock_shown(lock: DomainError | None) -> dict[str, Any] | None:
+    if lock is None:
+        return None
+    return {"code": lock.code, "detail": lock.detail, "errors": lock.errors}

@@ -11,7 +11,9 @@ COPY pyproject.toml README.md ./
 COPY cymba cymba
 COPY service service
 COPY mqtt_bridge mqtt_bridge
+COPY workers workers
 COPY simulator simulator
+COPY conformance conformance
 COPY ops ops
 COPY migrations migrations
 RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation . \

@@ -23,7 +23,7 @@ check: $(READY) ## Run what CI runs besides the tests: format, lint, types, laye
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cymba db upgrade --sql | $(BIN)/squawk --config .squawk.toml --stdin-filepath migrations.sql
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m ops.asyncapi | diff - docs/asyncapi.json
 
 bench: $(READY) ## Measure against the floors; prints tables with ratios

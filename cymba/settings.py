@@ -33,9 +33,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     broker_ca_file: Path | None = None
     broker_client_cert_file: Path | None = None
     broker_client_key_file: Path | None = None
-    # Where devices are made known by messages (Mosquitto's dynamic security): as broker_url, with
-    # the user who may change rights.
-    broker_control_url: str | None = None
     broker_http_secret: str | None = None  # of the calls a broker makes to /v1/broker/*
 
     # The REST edge.

@@ -130,11 +130,6 @@ def secret_hashes(session: Session, device_ids: Iterable[str]) -> dict[str, str]
     return {device_id: stored for device_id, stored in rows if stored is not None}
 
 
-def devices_with_secret(session: Session) -> set[str]:
-    """The ids of all devices that a broker may let in."""
-    return set(session.scalars(select(Device.id).where(Device.secret_hash.is_not(None))))
-
-
 def hash_secret(secret: str, *, iterations: int = ITERATIONS) -> str:
     salt = secrets.token_bytes(12)
     digest = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, iterations)

@@ -8,11 +8,9 @@
 #   HEALTH_PASSWORD   of the user that the health check connects as
 #   CONFORMANCE_PASSWORD  of the user that `cymba conformance` listens as, who hears all devices and
 #                         may say nothing; there is none where it is not set
-#   DYNAMIC_SECURITY  yes: devices are made known by messages ($CONTROL), not by files
 #
 # Files, outside a container in the folders MOSQUITTO_CONFIG, _RUN, _DATA, _TLS and _CREDENTIALS:
 #   credentials/passwords, credentials/revoked   `cymba device passwords --follow` keeps them
-#   credentials/dynamic-security.json            the first state of dynamic security
 #   tls/server.crt, tls/server.key               then there is TLS, on port 8883
 #   tls/clients-ca.crt, tls/clients.crl          then also mutual TLS, on port 8884
 set -eu
@@ -23,7 +21,6 @@ run=${MOSQUITTO_RUN:-/mosquitto/run}
 data=${MOSQUITTO_DATA:-/mosquitto/data}
 tls=${MOSQUITTO_TLS:-/mosquitto/tls}
 credentials=${MOSQUITTO_CREDENTIALS:-/mosquitto/credentials}
-dynamic=${DYNAMIC_SECURITY:-no}
 
 # The access list, and the passwords of those who are not devices.
 write_own() {
@@ -66,13 +63,7 @@ join_all() {
 }
 
 write_configuration() {
-  if [ "$dynamic" = yes ]; then
-    grep -Ev '^(password|acl)_file ' "$config/mosquitto.conf"
-    plugin=$(ls /usr/lib/mosquitto_dynamic_security.so /usr/lib/*/mosquitto_dynamic_security.so 2>/dev/null | head -n 1)
-    sed "s|^plugin .*|plugin $plugin|" "$config/dynamic-security.conf"
-  else
-    cat "$config/mosquitto.conf"
-  fi
+  cat "$config/mosquitto.conf"
   if [ -f "$tls/server.crt" ]; then
     cat "$config/tls.conf"
     if [ -f "$tls/clients-ca.crt" ]; then
@@ -85,14 +76,8 @@ write_configuration() {
 write_configuration |
   sed -e "s|/mosquitto/run/|$run/|" -e "s|/mosquitto/data/|$data/|" -e "s|/mosquitto/tls/|$tls/|" \
     >"$run/mosquitto.conf"
-if [ "$dynamic" = yes ]; then
-  if [ ! -f "$data/dynamic-security.json" ]; then
-    cp "$credentials/dynamic-security.json" "$data/dynamic-security.json"
-  fi
-else
-  write_own
-  join_all
-fi
+write_own
+join_all
 
 mosquitto -c "$run/mosquitto.conf" &
 broker=$!
@@ -100,7 +85,7 @@ trap 'kill -TERM "$broker" 2>/dev/null' TERM INT
 trap 'kill -HUP "$broker" 2>/dev/null' HUP # certificates that were renewed
 
 while kill -0 "$broker" 2>/dev/null; do
-  if [ "$dynamic" != yes ] && { is_new revoked || is_new passwords; }; then
+  if is_new revoked || is_new passwords; then
     join_all
     kill -HUP "$broker"
   fi

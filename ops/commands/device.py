@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -21,8 +20,6 @@ from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
 from ops import mosquitto_files
 from ops.database import open_engine
-from ops.dynamic_security import USER, Control, ControlFailed, document, open_control
-from ops.exits import Exit
 
 COMMIT_EVERY = 500
 
@@ -56,8 +53,8 @@ def provision(settings: Settings, model: str, count: int, csv_file: Path | None)
     cymba device provision --model ear_cymba --count 500 --csv batch-7.csv
     """
     programme_key = show_public_key(load_key(settings))
-    with open_engine(settings) as engine, _broker(settings, engine) as broker:
-        provisioned = _Provisioned(engine, broker, programme_key)
+    with open_engine(settings) as engine:
+        provisioned = _Provisioned(engine, programme_key)
         if csv_file is not None and str(csv_file) == "-":
             provisioned.write(model, count, sys.stdout)
             return
@@ -83,7 +80,6 @@ def _new_secret_file(path: Path) -> Iterator[TextIO]:
 
 class _Provisioned(NamedTuple):
     engine: Engine
-    broker: Control | None
     programme_key: str
 
     def write(self, model: str, count: int, out: TextIO) -> None:
@@ -107,10 +103,6 @@ class _Provisioned(NamedTuple):
             self._keep(session, waiting, out)
 
     def _keep(self, session: Session, made: list[Credentials], out: TextIO) -> None:
-        if self.broker is not None:
-            # Before the commit: only now is the secret known, and a device that the broker knows
-            # and the database does not has a secret that nobody was told.
-            self.broker.add((one.device_id, one.secret) for one in made)
         session.commit()
         _write(out, ((*one, self.programme_key) for one in made))
 
@@ -118,20 +110,6 @@ class _Provisioned(NamedTuple):
 def _write(out: TextIO, rows: Iterable[Iterable[str]]) -> None:
     csv.writer(out, lineterminator="\n").writerows(rows)
     out.flush()
-
-
-@contextmanager
-def _broker(settings: Settings, engine: Engine) -> Iterator[Control | None]:
-    """Whoever is to be told of devices, besides the database."""
-    try:
-        with open_control(settings, engine) as control:
-            yield control
-    except ControlFailed as error:
-        raise _BrokerUntold(f"{error}. Nothing more was changed") from None
-
-
-class _BrokerUntold(click.ClickException):
-    exit_code = Exit.UNREACHABLE
 
 
 @device.command("claim-code")
@@ -153,14 +131,8 @@ def reissue(settings: Settings, device_id: str) -> None:
 
     A connection that was made with the old one is cut.
     """
-    with (
-        open_engine(settings) as engine,
-        _broker(settings, engine) as broker,
-        Session(engine) as session,
-    ):
+    with open_engine(settings) as engine, Session(engine) as session:
         secret = provisioning.reissue_secret(session, device_id)
-        if broker is not None:
-            broker.add([(device_id, secret)])
         session.commit()
         click.echo(secret)
 
@@ -170,14 +142,8 @@ def reissue(settings: Settings, device_id: str) -> None:
 @click.pass_obj
 def revoke(settings: Settings, device_id: str) -> None:
     """Let DEVICE_ID in no more, until its secret is re-issued; its connection is cut."""
-    with (
-        open_engine(settings) as engine,
-        _broker(settings, engine) as broker,
-        Session(engine) as session,
-    ):
+    with open_engine(settings) as engine, Session(engine) as session:
         provisioning.revoke(session, device_id)
-        if broker is not None:
-            broker.remove([device_id])
         session.commit()
 
 
@@ -205,67 +171,6 @@ def passwords(settings: Settings, out: Path, revoked: Path | None, follow: bool)
         files[revoked] = mosquitto_files.revoked
     files[out] = mosquitto_files.passwords
     _write_files(settings, files, follow=follow)
-
-
-@device.command("dynamic-security")
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; its folder must exist.",
-)
-@click.option("--follow", is_flag=True, help="Stay, and write again whenever a secret changes.")
-@click.option(
-    "--slots",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    envvar="BRIDGE_SLOTS",
-    help="How many bridges there are  [env: BRIDGE_SLOTS]",
-)
-@click.pass_obj
-def dynamic_security(settings: Settings, out: Path, follow: bool, slots: int) -> None:
-    """Write the state with which Mosquitto's dynamic security begins: all devices, and the
-    server's own users.
-
-    The users bridge-0 … have the password BRIDGE_PASSWORD, health has HEALTH_PASSWORD, and control,
-    who may change rights, has CONTROL_PASSWORD: from the environment, since a command line is
-    seen by everybody.
-    """
-    passwords = {f"bridge-{slot}": _secret("BRIDGE_PASSWORD") for slot in range(slots)}
-    passwords |= {"health": _secret("HEALTH_PASSWORD"), USER: _secret("CONTROL_PASSWORD")}
-    hashes = {user: provisioning.hash_secret(password) for user, password in passwords.items()}
-    _write_files(settings, {out: partial(document, servers=hashes)}, follow=follow)
-
-
-@device.command()
-@click.pass_obj
-def reconcile(settings: Settings) -> None:
-    """Compare the devices that Mosquitto's dynamic security knows with those of the database.
-
-    Devices that have no secret here lose what rights they have there, as after an older state of
-    the broker was restored. Those that the broker lacks are listed: their secrets are not kept
-    here, so re-issue them, or start the broker from a new state.
-    """
-    with open_engine(settings) as engine, _broker(settings, engine) as broker:
-        if broker is None:
-            raise click.UsageError("CYMBA_BROKER_CONTROL_URL does not say where the broker is")
-        there = broker.devices()
-        with Session(engine) as session:
-            here = provisioning.devices_with_secret(session)
-        broker.remove(sorted(there - here))
-    click.echo(f"{len(here & there):,} devices agree, {len(there - here):,} were removed")
-    for device_id in sorted(here - there):
-        click.echo(f"the broker does not know {device_id}")
-    if here - there:
-        sys.exit(Exit.UNMET)
-
-
-def _secret(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise click.UsageError(f"{name} is not set")
-    return value
 
 
 def _write_files(

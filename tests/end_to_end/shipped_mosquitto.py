@@ -27,26 +27,24 @@ PASSWORDS = {
     "BRIDGE_PASSWORD": "the bridges' secret",
     "HEALTH_PASSWORD": "the check's secret",
     "CONFORMANCE_PASSWORD": "the listener's secret",
-    "CONTROL_PASSWORD": "the control's secret",
 }
 PROTOCOLS = {"3.1.1": MQTTv311, "5": MQTTv5}
 
 
 class ShippedMosquitto:
-    """`dynamic`: with dynamic security in place of files. `edit` changes the configuration."""
+    """`edit` changes the configuration."""
 
     def __init__(
         self,
         folder: Path,
         engine: Engine,
         *,
-        dynamic: bool = False,
         edit: Callable[[str], str] = lambda text: text,
     ) -> None:
         assert MOSQUITTO is not None, "mosquitto is not installed"
         self.ports = {shipped: free_port() for shipped in (1883, 8883, 8884)}
         self.port, self.tls_port, self.mutual_tls_port = self.ports.values()
-        self._folder, self._dynamic = folder, dynamic
+        self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         for name in ("run", "data", "tls", "credentials"):
             (folder / name).mkdir(parents=True)
@@ -60,13 +58,9 @@ class ShippedMosquitto:
                 # Started by root it would become a user that may not read these folders.
                 text = edit(text) + f"\nuser {getpass.getuser()}\n"
             file.write_text(text)
-        control = PASSWORDS["CONTROL_PASSWORD"].replace(" ", "%20")
         self.settings = Settings(
             database_url=engine.url.render_as_string(hide_password=False),
             data_dir=folder / "cymba",
-            broker_control_url=f"mqtt://control:{control}@127.0.0.1:{self.port}"
-            if dynamic
-            else None,
         )
 
     @property
@@ -85,21 +79,11 @@ class ShippedMosquitto:
     def start(self) -> None:
         credentials = self._folder / "credentials"
         command = ["passwords", "--out", "passwords", "--revoked", "revoked"]
-        if self._dynamic:
-            command = ["dynamic-security", "--out", "dynamic-security.json"]
         self._run("credentials", [sys.executable, "-m", "ops", "device", *command, "--follow"])
         first = credentials / command[2]
         wait_until(first.exists, timeout_s=30, what="the devices' file is written")
-        self.start_broker()
-
-    def start_broker(self) -> None:
         self._run("mosquitto", ["/bin/sh", str(self._folder / "config" / "entrypoint.sh")])
         wait_until(lambda: listens(self.port), timeout_s=20, what=lambda: self.log)
-
-    def stop_broker(self) -> None:
-        process = self._processes.pop()
-        process.terminate()
-        assert process.wait(20) == 0
 
     def stop(self) -> None:
         for process in reversed(self._processes):
@@ -126,7 +110,6 @@ class ShippedMosquitto:
         clean = {key: value for key, value in os.environ.items() if key[:6] != "CYMBA_"}
         environ = clean | PASSWORDS | {
             "BRIDGE_SLOTS": "2",
-            "DYNAMIC_SECURITY": "yes" if self._dynamic else "no",
             "PATH": f"{clean['PATH']}:/usr/sbin:/usr/local/sbin",
             "PYTHONPATH": str(ROOT),
             "CYMBA_DATABASE_URL": self.settings.database_url or "",

@@ -1,4 +1,4 @@
-"""Who may do what on a Mosquitto as it is shipped, with files and with dynamic security."""
+"""Who may do what on a Mosquitto as it is shipped."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -40,9 +40,9 @@ def start(tmp_path: Path, engine: Engine) -> Iterator[Start]:
         yield started
 
 
-@pytest.fixture(params=["files", "dynamic"])
-def broker(start: Start, request: pytest.FixtureRequest) -> ShippedMosquitto:
-    return start(dynamic=request.param == "dynamic")
+@pytest.fixture
+def broker(start: Start) -> ShippedMosquitto:
+    return start()
 
 
 @pytest.fixture(params=PROTOCOLS)
@@ -204,14 +204,12 @@ def test_without_its_client_ids_a_device_would_put_out_the_bridge(
     assert bridge.lost.wait(10)
 
 
-@pytest.mark.parametrize("way", ["files", "dynamic"])
 @pytest.mark.parametrize("is_known", [False, True])
 def test_a_device_is_handed_no_share_of_the_bridges_messages(
-    start: Start, enter: Call, way: str, is_known: bool
+    broker: ShippedMosquitto, enter: Call, is_known: bool
 ) -> None:
-    """The group's name is secret: on Mosquitto's files a device that knew it would be handed a
+    """The group's name is secret: a device that knew it would be handed a
     share, which the broker then drops, since the device may not read it."""
-    broker = start(dynamic=way == "dynamic")
     one, other = broker.provision(), broker.provision()
     group = share_group(BRIDGE[1])
     bridges = [enter(broker, f"bridge-{slot}", BRIDGE[1]) for slot in (0, 1)]
@@ -231,7 +229,7 @@ def test_a_device_is_handed_no_share_of_the_bridges_messages(
         lambda: all(last in bridge.heard for bridge in bridges), timeout_s=10, what="all is said"
     )
     heard = [payload for bridge in bridges for _, payload in bridge.heard if payload != last[1]]
-    if way == "files" and is_known:
+    if is_known:
         assert len(heard) < 30  # why the name is secret
     else:
         assert sorted(heard, key=int) == [b"%d" % number for number in range(30)]
@@ -294,26 +292,3 @@ def test_what_waits_for_a_bridge_survives_the_news_of_a_device(
     bridge = enter(broker, *BRIDGE, persistent=True)
     wait_until(lambda: len(bridge.heard) == 2, timeout_s=10, what=lambda: str(bridge.heard))
     assert [payload for _, payload in bridge.heard] == [b"before", b"after"]
-
-
-def test_what_an_older_state_of_the_broker_brings_back_is_removed(
-    start: Start, enter: Call
-) -> None:
-    broker = start(dynamic=True)
-    kept, revoked = broker.provision(), broker.provision()
-    state = broker.tls.parent / "data" / "dynamic-security.json"
-    older = state.read_text()
-    broker.operate("revoke", revoked[0])
-    late = broker.provision()
-    broker.stop_broker()
-    state.write_text(older)
-    broker.start_broker()
-    enter(broker, *revoked).leave()
-    told = broker.operate("reconcile", exit_code=3)
-    assert "1 devices agree, 1 were removed" in told
-    assert f"does not know {late[0]}" in told
-    assert not call(broker.port, *revoked).entered
-    assert enter(broker, *kept)
-    fresh = broker.operate("reissue", late[0]).strip()
-    assert enter(broker, late[0], fresh)
-    assert "2 devices agree, 0 were removed" in broker.operate("reconcile")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ from cymba.accounts.profile import register
 from cymba.database import utc_now
 from cymba.devices.claiming import Claimed, claim
 from ops import ports
-from ops.commands.device import device
 
 ROOT = Path(__file__).parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -95,23 +95,6 @@ def test_every_secret_is_in_the_example() -> None:
     assert all(re.search(rf"^{name}=$", example, re.MULTILINE) for name in asked_for)
 
 
-def test_dynamic_security_in_place_of_files_changes_no_more_than_it_must() -> None:
-    text = (ROOT / "docker-compose.dynamic-security.yml").read_text()
-    services: dict[str, Any] = yaml.safe_load(text)["services"]
-    assert services.keys() <= SERVICES.keys()
-    for service in services.values():
-        assert service.keys() <= {"command", "environment", "healthcheck"}
-    example = (ROOT / ".env.example").read_text()
-    for name in re.findall(r"\$\{(\w+):\?", text):
-        assert re.search(rf"^{name}=$", example, re.MULTILINE)
-    group, name, *arguments = services["credentials"]["command"]
-    assert group == device.name
-    given = device.commands[name].make_context(name, arguments, resilient_parsing=False).params
-    assert given["follow"]
-    # tests/end_to_end/test_mosquitto.py runs the command, the entrypoint and the broker.
-    assert services["credentials"]["healthcheck"]["test"][-1] == str(given["out"])
-
-
 def test_only_migrations_work_as_the_owner_of_the_tables() -> None:
     for name, service in SERVICES.items():
         url = service.get("environment", {}).get("CYMBA_DATABASE_URL", "")
@@ -138,7 +121,8 @@ def test_the_image_is_not_roots_and_its_parts_are_locked() -> None:
     assert re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE) == ["10001:10001"]
     for line in re.findall(r"pip install.*", dockerfile):
         assert "--require-hashes" in line or "--no-deps --no-build-isolation" in line
-    for folder in ("cymba", "service", "mqtt_bridge", "simulator", "ops", "migrations"):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for folder in project["tool"]["importlinter"]["root_packages"]:
         assert f"COPY {folder} {folder}" in dockerfile
         assert f"!{folder}/" in (ROOT / ".dockerignore").read_text()
 

@@ -152,29 +152,3 @@ def test_secrets_end_and_begin(
     assert code
     assert code != row["claim_code"]
     assert cymba("device", "revoke", "nobody-0", settings=settings).returncode == Exit.FAILED
-
-
-def test_without_its_broker_nothing_is_changed(
-    cymba: Run, settings: dict[str, str], session: Session, tmp_path: Path
-) -> None:
-    """Where a broker keeps its own list, nobody is left half known."""
-    settings |= {"BROKER_CONTROL_URL": "mqtt://control:secret@127.0.0.1:9"}
-    (made,) = provisioning.provision(session, "neck", 1)
-    session.commit()
-    file = tmp_path / "batch.csv"
-    for arguments in (
-        ("provision", "--model", "neck", "--csv", str(file)),
-        ("reissue", made.device_id),
-        ("revoke", made.device_id),
-        ("reconcile",),
-    ):
-        told = cymba("device", *arguments, settings=settings)
-        assert told.returncode == Exit.UNREACHABLE
-        assert "the broker does not answer" in told.stderr
-        assert told.stdout == ""
-    assert not file.exists()
-    session.expire_all()
-    assert session.scalars(select(Device.id)).all() == [made.device_id]
-    assert authenticate(session, made.device_id, made.secret)
-    # A new claim code is no matter of the broker's.
-    assert cymba("device", "claim-code", made.device_id, settings=settings).returncode == Exit.DONE

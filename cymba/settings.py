@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 PREFIX = "CYMBA_"
 
@@ -108,7 +110,20 @@ def load(environ: Mapping[str, str]) -> Settings:
         except (msgspec.ValidationError, ValueError) as error:
             reason = str(error).split(" - at ")[0]
             raise SettingsError(f"{PREFIX}{name.upper()}: {reason}") from None
-    return msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
+    settings = msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
+    if settings.database_url is not None and not _names_a_postgresql(settings.database_url):
+        # Without the URL, which holds a password.
+        raise SettingsError(
+            f"{PREFIX}DATABASE_URL: expected postgresql://user:password@host:port/database"
+        )
+    return settings
+
+
+def _names_a_postgresql(url: str) -> bool:
+    try:
+        return make_url(url).drivername in {"postgres", "postgresql", "postgresql+psycopg"}
+    except (ArgumentError, ValueError):  # no URL at all; a port that is no number
+        return False
 
 
 def _decode(type_: type, value: object) -> object:

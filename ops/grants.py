@@ -84,17 +84,27 @@ def grant(
             names = {"role": name, "database": sql.Identifier(made.info.dbname)}
             for statement in [*_TAKEN, *_GIVEN] if taking else _GIVEN:
                 made.execute(sql.SQL(statement).format(**names))
-            for (table,) in made.execute(_TABLES).fetchall():
-                rights = sql.SQL(LESS.get(table, ROWS))
-                made.execute(_GRANT.format(rights=rights, table=sql.Identifier(table), **names))
+            for kind, plain, quoted in made.execute(_OURS).fetchall():
+                thing = {"kind": sql.SQL(kind), "thing": sql.SQL(quoted), "role": name}
+                if taking:
+                    made.execute(
+                        sql.SQL("REVOKE ALL ON {kind} {thing} FROM {role}").format(**thing)
+                    )
+                if kind == "TABLE":
+                    rights = sql.SQL(LESS.get(plain, ROWS))
+                elif kind == "SEQUENCE":
+                    rights = sql.SQL("USAGE")
+                else:
+                    continue
+                made.execute(_GIVE.format(rights=rights, **thing))
+            made.execute(
+                sql.SQL(f"GRANT EXECUTE ON FUNCTION {FUNCTIONS} TO {{role}}").format(role=name)
+            )
     return Granted(created=row is None)
 
 
 _TAKEN = (
     "REVOKE ALL ON SCHEMA public FROM {role}",
-    "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}",
-    "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role}",
-    "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {role}",
     "REVOKE ALL ON DATABASE {database} FROM {role}",
 )
 _GIVEN = (
@@ -103,13 +113,31 @@ _GIVEN = (
     "REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC",
     "GRANT CONNECT ON DATABASE {database} TO {role}",
     "GRANT USAGE ON SCHEMA public TO {role}",
-    "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
-    f"GRANT EXECUTE ON FUNCTION {FUNCTIONS} TO {{role}}",
     f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {ROWS} ON TABLES TO {{role}}",
     "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO {role}",
 )
-_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-_GRANT = sql.SQL("GRANT {rights} ON TABLE public.{table} TO {role}")
+_TAKE = sql.SQL("REVOKE ALL ON {kind} {thing} FROM {role}")
+_GIVE = sql.SQL("GRANT {rights} ON {kind} {thing} TO {role}")
+# Tables, sequences and functions in `public` that are ours to grant. An extension that was put
+# there (pg_stat_statements, PostGIS) and what another owner made are not the services' business.
+_OURS = """
+    SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname::text,
+           c.oid::regclass::text
+    FROM pg_class AS c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+      AND pg_has_role(c.relowner, 'USAGE')
+      AND NOT EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'ROUTINE', p.proname::text, p.oid::regprocedure::text
+    FROM pg_proc AS p
+    WHERE p.pronamespace = 'public'::regnamespace AND pg_has_role(p.proowner, 'USAGE')
+      AND NOT EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    ORDER BY 1, 2
+"""
 # NULL for a role that is fit, else why it is not; no row where there is no such role.
 _STANDING = """
     SELECT CASE

@@ -1,5 +1,6 @@
 """Bringing a database to the schema that this code needs, one process at a time."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 import migrations
@@ -21,17 +22,24 @@ from cymba.tables import metadata
 # Any fixed number of our own will do; every process that migrates must ask for the same one.
 ADVISORY_LOCK = 0x43594D42  # "CYMB"
 LOCK_TIMEOUT = "5s"  # a step that waits for a busy table holds up every later query on it
+# A concurrent step waits for the transactions that are open, and holds up nobody meanwhile.
+CONCURRENT_LOCK_TIMEOUT = "60s"
 ATTEMPTS = 5
 LOCK_NOT_AVAILABLE = "55P03"
 
 
 @dataclass(frozen=True)
 class Upgraded:
-    """The schema is at the head now; `applied` is empty where it already was."""
+    """The schema is at the head now; `applied` is empty where it already was.
+
+    `rebuilt` are indexes that a concurrent step had begun, here or in an earlier run, and had not
+    finished: PostgreSQL keeps such an index, marked as invalid, and no query uses it.
+    """
 
     before: str | None
     after: str
     applied: tuple[str, ...]
+    rebuilt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,8 +93,11 @@ def upgrade(
             applied.append(step.up_revision_id)
             on_step(step.up_revision)
 
+        rebuilt: list[str] = []
         for attempt in range(ATTEMPTS):
             try:
+                # First, since a step takes an index that is there for one that is finished.
+                rebuilt += _rebuild_invalid_indexes(connection)
                 command.upgrade(_config(connection, applied_one), "head")
             except OperationalError as error:
                 if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
@@ -94,7 +105,7 @@ def upgrade(
                 connection.rollback()
                 time.sleep(2**attempt / 4)
             else:
-                return Upgraded(before, migrations.head(), tuple(applied))
+                return Upgraded(before, migrations.head(), tuple(applied), tuple(rebuilt))
         return Busy(f"a table stayed locked by others through {ATTEMPTS} attempts")
 
 
@@ -115,11 +126,15 @@ def check(engine: Engine) -> SchemaState:
         )
         at_head = current == migrations.head()
         found = compare_metadata(context, metadata) if at_head else []
+        invalid = _invalid_indexes(connection)
     return SchemaState(
         current=current,
         head=migrations.head(),
         pending=tuple(script.revision for script in pending(current)),
-        differences=tuple(_described(difference) for difference in found),
+        differences=(
+            *(_described(difference) for difference in found),
+            *(f"index {name} is not finished; `cymba db upgrade` builds it" for name in invalid),
+        ),
     )
 
 
@@ -158,6 +173,8 @@ def migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
     and CREATE INDEX CONCURRENTLY in the process that migrates would wait for it for ever.
     """
     with engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", _wait_longer_if_concurrent)
+        event.listen(connection, "after_cursor_execute", _wait_as_before)
         try:
             connection.execute(text("SET statement_timeout = 0"))
             connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
@@ -172,6 +189,51 @@ def migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
             # Its settings and its lock must not go back to the pool. Closed, not detached: a step
             # outside of a transaction (`autocommit_block`) needs a connection that the pool knows.
             connection.invalidate()
+
+
+def _wait_longer_if_concurrent(_: Connection, cursor: Any, statement: str, *_more: Any) -> None:
+    if "CONCURRENTLY" in statement:
+        cursor.execute(f"SET lock_timeout = '{CONCURRENT_LOCK_TIMEOUT}'")
+
+
+def _wait_as_before(_: Connection, cursor: Any, statement: str, *_more: Any) -> None:
+    if "CONCURRENTLY" in statement:
+        cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+
+
+def _rebuild_invalid_indexes(connection: Connection) -> list[str]:
+    """Finish what a broken-off CREATE or REINDEX INDEX CONCURRENTLY left; the indexes' names.
+
+    A unique index that the rows contradict cannot be finished: that is raised, as the step itself
+    raised it.
+    """
+    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+    names = _invalid_indexes(connection)
+    connection.commit()
+    quote = connection.dialect.identifier_preparer.quote
+    concurrent = connection.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        for name in names:
+            # What REINDEX itself leaves is a second index beside the first, which is whole.
+            is_copy = re.search(r"_cc(new|old)\d*$", name) is not None
+            order = "DROP" if is_copy else "REINDEX"
+            concurrent.execute(text(f"{order} INDEX CONCURRENTLY public.{quote(name)}"))
+    finally:
+        connection.rollback()  # of nothing: each statement was a transaction of its own
+        connection.execution_options(isolation_level=connection.default_isolation_level)
+    return names
+
+
+def _invalid_indexes(connection: Connection) -> list[str]:
+    return list(connection.scalars(_INVALID_INDEXES))
+
+
+_INVALID_INDEXES = text("""
+    SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE c.relnamespace = 'public'::regnamespace AND NOT (i.indisvalid AND i.indisready)
+      AND c.relkind = 'i'
+    ORDER BY c.relname
+""")
 
 
 def _try_lock(connection: Connection) -> bool:

@@ -11,6 +11,13 @@ from ops import grants, schema
 from ops.database import open_engine
 from ops.exits import Exit
 
+_role_password = click.option(
+    "--password",
+    envvar="SERVICE_DATABASE_PASSWORD",
+    show_envvar=True,
+    help="What ROLE connects with; best given by the environment.",
+)
+
 
 @click.group()
 def db() -> None:
@@ -32,8 +39,11 @@ def db() -> None:
     metavar="ROLE",
     help="Then do `cymba db grant ROLE`, but take no right from it while the version before runs.",
 )
-@click.pass_context
-def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) -> None:
+@_role_password
+@click.pass_obj
+def upgrade(
+    settings: Settings, *, wait_s: int, sql: bool, role: str | None, password: str | None
+) -> None:
     """Run the migrations that are missing.
 
     Safe to start in several places at once: one runs them, the others wait and find nothing to do.
@@ -45,7 +55,6 @@ def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) ->
                   3 the database is at a revision that this version of Cymba does not know
                   4 another process, or a busy table, was in the way; try again
     """
-    settings: Settings = context.obj
     if sql:
         click.echo(schema.sql(), nl=False)
         return
@@ -59,7 +68,9 @@ def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) ->
 
             outcome = schema.upgrade(engine, wait_s=wait_s, on_step=on_step)
     match outcome:
-        case schema.Upgraded(before=before, after=after, applied=applied):
+        case schema.Upgraded(before=before, after=after, applied=applied, rebuilt=rebuilt):
+            if rebuilt:
+                click.echo(f"finished what a broken-off run had begun: {', '.join(rebuilt)}")
             if applied:
                 click.echo(f"{before or 'empty'} → {after}: {len(applied)} applied")
             else:
@@ -73,19 +84,14 @@ def upgrade(context: click.Context, wait_s: int, sql: bool, role: str | None) ->
     if role is not None:
         # Services of the version before may yet run, with the rights that it needs.
         behind = outcome.before is not None and bool(outcome.applied)
-        context.invoke(grant, role=role, taking=not behind)
+        _grant(settings, role, password=password, taking=not behind)
 
 
 @db.command()
 @click.argument("role")
-@click.option(
-    "--password",
-    envvar="SERVICE_DATABASE_PASSWORD",
-    show_envvar=True,
-    help="What the role connects with; best given by the environment.",
-)
+@_role_password
 @click.pass_obj
-def grant(settings: Settings, role: str, password: str | None, *, taking: bool = True) -> None:
+def grant(settings: Settings, role: str, password: str | None) -> None:
     """Give ROLE the rights that the services need, and no others.
 
     Connect as the owner of the tables (CYMBA_DATABASE_URL). ROLE is made where there is none. It
@@ -96,6 +102,10 @@ def grant(settings: Settings, role: str, password: str | None, *, taking: bool =
     \b
     SERVICE_DATABASE_PASSWORD=… cymba db grant cymba_service
     """
+    _grant(settings, role, password=password, taking=True)
+
+
+def _grant(settings: Settings, role: str, *, password: str | None, taking: bool) -> None:
     with open_engine(settings, application_name="cymba db") as engine:
         try:
             outcome = grants.grant(engine, role, taking=taking, password=password)
@@ -107,6 +117,12 @@ def grant(settings: Settings, role: str, password: str | None, *, taking: bool =
     match outcome:
         case grants.Granted(created=created):
             click.echo(f"{role}: {'made, and ' if created else ''}given the services' rights")
+            if created and password is None:
+                click.echo(
+                    f"cymba: {role} was made without a password, so a server that asks for one "
+                    "will not let it in; set SERVICE_DATABASE_PASSWORD and repeat",
+                    err=True,
+                )
             if not (taking or created):
                 click.echo(
                     f"{role}: keeps those of the version before; when none of its processes run, "

@@ -50,7 +50,16 @@ def test_the_help_lists_every_command(cymba: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("HTTP_PORT", "eight"), ("NO_SUCH_THING", "1"), ("LOG_LEVEL", "loud")]
+    ("variable", "value"),
+    [
+        ("HTTP_PORT", "eight"),
+        ("NO_SUCH_THING", "1"),
+        ("LOG_LEVEL", "loud"),
+        ("DATABASE_URL", "mysql://cymba:hidden@db/cymba"),
+        ("DATABASE_URL", "postgresql+asyncpg://cymba:hidden@db/cymba"),
+        ("DATABASE_URL", "postgresql://cymba:hidden@db:five/cymba"),
+        ("DATABASE_URL", "hidden"),
+    ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(cymba: Run, variable: str, value: str) -> None:
     run = cymba("db", "current", settings={variable: value})
@@ -58,6 +67,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(cymba: Run, variable: str, va
     assert run.stdout == ""
     assert len(run.stderr.splitlines()) == 1
     assert f"CYMBA_{variable}" in run.stderr
+    assert "hidden" not in run.stderr
 
 
 def test_a_wrong_argument_is_status_2(cymba: Run) -> None:

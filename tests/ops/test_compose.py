@@ -21,17 +21,19 @@ from uuid import uuid4
 
 import cbor2
 import paho.mqtt.client as mqtt
+import psycopg
 import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
+from psycopg import sql
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from cymba.accounts.profile import register
-from cymba.database import utc_now
+from cymba.database import make_engine, utc_now
 from cymba.devices.claiming import Claimed, claim
-from ops import ports
+from ops import ports, postgres
 
 ROOT = Path(__file__).parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -130,11 +132,9 @@ def test_the_image_is_not_roots_and_its_parts_are_locked() -> None:
 class Deployment:
     """The services as processes of this machine: same commands, same variables, other addresses."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, socket_folder: Path) -> None:
         self.folder = folder
-        self.database_url = database_url
-        service = make_url(database_url).set(username="cymba_service")
-        self.service_url = service.render_as_string(hide_password=False)
+        self.socket_folder = socket_folder
         self.mqtt_port = ports.free_port()
         self.http_port = ports.free_port()
         self.metrics_ports = {name: ports.free_port() for name in ("bridge-0", "bridge-1")}
@@ -145,9 +145,8 @@ class Deployment:
     def local(self, name: str, word: str) -> str:
         """A word of a command, variable or health check, with this machine's addresses."""
         here = {
-            # The owner of the tables, and the services' role.
-            r"postgresql://cymba:\S+": self.database_url,
-            r"postgresql://cymba_service:\S+": self.service_url,
+            # Users and passwords stay as compose has them.
+            r"@db:5432/cymba$": f"@/cymba?host={self.socket_folder}",
             r"/(credentials|tmp)/": f"{self.folder}/\\1/",
             r"0\.0\.0\.0": "127.0.0.1",
             r"mosquitto:1883": f"127.0.0.1:{self.mqtt_port}",
@@ -261,11 +260,36 @@ class Deployment:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, engine: Engine) -> Iterator[Deployment]:
+def database(tmp_path: Path) -> Iterator[Path]:
+    """A PostgreSQL as the service `db` is at a first start: its superuser, an empty database, and
+    nobody let in without a password. The folder of its socket."""
+    server = postgres.start(tmp_path / "postgres")
+    owner = {"user": sql.Identifier("cymba"), "password": SECRETS["POSTGRES_PASSWORD"]}
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE ROLE {user} SUPERUSER LOGIN PASSWORD {password}").format(**owner)
+        )
+        admin.execute("CREATE DATABASE cymba OWNER cymba")
+        asked = "local all postgres trust\nlocal all all scram-sha-256\n"
+        (tmp_path / "postgres" / "pg_hba.conf").write_text(asked)
+        admin.execute("SELECT pg_reload_conf()")
+    yield Path(make_url(server.url).query["host"])
+    server.stop()
+
+
+@pytest.fixture
+def engine(database: Path) -> Iterator[Engine]:
+    """The database as its owner sees it."""
+    url = f"postgresql://cymba:{SECRETS['POSTGRES_PASSWORD']}@/cymba?host={database}"
+    engine = make_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, database: Path) -> Iterator[Deployment]:
     assert MOSQUITTO or not os.environ.get("CI"), "mosquitto is not installed"
-    with engine.begin() as connection:  # what migrate finds at a first start
-        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
-    deployed = Deployment(tmp_path / "host", engine.url.render_as_string(hide_password=False))
+    deployed = Deployment(tmp_path / "host", database)
     yield deployed
     deployed.stop()
 

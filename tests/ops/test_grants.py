@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import errors
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -16,7 +17,7 @@ from cymba.rights.erasure import ErasureKeys, erase
 from cymba.rights.retention import RULES, remove_some
 from cymba.settings import Settings, SettingsError, load
 from cymba.tables import metadata
-from ops import grants, schema
+from ops import cli, grants, schema
 
 ROLE = "cymba_service"
 KEYS = ErasureKeys.of(b"a secret of enough characters to sign with")
@@ -312,3 +313,56 @@ def test_the_command_makes_the_role_with_its_password(engine, settings, cymba) -
     denied = cymba("db", "grant", f"r{uuid4().hex}", settings=as_service)
     assert denied.returncode == 1
     assert "permission denied" in denied.stderr
+
+
+def test_what_others_put_into_the_schema_is_left_to_them(engine: Engine) -> None:
+    """pg_stat_statements and its like lie in `public` often, and are not the owner's to grant."""
+    password = "of the owner"
+    with engine.begin() as connection:
+        connection.execute(text("CREATE VIEW statements AS SELECT 1 AS calls"))
+        connection.execute(text("CREATE TABLE spatial (id integer)"))
+        connection.execute(text("CREATE SEQUENCE counted"))
+        connection.execute(
+            text("CREATE FUNCTION reset() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
+        )
+        owner = f"owner_{uuid4().hex}"
+        connection.execute(text(f"CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD '{password}'"))
+        ours = (
+            *(("TABLE", name) for name in [*metadata.tables, "alembic_version"]),
+            *(("FUNCTION", name) for name in grants.FUNCTIONS.split("), ")),
+        )
+        for kind, name in ours:
+            whole = f"{name})" if kind == "FUNCTION" and not name.endswith(")") else name
+            connection.execute(text(f"ALTER {kind} {whole} OWNER TO {owner}"))
+        connection.execute(text(f"ALTER SCHEMA public OWNER TO {owner}"))
+        database = engine.url.database
+        connection.execute(text(f"ALTER DATABASE {database} OWNER TO {owner}"))
+    role = f"service_{uuid4().hex}"
+    owning = make_engine(as_role(engine, owner))
+    try:
+        assert grants.grant(owning, role) == grants.Granted(created=True)
+        assert grants.grant(owning, role) == grants.Granted(created=False)
+    finally:
+        owning.dispose()
+    with psycopg.connect(as_role(engine, role)) as connection:
+        assert connection.execute("SELECT count(*) FROM account").fetchone() == (0,)
+    refused(engine, "SELECT * FROM spatial", role=role)
+
+
+def test_the_role_that_an_upgrade_makes_gets_its_password(engine: Engine) -> None:
+    """The environment alone says it, as in the compose file; its SCRAM verifier is stored."""
+    role = f"service_{uuid4().hex}"
+    run = CliRunner().invoke(
+        cli.main,
+        ["db", "upgrade", "--grant", role],
+        env={
+            "CYMBA_DATABASE_URL": engine.url.set(drivername="postgresql").render_as_string(False),
+            "SERVICE_DATABASE_PASSWORD": "from the environment",
+        },
+    )
+    assert run.exit_code == 0, run.output
+    with engine.connect() as connection:
+        stored = connection.scalar(
+            text("SELECT rolpassword FROM pg_authid WHERE rolname = :role"), {"role": role}
+        )
+    assert stored.startswith("SCRAM-SHA-256$")

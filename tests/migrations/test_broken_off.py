@@ -1,0 +1,151 @@
+"""A step that breaks off half way: the next run finishes it, and `db check` names it till then."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+
+from ops import schema
+
+
+class BrokenOff(Exception):
+    pass
+
+
+@contextmanager
+def breaking_off_at(engine: Engine, number: int) -> Iterator[list[str]]:
+    """The `number`th statement that changes the schema is not run; yields those that were begun."""
+    begun: list[str] = []
+
+    def refuse(_c: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+        if statement.lstrip().upper().startswith(("CREATE", "ALTER", "DROP", "UPDATE", "INSERT")):
+            begun.append(statement)
+            if len(begun) == number:
+                raise BrokenOff
+
+    event.listen(engine, "before_cursor_execute", refuse)
+    try:
+        yield begun
+    finally:
+        event.remove(engine, "before_cursor_execute", refuse)
+
+
+STEPS = [step.revision for step in schema.history()]
+
+
+@pytest.mark.parametrize("revision", STEPS)
+def test_a_step_that_breaks_off_at_any_statement_is_finished_by_the_next_run(
+    empty_engine: Engine, revision: str
+) -> None:
+    schema.upgrade(empty_engine)
+    before = STEPS[STEPS.index(revision) - 1] if revision != STEPS[0] else "base"
+    schema.downgrade(empty_engine, before)
+    number = 1
+    while True:
+        with breaking_off_at(empty_engine, number) as begun:
+            try:
+                schema.upgrade(empty_engine)
+            except BrokenOff:
+                assert not schema.check(empty_engine).fits
+            else:
+                break
+        number = number * 2 if revision == STEPS[0] else number + 1  # the first step has hundreds
+    assert len(begun) < number
+    assert schema.check(empty_engine).fits
+
+
+def broken_off_build(engine: Engine) -> None:
+    """Leave the tombstones' index as a build that was cut off leaves it."""
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("DROP INDEX ix_change_tombstone"))
+        holder = engine.connect()
+        holder.execute(text("LOCK TABLE change IN ROW EXCLUSIVE MODE"))
+        connection.execute(text("SET lock_timeout = '100ms'"))
+        with pytest.raises(Exception, match="lock timeout"):
+            connection.execute(
+                text(
+                    "CREATE INDEX CONCURRENTLY ix_change_tombstone ON change (changed_at) "
+                    "WHERE deleted"
+                )
+            )
+        connection.execute(text("SET lock_timeout = 0"))
+        holder.close()
+
+
+def is_valid(engine: Engine, name: str) -> bool:
+    with engine.connect() as connection:
+        return bool(
+            connection.scalar(
+                text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
+                {"name": name},
+            )
+        )
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded as made", "not yet recorded"])
+def test_an_index_whose_build_was_cut_off_is_seen_and_built_again(
+    empty_engine: Engine, recorded: bool
+) -> None:
+    schema.upgrade(empty_engine)
+    if not recorded:
+        schema.downgrade(empty_engine, "0010")
+        with empty_engine.begin() as connection:
+            connection.execute(text("CREATE INDEX ix_change_tombstone ON change (account_id)"))
+    broken_off_build(empty_engine)
+    assert not is_valid(empty_engine, "ix_change_tombstone")
+    if recorded:
+        state = schema.check(empty_engine)
+        assert not state.fits
+        assert "ix_change_tombstone" in " ".join(state.differences)
+    upgraded = schema.upgrade(empty_engine)
+    assert isinstance(upgraded, schema.Upgraded)
+    assert upgraded.rebuilt == ("ix_change_tombstone",)
+    assert is_valid(empty_engine, "ix_change_tombstone")
+    assert schema.check(empty_engine).fits
+
+
+def test_a_transaction_that_is_open_meanwhile_leaves_no_broken_index(empty_engine: Engine) -> None:
+    """It ends later than a step waits for a table, and earlier than a concurrent step waits."""
+    schema.upgrade(empty_engine)
+    schema.downgrade(empty_engine, "0010")
+    held: list[Connection] = []
+
+    def open_one(_c: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+        if "CREATE INDEX CONCURRENTLY" in statement and not held:
+            holder = empty_engine.connect()
+            holder.execute(text("LOCK TABLE change IN ROW EXCLUSIVE MODE"))
+            held.append(holder)
+            # It ends by itself, well after the wait for a table would have been given up.
+            holder.execute(text("SET idle_in_transaction_session_timeout = '7s'"))
+
+    event.listen(empty_engine, "before_cursor_execute", open_one)
+    try:
+        upgraded = schema.upgrade(empty_engine)
+    finally:
+        event.remove(empty_engine, "before_cursor_execute", open_one)
+        for holder in held:
+            holder.invalidate()
+            holder.close()
+    assert held
+    assert isinstance(upgraded, schema.Upgraded)
+    assert is_valid(empty_engine, "ix_change_tombstone")
+
+
+def test_a_rebuild_that_was_cut_off_leaves_no_second_index(empty_engine: Engine) -> None:
+    schema.upgrade(empty_engine)
+    with empty_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(
+            text("CREATE INDEX ix_change_tombstone_ccnew ON change (changed_at) WHERE deleted")
+        )
+        connection.execute(
+            text(
+                "UPDATE pg_index SET indisvalid = false "
+                "WHERE indexrelid = 'ix_change_tombstone_ccnew'::regclass"
+            )
+        )
+    schema.upgrade(empty_engine)
+    with empty_engine.connect() as connection:
+        assert connection.scalar(text("SELECT to_regclass('ix_change_tombstone_ccnew')")) is None
+    assert is_valid(empty_engine, "ix_change_tombstone")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import record_changes
 from cymba.database import utc_now
-from cymba.insights.experiments.trials import advance
+from cymba.insights.experiments import trials
 from cymba.insights.findings import accounts_due, claim_due, refresh
 
 ACCOUNTS_A_ROUND = 100
@@ -48,29 +48,49 @@ class InsightsWorker:
         """
         now, done = self._clock(), InsightsRound()
         self._aside = {one: until for one, until in self._aside.items() if until > now}
-        with Session(self._engine) as session, session.begin():
-            advance(session, now=now)
+        with Session(self._engine) as session:
+            with_trials = trials.accounts_due(session, now=now, but=self._aside)
+        for account_id in with_trials:
+            self._guarded(self._advance, account_id, now, done)
         with Session(self._engine) as session:
             due = accounts_due(session, limit=ACCOUNTS_A_ROUND, but=self._aside)
         for account_id in due:
-            try:
-                told = self._refresh(account_id, now)
-            except Exception as error:  # whatever it is, it is one account's, unless …
-                if _is_the_databases(error):
-                    raise
-                self._aside[account_id] = now + SET_ASIDE
-                done.failed.append(account_id)
-                log.error(  # noqa: TRY400 - without its text, which may quote what was written
-                    "an account's findings cannot be computed",
-                    account=str(account_id),
-                    error=type(error).__name__,
-                    retry_s=SET_ASIDE.total_seconds(),
-                )
-            else:
-                done.refreshed += told is not None
-                done.told += told or 0
+            told = self._guarded(self._refresh, account_id, now, done)
+            done.refreshed += told is not None
+            done.told += told or 0
         done.more = len(due) == ACCOUNTS_A_ROUND
         return done
+
+    def _guarded(
+        self,
+        deal_with: Callable[[UUID, datetime], int | None],
+        account_id: UUID,
+        now: datetime,
+        done: InsightsRound,
+    ) -> int | None:
+        """What `deal_with` gives; None of an account that it fails for, which is set aside."""
+        try:
+            return deal_with(account_id, now)
+        except Exception as error:  # whatever it is, it is one account's, unless …
+            if _is_the_databases(error):
+                raise
+            self._aside[account_id] = now + SET_ASIDE
+            done.failed.append(account_id)
+            log.error(  # noqa: TRY400 - without its text, which may quote what was written
+                "an account's insights cannot be computed",
+                account=str(account_id),
+                error=type(error).__name__,
+                retry_s=SET_ASIDE.total_seconds(),
+            )
+            return None
+
+    def _advance(self, account_id: UUID, now: datetime) -> int:
+        """How many changes were told."""
+        with Session(self._engine) as session, session.begin():
+            changes = trials.advance(session, account_id, now=now)
+            if changes:
+                record_changes(session, account_id, changes)
+            return len(changes)
 
     def _refresh(self, account_id: UUID, now: datetime) -> int | None:
         """How many changes were told; None if another worker has or had the account."""

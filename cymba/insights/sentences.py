@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from cymba.insights import words
+from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_title
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import (
@@ -167,6 +168,23 @@ def of_trial(
             )
         )
     return " ".join(parts)
+
+
+def of_before_trial(voice: Voice, told: BeforeTrial) -> str:
+    """That the device is still as a trial left it, and what the person can do about it."""
+    if told.state == "sent":
+        return voice.translate(words.SENT_TO_DEVICE)
+    held_ua = 0.0 if told.now is None else told.ceiling_ua(told.now)
+    return _join(
+        voice.say(words.HELD_DOWN, now=_ma(voice, held_ua))
+        if held_ua
+        else voice.translate(words.HELD_OFF),
+        voice.say(words.SET_BACK, before=_ma(voice, told.ceiling_ua(told.wanted))),
+    )
+
+
+def _ma(voice: Voice, current_ua: float) -> str:
+    return voice.number(current_ua / 1000)
 
 
 def digits(outcome: str) -> int:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, String, text
+from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, String, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -111,6 +111,10 @@ class Experiment(Base):
     version: Mapped[int] = mapped_column(default=1)
     sealed_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    # While it runs: when its next block ends, so that no round looks at all trials.
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # That the device is to stay as the trial left it; null again once another block is agreed to.
+    declined_at: Mapped[datetime | None]
 
 
 class ExperimentBlock(Base):

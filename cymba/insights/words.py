@@ -77,6 +77,13 @@ STOPPED_EARLY = (
     "that was planned, and is less certain."
 )
 NOT_TESTED = "Too few pairs of blocks have ratings under both programmes to tell a difference."
+HELD_OFF = "Your device is still set as in the trial: it gives no current."
+HELD_DOWN = "Your device is still set as in the trial: it gives up to {now} mA."
+SET_BACK = "Before the trial it gave up to {before} mA. You can set it back, or leave it as it is."
+SENT_TO_DEVICE = (
+    "Your new settings were sent to the device. It has not taken them yet: until then it stays as "
+    "in the trial."
+)
 FADING = (
     "{effect_title} was reported less often with each session: from {first_share} of early "
     "sessions to {last_share} of recent ones, over {n} answers."
@@ -120,6 +127,7 @@ TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(),
     DISCLAIMER, EARLY, MORE_IS_WORSE, MORE_SIDE_EFFECT, NO_CLEAR_LINK, NOT_ENOUGH,
     NOT_ENOUGH_REFUSED, COLLECTING, MORE_DAYS, TESTED, STOPPED_EARLY, NOT_TESTED,
+    HELD_OFF, HELD_DOWN, SET_BACK, SENT_TO_DEVICE,
     FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
 )  # fmt: skip

@@ -41,6 +41,8 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "conflict": (409, "In conflict with what is stored"),
     "experiment-running": (409, "A trial is running already"),
     "experiment-ended": (409, "The trial has ended"),
+    "no-contrast": (422, "The two programmes of the trial would not differ"),
+    "nothing-to-set-back": (409, "There is nothing of a trial to set back"),
     "identity-taken": (409, "The provider's sign-in opens another account"),
     "last-sign-in": (409, "It is the only way to sign in to the account"),
     "email-taken": (409, "The e-mail address has an account already"),

@@ -24,6 +24,7 @@ from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
 from service.resources.programme import withhold_if_flagged
+from service.shapes.before_trial import before_trials
 from service.shapes.devices import DEVICE_EXAMPLE, DeviceSchema, device_shown
 
 blp = Resource("devices", "The devices that the person holds")
@@ -71,7 +72,8 @@ def claim_device(given: dict[str, Any]) -> Response:
     its new holder sets a programme.
     """
     with transaction() as session:
-        account_id = current_account(session).id
+        account = current_account(session)
+        account_id = account.id
         outcome = claiming.claim(
             session,
             account_id,
@@ -84,7 +86,8 @@ def claim_device(given: dict[str, Any]) -> Response:
         if isinstance(outcome, claiming.Claimed):
             note(session, account_id, "device.claimed", device=outcome.tenure.device_id)
             held = held_device(session, account_id, outcome.tenure.device_id)
-            shown, version = device_shown(held), held.tenure.version
+            told = before_trials(session, account).get(held.device.id)
+            shown, version = device_shown(held, told), held.tenure.version
     match outcome:
         case claiming.Throttled(retry_after_s):
             raise TooManyRequests("Too many wrong codes.", retry_after_s=retry_after_s)
@@ -102,7 +105,11 @@ def list_devices() -> Response:
     """List the devices"""
     with transaction() as session:
         account = current_account(session)
-        shown = [device_shown(held) for held in held_devices(session, account.id)]
+        told = before_trials(session, account)
+        shown = [
+            device_shown(held, told.get(held.device.id))
+            for held in held_devices(session, account.id)
+        ]
     return tagged({"items": shown})
 
 
@@ -112,8 +119,10 @@ def list_devices() -> Response:
 def get_device(device_id: str) -> Response:
     """Read one device"""
     with transaction() as session:
-        held = held_device(session, current_account(session).id, device_id)
-        shown, version = device_shown(held), held.tenure.version
+        account = current_account(session)
+        held = held_device(session, account.id, device_id)
+        told = before_trials(session, account).get(device_id)
+        shown, version = device_shown(held, told), held.tenure.version
     return tagged(shown, version=version)
 
 
@@ -130,7 +139,8 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
         check_if_match(tenure.version)
         held = held_device(session, account.id, device_id)
         rename(session, account.id, tenure, given["name"])
-        shown, version = device_shown(held), tenure.version
+        told = before_trials(session, account).get(device_id)
+        shown, version = device_shown(held, told), tenure.version
     return tagged(shown, version=version)
 
 

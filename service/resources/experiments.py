@@ -9,20 +9,23 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
+from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.tokens import Caller
 from cymba.devices.programme import ProgrammeRefused
-from cymba.insights.experiments import trials
-from cymba.insights.experiments.plans import Block
+from cymba.insights.experiments import before, preview, trials
+from cymba.insights.experiments.plans import Block, all_blocks
 from cymba.insights.experiments.trials import AGREE_AHEAD
 from cymba.insights.sentences import of_trial
 from cymba.insights.tables import Experiment
 from cymba.insights.words import Voice
 from service.http.answers import answer, tagged
+from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.openapi import Resource
 from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
+from service.shapes.before_trial import before_trials
 from service.shapes.experiments import (
     ENDED_EXAMPLE,
     EXPERIMENT_EXAMPLE,
@@ -35,8 +38,11 @@ from service.shapes.experiments import (
     StopSchema,
     WantedExperimentSchema,
 )
+from service.shapes.programmes import LOCKS
 
 blp = Resource("experiments", "Trials of one's own")
+
+_REFUSED = ("beyond-limits", "limits-widened", *LOCKS)  # as of every programme
 
 
 @blp.post("/v1/experiments/preview")
@@ -48,7 +54,7 @@ def preview_experiment(given: dict[str, Any]) -> Response:
     """Learn what a trial could find, before deciding on one"""
     with transaction() as session:
         account = current_account(session)
-        found = trials.power(
+        found = preview.power(
             session,
             account.id,
             given["outcome"],
@@ -63,7 +69,7 @@ def preview_experiment(given: dict[str, Any]) -> Response:
 @blp.body(WantedExperimentSchema, example=WANTED_EXAMPLE)
 @blp.answers(201, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
 @blp.etag
-@blp.problems("not-found", "consent-required", "no-programme", "experiment-running")
+@blp.problems("not-found", "consent-required", "no-programme", "no-contrast", "experiment-running")
 def begin_experiment(given: dict[str, Any]) -> Response:
     """Plan a trial and draw its coin
 
@@ -111,19 +117,7 @@ def get_experiment(experiment_id: UUID) -> Response:
 @blp.post("/v1/experiments/<uuid:experiment_id>/blocks/<int:number>/agree")
 @blp.answers(200, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
 @blp.etag
-@blp.problems(
-    "not-found",
-    "not-this-blocks-time",
-    "experiment-ended",
-    "beyond-limits",
-    "limits-widened",
-    "red-flag",
-    "screening-required",
-    "screening-outdated",
-    "screening-expired",
-    "contraindicated",
-    "clearance-needed",
-)
+@blp.problems("not-found", "not-this-blocks-time", "experiment-ended", *_REFUSED)
 def agree_to_block(experiment_id: UUID, number: int) -> Response:
     """Agree to one block's programme, which then goes to the device
 
@@ -136,6 +130,8 @@ def agree_to_block(experiment_id: UUID, number: int) -> Response:
         found = trials.get(session, account.id, experiment_id, lock=True)
         outcome = trials.agree(session, services().programme_key, found, number, now=now)
         body, version = experiment_shown(session, account, found, now), found.version
+        if not isinstance(outcome, ProgrammeRefused):
+            _note_programme(session, account.id, found.device_id, outcome.programme_version)
     if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
     return tagged(body, version=version)
@@ -157,7 +153,56 @@ def stop_experiment(given: dict[str, Any], experiment_id: UUID) -> Response:
         found = trials.get(session, account.id, experiment_id, lock=True)
         trials.stop(session, found, reason=given["reason"], now=now)
         body, version = experiment_shown(session, account, found, now), found.version
+        record_changes(session, account.id, trials.device_changed(session, found, now=now))
     return tagged(body, version=version)
+
+
+@blp.post("/v1/experiments/<uuid:experiment_id>/before/agree")
+@blp.answers(200, ExperimentSchema, example=ENDED_EXAMPLE | {"before_trial": None})
+@blp.etag
+@blp.problems("not-found", "nothing-to-set-back", *_REFUSED)
+def agree_to_before(experiment_id: UUID) -> Response:
+    """Agree to set the device back to what it was before the trial
+
+    The programme and limits of `before_trial` go to the device. A lock (screening, a red flag)
+    holds here as for every programme; `before_trial` then stays.
+    """
+    now = services().now()
+    with transaction() as session:
+        account = current_account(session)
+        found = trials.get(session, account.id, experiment_id, lock=True)
+        outcome = before.set_back(session, services().programme_key, found, now=now)
+        body, version = experiment_shown(session, account, found, now), found.version
+        if not isinstance(outcome, ProgrammeRefused):
+            _note_programme(session, account.id, found.device_id, outcome.row.ver)
+    if isinstance(outcome, ProgrammeRefused):
+        raise outcome.error
+    return tagged(body, version=version)
+
+
+@blp.post("/v1/experiments/<uuid:experiment_id>/before/decline")
+@blp.answers(200, ExperimentSchema, example=ENDED_EXAMPLE | {"before_trial": None})
+@blp.etag
+@blp.problems("not-found", "nothing-to-set-back")
+def decline_before(experiment_id: UUID) -> Response:
+    """Leave the device as the trial left it
+
+    A new trial then starts from there.
+    """
+    now = services().now()
+    with transaction() as session:
+        account = current_account(session)
+        found = trials.get(session, account.id, experiment_id, lock=True)
+        before.decline(session, found, now=now)
+        body, version = experiment_shown(session, account, found, now), found.version
+        record_changes(session, account.id, [Changed("device", found.device_id)])
+    return tagged(body, version=version)
+
+
+def _note_programme(session: Session, account_id: UUID, device_id: str, version: int) -> None:
+    """As for a programme that is set by itself. Ends with the change feed: commit next."""
+    note(session, account_id, "programme.set", device=device_id, version=version)
+    record_changes(session, account_id, [Changed("device", device_id)])
 
 
 def experiment_shown(
@@ -167,6 +212,9 @@ def experiment_shown(
     has_ended = found.status != "running"
     agreed = trials.agreements(session, found)
     zone = ZoneInfo(found.time_zone)
+    before_trial = before_trials(session, account).get(found.device_id)
+    if before_trial is not None and before_trial["experiment_id"] != found.id:
+        before_trial = None  # a later trial's
     result = found.result
     departed = (
         result["deviations"]
@@ -206,9 +254,10 @@ def experiment_shown(
         "stop_reason": found.stop_reason,
         "sealed_at": found.sealed_at,
         "ended_at": found.ended_at,
-        "blocks": [block_shown(block) for block in trials.all_blocks(found)],
+        "blocks": [block_shown(block) for block in all_blocks(found)],
         "deviations": departed,
         "result": result and _result_shown(result),
+        "before_trial": before_trial,
         "sentence": of_trial(
             Voice.of(account.locale),
             found.outcome,

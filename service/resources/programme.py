@@ -12,6 +12,7 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.tokens import Caller
 from cymba.devices import programme
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
@@ -33,6 +34,7 @@ from service.http.paging import open_cursor, seal_cursor
 from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
+from service.shapes.before_trial import before_trials
 from service.shapes.programmes import (
     CHANGE_EXAMPLE,
     LOCKS,
@@ -60,7 +62,7 @@ def get_programme(device_id: str) -> Response:
     The ETag is needed to set the next version, also the first one.
     """
     with transaction() as session:
-        shown = _state(session, current_account(session).id, device_id)
+        shown = _state(session, current_account(session), device_id)
     return tagged(shown, version=shown["version"])
 
 
@@ -82,7 +84,8 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
         msgspec.convert(given["programme"], Programme), given["limits"], given["expires_at"]
     )
     with transaction() as session:
-        account_id = current_account(session).id
+        account = current_account(session)
+        account_id = account.id
         version = programme.programme_state(session, account_id, device_id).version
         check_if_match(version)
         outcome = programme.set_programme(
@@ -95,7 +98,7 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
             now=services().now(),
         )
         if not isinstance(outcome, ProgrammeRefused):
-            shown = _state(session, account_id, device_id)
+            shown = _state(session, account, device_id)
             note(session, account_id, "programme.set", device=device_id, version=shown["version"])
             record_changes(session, account_id, [Changed("device", device_id)])
     if isinstance(outcome, ProgrammeRefused):
@@ -180,8 +183,8 @@ def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
     }
 
 
-def _state(session: Session, account_id: UUID, device_id: str) -> dict[str, Any]:
-    now = services().now()
+def _state(session: Session, account: Caller, device_id: str) -> dict[str, Any]:
+    now, account_id = services().now(), account.id
     state = programme.programme_state(session, account_id, device_id)
     model = MODELS[held_device(session, account_id, device_id).device.model]
     limits = narrowed(model, state.limits)
@@ -200,6 +203,7 @@ def _state(session: Session, account_id: UUID, device_id: str) -> dict[str, Any]
         "rms_density_ma_per_cm2": density,
         "density_needs_attention": (density or 0) > ATTENTION_DENSITY_MA_PER_CM2,
         "lock": lock_shown(standing_lock(session, account_id, model, now)),
+        "before_trial": before_trials(session, account).get(device_id),
     }
     return rounded(shown)
 

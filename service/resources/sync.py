@@ -22,6 +22,7 @@ from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
 from service.shapes import devices, diary, reminders
+from service.shapes.before_trial import before_trials
 from service.shapes.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
 from service.shapes.sessions import SESSION_EXAMPLE, SessionSchema
 
@@ -178,10 +179,13 @@ def read_changes(query: dict[str, Any]) -> Response:
             after = Position(*open_cursor(scope, query["cursor"], tuple[UUID, int, int]))
         feed = read_feed(session, account.id, after, limit=query["limit"])
         voice = Voice.of(account.locale)
+        told = before_trials(session, account) if feed.devices else {}
         body = {
             "sessions": [rounded(dict(row)) for row in feed.sessions],
             "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
-            "devices": [devices.device_shown(held) for held in feed.devices],
+            "devices": [
+                devices.device_shown(held, told.get(held.device.id)) for held in feed.devices
+            ],
             "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
             "findings": [finding_shown(finding, voice) for finding in feed.findings],
             "tombstones": [

@@ -8,6 +8,7 @@ from cymba.devices.held_devices import HeldDevice
 from cymba.devices.models import MODELS
 from cymba.devices.tables import DevicePresence
 from service.http.fields import Schema
+from service.shapes.programmes import before_trial_field
 
 PRESENCE_EXAMPLE = {
     "online": True,
@@ -28,6 +29,7 @@ DEVICE_EXAMPLE = {
     "claimed_at": "2026-03-01T09:40:00Z",
     "presence": PRESENCE_EXAMPLE,
     "suspension": None,
+    "before_trial": None,
 }
 
 
@@ -88,9 +90,11 @@ class DeviceSchema(Schema):
         metadata={"description": "null of a device that never came online"},
     )
     suspension = suspension_field()
+    before_trial = before_trial_field()
 
 
-def device_shown(held: HeldDevice) -> dict[str, Any]:
+def device_shown(held: HeldDevice, before_trial: dict[str, Any] | None) -> dict[str, Any]:
+    """`before_trial`: of `before_trials`."""
     model = MODELS.get(held.device.model)
     return {
         "id": held.device.id,
@@ -101,6 +105,7 @@ def device_shown(held: HeldDevice) -> dict[str, Any]:
         "claimed_at": held.tenure.claimed_at,
         "presence": _presence(held.presence) if held.presence else None,
         "suspension": held.suspension and held.suspension._asdict(),
+        "before_trial": before_trial,
     }
 
 

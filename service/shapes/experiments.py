@@ -11,9 +11,11 @@ from cymba.insights.outcomes import PRIMARY_OUTCOMES
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from service.http.fields import Pattern, Schema, Text, Whole
 from service.shapes.programmes import (
+    BEFORE_TRIAL_EXAMPLE,
     PROGRAMME_EXAMPLE,
     LimitsSchema,
     ShownProgrammeSchema,
+    before_trial_field,
 )
 
 MAX_BLOCK_DAYS = 14
@@ -65,6 +67,7 @@ EXPERIMENT_EXAMPLE = WANTED_EXAMPLE | {
     "blocks": [BLOCK_EXAMPLE],
     "deviations": [{"block": 0, "code": "no_session", "days": 1}],
     "result": None,
+    "before_trial": None,
     "sentence": None,
     "version": 2,
 }
@@ -82,6 +85,7 @@ ENDED_EXAMPLE = EXPERIMENT_EXAMPLE | {
     "seed": "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00",
     "ended_at": "2026-05-27T02:00:10Z",
     "result": RESULT_EXAMPLE,
+    "before_trial": BEFORE_TRIAL_EXAMPLE,
     "sentence": "In your trial, next-morning pain now was 0.8 points lower (0.2 to 1.4) on days "
     "with the full programme.",
     "version": 30,
@@ -319,6 +323,7 @@ class ExperimentSchema(Schema):
             "description": "null until the trial has ended, and of one whose seed is not here"
         },
     )
+    before_trial = before_trial_field()
     sentence = ma.fields.String(
         required=True,
         allow_none=True,

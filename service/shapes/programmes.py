@@ -1,11 +1,12 @@
 """What a programme, its versions and its locks look like in the API."""
 
-from typing import Any
+from typing import Any, get_args
 
 import marshmallow as ma
 
 from cymba.devices.models import ATTENTION_DENSITY_MA_PER_CM2, MODELS, Limits
 from cymba.errors import DomainError
+from cymba.insights.experiments import before
 from service.http.fields import Instant, Number, Schema, Text, Whole
 from service.http.openapi import FieldErrorSchema
 from service.http.paging import cursor_field, limit_field, next_cursor_field
@@ -126,6 +127,38 @@ class LockSchema(Schema):
     errors = ma.fields.List(ma.fields.Nested(FieldErrorSchema), required=True)
 
 
+class BeforeTrialSchema(Schema):
+    """That a trial left the device otherwise than it was. Show `sentence` until this is null."""
+
+    experiment_id = ma.fields.UUID(required=True)
+    state = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf(get_args(before.State)),
+        metadata={
+            "description": "`offered`: agree to set it back, or decline. `sent`: a new programme "
+            "is on its way, and the device has not said that it took it"
+        },
+    )
+    programme = ma.fields.Nested(
+        ShownProgrammeSchema, required=True, metadata={"description": "From before the trial"}
+    )
+    limits = ma.fields.Nested(
+        LimitsSchema, required=True, metadata={"description": "From before the trial"}
+    )
+    sentence = ma.fields.String(
+        required=True, metadata={"description": "In the account's language; show it whole"}
+    )
+
+
+def before_trial_field() -> ma.fields.Nested:
+    return ma.fields.Nested(
+        BeforeTrialSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: no trial has left the device otherwise than it was"},
+    )
+
+
 class ProgrammeStateSchema(Schema):
     version = ma.fields.Integer(
         required=True, metadata={"description": "The newest one's; 0 before the first"}
@@ -174,6 +207,7 @@ class ProgrammeStateSchema(Schema):
         },
     )
     lock = ma.fields.Nested(LockSchema, required=True, allow_none=True)
+    before_trial = before_trial_field()
 
 
 class PageQuerySchema(Schema):
@@ -214,6 +248,14 @@ PROGRAMME_EXAMPLE = {
     "native_level": None,
     "sensory_threshold_ua": 900,
 }
+BEFORE_TRIAL_EXAMPLE = {
+    "experiment_id": "c1d2e3f4-a5b6-4789-8abc-def012345678",
+    "state": "offered",
+    "programme": PROGRAMME_EXAMPLE,
+    "limits": {"amplitude_ua": 4000},
+    "sentence": "Your device is still set as in the trial: it gives no current. Before the trial "
+    "it gave up to 4.0 mA. You can set it back, or leave it as it is.",
+}
 CHANGE_EXAMPLE = {
     "programme": PROGRAMME_EXAMPLE,
     "limits": {"amplitude_ua": 4000, "daily_s": 7200},
@@ -241,6 +283,7 @@ STATE_EXAMPLE = {
     "rms_density_ma_per_cm2": 0.335,
     "density_needs_attention": False,
     "lock": None,
+    "before_trial": None,
 }
 REFUSED_EXAMPLE = {
     "programme": PROGRAMME_EXAMPLE | {"amplitude_ua": 9000},

@@ -95,7 +95,7 @@ def test_a_trial_that_ran_comes_in_stopped(engine, account_id, archive):
         assert moved.seal == plans.seal(SECRET, PLAN)
         assert moved.ended_at is not None
         assert set(trials.agreements(session, moved)) == {0}
-        assert {block.arm for block in trials.all_blocks(moved)} == {None}
+        assert {block.arm for block in plans.all_blocks(moved)} == {None}
         assert trials.deviations(session, moved, now=NOW) == []
         assert (whole.seed, whole.stop_reason) == (REVEALED, "a holiday")
         assert trials.running(session, account_id) is None

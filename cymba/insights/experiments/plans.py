@@ -14,7 +14,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from cymba.errors import NotFound
 from cymba.insights.exposures import DAY_STARTS_HOUR
+from cymba.insights.tables import Experiment
 
 SEED_BYTES = 32
 
@@ -70,3 +72,21 @@ def blocks(seed: bytes, *, pairs: int, block_days: int, first_day: date) -> list
             arm = "full" if full_comes_first(seed, pair) != bool(second) else "comparison"
         made.append(Block(number, pair, arm, begins, begins + timedelta(days=block_days - 1)))
     return made
+
+
+def all_blocks(experiment: Experiment) -> list[Block]:
+    """Every block with its arm: not to be told before its time."""
+    return blocks(
+        experiment.seed,
+        pairs=experiment.pairs,
+        block_days=experiment.block_days,
+        first_day=experiment.first_day,
+    )
+
+
+def block_of(experiment: Experiment, number: int) -> Block:
+    """One block, or `NotFound`."""
+    made = all_blocks(experiment)
+    if not 0 <= number < len(made):
+        raise NotFound("The trial has no such block.")
+    return made[number]

@@ -1,80 +1,42 @@
 """A trial's life: made and sealed, a programme for each block if the person agrees, an end."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import msgspec
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import Changed
 from cymba.accounts.tables import Account
+from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
+from cymba.devices.models import MODELS
 from cymba.devices.programme import (
     Accepted,
     ProgrammeRefused,
-    ProgrammeState,
     Wanted,
     programme_state,
     set_programme,
 )
 from cymba.errors import Conflict, NotFound, Rejected
-from cymba.insights.days import Days, build_days, local_day
-from cymba.insights.experiments import plans, results
-from cymba.insights.experiments.plans import Block
-from cymba.insights.inputs import entry_facts, session_facts
-from cymba.insights.outcomes import OUTCOMES, PRIMARY_OUTCOMES
-from cymba.insights.statistics import smallest_difference
+from cymba.insights.days import local_day
+from cymba.insights.experiments import arms, before, plans, ratings, results
+from cymba.insights.experiments.plans import Block, all_blocks, block_of
+from cymba.insights.inputs import session_facts
 from cymba.insights.tables import Experiment, ExperimentBlock, InsightState
 
 MIN_PAIRS, MAX_PAIRS, DEFAULT_PAIRS = 6, 40, 14
 DEFAULT_BLOCK_DAYS = 3
-# Where the diary is too short to tell: measured on simulated people as a common case.
-USUAL_SD, USUAL_PHI = 1.5, 0.6
-MIN_DAYS_TO_TELL = 28
 TRIED_EXPOSURE = "charge"  # whose finding a trial of either arm grades
 AGREE_AHEAD = timedelta(hours=12)  # before a block begins, its programme can be agreed to
 RATINGS_SETTLE = timedelta(days=2)  # after the last block: its last morning, and a late upload
-
-
-@dataclass(frozen=True, slots=True)
-class Power:
-    """What a plan can find: differences of at least `smallest_difference` with probability .8."""
-
-    pairs: int
-    days: int
-    smallest_difference: float  # in the outcome's points
-    sd: float
-    phi: float
-    from_own_diary: bool
-
-
-def power(
-    session: Session, account_id: UUID, outcome: str, *, block_days: int, pairs: Sequence[int]
-) -> list[Power]:
-    """For each number of pairs, the smallest difference it finds, by the person's own diary.
-
-    Raises:
-        Rejected: trials are not made of this outcome.
-    """
-    _check_outcome(outcome)
-    sd, phi, own = _spread(session, account_id, outcome)
-    return [
-        Power(
-            pairs=count,
-            days=2 * count * block_days,
-            smallest_difference=smallest_difference(count, block_days, sd, phi),
-            sd=sd,
-            phi=phi,
-            from_own_diary=own,
-        )
-        for count in pairs
-    ]
+DEVICE_GONE = "The device was let go or handed on"
 
 
 def begin(
@@ -90,17 +52,24 @@ def begin(
 ) -> Experiment:
     """Plan a trial from tomorrow on, draw its coin and seal both.
 
-    In full blocks the device keeps the programme it has now; in comparison blocks its current is
-    limited to `comparison_amplitude_ua` (0: off).
+    In full blocks the device keeps the programme it has now, or had before an earlier trial that
+    left it otherwise; in comparison blocks its current is limited to `comparison_amplitude_ua`
+    (0: off).
 
     Raises:
         NotFound: the account does not hold such a device.
-        Rejected: the outcome has no trials, or the device has no programme to keep.
+        Rejected: the outcome has no trials, the device has no programme to keep, or the arms could
+            not differ.
         Conflict: another trial is running.
     """
-    _check_outcome(outcome)
+    ratings.check_outcome(outcome)
     state = programme_state(session, account_id, device_id)
-    arms = _arms(state, comparison_amplitude_ua)
+    planned_arms = arms.arms(
+        MODELS[held_device(session, account_id, device_id).device.model],
+        before.starting_point(session, account_id, device_id, state, now=now),
+        comparison_amplitude_ua,
+        taken_ua=arms.recent_currents_ua(session, account_id, device_id),
+    )
     if running(session, account_id) is not None:
         raise Conflict("A trial is running already.", code="experiment-running")
     zone = session.get_one(Account, account_id).time_zone
@@ -112,7 +81,7 @@ def begin(
         "block_days": block_days,
         "first_day": first_day.isoformat(),
         "time_zone": zone,
-        "arms": arms,
+        "arms": planned_arms,
         "test": "randomisation over pairs, two-sided, 0.05, by the blocks as planned",
     }
     seed = plans.new_seed()
@@ -130,6 +99,7 @@ def begin(
         seed=seed,
         sealed_at=now,
     )
+    experiment.due_at = _next_due(experiment, now)
     session.add(experiment)
     session.flush()
     return experiment
@@ -180,6 +150,7 @@ def agree(
         programme_version=outcome.row.ver,
     )
     session.add(agreed)
+    experiment.declined_at = None  # it was of what an earlier block had left
     experiment.version += 1
     session.flush()
     return agreed
@@ -194,26 +165,50 @@ def stop(session: Session, experiment: Experiment, *, reason: str, now: datetime
     """
     if experiment.status != "running":
         raise Conflict("The trial has ended.", code="experiment-ended")
-    today = _today(experiment, now)
-    completed = sum(
-        block.number % 2 == 1 and block.last_day < today for block in all_blocks(experiment)
-    )
-    experiment.stop_reason = reason
-    _end(session, experiment, "stopped", completed_pairs=completed, now=now)
+    _stop(session, experiment, reason=reason, now=now)
 
 
-def advance(session: Session, *, now: datetime) -> list[Experiment]:
-    """Finish the trials whose last ratings are in; gives those that ended."""
-    query = (
-        select(Experiment).where(Experiment.status == "running").with_for_update(skip_locked=True)
+def accounts_due(session: Session, *, now: datetime, but: Collection[UUID] = ()) -> list[UUID]:
+    """Accounts with a trial of which a block has ended since it was last looked at."""
+    query = select(Experiment.account_id).where(
+        Experiment.status == "running",
+        Experiment.due_at <= now,
+        Experiment.account_id.not_in(but),
     )
-    ended = []
-    for experiment in session.scalars(query):
-        last = all_blocks(experiment)[-1]
-        if now >= last.ends_at(ZoneInfo(experiment.time_zone)) + RATINGS_SETTLE:
-            _end(session, experiment, "finished", completed_pairs=experiment.pairs, now=now)
-            ended.append(experiment)
-    return ended
+    return list(session.scalars(query))
+
+
+def advance(session: Session, account_id: UUID, *, now: datetime) -> list[Changed]:
+    """Finish the account's trial if its last ratings are in, stop it if its device has another
+    holder. Gives what the app is to hear of: a device that is held down by a block that is over.
+    """
+    experiment = session.scalar(
+        select(Experiment)
+        .where(
+            Experiment.account_id == account_id,
+            Experiment.status == "running",
+            Experiment.due_at <= now,
+        )
+        .with_for_update(skip_locked=True)
+    )
+    if experiment is None:
+        return []
+    try:
+        held_device(session, account_id, experiment.device_id)
+    except NotFound:
+        _stop(session, experiment, reason=DEVICE_GONE, now=now)
+        return []
+    if now >= _settles_at(experiment):
+        _end(session, experiment, "finished", completed_pairs=experiment.pairs, now=now)
+    else:
+        experiment.due_at = _next_due(experiment, now)
+    return device_changed(session, experiment, now=now)
+
+
+def device_changed(session: Session, experiment: Experiment, *, now: datetime) -> list[Changed]:
+    """The trial's device for the change feed, if there is something to tell of it."""
+    told = before.standing(session, experiment.account_id, now=now)
+    return [Changed("device", experiment.device_id)] if experiment.device_id in told else []
 
 
 def mine(session: Session, account_id: UUID) -> list[Experiment]:
@@ -255,24 +250,6 @@ def tested(session: Session, account_id: UUID) -> dict[str, dict[str, Any]]:
     }
 
 
-def all_blocks(experiment: Experiment) -> list[Block]:
-    """Every block with its arm: not to be told before its time."""
-    return plans.blocks(
-        experiment.seed,
-        pairs=experiment.pairs,
-        block_days=experiment.block_days,
-        first_day=experiment.first_day,
-    )
-
-
-def block_of(experiment: Experiment, number: int) -> Block:
-    """One block, or `NotFound`."""
-    blocks = all_blocks(experiment)
-    if not 0 <= number < len(blocks):
-        raise NotFound("The trial has no such block.")
-    return blocks[number]
-
-
 def agreements(session: Session, experiment: Experiment) -> dict[int, ExperimentBlock]:
     query = select(ExperimentBlock).where(ExperimentBlock.experiment_id == experiment.id)
     return {block.number: block for block in session.scalars(query)}
@@ -294,6 +271,27 @@ def deviations(
     )
 
 
+def _stop(session: Session, experiment: Experiment, *, reason: str, now: datetime) -> None:
+    today = _today(experiment, now)
+    completed = sum(
+        block.number % 2 == 1 and block.last_day < today for block in all_blocks(experiment)
+    )
+    experiment.stop_reason = reason
+    _end(session, experiment, "stopped", completed_pairs=completed, now=now)
+
+
+def _settles_at(experiment: Experiment) -> datetime:
+    last = all_blocks(experiment)[-1]
+    return last.ends_at(ZoneInfo(experiment.time_zone)) + RATINGS_SETTLE
+
+
+def _next_due(experiment: Experiment, now: datetime) -> datetime:
+    """When the next block ends, or the result can be computed."""
+    zone = ZoneInfo(experiment.time_zone)
+    ends = (block.ends_at(zone) for block in all_blocks(experiment))
+    return next((end for end in ends if end > now), _settles_at(experiment))
+
+
 def _end(
     session: Session, experiment: Experiment, status: str, *, completed_pairs: int, now: datetime
 ) -> None:
@@ -313,78 +311,13 @@ def _end(
 
 def _found(session: Session, experiment: Experiment, *, completed_pairs: int) -> dict[str, Any]:
     """What the ratings that are there now show."""
-    days = _rated_days(session, experiment.account_id, experiment.outcome)
+    days = ratings.rated_days(session, experiment.account_id, experiment.outcome)
     return results.analyse_trial(days, 0, all_blocks(experiment), completed_pairs=completed_pairs)
-
-
-def _arms(state: ProgrammeState, comparison_amplitude_ua: int) -> dict[plans.Arm, dict[str, Any]]:
-    """What the device is set to in either arm: the programme it has, and the same held down."""
-    if state.desired is None:
-        raise Rejected(
-            "The device has no programme yet for the trial to keep.", code="no-programme"
-        )
-    programme, limits = state.desired.programme, dict(state.desired.limits)
-    amplitude_ua = programme["amplitude_ua"]
-    usual = limits.get("amplitude_ua") or amplitude_ua
-    if usual and comparison_amplitude_ua >= usual:
-        raise Rejected(
-            "The comparison's current must be below the full programme's.",
-            code="validation",
-            errors=[{"pointer": "/comparison_amplitude_ua", "detail": f"must be below {usual:g}"}],
-        )
-    held_down = programme | {"amplitude_ua": min(amplitude_ua, comparison_amplitude_ua)}
-    if held_down["amplitude_ua"] != amplitude_ua:
-        held_down["native_level"] = None  # it named the higher current
-    return {
-        "full": {"programme": programme, "limits": limits},
-        "comparison": {
-            "programme": held_down,
-            "limits": limits | {"amplitude_ua": comparison_amplitude_ua},
-        },
-    }
 
 
 def _wanted(experiment: Experiment, block: Block) -> Wanted:
     planned = experiment.plan["arms"][block.arm]
     return Wanted(msgspec.convert(planned["programme"], Programme), planned["limits"])
-
-
-def _check_outcome(outcome: str) -> None:
-    if outcome not in PRIMARY_OUTCOMES:
-        raise Rejected(
-            "Trials are made of the primary outcomes only.",
-            code="validation",
-            errors=[
-                {"pointer": "/outcome", "detail": f"must be one of {', '.join(PRIMARY_OUTCOMES)}"}
-            ],
-        )
-
-
-def _spread(session: Session, account_id: UUID, outcome: str) -> tuple[float, float, bool]:
-    """Standard deviation and lag-1 autocorrelation of the outcome's mornings; whether its own."""
-    mornings = _rated_days(session, account_id, outcome).mornings[0]
-    rated = np.isfinite(mornings)
-    successive = rated[1:] & rated[:-1]
-    if rated.sum() < MIN_DAYS_TO_TELL or successive.sum() < MIN_DAYS_TO_TELL // 2:
-        return USUAL_SD, USUAL_PHI, False
-    sd = float(mornings[rated].std(ddof=1))
-    if sd == 0:
-        return USUAL_SD, USUAL_PHI, False
-    centred = mornings - mornings[rated].mean()
-    covariance = float((centred[1:] * centred[:-1])[successive].mean())
-    return sd, float(np.clip(covariance / sd**2, 0.0, 0.95)), True
-
-
-def _rated_days(session: Session, account_id: UUID, outcome: str) -> Days:
-    """The diary by the clock alone, without any session: a finding leaves out what was felt in the
-    morning after a session, and that would choose the ratings of one arm and not of the other."""
-    return build_days(
-        (),
-        entry_facts(session, account_id),
-        exposures=(),
-        outcomes=(OUTCOMES[outcome],),
-        has_synced=lambda _: True,
-    )
 
 
 def _today(experiment: Experiment, now: datetime) -> date:

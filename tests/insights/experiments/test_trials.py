@@ -1,162 +1,50 @@
 """A trial lived through: agreed to, departed from, stopped, finished, and reproduced."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
+from datetime import timedelta
+from uuid import UUID
 
-import msgspec
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Changed
-from cymba.accounts.tables import Account
-from cymba.devices import contraindications
-from cymba.devices.contraindications import must_be_answered
-from cymba.devices.messages import Programme
-from cymba.devices.models import MODELS
 from cymba.devices.programme import (
-    Accepted,
     ProgrammeRefused,
-    Wanted,
     programme_state,
-    set_programme,
 )
-from cymba.devices.screening import answer, raise_red_flag
-from cymba.devices.tables import Device, DeviceTenure
+from cymba.devices.screening import raise_red_flag
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Conflict, NotFound, Rejected
 from cymba.insights import findings
-from cymba.insights.experiments import plans, trials
+from cymba.insights.experiments import plans, preview, trials
 from cymba.insights.sentences import of_finding
-from cymba.insights.tables import Experiment, ExperimentBlock, Finding
+from cymba.insights.tables import ExperimentBlock, Finding
 from cymba.insights.words import Voice
-from cymba.stimulation.tables import StimulationSession
-
-KEY = Ed25519PrivateKey.generate()
-DEVICE = "device-0001"
-BEGAN = datetime(2026, 3, 1, 20, tzinfo=UTC)
-ZONE = ZoneInfo("Europe/Berlin")
-PROGRAMME = {
-    "frequency_hz": 25.0,
-    "pulse_width_us": 250,
-    "amplitude_ua": 2000,
-    "on_s": 30,
-    "off_s": 30,
-    "duration_s": 1800,
-    "site": "cymba_conchae",
-    "side": "left",
-    "ramp_ua_per_s": 500,
-}
-
-
-@pytest.fixture(autouse=True)
-def one_coin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same coin in every run: an interval misses the truth once in twenty."""
-    monkeypatch.setattr(plans, "new_seed", lambda: bytes(range(plans.SEED_BYTES)))
-
-
-@pytest.fixture
-def account_id(session: Session) -> UUID:
-    account = Account(email="person@example.org", time_zone="Europe/Berlin")
-    session.add_all([account, Device(id=DEVICE, serial="S1", model="ear_cymba")])
-    session.flush()
-    session.add(DeviceTenure(device_id=DEVICE, account_id=account.id, claimed_at=BEGAN))
-    session.commit()
-    return account.id
-
-
-@pytest.fixture
-def programmed(session: Session, account_id: UUID) -> UUID:
-    model = MODELS["ear_cymba"]
-    answers = {question.name: "no" for question in must_be_answered(model.sites)}
-    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=BEGAN)
-    outcome = set_programme(
-        session,
-        KEY,
-        account_id,
-        DEVICE,
-        Wanted(msgspec.convert(PROGRAMME, Programme)),
-        if_version=0,
-        now=BEGAN,
-    )
-    assert isinstance(outcome, Accepted)
-    session.commit()
-    return account_id
-
-
-def begin(session: Session, account_id: UUID, **changes: Any) -> Experiment:
-    wanted: dict[str, Any] = {
-        "device_id": DEVICE,
-        "outcome": "pain_now",
-        "pairs": 8,
-        "block_days": 3,
-        "comparison_amplitude_ua": 0,
-    }
-    return trials.begin(session, account_id, **(wanted | changes), now=BEGAN)
-
-
-def live(
-    session: Session, experiment: Experiment, *, effect: float, comply: bool = True, seed: int = 5
-) -> None:
-    """Each full day has a session; each morning after one is moved by `effect`."""
-    rng = np.random.default_rng(seed)
-    level = 0.0
-    for block in trials.all_blocks(experiment):
-        for i in range(experiment.block_days):
-            day = block.first_day + timedelta(days=i)
-            is_full = block.arm == "full"
-            at = datetime.combine(day, datetime.min.time(), tzinfo=ZONE) + timedelta(hours=19)
-            if is_full or not comply:
-                session.add(used(experiment.account_id, at))
-            level = 0.5 * level + rng.normal(0, 0.7)
-            pain = int(np.clip(round(6 + level + effect * is_full), 0, 10))
-            session.add(felt(experiment.account_id, at + timedelta(hours=13), pain))
-    session.flush()
-
-
-def used(account_id: UUID, at: datetime) -> StimulationSession:
-    return StimulationSession(
-        id=uuid4(), device_id=DEVICE, sid=uuid4(), account_id=account_id, state="ended",
-        started_at=at, ended_at=at + timedelta(minutes=30), time_zone="Europe/Berlin",
-        time_source="anchored", time_error_ms=20, frames_stored=10, sample_count=1800,
-        stimulating_s=900, contact_lost_s=0, delivered_charge_uc=11_250, max_amplitude_ua=2000,
-        event_count=0, boots=[1], changed_at=at,
-    )  # fmt: skip
-
-
-def felt(account_id: UUID, at: datetime, pain: int) -> DiaryEntry:
-    return DiaryEntry(
-        account_id=account_id, id=uuid4(), felt_at=at, written_at=at, time_zone="Europe/Berlin",
-        items={"pain_now": pain}, version=1, field_versions={},
-    )  # fmt: skip
-
-
-def delete(entries: Sequence[DiaryEntry], at: datetime) -> None:
-    for entry in entries:
-        entry.items, entry.deleted_at = {}, at
-
-
-def at_block(experiment: Experiment, number: int) -> datetime:
-    return trials.block_of(experiment, number).begins_at(ZONE) + timedelta(hours=1)
-
-
-def end_of(experiment: Experiment) -> datetime:
-    return trials.all_blocks(experiment)[-1].ends_at(ZONE) + timedelta(days=2, hours=1)
+from tests.insights.experiments.lives import (
+    BEGAN,
+    DEVICE,
+    KEY,
+    ZONE,
+    advance,
+    at_block,
+    begin,
+    delete,
+    end_of,
+    felt,
+    live,
+    used,
+)
 
 
 def test_power_is_shown_first_and_more_pairs_find_less(session: Session, account_id: UUID) -> None:
-    found = trials.power(session, account_id, "pain_now", block_days=3, pairs=[6, 14, 20])
+    found = preview.power(session, account_id, "pain_now", block_days=3, pairs=[6, 14, 20])
     assert [one.days for one in found] == [36, 84, 120]
     differences = [one.smallest_difference for one in found]
     assert differences == sorted(differences, reverse=True)
     assert not found[0].from_own_diary
     with pytest.raises(Rejected):
-        trials.power(session, account_id, "cough", block_days=3, pairs=[6])
+        preview.power(session, account_id, "cough", block_days=3, pairs=[6])
 
 
 def test_power_goes_by_the_persons_own_diary_where_it_is_long_enough(
@@ -167,7 +55,7 @@ def test_power_goes_by_the_persons_own_diary_where_it_is_long_enough(
         morning = BEGAN - timedelta(days=day, hours=12)
         session.add(felt(account_id, morning, int(np.clip(round(5 + rng.normal(0, 2)), 0, 10))))
     session.flush()
-    (found,) = trials.power(session, account_id, "pain_now", block_days=3, pairs=[14])
+    (found,) = preview.power(session, account_id, "pain_now", block_days=3, pairs=[14])
     assert found.from_own_diary
     assert 1.5 < found.sd < 2.5
     assert found.phi < 0.4
@@ -207,7 +95,7 @@ def test_nothing_goes_to_the_device_before_the_person_agrees(
         state = programme_state(session, programmed, DEVICE)
         assert state.version == agreed.programme_version == 2 + number
         assert state.desired is not None
-        arm = trials.block_of(experiment, number).arm
+        arm = plans.block_of(experiment, number).arm
         assert (state.desired.limits.get("amplitude_ua") == 0) == (arm == "comparison")
         again = trials.agree(session, KEY, experiment, number, now=now)
         assert again is agreed
@@ -219,7 +107,7 @@ def test_a_low_dose_arm_holds_the_current_down_within_the_models_limits(
     with pytest.raises(Rejected):
         begin(session, programmed, comparison_amplitude_ua=2000)
     experiment = begin(session, programmed, comparison_amplitude_ua=400)
-    number = next(b.number for b in trials.all_blocks(experiment) if b.arm == "comparison")
+    number = next(b.number for b in plans.all_blocks(experiment) if b.arm == "comparison")
     trials.agree(session, KEY, experiment, number, now=at_block(experiment, number))
     desired = programme_state(session, programmed, DEVICE).desired
     assert desired is not None
@@ -231,7 +119,7 @@ def test_a_red_flag_holds_the_full_programme_back_but_never_the_off_one(
 ) -> None:
     experiment = begin(session, programmed)
     raise_red_flag(session, programmed, "chest_pain", felt_at=BEGAN, now=BEGAN)
-    for block in trials.all_blocks(experiment)[:2]:
+    for block in plans.all_blocks(experiment)[:2]:
         now = at_block(experiment, block.number)
         outcome = trials.agree(session, KEY, experiment, block.number, now=now)
         if block.arm == "full":
@@ -246,8 +134,8 @@ def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
 ) -> None:
     experiment = begin(session, programmed)
     live(session, experiment, effect=-2.0)
-    assert trials.advance(session, now=at_block(experiment, 15)) == []
-    assert trials.advance(session, now=end_of(experiment)) == [experiment]
+    assert advance(session, experiment, at_block(experiment, 15)) == "running"
+    assert advance(session, experiment, end_of(experiment)) == "finished"
     result = experiment.result
     assert result is not None
     assert (experiment.status, result["pairs"]) == ("finished", 8)
@@ -262,7 +150,7 @@ def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
     assert "your own randomised trial of 8 pairs" in of_finding(Voice.of("en"), found)
     first = dict(result)
     experiment.status, experiment.ended_at = "running", None
-    trials.advance(session, now=end_of(experiment))
+    advance(session, experiment, end_of(experiment))
     assert experiment.result == first
 
 
@@ -271,7 +159,7 @@ def test_a_result_is_told_no_longer_than_its_ratings_are_there(
 ) -> None:
     experiment = begin(session, programmed)
     live(session, experiment, effect=-2.0)
-    trials.advance(session, now=end_of(experiment))
+    advance(session, experiment, end_of(experiment))
     findings.refresh(session, programmed, now=end_of(experiment))
     pair = (programmed, "charge", "pain_now", 1)
     entries = session.scalars(select(DiaryEntry).order_by(DiaryEntry.felt_at)).all()
@@ -288,12 +176,12 @@ def test_which_ratings_count_does_not_depend_on_the_arm(session: Session, progra
     """Whoever stimulates before they rate in full blocks would be rated in the others alone."""
     experiment = begin(session, programmed)
     live(session, experiment, effect=0.0)
-    for block in trials.all_blocks(experiment):
+    for block in plans.all_blocks(experiment):
         if block.arm == "full":
             at = block.begins_at(ZONE) + timedelta(hours=1)  # three hours before the rating
             session.add_all(used(programmed, at + timedelta(days=i)) for i in range(3))
     session.flush()
-    trials.advance(session, now=end_of(experiment))
+    advance(session, experiment, end_of(experiment))
     assert experiment.result is not None
     assert experiment.result["rated_days"] == experiment.result["planned_days"] == 48
 
@@ -307,7 +195,7 @@ def test_a_person_who_departs_from_the_plan_is_told(session: Session, programmed
     by_code: dict[str, set[int]] = {}
     for one in told:
         by_code.setdefault(one.code, set()).add(one.block)
-    off = {b.number for b in trials.all_blocks(experiment) if b.arm == "comparison"}
+    off = {b.number for b in plans.all_blocks(experiment) if b.arm == "comparison"}
     assert by_code["stimulated_in_off_block"] == off
     assert by_code["not_agreed"] == set(range(1, 16))
     assert "no_session" not in by_code

@@ -18,6 +18,7 @@ from cymba.devices.models import MODELS
 from cymba.devices.programme import Accepted, Wanted, set_programme
 from cymba.devices.screening import answer
 from cymba.insights.experiments import trials
+from cymba.insights.experiments.plans import all_blocks
 from cymba.insights.tables import Experiment
 from tests.service.conftest import PROGRAMME
 
@@ -112,7 +113,7 @@ def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, 
     with Session(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         found.first_day -= timedelta(days=20)
-        for block in trials.all_blocks(found):
+        for block in all_blocks(found):
             morning = datetime.combine(block.first_day + timedelta(days=1), time(7), tzinfo=UTC)
             body = {"felt_at": morning.isoformat(), "time_zone": "UTC"}
             felt = (3 if block.arm == "full" else 6) + block.number % 3 / 3
@@ -120,8 +121,10 @@ def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, 
             put = client.put(f"/v1/diary/{uuid4()}", json=body, headers=person.headers)
             assert put.status_code == 201
     with Session(engine) as session, session.begin():
-        (done,) = trials.advance(session, now=utc_now())
-        assert str(done.id) == begun["id"]
+        found = session.get_one(Experiment, begun["id"])
+        found.due_at -= timedelta(days=20)
+        trials.advance(session, found.account_id, now=utc_now())
+        assert found.status == "finished"
     ended = client.get(f"/v1/experiments/{begun['id']}", headers=person.headers).json
     result = ended["result"]
     assert (ended["status"], result["completed_pairs"], result["rated_days"]) == ("finished", 6, 12)

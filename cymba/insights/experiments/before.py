@@ -1,0 +1,190 @@
+"""What a device had before a trial: offered to its person wherever the trial left it otherwise.
+
+A trial holds a device down in half of its blocks, and may end in one of them in any way: stopped,
+over, left alone, handed on. The server raises no limit by itself. So from the end of the block
+that was last agreed to, the person is told and offered what was there before, until the device
+holds it, they have set something else, or they have said that it is to stay.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from cymba.devices.held_devices import held_device
+from cymba.devices.messages import Programme
+from cymba.devices.models import MODELS, Model, narrowed
+from cymba.devices.programme import (
+    Accepted,
+    ProgrammeRefused,
+    ProgrammeState,
+    Wanted,
+    programme_state,
+    set_programme,
+)
+from cymba.devices.tables import DeviceProgramme
+from cymba.errors import Conflict, NotFound
+from cymba.insights.experiments import arms, plans
+from cymba.insights.tables import Experiment, ExperimentBlock
+
+State = Literal["offered", "sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeTrial:
+    """`offered`: the person is asked. `sent`: they have agreed or set something else, and the
+    device has not said yet that it took it."""
+
+    experiment: Experiment
+    model: Model
+    state: State
+    wanted: Wanted  # the programme and limits from before the trial
+    now: Wanted | None  # those that the device is to hold now; None: nobody's, without a current
+
+    def ceiling_ua(self, of: Wanted) -> float:
+        """The most current that a session may have under it."""
+        return arms.ceiling_ua(narrowed(self.model, of.limits), of.programme)
+
+
+def standing(session: Session, account_id: UUID, *, now: datetime) -> dict[str, BeforeTrial]:
+    """By device, what the person is to be told. A later trial of a device tells for the earlier."""
+    query = (
+        select(Experiment, ExperimentBlock)
+        .join(ExperimentBlock, ExperimentBlock.experiment_id == Experiment.id)
+        .where(Experiment.account_id == account_id)
+        .ext(distinct_on(Experiment.device_id))
+        .order_by(Experiment.device_id, Experiment.sealed_at.desc(), ExperimentBlock.number.desc())
+    )
+    found = {}
+    for experiment, last in session.execute(query):
+        told = _told(session, experiment, last, now)
+        if told is not None:
+            found[experiment.device_id] = told
+    return found
+
+
+def starting_point(
+    session: Session, account_id: UUID, device_id: str, state: ProgrammeState, *, now: datetime
+) -> Wanted | None:
+    """What a new trial keeps in its full blocks: what was before an earlier one while that is
+    offered, else what the device is to hold. None: nothing."""
+    told = standing(session, account_id, now=now).get(device_id)
+    if told is not None and told.state == "offered":
+        return told.wanted
+    return None if state.desired is None else _wanted(state.desired)
+
+
+def set_back(
+    session: Session, key: Ed25519PrivateKey, experiment: Experiment, *, now: datetime
+) -> Accepted | ProgrammeRefused:
+    """The person agrees to what was before: it goes to the device as every change does.
+
+    Raises:
+        Conflict: it is not offered.
+    """
+    told = _offered(session, experiment, now)
+    version = programme_state(session, experiment.account_id, experiment.device_id).version
+    outcome = set_programme(
+        session,
+        key,
+        experiment.account_id,
+        experiment.device_id,
+        told.wanted,
+        if_version=version,
+        now=now,
+    )
+    if isinstance(outcome, Accepted):
+        experiment.version += 1
+        session.flush()
+    return outcome
+
+
+def decline(session: Session, experiment: Experiment, *, now: datetime) -> None:
+    """The device is to stay as it is.
+
+    Raises:
+        Conflict: nothing is offered.
+    """
+    _offered(session, experiment, now)
+    experiment.declined_at = now
+    experiment.version += 1
+    session.flush()
+
+
+def _offered(session: Session, experiment: Experiment, now: datetime) -> BeforeTrial:
+    told = standing(session, experiment.account_id, now=now).get(experiment.device_id)
+    if told is None or told.state != "offered" or told.experiment.id != experiment.id:
+        raise Conflict(
+            "The device is not held at what this trial set: there is nothing to set back.",
+            code="nothing-to-set-back",
+        )
+    return told
+
+
+def _told(
+    session: Session, experiment: Experiment, last: ExperimentBlock, now: datetime
+) -> BeforeTrial | None:
+    if experiment.declined_at is not None:
+        return None
+    zone = ZoneInfo(experiment.time_zone)
+    ends_at = plans.block_of(experiment, last.number).ends_at(zone)
+    if experiment.status == "running" and now < ends_at:
+        return None  # as agreed to
+    try:
+        held_by_person = held_device(session, experiment.account_id, experiment.device_id)
+    except NotFound:
+        return None  # not theirs now; should it be again, this is told again
+    state = programme_state(session, experiment.account_id, experiment.device_id)
+    model = MODELS[held_by_person.device.model]
+    desired, before = state.desired, experiment.plan["arms"]["full"]
+    wanted = Wanted(msgspec.convert(before["programme"], Programme), before["limits"])
+    held_now = None if desired is None else _wanted(desired)
+    if desired is None or not (
+        _is(desired, before) or _chosen_since(session, experiment, last.programme_version)
+    ):
+        return BeforeTrial(experiment, model, "offered", wanted, held_now)
+    held = state.held
+    is_taken = held is None or held.ver > last.programme_version or _is(held, before)
+    if is_taken or not _is_of_trial(session, experiment, held):
+        return None
+    return BeforeTrial(experiment, model, "sent", wanted, held_now)
+
+
+def _is(row: DeviceProgramme, arm: Mapping[str, Any]) -> bool:
+    return bool(row.programme == arm["programme"] and row.limits == arm["limits"])
+
+
+def _wanted(row: DeviceProgramme) -> Wanted:
+    return Wanted(msgspec.convert(row.programme, Programme), row.limits)
+
+
+def _chosen_since(session: Session, experiment: Experiment, version: int) -> bool:
+    """Whether the person has set a programme of their own since. One that allows no current does
+    not tell: a red flag sets it too."""
+    row = DeviceProgramme
+    limit: ColumnElement[Any] = row.limits["amplitude_ua"].as_float()
+    chosen = exists().where(
+        row.device_id == experiment.device_id,
+        row.account_id == experiment.account_id,
+        row.ver > version,
+        func.coalesce(limit, -1) != 0,
+    )
+    return bool(session.scalar(select(chosen)))
+
+
+def _is_of_trial(session: Session, experiment: Experiment, row: DeviceProgramme | None) -> bool:
+    if row is None:
+        return False
+    of_block = exists().where(
+        ExperimentBlock.experiment_id == experiment.id,
+        ExperimentBlock.programme_version == row.ver,
+    )
+    return bool(session.scalar(select(of_block)))

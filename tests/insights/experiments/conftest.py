@@ -1,0 +1,57 @@
+"""Somebody with a device, and with a programme on it."""
+
+from uuid import UUID
+
+import msgspec
+import pytest
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import Account
+from cymba.devices import contraindications
+from cymba.devices.contraindications import must_be_answered
+from cymba.devices.messages import Programme
+from cymba.devices.models import MODELS
+from cymba.devices.programme import (
+    Accepted,
+    Wanted,
+    set_programme,
+)
+from cymba.devices.screening import answer
+from cymba.devices.tables import Device, DeviceTenure
+from cymba.insights.experiments import plans
+from tests.insights.experiments.lives import BEGAN, DEVICE, KEY, PROGRAMME
+
+
+@pytest.fixture(autouse=True)
+def one_coin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same coin in every run: an interval misses the truth once in twenty."""
+    monkeypatch.setattr(plans, "new_seed", lambda: bytes(range(plans.SEED_BYTES)))
+
+
+@pytest.fixture
+def account_id(session: Session) -> UUID:
+    account = Account(email="person@example.org", time_zone="Europe/Berlin")
+    session.add_all([account, Device(id=DEVICE, serial="S1", model="ear_cymba")])
+    session.flush()
+    session.add(DeviceTenure(device_id=DEVICE, account_id=account.id, claimed_at=BEGAN))
+    session.commit()
+    return account.id
+
+
+@pytest.fixture
+def programmed(session: Session, account_id: UUID) -> UUID:
+    model = MODELS["ear_cymba"]
+    answers = {question.name: "no" for question in must_be_answered(model.sites)}
+    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=BEGAN)
+    outcome = set_programme(
+        session,
+        KEY,
+        account_id,
+        DEVICE,
+        Wanted(msgspec.convert(PROGRAMME, Programme)),
+        if_version=0,
+        now=BEGAN,
+    )
+    assert isinstance(outcome, Accepted)
+    session.commit()
+    return account_id

@@ -95,6 +95,53 @@ def test_a_block_is_agreed_to_in_its_time_and_goes_to_the_device(
     assert programme.json["version"] == 2
 
 
+def test_what_was_before_is_told_everywhere_until_it_is_set_back(
+    client, person, post, begun, engine, device_id
+):
+    with Session(engine) as session, session.begin():
+        found = session.get_one(Experiment, begun["id"])
+        found.first_day -= timedelta(days=1)
+        is_held_down = all_blocks(found)[0].arm == "comparison"
+        if not is_held_down:  # so that its first comparison block is now
+            found.first_day -= timedelta(days=1)
+        number = 0 if is_held_down else 1
+
+    def told():
+        cursor = client.get("/v1/sync", headers=person.headers).json
+        return [
+            client.get(f"/v1/experiments/{begun['id']}", headers=person.headers).json,
+            client.get(f"/v1/devices/{device_id}/programme", headers=person.headers).json,
+            client.get(f"/v1/devices/{device_id}", headers=person.headers).json,
+            *client.get("/v1/devices", headers=person.headers).json["items"],
+            *cursor["devices"],
+        ]
+
+    assert post(f"/{begun['id']}/blocks/{number}/agree").status_code == 200
+    assert [one["before_trial"] for one in told()] == [None] * 5
+    assert post(f"/{begun['id']}/before/agree").status_code == 409
+    stopped = post(f"/{begun['id']}/stop", {"reason": "I go on holiday"}).json
+    shown = stopped["before_trial"]
+    assert [one["before_trial"] for one in told()] == [shown] * 5
+    assert shown["state"] == "offered"
+    assert shown["programme"]["amplitude_ua"] == PROGRAMME["amplitude_ua"]
+    agreed = post(f"/{begun['id']}/before/agree")
+    assert agreed.status_code == 200
+    programme = client.get(f"/v1/devices/{device_id}/programme", headers=person.headers).json
+    assert programme["desired"]["programme"]["amplitude_ua"] == PROGRAMME["amplitude_ua"]
+    assert programme["limits"]["amplitude_ua"] > 0
+
+
+def test_declined_it_is_told_no_more(post, begun, engine):
+    with Session(engine) as session, session.begin():
+        found = session.get_one(Experiment, begun["id"])
+        number = next(block.number for block in all_blocks(found) if block.arm == "comparison")
+        found.first_day -= timedelta(days=number + 1)
+    assert post(f"/{begun['id']}/blocks/{number}/agree").status_code == 200
+    assert post(f"/{begun['id']}/stop", {"reason": "x"}).json["before_trial"] is not None
+    assert post(f"/{begun['id']}/before/decline").json["before_trial"] is None
+    assert post(f"/{begun['id']}/before/decline").status_code == 409
+
+
 def test_stopped_early_it_says_so_and_can_be_checked(post, begun):
     path = f"/{begun['id']}/stop"
     assert post(path, {"reason": ""}).status_code == 422
@@ -150,7 +197,7 @@ def test_another_persons_trial_is_not_there(client, begun, make_person):
     other = make_person()
     path = f"/v1/experiments/{begun['id']}"
     assert client.get(path, headers=other.headers).status_code == 404
-    for action in ("/stop", "/blocks/0/agree"):
+    for action in ("/stop", "/blocks/0/agree", "/before/agree", "/before/decline"):
         body = {"reason": "x"} if action == "/stop" else None
         answered = client.post(path + action, json=body, headers=other.headers)
         assert answered.status_code == 404

@@ -148,6 +148,7 @@ def _run(
     token = stage.sign_in(home)
     earlier = set(stage.open_sessions(token))  # broken off with an earlier run
     began_s = time.monotonic()
+    ids = [device.device_id for device in home.devices]
     for number, device in enumerate(home.devices):
         stage.start_device(device, speed=1 if number == 0 else speed, seed=number)
     try:
@@ -156,7 +157,7 @@ def _run(
         click.echo(_welcome(stage, home, live))
         while seconds is None or time.monotonic() - began_s < seconds:
             stage.supervisor.check()
-            _tell(stage, engine, before)
+            _tell(stage, engine, before, verdict.devices_now(engine, ids, earlier))
             time.sleep(1)
     except KeyboardInterrupt:
         pass
@@ -164,7 +165,7 @@ def _run(
     click.echo()
     with _told("Stopping: the devices hand over what they still hold"):
         made_files = stage.stop_devices()
-    _tell(stage, engine, before)
+    _tell(stage, engine, before, "stopped")
     click.echo()
     return verdict.judge(engine, verdict.read_made(made_files))
 
@@ -204,13 +205,14 @@ Ctrl-C ends it.
 """
 
 
-def _tell(stage: Stage, engine: Engine, before: verdict.Counts) -> None:
+def _tell(stage: Stage, engine: Engine, before: verdict.Counts, devices: str) -> None:
     now = verdict.count(engine)
     line = (
         f"  frames stored {now.stored - before.stored:>6}   duplicates {stage.duplicates():>4}   "
-        f"quarantined {now.quarantined - before.quarantined:>4}"
+        f"quarantined {now.quarantined - before.quarantined:>4}   devices: {devices}"
     )
-    click.echo(f"\r{line}" if sys.stdout.isatty() else line, nl=not sys.stdout.isatty())
+    # What is longer than the line before would leave its end behind.
+    click.echo(f"\r\033[K{line}" if sys.stdout.isatty() else line, nl=not sys.stdout.isatty())
 
 
 @contextmanager

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from cymba.devices.tables import DevicePresence
 from cymba.stimulation.archive.recording import unseal
-from cymba.stimulation.tables import Quarantined, Recording, StoredFrame
+from cymba.stimulation.tables import Quarantined, Recording, StimulationSession, StoredFrame
 from cymba.stimulation.wire.frames import pack
 
 Key = tuple[str, int, int]  # device, store, seq
@@ -114,6 +116,38 @@ def count(engine: Engine) -> Counts:
         sealed = session.scalar(select(func.sum(Recording.frame_count))) or 0
         quarantined = session.scalar(select(func.count()).select_from(Quarantined)) or 0
     return Counts(inbox + sealed, quarantined)
+
+
+def devices_now(engine: Engine, device_ids: Iterable[str], earlier: Iterable[str]) -> str:
+    """What the devices are doing, in words: frames come in sessions alone, and only while online.
+
+    `earlier` are the sessions that a run before this one left open.
+    """
+    ids = list(device_ids)
+    with Session(engine) as session:
+        online = set(
+            session.scalars(
+                select(DevicePresence.device_id).where(
+                    DevicePresence.device_id.in_(ids), DevicePresence.online
+                )
+            )
+        )
+        in_session = set(
+            session.scalars(
+                select(StimulationSession.device_id).where(
+                    StimulationSession.device_id.in_(ids),
+                    StimulationSession.state == "open",
+                    StimulationSession.id.not_in([UUID(one) for one in earlier]),
+                )
+            )
+        )
+    counts = {
+        "in a session": len(in_session & online),
+        "resting": len(online - in_session),
+        "offline, recording on": len(in_session - online),
+        "offline": len(set(ids) - online - in_session),
+    }
+    return ", ".join(f"{count} {doing}" for doing, count in counts.items() if count)
 
 
 def _stored(session: Session, stores: set[tuple[str, int]]) -> Iterator[tuple[Key, bytes]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from cymba.insights import words
 from cymba.insights.experiments.before import BeforeTrial
+from cymba.insights.experiments.results import LEAST_ADHERENCE
 from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_title
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import (
@@ -144,21 +145,27 @@ def of_trial(
 ) -> str:
     """The result in words: a tested difference, or why there is none."""
     parts = []
-    if None in (result["p"], result["low"], result["high"]):
+    numbers = result["low"], result["high"], result["p"]
+    # A finding of an earlier version carries a result that did not ask whether it was carried out.
+    blocks, as_drawn = result.get("blocks", 0), result.get("delivered_blocks", 0)
+    if None in numbers:
         parts.append(voice.translate(words.NOT_TESTED))
-    else:
+    elif not result.get("carried_out", True):
         parts.append(
             voice.say(
-                words.TESTED,
-                pairs=voice.number(result["pairs"], 0),
-                outcome=inside(voice, outcome_title(voice, outcome)),
-                # The smallest there is, one of 4,096 orders, is not 0 to four digits.
-                p=voice.number(result["p"], 3 if result["p"] >= SMALLEST_OF_THREE_DIGITS else 4),
-                **size(
-                    voice, result["effect"], result["low"], result["high"], digits=digits(outcome)
-                ),
+                words.NOT_CARRIED_OUT,
+                delivered=voice.number(as_drawn, 0),
+                blocks=voice.number(blocks, 0),
+                least=voice.number(math.ceil(LEAST_ADHERENCE * blocks), 0),
             )
         )
+    else:
+        parts.append(_of_tested(voice, outcome, result))
+        if as_drawn < blocks:
+            departed = voice.number(blocks - as_drawn, 0)
+            parts.append(
+                voice.say(words.DEPARTED, departed=departed, blocks=voice.number(blocks, 0))
+            )
     if stopped:
         parts.append(
             voice.say(
@@ -168,6 +175,28 @@ def of_trial(
             )
         )
     return " ".join(parts)
+
+
+def _of_tested(voice: Voice, outcome: str, result: dict[str, Any]) -> str:
+    pairs = voice.number(result["pairs"], 0)
+    inside_title = inside(voice, outcome_title(voice, outcome))
+    few = digits(outcome)
+    if result["low"] <= 0 <= result["high"]:
+        return voice.say(
+            words.NO_DIFFERENCE,
+            pairs=pairs,
+            outcome=inside_title,
+            down=voice.number(-result["low"], few),
+            up=voice.number(result["high"], few),
+        )
+    return voice.say(
+        words.TESTED,
+        pairs=pairs,
+        outcome=inside_title,
+        # The smallest there is, one of 4,096 orders, is not 0 to four digits.
+        p=voice.number(result["p"], 3 if result["p"] >= SMALLEST_OF_THREE_DIGITS else 4),
+        **size(voice, result["effect"], result["low"], result["high"], digits=few),
+    )
 
 
 def of_before_trial(voice: Voice, told: BeforeTrial) -> str:

@@ -69,12 +69,21 @@ COLLECTING = (
 )
 MORE_DAYS = "About {low_days} to {high_days} more days may be needed."
 TESTED = (
-    "In your own randomised trial of {pairs} pairs of blocks, {outcome} was on average {size} "
-    "points {direction} ({low} to {high}) in blocks with the full programme; p = {p}."
+    "In your own trial of {pairs} pairs of blocks, {outcome} was on average {size} points "
+    "{direction} ({low} to {high}) in blocks with the full programme; p = {p}."
+)
+NO_DIFFERENCE = (
+    "Your own trial of {pairs} pairs of blocks found no clear difference in {outcome}. With the "
+    "full programme it may be up to {down} points lower or up to {up} points higher."
+)
+DEPARTED = "{departed} of {blocks} blocks were not as drawn."
+NOT_CARRIED_OUT = (
+    "The trial was not carried out as planned: {delivered} of {blocks} blocks were as drawn. At "
+    "least {least} are needed to tell a difference."
 )
 STOPPED_EARLY = (
-    "The trial was stopped after {pairs} of {planned} pairs of blocks, so this is not the test "
-    "that was planned, and is less certain."
+    "The trial was stopped after {pairs} of {planned} pairs of blocks. So this is not the test "
+    "that was planned, and it is less certain."
 )
 NOT_TESTED = "Too few pairs of blocks have ratings under both programmes to tell a difference."
 HELD_OFF = "Your device is still set as in the trial: it gives no current."
@@ -126,7 +135,8 @@ LOWER, HIGHER = "lower", "higher"
 TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(),
     DISCLAIMER, EARLY, MORE_IS_WORSE, MORE_SIDE_EFFECT, NO_CLEAR_LINK, NOT_ENOUGH,
-    NOT_ENOUGH_REFUSED, COLLECTING, MORE_DAYS, TESTED, STOPPED_EARLY, NOT_TESTED,
+    NOT_ENOUGH_REFUSED, COLLECTING, MORE_DAYS, TESTED, NO_DIFFERENCE, DEPARTED, NOT_CARRIED_OUT,
+    STOPPED_EARLY, NOT_TESTED,
     HELD_OFF, HELD_DOWN, SET_BACK, SENT_TO_DEVICE,
     FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,

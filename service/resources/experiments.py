@@ -215,7 +215,7 @@ def experiment_shown(
     before_trial = before_trials(session, account).get(found.device_id)
     if before_trial is not None and before_trial["experiment_id"] != found.id:
         before_trial = None  # a later trial's
-    result = found.result
+    result = trials.result_of(session, found)
     departed = (
         result["deviations"]
         if result is not None

@@ -5,7 +5,7 @@ from typing import get_args
 import marshmallow as ma
 
 from cymba.insights.experiments import trials
-from cymba.insights.experiments.results import DeviationCode
+from cymba.insights.experiments.results import LEAST_ADHERENCE, DeviationCode
 from cymba.insights.experiments.trials import MAX_PAIRS, MIN_PAIRS
 from cymba.insights.outcomes import PRIMARY_OUTCOMES
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
@@ -75,6 +75,9 @@ NUMBERS_EXAMPLE = {"effect": -0.84, "low": -1.43, "high": -0.24, "p": 0.0117, "p
 RESULT_EXAMPLE = NUMBERS_EXAMPLE | {
     "sensitivity": NUMBERS_EXAMPLE | {"left_out_days": 1, "effect": -0.91, "n": 53},
     "completed_pairs": 14,
+    "blocks": 28,
+    "delivered_blocks": 27,
+    "carried_out": True,
     "rated_days": 79,
     "planned_days": 84,
     "input_hash": "6d0c9a4c1c1a5a9b0a5f0f1f7a8f1b6f3f0a7c6f9be2a4f0a1b2c3d4e5f60718",
@@ -268,6 +271,18 @@ class ResultSchema(TestedSchema):
     sensitivity = ma.fields.Nested(SensitivitySchema, required=True)
     completed_pairs = ma.fields.Integer(
         required=True, metadata={"description": "That were over when the trial ended"}
+    )
+    blocks = ma.fields.Integer(required=True, metadata={"description": "Of these pairs"})
+    delivered_blocks = ma.fields.Integer(
+        required=True,
+        metadata={"description": "Of these, that brought the dose that was drawn, by the sessions"},
+    )
+    carried_out = ma.fields.Boolean(
+        required=True,
+        metadata={
+            "description": f"At least {LEAST_ADHERENCE:.0%} of the blocks brought it, and at least "
+            "six pairs can be compared. false: the numbers show no difference, whatever they are"
+        },
     )
     planned_days = ma.fields.Integer(required=True, metadata={"description": "Of these pairs"})
     rated_days = ma.fields.Integer(

@@ -1,14 +1,15 @@
 """What a trial showed: the randomisation test over its plan, and where life departed from it.
 
 The test goes by the plan, whatever was really done ("as randomised"): only so is it exact. What
-was really done is told beside it, from the sessions that the device uploaded.
+was really done is told beside it, from the sessions that the device uploaded; and where too little
+was done as drawn, the trial was not carried out, and its numbers grade nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -17,10 +18,16 @@ from cymba.insights.days import Days, local_day
 from cymba.insights.experiments.plans import Block
 from cymba.insights.exposures import SessionFact
 from cymba.insights.statistics import Trial, randomization_test
+from cymba.insights.statistics.trial import MIN_PAIRS
 
 WASHOUT_DAYS = 1  # of each block, left out by the sensitivity analysis
 
-DeviationCode = Literal["not_agreed", "no_session", "stimulated_in_off_block", "above_limit"]
+LEAST_ADHERENCE = 0.8  # of the blocks, as drawn
+LEAST_USE = 0.5  # of the days of a block that is to be stimulated in, with a session
+
+DeviationCode = Literal[
+    "not_agreed", "no_session", "not_uploaded", "stimulated_in_off_block", "above_limit"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +68,102 @@ def analyse_trial(
     }
 
 
+def adherence(result: Mapping[str, Any], delivered_blocks: int, blocks: int) -> dict[str, Any]:
+    """Whether the trial was carried out, for its result: enough blocks as drawn, and pairs with
+    ratings under both programmes."""
+    enough = blocks > 0 and delivered_blocks >= LEAST_ADHERENCE * blocks
+    return {
+        "blocks": blocks,
+        "delivered_blocks": delivered_blocks,
+        "carried_out": enough and result["pairs"] >= MIN_PAIRS,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What was done on the days of a trial. `known`: nothing of the day can still come."""
+
+    by_day: Mapping[date, Sequence[SessionFact]]
+    known: Set[date]
+
+    @classmethod
+    def of(cls, sessions: Iterable[SessionFact], known: Iterable[date]) -> Self:
+        by_day: dict[date, list[SessionFact]] = {}
+        for fact in sessions:
+            by_day.setdefault(local_day(fact.local_start), []).append(fact)
+        return cls(by_day, frozenset(known))
+
+
 def deviations(
     blocks: Sequence[Block],
-    sessions: Sequence[SessionFact],
+    lived: Lived,
     *,
-    agreed: set[int],
+    agreed: Set[int],
     comparison_limit_ua: float,
     today: date,
 ) -> list[Deviation]:
     """Where the blocks that are over were not lived as planned, by the sessions uploaded so far."""
-    by_day: dict[date, list[SessionFact]] = {}
-    for fact in sessions:
-        by_day.setdefault(local_day(fact.local_start), []).append(fact)
-    found = []
+    found: list[Deviation] = []
     for block in blocks:
         if block.last_day >= today:
             break
+        days = _days(block)
         if block.number not in agreed:
-            found.append(Deviation(block.number, "not_agreed", _length(block)))
-        lived = [by_day.get(block.first_day + timedelta(days=i), []) for i in range(_length(block))]
-        if block.arm == "full":
-            _add(found, block, "no_session", sum(not day for day in lived))
-        elif comparison_limit_ua == 0:
-            used = sum(any(fact.stimulating_s > 0 for fact in day) for day in lived)
-            _add(found, block, "stimulated_in_off_block", used)
-        else:
-            above = sum(
-                any((fact.max_amplitude_ua or 0) > comparison_limit_ua for fact in day)
-                for day in lived
-            )
-            _add(found, block, "above_limit", above)
-            _add(found, block, "no_session", sum(not day for day in lived))
+            found.append(Deviation(block.number, "not_agreed", len(days)))
+        is_off = block.arm == "comparison" and comparison_limit_ua == 0
+        without = [day for day in days if not lived.by_day.get(day)]
+        if not is_off:
+            _add(found, block, "no_session", sum(day in lived.known for day in without))
+        _add(found, block, "not_uploaded", sum(day not in lived.known for day in without))
+        if block.arm == "comparison":
+            above = sum(_is_above(lived.by_day.get(day, ()), comparison_limit_ua) for day in days)
+            _add(found, block, "stimulated_in_off_block" if is_off else "above_limit", above)
     return found
+
+
+def delivered(blocks: Sequence[Block], lived: Lived, *, comparison_limit_ua: float) -> int:
+    """How many of the blocks brought the dose that was drawn. What is not known was not as drawn.
+
+    A full block: on at least half of its days a session above the comparison's current. One held
+    down: a session on half of its days, and none above. One that is off: none at all.
+    """
+    return sum(_as_drawn(block, lived, comparison_limit_ua) for block in blocks)
+
+
+def _as_drawn(block: Block, lived: Lived, limit_ua: float) -> bool:
+    days = [lived.by_day.get(day, ()) for day in _days(block)]
+    if block.arm == "full":
+        return sum(_is_above(day, limit_ua) for day in days) >= LEAST_USE * len(days)
+    if any(_is_above(day, limit_ua) for day in days):
+        return False
+    if limit_ua == 0:
+        return all(day in lived.known for day in _days(block))
+    return sum(any(_used(fact) for fact in day) for day in days) >= LEAST_USE * len(days)
+
+
+def _is_above(day: Iterable[SessionFact], limit_ua: float) -> bool:
+    """Whether there was a session above the limit. One that tells no current may be: above no
+    current at all it is."""
+    return any(
+        _used(fact) and (fact.max_amplitude_ua is None or fact.max_amplitude_ua > limit_ua)
+        for fact in day
+    )
+
+
+def _used(fact: SessionFact) -> bool:
+    return fact.stimulating_s > 0
+
+
+def _days(block: Block) -> list[date]:
+    return [
+        block.first_day + timedelta(days=i)
+        for i in range((block.last_day - block.first_day).days + 1)
+    ]
 
 
 def _add(found: list[Deviation], block: Block, code: DeviationCode, days: int) -> None:
     if days:
         found.append(Deviation(block.number, code, days))
-
-
-def _length(block: Block) -> int:
-    return (block.last_day - block.first_day).days + 1
 
 
 def _shown(trial: Trial) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -28,7 +29,7 @@ from cymba.errors import Conflict, NotFound, Rejected
 from cymba.insights.days import local_day
 from cymba.insights.experiments import arms, before, plans, ratings, results
 from cymba.insights.experiments.plans import Block, all_blocks, block_of
-from cymba.insights.inputs import session_facts
+from cymba.insights.inputs import load_days, session_facts
 from cymba.insights.tables import Experiment, ExperimentBlock, InsightState
 
 MIN_PAIRS, MAX_PAIRS, DEFAULT_PAIRS = 6, 40, 14
@@ -235,19 +236,30 @@ def running(session: Session, account_id: UUID) -> Experiment | None:
 
 
 def tested(session: Session, account_id: UUID) -> dict[str, dict[str, Any]]:
-    """By outcome, the result of the latest trial that ran to its end and could be tested.
+    """By outcome, the result of the latest trial that ran to its end and was carried out.
 
     A result stays as it was computed, but for its person it ends with its ratings: once too few
     of them are left to be tested, nothing is told of what they showed.
     """
-    return {
-        experiment.outcome: experiment.result
-        for experiment in reversed(mine(session, account_id))
-        if experiment.status == "finished"
-        and experiment.result is not None
-        and experiment.result["p"] is not None
-        and _found(session, experiment, completed_pairs=experiment.pairs)["p"] is not None
-    }
+    results_told = {}
+    for experiment in reversed(mine(session, account_id)):
+        result = result_of(session, experiment)
+        if (
+            experiment.status == "finished"
+            and result is not None
+            and result["carried_out"]
+            and _found(session, experiment, completed_pairs=experiment.pairs)["p"] is not None
+        ):
+            results_told[experiment.outcome] = result
+    return results_told
+
+
+def result_of(session: Session, experiment: Experiment) -> dict[str, Any] | None:
+    """As it was stored at the end. An earlier version did not ask whether it was carried out."""
+    result = experiment.result
+    if result is None or "carried_out" in result:
+        return result
+    return result | _adherence(session, experiment, result)
 
 
 def agreements(session: Session, experiment: Experiment) -> dict[int, ExperimentBlock]:
@@ -264,11 +276,32 @@ def deviations(
         return []
     return results.deviations(
         all_blocks(experiment),
-        session_facts(session, experiment.account_id),
+        _lived(session, experiment),
         agreed=set(agreements(session, experiment)),
-        comparison_limit_ua=experiment.plan["arms"]["comparison"]["limits"]["amplitude_ua"],
+        comparison_limit_ua=_comparison_limit_ua(experiment),
         today=_today(experiment, now),
     )
+
+
+def _adherence(session: Session, experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
+    blocks = [block for block in all_blocks(experiment) if block.pair < result["completed_pairs"]]
+    limit_ua = _comparison_limit_ua(experiment)
+    as_drawn = results.delivered(blocks, _lived(session, experiment), comparison_limit_ua=limit_ua)
+    return results.adherence(result, as_drawn, len(blocks))
+
+
+def _lived(session: Session, experiment: Experiment) -> results.Lived:
+    days, exposures, _ = load_days(session, experiment.account_id)
+    row = next(place for place, one in enumerate(exposures) if one.name == "sessions")
+    known = np.isfinite(days.exposures[row])
+    return results.Lived.of(
+        session_facts(session, experiment.account_id),
+        (day for day, is_known in zip(days.dates, known, strict=True) if is_known),
+    )
+
+
+def _comparison_limit_ua(experiment: Experiment) -> float:
+    return float(experiment.plan["arms"]["comparison"]["limits"]["amplitude_ua"])
 
 
 def _stop(session: Session, experiment: Experiment, *, reason: str, now: datetime) -> None:
@@ -297,7 +330,11 @@ def _end(
 ) -> None:
     found = _found(session, experiment, completed_pairs=completed_pairs)
     departed = deviations(session, experiment, now=now)
-    experiment.result = found | {"deviations": [asdict(deviation) for deviation in departed]}
+    experiment.result = (
+        found
+        | _adherence(session, experiment, found)
+        | {"deviations": [asdict(deviation) for deviation in departed]}
+    )
     experiment.status, experiment.ended_at = status, now
     experiment.version += 1
     # The finding of this pair may be `tested` now: its account is due, though no entry changed.

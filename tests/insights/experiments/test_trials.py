@@ -5,6 +5,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,9 +19,10 @@ from cymba.diary.tables import DiaryEntry
 from cymba.errors import Conflict, NotFound, Rejected
 from cymba.insights import findings
 from cymba.insights.experiments import plans, preview, trials
-from cymba.insights.sentences import of_finding
+from cymba.insights.sentences import of_finding, of_trial
 from cymba.insights.tables import ExperimentBlock, Finding
 from cymba.insights.words import Voice
+from cymba.stimulation.tables import StimulationSession
 from tests.insights.experiments.lives import (
     BEGAN,
     DEVICE,
@@ -147,7 +149,7 @@ def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
     assert Changed("finding", "charge~pain_now~1") in changes
     found = session.get_one(Finding, (programmed, "charge", "pain_now", 1))
     assert (found.grade, found.effect) == ("tested", result["effect"])
-    assert "your own randomised trial of 8 pairs" in of_finding(Voice.of("en"), found)
+    assert "your own trial of 8 pairs" in of_finding(Voice.of("en"), found)
     first = dict(result)
     experiment.status, experiment.ended_at = "running", None
     advance(session, experiment, end_of(experiment))
@@ -199,6 +201,66 @@ def test_a_person_who_departs_from_the_plan_is_told(session: Session, programmed
     assert by_code["stimulated_in_off_block"] == off
     assert by_code["not_agreed"] == set(range(1, 16))
     assert "no_session" not in by_code
+
+
+def test_a_trial_that_was_not_carried_out_tests_nothing(session: Session, programmed: UUID) -> None:
+    """Whatever its numbers are: here the person stimulated on every day."""
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=-2.0, comply=False)
+    advance(session, experiment, end_of(experiment))
+    result = experiment.result
+    assert result is not None
+    assert result["p"] < 0.05
+    assert (result["blocks"], result["delivered_blocks"], result["carried_out"]) == (16, 8, False)
+    assert trials.tested(session, programmed) == {}
+    findings.refresh(session, programmed, now=end_of(experiment))
+    assert session.get_one(Finding, (programmed, "charge", "pain_now", 1)).grade != "tested"
+    said = of_trial(Voice.of("en"), "pain_now", result, planned_pairs=8, stopped=False)
+    assert said.startswith("The trial was not carried out as planned: 8 of 16 blocks")
+    assert "points" not in said
+
+
+def test_a_result_of_an_earlier_version_is_asked_too(session: Session, programmed: UUID) -> None:
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=-2.0, comply=False)
+    advance(session, experiment, end_of(experiment))
+    assert experiment.result is not None
+    asked = {"blocks", "delivered_blocks", "carried_out"}
+    experiment.result = {k: v for k, v in experiment.result.items() if k not in asked}
+    assert trials.tested(session, programmed) == {}
+
+
+def test_blocks_that_were_not_as_drawn_stand_in_the_sentence(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=-2.0)
+    off = [block for block in plans.all_blocks(experiment) if block.arm == "comparison"]
+    for block in off[1:2]:
+        session.add(used(programmed, block.begins_at(ZONE) + timedelta(hours=9)))
+    session.flush()
+    advance(session, experiment, end_of(experiment))
+    result = experiment.result
+    assert result is not None
+    assert result["carried_out"]
+    departed = result["blocks"] - result["delivered_blocks"]
+    assert departed >= 1
+    said = of_trial(Voice.of("en"), "pain_now", result, planned_pairs=8, stopped=False)
+    assert f"{departed} of 16 blocks were not as drawn" in said
+
+
+def test_what_an_offline_device_did_is_not_known_and_not_as_drawn(
+    session: Session, programmed: UUID
+) -> None:
+    """Nothing came of the off blocks, and nothing of the full ones: that proves neither."""
+    experiment = begin(session, programmed)
+    live(session, experiment, effect=-2.0)
+    session.execute(sql_delete(StimulationSession))
+    advance(session, experiment, end_of(experiment))
+    assert experiment.result is not None
+    assert experiment.result["delivered_blocks"] == 0
+    codes = {one["code"] for one in experiment.result["deviations"]}
+    assert codes == {"not_agreed", "not_uploaded"}
 
 
 def test_a_trial_that_is_stopped_rests_on_its_whole_pairs_and_is_not_called_tested(

@@ -26,11 +26,10 @@ from uuid import UUID, uuid4
 import orjson
 from flask import Flask, Response
 from sqlalchemy import insert, text
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_in
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.tables import Device
 from cymba.settings import load
 from cymba.stimulation.session.queries import SHOWN, page_of_sessions
@@ -88,7 +87,7 @@ def fill(url: str) -> tuple[UUID, str]:
     engine = make_engine(url)
     schema.upgrade(engine)
     signer = Services.make(load(os.environ), engine).signer
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account = Account(email="bench@example.org")
         session.add_all([account, Device(id="bench-device", serial="B", model="ear_cymba")])
         session.flush()

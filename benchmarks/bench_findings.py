@@ -19,8 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from benchmarks.bench_insights import best_ms
-from cymba.accounts.changes import Changed, record_changes
-from cymba.database import make_engine
+from cymba.database import UnitOfWork, make_engine
 from cymba.diary import entries
 from cymba.insights import findings
 from cymba.insights.analysis import analyse
@@ -44,7 +43,7 @@ ENTRIES = 10
 
 def matrices(engine: Engine, account_id: UUID) -> list[Floats]:
     """The nuisance of each outcome and lag at each milestone that its pairs have reached."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         days, _, outcomes = load_days(session, account_id)
     calendar, found = Calendar(days.weekdays), []
     for lag in (0, 1, 2, 3):
@@ -62,11 +61,10 @@ def one_entry_ms(engine: Engine, account_id: UUID, number: int) -> float:
     """From the diary entry that was just committed to the findings that are."""
     felt_at = datetime(2026, 12, 31, 6, tzinfo=UTC) + timedelta(minutes=number)
     fields = {"felt_at": felt_at, "time_zone": "Europe/Berlin", "items.pain_now": number % 10}
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         written = uuid4()
         later = felt_at + timedelta(hours=1)
         entries.put(session, account_id, written, fields, match=lambda _: None, now=later)
-        record_changes(session, account_id, [Changed("diary-entry", str(written))])
     began_s = time.perf_counter()
     done = InsightsWorker(engine).run_once()
     assert done.refreshed == 1
@@ -74,13 +72,13 @@ def one_entry_ms(engine: Engine, account_id: UUID, number: int) -> float:
 
 
 def _measure(engine: Engine) -> None:
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account_id = enrol(session)
         world = World(days=DAYS, effect=-1.0)
         live_in_database(session, account_id, world, seed=1, first_day=FIRST_DAY)
     floor_of = matrices(engine, account_id)
     floor = best_ms(lambda: [np.linalg.qr(matrix) for matrix in floor_of])
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         days, exposures, outcomes = load_days(session, account_id)
         read = best_ms(lambda: _fresh(engine, lambda fresh: load_days(fresh, account_id)))
     pairs = len(exposures) * len(outcomes) * 4
@@ -89,7 +87,7 @@ def _measure(engine: Engine) -> None:
     InsightsWorker(engine).run_once()
     first = (time.perf_counter() - began_s) * 1000
     each = sorted(one_entry_ms(engine, account_id, number) for number in range(ENTRIES))
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         stored = len(findings.mine(session, account_id))
         view = load_pair(session, account_id, "charge", "pain_now")
     picture = picture_of_pair(view, Voice.of("en"))
@@ -112,7 +110,7 @@ def _measure(engine: Engine) -> None:
 
 
 def _fresh(engine: Engine, work: Callable[[Session], object]) -> None:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         work(session)
 
 

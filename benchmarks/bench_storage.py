@@ -23,7 +23,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import make_engine
+from cymba.database import UnitOfWork, make_engine
 from cymba.devices.anchors import load_clocks
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.stimulation.archive.reading import SessionKey, load_frames
@@ -123,7 +123,7 @@ class Database:
     def begin(self) -> None:
         metadata.drop_all(self.engine)
         metadata.create_all(self.engine)
-        with Session(self.engine) as session, session.begin():
+        with UnitOfWork(self.engine) as session, session.begin():
             account = Account(email="bench@example.org")
             session.add_all([account, Device(id=DEVICE, serial="EY-BENCH", model="ear_cymba")])
             session.flush()
@@ -139,15 +139,15 @@ class Database:
             at = BEGAN_AT + timedelta(milliseconds=until_ms, microseconds=delay_us)
             deliveries.append(Delivery(DEVICE, to_json(frame), at, False))
         for i in range(0, len(deliveries), 1_000):
-            with Session(self.engine) as session, session.begin():
+            with UnitOfWork(self.engine) as session, session.begin():
                 outcomes = ingest(session, deliveries[i : i + 1_000]).outcomes
                 assert all(isinstance(outcome, Stored) for outcome in outcomes)
 
     def keep(self) -> None:
         now = BEGAN_AT + timedelta(days=365)
-        with Session(self.engine) as session, session.begin():
+        with UnitOfWork(self.engine) as session, session.begin():
             summarise_dirty(session, 10_000, now=now)
-        with Session(self.engine) as session, session.begin():
+        with UnitOfWork(self.engine) as session, session.begin():
             assert seal_finished(session, 10_000, now=now)
 
     def size(self, table: str) -> int:
@@ -236,21 +236,21 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
     sid: UUID = frames[0].sid
     database.begin()
     database.store(frames)
-    with Session(database.engine) as session:
+    with UnitOfWork(database.engine) as session:
         inbox_ms = timed(lambda: shown(session, sid))
         loaded_ms = timed(lambda: load_frames(session, DEVICE, sid))
-    with Session(database.engine) as session, session.begin():
+    with UnitOfWork(database.engine) as session, session.begin():
         summarise_dirty(session, 1, now=BEGAN_AT + timedelta(days=1))
-    with Session(database.engine) as session:
+    with UnitOfWork(database.engine) as session:
         reads = load_frames(session, DEVICE, sid)
         clocks = load_clocks(session, DEVICE)
         summary_ms = timed(lambda: summarise(reads, clocks, silent=False))
         seal_ms = timed(lambda: seal(reads))
         sealed = seal(reads)
         unseal_ms = timed(lambda: unseal(sealed.body, frames[0].store, sid))
-    with Session(database.engine) as session, session.begin():
+    with UnitOfWork(database.engine) as session, session.begin():
         assert seal_finished(session, 1, now=BEGAN_AT + timedelta(days=9)) == 1
-    with Session(database.engine) as session:
+    with UnitOfWork(database.engine) as session:
         sealed_ms = timed(lambda: shown(session, sid))
         plain(session, sid)
         floor_ms = timed(lambda: session.execute(text("SELECT * FROM plain")).one())

@@ -18,12 +18,11 @@ from uuid import UUID, uuid4
 
 from flask import Flask, Response
 from sqlalchemy import Engine, event, insert, text
-from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import Kind, announce
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_in
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.tables import Device
 from cymba.diary.tables import DiaryEntry
 from cymba.settings import Settings
@@ -53,7 +52,7 @@ FLOOR = text(
 
 def fill(engine: Engine) -> UUID:
     rng = random.Random(1)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account = Account(email="two-years@example.org")
         session.add_all([account, Device(id="device-0001", serial="S1", model="ear_cymba")])
         session.flush()
@@ -100,10 +99,11 @@ def fill(engine: Engine) -> UUID:
         ]
         session.execute(insert(StimulationSession), sessions)
         session.execute(insert(DiaryEntry), entries)
-        changes = [Changed("session", str(row["id"])) for row in sessions]
-        changes += [Changed("diary-entry", str(row["id"])) for row in entries]
+        changes: list[tuple[Kind, UUID]] = [("session", row["id"]) for row in sessions]
+        changes += [("diary-entry", row["id"]) for row in entries]
         rng.shuffle(changes)
-        record_changes(session, account.id, changes)
+        for kind, entity_id in changes:
+            announce(session, account.id, kind, entity_id)
         return account.id
 
 
@@ -142,7 +142,7 @@ def run(engine: Engine, folder: Path) -> None:
     app = create_app(Settings(data_dir=folder, log_level="error"), engine)
     add_floor(app, engine, account_id)
     client = app.test_client()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         pair = sign_in(session, app.extensions["cymba"].signer, account_id, utc_now())
     headers = {"Authorization": f"Bearer {pair.access_token}"}
     last_cursor = ""

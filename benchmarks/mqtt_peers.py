@@ -18,10 +18,10 @@ from queue import Empty, SimpleQueue
 import psycopg
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from cymba.broker_address import BrokerAddress
-from cymba.database import make_engine
+from cymba.database import UnitOfWork, make_engine
 
 FILTER = "cymba/v1/+/up/frame"
 BARE_BATCH = 500
@@ -132,7 +132,7 @@ def consume(kind: str, url: str, count: int, database_url: str | None) -> None:
             frame = json.loads(message.payload)
             device_id = message.topic.split("/")[2]
             began = datetime.now(UTC)
-            with Session(engine) as session:
+            with UnitOfWork(engine) as session:
                 for i in range(frame["n"]):
                     values = {name: column[i] for name, column in frame["c"].items()}
                     at = began + timedelta(milliseconds=i * frame["dt"])

@@ -1,11 +1,11 @@
-"""The engine, the declarative base, and times that are always UTC."""
+"""The engine, the unit of work, the declarative base, and times that are always UTC."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, func
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, func
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 # Names that PostgreSQL and alembic agree on, so that a migration can drop what it made.
@@ -67,3 +67,19 @@ def make_engine(url: str, *, pool_size: int = 10, **options: Any) -> Engine:
         },
         **options,
     )
+
+
+class UnitOfWork(Session):
+    """The one kind of session that Cymba opens: what is announced to the apps in it is written as
+    the last of its transaction (`accounts.changes`).
+
+    An UPDATE or DELETE of many rows leaves the objects that were read before as they are.
+    """
+
+    def __init__(self, bind: Engine | Connection, **options: Any) -> None:
+        super().__init__(bind, execution_options={"synchronize_session": False}, **options)
+
+
+def units_of_work(engine: Engine, **options: Any) -> sessionmaker[UnitOfWork]:
+    """Gives a unit of work at each call; `begin` gives one that commits at its end."""
+    return sessionmaker(engine, class_=UnitOfWork, **options)

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
-from cymba.devices.held_devices import tell_holders
+from cymba.database import UnitOfWork
 from cymba.devices.suspension import end_suspensions, suspend
 from mqtt_bridge.metrics import Metrics
 
@@ -25,11 +24,9 @@ class FloodGuard:
     def do(self) -> bool:
         caught = {self._flooding.popleft() for _ in range(len(self._flooding))}
         now = datetime.now(UTC)
-        with Session(self._engine) as session, session.begin():
+        with UnitOfWork(self._engine) as session, session.begin():
             suspended = [device for device in sorted(caught) if suspend(session, device, now)]
             ended = end_suspensions(session, now)
-            if suspended or ended:
-                tell_holders(session, [*suspended, *ended])
         for device_id in suspended:
             self._metrics.suspended.inc()
             log.warning("a device floods the broker and is suspended", device=device_id)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices.publication import (
     Waiting,
     begin_publication,
@@ -50,10 +50,10 @@ class Publisher:
             return 0
         fresh_sessions = self._connection.fresh_sessions
         if fresh_sessions != self._fresh_sessions:
-            with Session(self._engine) as session, session.begin():
+            with UnitOfWork(self._engine) as session, session.begin():
                 publish_all_again(session)
             self._fresh_sessions = fresh_sessions
-        with Session(self._engine) as session, session.begin():
+        with UnitOfWork(self._engine) as session, session.begin():
             if not begin_publication(session):
                 return 0
             withdrawn = awaited_withdrawals(session, AT_ONCE)

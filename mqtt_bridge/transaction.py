@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cymba.devices import exchange
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.exchange import Unusable
-from cymba.devices.held_devices import holders_of, tell_holders
+from cymba.devices.holders import holders_of
 from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, record_seen
 from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
@@ -128,7 +128,7 @@ def write(
     guarded: bool = True,
 ) -> Written:
     """Write the batch without committing: presence, then frames with the clocks, then the rest.
-    Ends with the change feed: commit next. `attempt` is on the memory's allowance.
+    `attempt` is on the memory's allowance.
 
     Not `guarded`, any error that is not passing asks for the same again, guarded (`ingest`).
 
@@ -164,12 +164,9 @@ def write(
         if presence.online and (delivery.device_id, presence.store) not in told
     ]
     written.answers = _answers(batch, [*ingested.acks, *online])
-    reported: set[str] = set()
     for delivery, report in others.reports:
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
-        if outcome == "recorded":
-            reported.add(delivery.device_id)
-        elif outcome == "unknown-version":
+        if outcome == "unknown-version":
             _refuse(written, delivery, "a report on a programme that was never set")
     came_online = {
         delivery.device_id
@@ -178,8 +175,6 @@ def write(
     }
     if came_online:
         publish_again(session, came_online)
-    if reported:
-        tell_holders(session, reported)
     return written
 
 

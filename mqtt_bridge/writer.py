@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy import Connection as Line
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import Metrics
@@ -128,7 +128,7 @@ class Writer:
             if written is None:
                 with (
                     self._memory.allowance.attempt() as attempt,
-                    Session(self._open_lines()[0]) as session,
+                    UnitOfWork(self._open_lines()[0]) as session,
                 ):
                     written = write(session, batch, self._memory, attempt, guarded=guarded)
                     session.commit()

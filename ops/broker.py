@@ -30,9 +30,8 @@ from amqtt.mqtt.connack import ConnackPacket
 from amqtt.mqtt.connect import ConnectPacket
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session as MqttSession
-from sqlalchemy.orm import Session
 
-from cymba.database import make_engine
+from cymba.database import UnitOfWork, make_engine
 from cymba.devices.broker_rights import Access, is_theirs
 from cymba.devices.provisioning import admitting_hash, secret_hashes
 from cymba.settings import Settings
@@ -285,11 +284,11 @@ async def _run(
     engine = make_engine(database_url, pool_size=4, application_name="cymba-broker")
 
     def check(device_id: str, device_secret: str) -> str | None:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             return admitting_hash(session, device_id, device_secret)
 
     def current_hashes(device_ids: Iterable[str]) -> dict[str, str]:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             return secret_hashes(session, device_ids)
 
     door, guests = Door(secret, check), Guests(current_hashes)

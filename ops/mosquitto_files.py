@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices.provisioning import CHANGES
 from cymba.devices.tables import Device
 
@@ -47,7 +48,7 @@ def write(engine: Engine, files: Mapping[Path, Write]) -> None:
         OSError: one cannot be written.
     """
     for path, content in files.items():
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             new = content(session)
         if not path.exists() or path.read_text() != new:
             draft = path.with_name(f"{path.name}.new")

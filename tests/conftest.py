@@ -5,15 +5,41 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
-from cymba.database import make_engine
+from cymba.database import UnitOfWork, make_engine
 from ops import postgres, schema
 from ops.postgres import EmbeddedPostgres
 
 TEMPLATE = "cymba_template"
+FEED = ("UPDATE account SET change_counter", "INSERT INTO change ")
+followers: list[str] = []
+"""Statements that followed the change feed in their transaction: a defect of whoever sent them."""
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def _watch_the_feed(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    if statement.startswith(FEED):
+        connection.info["fed"] = True
+    elif "fed" in connection.info:
+        followers.append(statement)
+
+
+@event.listens_for(Engine, "commit")
+@event.listens_for(Engine, "rollback")
+def _end_the_watch(connection: Connection) -> None:
+    if not (connection.closed or connection.invalidated):
+        connection.info.pop("fed", None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_follows_the_feed() -> Iterator[None]:
+    """In no route, worker or command that any test tries."""
+    followers.clear()
+    yield
+    assert followers == []
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +85,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         yield session
 
 

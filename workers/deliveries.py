@@ -10,11 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from cymba.accounts import outbox
 from cymba.accounts.tables import OutgoingMail
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings, SettingsError
 
 SMTP_TIMEOUT_S = 20
@@ -35,7 +34,7 @@ class MailSender:
     def run_once(self) -> bool:
         """Send one mail that is due; whether there was one."""
         now = utc_now()
-        with Session(self._engine) as session, session.begin():
+        with UnitOfWork(self._engine) as session, session.begin():
             due = outbox.take_due(session, now=now, limit=1)
             for mail in due:
                 try:

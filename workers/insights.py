@@ -8,10 +8,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import record_changes
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.insights.experiments import trials
 from cymba.insights.findings import accounts_due, claim_due, refresh
 
@@ -48,11 +46,11 @@ class InsightsWorker:
         """
         now, done = self._clock(), InsightsRound()
         self._aside = {one: until for one, until in self._aside.items() if until > now}
-        with Session(self._engine) as session:
+        with UnitOfWork(self._engine) as session:
             with_trials = trials.accounts_due(session, now=now, but=self._aside)
         for account_id in with_trials:
             self._guarded(self._advance, account_id, now, done)
-        with Session(self._engine) as session:
+        with UnitOfWork(self._engine) as session:
             due = accounts_due(session, limit=ACCOUNTS_A_ROUND, but=self._aside)
         for account_id in due:
             told = self._guarded(self._refresh, account_id, now, done)
@@ -84,23 +82,17 @@ class InsightsWorker:
             )
             return None
 
-    def _advance(self, account_id: UUID, now: datetime) -> int:
-        """How many changes were told."""
-        with Session(self._engine) as session, session.begin():
-            changes = trials.advance(session, account_id, now=now)
-            if changes:
-                record_changes(session, account_id, changes)
-            return len(changes)
+    def _advance(self, account_id: UUID, now: datetime) -> bool:
+        """Whether a change was told."""
+        with UnitOfWork(self._engine) as session, session.begin():
+            return trials.advance(session, account_id, now=now)
 
     def _refresh(self, account_id: UUID, now: datetime) -> int | None:
         """How many changes were told; None if another worker has or had the account."""
-        with Session(self._engine) as session, session.begin():
+        with UnitOfWork(self._engine) as session, session.begin():
             if not claim_due(session, account_id):
                 return None
-            changes = refresh(session, account_id, now=now)
-            if changes:
-                record_changes(session, account_id, changes)
-            return len(changes)
+            return len(refresh(session, account_id, now=now))
 
 
 def _is_the_databases(error: Exception) -> bool:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings
 from cymba.stimulation.archive.compaction import finished_sessions, seal_finished, seal_session
 from cymba.stimulation.archive.reading import SessionKey
@@ -133,7 +133,7 @@ class SessionWorker:
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        with Session(self._engine) as session, session.begin():
+        with UnitOfWork(self._engine) as session, session.begin():
             yield session
 
 

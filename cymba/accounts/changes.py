@@ -1,41 +1,123 @@
-"""The change feed's writing side: what the apps of an account will hear of at their next sync."""
+"""The change feed's writing side: what the apps of an account will hear of at their next sync.
 
-from collections.abc import Iterable
-from typing import NamedTuple
+Whoever changes what an app mirrors announces it at once, anywhere in the transaction. The feed is
+written by one place, as the last of the transaction: it locks the account's row, so the numbers of
+one account become visible in their own order. A cursor over them then skips no transaction that
+was slow to commit, which `updated_at` and sequences do.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from cymba.accounts.tables import Account, Change
+from cymba.database import UnitOfWork
+
+Kind = Literal["session", "diary-entry", "device", "reminder", "finding"]
 
 
-class Changed(NamedTuple):
-    kind: str  # "session", "device", "diary-entry" …
-    entity_id: str
-    deleted: bool = False
+def announce(
+    session: Session, account_id: UUID, kind: Kind, entity_id: UUID | str, *, deleted: bool = False
+) -> None:
+    """Have the account's apps hear that this thing has changed, once the transaction commits.
 
+    What is announced within a savepoint goes with it where it is rolled back. Of one thing the
+    last announcement counts.
 
-def record_changes(session: Session, account_id: UUID, changes: Iterable[Changed]) -> int:
-    """Give each change the account's next number; return the last one given.
-
-    This must be the last statement before COMMIT: it locks the account's row, so the numbers of
-    one account become visible in their own order. A cursor over them then skips no transaction
-    that was slow to commit, which `updated_at` and sequences do.
+    Raises:
+        TypeError: the session is not a `UnitOfWork`, and would write no feed.
     """
-    latest = {(change.kind, change.entity_id): change.deleted for change in changes}
-    session.flush()
+    if not isinstance(session, UnitOfWork):
+        raise TypeError(f"{type(session).__name__} writes no change feed: open a UnitOfWork")
+    _announced(session).all.append(_Announcement(account_id, kind, str(entity_id), deleted))
+
+
+def change_counter(session: Session, account_id: UUID) -> int:
+    """The number of the account's latest committed change."""
+    return session.scalars(select(Account.change_counter).where(Account.id == account_id)).one()
+
+
+def was_deleted(session: Session, account_id: UUID, kind: Kind, entity_id: UUID | str) -> bool:
+    """Whether the account had such a thing and it is gone; not for ever: tombstones are forgotten.
+
+    So a DELETE whose answer was lost is answered the same again, and a stranger's id as unknown.
+    """
+    change = session.get(Change, (account_id, kind, str(entity_id)))
+    return change is not None and change.deleted
+
+
+class _Announcement(NamedTuple):
+    account_id: UUID
+    kind: Kind
+    entity_id: str
+    deleted: bool
+
+
+@dataclass(slots=True)
+class _Announced:
+    """Those of one transaction in their order, and how many there were before each savepoint."""
+
+    all: list[_Announcement] = field(default_factory=list)
+    before: dict[SessionTransaction, int] = field(default_factory=dict)
+
+
+_KEY = "announced"
+
+
+def _announced(session: Session) -> _Announced:
+    found: _Announced = session.info.setdefault(_KEY, _Announced())
+    return found
+
+
+@event.listens_for(UnitOfWork, "after_transaction_create")
+def _note_savepoint(session: Session, begun: SessionTransaction) -> None:
+    if begun.nested:
+        state = _announced(session)
+        state.before[begun] = len(state.all)
+
+
+@event.listens_for(UnitOfWork, "after_soft_rollback")
+def _forget_savepoint(session: Session, rolled_back: SessionTransaction) -> None:
+    state = _announced(session)
+    if rolled_back in state.before:
+        del state.all[state.before.pop(rolled_back) :]
+
+
+@event.listens_for(UnitOfWork, "after_transaction_end")
+def _forget(session: Session, ended: SessionTransaction) -> None:
+    if ended.parent is None:
+        session.info.pop(_KEY, None)
+
+
+@event.listens_for(UnitOfWork, "before_commit")
+def _write_feed(session: Session) -> None:
+    if session.in_nested_transaction():
+        return  # a savepoint ends; the transaction goes on
+    of_accounts: dict[UUID, dict[tuple[Kind, str], bool]] = defaultdict(dict)
+    for account_id, kind, entity_id, deleted in _announced(session).all:
+        of_accounts[account_id][kind, entity_id] = deleted
+    if of_accounts:
+        session.flush()
+    for account_id in sorted(of_accounts):  # in one order, so that no two transactions deadlock
+        _number(session, account_id, of_accounts[account_id])
+
+
+def _number(session: Session, account_id: UUID, changes: dict[tuple[Kind, str], bool]) -> None:
+    """Give each change the account's next number. An account that is gone hears of nothing."""
     counter = session.scalar(
         update(Account)
         .where(Account.id == account_id)
-        .values(change_counter=Account.change_counter + len(latest))
+        .values(change_counter=Account.change_counter + len(changes))
         .returning(Account.change_counter)
-        .execution_options(synchronize_session=False)
     )
-    if counter is None or not latest:
-        return counter or 0
-    first = counter - len(latest) + 1
+    if counter is None:
+        return
+    first = counter - len(changes) + 1
     rows = [
         {
             "account_id": account_id,
@@ -44,7 +126,7 @@ def record_changes(session: Session, account_id: UUID, changes: Iterable[Changed
             "number": first + i,
             "deleted": deleted,
         }
-        for i, ((kind, entity_id), deleted) in enumerate(latest.items())
+        for i, ((kind, entity_id), deleted) in enumerate(changes.items())
     ]
     statement = insert(Change).values(rows)
     session.execute(
@@ -57,18 +139,3 @@ def record_changes(session: Session, account_id: UUID, changes: Iterable[Changed
             },
         )
     )
-    return counter
-
-
-def change_counter(session: Session, account_id: UUID) -> int:
-    """The number of the account's latest committed change."""
-    return session.scalars(select(Account.change_counter).where(Account.id == account_id)).one()
-
-
-def was_deleted(session: Session, account_id: UUID, kind: str, entity_id: str) -> bool:
-    """Whether the account had such a thing and it is gone; not for ever: tombstones are forgotten.
-
-    So a DELETE whose answer was lost is answered the same again, and a stranger's id as unknown.
-    """
-    change = session.get(Change, (account_id, kind, entity_id))
-    return change is not None and change.deleted

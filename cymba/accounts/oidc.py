@@ -201,11 +201,7 @@ def take_flow(session: Session, state: str, *, now: datetime) -> OidcFlow:
 
 def abandon_links(session: Session, account_id: UUID) -> None:
     """Whoever has begun to link a provider to the account begins anew."""
-    session.execute(
-        delete(OidcFlow)
-        .where(OidcFlow.account_id == account_id)
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(delete(OidcFlow).where(OidcFlow.account_id == account_id))
 
 
 def account_for(

@@ -26,9 +26,9 @@ def make(
 ) -> str:
     """A new secret; an earlier one of the same account and purpose is good no more."""
     session.execute(
-        delete(SingleUseToken)
-        .where(SingleUseToken.account_id == account_id, SingleUseToken.purpose == purpose)
-        .execution_options(synchronize_session=False)
+        delete(SingleUseToken).where(
+            SingleUseToken.account_id == account_id, SingleUseToken.purpose == purpose
+        )
     )
     token = secrets.token_urlsafe(32)
     session.add(
@@ -64,9 +64,9 @@ def spend(
 def withdraw(session: Session, account_id: UUID) -> None:
     """No secret that the account was sent is good any more."""
     session.execute(
-        delete(SingleUseToken)
-        .where(SingleUseToken.account_id == account_id, SingleUseToken.used_at.is_(None))
-        .execution_options(synchronize_session=False)
+        delete(SingleUseToken).where(
+            SingleUseToken.account_id == account_id, SingleUseToken.used_at.is_(None)
+        )
     )
 
 

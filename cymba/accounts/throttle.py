@@ -112,9 +112,9 @@ def forget(session: Session, key: bytes, email: str) -> None:
     """Delete what was counted of an e-mail address: its account is erased."""
     of_email = _key(key, EMAIL, email.lower())
     session.execute(
-        delete(SignInBucket)
-        .where(SignInBucket.key.between(of_email, of_email + b"\xff" * _KEY_BYTES))
-        .execution_options(synchronize_session=False)
+        delete(SignInBucket).where(
+            SignInBucket.key.between(of_email, of_email + b"\xff" * _KEY_BYTES)
+        )
     )
 
 
@@ -159,11 +159,7 @@ def _forget_old(session: Session, now: datetime) -> None:
         .limit(10)
         .with_for_update(skip_locked=True)
     )
-    session.execute(
-        delete(SignInBucket)
-        .where(SignInBucket.key.in_(old))
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(delete(SignInBucket).where(SignInBucket.key.in_(old)))
 
 
 def _key(key: bytes, kind: str, value: str) -> bytes:

@@ -87,9 +87,9 @@ class Reused:
 def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -> TokenPair:
     """The first pair of a new family. Expired tokens of the account are swept on the way."""
     session.execute(
-        delete(RefreshToken)
-        .where(RefreshToken.account_id == account_id, RefreshToken.expires_at < now)
-        .execution_options(synchronize_session=False)
+        delete(RefreshToken).where(
+            RefreshToken.account_id == account_id, RefreshToken.expires_at < now
+        )
     )
     pair, _ = _issue(session, signer, account_id, uuid4(), now)
     return pair
@@ -142,7 +142,6 @@ def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: date
             RefreshToken.revoked_at.is_(None),
         )
         .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -152,7 +151,6 @@ def sign_out_everywhere(session: Session, account_id: UUID, now: datetime) -> No
         update(RefreshToken)
         .where(RefreshToken.account_id == account_id, RefreshToken.revoked_at.is_(None))
         .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -265,7 +263,6 @@ def _revoke(session: Session, now: datetime, *, family_id: UUID) -> None:
         update(RefreshToken)
         .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
         .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
     )
 
 

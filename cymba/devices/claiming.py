@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import announce
 from cymba.accounts.throttle import Bucket
 from cymba.devices.programme import clear_programme
 from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
@@ -53,8 +53,7 @@ def claim(
     The code is used up. A device that another holds passes to the account: the code came from
     its holder or the operator (`hand_on`, `reissue_claim_code`). What an earlier holder had it do
     is taken from it by a version signed with `key` (`clear_programme`). The guess is counted
-    before the code is looked at, so the caller commits whatever the outcome. It ends with the
-    change feed: commit next.
+    before the code is looked at, so the caller commits whatever the outcome.
     """
     wait_s, guesses = _count_guess(session, account_id, serial, now)
     if wait_s:
@@ -74,19 +73,18 @@ def claim(
     device.claim_code_hash = None
     held = _held(session, device.id)
     if held is not None and held.account_id == account_id:
-        _tell(session, device.id, [(account_id, False)])
+        announce(session, account_id, "device", device.id)
         return Claimed(held)
-    told = [(account_id, False)]
     clear_programme(session, key, device, now)
     if held is not None and held.account_id is not None:
         held.released_at = max(now, held.claimed_at)
         held.version += 1
         ask_withdrawal(session, [device.id], now)
-        told.append((held.account_id, True))
+        announce(session, held.account_id, "device", device.id, deleted=True)
         session.flush()  # or the new tenure would meet the old one in the unique index
     tenure = DeviceTenure(device_id=device.id, account_id=account_id, name=name, claimed_at=now)
     session.add(tenure)
-    _tell(session, device.id, told)
+    announce(session, account_id, "device", device.id)
     return Claimed(tenure)
 
 
@@ -101,7 +99,7 @@ def release(
     """End the account's tenure; what was recorded during it stays the account's.
 
     What the account had it do is taken from it by a version signed with `key`. The device then
-    waits for a code that the operator re-issues. Ends with the change feed.
+    waits for a code that the operator re-issues.
 
     Raises:
         NotFound: the account does not hold such a device.
@@ -111,7 +109,7 @@ def release(
     ask_withdrawal(session, [device_id], now)
     held.released_at = max(now, held.claimed_at)
     held.version += 1
-    _tell(session, device_id, [(account_id, True)])
+    announce(session, account_id, "device", device_id, deleted=True)
 
 
 def hand_on(session: Session, account_id: UUID, device_id: str) -> str:
@@ -159,9 +157,7 @@ def load_tenures(session: Session, device_id: str) -> Tenures:
 def forget_guesses(session: Session, account_id: UUID) -> None:
     """Delete what an account has guessed: it is erased."""
     session.execute(
-        delete(ClaimGuesses)
-        .where(ClaimGuesses.key == _key("account", str(account_id)))
-        .execution_options(synchronize_session=False)
+        delete(ClaimGuesses).where(ClaimGuesses.key == _key("account", str(account_id)))
     )
 
 
@@ -180,11 +176,6 @@ def _held(session: Session, device_id: str) -> DeviceTenure | None:
         .where(DeviceTenure.device_id == device_id, DeviceTenure.released_at.is_(None))
         .execution_options(populate_existing=True)
     )
-
-
-def _tell(session: Session, device_id: str, told: list[tuple[UUID, bool]]) -> None:
-    for account_id, deleted in sorted(told):  # accounts are locked in one order everywhere
-        record_changes(session, account_id, [Changed("device", device_id, deleted=deleted)])
 
 
 def _count_guess(
@@ -225,11 +216,7 @@ def _forget_old(session: Session, now: datetime) -> None:
         .limit(10)
         .with_for_update(skip_locked=True)
     )
-    session.execute(
-        delete(ClaimGuesses)
-        .where(ClaimGuesses.key.in_(old))
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(delete(ClaimGuesses).where(ClaimGuesses.key.in_(old)))
 
 
 def _key(scope: str, whose: str) -> bytes:

@@ -1,7 +1,6 @@
 """The devices that an account holds now, as its person sees them."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -9,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import announce
 from cymba.devices.presence import KNOWN_TO_HOLDER
 from cymba.devices.suspension import Suspended, suspended
 from cymba.devices.tables import Device, DevicePresence, DeviceSuspension, DeviceTenure
@@ -43,26 +42,6 @@ def held_device(session: Session, account_id: UUID, device_id: str) -> HeldDevic
     return _as_holding(*row)
 
 
-def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
-    """The account that holds each of the devices now, where one does."""
-    rows = session.execute(
-        select(DeviceTenure.device_id, DeviceTenure.account_id).where(
-            DeviceTenure.device_id.in_(sorted(device_ids)), DeviceTenure.released_at.is_(None)
-        )
-    )
-    return {device_id: str(account_id) for device_id, account_id in rows}
-
-
-def tell_holders(session: Session, device_ids: Iterable[str]) -> None:
-    """Have the apps of those who hold these devices read them anew. Ends with the change feed:
-    commit next."""
-    told: dict[UUID, list[Changed]] = defaultdict(list)
-    for device_id, account_id in holders_of(session, set(device_ids)).items():
-        told[UUID(account_id)].append(Changed("device", device_id))
-    for holder in sorted(told):  # accounts are locked in one order everywhere
-        record_changes(session, holder, told[holder])
-
-
 def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
     """The account's tenure, locked, so that its version can be checked and raised.
 
@@ -86,12 +65,12 @@ def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTen
 
 
 def rename(session: Session, account_id: UUID, tenure: DeviceTenure, name: str) -> None:
-    """Give the device the person's own name. Ends with the change feed: commit next."""
+    """Give the device the person's own name."""
     if tenure.name == name:
         return
     tenure.name = name
     tenure.version += 1
-    record_changes(session, account_id, [Changed("device", tenure.device_id)])
+    announce(session, account_id, "device", tenure.device_id)
 
 
 def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
@@ -107,7 +86,6 @@ def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
                 DeviceTenure.claimed_at, func.coalesce(DeviceTenure.released_at, now)
             ),
         )
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import announce
 from cymba.devices.clocks import to_ms
+from cymba.devices.holders import announce_to_holders
 from cymba.devices.messages import Desired, Programme, ReportedState
 from cymba.devices.models import (
     MODELS,
@@ -270,9 +272,9 @@ def record_report(
             detail=reported.detail,
         )
         .returning(row.ver)
-        .execution_options(synchronize_session=False)
     )
     if recorded is not None:
+        announce_to_holders(session, [device_id])
         return "recorded"
     known = session.scalar(
         select(row.ver).where(row.device_id == device_id, row.ver == reported.ver)
@@ -314,6 +316,8 @@ def _issue(
     )
     session.add(row)
     session.flush()
+    if account_id is not None:
+        announce(session, account_id, "device", device_id)
     return row
 
 

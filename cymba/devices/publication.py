@@ -61,7 +61,6 @@ def mark_published(session: Session, published: Sequence[Waiting], now: datetime
             update(row)
             .where(row.device_id == device_id, row.ver <= desired.ver, row.published_at.is_(None))
             .values(published_at=now)
-            .execution_options(synchronize_session=False)
         )
 
 
@@ -82,7 +81,6 @@ def publish_again(session: Session, device_ids: Iterable[str]) -> None:
             row.published_at.is_not(None),
         )
         .values(published_at=None)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -91,10 +89,7 @@ def publish_all_again(session: Session) -> None:
     row = DeviceProgramme
     newest = select(row.device_id, func.max(row.ver)).group_by(row.device_id)
     session.execute(
-        update(row)
-        .where(func.row(row.device_id, row.ver).in_(newest))
-        .values(published_at=None)
-        .execution_options(synchronize_session=False)
+        update(row).where(func.row(row.device_id, row.ver).in_(newest)).values(published_at=None)
     )
 
 

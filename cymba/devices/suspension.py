@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from cymba.devices.holders import announce_to_holders
 from cymba.devices.provisioning import tell_brokers
 from cymba.devices.tables import Device, DeviceSuspension
 
@@ -44,6 +45,7 @@ def suspend(session: Session, device_id: str, now: datetime) -> bool:
     device.secret_hash = None
     session.flush()
     tell_brokers(session)
+    announce_to_holders(session, [device_id])
     return True
 
 
@@ -65,7 +67,6 @@ def end_suspensions(session: Session, now: datetime) -> Sequence[str]:
             delete(DeviceSuspension)
             .where(DeviceSuspension.device_id == device_id, DeviceSuspension.until <= now)
             .returning(DeviceSuspension.secret_hash)
-            .execution_options(synchronize_session=False)
         )
         if device is not None and secret_hash is not None:
             device.secret_hash = secret_hash
@@ -73,6 +74,7 @@ def end_suspensions(session: Session, now: datetime) -> Sequence[str]:
     if let_in:
         session.flush()
         tell_brokers(session)
+        announce_to_holders(session, let_in)
     return let_in
 
 

@@ -42,11 +42,9 @@ def mark_withdrawn(session: Session, withdrawn: Sequence[RetainedWithdrawal]) ->
     """
     for one in withdrawn:
         session.execute(
-            delete(RetainedWithdrawal)
-            .where(
+            delete(RetainedWithdrawal).where(
                 RetainedWithdrawal.device_id == one.device_id,
                 RetainedWithdrawal.asked_at == one.asked_at,
             )
-            .execution_options(synchronize_session=False)
         )
     publish_again(session, (one.device_id for one in withdrawn))

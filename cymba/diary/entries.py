@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import announce
 from cymba.devices.screening import raise_red_flag
 from cymba.diary.fields import Fields, check, flat, red_flags, require_complete
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone, NotFound
+
+KIND: Final = "diary-entry"
 
 Match = Callable[[int], None]
 """Raises unless whoever writes has seen this version of what is stored."""
@@ -91,6 +94,7 @@ def remove(
     entry.deleted_at = entry.changed_at = now
     entry.version += 1
     session.flush()
+    announce(session, account_id, KIND, entry_id, deleted=True)
     return Applied(entry, changed=True)
 
 
@@ -225,6 +229,7 @@ def _write(
     entry.field_versions = entry.field_versions | dict.fromkeys(changed, entry.version)
     entry.deleted_at = None
     entry.changed_at = now
+    announce(session, entry.account_id, KIND, entry.id)
     for symptom in red_flags(changed):
         # In the entry's own transaction: what was written is never without its lock.
         raise_red_flag(session, entry.account_id, symptom, felt_at=entry.felt_at, now=now)

@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import announce, was_deleted
 from cymba.diary.entries import Match
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import Reminder
 from cymba.errors import NotFound, Rejected
+
+KIND: Final = "reminder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ def save(
             setattr(reminder, name, value)
         reminder.version += 1
     session.flush()
+    if changed:
+        announce(session, account_id, KIND, reminder_id)
     return Saved(reminder, changed)
 
 
@@ -98,12 +103,15 @@ def get(session: Session, account_id: UUID, reminder_id: UUID) -> Reminder:
 
 
 def remove(session: Session, account_id: UUID, reminder_id: UUID, *, match: Match) -> None:
-    """Take the reminder away at the version that `match` accepts.
+    """Take the reminder away at the version that `match` accepts; twice is harmless.
 
     Raises:
         NotFound, PreconditionRequired, PreconditionFailed.
     """
+    if was_deleted(session, account_id, KIND, reminder_id):
+        return
     reminder = get(session, account_id, reminder_id)
     match(reminder.version)
     session.delete(reminder)
     session.flush()
+    announce(session, account_id, KIND, reminder_id, deleted=True)

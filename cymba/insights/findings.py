@@ -5,13 +5,13 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Function, Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, change_counter
+from cymba.accounts.changes import announce, change_counter
 from cymba.accounts.tables import Account, Consent
 from cymba.insights.analysis import METHOD_VERSION, Pair, analyse, inputs_hash
 from cymba.insights.days import Days
@@ -20,7 +20,7 @@ from cymba.insights.inputs import load_days
 from cymba.insights.statistics import Grade, Tier
 from cymba.insights.tables import Finding, InsightState
 
-KIND = "finding"
+KIND: Final = "finding"
 
 # A change in any of these is news for the app; that another day was complete is not.
 _TOLD = ("grade", "milestone", "effect", "low", "high", "tier", "method_version")
@@ -62,10 +62,10 @@ def _due() -> Select[UUID]:
     )
 
 
-def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[Changed]:
+def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[str]:
     """Compute the account's findings anew if what they rest on has changed.
 
-    Gives the changes that the app should hear of; the caller records them last, and commits.
+    Gives the entity ids of those that the app hears of.
     """
     at_change = change_counter(session, account_id)
     days, exposures, outcomes = load_days(session, account_id)
@@ -88,16 +88,16 @@ def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[Change
         outcomes,
         tested=frozenset((TRIED_EXPOSURE, outcome) for outcome in trials),
     )
-    changes = _store(session, account_id, pairs, trials, now)
-    # What `refresh` itself tells the app is no new input: one number for each change follows.
-    state.at_change = at_change + len(changes)
+    told = _store(session, account_id, pairs, trials, now)
+    # What `refresh` itself tells the app is no new input: each takes one number at the commit.
+    state.at_change = at_change + len(told)
     state.input_hash, state.method_version, state.computed_at = whole, METHOD_VERSION, now
     session.add(state)
     session.flush()
-    return changes
+    return told
 
 
-def forget(session: Session, account_id: UUID) -> list[Changed]:
+def forget(session: Session, account_id: UUID) -> None:
     """Remove the account's findings, when the person takes their consent back.
 
     Waits for a `claim_due` of another transaction, whose findings would else come after this.
@@ -109,7 +109,8 @@ def forget(session: Session, account_id: UUID) -> list[Changed]:
         .returning(Finding.exposure, Finding.outcome, Finding.lag)
     ).all()
     session.execute(delete(InsightState).where(InsightState.account_id == account_id))
-    return [Changed(KIND, entity_id(*row), deleted=True) for row in gone]
+    for row in gone:
+        announce(session, account_id, KIND, entity_id(*row), deleted=True)
 
 
 def mine(session: Session, account_id: UUID) -> list[Finding]:
@@ -141,10 +142,10 @@ def _store(
     pairs: Sequence[Pair],
     trials: Mapping[str, Mapping[str, Any]],
     now: datetime,
-) -> list[Changed]:
+) -> list[str]:
     """Every primary, and what else has reached a milestone: before that there is nothing to say."""
     stored = {(f.exposure, f.outcome, f.lag): f for f in mine(session, account_id)}
-    changes = []
+    told = []
     for pair in pairs:
         if pair.tier is not Tier.PRIMARY and not pair.taken:
             continue
@@ -168,12 +169,14 @@ def _store(
                 continue
         finding.version += 1
         finding.changed_at = now
-        changes.append(Changed(KIND, entity_id(*key)))
+        told.append(entity_id(*key))
+        announce(session, account_id, KIND, told[-1])
     for key, finding in stored.items():
         session.delete(finding)
-        changes.append(Changed(KIND, entity_id(*key), deleted=True))
+        told.append(entity_id(*key))
+        announce(session, account_id, KIND, told[-1], deleted=True)
     session.flush()
-    return changes
+    return told
 
 
 def of_pair(account_id: UUID, pair: Pair) -> Finding:

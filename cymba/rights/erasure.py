@@ -78,11 +78,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     erased.rows["device_programme"] = _erase_programmes(session, account_id, device_ids)
     for holding in reversed(PERSONAL_TABLES):
         if holding.erased and holding.name not in _BY_FUNCTION:
-            removed = session.execute(
-                delete(holding.table)
-                .where(holding.whose(account_id))
-                .execution_options(synchronize_session=False)
-            )
+            removed = session.execute(delete(holding.table).where(holding.whose(account_id)))
             count = int(removed.rowcount)  # type: ignore[attr-defined] # of a DELETE
             erased.rows[holding.name] = erased.rows.get(holding.name, 0) + count
     forget_holder(session, account_id, now)
@@ -136,13 +132,11 @@ def _erase_programmes(session: Session, account_id: UUID, device_ids: list[str])
         update(Device)
         .where(Device.id.in_(device_ids))
         .values(erased_ver=func.greatest(Device.erased_ver, highest))
-        .execution_options(synchronize_session=False)
     )
     removed = session.execute(
         delete(DeviceProgramme)
         .where(DeviceProgramme.account_id == account_id)
         .returning(DeviceProgramme.ver)
-        .execution_options(synchronize_session=False)
     )
     return len(removed.all())
 
@@ -162,7 +156,6 @@ def _close_shares_to(session: Session, email: str, now: datetime) -> None:
         update(Share)
         .where(func.lower(Share.clinician_email) == email.lower())
         .values(clinician_email=None, revoked_at=func.coalesce(Share.revoked_at, now))
-        .execution_options(synchronize_session=False)
     )
 
 

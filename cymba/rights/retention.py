@@ -48,7 +48,6 @@ def _rows(
             delete(table)
             .where(tuple_(*columns).in_(some.with_for_update(skip_locked=True)))
             .returning(*columns)
-            .execution_options(synchronize_session=False)
         )
         return len(removed.all())
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import get_args
 from uuid import UUID, uuid4
 
 from sqlalchemy import RowMapping, delete, func, inspect, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import change_counter
+from cymba.accounts.changes import Kind, change_counter
 from cymba.accounts.tables import Change
 from cymba.devices.held_devices import HeldDevice, held_devices
 from cymba.diary.tables import DiaryEntry, Reminder
@@ -21,7 +22,7 @@ from cymba.stimulation.tables import StimulationSession
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
 NEVER_RESTORED = UUID(int=0)
-KINDS = ("session", "diary-entry", "device", "reminder", findings.KIND)
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

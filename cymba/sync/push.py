@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
 from cymba.devices.programme import withhold_current
 from cymba.diary import entries
 from cymba.diary.tables import DiaryEntry
@@ -62,7 +61,7 @@ def push(
     now: datetime,
     key: Ed25519PrivateKey | None = None,
 ) -> list[Answer]:
-    """Apply operations in order; a bad one costs only itself. The caller commits at once after.
+    """Apply operations in order; a bad one costs only itself.
 
     An applied operation's id is kept in the same transaction, so a retry after a lost answer is a
     `duplicate`. Conflicts and rejections changed nothing and are judged anew when retried.
@@ -73,17 +72,8 @@ def push(
     turn = func.hashtextextended(f"sync/{account_id}", 0)
     session.execute(select(func.pg_advisory_xact_lock(turn)))
     answers = [_answer(session, account_id, operation, now) for operation in operations]
-    withheld = withhold_current(session, key, account_id, now) if key is not None else []
-    record_changes(
-        session,
-        account_id,
-        [
-            Changed("diary-entry", str(answer.entry.id), answer.entry.deleted_at is not None)
-            for answer in answers
-            if answer.status == "applied" and answer.entry is not None
-        ]
-        + [Changed("device", device_id) for device_id in withheld],
-    )
+    if key is not None:
+        withhold_current(session, key, account_id, now)
     return answers
 
 

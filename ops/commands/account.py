@@ -4,9 +4,9 @@ import secrets
 import sys
 
 import click
-from sqlalchemy.orm import Session
 
 from cymba.accounts.profile import register
+from cymba.database import UnitOfWork
 from cymba.settings import Settings
 from ops.commands.rights import erase_account, export_account, import_account
 from ops.database import open_engine
@@ -63,7 +63,7 @@ def create(
         password = sys.stdin.readline().rstrip("\n")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    with open_engine(settings) as engine, Session(engine) as session:
+    with open_engine(settings) as engine, UnitOfWork(engine) as session:
         made = register(
             session,
             email=email,

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import click
 from sqlalchemy import Engine, func, select
-from sqlalchemy.orm import Session
 
-from cymba.database import make_engine
+from cymba.database import UnitOfWork, make_engine
 from cymba.settings import Settings
 from cymba.stimulation.tables import SessionExtent
 from ops import ports, postgres, schema
@@ -129,7 +128,7 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
 def _wait_for_keeper(stage: Stage, engine: Engine, progress: Callable[[float], None]) -> None:
     most = 1
     while True:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             waiting = session.scalar(
                 select(func.count()).select_from(SessionExtent).where(SessionExtent.dirty)
             )

@@ -12,7 +12,7 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices import provisioning
 from cymba.devices.models import MODELS
 from cymba.devices.provisioning import Credentials
@@ -86,7 +86,7 @@ class _Provisioned(NamedTuple):
         _write(out, [(*Credentials._fields, "programme_key")])
         waiting: list[Credentials] = []
         with (
-            Session(self.engine) as session,
+            UnitOfWork(self.engine) as session,
             click.progressbar(
                 provisioning.provision(session, model, count),
                 length=count,
@@ -117,7 +117,7 @@ def _write(out: TextIO, rows: Iterable[Iterable[str]]) -> None:
 @click.pass_obj
 def claim_code(settings: Settings, device_id: str) -> None:
     """Give DEVICE_ID a new claim code, for its next holder; the old one ends."""
-    with open_engine(settings) as engine, Session(engine) as session:
+    with open_engine(settings) as engine, UnitOfWork(engine) as session:
         code = provisioning.reissue_claim_code(session, device_id)
         session.commit()
         click.echo(code)
@@ -131,7 +131,7 @@ def reissue(settings: Settings, device_id: str) -> None:
 
     A connection that was made with the old one is cut.
     """
-    with open_engine(settings) as engine, Session(engine) as session:
+    with open_engine(settings) as engine, UnitOfWork(engine) as session:
         secret = provisioning.reissue_secret(session, device_id)
         session.commit()
         click.echo(secret)
@@ -142,7 +142,7 @@ def reissue(settings: Settings, device_id: str) -> None:
 @click.pass_obj
 def revoke(settings: Settings, device_id: str) -> None:
     """Let DEVICE_ID in no more, until its secret is re-issued; its connection is cut."""
-    with open_engine(settings) as engine, Session(engine) as session:
+    with open_engine(settings) as engine, UnitOfWork(engine) as session:
         provisioning.revoke(session, device_id)
         session.commit()
 

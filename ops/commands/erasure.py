@@ -4,10 +4,9 @@ import sys
 from typing import IO
 
 import click
-from sqlalchemy.orm import Session
 
 from cymba.accounts.keys import load_secret
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.rights.erasure import ErasureKeys, erase
 from cymba.rights.erasure_ledger import read_ledger, returned_accounts, take_ledger, write_ledger
 from cymba.settings import Settings
@@ -36,7 +35,7 @@ def ledger(settings: Settings, file: IO[bytes]) -> None:
     keys = ErasureKeys.of(load_secret(settings))
     with (
         open_engine(settings, application_name="cymba erasure") as engine,
-        Session(engine) as session,
+        UnitOfWork(engine) as session,
     ):
         for line in write_ledger(session, keys.ledger):
             file.write(line)
@@ -57,13 +56,13 @@ def replay(settings: Settings, file: IO[bytes]) -> None:
     keys = ErasureKeys.of(load_secret(settings))
     given = read_ledger(file, keys.ledger)
     with open_engine(settings, application_name="cymba erasure") as engine:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             take_ledger(session, given)
             renew_epoch(session)
             returned = returned_accounts(session, keys.ledger)
         with click.progressbar(returned, label="Erasing", file=sys.stderr) as accounts:
             for account_id in accounts:
                 # Each by itself: what was erased stays so if this is interrupted.
-                with Session(engine) as session, session.begin():
+                with UnitOfWork(engine) as session, session.begin():
                     erase(session, keys, account_id, now=utc_now())
     click.echo(f"{len(given.rows)} in the ledger, {len(returned)} erased again")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 import structlog
-from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import Actor
 from cymba.accounts.keys import derive, load_secret
+from cymba.database import UnitOfWork
 from cymba.insights.cohort import MIN_COHORT, Cohort, TooFew, load_cohort
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
@@ -99,7 +99,7 @@ def cohort(settings: Settings, *, exposure: str, outcome: str, lag: int, people:
     by = Actor("operator", getpass.getuser())
     with (
         open_engine(settings, application_name="cymba insights cohort") as engine,
-        Session(engine) as session,
+        UnitOfWork(engine) as session,
         session.begin(),
     ):
         found = load_cohort(session, exposure, outcome, lag=lag, key=key, by=by)

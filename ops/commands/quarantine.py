@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import click
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.errors import Conflict
 from cymba.settings import Settings
 from cymba.stimulation.ingest import quarantine as core
@@ -68,7 +68,7 @@ def show(settings: Settings, quarantine_id: int, raw: bool) -> None:
     cymba quarantine show 17
     cymba quarantine show 17 --raw > frame.cbor
     """
-    with open_engine(settings) as engine, Session(engine) as session:
+    with open_engine(settings) as engine, UnitOfWork(engine) as session:
         row = core.get(session, quarantine_id)
         if raw:
             sys.stdout.buffer.write(row.payload)
@@ -123,7 +123,7 @@ def replay(
 
 
 def _replay(engine: Engine, quarantine_id: int) -> tuple[str, bool]:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         try:
             replayed = core.replay(session, quarantine_id)
         except Conflict as settled:
@@ -139,7 +139,7 @@ def _rows(
     """Page by page, so that neither memory nor a transaction grows with the quarantine."""
     after_id = 0
     while True:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             page = core.page(
                 session,
                 device_id=device_id,

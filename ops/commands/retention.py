@@ -6,9 +6,8 @@ from collections.abc import Callable
 import click
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.rights.retention import RULES, remove_some
 from cymba.settings import Settings
 from ops.database import open_engine
@@ -53,7 +52,7 @@ def apply(engine: Engine, settings: Settings) -> dict[str, int]:
     for rule in RULES:
         removed[rule.name] = 0
         while True:
-            with Session(engine) as session, session.begin():
+            with UnitOfWork(engine) as session, session.begin():
                 count = remove_some(session, rule, settings, now=utc_now())
             removed[rule.name] += count
             if not count:

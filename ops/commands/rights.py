@@ -11,14 +11,13 @@ from uuid import UUID
 
 import click
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 import migrations
 from cymba.accounts import audit
 from cymba.accounts.keys import load_secret
 from cymba.accounts.profile import find_by_email
 from cymba.accounts.tables import Account
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.errors import NotFound
 from cymba.rights.erasure import ErasureKeys, erase
 from cymba.rights.export import Progress, export
@@ -42,7 +41,7 @@ def export_account(settings: Settings, *, who: str, file: Path) -> None:
     """
     with open_engine(settings, application_name="cymba export") as engine:
         account_id = _find(engine, who)
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             audit.note(session, account_id, _operator(), "account.exported")
         draft = file.with_name(f".{file.name}.part")
         try:
@@ -55,7 +54,7 @@ def export_account(settings: Settings, *, who: str, file: Path) -> None:
 
 
 def _write(engine: Engine, account_id: UUID, out: IO[bytes]) -> None:
-    with _bar("Exporting") as progress, Session(engine) as session:
+    with _bar("Exporting") as progress, UnitOfWork(engine) as session:
         for piece in export(
             session,
             account_id,
@@ -84,7 +83,7 @@ def import_account(settings: Settings, *, file: IO[bytes]) -> None:
     with (
         open_engine(settings, application_name="cymba import") as engine,
         _bar("Importing") as progress,
-        Session(engine) as session,
+        UnitOfWork(engine) as session,
         session.begin(),
     ):
         restored = restore(
@@ -116,7 +115,7 @@ def erase_account(settings: Settings, *, who: str, yes: bool) -> None:
         account_id = _find(engine, who)
         if not yes:
             click.confirm(f"Erase {who} ({account_id})? Nobody can undo this.", abort=True)
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             erased = erase(session, keys, account_id, now=utc_now())
     click.echo(f"erased    {sum(erased.rows.values())} rows\nledger    {erased.pseudonym.hex()}")
 
@@ -126,7 +125,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _find(engine: Engine, who: str) -> UUID:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         try:
             account = session.get(Account, UUID(who))
         except ValueError:

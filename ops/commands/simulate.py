@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
+from cymba.database import UnitOfWork
 from cymba.devices.models import MODELS
 from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
@@ -135,7 +135,7 @@ def _left(until_s: float) -> float:
 def _provisioned(settings: Settings, count: int) -> list[DeviceCredentials]:
     models = [list(MODELS)[i % len(MODELS)] for i in range(count)]
     programme_key = show_public_key(load_key(settings))
-    with open_engine(settings) as engine, Session(engine) as session:
+    with open_engine(settings) as engine, UnitOfWork(engine) as session:
         made = provision_for(session, "simulated@cymba.invalid", models)
         session.commit()
     return [DeviceCredentials(one.device_id, one.secret, one.model, programme_key) for one in made]

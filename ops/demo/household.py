@@ -13,12 +13,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.profile import find_by_email, register
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, units_of_work, utc_now
 from cymba.devices import contraindications, screening
 from cymba.devices.models import MODELS, Model, usual_programme
 from cymba.devices.programme import ProgrammeRefused, Wanted, set_programme
@@ -66,7 +65,7 @@ def load(folder: Path, engine: Engine) -> Household | None:
         kept["password"],
         tuple(OwnedDevice(**one) for one in kept["devices"]),
     )
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         return household if find_by_email(session, household.email) else None
 
 
@@ -79,7 +78,7 @@ def move_in(engine: Engine, settings: Settings) -> Household:
     password = secrets.token_urlsafe(9)
     key = load_key(settings)
     programme_key = show_public_key(key)
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         email, number = "ana@example.org", 1
         while find_by_email(session, email) is not None:
             number += 1
@@ -88,7 +87,6 @@ def move_in(engine: Engine, settings: Settings) -> Household:
         devices = provision_for(session, email, DEVICES)
         for one in devices:
             prescribe(session, key, person.id, one.device_id, MODELS[one.model])
-        record_changes(session, person.id, [Changed("device", one.device_id) for one in devices])
         session.commit()
     return Household(
         email,
@@ -124,10 +122,10 @@ def live_past(household: Household, engine: Engine, progress: Callable[[float], 
         first_day=today - timedelta(days=PAST_DAYS),
         time_zone=TIME_ZONE,
     )
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         write_diary(session, household.email, months.entries)
     written = write_past(
-        sessionmaker(engine).begin,
+        units_of_work(engine).begin,
         first.device_id,
         first.model,
         seed=SEED,
@@ -149,14 +147,11 @@ def write_diary(session: Session, email: str, written: Sequence[Entry]) -> None:
     for purpose in ("storage", "insights"):
         version = consent.PURPOSES[purpose].version
         consent.give(session, account.id, purpose, version=version, now=now)
-    changes = []
     for entry in written:
         entry_id = uuid4()
         fields = {"felt_at": entry.felt_at, "time_zone": TIME_ZONE}
         items = {f"items.{name}": value for name, value in entry.items.items()}
         entries.put(session, account.id, entry_id, fields | items, match=lambda _: None, now=now)
-        changes.append(Changed("diary-entry", str(entry_id)))
-    record_changes(session, account.id, changes)
 
 
 def keep(household: Household, folder: Path) -> None:

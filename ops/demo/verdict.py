@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices.tables import DevicePresence
 from cymba.stimulation.archive.recording import unseal
 from cymba.stimulation.tables import Quarantined, Recording, StimulationSession, StoredFrame
@@ -75,7 +76,7 @@ def judge(engine: Engine, made: Iterable[Made]) -> Verdict:
     """Compare with inbox, recordings and quarantine, in one snapshot of the database."""
     expected: dict[Key, bytes | None] = {one[:3]: one.digest for one in made}
     stores = {key[:2] for key in expected}
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         found = Counter(_stored(session, stores))
         refused = set(
@@ -110,7 +111,7 @@ def judge(engine: Engine, made: Iterable[Made]) -> Verdict:
 
 def count(engine: Engine) -> Counts:
     """All frames that are stored or quarantined now."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         inbox = session.scalar(select(func.count()).select_from(StoredFrame)) or 0
         sealed = session.scalar(select(func.sum(Recording.frame_count))) or 0
@@ -124,7 +125,7 @@ def devices_now(engine: Engine, device_ids: Iterable[str], earlier: Iterable[str
     `earlier` are the sessions that a run before this one left open.
     """
     ids = list(device_ids)
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         online = set(
             session.scalars(
                 select(DevicePresence.device_id).where(

@@ -8,12 +8,12 @@ from typing import Any, cast
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, current_app
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import sessionmaker
 
 from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.oidc import Provider
 from cymba.accounts.tokens import Signer
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, units_of_work, utc_now
 from cymba.devices.rate_limits import Quota, RateLimits
 from cymba.devices.signing import load_key
 from cymba.rights.erasure import ErasureKeys
@@ -31,7 +31,7 @@ READY_FOR_S = 1.0
 class Services:
     settings: Settings
     engine: Engine
-    sessions: sessionmaker[Session]
+    sessions: sessionmaker[UnitOfWork]
     signer: Signer
     cursor_key: bytes
     throttle_key: bytes
@@ -54,7 +54,7 @@ class Services:
         return cls(
             settings=settings,
             engine=engine,
-            sessions=sessionmaker(engine, expire_on_commit=False),
+            sessions=units_of_work(engine, expire_on_commit=False),
             signer=Signer.make(
                 derive(secret, "access tokens"),
                 access_seconds=settings.access_token_seconds,

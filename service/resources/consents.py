@@ -6,7 +6,6 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.accounts import consent
-from cymba.accounts.changes import record_changes
 from cymba.accounts.consent import PURPOSES
 from cymba.accounts.tables import Consent
 from cymba.insights import findings
@@ -126,8 +125,8 @@ def withdraw_consent(purpose: str) -> Response:
         account = current_account(session)
         consent.withdraw(session, account.id, purpose, now=now)
         note(session, account.id, "consent.withdrawn", purpose=purpose)
-        gone = findings.forget(session, account.id) if purpose == "insights" else []
-        record_changes(session, account.id, gone)
+        if purpose == "insights":
+            findings.forget(session, account.id)
     return nothing()
 
 

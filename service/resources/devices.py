@@ -23,7 +23,7 @@ from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.programme import withhold_if_flagged
+from service.resources.programme import withhold_current
 from service.shapes.before_trial import before_trials
 from service.shapes.devices import DEVICE_EXAMPLE, DeviceSchema, device_shown
 
@@ -84,6 +84,7 @@ def claim_device(given: dict[str, Any]) -> Response:
             key=services().programme_key,
         )
         if isinstance(outcome, claiming.Claimed):
+            withhold_current(session, account_id)
             note(session, account_id, "device.claimed", device=outcome.tenure.device_id)
             held = held_device(session, account_id, outcome.tenure.device_id)
             told = before_trials(session, account).get(held.device.id)
@@ -94,7 +95,6 @@ def claim_device(given: dict[str, Any]) -> Response:
         case claiming.NoMatch():
             raise NotFound("No device has this serial and this code.", code="claim-mismatch")
         case claiming.Claimed():
-            withhold_if_flagged(account_id)
             return tagged(shown, status=201, version=version)
 
 

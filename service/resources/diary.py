@@ -7,7 +7,6 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from cymba.accounts.changes import Changed, record_changes
 from cymba.diary import entries
 from cymba.diary.fields import MAX_NOTE
 from cymba.diary.items import CONDITIONS, ITEMS, Item
@@ -29,7 +28,6 @@ from service.http.transaction import transaction
 from service.resources.programme import withhold_current
 from service.shapes.diary import (
     ENTRY_EXAMPLE,
-    KIND,
     WRITTEN_EXAMPLE,
     EntrySchema,
     EntryValues,
@@ -194,8 +192,7 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
         entry, is_new = written.entry, written.changed and written.entry.version == 1
         body = entry_shown(entry, voice)
         if written.changed:
-            withheld = withhold_current(session, account.id)
-            record_changes(session, account.id, [Changed(KIND, str(entry_id)), *withheld])
+            withhold_current(session, account.id)
     return tagged(body, status=201 if is_new else 200, version=entry.version)
 
 
@@ -222,11 +219,7 @@ def delete_entry(entry_id: UUID) -> Response:
     """
     with transaction() as session:
         account = current_account(session)
-        deleted = entries.delete(
-            session, account.id, entry_id, match=check_if_match, now=services().now()
-        )
-        if deleted.changed:
-            record_changes(session, account.id, [Changed(KIND, str(entry_id), deleted=True)])
+        entries.delete(session, account.id, entry_id, match=check_if_match, now=services().now())
     return nothing()
 
 

@@ -9,7 +9,6 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.tokens import Caller
 from cymba.devices.programme import ProgrammeRefused
 from cymba.insights.experiments import before, preview, trials
@@ -153,7 +152,6 @@ def stop_experiment(given: dict[str, Any], experiment_id: UUID) -> Response:
         found = trials.get(session, account.id, experiment_id, lock=True)
         trials.stop(session, found, reason=given["reason"], now=now)
         body, version = experiment_shown(session, account, found, now), found.version
-        record_changes(session, account.id, trials.device_changed(session, found, now=now))
     return tagged(body, version=version)
 
 
@@ -195,14 +193,12 @@ def decline_before(experiment_id: UUID) -> Response:
         found = trials.get(session, account.id, experiment_id, lock=True)
         before.decline(session, found, now=now)
         body, version = experiment_shown(session, account, found, now), found.version
-        record_changes(session, account.id, [Changed("device", found.device_id)])
     return tagged(body, version=version)
 
 
 def _note_programme(session: Session, account_id: UUID, device_id: str, version: int) -> None:
-    """As for a programme that is set by itself. Ends with the change feed: commit next."""
+    """As for a programme that is set by itself."""
     note(session, account_id, "programme.set", device=device_id, version=version)
-    record_changes(session, account_id, [Changed("device", device_id)])
 
 
 def experiment_shown(

@@ -11,7 +11,6 @@ import msgspec
 from flask import Response
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
 from cymba.accounts.tokens import Caller
 from cymba.devices import programme
 from cymba.devices.held_devices import held_device
@@ -100,7 +99,6 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
         if not isinstance(outcome, ProgrammeRefused):
             shown = _state(session, account, device_id)
             note(session, account_id, "programme.set", device=device_id, version=shown["version"])
-            record_changes(session, account_id, [Changed("device", device_id)])
     if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
     return tagged(shown, version=shown["version"])
@@ -145,20 +143,9 @@ def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
     return tagged({"items": items, "next_cursor": next_cursor})
 
 
-def withhold_current(session: Session, account_id: UUID) -> list[Changed]:
-    """Take the current from the account's devices if a red flag stands; what changed by that."""
-    withheld = programme.withhold_current(
-        session, services().programme_key, account_id, services().now()
-    )
-    return [Changed("device", device_id) for device_id in withheld]
-
-
-def withhold_if_flagged(account_id: UUID) -> None:
-    """The same in a transaction of its own, which comes after another's change feed."""
-    with transaction() as session:
-        changed = withhold_current(session, account_id)
-        if changed:
-            record_changes(session, account_id, changed)
+def withhold_current(session: Session, account_id: UUID) -> None:
+    """Take the current from the account's devices if a red flag stands."""
+    programme.withhold_current(session, services().programme_key, account_id, services().now())
 
 
 def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:

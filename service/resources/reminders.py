@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 import marshmallow as ma
 from flask import Response
 
-from cymba.accounts.changes import Changed, record_changes, was_deleted
 from cymba.diary import reminders
 from service.http.answers import answer, nothing, tagged
 from service.http.bearer import current_account
@@ -28,7 +27,6 @@ from service.shapes.reminders import (
 
 blp = Resource("reminders", "Prompts for the diary")
 
-KIND = "reminder"
 MAX_PROMPTS = 100
 
 PROMPT_EXAMPLE = {
@@ -127,8 +125,6 @@ def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
         saved = reminders.save(session, account.id, reminder_id, given, match=check_if_match)
         reminder, is_new = saved.reminder, saved.changed and saved.reminder.version == 1
         body, version = reminder_shown(reminder), reminder.version
-        if saved.changed:
-            record_changes(session, account.id, [Changed(KIND, str(reminder_id))])
     return tagged(body, status=201 if is_new else 200, version=version)
 
 
@@ -150,10 +146,7 @@ def remove_reminder(reminder_id: UUID) -> Response:
     """Remove a reminder"""
     with transaction() as session:
         account = current_account(session)
-        if was_deleted(session, account.id, KIND, str(reminder_id)):
-            return nothing()
         reminders.remove(session, account.id, reminder_id, match=check_if_match)
-        record_changes(session, account.id, [Changed(KIND, str(reminder_id), deleted=True)])
     return nothing()
 
 

@@ -11,10 +11,10 @@ import structlog
 from flask import Response
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 import migrations
 from cymba.accounts import audit
+from cymba.database import UnitOfWork
 from cymba.rights.export import export
 from service.http.answers import tagged
 from service.http.bearer import current_account
@@ -158,7 +158,7 @@ def list_audit(query: dict[str, Any]) -> Response:
 def _archive(at: Services, account_id: UUID) -> Iterator[bytes]:
     end_s = time.monotonic() + LEAVE_S
     try:
-        with Session(at.engine) as session:
+        with UnitOfWork(at.engine) as session:
             pieces = export(session, account_id, schema_version=migrations.head(), now=at.now())
             first = next(pieces)
             # By the database itself: a thread that waits for its client looks at no clock.

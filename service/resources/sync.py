@@ -7,6 +7,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from cymba.diary.entries import KIND
 from cymba.diary.fields import MAX_NOTE
 from cymba.errors import DomainError, Rejected
 from cymba.insights.words import Voice
@@ -103,7 +104,7 @@ class OperationSchema(Schema):
     id = ma.fields.UUID(
         required=True, metadata={"description": "Made by the app; a retry carries the same"}
     )
-    kind = Text(required=True, validate=ma.validate.OneOf([diary.KIND]))
+    kind = Text(required=True, validate=ma.validate.OneOf([KIND]))
     action = Text(required=True, validate=ma.validate.OneOf(["put", "delete"]))
     entity_id = ma.fields.UUID(required=True)
     base_version = Whole(

@@ -11,9 +11,6 @@ from cymba.diary.tables import DiaryEntry
 from cymba.insights.words import Voice
 from service.http.fields import Schema
 
-KIND = "diary-entry"
-
-
 WRITTEN_EXAMPLE = {
     "felt_at": "2026-03-01T06:30:00Z",
     "time_zone": "Europe/Berlin",

@@ -6,12 +6,12 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
 
 from cymba.accounts import identities
 from cymba.accounts.oidc import Provider, account_for
 from cymba.accounts.tables import Account, ProviderIdentity
 from cymba.accounts.tokens import sign_out_elsewhere
+from cymba.database import UnitOfWork
 from cymba.errors import Conflict
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -20,7 +20,7 @@ CLAIMS = {"sub": "ada-1", "email": "ada@example.org", "email_verified": True}
 
 
 def test_who_comes_in_by_what_is_just_unlinked_stays_out(engine: Engine) -> None:
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account = Account(email="ada@example.org", password_hash="a hash")
         session.add(account)
         session.flush()
@@ -31,11 +31,11 @@ def test_who_comes_in_by_what_is_just_unlinked_stays_out(engine: Engine) -> None
     refused: list[str] = []
 
     def come_in() -> None:
-        with Session(engine) as session, session.begin(), pytest.raises(Conflict) as conflict:
+        with UnitOfWork(engine) as session, session.begin(), pytest.raises(Conflict) as conflict:
             account_for(session, PROVIDER, CLAIMS, link_to=None)
         refused.append(conflict.value.code)
 
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         (linked,) = identities.mine(session, account_id)
         wanted = identities.identity_id(linked)
         identities.unlink(session, account_id, wanted, issuer=PROVIDER.issuer)

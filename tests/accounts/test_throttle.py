@@ -2,7 +2,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import SignInBucket
 from cymba.accounts.throttle import (
@@ -17,6 +16,7 @@ from cymba.accounts.throttle import (
     count_sign_up,
     forgive,
 )
+from cymba.database import UnitOfWork
 
 KEY = b"k" * 32
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,10 +25,10 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def guess(engine):
     def once(email="ada@example.org", address="192.0.2.1", now=NOON, *, right=False):
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             counted = count_sign_in(session, KEY, email=email, address=address, now=now)
         if right and isinstance(counted, Attempt):
-            with Session(engine) as session, session.begin():
+            with UnitOfWork(engine) as session, session.begin():
                 forgive(session, counted, now)
         return counted
 
@@ -114,12 +114,12 @@ def test_old_buckets_go_by_themselves(guess, engine):
     many_addresses(guess, 8)
     for day in range(4):
         guess(now=NOON + KNOWN_FOR + timedelta(days=day + 1), address="203.0.113.7")
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.scalar(select(func.count()).select_from(SignInBucket)) == 3
 
 
 def test_an_address_makes_so_many_accounts_and_no_more(engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         counted = [
             count_sign_up(session, KEY, address="192.0.2.1", now=NOON)
             for _ in range(BUCKETS["sign-up"].capacity + 1)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, RefreshToken
 from cymba.accounts.tokens import (
@@ -19,6 +18,7 @@ from cymba.accounts.tokens import (
     sign_in,
     sign_out,
 )
+from cymba.database import UnitOfWork
 from tests.end_to_end.parts import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,7 +27,7 @@ SIGNER = Signer.make(b"k" * 32, access_seconds=900, refresh_days=60, retry_secon
 
 @pytest.fixture
 def account_id(engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account = Account(email="ada@example.org")
         session.add(account)
         session.flush()
@@ -39,7 +39,7 @@ def refresh(engine):
     """Trades a token so many seconds after NOW, in a transaction of its own."""
 
     def trade(token, after_s=0):
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             return rotate(session, SIGNER, token, NOW + timedelta(seconds=after_s))
 
     return trade
@@ -48,7 +48,7 @@ def refresh(engine):
 @pytest.fixture
 def opens(engine):
     def asked(pair):
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             access = read_access(SIGNER, pair.access_token, NOW + timedelta(minutes=5))
             return load_caller(session, access) is not None
 
@@ -57,7 +57,7 @@ def opens(engine):
 
 @pytest.fixture
 def first(engine, account_id):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         return sign_in(session, SIGNER, account_id, NOW)
 
 
@@ -111,11 +111,11 @@ def test_of_two_refreshes_at_once_one_pair_is_good(first, refresh, opens):
 
 
 def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         pair = sign_in(session, SIGNER, account_id, NOW)
 
     def leave():
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             sign_out(session, pair.refresh_token, NOW)
 
     def waits():
@@ -124,25 +124,25 @@ def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):
             return connection.scalar(query) > 0
 
     with ThreadPoolExecutor(1) as pool:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             newer = rotate(session, SIGNER, pair.refresh_token, NOW)
             leaving = pool.submit(leave)
             wait_until(waits, timeout_s=30, what="waiting for the refresh")
         leaving.result()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         assert load_caller(session, read_access(SIGNER, newer.access_token, NOW)) is None
         assert not isinstance(rotate(session, SIGNER, newer.refresh_token, NOW), TokenPair)
 
 
 def test_access_ends_to_the_second(engine, account_id):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         token = sign_in(session, SIGNER, account_id, NOW).access_token
     assert read_access(SIGNER, token, NOW + timedelta(seconds=899)).account_id == account_id
     assert read_access(SIGNER, token, NOW + timedelta(seconds=900)) is None
 
 
 def test_no_token_is_stored(engine, account_id):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         pair = sign_in(session, SIGNER, account_id, NOW)
         stored = session.scalars(select(RefreshToken)).one()
         assert pair.refresh_token.encode() not in stored.token_hash
@@ -150,7 +150,7 @@ def test_no_token_is_stored(engine, account_id):
 
 
 def test_expired_tokens_are_swept_at_the_next_sign_in(engine, account_id):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         for _ in range(3):
             sign_in(session, SIGNER, account_id, NOW)
         sign_in(session, SIGNER, account_id, NOW + timedelta(days=61))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices import anchors
 from cymba.devices.anchors import BootAnchor, BootKey, add_anchors, load_clocks
 from cymba.devices.clocks import Anchor, from_ms, to_ms
@@ -84,7 +85,7 @@ def test_many_devices_in_one_call(session: Session) -> None:
 
 
 def test_a_stated_error_is_never_less_than_what_all_anchors_give(engine: Engine) -> None:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         (device,) = provision(session, "ear_clip")
         session.commit()
 
@@ -103,7 +104,7 @@ def test_a_stated_error_is_never_less_than_what_all_anchors_give(engine: Engine)
         share=st.floats(0, 1),
     )
     def check(drift: float, steps: list[tuple[str, float, float]], share: float) -> None:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             key = BootKey(device.device_id, 7, 7)
             up = 0.0
             for kind, step, late in steps:
@@ -143,7 +144,7 @@ honest = st.dictionaries(
 def test_of_a_few_boots_as_much_is_read_as_tells_their_times(engine: Engine) -> None:
     """Boots one after another, anchored in all ways or none: read in part they have the same times
     as read whole, to the error and the source."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         (device,) = provision(session, "ear_clip")
         session.commit()
 
@@ -154,7 +155,7 @@ def test_of_a_few_boots_as_much_is_read_as_tells_their_times(engine: Engine) -> 
         wanted: list[tuple[int, int]],
         up: int,
     ) -> None:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             for (store, boot), of_boot in told.items():
                 wall = START_MS + (store * 24 + boot) * BOOT_MS
                 add_anchors(

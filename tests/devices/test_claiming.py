@@ -7,6 +7,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, Change
+from cymba.database import UnitOfWork
 from cymba.devices.claiming import (
     ACCOUNT_GUESSES,
     SERIAL_GUESSES,
@@ -28,6 +29,7 @@ HOUR = timedelta(hours=1)
 
 
 def changes(session: Session, account_id: UUID) -> list[tuple[str, str, bool]]:
+    session.commit()
     rows = session.scalars(
         select(Change).where(Change.account_id == account_id).order_by(Change.number)
     )
@@ -180,7 +182,7 @@ def test_a_moment_belongs_to_its_holder_or_the_next(
 
 
 def test_of_two_who_claim_at_once_one_gets_it(engine: Engine) -> None:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         people = [Account(email=f"{n}@example.org") for n in range(6)]
         session.add_all(people)
         (made,) = provision(session, "neck")
@@ -189,7 +191,7 @@ def test_of_two_who_claim_at_once_one_gets_it(engine: Engine) -> None:
     outcomes: list[object] = []
 
     def attempt(account_id: UUID) -> None:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             outcomes.append(type(claim(session, account_id, made.serial, made.claim_code, NOW)))
 
     threads = [threading.Thread(target=attempt, args=(account_id,)) for account_id in ids]
@@ -198,7 +200,7 @@ def test_of_two_who_claim_at_once_one_gets_it(engine: Engine) -> None:
     for thread in threads:
         thread.join()
     assert sorted(str(one) for one in outcomes) == sorted([str(Claimed)] + [str(NoMatch)] * 5)
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert len(session.scalars(select(DeviceTenure)).all()) == 1
 
 

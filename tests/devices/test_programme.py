@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork
 from cymba.devices.claiming import Claimed, claim, hand_on, release
 from cymba.devices.contraindications import VERSION, must_be_answered
 from cymba.devices.messages import Programme, ReportedState
@@ -292,13 +293,13 @@ def test_what_was_refused_is_listed_to_who_asked(session: Session, held: tuple[U
 
 
 def test_of_two_changes_at_once_one_is_stale(engine: Engine) -> None:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         held = make_held(session)
         session.commit()
     outcomes: list[str] = []
 
     def attempt(amplitude_ua: int) -> None:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             try:
                 put(session, held, Wanted(current(amplitude_ua)), 0)
                 outcomes.append("accepted")
@@ -311,14 +312,14 @@ def test_of_two_changes_at_once_one_is_stale(engine: Engine) -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["accepted", "stale", "stale", "stale"]
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.scalars(select(DeviceProgramme.ver)).all() == [1]
 
 
 @pytest.mark.parametrize("leave", ["release", "claim"])
 def test_who_lets_the_device_go_meanwhile_sets_nothing(engine: Engine, leave: str) -> None:
     """The change waits for the hand-over, which changes no version: there was none to take."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         held = make_held(session)
         next_person = Account(email="bob@example.org")
         session.add(next_person)
@@ -329,14 +330,14 @@ def test_who_lets_the_device_go_meanwhile_sets_nothing(engine: Engine, leave: st
     outcomes: list[str] = []
 
     def attempt() -> None:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             try:
                 put(session, held, Wanted(current()), 0)
                 outcomes.append("accepted")
             except NotFound:
                 outcomes.append("not held")
 
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         if leave == "release":
             release(session, *held, NOW, key=KEY)
         else:
@@ -351,17 +352,17 @@ def test_who_lets_the_device_go_meanwhile_sets_nothing(engine: Engine, leave: st
 
 
 def test_a_red_flag_withholds_nothing_of_a_device_that_is_let_go_meanwhile(engine: Engine) -> None:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         held = make_held(session)
         raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
         session.commit()
     withheld: list[list[str]] = []
 
     def attempt() -> None:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             withheld.append(withhold_current(session, KEY, held[0], NOW))
 
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         release(session, *held, NOW, key=KEY)
         thread = threading.Thread(target=attempt)
         thread.start()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices.provisioning import (
     CHANGES,
     CROCKFORD,
@@ -95,7 +96,7 @@ def test_who_listens_is_told_of_changed_secrets_after_the_commit(engine: Engine)
         listening.execute(text(f"LISTEN {CHANGES}"))
         line = listening.connection.driver_connection
         assert line is not None
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             (made,) = provision(session, "ear_clip", 1)
             assert list(line.notifies(timeout=0.2)) == []
             session.commit()

@@ -6,6 +6,7 @@ from msgspec import to_builtins
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices.messages import Desired, ReportedState
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.programme import record_report
@@ -106,7 +107,7 @@ def test_a_broker_that_lost_all_gets_the_newest_of_each(session, set_versions) -
 
 
 def test_one_publishes_at_a_time(engine: Engine) -> None:
-    with Session(engine) as one, Session(engine) as other:
+    with UnitOfWork(engine) as one, UnitOfWork(engine) as other:
         assert begin_publication(one)
         assert not begin_publication(other)
         one.rollback()

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
+from cymba.database import UnitOfWork
 from mqtt_bridge import app, writer
 from mqtt_bridge.delivery_queue import IncomingMessage
 from mqtt_bridge.transaction import Written, write
@@ -15,7 +14,7 @@ class HastyWriter(writer.Writer):
     """Acks first, and commits a little later, as a bridge does that gathers inserts."""
 
     def _commit(self, batch: Sequence[IncomingMessage]) -> Written:
-        with self._memory.allowance.attempt() as attempt, Session(self._engine) as session:
+        with self._memory.allowance.attempt() as attempt, UnitOfWork(self._engine) as session:
             written = write(session, batch, self._memory, attempt)
             self._answering.tell(batch, written)
             time.sleep(0.05)

@@ -15,10 +15,9 @@ from typing import Protocol
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.models import MODELS
 from cymba.devices.provisioning import Credentials, hash_secret, provision
 from cymba.devices.tables import DeviceTenure
@@ -68,7 +67,7 @@ class DatabaseServer:
     def provision(self, count: int) -> list[Credentials]:
         """Devices, each held by a person of its own: an account has a rate to keep to."""
         engine = make_engine(self.url)
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             made = list(provision(session, next(iter(MODELS)), count))
             accounts = [Account(email=f"{one.device_id}@example.org") for one in made]
             session.add_all(accounts)

@@ -9,9 +9,8 @@ import pytest
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.provisioning import Credentials
 from cymba.devices.tables import DeviceProgramme, DeviceTenure, RetainedWithdrawal
 from cymba.rights.erasure import ErasureKeys, erase
@@ -86,7 +85,7 @@ def test_the_broker_forgets(tmp_path: Path) -> None:
     try:
         broker.start()
         bridge.start()
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             holder = session.scalars(select(DeviceTenure.account_id)).one()
             assert isinstance(holder, UUID)
             session.add(
@@ -107,11 +106,11 @@ def test_the_broker_forgets(tmp_path: Path) -> None:
         )
         if isinstance(broker, MosquittoBroker):
             assert SIGNATURE.encode() in stored(broker, folder)
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             erase(session, ErasureKeys.of(b"a secret of the test"), holder, now=utc_now())
 
         def is_withdrawn() -> bool:
-            with Session(engine) as session:
+            with UnitOfWork(engine) as session:
                 return session.scalars(select(RetainedWithdrawal)).first() is None
 
         wait_until(is_withdrawn, timeout_s=30, what=lambda: bridge.log)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.provisioning import Credentials, authenticate
 from cymba.devices.rate_limits import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_BYTES
 from cymba.devices.suspension import suspended_until
@@ -82,7 +82,7 @@ class Stage:
         return fleet
 
     def stored(self, device_id: str) -> int:
-        with Session(self.engine) as session:
+        with UnitOfWork(self.engine) as session:
             rows = select(func.count()).where(StoredFrame.device_id == device_id)
             return session.scalar(rows) or 0
 
@@ -164,7 +164,7 @@ def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
         table = Quarantined if kind in {"huge", "poison"} else StoredFrame
 
         def begun() -> bool:
-            with Session(stage.engine) as session:
+            with UnitOfWork(stage.engine) as session:
                 rows = select(func.count()).where(table.device_id == stage.hostile.device_id)
                 return bool(session.scalar(rows))
 
@@ -180,7 +180,7 @@ def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
         fleet.stop()
     assert [stage.stored(one.device_id) for one in stage.neighbours] == [FRAMES] * NEIGHBOURS
     assert [device.rejected for device in fleet.devices] == [[]] * NEIGHBOURS
-    with Session(stage.engine) as session:
+    with UnitOfWork(stage.engine) as session:
         holds(session, stage.hostile.device_id)
         # What the broker drops by itself need not be stopped.
         is_free = suspended_until(session, stage.hostile.device_id) is None
@@ -195,12 +195,12 @@ def test_a_flood_is_cut_off_and_may_come_back_when_its_time_is_over(stage: Stage
     hostile = stage.hostile.device_id
 
     def is_suspended() -> bool:
-        with Session(stage.engine) as session:
+        with UnitOfWork(stage.engine) as session:
             return suspended_until(session, hostile) is not None
 
     wait_until(is_suspended, timeout_s=60, what=lambda: stage.bridge.log[-3000:])
     stage.end_attacks()
-    with Session(stage.engine) as session, session.begin():
+    with UnitOfWork(stage.engine) as session, session.begin():
         assert not authenticate(session, hostile, stage.hostile.secret)
         session.get_one(DeviceSuspension, hostile).until = utc_now()
     wait_until(lambda: not is_suspended(), timeout_s=30, what="the suspension ends")

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import pytest
 from sqlalchemy import Engine, func, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.profile import register
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.claiming import Claimed, claim
 from cymba.settings import Settings
 from cymba.stimulation.tables import Quarantined, StoredFrame
@@ -40,11 +39,11 @@ class Site(NamedTuple):
     engine: Engine
 
     def frames(self) -> int:
-        with Session(self.engine) as session:
+        with UnitOfWork(self.engine) as session:
             return session.scalar(select(func.count()).select_from(StoredFrame)) or 0
 
     def quarantined(self) -> int:
-        with Session(self.engine) as session:
+        with UnitOfWork(self.engine) as session:
             return session.scalar(select(func.count()).select_from(Quarantined)) or 0
 
     def sessions(self) -> list[dict[str, object]]:
@@ -74,7 +73,7 @@ def site(tmp_path: Path, engine: Engine) -> Iterator[Site]:
     bridge.start()
     row = broker.operate("provision", "--model", "ear_cymba", "--csv", "-").splitlines()[1]
     device_id, serial, _, secret, code, _ = row.split(",")
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         person = register(session, email=EMAIL, password=PASSWORD)
         assert isinstance(claim(session, person.id, serial, code, utc_now()), Claimed)
         session.commit()

@@ -16,11 +16,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
 from cymba.accounts.profile import find_by_email
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import Credentials, provision
 from cymba.settings import Settings
 from cymba.stimulation.wire.messages import Frame
@@ -102,7 +101,7 @@ def move_in(client: FlaskClient, engine: Engine) -> Callable[[World], Person]:
         login = {"email": given["email"], "password": PASSWORD}
         tokens = client.post("/v1/auth/token", json=login).json
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             account = find_by_email(session, given["email"])
             assert account is not None
             consent.give(session, account.id, "insights", version=1, now=utc_now())

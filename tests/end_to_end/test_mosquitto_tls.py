@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from sqlalchemy import Engine, func, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.tables import DeviceTenure
 from cymba.stimulation.tables import StoredFrame
 from cymba.stimulation.wire.messages import to_json
@@ -223,7 +222,7 @@ def test_a_bridge_over_mutual_tls_stores_what_a_device_sends_over_tls(
     broker: ShippedMosquitto, authority: Authority, enter: Enter, engine: Engine, tmp_path: Path
 ) -> None:
     one = broker.provision()
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         account = Account(email="holder@example.org")
         session.add(account)
         session.flush()
@@ -251,7 +250,7 @@ def test_a_bridge_over_mutual_tls_stores_what_a_device_sends_over_tls(
         def are_stored() -> bool:
             for frame in frames:
                 device.say(f"cymba/v1/{one[0]}/up/frame", to_json(frame))
-            with Session(engine) as session:
+            with UnitOfWork(engine) as session:
                 stored = session.scalar(select(func.count()).select_from(StoredFrame))
             return bool(device.heard) and stored == len(frames)
 

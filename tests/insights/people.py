@@ -8,7 +8,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.tables import DiaryEntry
@@ -78,13 +78,12 @@ def live_in_database(
             for entry in months.entries
         ],
     )  # fmt: skip
-    record_changes(session, account_id, [Changed("diary-entry", str(uuid4()))])
+    announce(session, account_id, "diary-entry", uuid4())
     return months
 
 
-def refresh(session: Session, account_id: UUID) -> list[Changed]:
+def refresh(session: Session, account_id: UUID) -> list[str]:
     """What the worker does, and a commit."""
     told = findings.refresh(session, account_id, now=datetime.now(UTC))
-    record_changes(session, account_id, told)
     session.commit()
     return told

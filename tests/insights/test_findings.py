@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.accounts.changes import Changed, record_changes
-from cymba.accounts.tables import Account
+from cymba.accounts.changes import announce
+from cymba.accounts.tables import Account, Change
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.tables import DiaryEntry
 from cymba.insights import findings
@@ -99,15 +99,14 @@ def use(session: Session, account_id: UUID, at: datetime) -> None:
 
 
 def changed(session: Session, account_id: UUID) -> None:
-    record_changes(session, account_id, [Changed("diary-entry", "x")])
+    announce(session, account_id, "diary-entry", "x")
     session.commit()
 
 
-def refresh(session: Session, account_id: UUID) -> list[Changed]:
-    changes = findings.refresh(session, account_id, now=NOW)
-    record_changes(session, account_id, changes)
+def refresh(session: Session, account_id: UUID) -> list[str]:
+    told = findings.refresh(session, account_id, now=NOW)
     session.commit()
-    return changes
+    return told
 
 
 def finding(session: Session, account_id: UUID) -> Finding:
@@ -120,7 +119,7 @@ def test_a_large_effect_is_found_with_its_sign_and_the_app_is_told(
     live(session, account_id, 150, effect=-2.0)
     told = refresh(session, account_id)
     found = finding(session, account_id)
-    assert Changed("finding", "charge~pain_now~1") in told
+    assert "charge~pain_now~1" in told
     assert found.grade in ("moderate", "strong")
     assert found.low is not None
     assert found.high is not None
@@ -154,7 +153,7 @@ def test_between_milestones_nothing_moves(session: Session, account_id: UUID) ->
     after = finding(session, account_id)
     assert after.pairs_now == pairs + 1
     assert (after.effect, after.low, after.version, after.input_hash) == shown
-    assert Changed("finding", "charge~pain_now~1") not in told
+    assert "charge~pain_now~1" not in told
 
 
 def test_an_edit_of_the_past_is_computed_anew_with_another_hash(
@@ -200,13 +199,13 @@ def test_without_consent_nobody_is_due_and_withdrawal_takes_the_findings_away(
     session: Session, account_id: UUID
 ) -> None:
     live(session, account_id, 40, effect=0)
-    refresh(session, account_id)
+    told = refresh(session, account_id)
     consent.withdraw(session, account_id, "insights", now=NOW)
-    gone = findings.forget(session, account_id)
-    record_changes(session, account_id, gone)
+    findings.forget(session, account_id)
     session.commit()
-    assert all(change.deleted for change in gone)
-    assert len(gone) > 0
+    gone = session.scalars(select(Change.entity_id).where(Change.deleted))
+    assert told
+    assert set(gone) == set(told)
     assert findings.accounts_due(session) == []
     assert session.scalars(select(Finding)).all() == []
 

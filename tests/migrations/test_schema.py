@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Connection, Engine, MetaData, text
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.tables import metadata
 from ops import schema
 
@@ -199,7 +199,7 @@ def test_a_busy_table_is_tried_again_then_reported(
 
 def test_a_database_of_other_code_is_left_alone(empty_engine: Engine) -> None:
     schema.upgrade(empty_engine)
-    with Session(empty_engine) as session:
+    with UnitOfWork(empty_engine) as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         session.commit()
     assert schema.upgrade(empty_engine) == schema.UnknownRevision("9999")

@@ -10,10 +10,9 @@ import pytest
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import Credentials, provision
 from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
@@ -62,7 +61,7 @@ MakeBridge = Callable[..., RunningBridge]
 @pytest.fixture
 def devices(engine: Engine) -> list[Credentials]:
     """Four devices of one person."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         account = Account(email="holder@example.org")
         session.add(account)
         session.flush()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, Change
+from cymba.database import UnitOfWork
 from cymba.devices.held_devices import held_devices
 from cymba.devices.provisioning import Credentials, provision
 from cymba.devices.suspension import SUSPENDED_FOR
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
 
 def told(engine: Engine) -> dict[str, int]:
     """The number of the last change of each device."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         rows = session.execute(
             select(Change.entity_id, Change.number).where(Change.kind == "device")
         )
@@ -44,7 +44,7 @@ def told(engine: Engine) -> dict[str, int]:
 
 
 def suspensions(engine: Engine) -> dict[str, Any]:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         account_id = session.scalars(select(Account.id)).one()
         return {one.device.id: one.suspension for one in held_devices(session, account_id)}
 
@@ -72,7 +72,7 @@ def test_a_device_that_nobody_holds_is_told_to_nobody(
     engine: Engine, devices: list[Credentials], clock: type[Clock]
 ) -> None:
     del clock
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         (free,) = provision(session, "neck")
     FloodGuard(engine, deque([free.device_id]), Metrics()).do()
     assert told(engine) == {}

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Change
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.messages import Desired, Presence, ReportedState
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.programme import Accepted, Wanted, set_programme
@@ -34,7 +34,7 @@ def set_next(engine: Engine) -> SetProgramme:
     """Sets the next version of a device's programme; gives its number."""
 
     def make(device_id: str) -> int:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             account_id = session.scalars(
                 select(DeviceTenure.account_id).where(DeviceTenure.device_id == device_id)
             ).one()
@@ -58,7 +58,7 @@ def programme(engine: Engine) -> Callable[[str], DeviceProgramme]:
     """The newest version of a device's programme."""
 
     def read(device_id: str) -> DeviceProgramme:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             return session.scalars(
                 select(DeviceProgramme)
                 .where(DeviceProgramme.device_id == device_id)
@@ -215,7 +215,7 @@ def test_an_erased_persons_programme_is_taken_off_the_broker(
     talker = talk(devices[0])
     set_next(device_id)
     hear_desired(talker)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.execute(delete(DeviceProgramme))
         ask_withdrawal(session, [device_id], utc_now())
     assert talker.hear("desired") == b""
@@ -258,7 +258,7 @@ def test_what_a_device_said_of_itself_is_taken_off_the_broker(
         device.say("presence", said[0], retain=True)
         device.hear("ack")
     assert retained_presence(broker, talker.device_id) == [said[0]]
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         ask_withdrawal(session, [talker.device_id], utc_now())
     wait_until(
         lambda: retained_presence(broker, talker.device_id) == [],

@@ -28,10 +28,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.orm import Session
 
 from cymba.accounts.profile import register
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.claiming import Claimed, claim
 from ops import ports, postgres
 
@@ -344,7 +343,7 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
 
     made = deployment.operate("device provision --model ear_cymba --csv -")
     device_id, serial, _, secret, code, _ = made.splitlines()[1].split(",")
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         person = register(session, email="ana@example.org", password="correct horse battery")
         claimed = claim(session, person.id, serial, code, utc_now())
         assert isinstance(claimed, Claimed)

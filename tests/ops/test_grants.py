@@ -8,11 +8,10 @@ import pytest
 from click.testing import CliRunner
 from psycopg import errors
 from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import Actor, note
 from cymba.accounts.profile import register
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.rights.erasure import ErasureKeys, erase
 from cymba.rights.retention import RULES, remove_some
 from cymba.settings import Settings, SettingsError, load
@@ -44,7 +43,7 @@ def service(granted: Engine) -> Iterator[Engine]:
 @pytest.fixture
 def logged(service: Engine) -> str:
     """The id of an account with an entry in its audit log."""
-    with Session(service) as session, session.begin():
+    with UnitOfWork(service) as session, session.begin():
         account = register(session, email="ana@example.org", password="correct horse battery")
         note(session, account.id, Actor("person", str(account.id)), "sessions.read", clinician="x")
         return str(account.id)
@@ -212,9 +211,9 @@ def test_erasure_and_retention_work_as_the_role(service: Engine, logged: str) ->
             VALUES (:id, now() - interval '31 days', 'system', '', 'old', '{}')"""),
             {"id": logged},
         )
-    with Session(service) as session, session.begin():
+    with UnitOfWork(service) as session, session.begin():
         assert remove_some(session, rule, settings, now=utc_now()) == 1
-    with Session(service) as session, session.begin():
+    with UnitOfWork(service) as session, session.begin():
         viewer = register(session, email="dr@example.org", password="correct horse battery")
         note(session, viewer.id, Actor("person", str(viewer.id)), "shares.read", clinician=logged)
         session.flush()
@@ -274,7 +273,7 @@ def test_an_owner_who_is_no_superuser_migrates_and_grants(engine: Engine) -> Non
             assert grants.grant(own, role) == grants.Granted(created=True)
             refused(own, "DELETE FROM audit_entry", role=role)
             service = make_engine(as_role(own, role))
-            with Session(service) as session, session.begin():
+            with UnitOfWork(service) as session, session.begin():
                 ana = register(session, email="ana@example.org", password="correct horse battery")
                 note(session, ana.id, Actor("person", str(ana.id)), "sessions.read")
                 session.flush()

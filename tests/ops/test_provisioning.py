@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices import provisioning
 from cymba.devices.provisioning import authenticate, verify_secret
 from cymba.devices.signing import load_key, show_public_key
@@ -131,7 +132,7 @@ def test_secrets_end_and_begin(
     device_id = row["device_id"]
 
     def enters(secret: str) -> bool:
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             return authenticate(session, device_id, secret)
 
     new = cymba("device", "reissue", device_id, settings=settings).stdout.strip()

@@ -6,12 +6,11 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 
 from cymba.accounts import audit
 from cymba.accounts.profile import register
 from cymba.accounts.tables import Account, AuditEntry
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.sync.feed import NEVER_RESTORED, current_epoch
 from tests.conftest import TEMPLATE, at_database
 
@@ -26,7 +25,7 @@ def settings(settings):
 
 @pytest.fixture
 def ana(engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account_id = register(session, email=EMAIL, password="a password that is long").id
         audit.note(session, account_id, audit.Actor("system", "x"), "old")
     return account_id
@@ -61,12 +60,12 @@ def test_an_account_goes_from_one_database_to_another(
     assert again.returncode == 1
     assert "in the database already" in again.stderr
     there = make_engine(elsewhere["DATABASE_URL"])
-    with Session(there) as session:
+    with UnitOfWork(there) as session:
         actions = session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()
         assert actions == ["old", "account.exported", "account.imported"]
         assert session.get_one(Account, ana).password_hash is None
     there.dispose()
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.scalars(select(AuditEntry.actor_kind)).all() == ["system", "operator"]
 
 
@@ -89,11 +88,11 @@ def test_a_file_that_is_no_archive(cymba, settings, tmp_path):
 def test_erasing_asks_first(cymba, settings, ana, engine):
     refused = cymba("account", "erase", EMAIL, settings=settings, stdin="n\n")
     assert refused.returncode == 1
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.get(Account, ana) is not None
     done = cymba("account", "erase", str(ana), "--yes", settings=settings)
     assert done.returncode == 0, done.stderr
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.get(Account, ana) is None
 
 
@@ -111,7 +110,7 @@ def test_a_restored_backup_forgets_again(cymba, settings, elsewhere, ana, tmp_pa
         assert replayed.returncode == 0, replayed.stderr
         assert f"1 in the ledger, {erased} erased again" in replayed.stdout
     restored = make_engine(elsewhere["DATABASE_URL"])
-    with Session(restored) as session:
+    with UnitOfWork(restored) as session:
         assert session.get(Account, ana) is None
         assert current_epoch(session) != NEVER_RESTORED
     restored.dispose()
@@ -131,7 +130,7 @@ def test_a_ledger_of_another_secret_is_refused(cymba, settings, ana, tmp_path):
 
 
 def test_what_is_past_its_time_goes_with_the_keepers_first_round(cymba, settings, ana, engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.add(
             AuditEntry(
                 account_id=ana,
@@ -147,11 +146,11 @@ def test_what_is_past_its_time_goes_with_the_keepers_first_round(cymba, settings
     assert "kept  refused frames that nobody has replayed" in shown.stdout
     kept = cymba("seal", "--once", settings=settings | {"RETENTION_AUDIT_DAYS": "0"})
     assert kept.returncode == 0, kept.stderr
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert sorted(session.scalars(select(AuditEntry.action))) == ["old", "older"]
     done = cymba("seal", "--once", settings=settings | {"RETENTION_AUDIT_DAYS": "30"})
     assert done.returncode == 0, done.stderr
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.scalars(select(AuditEntry.action)).all() == ["old"]
     ran = cymba("retention", "run", settings=settings)
     assert ran.returncode == 0, ran.stderr

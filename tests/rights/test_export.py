@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork
 from cymba.diary.tables import DiaryEntry
 from cymba.rights.archive import PIECE_BYTES
 from cymba.rights.export import export
@@ -24,7 +24,7 @@ NOTE_CHARACTERS = 3_000  # of random hexadecimal: it shrinks to a half at most
 
 @pytest.fixture
 def account_id(engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account = Account(email="ada@example.org")
         session.add(account)
         session.flush()
@@ -53,7 +53,7 @@ def account_id(engine):
 def test_neither_memory_nor_pieces_grow_with_the_account(engine, account_id):
     total = largest = 0
     tracemalloc.start()
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         for piece in export(session, account_id, schema_version="1", now=NOW):
             total += len(piece)
             largest = max(largest, len(piece))
@@ -66,7 +66,7 @@ def test_neither_memory_nor_pieces_grow_with_the_account(engine, account_id):
 
 
 def test_nothing_is_lost_between_the_pages(engine, account_id):
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         body = b"".join(export(session, account_id, schema_version="1", now=NOW))
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         rows = archive.read("tables/diary_entry.jsonl").splitlines()
@@ -77,10 +77,10 @@ def test_nothing_is_lost_between_the_pages(engine, account_id):
 
 def test_it_is_all_of_one_moment(engine, account_id):
     """What is written while the archive leaves is not in it, in no table."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         pieces = export(session, account_id, schema_version="1", now=NOW)
         first = next(pieces)
-        with Session(engine) as other, other.begin():
+        with UnitOfWork(engine) as other, other.begin():
             other.query(DiaryEntry).delete()
             other.get_one(Account, account_id).name = "changed"
         body = first + b"".join(pieces)

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.profile import register
 from cymba.accounts.tables import Account, ErasureLedger
+from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import Conflict, NotFound, Rejected
@@ -28,7 +28,7 @@ SCHEMA = "0001"
 @pytest.fixture
 def ada(engine):
     """An account with a device; gives its id."""
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account_id = register(session, email="ada@example.org", password="long enough words").id
         device_id = next(provision(session, "ear_cymba")).device_id
         session.add(DeviceTenure(device_id=device_id, account_id=account_id, claimed_at=NOW))
@@ -38,7 +38,7 @@ def ada(engine):
 @pytest.fixture
 def archive(engine, ada):
     """The members of the account's archive, by name."""
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         body = b"".join(export(session, ada, schema_version=SCHEMA, now=NOW))
     with zipfile.ZipFile(io.BytesIO(body)) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
@@ -48,7 +48,7 @@ def archive(engine, ada):
 def forgotten(engine, ada, archive):
     """The database as it was before the account, its device apart."""
     del archive
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.query(DeviceTenure).delete()
         session.delete(session.get_one(Account, ada))
 
@@ -79,12 +79,12 @@ def changed(members, table, change):
 
 def taken_in(engine, body, **more):
     options = {"ledger_key": KEY, "schema_version": SCHEMA} | more
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         return restore(session, body, **options)
 
 
 def accounts(engine):
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         return session.scalar(select(func.count()).select_from(Account))
 
 
@@ -96,7 +96,7 @@ def test_it_comes_back(engine, ada, archive):
     assert (restored.rows["account"], restored.rows["device_tenure"]) == (1, 1)
     assert "refresh_token" not in restored.rows
     assert steps[-1].done == steps[-1].total
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.get_one(Account, ada).email == "ada@example.org"
         assert session.scalars(select(DeviceTenure.account_id)).all() == [ada]
         assert session.scalar(select(Device.secret_hash)) is not None  # the inventory's own
@@ -207,7 +207,7 @@ def test_an_account_that_is_there(engine, archive):
 
 @pytest.mark.usefixtures("forgotten")
 def test_an_address_that_is_taken(engine, archive):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         register(session, email="ADA@example.org", password="long enough words")
     with pytest.raises(Conflict) as refused:
         taken_in(engine, packed(archive))
@@ -216,7 +216,7 @@ def test_an_address_that_is_taken(engine, archive):
 
 @pytest.mark.usefixtures("forgotten")
 def test_a_device_that_somebody_else_holds(engine, archive):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         other = register(session, email="eve@example.org", password="long enough words").id
         device_id = session.scalars(select(Device.id)).one()
         session.add(DeviceTenure(device_id=device_id, account_id=other, claimed_at=NOW))
@@ -226,7 +226,7 @@ def test_a_device_that_somebody_else_holds(engine, archive):
 
 @pytest.mark.usefixtures("forgotten")
 def test_a_person_who_was_erased_here(engine, ada, archive):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         name = pseudonym(KEY, ada)
         session.add(ErasureLedger(pseudonym=name, erased_at=NOW, rows_erased={}))
     with pytest.raises(Conflict) as refused:
@@ -235,13 +235,13 @@ def test_a_person_who_was_erased_here(engine, ada, archive):
 
 
 def test_there_is_nothing_to_export_of_nobody(engine):
-    with Session(engine) as session, pytest.raises(NotFound):
+    with UnitOfWork(engine) as session, pytest.raises(NotFound):
         next(export(session, uuid4(), schema_version=SCHEMA, now=NOW))
 
 
 def test_the_steps_add_up(engine, ada):
     steps: list[Progress] = []
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         for _ in export(session, ada, schema_version=SCHEMA, now=NOW, progress=steps.append):
             pass
     assert [step.done for step in steps] == sorted(step.done for step in steps)

@@ -5,9 +5,8 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import announce
 from cymba.accounts.tables import (
     Account,
     AuditEntry,
@@ -16,6 +15,7 @@ from cymba.accounts.tables import (
     RefreshToken,
     SingleUseToken,
 )
+from cymba.database import UnitOfWork
 from cymba.rights import retention
 from cymba.rights.retention import RULES, begin_retention, remove_some
 from cymba.settings import Settings
@@ -100,7 +100,8 @@ def test_a_token_that_is_spent_but_not_expired_stays(session, account_id):
 
 
 def test_tombstones_are_pruned_with_their_horizon(session, account_id):
-    record_changes(session, account_id, [Changed("session", "x", deleted=True)])
+    announce(session, account_id, "session", "x", deleted=True)
+    session.commit()
     session.execute(Change.__table__.update().values(changed_at=OLD))
     assert remove_some(session, BY_NAME["tombstones"], Settings(), now=NOW) == 1
     assert session.scalar(select(func.count()).select_from(Change)) == 0
@@ -108,9 +109,9 @@ def test_tombstones_are_pruned_with_their_horizon(session, account_id):
 
 def test_tombstones_and_answers_go_in_small_transactions_too(session, account_id, monkeypatch):
     monkeypatch.setattr(retention, "ROWS_A_TRANSACTION", 2)
-    record_changes(
-        session, account_id, [Changed("session", str(n), deleted=n != 2) for n in range(4)]
-    )
+    for n in range(4):
+        announce(session, account_id, "session", str(n), deleted=n != 2)
+    session.commit()
     session.execute(Change.__table__.update().values(changed_at=OLD))
     for _ in range(3):
         session.add(SyncOperation(account_id=account_id, id=uuid4(), answer={}, answered_at=OLD))
@@ -135,7 +136,7 @@ def test_it_works_in_small_transactions(session, account_id, monkeypatch):
 def test_one_process_at_a_time(engine, session, account_id):
     session.add(rows_at(account_id, OLD)["mail"])
     session.commit()
-    with Session(engine) as other, other.begin():
+    with UnitOfWork(engine) as other, other.begin():
         assert begin_retention(other)
         assert remove_some(session, BY_NAME["mail"], Settings(), now=NOW) == 0
     session.rollback()

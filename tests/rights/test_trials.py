@@ -7,9 +7,9 @@ import zipfile
 from datetime import UTC, date, datetime
 
 import pytest
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import DeviceTenure
 from cymba.errors import Rejected
@@ -26,7 +26,7 @@ PLAN = {"outcome": "pain_now", "pairs": 6}
 @pytest.fixture
 def account_id(engine):
     """Somebody with a trial that runs, one block agreed to, and one that has ended."""
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         account = Account(email="ada@example.org")
         session.add(account)
         session.flush()
@@ -62,7 +62,7 @@ def account_id(engine):
 
 @pytest.fixture
 def archive(engine, account_id):
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         return b"".join(export(session, account_id, schema_version="1", now=NOW))
 
 
@@ -84,12 +84,12 @@ def test_the_seed_is_told_once_the_trial_has_ended(archive):
 
 
 def test_a_trial_that_ran_comes_in_stopped(engine, account_id, archive):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.query(DeviceTenure).delete()
         session.delete(session.get_one(Account, account_id))
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         restore(session, io.BytesIO(archive), ledger_key=b"k" * 32, schema_version="1")
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         moved, whole = sorted(trials.mine(session, account_id), key=lambda one: len(one.seed))
         assert (moved.status, moved.seed, moved.result) == ("stopped", b"", None)
         assert moved.seal == plans.seal(SECRET, PLAN)
@@ -113,11 +113,11 @@ def test_a_trial_that_ran_comes_in_stopped(engine, account_id, archive):
     ],
 )
 def test_a_trial_that_is_not_as_it_was_sealed_is_refused(engine, account_id, archive, changed):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.query(DeviceTenure).delete()
         session.delete(session.get_one(Account, account_id))
     tampered = with_trial(archive, changed)
-    with Session(engine) as session, pytest.raises(Rejected, match="of its seal"):
+    with UnitOfWork(engine) as session, pytest.raises(Rejected, match="of its seal"):
         restore(session, tampered, ledger_key=b"k" * 32, schema_version="1")
 
 

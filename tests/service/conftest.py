@@ -19,14 +19,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 import migrations
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_in
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.provisioning import provision
 from cymba.settings import Settings
@@ -209,13 +208,13 @@ class Worn:
 
     def send(self, *frames: dict[str, Any]) -> "Worn":
         payloads = [json.dumps({**frame, "sent": self.up}).encode() for frame in frames]
-        with Session(self.engine) as session, session.begin():
+        with UnitOfWork(self.engine) as session, session.begin():
             ingest(session, [Delivery(self.device_id, p, self.now, True) for p in payloads])
         return self
 
     def sum_up(self) -> "Worn":
         """What the keeper does."""
-        with Session(self.engine) as session, session.begin():
+        with UnitOfWork(self.engine) as session, session.begin():
             summarise_dirty(session, 100, now=self.now)
         return self
 
@@ -229,7 +228,7 @@ def hold(engine: Engine) -> Callable[..., str]:
     """Gives a person a new device; returns its id."""
 
     def claim(person: "Person", *, model: str = "ear_cymba") -> str:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             made = next(provision(session, model))
             long_ago = MORNING - timedelta(days=400)
             outcome = claiming.claim(session, person.id, made.serial, made.claim_code, long_ago)
@@ -300,7 +299,7 @@ def make_person(app: Flask, engine: Engine) -> Callable[..., Person]:
     edge: Services = app.extensions["cymba"]
 
     def make(*, time_zone: str = "UTC") -> Person:
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             account = Account(email=f"{uuid4().hex}@example.org", time_zone=time_zone)
             session.add(account)
             session.flush()

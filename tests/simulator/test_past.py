@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 from sqlalchemy import Engine, func, select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import units_of_work
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey, load_clocks
 from cymba.devices.clocks import DeviceClocks
 from cymba.devices.provisioning import provision
@@ -96,7 +97,7 @@ def test_months_are_stored_whole_and_placed_within_their_error(
     starts = habits(1, days=60)
     told: list[float] = []
     written = write_past(
-        sessionmaker(engine).begin, held, "ear_cymba", seed=1, days=60, until=UNTIL,
+        units_of_work(engine).begin, held, "ear_cymba", seed=1, days=60, until=UNTIL,
         starts=starts, progress=told.append,
     )  # fmt: skip
     assert told == sorted(told)
@@ -129,7 +130,7 @@ def test_writing_the_same_past_again_changes_nothing(
 ) -> None:
     def write() -> None:
         write_past(
-            sessionmaker(engine).begin, held, "ear_cymba", seed=1, days=10, until=UNTIL,
+            units_of_work(engine).begin, held, "ear_cymba", seed=1, days=10, until=UNTIL,
             starts=habits(1, days=10),
         )  # fmt: skip
         SessionWorker(engine, Settings(), clock=lambda: UNTIL).run_once()
@@ -148,7 +149,7 @@ def test_a_device_that_nobody_holds_cannot_be_given_a_past(
     session.commit()
     with pytest.raises(RuntimeError, match="not-claimed"):
         write_past(
-            sessionmaker(engine).begin, device.device_id, "ear_cymba", seed=1, days=5,
+            units_of_work(engine).begin, device.device_id, "ear_cymba", seed=1, days=5,
             until=UNTIL, starts=habits(1, days=5),
         )  # fmt: skip
 

@@ -13,8 +13,9 @@ from psycopg import Cursor
 from sqlalchemy import Engine, event, func, select, text
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import announce
 from cymba.accounts.tables import Change
+from cymba.database import UnitOfWork
 from cymba.diary import entries
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone
@@ -29,7 +30,7 @@ def write(engine: Engine, account_id: UUID, seed: int) -> None:
     """Entries in transactions that take 0–50 ms from first statement to commit."""
     rng = random.Random(seed)
     for _ in range(WRITES_EACH):
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             fields = {"felt_at": NOW, "time_zone": "UTC", "items.mood": rng.randint(0, 10)}
             id_ = uuid4()
             entries.put(session, account_id, id_, fields, match=lambda _: None, now=NOW)
@@ -38,7 +39,6 @@ def write(engine: Engine, account_id: UUID, seed: int) -> None:
                 {"id": id_},
             )
             time.sleep(rng.uniform(0, 0.05))
-            record_changes(session, account_id, [Changed("diary-entry", str(id_))])
 
 
 def read_while_written(
@@ -51,15 +51,15 @@ def read_while_written(
         writer.start()
     seen: set[UUID] = set()
     while any(writer.is_alive() for writer in writers):
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             seen |= read(session)
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         seen |= read(session)
     return seen
 
 
 def stored(engine: Engine) -> set[UUID]:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         return set(session.scalars(select(DiaryEntry.id)))
 
 
@@ -112,7 +112,7 @@ def test_no_news_costs_indexed_rows_only(session: Session, account_id: UUID) -> 
 
 
 def change(session: Session, account_id: UUID, entity_id: UUID, *, deleted: bool) -> None:
-    record_changes(session, account_id, [Changed("diary-entry", str(entity_id), deleted)])
+    announce(session, account_id, "diary-entry", entity_id, deleted=deleted)
     session.commit()
 
 

@@ -8,9 +8,9 @@ from uuid import UUID, uuid5
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork
 from cymba.diary.fields import flat
 from cymba.diary.tables import DiaryEntry
 from cymba.sync.feed import Position, read_feed
@@ -73,7 +73,7 @@ class Phone:
         if not self.queue:
             return
         operation = self.queue[0]
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with UnitOfWork(self.engine, expire_on_commit=False) as session, session.begin():
             (answer,) = push(session, self.account_id, [operation], now=NOW)
         if answer_lost:
             return
@@ -96,7 +96,7 @@ class Phone:
     def pull(self) -> None:
         if self.position is None:
             self.mirror.clear()  # a first sync has no tombstones: what it does not bring is gone
-        with Session(self.engine) as session:
+        with UnitOfWork(self.engine) as session:
             while True:
                 feed = read_feed(session, self.account_id, self.position, limit=2)
                 for entry in feed.diary_entries:
@@ -133,7 +133,7 @@ STEP = st.one_of(
 )
 @given(steps=st.lists(STEP, max_size=40))
 def test_both_phones_end_with_the_servers_state(engine: Engine, steps: list[Any]) -> None:
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.execute(delete(Account))
         account = Account(email="person@example.org")
         session.add(account)
@@ -153,7 +153,7 @@ def test_both_phones_end_with_the_servers_state(engine: Engine, steps: list[Any]
             phone.push(answer_lost=False)
     for phone in phones:
         phone.pull()
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         rows = session.scalars(select(DiaryEntry).where(DiaryEntry.account_id == account_id))
         server = {row.id: Copy(row.version, flat(row)) for row in rows}
         applied = len(session.scalars(select(SyncOperation.id)).all())

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select, update
-from sqlalchemy.orm import Session
 
 from cymba.accounts import outbox
 from cymba.accounts.tables import OutgoingMail
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings, SettingsError
 from workers.deliveries import over_smtp, postman
 
@@ -64,7 +63,7 @@ def mailbox() -> Iterator[Mailbox]:
 
 @pytest.fixture
 def waiting(engine: Engine) -> Engine:
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         outbox.enqueue(
             session,
             account_id=None,
@@ -76,7 +75,7 @@ def waiting(engine: Engine) -> Engine:
 
 
 def stored(engine: Engine) -> OutgoingMail:
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         return session.scalars(select(OutgoingMail)).one()
 
 
@@ -106,7 +105,7 @@ def test_a_mail_that_is_refused_waits_longer_each_time(
         assert sender.run_once() is True
         waits.append(stored(waiting).next_try_at - utc_now())
         assert sender.run_once() is False
-        with Session(waiting) as session, session.begin():
+        with UnitOfWork(waiting) as session, session.begin():
             session.execute(update(OutgoingMail).values(next_try_at=utc_now()))
     assert timedelta(seconds=40) < waits[0] < waits[1] < waits[2]
     mailbox.refuses = False

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.accounts.changes import record_changes
 from cymba.accounts.tables import Change
+from cymba.database import UnitOfWork
 from cymba.insights import findings
 from cymba.insights.tables import Finding, InsightState
 from simulator.people import World
@@ -92,20 +92,18 @@ def test_consent_taken_back_while_findings_are_computed_leaves_none(
     account_id, now = people[0], datetime.now(UTC)
 
     def withdraw() -> None:
-        with Session(engine) as own, own.begin():
+        with UnitOfWork(engine) as own, own.begin():
             consent.withdraw(own, account_id, "insights", now=now)
-            record_changes(own, account_id, findings.forget(own, account_id))
+            findings.forget(own, account_id)
 
     assert findings.claim_due(session, account_id)
-    changes = findings.refresh(session, account_id, now=now)
-    assert changes
+    assert findings.refresh(session, account_id, now=now)
     withdrawing = threading.Thread(target=withdraw)
     withdrawing.start()
     waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     with engine.connect() as connection:
         while withdrawing.is_alive() and not connection.scalar(waits):
             connection.rollback()
-    record_changes(session, account_id, changes)
     session.commit()
     withdrawing.join()
     stored = select(func.count()).where(Finding.account_id == account_id)

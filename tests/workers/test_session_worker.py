@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
 from cymba.accounts.tables import Change
+from cymba.database import UnitOfWork
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey, load_clocks
 from cymba.devices.claiming import release
 from cymba.devices.clocks import to_ms
@@ -41,6 +42,7 @@ Deliver = Callable[..., list[Any]]
 
 
 def changes(session: Session) -> dict[UUID, tuple[int, bool]]:
+    session.commit()
     rows = session.execute(select(Change.account_id, Change.number, Change.deleted))
     return {account_id: (number, deleted) for account_id, number, deleted in rows}
 
@@ -53,6 +55,7 @@ def test_a_session_appears_with_its_first_frame_whichever_that_is(
     assert summarise_dirty(session, 10, now=NOW) == 1
     first = only_session(session)
     first_id = first.id
+    session.commit()
     assert (first.account_id, first.state, first.frames_stored) == (account_id, "open", 1)
     assert first.time_zone == "Europe/Berlin"
     deliver(session, [frames[3], frames[0], frames[1]])
@@ -68,9 +71,11 @@ def test_nothing_visible_changed_means_no_new_version_and_no_change(
 ) -> None:
     deliver(session, short_session(tape).frames)
     summarise_dirty(session, 10, now=NOW)
+    session.commit()
     session.execute(update(SessionExtent).values(dirty=True))
     assert summarise_dirty(session, 10, now=NOW) == 1
     assert only_session(session).version == 1
+    session.commit()
     assert change_counter(session, account_id) == 1
     assert summarise_dirty(session, 10, now=NOW) == 0
 
@@ -109,7 +114,7 @@ def test_a_frame_that_comes_while_a_session_is_summed_up_leaves_it_marked(
 
     def load_and_be_interrupted(*args: Any) -> Any:
         found = load_frames(*args)
-        with Session(engine) as bridge, bridge.begin():
+        with UnitOfWork(engine) as bridge, bridge.begin():
             deliver(bridge, frames[2:])
         return found
 
@@ -128,7 +133,7 @@ def test_a_second_keeper_leaves_what_a_first_is_at(
 ) -> None:
     deliver(session, short_session(tape).frames)
     session.commit()
-    with Session(engine) as first, Session(engine) as second:
+    with UnitOfWork(engine) as first, UnitOfWork(engine) as second:
         summarise_dirty(first, 10, now=NOW)
         summarise_dirty(second, 10, now=NOW)
         assert counted(second, StimulationSession) == 0
@@ -143,7 +148,7 @@ def test_a_keeper_that_dies_leaves_nothing_half_done(
 ) -> None:
     deliver(session, short_session(tape).frames)
     session.commit()
-    with Session(engine) as dying:
+    with UnitOfWork(engine) as dying:
         summarise_dirty(dying, 10, now=NOW)
         seal_finished(dying, 10, now=NOW)
         assert counted(dying, Recording) == 1

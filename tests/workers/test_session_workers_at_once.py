@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation.archive.reading import SessionKey, load_frames
@@ -66,7 +66,7 @@ def at_once(
     def read() -> None:
         seen: set[int] = set()
         while not done.is_set():
-            with Session(engine) as session:
+            with UnitOfWork(engine) as session:
                 found = [read.frame.seq for read in load_frames(session, DEVICE, sid)]
             assert len(found) == len(set(found))
             assert seen <= set(found)
@@ -99,7 +99,7 @@ def test_every_frame_is_there_once_and_every_session_right(
         order.sort(key=lambda frame: not isinstance(frame, EndFrame))
         while order:
             size = rng.randint(1, 6)
-            with Session(engine) as own, own.begin():
+            with UnitOfWork(engine) as own, own.begin():
                 deliver(own, order[:size])
             order = order[size:]
 
@@ -150,10 +150,10 @@ def test_a_keeper_that_erases_late_sessions_and_a_bridge_never_wait_for_each_oth
     outcome: list[int] = []
 
     def keep() -> None:
-        with Session(engine) as keeper, keeper.begin():
+        with UnitOfWork(engine) as keeper, keeper.begin():
             outcome.append(summarise_dirty(keeper, 10, now=NOW))
 
-    with ThreadPoolExecutor(1) as pool, Session(engine) as bridge:
+    with ThreadPoolExecutor(1) as pool, UnitOfWork(engine) as bridge:
         lock_ledgers(bridge, [StoreKey(DEVICE, 8)])
         keeping = pool.submit(keep)
         while not bridge.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")):

@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import announce
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
 from cymba.devices.models import MODELS, Model, narrowed
@@ -117,6 +118,7 @@ def decline(session: Session, experiment: Experiment, *, now: datetime) -> None:
     experiment.declined_at = now
     experiment.version += 1
     session.flush()
+    announce(session, experiment.account_id, "device", experiment.device_id)
 
 
 def _offered(session: Session, experiment: Experiment, now: datetime) -> BeforeTrial:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed
+from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
@@ -167,6 +167,7 @@ def stop(session: Session, experiment: Experiment, *, reason: str, now: datetime
     if experiment.status != "running":
         raise Conflict("The trial has ended.", code="experiment-ended")
     _stop(session, experiment, reason=reason, now=now)
+    _announce_device(session, experiment, now)
 
 
 def accounts_due(session: Session, *, now: datetime, but: Collection[UUID] = ()) -> list[UUID]:
@@ -179,9 +180,9 @@ def accounts_due(session: Session, *, now: datetime, but: Collection[UUID] = ())
     return list(session.scalars(query))
 
 
-def advance(session: Session, account_id: UUID, *, now: datetime) -> list[Changed]:
+def advance(session: Session, account_id: UUID, *, now: datetime) -> bool:
     """Finish the account's trial if its last ratings are in, stop it if its device has another
-    holder. Gives what the app is to hear of: a device that is held down by a block that is over.
+    holder. Whether the app hears of it: that a device is held down by a block that is over.
     """
     experiment = session.scalar(
         select(Experiment)
@@ -193,23 +194,17 @@ def advance(session: Session, account_id: UUID, *, now: datetime) -> list[Change
         .with_for_update(skip_locked=True)
     )
     if experiment is None:
-        return []
+        return False
     try:
         held_device(session, account_id, experiment.device_id)
     except NotFound:
         _stop(session, experiment, reason=DEVICE_GONE, now=now)
-        return []
+        return False
     if now >= _settles_at(experiment):
         _end(session, experiment, "finished", completed_pairs=experiment.pairs, now=now)
     else:
         experiment.due_at = _next_due(experiment, now)
-    return device_changed(session, experiment, now=now)
-
-
-def device_changed(session: Session, experiment: Experiment, *, now: datetime) -> list[Changed]:
-    """The trial's device for the change feed, if there is something to tell of it."""
-    told = before.standing(session, experiment.account_id, now=now)
-    return [Changed("device", experiment.device_id)] if experiment.device_id in told else []
+    return _announce_device(session, experiment, now)
 
 
 def mine(session: Session, account_id: UUID) -> list[Experiment]:
@@ -302,6 +297,14 @@ def _lived(session: Session, experiment: Experiment) -> results.Lived:
 
 def _comparison_limit_ua(experiment: Experiment) -> float:
     return float(experiment.plan["arms"]["comparison"]["limits"]["amplitude_ua"])
+
+
+def _announce_device(session: Session, experiment: Experiment, now: datetime) -> bool:
+    """Have the app hear of the trial's device if there is something to tell of it."""
+    told = experiment.device_id in before.standing(session, experiment.account_id, now=now)
+    if told:
+        announce(session, experiment.account_id, "device", experiment.device_id)
+    return told
 
 
 def _stop(session: Session, experiment: Experiment, *, reason: str, now: datetime) -> None:

@@ -68,7 +68,6 @@ def seal_session(session: Session, key: SessionKey) -> bool:
         update(SessionExtent)
         .where(SessionExtent.device_id == key.device_id, SessionExtent.sid == key.sid)
         .values(sealed=True)
-        .execution_options(synchronize_session=False)
     )
     return True
 
@@ -120,14 +119,12 @@ def _move(session: Session, key: SessionKey, store: int, sealed: Sealed) -> None
         )
     )
     session.execute(
-        delete(StoredFrame)
-        .where(
+        delete(StoredFrame).where(
             StoredFrame.device_id == key.device_id,
             StoredFrame.store == store,
             StoredFrame.seq.between(sealed.seqs[0], sealed.seqs[-1]),
             StoredFrame.sid == key.sid,
         )
-        .execution_options(synchronize_session=False)
     )
 
 

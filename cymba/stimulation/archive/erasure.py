@@ -37,11 +37,8 @@ def erase_sessions(session: Session, keys: Sequence[SessionKey]) -> None:
     for key in keys:
         erase_frames(session, key)
     ids = [key.id for key in keys]
-    for statement in (
-        delete(SessionExtent).where(of_them),
-        delete(StimulationSession).where(StimulationSession.id.in_(ids)),
-    ):
-        session.execute(statement.execution_options(synchronize_session=False))
+    session.execute(delete(SessionExtent).where(of_them))
+    session.execute(delete(StimulationSession).where(StimulationSession.id.in_(ids)))
 
 
 _INBOX = text(

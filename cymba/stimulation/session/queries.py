@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import announce
 from cymba.devices.anchors import load_clocks
 from cymba.errors import NotFound, Rejected
 from cymba.stimulation.archive.erasure import erase_frames
@@ -131,8 +131,6 @@ def edit_session(
 ) -> bool:
     """Set what is the person's own in a session; whether anything became different.
 
-    Ends with the change feed: commit next.
-
     Raises:
         Rejected: the note is too long, or holds what no text may.
     """
@@ -142,21 +140,19 @@ def edit_session(
     locked.version += 1
     locked.changed_at = now
     if locked.account_id is not None:
-        record_changes(session, locked.account_id, [Changed("session", str(locked.id))])
+        announce(session, locked.account_id, "session", locked.id)
     return True
 
 
 def hide_session(session: Session, locked: StimulationSession, now: datetime) -> None:
     """Delete a session: its frames and all that they told are erased, for good.
 
-    An empty row stays, so that frames that come late are erased too. Ends with the change feed:
-    commit next.
+    An empty row stays, so that frames that come late are erased too.
     """
     _blank(locked, now)
     _erase_frames(session, locked)
     if locked.account_id is not None:
-        gone = Changed("session", str(locked.id), deleted=True)
-        record_changes(session, locked.account_id, [gone])
+        announce(session, locked.account_id, "session", locked.id, deleted=True)
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
@@ -249,5 +245,4 @@ def _erase_frames(session: Session, row: StimulationSession) -> None:
         update(SessionExtent)
         .where(SessionExtent.device_id == row.device_id, SessionExtent.sid == row.sid)
         .values(sealed=True)
-        .execution_options(synchronize_session=False)
     )

@@ -15,7 +15,7 @@ from sqlalchemy import Row, case, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed, record_changes
+from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.database import utc_now
 from cymba.devices.anchors import load_clocks
@@ -60,7 +60,7 @@ def summarise_dirty(
     silent_after: timedelta = SILENT_AFTER,
 ) -> int:
     """Sum up at most `limit` sessions that are out of date, however long they are; return how
-    many there were. Ends with the change feed: commit next."""
+    many there were."""
     keys = [SessionKey(*row) for row in session.execute(_DIRTY, {"limit": limit})]
     summarise_sessions(session, keys, now=now or utc_now(), silent_after=silent_after)
     return len(keys)
@@ -70,7 +70,7 @@ def summarise_sessions(
     session: Session, keys: Sequence[SessionKey], *, now: datetime, silent_after: timedelta
 ) -> int:
     """Sum `keys` up anew and return how many changed; one that another process is at is left to
-    it. Ends with the change feed: commit next."""
+    it."""
     keys = _reserve(session, keys)
     if not keys:
         return 0
@@ -258,16 +258,13 @@ def _clear(session: Session, marks: Sequence[_Mark]) -> None:
 def _tell(
     session: Session, rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]
 ) -> None:
-    changes: dict[UUID, list[Changed]] = defaultdict(list)
     for row in rows:
         before = known.get(row["id"])
         owner = row["account_id"]
         if owner is not None:
-            changes[owner].append(Changed("session", str(row["id"])))
+            announce(session, owner, "session", row["id"])
         if before is not None and before.account_id not in {owner, None}:
-            changes[before.account_id].append(Changed("session", str(row["id"]), deleted=True))
-    for account_id in sorted(changes):  # accounts are locked in one order everywhere
-        record_changes(session, account_id, changes[account_id])
+            announce(session, before.account_id, "session", row["id"], deleted=True)
 
 
 _DUE = text(

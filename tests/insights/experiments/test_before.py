@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed
-from cymba.accounts.tables import Account
+from cymba.accounts.tables import Account, Change
 from cymba.devices import claiming
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.programme import (
@@ -225,8 +225,11 @@ def test_the_app_hears_of_a_block_that_is_over(session: Session, programmed: UUI
     experiment = held_down(session, programmed)
     now = after(experiment)
     assert trials.accounts_due(session, now=now) == [programmed]
-    changes = trials.advance(session, programmed, now=now)
-    assert changes == [Changed("device", DEVICE)]
+    assert trials.advance(session, programmed, now=now)
+    session.commit()
+    assert session.scalars(select(Change.entity_id).where(Change.kind == "device")).all() == [
+        DEVICE
+    ]
     assert trials.accounts_due(session, now=now) == []  # until the next block is over
 
 

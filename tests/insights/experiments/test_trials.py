@@ -9,7 +9,6 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import Changed
 from cymba.devices.programme import (
     ProgrammeRefused,
     programme_state,
@@ -145,8 +144,8 @@ def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
     assert result["p"] < 0.05
     assert result["sensitivity"]["effect"] < 0
     assert trials.tested(session, programmed)["pain_now"] == result
-    changes = findings.refresh(session, programmed, now=end_of(experiment))
-    assert Changed("finding", "charge~pain_now~1") in changes
+    told = findings.refresh(session, programmed, now=end_of(experiment))
+    assert "charge~pain_now~1" in told
     found = session.get_one(Finding, (programmed, "charge", "pain_now", 1))
     assert (found.grade, found.effect) == ("tested", result["effect"])
     assert "your own trial of 8 pairs" in of_finding(Voice.of("en"), found)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 from sqlalchemy import create_engine, func, select
-from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from cymba.accounts import profile
 from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork
 from service import create_app
 from service.http.latest import Latest
 from service.resources import health
@@ -41,7 +41,7 @@ def test_what_fails_half_way_leaves_nothing(client, engine, monkeypatch):
 
     monkeypatch.setattr("service.resources.accounts._shown", broken)
     assert client.post("/v1/accounts", json=REGISTRATION).status_code == 500
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.scalar(select(func.count(Account.id))) == 0
 
 
@@ -59,7 +59,7 @@ def test_without_a_database_it_says_so(settings, person):
 
 
 def test_a_lock_that_is_held_too_long_is_no_defect(client, person, engine):
-    with Session(engine) as holder, holder.begin():
+    with UnitOfWork(engine) as holder, holder.begin():
         profile.lock(holder, person.id)
         guarded = {**person.headers, "If-Match": "*"}
         options = "-c lock_timeout=50ms -c timezone=UTC"

@@ -12,12 +12,11 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
 from cymba.accounts.identities import identity_id
 from cymba.accounts.tables import ProviderIdentity
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices import contraindications
 from cymba.devices.contraindications import must_be_answered
 from cymba.devices.messages import Programme
@@ -81,7 +80,7 @@ def eve(make_person, wear, engine):
 
 
 def agree_to_insights(engine, person):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         consent.give(session, person.id, "insights", version=1, now=utc_now())
 
 
@@ -92,7 +91,7 @@ def begin_trial(app, client, engine):
     def begin(person, device_id):
         model, now = MODELS["ear_cymba"], utc_now()
         agree_to_insights(engine, person)
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             answers = {question.name: "no" for question in must_be_answered(model.sites)}
             version = contraindications.VERSION
             answer(session, person.id, model, answers, text_version=version, now=now)
@@ -123,7 +122,7 @@ def of_ada(client, ada, wear, document, begin_trial, engine):
         assert response.status_code in {200, 201}
         return made
 
-    with Session(engine) as opened, opened.begin():
+    with UnitOfWork(engine) as opened, opened.begin():
         findings.refresh(opened, ada.id, now=utc_now())  # so that there is a pair to be seen
     session = f"/v1/sessions/{worn.id}"
     assert client.patch(session, json={"note": MARK}, headers=guarded).status_code == 200
@@ -157,7 +156,7 @@ def share_of(client, ada):
 
 def identity_of(engine, ada):
     identity = ProviderIdentity(issuer="https://id.example.org", subject=MARK, account_id=ada.id)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.add(identity)
         return str(identity_id(identity))
 

@@ -3,10 +3,9 @@ from datetime import timedelta
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.claiming import Claimed
 from cymba.devices.provisioning import reissue_claim_code
@@ -150,7 +149,7 @@ def test_an_erased_account_is_gone_with_what_it_recorded(client, make_person, we
     assert client.delete("/v1/account", headers=guarded).status_code == 204
     assert client.get("/v1/account", headers=person.headers).status_code == 401
     assert client.get(f"/v1/sessions/{worn.id}", headers=person.headers).status_code == 401
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         for kind in (Account, StoredFrame, StimulationSession):
             assert session.scalar(select(func.count()).select_from(kind)) == 0
 
@@ -162,7 +161,7 @@ def test_what_comes_late_of_an_erased_person_is_not_the_next_holders(
     device_id = hold(first)
     guarded = {**first.headers, "If-Match": "*"}
     assert client.delete("/v1/account", headers=guarded).status_code == 204
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         code = reissue_claim_code(session, device_id)
         serial = session.get_one(Device, device_id).serial
         assert isinstance(claiming.claim(session, second.id, serial, code, utc_now()), Claimed)

@@ -4,10 +4,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import RefreshToken, SignInBucket
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 
 LOGIN = {"email": "ada@example.org", "password": "correct horse battery"}
 
@@ -84,7 +83,7 @@ def test_signing_out_ends_the_access_token_too(client, ada):
 
 def test_an_expired_refresh_token_is_no_good(client, ada, engine):
     tokens = client.post("/v1/auth/token", json=ada).json
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.execute(update(RefreshToken).values(expires_at=utc_now() - timedelta(seconds=1)))
     assert refresh(client, tokens).json["type"] == "urn:cymba:problem:refresh-invalid"
 
@@ -163,7 +162,7 @@ def test_guessing_is_slowed_down_and_the_owner_is_not_locked_out(client, ada):
 
 def test_the_throttle_keeps_no_address_and_no_e_mail(client, ada, engine):
     client.post("/v1/auth/token", json=ada, environ_base={"REMOTE_ADDR": "192.0.2.1"})
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         keys = b"".join(bucket.key for bucket in session.query(SignInBucket))
     assert b"ada" not in keys
     assert b"192.0.2.1" not in keys

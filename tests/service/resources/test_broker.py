@@ -2,8 +2,8 @@
 
 import msgspec
 import pytest
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision, revoke
 from service import create_app
 from tests.service.conftest import CheckedClient, Document
@@ -27,7 +27,7 @@ def client(settings, engine):
 
 @pytest.fixture
 def device(engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         return next(provision(session, "ear_cymba"))
 
 
@@ -100,7 +100,7 @@ def test_a_device_comes_in_by_its_secret_under_its_own_name(client, engine, devi
     assert not enters(client, "ey00000000000000", secret, "ey00000000000000", broker)
     assert not enters(client, None, None, None, broker)
     assert not enters(client, f"{name}\0", secret, f"{name}\0", broker)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         revoke(session, name)
     assert not enters(client, name, secret, name, broker)
 
@@ -161,7 +161,7 @@ def test_a_bridge_hears_all_that_goes_up_and_speaks_all_that_goes_down(client, b
 def test_a_revoked_device_may_do_nothing_more(client, engine, device, broker):
     topic = f"cymba/v1/{device.device_id}/up/frame"
     assert may(client, device.device_id, "publish", topic, broker)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         revoke(session, device.device_id)
     assert not may(client, device.device_id, "publish", topic, broker)
 

@@ -3,9 +3,8 @@
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.messages import Presence
 from cymba.devices.presence import record_presence
 from cymba.devices.suspension import end_suspensions, suspend
@@ -26,7 +25,7 @@ def say(engine, device_id):
     """The device says something of itself."""
 
     def record(at, **told):
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             presence = Presence(**{"online": True, "store": 7, "boot": 1, "sent": 5_000} | told)
             record_presence(session, device_id, presence, at)
 
@@ -126,12 +125,12 @@ def test_a_device_that_is_kept_out_says_so(client, engine, health, device_id, pe
 
     assert shown() is None
     now = utc_now()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         assert suspend(session, device_id, now)
     told = shown()
     assert told["reason"] == "flood"
     assert datetime.fromisoformat(told["suspended_at"]) == now
     assert datetime.fromisoformat(told["until"]) > now
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         end_suspensions(session, now + timedelta(hours=1))
     assert shown() is None

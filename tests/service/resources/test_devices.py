@@ -1,7 +1,6 @@
 import pytest
-from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.messages import Presence
 from cymba.devices.presence import record_presence
 from cymba.devices.provisioning import provision
@@ -9,7 +8,7 @@ from cymba.devices.provisioning import provision
 
 @pytest.fixture
 def credentials(engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         return next(provision(session, "ear_cymba"))
 
 
@@ -77,7 +76,7 @@ def test_coming_online_meanwhile_does_not_make_an_edit_stale(
 ):
     path = f"/v1/devices/{credentials.device_id}"
     etag = claim(person).headers["ETag"]
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         presence = Presence(online=True, store=1, boot=1, sent=5, battery_pct=83)
         record_presence(session, credentials.device_id, presence, utc_now())
     read = client.get(path, headers={**person.headers, "If-None-Match": etag})
@@ -93,7 +92,7 @@ def test_what_a_device_said_to_an_earlier_holder_is_not_the_next_ones_to_know(
     first, second = make_person(), make_person()
 
     def say(at):
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             presence = Presence(online=True, store=1, boot=1, sent=5, queued=3, battery_pct=83)
             record_presence(session, credentials.device_id, presence, at)
 

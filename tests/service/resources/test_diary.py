@@ -2,8 +2,8 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.devices.tables import RedFlag
 
 FELT = {"felt_at": "2026-03-01T07:30:00+01:00", "time_zone": "Europe/Berlin"}
@@ -75,7 +75,7 @@ def test_a_red_flag_says_to_seek_care_and_locks(write, engine, person):
     told = write(entry(chest_pain={"severity": "severe"})).json
     assert told["red_flags"] == ["chest_pain"]
     assert "seek medical care now" in told["advice"]
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         flagged = session.scalars(select(RedFlag.symptom).where(RedFlag.account_id == person.id))
         assert flagged.all() == ["chest_pain"]
     assert write(entry(chest_pain={"severity": "none"})).json["advice"] is None

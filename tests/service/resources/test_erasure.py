@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.orm import Session
 
 from cymba.accounts import audit, consent, sharing, throttle
 from cymba.accounts.tables import (
@@ -20,7 +19,7 @@ from cymba.accounts.tables import (
     Share,
     SingleUseToken,
 )
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey, add_anchors
 from cymba.devices.clocks import to_ms
@@ -90,7 +89,7 @@ def lived(app, client, engine, document, person, device_id, wear):
     """A person with rows in every table; gives what would lead to them."""
     edge = app.extensions["cymba"]
     worn = wear(person, device_id=device_id).samples().event("lead_off").samples().end().sum_up()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         assert seal_finished(session, 10, now=worn.now) == 1
     deleted = wear(person, device_id=device_id, at=MORNING + timedelta(days=1)).end().sum_up()
     unsealed = wear(person, device_id=device_id, at=MORNING + timedelta(days=2)).samples().sum_up()
@@ -118,7 +117,7 @@ def lived(app, client, engine, document, person, device_id, wear):
     synced = client.post("/v1/sync", json={"operations": [pushed]}, headers=person.headers)
     assert synced.json["answers"][0]["status"] == "applied"
     now = utc_now()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         outcome = ingest(session, [Delivery(device_id, bad, worn.now, settled=True)]).outcomes
         assert isinstance(outcome[0], Quarantined)
         consent.give(session, person.id, "insights", version=1, now=now)
@@ -179,7 +178,7 @@ def lived(app, client, engine, document, person, device_id, wear):
     marks = [NOTE, NOTE[:20], str(person.id), person.email, operation_id]
     marks += [one.id for one in (worn, deleted, unsealed)]
     marks += [str(sid) for sid in sids]
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         tenure = session.scalar(text("SELECT id FROM device_tenure"))
         marks.append(str(tenure))
         keys = session.scalars(text("SELECT encode(key, 'hex') FROM claim_guesses")).all()
@@ -205,7 +204,7 @@ def test_a_search_of_the_whole_database_finds_only_the_pseudonym(
     assert {mark for _, mark in found(engine, lived.stored)} == set(lived.stored)
     erase(client, person)
     assert found(engine, [*lived.stored, *lived.also]) == set()
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         entry = session.scalars(select(ErasureLedger)).one()
         key = app.extensions["cymba"].erasure_keys.ledger
         assert entry.pseudonym == pseudonym(key, person.id)
@@ -239,7 +238,7 @@ def test_what_a_device_sends_late_of_the_erased_time_is_erased_as_it_comes(
     later.sum_up()
     erase(client, person)
     heir = make_person()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         code = reissue_claim_code(session, device_id)
         serial = session.get_one(Device, device_id).serial
         assert isinstance(
@@ -249,14 +248,14 @@ def test_what_a_device_sends_late_of_the_erased_time_is_erased_as_it_comes(
         arrived_at = utc_now() + timedelta(hours=1)
         ingest(session, [Delivery(device_id, one, arrived_at, settled=True) for one in payloads])
     offline.sum_up()
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         for table in (StoredFrame, SessionExtent, StimulationSession):
             assert session.scalars(select(table)).all() == [], table
     assert client.get("/v1/sessions", headers=heir.headers).json["items"] == []
 
 
 def test_only_the_last_boots_anchors_stay(client, engine, person, device_id):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         add_anchors(
             session,
             [
@@ -269,7 +268,7 @@ def test_only_the_last_boots_anchors_stay(client, engine, person, device_id):
             ],
         )
     erase(client, person)
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         left = session.execute(select(ClockAnchor.store, ClockAnchor.boot)).all()
     assert sorted(map(tuple, left)) == [(7, 3), (8, 3)]
 
@@ -279,7 +278,7 @@ def test_an_earlier_holders_erasure_leaves_the_later_holders_device(
 ):
     wear(person, device_id=device_id).samples().end().sum_up()
     heir = make_person()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         code = reissue_claim_code(session, device_id)
         serial = session.get_one(Device, device_id).serial
         claiming.claim(session, heir.id, serial, code, MORNING + timedelta(days=2))
@@ -296,7 +295,7 @@ def test_an_earlier_holders_erasure_leaves_the_later_holders_device(
 
 def test_versions_of_programmes_stay_used(client, engine, person, device_id, lived):
     erase(client, person)
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.get_one(Device, device_id).erased_ver == 7
         assert session.scalars(select(DeviceProgramme)).all() == []
     assert lived
@@ -304,7 +303,7 @@ def test_versions_of_programmes_stay_used(client, engine, person, device_id, liv
 
 def test_shares_to_an_erased_clinician_end(client, engine, person, make_person):
     other = make_person()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         share, _ = sharing.create(
             session,
             other.id,
@@ -316,7 +315,7 @@ def test_shares_to_an_erased_clinician_end(client, engine, person, make_person):
         )
         share_id = share.id
     erase(client, person)
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         share = session.get_one(Share, share_id)
         assert share.clinician_email is None
         assert share.revoked_at is not None
@@ -328,9 +327,9 @@ def test_shares_to_an_erased_clinician_end(client, engine, person, make_person):
      "DELETE FROM account"],
 )  # fmt: skip
 def test_the_audit_log_only_grows(engine, person, statement):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         audit.note(session, person.id, audit.Actor("system", "x"), "y")
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         with pytest.raises(ProgrammingError, match="append-only"):
             session.execute(text(statement))
         session.rollback()
@@ -342,7 +341,7 @@ def test_the_audit_log_only_grows(engine, person, statement):
 
 def test_an_erased_viewer_is_not_named_in_the_logs_of_others(client, engine, person, make_person):
     other = make_person()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         who = audit.Actor("share", "a-share")
         audit.note(session, other.id, who, "diary.read", clinician=str(person.id))
         audit.note(session, other.id, who, "diary.read", clinician="somebody-else")
@@ -352,7 +351,7 @@ def test_an_erased_viewer_is_not_named_in_the_logs_of_others(client, engine, per
 
 
 def test_the_permission_to_remove_ends_with_its_transaction(engine, person):
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         session.execute(text("SET LOCAL cymba.erasing = 'on'"))
         session.commit()
         audit.note(session, person.id, audit.Actor("system", "x"), "y")
@@ -363,9 +362,9 @@ def test_the_permission_to_remove_ends_with_its_transaction(engine, person):
 
 def test_an_account_that_is_gone_is_not_erased_twice(app, client, engine, person):
     erase(client, person)
-    with Session(engine) as session, pytest.raises(NotFound):
+    with UnitOfWork(engine) as session, pytest.raises(NotFound):
         erasure.erase(
             session, app.extensions["cymba"].erasure_keys, UUID(str(person.id)), now=utc_now()
         )
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.get(Account, person.id) is None

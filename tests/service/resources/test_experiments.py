@@ -7,10 +7,9 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices import contraindications
 from cymba.devices.contraindications import must_be_answered
 from cymba.devices.messages import Programme
@@ -28,7 +27,7 @@ def device_id(app, engine, person, hold):
     """A device with a programme, of somebody who was screened and agreed to insights."""
     held, now = hold(person), utc_now()
     model = MODELS["ear_cymba"]
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         consent.give(session, person.id, "insights", version=1, now=now)
         answers = {question.name: "no" for question in must_be_answered(model.sites)}
         version = contraindications.VERSION
@@ -85,7 +84,7 @@ def test_a_block_is_agreed_to_in_its_time_and_goes_to_the_device(
     path = f"/{begun['id']}/blocks"
     assert post(f"{path}/11/agree").status_code == 422
     assert post(f"{path}/12/agree").status_code == 404
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         found.first_day -= timedelta(days=1)  # so that its first block is now
     agreed = post(f"{path}/0/agree")
@@ -98,7 +97,7 @@ def test_a_block_is_agreed_to_in_its_time_and_goes_to_the_device(
 def test_what_was_before_is_told_everywhere_until_it_is_set_back(
     client, person, post, begun, engine, device_id
 ):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         found.first_day -= timedelta(days=1)
         is_held_down = all_blocks(found)[0].arm == "comparison"
@@ -132,7 +131,7 @@ def test_what_was_before_is_told_everywhere_until_it_is_set_back(
 
 
 def test_declined_it_is_told_no_more(post, begun, engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         number = next(block.number for block in all_blocks(found) if block.arm == "comparison")
         found.first_day -= timedelta(days=number + 1)
@@ -157,7 +156,7 @@ def test_stopped_early_it_says_so_and_can_be_checked(post, begun):
 
 def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, engine):
     assert begun["result"] is None
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         found.first_day -= timedelta(days=20)
         for block in all_blocks(found):
@@ -167,7 +166,7 @@ def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, 
             body["items"] = {"pain_now": round(felt)}
             put = client.put(f"/v1/diary/{uuid4()}", json=body, headers=person.headers)
             assert put.status_code == 201
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         found.due_at -= timedelta(days=20)
         trials.advance(session, found.account_id, now=utc_now())
@@ -184,7 +183,7 @@ def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, 
 
 
 def test_one_whose_seed_stayed_elsewhere_is_shown_without_its_arms(client, person, begun, engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         found.status, found.seed, found.ended_at = "stopped", b"", utc_now()
     read = client.get(f"/v1/experiments/{begun['id']}", headers=person.headers)

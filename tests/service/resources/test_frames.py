@@ -10,9 +10,8 @@ import cbor2
 import pytest
 from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import provision, reissue_secret, revoke
 from cymba.devices.rate_limits import Quota, Rate, RateLimits
 from cymba.devices.tables import DeviceTenure
@@ -48,7 +47,7 @@ def upload(client, path, person):
 
 @pytest.fixture
 def secret(engine, worn):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         return reissue_secret(session, worn.device_id)
 
 
@@ -58,7 +57,7 @@ def basic(device_id, secret):
 
 
 def count(engine, table=StoredFrame):
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         return session.scalar(select(func.count()).select_from(table))
 
 
@@ -68,7 +67,7 @@ def test_a_backlog_is_stored_and_acked(client, engine, upload, worn, person):
     assert count(engine) == 6
     assert upload(frames).json == {"acks": [{"store": worn.STORE, "upto": 6}]}
     assert count(engine) == 6
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         summarise_dirty(session, 10, now=utc_now())
     shown = client.get(f"/v1/sessions/{worn.id}", headers=person.headers).json
     assert shown["sample_count"] == 50
@@ -161,7 +160,7 @@ def test_a_device_uploads_by_its_own_secret(engine, upload, worn, secret):
         {},
     ):
         assert upload(frames, headers=wrong).status_code == 401
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         revoke(session, worn.device_id)
     assert upload(frames, headers=basic(worn.device_id, secret)).status_code == 401
 
@@ -182,7 +181,7 @@ def test_only_the_holder_uploads(upload, engine, worn, make_person):
 
 def test_nobodys_device_keeps_its_frames(engine, upload, worn, secret):
     frames = [worn.samples_frame()]
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.execute(update(DeviceTenure).values(released_at=utc_now()))
     assert upload(frames).status_code == 404
     (ack,) = upload(frames, headers=basic(worn.device_id, secret)).json["acks"]
@@ -212,7 +211,7 @@ def test_a_phone_and_the_device_at_once_leave_each_frame_once(
         for at in range(0, len(payloads), 15):
             part = payloads[at : at + 15][::-1]
             deliveries = [Delivery(worn.device_id, one, utc_now(), True) for one in part]
-            with Session(engine) as session, session.begin():
+            with UnitOfWork(engine) as session, session.begin():
                 ingest(session, deliveries)
 
     def guarded(work, *arguments):
@@ -231,7 +230,7 @@ def test_a_phone_and_the_device_at_once_leave_each_frame_once(
     assert set(statuses) == {200}
     assert count(engine) == 1 + len(frames)
     assert count(engine, Quarantined) == 0
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         resolved = session.scalars(select(AckLedgerRow.resolved)).one()
     assert [(one.lower, one.upper) for one in resolved] == [(1, len(frames) + 2)]
 
@@ -311,7 +310,7 @@ def test_what_could_not_be_stored_takes_nothing_of_what_a_device_may_begin(
 
 
 def test_a_device_that_was_never_claimed_is_nobodys(client, engine, person):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         made = next(provision(session, "ear_cymba"))
     path = f"/v1/devices/{made.device_id}/frames"
     assert client.post(path, json=[{}], headers=person.headers).status_code == 404

@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.accounts.changes import record_changes
 from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.findings import forget
 from simulator.people import World
@@ -24,7 +23,7 @@ def settle(engine):
     """Gives a person months that ended yesterday, with their findings."""
 
     def live(person, days=150, effect=-1.0, seed=3):
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             agree(session, person.id, "insights")
             first_day = (datetime.now(UTC) - timedelta(days=days)).date()
             world = World(days=days, effect=effect)
@@ -53,7 +52,7 @@ def test_without_consent_nothing_is_told(client, person, document):
 
 
 def test_before_the_first_round_there_is_an_answer(read, person, engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         agree(session, person.id, "insights")
     told = read("/v1/insights/correlations").json
     assert (told["primary"], told["exploratory"], told["computed_at"]) == ([], [], None)
@@ -99,7 +98,7 @@ def test_a_pair_shows_the_very_rows_that_its_estimate_rests_on(read, person, set
 
 def test_days_that_changed_since_are_told_and_show_no_old_fit(read, person, settle, engine):
     settle(person)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.execute(
             update(DiaryEntry)
             .where(DiaryEntry.account_id == person.id, DiaryEntry.items.has_key("mood"))
@@ -174,7 +173,7 @@ def test_a_picture_that_shows_the_same_is_not_drawn_again(read, person, settle, 
 
 def test_a_german_reads_german(read, person, settle, engine):
     settle(person, days=60)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.execute(update(Account).where(Account.id == person.id).values(locale="de-DE"))
     told = read("/v1/insights/correlations").json
     assert told["disclaimer"].startswith("Das zeigt nicht")
@@ -190,9 +189,9 @@ def test_the_feed_brings_findings_and_their_end(read, person, settle, engine):
         listed, key=lambda one: one["id"]
     )
 
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         consent.withdraw(session, person.id, "insights", now=datetime.now(UTC))
-        record_changes(session, person.id, forget(session, person.id))
+        forget(session, person.id)
     gone = read(f"/v1/sync?cursor={feed['next_cursor']}").json
     assert gone["findings"] == []
     assert {(stone["kind"], stone["id"]) for stone in gone["tombstones"]} == {

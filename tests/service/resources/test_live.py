@@ -8,10 +8,9 @@ from threading import Thread
 
 import httpx
 import pytest
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tokens import sign_out_elsewhere
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from service.http.streams import STREAMS_OF_ONE_ACCOUNT
 from service.resources import live
 from workers.session_worker import seal_finished
@@ -34,7 +33,7 @@ def url(app, serve, monkeypatch):
 @pytest.fixture
 def seal(engine):
     def finished():
-        with Session(engine) as session, session.begin():
+        with UnitOfWork(engine) as session, session.begin():
             assert seal_finished(session, 100) > 0
 
     return finished
@@ -193,7 +192,7 @@ def test_signing_out_elsewhere_does_not_break_the_stream_of_bytes(follow, wear, 
     worn = wear(person).sum_up()
     events = follow(person, worn.id)
     next(events)
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         sign_out_elsewhere(session, person.id, worn.sid, utc_now())
     worn.end().sum_up()
     assert [event.name for event in events] == ["stop", "end"]

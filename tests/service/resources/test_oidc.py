@@ -13,10 +13,10 @@ from flask import Flask, request
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
 
 from cymba.accounts.oidc import Provider
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
+from cymba.database import UnitOfWork
 from service import create_app
 from tests.service.conftest import CheckedClient, Document
 
@@ -153,7 +153,7 @@ def test_an_id_token_that_does_not_hold_opens_nothing(sign_in, provider, engine,
     provider.faults = faults
     refused = sign_in()
     assert refused.json["type"] == "urn:cymba:problem:oidc-refused"
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.scalar(select(func.count()).select_from(Account)) == 0
 
 
@@ -235,7 +235,7 @@ def test_the_last_way_to_sign_in_is_not_taken_away(client, sign_in, engine):
     assert (refused.status_code, refused.json["type"]) == (409, "urn:cymba:problem:last-sign-in")
     assert identities(client, signed_in) == [only]
     account_id = me(client, signed_in)["id"]
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.add(
             ProviderIdentity(
                 issuer="https://gone.example.org",
@@ -245,7 +245,7 @@ def test_the_last_way_to_sign_in_is_not_taken_away(client, sign_in, engine):
         )
     still = client.delete(where, headers=bearer(signed_in))
     assert still.status_code == 409, "one of a provider that is not set up opens nothing"
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.execute(update(Account).values(password_hash="a password's"))
     assert client.delete(where, headers=bearer(signed_in)).status_code == 204
 
@@ -263,7 +263,7 @@ def test_beginning_again_and_again_is_slowed_down(client, engine):
     assert statuses == [200] * 30 + [429]
     elsewhere = {"REMOTE_ADDR": "198.51.100.7"}
     assert client.post("/v1/auth/oidc/start", environ_base=elsewhere).status_code == 200
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         assert session.scalar(select(func.count()).select_from(OidcFlow)) == 31
 
 

@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.contraindications import VERSION, must_be_answered
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import MODELS, Limits
@@ -108,13 +107,13 @@ def test_a_programme_is_set_published_and_reported(client, app, engine, path, pu
     assert done.json["desired"]["state"] == "waiting"
     assert done.json["limits"] == EAR.hard._asdict() | {"amplitude_ua": 3000}
     assert not done.json["in_step"]
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         (sent,) = unpublished(session)
         edge: Services = app.extensions["cymba"]
         assert verify(edge.programme_key.public_key(), sent.device_id, sent.desired)
         mark_published(session, [sent], utc_now())
     assert client.get(path, headers=person.headers).json["desired"]["state"] == "sent"
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         record_report(session, sent.device_id, ReportedState(ver=1, applied=True), utc_now())
     state = client.get(path, headers=person.headers).json
     assert state["desired"]["state"] == "applied"
@@ -127,7 +126,7 @@ def test_a_programme_is_set_published_and_reported(client, app, engine, path, pu
 @pytest.mark.usefixtures("screened")
 def test_a_refusal_of_the_device_is_told_in_words(client, engine, device_id, path, put, person):
     assert put(0).status_code == 200
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         refused = ReportedState(ver=1, applied=False, code="in-session")
         record_report(session, device_id, refused, utc_now())
     state = client.get(path, headers=person.headers).json
@@ -269,7 +268,7 @@ def test_the_next_holder_gets_nothing_of_an_earlier_ones(
     assert state["limits"] == state["model_limits"] | {"amplitude_ua": 0}
     for kind in ("history", "refused"):
         assert client.get(f"{path}/{kind}", headers=other.headers).json["items"] == []
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         ((_, cleared),) = unpublished(session)
         assert (cleared.ver, cleared.limits) == (2, {"amplitude_ua": 0})
         record_report(session, device_id, ReportedState(ver=2, applied=True), utc_now())
@@ -289,7 +288,7 @@ def test_a_device_that_is_let_go_is_let_go_of_its_programme(client, engine, put,
     etag = client.get(f"/v1/devices/{device_id}", headers=person.headers).headers["ETag"]
     headers = {**person.headers, "If-Match": etag}
     assert client.delete(f"/v1/devices/{device_id}", headers=headers).status_code == 204
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         ((_, cleared),) = unpublished(session)
     assert (cleared.ver, cleared.limits) == (2, {"amplitude_ua": 0})
     assert cleared.programme.amplitude_ua == 0

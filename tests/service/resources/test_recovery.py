@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import OutgoingMail, SingleUseToken
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 
 OLD, NEW = "correct horse battery", "staple battery horse"
 
@@ -29,7 +28,7 @@ def signed_in(client, ada):
 @pytest.fixture
 def mails(engine):
     def read():
-        with Session(engine) as session:
+        with UnitOfWork(engine) as session:
             found = session.scalars(select(OutgoingMail).order_by(OutgoingMail.created_at))
             return [(mail.recipient, mail.subject, mail.body) for mail in found]
 
@@ -69,7 +68,7 @@ def test_a_code_lasts_an_hour_and_a_newer_one_takes_its_place(client, ada, mails
     first, second = (code_in(body) for _, _, body in mails())
     refused = client.post("/v1/auth/reset/confirm", json={"code": first, "new_password": NEW})
     assert refused.status_code == 422
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         past = utc_now() - timedelta(seconds=1)
         session.execute(update(SingleUseToken).values(expires_at=past))
     late = client.post("/v1/auth/reset/confirm", json={"code": second, "new_password": NEW})

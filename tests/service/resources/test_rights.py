@@ -13,13 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 import migrations
 from cymba.accounts import audit, consent, sharing
 from cymba.accounts.tables import AuditEntry
 from cymba.accounts.tokens import sign_in
-from cymba.database import make_engine, utc_now
+from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.rights.pseudonym import ledger_key
 from cymba.rights.restore import restore
 from service import create_app
@@ -38,7 +37,7 @@ def rich(client, make_person, wear, engine, document):
     """A person with something in most tables; gives them and what path parameters name."""
     person = make_person(time_zone="Europe/Berlin")
     worn = wear(person).samples().event("lead_off").samples().end().sum_up()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         assert seal_finished(session, 10, now=worn.now) == 1
     second = wear(person, device_id=worn.device_id, at=MORNING + timedelta(days=1))
     second.samples(5, amplitude_ua=[1, None, 3, 4, 5], unknown_channel=[7] * 5).end().sum_up()
@@ -59,7 +58,7 @@ def rich(client, make_person, wear, engine, document):
         ids[name] = str(uuid4())
         where = path.replace("{" + name + "}", ids[name])
         assert client.put(where, json=body, headers=person.headers).status_code in {200, 201}
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         consent.give(session, person.id, "insights", version=1, now=MORNING)
         who = audit.Actor("operator", "ops")
         for number in range(3):
@@ -122,7 +121,7 @@ def test_an_import_elsewhere_gives_the_same_answers(
     _, body = exported(client, person)
     other = create_app(settings, elsewhere)
     edge = other.extensions["cymba"]
-    with Session(elsewhere) as session, session.begin():
+    with UnitOfWork(elsewhere) as session, session.begin():
         restore(
             session,
             io.BytesIO(body),
@@ -272,7 +271,7 @@ def test_an_archive_that_takes_too_long_to_leave_is_cut_off(client, person, monk
 
 
 def test_the_audit_log_is_read_by_pages(client, person, engine):
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         for number in range(5):
             who = audit.Actor("share", "a-share")
             audit.note(session, person.id, who, "diary.read", number=number)
@@ -288,7 +287,7 @@ def test_the_audit_log_is_read_by_pages(client, person, engine):
 
 def test_a_cursor_of_another_is_refused(client, make_person, engine):
     ada, eve = make_person(), make_person()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         for _ in range(2):
             session.add(
                 AuditEntry(

@@ -5,10 +5,9 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, AuditEntry, Share
-from cymba.database import utc_now
+from cymba.database import UnitOfWork, utc_now
 
 FELT = {"felt_at": "2026-03-01T07:30:00Z", "time_zone": "UTC", "items": {"pain_now": 4}}
 
@@ -68,7 +67,7 @@ def test_a_share_opens_no_other_route_of_the_document(client, document, share):
 
 def test_it_ends_with_its_time_and_when_it_is_revoked(client, person, share, engine):
     made = share("diary")
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         past = utc_now() - timedelta(seconds=1)
         session.execute(update(Share).where(Share.id == made["id"]).values(expires_at=past))
     assert client.get("/v1/diary", headers=bearer(made)).status_code == 401
@@ -83,7 +82,7 @@ def test_it_ends_with_its_time_and_when_it_is_revoked(client, person, share, eng
 
 def test_one_for_a_clinician_needs_their_own_sign_in(client, share, make_person, engine):
     clinician, somebody = make_person(), make_person()
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         session.get_one(Account, clinician.id).role = "clinician"
     made = share("diary", clinician_email=clinician.email.upper())
     assert client.get("/v1/diary", headers=bearer(made)).status_code == 401
@@ -95,7 +94,7 @@ def test_one_for_a_clinician_needs_their_own_sign_in(client, share, make_person,
 def test_every_look_is_in_the_owners_log(client, person, share, engine):
     made = share("diary")
     client.get("/v1/diary", headers=bearer(made))
-    with Session(engine) as session:
+    with UnitOfWork(engine) as session:
         rows = session.scalars(
             select(AuditEntry).where(AuditEntry.account_id == person.id).order_by(AuditEntry.id)
         ).all()

@@ -3,8 +3,8 @@
 from uuid import uuid4
 
 import pytest
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.sync.feed import renew_epoch
 
 FELT = {"felt_at": "2026-03-01T07:30:00Z", "time_zone": "UTC"}
@@ -123,7 +123,7 @@ def test_cursors_are_the_accounts_own_and_expire_with_a_restore(client, pull, ma
     other = make_person()
     refused = client.get(f"/v1/sync?cursor={cursor}", headers=other.headers)
     assert refused.status_code == 422
-    with Session(engine) as session, session.begin():
+    with UnitOfWork(engine) as session, session.begin():
         renew_epoch(session)
     expired = pull(cursor)
     assert expired.status_code == 410

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
+from cymba.database import UnitOfWork
 from cymba.stimulation.archive import compaction
 from cymba.stimulation.archive.compaction import multirange, seal_session
 from cymba.stimulation.archive.reading import SessionKey, load_frames
@@ -113,7 +114,7 @@ def test_sealing_waits_where_the_session_is_written_to_meanwhile(
 
     def load_and_be_interrupted(*args: Any) -> Any:
         found = honest(*args)
-        with Session(engine) as bridge, bridge.begin():
+        with UnitOfWork(engine) as bridge, bridge.begin():
             deliver(bridge, [recorded.frames[2]])
         return found
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
-from sqlalchemy.orm import Session
 
+from cymba.database import UnitOfWork
 from cymba.stimulation.ingest import decide
 from cymba.stimulation.ingest.decide import Delivery, Duplicate, Quarantined, Refused, Stored
 from cymba.stimulation.ingest.ingest import ack_for_presence, ingest
@@ -256,7 +256,7 @@ def test_two_bridges_with_the_same_devices_store_each_frame_once(
                     for seq in range(1 + 3 * (number % 2), 5 + 3 * (number % 2))
                 ]
                 gate.wait(60)
-                with Session(engine) as session:
+                with UnitOfWork(engine) as session:
                     outcomes = ingest(session, batch[::turn]).outcomes
                     session.commit()
                 stored.extend(outcome for outcome in outcomes if isinstance(outcome, Stored))

@@ -1,0 +1,26 @@
+"""Who holds a device now, and having their apps read it anew."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import announce
+from cymba.devices.tables import DeviceTenure
+
+
+def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
+    """The account that holds each of the devices now, where one does."""
+    rows = session.execute(
+        select(DeviceTenure.device_id, DeviceTenure.account_id).where(
+            DeviceTenure.device_id.in_(sorted(device_ids)), DeviceTenure.released_at.is_(None)
+        )
+    )
+    return {device_id: str(account_id) for device_id, account_id in rows}
+
+
+def announce_to_holders(session: Session, device_ids: Iterable[str]) -> None:
+    """Have the apps of those who hold these devices read them anew."""
+    for device_id, account_id in holders_of(session, set(device_ids)).items():
+        announce(session, UUID(account_id), "device", device_id)

@@ -102,6 +102,23 @@ def test_a_device_speaks_and_hears_on_its_own_topics_only(
     ]
 
 
+@pytest.mark.parametrize(
+    "subject", ["Frame", "frame/", "frame/1", "/frame", "frames", "", "presence/x", "store/7"]
+)
+def test_a_device_can_leave_nothing_under_another_name(
+    broker: ShippedMosquitto, protocol: MQTTProtocolVersion, enter: Call, subject: str
+) -> None:
+    one = broker.provision()
+    device = enter(broker, *one, protocol=protocol)
+    known = f"cymba/v1/{one[0]}/up/presence"
+    device.say(f"cymba/v1/{one[0]}/up/{subject}", b"x" * 16_000, retain=True)
+    device.say(known, b"online", retain=True)
+    bridge = enter(broker, *BRIDGE, protocol=protocol)
+    assert bridge.subscribe("cymba/v1/+/up/#")  # and is sent what is retained
+    wait_until(lambda: bool(bridge.heard), timeout_s=30, what=lambda: broker.log)
+    assert bridge.heard == [(known, b"online")]
+
+
 def test_the_bridge_takes_presence_off_and_says_nothing_else_for_a_device(
     broker: ShippedMosquitto, protocol: MQTTProtocolVersion, enter: Call
 ) -> None:

@@ -78,6 +78,8 @@ def test_a_service_is_hardened(name: str) -> None:
     assert str(service["user"]).partition(":")[0] not in {"", "0", "root"}
     assert not re.search(r":latest$", service["image"])
     assert "privileged" not in service
+    assert re.fullmatch(r"[0-9]+[mg]", service["mem_limit"])
+    assert int(service["pids_limit"]) <= 512
     assert ("healthcheck" in service) is (name not in ONE_SHOT)
 
 

@@ -124,7 +124,7 @@ class Stage:
                 ports.append(port)
                 pids.append(bridge.pid)
             for port in ports:
-                wait_until(lambda port=port: metric(port, "settled") == 1, timeout_s=30,
+                wait_until(lambda port=port: metric(port, "settled") == 1,
                            what="the bridges are settled")  # fmt: skip
             yield pids
 
@@ -235,7 +235,7 @@ def node_loss(stage: Stage, node: Path) -> int:
         assert first.stdout is not None
         assert first.stdout.readline() == "ready\n"
         loading = stage.load(frames, receipts=False)
-        wait_until(lambda: rows(stage, "node_frame") > count // 10, timeout_s=60, what="it stores")
+        wait_until(lambda: rows(stage, "node_frame") > count // 10, what="it stores")
         first.kill()
         first.wait()
         second = subprocess.Popen(
@@ -317,7 +317,7 @@ def _latency(stage: Stage, rate: float, frames: int, query: str) -> Latency:
     count = frames * len(stage.devices)
     assert loading.result()["frames"] == count
     table = query.rsplit(maxsplit=1)[1]
-    wait_until(lambda: rows(stage, table) == count, timeout_s=30, what="all are committed")
+    wait_until(lambda: rows(stage, table) == count, what="all are committed")
     places = {one.device_id: number for number, one in enumerate(stage.devices)}
     committed_at = np.zeros((len(places), frames + 1))
     query = query.format(committed_at="extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8")

@@ -57,9 +57,7 @@ class Stage:
         self._store = 0
 
     def settle(self) -> None:
-        wait_until(
-            lambda: metric(self.port, "settled") == 1, timeout_s=120, what="the bridge is settled"
-        )
+        wait_until(lambda: metric(self.port, "settled") == 1, what="the bridge is settled")
 
     def run(self, seconds: float, kind: str | None) -> tuple[float, np.ndarray]:
         """The seconds until all was acknowledged, and of each frame the time it took."""
@@ -95,9 +93,7 @@ class Stage:
         with self.engine.begin() as connection:
             connection.execute(text("NOTIFY cymba_credentials"))
         passwords = self.folder / "site" / "run" / "passwords"
-        wait_until(
-            lambda: made.device_id in passwords.read_text(), timeout_s=30, what="it is known"
-        )
+        wait_until(lambda: made.device_id in passwords.read_text(), what="it is known")
         victim = self.neighbours[0].device_id
         words = [str(self.broker.port), made.device_id, made.secret, kind, victim]
         command = [sys.executable, "-m", "tests.end_to_end.hostile", *words]

@@ -156,9 +156,8 @@ class Bridge:
         metrics.settled.set(self._echo.settled)
         if self.connection.current is None:
             return
-        busy = self.writer.working or self.answering.working or len(self._inbox)
-        if self._echo.lost() and not busy:
-            # Nothing of ours can have held the echo up: the window is empty.
+        busy = self.writer.working or self.answering.working or len(self._inbox) > 0
+        if self._echo.lost(busy=busy):
             log.error("the broker delivers nothing on this connection: cutting it")
             metrics.echoes_lost.inc()
             self._echo.connected()

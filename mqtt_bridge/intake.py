@@ -48,6 +48,7 @@ class Intake:
     def received(self, connection: Connection, message: Message) -> None:
         # The clock first: everything after it would count as the way here.
         arrived_ns = time.time_ns()
+        self._echo.heard = True
         if message.redelivered:
             self._metrics.resent.inc()
         up = topics.parse_up(message.topic)

@@ -11,14 +11,19 @@ import time
 
 PERIOD_S = 5.0
 SLOW_S = 2.0  # an echo that took longer came out of a backlog
-LOST_S = 30.0
+LOST_S = 30.0  # of silence, while an echo is out and nothing of ours can have held it up
+# Looks further apart than this say that this process did not run, and nothing of the connection.
+LATE_LOOK_S = 5.0
 
 
 class LoopbackProbe:
-    """One echo at a time. `settled` is read in the network thread, with every message."""
+    """One echo at a time. `settled` is read in the network thread, with every message, which also
+    sets `heard`."""
 
     def __init__(self) -> None:
         self.settled = False
+        self.heard = False  # something has come since the last look
+        self._looked_at = self._silent_since = 0.0
         self._sent_at: float | None = None
         self._returned_at: float | None = None
         self._expected = b""
@@ -34,10 +39,13 @@ class LoopbackProbe:
         """The payload to send to ourselves, if it is time for one."""
         now = _monotonic(now)
         if self._expected:
-            if self._sent_at is not None and now - self._sent_at > SLOW_S:
+            since_sent_s = now - (self._sent_at or 0)
+            if since_sent_s > SLOW_S:
                 self.settled = False
-            return None
-        if self._returned_at is not None and now - self._returned_at < PERIOD_S:
+            if since_sent_s <= LOST_S:
+                return None
+            # The broker has dropped it, as some do where a queue is full: another has to tell.
+        elif self._returned_at is not None and now - self._returned_at < PERIOD_S:
             return None
         self._number += 1
         self._sent_at, self._expected = now, b"%d" % self._number
@@ -50,9 +58,19 @@ class LoopbackProbe:
         self.settled = now - self._sent_at <= SLOW_S
         self._expected, self._returned_at = b"", now
 
-    def lost(self, now: float | None = None) -> bool:
-        """An echo is so late that this connection seems to deliver nothing at all."""
-        return bool(self._expected) and _monotonic(now) - (self._sent_at or 0) > LOST_S
+    def lost(self, now: float | None = None, *, busy: bool) -> bool:
+        """This connection seems to deliver nothing at all. To be asked every second or so.
+
+        `busy`: messages are here that are not acked, so the broker may be waiting for us. However
+        late an echo is, a connection that delivers anything else is left alone: the echo is in a
+        backlog, and a new connection would only make that longer.
+        """
+        now = _monotonic(now)
+        if busy or self.heard or not self._expected or now - self._looked_at > LATE_LOOK_S:
+            self.heard = False
+            self._silent_since = now
+        self._looked_at = now
+        return now - self._silent_since > LOST_S
 
 
 def _monotonic(now: float | None) -> float:

@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -32,7 +33,7 @@ from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session as MqttSession
 
 from cymba.database import UnitOfWork, make_engine
-from cymba.devices.broker_rights import Access, is_theirs
+from cymba.devices.broker_rights import Access, is_bridge, is_theirs
 from cymba.devices.provisioning import admitting_hash, secret_hashes
 from cymba.settings import Settings
 from ops import logs
@@ -41,7 +42,10 @@ from ops.broker_door import ADMITTED, Door, Guests
 HOST = "127.0.0.1"
 LISTENER = "default"
 CONNECT_TIMEOUT_S = 10
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 60
+MOST_WAITING = 20  # messages of one device that wait to be delivered; then it is not read
+MOST_DELIVERING = 50  # messages of all clients on their way; they take turns for a place
+ROOM_POLL_S = 0.005
 log = structlog.get_logger(__name__)
 
 
@@ -162,17 +166,31 @@ class OwnTopics(BaseTopicPlugin):  # type: ignore[misc] # amqtt ships no types
 
 
 class _Rereader(StreamReaderAdapter):  # type: ignore[misc] # amqtt ships no types
-    """Gives once more what `judge` has read, then the stream."""
+    """Gives once more what `judge` has read, then the stream, as fast as the broker delivers.
+
+    amqtt itself reads all that a client has sent before it does anything else. One client that
+    sends without end would take the whole event loop: everybody else's messages then leave at
+    about one a second.
+    """
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         super().__init__(reader)
         self._record: bytearray | None = bytearray()
         self._again = b""
+        self._waiting_count: Callable[[], int] | None = None
 
-    def rewind(self) -> None:
+    def rewind(self, waiting_count: Callable[[], int] | None) -> None:
+        """`waiting_count` says how many messages of this client wait to be delivered."""
         self._again, self._record = bytes(self._record or b""), None
+        self._waiting_count = waiting_count
 
     async def read(self, n: int = -1) -> bytes:
+        # A packet's first bytes, read one by one, may be given up for the keepalive's sake: a wait
+        # among them would lose the place in the stream.
+        if self._waiting_count is not None and n > 1:
+            await asyncio.sleep(0)
+            while self._waiting_count() >= MOST_WAITING:
+                await asyncio.sleep(ROOM_POLL_S)
         if self._again:
             taken, self._again = self._again[:n], self._again[n:]
             return taken
@@ -198,6 +216,13 @@ class _Broker(Broker):  # type: ignore[misc] # amqtt ships no types
     def __init__(self, config: BrokerConfig) -> None:
         super().__init__(config)
         self._subscriptions = _Subscriptions()
+        # Unbounded, it fills with the messages of whoever sends most, and all others wait behind.
+        self._broadcast_queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_DELIVERING)
+
+    def waiting_count(self, client_id: str) -> int:
+        """How many messages of this client wait to be delivered."""
+        session, _ = self._sessions.get(client_id, (None, None))
+        return 0 if session is None else session.delivered_message_queue.qsize()
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: MqttSession
@@ -236,7 +261,10 @@ async def serve(
                     await ConnackPacket.build(0, verdict.code).to_stream(answers)
                     await answers.close()
                     return
-            client.rewind()
+            name = connect.client_id
+            # A bridge waits for nobody: it sends no more than it is asked for, and what it reads
+            # is what makes room.
+            client.rewind(None if is_bridge(name) else partial(broker.waiting_count, name))
             with guests.stay(writer, connect.username or "", verdict):
                 await broker.external_connected(client, answers, LISTENER)
         except (AMQTTError, MQTTError, NoDataError, OSError, TimeoutError, EOFError) as error:
@@ -274,6 +302,7 @@ async def _run(
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_without_cut_lines)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if database_url is None:
@@ -298,6 +327,18 @@ async def _run(
         engine.dispose()
 
 
+def _without_cut_lines(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A client that is cut off leaves a task behind for each of its messages; none is an error."""
+    if not isinstance(context.get("exception"), AMQTTError):
+        loop.default_exception_handler(context)
+
+
+def _is_no_late_ack(record: logging.LogRecord) -> bool:
+    """amqtt takes a message that is not acked within 5 s for a fault of its own. A bridge whose
+    database is slow acks when it has committed."""
+    return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
+
+
 def _nobody(_device_ids: Iterable[str]) -> dict[str, str]:
     return {}
 
@@ -307,6 +348,7 @@ def _child() -> None:
     # To standard error: nobody reads on after the port, and a pipe that is full would hold all up.
     logs.configure(Settings(log_format="console", log_level="warning"))
     logging.getLogger("amqtt").setLevel(logging.ERROR)
+    logging.getLogger("amqtt.broker").addFilter(_is_no_late_ack)
     logging.getLogger("transitions").setLevel(logging.ERROR)
     wishes: dict[str, Any] = json.loads(sys.stdin.readline())
 

@@ -127,7 +127,7 @@ def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):
         with UnitOfWork(engine) as session, session.begin():
             newer = rotate(session, SIGNER, pair.refresh_token, NOW)
             leaving = pool.submit(leave)
-            wait_until(waits, timeout_s=30, what="waiting for the refresh")
+            wait_until(waits, what="waiting for the refresh")
         leaving.result()
     with UnitOfWork(engine) as session, session.begin():
         assert load_caller(session, read_access(SIGNER, newer.access_token, NOW)) is None

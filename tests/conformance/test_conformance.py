@@ -73,7 +73,7 @@ def broker(tmp_path: Path) -> Iterator[OpenBroker]:
         f"user {getpass.getuser()}\n"
     )
     process = subprocess.Popen([MOSQUITTO, "-c", config])
-    wait_until(lambda: listens(port), timeout_s=20, what="mosquitto listens")
+    wait_until(lambda: listens(port), what="mosquitto listens")
     yield OpenBroker(port, cuts=True)
     process.terminate()
     process.wait()
@@ -173,9 +173,7 @@ def test_beside_a_server_it_hears_both_and_two_servers_are_one_too_many(
         served = pool.submit(serving.listen, AT_MOST_S)
         fleet.start()
         try:
-            wait_until(
-                lambda: fleet.counters.acked > 0, timeout_s=AT_MOST_S, what="a server answers"
-            )
+            wait_until(lambda: fleet.counters.acked > 0, what="a server answers")
             with pytest.raises(AnotherServer, match="somebody else answers"):
                 second.listen(AT_MOST_S)
             served.result()

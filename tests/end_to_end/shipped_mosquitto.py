@@ -81,9 +81,9 @@ class ShippedMosquitto:
         command = ["passwords", "--out", "passwords", "--revoked", "revoked"]
         self._run("credentials", [sys.executable, "-m", "ops", "device", *command, "--follow"])
         first = credentials / command[2]
-        wait_until(first.exists, timeout_s=30, what="the devices' file is written")
+        wait_until(first.exists, what="the devices' file is written")
         self._run("mosquitto", ["/bin/sh", str(self._folder / "config" / "entrypoint.sh")])
-        wait_until(lambda: listens(self.port), timeout_s=20, what=lambda: self.log)
+        wait_until(lambda: listens(self.port), what=lambda: self.log)
 
     def stop(self) -> None:
         for process in reversed(self._processes):
@@ -151,7 +151,7 @@ class Caller:
             not reasons[0].is_failure
         )
         self.client.subscribe(topic, 1)
-        wait_until(lambda: bool(granted), timeout_s=10, what="the subscription is answered")
+        wait_until(lambda: bool(granted), what="the subscription is answered")
         return granted[0]
 
     def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -202,5 +202,5 @@ def call(
     )
     client.connect("127.0.0.1", port)
     client.loop_start()
-    wait_until(lambda: bool(caller.reasons) or caller.lost.is_set(), timeout_s=10, what="answered")
+    wait_until(lambda: bool(caller.reasons) or caller.lost.is_set(), what="answered")
     return caller

@@ -63,7 +63,7 @@ def stored(broker: MosquittoBroker, folder: Path) -> bytes:
     file = folder / "data" / "mosquitto.db"
     file.unlink(missing_ok=True)
     os.kill(broker.pid, signal.SIGUSR1)
-    wait_until(file.exists, timeout_s=10, what="the broker writes its store")
+    wait_until(file.exists, what="the broker writes its store")
     return file.read_bytes()
 
 
@@ -101,7 +101,6 @@ def test_the_broker_forgets(tmp_path: Path) -> None:
             )
         wait_until(
             lambda: any(SIGNATURE.encode() in one for one in retained(broker.port, device)),
-            timeout_s=30,
             what=lambda: bridge.log,
         )
         if isinstance(broker, MosquittoBroker):
@@ -113,7 +112,7 @@ def test_the_broker_forgets(tmp_path: Path) -> None:
             with UnitOfWork(engine) as session:
                 return session.scalars(select(RetainedWithdrawal)).first() is None
 
-        wait_until(is_withdrawn, timeout_s=30, what=lambda: bridge.log)
+        wait_until(is_withdrawn, what=lambda: bridge.log)
         assert retained(broker.port, device) == []
         if isinstance(broker, MosquittoBroker):
             kept = stored(broker, folder)

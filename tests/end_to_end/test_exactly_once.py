@@ -55,7 +55,6 @@ class World:
         freed = self.fleet.freed
         wait_until(
             lambda: self.fleet.freed >= freed + 100,
-            timeout_s=60,
             what=lambda: f"frames flow again\n{self.bridge.log[-5000:]}",
         )
         time.sleep(random.uniform(0, 1))
@@ -145,7 +144,6 @@ def test_each_frame_is_stored_exactly_once_through_every_kill(
     world.kill_one_by_one(order)
     wait_until(
         lambda: world.fleet.done,
-        timeout_s=120,
         what=lambda: (
             f"{world.fleet.in_flash} frames are still in flash\n{world.bridge.log[-5000:]}"
         ),
@@ -163,6 +161,6 @@ def test_a_bridge_that_acks_before_it_commits_loses_frames(make_world: MakeWorld
     world = make_world(broker_kind("mosquitto"), frames=500, program=HASTY)
     world.fleet.start()
     world.kill_one_by_one(["bridge"] * 4)
-    wait_until(lambda: world.fleet.done, timeout_s=120, what="the devices believe all is stored")
+    wait_until(lambda: world.fleet.done, what="the devices believe all is stored")
     lost = world.fleet.digests().keys() - stored(world).keys()
     assert lost

@@ -5,6 +5,7 @@ How much time is measured by benchmarks/bench_flow.py; here it is asserted what 
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Stage:
                 "CYMBA_BROKER_URL": self.broker.bridge_url,
                 "CYMBA_LOG_LEVEL": "warning",
             },
+            program=("-m", "tests.end_to_end.patient_bridge"),
         )
         self.bridge.start()
         self._attacks: list[subprocess.Popen[bytes]] = []
@@ -80,6 +82,10 @@ class Stage:
         )  # fmt: skip
         fleet.start()
         return fleet
+
+    def is_suspended(self) -> bool:
+        with UnitOfWork(self.engine) as session:
+            return suspended_until(session, self.hostile.device_id) is not None
 
     def stored(self, device_id: str) -> int:
         with UnitOfWork(self.engine) as session:
@@ -107,43 +113,44 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made.stop()
 
 
-def sessions_begun(session: Session, device_id: str) -> None:
+def sessions_begun(session: Session, device_id: str, run_s: float) -> None:
     begun = session.scalar(select(func.count()).where(SessionExtent.device_id == device_id)) or 0
-    # What the rate lets in beside the burst, in a run of at most 120 s.
-    assert 0 < begun <= NEW_SESSIONS.burst + 120 * NEW_SESSIONS.per_s + 1
+    # What the rate lets in beside the burst.
+    assert 0 < begun <= NEW_SESSIONS.burst + run_s * NEW_SESSIONS.per_s + 1
 
 
-def stores_begun(session: Session, device_id: str) -> None:
+def stores_begun(session: Session, device_id: str, run_s: float) -> None:
+    del run_s
     begun = session.scalar(select(func.count()).where(AckLedgerRow.device_id == device_id)) or 0
     assert 0 < begun <= MAX_NEW_STORES_A_DAY
 
 
-def little_quarantined(session: Session, device_id: str) -> None:
+def little_quarantined(session: Session, device_id: str, run_s: float) -> None:
     size = session.scalar(
         select(func.sum(func.length(Quarantined.payload))).where(Quarantined.device_id == device_id)
     )
-    assert 0 < (size or 0) <= QUARANTINED_BYTES.burst + 120 * QUARANTINED_BYTES.per_s + 20_010
+    assert 0 < (size or 0) <= QUARANTINED_BYTES.burst + run_s * QUARANTINED_BYTES.per_s + 20_010
 
 
-def few_ranges(session: Session, device_id: str) -> None:
+def few_ranges(session: Session, device_id: str, run_s: float) -> None:
+    del run_s
     resolved = session.scalars(
         select(AckLedgerRow.resolved).where(AckLedgerRow.device_id == device_id)
     ).one()
     assert 0 < len(resolved) <= MAX_RANGES
 
 
-def little_stored(session: Session, device_id: str) -> None:
+def little_stored(session: Session, device_id: str, run_s: float) -> None:
     rows = select(func.count()).where(StoredFrame.device_id == device_id)
-    assert 0 < (session.scalar(rows) or 0) <= DEVICE_FRAMES.burst + 120 * DEVICE_FRAMES.per_s
+    assert 0 < (session.scalar(rows) or 0) <= DEVICE_FRAMES.burst + run_s * DEVICE_FRAMES.per_s
 
 
-def nothing_of_others(session: Session, device_id: str) -> None:
-    del device_id
+def nothing_of_others(session: Session, device_id: str, run_s: float) -> None:
+    del device_id, run_s
     assert session.scalar(select(func.count()).where(StoredFrame.store == 9)) == 0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("kind", "holds"),
     [
@@ -157,8 +164,9 @@ def nothing_of_others(session: Session, device_id: str) -> None:
     ],
 )
 def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
-    stage: Stage, kind: str, holds: Callable[[Session, str], None]
+    stage: Stage, kind: str, holds: Callable[[Session, str, float], None]
 ) -> None:
+    began_s = time.monotonic()
     stage.attack(kind)
     if kind != "foreign":  # of that the broker lets nothing through that one could wait for
         table = Quarantined if kind in {"huge", "poison"} else StoredFrame
@@ -168,12 +176,11 @@ def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
                 rows = select(func.count()).where(table.device_id == stage.hostile.device_id)
                 return bool(session.scalar(rows))
 
-        wait_until(begun, timeout_s=30, what=lambda: f"the attack\n{stage.bridge.log[-3000:]}")
+        wait_until(begun, what=lambda: f"the attack\n{stage.bridge.log[-3000:]}")
     fleet = stage.live()
     try:
         wait_until(
             lambda: fleet.done,
-            timeout_s=90,
             what=lambda: f"{fleet.in_flash} frames are still in flash\n{stage.bridge.log[-3000:]}",
         )
     finally:
@@ -181,42 +188,36 @@ def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
     assert [stage.stored(one.device_id) for one in stage.neighbours] == [FRAMES] * NEIGHBOURS
     assert [device.rejected for device in fleet.devices] == [[]] * NEIGHBOURS
     with UnitOfWork(stage.engine) as session:
-        holds(session, stage.hostile.device_id)
-        # What the broker drops by itself need not be stopped.
-        is_free = suspended_until(session, stage.hostile.device_id) is None
-        assert is_free == (kind == "foreign")
+        holds(session, stage.hostile.device_id, time.monotonic() - began_s)
+    # What the broker drops by itself need not be stopped.
+    if kind != "foreign":
+        wait_until(stage.is_suspended, what=lambda: stage.bridge.log[-3000:])
     assert stage.bridge.terminate() == 0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_a_flood_is_cut_off_and_may_come_back_when_its_time_is_over(stage: Stage) -> None:
     stage.attack("flood")
     hostile = stage.hostile.device_id
 
-    def is_suspended() -> bool:
-        with UnitOfWork(stage.engine) as session:
-            return suspended_until(session, hostile) is not None
-
-    wait_until(is_suspended, timeout_s=60, what=lambda: stage.bridge.log[-3000:])
+    wait_until(stage.is_suspended, what=lambda: stage.bridge.log[-3000:])
     stage.end_attacks()
     with UnitOfWork(stage.engine) as session, session.begin():
         assert not authenticate(session, hostile, stage.hostile.secret)
         session.get_one(DeviceSuspension, hostile).until = utc_now()
-    wait_until(lambda: not is_suspended(), timeout_s=30, what="the suspension ends")
+    wait_until(lambda: not stage.is_suspended(), what="the suspension ends")
     frames = session_frames(store=77, count=5, seed=77)
     late = Device(hostile, stage.hostile.secret, stage.broker.port, frames,
                   frames_per_s=5, resend_s=2.0)  # fmt: skip
     fleet = Fleet([late])
     fleet.start()
     try:
-        wait_until(lambda: fleet.done, timeout_s=90, what=lambda: f"{fleet.in_flash} are left")
+        wait_until(lambda: fleet.done, what=lambda: f"{fleet.in_flash} are left")
     finally:
         fleet.stop()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_a_backlog_beyond_its_burst_is_slowed_down_and_arrives_whole(stage: Stage) -> None:
     count = int(DEVICE_FRAMES.burst) + 500
     one = stage.neighbours[0]
@@ -227,7 +228,7 @@ def test_a_backlog_beyond_its_burst_is_slowed_down_and_arrives_whole(stage: Stag
     fleet = Fleet([device])
     fleet.start()
     try:
-        wait_until(lambda: fleet.done, timeout_s=120, what=lambda: f"{fleet.in_flash} are left")
+        wait_until(lambda: fleet.done, what=lambda: f"{fleet.in_flash} are left")
     finally:
         fleet.stop()
     assert stage.stored(one.device_id) == count

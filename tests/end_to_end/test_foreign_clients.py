@@ -77,17 +77,15 @@ def site(tmp_path: Path, engine: Engine) -> Iterator[Site]:
         person = register(session, email=EMAIL, password=PASSWORD)
         assert isinstance(claim(session, person.id, serial, code, utc_now()), Claimed)
         session.commit()
-    wait_until(
-        lambda: call(broker.port, device_id, secret).entered, timeout_s=20, what="it may come in"
-    )
-    wait_until(lambda: "connected" in bridge.log, timeout_s=20, what=lambda: bridge.log)
+    wait_until(lambda: call(broker.port, device_id, secret).entered, what="it may come in")
+    wait_until(lambda: "connected" in bridge.log, what=lambda: bridge.log)
     yield Site(broker, device_id, secret, engine)
     bridge.stop()
     broker.stop()
 
 
 def arrives(site: Site) -> None:
-    wait_until(lambda: site.frames() == 4, timeout_s=20, what="the page's four frames are stored")
+    wait_until(lambda: site.frames() == 4, what="the page's four frames are stored")
     assert site.quarantined() == 0
     (told,) = site.sessions()
     assert told["device_id"] == site.device_id
@@ -115,7 +113,7 @@ def test_the_cbor_of_the_page_is_the_frame_that_the_json_is(site: Site) -> None:
                "-u", site.device_id, "-P", site.secret, "-i", site.device_id,
                "-t", f"cymba/v1/{site.device_id}/up/frame"]  # fmt: skip
     subprocess.run([*publish, "-s"], input=bytes.fromhex(shown), check=True, timeout=60)
-    wait_until(lambda: site.frames() == 1, timeout_s=20, what="it is stored")
+    wait_until(lambda: site.frames() == 1, what="it is stored")
     for frame in re.findall(r"^```json frame\n(.*)\n```$", PAGE.read_text(), re.MULTILINE):
         subprocess.run([*publish, "-m", frame], check=True, timeout=60)
     arrives(site)

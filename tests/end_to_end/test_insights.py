@@ -146,7 +146,6 @@ def publish(
         fleet.start()
         wait_until(
             lambda: fleet.done,
-            timeout_s=120,
             what=lambda: f"{fleet.in_flash} frames in flash\n{bridge.log[-3000:]}",
         )
 

@@ -60,7 +60,7 @@ def enter() -> Iterator[Call]:
             callers.append(call(broker.port, *arguments, **options))  # type: ignore[arg-type]
             return callers[-1].entered
 
-        wait_until(try_it, timeout_s=20, what=lambda: f"{callers[-1].reasons} {broker.log}")
+        wait_until(try_it, what=lambda: f"{callers[-1].reasons} {broker.log}")
         return callers[-1]
 
     yield entered
@@ -92,7 +92,7 @@ def test_a_device_speaks_and_hears_on_its_own_topics_only(
     bridge.say(f"cymba/v1/{other[0]}/down/ack", b"for the other")
     wait_until(
         lambda: bool(bridge.heard and device.heard) and len(neighbour.heard) == 2,
-        timeout_s=10, what=lambda: f"{bridge.heard} {device.heard} {neighbour.heard} {broker.log}",
+        what=lambda: f"{bridge.heard} {device.heard} {neighbour.heard} {broker.log}",
     )  # fmt: skip
     assert bridge.heard == [(f"cymba/v1/{one[0]}/up/frame", b"own")]
     assert set(device.heard) == {(f"cymba/v1/{one[0]}/down/ack", b"for one")}
@@ -130,16 +130,16 @@ def test_the_bridge_takes_presence_off_and_says_nothing_else_for_a_device(
     )
     device.say(presence, b"online", retain=True)
     assert bridge.subscribe("cymba/v1/+/up/+")
-    wait_until(lambda: bool(bridge.heard), timeout_s=10, what=lambda: broker.log)
+    wait_until(lambda: bool(bridge.heard), what=lambda: broker.log)
     for topic in (frame, state):
         bridge.say(topic, b"forged", retain=True)
     bridge.say(presence, b"", retain=True)
-    wait_until(lambda: len(bridge.heard) == 2, timeout_s=10, what=lambda: broker.log)
+    wait_until(lambda: len(bridge.heard) == 2, what=lambda: broker.log)
     assert bridge.heard == [(presence, b"online"), (presence, b"")]
     bridge.heard.clear()
     assert bridge.subscribe("cymba/v1/+/up/+")  # would be told of what is retained
     device.say(frame, b"own")
-    wait_until(lambda: bool(bridge.heard), timeout_s=10, what=lambda: broker.log)
+    wait_until(lambda: bool(bridge.heard), what=lambda: broker.log)
     assert bridge.heard == [(frame, b"own")]
 
 
@@ -166,7 +166,7 @@ def test_the_conformance_kit_hears_all_and_says_nothing(start: Start, enter: Cal
     bridge.say(f"cymba/v1/{one[0]}/down/ack", b"answered")
     wait_until(
         lambda: bool(bridge.heard and device.heard) and len(listener.heard) == 2,
-        timeout_s=10, what=lambda: f"{bridge.heard} {device.heard} {listener.heard} {broker.log}",
+        what=lambda: f"{bridge.heard} {device.heard} {listener.heard} {broker.log}",
     )  # fmt: skip
     said, answered = (
         (f"cymba/v1/{other[0]}/up/frame", b"said"),
@@ -187,7 +187,7 @@ def test_a_last_will_speaks_for_its_own_device_only(
         device = enter(broker, *one, protocol=protocol, will=will)
         device.break_off()
         assert device.lost.wait(10)
-    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="the own will is heard")
+    wait_until(lambda: bool(bridge.heard), what="the own will is heard")
     assert bridge.heard == [(own, b"will")]
 
 
@@ -204,7 +204,7 @@ def test_nobody_is_put_out_under_a_borrowed_client_id(
         assert not call(broker.port, client_id, other[1], protocol=protocol).entered
         assert not call(broker.port, None, client_id=client_id, protocol=protocol).entered
     device.say(f"cymba/v1/{one[0]}/up/frame", b"still here")
-    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="the bridge hears")
+    wait_until(lambda: bool(bridge.heard), what="the bridge hears")
     assert thief.heard == []
     assert not bridge.lost.is_set()
     assert not device.lost.is_set()
@@ -242,9 +242,7 @@ def test_a_device_is_handed_no_share_of_the_bridges_messages(
     last = (f"cymba/v1/{one[0]}/up/presence", b"last")
     device.say(*last)
     # The broker keeps the order, so whatever was handed to a bridge has come before that.
-    wait_until(
-        lambda: all(last in bridge.heard for bridge in bridges), timeout_s=10, what="all is said"
-    )
+    wait_until(lambda: all(last in bridge.heard for bridge in bridges), what="all is said")
     heard = [payload for bridge in bridges for _, payload in bridge.heard if payload != last[1]]
     if is_known:
         assert len(heard) < 30  # why the name is secret
@@ -271,7 +269,7 @@ def test_a_secret_that_ends_is_dead_also_on_a_live_connection(
     device = enter(broker, one[0], fresh, protocol=protocol)
     assert device.subscribe(f"cymba/v1/{one[0]}/down/#")
     bridge.say(f"cymba/v1/{one[0]}/down/ack", b"again")
-    wait_until(lambda: bool(device.heard), timeout_s=10, what="it has its rights again")
+    wait_until(lambda: bool(device.heard), what="it has its rights again")
     assert not bridge.lost.is_set()
     assert not neighbour.lost.is_set()
     assert broker.pid == entrypoint
@@ -289,7 +287,7 @@ def test_the_health_check_hears_how_long_the_broker_runs_and_nothing_else(
     assert bridge.subscribe("cymba/v1/+/up/frame")
     check.say(f"cymba/v1/{one[0]}/up/frame", b"forged")
     enter(broker, *one).say(f"cymba/v1/{one[0]}/up/frame", b"own")
-    wait_until(lambda: bool(bridge.heard and check.heard), timeout_s=20, what="both have heard")
+    wait_until(lambda: bool(bridge.heard and check.heard), what="both have heard")
     assert bridge.heard == [(f"cymba/v1/{one[0]}/up/frame", b"own")]
     assert {topic for topic, _ in check.heard} == {"$SYS/broker/uptime"}
 
@@ -307,5 +305,5 @@ def test_what_waits_for_a_bridge_survives_the_news_of_a_device(
     newcomer = broker.provision()
     enter(broker, *newcomer).say(f"cymba/v1/{newcomer[0]}/up/frame", b"after")
     bridge = enter(broker, *BRIDGE, persistent=True)
-    wait_until(lambda: len(bridge.heard) == 2, timeout_s=10, what=lambda: str(bridge.heard))
+    wait_until(lambda: len(bridge.heard) == 2, what=lambda: str(bridge.heard))
     assert [payload for _, payload in bridge.heard] == [b"before", b"after"]

@@ -109,7 +109,7 @@ def enter(broker: ShippedMosquitto) -> Iterator[Enter]:
             callers.append(call(port, *arguments, **options))  # type: ignore[arg-type]
             return callers[-1].entered
 
-        wait_until(try_it, timeout_s=20, what=lambda: broker.log)
+        wait_until(try_it, what=lambda: broker.log)
         return callers[-1]
 
     yield entered
@@ -132,7 +132,7 @@ def test_secrets_over_tls(broker: ShippedMosquitto, authority: Authority, enter:
     assert bridge.subscribe("cymba/v1/+/up/frame")
     device = enter(broker.tls_port, *one, tls=authority.trust(), client_id="bridge-0")
     device.say(f"cymba/v1/{one[0]}/up/frame", b"own")
-    wait_until(lambda: bool(bridge.heard), timeout_s=10, what="the bridge hears")
+    wait_until(lambda: bool(bridge.heard), what="the bridge hears")
     assert not bridge.lost.is_set()  # a borrowed client id is no use here either
     assert not enters(broker.tls_port, one[0], "wrong", tls=authority.trust())
     with pytest.raises(ssl.SSLCertVerificationError):  # a stranger in the broker's place
@@ -155,7 +155,7 @@ def test_certificates_in_place_of_secrets(
     device.say(f"cymba/v1/{other[0]}/up/frame", b"forged")
     device.say(f"cymba/v1/{one[0]}/up/frame", b"own")
     bridge.say(f"cymba/v1/{one[0]}/down/ack", b"for one")
-    wait_until(lambda: bool(bridge.heard and device.heard), timeout_s=10, what=lambda: broker.log)
+    wait_until(lambda: bool(bridge.heard and device.heard), what=lambda: broker.log)
     assert bridge.heard == [(f"cymba/v1/{one[0]}/up/frame", b"own")]
     assert {topic for topic, _ in device.heard} == {f"cymba/v1/{one[0]}/down/ack"}
     assert not bridge.lost.is_set()
@@ -187,16 +187,16 @@ def test_a_revoked_device_has_no_rights_left_by_its_certificate(
                 line.say(f"cymba/v1/{one[0]}/up/frame", b"revoked")
         last = (f"cymba/v1/{other[0]}/up/frame", b"own")
         neighbour.say(*last)
-        wait_until(lambda: last in bridge.heard, timeout_s=10, what="the neighbour is heard")
+        wait_until(lambda: last in bridge.heard, what="the neighbour is heard")
         return bridge.heard == [last]
 
     again = call(port, None, tls=certificates[0])
-    wait_until(is_mute, timeout_s=20, what="the revoked device is heard no more")
+    wait_until(is_mute, what="the revoked device is heard no more")
     assert is_mute()
     device.heard.clear()
     bridge.say(f"cymba/v1/{one[0]}/down/ack", b"for one")
     bridge.say(f"cymba/v1/{other[0]}/down/ack", b"for the other")
-    wait_until(lambda: bool(neighbour.heard), timeout_s=10, what="the neighbour hears")
+    wait_until(lambda: bool(neighbour.heard), what="the neighbour hears")
     assert device.heard == []
     assert again.heard == []
     again.leave()
@@ -213,7 +213,7 @@ def test_a_certificate_that_was_taken_back_lets_in_no_more(
     broker.hang_up()
     wait_until(
         lambda: not enters(port, None, tls=authority.trust(mine)),
-        timeout_s=20, what="the broker has read the list",
+        what="the broker has read the list",
     )  # fmt: skip
     assert enters(port, None, tls=authority.trust(others))
 
@@ -254,6 +254,6 @@ def test_a_bridge_over_mutual_tls_stores_what_a_device_sends_over_tls(
                 stored = session.scalar(select(func.count()).select_from(StoredFrame))
             return bool(device.heard) and stored == len(frames)
 
-        wait_until(are_stored, timeout_s=30, what=lambda: bridge.log + broker.log)
+        wait_until(are_stored, what=lambda: bridge.log + broker.log)
     finally:
         bridge.stop()

@@ -80,9 +80,7 @@ def bridge(broker: Broker, engine: Engine) -> Iterator[Bridge]:
     running = Bridge(Settings(broker_url=broker.bridge_url), engine, 0)
     thread = threading.Thread(target=running.run)
     thread.start()
-    wait_until(
-        lambda: running.connection.current is not None, timeout_s=20, what="the bridge connects"
-    )
+    wait_until(lambda: running.connection.current is not None, what="the bridge connects")
     yield running
     running.stop()
     thread.join(60)
@@ -142,9 +140,7 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
     fleet.start()
     try:
         desire(true)
-        wait_until(
-            lambda: fleet.counters.programmes_applied >= 1, timeout_s=30, what="it is applied"
-        )
+        wait_until(lambda: fleet.counters.programmes_applied >= 1, what="it is applied")
         raised = msgspec.structs.replace(true.programme, amplitude_ua=most_ua)
         unsigned = msgspec.structs.replace(true, ver=2, programme=raised)
         elsewhere = sign(Ed25519PrivateKey.generate(), device.device_id, unsigned)
@@ -153,7 +149,6 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
             desire(forged)
             wait_until(
                 lambda refused=refused: fleet.counters.programmes_refused > refused,
-                timeout_s=30,
                 what="the forged one is refused",
             )
         prescription = fleet._devices[0].life.prescription
@@ -166,6 +161,6 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
             return row.applied, row.code
 
         # What the device said of the forged ones is of no programme that was ever set.
-        wait_until(lambda: reported() == (True, None), timeout_s=30, what="the report is stored")
+        wait_until(lambda: reported() == (True, None), what="the report is stored")
     finally:
         fleet.stop(drain=False)

@@ -107,7 +107,7 @@ def make_bridge(broker: Broker, engine: Engine) -> Iterator[MakeBridge]:
         )
         running = RunningBridge(Bridge(settings, engine, slot))
         bridges.append(running)
-        wait_until(running.connected, timeout_s=20, what="the bridge is connected")
+        wait_until(running.connected, what="the bridge is connected")
         return running
 
     yield make

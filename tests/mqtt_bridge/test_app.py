@@ -30,6 +30,7 @@ from cymba.stimulation.wire.messages import (
 )
 from mqtt_bridge import app, loopback_probe
 from mqtt_bridge.app import Bridge
+from mqtt_bridge.intake import Intake
 from tests.end_to_end.devices import Device, Fleet, session_frames
 from tests.end_to_end.parts import Broker, MosquittoBroker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, RunningBridge
@@ -81,7 +82,7 @@ def test_what_cannot_be_read_is_answered_and_stops_nothing(
     assert hear_ack(talker.hear("ack")).upto == 1
     wait_until(
         lambda: metric(bridge, "messages_malformed_total", subject="state") == 2,
-        timeout_s=10, what="told of",
+        what="told of",
     )  # fmt: skip
     assert metric(bridge, "messages_malformed_total", subject="presence") == 1
     assert metric(bridge, "messages_malformed_total", subject="time") == 1
@@ -142,7 +143,7 @@ def test_the_clock_is_told_at_once_and_the_exchange_becomes_an_anchor(
         session.rollback()
         return list(session.scalars(select(ClockAnchor).where(ClockAnchor.kind == "exchange")))
 
-    wait_until(lambda: bool(anchors()), timeout_s=10, what="the anchor is stored")
+    wait_until(lambda: bool(anchors()), what="the anchor is stored")
     (anchor,) = anchors()
     assert (anchor.device_id, anchor.store, anchor.boot) == (talker.device_id, 5, 3)
     assert anchor.up_ms == 1_020
@@ -165,7 +166,7 @@ def test_of_a_flood_of_presence_the_last_word_holds(
         row = session.scalar(select(DevicePresence))
         return None if row is None else (row.online, row.sent_ms)
 
-    wait_until(lambda: shown() == (False, said), timeout_s=30, what="the will is taken in")
+    wait_until(lambda: shown() == (False, said), what="the will is taken in")
     assert metric(bridge, "messages_held_off_total", subject="presence") > 0
 
 
@@ -178,7 +179,7 @@ def test_a_flood_of_clock_requests_is_not_answered_for_ever(
         talker.say("time", to_json(TimeRequest(boot=1, u1=u1)), qos=0)
     wait_until(
         lambda: metric(bridge, "messages_held_off_total", subject="time") > 0,
-        timeout_s=20, what="held off",
+        what="held off",
     )  # fmt: skip
     other = talk(devices[1])
     other.say("time", to_json(TimeRequest(boot=1, u1=7)), qos=0)
@@ -200,7 +201,7 @@ def test_it_leaves_only_when_all_that_it_took_in_is_acked(
         other.execute(text("LOCK TABLE frame IN EXCLUSIVE MODE"))
         for frame in frames:
             talker.say("frame", frame)
-        wait_until(lambda: bridge.bridge.writer.working, timeout_s=10, what="it waits for the lock")
+        wait_until(lambda: bridge.bridge.writer.working, what="it waits for the lock")
         bridge.bridge.stop()
         time.sleep(0.7)
         assert not bridge.outcome
@@ -209,9 +210,7 @@ def test_it_leaves_only_when_all_that_it_took_in_is_acked(
     assert bridge.outcome == ["left"]
     left = int(metric(bridge, "left_total"))
     successor = make_bridge()
-    wait_until(
-        lambda: stored_seqs(talker.device_id) == list(range(1, 31)), timeout_s=20, what="all stored"
-    )
+    wait_until(lambda: stored_seqs(talker.device_id) == list(range(1, 31)), what="all stored")
     again = metric(successor, "frames_stored_total") + metric(successor, "frames_duplicate_total")
     assert metric(bridge, "frames_stored_total") + again == 30
     assert again == left
@@ -248,17 +247,17 @@ def test_a_connection_that_delivers_nothing_is_cut(
     make_bridge: MakeBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the broker takes the subscription, but its access list keeps all from us."""
-    monkeypatch.setattr(loopback_probe.LoopbackProbe, "returned", lambda *_: None)
+    monkeypatch.setattr(Intake, "received", lambda *_: None)
     monkeypatch.setattr(loopback_probe, "LOST_S", 0.5)
     bridge = make_bridge()
-    wait_until(lambda: metric(bridge, "connections_total") >= 2, timeout_s=30, what="cut")
+    wait_until(lambda: metric(bridge, "connections_total") >= 2, what="cut")
     assert metric(bridge, "echoes_lost_total") >= 1
     assert not bridge.outcome
 
 
 def test_it_settles_once_its_echo_is_back(make_bridge: MakeBridge) -> None:
     bridge = make_bridge()
-    wait_until(lambda: metric(bridge, "settled") == 1, timeout_s=20, what="settled")
+    wait_until(lambda: metric(bridge, "settled") == 1, what="settled")
 
 
 def test_a_queue_that_is_full_holds_the_broker_back_and_loses_nothing(
@@ -274,9 +273,9 @@ def test_a_queue_that_is_full_holds_the_broker_back_and_loses_nothing(
             for number, one in enumerate(devices)
         ]
     )  # fmt: skip
-    wait_until(bridge.connected, timeout_s=10, what="connected")
+    wait_until(bridge.connected, what="connected")
     fleet.start()
-    wait_until(lambda: fleet.done, timeout_s=60, what="all acked")
+    wait_until(lambda: fleet.done, what="all acked")
     fleet.stop()
     bridge.stop()
     assert [stored_seqs(one.device_id) for one in devices] == [list(range(1, 301))] * 4
@@ -305,7 +304,7 @@ def test_health_and_metrics_tell_the_truth(
     assert talker.device_id not in page
     assert get(port, "/other")[0] == 404
     broker.stop()
-    wait_until(lambda: get(port, "/healthz")[0] == 503, timeout_s=20, what="ill")
+    wait_until(lambda: get(port, "/healthz")[0] == 503, what="ill")
     assert get(port, "/healthz")[1] == "not connected to the broker\n"
 
 
@@ -317,12 +316,8 @@ def test_two_slots_share_the_work_and_one_takes_over_from_the_other(
 ) -> None:
     settings = Settings(broker_url=mosquitto.bridge_url, bridge_slots=2)
     bridges = [RunningBridge(Bridge(settings, engine, slot)) for slot in (0, 1)]
-    wait_until(
-        lambda: all(bridge.connected() for bridge in bridges), timeout_s=20, what="both connected"
-    )
-    wait_until(
-        lambda: all(metric(bridge, "settled") for bridge in bridges), timeout_s=20, what="settled"
-    )
+    wait_until(lambda: all(bridge.connected() for bridge in bridges), what="both connected")
+    wait_until(lambda: all(metric(bridge, "settled") for bridge in bridges), what="settled")
     fleet = Fleet(
         [
             Device(one.device_id, one.secret, mosquitto.port,
@@ -332,14 +327,14 @@ def test_two_slots_share_the_work_and_one_takes_over_from_the_other(
     )  # fmt: skip
     fleet.allow(0.5)
     fleet.start()
-    wait_until(lambda: fleet.freed == 400, timeout_s=30, what="half is stored")
+    wait_until(lambda: fleet.freed == 400, what="half is stored")
     shares = [metric(bridge, "frames_stored_total") for bridge in bridges]
     assert sum(shares) == 400
     assert min(shares) > 100
     bridges[0].stop()
     assert bridges[0].outcome == ["left"]
     fleet.allow(1)
-    wait_until(lambda: fleet.done, timeout_s=60, what="the other stores the rest")
+    wait_until(lambda: fleet.done, what="the other stores the rest")
     fleet.stop()
     assert metric(bridges[1], "frames_stored_total") == 800 - metric(
         bridges[0], "frames_stored_total"

@@ -42,14 +42,14 @@ def test_an_ack_of_an_earlier_connection_is_dropped(
 ) -> None:
     recorder = Recorder()
     connection = connect(broker.bridge_url, recorder)
-    wait_until(lambda: connection.current == 1, timeout_s=10, what="connected")
+    wait_until(lambda: connection.current == 1, what="connected")
     talker = talk(devices[0])
-    wait_until(lambda: bool(talker.say("frame", b"1") or recorder.messages), timeout_s=10,
+    wait_until(lambda: bool(talker.say("frame", b"1") or recorder.messages),
                what="subscribed")  # fmt: skip
     first = recorder.messages[0]
     connection.drop()
-    wait_until(lambda: connection.current == 2, timeout_s=10, what="connected again")
-    wait_until(lambda: recorder.messages[-1].connection == 2, timeout_s=10, what="sent again")
+    wait_until(lambda: connection.current == 2, what="connected again")
+    wait_until(lambda: recorder.messages[-1].connection == 2, what="sent again")
     again = next(message for message in recorder.messages if message.connection == 2)
     assert again.payload == first.payload
     assert connection.ack([(1, first.packet_id)]) == 0
@@ -63,20 +63,20 @@ def test_what_was_acked_does_not_come_again_and_the_rest_does(
     recorder = Recorder()
     connection = connect(broker.bridge_url, recorder)
     talker = talk(devices[0])
-    wait_until(lambda: bool(talker.say("frame", b"0") or recorder.messages), timeout_s=10,
+    wait_until(lambda: bool(talker.say("frame", b"0") or recorder.messages),
                what="subscribed")  # fmt: skip
     for number in range(1, 5):
         talker.say("frame", b"%d" % number)
-    wait_until(lambda: recorder.messages[-1].payload == b"4", timeout_s=10, what="all are here")
+    wait_until(lambda: recorder.messages[-1].payload == b"4", what="all are here")
     kept = [one for one in recorder.messages if one.payload in (b"2", b"4")]
     acked = [one for one in recorder.messages if one not in kept]
     assert connection.ack((one.connection, one.packet_id) for one in acked) == len(acked)
     connection.publish(f"cymba/v1/{talker.device_id}/down/ack", b"the acks have left before me")
     talker.hear("ack")
     connection.drop()
-    wait_until(lambda: connection.current == 2, timeout_s=10, what="connected again")
+    wait_until(lambda: connection.current == 2, what="connected again")
     talker.say("frame", b"5")
-    wait_until(lambda: recorder.messages[-1].payload == b"5", timeout_s=10, what="all are here")
+    wait_until(lambda: recorder.messages[-1].payload == b"5", what="all are here")
     again = [one.payload for one in recorder.messages if one.connection == 2]
     assert again == [b"2", b"4", b"5"]
     connection.stop()
@@ -98,22 +98,20 @@ def test_a_failing_callback_is_noticed(
     recorder = Recorder()
     recorder.fault = RuntimeError("a fault of ours")
     connection = connect(broker.bridge_url, recorder)
-    wait_until(lambda: connection.current == 1, timeout_s=10, what="connected")
+    wait_until(lambda: connection.current == 1, what="connected")
     assert connection.problem() is None
     talker = talk(devices[0])
-    wait_until(
-        lambda: bool(talker.say("frame", b"1") or connection.problem()), timeout_s=10, what="seen"
-    )
+    wait_until(lambda: bool(talker.say("frame", b"1") or connection.problem()), what="seen")
     assert "a fault of ours" in str(connection.problem())
     connection.stop()
 
 
 def test_a_dead_network_thread_is_noticed(broker: Broker) -> None:
     connection = connect(broker.bridge_url, Recorder())
-    wait_until(lambda: connection.current == 1, timeout_s=10, what="connected")
+    wait_until(lambda: connection.current == 1, what="connected")
     assert connection.problem() is None
     connection._client.loop_misc = None  # type: ignore[assignment]
-    wait_until(lambda: connection.problem() is not None, timeout_s=10, what="noticed")
+    wait_until(lambda: connection.problem() is not None, what="noticed")
     assert str(connection.problem()).startswith("the network thread failed: TypeError")
 
 

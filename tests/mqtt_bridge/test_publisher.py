@@ -89,12 +89,8 @@ def test_a_device_hears_what_is_desired_and_its_report_is_kept(
     assert verify(KEY.public_key(), device_id, desired)
     assert (desired.ver, desired.limits) == (1, NO_CURRENT)
     talker.say("state", to_json(ReportedState(ver=1, applied=True)))
-    wait_until(
-        lambda: programme(device_id).applied is True, timeout_s=20, what="the report is stored"
-    )
-    wait_until(
-        lambda: programme(device_id).published_at is not None, timeout_s=20, what="it is marked"
-    )
+    wait_until(lambda: programme(device_id).applied is True, what="the report is stored")
+    wait_until(lambda: programme(device_id).published_at is not None, what="it is marked")
     assert other.heard.empty()
 
 
@@ -116,7 +112,7 @@ def test_what_a_device_says_of_a_programme_is_told_to_its_persons_apps(
         session.rollback()
         return [(one.kind, one.entity_id) for one in session.scalars(select(Change))]
 
-    wait_until(lambda: told() == [("device", device_id)], timeout_s=20, what="the apps are told")
+    wait_until(lambda: told() == [("device", device_id)], what="the apps are told")
     assert session.scalars(select(Change.number)).one() == 1
 
 
@@ -133,7 +129,6 @@ def test_a_device_that_comes_later_finds_the_newest(
         assert set_next(device_id) == ver
         wait_until(
             lambda: programme(device_id).published_at is not None,
-            timeout_s=20,
             what="it is published",
         )
     assert hear_desired(talk(devices[0])).ver == 3
@@ -149,13 +144,12 @@ def test_what_is_set_while_the_broker_is_away_is_published_when_it_is_back(
 ) -> None:
     running = make_bridge()
     broker.kill()
-    wait_until(lambda: not running.connected(), timeout_s=20, what="the bridge has noticed")
+    wait_until(lambda: not running.connected(), what="the bridge has noticed")
     set_next(devices[0].device_id)
     broker.start()
     assert hear_desired(talk(devices[0])).ver == 1
     wait_until(
         lambda: programme(devices[0].device_id).published_at is not None,
-        timeout_s=20,
         what="it is marked",
     )
     assert running.outcome == []
@@ -176,11 +170,11 @@ def test_a_broker_that_forgot_everything_is_told_again(
     talker = talk(devices[0])
     hear_desired(talker)
     talker.say("state", to_json(ReportedState(ver=1, applied=True)))
-    wait_until(lambda: bool(programme(device_id).applied), timeout_s=20, what="the report")
+    wait_until(lambda: bool(programme(device_id).applied), what="the report")
     talker.stop()
     broker.kill()
     broker.start()
-    wait_until(running.connected, timeout_s=30, what="the bridge is back")
+    wait_until(running.connected, what="the bridge is back")
     assert hear_desired(talk(devices[0])).ver == 1
 
 
@@ -237,7 +231,7 @@ def retained_presence(broker: Broker, device_id: str) -> list[bytes]:
         assert answered.wait(10)
         client.subscribe("cymba/bridge/bridge-1/echo", 1)
         client.publish("cymba/bridge/bridge-1/echo", b"last", 1)
-        wait_until(lambda: b"last" in heard, timeout_s=10, what="the echo is back")
+        wait_until(lambda: b"last" in heard, what="the echo is back")
     finally:
         client.disconnect()
         client.loop_stop()
@@ -262,7 +256,6 @@ def test_what_a_device_said_of_itself_is_taken_off_the_broker(
         ask_withdrawal(session, [talker.device_id], utc_now())
     wait_until(
         lambda: retained_presence(broker, talker.device_id) == [],
-        timeout_s=20,
         what="the broker retains nothing",
     )
     assert retained_presence(broker, devices[1].device_id) == [said[0]]

@@ -102,7 +102,7 @@ def test_nobody_may_forget_before_it_is_committed(
     batch = deliveries(devices[0].device_id, [to_json(one) for one in session_frames(5, 50, 1)])
     fill(bench, batch)
     bench.writer.start()
-    wait_until(lambda: len(bench.notes.acked) == 50, timeout_s=20, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 50, what="acked")
     assert bench.notes.acked == [delivery.packet_id for delivery in batch]
     assert bench.notes.seen == [50, 50]
     assert [topic for topic, _ in bench.notes.answers] == [
@@ -128,7 +128,7 @@ def test_a_poisonous_delivery_costs_only_itself(
     monkeypatch.setattr(transaction, "ingest", fragile)
     fill(bench, deliveries(devices[0].device_id, payloads))
     bench.writer.start()
-    wait_until(lambda: len(bench.notes.acked) == 40, timeout_s=20, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 40, what="acked")
     assert stored_seqs(devices[0].device_id) == [seq for seq in range(1, 41) if seq != 18]
     assert bench.metric("deliveries_failed_total") == 1
     assert bench.metric("frames_stored_total") == 39
@@ -142,7 +142,7 @@ def test_bad_and_foreign_frames_are_counted_by_their_codes(
     fill(bench, deliveries(devices[0].device_id, [b"{", good, good]))
     fill(bench, deliveries("nobodys-device", [good]))
     bench.writer.start()
-    wait_until(lambda: len(bench.notes.acked) == 4, timeout_s=20, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 4, what="acked")
     assert bench.metric("frames_stored_total") == 1
     assert bench.metric("frames_duplicate_total") == 1
     assert bench.metric("frames_quarantined_total", code="schema") == 1
@@ -187,12 +187,12 @@ def test_while_the_database_is_down_nothing_is_acked(
     outage(True)
     fill(bench, deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)]))
     bench.writer.start()
-    wait_until(lambda: bench.metric("database_failures_total") >= 3, timeout_s=30, what="tried")
+    wait_until(lambda: bench.metric("database_failures_total") >= 3, what="tried")
     assert bench.writer.retrying
     assert bench.notes.acked == []
     assert bench.writer.problem() is None
     outage(False)
-    wait_until(lambda: len(bench.notes.acked) == 20, timeout_s=30, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 20, what="acked")
     assert not bench.writer.retrying
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
 
@@ -203,7 +203,7 @@ def test_stopped_while_the_database_is_down_it_leaves_without_acking(
     outage(True)
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
     bench.writer.start()
-    wait_until(lambda: bench.metric("database_failures_total") >= 1, timeout_s=30, what="tried")
+    wait_until(lambda: bench.metric("database_failures_total") >= 1, what="tried")
     bench.inbox.close()
     assert not bench.writer.finish(0.1)
     assert bench.notes.acked == []
@@ -225,7 +225,7 @@ def test_a_lost_line_is_no_fault_of_the_batch(
     event.listen(engine, "commit", cut)
     fill(bench, deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)]))
     bench.writer.start()
-    wait_until(lambda: len(bench.notes.acked) == 20, timeout_s=30, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 20, what="acked")
     event.remove(engine, "commit", cut)
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
     assert bench.metric("database_failures_total") == 2
@@ -241,7 +241,7 @@ def test_frames_that_follow_take_one_statement(
     bench.writer.start()
     for at in range(20):
         fill(bench, frames[at : at + 1])
-        wait_until(lambda n=at + 1: len(bench.notes.acked) == n, timeout_s=20, what="acked")
+        wait_until(lambda n=at + 1: len(bench.notes.acked) == n, what="acked")
         if at == 9:
             statements.clear()
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
@@ -267,9 +267,9 @@ def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
     frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)])
     bench.writer.start()
     fill(bench, frames[:10])
-    wait_until(lambda: len(bench.notes.acked) == 10, timeout_s=20, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 10, what="acked")
     fill(bench, frames[10:])
-    wait_until(lambda: len(bench.notes.acked) == 20, timeout_s=20, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 20, what="acked")
     event.remove(engine, "after_cursor_execute", lose)
     assert lost
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
@@ -303,10 +303,10 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
     bench.writer.start()
     for frame in frames[:2]:  # the second is the first that can follow
         fill(bench, [frame])
-        wait_until(lambda n=frame.number: n in bench.notes.acked, timeout_s=20, what="acked")
+        wait_until(lambda n=frame.number: n in bench.notes.acked, what="acked")
     event.listen(engine, "before_cursor_execute", fail)
     fill(bench, frames[2:])
-    wait_until(lambda: len(bench.notes.acked) == 4, timeout_s=30, what="acked")
+    wait_until(lambda: len(bench.notes.acked) == 4, what="acked")
     event.remove(engine, "before_cursor_execute", fail)
     assert left == 0
     assert stored_seqs(devices[0].device_id) == [1, 2, 3, 4]
@@ -336,7 +336,7 @@ def test_the_end_of_the_writer_is_noticed(
     monkeypatch.setattr(bench.answering, "tell", broken)
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
     bench.writer.start()
-    wait_until(lambda: bench.writer.problem() is not None, timeout_s=20, what="noticed")
+    wait_until(lambda: bench.writer.problem() is not None, what="noticed")
     assert "a fault of ours" in str(bench.writer.problem())
     assert bench.notes.acked == []
 
@@ -350,7 +350,7 @@ def test_the_end_of_the_answers_is_noticed(
     monkeypatch.setattr(bench.notes, "publish_all", broken)
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
     bench.writer.start()
-    wait_until(lambda: bench.answering.problem() is not None, timeout_s=20, what="noticed")
+    wait_until(lambda: bench.answering.problem() is not None, what="noticed")
     assert "a fault of ours" in str(bench.answering.problem())
     assert not bench.answering.finish(10)
     assert bench.notes.acked == []

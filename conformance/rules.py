@@ -46,6 +46,8 @@ HIDDEN_BY: dict[str, frozenset[str]] = {
     # A device that frees too early or never resends nothing, or everything, for that reason alone.
     "R25": frozenset({"R26", "R27", "R28", "R29", "R37"}),
     "R13": frozenset({"R39"}),
+    # Of a payload that is too large not even the number is read.
+    "R7": frozenset({"R12"}),
     # Sessions that cannot be told apart have no order and no end.
     "R15": frozenset({"R24", "R30"}),
 }

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import msgspec
-
 from conformance.trace import Ended, Entry, Evicted, Expected, Heard, Probed, QosRaised, Told
 from cymba.stimulation.wire.frames import decode
 from cymba.stimulation.wire.messages import (
@@ -17,7 +15,8 @@ from cymba.stimulation.wire.messages import (
     TimeReply,
     TimeRequest,
 )
-from cymba.stimulation.wire.unreadable import UNREADABLE, Unreadable, load_cbor
+from cymba.stimulation.wire.parsing import UNREADABLE, read_message
+from cymba.stimulation.wire.unreadable import Unreadable
 
 Key = tuple[int, int]  # store, seq
 Message = TypeVar(
@@ -211,8 +210,6 @@ def _told(told: Told) -> Happening | None:
 def parse(payload: bytes, type_: type[Message]) -> Message | str:
     """The message, or why it is none."""
     try:
-        if payload[:1] == b"{":
-            return msgspec.json.decode(payload, type=type_)
-        return msgspec.convert(load_cbor(payload), type_)
+        return read_message(payload, type_)
     except (*UNREADABLE, AssertionError) as error:  # of an ack that contradicts itself
         return str(error)[:200] or type(error).__name__

@@ -16,7 +16,7 @@ from cymba.stimulation.wire.messages import (
     TimeRequest,
     to_cbor,
 )
-from cymba.stimulation.wire.unreadable import UNREADABLE, load_cbor
+from cymba.stimulation.wire.parsing import UNREADABLE, read_message
 
 # Far more than any of these messages needs; frames have their own bound.
 MAX_BYTES = 4096
@@ -46,9 +46,7 @@ def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
     if len(payload) > MAX_BYTES:
         return Malformed(f"{len(payload)} bytes, at most {MAX_BYTES}")
     try:
-        if form_of(payload) is Form.JSON:
-            return msgspec.json.decode(payload, type=type_)
-        return msgspec.convert(load_cbor(payload), type_)
+        return read_message(payload, type_)
     except UNREADABLE as error:
         return Malformed(str(error)[:200])
 

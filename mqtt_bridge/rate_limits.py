@@ -7,19 +7,20 @@ anything: that one waits (`intake`), and what it replaces is dropped.
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 
 from cymba.devices.rate_limits import Admission, RateLimits
+from cymba.lru_cache import LruCache
 from cymba.stimulation.ingest.decide import payload_name
-from cymba.stimulation.wire.frames import decode
-from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES, Ack, Rejection
+from cymba.stimulation.wire.messages import Ack, Rejection
+from cymba.stimulation.wire.parsing import read_number
 
-TELL_AGAIN_S = 1.0
+REFUSE_AGAIN_S = 1.0
 # A device that keeps the protocol has 20 frames outstanding and sends each again after 30 s and
 # more: from the limit on it sends about one a second. Thousands more are no mistake.
 FLOOD_FRAMES = 3_000
 FLOOD_S = 10.0
-MOST_TOLD = 10_000
+MOST_REFUSED = 10_000  # devices of which it is known when they were refused last
 
 
 class IncomingRateLimits:
@@ -28,12 +29,19 @@ class IncomingRateLimits:
     def __init__(self, holders: dict[str, str], flow: RateLimits | None = None) -> None:
         self._holders = holders
         self._flow = flow or RateLimits()
-        self._told_at_s: OrderedDict[str, float] = OrderedDict()
+        self._refused_at_s: LruCache[str, float] = LruCache(MOST_REFUSED)
+        self._rejected: deque[tuple[str, int]] = deque()  # devices and bytes, from the writer
         self._held_off: dict[str, int] = {}  # how many messages of each device in this span
         self._span_began_s = time.monotonic()
         self.flooding: deque[str] = deque()  # devices to be kept out; whoever does it takes them
 
+    def charge_rejected(self, device_id: str, payload_bytes: int) -> None:
+        """A frame had to be rejected. For any thread: the next `admit` takes it off the bucket."""
+        self._rejected.append((device_id, payload_bytes))
+
     def admit(self, device_id: str, payload_bytes: int) -> Admission:
+        while self._rejected:
+            self._flow.charge_rejected(*self._rejected.popleft(), time.monotonic())
         account_id = self._holders.get(device_id)
         return self._flow.admit(device_id, payload_bytes, time.monotonic(), account_id=account_id)
 
@@ -52,28 +60,23 @@ class IncomingRateLimits:
             self.flooding.append(device_id)
 
     def refusal(self, device_id: str, payload: bytes, pace: float | None) -> Ack | None:
-        """What to tell a device whose frame is held off; None if it was told a moment ago.
+        """The answer to a frame that is held off; None if its device had one a moment ago.
 
         So a flood is not answered with another. The frames that are not named are sent again in
         their time, like any without an answer.
         """
         now_s = time.monotonic()
-        told_at_s = self._told_at_s.get(device_id)
-        if told_at_s is not None and now_s - told_at_s < TELL_AGAIN_S:
+        refused_at_s = self._refused_at_s.get(device_id)
+        if refused_at_s is not None and now_s - refused_at_s < REFUSE_AGAIN_S:
             return None
-        self._told_at_s[device_id] = now_s
-        self._told_at_s.move_to_end(device_id)
-        if len(self._told_at_s) > MOST_TOLD:
-            self._told_at_s.popitem(last=False)
-        read = decode(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
-        seq = read.seq if read else None
+        self._refused_at_s.put(device_id, now_s)
+        number = read_number(payload)
         rejection = Rejection(
             code="rate",
             detail="the frames come too fast",
             retry=True,
-            seq=seq,
-            payload=payload_name(payload) if seq is None else None,
+            seq=number.seq,
+            payload=payload_name(payload) if number.seq is None else None,
         )
-        store = read.store if read else None
         # 0: nothing new is resolved. A device goes by the highest that it was told.
-        return Ack(store=store, upto=0, rejected=[rejection], max_frames_per_s=pace)
+        return Ack(store=number.store, upto=0, rejected=[rejection], max_frames_per_s=pace)

@@ -1,16 +1,18 @@
 """How fast a device may send: a backlog is slowed down, a flood is held off, neither is lost.
 
 Every device has a bucket of frames, one of their bytes and one of all other messages, and every
-account one of frames. While a
-bucket runs low the acknowledgement names the rate to keep to; a frame that finds one empty is
-refused with `rate`, and its device keeps it. A live device sends a frame in some seconds and never
-hears of this. Buckets live in one process: with several bridges a device has a share in each.
+account one of frames. A frame that is rejected costs ten times its bytes, since reading and
+explaining it takes longest. While a bucket runs low the acknowledgement names the rate to keep to;
+a frame that finds one empty is refused with `rate`, and its device keeps it. A live device sends a
+frame in some seconds and never hears of this. Buckets live in one process: with several bridges a
+device has a share in each.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 from uuid import UUID
+
+from cymba.lru_cache import LruCache
 
 MAX_BUCKETS = 100_000  # of one kind; the least recently used are full again and can be forgotten
 
@@ -35,6 +37,7 @@ MAX_SESSIONS_KNOWN = 50_000
 # of 2 kB, one in five seconds, is 35 MB.
 MAX_SESSION_BYTES = 64_000_000
 FRAME_BYTES = 500  # what a frame costs whatever it holds
+REJECTED_FACTOR = 10  # times the bytes of a frame that is rejected
 LOW = 0.5  # of a burst: from here down the device is told its rate
 
 
@@ -56,8 +59,7 @@ class Buckets:
 
     def __init__(self, rate: Rate, *, max_buckets: int = MAX_BUCKETS) -> None:
         self.rate = rate
-        self._max_buckets = max_buckets
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: LruCache[str, _Bucket] = LruCache(max_buckets)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -66,11 +68,9 @@ class Buckets:
         """The key's bucket as it is at `now_s`."""
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = _Bucket(self.rate.burst, now_s)
-            if len(self._buckets) > self._max_buckets:
-                self._buckets.popitem(last=False)
+            bucket = _Bucket(self.rate.burst, now_s)
+            self._buckets.put(key, bucket)
             return bucket
-        self._buckets.move_to_end(key)
         passed_s = now_s - bucket.at_s
         if passed_s > 0:
             # Spelt out, because every frame passes through here: min() would take twice as long.
@@ -104,7 +104,7 @@ class Quota:
         self._sessions = Buckets(new_sessions)
         self._session_bytes = session_bytes
         self._quarantined = Buckets(quarantined_bytes)
-        self._known: OrderedDict[tuple[str, UUID], int] = OrderedDict()  # and their bytes
+        self._known: LruCache[tuple[str, UUID], int] = LruCache(MAX_SESSIONS_KNOWN)  # their bytes
 
     def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
         """Whether a frame of this session may be stored; of one that was begun all may, as long as
@@ -113,18 +113,15 @@ class Quota:
         cost = max(payload_bytes, FRAME_BYTES)
         known = self._known.get(key)
         if known is not None:
-            self._known.move_to_end(key)
             if known + cost > self._session_bytes:
                 return False
-            self._known[key] = known + cost
+            self._known.put(key, known + cost)
             return True
         bucket = self._sessions.filled(device_id, now_s)
         if bucket.level < 1:
             return False
         bucket.level -= 1
-        self._known[key] = cost
-        if len(self._known) > MAX_SESSIONS_KNOWN:
-            self._known.popitem(last=False)
+        self._known.put(key, cost)
         return True
 
     def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
@@ -142,10 +139,10 @@ class Quota:
     def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
         """Undo what `session` allowed: nothing was stored."""
         key = (device_id, sid)
-        left = self._known.get(key, 0) - max(payload_bytes, FRAME_BYTES)
+        left = (self._known.get(key) or 0) - max(payload_bytes, FRAME_BYTES)
         if left > 0:
-            self._known[key] = left
-        elif self._known.pop(key, None) is not None:  # it was begun by this
+            self._known.put(key, left)
+        elif self._known.pop(key) is not None:  # it was begun by this
             self._sessions.give_back(device_id, 1)
 
     def give_back_quarantine(self, device_id: str, payload_bytes: int) -> None:
@@ -227,6 +224,16 @@ class RateLimits:
             return False
         bucket.level -= 1
         return True
+
+    def charge_rejected(self, device_id: str, payload_bytes: int, now_s: float) -> None:
+        """A frame that was let in had to be rejected. The debt is no more than one burst."""
+        bucket = self._bytes.filled(device_id, now_s)
+        cost = (REJECTED_FACTOR - 1) * payload_bytes
+        bucket.level = max(-self._bytes.rate.burst, bucket.level - cost)
+
+    def debt_s(self, device_id: str, now_s: float) -> float:
+        """How long until any frame of the device is let in again."""
+        return max(0.0, -self._bytes.filled(device_id, now_s).level / self._bytes.rate.per_s)
 
     def admit(
         self, device_id: str, payload_bytes: int, now_s: float, *, account_id: str | None = None

@@ -15,6 +15,9 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from cymba.errors import DomainError, Rejected
 
+# No body needs a third of it; what is much deeper ends the recursion of whoever looks at it.
+MAX_DEPTH = 32
+
 
 class InvalidJson(DomainError):
     code = "invalid-json"
@@ -134,9 +137,12 @@ class StrictParser(FlaskParser):
         if not core.is_json(req.mimetype):
             raise UnsupportedMediaType
         try:
-            return orjson.loads(body)
+            value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise InvalidJson(f"The body is not JSON: {error.msg}.") from None
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(value):
+            raise InvalidJson(f"The body is nested more than {MAX_DEPTH} deep.")
+        return value
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
         refuse_repeated(req.args)
@@ -153,6 +159,20 @@ class StrictParser(FlaskParser):
     ) -> NoReturn:
         del req, schema, error_status_code, error_headers
         raise validation_failed(error.messages)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def validation_failed(messages: Any) -> Rejected:

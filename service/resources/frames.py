@@ -14,10 +14,10 @@ from werkzeug.exceptions import UnsupportedMediaType
 from cymba.devices.held_devices import held_device
 from cymba.devices.provisioning import authenticate
 from cymba.errors import NotFound, TooManyRequests, Unauthenticated
-from cymba.stimulation.ingest.decide import Delivery, payload_name
+from cymba.stimulation.ingest.decide import Delivery, Quarantined, Refused, payload_name
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.wire.messages import Ack, Rejection
-from cymba.stimulation.wire.unreadable import split_cbor
+from cymba.stimulation.wire.parsing import split_cbor
 from service.http.answers import MEDIA_TYPE
 from service.http.bearer import current_account, require_token
 from service.http.fields import InvalidJson, Schema, validation_failed
@@ -29,6 +29,7 @@ blp = Resource("frames", "Telemetry that comes over HTTP")
 
 MAX_FRAMES = 1_000
 MAX_BODY_BYTES = 4 * 1024 * 1024
+_TOO_FAST = "The frames come too fast. Keep them."
 CBOR_SEQUENCE = "application/cbor-seq"
 
 FRAME_EXAMPLE = {
@@ -135,7 +136,6 @@ def upload_frames(device_id: str) -> Response:
     them, but without `sent` unless they came from it this very moment; free only what is acked. In
     a CBOR sequence an item that cannot be read hides those after it: send them again one by one.
     """
-    frames = _frames()
     arrived_at = services().now()
     with services().allowance.attempt() as attempt, transaction() as session:
         account_id = None
@@ -144,9 +144,17 @@ def upload_frames(device_id: str) -> Response:
             held_device(session, account_id, device_id)
         elif g.uploading_device != device_id:
             raise NotFound("There is no such device.")
+        # Who may not send at all, or has sent too much that was rejected, gets nothing read.
+        debt_s = services().flow.debt_s(device_id, monotonic())
+        if debt_s > 0:
+            raise TooManyRequests(_TOO_FAST, retry_after_s=math.ceil(debt_s))
+        frames = _frames()
         admitted, refused, pace = _admit(device_id, frames, account_id)
         ingested = ingest(session, _deliveries(device_id, admitted, arrived_at), allowance=attempt)
         acks = [ack for _, ack in ingested.acks]
+    for frame, outcome in zip(admitted, ingested.outcomes, strict=True):
+        if isinstance(outcome, Quarantined | Refused):
+            services().flow.charge_rejected(device_id, len(frame), monotonic())
     if refused:
         acks.append(Ack(upto=0, rejected=[_rate(frame) for frame in refused]))
     paced = [msgspec.structs.replace(ack, max_frames_per_s=pace) for ack in acks]
@@ -157,7 +165,7 @@ def _frames() -> list[bytes]:
     body = request.get_data()
     frames: list[bytes]
     if request.mimetype == CBOR_SEQUENCE:
-        frames = split_cbor(body)
+        frames = split_cbor(body, MAX_FRAMES + 1)
     elif request.mimetype == MEDIA_TYPE:
         try:
             frames = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
@@ -188,7 +196,7 @@ def _admit(
         pace = admission.max_frames_per_s
     if refused and not admitted:
         wait_s = 1 if pace is None else math.ceil(1 / pace)
-        raise TooManyRequests("The frames come too fast. Keep them.", retry_after_s=wait_s)
+        raise TooManyRequests(_TOO_FAST, retry_after_s=wait_s)
     return admitted, refused, pace
 
 

@@ -146,3 +146,23 @@ def test_what_an_attempt_took_is_given_back_where_it_fails() -> None:
     assert not allowance.session("ear-0001", second, 0.0)
     assert not allowance.session("ear-0001", first, 0.0, payload_bytes=501)
     assert not allowance.quarantine("ear-0001", 900, 0.0)
+
+
+def test_what_is_rejected_costs_ten_times_its_bytes_and_its_device_alone() -> None:
+    flow = RateLimits(device_bytes=Rate(per_s=1_000, burst=20_000))
+    passed = 0
+    for second in range(1_000):
+        if flow.admit("odd-0001", 1_000, float(second)).admitted:
+            flow.charge_rejected("odd-0001", 1_000, float(second))
+            passed += 1
+    assert passed == pytest.approx(2 + 1_000 / 10, abs=2)
+    assert flow.debt_s("odd-0001", 1_000.0) > 0
+    assert flow.debt_s("ear-0001", 1_000.0) == 0
+    assert flow.admit("ear-0001", 1_000, 1_000.0) == (True, None)
+
+
+def test_a_debt_is_paid_within_one_burst() -> None:
+    flow = RateLimits(device_bytes=Rate(per_s=1_000, burst=20_000))
+    flow.charge_rejected("odd-0001", 10**9, 0.0)
+    assert flow.debt_s("odd-0001", 0.0) == 20
+    assert flow.admit("odd-0001", 1_000, 21.5).admitted

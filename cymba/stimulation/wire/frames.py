@@ -27,15 +27,13 @@ from cymba.stimulation.wire.messages import (
     StartFrame,
     is_channel_name,
 )
+from cymba.stimulation.wire.parsing import UNREADABLE, load_cbor, load_json, quoted
 from cymba.stimulation.wire.unreadable import (
-    UNREADABLE,
     Unreadable,
     UnreadableCode,
     digest_of,
-    explain,
-    load_cbor,
-    load_json,
-    quoted,
+    no_frame,
+    not_whole,
     too_large,
 )
 
@@ -83,13 +81,20 @@ def decode(payload: bytes) -> Frame | Unreadable:
     frame: Frame
     try:
         if payload[:1] == b"{":
-            frame = _JSON.decode(payload)
+            try:
+                frame = _JSON.decode(payload)
+            except UNREADABLE as error:
+                return no_frame(payload, load_json(payload), error)
             if _may_repeat_a_member(payload, frame):
                 load_json(payload)
         else:
-            frame = msgspec.convert(load_cbor(payload), _FRAME)
+            members = load_cbor(payload)
+            try:
+                frame = msgspec.convert(members, _FRAME)
+            except UNREADABLE as error:
+                return no_frame(payload, members, error)
     except UNREADABLE as error:
-        return explain(payload, error)
+        return not_whole(payload, error)
     problem = _problem(frame)
     if problem:
         code, detail = problem
@@ -221,8 +226,8 @@ def _out_of_range(
     if name not in CHANNELS:
         return "schema", f"c.{name}[{at}]: beyond the integers that JSON holds exactly"
     unit = CHANNELS[name].unit
-    told = value if abs(value) <= MAX_INTEGER else "a number of many digits"
-    return "impossible-value", f"c.{name}[{at}]: {told} is outside {low}…{high} {unit}"
+    shown = value if abs(value) <= MAX_INTEGER else "a number of many digits"
+    return "impossible-value", f"c.{name}[{at}]: {shown} is outside {low}…{high} {unit}"
 
 
 def _falling(name: str, values: list[int]) -> tuple[UnreadableCode, str]:

@@ -18,6 +18,8 @@ def kind(response):
         (b'{"email": "\\ud800"}', (400, "invalid-json")),
         (b"\xff\xfe", (400, "invalid-json")),
         (b"[" * 10_000, (400, "invalid-json")),
+        (b"[" * 1_000 + b"]" * 1_000, (400, "invalid-json")),
+        (b'{"email":' + b'{"a":' * 1_000 + b"0" + b"}" * 1_001, (400, "invalid-json")),
         (b"[]", (422, "validation")),
         (b"null", (422, "validation")),
         (b'"text"', (422, "validation")),

@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+import time
 from hashlib import sha256
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.tables import AckLedgerRow, Quarantined, StoredFrame
 from service import create_app
 from service.http.services import Services
+from service.resources import frames as resource
 from workers.session_worker import summarise_dirty
 
 SEQUENCE = "application/cbor-seq"
@@ -316,3 +318,30 @@ def test_a_device_that_was_never_claimed_is_nobodys(client, engine, person):
     assert client.post(path, json=[{}], headers=person.headers).status_code == 404
     (ack,) = client.post(path, json=[{}], headers=basic(made.device_id, made.secret)).json["acks"]
     assert ack["rejected"][0]["code"] == "not-claimed"
+
+
+def test_what_had_to_be_rejected_is_its_senders_to_pay(app, engine, upload, worn):
+    slow_down(app, device_bytes=Rate(per_s=100, burst=10_000))
+    good, more = worn.samples_frame(), worn.samples_frame()
+    assert upload([good]).status_code == 200
+    assert upload([{"v": 1, "store": 7, "seq": 9, "x": "x" * 2_000}]).status_code == 200
+    held_off = upload([more])
+    assert held_off.status_code == 429
+    assert int(held_off.headers["Retry-After"]) > 60
+    assert count(engine) == 2
+
+
+@pytest.mark.parametrize("reason", ["nobody's device", "in debt"])
+def test_who_may_not_send_gets_nothing_read(
+    app, client, path, worn, make_person, person, monkeypatch, reason
+):
+    sender = person if reason == "in debt" else make_person()
+    app.extensions["cymba"].flow.charge_rejected(worn.device_id, 10**9, time.monotonic())
+
+    def read(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(resource, "split_cbor", read)
+    headers = {**sender.headers, "Content-Type": SEQUENCE}
+    response = client.post(path, data=b"\x9f" * 50_000, headers=headers)
+    assert response.status_code == (429 if reason == "in debt" else 404)

@@ -1,4 +1,8 @@
-"""A hundred thousand random and spoiled payloads: each is answered, and nothing raises."""
+"""A hundred thousand random and spoiled payloads: each is answered, and nothing raises.
+
+Beside them payloads of a structure that is costly or odd, which say what they covered:
+`pytest --hypothesis-show-statistics tests/stimulation/ingest/test_fuzz.py`.
+"""
 
 import json
 import random
@@ -10,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
+from hypothesis import event, given, settings, target
+from hypothesis import strategies as st
 from sqlalchemy import text
 
+from benchmarks.shapes import SHAPES
 from cymba.stimulation.ingest.decide import Delivery, Quarantined, Refused, Stored
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.ingest.ledgers import SeqRanges
-from cymba.stimulation.wire.frames import Unreadable, unpack
+from cymba.stimulation.wire.frames import Unreadable, decode, unpack
+from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES
+from tests.stimulation.wire.test_parsing import calls
 
 PAGE = Path(__file__).parents[3] / "docs" / "device-protocol.md"
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -70,9 +79,11 @@ def test_every_payload_is_answered(line: Any, frame: Callable[..., dict[str, Any
 def payload(rng: random.Random, frame: Callable[..., dict[str, Any]]) -> bytes:
     members = good(rng, frame)
     form = rng.choice([in_json, cbor2.dumps])
-    match rng.randrange(10):
+    match rng.randrange(11):
         case 0 | 1:
             return form(members)
+        case 10:
+            return rng.choice(list(SHAPES.values()))(rng.choice([500, 2_000, 17_000]))
         case 2:
             return rng.randbytes(rng.randrange(200))
         case 3:
@@ -200,3 +211,78 @@ def pad(rng: random.Random, whole: bytes) -> bytes:
 
 
 SPOILS: list[Spoil] = [flip, flip, flip, cut, drop, insert, repeat, pad]
+
+
+NAMES = ["v", "store", "seq", "c", "sent", "", "a", "\x00", "\u202e", "é", "\ud800", "x" * 300]
+LEAVES = [
+    "0",
+    "-0",
+    "1.0",
+    "1e999",
+    "9" * 30,
+    "9" * 5_000,
+    "null",
+    "NaN",
+    '""',
+    '"\\u0000"',
+    "true",
+]
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> tuple[str, set[str]]:
+    """A JSON object, whole or not, and what is odd about it."""
+    covered: set[str] = set()
+
+    def value(depth: int) -> str:
+        kind = draw(st.sampled_from(["leaf", "leaf", "deep", "wide", "object", "array"]))
+        if kind == "deep":
+            covered.add(kind)
+            opening, closing = draw(st.sampled_from([("[", "]"), ('{"a":', "}")]))
+            times = draw(st.sampled_from([5, 40, 900, 3_000]))
+            return opening * times + "0" + closing * times
+        if kind == "wide":
+            covered.add(kind)
+            return "[" + ",".join([draw(st.sampled_from(LEAVES))] * draw(st.integers(1, 800))) + "]"
+        if kind == "leaf" or depth == 0:
+            return draw(st.sampled_from(LEAVES))
+        if kind == "array":
+            return "[" + ",".join(value(depth - 1) for _ in range(draw(st.integers(0, 3)))) + "]"
+        return members(depth - 1)
+
+    def members(depth: int) -> str:
+        names = draw(st.lists(st.sampled_from(NAMES) | st.text(max_size=5), max_size=4))
+        written = [f"{json.dumps(name)}:{value(depth)}" for name in names]
+        if names and draw(st.booleans()):
+            again = f"{json.dumps(draw(st.sampled_from(names)))}:0"
+            written += [again] * draw(st.sampled_from([1, 400]))
+        if len(set(names)) < len(written):
+            covered.add("duplicates")
+        if any(not name.isidentifier() for name in names):
+            covered.add("odd names")
+        return "{" + ",".join(written) + "}"
+
+    inner = members(2)
+    if draw(st.booleans()):  # beside the members of a frame
+        head = '{"v":1,"store":7,"seq":1,"kind":"samples"'
+        inner = head + ("," + inner[1:] if len(inner) > 2 else "}")
+    return inner, covered
+
+
+@settings(deadline=None)
+@given(objects())
+def test_what_is_odd_is_explained_and_costs_no_more_than_its_bytes(
+    drawn: tuple[str, set[str]],
+) -> None:
+    written, covered = drawn
+    payload = written.encode("utf-8", "surrogatepass")
+    for name in covered or {"nothing odd"}:
+        event(name)
+    event("over the limit" if len(payload) > MAX_PAYLOAD_BYTES else "within the limit")
+    read = decode(payload)
+    event(f"read: {read.code if isinstance(read, Unreadable) else 'a frame'}")
+    if isinstance(read, Unreadable):
+        assert read.detail.isprintable()
+    work = calls(decode, payload)
+    target(work / len(payload), label="calls for a byte")
+    assert work <= 200 + 2 * len(payload)

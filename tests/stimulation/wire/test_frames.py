@@ -328,10 +328,8 @@ def test_too_large() -> None:
     padded = json_of(SAMPLES) + b" " * MAX_PAYLOAD_BYTES
     assert good(padded[:MAX_PAYLOAD_BYTES])
     read = bad(padded[: MAX_PAYLOAD_BYTES + 1])
-    assert (read.code, read.store, read.seq) == ("too-large", 7, 4211)
+    assert (read.code, read.store, read.seq) == ("too-large", None, None)
     assert read.detail == "16385 bytes, at most 16384 are taken"
-    beyond = bad(padded + b" " * 4 * MAX_PAYLOAD_BYTES)
-    assert (beyond.code, beyond.store, beyond.seq) == ("too-large", None, None)
     assert bad(cbor2.dumps([0] * MAX_PAYLOAD_BYTES)).code == "too-large"
     assert bad(b"\x00" * 20_000).code == "too-large"
 

@@ -15,7 +15,7 @@ demo: $(READY) ## Run everything on this machine with a person, their past and l
 	$(BIN)/cymba demo $(ARGS)
 
 test: $(READY) ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
-	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup --durations 20 $(ARGS)
 
 check: $(READY) ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
 	$(BIN)/ruff check .

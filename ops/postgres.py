@@ -66,7 +66,10 @@ class EmbeddedPostgres:
 def start(folder: Path) -> EmbeddedPostgres:
     """Start the server that keeps its data in `folder`, or join it where it already runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = get_server(folder.resolve(), start=False)
+    folder = folder.resolve()
+    server = get_server(folder, start=False)
+    # The library has one lock for all servers of a machine: a slow start would hold up the others.
+    server._lock = type(server._lock)(folder.with_name(f".{folder.name}.lock"))  # noqa: SLF001
     give_up_at = time.monotonic() + START_S
     while True:
         try:

@@ -1,5 +1,7 @@
 """A real PostgreSQL for the whole run, and a database of its own for each test."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,11 +14,42 @@ from sqlalchemy.orm import Session
 from cymba.database import UnitOfWork, make_engine
 from ops import postgres, schema
 from ops.postgres import EmbeddedPostgres
+from tests import programs
 
 TEMPLATE = "cymba_template"
+OWN_FOLDER = pytest.StashKey[Path]()
 FEED = ("UPDATE account SET change_counter", "INSERT INTO change ")
 followers: list[str] = []
 """Statements that followed the change feed in their transaction: a defect of whoever sent them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A temporary folder of this run's own. All runs of a user share the usual one, and each new
+    run closes it to other users: a PostgreSQL that root starts is one, and would lose its data."""
+    if config.option.basetemp is None:
+        folder = Path(tempfile.mkdtemp(prefix="cymba-tests-"))
+        config.option.basetemp = config.stash[OWN_FOLDER] = folder
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    folder = session.config.stash.get(OWN_FOLDER, None)
+    if folder is not None and exitstatus != pytest.ExitCode.TESTS_FAILED:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    folder = config.stash.get(OWN_FOLDER, None)
+    if folder is not None and folder.exists():
+        terminalreporter.write_line(f"what the tests left is in {folder}")
+    if programs.MISSING:
+        terminalreporter.section("NOT ALL IS TESTED", sep="!", red=True, bold=True)
+        for name in programs.MISSING:
+            terminalreporter.write_line(
+                f"{name} is not installed: what needs it was skipped, or tried with less"
+            )
 
 
 @event.listens_for(Engine, "before_cursor_execute")

@@ -3,7 +3,6 @@ one for each way to break a single one."""
 
 import getpass
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -28,8 +27,9 @@ from simulator.faults import Behaviour
 from simulator.fleet import DeviceCredentials, Fleet
 from simulator.life import Rhythm
 from tests.conformance.broken import FAULTS, Fault
-from tests.end_to_end.parts import MOSQUITTO, free_port, listens, wait_until
+from tests.end_to_end.parts import free_port, listens, wait_until
 from tests.ops.conftest import Run
+from tests.programs import IN_CI, MOSQUITTO
 
 # The protocol's delays, twenty times as fast, and more patience with a machine that is busy.
 TIMING = Timing(
@@ -62,7 +62,7 @@ class OpenBroker:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[OpenBroker]:
     if MOSQUITTO is None:
-        assert "CI" not in os.environ, "the CI has to have mosquitto"
+        assert not IN_CI, "the CI has to have mosquitto"
         running = embedded.start(None, anonymous=True)
         yield OpenBroker(running.port, cuts=False)
         running.stop()

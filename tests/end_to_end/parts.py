@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,11 +22,9 @@ from cymba.devices.provisioning import Credentials, hash_secret, provision
 from cymba.devices.tables import DeviceTenure
 from cymba.tables import metadata
 from ops import broker, postgres
+from tests.programs import MOSQUITTO
 
 ROOT = Path(__file__).parents[2]
-MOSQUITTO = shutil.which(
-    "mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-)
 BRIDGE_SECRET = "a secret of the tests"
 
 
@@ -254,13 +251,6 @@ class BridgeProcess:
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.terminate()
-
-
-def broker_kind(name: str) -> str:
-    """`name`, or what there is: a bare machine proves it with the embedded broker, CI with both."""
-    if name == "mosquitto" and MOSQUITTO is None and not os.environ.get("CI"):
-        return "embedded"
-    return name
 
 
 def runs(pid: int) -> bool:

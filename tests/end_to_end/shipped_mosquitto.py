@@ -21,7 +21,8 @@ from sqlalchemy import Engine
 
 from cymba.settings import Settings
 from ops.commands.device import device
-from tests.end_to_end.parts import MOSQUITTO, ROOT, free_port, listens, wait_until
+from tests.end_to_end.parts import ROOT, free_port, listens, wait_until
+from tests.programs import MOSQUITTO
 
 PASSWORDS = {
     "BRIDGE_PASSWORD": "the bridges' secret",

@@ -19,9 +19,9 @@ from tests.end_to_end.parts import (
     DatabaseServer,
     EmbeddedBroker,
     MosquittoBroker,
-    broker_kind,
     wait_until,
 )
+from tests.programs import or_another
 
 SIGNATURE = "a signature of what this person's device was to do"
 PROGRAMME = {
@@ -73,7 +73,7 @@ def test_the_broker_forgets(tmp_path: Path) -> None:
     (device,) = database.provision(1)
     folder = tmp_path / "mosquitto"
     broker: MosquittoBroker | EmbeddedBroker = EmbeddedBroker(database.url)
-    if broker_kind("mosquitto") == "mosquitto":
+    if or_another("mosquitto", "embedded") == "mosquitto":
         broker = MosquittoBroker(folder, {device.device_id: device.secret})
     settings = {
         "CYMBA_DATABASE_URL": database.url,

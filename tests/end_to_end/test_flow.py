@@ -26,10 +26,10 @@ from tests.end_to_end.parts import (
     BridgeProcess,
     DatabaseServer,
     EmbeddedBroker,
-    broker_kind,
     wait_until,
 )
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto
+from tests.programs import or_another
 
 NEIGHBOURS = 5
 FRAMES = 200
@@ -45,7 +45,7 @@ class Stage:
         self.hostile: Credentials = everybody[0]
         self.neighbours = everybody[1:]
         self.broker: ShippedMosquitto | EmbeddedBroker
-        if broker_kind("mosquitto") == "mosquitto":
+        if or_another("mosquitto", "embedded") == "mosquitto":
             self.broker = ShippedMosquitto(folder / "site", self.engine)
         else:
             self.broker = EmbeddedBroker(self.database.url)

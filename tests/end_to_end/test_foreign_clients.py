@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,9 @@ from cymba.devices.claiming import Claimed, claim
 from cymba.settings import Settings
 from cymba.stimulation.tables import Quarantined, StoredFrame
 from service import create_app
-from tests.end_to_end.parts import MOSQUITTO, ROOT, BridgeProcess, wait_until
+from tests.end_to_end.parts import ROOT, BridgeProcess, wait_until
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto, call
+from tests.programs import NODE, needs
 from workers.session_worker import SessionWorker
 
 PAGE = ROOT / "docs" / "device-protocol.md"
@@ -27,8 +27,7 @@ MQTT_JS = Path(__file__).with_name("mqtt_js")
 EMAIL, PASSWORD = "ana@example.org", "correct horse battery"
 pytestmark = [
     pytest.mark.slow,
-    # A bare machine has no Mosquitto; CI has it, and there this cannot be passed over.
-    pytest.mark.skipif(MOSQUITTO is None and not os.environ.get("CI"), reason="no mosquitto"),
+    needs("mosquitto"),
 ]
 
 
@@ -119,10 +118,8 @@ def test_the_cbor_of_the_page_is_the_frame_that_the_json_is(site: Site) -> None:
     arrives(site)
 
 
-@pytest.mark.skipif(
-    not (shutil.which("node") and (MQTT_JS / "node_modules").exists()) and not os.environ.get("CI"),
-    reason="needs node, and `npm ci` in tests/end_to_end/mqtt_js; CI has both",
-)
+@needs("node", missing=NODE is None)
+@needs("`npm ci` in tests/end_to_end/mqtt_js", missing=not (MQTT_JS / "node_modules").exists())
 @pytest.mark.parametrize("version", ["4", "5"])
 def test_a_device_made_of_mqtt_js(site: Site, version: str) -> None:
     url = f"mqtt://127.0.0.1:{site.broker.port}"

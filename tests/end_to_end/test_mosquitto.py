@@ -1,6 +1,5 @@
 """Who may do what on a Mosquitto as it is shipped."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,13 +13,13 @@ from sqlalchemy import Engine
 from mqtt_bridge.topics import share_group
 from ops.commands.conformance import conformance
 from ops.exits import Exit
-from tests.end_to_end.parts import MOSQUITTO, wait_until
+from tests.end_to_end.parts import wait_until
 from tests.end_to_end.shipped_mosquitto import PASSWORDS, PROTOCOLS, Caller, ShippedMosquitto, call
+from tests.programs import needs
 
 pytestmark = [
     pytest.mark.slow,
-    # A bare machine has no Mosquitto; CI has it, and there this cannot be passed over.
-    pytest.mark.skipif(MOSQUITTO is None and not os.environ.get("CI"), reason="no mosquitto"),
+    needs("mosquitto"),
 ]
 BRIDGE = ("bridge-0", PASSWORDS["BRIDGE_PASSWORD"])
 Call = Callable[..., Caller]

@@ -1,6 +1,5 @@
 """TLS and mutual TLS on a Mosquitto as it is shipped, with certificates made on the spot."""
 
-import os
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,13 +20,13 @@ from cymba.devices.tables import DeviceTenure
 from cymba.stimulation.tables import StoredFrame
 from cymba.stimulation.wire.messages import to_json
 from tests.end_to_end.devices import session_frames
-from tests.end_to_end.parts import MOSQUITTO, BridgeProcess, wait_until
+from tests.end_to_end.parts import BridgeProcess, wait_until
 from tests.end_to_end.shipped_mosquitto import PASSWORDS, Caller, ShippedMosquitto, call
+from tests.programs import needs
 
 pytestmark = [
     pytest.mark.slow,
-    # A bare machine has no Mosquitto; CI has it, and there this cannot be passed over.
-    pytest.mark.skipif(MOSQUITTO is None and not os.environ.get("CI"), reason="no mosquitto"),
+    needs("mosquitto"),
 ]
 BRIDGE = ("bridge-0", PASSWORDS["BRIDGE_PASSWORD"])
 

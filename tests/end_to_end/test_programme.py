@@ -33,9 +33,9 @@ from tests.end_to_end.parts import (
     Broker,
     EmbeddedBroker,
     MosquittoBroker,
-    broker_kind,
     wait_until,
 )
+from tests.programs import or_another
 
 MODEL = MODELS["ear_cymba"]
 
@@ -65,7 +65,7 @@ def broker(
 ) -> Iterator[Broker]:
     _, device, _ = held
     running: Broker
-    if broker_kind(request.param) == "mosquitto":
+    if or_another(request.param, "embedded") == "mosquitto":
         users = {device.device_id: device.secret or ""}
         running = MosquittoBroker(tmp_path / "mosquitto", users, slots=2)
     else:

@@ -33,9 +33,9 @@ from cymba.accounts.profile import register
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.claiming import Claimed, claim
 from ops import ports, postgres
+from tests.programs import IN_CI, MOSQUITTO
 
 ROOT = Path(__file__).parents[2]
-MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SECRETS = {
     "POSTGRES_PASSWORD": "postgres-secret",
     "SERVICE_DATABASE_PASSWORD": "service-secret",
@@ -289,7 +289,7 @@ def engine(database: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def deployment(tmp_path: Path, database: Path) -> Iterator[Deployment]:
-    assert MOSQUITTO or not os.environ.get("CI"), "mosquitto is not installed"
+    assert MOSQUITTO or not IN_CI, "mosquitto is not installed"
     deployed = Deployment(tmp_path / "host", database)
     yield deployed
     deployed.stop()

@@ -2,13 +2,10 @@
 
 import getpass
 import json
-import os
-import shutil
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -27,28 +24,13 @@ from simulator.faults import HOSTILE, Behaviour, Profile
 from simulator.fleet import DeviceCredentials, Fleet
 from simulator.life import Rhythm
 from simulator.link import GilbertElliott
+from tests.end_to_end.parts import PATIENCE_S, free_port, wait_until
+from tests.programs import MOSQUITTO, needs, or_another
 
-MOSQUITTO = shutil.which(
-    "mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-)
 HURRIED = Behaviour(resend_after_s=0.5, resend_at_most_s=2.0, reconnect_at_most_s=1.0)
 # An outage of the world is over in a moment at this speed, and a link's bad time comes often.
 STORMY = replace(HOSTILE, loss=GilbertElliott(mean_good_s=1.0, mean_bad_s=0.3, loss_bad=0.9))
 MODELS = ("ear_cymba", "ear_clip", "neck")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -70,7 +52,7 @@ class Mosquitto:
         self.process = subprocess.Popen(
             [MOSQUITTO, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(self.listens)
+        wait_until(self.listens, what="mosquitto listens")
 
     def listens(self) -> bool:
         with socket.socket() as probe:
@@ -101,9 +83,8 @@ AnyBroker = Mosquitto | AmqttBroker
 
 @pytest.fixture(params=["mosquitto", "embedded"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyBroker]:
-    if request.param == "mosquitto":
-        assert MOSQUITTO or "CI" not in os.environ, "the CI has to have mosquitto"
-    made = Mosquitto(tmp_path) if request.param == "mosquitto" and MOSQUITTO else AmqttBroker()
+    kind = or_another(request.param, "embedded")
+    made = Mosquitto(tmp_path) if kind == "mosquitto" else AmqttBroker()
     made.start()
     yield made
     made.kill()
@@ -122,7 +103,7 @@ class Server:
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        wait_until(self._client.is_connected)
+        wait_until(self._client.is_connected, what="connected")
 
     def stop(self) -> None:
         self._client.disconnect()
@@ -183,12 +164,14 @@ def test_every_frame_arrives_whole_over_a_stormy_link_and_a_killed_broker(
 ) -> None:
     fleet = make_fleet(broker.port, STORMY)
     fleet.start()
-    wait_until(lambda: fleet.counters.acked > 100)
+    wait_until(lambda: fleet.counters.acked > 100, what="acked")
     broker.kill()
-    wait_until(lambda: fleet.connected == 0)
+    wait_until(lambda: fleet.connected == 0, what="all are cut off")
     broker.start()
-    wait_until(lambda: fleet.counters.lost > 20 and fleet.counters.resent > 20)
-    assert fleet.stop(timeout_s=60)
+    wait_until(
+        lambda: fleet.counters.lost > 20 and fleet.counters.resent > 20, what="lost and sent again"
+    )
+    assert fleet.stop(timeout_s=PATIENCE_S)
     counters = fleet.counters
     assert server.holds_exactly(fleet)
     assert counters.made == counters.acked == sum(len(made) for made in fleet.made.values())
@@ -203,13 +186,13 @@ def test_a_clean_fleet_sends_each_frame_once_and_says_goodbye(
 ) -> None:
     fleet = make_fleet(broker.port, "clean")
     fleet.start()
-    wait_until(lambda: fleet.counters.made > 500)
-    assert fleet.stop(timeout_s=30)
+    wait_until(lambda: fleet.counters.made > 500, what="made")
+    assert fleet.stop(timeout_s=PATIENCE_S)
     assert server.holds_exactly(fleet)
     counters = fleet.counters
     assert counters.lost == counters.duplicated == counters.spoiled == 0
     assert counters.published == counters.made + counters.resent
-    wait_until(lambda: set(server.online.values()) == {False})
+    wait_until(lambda: set(server.online.values()) == {False}, what="all are offline")
     assert len(server.online) == 6
 
 
@@ -218,17 +201,15 @@ def test_a_fleet_without_a_server_keeps_everything() -> None:
     port = free_port()
     fleet = make_fleet(port, "clean", count=2)
     fleet.start()
-    wait_until(lambda: fleet.counters.made > 100)
+    wait_until(lambda: fleet.counters.made > 100, what="made")
     assert not fleet.stop(timeout_s=0.5)
     assert fleet.counters.acked == 0
     assert fleet.counters.outstanding == fleet.counters.made == sum(map(len, fleet.made.values()))
 
 
 @pytest.mark.slow
+@needs("mosquitto")
 def test_devices_speak_tls_to_a_broker_with_a_certificate(tmp_path: Path) -> None:
-    if MOSQUITTO is None:
-        assert "CI" not in os.environ, "the CI has to have mosquitto"
-        return
     authority = trustme.CA()
     leaf = authority.issue_cert("127.0.0.1", "localhost")
     paths = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
@@ -253,8 +234,8 @@ def test_devices_speak_tls_to_a_broker_with_a_certificate(tmp_path: Path) -> Non
             behaviour=HURRIED,
         )
         fleet.start()
-        wait_until(lambda: fleet.counters.made > 30)
-        assert fleet.stop(timeout_s=30)
+        wait_until(lambda: fleet.counters.made > 30, what="made")
+        assert fleet.stop(timeout_s=PATIENCE_S)
         assert server.holds_exactly(fleet)
     finally:
         server.stop()

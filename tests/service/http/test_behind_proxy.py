@@ -26,14 +26,10 @@ from sqlalchemy import text
 
 from ops import ports
 from service.resources import frames, sync
+from tests.programs import needs
 
 ROOT = Path(__file__).parents[3]
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-# A machine has it from its system's packages, as Mosquitto; .ci/run installs it.
-without_nginx = pytest.mark.skipif(
-    NGINX is None and not os.environ.get("CI"), reason="nginx is not installed"
-)
-pytestmark = [pytest.mark.slow, without_nginx]
+pytestmark = [pytest.mark.slow, needs("nginx")]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 SLOW_CLIENTS = 200
 

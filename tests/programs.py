@@ -1,0 +1,27 @@
+"""The programs that tests need beside Python: where they are, and what is said where one is not.
+
+A bare machine tests less without them, and the summary says so. CI has them all.
+"""
+
+import os
+import shutil
+
+import pytest
+
+# Where Debian keeps servers is in the PATH of root alone.
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+IN_CI = bool(os.environ.get("CI"))
+_FOUND = {name: shutil.which(name, path=_PATH) for name in ("mosquitto", "nginx", "node")}
+MOSQUITTO, NGINX, NODE = _FOUND.values()
+MISSING = [name for name, path in _FOUND.items() if path is None]
+
+
+def needs(program: str, *, missing: bool | None = None) -> pytest.MarkDecorator:
+    """Skips where `program` is `missing`; in CI nothing is skipped, so there it is a failure."""
+    missing = program in MISSING if missing is None else missing
+    return pytest.mark.skipif(missing and not IN_CI, reason=f"{program} is not installed")
+
+
+def or_another(program: str, another: str) -> str:
+    """`program`, or `another` where that is missing. CI proves it with both."""
+    return another if program in MISSING and not IN_CI else program

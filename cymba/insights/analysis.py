@@ -3,9 +3,8 @@
 Pure: arrays in, values out. `cymba.insights.findings` stores what comes of it.
 """
 
-import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +14,14 @@ from numpy.typing import NDArray
 from cymba.insights.days import Days
 from cymba.insights.exposures import Exposure
 from cymba.insights.outcomes import Outcome
+from cymba.insights.pair_inputs import PairInputs
 from cymba.insights.statistics import (
     PRIMARY_LEVEL,
     Associations,
     Direction,
     Fit,
     Look,
+    Reason,
     Tier,
     Verdict,
     adjust_bh,
@@ -29,9 +30,9 @@ from cymba.insights.statistics import (
     grade,
     looks,
     sequential_p,
+    use_follows,
 )
 
-METHOD_VERSION = "3"
 LAGS = (0, 1, 2, 3)
 PRIMARY_LAG = 1
 
@@ -48,16 +49,22 @@ class LookTaken:
     high: float | None
     p: float | None
     sequential_p: float
+    follows_p: float | None  # of the exposure following the rating before it
     input_hash: str
 
 
 @dataclass(slots=True)
 class Pair:
-    """One exposure and outcome at one lag, through all its looks to its grade."""
+    """One exposure and outcome at one lag, through all its looks to its grade.
+
+    pooled : the outcome is the evening's and the next morning's in one
+    days   : from the first on which both are known to the last; the coverages are of these
+    """
 
     exposure: Exposure
     outcome: Outcome
     lag: int
+    pooled: bool
     pairs_now: int
     days: int
     exposure_coverage: float
@@ -68,12 +75,18 @@ class Pair:
     df: float = math.nan
     contrast: float = math.nan
     half_signs: tuple[int, int] = (0, 0)
+    follows_p: float = 1.0  # the smallest of all looks
+    follows: Reason | None = None
     verdict: Verdict | None = None
 
     @property
     def tier(self) -> Tier:
         is_primary = self.exposure.primary and self.outcome.primary and self.lag == PRIMARY_LAG
         return Tier.PRIMARY if is_primary else Tier.EXPLORATORY
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.exposure.name, self.outcome.name, self.lag
 
     @property
     def last(self) -> LookTaken | None:
@@ -88,55 +101,83 @@ def analyse(
     tested: frozenset[tuple[str, str]] = frozenset(),
 ) -> list[Pair]:
     """Grade every pair; `tested`: (exposure, outcome) of the person's own completed trials."""
-    found: list[Pair] = []
-    for lags, felt in (((0,), days.same_day), (LAGS[1:], days.mornings)):
-        pairs = _begin(days, felt, lags, exposures, outcomes)
-        for look in looks(days.exposures, felt, days.before, days.weekdays, lags):
-            for place in zip(*np.nonzero(look.reached), strict=True):
-                _take(pairs[place], look, place, days, felt)
-        found.extend(pair for pair in pairs.ravel() if not pair.outcome.reaches_before(pair.lag))
-    _grade(found, tested)
-    return found
+    all_exposures, all_outcomes = list(enumerate(exposures)), list(enumerate(outcomes))
+    apart = [
+        pair
+        for lags in ((0,), LAGS[1:])
+        for pair in _look_at(days, lags, all_exposures, all_outcomes)
+    ]
+    pooled = _look_at(
+        days,
+        (PRIMARY_LAG,),
+        [(e, one) for e, one in all_exposures if one.primary],
+        [(o, one) for o, one in all_outcomes if one.primary and not one.reaches_before(0)],
+        pooled=True,
+    )
+    by_question = {pair.key: pair for pair in (*apart, *pooled)}
+    _flag((*apart, *pooled), by_question.values())
+    # That evening lies nearest to the pain that brings use about, so only where use follows none.
+    told = [one if (one := by_question[pair.key]).follows is None else pair for pair in apart]
+    _grade(told, tested)
+    return told
 
 
-def _begin(
+def _look_at(
     days: Days,
-    felt: Floats,
     lags: Sequence[int],
-    exposures: Sequence[Exposure],
-    outcomes: Sequence[Outcome],
-) -> NDArray[Any]:
-    """(L, O, E) of Pair, before any look."""
+    exposures: Sequence[tuple[int, Exposure]],
+    outcomes: Sequence[tuple[int, Outcome]],
+    *,
+    pooled: bool = False,
+) -> list[Pair]:
+    """The pairs of these, which come with their rows in `days`, through every look there is."""
+    if not exposures or not outcomes:
+        return []
+    rows_e, rows_o = [e for e, _ in exposures], [o for o, _ in outcomes]
+    felt, hours = days.felt(lags[0], pooled=pooled)
+    felt, exposed, before = felt[rows_o], days.exposures[rows_e], days.before[rows_o]
+    hours = None if hours is None else hours[rows_o]
     pairs = np.empty((len(lags), len(outcomes), len(exposures)), dtype=object)
-    length = max(len(days.dates), 1)
-    exposure_coverage = np.isfinite(days.exposures).sum(axis=1) / length
-    outcome_coverage = np.isfinite(felt).sum(axis=1) / length
     for row, lag in enumerate(lags):
-        counts = complete_pairs(days.exposures, felt, days.before, lag).sum(axis=-1)
-        for o, outcome in enumerate(outcomes):
-            for e, exposure in enumerate(exposures):
-                pairs[row, o, e] = Pair(
-                    exposure,
-                    outcome,
-                    lag,
-                    pairs_now=int(counts[o, e]),
-                    days=len(days.dates),
-                    exposure_coverage=float(exposure_coverage[e]),
-                    outcome_coverage=float(outcome_coverage[o]),
+        counts = complete_pairs(exposed, felt, before, lag).sum(axis=-1)
+        for o, e in np.ndindex(counts.shape):
+            known, rated = np.isfinite(exposed[e]), np.isfinite(felt[o])
+            both = max(_first(known), _first(rated))
+            pairs[row, o, e] = Pair(
+                exposures[e][1],
+                outcomes[o][1],
+                lag,
+                pooled,
+                pairs_now=int(counts[o, e]),
+                days=known.size - both,
+                exposure_coverage=float(known[both:].mean()) if both < known.size else 0.0,
+                outcome_coverage=float(rated[both:].mean()) if both < known.size else 0.0,
+            )
+    inputs: dict[tuple[int, ...], PairInputs] = {}
+    for look in looks(exposed, felt, before, days.weekdays, lags, hours=hours, cycle=days.cycle):
+        for place in zip(*(index.tolist() for index in np.nonzero(look.reached)), strict=True):
+            pair: Pair = pairs[place]
+            if place not in inputs:
+                inputs[place] = PairInputs.of(
+                    days, rows_e[place[2]], rows_o[place[1]], pair.lag, pooled=pooled
                 )
-    return pairs
+            _take(pair, look, place, inputs[place])
+    return [pair for pair in pairs.ravel() if not pair.outcome.reaches_before(pair.lag)]
 
 
-def _take(pair: Pair, look: Look, place: tuple[Any, ...], days: Days, felt: Floats) -> None:
+def _first(known: NDArray[np.bool_]) -> int:
+    return int(known.argmax()) if known.any() else known.size
+
+
+def _take(pair: Pair, look: Look, place: tuple[Any, ...], inputs: PairInputs) -> None:
     numbers: Associations = look.associations
-    p = float(numbers.p[place])
+    p, follows_p = float(numbers.p[place]), float(numbers.follows_p[place])
     pair.sequential_p = sequential_p(p, pair.sequential_p)
+    pair.follows_p = float(np.fmin(pair.follows_p, follows_p))
     pair.se, pair.df = float(numbers.shown_se[place]), float(numbers.df[place])
     pair.contrast = float(numbers.contrast[place])
     halves = numbers.half_effects[(slice(None), *place)]
     pair.half_signs = (_sign(halves[0]), _sign(halves[1]))
-    _, o, e = place
-    end = slice(0, int(look.end_days[place]) + 1)
     pair.taken.append(
         LookTaken(
             milestone=look.milestone,
@@ -145,25 +186,28 @@ def _take(pair: Pair, look: Look, place: tuple[Any, ...], days: Days, felt: Floa
             high=_known(numbers.shown_high[place]),
             p=_known(p),
             sequential_p=pair.sequential_p,
-            input_hash=inputs_hash(
-                pair.lag,
-                days.exposures[e, end],
-                felt[o, end],
-                days.before[o, end],
-                days.weekdays[end],
-            ),
+            follows_p=_known(follows_p),
+            input_hash=inputs.hash_until(int(look.end_days[place]) + 1),
         )
     )
 
 
-def inputs_hash(lag: int, *arrays: NDArray[Any]) -> str:
-    """What a finding was computed from, and by which method: the same hash, the same finding."""
-    digest = hashlib.sha256(f"{METHOD_VERSION}/{lag}".encode())
-    for array in arrays:
-        # NaN has many bit patterns; one stands for "missing".
-        canonical = np.where(np.isnan(array), np.nan, array) if array.dtype.kind == "f" else array
-        digest.update(np.ascontiguousarray(canonical).tobytes())
-    return digest.hexdigest()
+def _flag(pairs: Iterable[Pair], questions: Iterable[Pair]) -> None:
+    """Set whose exposure follows the rating before it: the pair's own, or that of a question that
+    was fixed in advance, of the same exposure."""
+    flagged: dict[str, Reason] = {}
+    for pair in questions:
+        if pair.outcome.primary and pair.lag == PRIMARY_LAG and use_follows(pair.follows_p):
+            reason = _of_rating(pair.outcome)
+            if reason is Reason.USE_FOLLOWS_PAIN or pair.exposure.name not in flagged:
+                flagged[pair.exposure.name] = reason
+    for pair in pairs:
+        own = _of_rating(pair.outcome) if use_follows(pair.follows_p) else None
+        pair.follows = own or flagged.get(pair.exposure.name)
+
+
+def _of_rating(outcome: Outcome) -> Reason:
+    return Reason.USE_FOLLOWS_PAIN if outcome.is_pain else Reason.USE_FOLLOWS_RATING
 
 
 def _grade(pairs: Sequence[Pair], tested: frozenset[tuple[str, str]]) -> None:
@@ -191,7 +235,9 @@ def _grade(pairs: Sequence[Pair], tested: frozenset[tuple[str, str]]) -> None:
                 if pair.outcome.worse == "higher"
                 else Direction.HIGHER_IS_BETTER,
                 minimal_difference=pair.outcome.minimal_difference,
+                follows=pair.follows,
             ),
+            is_pooled=pair.pooled,
             own_trial=pair.lag == PRIMARY_LAG and (pair.exposure.name, pair.outcome.name) in tested,
         )
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cymba.insights.exposures import DAY_STARTS_HOUR, Exposure, SessionFact
 from cymba.insights.outcomes import Outcome
+from cymba.insights.statistics import pooled_ratings
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +54,14 @@ class Days:
     mornings: Floats  # (O, D)
     same_day: Floats  # (O, D)
     before: Floats  # (O, D)
+    cycle: Floats | None = None  # (2, D) terms of a logged cycle
+
+    def felt(self, lag: int, *, pooled: bool = False) -> tuple[Floats, Floats | None]:
+        """(O, D) what an outcome is at this lag, and the hours of it where they vary; `pooled`:
+        the evening and the next morning in one."""
+        if pooled:
+            return pooled_ratings(self.same_day, self.mornings)
+        return (self.mornings if lag else self.same_day), None
 
 
 def local_day(local: datetime) -> date:

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce, change_counter
 from cymba.accounts.tables import Account, Consent
-from cymba.insights.analysis import METHOD_VERSION, Pair, analyse, inputs_hash
+from cymba.insights.analysis import Pair, analyse
 from cymba.insights.days import Days
 from cymba.insights.experiments.trials import TRIED_EXPOSURE, tested
 from cymba.insights.inputs import load_days
+from cymba.insights.pair_inputs import METHOD_VERSION, inputs_hash
 from cymba.insights.statistics import Grade, Tier
 from cymba.insights.tables import Finding, InsightState
 
@@ -219,6 +220,7 @@ def _hash_of_all(
 ) -> str:
     digest = hashlib.sha256("\0".join((*exposures, "", *outcomes, "", *trials)).encode())
     digest.update("".join(day.isoformat() for day in days.dates).encode())
-    arrays = (days.exposures, days.mornings, days.same_day, days.before, days.weekdays)
+    cycle = () if days.cycle is None else (days.cycle,)
+    arrays = (days.exposures, days.mornings, days.same_day, days.before, days.weekdays, *cycle)
     digest.update(inputs_hash(0, *arrays).encode())
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Reading a person's sessions, diary and devices into what the days are built from."""
 
-from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from cymba.insights.exposures import (
     programme_name,
 )
 from cymba.insights.outcomes import OUTCOMES, Outcome
-from cymba.stimulation.session.uploads import load_uploads
+from cymba.stimulation.session.uploads import Upload, is_uploaded, load_uploads
 from cymba.stimulation.tables import StimulationSession
 
 
@@ -30,13 +30,17 @@ def load_days(
     """The person's days, with the exposures and outcomes that they have; primaries always."""
     sessions = session_facts(session, account_id)
     entries = entry_facts(session, account_id)
+    zone = ZoneInfo(
+        session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
+    )
+    uploads = load_uploads(session, account_id)
     exposures = (*EXPOSURES, *programme_exposures(sessions))
     answered = {name for fact in entries for name in fact.items}
     outcomes = tuple(o for o in OUTCOMES.values() if o.primary or o.item in answered)
-    has_synced, left_out = _has_synced(session, account_id), _days_left_out(session, account_id)
+    has_synced, left_out = _has_synced(uploads, zone), _days_left_out(session, account_id)
     days = build_days(
         sessions,
-        entries,
+        _since_a_device_was_held(entries, uploads, zone),
         exposures=exposures,
         outcomes=outcomes,
         has_synced=lambda day: day not in left_out and has_synced(day),
@@ -89,6 +93,19 @@ def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
     ]
 
 
+def _since_a_device_was_held(
+    entries: Sequence[EntryFact], uploads: Sequence[Upload], zone: ZoneInfo
+) -> list[EntryFact]:
+    """What was felt before any device says nothing of stimulation: one entry of years ago would
+    only draw the days out. The day before the first counts, as its evening may come right before
+    the first session."""
+    if not uploads:
+        return []
+    held_from = min(upload.held_from for upload in uploads).astimezone(zone)
+    first = local_day(held_from) - timedelta(days=1)
+    return [fact for fact in entries if local_day(fact.local) >= first]
+
+
 def _days_left_out(session: Session, account_id: UUID) -> set[date]:
     """The local days of sessions that the person leaves out: without another session such a day
     is not one without stimulation, but one of which nothing is known."""
@@ -103,24 +120,10 @@ def _days_left_out(session: Session, account_id: UUID) -> set[date]:
     }
 
 
-def _has_synced(session: Session, account_id: UUID) -> Callable[[date], bool]:
-    """Whether a day's sessions would all be here: every device then held has uploaded all that
-    it recorded until the day's end."""
-    zone = ZoneInfo(
-        session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
-    )
-    uploads = load_uploads(session, account_id)
+def _has_synced(uploads: Sequence[Upload], zone: ZoneInfo) -> Callable[[date], bool]:
+    """Whether a day's sessions would all be here."""
 
-    def has_synced(day: date) -> bool:
-        begins = datetime.combine(day, time(DAY_STARTS_HOUR), tzinfo=zone)
-        ends = datetime.combine(day + timedelta(days=1), time(DAY_STARTS_HOUR), tzinfo=zone)
-        of_day = [
-            until
-            for claimed_at, released_at, until in uploads
-            # A device claimed with sessions already in it counts for the days of those too.
-            if released_at is None or released_at > begins
-            if claimed_at < ends or until is not None
-        ]
-        return bool(of_day) and all(until is not None and until >= ends for until in of_day)
+    def begins_at(day: date) -> datetime:
+        return datetime.combine(day, time(DAY_STARTS_HOUR), tzinfo=zone).astimezone(UTC)
 
-    return has_synced
+    return lambda day: is_uploaded(uploads, begins_at(day), begins_at(day + timedelta(days=1)))

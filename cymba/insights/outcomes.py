@@ -38,6 +38,10 @@ class Outcome:
         return self.minimal_important_difference or DEFAULT_DIFFERENCE
 
     @property
+    def is_pain(self) -> bool:
+        return self.item.startswith("pain_")
+
+    @property
     def primary(self) -> bool:
         return self.name in PRIMARY_OUTCOMES
 

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from cymba.errors import NotFound
 from cymba.insights import findings
-from cymba.insights.analysis import PRIMARY_LAG, inputs_hash
+from cymba.insights.analysis import PRIMARY_LAG
 from cymba.insights.days import Days, Floats
 from cymba.insights.exposures import Exposure
 from cymba.insights.inputs import load_days
 from cymba.insights.outcomes import Outcome
-from cymba.insights.statistics import PairInFull, complete_pairs, pair_in_full
+from cymba.insights.pair_inputs import PairInputs, inputs_hash
+from cymba.insights.statistics import PairInFull, Reason
 from cymba.insights.tables import Finding
 
 
@@ -23,7 +24,8 @@ from cymba.insights.tables import Finding
 class PairView:
     """A pair at one lag, with what is known of it at the others.
 
-    exposed, felt : (D,) by day, `felt` being what the lag refers to: the same day, or the morning
+    exposed, felt : (D,) by day, `felt` being what the lag refers to: the same day, or the morning,
+                    or both the evening before and it
     full          : the regression's rows up to the finding's milestone; None where there is none
     is_current    : the finding rests on these very days; if not, it is about to be computed anew
     """
@@ -103,35 +105,31 @@ def view_pair(
     o = next((i for i, one in enumerate(outcomes) if one.name == finding.outcome), None)
     if e is None or o is None:
         raise NotFound("What this finding rested on is not there any more.")
-    felt = (days.mornings if finding.lag else days.same_day)[o]
-    exposed, before = days.exposures[e], days.before[o]
-    full, is_current = _in_full(finding, exposed, felt, before, days)
+    pooled = Reason.EVENING_AND_MORNING in finding.reasons
+    inputs = PairInputs.of(days, e, o, finding.lag, pooled=pooled)
+    full, is_current = _in_full(finding, inputs)
     return PairView(
         exposure=exposures[e],
         outcome=outcomes[o],
         finding=finding,
         lags=tuple(sorted(lags, key=lambda one: one.lag)),
         dates=days.dates,
-        exposed=exposed,
-        felt=felt,
+        exposed=inputs.exposed,
+        felt=inputs.felt,
         full=full,
         is_current=is_current,
     )
 
 
-def _in_full(
-    finding: Finding, exposed: Floats, felt: Floats, before: Floats, days: Days
-) -> tuple[PairInFull | None, bool]:
+def _in_full(finding: Finding, inputs: PairInputs) -> tuple[PairInFull | None, bool]:
     """The finding's own rows: those up to its milestone, which is where it is frozen."""
-    complete = complete_pairs(exposed[None], felt[None], before[None], finding.lag)[0, 0]
-    rows = np.flatnonzero(complete)
+    rows = inputs.complete()
     if rows.size < finding.milestone:
         return None, False
     if not finding.milestone:
         return None, rows.size == finding.pairs_now
-    end = slice(0, int(rows[finding.milestone - 1]) + 1)
-    arrays = (exposed[end], felt[end], before[end], days.weekdays[end])
-    is_current = inputs_hash(finding.lag, *arrays) == finding.input_hash
+    end = int(rows[finding.milestone - 1]) + 1
+    is_current = inputs.hash_until(end) == finding.input_hash
     if finding.effect is None or not is_current:
         return None, is_current
-    return pair_in_full(*arrays, finding.lag), True
+    return inputs.in_full_until(end), True

@@ -14,15 +14,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.insights.analysis import inputs_hash
 from cymba.insights.days import EntryFact, Floats, local_day
 from cymba.insights.exposures import SessionFact
 from cymba.insights.inputs import entry_facts, session_facts
 from cymba.insights.outcomes import OUTCOMES, Outcome
+from cymba.insights.pair_inputs import inputs_hash
 from cymba.insights.statistics import Response, response
-from cymba.insights.statistics.response import CURRENT_DAYS, MIN_BASELINE_DAYS
+from cymba.insights.statistics.response import CURRENT_DAYS, LOOK_LEVEL, MIN_BASELINE_DAYS
 
 FIRST_WEEKS = 28  # days, where too few were rated before the first session
+FIRST_LOOK_DAYS = 14  # after the baseline: day 42, where that is the first four weeks
+LOOK_EVERY_DAYS = 28
 Baseline = Literal["before_first_session", "first_weeks"]
 
 
@@ -40,7 +42,11 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An outcome's baseline and present; `whole` is all from the first rating to today."""
+    """An outcome's baseline and present; `whole` is all from the baseline to today.
+
+    Looked at every four weeks, so that reading it daily finds nothing by chance: between looks the
+    present and what is said of it stay as they were, and are made again from the same ratings.
+    """
 
     outcome: Outcome
     kind: Baseline
@@ -51,8 +57,14 @@ class Comparison:
 
     @property
     def input_hash(self) -> str:
-        began = np.array([self.whole.first_day.toordinal(), self.baseline.values.size])
-        return inputs_hash(0, began, self.whole.values)
+        began = np.array([self.whole.first_day.toordinal(), self.current.first_day.toordinal()])
+        return inputs_hash(0, began, self.baseline.values, self.current.values)
+
+    @property
+    def shown_hash(self) -> str:
+        """Of all that a picture shows."""
+        of_look = np.frombuffer(self.input_hash.encode(), dtype=np.uint8)
+        return inputs_hash(0, of_look, self.whole.values)
 
 
 def load_responses(session: Session, account_id: UUID, *, now: datetime) -> list[Comparison]:
@@ -85,28 +97,50 @@ def compare(
 ) -> Comparison | None:
     """Baseline and present of one outcome; None if it was never rated up to `today`.
 
-    The baseline is what was rated before the first session, where that is enough of it, and else
-    the first four weeks. The two periods never share a day.
+    The baseline begins with the first four weeks that have enough ratings: a single old rating is
+    no beginning. It ends with the first session, where that leaves enough, and else with those four
+    weeks. The present is the four weeks up to the last look, and never shares a day with it.
     """
     rated = _daily_means(outcome, entries, today)
     if not rated:
         return None
-    first = min(rated)
+    first = _first_of_enough(sorted(rated))
     kind: Baseline = "first_weeks"
     until = min(first + timedelta(days=FIRST_WEEKS), today + timedelta(days=1))
-    if first_use is not None and sum(day < first_use for day in rated) >= MIN_BASELINE_DAYS:
+    before_use = [day for day in rated if first_use is not None and first <= day < first_use]
+    if first_use is not None and len(before_use) >= MIN_BASELINE_DAYS:
         kind, until = "before_first_session", first_use
-    since = max(today - timedelta(days=CURRENT_DAYS - 1), until)
+    last = _last_look(until, today)
+    since = max(last - timedelta(days=CURRENT_DAYS - 1), until)
     baseline = _period(rated, first, until)
-    current = _period(rated, since, today + timedelta(days=1))
+    current = _period(rated, since, last + timedelta(days=1))
     return Comparison(
         outcome=outcome,
         kind=kind,
         baseline=baseline,
         current=current,
         whole=_period(rated, first, today + timedelta(days=1)),
-        response=response(baseline.values, current.values),
+        response=response(baseline.values, current.values, level=LOOK_LEVEL),
     )
+
+
+def _first_of_enough(rated: Sequence[date]) -> date:
+    """The first rated day whose four weeks hold enough ratings; the last such day's if none do."""
+    for first, enough in zip(rated, rated[MIN_BASELINE_DAYS - 1 :], strict=False):
+        if enough < first + timedelta(days=FIRST_WEEKS):
+            return first
+    return next(day for day in rated if rated[-1] < day + timedelta(days=FIRST_WEEKS))
+
+
+def _last_look(baseline_ends: date, today: date) -> date:
+    """The day of the last look: the first two weeks after the baseline, then every four weeks.
+
+    Before the first look today: there is nothing to be told of yet.
+    """
+    first = baseline_ends + timedelta(days=FIRST_LOOK_DAYS - 1)
+    if today < first:
+        return today
+    return first + timedelta(days=(today - first).days // LOOK_EVERY_DAYS * LOOK_EVERY_DAYS)
 
 
 def _daily_means(outcome: Outcome, entries: Sequence[EntryFact], today: date) -> dict[date, float]:

@@ -1,6 +1,8 @@
 """From numbers to the sentences of `words`, for one finding, side effect or response."""
 
 import math
+from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from cymba.insights import words
@@ -12,15 +14,19 @@ from cymba.insights.statistics import (
     MILESTONES,
     SIDE_EFFECT_MILESTONES,
     Course,
+    Grade,
     Interval,
+    Reason,
     Response,
     ResponseGrade,
     Trend,
 )
+from cymba.insights.statistics.grades import EARLY_SIGNAL_P
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 
 SMALLEST_OF_THREE_DIGITS = 0.001
+CLEAR_P = 0.05  # over all looks: above it a primary question's early signal may well be chance
 POINTS_IN_TENTHS = 0.5  # an outcome whose smallest difference that matters is this or more
 _EXPOSURES = {exposure.name: exposure for exposure in EXPOSURES}
 
@@ -55,29 +61,64 @@ def of_finding(voice: Voice, finding: Finding) -> str:
                 voice, finding.outcome, finding.trial, planned_pairs=planned, stopped=False
             )
         case "no_clear_link":
-            mid = voice.number(OUTCOMES[finding.outcome].minimal_difference)
-            return voice.say(words.NO_CLEAR_LINK, n=n, mid=mid, **names)
+            outcome = OUTCOMES[finding.outcome]
+            in_days, mid = outcome.is_side_effect, outcome.minimal_difference
+            return voice.say(
+                words.NO_CLEAR_LINK_DAYS if in_days else words.NO_CLEAR_LINK,
+                n=n,
+                mid=voice.number(100 * mid, 0) if in_days else voice.number(mid),
+                **names,
+            )
         case "not_enough" if finding.effect is None:
             title = exposure_title(voice, finding.exposure)
-            outcome = names["outcome"]
-            return voice.say(words.NOT_ENOUGH_REFUSED, exposure_title=title, outcome=outcome)
+            return voice.say(
+                words.NOT_ENOUGH_REFUSED, exposure_title=title, outcome=names["outcome"]
+            )
         case "not_enough":
-            return _join(voice.say(words.NOT_ENOUGH, n=n, **names), more)
+            return _join(voice.say(words.NOT_ENOUGH, n=n, **names), *_why(voice, finding), more)
     observed = voice.say(
-        words.OBSERVED[finding.lag],
+        _observed(finding),
         n=n,
         **names,
-        **size(voice, finding.effect, finding.low, finding.high, digits=digits(finding.outcome)),
+        **difference(voice, finding.outcome, finding.effect, finding.low, finding.high),
     )
-    parts = [observed]
-    if finding.grade == "early_signal":
-        parts.append(voice.translate(words.EARLY))
-    if "more_is_worse" in finding.reasons:
-        # Of a side effect "people stimulate more when they feel worse" would explain a harm away.
-        harm = OUTCOMES[finding.outcome].is_side_effect
-        parts.append(voice.translate(words.MORE_SIDE_EFFECT if harm else words.MORE_IS_WORSE))
-    parts.append(voice.translate(words.DISCLAIMER))
-    return _join(*parts)
+    return _join(observed, *_why(voice, finding), voice.translate(words.DISCLAIMER))
+
+
+def _observed(finding: Finding) -> str:
+    if OUTCOMES[finding.outcome].is_side_effect:
+        return words.OBSERVED_DAYS[finding.lag]
+    if Reason.EVENING_AND_MORNING in finding.reasons:
+        return words.BOTH_TIMES
+    return words.OBSERVED[finding.lag]
+
+
+def _why(voice: Voice, finding: Finding) -> Iterator[str]:
+    """Why the finding is no more than it is, by its reasons."""
+    reasons, p = finding.reasons, finding.sequential_p
+    if Reason.USE_FOLLOWS_PAIN in reasons:
+        yield voice.translate(words.FOLLOWS_PAIN)
+    elif Reason.USE_FOLLOWS_RATING in reasons:
+        yield voice.translate(words.FOLLOWS_RATING)
+    elif Reason.MORE_IS_WORSE in reasons and not OUTCOMES[finding.outcome].is_side_effect:
+        yield voice.translate(words.MORE_IS_WORSE)
+    if finding.grade == Grade.EARLY_SIGNAL:
+        # Where the numbers are clear, that it may be chance would be the wrong reason.
+        if p is not None and CLEAR_P < p <= EARLY_SIGNAL_P:
+            yield voice.translate(words.EARLY)
+        elif Reason.HALVES_DISAGREE in reasons:
+            yield voice.translate(words.HALVES)
+        elif p is not None and p <= CLEAR_P and Reason.TIER_TEST_PASSED not in reasons:
+            yield voice.translate(words.ONE_OF_MANY)
+    # Of a side effect "people stimulate more when they feel worse" would explain a harm away.
+    if _is_harm(finding):
+        yield voice.translate(words.MORE_SIDE_EFFECT)
+
+
+def _is_harm(finding: Finding) -> bool:
+    more = finding.effect is not None and finding.effect > 0
+    shown = finding.grade == Grade.EARLY_SIGNAL
+    return shown and more and OUTCOMES[finding.outcome].is_side_effect
 
 
 def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, answers: int) -> str:
@@ -106,8 +147,9 @@ def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, answers: int) -
             return voice.say(words.SIDE_EFFECT_UNCLEAR, effect=inside(voice, title), n=n)
 
 
-def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:
-    """How the last 28 days compare with the baseline; a ratio is only ever of a symptom's scale."""
+def of_response(voice: Voice, outcome: Outcome, found: Response, *, until: date) -> str:
+    """How the 28 days `until` compare with the baseline; a ratio is only ever of a symptom's
+    scale. It ends with what a change does not show."""
     if found.grade is ResponseGrade.NOT_ENOUGH:
         return voice.translate(words.RESPONSE_NOT_ENOUGH)
     # A fall is told as "lower by": its ends change places.
@@ -116,28 +158,24 @@ def of_response(voice: Voice, outcome: Outcome, found: Response) -> str:
         "outcome": inside(voice, voice.translate(outcome.title)),
         "low": voice.percent(low),
         "high": voice.percent(high),
+        "share": voice.percent(-found.change_ratio),
+        "until": voice.day(until),
+    }
+    as_it_is = {
+        "low": voice.percent(found.low),
+        "high": voice.percent(found.high),
+        "share": voice.percent(found.change_ratio),
     }
     match found.grade:
         case ResponseGrade.CONFIRMED:
-            template = words.RESPONSE_CONFIRMED
+            said = voice.say(words.RESPONSE_CONFIRMED, **values)
         case ResponseGrade.LIKELY | ResponseGrade.SMALL:
-            template = words.RESPONSE_LIKELY
+            said = voice.say(words.RESPONSE_LIKELY, **values)
         case ResponseGrade.WORSE:
-            return voice.say(
-                words.RESPONSE_HIGHER,
-                outcome=values["outcome"],
-                share=voice.percent(found.change_ratio),
-                low=voice.percent(found.low),
-                high=voice.percent(found.high),
-            )
+            said = voice.say(words.RESPONSE_HIGHER, **values | as_it_is)
         case _:
-            return voice.say(
-                words.RESPONSE_NONE,
-                outcome=values["outcome"],
-                low=voice.percent(found.low),
-                high=voice.percent(found.high),
-            )
-    return voice.say(template, share=voice.percent(-found.change_ratio), **values)
+            return voice.say(words.RESPONSE_NONE, **values | as_it_is)
+    return _join(said, voice.translate(words.DISCLAIMER))
 
 
 def of_trial(
@@ -214,6 +252,18 @@ def of_before_trial(voice: Voice, told: BeforeTrial) -> str:
 
 def _ma(voice: Voice, current_ua: float) -> str:
     return voice.number(current_ua / 1000)
+
+
+def difference(
+    voice: Voice, outcome: str, effect: float | None, low: float | None, high: float | None
+) -> dict[str, str]:
+    """A difference as `size`: in points, or of what was there or not in days of a hundred."""
+    if not OUTCOMES[outcome].is_side_effect:
+        return size(voice, effect, low, high, digits=digits(outcome))
+    times_100 = [None if value is None else 100 * value for value in (effect, low, high)]
+    in_days = size(voice, *times_100, digits=0)
+    in_days["direction"] = voice.translate(words.FEWER if (effect or 0) < 0 else words.MORE)
+    return in_days
 
 
 def digits(outcome: str) -> int:

@@ -9,11 +9,11 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
-from cymba.insights.analysis import inputs_hash
 from cymba.insights.days import EntryFact, Floats
 from cymba.insights.exposures import SessionFact
 from cymba.insights.inputs import entry_facts, session_facts
 from cymba.insights.outcomes import OUTCOMES, Outcome
+from cymba.insights.pair_inputs import inputs_hash
 from cymba.insights.statistics import (
     SIDE_EFFECT_MILESTONES,
     Trend,

@@ -5,10 +5,12 @@ text below a completed trial may hold, and a test reads every template for them.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -49,14 +51,48 @@ OBSERVED = {
     "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
     "weekday, over {n} days.",
 }
+BOTH_TIMES = (
+    "On days with more {exposure}, {outcome} that evening and the next morning was on average "
+    "{size} points {direction} ({low} to {high}), after accounting for {outcome} before the "
+    "session, trend and weekday, over {n} days. Evening and morning are taken as one here."
+)
+# Of what was there or not
+OBSERVED_DAYS = {
+    1: "On days with more {exposure}, {outcome} was there the next morning on {size} {direction} "
+    "days in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days.",
+    0: "On days with more {exposure}, {outcome} was there later that day on {size} {direction} "
+    "days in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days. The two happened together.",
+    2: "Two days after days with more {exposure}, {outcome} was there on {size} {direction} days "
+    "in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days.",
+    3: "Three days after days with more {exposure}, {outcome} was there on {size} {direction} days "
+    "in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
+    "weekday, over {n} days.",
+}
 EARLY = "This is an early sign and may well be chance."
 MORE_IS_WORSE = (
     "People often stimulate more when they feel worse, and that alone would look like this."
+)
+HALVES = "The first and the second half of these days do not agree, so this is not sure."
+ONE_OF_MANY = "Several questions are asked at once, and this one does not stand out enough yet."
+FOLLOWS_PAIN = (
+    "Your use follows your pain: how much you stimulate goes with how much it hurt before. These "
+    "days cannot tell which of the two came first. Only a trial of your own can."
+)
+FOLLOWS_RATING = (
+    "Your use follows how you feel: how much you stimulate goes with how you felt before. These "
+    "days cannot tell which of the two came first. Only a trial of your own can."
 )
 MORE_SIDE_EFFECT = "Please talk to a clinician about it if it troubles you."
 NO_CLEAR_LINK = (
     "Over {n} days there is no clear link between {exposure} and {outcome}: any difference is "
     "likely smaller than {mid} points."
+)
+NO_CLEAR_LINK_DAYS = (
+    "Over {n} days there is no clear link between {exposure} and {outcome}: any difference is "
+    "likely smaller than {mid} days in 100."
 )
 NOT_ENOUGH = "The {n} days so far cannot tell whether {exposure} and {outcome} go together."
 NOT_ENOUGH_REFUSED = (
@@ -112,34 +148,38 @@ SIDE_EFFECT_UNCLEAR = (
     "first."
 )
 RESPONSE_CONFIRMED = (
-    "Compared with your first weeks, {outcome} in the last 28 days is {share} lower ({low} to "
-    "{high})."
-)
-RESPONSE_LIKELY = (
-    "Compared with your first weeks, {outcome} in the last 28 days looks about {share} lower "
-    "({low} to {high}), which is less certain."
-)
-RESPONSE_NONE = (
-    "Compared with your first weeks, {outcome} in the last 28 days has not clearly changed "
+    "Compared with your first weeks, {outcome} in the four weeks up to {until} is {share} lower "
     "({low} to {high})."
 )
+RESPONSE_LIKELY = (
+    "Compared with your first weeks, {outcome} in the four weeks up to {until} looks about {share} "
+    "lower ({low} to {high}), which is less certain."
+)
+RESPONSE_NONE = (
+    "Compared with your first weeks, {outcome} in the four weeks up to {until} has not clearly "
+    "changed ({low} to {high})."
+)
 RESPONSE_HIGHER = (
-    "Compared with your first weeks, {outcome} in the last 28 days is {share} higher ({low} to "
-    "{high})."
+    "Compared with your first weeks, {outcome} in the four weeks up to {until} is {share} higher "
+    "({low} to {high})."
 )
 RESPONSE_NOT_ENOUGH = (
-    "A comparison with your first weeks needs at least 14 days at the start and 28 days since."
+    "A comparison with your first weeks needs ratings on at least 14 days of your first four "
+    "weeks, and on 14 of the four weeks that are compared. It is made anew every four weeks."
 )
 LOWER, HIGHER = "lower", "higher"
+MORE, FEWER = "more", "fewer"
 
 TEMPLATES: tuple[str, ...] = (
-    *OBSERVED.values(),
-    DISCLAIMER, EARLY, MORE_IS_WORSE, MORE_SIDE_EFFECT, NO_CLEAR_LINK, NOT_ENOUGH,
+    *OBSERVED.values(), BOTH_TIMES, *OBSERVED_DAYS.values(),
+    DISCLAIMER, EARLY, HALVES, ONE_OF_MANY, FOLLOWS_PAIN, FOLLOWS_RATING, MORE_IS_WORSE,
+    MORE_SIDE_EFFECT, NO_CLEAR_LINK, NO_CLEAR_LINK_DAYS, NOT_ENOUGH,
     NOT_ENOUGH_REFUSED, COLLECTING, MORE_DAYS, TESTED, NO_DIFFERENCE, DEPARTED, NOT_CARRIED_OUT,
     STOPPED_EARLY, NOT_TESTED,
     HELD_OFF, HELD_DOWN, SET_BACK, SENT_TO_DEVICE,
     FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
+    MORE, FEWER,
 )  # fmt: skip
 
 
@@ -185,3 +225,6 @@ class Voice:
 
     def percent(self, value: float) -> str:
         return format_percent(value, format="#,##0 %", locale=self.locale)
+
+    def day(self, day: date) -> str:
+        return format_date(day, format="long", locale=self.locale)

@@ -5,7 +5,7 @@ from typing import Final, Literal
 import marshmallow as ma
 from flask import Response
 
-from cymba.insights.analysis import METHOD_VERSION
+from cymba.insights.pair_inputs import METHOD_VERSION
 from cymba.insights.pictures import THEMES, Picture
 from cymba.insights.words import Voice
 from service.http.etags import set_etag

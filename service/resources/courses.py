@@ -56,8 +56,9 @@ COMPARISON_EXAMPLE = {
     "title": "Pain now",
     "grade": "likely",
     "threshold": "moderate",
-    "sentence": "Compared with your first weeks, pain now in the last 28 days looks about 34 % "
-    "lower (12 % to 52 %), which is less certain.",
+    "sentence": "Compared with your first weeks, pain now in the four weeks up to June 3, 2026 "
+    "looks about 34 % lower (12 % to 52 %), which is less certain. This does not show that "
+    "stimulation caused it.",
     "change_ratio": -0.34,
     "low": -0.52,
     "high": -0.12,
@@ -210,7 +211,11 @@ def draw_side_effect_png(query: dict[str, Any], item: str) -> Response:
 @blp.problems("consent-required")
 @blp.shared("insights")
 def list_responses() -> Response:
-    """How far each symptom has come since the beginning, for those where higher is worse"""
+    """How far each symptom has come since the beginning, for those where higher is worse
+
+    Looked at every four weeks and frozen between, so that reading it often finds nothing by chance:
+    `current` ends with the last look.
+    """
     with transaction() as session:
         account = consenting_account(session)
         voice = Voice.of(account.locale)
@@ -260,7 +265,7 @@ def _response_drawn(outcome: str, kind: Kind, theme: str) -> Response:
     for one in compared:
         if one.outcome.name == outcome:
             picture = picture_of_response(one, voice)
-            return plot(picture, kind, theme, shown_hash=one.input_hash, voice=voice)
+            return plot(picture, kind, theme, shown_hash=one.shown_hash, voice=voice)
     raise NotFound("There is nothing to compare of this.")
 
 
@@ -293,7 +298,9 @@ def _comparison_shown(compared: Comparison, voice: Voice) -> dict[str, Any]:
         "title": voice.translate(compared.outcome.title),
         "grade": found.grade,
         "threshold": found.threshold,
-        "sentence": sentences.of_response(voice, compared.outcome, found),
+        "sentence": sentences.of_response(
+            voice, compared.outcome, found, until=compared.current.last_day
+        ),
         "change_ratio": _known(found.change_ratio),
         "low": _known(found.low),
         "high": _known(found.high),

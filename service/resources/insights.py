@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.insights import findings
-from cymba.insights.analysis import METHOD_VERSION
+from cymba.insights.pair_inputs import METHOD_VERSION
 from cymba.insights.pairs import PairView, load_pair
 from cymba.insights.pictures import picture_of_pair
 from cymba.insights.statistics import Grade
@@ -37,6 +37,11 @@ class LookSchema(Schema):
     high = ma.fields.Float(required=True, allow_none=True)
     p = ma.fields.Float(required=True, allow_none=True)
     sequential_p = ma.fields.Float(required=True)
+    follows_p = ma.fields.Float(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Of the exposure following the rating before it"},
+    )
     input_hash = ma.fields.String(required=True)
 
 

@@ -17,6 +17,7 @@ from cymba.diary.tables import DiaryEntry
 from cymba.insights import findings
 from cymba.insights.inputs import load_days
 from cymba.insights.tables import Finding, InsightState
+from cymba.stimulation.session.history import history
 from cymba.stimulation.tables import StimulationSession
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -234,3 +235,39 @@ def test_a_day_whose_session_is_left_out_is_not_a_day_without_any(
     assert np.isnan(left.exposures[:, place]).all()
     others = np.arange(len(days.dates)) != place
     np.testing.assert_array_equal(left.exposures[:, others], days.exposures[:, others])
+
+
+@pytest.mark.parametrize("claimed_after_days", [0, 20, 70])
+@pytest.mark.parametrize("released_after_days", [None, 35])
+def test_history_and_insights_agree_on_which_days_had_no_session(
+    session: Session,
+    account_id: UUID,
+    claimed_after_days: int,
+    released_after_days: int | None,
+) -> None:
+    """Whenever the device was claimed or given back, one judgement serves both."""
+    live(session, account_id, 60, effect=-2)
+    claimed_at = BEGAN + timedelta(days=claimed_after_days)
+    released_at = None
+    if released_after_days is not None:
+        released_at = max(claimed_at, BEGAN + timedelta(days=released_after_days))
+    session.execute(update(DeviceTenure).values(claimed_at=claimed_at, released_at=released_at))
+    rate(session, account_id, BEGAN - timedelta(days=90), 5)
+    changed(session, account_id)
+    days, _, _ = load_days(session, account_id)
+    told = history(session, account_id, "day", days.dates[0], days.dates[-1])
+    sessions = [np.nan if one.sessions is None else one.sessions for one in told]
+    # A device's word ends at the start of its latest session: on that day they may differ.
+    np.testing.assert_array_equal(days.exposures[1][:-3], sessions[:-3])
+
+
+def test_one_old_entry_draws_no_links_days_out(session: Session, account_id: UUID) -> None:
+    live(session, account_id, 60, effect=-2)
+    refresh(session, account_id)
+    before = {f.outcome: (f.days, f.outcome_coverage) for f in findings.mine(session, account_id)}
+    rate(session, account_id, datetime(1969, 12, 4, 8, tzinfo=UTC), 5)
+    changed(session, account_id)
+    refresh(session, account_id)
+    found = findings.mine(session, account_id)
+    assert {f.outcome: (f.days, f.outcome_coverage) for f in found} == before
+    assert max(f.days for f in found) <= 61

@@ -1,6 +1,7 @@
 """What a person reads: every grade's sentence, whole, and never a claim."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -9,11 +10,12 @@ import pytest
 
 from cymba.insights import sentences, words
 from cymba.insights.outcomes import OUTCOMES
-from cymba.insights.statistics import response, side_effect_trend
+from cymba.insights.statistics import ResponseGrade, response, side_effect_trend
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 
 ENGLISH, GERMAN = Voice.of("en"), Voice.of("de-DE")
+DAY = date(2026, 6, 3)
 ENDING = "This does not show that stimulation caused it."
 
 
@@ -29,6 +31,7 @@ def finding(grade: str, **changes: Any) -> Finding:
         "effect": -0.84,
         "low": -1.43,
         "high": -0.24,
+        "sequential_p": 0.012,
         "more_days_low": None,
         "more_days_high": None,
     }
@@ -61,11 +64,61 @@ def test_every_observed_finding_ends_with_what_it_does_not_show(voice: Voice, la
 
 def test_an_early_signal_says_that_it_may_be_chance_and_worse_says_why() -> None:
     said = sentences.of_finding(
-        ENGLISH, finding("early_signal", effect=0.5, low=-0.1, high=1.1, reasons=["more_is_worse"])
-    )
+        ENGLISH,
+        finding("early_signal", effect=0.5, low=-0.1, high=1.1, sequential_p=0.07,
+                reasons=["sequential_p", "more_is_worse"]),
+    )  # fmt: skip
     assert "0.5 points higher (-0.1 to 1.1)" in said
     assert "may well be chance" in said
     assert "stimulate more when they feel worse" in said
+
+
+@pytest.mark.parametrize(
+    ("reasons", "why"),
+    [
+        (["sequential_p", "tier_test_passed", "more_is_worse"], words.MORE_IS_WORSE),
+        (["sequential_p", "tier_test_passed", "halves_disagree"], words.HALVES),
+        (["sequential_p", "halves_agree"], words.ONE_OF_MANY),
+        (["tier_test_passed", "use_follows_pain"], words.FOLLOWS_PAIN),
+        (["within_minimal_difference", "use_follows_rating"], words.FOLLOWS_RATING),
+    ],
+)
+@pytest.mark.parametrize("voice", [ENGLISH, GERMAN])
+def test_what_is_clear_and_yet_capped_says_why_and_not_that_it_may_be_chance(
+    voice: Voice, reasons: list[str], why: str
+) -> None:
+    capped = finding("early_signal", effect=0.5, low=0.2, high=0.8, sequential_p=0.002,
+                     milestone=320, reasons=reasons)  # fmt: skip
+    said = sentences.of_finding(voice, capped)
+    assert voice.translate(why) in said
+    assert voice.translate(words.EARLY) not in said
+    assert said.endswith(voice.translate(ENDING))
+
+
+def test_only_a_trial_is_named_where_use_follows_pain_and_days_are_not_enough() -> None:
+    said = sentences.of_finding(
+        ENGLISH, finding("not_enough", reasons=["interval_wide", "use_follows_pain"])
+    )
+    assert "Your use follows your pain" in said
+    assert said.endswith("Only a trial of your own can.")
+
+
+def test_evening_and_morning_in_one_say_so() -> None:
+    pooled = finding("moderate", reasons=["evening_and_morning"])
+    assert "that evening and the next morning was on average 0.8" in sentences.of_finding(
+        ENGLISH, pooled
+    )
+
+
+@pytest.mark.parametrize("grade", ["confirmed", "likely", "worse"])
+def test_then_and_now_ends_with_what_a_change_does_not_show(grade: str) -> None:
+    found = replace(
+        response([7.0, 6.0] * 12, [6.0, 7.0] * 12),
+        grade=ResponseGrade(grade), change_ratio=-0.4, low=-0.5, high=-0.3,
+    )  # fmt: skip
+    for voice in (ENGLISH, GERMAN):
+        said = sentences.of_response(voice, OUTCOMES["pain_now"], found, until=DAY)
+        assert said.endswith(voice.translate(ENDING))
 
 
 def test_what_is_missing_is_said_with_a_range() -> None:
@@ -116,12 +169,14 @@ def test_a_response_is_told_as_a_share_of_the_first_weeks() -> None:
     rng = np.random.default_rng(3)
     before, after = rng.normal(7, 0.7, 30), rng.normal(3, 0.7, 28)
     pain = OUTCOMES["pain_now"]
-    assert "% lower" in sentences.of_response(ENGLISH, pain, response(before, after))
-    assert "% higher" in sentences.of_response(ENGLISH, pain, response(after[:28], before))
-    assert "not clearly changed" in sentences.of_response(
-        ENGLISH, pain, response(before, rng.normal(7, 0.7, 28))
+    assert "% lower" in sentences.of_response(ENGLISH, pain, response(before, after), until=DAY)
+    assert "% higher" in sentences.of_response(
+        ENGLISH, pain, response(after[:28], before), until=DAY
     )
-    assert "14 days" in sentences.of_response(ENGLISH, pain, response(before[:5], after))
+    unchanged = response(before, rng.normal(7, 0.7, 28))
+    said = sentences.of_response(ENGLISH, pain, unchanged, until=DAY)
+    assert "up to June 3, 2026 has not clearly changed" in said
+    assert "14 days" in sentences.of_response(ENGLISH, pain, response(before[:5], after), until=DAY)
 
 
 @pytest.mark.parametrize(("p", "told"), [(0.0312, "0.031"), (0.001, "0.001"), (1 / 4096, "0.0002")])
@@ -135,7 +190,12 @@ def test_a_side_effects_small_numbers_are_not_rounded_to_0() -> None:
     """Yes is 1 and no is 0, so that a difference of a tenth matters."""
     rarer = finding("moderate", outcome="cough", effect=-0.124, low=-0.21, high=-0.038)
     said = sentences.of_finding(ENGLISH, rarer)
-    assert "0.12 points lower (0.04 to 0.21)" in said
+    assert "cough was there the next morning on 12 fewer days in 100 (4 to 21)" in said
+    more = finding("early_signal", outcome="cough", effect=0.124, low=-0.02, high=0.27, lag=0)
+    assert "on 12 more days in 100 (-2 to 27)" in sentences.of_finding(ENGLISH, more)
+    assert "an 12 von 100 Tagen öfter" in sentences.of_finding(GERMAN, more)
+    no_link = finding("no_clear_link", outcome="cough")
+    assert "smaller than 10 days in 100" in sentences.of_finding(ENGLISH, no_link)
     assert "0.8 points lower (0.2 to 1.4)" in sentences.of_finding(ENGLISH, finding("moderate"))
 
 

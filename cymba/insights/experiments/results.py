@@ -13,10 +13,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from cymba.insights.analysis import inputs_hash
 from cymba.insights.days import Days, local_day
 from cymba.insights.experiments.plans import Block
 from cymba.insights.exposures import SessionFact
+from cymba.insights.pair_inputs import inputs_hash
 from cymba.insights.statistics import Trial, randomization_test
 from cymba.insights.statistics.trial import MIN_PAIRS
 

@@ -17,7 +17,7 @@ from cymba.insights.words import Voice
 def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
     found = compared.response
     title = voice.translate(compared.outcome.title)
-    told = sentences.of_response(voice, compared.outcome, found)
+    told = sentences.of_response(voice, compared.outcome, found, until=compared.current.last_day)
     parts = [told]
     has_means = not (math.isnan(found.baseline_mean) or math.isnan(found.current_mean))
     if has_means:

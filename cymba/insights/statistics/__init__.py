@@ -2,6 +2,7 @@
 
 from cymba.insights.statistics.associate import Associations, Refusal, associate
 from cymba.insights.statistics.cohort import CohortMean, cohort_mean
+from cymba.insights.statistics.cycle import cycle_terms
 from cymba.insights.statistics.grades import (
     Direction,
     Fit,
@@ -12,6 +13,7 @@ from cymba.insights.statistics.grades import (
     Verdict,
     grade,
     more_days,
+    use_follows,
 )
 from cymba.insights.statistics.multiplicity import (
     EXPLORATORY_LEVEL,
@@ -21,6 +23,7 @@ from cymba.insights.statistics.multiplicity import (
     simes,
 )
 from cymba.insights.statistics.pair import PairInFull, complete_pairs, pair_in_full
+from cymba.insights.statistics.pooled import pooled_ratings
 from cymba.insights.statistics.repeated_measures import (
     RepeatedMeasures,
     repeated_measures_correlation,
@@ -76,6 +79,7 @@ __all__ = [
     "associate",
     "cohort_mean",
     "complete_pairs",
+    "cycle_terms",
     "exploratory_discoveries",
     "grade",
     "latest_look",
@@ -86,6 +90,7 @@ __all__ = [
     "more_days",
     "next_milestone",
     "pair_in_full",
+    "pooled_ratings",
     "randomization_test",
     "repeated_measures_correlation",
     "response",
@@ -94,4 +99,5 @@ __all__ = [
     "simes",
     "smallest_difference",
     "trend_band",
+    "use_follows",
 ]

@@ -49,6 +49,8 @@ class Associations:
     n            : complete pairs; given for refused pairs too
     contrast     : mean exposure above its median minus the mean at or below it, in its own unit
     half_effects : (2, L, O, E) what each half of the pairs alone says of the effect
+    follows_p    : (L, O, E) p of the exposure following the rating before it, beside its own past,
+                   trend and weekday
     refusal      : (L, O, E) of Refusal
     """
 
@@ -61,6 +63,7 @@ class Associations:
     low: Floats
     high: Floats
     half_effects: Floats
+    follows_p: Floats
     refusal: Integers
     lags: tuple[int, ...]
     confidence: float
@@ -90,6 +93,8 @@ def associate(
     weekdays: ArrayLike,
     lags: Sequence[int],
     *,
+    hours: ArrayLike | None = None,
+    cycle: ArrayLike | None = None,
     confidence: float = 1 - LOOK_ALPHA,
 ) -> Associations:
     """Estimate every pair at every lag.
@@ -101,17 +106,19 @@ def associate(
     before     : (O, D) each outcome's last rating before the day's first session
     weekdays   : (D,) 0 Monday … 6 Sunday
     lags       : non-negative, in days
+    hours      : (O, D) by what hours each outcome was rated, where that varies (`pooled_ratings`)
+    cycle      : (K, D) terms of a logged cycle (`cycle_terms`)
     confidence : of `low` and `high`; the default holds over all ten looks
 
     Raises ValueError for shapes that do not fit, infinite values, other weekdays, negative lags.
     """
-    series = Series.of(exposures, outcomes, before, weekdays, lags)
+    series = Series.of(exposures, outcomes, before, weekdays, lags, hours=hours, cycle=cycle)
     return estimate(series, list(series.pairs()), confidence)
 
 
 def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Associations:
     """Fit these pairs; what is not among them stays NaN, with n = 0."""
-    effect, se, df, contrast = (np.full(series.shape, np.nan) for _ in range(4))
+    effect, se, df, contrast, follows_p = (np.full(series.shape, np.nan) for _ in range(5))
     half_effects = np.full((2, *series.shape), np.nan)
     n = np.zeros(series.shape, dtype=np.int64)
     refusal = np.full(series.shape, Refusal.FEW_PAIRS, dtype=np.int64)
@@ -123,14 +130,14 @@ def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Assoc
         current = pair.exposures.by_day[days - pair.lag]
         y = series.outcomes[pair.outcome, days]
         slopes = partial_slopes(
-            series.calendar.nuisance(days, series.before[pair.outcome, days - pair.lag]),
+            series.nuisance(pair),
             y,
             current,
             pair.exposures.by_day[days - pair.lag - 1],
         )
         refusal[place] = _refusals(slopes, current, y)
         effect[place], se[place], df[place] = slopes.slope, slopes.se, slopes.df
-        contrast[place] = contrasts(current)
+        contrast[place], follows_p[place] = contrasts(current), slopes.follows_p
         half_effects[:, *place] = _halves(slopes)
 
     refused = refusal != Refusal.NONE
@@ -151,6 +158,7 @@ def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Assoc
         low=effect - margin,
         high=effect + margin,
         half_effects=half_effects,
+        follows_p=follows_p,
         refusal=refusal,
         lags=series.lags,
         confidence=confidence,

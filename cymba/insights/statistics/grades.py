@@ -1,9 +1,10 @@
 """From a fit's numbers to what may be said of it: a grade, its reasons, and how many more days.
 
-Grades rise from `collecting` to `tested`. Two rules hold one down whatever the numbers: an
-interval within the item's minimal important difference is `no_clear_link` however small p is, and
-"more stimulation, worse symptom" stays at `early_signal`, because people who stimulate when it
-hurts produce just that.
+Grades rise from `collecting` to `tested`. Three rules hold one down whatever the numbers. An
+interval within the item's minimal important difference is `no_clear_link` however small p is. "More
+stimulation, worse symptom" stays at `early_signal`, because people who stimulate when it hurts
+produce just that. And so does whatever there is to say of an exposure that follows the rating
+before it: which came first the days cannot tell then, in either direction.
 """
 
 import math
@@ -20,6 +21,9 @@ STRONG_PAIRS = 56
 EARLY_SIGNAL_P = 0.10
 # Measured on simulated people: where the number of days truly needed lay, as a multiple of n*.
 MORE_DAYS_RANGE = (0.54, 2.06)
+# Of the days to a milestone as a multiple of what the pace so far says, nine times in ten.
+ARRIVAL_RANGE = (0.75, 1.5)
+FOLLOWS_P = 0.01  # of an exposure following the rating before it, at any look
 FARTHEST_DAYS = 3650  # beyond ten years an extrapolation says only "not this way"
 
 
@@ -57,6 +61,9 @@ class Reason(StrEnum):
     VERY_SMALL_P = "very_small_p"  # p over all looks is at or below .01
     SHORT = "short"  # too few pairs for `strong`
     MORE_IS_WORSE = "more_is_worse"
+    USE_FOLLOWS_PAIN = "use_follows_pain"
+    USE_FOLLOWS_RATING = "use_follows_rating"  # of another item
+    EVENING_AND_MORNING = "evening_and_morning"  # both in one rating
     OWN_TRIAL = "own_trial"
 
 
@@ -68,6 +75,7 @@ class Fit:
     days        : from the first day of both series to today
     half_signs  : signs of the two halves' effects, each -1, 0 or 1
     tier_passed : Benjamini-Hochberg at .10 for a primary; exploratory_discoveries for the rest
+    follows     : the reason why the exposure's days cannot tell cause from consequence, if any
     """
 
     effect: float
@@ -84,6 +92,7 @@ class Fit:
     half_signs: tuple[int, int]
     direction: Direction
     minimal_difference: float
+    follows: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,20 @@ class Verdict:
     more_days: MoreDays | None
 
 
-def grade(fit: Fit, *, own_trial: bool = False) -> Verdict:
-    """The grade of one finding; own_trial: a randomised trial of this pair has been completed."""
+def grade(fit: Fit, *, own_trial: bool = False, is_pooled: bool = False) -> Verdict:
+    """The grade of one finding.
+
+    own_trial : a randomised trial of this pair has been completed
+    is_pooled : its outcome is the evening's and the next morning's rating in one
+    """
+    verdict = _graded(fit, own_trial=own_trial)
+    if is_pooled and verdict.grade not in (Grade.COLLECTING, Grade.TESTED):
+        reasons = (*verdict.reasons, Reason.EVENING_AND_MORNING)
+        verdict = Verdict(verdict.grade, reasons, verdict.more_days)
+    return verdict
+
+
+def _graded(fit: Fit, *, own_trial: bool) -> Verdict:
     verdict = _link(fit)
     if own_trial:
         verdict = Verdict(Grade.TESTED, (Reason.OWN_TRIAL,), None)
@@ -114,7 +135,25 @@ def grade(fit: Fit, *, own_trial: bool = False) -> Verdict:
         verdict = Verdict(Grade.NOT_ENOUGH, (Reason.REFUSED,), None)
     elif fit.low >= -fit.minimal_difference and fit.high <= fit.minimal_difference:
         verdict = Verdict(Grade.NO_CLEAR_LINK, (Reason.WITHIN_MINIMAL_DIFFERENCE,), None)
-    return verdict
+    return verdict if fit.follows is None else _held(verdict, fit.follows)
+
+
+def use_follows(p: float) -> bool:
+    """Whether p of the exposure following the rating before it sets the flag."""
+    return p < FOLLOWS_P
+
+
+def _held(verdict: Verdict, follows: Reason) -> Verdict:
+    """No higher than `early_signal`, and no days that would settle it, as only a trial can."""
+    match verdict.grade:
+        case Grade.TESTED | Grade.COLLECTING:
+            return verdict
+        case Grade.NOT_ENOUGH if Reason.REFUSED in verdict.reasons:
+            return verdict
+        case Grade.NOT_ENOUGH:
+            return Verdict(Grade.NOT_ENOUGH, (*verdict.reasons, follows), None)
+        case _:
+            return Verdict(Grade.EARLY_SIGNAL, (*verdict.reasons, follows), None)
 
 
 def _link(fit: Fit) -> Verdict:
@@ -148,28 +187,39 @@ def _link(fit: Fit) -> Verdict:
 def more_days(fit: Fit) -> MoreDays | None:
     """Days until the interval reaches the minimal important difference to either side.
 
-    n* = N (c x se / target)², c the t quantile of a look's interval and the target the minimal
-    difference; days in proportion to the pairs so far, times 0.54 to 2.06. Before the first fit,
-    the days to the first milestone. Never sooner than the next milestone, as nothing moves between.
+    n* = N (c x se / target)² pairs, c the t quantile of a look's interval and the target the
+    minimal difference, times 0.54 to 2.06; up to the milestones that hold so many, as nothing moves
+    between; in days by the pairs so far. Before the first fit, the days to the first milestone.
     """
     following = next_milestone(fit.pairs_now)
     if following is None or fit.pairs_now <= 0 or fit.days <= 0:
         return None
-    missing = following - fit.pairs_now
     days_a_pair = max(fit.days / fit.pairs_now, 1.0)
-    least, most = (times * missing * days_a_pair for times in MORE_DAYS_RANGE)
-    if fit.n >= MILESTONES[0] and not math.isnan(fit.se):
-        if not fit.minimal_difference > 0:
+    if fit.n < MILESTONES[0] or math.isnan(fit.se):
+        missing = following - fit.pairs_now
+        least, most = (times * missing * days_a_pair for times in MORE_DAYS_RANGE)
+        if least > FARTHEST_DAYS:
             return None
-        c = float(stdtrit(fit.df, 1 - LOOK_ALPHA / 2))
-        times_too_wide = c * fit.se / fit.minimal_difference
-        needed = fit.n * times_too_wide * times_too_wide * days_a_pair
-        of_needed, most = (times * needed - fit.days for times in MORE_DAYS_RANGE)
-        least = max(least, of_needed)
+        return MoreDays(max(math.ceil(least), missing), math.ceil(min(most, FARTHEST_DAYS)))
+    if not fit.minimal_difference > 0:
+        return None
+    c = float(stdtrit(fit.df, 1 - LOOK_ALPHA / 2))
+    times_too_wide = c * fit.se / fit.minimal_difference
+    fewest, most_pairs = (
+        _milestone_of(max(times * fit.n * times_too_wide * times_too_wide, following))
+        for times in MORE_DAYS_RANGE
+    )
+    wanting = fewest - fit.pairs_now
+    least = max(ARRIVAL_RANGE[0] * wanting * days_a_pair, wanting)
+    most = ARRIVAL_RANGE[1] * (most_pairs - fit.pairs_now) * days_a_pair
     if least > FARTHEST_DAYS:
         return None
-    low = max(math.ceil(least), missing)
-    return MoreDays(low, max(math.ceil(min(most, FARTHEST_DAYS)), low))
+    return MoreDays(math.ceil(least), math.ceil(min(most, FARTHEST_DAYS)))
+
+
+def _milestone_of(pairs: float) -> float:
+    """The first milestone that holds so many pairs; beyond the last, so many."""
+    return min((float(look) for look in MILESTONES if look >= pairs), default=pairs)
 
 
 def _more_is_worse(fit: Fit) -> bool:

@@ -1,4 +1,4 @@
-"""What an outcome does by itself: its trend, its slow waves and its week."""
+"""What an outcome does by itself: its trend, its slow waves, its week and a logged cycle."""
 
 import numpy as np
 
@@ -9,20 +9,30 @@ DAYS_A_COSINE = 45
 
 
 class Calendar:
-    """The columns that depend on the days alone, kept for every span of days met."""
+    """The columns that depend on the days alone, kept for every span of days met.
 
-    def __init__(self, weekdays: Integers) -> None:
+    cycle: (K, D) further columns by day, as of a logged cycle.
+    """
+
+    def __init__(self, weekdays: Integers, cycle: Floats | None = None) -> None:
         self._dummies = (weekdays[:, None] == np.arange(1, 7)).astype(np.float64)
         self._weekend = (weekdays >= 5).astype(np.float64)[:, None]
+        self._cycle = np.empty((weekdays.size, 0)) if cycle is None else cycle.T
         self._spans: dict[tuple[int, int, bool], Floats] = {}
 
-    def nuisance(self, days: Integers, before: Floats) -> Floats:
-        """(N, K) constant, before, trend, slow cosines and weekday for these ascending days."""
+    def nuisance(self, days: Integers, before: Floats, hours: Floats | None = None) -> Floats:
+        """(N, K) constant, trend, slow cosines, weekday and cycle for these ascending days, then
+        the outcome's `hours` where they vary, and last the rating before."""
         first, last, fine = int(days[0]), int(days[-1]), days.size >= WEEKDAY_PAIRS
         if (first, last, fine) not in self._spans:
             self._spans[first, last, fine] = self._span(first, last, fine=fine)
-        columns = self._spans[first, last, fine][days - first]
-        columns[:, 1] = before
+        shared = self._spans[first, last, fine]
+        vary = hours is not None and hours.min() < hours.max()
+        columns = np.empty((days.size, shared.shape[1] + 1 + vary))
+        columns[:, : shared.shape[1]] = shared[days - first]
+        if vary:
+            columns[:, -2] = hours
+        columns[:, -1] = before
         return columns
 
     def _span(self, first: int, last: int, *, fine: bool) -> Floats:
@@ -34,9 +44,9 @@ class Calendar:
         return np.column_stack(
             [
                 np.ones(length),
-                np.zeros(length),  # the place of `before`
                 elapsed / length - 0.5,
                 np.cos(np.pi * np.outer(elapsed, orders) / length),
                 weekday[first : last + 1],
+                self._cycle[first : last + 1],
             ]
         )

@@ -34,9 +34,16 @@ class PairInFull:
 
 
 def pair_in_full(
-    exposure: ArrayLike, outcome: ArrayLike, before: ArrayLike, weekdays: ArrayLike, lag: int
+    exposure: ArrayLike,
+    outcome: ArrayLike,
+    before: ArrayLike,
+    weekdays: ArrayLike,
+    lag: int,
+    *,
+    hours: ArrayLike | None = None,
+    cycle: ArrayLike | None = None,
 ) -> PairInFull:
-    """The rows behind one estimate of `associate`; all arguments (D,).
+    """The rows behind one estimate of `associate`; all arguments (D,), `cycle` (K, D).
 
     Raises ValueError below the pairs at which `associate` estimates.
     """
@@ -46,7 +53,12 @@ def pair_in_full(
     rows = np.flatnonzero(complete_pairs(x[None], y[None], b[None], lag)[0, 0])
     if rows.size < MIN_PAIRS:
         raise ValueError(f"{rows.size} complete pairs, {MIN_PAIRS} needed")
-    nuisance = Calendar(weekday_numbers(weekdays)).nuisance(rows, b[rows - lag])
+    calendar = Calendar(
+        weekday_numbers(weekdays), None if cycle is None else readings("cycle", cycle, 2)
+    )
+    nuisance = calendar.nuisance(
+        rows, b[rows - lag], None if hours is None else readings("hours", hours)[rows]
+    )
     slopes = partial_slopes(nuisance, y[rows], x[rows - lag][:, None], x[rows - lag - 1][:, None])
     residuals = slopes.residuals[:, 0]
     successive = np.flatnonzero(np.diff(rows) == 1)

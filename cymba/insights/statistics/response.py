@@ -18,6 +18,9 @@ DROPPED_BASELINE_DAYS = 3  # people start on a bad day
 CURRENT_DAYS = 28
 MIN_CURRENT_DAYS = 14
 LEVEL = 0.05
+# Looked at every four weeks: the level of each look. Of people whose pain does not change (φ .6)
+# who read it all year, .02 are ever told of a fall by a third (docs/calibration.md).
+LOOK_LEVEL = 0.006
 # IMMPACT (Dworkin et al. 2008): reductions of a 0 to 10 pain rating
 MODERATE_RATIO, SUBSTANTIAL_RATIO, MODERATE_POINTS = -0.30, -0.50, -2.0
 _PHI_RANGE = (0.5, 0.92)
@@ -41,7 +44,7 @@ class Threshold(StrEnum):
 
 @dataclass(frozen=True)
 class Response:
-    """change_ratio: current mean / baseline mean - 1, with its 95 % interval.
+    """change_ratio: current mean / baseline mean - 1, with its interval.
 
     threshold is the one that `confirmed` and `likely` refer to. change_points is in the rating's
     points, and two_points whether it is a fall of at least 2. NaN where there is not enough, or
@@ -77,11 +80,11 @@ class _Period:
         return correlation
 
 
-def response(baseline: ArrayLike, current: ArrayLike) -> Response:
+def response(baseline: ArrayLike, current: ArrayLike, *, level: float = LEVEL) -> Response:
     """Compare baseline (D0,) with the last 28 days of current (D1,), both by day, NaN unrated.
 
     A lower rating is a better one. The first 3 days of the baseline, from its first rating, are
-    dropped here; 14 rated days of each period are needed.
+    dropped here; 14 rated days of each period are needed. The interval is at 1 - `level`.
     """
     before = _period("baseline", baseline, 0, None)
     now = _period("current", current, -CURRENT_DAYS, None)
@@ -94,7 +97,7 @@ def response(baseline: ArrayLike, current: ArrayLike) -> Response:
 
     phi = _autocorrelation(before, now)
     variances, df = _mean_variances((before, now), phi)
-    low, high = _fieller(now.mean, before.mean, variances[1], variances[0], df)
+    low, high = _fieller((now.mean, before.mean), (variances[1], variances[0]), df, level)
     if np.isnan(low):
         return _not_enough(before, now)
     ratio = now.mean / before.mean - 1
@@ -163,10 +166,12 @@ def _mean_variances(periods: tuple[_Period, ...], phi: float) -> tuple[list[floa
 
 
 def _fieller(
-    numerator: float, denominator: float, numerator_var: float, denominator_var: float, df: float
+    means: tuple[float, float], variances: tuple[float, float], df: float, level: float
 ) -> tuple[float, float]:
-    """The ratios r for which numerator - r x denominator may be 0; NaN where they are unbounded."""
-    t_squared = float(stdtrit(df, 1 - LEVEL / 2)) ** 2
+    """The ratios r of the first mean to the second for which first - r x second may be 0; NaN where
+    they are unbounded."""
+    (numerator, denominator), (numerator_var, denominator_var) = means, variances
+    t_squared = float(stdtrit(df, 1 - level / 2)) ** 2
     a = denominator**2 - t_squared * denominator_var
     b = numerator * denominator
     c = numerator**2 - t_squared * numerator_var

@@ -95,13 +95,16 @@ def looks(
     before: ArrayLike,
     weekdays: ArrayLike,
     lags: Sequence[int],
+    *,
+    hours: ArrayLike | None = None,
+    cycle: ArrayLike | None = None,
 ) -> Iterator[Look]:
     """Every look that the data have reached, the first milestone first; arguments as `associate`.
 
     Each estimate uses the pair's first N complete pairs, N the milestone, so that what was shown
     at a milestone can be made again whenever later days have arrived.
     """
-    series = Series.of(exposures, outcomes, before, weekdays, lags)
+    series = Series.of(exposures, outcomes, before, weekdays, lags, hours=hours, cycle=cycle)
     complete = list(series.pairs())
     for index, number in enumerate(MILESTONES):
         far_enough = [pairs for pairs in complete if pairs.days.size >= number]
@@ -121,12 +124,15 @@ def latest_look(
     before: ArrayLike,
     weekdays: ArrayLike,
     lags: Sequence[int],
+    *,
+    hours: ArrayLike | None = None,
+    cycle: ArrayLike | None = None,
 ) -> tuple[Associations, Integers]:
     """Each pair at its own last milestone, and that number of pairs (0 before the first).
 
     What is shown between milestones; arguments as `associate`.
     """
-    series = Series.of(exposures, outcomes, before, weekdays, lags)
+    series = Series.of(exposures, outcomes, before, weekdays, lags, hours=hours, cycle=cycle)
     firsts = [
         replace(pairs, days=pairs.days[: milestone(pairs.days.size) or 0])
         for pairs in series.pairs()

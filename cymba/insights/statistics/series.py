@@ -49,11 +49,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Series:
-    """exposures (E, D); outcomes, before (O, D); weekdays (D,); lags in days."""
+    """exposures (E, D); outcomes, before, hours (O, D); weekdays (D,); lags in days."""
 
     exposures: Floats
     outcomes: Floats
     before: Floats
+    hours: Floats | None
     weekdays: Integers
     lags: tuple[int, ...]
     calendar: Calendar
@@ -66,6 +67,9 @@ class Series:
         before: ArrayLike,
         weekdays: ArrayLike,
         lags: Sequence[int],
+        *,
+        hours: ArrayLike | None = None,
+        cycle: ArrayLike | None = None,
     ) -> Self:
         """Raises ValueError for shapes that do not fit, infinite values, odd weekdays or lags."""
         x = readings("exposures", exposures, 2)
@@ -77,11 +81,22 @@ class Series:
             raise ValueError(f"before has shape {b.shape}, outcomes {y.shape}")
         if any(lag < 0 for lag in lags):
             raise ValueError(f"lags must not be negative: {list(lags)}")
-        return cls(x, y, b, numbers, tuple(lags), Calendar(numbers))
+        h = None if hours is None else readings("hours", hours, 2)
+        c = None if cycle is None else readings("cycle", cycle, 2)
+        return cls(x, y, b, h, numbers, tuple(lags), Calendar(numbers, c))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return len(self.lags), self.outcomes.shape[0], self.exposures.shape[0]
+
+    def nuisance(self, pairs: "Pairs") -> Floats:
+        """(N, K) of these pairs' days; the rating before is its last column."""
+        outcome, days = pairs.outcome, pairs.days
+        return self.calendar.nuisance(
+            days,
+            self.before[outcome, days - pairs.lag],
+            None if self.hours is None else self.hours[outcome, days],
+        )
 
     def pairs(self) -> Iterator[Pairs]:
         """All complete pairs, for each lag, group of exposures and outcome."""

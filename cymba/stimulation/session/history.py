@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected
-from cymba.stimulation.session.uploads import Upload, load_uploads
+from cymba.stimulation.session.uploads import Upload, is_uploaded, load_uploads
 from cymba.stimulation.tables import StimulationSession
 
 Period = Literal["day", "week", "month"]
@@ -130,20 +130,9 @@ def _sessions(
 
 
 def _is_uploaded(day: date, uploads: Iterable[Upload], zone: ZoneInfo) -> bool:
-    """Whether nothing that was recorded on `day` can still come. Of a day on which the person
-    held no device, nothing is known."""
-    begin = datetime.combine(day, time(), zone).astimezone(UTC)
-    end = datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
-    held = [
-        upload
-        for upload in uploads
-        if upload.claimed_at < end and (upload.released_at is None or upload.released_at > begin)
-    ]
-    return bool(held) and all(
-        upload.uploaded_until is not None
-        and upload.uploaded_until >= min(end, upload.released_at or end)
-        for upload in held
-    )
+    begins_at = datetime.combine(day, time(), zone).astimezone(UTC)
+    ends_at = datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
+    return is_uploaded(uploads, begins_at, ends_at)
 
 
 def _days(first_day: date, last_day: date) -> Iterator[date]:

@@ -3,6 +3,7 @@
 By this "no session" is told from "not uploaded yet", for the history as for the insights.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -15,11 +16,31 @@ from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 
 
 class Upload(NamedTuple):
-    """A device that the person held, and the time up to which all of it is uploaded."""
+    """A device that the person held, and the time up to which all of it is uploaded.
 
-    claimed_at: datetime
+    held_from: its claim, or their first session on it if that was before: one that recorded before
+    it was claimed is theirs from then on.
+    """
+
+    held_from: datetime
     released_at: datetime | None
     uploaded_until: datetime | None
+
+
+def is_uploaded(uploads: Iterable[Upload], begins_at: datetime, ends_at: datetime) -> bool:
+    """Whether no session between these can still come. Of a time in which the person held no
+    device, nothing is known. It is for the caller to say when its days begin and end."""
+    held = [
+        upload
+        for upload in uploads
+        if upload.held_from < ends_at
+        and (upload.released_at is None or upload.released_at > begins_at)
+    ]
+    return bool(held) and all(
+        upload.uploaded_until is not None
+        and upload.uploaded_until >= min(ends_at, upload.released_at or ends_at)
+        for upload in held
+    )
 
 
 def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
@@ -27,7 +48,11 @@ def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
     what it recorded before its latest session here is here too; where one is (a live session goes
     before the backlog, and a damaged flash leaves a hole for good), only its own word counts."""
     latest = (
-        select(StimulationSession.device_id, func.max(StimulationSession.started_at).label("at"))
+        select(
+            StimulationSession.device_id,
+            func.max(StimulationSession.started_at).label("at"),
+            func.min(StimulationSession.started_at).label("first_at"),
+        )
         .where(StimulationSession.account_id == account_id)
         .where(StimulationSession.hidden_at.is_(None))
         .group_by(StimulationSession.device_id)
@@ -45,7 +70,14 @@ def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
     )
     rows = session.execute(
         select(
-            DeviceTenure.claimed_at,
+            case(
+                (
+                    DeviceTenure.claimed_at
+                    == func.min(DeviceTenure.claimed_at).over(partition_by=DeviceTenure.device_id),
+                    func.least(DeviceTenure.claimed_at, latest.c.first_at),
+                ),
+                else_=DeviceTenure.claimed_at,
+            ),
             DeviceTenure.released_at,
             func.greatest(
                 DevicePresence.drained_at, case((with_holes.c.device_id.is_(None), latest.c.at))

@@ -10,6 +10,7 @@ from scipy import stats
 from cymba.insights.statistics import Refusal, associate, complete_pairs, pair_in_full
 from cymba.insights.statistics.associate import LOOK_ALPHA, contrasts
 from cymba.insights.statistics.nuisance import Calendar
+from cymba.insights.statistics.regression import partial_slopes
 
 Floats = NDArray[np.float64]
 
@@ -291,7 +292,7 @@ def test_cosines_are_slow_and_end_with_the_span() -> None:
     columns = calendar.nuisance(np.arange(20, 110), np.zeros(90))
     assert columns.shape == (90, 1 + 1 + 1 + 2 + 6)  # k = 2 and 3 over 90 days; 90 pairs
     s = np.arange(90)
-    for place, k in ((3, 2), (4, 3)):
+    for place, k in ((2, 2), (3, 3)):
         assert columns[:, place] == pytest.approx(np.cos(np.pi * k * (s + 0.5) / 90))
 
 
@@ -321,3 +322,37 @@ def test_a_pair_in_full_below_its_pairs_is_an_error() -> None:
     data = diary(13, 15)
     with pytest.raises(ValueError, match="complete pairs, 20 needed"):
         pair_in_full(data.exposures[0], data.outcomes[0], data.before[0], data.weekdays, 1)
+
+
+@pytest.mark.parametrize("days", [45, 130])
+@pytest.mark.parametrize("held", [True, False])
+def test_whether_use_follows_the_rating_before_is_the_whole_regressions_test(
+    days: int, held: bool
+) -> None:
+    """p of the rating in x ~ past x + rating + nuisance, from all columns at once."""
+    data = diary(days, days, exposures=3, missing=0.1)
+    b = np.nan_to_num(data.before[0], nan=5.0)
+    x = data.exposures + 0.4 * b
+    rows = np.arange(1, days)
+    nuisance = Calendar(data.weekdays).nuisance(rows, b[rows])
+    past = x[:, rows - 1].T if held else None
+    slopes = partial_slopes(nuisance, data.weekdays[rows] * 1.0 + b[rows], x[:, rows].T, past)
+    for exposure in range(3):
+        columns = [] if past is None else [past[:, exposure]]
+        matrix = np.column_stack([nuisance, *columns])
+        target = x[exposure, rows]
+        coefficients = np.linalg.lstsq(matrix, target, rcond=None)[0]
+        residuals = target - matrix @ coefficients
+        df = rows.size - matrix.shape[1]
+        place = nuisance.shape[1] - 1
+        variance = residuals @ residuals / df * np.linalg.inv(matrix.T @ matrix)[place, place]
+        p = 2 * stats.t.sf(abs(coefficients[place]) / np.sqrt(variance), df)
+        assert slopes.follows_p[exposure] == pytest.approx(p, rel=1e-6)
+
+
+def test_a_rating_that_never_varies_is_followed_by_nothing() -> None:
+    data = diary(3, 80)
+    data.before[:] = 5.0
+    fits = associate(*data, [1])
+    assert np.isnan(fits.follows_p).all()
+    assert np.isfinite(fits.effect).all()

@@ -2,7 +2,7 @@ from dataclasses import replace
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -17,6 +17,7 @@ from cymba.insights.statistics import (
     more_days,
 )
 from cymba.insights.statistics.associate import LOOK_ALPHA
+from cymba.insights.statistics.sequential import next_milestone
 
 NAN = float("nan")
 CLEAR = Fit(
@@ -75,6 +76,30 @@ def test_each_grade_has_its_reason(
     verdict = grade(replace(CLEAR, **change))  # type: ignore[arg-type]
     assert verdict.grade is expected
     assert reason in verdict.reasons
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"low": -0.9, "high": -0.1}, {"sequential_p": 0.011}, {"effect": 1.4, "high": 2.0},
+     {"tier": Tier.EXPLORATORY}],
+)  # fmt: skip
+def test_where_use_follows_the_rating_nothing_is_more_than_an_early_signal(
+    change: dict[str, object],
+) -> None:
+    """In either direction, and that there is no clear link just as little."""
+    follows = replace(CLEAR, follows=Reason.USE_FOLLOWS_PAIN, **change)  # type: ignore[arg-type]
+    verdict = grade(follows)
+    assert verdict.grade is Grade.EARLY_SIGNAL
+    assert verdict.reasons[-1] is Reason.USE_FOLLOWS_PAIN
+    assert verdict.more_days is None
+
+
+def test_no_number_of_days_is_promised_where_only_a_trial_can_tell() -> None:
+    unclear = replace(CLEAR, tier_passed=False, sequential_p=0.5)
+    assert grade(unclear).more_days is not None
+    verdict = grade(replace(unclear, follows=Reason.USE_FOLLOWS_RATING))
+    assert (verdict.grade, verdict.more_days) == (Grade.NOT_ENOUGH, None)
+    assert verdict.reasons == (Reason.INTERVAL_WIDE, Reason.USE_FOLLOWS_RATING)
 
 
 def test_exploratory_pairs_have_no_early_signal() -> None:
@@ -149,6 +174,7 @@ def test_fourteen_days_are_always_collecting(
         half_signs=st.tuples(*[st.sampled_from((-1, 0, 1))] * 2),
         direction=st.just(Direction.LOWER_IS_BETTER),
         minimal_difference=st.floats(0, 3),
+        follows=st.sampled_from((None, Reason.USE_FOLLOWS_PAIN)),
     )
 )
 def test_more_is_worse_never_passes_an_early_signal(fit: Fit) -> None:
@@ -166,10 +192,36 @@ def test_more_days_while_collecting() -> None:
 
 def test_more_days_until_the_interval_is_narrow() -> None:
     fit = replace(CLEAR, se=0.6, tier_passed=False, sequential_p=0.5, pairs_now=80, days=100)
-    needed = 80 * (stats.t.ppf(1 - LOOK_ALPHA / 2, 60) * 0.6 / 1.0) ** 2 * 100 / 80
-    assert grade(fit).more_days == MoreDays(
-        max(ceil(needed * 0.54) - 100, 32), ceil(needed * 2.06) - 100
-    )
+    needed = 80 * (stats.t.ppf(1 - LOOK_ALPHA / 2, 60) * 0.6 / 1.0) ** 2
+    assert 112 < 0.54 * needed < 160
+    assert 320 < 2.06 * needed < 448
+    assert grade(fit).more_days == MoreDays(80, ceil(1.5 * (448 - 80) * 100 / 80))
+
+
+@pytest.mark.parametrize(("pairs_now", "days", "truly"), [(67, 120, 24), (53, 942, 54)])
+def test_the_days_to_the_next_look_are_no_fewer_than_the_pace_so_far_takes(
+    pairs_now: int, days: int, truly: int
+) -> None:
+    """The interval is nearly narrow enough, and yet nothing moves before the next milestone."""
+    fit = replace(CLEAR, n=40, se=0.2, pairs_now=pairs_now, days=days)
+    said = more_days(fit)
+    assert said is not None
+    assert said.low <= truly <= said.high
+
+
+@settings(max_examples=60)
+@given(
+    pairs_now=st.integers(56, 639),
+    pace=st.floats(0.2, 1.0),
+    se=st.floats(0.2, 0.8),
+)
+def test_more_days_hold_the_day_on_which_the_next_look_comes(
+    pairs_now: int, pace: float, se: float
+) -> None:
+    days = ceil(pairs_now / pace)
+    fit = replace(CLEAR, n=56, se=se, pairs_now=pairs_now, days=days)
+    said = more_days(fit)
+    assert said is None or said.high >= (next_milestone(pairs_now) - pairs_now) * days / pairs_now
 
 
 def test_no_number_of_days_is_promised_where_none_would_do() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.devices.tables import Device, DevicePresence, DeviceTenure
-from cymba.stimulation.session.uploads import load_uploads
+from cymba.stimulation.session.uploads import is_uploaded, load_uploads
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 
 DEVICE = "device-0001"
@@ -75,3 +75,15 @@ def test_an_empty_flash_says_it_whatever_hole_is_left(session: Session, account_
     assert uploaded_until(session, account_id) == empty_at
     session.execute(update(DevicePresence).values(drained_at=LATEST + timedelta(days=1)))
     assert uploaded_until(session, account_id) == LATEST + timedelta(days=1)
+
+
+def test_a_device_that_recorded_before_it_was_claimed_is_held_from_then(
+    session: Session, account_id: UUID
+) -> None:
+    resolve(session, (1, 400))
+    claimed_at = LATEST + timedelta(days=2)
+    session.execute(update(DeviceTenure).values(claimed_at=claimed_at))
+    (upload,) = load_uploads(session, account_id)
+    assert upload.held_from == LATEST
+    before = LATEST - timedelta(days=40)
+    assert not is_uploaded([upload], before, before + timedelta(days=1))  # nothing is known of it

@@ -18,6 +18,7 @@ from cymba.accounts.changes import announce, change_counter
 from cymba.accounts.tables import Account, AuditEntry, Change
 from cymba.database import UnitOfWork
 from tests.conftest import followers
+from tests.end_to_end.parts import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("cymba", "service", "mqtt_bridge", "workers", "simulator", "conformance", "ops")
@@ -131,7 +132,7 @@ def test_two_that_announce_in_other_orders_do_not_deadlock(
                 with UnitOfWork(engine) as session, session.begin():
                     for account_id in order:
                         announce(session, account_id, "session", "a")
-                    both.wait(10)
+                    both.wait(PATIENCE_S)
         except Exception as error:  # noqa: BLE001 - the test looks at it
             errors.append(error)
 

@@ -27,6 +27,7 @@ from cymba.devices.provisioning import (
 from cymba.devices.tables import Device
 from cymba.errors import NotFound, Rejected
 from tests.devices.conftest import MakeDevice
+from tests.end_to_end.parts import PATIENCE_S
 
 # Written by `mosquitto_passwd -b FILE ear-0001 "a secret of some length"` of Mosquitto 2.0.
 MOSQUITTO_HASH = Path(__file__).with_name("mosquitto_hash.txt").read_text().strip()
@@ -100,11 +101,11 @@ def test_who_listens_is_told_of_changed_secrets_after_the_commit(engine: Engine)
             (made,) = provision(session, "ear_clip", 1)
             assert list(line.notifies(timeout=0.2)) == []
             session.commit()
-            assert len(list(line.notifies(timeout=10, stop_after=1))) == 1
+            assert len(list(line.notifies(timeout=PATIENCE_S, stop_after=1))) == 1
             for change in (reissue_secret, revoke):
                 change(session, made.device_id)
                 session.commit()
-                assert len(list(line.notifies(timeout=10, stop_after=1))) == 1
+                assert len(list(line.notifies(timeout=PATIENCE_S, stop_after=1))) == 1
 
 
 @pytest.mark.parametrize("change", [reissue_secret, revoke, reissue_claim_code])

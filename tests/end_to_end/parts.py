@@ -118,7 +118,9 @@ class Broker(Protocol):
 class MosquittoBroker:
     """A Mosquitto with the shipped configuration, its paths moved under `folder`."""
 
-    def __init__(self, folder: Path, users: Mapping[str, str], *, slots: int = 1) -> None:
+    def __init__(
+        self, folder: Path, users: Mapping[str, str], *, slots: int = 1, window: int = 4_000
+    ) -> None:
         assert MOSQUITTO is not None, "mosquitto is not installed"
         self.port = free_port()
         self._folder = folder
@@ -132,6 +134,8 @@ class MosquittoBroker:
         config = config.replace("/mosquitto/run/", f"{run}/").replace(
             "/mosquitto/data/", f"{data}/"
         )
+        assert "max_inflight_messages 4000" in config
+        config = config.replace("max_inflight_messages 4000", f"max_inflight_messages {window}")
         assert "/mosquitto/" not in config.replace(str(folder), "")
         # Started by root it would become a user that may not read this folder.
         config += f"\nuser {getpass.getuser()}\n"
@@ -176,7 +180,7 @@ class MosquittoBroker:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
 
 
 class EmbeddedBroker:
@@ -246,7 +250,7 @@ class BridgeProcess:
         """Ask it to stop, as an operator does; its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(40)
+        return self._process.wait(PATIENCE_S)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:

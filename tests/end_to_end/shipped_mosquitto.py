@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 
 from cymba.settings import Settings
 from ops.commands.device import device
-from tests.end_to_end.parts import ROOT, free_port, listens, wait_until
+from tests.end_to_end.parts import PATIENCE_S, ROOT, free_port, listens, wait_until
 from tests.programs import MOSQUITTO
 
 PASSWORDS = {
@@ -89,7 +89,7 @@ class ShippedMosquitto:
     def stop(self) -> None:
         for process in reversed(self._processes):
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE_S)
 
     def hang_up(self) -> None:
         """Have it read its certificates again: `docker compose kill --signal HUP mosquitto`."""
@@ -156,7 +156,7 @@ class Caller:
         return granted[0]
 
     def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self.client.publish(topic, payload, 1, retain).wait_for_publish(10)
+        self.client.publish(topic, payload, 1, retain).wait_for_publish(PATIENCE_S)
 
     def leave(self) -> None:
         self.client.disconnect()

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from ops import ports
+from tests.end_to_end.parts import PATIENCE_S
 
 CURL = """#!{python}
 import sys, urllib.request
@@ -120,7 +121,7 @@ def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
     assert len(lines) == 4
     pasted = subprocess.run(
         ["bash", "-euc", "\n".join(f"{line}; echo" for line in lines)],
-        env=shell, capture_output=True, text=True, check=True, timeout=60,
+        env=shell, capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     _, history, links, telemetry = pasted.stdout.split("\n")[:4]
     weeks = json.loads(history)
@@ -139,7 +140,7 @@ def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
 def try_a_trial(demo: Demo) -> None:
     """The person's devices have applied their programmes, so that a trial can begin."""
     kept = json.loads((demo.folder / "household.json").read_text())
-    with httpx.Client(base_url=f"http://127.0.0.1:{demo.http_port}", timeout=30) as ana:
+    with httpx.Client(base_url=f"http://127.0.0.1:{demo.http_port}", timeout=PATIENCE_S) as ana:
         credentials = {"email": kept["email"], "password": kept["password"]}
         token = ana.post("/v1/auth/token", json=credentials).json()["access_token"]
         ana.headers["Authorization"] = f"Bearer {token}"

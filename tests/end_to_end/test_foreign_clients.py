@@ -17,7 +17,7 @@ from cymba.devices.claiming import Claimed, claim
 from cymba.settings import Settings
 from cymba.stimulation.tables import Quarantined, StoredFrame
 from service import create_app
-from tests.end_to_end.parts import ROOT, BridgeProcess, wait_until
+from tests.end_to_end.parts import PATIENCE_S, ROOT, BridgeProcess, wait_until
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto, call
 from tests.programs import NODE, needs
 from workers.session_worker import SessionWorker
@@ -101,7 +101,7 @@ def test_the_commands_of_the_page(site: Site, version: str) -> None:
         subprocess.run(
             ["/bin/sh", "-ec", command.replace("mosquitto_pub", at)],
             env=os.environ | {"id": site.device_id, "secret": site.secret},
-            cwd=ROOT, check=True, timeout=60,
+            cwd=ROOT, check=True, timeout=PATIENCE_S,
         )  # fmt: skip
     arrives(site)
 
@@ -111,10 +111,10 @@ def test_the_cbor_of_the_page_is_the_frame_that_the_json_is(site: Site) -> None:
     publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(site.broker.port), "-q", "1",
                "-u", site.device_id, "-P", site.secret, "-i", site.device_id,
                "-t", f"cymba/v1/{site.device_id}/up/frame"]  # fmt: skip
-    subprocess.run([*publish, "-s"], input=bytes.fromhex(shown), check=True, timeout=60)
+    subprocess.run([*publish, "-s"], input=bytes.fromhex(shown), check=True, timeout=PATIENCE_S)
     wait_until(lambda: site.frames() == 1, what="it is stored")
     for frame in re.findall(r"^```json frame\n(.*)\n```$", PAGE.read_text(), re.MULTILINE):
-        subprocess.run([*publish, "-m", frame], check=True, timeout=60)
+        subprocess.run([*publish, "-m", frame], check=True, timeout=PATIENCE_S)
     arrives(site)
 
 
@@ -125,7 +125,7 @@ def test_a_device_made_of_mqtt_js(site: Site, version: str) -> None:
     url = f"mqtt://127.0.0.1:{site.broker.port}"
     told = subprocess.run(
         ["node", "publish.mjs", PAGE, url, version, site.device_id, site.secret],
-        cwd=MQTT_JS, capture_output=True, text=True, check=False, timeout=60,
+        cwd=MQTT_JS, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["upto"] == 4

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from mqtt_bridge.topics import share_group
 from ops.commands.conformance import conformance
 from ops.exits import Exit
-from tests.end_to_end.parts import wait_until
+from tests.end_to_end.parts import PATIENCE_S, wait_until
 from tests.end_to_end.shipped_mosquitto import PASSWORDS, PROTOCOLS, Caller, ShippedMosquitto, call
 from tests.programs import needs
 
@@ -114,7 +114,7 @@ def test_a_device_can_leave_nothing_under_another_name(
     device.say(known, b"online", retain=True)
     bridge = enter(broker, *BRIDGE, protocol=protocol)
     assert bridge.subscribe("cymba/v1/+/up/#")  # and is sent what is retained
-    wait_until(lambda: bool(bridge.heard), timeout_s=30, what=lambda: broker.log)
+    wait_until(lambda: bool(bridge.heard), what=lambda: broker.log)
     assert bridge.heard == [(known, b"online")]
 
 
@@ -185,7 +185,7 @@ def test_a_last_will_speaks_for_its_own_device_only(
     for will in (foreign, own):
         device = enter(broker, *one, protocol=protocol, will=will)
         device.break_off()
-        assert device.lost.wait(10)
+        assert device.lost.wait(PATIENCE_S)
     wait_until(lambda: bool(bridge.heard), what="the own will is heard")
     assert bridge.heard == [(own, b"will")]
 
@@ -217,7 +217,7 @@ def test_without_its_client_ids_a_device_would_put_out_the_bridge(
     one = broker.provision()
     bridge = enter(broker, *BRIDGE)
     enter(broker, *one, client_id="bridge-0")
-    assert bridge.lost.wait(10)
+    assert bridge.lost.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize("is_known", [False, True])
@@ -260,7 +260,7 @@ def test_a_secret_that_ends_is_dead_also_on_a_live_connection(
     device = enter(broker, *one, protocol=protocol)
     entrypoint = broker.pid
     said = broker.operate(end, one[0]).strip()
-    assert device.lost.wait(20)
+    assert device.lost.wait(PATIENCE_S)
     assert not call(broker.port, *one, protocol=protocol).entered
     assert not call(broker.port, one[0], "", protocol=protocol).entered
     assert not call(broker.port, one[0], other[1], protocol=protocol).entered

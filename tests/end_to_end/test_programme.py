@@ -30,6 +30,7 @@ from mqtt_bridge.app import Bridge
 from simulator.fleet import DeviceCredentials, Fleet
 from tests.end_to_end.parts import (
     BRIDGE_SECRET,
+    PATIENCE_S,
     Broker,
     EmbeddedBroker,
     MosquittoBroker,
@@ -83,7 +84,7 @@ def bridge(broker: Broker, engine: Engine) -> Iterator[Bridge]:
     wait_until(lambda: running.connection.current is not None, what="the bridge connects")
     yield running
     running.stop()
-    thread.join(60)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -103,7 +104,7 @@ def desire(
 
     def publish(desired: Desired) -> None:
         topic = f"cymba/v1/{device.device_id}/down/desired"
-        client.publish(topic, to_json(desired), qos=1, retain=True).wait_for_publish(20)
+        client.publish(topic, to_json(desired), qos=1, retain=True).wait_for_publish(PATIENCE_S)
 
     yield publish
     client.disconnect()

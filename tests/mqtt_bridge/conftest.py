@@ -18,7 +18,7 @@ from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation.tables import StoredFrame
 from mqtt_bridge.app import Bridge, BridgeFailed
-from tests.end_to_end.parts import Broker, EmbeddedBroker, MosquittoBroker, wait_until
+from tests.end_to_end.parts import PATIENCE_S, Broker, EmbeddedBroker, MosquittoBroker, wait_until
 from tests.programs import or_another
 
 
@@ -52,7 +52,7 @@ class RunningBridge:
             self.bridge.connection.stop()
 
     def join(self) -> None:
-        self._thread.join(60)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -135,16 +135,16 @@ class Talker:
         self._client.loop_start()
         self._client.subscribe([(f"cymba/v1/{self.device_id}/down/{name}", 0)
                                 for name in ("ack", "time", "desired")])  # fmt: skip
-        assert subscribed.wait(10)
+        assert subscribed.wait(PATIENCE_S)
 
     def say(self, subject: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
         topic = f"cymba/v1/{self.device_id}/up/{subject}"
-        self._client.publish(topic, payload, qos, retain).wait_for_publish(10)
+        self._client.publish(topic, payload, qos, retain).wait_for_publish(PATIENCE_S)
 
     def hear(self, subject: str) -> bytes:
         """The next payload on `down/subject`."""
         while True:
-            heard, payload = self.heard.get(timeout=20)
+            heard, payload = self.heard.get(timeout=PATIENCE_S)
             if heard == subject:
                 return payload
 

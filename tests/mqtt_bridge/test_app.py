@@ -32,7 +32,7 @@ from mqtt_bridge import app, loopback_probe
 from mqtt_bridge.app import Bridge
 from mqtt_bridge.intake import Intake
 from tests.end_to_end.devices import Device, Fleet, session_frames
-from tests.end_to_end.parts import Broker, MosquittoBroker, free_port, wait_until
+from tests.end_to_end.parts import PATIENCE_S, Broker, MosquittoBroker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, RunningBridge
 
 StoredSeqs = Callable[[str], list[int]]
@@ -283,7 +283,9 @@ def test_a_queue_that_is_full_holds_the_broker_back_and_loses_nothing(
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S
+        ) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -9,7 +9,7 @@ from cymba.broker_address import BrokerAddress
 from cymba.devices.provisioning import Credentials
 from cymba.settings import Settings
 from mqtt_bridge.connection import Connection, Message
-from tests.end_to_end.parts import Broker, free_port, wait_until
+from tests.end_to_end.parts import PATIENCE_S, Broker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeTalker
 
 
@@ -132,7 +132,7 @@ def test_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:
         broker_client_key_file=tmp_path / "key.pem",
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE_S)
         port = listener.getsockname()[1]
         settings = msgspec.structs.replace(certificates, broker_url=f"mqtts://localhost:{port}")
         address = BrokerAddress.of(settings).for_slot("bridge-0")

@@ -4,6 +4,7 @@ import time
 from cymba.database import utc_now
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.topics import Subject
+from tests.end_to_end.parts import PATIENCE_S
 
 
 def delivery(number: int) -> IncomingMessage:
@@ -28,7 +29,7 @@ def test_waits_for_the_first_delivery_only() -> None:
     taker = threading.Thread(target=lambda: taken.append(inbox.take(10)))
     taker.start()
     inbox.put(delivery(1))
-    taker.join(10)
+    taker.join(PATIENCE_S)
     assert [len(batch) for batch in taken] == [1]
 
 
@@ -49,7 +50,7 @@ def test_a_full_inbox_holds_its_filler_until_a_tenth_is_free() -> None:
     assert [one.number for one in inbox.take(1)] == [0]
     assert inbox.full
     assert [one.number for one in inbox.take(1)] == [1]
-    filler.join(10)
+    filler.join(PATIENCE_S)
     assert done.is_set()
     assert not inbox.full
     assert [one.number for one in inbox.take(100)] == list(range(2, 12))
@@ -77,5 +78,5 @@ def test_closing_lets_go_of_a_filler_that_waits() -> None:
     while not inbox.full:
         time.sleep(0.001)
     inbox.close()
-    filler.join(10)
+    filler.join(PATIENCE_S)
     assert answers == [False]

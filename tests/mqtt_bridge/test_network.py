@@ -9,7 +9,7 @@ from paho.mqtt.client import MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt_bridge.network import PACKETS_AT_ONCE, BufferedClient, NetworkThread
-from tests.end_to_end.parts import wait_until
+from tests.end_to_end.parts import PATIENCE_S, wait_until
 
 
 def publish_packet(number: int, payload: bytes) -> bytes:
@@ -96,7 +96,7 @@ def test_a_stop_does_not_wait_for_a_broker_that_is_away() -> None:
     client = BufferedClient(CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTv311)
     network = NetworkThread(client, refuse)
     network.start()
-    assert attempts.wait(10)
+    assert attempts.wait(PATIENCE_S)
     assert network.problem() is None
     network.stop(10)
     assert network.problem() == "the network thread has ended"

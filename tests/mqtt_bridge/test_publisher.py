@@ -21,7 +21,7 @@ from cymba.devices.signing import verify
 from cymba.devices.tables import DeviceProgramme, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
 from cymba.stimulation.wire.messages import to_json
-from tests.end_to_end.parts import BRIDGE_SECRET, Broker, wait_until
+from tests.end_to_end.parts import BRIDGE_SECRET, PATIENCE_S, Broker, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, Talker
 
 KEY = Ed25519PrivateKey.generate()
@@ -228,7 +228,7 @@ def retained_presence(broker: Broker, device_id: str) -> list[bytes]:
     try:
         # What is retained comes with each subscription, before what is published after it.
         client.subscribe(f"cymba/v1/{device_id}/up/presence", 1)
-        assert answered.wait(10)
+        assert answered.wait(PATIENCE_S)
         client.subscribe("cymba/bridge/bridge-1/echo", 1)
         client.publish("cymba/bridge/bridge-1/echo", b"last", 1)
         wait_until(lambda: b"last" in heard, what="the echo is back")

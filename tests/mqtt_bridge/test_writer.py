@@ -25,7 +25,7 @@ from mqtt_bridge.topics import Subject
 from mqtt_bridge.transaction import WriterCache, Written
 from mqtt_bridge.writer import Writer
 from tests.end_to_end.devices import session_frames
-from tests.end_to_end.parts import wait_until
+from tests.end_to_end.parts import PATIENCE_S, wait_until
 
 StoredSeqs = Callable[[str], list[int]]
 
@@ -74,8 +74,8 @@ def bench(engine: Engine) -> Iterator[Bench]:
     writer = Writer(inbox, engine, answering, metrics, 1_000)
     yield Bench(inbox, writer, answering, notes, metrics)
     inbox.close()
-    writer.finish(10)
-    answering.finish(10)
+    writer.finish(PATIENCE_S)
+    answering.finish(PATIENCE_S)
 
 
 _numbers = itertools.count(1)
@@ -352,5 +352,5 @@ def test_the_end_of_the_answers_is_noticed(
     bench.writer.start()
     wait_until(lambda: bench.answering.problem() is not None, what="noticed")
     assert "a fault of ours" in str(bench.answering.problem())
-    assert not bench.answering.finish(10)
+    assert not bench.answering.finish(PATIENCE_S)
     assert bench.notes.acked == []

@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
+from tests.end_to_end.parts import PATIENCE_S
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -31,7 +33,7 @@ def cymba() -> Run:
             text=True,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
 
     return run

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cymba.devices.provisioning import Credentials, provision, reissue_secret, revoke
 from ops import broker
 from ops.broker import BrokerDidNotStart, EmbeddedBroker
-from tests.end_to_end.parts import listens, runs, wait_until
+from tests.end_to_end.parts import PATIENCE_S, listens, runs, wait_until
 
 SECRET = "a secret of the tests"
 
@@ -132,7 +132,7 @@ def test_a_secret_that_ends_takes_its_connection_along(
     assert not device.lost.wait(1.5)
     fresh = end(session, one.device_id)
     session.commit()
-    assert device.lost.wait(10)
+    assert device.lost.wait(PATIENCE_S)
     wait_until(lambda: bool(bridge.heard), what="its last will is heard")
     assert not bridge.lost.is_set()
     assert not neighbour.lost.is_set()
@@ -264,7 +264,7 @@ def test_clients_that_break_off_do_not_silence_the_broker(
 ) -> None:
     broken_offs = 400  # a line is logged of each: more than a pipe that nobody reads can hold
     for _ in range(broken_offs):
-        with socket.create_connection((broker.HOST, embedded.port), timeout=10) as line:
+        with socket.create_connection((broker.HOST, embedded.port), timeout=PATIENCE_S) as line:
             line.sendall(bytes.fromhex("100100"))  # a CONNECT that says too little
     assert call(devices[0].device_id, devices[0].secret).reasons == ["Success"]
 

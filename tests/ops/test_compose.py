@@ -33,6 +33,7 @@ from cymba.accounts.profile import register
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.claiming import Claimed, claim
 from ops import ports, postgres
+from tests.end_to_end.parts import PATIENCE_S
 from tests.programs import IN_CI, MOSQUITTO
 
 ROOT = Path(__file__).parents[2]
@@ -175,7 +176,7 @@ class Deployment:
         return [sys.executable, "-m", "ops", *words]
 
     def run(self, name: str) -> None:
-        subprocess.run(self.command(name), env=self.environ(name), check=True, timeout=120)
+        subprocess.run(self.command(name), env=self.environ(name), check=True, timeout=PATIENCE_S)
 
     def start(self, name: str, command: list[str] | None = None, **environ: str) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
@@ -190,7 +191,7 @@ class Deployment:
         """`docker compose run --rm api …`, as the head of the compose file says."""
         return subprocess.run(
             [sys.executable, "-m", "ops", *shlex.split(command)],
-            env=self.environ("api"), capture_output=True, text=True, check=True, timeout=60,
+            env=self.environ("api"), capture_output=True, text=True, check=True, timeout=PATIENCE_S,
         ).stdout  # fmt: skip
 
     def start_broker(self) -> None:
@@ -237,7 +238,7 @@ class Deployment:
         elif words[0] == "python":
             words[0] = sys.executable
         check = subprocess.run(
-            words, env=self.environ(name), capture_output=True, check=False, timeout=30
+            words, env=self.environ(name), capture_output=True, check=False, timeout=PATIENCE_S
         )
         return check.returncode == 0
 
@@ -252,7 +253,7 @@ class Deployment:
         for name, process in reversed(self.processes.items()):
             process.terminate()
             try:
-                statuses[name] = process.wait(40)
+                statuses[name] = process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 statuses[name] = process.wait()
@@ -341,7 +342,9 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
         deployment.start(name)
     for name in serving:
         deployment.wait_healthy(name)
-    urlopen(f"http://127.0.0.1:{deployment.http_port}/readyz", timeout=10).close()  # or it raises
+    urlopen(
+        f"http://127.0.0.1:{deployment.http_port}/readyz", timeout=PATIENCE_S
+    ).close()  # or it raises
 
     made = deployment.operate("device provision --model ear_cymba --csv -")
     device_id, serial, _, secret, code, _ = made.splitlines()[1].split(",")
@@ -364,7 +367,7 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
 
     # Another device's topics stay shut, although Mosquitto says so to nobody.
     stranger = DeviceClient(deployment, device_id, "not its secret")
-    stranger.answered.wait(10)
+    stranger.answered.wait(PATIENCE_S)
     assert stranger.answer != 0
     stranger.stop()
     device.client.publish("cymba/v1/another-device/up/frame", cbor2.dumps(frame), qos=1)
@@ -377,7 +380,7 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
     assert {heard["topic"] for heard in device.heard} == {f"cymba/v1/{device_id}/down/ack"}
     if MOSQUITTO:  # a secret that ends also ends the connection that was made with it
         deployment.operate(f"device revoke {device_id}")
-        assert device.lost.wait(30)
+        assert device.lost.wait(PATIENCE_S)
     device.stop()
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT device_id, seq FROM frame ORDER BY seq")).all()

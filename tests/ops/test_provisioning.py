@@ -25,6 +25,7 @@ from cymba.devices.tables import Device
 from cymba.settings import Settings
 from ops.commands import device as commands
 from ops.exits import Exit
+from tests.end_to_end.parts import PATIENCE_S
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -117,7 +118,7 @@ def test_a_long_run_shows_how_far_it_is(settings: dict[str, str], tmp_path: Path
         while part := os.read(terminal, 4096):
             shown += part
     os.close(terminal)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == Exit.DONE, shown.decode()
     assert re.findall(r"Provisioning.* (\d+)%", shown.decode())[-1] == "100"
     assert said == f"1,200 devices of model neck, with secrets and claim codes: {file}\n"

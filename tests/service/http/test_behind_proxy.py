@@ -26,6 +26,7 @@ from sqlalchemy import text
 
 from ops import ports
 from service.resources import frames, sync
+from tests.end_to_end.parts import PATIENCE_S
 from tests.programs import needs
 
 ROOT = Path(__file__).parents[3]
@@ -91,7 +92,7 @@ class Proxied:
     def _wait(self, process: subprocess.Popen[bytes], url: str, log: str) -> None:
         while True:
             try:
-                httpx.get(url, timeout=10)
+                httpx.get(url, timeout=PATIENCE_S)
             except httpx.TransportError:
                 assert process.poll() is None, (self.folder / log).read_text()
                 time.sleep(0.05)
@@ -101,7 +102,7 @@ class Proxied:
     def client(self, address: str = "127.0.0.1") -> httpx.Client:
         """Who asks from `address`, one of this machine's own."""
         transport = httpx.HTTPTransport(local_address=address)
-        return httpx.Client(base_url=self.url, transport=transport, timeout=60)
+        return httpx.Client(base_url=self.url, transport=transport, timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -280,7 +281,7 @@ def test_a_client_that_stops_reading_an_archive_gives_its_place_back(proxied, pe
     path, bearer = "/v1/account/export", person.headers["Authorization"]
     with (
         socket.create_connection(("127.0.0.1", proxied.port)) as stopped,
-        httpx.Client(base_url=f"http://127.0.0.1:{proxied.api_port}", timeout=60) as direct,
+        httpx.Client(base_url=f"http://127.0.0.1:{proxied.api_port}", timeout=PATIENCE_S) as direct,
     ):
         stopped.sendall(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n\r\n".encode()
@@ -294,7 +295,7 @@ def test_a_client_that_stops_reading_an_archive_gives_its_place_back(proxied, pe
         while (status := asked()) == 503:
             time.sleep(0.1)
         assert status == 200
-        stopped.settimeout(60)
+        stopped.settimeout(PATIENCE_S)
         with suppress(ConnectionResetError):
             received = b""
             while piece := stopped.recv(1 << 20):

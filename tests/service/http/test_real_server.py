@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.end_to_end.parts import PATIENCE_S
+
 pytestmark = pytest.mark.slow
 
 
@@ -46,7 +48,7 @@ def test_an_open_live_view_does_not_hold_up_the_stop(server, wear, person):
     process, url, log = server
     worn = wear(person).samples().sum_up()
     path = f"{url}/v1/sessions/{worn.id}/live"
-    with httpx.stream("GET", path, headers=person.headers, timeout=30) as stream:
+    with httpx.stream("GET", path, headers=person.headers, timeout=PATIENCE_S) as stream:
         lines = stream.iter_lines()
         assert next(line for line in lines if line.startswith("event")) == "event: start"
         process.send_signal(signal.SIGTERM)
@@ -59,7 +61,7 @@ def test_a_view_that_the_client_left_gives_its_place_back(server, wear, person):
     _, url, _ = server
     worn = wear(person).samples().sum_up()
     path = f"{url}/v1/sessions/{worn.id}/live"
-    with httpx.stream("GET", path, headers=person.headers, timeout=30) as stream:
+    with httpx.stream("GET", path, headers=person.headers, timeout=PATIENCE_S) as stream:
         lines = stream.iter_lines()  # held: httpx leaves when nobody holds it any more
         assert next(lines)
         assert "cymba_api_live_streams 1.0" in httpx.get(f"{url}/metrics").text

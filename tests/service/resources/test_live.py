@@ -13,6 +13,7 @@ from cymba.accounts.tokens import sign_out_elsewhere
 from cymba.database import UnitOfWork, utc_now
 from service.http.streams import STREAMS_OF_ONE_ACCOUNT
 from service.resources import live
+from tests.end_to_end.parts import PATIENCE_S
 from workers.session_worker import seal_finished
 
 
@@ -60,7 +61,7 @@ def follow(url, document):
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
         path = f"{url}/v1/sessions/{session_id}/live"
-        with httpx.stream("GET", path, headers=headers, timeout=20) as response:
+        with httpx.stream("GET", path, headers=headers, timeout=PATIENCE_S) as response:
             assert response.status_code == 200
             fields = {}
             for line in response.iter_lines():

@@ -17,6 +17,7 @@ from cymba.stimulation.ingest.decide import Delivery, Stored
 from cymba.stimulation.ingest.fast_path import LedgerCache, append
 from cymba.stimulation.ingest.ingest import Ingested
 from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
+from tests.end_to_end.parts import PATIENCE_S
 from tests.stimulation.ingest.conftest import AT, Line, samples, to_json
 
 SIDS = [str(UUID(int=number)) for number in (1, 2)]
@@ -179,7 +180,7 @@ def test_it_waits_for_another_transaction_and_then_looks_again(
         while not _somebody_waits(engine):
             assert thread.is_alive()
         other.commit()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert told == [None]
     assert process.seqs() == [1]
 
@@ -195,7 +196,7 @@ def test_it_goes_on_when_another_transaction_has_changed_nothing(
         while not _somebody_waits(engine):
             assert thread.is_alive()
         other.rollback()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert told[0] is not None
     assert process.seqs() == [1, 2]
 

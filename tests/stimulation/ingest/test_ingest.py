@@ -18,6 +18,7 @@ from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
 from cymba.stimulation.tables import Recording
 from cymba.stimulation.wire.frames import Packed, decode, pack
 from cymba.stimulation.wire.messages import Ack
+from tests.end_to_end.parts import PATIENCE_S
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]
@@ -255,7 +256,7 @@ def test_two_bridges_with_the_same_devices_store_each_frame_once(
                     for device in devices
                     for seq in range(1 + 3 * (number % 2), 5 + 3 * (number % 2))
                 ]
-                gate.wait(60)
+                gate.wait(PATIENCE_S)
                 with UnitOfWork(engine) as session:
                     outcomes = ingest(session, batch[::turn]).outcomes
                     session.commit()

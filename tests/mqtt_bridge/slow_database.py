@@ -1,0 +1,59 @@
+"""A database whose answers the test holds back, as a slow one or a bad network does."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.engine import make_url
+
+
+class HeldDatabase:
+    """Stands before the PostgreSQL at `url`; what that answers goes on only while `answers`."""
+
+    def __init__(self, url: str) -> None:
+        self._behind = make_url(url)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        self.url = self._behind.set(host="127.0.0.1", port=port, query={}).render_as_string(
+            hide_password=False
+        )
+        self.answers = threading.Event()
+        self.answers.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        self.answers.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # it is closed
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(f"{self._behind.query['host']}/.s.PGSQL.5432")
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        is_answer = source.family == socket.AF_UNIX
+        try:
+            while data := source.recv(65_536):
+                if is_answer:
+                    self.answers.wait()
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            source.close()
+            sink.close()
+
+
+@contextmanager
+def held_database(url: str) -> Iterator[HeldDatabase]:
+    held = HeldDatabase(url)
+    try:
+        yield held
+    finally:
+        held.stop()

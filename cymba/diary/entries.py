@@ -1,7 +1,7 @@
 """Entries: checked, written, deleted, and merged field by field when two phones edit offline."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.devices.screening import raise_red_flag
-from cymba.diary.fields import Fields, check, flat, red_flags, require_complete
+from cymba.diary.fields import Fields, checked, flat, red_flags, require_complete
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone, NotFound
 
@@ -35,6 +35,36 @@ class Conflicting:
     fields: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a writer had before its eyes when it edited an entry.
+
+    That is a copy of the entry, and on top of it the writer's own earlier edits which the copy
+    did not hold yet. A field that those cover shows nothing of what the copy says there.
+    """
+
+    version: int  # of the copy; 0: the writer had none
+    # By covered field, the version up to which the writer knew it. An own deletion covers every
+    # field; its version is 0 where it was not taken.
+    covered: Mapping[str, int] = field(default_factory=dict)
+    deletion: int | None = None
+
+    def copy_version(self, entry: DiaryEntry) -> int:
+        # A copy newer than the entry is from before a backup was restored: it vouches for nothing.
+        return self.version if self.version <= entry.version else 0
+
+    def up_to(self, name: str, entry: DiaryEntry) -> int:
+        """The version of the entry up to which the writer knew what became of a field."""
+        own = [at for at in (self.covered.get(name), self.deletion) if at is not None]
+        return max(own) if own else self.copy_version(entry)
+
+    def unseen(self, names: Iterable[str], entry: DiaryEntry) -> tuple[str, ...]:
+        versions = entry.field_versions
+        return tuple(
+            sorted(name for name in names if versions.get(name, 0) > self.up_to(name, entry))
+        )
+
+
 class Page(NamedTuple):
     entries: list[DiaryEntry]
     next_after: tuple[datetime, UUID] | None
@@ -46,10 +76,10 @@ def merge(
     entry_id: UUID,
     fields: Fields,
     *,
-    base_version: int,
+    seen: Seen,
     now: datetime,
 ) -> Applied | Conflicting:
-    """Apply the fields a writer changed on its copy of `base_version` (0: it made the entry).
+    """Apply the fields that a writer changed on what it had seen.
 
     Fields that others changed meanwhile are kept, and only the same field changed to two values
     is a conflict; then nothing is applied. Writing what is already there changes nothing.
@@ -57,17 +87,17 @@ def merge(
     Raises:
         Rejected: a field does not fit, or a new entry lacks `felt_at` or `time_zone`.
     """
-    check(fields, now=now)
+    fields = checked(fields, now=now)
     entry = _locked(session, account_id, entry_id)
     if entry is None:
         return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
     current = flat(entry)
     changed = {name: value for name, value in fields.items() if current.get(name) != value}
-    if entry.deleted_at is not None and base_version < entry.version:
-        return Conflicting(entry, tuple(sorted(fields)))
-    clashing = [name for name in changed if entry.field_versions.get(name, 0) > base_version]
-    if clashing:
-        return Conflicting(entry, tuple(sorted(clashing)))
+    if entry.deleted_at is not None:
+        if max(seen.copy_version(entry), seen.deletion or 0) < entry.version:
+            return Conflicting(entry, tuple(sorted(fields)))
+    elif clashing := seen.unseen(changed, entry):
+        return Conflicting(entry, clashing)
     if not changed:
         return Applied(entry, changed=False)
     require_complete(current | changed)  # a deleted entry comes back whole or not at all
@@ -76,9 +106,9 @@ def merge(
 
 
 def remove(
-    session: Session, account_id: UUID, entry_id: UUID, *, base_version: int, now: datetime
+    session: Session, account_id: UUID, entry_id: UUID, *, seen: Seen, now: datetime
 ) -> Applied | Conflicting:
-    """Delete the entry that the writer saw at `base_version`, leaving a tombstone.
+    """Delete the entry that the writer has seen, leaving a tombstone.
 
     An entry that another writer has edited since is a conflict: nobody's words vanish unread.
     """
@@ -87,12 +117,13 @@ def remove(
         raise NotFound("There is no such diary entry.")
     if entry.deleted_at is not None:
         return Applied(entry, changed=False)
-    newer = [name for name, version in entry.field_versions.items() if version > base_version]
-    if newer:
-        return Conflicting(entry, tuple(sorted(newer)))
+    if newer := seen.unseen(entry.field_versions, entry):
+        return Conflicting(entry, newer)
     entry.items, entry.note, entry.session_id = {}, None, None
     entry.deleted_at = entry.changed_at = now
     entry.version += 1
+    # Should it come back: whoever has not seen the deletion knows no field of what comes back.
+    entry.field_versions = dict.fromkeys(entry.field_versions, entry.version)
     session.flush()
     announce(session, account_id, KIND, entry_id, deleted=True)
     return Applied(entry, changed=True)
@@ -114,7 +145,7 @@ def put(
         Gone: the entry was deleted; its id is not used again this way.
         PreconditionRequired, PreconditionFailed: `match` refuses to change the stored version.
     """
-    check(fields, now=now)
+    fields = checked(fields, now=now)
     entry = _locked(session, account_id, entry_id)
     if entry is None:
         return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
@@ -150,7 +181,7 @@ def delete(
     if entry.deleted_at is not None:
         return Applied(entry, changed=False)
     match(entry.version)
-    outcome = remove(session, account_id, entry_id, base_version=entry.version, now=now)
+    outcome = remove(session, account_id, entry_id, seen=Seen(entry.version), now=now)
     assert isinstance(outcome, Applied)  # noqa: S101 - the row is locked at this very version
     return outcome
 

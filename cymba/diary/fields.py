@@ -8,6 +8,7 @@ from uuid import UUID
 from cymba.accounts.zones import is_zone
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
+from cymba.diary.values import plain
 from cymba.errors import Rejected
 
 MAX_NOTE = 4000
@@ -24,8 +25,18 @@ A missing value is None: an item that was not answered, a note that was taken ba
 """
 
 
-def check(fields: Fields, *, now: datetime) -> None:
-    """Raise `Rejected` with a pointer for every field that does not fit its item."""
+def normal(fields: Fields) -> dict[str, Any]:
+    """The fields with `plain` values: what is stored, compared and digested.
+
+    Raises:
+        Rejected: a value is nested deeper than any item's.
+    """
+    return {name: plain(value) for name, value in fields.items()}
+
+
+def checked(fields: Fields, *, now: datetime) -> dict[str, Any]:
+    """The normal fields; raises `Rejected` with a pointer for each that does not fit its item."""
+    fields = normal(fields)
     errors = [
         {"pointer": "/" + name.replace(".", "/") + pointer, "detail": detail}
         for name, value in fields.items()
@@ -35,6 +46,11 @@ def check(fields: Fields, *, now: datetime) -> None:
         raise Rejected(
             "The entry does not fit the diary's items.", code="validation", errors=errors
         )
+    return fields
+
+
+def is_field(name: str) -> bool:
+    return name in _CHECKS or (name.startswith("items.") and name.removeprefix("items.") in ITEMS)
 
 
 def _problems(name: str, value: Any, now: datetime) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,10 @@ from cymba.database import Base
 
 
 class SyncOperation(Base):
-    """An operation's answer, kept in its own transaction: a retry gets the same answer."""
+    """What became of an operation, kept in its own transaction: a retry gets the same answer.
+
+    `answer` has `digest` and `version` where it was applied; the rest is for what builds on it.
+    """
 
     __tablename__ = "sync_operation"
     __table_args__ = (Index("ix_sync_operation_answered_at", "answered_at"),)

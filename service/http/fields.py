@@ -6,22 +6,13 @@ from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 import marshmallow as ma
-import orjson
 from flask import Request
-from webargs import core
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from cymba.errors import DomainError, Rejected
-
-# No body needs a third of it; what is much deeper ends the recursion of whoever looks at it.
-MAX_DEPTH = 32
-
-
-class InvalidJson(DomainError):
-    code = "invalid-json"
-    status = 400
+from cymba.diary.values import whole
+from cymba.errors import Rejected
+from service.http.json_bodies import body_of, read_json
 
 
 class Schema(ma.Schema):
@@ -51,7 +42,8 @@ class Text(ma.fields.String):
 
 
 class Whole(ma.fields.Integer):
-    """An integer; in a body `"5"` and `5.0` are none. In a query all values are text."""
+    """An integer, also one that a body writes as `5.0`: JSON has one kind of number, and some
+    languages write no other. In a query all values are text; in a body `"5"` is none."""
 
     def __init__(self, *, in_query: bool = False, **kwargs: Any) -> None:
         self.in_query = in_query
@@ -62,7 +54,7 @@ class Whole(ma.fields.Integer):
             if not (isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value)):
                 raise self.make_error("invalid", input=value)
             value = int(value)
-        elif not isinstance(value, int) or isinstance(value, bool):
+        elif not isinstance(value := whole(value), int) or isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
 
@@ -118,7 +110,7 @@ class Day(ma.fields.Date):
 
 
 class StrictParser(FlaskParser):
-    """Bodies through orjson (strict UTF-8, no lone surrogates, no NaN); errors as our problems."""
+    """Bodies as `read_json` takes them; errors as our problems."""
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 - webargs' own protocol
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
@@ -128,21 +120,7 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         del schema
-        body = req.get_data()
-        most = req.max_content_length
-        if req.content_length is None and most is not None and len(body) >= most:
-            raise RequestEntityTooLarge  # came in pieces, and was cut off at the limit
-        if not body:
-            raise InvalidJson("The request has no body; a JSON object is needed.")
-        if not core.is_json(req.mimetype):
-            raise UnsupportedMediaType
-        try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidJson(f"The body is not JSON: {error.msg}.") from None
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(value):
-            raise InvalidJson(f"The body is nested more than {MAX_DEPTH} deep.")
-        return value
+        return read_json(body_of(req))
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
         refuse_repeated(req.args)
@@ -159,20 +137,6 @@ class StrictParser(FlaskParser):
     ) -> NoReturn:
         del req, schema, error_status_code, error_headers
         raise validation_failed(error.messages)
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def validation_failed(messages: Any) -> Rejected:

@@ -24,7 +24,8 @@ from cymba.broker_address import BrokerAddress
 from cymba.devices.broker_rights import Access, may, may_come_in
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.answers import MEDIA_TYPE, answer
-from service.http.fields import InvalidJson, Schema, Text, validation_failed
+from service.http.fields import Schema, Text, validation_failed
+from service.http.json_bodies import InvalidJson
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction

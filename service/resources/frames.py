@@ -20,7 +20,8 @@ from cymba.stimulation.wire.messages import Ack, Rejection
 from cymba.stimulation.wire.parsing import split_cbor
 from service.http.answers import MEDIA_TYPE
 from service.http.bearer import current_account, require_token
-from service.http.fields import InvalidJson, Schema, validation_failed
+from service.http.fields import Schema, validation_failed
+from service.http.json_bodies import InvalidJson
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction

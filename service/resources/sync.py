@@ -5,17 +5,18 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
 
 from cymba.diary.entries import KIND
 from cymba.diary.fields import MAX_NOTE
-from cymba.errors import DomainError, Rejected
+from cymba.errors import Rejected
 from cymba.insights.words import Voice
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
 from service.http.answers import answer
 from service.http.bearer import current_account
 from service.http.fields import Instant, Schema, Text, Whole, validation_failed
+from service.http.json_bodies import InvalidJson, body_of, read_json, split_items
 from service.http.openapi import ProblemSchema, Resource
 from service.http.paging import cursor_field, open_cursor, seal_cursor
 from service.http.problems import as_body
@@ -30,6 +31,8 @@ from service.shapes.sessions import SESSION_EXAMPLE, SessionSchema
 blp = Resource("sync", "Keeping a copy on a phone")
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_OPERATION_BYTES = 64 * 1024
+MAX_BUILDS_ON = 200
 DEFAULT_LIMIT, MAX_LIMIT = 200, 1000
 
 TOMBSTONE_EXAMPLE = {"kind": "diary-entry", "id": "9b2c1d0e-3f4a-4b5c-8d6e-7f8a9b0c1d2e"}
@@ -49,6 +52,7 @@ OPERATION_EXAMPLE = {
     "action": "put",
     "entity_id": diary.ENTRY_EXAMPLE["id"],
     "base_version": 1,
+    "builds_on": [],
     "fields": {"note": "Better after a nap", "items": {"pain_now": 4, "cough": None}},
 }
 ANSWER_EXAMPLE = {
@@ -110,7 +114,21 @@ class OperationSchema(Schema):
     base_version = Whole(
         required=True,
         validate=ma.validate.Range(min=0, max=2**31 - 1),
-        metadata={"description": "Of the copy that was edited; 0 for what the app made"},
+        metadata={
+            "description": "Of the copy that the app held when the edit was made, and for ever "
+            "that; 0 where it held none"
+        },
+    )
+    builds_on = ma.fields.List(
+        ma.fields.UUID(),
+        load_default=None,
+        validate=ma.validate.Length(max=MAX_BUILDS_ON),
+        metadata={
+            "description": "Always to be sent, if only empty. The app's own operations on this "
+            "entry that were in its queue when "
+            "the edit was made. For each field that it changes the last is enough; a deletion "
+            "changes every field"
+        },
     )
     # Checked for each operation by itself: one that does not fit costs no other.
     changes = ma.fields.Dict(
@@ -128,11 +146,27 @@ class OperationsSchema(Schema):
         ma.fields.Nested(OperationSchema),
         required=True,
         validate=ma.validate.Length(max=MAX_OPERATIONS),
+        metadata={
+            "description": f"At most {MAX_OPERATIONS}, of at most {MAX_OPERATION_BYTES:,} bytes "
+            f"each, in a body of at most {MAX_BODY_BYTES:,} bytes"
+        },
+    )
+
+
+class PushSchema(Schema):
+    """The body with each operation still to be read: one that does not fit costs no other."""
+
+    operations = ma.fields.List(
+        ma.fields.Raw(), required=True, validate=ma.validate.Length(max=MAX_OPERATIONS)
     )
 
 
 class OperationAnswerSchema(Schema):
-    id = ma.fields.UUID(required=True)
+    id = ma.fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata={"description": "null where the operation could not be read that far"},
+    )
     status = ma.fields.String(
         required=True,
         validate=ma.validate.OneOf(["applied", "duplicate", "conflict", "rejected"]),
@@ -140,7 +174,10 @@ class OperationAnswerSchema(Schema):
     version = ma.fields.Integer(
         required=True,
         allow_none=True,
-        metadata={"description": "That this operation made: the base of the app's later edits"},
+        metadata={
+            "description": "Up to which the app has now seen all that was done to the entry: the "
+            "base of later edits for an app that sends no `builds_on`"
+        },
     )
     entry = ma.fields.Nested(
         diary.EntrySchema,
@@ -199,15 +236,24 @@ def read_changes(query: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/sync")
-@blp.body(OperationsSchema, example={"operations": [OPERATION_EXAMPLE]}, max_bytes=MAX_BODY_BYTES)
+@blp.raw_body(
+    {
+        "application/json": {
+            "schema": OperationsSchema,
+            "example": {"operations": [OPERATION_EXAMPLE]},
+        }
+    },
+    max_bytes=MAX_BODY_BYTES,
+)
 @blp.answers(200, OperationAnswersSchema, example={"answers": [ANSWER_EXAMPLE]})
-def push_operations(given: dict[str, Any]) -> Response:
+def push_operations() -> Response:
     """Push what the app did offline
 
-    Operations are applied in order, each by itself, and each is answered. One that was applied
-    before is a `duplicate`, so a retry after a lost answer is harmless.
+    Operations are applied in order, each by itself, and each is answered in its place. One that
+    was applied before is a `duplicate`, so a retry after a lost answer is harmless, in smaller
+    pieces too. One that is malformed or too large is rejected, and no other with it.
     """
-    read = [_operation(raw) for raw in given["operations"]]
+    read = [_read(text) for text in _operations(body_of(request))]
     with transaction() as session:
         account = current_account(session)
         voice = Voice.of(account.locale)
@@ -222,24 +268,59 @@ def push_operations(given: dict[str, Any]) -> Response:
     return answer({"answers": answers})
 
 
-def _operation(raw: dict[str, Any]) -> Operation | Answer:
-    """The operation, or its rejection where its fields are not of their form."""
+def _operations(body: bytes) -> list[bytes]:
+    """The text of each operation."""
+    around, texts = split_items(body)
     try:
-        fields = FieldsSchema().load(raw["changes"])
+        PushSchema().load(around)
     except ma.ValidationError as error:
-        rejection: DomainError = validation_failed({"json": {"fields": error.messages}})
-        return Answer(raw["id"], "rejected", problem=rejection)
-    if raw["action"] == "delete" and fields:
-        surplus = Rejected("A deletion takes no fields.", code="validation")
-        return Answer(raw["id"], "rejected", problem=surplus)
+        raise validation_failed({"json": error.messages}) from None
+    return texts
+
+
+def _read(text: bytes) -> Operation | Answer:
+    """The operation, or its rejection where not even its id, entity and action can be read."""
+    if len(text) > MAX_OPERATION_BYTES:
+        detail = f"An operation has at most {MAX_OPERATION_BYTES} bytes, this one {len(text)}."
+        return Answer(None, "rejected", problem=Rejected(detail, code="too-large"))
+    try:
+        raw = read_json(text)
+    except InvalidJson as error:
+        return Answer(None, "rejected", problem=error)
+    try:
+        loaded = OperationSchema().load(raw)
+    except ma.ValidationError as error:
+        problem = validation_failed({"json": error.messages})
+        return Answer(_readable_id(raw), "rejected", problem=problem)
+    del loaded["kind"]
+    changes = loaded.pop("changes")
+    try:
+        return Operation(**loaded, fields=_fields(loaded["action"], changes))
+    except Rejected as unfit:
+        items = changes.get("items") or {}
+        names = [
+            *changes,
+            *(f"items.{name}" for name in (items if isinstance(items, dict) else ())),
+        ]
+        return Operation(**loaded, fields=dict.fromkeys(names), problem=unfit)
+
+
+def _fields(action: str, changes: dict[str, Any]) -> dict[str, Any]:
+    if action == "delete" and changes:
+        raise Rejected("A deletion takes no fields.", code="validation")
+    try:
+        fields: dict[str, Any] = FieldsSchema().load(changes)
+    except ma.ValidationError as error:
+        raise validation_failed({"json": {"fields": error.messages}}) from None
     items = fields.pop("items", {})
-    return Operation(
-        id=raw["id"],
-        action=raw["action"],
-        entity_id=raw["entity_id"],
-        base_version=raw["base_version"],
-        fields=fields | {f"items.{name}": value for name, value in items.items()},
-    )
+    return fields | {f"items.{name}": value for name, value in items.items()}
+
+
+def _readable_id(raw: Any) -> UUID | None:
+    try:
+        return UUID(raw["id"])
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
 
 
 def _shown(answered: Answer, voice: Voice) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.diary import entries
-from cymba.diary.entries import Applied, Conflicting
+from cymba.diary.entries import Applied, Conflicting, Seen
 from cymba.diary.fields import flat, red_flags
 from cymba.errors import NotFound, PreconditionFailed, PreconditionRequired, Rejected
 
@@ -59,7 +59,7 @@ def test_edits_of_different_fields_merge(session: Session, account_id: UUID) -> 
     id_ = uuid4()
     entries.put(session, account_id, id_, entry(pain_now=4, mood=6), match=unseen, now=NOW)
     for fields in ({"items.pain_now": 5}, {"items.mood": 7}, {"note": "rain"}):
-        outcome = entries.merge(session, account_id, id_, fields, base_version=1, now=NOW)
+        outcome = entries.merge(session, account_id, id_, fields, seen=Seen(1), now=NOW)
         assert isinstance(outcome, Applied)
     merged = entries.get(session, account_id, id_)
     assert merged.items == {"pain_now": 5, "mood": 7}
@@ -71,9 +71,9 @@ def test_edits_of_one_field_conflict_and_nothing_is_applied(
 ) -> None:
     id_ = uuid4()
     entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
-    entries.merge(session, account_id, id_, {"items.pain_now": 5}, base_version=1, now=NOW)
+    entries.merge(session, account_id, id_, {"items.pain_now": 5}, seen=Seen(1), now=NOW)
     both = {"items.pain_now": 6, "note": "rain"}
-    outcome = entries.merge(session, account_id, id_, both, base_version=1, now=NOW)
+    outcome = entries.merge(session, account_id, id_, both, seen=Seen(1), now=NOW)
     assert isinstance(outcome, Conflicting)
     assert outcome.fields == ("items.pain_now",)
     assert outcome.entry.note is None
@@ -84,7 +84,7 @@ def test_the_same_edit_on_two_phones_is_no_conflict(session: Session, account_id
     entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
     for changed in (True, False):
         outcome = entries.merge(
-            session, account_id, id_, {"items.pain_now": 5}, base_version=1, now=NOW
+            session, account_id, id_, {"items.pain_now": 5}, seen=Seen(1), now=NOW
         )
         assert isinstance(outcome, Applied)
         assert outcome.changed is changed
@@ -95,11 +95,9 @@ def test_deleting_what_another_phone_edited_is_a_conflict(
 ) -> None:
     id_ = uuid4()
     entries.put(session, account_id, id_, entry(pain_now=4), match=unseen, now=NOW)
-    entries.merge(session, account_id, id_, {"note": "rain"}, base_version=1, now=NOW)
-    assert isinstance(
-        entries.remove(session, account_id, id_, base_version=1, now=NOW), Conflicting
-    )
-    assert isinstance(entries.remove(session, account_id, id_, base_version=2, now=NOW), Applied)
+    entries.merge(session, account_id, id_, {"note": "rain"}, seen=Seen(1), now=NOW)
+    assert isinstance(entries.remove(session, account_id, id_, seen=Seen(1), now=NOW), Conflicting)
+    assert isinstance(entries.remove(session, account_id, id_, seen=Seen(2), now=NOW), Applied)
 
 
 def test_a_tombstone_holds_no_words_and_only_its_reader_may_revive_it(
@@ -112,9 +110,9 @@ def test_a_tombstone_holds_no_words_and_only_its_reader_may_revive_it(
     assert (tombstone.items, tombstone.note, flat(tombstone)) == ({}, None, {})
     with pytest.raises(NotFound):
         entries.get(session, account_id, id_)
-    unread = entries.merge(session, account_id, id_, entry(mood=3), base_version=1, now=NOW)
+    unread = entries.merge(session, account_id, id_, entry(mood=3), seen=Seen(1), now=NOW)
     assert isinstance(unread, Conflicting)
-    revived = entries.merge(session, account_id, id_, entry(mood=3), base_version=2, now=NOW)
+    revived = entries.merge(session, account_id, id_, entry(mood=3), seen=Seen(2), now=NOW)
     assert isinstance(revived, Applied)
     assert entries.get(session, account_id, id_).items == {"mood": 3}
 

@@ -1,4 +1,4 @@
-"""Two phones edit the same entries offline, retry at random and lose answers."""
+"""Two apps from before `builds_on` edit the same entries offline, and lose answers."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ class Copy:
 
 @dataclass
 class Phone:
-    """The sync client of docs/mobile-sync.md, whole: a mirror, a queue of operations, a cursor."""
+    """A client that raises the base of its queued edits to what an answer says it has seen."""
 
     engine: Engine
     account_id: UUID

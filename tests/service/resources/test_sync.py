@@ -76,7 +76,7 @@ def test_a_bad_operation_costs_only_itself(push):
         "rejected",
         "applied",
     ]
-    assert answers[1]["problem"]["errors"][0]["pointer"] == "/items/mood"
+    assert answers[1]["problem"]["errors"][0]["pointer"] == "/fields/items/mood"
     assert answers[2]["problem"]["errors"][0]["pointer"] == "/fields/felt_at"
 
 

@@ -1,0 +1,117 @@
+"""Bodies of JSON: read strictly, and whole or item by item."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from flask import Request
+from webargs import core
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from cymba.errors import DomainError
+
+
+# No body needs a third of it; what is much deeper ends the recursion of whoever looks at it.
+MAX_DEPTH = 32
+
+
+class InvalidJson(DomainError):
+    code = "invalid-json"
+    status = 400
+
+
+def body_of(request: Request) -> bytes:
+    """The request's body, which says that it is JSON and is no larger than the route takes."""
+    body = request.get_data()
+    most = request.max_content_length
+    if request.content_length is None and most is not None and len(body) >= most:
+        raise RequestEntityTooLarge  # came in pieces, and was cut off at the limit
+    if not body:
+        raise InvalidJson("The request has no body; a JSON object is needed.")
+    if not core.is_json(request.mimetype):
+        raise UnsupportedMediaType
+    return body
+
+
+def read_json(text: bytes) -> Any:
+    """Strict UTF-8, no lone surrogates, no NaN, and no object that names a member twice.
+
+    Raises:
+        InvalidJson: and what is wrong with it.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJson(f"The body is not JSON: {error.msg}.") from None
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(value):
+        raise InvalidJson(f"The body is nested more than {MAX_DEPTH} deep.")
+    # orjson takes the last of two members with one name; a second look finds them. Numbers are of
+    # no interest to it, and a long one would be slow to read.
+    json.loads(text, object_pairs_hook=_distinct, parse_int=len, parse_float=len)
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        counted = Counter(name for name, _ in pairs)
+        doubled = counted.most_common(1)[0][0]
+        raise InvalidJson(f"An object names its member {doubled[:64]!r} twice.")
+    return members
+
+
+_STRING_OR_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
+
+
+def split_items(body: bytes) -> tuple[Any, list[bytes]]:
+    """An object that holds one list: the object with 0 for each item, and the items' own texts.
+
+    So a broken item spoils no other. Lists of further members are split as well: look at the
+    object before the items are used.
+
+    Raises:
+        InvalidJson: what stands around the items is not JSON.
+    """
+    items: list[bytes] = []
+    around: list[bytes] = []
+    done = 0
+    for start, end in _item_spans(body):
+        if item := body[start:end].strip():
+            items.append(item)
+            around += [body[done:start], b"0"]
+            done = end
+    return read_json(b"".join([*around, body[done:]])), items
+
+
+def _item_spans(body: bytes) -> Iterator[tuple[int, int]]:
+    depth = item_start = 0
+    for match in _STRING_OR_MARK.finditer(body):
+        mark = match[0]
+        if mark in b"]}":
+            depth -= 1
+            if depth == 1 and mark == b"]":
+                yield item_start, match.start()
+        elif mark in b"[{":
+            depth += 1
+            if depth == 2:
+                item_start = match.end()
+        elif mark == b"," and depth == 2:
+            yield item_start, match.start()
+            item_start = match.end()

@@ -1,0 +1,121 @@
+"""The client of docs/mobile-sync.md, written from that page alone: mirror, queue and cursor."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+MOST_OPERATIONS, MOST_BYTES = 200, 2_097_152
+
+Json = dict[str, Any]
+Send = Callable[[str, str, Any], tuple[int, Json] | None]
+"""Method, path, body; gives status and body, or None where no answer came."""
+
+
+def flat(entry: Mapping[str, Any]) -> Json:
+    """The fields of an entry, or of an operation, by one name each."""
+    fields = {
+        name: entry[name]
+        for name in ("felt_at", "time_zone", "session_id", "note")
+        if name in entry
+    }
+    return fields | {f"items.{name}": value for name, value in entry.get("items", {}).items()}
+
+
+@dataclass
+class Phone:
+    send: Send
+    mirror: dict[str, Json] = field(default_factory=dict)  # diary entries alone
+    queue: list[Json] = field(default_factory=list)
+    cursor: str | None = None
+    conflicts: list[tuple[Json, Json]] = field(default_factory=list)  # operation, answer
+    rejected: list[tuple[Json, Json]] = field(default_factory=list)  # operation, problem
+
+    def queued(self, entity_id: str) -> list[Json]:
+        return [operation for operation in self.queue if operation["entity_id"] == entity_id]
+
+    def edit(self, entity_id: str, changes: Json | None) -> Json:
+        """Put the changes (None: the entry's deletion) into the queue; gives the operation."""
+        operation = {
+            "id": str(uuid4()),
+            "kind": "diary-entry",
+            "action": "delete" if changes is None else "put",
+            "entity_id": entity_id,
+            "base_version": self.mirror[entity_id]["version"] if entity_id in self.mirror else 0,
+            "builds_on": [earlier["id"] for earlier in self.queued(entity_id)],
+            "fields": changes or {},
+        }
+        self.queue.append(operation)
+        return operation
+
+    def push(self, *, size: int = MOST_OPERATIONS) -> bool:
+        """Send the queue in batches of at most `size`; False where an answer did not come."""
+        most = size
+        while self.queue:
+            batch = self._batch(most)
+            answered = self.send("POST", "/v1/sync", {"operations": batch})
+            if answered is None or answered[0] >= 500 or answered[0] in {401, 403, 429}:
+                return False
+            status, body = answered
+            if status == 200:
+                self._settle(batch, body["answers"])
+                most = size
+            elif len(batch) > 1:
+                most = len(batch) // 2
+            else:
+                self.queue.remove(batch[0])
+                self.rejected.append((batch[0], body))
+                most = size
+        return True
+
+    def _batch(self, most: int) -> list[Json]:
+        batch: list[Json] = []
+        size = len('{"operations":[]}')
+        for operation in self.queue[:most]:
+            size += len(json.dumps(operation, ensure_ascii=False).encode()) + 2
+            if batch and size > MOST_BYTES:
+                break
+            batch.append(operation)
+        return batch
+
+    def _settle(self, batch: list[Json], answers: list[Json]) -> None:
+        for operation, answer in zip(batch, answers, strict=True):
+            self.queue.remove(operation)
+            if answer["entry"] is not None:
+                self._learn(answer["entry"])
+            if answer["deleted"]:
+                self.mirror.pop(operation["entity_id"], None)
+            match answer["status"]:
+                case "conflict":
+                    self.conflicts.append((operation, answer))
+                case "rejected":
+                    self.rejected.append((operation, answer["problem"]))
+
+    def pull(self, *, limit: int = 200) -> bool:
+        """Read the feed to its end; False where an answer did not come."""
+        while True:
+            query = f"?limit={limit}" + (f"&cursor={self.cursor}" if self.cursor else "")
+            answered = self.send("GET", f"/v1/sync{query}", None)
+            if answered is None or answered[0] >= 500 or answered[0] in {401, 403, 429}:
+                return False
+            status, page = answered
+            if status in {410, 422} and self.cursor is not None:
+                self.cursor = None
+                continue
+            if status != 200:
+                raise AssertionError(page)
+            if self.cursor is None:
+                self.mirror.clear()
+            for entry in page["diary_entries"]:
+                self._learn(entry)
+            for stone in page["tombstones"]:
+                self.mirror.pop(stone["id"], None)
+            self.cursor = page["next_cursor"]
+            if not page["more"]:
+                return True
+
+    def _learn(self, entry: Json) -> None:
+        known = self.mirror.get(entry["id"])
+        if known is None or known["version"] <= entry["version"]:
+            self.mirror[entry["id"]] = entry

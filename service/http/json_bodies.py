@@ -13,7 +13,6 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from cymba.errors import DomainError
 
-
 # No body needs a third of it; what is much deeper ends the recursion of whoever looks at it.
 MAX_DEPTH = 32
 

@@ -7,9 +7,9 @@ from benchmarks.measures import (
     Measure,
     a_year_of_a_side_effect,
     a_year_of_looks,
+    a_year_of_then_and_now,
     change_from_baseline,
     fading_side_effect,
-    four_primaries,
     fourteen_days,
     one_look,
     own_trial,
@@ -17,7 +17,10 @@ from benchmarks.measures import (
     side_effect,
     sticky_side_effect,
 )
+from benchmarks.primaries import four_primaries
 from simulator.people import (
+    BECAUSE_IT_HURTS,
+    CYCLE_IN_ANTIPHASE,
     FLARES,
     FULL,
     HALF_MISSING,
@@ -26,6 +29,7 @@ from simulator.people import (
     REGRESSION_TO_THE_MEAN,
     RISES_AFTER_THE_MORNING,
     SKIPPED_ON_BAD_DAYS,
+    TOO_ILL,
     YESTERDAY_DRIVES_USE,
     World,
 )
@@ -142,6 +146,41 @@ def _a_year() -> Iterator[Check]:
     yield Check(row, "full world", "four primaries", measure, "shown", _at_most(0.09))
 
 
+def _use_follows_pain() -> Iterator[Check]:
+    """What a person who stimulates because it hurts, or not because it does, is told in a year."""
+    row = "flagged by 56 pairs: use follows pain"
+    cell = "stimulates because it hurts"
+    yield Check(row, cell, f"primaries: {cell}", four_primaries(BECAUSE_IT_HURTS), "flagged_by_56",
+                _at_least(0.75))  # fmt: skip
+    row = "primary at moderate or above, a year, no effect: pain"
+    for cell, world in (
+        ("stimulates because it hurts", BECAUSE_IT_HURTS),
+        ("too ill for a session", TOO_ILL),
+        ("cycle in antiphase", CYCLE_IN_ANTIPHASE),
+    ):
+        measure = four_primaries(world)
+        yield Check(row, cell, f"primaries: {cell}", measure, "of_pain", _at_most(0.06))
+    row = "four primaries, a year, no effect: any at moderate or above"
+    cell = "cycle in antiphase, logged"
+    measure = four_primaries(CYCLE_IN_ANTIPHASE, logs_cycle=True)
+    yield Check(row, cell, f"primaries: {cell}", measure, "shown", _at_most(0.09))
+    for effect, value, when in ((-1.0, "by_130", "by 130 days"), (-0.5, "found", "in a year")):
+        cell = f"{effect:g} a session, {when}"
+        measure = four_primaries(replace(FULL, effect=effect))
+        row = "evening and morning in one: pain's effect is found"
+        yield Check(row, cell, f"primaries: {effect:g}", measure, value, _at_least(0.85))
+    world = replace(MORNING_DRIVES_USE, rates_before_sessions=True, days=365)
+    row = "type I at .05, rated on all days"
+    yield _look(row, "this morning's pain drives use, rated", world, "found", _at_most(0.07))
+
+
+def _then_and_now() -> Iterator[Check]:
+    for value, limit in (("likely", 0.03), ("worse", 0.05)):
+        row = f'then and now, no change, a year of reading: ever "{value}"'
+        measure = a_year_of_then_and_now(0.6)
+        yield Check(row, "φ 0.6", "then and now: φ 0.6", measure, value, _at_most(limit))
+
+
 def _the_rest() -> Iterator[Check]:
     for pairs in (8, 14):
         for phi in (0.3, 0.6, 0.9):
@@ -236,6 +275,42 @@ def _shown() -> Iterator[Check]:
     yield Check("response: coverage", cell, f"response: {cell}", measure, "covered")
 
 
+def _held_back() -> Iterator[Check]:
+    """What the flag is for, what it costs, and what it does not catch."""
+    pain = "primary at moderate or above, a year, no effect: pain"
+    four = "four primaries, a year, no effect: any at moderate or above"
+    for name, world in (
+        ("stimulates because it hurts", BECAUSE_IT_HURTS),
+        ("too ill for a session", TOO_ILL),
+        ("cycle in antiphase", CYCLE_IN_ANTIPHASE),
+    ):
+        cell = f"{name}, without the flag"
+        measure = four_primaries(world, flags=False)
+        yield Check(pain, cell, f"primaries: {cell}", measure, "of_pain")
+        yield Check(four, name, f"primaries: {name}", four_primaries(world), "shown")
+    for effect in (-1.0, -0.5):
+        cell = f"{effect:g} a session"
+        measure = four_primaries(replace(FULL, effect=effect))
+        row = "a true effect on pain at moderate or above, in a year"
+        yield Check(row, cell, f"primaries: {effect:g}", measure, "of_pain")
+        row = "flagged in a year though use follows nothing"
+        yield Check(row, cell, f"primaries: {effect:g}", measure, "flagged")
+    cell = "this morning's pain drives use, 0.7 log odds a point"
+    measure = four_primaries(MORNING_DRIVES_USE)
+    for value, when in (("flagged_by_56", "by 56 pairs"), ("flagged", "in a year")):
+        yield Check(f"flagged {when}", cell, f"primaries: {cell}", measure, value)
+    world = replace(
+        MORNING_DRIVES_USE, rates_before_sessions=True, rates_on_other_days=False, days=365
+    )
+    row = "type I at .05, rated before sessions alone"
+    yield _look(row, "this morning's pain drives use", world, "found", ANY)
+    for change, value, when in ((-0.4, "by_112", "by day 112"), (-0.4, "likely", "in a year")):
+        cell = f"φ 0.6, {change:.0%}"
+        measure = a_year_of_then_and_now(0.6, change)
+        row = f"then and now: told of a fall {when}"
+        yield Check(row, cell, f"then and now: {cell}", measure, value)
+
+
 def _asked_of_the_past() -> Iterator[Check]:
     for world, row, value in (
         (MORNING_DRIVES_USE, "type I at .05, this morning's pain drives use", "found"),
@@ -248,5 +323,12 @@ def _asked_of_the_past() -> Iterator[Check]:
                 yield Check(row, cell, f"asked: {row}: {cell}", measure, value)
 
 
-CHECKS = (*_no_effect(), *_with_effect(), *_a_year(), *_the_rest())
-SHOWN = (*_shown(), *_asked_of_the_past())
+CHECKS = (
+    *_no_effect(),
+    *_with_effect(),
+    *_a_year(),
+    *_use_follows_pain(),
+    *_then_and_now(),
+    *_the_rest(),
+)
+SHOWN = (*_shown(), *_held_back(), *_asked_of_the_past())

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri, stdtr
 
+from cymba.insights.responses import FIRST_LOOK_DAYS, FIRST_WEEKS, LOOK_EVERY_DAYS
 from cymba.insights.statistics import (
-    PRIMARY_LEVEL,
     SIDE_EFFECT_MILESTONES,
     Course,
     Direction,
     Fit,
     Grade,
+    ResponseGrade,
     Tier,
-    adjust_bh,
     associate,
     grade,
     look_level,
@@ -30,15 +30,13 @@ from cymba.insights.statistics import (
     sequential_p,
     side_effect_trend,
 )
+from cymba.insights.statistics.response import CURRENT_DAYS, LOOK_LEVEL
 from cymba.insights.statistics.side_effects import FADING_LEVEL, GROWING_LEVEL
-from simulator.people import Diaries, World, autoregression, live, of_the_last_day, other_items
+from simulator.people import Diaries, World, autoregression, live, of_the_last_day
 
 Floats = NDArray[np.float64]
 Values = dict[str, Floats]
 Measure = Callable[[np.random.Generator, int], Values]
-
-PRIMARIES = ("pain", "sleep", "mood", "fatigue")
-BETTER_HIGH = ("sleep", "mood")
 
 
 def one_look(world: World, *, lag: int = 1, of_the_last_24_hours: bool = False) -> Measure:
@@ -86,24 +84,6 @@ def a_year_of_looks(world: World) -> Measure:
                     missed[person] = 1
             found[person] = p <= 0.05
         return {"found": found, "missed": missed}
-
-    return measure
-
-
-def four_primaries(world: World) -> Measure:
-    """A year of four primary pairs: ever one of them graded moderate or above."""
-
-    def measure(rng: np.random.Generator, people: int) -> Values:
-        year = replace(world, days=365)
-        diaries = live(year, people, rng)
-        others = other_items(diaries, len(PRIMARIES) - 1, rng, year)
-        shown = np.zeros(people)
-        for person in range(people):
-            outcomes = np.vstack([diaries.morning[person], others.morning[:, person]])
-            before = np.vstack([diaries.before[person], others.before[:, person]])
-            charge = diaries.sessions[person] * 3.6e5  # µC a session
-            shown[person] = _ever_shown(charge[None], outcomes, before, diaries.weekdays)
-        return {"shown": shown}
 
     return measure
 
@@ -238,6 +218,30 @@ def change_from_baseline(
     return measure
 
 
+def a_year_of_then_and_now(phi: float, change_ratio: float = 0.0) -> Measure:
+    """A year of ratings, read at any time: what then and now ever told, and what by day 112."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        pain = 6 + 1.5 * autoregression((people, 365), phi, rng)
+        pain[:, FIRST_WEEKS:] += 6 * change_ratio
+        pain[:, :3] += 1.5
+        ratings = np.round(np.clip(pain, 0, 10))
+        ratings[rng.random(pain.shape) < 0.2] = np.nan
+        told = {name: np.zeros(people) for name in ("likely", "worse", "by_112")}
+        for person, rated in enumerate(ratings):
+            for end in range(FIRST_WEEKS + FIRST_LOOK_DAYS, 366, LOOK_EVERY_DAYS):
+                current = rated[max(end - CURRENT_DAYS, FIRST_WEEKS) : end]
+                found = response(rated[:FIRST_WEEKS], current, level=LOOK_LEVEL).grade
+                if found in (ResponseGrade.LIKELY, ResponseGrade.CONFIRMED):
+                    told["likely"][person] = 1
+                    told["by_112"][person] = max(told["by_112"][person], end <= 112)
+                if found is ResponseGrade.WORSE:
+                    told["worse"][person] = 1
+        return told
+
+    return measure
+
+
 def fourteen_days(world: World) -> Measure:
     """The grade of whatever fourteen days can give."""
 
@@ -304,48 +308,3 @@ def _series(diaries: Diaries, person: int) -> tuple[Floats, Floats, Floats]:
         diaries.morning[person][None],
         diaries.before[person][None],
     )
-
-
-def _ever_shown(
-    exposure: Floats, outcomes: Floats, before: Floats, weekdays: NDArray[np.int64]
-) -> bool:
-    """Whether any primary was ever moderate or above, graded anew whenever one had a milestone."""
-    fits: dict[int, Fit] = {}
-    sequential = np.ones(len(PRIMARIES))
-    moves = [
-        (int(look.end_days[0, item, 0]), item, look)
-        for look in looks(exposure, outcomes, before, weekdays, [1])
-        for item in range(len(PRIMARIES))
-        if look.reached[0, item, 0]
-    ]
-    for day, item, look in sorted(moves, key=lambda move: move[:2]):
-        at = (0, item, 0)
-        fit = look.associations
-        sequential[item] = sequential_p(float(fit.p[at]), float(sequential[item]))
-        first, second = (int(sign) for sign in np.sign(np.nan_to_num(fit.half_effects[:, *at])))
-        better_high = PRIMARIES[item] in BETTER_HIGH
-        fits[item] = Fit(
-            effect=float(fit.shown_effect[at]),
-            se=float(fit.shown_se[at]),
-            low=float(fit.shown_low[at]),
-            high=float(fit.shown_high[at]),
-            df=float(fit.df[at]),
-            n=look.milestone,
-            pairs_now=look.milestone,
-            days=day + 1,
-            sequential_p=1.0,
-            tier=Tier.PRIMARY,
-            tier_passed=False,
-            half_signs=(first, second),
-            direction=Direction.HIGHER_IS_BETTER if better_high else Direction.LOWER_IS_BETTER,
-            minimal_difference=1.0,
-        )
-        # All four are in the family from the start: one without a look yet counts as p = 1.
-        passed = adjust_bh(sequential) <= PRIMARY_LEVEL
-        for number, known in fits.items():
-            now = replace(
-                known, sequential_p=float(sequential[number]), tier_passed=bool(passed[number])
-            )
-            if grade(now).grade in (Grade.MODERATE, Grade.STRONG):
-                return True
-    return False

@@ -16,6 +16,7 @@ from simulator.seeding import chance
 
 MORNING, EVENING = time(7, 30), time(21, 45)
 # The second session of a day begins when the first, of at most an hour, is over for sure.
+RIGHT_BEFORE = time(16, 15)  # a session that is half an hour early comes after it as well
 SESSIONS = (time(17, 30), time(19, 15))
 SPREAD_MIN = 12.0
 # Rated in the morning beside pain; a higher rating is better, or worse as pain is.
@@ -58,6 +59,8 @@ def live_months(
         morning = _ratings(diaries.morning[0, day], items.morning[:, 0, day])
         if morning:
             entries.append(Entry(at(MORNING), morning))
+        if world.rates_before_sessions and np.isfinite(diaries.before[0, day]):
+            entries.append(Entry(at(RIGHT_BEFORE), {"pain_now": int(diaries.before[0, day])}))
         sessions = int(diaries.sessions[0, day])
         starts += [at(wall) for wall in SESSIONS[:sessions]]
         evening: dict[str, Any] = {}

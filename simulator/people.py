@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MOMENTS_A_DAY = 3
+CYCLE_DAYS = 28
 RATING_RANGE = (0.0, 10.0)
 
 
@@ -39,6 +40,9 @@ class World:
     flare_points: float = 2.5
     flare_days: float = 5.0
 
+    cycle_points: float = 0.0  # pain at the height of a 28-day cycle, of its first day
+    cycle_use: float = 0.0  # log odds of a session then
+
     effect: float = 0.0  # points per session, from the same evening to the next morning
     carry_over: float = 0.3  # the share of it that is left a day later
 
@@ -58,6 +62,7 @@ class World:
         False  # enters at least 1.5 spreads above the mean, keenest at first
     )
     rates_before_sessions: bool = False  # the app asks right before each session
+    rates_on_other_days: bool = True  # and then at that hour on days without one
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ def live(world: World, people: int, rng: np.random.Generator) -> Diaries:
             + world.habit * (np.minimum(previous, 1) - 0.5)
             + world.weekend * (weekdays[day] >= 5)
             + use_drift * (2 * day / world.days - 1)
+            + world.cycle_use * _cycle(day)
             + world.driven_by_yesterday * above_yesterday
             + world.driven_by_morning * above[:, 0]
             + world.driven_by_now * above[:, 1]
@@ -196,6 +202,7 @@ def _own_course(world: World, people: int, rng: np.random.Generator) -> Floats:
     elapsed = np.linspace(-0.5, 0.5, world.days)
     drift = rng.uniform(-2, 2, people)[:, None] * world.drift * elapsed
     by_day = drift + week[:, np.arange(world.days) % 7] + _flares(world, people, rng)
+    by_day = by_day + world.cycle_points * _cycle(np.arange(world.days))
     course: Floats = (
         world.mean + world.spread * wave.reshape(people, world.days, -1) + by_day[..., None]
     )
@@ -233,9 +240,15 @@ def _before(world: World, ratings: Floats, pain: Floats, sessions: Floats) -> Fl
     if world.rates_before_sessions:
         asked = np.where(sessions > 0, np.round(np.clip(pain[..., 1], *RATING_RANGE)), np.nan)
         # On days without a session the rating at that time of day, where there is one.
-        now = np.where(np.isfinite(asked), asked, ratings[..., 1])
+        other_days = ratings[..., 1] if world.rates_on_other_days else np.nan
+        now = np.where(np.isfinite(asked), asked, other_days)
         before = np.where(np.isfinite(now), now, before)
     return before
+
+
+def _cycle(day: NDArray[np.int64] | int) -> Floats:
+    height: Floats = np.cos(2 * np.pi * np.asarray(day) / CYCLE_DAYS)
+    return height
 
 
 def _logistic(log_odds: Floats) -> Floats:
@@ -254,3 +267,7 @@ SKIPPED_ON_BAD_DAYS = replace(FULL, skipped_on_bad_days=0.5)
 REGRESSION_TO_THE_MEAN = replace(FULL, starts_on_a_bad_day=True)
 # No analysis can mend this one but a rating right before the session.
 RISES_AFTER_THE_MORNING = replace(FULL, driven_by_now=0.6)
+# A rating right before each session shows why there is one.
+BECAUSE_IT_HURTS = replace(FULL, driven_by_now=1.5, rates_before_sessions=True)
+TOO_ILL = replace(FULL, driven_by_now=-0.6)
+CYCLE_IN_ANTIPHASE = replace(FULL, cycle_points=1.5, cycle_use=-2.0)

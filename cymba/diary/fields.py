@@ -16,6 +16,9 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # A phone's clock may run fast, and a person may write on the far side of the date line.
 LATEST_AHEAD = timedelta(days=1)
 
+# So long before it was written, a time is more likely a slip than a memory.
+LONG_AGO = timedelta(days=366)
+
 REQUIRED = frozenset({"felt_at", "time_zone"})
 
 Fields = Mapping[str, Any]
@@ -117,6 +120,11 @@ def flat(entry: DiaryEntry) -> dict[str, Any]:
         "note": entry.note,
         **{f"items.{name}": value for name, value in entry.items.items()},
     }
+
+
+def to_confirm(entry: DiaryEntry) -> list[str]:
+    """The fields that the app should ask about once more: taken as they are, and likely a slip."""
+    return ["felt_at"] if entry.felt_at < entry.written_at - LONG_AGO else []
 
 
 def red_flags(fields: Fields) -> list[str]:

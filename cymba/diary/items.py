@@ -17,6 +17,7 @@ from cymba.diary.values import (
     SideEffect,
     Takings,
     ValueType,
+    Yes,
 )
 
 OWN_WORDING = "own wording, free"
@@ -29,7 +30,7 @@ class Item:
     title: str
     value: ValueType  # what a value looks like, its bounds and its check
     group: Literal[
-        "symptom", "questionnaire", "side_effect", "treatment", "measurement", "condition"
+        "symptom", "questionnaire", "side_effect", "treatment", "measurement", "condition", "cycle"
     ]
     unit: str | None = None  # UCUM
     code: str | None = None  # "LOINC 72514-3", "SNOMED CT 50219008"
@@ -223,6 +224,13 @@ ITEMS: dict[str, Item] = {
         _red_flag("fainting", "Fainting", "271594007"),
         _red_flag("breathlessness", "Breathlessness", "267036007"),
         _red_flag("chest_pain", "Chest pain", "29857009"),
+        Item(
+            "cycle_start",
+            "First day of a menstrual cycle",
+            Yes(),
+            "cycle",
+            source="insights take the cycle into account from the first one logged",
+        ),
         Item("medication", "Medication taken", Takings(), "treatment"),
         Item("other_treatment", "Other treatment", Takings(), "treatment"),
         Item(

@@ -87,6 +87,21 @@ class Number:
         return {"": value}
 
 
+@dataclass(frozen=True, slots=True)
+class Yes:
+    """True where it is so. There is no false: what is not so is not written."""
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        if value is not True:
+            yield "", "must be true; leave it out where it is not so"
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "boolean", "const": True}
+
+    def scores(self, value: Any) -> dict[str, Score]:
+        return {"": int(value)}
+
+
 class Choices:
     """Any number of the named options, each at most once."""
 

@@ -25,6 +25,7 @@ from cymba.insights.statistics import (
     Tier,
     Verdict,
     adjust_bh,
+    any_follows,
     complete_pairs,
     exploratory_discoveries,
     grade,
@@ -111,7 +112,11 @@ def analyse(
         days,
         (PRIMARY_LAG,),
         [(e, one) for e, one in all_exposures if one.primary],
-        [(o, one) for o, one in all_outcomes if one.primary and not one.reaches_before(0)],
+        [
+            (o, one)
+            for o, one in all_outcomes
+            if one.primary and not one.reaches_before(0) and np.isfinite(days.same_day[o]).any()
+        ],
         pooled=True,
     )
     by_question = {pair.key: pair for pair in (*apart, *pooled)}
@@ -193,17 +198,19 @@ def _take(pair: Pair, look: Look, place: tuple[Any, ...], inputs: PairInputs) ->
 
 
 def _flag(pairs: Iterable[Pair], questions: Iterable[Pair]) -> None:
-    """Set whose exposure follows the rating before it: the pair's own, or that of a question that
-    was fixed in advance, of the same exposure."""
-    flagged: dict[str, Reason] = {}
+    """Set whose exposure follows the rating before it: the pair's own, or that of any question that
+    was fixed in advance, as whoever acts on pain so acts on what goes with it."""
+    asked: dict[str, list[Pair]] = {}
     for pair in questions:
-        if pair.outcome.primary and pair.lag == PRIMARY_LAG and use_follows(pair.follows_p):
-            reason = _of_rating(pair.outcome)
-            if reason is Reason.USE_FOLLOWS_PAIN or pair.exposure.name not in flagged:
-                flagged[pair.exposure.name] = reason
+        if pair.outcome.primary and pair.lag == PRIMARY_LAG:
+            asked.setdefault(pair.exposure.name, []).append(pair)
+    followed: dict[str, Reason] = {}
+    for name, of_exposure in asked.items():
+        if any_follows([pair.follows_p for pair in of_exposure]):
+            followed[name] = _of_rating(min(of_exposure, key=lambda pair: pair.follows_p).outcome)
     for pair in pairs:
         own = _of_rating(pair.outcome) if use_follows(pair.follows_p) else None
-        pair.follows = own or flagged.get(pair.exposure.name)
+        pair.follows = own or followed.get(pair.exposure.name)
 
 
 def _of_rating(outcome: Outcome) -> Reason:

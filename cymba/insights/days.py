@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cymba.insights.exposures import DAY_STARTS_HOUR, Exposure, SessionFact
 from cymba.insights.outcomes import Outcome
-from cymba.insights.statistics import pooled_ratings
+from cymba.insights.statistics import cycle_terms, pooled_ratings
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +77,7 @@ def build_days(
     exposures: Sequence[Exposure],
     outcomes: Sequence[Outcome],
     has_synced: Callable[[date], bool],
+    cycle_starts: Sequence[date] = (),
 ) -> Days:
     """Days from the first event to the last. `has_synced(day)`: a session of it would be here."""
     by_day: defaultdict[date, list[SessionFact]] = defaultdict(list)
@@ -101,6 +102,9 @@ def build_days(
         mornings=_outcome_rows(outcomes, moments, _mornings(felt, moments)),
         same_day=_outcome_rows(outcomes, moments, _same_day(felt, moments)),
         before=_outcome_rows(outcomes, moments, _before(felt, moments), last_only=True),
+        cycle=cycle_terms([(day - first).days for day in cycle_starts], len(dates))
+        if cycle_starts
+        else None,
     )
 
 

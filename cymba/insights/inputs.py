@@ -23,6 +23,8 @@ from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.stimulation.session.uploads import Upload, is_uploaded, load_uploads
 from cymba.stimulation.tables import StimulationSession
 
+CYCLE_START = "cycle_start"
+
 
 def load_days(
     session: Session, account_id: UUID
@@ -44,6 +46,7 @@ def load_days(
         exposures=exposures,
         outcomes=outcomes,
         has_synced=lambda day: day not in left_out and has_synced(day),
+        cycle_starts=[local_day(fact.local) for fact in entries if CYCLE_START in fact.items],
     )
     return days, exposures, outcomes
 

@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 
 from cymba.devices.screening import SEEK_CARE
-from cymba.diary.fields import flat, red_flags
+from cymba.diary.fields import flat, red_flags, to_confirm
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.words import Voice
@@ -27,6 +27,7 @@ ENTRY_EXAMPLE: dict[str, Any] = WRITTEN_EXAMPLE | {
     "scores": {"phq4": {"total": None, "gad2": 1, "phq2": None}},
     "red_flags": [],
     "advice": None,
+    "to_confirm": [],
     "version": 1,
     "changed_at": "2026-03-01T06:31:12Z",
 }
@@ -69,6 +70,14 @@ class EntrySchema(Schema):
     advice = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "To be shown with a red flag"}
     )
+    to_confirm = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={
+            "description": "Fields to ask about once more. `felt_at`: more than a year before it "
+            "was written. The entry is kept as it is"
+        },
+    )
     version = ma.fields.Integer(required=True)
     changed_at = ma.fields.DateTime(required=True)
 
@@ -91,6 +100,7 @@ def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
         },
         "red_flags": flags,
         "advice": voice.translate(SEEK_CARE) if flags else None,
+        "to_confirm": to_confirm(entry),
         "version": entry.version,
         "changed_at": entry.changed_at,
     }

@@ -5,10 +5,11 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from cymba.insights.analysis import analyse
+from cymba.insights.analysis import Pair, analyse
 from cymba.insights.days import Days
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
+from cymba.insights.statistics import Grade, Reason, Tier
 
 CHARGE = tuple(exposure for exposure in EXPOSURES if exposure.name == "charge")
 FIRST = date(2026, 1, 5)
@@ -43,3 +44,66 @@ def test_what_asks_of_the_time_before_a_session_is_not_compared_with_it(outcome,
     pairs = analyse(days, CHARGE, [OUTCOMES[outcome]])
     assert {pair.lag for pair in pairs} == lags
     assert all(pair.verdict is not None and pair.taken for pair in pairs)
+
+
+def a_year(seed: int, *, follows_pain: float, effect: float = -0.8, evenings: bool = True) -> Days:
+    """Charge that follows the rating before it by so much, and pain that follows the charge."""
+    count = 200
+    rng = np.random.default_rng(seed)
+    before = rng.normal(5, 1, (1, count))
+    charge = rng.gamma(2, 1, (1, count)) + follows_pain * before
+    felt, evening = 5 + effect * charge + 0.3 * rng.normal(size=(2, 1, count))
+    mornings = np.full((1, count), np.nan)
+    mornings[:, 1:] = felt[:, :-1]
+    return Days(
+        dates=[FIRST + timedelta(days=day) for day in range(count)],
+        weekdays=np.arange(count) % 7,
+        exposures=charge,
+        mornings=mornings,
+        same_day=evening if evenings else evening * np.nan,
+        before=before,
+    )
+
+
+def primary(days: Days) -> Pair:
+    pairs = analyse(days, CHARGE, [OUTCOMES["pain_now"]])
+    (found,) = (pair for pair in pairs if pair.tier is Tier.PRIMARY)
+    return found
+
+
+def test_evening_and_morning_are_one_where_use_follows_no_pain() -> None:
+    found = primary(a_year(1, follows_pain=0.0))
+    assert found.verdict is not None
+    assert found.verdict.grade is Grade.STRONG
+    assert found.pooled
+    assert Reason.EVENING_AND_MORNING in found.verdict.reasons
+    alone = primary(a_year(1, follows_pain=0.0, evenings=False))
+    assert found.se < alone.se
+    assert not alone.pooled
+
+
+@pytest.mark.parametrize("effect", [-0.8, 0.8, 0.0])
+def test_where_use_follows_pain_only_a_trial_can_tell(effect: float) -> None:
+    """In both directions, and that there is no link just as little; by the mornings alone."""
+    days = a_year(2, follows_pain=0.8, effect=effect)
+    for pair in analyse(days, CHARGE, [OUTCOMES["pain_now"]]):
+        assert pair.verdict is not None
+        assert pair.verdict.grade in (Grade.EARLY_SIGNAL, Grade.NOT_ENOUGH)
+        assert pair.verdict.reasons[-1] is Reason.USE_FOLLOWS_PAIN or not pair.taken
+        assert not pair.pooled
+
+
+def test_what_stands_between_milestones_is_made_again_from_later_days() -> None:
+    whole = a_year(3, follows_pain=0.2)
+
+    def told(count: int) -> tuple[object, ...]:
+        days = Days(
+            whole.dates[:count], whole.weekdays[:count], whole.exposures[:, :count],
+            whole.mornings[:, :count], whole.same_day[:, :count], whole.before[:, :count],
+        )  # fmt: skip
+        found = primary(days)
+        assert found.verdict is not None
+        return found.verdict.grade, found.verdict.reasons, found.taken
+
+    assert told(115) == told(130) == told(160)
+    assert len(told(170)[2]) == len(told(160)[2]) + 1  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ before it: which came first the days cannot tell then, in either direction.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -141,6 +142,11 @@ def _graded(fit: Fit, *, own_trial: bool) -> Verdict:
 def use_follows(p: float) -> bool:
     """Whether p of the exposure following the rating before it sets the flag."""
     return p < FOLLOWS_P
+
+
+def any_follows(ps: Sequence[float]) -> bool:
+    """The same of several ratings at once: that of one of them is so for the exposure."""
+    return use_follows(min(ps, default=1.0) * len(ps))
 
 
 def _held(verdict: Verdict, follows: Reason) -> Verdict:

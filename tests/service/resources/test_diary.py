@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -52,6 +53,14 @@ def test_an_entry_is_written_read_changed_and_deleted(client, write, person):
     assert client.delete(path, headers=match).status_code == 204
     assert client.get(path, headers=person.headers).status_code == 404
     assert write(entry(pain_now=5), id_).status_code == 410
+
+
+@pytest.mark.parametrize(("felt_at", "asked"), [("1970-01-01T08:00:00Z", ["felt_at"]), (None, [])])
+def test_what_was_felt_long_before_it_was_written_is_kept_and_asked_about(write, felt_at, asked):
+    felt = {"felt_at": felt_at or datetime.now(UTC).isoformat()}
+    written = write(entry(pain_now=5) | felt)
+    assert written.status_code == 201
+    assert written.json["to_confirm"] == asked
 
 
 def test_what_does_not_fit_is_pointed_at(write):

@@ -16,6 +16,7 @@ from benchmarks.measures import (
     pearson_every_day,
     side_effect,
     sticky_side_effect,
+    trial_as_stated,
 )
 from benchmarks.primaries import four_primaries
 from simulator.people import (
@@ -181,6 +182,15 @@ def _then_and_now() -> Iterator[Check]:
         yield Check(row, "φ 0.6", "then and now: φ 0.6", measure, value, _at_most(limit))
 
 
+def _as_stated() -> Iterator[Check]:
+    row = "own trial: the difference stated to be found with .8"
+    for pairs, block_days in ((21, 2), (14, 3)):
+        for missing, used in ((0.0, 1.0), (0.3, 1.0), (0.0, 0.7), (0.3, 0.7)):
+            cell = f"{pairs} x {block_days} days, {missing:.0%} missing, used {used:.0%}"
+            measure = trial_as_stated(pairs, block_days, missing, used)
+            yield Check(row, cell, f"trial stated: {cell}", measure, "found", (0.75, 0.85))
+
+
 def _the_rest() -> Iterator[Check]:
     for pairs in (8, 14):
         for phi in (0.3, 0.6, 0.9):
@@ -330,5 +340,6 @@ CHECKS = (
     *_use_follows_pain(),
     *_then_and_now(),
     *_the_rest(),
+    *_as_stated(),
 )
 SHOWN = (*_shown(), *_held_back(), *_asked_of_the_past())

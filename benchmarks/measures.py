@@ -29,6 +29,7 @@ from cymba.insights.statistics import (
     response,
     sequential_p,
     side_effect_trend,
+    trial_power,
 )
 from cymba.insights.statistics.response import CURRENT_DAYS, LOOK_LEVEL
 from cymba.insights.statistics.side_effects import FADING_LEVEL, GROWING_LEVEL
@@ -110,6 +111,38 @@ def own_trial(
             if np.isfinite(trial.p):
                 covered[person] = trial.low <= effect <= trial.high
         return {"found": found, "covered": covered}
+
+    return measure
+
+
+def trial_as_stated(
+    pairs: int, block_days: int, missing: float, used: float, phi: float = 0.6
+) -> Measure:
+    """Trials of the smallest difference that the preview states is found with .8."""
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        world = World(
+            days=2 * pairs * block_days, phi=phi, use=-np.inf, missing=missing, unsynced=0,
+            drift=0, week_sd=0,
+        )  # fmt: skip
+        untreated = live(world, people, rng)
+        # As a diary shows them: rounding to whole points adds noise of its own.
+        sd = (world.spread**2 + 1 / 12) ** 0.5
+        seen_phi = phi * world.spread**2 / sd**2
+        stated = trial_power(pairs, block_days, phi=seen_phi, rated=1 - missing, used=used)
+        effect = stated.smallest_difference(sd) or 0.0
+        pair = np.repeat(np.arange(pairs, dtype=np.float64), 2 * block_days)
+        found = np.zeros(people)
+        for person in range(people):
+            first = rng.integers(0, 2, pairs)
+            treated = np.repeat(np.column_stack([first, 1 - first]), block_days, axis=1)
+            treated = treated.ravel().astype(np.float64)
+            dose = treated * (rng.random(treated.size) < used)
+            rating = np.round(np.clip(untreated.pain[person] - effect * dose, 0, 10))
+            rating[np.isnan(untreated.morning[person])] = np.nan
+            trial = randomization_test(rating, treated, pair, untreated.weekdays)
+            found[person] = trial.p <= 0.05
+        return {"found": found}
 
     return measure
 

@@ -44,6 +44,11 @@ DECIMALS: Final = {
     "smallest_difference": 3,
     "sd": 3,
     "phi": 3,
+    "power": 2,
+    "minimal_difference": 3,
+    "rated": 3,
+    "rated_again": 3,
+    "used": 3,
     # of the days behind a finding
     "exposure": 4,
     "outcome": 4,

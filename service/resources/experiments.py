@@ -1,5 +1,6 @@
 """Trials of one's own: planned, sealed, agreed to block by block, and honest about their end."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from cymba.accounts.tokens import Caller
 from cymba.devices.programme import ProgrammeRefused
 from cymba.insights.experiments import before, preview, trials
 from cymba.insights.experiments.plans import Block, all_blocks
+from cymba.insights.experiments.preview import Plan, Power
 from cymba.insights.experiments.trials import AGREE_AHEAD
 from cymba.insights.sentences import of_trial
 from cymba.insights.tables import Experiment
@@ -46,22 +48,17 @@ _REFUSED = ("beyond-limits", "limits-widened", *LOCKS)  # as of every programme
 
 @blp.post("/v1/experiments/preview")
 @blp.body(
-    PowerQuestionSchema, example={"outcome": "pain_now", "block_days": 3, "pairs": [6, 14, 20]}
+    PowerQuestionSchema,
+    example={"outcome": "pain_now", "plans": [{"pairs": 21, "block_days": 2}]},
 )
 @blp.answers(200, PowersSchema, example={"items": [POWER_EXAMPLE]})
 def preview_experiment(given: dict[str, Any]) -> Response:
     """Learn what a trial could find, before deciding on one"""
+    plans = [Plan(**one) for one in given["plans"]]
     with transaction() as session:
         account = current_account(session)
-        found = preview.power(
-            session,
-            account.id,
-            given["outcome"],
-            block_days=given["block_days"],
-            pairs=given["pairs"],
-        )
-    items = [rounded({name: getattr(one, name) for name in POWER_EXAMPLE}) for one in found]
-    return answer({"items": items})
+        found = preview.power(session, account.id, given["outcome"], plans=plans)
+    return answer({"items": [_power_shown(one) for one in found]})
 
 
 @blp.post("/v1/experiments")
@@ -265,6 +262,19 @@ def experiment_shown(
         else None,
         "version": found.version,
     }
+
+
+def _power_shown(found: Power) -> dict[str, Any]:
+    shown = {
+        **found.plan._asdict(),
+        "days": found.days,
+        "smallest_difference": found.smallest_difference,
+        "power": found.power,
+        "minimal_difference": found.minimal_difference,
+        "least_pairs": preview.least_pairs(found.plan.block_days),
+        **asdict(found.habits),
+    }
+    return rounded(shown)
 
 
 def _result_shown(result: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from typing import get_args
 
 import marshmallow as ma
 
-from cymba.insights.experiments import trials
+from cymba.insights.experiments.preview import OFFERED
 from cymba.insights.experiments.results import LEAST_ADHERENCE, DeviationCode
-from cymba.insights.experiments.trials import MAX_PAIRS, MIN_PAIRS
+from cymba.insights.experiments.trials import MAX_PAIRS
 from cymba.insights.outcomes import PRIMARY_OUTCOMES
+from cymba.insights.statistics.trial import MIN_PAIRS
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from service.http.fields import Pattern, Schema, Text, Whole
 from service.shapes.programmes import (
@@ -24,15 +25,15 @@ STATUSES = ("running", "stopped", "finished")
 WANTED_EXAMPLE = {
     "device_id": "ey5f0c4e0b7c1d2a39",
     "outcome": "pain_now",
-    "pairs": 14,
-    "block_days": 3,
+    "pairs": 21,
+    "block_days": 2,
     "comparison_amplitude_ua": 0,
 }
 PLAN_EXAMPLE = {
     "outcome": "pain_now",
     "device_id": "ey5f0c4e0b7c1d2a39",
-    "pairs": 14,
-    "block_days": 3,
+    "pairs": 21,
+    "block_days": 2,
     "first_day": "2026-03-02",
     "time_zone": "Europe/Berlin",
     "arms": {
@@ -48,7 +49,7 @@ BLOCK_EXAMPLE = {
     "number": 0,
     "pair": 0,
     "first_day": "2026-03-02",
-    "last_day": "2026-03-04",
+    "last_day": "2026-03-03",
     "arm": "comparison",
     "agreed_at": "2026-03-01T20:11:00Z",
     "programme_version": 4,
@@ -71,12 +72,12 @@ EXPERIMENT_EXAMPLE = WANTED_EXAMPLE | {
     "sentence": None,
     "version": 2,
 }
-NUMBERS_EXAMPLE = {"effect": -0.84, "low": -1.43, "high": -0.24, "p": 0.0117, "pairs": 14, "n": 79}
+NUMBERS_EXAMPLE = {"effect": -0.84, "low": -1.43, "high": -0.24, "p": 0.0117, "pairs": 21, "n": 79}
 RESULT_EXAMPLE = NUMBERS_EXAMPLE | {
-    "sensitivity": NUMBERS_EXAMPLE | {"left_out_days": 1, "effect": -0.91, "n": 53},
-    "completed_pairs": 14,
-    "blocks": 28,
-    "delivered_blocks": 27,
+    "sensitivity": NUMBERS_EXAMPLE | {"left_out_days": 1, "effect": -0.91, "n": 40},
+    "completed_pairs": 21,
+    "blocks": 42,
+    "delivered_blocks": 40,
     "carried_out": True,
     "rated_days": 79,
     "planned_days": 84,
@@ -94,11 +95,18 @@ ENDED_EXAMPLE = EXPERIMENT_EXAMPLE | {
     "version": 30,
 }
 POWER_EXAMPLE = {
-    "pairs": 14,
+    "pairs": 21,
+    "block_days": 2,
     "days": 84,
-    "smallest_difference": 0.92,
+    "smallest_difference": 1.12,
+    "power": 0.72,
+    "minimal_difference": 1.0,
+    "least_pairs": 10,
     "sd": 1.6,
     "phi": 0.55,
+    "rated": 0.84,
+    "rated_again": 0.88,
+    "used": 0.91,
     "from_own_diary": True,
 }
 
@@ -109,34 +117,74 @@ def _outcome() -> Text:
 
 def _block_days() -> Whole:
     return Whole(
-        load_default=trials.DEFAULT_BLOCK_DAYS,
+        load_default=OFFERED[0].block_days,
         validate=ma.validate.Range(min=1, max=MAX_BLOCK_DAYS),
         metadata={"description": "Days of one block"},
     )
 
 
+def _pairs() -> Whole:
+    return Whole(
+        load_default=OFFERED[0].pairs,
+        validate=ma.validate.Range(min=MIN_PAIRS, max=MAX_PAIRS),
+        metadata={"description": "Short blocks need more than six: `least_pairs` of the preview"},
+    )
+
+
+class PlanWantedSchema(Schema):
+    pairs = _pairs()
+    block_days = _block_days()
+
+
 class PowerQuestionSchema(Schema):
     outcome = _outcome()
-    block_days = _block_days()
-    pairs = ma.fields.List(
-        Whole(validate=ma.validate.Range(min=MIN_PAIRS, max=MAX_PAIRS)),
-        load_default=lambda: [6, 10, 14, 20],
-        validate=ma.validate.Length(min=1, max=8),
+    plans = ma.fields.List(
+        ma.fields.Nested(PlanWantedSchema),
+        load_default=lambda: [plan._asdict() for plan in OFFERED],
+        validate=ma.validate.Length(min=1, max=4),
+        metadata={"description": "The two that are offered if absent"},
     )
 
 
 class PowerSchema(Schema):
+    """By simulation of the very test, with people who rate and stimulate as this person does."""
+
     pairs = ma.fields.Integer(required=True)
+    block_days = ma.fields.Integer(required=True)
     days = ma.fields.Integer(required=True)
     smallest_difference = ma.fields.Float(
         required=True,
-        metadata={"description": "That the trial finds with probability .8, in points"},
+        allow_none=True,
+        metadata={
+            "description": "That the trial finds with probability .8, in points; null: none that "
+            "is worth a trial"
+        },
+    )
+    power = ma.fields.Float(
+        required=True,
+        metadata={"description": "The probability of finding `minimal_difference`"},
+    )
+    minimal_difference = ma.fields.Float(
+        required=True, metadata={"description": "The smallest that matters, in points"}
+    )
+    least_pairs = ma.fields.Integer(
+        required=True,
+        metadata={"description": "A trial of such blocks takes no fewer: gaps cost whole pairs"},
     )
     sd = ma.fields.Float(
         required=True, metadata={"description": "Of a morning's rating, in points"}
     )
     phi = ma.fields.Float(
         required=True, metadata={"description": "How much a morning resembles the one before"}
+    )
+    rated = ma.fields.Float(
+        required=True, metadata={"description": "Share of mornings with a rating"}
+    )
+    rated_again = ma.fields.Float(
+        required=True, metadata={"description": "The same of mornings after one with a rating"}
+    )
+    used = ma.fields.Float(
+        required=True, metadata={"description": "Share of days with a session, where it is known"}
     )
     from_own_diary = ma.fields.Boolean(
         required=True, metadata={"description": "false: the diary is too short, usual values"}
@@ -150,10 +198,7 @@ class PowersSchema(Schema):
 class WantedExperimentSchema(Schema):
     device_id = Text(required=True, validate=Pattern(DEVICE_ID_PATTERN))
     outcome = _outcome()
-    pairs = Whole(
-        load_default=trials.DEFAULT_PAIRS,
-        validate=ma.validate.Range(min=MIN_PAIRS, max=MAX_PAIRS),
-    )
+    pairs = _pairs()
     block_days = _block_days()
     comparison_amplitude_ua = Whole(
         load_default=0,

@@ -27,13 +27,12 @@ from cymba.devices.programme import (
 )
 from cymba.errors import Conflict, NotFound, Rejected
 from cymba.insights.days import local_day
-from cymba.insights.experiments import arms, before, plans, ratings, results
+from cymba.insights.experiments import arms, before, plans, preview, ratings, results
 from cymba.insights.experiments.plans import Block, all_blocks, block_of
 from cymba.insights.inputs import load_days, session_facts
 from cymba.insights.tables import Experiment, ExperimentBlock, InsightState
 
-MIN_PAIRS, MAX_PAIRS, DEFAULT_PAIRS = 6, 40, 14
-DEFAULT_BLOCK_DAYS = 3
+MAX_PAIRS = 40
 TRIED_EXPOSURE = "charge"  # whose finding a trial of either arm grades
 AGREE_AHEAD = timedelta(hours=12)  # before a block begins, its programme can be agreed to
 RATINGS_SETTLE = timedelta(days=2)  # after the last block: its last morning, and a late upload
@@ -59,11 +58,18 @@ def begin(
 
     Raises:
         NotFound: the account does not hold such a device.
-        Rejected: the outcome has no trials, the device has no programme to keep, or the arms could
-            not differ.
+        Rejected: the outcome has no trials, the pairs are too few, the device has no programme to
+            keep, or the arms could not differ.
         Conflict: another trial is running.
     """
     ratings.check_outcome(outcome)
+    least = preview.least_pairs(block_days)
+    if pairs < least:
+        raise Rejected(
+            "So few pairs of so short blocks would be lost to mornings without a rating.",
+            code="validation",
+            errors=[{"pointer": "/pairs", "detail": f"must be at least {least}"}],
+        )
     state = programme_state(session, account_id, device_id)
     planned_arms = arms.arms(
         MODELS[held_device(session, account_id, device_id).device.model],

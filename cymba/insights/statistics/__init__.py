@@ -49,7 +49,7 @@ from cymba.insights.statistics.side_effects import (
     side_effect_trend,
     trend_band,
 )
-from cymba.insights.statistics.trial import Trial, randomization_test, smallest_difference
+from cymba.insights.statistics.trial import Trial, TrialPower, randomization_test, trial_power
 
 __all__ = [
     "EXPLORATORY_LEVEL",
@@ -75,6 +75,7 @@ __all__ = [
     "Tier",
     "Trend",
     "Trial",
+    "TrialPower",
     "Verdict",
     "adjust_bh",
     "any_follows",
@@ -99,7 +100,7 @@ __all__ = [
     "sequential_p",
     "side_effect_trend",
     "simes",
-    "smallest_difference",
     "trend_band",
+    "trial_power",
     "use_follows",
 ]

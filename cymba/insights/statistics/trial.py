@@ -6,11 +6,11 @@ seen the same ratings, so the statistic under all orders is its own reference (E
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from cymba.insights.statistics.arrays import (
     Booleans,
@@ -28,6 +28,10 @@ DRAWS = 4095  # beyond that, besides the order that was
 LEVEL = 0.05
 WHITENING_PHI = 0.5
 _DRAW_SEED = 0  # the same data give the same p
+POWER_PEOPLE = 700  # a probability of .8 within .02
+POWER_PERSON_DAYS = 60_000  # at most, for one plan: it bounds what a long one costs
+POWER_DRAWS = 1023
+POWER_DIFFERENCES = np.arange(0, 2.51, 0.1)  # in standard deviations of a rating
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,30 @@ class Trial:
 
 @dataclass(frozen=True)
 class _Design:
-    """Whitened, and with trend and weekend taken out: one column per pair, and the outcome."""
+    """Whitened, and with trend and weekend taken out: one column per pair, and the outcomes."""
 
     columns: Floats  # (N, pairs)
-    outcome: Floats  # (N,)
+    outcomes: Floats  # (N, K)
+
+
+@dataclass(frozen=True)
+class TrialPower:
+    """The probability of finding each of `POWER_DIFFERENCES`."""
+
+    found: Floats
+
+    def of(self, difference: float, sd: float) -> float:
+        """Of finding a difference, in points, where ratings have this standard deviation."""
+        return float(np.interp(abs(difference) / sd, POWER_DIFFERENCES, self.found))
+
+    def smallest_difference(self, sd: float, power: float = 0.8) -> float | None:
+        """In points, that is found with this probability; None: none that is worth a trial."""
+        enough = np.flatnonzero(self.found >= power)
+        if enough.size == 0:
+            return None
+        last = max(int(enough[0]), 1)
+        span = slice(last - 1, last + 1)
+        return sd * float(np.interp(power, self.found[span], POWER_DIFFERENCES[span]))
 
 
 def randomization_test(
@@ -80,49 +104,96 @@ def randomization_test(
     planned = np.isfinite(z) & np.isfinite(numbers) & (numbers >= 0)
     used = planned & np.isfinite(y) & ~_first_days(z, numbers, washout_days)
     used &= _in_whole_pairs(z, numbers, used)
-    days = np.flatnonzero(used)
-    labels = np.unique(numbers[days])
-    if labels.size < MIN_PAIRS:
+    n, pairs = int(used.sum()), np.unique(numbers[used]).size
+    if pairs < MIN_PAIRS:
         nan = float("nan")
-        return Trial(nan, nan, nan, nan, labels.size, days.size)
+        return Trial(nan, nan, nan, nan, pairs, n)
 
-    arms = np.where(numbers[days][:, None] == labels, z[days][:, None] - 0.5, 0.0)
-    design = _whitened(days, arms, y[days], weekday[days])
-    effect, low, high, p = _test(design, _orders(labels.size))
-    return Trial(effect, low, high, p, labels.size, days.size)
+    design = _design(used, z, numbers, y[:, None], weekday)
+    effect, low, high, p = _test(design, _orders(pairs))
+    return Trial(effect, low, high, p, pairs, n)
 
 
-def smallest_difference(
-    pairs: int, block_days: int, sd: float, phi: float, power: float = 0.8
-) -> float:
-    """The difference, in the outcome's points, that so many pairs find with this probability.
+@lru_cache(maxsize=512)
+def trial_power(
+    pairs: int,
+    block_days: int,
+    *,
+    phi: float,
+    rated: float = 1.0,
+    rated_again: float | None = None,
+    used: float = 1.0,
+    carry_over: float = 0.0,
+) -> TrialPower:
+    """Let people live such a trial and run the very test on it; the same seed every time.
 
-    From the standard error of the whitened coefficient over the orders that the coin may give, for
-    ratings with this standard deviation and lag-1 autocorrelation; for planning, before the start.
-    Raises ValueError for fewer than 6 pairs, blocks of no days, or what is no autocorrelation.
+    phi         : of a morning's rating with that of the morning before
+    rated       : share of mornings that have a rating
+    rated_again : of the mornings after one with a rating; None: they come independently
+    used        : share of the days of full blocks that really have a session
+    carry_over  : share of a session's effect that is left a day later
+
+    Raises ValueError for fewer than 6 pairs, blocks of no days, or shares and a phi that are none.
     """
+    again = rated if rated_again is None else rated_again
+    shares = (rated, again, used, carry_over)
     if pairs < MIN_PAIRS or block_days < 1 or not 0 <= phi < 1:
         raise ValueError(f"no plan: {pairs} pairs of blocks of {block_days} days, phi {phi}")
-    days = np.arange(2 * pairs * block_days)
-    block = days // block_days
-    weekdays = days % 7
-    correlation = phi ** np.abs(days[:, None] - days)
-    arms = np.where(
-        (block // 2)[:, None] == np.arange(pairs), np.where(block % 2, 0.5, -0.5)[:, None], 0.0
-    )
-    whitening = _whitening(days)
-    basis = orthonormal(whitening @ _nuisance(days, weekdays))
-    columns = whitening @ arms
-    columns -= basis @ (basis.T @ columns)
-    weights = whitening.T @ columns  # of the ratings, in each pair's share of the statistic
-    covariance = weights.T @ correlation @ weights
-    gram = columns.T @ columns
-    orders = _orders(pairs)[:256]
-    variances = np.einsum("si,ij,sj->s", orders, covariance, orders)
-    variances /= np.einsum("si,ij,sj->s", orders, gram, orders) ** 2
-    df = max(pairs - 1, 1)
-    quantiles = float(stdtrit(df, 1 - LEVEL / 2) + stdtrit(df, power))
-    return sd * quantiles * float(np.sqrt(variances.mean()))
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"no shares: {shares}")
+    rng = np.random.default_rng(_DRAW_SEED)
+    days = 2 * pairs * block_days
+    people = min(POWER_PEOPLE, POWER_PERSON_DAYS // days)
+    noise = _autoregression(rng, (people, days), phi)
+    present = _with_gaps(rng, (people, days), rated, again)
+    first = rng.integers(0, 2, (people, pairs))
+    treated = np.repeat(np.stack([first, 1 - first], axis=2), block_days, axis=2)
+    treated = treated.reshape(people, days).astype(np.float64)
+    dose = treated * (rng.random(treated.shape) < used)
+    dose[:, 1:] += carry_over * dose[:, :-1]
+    starts = rng.integers(0, 7, people)
+    pair = np.repeat(np.arange(pairs, dtype=np.float64), 2 * block_days)
+    found = np.zeros((people, POWER_DIFFERENCES.size))
+    for person in range(people):
+        weekdays = (np.arange(days) + starts[person]) % 7
+        used_days = present[person] & _in_whole_pairs(treated[person], pair, present[person])
+        whole = np.unique(pair[used_days])
+        if whole.size >= MIN_PAIRS:
+            outcomes = np.column_stack([noise[person], dose[person]])
+            design = _design(used_days, treated[person], pair, outcomes, weekdays)
+            orders = rng.choice((1.0, -1.0), (1 + POWER_DRAWS, whole.size))
+            orders[0] = 1
+            found[person] = _finds(design, orders)
+    return TrialPower(found.mean(axis=0))
+
+
+def _finds(design: _Design, orders: Floats) -> Booleans:
+    """Whether each of `POWER_DIFFERENCES` is found; the outcomes are the noise and the dose."""
+    noise, dose = _coefficients(design, orders).T
+    seen = np.abs(noise[:, None] + dose[:, None] * POWER_DIFFERENCES)
+    return np.asarray((seen >= seen[0] * (1 - 1e-9)).mean(axis=0) <= LEVEL)
+
+
+def _autoregression(rng: np.random.Generator, shape: tuple[int, int], phi: float) -> Floats:
+    """(P, D) of standard deviation 1."""
+    series = rng.standard_normal(shape)
+    series[:, 1:] *= np.sqrt(1 - phi**2)
+    for day in range(1, shape[1]):
+        series[:, day] += phi * series[:, day - 1]
+    return series
+
+
+def _with_gaps(
+    rng: np.random.Generator, shape: tuple[int, int], rated: float, again: float
+) -> Booleans:
+    """(P, D) of which mornings are rated: gaps come in stretches, as in the person's own diary."""
+    drawn = rng.random(shape)
+    after_gap = rated if rated == 1 else min(rated * (1 - again) / (1 - rated), 1.0)
+    present = drawn < rated
+    for day in range(1, shape[1]):
+        likely = np.where(present[:, day - 1], again, after_gap)
+        present[:, day] = drawn[:, day] < likely
+    return present
 
 
 def _test(design: _Design, orders: Floats) -> tuple[float, float, float, float]:
@@ -133,11 +204,8 @@ def _test(design: _Design, orders: Floats) -> tuple[float, float, float, float]:
     speaks for d where |a - d b| >= |effect - d|: for |b| < 1 between (effect - a) / (1 - b) and
     (effect + a) / (1 + b).
     """
-    products = design.columns.T @ design.outcome
-    gram = design.columns.T @ design.columns
-    norms = np.einsum("si,ij,sj->s", orders, gram, orders)
-    a = orders @ products / norms
-    b = orders @ gram.sum(axis=1) / norms
+    a = _coefficients(design, orders)[:, 0]
+    b = _coefficients(_Design(design.columns, design.columns.sum(axis=1)[:, None]), orders)[:, 0]
     effect = float(a[0])
     tolerance = 1e-9 * (1 + abs(effect))
     p = float(np.mean(np.abs(a) >= abs(effect) - tolerance))
@@ -152,6 +220,15 @@ def _test(design: _Design, orders: Floats) -> tuple[float, float, float, float]:
     return effect, float(lows[rank]), float(highs[-1 - rank]), p
 
 
+def _coefficients(design: _Design, orders: Floats) -> Floats:
+    """(S, K) the treatment's coefficients for the outcomes, had each order been drawn."""
+    gram = design.columns.T @ design.columns
+    norms = ((orders @ gram) * orders).sum(axis=1)
+    products = design.columns.T @ design.outcomes
+    return np.asarray(orders @ products / norms[:, None])
+
+
+@lru_cache(maxsize=64)
 def _orders(pairs: int) -> Floats:
     """(S, pairs) of +1 and -1, the first row all +1: all there are, or a sample of them."""
     if pairs <= ALL_ORDERS_UP_TO:
@@ -161,23 +238,26 @@ def _orders(pairs: int) -> Floats:
     return np.vstack([np.ones(pairs), draws])
 
 
-def _whitened(days: Integers, arms: Floats, y: Floats, weekdays: Integers) -> _Design:
-    whitening = _whitening(days)
-    basis = orthonormal(whitening @ _nuisance(days, weekdays))
-    columns = whitening @ np.column_stack([arms, y - y.mean()])
+def _design(
+    used: Booleans, treated: Floats, pair: Floats, outcomes: Floats, weekdays: Integers
+) -> _Design:
+    """outcomes (D, K); all else (D,)."""
+    days = np.flatnonzero(used)
+    labels = np.unique(pair[days])
+    arms = np.where(pair[days][:, None] == labels, treated[days][:, None] - 0.5, 0.0)
+    felt = outcomes[days]
+    columns = _whitened(days, np.column_stack([arms, felt - felt.mean(axis=0)]))
+    basis = orthonormal(_whitened(days, _nuisance(days, weekdays[days])))
     columns -= basis @ (basis.T @ columns)
-    return _Design(columns[:, :-1], columns[:, -1])
+    return _Design(columns[:, : labels.size], columns[:, labels.size :])
 
 
-def _whitening(days: Integers) -> Floats:
-    """(N, N) that makes a first-order process of φ = .5, seen on these days, white."""
-    matrix = np.eye(days.size)
-    carried = WHITENING_PHI ** np.diff(days)
-    scale = 1 / np.sqrt(1 - carried**2)
-    rows = np.arange(1, days.size)
-    matrix[rows, rows] = scale
-    matrix[rows, rows - 1] = -carried * scale
-    return matrix
+def _whitened(days: Integers, columns: Floats) -> Floats:
+    """The columns (N, K) as a first-order process of φ = .5, seen on these days, becomes white."""
+    carried = (WHITENING_PHI ** np.diff(days))[:, None]
+    white = columns.copy()
+    white[1:] = (columns[1:] - carried * columns[:-1]) / np.sqrt(1 - carried**2)
+    return white
 
 
 def _nuisance(days: Integers, weekdays: Integers) -> Floats:

@@ -37,7 +37,7 @@ from cymba.insights.tables import Experiment
 from tests.insights.experiments.lives import BEGAN, DEVICE, KEY, PROGRAMME, ZONE, felt, used
 
 HAD_UA = PROGRAMME["amplitude_ua"]
-PAIRS = 6
+PAIRS, BLOCK_DAYS = 10, 2
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Life:
         try:
             experiment = trials.begin(
                 self.session, self.account_id, device_id=DEVICE, outcome="pain_now", pairs=PAIRS,
-                block_days=1, comparison_amplitude_ua=0, now=self.now,
+                block_days=BLOCK_DAYS, comparison_amplitude_ua=0, now=self.now,
             )  # fmt: skip
         except Rejected as refused:
             code = refused.code

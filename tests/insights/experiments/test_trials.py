@@ -38,28 +38,47 @@ from tests.insights.experiments.lives import (
 )
 
 
-def test_power_is_shown_first_and_more_pairs_find_less(session: Session, account_id: UUID) -> None:
-    found = preview.power(session, account_id, "pain_now", block_days=3, pairs=[6, 14, 20])
-    assert [one.days for one in found] == [36, 84, 120]
-    differences = [one.smallest_difference for one in found]
-    assert differences == sorted(differences, reverse=True)
-    assert not found[0].from_own_diary
+def test_power_is_shown_first_for_the_plans_that_are_offered(
+    session: Session, account_id: UUID
+) -> None:
+    two, three = preview.power(session, account_id, "pain_now", plans=preview.OFFERED)
+    assert (two.plan, three.plan) == ((21, 2), (14, 3))
+    assert two.days == three.days == 84
+    assert two.power > three.power
+    assert not two.habits.from_own_diary
     with pytest.raises(Rejected):
-        preview.power(session, account_id, "cough", block_days=3, pairs=[6])
+        preview.power(session, account_id, "cough", plans=preview.OFFERED)
 
 
-def test_power_goes_by_the_persons_own_diary_where_it_is_long_enough(
+def test_power_goes_by_how_the_person_rates_and_stimulates(
     session: Session, account_id: UUID
 ) -> None:
     rng = np.random.default_rng(2)
     for day in range(60):
         morning = BEGAN - timedelta(days=day, hours=12)
-        session.add(felt(account_id, morning, int(np.clip(round(5 + rng.normal(0, 2)), 0, 10))))
+        if day % 3:
+            session.add(felt(account_id, morning, int(np.clip(round(5 + rng.normal(0, 2)), 0, 10))))
+        if day % 2:
+            session.add(used(account_id, morning + timedelta(hours=10)))
     session.flush()
-    (found,) = preview.power(session, account_id, "pain_now", block_days=3, pairs=[14])
-    assert found.from_own_diary
-    assert 1.5 < found.sd < 2.5
-    assert found.phi < 0.4
+    (found,) = preview.power(session, account_id, "pain_now", plans=[preview.Plan(14, 3)])
+    habits = found.habits
+    assert habits.from_own_diary
+    assert 1.5 < habits.sd < 2.5
+    assert habits.phi < 0.4
+    assert habits.rated == pytest.approx(2 / 3, abs=0.03)
+    assert habits.rated_again == pytest.approx(1 / 2, abs=0.03)
+    assert habits.used == pytest.approx(1 / 2, abs=0.03)
+
+
+@pytest.mark.parametrize(("block_days", "least"), [(1, 19), (2, 10), (3, 7), (5, 6)])
+def test_short_blocks_need_more_pairs(
+    session: Session, programmed: UUID, block_days: int, least: int
+) -> None:
+    with pytest.raises(Rejected) as refused:
+        begin(session, programmed, pairs=least - 1, block_days=block_days)
+    assert refused.value.errors[0]["pointer"] == "/pairs"
+    assert begin(session, programmed, pairs=least, block_days=block_days)
 
 
 def test_a_trial_needs_a_programme_to_keep_and_is_the_only_one(

@@ -49,16 +49,22 @@ def post(client, person):
 
 @pytest.fixture
 def begun(post, device_id):
-    wanted = {"device_id": device_id, "outcome": "pain_now", "pairs": 6, "block_days": 1}
+    wanted = {"device_id": device_id, "outcome": "pain_now", "pairs": 10, "block_days": 2}
     made = post("", wanted)
     assert made.status_code == 201
     return made.json
 
 
 def test_what_it_could_find_is_shown_first(post):
-    shown = post("/preview", {"outcome": "pain_now", "pairs": [6, 20]}).json["items"]
-    assert [one["days"] for one in shown] == [36, 120]
-    assert shown[0]["smallest_difference"] > shown[1]["smallest_difference"]
+    offered = post("/preview", {"outcome": "pain_now"}).json["items"]
+    assert [(one["pairs"], one["block_days"], one["days"]) for one in offered] == [
+        (21, 2, 84),
+        (14, 3, 84),
+    ]
+    assert [one["least_pairs"] for one in offered] == [10, 7]
+    asked = {"outcome": "pain_now", "plans": [{"pairs": 6, "block_days": 1}]}
+    (poor,) = post("/preview", asked).json["items"]
+    assert poor["smallest_difference"] is None or poor["power"] < 0.5
     assert post("/preview", {"outcome": "cough"}).status_code == 422
 
 
@@ -71,7 +77,7 @@ def test_it_needs_consent_and_a_programme(post, person, hold):
 def test_the_seal_is_told_at_once_and_the_seed_and_the_arms_are_not(client, person, begun):
     assert begun["seed"] is None
     told = [block["arm"] for block in begun["blocks"]]
-    assert told[2:] == [None] * 10
+    assert told[2:] == [None] * 18
     read = client.get(f"/v1/experiments/{begun['id']}", headers=person.headers)
     assert read.json["seal"] == begun["seal"]
     listed = client.get("/v1/experiments", headers=person.headers).json["items"]
@@ -82,8 +88,8 @@ def test_a_block_is_agreed_to_in_its_time_and_goes_to_the_device(
     client, person, post, begun, engine, device_id
 ):
     path = f"/{begun['id']}/blocks"
-    assert post(f"{path}/11/agree").status_code == 422
-    assert post(f"{path}/12/agree").status_code == 404
+    assert post(f"{path}/19/agree").status_code == 422
+    assert post(f"{path}/20/agree").status_code == 404
     with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         found.first_day -= timedelta(days=1)  # so that its first block is now
@@ -102,7 +108,7 @@ def test_what_was_before_is_told_everywhere_until_it_is_set_back(
         found.first_day -= timedelta(days=1)
         is_held_down = all_blocks(found)[0].arm == "comparison"
         if not is_held_down:  # so that its first comparison block is now
-            found.first_day -= timedelta(days=1)
+            found.first_day -= timedelta(days=2)
         number = 0 if is_held_down else 1
 
     def told():
@@ -134,7 +140,7 @@ def test_declined_it_is_told_no_more(post, begun, engine):
     with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
         number = next(block.number for block in all_blocks(found) if block.arm == "comparison")
-        found.first_day -= timedelta(days=number + 1)
+        found.first_day -= timedelta(days=2 * number + 1)
     assert post(f"/{begun['id']}/blocks/{number}/agree").status_code == 200
     assert post(f"/{begun['id']}/stop", {"reason": "x"}).json["before_trial"] is not None
     assert post(f"/{begun['id']}/before/decline").json["before_trial"] is None
@@ -146,7 +152,7 @@ def test_stopped_early_it_says_so_and_can_be_checked(post, begun):
     assert post(path, {"reason": ""}).status_code == 422
     stopped = post(path, {"reason": "I go on holiday"}).json
     assert (stopped["status"], stopped["result"]["p"]) == ("stopped", None)
-    assert "stopped after 0 of 6 pairs" in stopped["sentence"]
+    assert "stopped after 0 of 10 pairs" in stopped["sentence"]
     plan = json.dumps(
         stopped["plan"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
     ).encode()
@@ -158,7 +164,7 @@ def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, 
     assert begun["result"] is None
     with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
-        found.first_day -= timedelta(days=20)
+        found.first_day -= timedelta(days=44)
         for block in all_blocks(found):
             morning = datetime.combine(block.first_day + timedelta(days=1), time(7), tzinfo=UTC)
             body = {"felt_at": morning.isoformat(), "time_zone": "UTC"}
@@ -168,12 +174,13 @@ def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, 
             assert put.status_code == 201
     with UnitOfWork(engine) as session, session.begin():
         found = session.get_one(Experiment, begun["id"])
-        found.due_at -= timedelta(days=20)
+        found.due_at -= timedelta(days=44)
         trials.advance(session, found.account_id, now=utc_now())
         assert found.status == "finished"
     ended = client.get(f"/v1/experiments/{begun['id']}", headers=person.headers).json
     result = ended["result"]
-    assert (ended["status"], result["completed_pairs"], result["rated_days"]) == ("finished", 6, 12)
+    assert (ended["status"], result["completed_pairs"]) == ("finished", 10)
+    assert result["rated_days"] == 20
     assert result["effect"] < -2
     assert 0 < result["p"] < 0.1
     assert result["sensitivity"]["left_out_days"] == 1

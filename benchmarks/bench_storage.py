@@ -37,7 +37,7 @@ from cymba.tables import metadata
 from ops import postgres
 from simulator.faults import CLEAN
 from simulator.life import Life, Written
-from workers.session_worker import seal_finished, summarise_dirty
+from tests.stimulation.keeping import seal_due, summarise_due
 
 SIX = ("amplitude_ua", "impedance_ohm", "heart_rate_bpm", "rr_ms", "skin_temp_mc", "battery_pct")
 SESSIONS = 200
@@ -146,9 +146,9 @@ class Database:
     def keep(self) -> None:
         now = BEGAN_AT + timedelta(days=365)
         with UnitOfWork(self.engine) as session, session.begin():
-            summarise_dirty(session, 10_000, now=now)
+            summarise_due(session, now=now)
         with UnitOfWork(self.engine) as session, session.begin():
-            assert seal_finished(session, 10_000, now=now)
+            assert seal_due(session, now=now)
 
     def size(self, table: str) -> int:
         """Bytes with indexes and TOAST, as after a vacuum that gives all back."""
@@ -240,7 +240,7 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
         inbox_ms = timed(lambda: shown(session, sid))
         loaded_ms = timed(lambda: load_frames(session, DEVICE, sid))
     with UnitOfWork(database.engine) as session, session.begin():
-        summarise_dirty(session, 1, now=BEGAN_AT + timedelta(days=1))
+        summarise_due(session, now=BEGAN_AT + timedelta(days=1))
     with UnitOfWork(database.engine) as session:
         reads = load_frames(session, DEVICE, sid)
         clocks = load_clocks(session, DEVICE)
@@ -249,7 +249,7 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
         sealed = seal(reads)
         unseal_ms = timed(lambda: unseal(sealed.body, frames[0].store, sid))
     with UnitOfWork(database.engine) as session, session.begin():
-        assert seal_finished(session, 1, now=BEGAN_AT + timedelta(days=9)) == 1
+        assert seal_due(session, now=BEGAN_AT + timedelta(days=9)) == 1
     with UnitOfWork(database.engine) as session:
         sealed_ms = timed(lambda: shown(session, sid))
         plain(session, sid)

@@ -20,7 +20,7 @@ from mqtt_bridge.delivery_queue import DeliveryQueue
 from mqtt_bridge.flood_guard import FloodGuard
 from mqtt_bridge.intake import Intake
 from mqtt_bridge.loopback_probe import LoopbackProbe
-from mqtt_bridge.metrics import Metrics, MetricsServer
+from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.publisher import Publisher
 from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.writer import Writer
@@ -95,13 +95,6 @@ class Bridge:
             holders=holders,
             alone=not self._shared,
         )
-        self.server = (
-            None
-            if settings.metrics_port is None
-            else MetricsServer(
-                settings.http_host, settings.metrics_port, self.metrics, self.ill_health
-            )
-        )
 
     def run(self) -> None:
         """Work until `stop`; then commit and ack what was taken in, and leave.
@@ -109,20 +102,14 @@ class Bridge:
         Raises:
             BridgeFailed: a thread has died or hangs; what it held was never acked.
         """
-        if self.server is not None:
-            self.server.start()
         self.answering.start()
         self.writer.start()
         self.connection.start()
         self.chores.start()
         log.info("the bridge runs", slot=self.client_id, shared=self._shared)
-        try:
-            while not self._stopping.wait(TICK_S):
-                self._tick()
-            self._leave()
-        finally:
-            if self.server is not None:
-                self.server.stop()
+        while not self._stopping.wait(TICK_S):
+            self._tick()
+        self._leave()
 
     def stop(self) -> None:
         """Make `run` end. Safe in a signal handler and in any thread."""
@@ -187,9 +174,8 @@ class Bridge:
         log.info("the bridge has left", seconds=round(time.monotonic() - started, 2))
 
 
-def serve(settings: Settings, engine: Engine, slot: int) -> int:
+def serve(bridge: Bridge) -> int:
     """Run a bridge until SIGTERM or SIGINT; the exit status: 0, or 1 if it failed."""
-    bridge = Bridge(settings, engine, slot)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.freeze()  # what is loaded by now stays
     gc.set_threshold(*GC_THRESHOLDS)

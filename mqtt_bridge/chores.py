@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from mqtt_bridge.transaction import is_passing
+from cymba.failures import is_passing, name_of
 
 POLL_S = 0.5
 AFTER_FAILURE_S = 5.0
@@ -56,4 +56,4 @@ class Chores:
                     log.exception("a chore failed")
                     return
                 delay_s = AFTER_FAILURE_S
-                log.warning("the database does not answer", error=str(error).splitlines()[0])
+                log.warning("the database does not answer", error=name_of(error))

@@ -1,12 +1,6 @@
-"""What the bridge counts, for Prometheus, and the small HTTP server that shows it."""
+"""What the bridge counts, for Prometheus."""
 
-import threading
-from collections.abc import Callable, Iterable
-from socketserver import ThreadingMixIn
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # Seconds; the goals are a p50 of 3 ms and a p99 of 20 ms, so that is where it is finest.
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 120)
@@ -109,53 +103,3 @@ class Metrics:
 
     def connected(self, _number: int) -> None:
         self.connections.inc()
-
-
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Scrapes are no news."""
-
-
-class MetricsServer:
-    """`/metrics`, and `/healthz`: 200 while `problem()` is None, else 503 with its words."""
-
-    def __init__(
-        self, host: str, port: int, metrics: Metrics, problem: Callable[[], str | None]
-    ) -> None:
-        show_metrics: Application = make_wsgi_app(metrics.registry)
-
-        def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            if environ["PATH_INFO"] == "/metrics":
-                return show_metrics(environ, start_response)
-            if environ["PATH_INFO"] != "/healthz":
-                start_response("404 Not Found", [("Content-Type", "text/plain")])
-                return [b"/metrics or /healthz\n"]
-            trouble = problem()
-            start_response(
-                "503 Service Unavailable" if trouble else "200 OK",
-                [("Content-Type", "text/plain; charset=utf-8")],
-            )
-            return [f"{trouble or 'ok'}\n".encode()]
-
-        self._server = make_server(
-            host, port, application, server_class=_Server, handler_class=_QuietHandler
-        )
-        self.port: int = self._server.server_port
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="metrics", daemon=True
-        )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

@@ -9,9 +9,6 @@ import msgspec
 import structlog
 from sqlalchemy import Connection as Line
 from sqlalchemy import select
-from sqlalchemy.exc import DataError as BadData
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from cymba.devices import exchange
@@ -205,19 +202,6 @@ def _paces(frames: Sequence[IncomingMessage]) -> dict[str, float]:
 
 def _paced(ack: Ack, pace: float | None) -> Ack:
     return ack if pace is None else msgspec.structs.replace(ack, max_frames_per_s=pace)
-
-
-def is_passing(error: Exception) -> bool:
-    """The database could not do it now, whatever the batch was; the same may work later.
-
-    All that remains is the batch's own fault: data that the database refuses (SQLSTATE classes
-    21, 22 and 23), or an error of ours that some message brought out.
-    """
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, DBAPIError) or isinstance(error, BadData | IntegrityError):
-        return False
-    return not (getattr(error.orig, "sqlstate", None) or "").startswith("21")
 
 
 @dataclass

@@ -11,10 +11,11 @@ from sqlalchemy import Connection as Line
 from sqlalchemy import Engine
 
 from cymba.database import UnitOfWork
+from cymba.failures import is_passing, name_of
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.transaction import WriterCache, Written, append, is_passing, write
+from mqtt_bridge.transaction import WriterCache, Written, append, write
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
@@ -105,7 +106,7 @@ class Writer:
                     first_delivery=batch[0].number,
                     deliveries=len(batch),
                     again_in_s=round(delay_s, 1),
-                    error=str(error).splitlines()[0],
+                    error=name_of(error),
                 )
             if self._giving_up.wait(delay_s * random.uniform(0.5, 1)):  # noqa: S311 - jitter
                 return False

@@ -6,9 +6,11 @@ from importlib import import_module
 from typing import Any
 
 import click
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cymba.errors import DomainError
+from cymba.failures import is_passing, name_of
 from cymba.settings import SettingsError, load
 from ops import leash, logs
 from ops.exits import Exit
@@ -55,8 +57,13 @@ class Commands(click.Group):
             sys.exit(Exit.INTERRUPTED)
         except SettingsError as error:
             _fail(str(error), Exit.USAGE)
-        except OperationalError as error:
-            _fail(f"the database does not answer: {_first_line(error.orig)}", Exit.UNREACHABLE)
+        except (DBAPIError, PoolTimeout) as error:
+            if not is_passing(error):
+                raise
+            _fail(
+                f"the database does not answer ({name_of(error)}): {_first_line(error)}",
+                Exit.UNREACHABLE,
+            )
         except (DomainError, EmbeddedPostgresError) as error:
             _fail(str(error), Exit.FAILED)
 
@@ -66,8 +73,8 @@ def _fail(message: str, status: Exit) -> None:
     sys.exit(status)
 
 
-def _first_line(error: BaseException | None) -> str:
-    return str(error).strip().partition("\n")[0]
+def _first_line(error: DBAPIError | PoolTimeout) -> str:
+    return str(getattr(error, "orig", error)).strip().partition("\n")[0]
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

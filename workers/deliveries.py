@@ -2,11 +2,13 @@
 
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
@@ -15,8 +17,11 @@ from cymba.accounts import outbox
 from cymba.accounts.tables import OutgoingMail
 from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings, SettingsError
+from workers.asides import Asides
+from workers.progress import Progress
 
 SMTP_TIMEOUT_S = 20
+MAILS_A_ROUND = 20
 
 log = structlog.get_logger(__name__)
 
@@ -26,32 +31,56 @@ Send = Callable[[EmailMessage], None]
 class MailSender:
     """One mail a transaction: it is marked as sent with the commit that follows its sending."""
 
-    def __init__(self, engine: Engine, sender: str, send: Send) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        sender: str,
+        send: Send,
+        progress: Progress | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._engine = engine
         self._sender = sender
         self._send = send
+        self._clock = clock
+        self._asides = Asides[UUID]("mail", progress or Progress(), clock)
 
     def run_once(self) -> bool:
-        """Send one mail that is due; whether there was one."""
-        now = utc_now()
+        """Send some of the mails that are due; whether there may be more.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database cannot be spoken to.
+        """
+        self._asides.begin_round()
+        with UnitOfWork(self._engine) as session:
+            waiting = self._asides.waiting()
+            due = outbox.due(session, now=self._clock(), limit=MAILS_A_ROUND, but=waiting)
+        self._asides.each(due, self._deliver)
+        return len(due) == MAILS_A_ROUND
+
+    def _deliver(self, mails: Sequence[UUID]) -> int:
+        """
+        Raises:
+            Exception: why the mail could not be made or was not taken. That it was tried is
+                committed before, so a mail is tried so many times whoever tries it.
+        """
+        (mail_id,) = mails
+        now, failure = self._clock(), None
         with UnitOfWork(self._engine) as session, session.begin():
-            due = outbox.take_due(session, now=now, limit=1)
-            for mail in due:
-                try:
-                    self._send(self._message(mail))
-                except (OSError, smtplib.SMTPException) as error:
-                    outbox.failed(mail, now=now)
-                    # Neither address nor words: they are the person's.
-                    log.warning(
-                        "a mail was not taken",
-                        mail=str(mail.id),
-                        tries=mail.tries,
-                        error=type(error).__name__,
-                    )
-                else:
-                    outbox.sent(mail, now=now)
-                    log.info("a mail was sent", mail=str(mail.id))
-        return bool(due)
+            mail = outbox.take(session, mail_id, now=now)
+            if mail is None:
+                return 0
+            try:
+                self._send(self._message(mail))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this mail's
+                outbox.failed(mail, now=now)
+                failure = error
+            else:
+                outbox.sent(mail, now=now)
+        if failure is not None:
+            raise failure
+        log.info("a mail was sent", mail=str(mail_id))
+        return 1
 
     def _message(self, mail: OutgoingMail) -> EmailMessage:
         message = EmailMessage()
@@ -63,7 +92,7 @@ class MailSender:
         return message
 
 
-def postman(settings: Settings, engine: Engine) -> MailSender:
+def postman(settings: Settings, engine: Engine, progress: Progress | None = None) -> MailSender:
     """The one that the settings ask for.
 
     Raises:
@@ -73,7 +102,7 @@ def postman(settings: Settings, engine: Engine) -> MailSender:
         send = into_files(settings.data_dir / "outbox")
     else:
         send = over_smtp(settings.smtp_url)
-    return MailSender(engine, settings.mail_from, send)
+    return MailSender(engine, settings.mail_from, send, progress)
 
 
 def into_files(folder: Path) -> Send:

@@ -3,10 +3,11 @@
 import signal
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
+
+from cymba.failures import is_outage, name_of, place_of
+from workers.progress import Progress
 
 LONGEST_WAIT_S = 30.0
 
@@ -14,13 +15,12 @@ log = structlog.get_logger(__name__)
 
 
 def repeat(
-    work: Callable[[], bool], *, every_s: float, once: bool = False, heartbeat: Path | None = None
+    work: Callable[[], bool], *, every_s: float, once: bool = False, progress: Progress
 ) -> None:
     """Do `work`, which says whether there is more to do at once, every `every_s` seconds.
 
     Ends after a round under way at SIGTERM or Ctrl-C, or with `once` when nothing is left to do.
-    While the database does not answer it waits, longer each time; with `once` that is raised.
-    `heartbeat` is touched after each round that worked.
+    After a round that raised anything it waits, longer each time; with `once` that is raised.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -29,16 +29,21 @@ def repeat(
     while not stopping.is_set():
         try:
             more = work()
-        except (OperationalError, InterfaceError):
+        except Exception as error:
             if once:
                 raise
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-            log.warning("the database does not answer", retry_s=wait_s)
+            name = name_of(error)
+            progress.round_failed(name)
+            if is_outage(error):
+                log.warning("the database does not answer", error=name, retry_s=wait_s)
+            else:
+                # Without its text, which may quote what was written.
+                log.error("a round failed", error=name, at=place_of(error), retry_s=wait_s)  # noqa: TRY400
             stopping.wait(wait_s)
             continue
         wait_s = every_s
-        if heartbeat is not None:
-            heartbeat.touch()
+        progress.round_done()
         if more:
             continue
         if once:

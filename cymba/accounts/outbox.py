@@ -5,10 +5,11 @@ sender that is killed between sending and committing sends once more, which is t
 """
 
 import random
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import OutgoingMail
@@ -26,20 +27,24 @@ def enqueue(
     )
 
 
-def take_due(session: Session, *, now: datetime, limit: int = 20) -> list[OutgoingMail]:
-    """Mails to send now, locked until the transaction ends: several senders share the work."""
-    query = (
-        select(OutgoingMail)
-        .where(
-            OutgoingMail.sent_at.is_(None),
-            OutgoingMail.next_try_at <= now,
-            OutgoingMail.tries < MAX_TRIES,
-        )
-        .order_by(OutgoingMail.next_try_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+def due(session: Session, *, now: datetime, limit: int, but: Collection[UUID] = ()) -> list[UUID]:
+    """Mails to send now."""
+    query = select(OutgoingMail.id).where(_is_due(now), OutgoingMail.id.not_in(but))
+    return list(session.scalars(query.order_by(OutgoingMail.next_try_at).limit(limit)))
+
+
+def take(session: Session, mail_id: UUID, *, now: datetime) -> OutgoingMail | None:
+    """The mail, locked until the transaction ends; None if another sender has it or had it."""
+    query = select(OutgoingMail).where(_is_due(now), OutgoingMail.id == mail_id)
+    return session.scalar(query.with_for_update(skip_locked=True))
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        OutgoingMail.sent_at.is_(None),
+        OutgoingMail.next_try_at <= now,
+        OutgoingMail.tries < MAX_TRIES,
     )
-    return list(session.scalars(query))
 
 
 def sent(mail: OutgoingMail, *, now: datetime) -> None:

@@ -5,9 +5,10 @@ import sys
 import click
 
 from cymba.settings import Settings
-from mqtt_bridge.app import serve
+from mqtt_bridge.app import Bridge, serve
 from ops.database import open_engine
 from ops.exits import Exit
+from ops.metrics_server import serving
 
 
 @click.command()
@@ -38,6 +39,10 @@ def bridge(settings: Settings, slot: int) -> None:
             param_hint="--slot",
         )
     with open_engine(settings, application_name=f"cymba bridge-{slot}") as engine:
-        status = serve(settings, engine, slot)
+        running = Bridge(settings, engine, slot)
+        with serving(
+            settings.http_host, settings.metrics_port, running.metrics.registry, running.ill_health
+        ):
+            status = serve(running)
     if status:
         sys.exit(Exit.FAILED)

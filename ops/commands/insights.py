@@ -3,7 +3,6 @@
 import getpass
 import math
 import sys
-from pathlib import Path
 
 import click
 import structlog
@@ -17,29 +16,17 @@ from cymba.insights.outcomes import OUTCOMES
 from cymba.settings import Settings
 from ops.database import open_engine
 from ops.exits import Exit
-from workers import rounds
+from ops.worker_process import WorkerOptions, work_on, worker_options
 from workers.insights import InsightsWorker
+from workers.progress import Progress
 
 log = structlog.get_logger(__name__)
 
 
 @click.group(invoke_without_command=True)
-@click.option("--once", is_flag=True, help="Compute what is due, then end.")
-@click.option(
-    "--every",
-    "every_s",
-    default=5.0,
-    show_default=True,
-    type=click.FloatRange(min=0.1),
-    help="Seconds between two looks for something to do.",
-)
-@click.option(
-    "--heartbeat",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A file to touch after each round that worked, for health checks.",
-)
+@worker_options(every_s=5.0)
 @click.pass_context
-def insights(context: click.Context, *, once: bool, every_s: float, heartbeat: Path | None) -> None:
+def insights(context: click.Context, *, options: WorkerOptions) -> None:
     """Keep findings current for everybody who agreed to insights.
 
     An account is computed when its sessions or its diary have changed. Several of these share the
@@ -51,22 +38,17 @@ def insights(context: click.Context, *, once: bool, every_s: float, heartbeat: P
     if context.invoked_subcommand is not None:
         return
     settings: Settings = context.obj
-    failed = 0
+    progress = Progress(options.heartbeat)
     with open_engine(settings, application_name="cymba insights") as engine:
-        worker = InsightsWorker(engine)
+        worker = InsightsWorker(engine, progress)
 
-        def work() -> bool:
-            nonlocal failed
+        def work() -> tuple[bool, int]:
             done = worker.run_once()
-            failed += len(done.failed)
             if done.refreshed:
                 log.info("findings computed", accounts=done.refreshed, told=done.told)
-            return done.more
+            return done.more, len(done.failed)
 
-        rounds.repeat(work, every_s=every_s, once=once, heartbeat=heartbeat)
-    if once and failed:
-        click.echo(f"cymba: {failed} accounts could not be dealt with; see the log", err=True)
-        sys.exit(Exit.FAILED)
+        work_on(settings, options, progress, work)
 
 
 @insights.command()

@@ -1,38 +1,22 @@
 """`cymba seal`: the keeper of sessions."""
 
-import sys
-from pathlib import Path
-
 import click
 import structlog
 
 from cymba.settings import Settings
-from ops.commands.retention import Daily
 from ops.database import open_engine
-from ops.exits import Exit
-from workers import rounds
+from ops.worker_process import WorkerOptions, work_on, worker_options
+from workers.progress import Progress
+from workers.retention import DailyRetention
 from workers.session_worker import SessionRound, SessionWorker
 
 log = structlog.get_logger(__name__)
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Do what there is to do, then end.")
-@click.option(
-    "--every",
-    "every_s",
-    default=0.5,
-    show_default=True,
-    type=click.FloatRange(min=0.05),
-    help="Seconds between two looks for something to do.",
-)
-@click.option(
-    "--heartbeat",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A file to touch after each round that worked, for health checks.",
-)
+@worker_options(every_s=0.5)
 @click.pass_obj
-def seal(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | None) -> None:
+def seal(settings: Settings, *, options: WorkerOptions) -> None:
     """Sum sessions up as their frames come, close silent ones, seal finished ones; and once a day
     remove what is past its time (`cymba retention show`).
 
@@ -42,23 +26,18 @@ def seal(settings: Settings, *, once: bool, every_s: float, heartbeat: Path | No
     \b
     cymba seal --once
     """
-    failed = 0
+    progress = Progress(options.heartbeat)
     with open_engine(settings, application_name="cymba seal") as engine:
-        keeper = SessionWorker(engine, settings)
-        remove_old = Daily(engine, settings)
+        keeper = SessionWorker(engine, settings, progress)
+        retention = DailyRetention(engine, settings, progress)
 
-        def work() -> bool:
-            nonlocal failed
-            remove_old()
+        def work() -> tuple[bool, int]:
+            unruly = retention.run_once()
             kept = keeper.run_once()
-            failed += len(kept.failed)
             _tell(kept)
-            return kept.more
+            return kept.more, len(kept.failed) + len(unruly)
 
-        rounds.repeat(work, every_s=every_s, once=once, heartbeat=heartbeat)
-    if once and failed:
-        click.echo(f"cymba: {failed} sessions could not be dealt with; see the log", err=True)
-        sys.exit(Exit.FAILED)
+        work_on(settings, options, progress, work)
 
 
 def _tell(kept: SessionRound) -> None:

@@ -11,11 +11,12 @@ from typing import Any, Final
 import orjson
 import structlog
 from flask import Flask, Response, g
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from cymba.errors import DomainError, TooManyRequests, Unauthenticated
+from cymba.failures import is_passing, name_of, place_of
 
 TYPE_PREFIX: Final = "urn:cymba:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -145,9 +146,8 @@ def register(app: Flask) -> None:
     """Let every error, also Flask's own, leave as a problem."""
     app.register_error_handler(DomainError, _from_domain)
     app.register_error_handler(HTTPException, _from_http)
-    app.register_error_handler(OperationalError, _from_database)
-    app.register_error_handler(InterfaceError, _from_database)
-    app.register_error_handler(PoolTimeoutError, _from_database)
+    app.register_error_handler(DBAPIError, _from_database)
+    app.register_error_handler(PoolTimeout, _from_database)
     app.register_error_handler(Exception, _from_defect)
 
 
@@ -175,7 +175,9 @@ def _from_http(error: HTTPException) -> Response:
 
 def _from_database(error: Exception) -> Response:
     """Gone, restarting, or too slow: the transaction was rolled back, so a retry is harmless."""
-    _log.warning("database unavailable", error=type(getattr(error, "orig", error)).__name__)
+    if not is_passing(error):
+        return _from_defect(error)
+    _log.warning("database unavailable", error=name_of(error))
     return problem(
         "unavailable",
         "The database does not answer. Nothing was changed.",
@@ -185,16 +187,5 @@ def _from_database(error: Exception) -> Response:
 
 def _from_defect(error: Exception) -> Response:
     # The class and the place are enough to find it; a message could hold what a person typed.
-    _log.error("request failed", error=type(error).__name__, at=_place(error))
+    _log.error("request failed", error=name_of(error), at=place_of(error))
     return problem("server", "The request was fine; the server has a defect. It was noted.")
-
-
-def _place(error: BaseException) -> str:
-    """Where it was raised, as `module:line` from the outermost call to the innermost."""
-    places = []
-    trace = error.__traceback__
-    while trace is not None:
-        name = trace.tb_frame.f_globals.get("__name__", "?")
-        places.append(f"{name}:{trace.tb_lineno}")
-        trace = trace.tb_next
-    return " > ".join(places[-8:])

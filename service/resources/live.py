@@ -14,10 +14,12 @@ import marshmallow as ma
 import msgspec
 import structlog
 from flask import Response, request
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cymba.devices.clocks import from_ms
 from cymba.errors import NotFound
+from cymba.failures import is_passing, name_of
 from cymba.stimulation.session.live import LiveFrame, News, Seen, read_news
 from cymba.stimulation.wire.messages import (
     END_REASONS,
@@ -227,8 +229,12 @@ class _View:
             try:
                 with self.at.sessions.begin() as session:
                     news = read_news(session, self.account_id, self.session_id, self.seen)
-            except OperationalError:
-                _log.warning("live view cut off: the database does not answer")
+            except (DBAPIError, PoolTimeout) as error:
+                if not is_passing(error):
+                    raise
+                _log.warning(
+                    "live view cut off: the database does not answer", error=name_of(error)
+                )
                 return  # the client comes back by itself, and goes on where it was
 
     def _is_over(self) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 import migrations
 from cymba.accounts import audit
 from cymba.database import UnitOfWork
+from cymba.failures import name_of
 from cymba.rights.export import export
 from service.http.answers import tagged
 from service.http.bearer import current_account
@@ -166,7 +167,7 @@ def _archive(at: Services, account_id: UUID) -> Iterator[bytes]:
             yield from _until(end_s, chain([first], pieces))
     except (DBAPIError, TimeoutError) as error:
         # The status may be sent already; an archive without its directory cannot be opened.
-        _log.warning("an archive is cut off", error=type(error).__name__)
+        _log.warning("an archive is cut off", error=name_of(error))
         raise
 
 

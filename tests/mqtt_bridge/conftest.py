@@ -102,10 +102,8 @@ def make_bridge(broker: Broker, engine: Engine) -> Iterator[MakeBridge]:
     """Start a bridge and wait until it is connected."""
     bridges: list[RunningBridge] = []
 
-    def make(*, slot: int = 0, slots: int = 1, metrics_port: int | None = None) -> RunningBridge:
-        settings = Settings(
-            broker_url=broker.bridge_url, bridge_slots=slots, metrics_port=metrics_port
-        )
+    def make(*, slot: int = 0, slots: int = 1) -> RunningBridge:
+        settings = Settings(broker_url=broker.bridge_url, bridge_slots=slots)
         running = RunningBridge(Bridge(settings, engine, slot))
         bridges.append(running)
         wait_until(running.connected, what="the bridge is connected")

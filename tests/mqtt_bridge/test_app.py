@@ -31,6 +31,7 @@ from cymba.stimulation.wire.messages import (
 from mqtt_bridge import app, loopback_probe
 from mqtt_bridge.app import Bridge
 from mqtt_bridge.intake import Intake
+from ops.metrics_server import serving
 from tests.end_to_end.devices import Device, Fleet, session_frames
 from tests.end_to_end.parts import PATIENCE_S, Broker, MosquittoBroker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, RunningBridge
@@ -295,19 +296,20 @@ def test_health_and_metrics_tell_the_truth(
     broker: Broker, make_bridge: MakeBridge, devices: list[Credentials], talk: MakeTalker
 ) -> None:
     port = free_port()
-    make_bridge(metrics_port=port)
-    talker = talk(devices[0])
-    talker.say("frame", to_json(session_frames(5, 3, 1)[0]))
-    talker.hear("ack")
-    assert get(port, "/healthz") == (200, "ok\n")
-    status, page = get(port, "/metrics")
-    assert status == 200
-    assert "cymba_bridge_frames_stored_total 1.0" in page
-    assert talker.device_id not in page
-    assert get(port, "/other")[0] == 404
-    broker.stop()
-    wait_until(lambda: get(port, "/healthz")[0] == 503, what="ill")
-    assert get(port, "/healthz")[1] == "not connected to the broker\n"
+    bridge = make_bridge().bridge
+    with serving("127.0.0.1", port, bridge.metrics.registry, bridge.ill_health):
+        talker = talk(devices[0])
+        talker.say("frame", to_json(session_frames(5, 3, 1)[0]))
+        talker.hear("ack")
+        assert get(port, "/healthz") == (200, "ok\n")
+        status, page = get(port, "/metrics")
+        assert status == 200
+        assert "cymba_bridge_frames_stored_total 1.0" in page
+        assert talker.device_id not in page
+        assert get(port, "/other")[0] == 404
+        broker.stop()
+        wait_until(lambda: get(port, "/healthz")[0] == 503, what="ill")
+        assert get(port, "/healthz")[1] == "not connected to the broker\n"
 
 
 def test_two_slots_share_the_work_and_one_takes_over_from_the_other(

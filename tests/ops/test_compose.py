@@ -46,6 +46,7 @@ SECRETS = {
 }
 ONE_SHOT = {"migrate"}
 BRIDGES = ["bridge-0", "bridge-1"] if MOSQUITTO else ["bridge-0"]
+WORKERS = ["seal", "insights", "mail"]
 
 
 def interpolated(value: Any) -> Any:
@@ -139,7 +140,7 @@ class Deployment:
         self.socket_folder = socket_folder
         self.mqtt_port = ports.free_port()
         self.http_port = ports.free_port()
-        self.metrics_ports = {name: ports.free_port() for name in ("bridge-0", "bridge-1")}
+        self.metrics_ports = {name: ports.free_port() for name in (*BRIDGES, *WORKERS)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for sub in ("credentials", "tmp"):
             (folder / sub).mkdir(parents=True)
@@ -337,7 +338,7 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
     deployment.wait_healthy("credentials")
     deployment.start_broker()
     deployment.wait_healthy("mosquitto")
-    serving = ["api", *BRIDGES, "seal", "insights", "mail"]
+    serving = ["api", *BRIDGES, *WORKERS]
     for name in serving:
         deployment.start(name)
     for name in serving:

@@ -35,7 +35,7 @@ from cymba.stimulation.ingest.ingest import ingest
 from service import create_app
 from service.http.rounding import DECIMALS
 from service.http.services import Services
-from workers.session_worker import summarise_dirty
+from tests.stimulation.keeping import summarise_due
 
 FORMATS = jsonschema.FormatChecker(formats=["date", "uuid"])
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -215,7 +215,7 @@ class Worn:
     def sum_up(self) -> "Worn":
         """What the keeper does."""
         with UnitOfWork(self.engine) as session, session.begin():
-            summarise_dirty(session, 100, now=self.now)
+            summarise_due(session, now=self.now)
         return self
 
     @property

@@ -5,17 +5,21 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
 from cymba.accounts.tables import Change
 from cymba.database import UnitOfWork
+from cymba.devices.tables import DeviceTenure
 from cymba.insights import findings
-from cymba.insights.tables import Finding, InsightState
+from cymba.insights.tables import Experiment, Finding, InsightState
 from simulator.people import World
 from tests.insights.people import enrol, live_in_database
+from tests.test_failures import failed
 from workers import insights
 from workers.insights import InsightsWorker
+from workers.progress import Progress
 
 MONTH = World(days=40)
 
@@ -75,7 +79,7 @@ def test_an_account_that_cannot_be_computed_keeps_no_other_waiting(
     monkeypatch.setattr(insights, "refresh", fragile)
     now = datetime(2026, 3, 1, tzinfo=UTC)
     clock = [now]
-    one = InsightsWorker(engine, lambda: clock[0])
+    one = InsightsWorker(engine, clock=lambda: clock[0])
     assert one.run_once().failed == [broken]
     assert one.run_once().failed == []  # it is set aside
     assert set(session.scalars(select(Finding.account_id))) == set(people) - {broken}
@@ -84,6 +88,49 @@ def test_an_account_that_cannot_be_computed_keeps_no_other_waiting(
     clock[0] = now + timedelta(hours=1)
     assert one.run_once().refreshed == 1
     assert set(session.scalars(select(Finding.account_id))) == set(people)
+
+
+def test_a_trial_that_cannot_be_ended_keeps_neither_trials_nor_accounts_waiting(
+    engine: Engine, session: Session, people: list
+) -> None:
+    """The bad one's days run by the clock of a place that is not there any more."""
+    held = dict(session.execute(select(DeviceTenure.account_id, DeviceTenure.device_id)).all())
+    session.add_all(
+        Experiment(
+            account_id=account_id,
+            device_id=held[account_id],
+            outcome="pain_now",
+            pairs=6,
+            block_days=1,
+            first_day=date(2126, 1, 5),
+            time_zone="UTC" if number else "Atlantis/Poseidonis",
+            plan={},
+            seal="",
+            seed=b"x" * 32,
+            sealed_at=datetime(2026, 1, 4, tzinfo=UTC),
+        )
+        for number, account_id in enumerate(people)
+    )
+    session.commit()
+    progress = Progress()
+    done = InsightsWorker(engine, progress).run_once()
+    assert (done.failed, done.refreshed) == ([people[0]], 4)
+    looked_at = progress.registry.get_sample_value("cymba_worker_items_total", {"kind": "trial"})
+    assert looked_at == 3
+
+
+def test_a_full_disk_is_no_accounts_fault(
+    engine: Engine, people: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise failed("53100")
+
+    monkeypatch.setattr(insights, "refresh", full)
+    worker = InsightsWorker(engine)
+    with pytest.raises(DBAPIError):
+        worker.run_once()
+    monkeypatch.undo()
+    assert worker.run_once().refreshed == len(people)
 
 
 def test_consent_taken_back_while_findings_are_computed_leaves_none(

@@ -23,6 +23,7 @@ from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.ingest.decide import Duplicate, Stored
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.session import summarising
+from cymba.stimulation.session.summarising import close_silent
 from cymba.stimulation.session.summary import summarise
 from cymba.stimulation.tables import (
     Recording,
@@ -32,7 +33,8 @@ from cymba.stimulation.tables import (
 )
 from cymba.stimulation.wire.messages import Frame
 from tests.stimulation.conftest import counted, only_session, short_session
-from workers.session_worker import SessionWorker, close_silent, seal_finished, summarise_dirty
+from tests.stimulation.keeping import seal_due, summarise_due
+from workers.session_worker import SessionWorker
 
 pytestmark = pytest.mark.usefixtures("account_id")
 
@@ -52,14 +54,14 @@ def test_a_session_appears_with_its_first_frame_whichever_that_is(
 ) -> None:
     frames = short_session(tape).frames
     deliver(session, [frames[2]])
-    assert summarise_dirty(session, 10, now=NOW) == 1
+    assert summarise_due(session, now=NOW) == 1
     first = only_session(session)
     first_id = first.id
     session.commit()
     assert (first.account_id, first.state, first.frames_stored) == (account_id, "open", 1)
     assert first.time_zone == "Europe/Berlin"
     deliver(session, [frames[3], frames[0], frames[1]])
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     whole = only_session(session)
     assert (whole.id, whole.state, whole.completeness) == (first_id, "ended", 1)
     assert whole.version == 2
@@ -70,14 +72,14 @@ def test_nothing_visible_changed_means_no_new_version_and_no_change(
     session: Session, account_id: UUID, tape: Any, deliver: Deliver
 ) -> None:
     deliver(session, short_session(tape).frames)
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     session.commit()
     session.execute(update(SessionExtent).values(dirty=True))
-    assert summarise_dirty(session, 10, now=NOW) == 1
+    assert summarise_due(session, now=NOW) == 1
     assert only_session(session).version == 1
     session.commit()
     assert change_counter(session, account_id) == 1
-    assert summarise_dirty(session, 10, now=NOW) == 0
+    assert summarise_due(session, now=NOW) == 0
 
 
 def test_a_silent_session_is_closed_and_a_late_frame_corrects_that(
@@ -86,16 +88,16 @@ def test_a_silent_session_is_closed_and_a_late_frame_corrects_that(
     frames = short_session(tape).frames
     deliver(session, frames[:2])
     soon = delivered_at + timedelta(hours=23)
-    summarise_dirty(session, 10, now=delivered_at)
+    summarise_due(session, now=delivered_at)
     assert close_silent(session, soon) == 0
     late = delivered_at + timedelta(hours=25)
     assert close_silent(session, late) == 1
-    summarise_dirty(session, 10, now=late)
+    summarise_due(session, now=late)
     closed = only_session(session)
     assert (closed.state, closed.end_reason) == ("ended", "unknown_inferred")
     assert close_silent(session, late) == 0
     deliver(session, frames[2:], late)
-    summarise_dirty(session, 10, now=late)
+    summarise_due(session, now=late)
     corrected = only_session(session)
     assert (corrected.state, corrected.end_reason) == ("ended", "completed")
     assert corrected.completeness == 1
@@ -120,11 +122,11 @@ def test_a_frame_that_comes_while_a_session_is_summed_up_leaves_it_marked(
 
     with monkeypatch.context() as patched:
         patched.setattr(summarising, "load_frames", load_and_be_interrupted)
-        summarise_dirty(session, 10, now=NOW)
+        summarise_due(session, now=NOW)
     session.commit()
     assert only_session(session).frames_stored == 2
     session.commit()
-    assert summarise_dirty(session, 10, now=NOW) == 1
+    assert summarise_due(session, now=NOW) == 1
     assert only_session(session).frames_stored == 4
 
 
@@ -134,8 +136,8 @@ def test_a_second_keeper_leaves_what_a_first_is_at(
     deliver(session, short_session(tape).frames)
     session.commit()
     with UnitOfWork(engine) as first, UnitOfWork(engine) as second:
-        summarise_dirty(first, 10, now=NOW)
-        summarise_dirty(second, 10, now=NOW)
+        summarise_due(first, now=NOW)
+        summarise_due(second, now=NOW)
         assert counted(second, StimulationSession) == 0
         second.commit()
         first.commit()
@@ -149,8 +151,8 @@ def test_a_keeper_that_dies_leaves_nothing_half_done(
     deliver(session, short_session(tape).frames)
     session.commit()
     with UnitOfWork(engine) as dying:
-        summarise_dirty(dying, 10, now=NOW)
-        seal_finished(dying, 10, now=NOW)
+        summarise_due(dying, now=NOW)
+        seal_due(dying, now=NOW)
         assert counted(dying, Recording) == 1
         dying.rollback()
     assert (counted(session, StimulationSession), counted(session, Recording)) == (0, 0)
@@ -178,7 +180,7 @@ def test_a_session_belongs_to_the_holder_at_its_time(
     of_nobody.seq = 10
     of_nobody.start().end()
     deliver(session, of_first.frames + of_nobody.frames)
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     rows = session.execute(select(StimulationSession.sid, StimulationSession.account_id))
     assert dict(rows.all()) == {of_first.sid: account_id, UUID(int=2): next_id}
 
@@ -203,14 +205,14 @@ def test_retiming_may_hand_a_session_over_and_tells_both(
     )
     session.flush()
     deliver(session, recorded.frames)
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     row = only_session(session)
     assert (row.account_id, row.time_source, row.time_zone) == (next_id, "arrival", "Asia/Tokyo")
     row.note, row.excluded = "mine", True
     session.flush()
     exchange(session, {(99, 1): booted_at})
     session.execute(update(SessionExtent).values(dirty=True))
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     row = only_session(session)
     assert (row.account_id, row.time_source) == (account_id, "anchored")
     assert (row.note, row.excluded, row.time_zone) == (None, False, "Europe/Berlin")
@@ -230,16 +232,16 @@ def test_a_clock_that_another_store_shows_to_be_off_widens_what_it_placed(
 
     before = tape(store=97).start().samples(amplitude_ua=[1_000] * 10).end()
     deliver(session, by_own_clock(before.frames, timedelta()))
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     row = only_session(session)
     assert row.time_source == "device_clock"
     assert row.time_error_ms < 3_600_000
     after = tape(sid=UUID(int=8), store=98).start()
     deliver(session, by_own_clock(after.frames, timedelta(hours=1)))
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     known = Anchor("exchange", 60_000, to_ms(booted_at) + 60_000, 20.0)
     ingest(session, [], exchanges=[BootAnchor(BootKey(DEVICE, 98, 1), known)])
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     session.expire_all()
     assert row.time_source == "device_clock"
     assert row.time_error_ms >= 3_600_000
@@ -248,12 +250,12 @@ def test_a_clock_that_another_store_shows_to_be_off_widens_what_it_placed(
 def test_a_note_survives_a_new_summary(session: Session, tape: Any, deliver: Deliver) -> None:
     frames = short_session(tape).frames
     deliver(session, frames[:2])
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     row = only_session(session)
     row.note, row.excluded = "slept well", True
     session.flush()
     deliver(session, frames[2:])
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     row = only_session(session)
     assert (row.note, row.excluded, row.frames_stored) == ("slept well", True, 4)
 
@@ -263,11 +265,11 @@ def test_late_frames_of_a_deleted_session_are_erased(
 ) -> None:
     frames = short_session(tape).frames
     deliver(session, frames[:2])
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     only_session(session).hidden_at = delivered_at
     session.flush()
     assert deliver(session, frames[2:]) == [Stored(7, 3), Stored(7, 4)]
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 0)
     assert only_session(session).frames_stored == 2
     assert deliver(session, frames) == [Duplicate(7, seq) for seq in (1, 2, 3, 4)]
@@ -304,7 +306,7 @@ def test_a_long_session_is_summed_up_less_often_while_it_runs(
     session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
 ) -> None:
     deliver(session, tape().start().frames)
-    summarise_dirty(session, 10, now=delivered_at)
+    summarise_due(session, now=delivered_at)
     session.execute(update(StimulationSession).values(frames_stored=5_000))
     session.execute(update(SessionExtent).values(dirty=True))
     due = summarising.dirty_sessions
@@ -328,7 +330,9 @@ def eventful_session(tape: Any) -> list[Frame]:
     return frames
 
 
-# Each example writes to a session of its own; the fixtures hold no state that it could change.
+WRITTEN = "frame, flash_store, session_extent, recording, stimulation_session CASCADE"
+
+
 @settings(
     max_examples=40,
     deadline=None,
@@ -337,6 +341,7 @@ def eventful_session(tape: Any) -> list[Frame]:
 @given(data=st.data())
 def test_every_order_duplication_split_and_sealing_gives_the_same_session(
     data: st.DataObject,
+    engine: Engine,
     session: Session,
     tape: Any,
     deliver: Deliver,
@@ -344,29 +349,36 @@ def test_every_order_duplication_split_and_sealing_gives_the_same_session(
     booted_at: datetime,
     delivered_at: datetime,
 ) -> None:
+    """Whatever comes in between the rounds of a session worker, and whenever its rounds are."""
     session.rollback()
+    session.execute(text(f"TRUNCATE {WRITTEN}"))  # what an earlier example has left
     store = data.draw(st.integers(1, 2**32 - 1))
-    frames = eventful_session(lambda: tape(store=store, sid=UUID(int=store)))
+    key = SessionKey(DEVICE, UUID(int=store))
+    frames = eventful_session(lambda: tape(store=store, sid=key.sid))
     exchange(session, {(store, 1): booted_at, (store, 2): booted_at + timedelta(hours=1)})
+    session.commit()
+    moments = [delivered_at, delivered_at + timedelta(days=3)]
+    moment = [delivered_at]
+    worker = SessionWorker(engine, Settings(), clock=lambda: moment[0])
+
+    def keep(now: datetime) -> None:
+        moment[0] = now
+        assert worker.run_once().failed == []
+
     twice = data.draw(st.lists(st.sampled_from(frames), max_size=4))
     order: Sequence[Frame] = data.draw(st.permutations([*frames, *twice]))
-    late = delivered_at + timedelta(days=3)
     stored: Counter[str] = Counter()
     while order:
         size = data.draw(st.integers(1, len(order)))
         outcomes = deliver(session, order[:size])
+        session.commit()
         stored.update(type(outcome).__name__ for outcome in outcomes)
         order = order[size:]
         if data.draw(st.booleans()):
-            now = data.draw(st.sampled_from([delivered_at, late]))
-            close_silent(session, now)
-            summarise_dirty(session, 10, now=now)
-            seal_finished(session, 10, now=now)
-    summarise_dirty(session, 10, now=delivered_at)
-    if data.draw(st.booleans()):
-        seal_finished(session, 10, now=late)
+            keep(data.draw(st.sampled_from(moments)))
+    # By then nothing rests any more.
+    keep(data.draw(st.sampled_from(moments)) + summarising.LONGEST_REST)
     assert stored == Counter({"Stored": len(frames)} | ({"Duplicate": len(twice)} if twice else {}))
-    key = SessionKey(DEVICE, UUID(int=store))
     reads = load_frames(session, *key)
     assert [read.frame for read in reads] == frames
     row = session.get(StimulationSession, key.id, populate_existing=True)

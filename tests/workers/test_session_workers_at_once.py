@@ -19,9 +19,9 @@ from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
-from cymba.stimulation.session.summarising import summarise_dirty
 from cymba.stimulation.tables import Recording, SessionExtent, StimulationSession, StoredFrame
 from cymba.stimulation.wire.messages import EndFrame, Frame
+from tests.stimulation.keeping import summarise_due
 from workers.session_worker import SessionRound, SessionWorker
 
 DEVICE = "device-0001"
@@ -151,7 +151,7 @@ def test_a_keeper_that_erases_late_sessions_and_a_bridge_never_wait_for_each_oth
 
     def keep() -> None:
         with UnitOfWork(engine) as keeper, keeper.begin():
-            outcome.append(summarise_dirty(keeper, 10, now=NOW))
+            outcome.append(summarise_due(keeper, now=NOW))
 
     with ThreadPoolExecutor(1) as pool, UnitOfWork(engine) as bridge:
         lock_ledgers(bridge, [StoreKey(DEVICE, 8)])

@@ -16,7 +16,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
 from sqlalchemy.orm import Session
 
-from cymba.database import utc_now
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.archive.recording import Sealed, seal
@@ -34,22 +33,6 @@ def finished_sessions(
     `silent_after`."""
     rows = session.execute(_FINISHED, {"before": now - silent_after, "limit": limit})
     return [SessionKey(*row) for row in rows]
-
-
-def seal_finished(
-    session: Session,
-    limit: int,
-    *,
-    now: datetime | None = None,
-    silent_after: timedelta = SILENT_AFTER,
-) -> int:
-    """Seal at most `limit` finished sessions; return how many were.
-
-    Each holds its ledgers' locks until the caller commits: beside a running bridge seal them one
-    by one, as the keeper does.
-    """
-    keys = finished_sessions(session, limit, now or utc_now(), silent_after)
-    return sum(seal_session(session, key) for key in sorted(keys))
 
 
 def seal_session(session: Session, key: SessionKey) -> bool:

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
-from cymba.database import utc_now
 from cymba.devices.anchors import load_clocks
 from cymba.devices.charge import Waveform
 from cymba.devices.claiming import Tenures, load_tenures
@@ -50,20 +49,6 @@ def dirty_sessions(session: Session, now: datetime, limit: int) -> list[SessionK
         },
     )
     return [SessionKey(*row) for row in rows]
-
-
-def summarise_dirty(
-    session: Session,
-    limit: int,
-    *,
-    now: datetime | None = None,
-    silent_after: timedelta = SILENT_AFTER,
-) -> int:
-    """Sum up at most `limit` sessions that are out of date, however long they are; return how
-    many there were."""
-    keys = [SessionKey(*row) for row in session.execute(_DIRTY, {"limit": limit})]
-    summarise_sessions(session, keys, now=now or utc_now(), silent_after=silent_after)
-    return len(keys)
 
 
 def summarise_sessions(
@@ -280,11 +265,6 @@ _DUE = text(
     GROUP BY e.device_id, e.sid
     ORDER BY min(e.last_received_at)
     LIMIT :limit
-    """
-)
-_DIRTY = text(
-    """
-    SELECT DISTINCT e.device_id, e.sid FROM session_extent AS e WHERE e.dirty LIMIT :limit
     """
 )
 _TRY_LOCKS = text(

@@ -15,6 +15,7 @@ from cymba.database import UnitOfWork
 from service import create_app
 from service.http.latest import Latest
 from service.resources import health
+from tests.test_failures import failed
 
 REGISTRATION = {"email": "ada@example.org", "password": "correct horse battery"}
 
@@ -68,6 +69,23 @@ def test_a_lock_that_is_held_too_long_is_no_defect(client, person, engine):
         response = impatient.patch("/v1/account", json={"name": "Ada"}, headers=guarded)
         quick.dispose()
     assert response.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "status"), [("53100", 503), ("25006", 503), ("40P01", 503), ("22003", 500)]
+)
+def test_only_what_may_work_later_is_called_unavailable(
+    client, person, monkeypatch, sqlstate, status
+):
+    def broken(*_, **__):
+        raise failed(sqlstate)
+
+    monkeypatch.setattr("service.resources.accounts.current_account", broken)
+    with capture_logs() as logs:
+        response = client.get("/v1/account", headers=person.headers)
+    assert response.status_code == status
+    assert any(sqlstate in line.get("error", "") for line in logs)
+    assert "ada@example.org" not in str(logs)
 
 
 def test_nothing_personal_reaches_the_log(client, person):

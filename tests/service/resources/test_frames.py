@@ -22,7 +22,7 @@ from cymba.stimulation.tables import AckLedgerRow, Quarantined, StoredFrame
 from service import create_app
 from service.http.services import Services
 from service.resources import frames as resource
-from workers.session_worker import summarise_dirty
+from tests.stimulation.keeping import summarise_due
 
 SEQUENCE = "application/cbor-seq"
 
@@ -70,7 +70,7 @@ def test_a_backlog_is_stored_and_acked(client, engine, upload, worn, person):
     assert upload(frames).json == {"acks": [{"store": worn.STORE, "upto": 6}]}
     assert count(engine) == 6
     with UnitOfWork(engine) as session, session.begin():
-        summarise_dirty(session, 10, now=utc_now())
+        summarise_due(session, now=utc_now())
     shown = client.get(f"/v1/sessions/{worn.id}", headers=person.headers).json
     assert shown["sample_count"] == 50
 

@@ -17,7 +17,7 @@ from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.ingest.decide import Duplicate, Quarantined, Stored
 from cymba.stimulation.tables import Recording, SessionExtent, StoredFrame
 from tests.stimulation.conftest import counted, only_session, short_session
-from workers.session_worker import seal_finished, summarise_dirty
+from tests.stimulation.keeping import seal_due, summarise_due
 
 pytestmark = pytest.mark.usefixtures("account_id")
 
@@ -31,17 +31,17 @@ def test_sealing_moves_the_frames_and_changes_nothing_that_is_read(
 ) -> None:
     recorded = short_session(tape)
     deliver(session, recorded.frames)
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     before, row = load_frames(session, DEVICE, recorded.sid), only_session(session)
     version, number = row.version, change_counter(session, account_id)
-    assert seal_finished(session, 10, now=NOW) == 1
+    assert seal_due(session, now=NOW) == 1
     assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
     assert load_frames(session, DEVICE, recorded.sid) == before
     session.execute(update(SessionExtent).values(dirty=True))
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     assert only_session(session).version == version
     assert change_counter(session, account_id) == number
-    assert seal_finished(session, 10, now=NOW) == 0
+    assert seal_due(session, now=NOW) == 0
 
 
 def test_an_incomplete_session_is_sealed_once_it_is_silent(
@@ -49,9 +49,9 @@ def test_an_incomplete_session_is_sealed_once_it_is_silent(
 ) -> None:
     frames = short_session(tape).frames
     deliver(session, [frames[0], *frames[2:]])
-    summarise_dirty(session, 10, now=delivered_at)
-    assert seal_finished(session, 10, now=delivered_at + timedelta(hours=23)) == 0
-    assert seal_finished(session, 10, now=delivered_at + timedelta(hours=25)) == 1
+    summarise_due(session, now=delivered_at)
+    assert seal_due(session, now=delivered_at + timedelta(hours=23)) == 0
+    assert seal_due(session, now=delivered_at + timedelta(hours=25)) == 1
     assert only_session(session).completeness == 0.75
 
 
@@ -59,8 +59,8 @@ def test_an_open_session_is_not_sealed(
     session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
 ) -> None:
     deliver(session, short_session(tape).frames[:2])
-    summarise_dirty(session, 10, now=delivered_at)
-    assert seal_finished(session, 10, now=delivered_at) == 0
+    summarise_due(session, now=delivered_at)
+    assert seal_due(session, now=delivered_at) == 0
 
 
 def test_a_late_frame_opens_a_recording_and_is_sealed_with_the_others(
@@ -69,15 +69,15 @@ def test_a_late_frame_opens_a_recording_and_is_sealed_with_the_others(
     recorded = short_session(tape)
     frames = recorded.frames
     deliver(session, [frames[0], *frames[2:]])
-    summarise_dirty(session, 10, now=delivered_at)
+    summarise_due(session, now=delivered_at)
     later = delivered_at + timedelta(days=2)
-    seal_finished(session, 10, now=later)
+    seal_due(session, now=later)
     assert deliver(session, [frames[1]], later) == [Stored(7, 2)]
     assert (counted(session, StoredFrame), counted(session, Recording)) == (1, 1)
     assert [r.frame.seq for r in load_frames(session, DEVICE, recorded.sid)] == [1, 2, 3, 4]
-    summarise_dirty(session, 10, now=later)
+    summarise_due(session, now=later)
     assert only_session(session).completeness == 1
-    assert seal_finished(session, 10, now=later) == 1
+    assert seal_due(session, now=later) == 1
     assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
     assert [r.frame for r in load_frames(session, DEVICE, recorded.sid)] == frames
     assert session.scalars(select(Recording.seqs)).one() == multirange([1, 2, 3, 4])
@@ -88,8 +88,8 @@ def test_after_sealing_a_resend_is_known_and_so_is_a_reused_number(
 ) -> None:
     recorded = short_session(tape)
     deliver(session, recorded.frames)
-    summarise_dirty(session, 10, now=NOW)
-    seal_finished(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
+    seal_due(session, now=NOW)
     other = tape().start().samples(amplitude_ua=[7]).frames[1]
     assert deliver(session, [recorded.frames[1], other]) == [
         Duplicate(7, 2),
@@ -107,7 +107,7 @@ def test_sealing_waits_where_the_session_is_written_to_meanwhile(
 ) -> None:
     recorded = short_session(tape)
     deliver(session, [recorded.frames[0], recorded.frames[1], recorded.frames[3]])
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     session.commit()
 
     honest = compaction.load_frames

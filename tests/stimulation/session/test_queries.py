@@ -23,7 +23,7 @@ from cymba.stimulation.session.queries import (
     telemetry_of,
 )
 from cymba.stimulation.tables import Recording, StimulationSession, StoredFrame
-from workers.session_worker import seal_finished, summarise_dirty
+from tests.stimulation.keeping import seal_due, summarise_due
 
 DEVICE = "device-0001"
 NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)
@@ -51,7 +51,7 @@ def ids(
         seq = recorded.seq
         deliver(session, recorded.frames)
         found.append(SessionKey(DEVICE, recorded.sid).id)
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     session.commit()
     return found[::-1]
 
@@ -139,7 +139,7 @@ def test_a_deleted_session_is_erased_for_good(
     sealed_before: bool,
 ) -> None:
     if sealed_before:
-        assert seal_finished(session, 10, now=NOW) == 5
+        assert seal_due(session, now=NOW) == 5
     hide_session(session, lock_session(session, account_id, ids[-1]), NOW)
     session.commit()
     with pytest.raises(NotFound):
@@ -153,7 +153,7 @@ def test_a_deleted_session_is_erased_for_good(
     assert change.deleted
     again = tape(sid=UUID(int=1)).start().samples(amplitude_ua=[1_000] * 10)
     assert deliver(session, again.frames) == [Duplicate(7, 1), Duplicate(7, 2)]
-    summarise_dirty(session, 10, now=NOW)
+    summarise_due(session, now=NOW)
     assert paged(session, account_id) == ids[:-1]
 
 
@@ -165,7 +165,7 @@ def test_events_and_telemetry_are_the_same_sealed_or_not(
     assert [event.name for event in events] == ["start", "pause", "end"]
     assert measured.started_at == found.started_at
     assert measured.series[0].values.tolist() == [1000.0] * 10
-    assert seal_finished(session, 10, now=NOW) == 5
+    assert seal_due(session, now=NOW) == 5
     assert events_of(session, found) == events
     sealed = telemetry_of(session, found, points=100, channels=["amplitude_ua"])
     assert sealed.series[0].values.tolist() == [1000.0] * 10

@@ -1,0 +1,92 @@
+"""What every worker's command has in common: its options, its rounds, and how it shows itself."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cymba.settings import Settings
+from ops.exits import Exit
+from ops.metrics_server import serving
+from workers import rounds
+from workers.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    once: bool
+    every_s: float
+    heartbeat: Path | None
+    metrics_port: int | None
+
+
+def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds the options, which reach the command as its argument `options`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def called(
+            *arguments: Any,
+            once: bool,
+            every_s: float,
+            heartbeat: Path | None,
+            metrics_port: int | None,
+            **others: Any,
+        ) -> None:
+            options = WorkerOptions(once, every_s, heartbeat, metrics_port)
+            command(*arguments, options=options, **others)
+
+        called.__doc__ = command.__doc__
+        called.__name__ = command.__name__
+        for option in (
+            click.option(
+                "--metrics-port",
+                type=click.IntRange(0, 65535),
+                help="Serve /metrics and /healthz here, on CYMBA_HTTP_HOST.",
+            ),
+            click.option(
+                "--heartbeat",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="A file to touch whenever something was done, for health checks.",
+            ),
+            click.option(
+                "--every",
+                "every_s",
+                default=every_s,
+                show_default=True,
+                type=click.FloatRange(min=0.05),
+                help="Seconds between two looks for something to do.",
+            ),
+            click.option("--once", is_flag=True, help="Do what there is to do, then end."),
+        ):
+            called = option(called)
+        return called
+
+    return decorate
+
+
+def work_on(
+    settings: Settings,
+    options: WorkerOptions,
+    progress: Progress,
+    work: Callable[[], tuple[bool, int]],
+) -> None:
+    """Repeat `work`, which gives whether there is more to do at once, and how many items failed.
+
+    With `--once`, a failed item makes it the exit status 1.
+    """
+    failed = 0
+
+    def round_() -> bool:
+        nonlocal failed
+        more, some = work()
+        failed += some
+        return more
+
+    with serving(settings.http_host, options.metrics_port, progress.registry, progress.problem):
+        rounds.repeat(round_, every_s=options.every_s, once=options.once, progress=progress)
+    if options.once and failed:
+        click.echo(f"cymba: {failed} items could not be dealt with; see the log", err=True)
+        sys.exit(Exit.FAILED)

@@ -1,0 +1,92 @@
+"""Rounds go on whatever one of them raises, and a worker shows how it is."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.test_failures import failed
+from workers import rounds
+from workers.progress import STALLED_S, Progress
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """`repeat` takes the process's signals."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "LONGEST_WAIT_S", 0.001)
+
+
+def failing_then_ending(error: Exception) -> Callable[[], bool]:
+    """Work that fails twice, works, and is then told to stop."""
+    outcomes = iter([error, error, None])
+
+    def work() -> bool:
+        outcome = next(outcomes)
+        if outcome is not None:
+            raise outcome
+        os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    return work
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(
+    ("error", "event", "named"),
+    [
+        (failed("53100"), "the database does not answer", "DiskFull 53100"),
+        (failed("25006"), "the database does not answer", "ReadOnlySqlTransaction 25006"),
+        (ValueError("ada@example.org"), "a round failed", "ValueError"),
+    ],
+)
+def test_a_round_that_fails_is_told_of_by_name_and_ends_no_worker(
+    error: Exception, event: str, named: str
+) -> None:
+    progress = Progress()
+    with capture_logs() as logs:
+        rounds.repeat(failing_then_ending(error), every_s=0.001, progress=progress)
+    assert [(line["event"], line["error"]) for line in logs] == [(event, named)] * 2
+    assert "ada@example.org" not in str(logs)
+    sample = progress.registry.get_sample_value
+    assert sample("cymba_worker_rounds_failed_total", {"error": named}) == 2
+    assert sample("cymba_worker_rounds_total") == 1
+    assert progress.problem() is None  # it is over
+
+
+def test_once_says_what_went_wrong() -> None:
+    with pytest.raises(ValueError, match="this"):
+        rounds.repeat(
+            failing_then_ending(ValueError("this")), every_s=1, once=True, progress=Progress()
+        )
+
+
+def test_a_worker_is_well_while_anything_gets_done(tmp_path: Path) -> None:
+    now_s, beat = [0.0], tmp_path / "beat"
+    progress = Progress(beat, clock=lambda: now_s[0])
+    assert progress.problem() is None
+    for _ in range(10):  # one long round
+        now_s[0] += STALLED_S * 0.9
+        progress.items_done("session", 1)
+        assert beat.exists()
+        beat.unlink()
+        assert progress.problem() is None
+    age = progress.registry.get_sample_value("cymba_worker_last_round_age_seconds")
+    assert age == pytest.approx(9 * STALLED_S)
+    now_s[0] += STALLED_S * 1.1
+    assert "nothing was done for 330 s" in (progress.problem() or "")
+    progress.round_failed("DiskFull 53100")
+    assert progress.problem() == "the last round broke off: DiskFull 53100"
+    progress.round_done()
+    assert progress.problem() is None
+    assert progress.registry.get_sample_value("cymba_worker_last_round_age_seconds") == 0

@@ -1,0 +1,70 @@
+"""Once a day, what is past its time goes."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from sqlalchemy import Engine
+
+from cymba.database import UnitOfWork, utc_now
+from cymba.rights.retention import RULES, Rule, remove_some
+from cymba.settings import Settings
+from workers.asides import Asides
+from workers.progress import Progress
+
+DAY_S = 24 * 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+def remove_all(engine: Engine, settings: Settings, rule: Rule) -> int:
+    """Remove all that is past its time by `rule`, in small transactions; how many rows."""
+    removed = 0
+    while True:
+        with UnitOfWork(engine) as session, session.begin():
+            count = remove_some(session, rule, settings, now=utc_now())
+        removed += count
+        if not count:
+            return removed
+
+
+class DailyRetention:
+    """Applies every rule when it is first asked, and then once a day.
+
+    A rule that fails is set aside: it keeps neither the others nor this process waiting.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        progress: Progress | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._rules = {rule.name: rule for rule in RULES}
+        self._due_s = dict.fromkeys(self._rules, clock())
+        self._asides = Asides[str]("retention rule", progress or Progress())
+
+    def run_once(self) -> list[str]:
+        """Apply what is due; the names of the rules that failed.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database cannot be spoken to.
+        """
+        self._asides.begin_round()
+        due = [name for name, due_s in self._due_s.items() if due_s <= self._clock()]
+        self._asides.each(due, self._apply)
+        return self._asides.failed
+
+    def _apply(self, names: Sequence[str]) -> int:
+        removed = 0
+        for name in names:
+            count = remove_all(self._engine, self._settings, self._rules[name])
+            self._due_s[name] = self._clock() + DAY_S
+            if count:
+                log.info("removed what was past its time", rule=name, rows=count)
+            removed += count
+        return removed

@@ -28,6 +28,7 @@ guesser for ever. A serial's bucket is the larger, or a stranger could keep its 
 
 class Claimed(NamedTuple):
     tenure: DeviceTenure
+    is_new: bool = True  # else the account held it already
 
 
 class NoMatch(NamedTuple):
@@ -52,8 +53,9 @@ def claim(
 
     The code is used up. A device that another holds passes to the account: the code came from
     its holder or the operator (`hand_on`, `reissue_claim_code`). What an earlier holder had it do
-    is taken from it by a version signed with `key` (`clear_programme`). The guess is counted
-    before the code is looked at, so the caller commits whatever the outcome.
+    is taken from it by a version signed with `key` (`clear_programme`). A holder who claims again,
+    because the answer was lost, is answered the same. The guess is counted before the code is
+    looked at, and taken back where it was none, so the caller commits whatever the outcome.
     """
     wait_s, guesses = _count_guess(session, account_id, serial, now)
     if wait_s:
@@ -66,15 +68,17 @@ def claim(
     )
     known, device_id = (device.claim_code_hash, device.id) if device else (None, "")
     given = hash_claim_code(device_id, code)
-    if not hmac.compare_digest(known or bytes(len(given)), given) or device is None:
+    is_good = hmac.compare_digest(known or bytes(len(given)), given)
+    held = _held(session, device_id)
+    is_own = held is not None and held.account_id == account_id
+    if device is None or not (is_good or is_own):
         return NoMatch()
     for bucket in guesses:
         bucket.level = max(0.0, bucket.level - 1)
-    device.claim_code_hash = None
-    held = _held(session, device.id)
-    if held is not None and held.account_id == account_id:
-        announce(session, account_id, "device", device.id)
-        return Claimed(held)
+    if is_good:
+        device.claim_code_hash = None
+    if held is not None and is_own:
+        return Claimed(held, is_new=False)
     clear_programme(session, key, device, now)
     if held is not None and held.account_id is not None:
         held.released_at = max(now, held.claimed_at)

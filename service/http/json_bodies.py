@@ -15,6 +15,8 @@ from cymba.errors import DomainError
 
 # No body needs a third of it; what is much deeper ends the recursion of whoever looks at it.
 MAX_DEPTH = 32
+# Strings, brackets and commas of a body that is split: what bounds the time that it takes.
+MAX_MARKS = 100_000
 
 
 class InvalidJson(DomainError):
@@ -76,7 +78,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-_STRING_OR_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
+# A string without its end goes on to the end: to look for another beginning inside of it would
+# take the square of its length.
+_STRING_OR_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{},]', re.DOTALL)
 
 
 def split_items(body: bytes) -> tuple[Any, list[bytes]]:
@@ -86,7 +90,7 @@ def split_items(body: bytes) -> tuple[Any, list[bytes]]:
     object before the items are used.
 
     Raises:
-        InvalidJson: what stands around the items is not JSON.
+        InvalidJson: what stands around the items is not JSON, or there is too much of it.
     """
     items: list[bytes] = []
     around: list[bytes] = []
@@ -101,7 +105,9 @@ def split_items(body: bytes) -> tuple[Any, list[bytes]]:
 
 def _item_spans(body: bytes) -> Iterator[tuple[int, int]]:
     depth = item_start = 0
-    for match in _STRING_OR_MARK.finditer(body):
+    for count, match in enumerate(_STRING_OR_MARK.finditer(body)):
+        if count == MAX_MARKS:
+            raise InvalidJson("The body has too many values; send it in smaller pieces.")
         mark = match[0]
         if mark in b"]}":
             depth -= 1

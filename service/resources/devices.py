@@ -62,14 +62,15 @@ class ClaimCodeSchema(Schema):
     ClaimSchema, example={"serial": "EY4T7KQ2M9XD", "code": "7KQ2M-9XDT4", "name": "Left ear"}
 )
 @blp.answers(201, DeviceSchema, example=DEVICE_EXAMPLE)
+@blp.answers(200, DeviceSchema, example=DEVICE_EXAMPLE, description="Held already, as it is now")
 @blp.etag
 @blp.problems("claim-mismatch", "rate")
 def claim_device(given: dict[str, Any]) -> Response:
     """Become the holder of a device, with its serial number and claim code
 
-    A code is good for one claim. Sessions belong to whoever held the device at their time. A
-    device that another held comes without their programme and limits: it allows no current until
-    its new holder sets a programme.
+    A code is good for one claim; a holder who claims again is answered the same. Sessions belong
+    to whoever held the device at their time. A device that another held comes without their
+    programme and limits: it allows no current until its new holder sets a programme.
     """
     with transaction() as session:
         account = current_account(session)
@@ -84,8 +85,9 @@ def claim_device(given: dict[str, Any]) -> Response:
             key=services().programme_key,
         )
         if isinstance(outcome, claiming.Claimed):
-            withhold_current(session, account_id)
-            note(session, account_id, "device.claimed", device=outcome.tenure.device_id)
+            if outcome.is_new:
+                withhold_current(session, account_id)
+                note(session, account_id, "device.claimed", device=outcome.tenure.device_id)
             held = held_device(session, account_id, outcome.tenure.device_id)
             told = before_trials(session, account).get(held.device.id)
             shown, version = device_shown(held, told), held.tenure.version
@@ -94,8 +96,8 @@ def claim_device(given: dict[str, Any]) -> Response:
             raise TooManyRequests("Too many wrong codes.", retry_after_s=retry_after_s)
         case claiming.NoMatch():
             raise NotFound("No device has this serial and this code.", code="claim-mismatch")
-        case claiming.Claimed():
-            return tagged(shown, status=201, version=version)
+        case claiming.Claimed(_, is_new):
+            return tagged(shown, status=201 if is_new else 200, version=version)
 
 
 @blp.get("/v1/devices")

@@ -49,7 +49,6 @@ def test_a_code_claims_once(session: Session, account: MakeAccount, device: Make
     assert (outcome.tenure.account_id, outcome.tenure.name) == (ann, "left ear")
     assert changes(session, ann) == [("device", made.device_id, False)]
     assert claim(session, bob, made.serial, made.claim_code, NOW) == NoMatch()
-    assert claim(session, ann, made.serial, made.claim_code, NOW) == NoMatch()
 
 
 def test_what_is_wrong_is_not_told(
@@ -100,6 +99,28 @@ def test_right_codes_are_not_counted(
     ann = account("ann")
     for _ in range(3 * int(ACCOUNT_GUESSES.capacity)):
         claimed(session, ann, device())
+
+
+def test_a_holder_who_claims_again_is_answered_the_same_and_not_counted(
+    session: Session, account: MakeAccount, device: MakeDevice
+) -> None:
+    ann, bob, made = account("ann"), account("bob"), device()
+    tenure = claimed(session, ann, made)
+    for _ in range(3 * int(ACCOUNT_GUESSES.capacity)):
+        again = claim(session, ann, made.serial, made.claim_code, NOW + HOUR, name="another")
+        assert again == Claimed(tenure, is_new=False)
+    assert isinstance(claim(session, ann, *_code_of(device()), NOW + HOUR), Claimed)
+    # A code to hand the device on with stays good.
+    code = hand_on(session, ann, made.device_id)
+    assert claim(session, ann, made.serial, made.claim_code, NOW) == again
+    handed = claim(session, bob, made.serial, code, NOW + HOUR)
+    assert isinstance(handed, Claimed)
+    assert handed.is_new
+    assert claim(session, ann, made.serial, made.claim_code, NOW + HOUR) == NoMatch()
+
+
+def _code_of(made: Credentials) -> tuple[str, str]:
+    return made.serial, made.claim_code
 
 
 def test_after_a_release_a_new_code_is_needed(
@@ -163,7 +184,7 @@ def test_to_claim_what_one_holds_changes_nothing(
     tenure = claimed(session, ann, made)
     code = hand_on(session, ann, made.device_id)
     outcome = claim(session, ann, made.serial, code, NOW + HOUR)
-    assert outcome == Claimed(tenure)
+    assert outcome == Claimed(tenure, is_new=False)
     assert tenure.released_at is None
 
 

@@ -20,6 +20,8 @@ def kind(response):
         (b"[" * 10_000, (400, "invalid-json")),
         (b"[" * 1_000 + b"]" * 1_000, (400, "invalid-json")),
         (b'{"email":' + b'{"a":' * 1_000 + b"0" + b"}" * 1_001, (400, "invalid-json")),
+        (b'{"email": "a@example.org", "email": "b@example.org"}', (400, "invalid-json")),
+        (b'{"email": [{"a": 1, "\\u0061": 2}]}', (400, "invalid-json")),
         (b"[]", (422, "validation")),
         (b"null", (422, "validation")),
         (b'"text"', (422, "validation")),

@@ -47,6 +47,16 @@ def test_a_code_is_good_for_one_claim(client, claim, make_person):
     assert client.get("/v1/devices", headers=second.headers).json == {"items": []}
 
 
+def test_a_claim_whose_answer_was_lost_is_made_again(client, claim, person):
+    first = claim(person, name="Left ear")
+    for _ in range(12):
+        again = claim(person, name="Left ear")
+        assert (again.status_code, again.json) == (200, first.json)
+        assert again.headers["ETag"] == first.headers["ETag"]
+    log = client.get("/v1/audit", headers=person.headers)
+    assert log.text.count("device.claimed") == 1
+
+
 def test_a_wrong_code_and_an_unknown_serial_look_the_same(claim, person):
     wrong = claim(person, code="00000-00000").json
     unknown = claim(person, serial="EY0000000000").json

@@ -17,8 +17,8 @@ from cymba.errors import Gone, NotFound
 
 KIND: Final = "diary-entry"
 
-Match = Callable[[int], None]
-"""Raises unless whoever writes has seen this version of what is stored."""
+Match = Callable[[int | None], None]
+"""Raises unless whoever writes has seen this version of what is stored; None: nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,7 @@ def put(
     fields = checked(fields, now=now)
     entry = _locked(session, account_id, entry_id)
     if entry is None:
+        match(None)
         return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
     if entry.deleted_at is not None:
         raise Gone("This diary entry was deleted; write a new one, with an id of its own.")

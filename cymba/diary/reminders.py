@@ -75,6 +75,7 @@ def save(
         raise Rejected("The reminder asks for unknown items.", code="validation", errors=errors)
     reminder = session.get(Reminder, (account_id, reminder_id), with_for_update=True)
     if reminder is None:
+        match(None)
         reminder = Reminder(account_id=account_id, id=reminder_id, version=1, **wanted)
         session.add(reminder)
         changed = True

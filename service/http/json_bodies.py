@@ -24,12 +24,27 @@ class InvalidJson(DomainError):
     status = 400
 
 
-def body_of(request: Request) -> bytes:
-    """The request's body, which says that it is JSON and is no larger than the route takes."""
+def whole_body(request: Request) -> bytes:
+    """The request's body as it came, of whichever type.
+
+    Raises:
+        UnsupportedMediaType: it is compressed. What it would grow to nobody knows, and read as it
+            is it would be told to be broken.
+        RequestEntityTooLarge: it came in pieces and was cut off at the limit.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnsupportedMediaType("A compressed body is not taken; send it as it is.")
     body = request.get_data()
     most = request.max_content_length
     if request.content_length is None and most is not None and len(body) >= most:
-        raise RequestEntityTooLarge  # came in pieces, and was cut off at the limit
+        raise RequestEntityTooLarge
+    return body
+
+
+def body_of(request: Request) -> bytes:
+    """The request's body, which says that it is JSON and is no larger than the route takes."""
+    body = whole_body(request)
     if not body:
         raise InvalidJson("The request has no body; a JSON object is needed.")
     if not core.is_json(request.mimetype):

@@ -164,11 +164,11 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         return lambda view: _noted(view, problems=codes)
 
     def etag(self, view: View) -> View:
-        """The answer carries an ETag, and a GET honours If-None-Match."""
-        return _noted(view, etag_sent=True)
+        """The answer carries an ETag, and a GET honours If-None-Match and If-Match."""
+        return _noted(view, etag_sent=True, problems=("stale",))
 
     def if_match(self, view: View) -> View:
-        """The view calls `check_if_match`."""
+        """The view calls `check_preconditions`."""
         return _noted(view, if_match=True)
 
     def _on(self, method: str, rule: str) -> Callable[[View], View]:

@@ -14,7 +14,7 @@ from cymba.rights.erasure import erase
 from service.http.answers import nothing, tagged
 from service.http.auditing import note
 from service.http.bearer import current_access, current_account
-from service.http.etags import check_if_match
+from service.http.etags import check_preconditions
 from service.http.fields import Pattern, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
@@ -157,7 +157,7 @@ def update_account(given: dict[str, Any]) -> Response:
         )
     with transaction() as session:
         account = profile.lock(session, current_account(session).id)
-        check_if_match(account.version)
+        check_preconditions(account.version)
         profile.change(account, **given)
         fields = sorted(given) + (["password"] if new is not None else [])
         note(session, account.id, "account.changed", fields=fields)
@@ -180,7 +180,7 @@ def delete_account() -> Response:
     """
     with transaction() as session:
         account = session.get_one(Account, current_account(session).id)
-        check_if_match(account.version)
+        check_preconditions(account.version)
         erase(session, services().erasure_keys, account.id, now=services().now())
     return nothing()
 

@@ -25,7 +25,7 @@ from cymba.devices.broker_rights import Access, may, may_come_in
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.answers import MEDIA_TYPE, answer
 from service.http.fields import Schema, Text, validation_failed
-from service.http.json_bodies import InvalidJson
+from service.http.json_bodies import InvalidJson, whole_body
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -205,7 +205,7 @@ def _accesses(asked: Question) -> list[Access]:
 
 def _question() -> Question:
     try:
-        return msgspec.json.decode(request.get_data(), type=Question)
+        return msgspec.json.decode(whole_body(request), type=Question)
     except msgspec.ValidationError as error:
         raise validation_failed({"json": [str(error)]}) from None
     except (msgspec.DecodeError, RecursionError):

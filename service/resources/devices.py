@@ -18,7 +18,7 @@ from cymba.errors import NotFound, TooManyRequests
 from service.http.answers import answer, nothing, tagged
 from service.http.auditing import note
 from service.http.bearer import current_account
-from service.http.etags import check_if_match
+from service.http.etags import check_preconditions
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
@@ -138,7 +138,7 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
     with transaction() as session:
         account = current_account(session)
         tenure = lock_tenure(session, account.id, device_id)
-        check_if_match(tenure.version)
+        check_preconditions(tenure.version)
         held = held_device(session, account.id, device_id)
         rename(session, account.id, tenure, given["name"])
         told = before_trials(session, account).get(device_id)
@@ -160,7 +160,7 @@ def release_device(device_id: str) -> Response:
         account = current_account(session)
         if was_deleted(session, account.id, "device", device_id):
             return nothing()
-        check_if_match(lock_tenure(session, account.id, device_id).version)
+        check_preconditions(lock_tenure(session, account.id, device_id).version)
         note(session, account.id, "device.released", device=device_id)
         claiming.release(
             session, account.id, device_id, services().now(), key=services().programme_key

@@ -13,7 +13,7 @@ from cymba.diary.items import CONDITIONS, ITEMS, Item
 from cymba.insights.words import Voice
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account
-from service.http.etags import check_if_match
+from service.http.etags import check_preconditions
 from service.http.fields import Instant, Schema, Text
 from service.http.openapi import Resource
 from service.http.paging import (
@@ -187,7 +187,7 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
         account = current_account(session)
         voice = Voice.of(account.locale)
         written = entries.put(
-            session, account.id, entry_id, fields, match=check_if_match, now=services().now()
+            session, account.id, entry_id, fields, match=check_preconditions, now=services().now()
         )
         entry, is_new = written.entry, written.changed and written.entry.version == 1
         body = entry_shown(entry, voice)
@@ -219,7 +219,9 @@ def delete_entry(entry_id: UUID) -> Response:
     """
     with transaction() as session:
         account = current_account(session)
-        entries.delete(session, account.id, entry_id, match=check_if_match, now=services().now())
+        entries.delete(
+            session, account.id, entry_id, match=check_preconditions, now=services().now()
+        )
     return nothing()
 
 

@@ -21,7 +21,7 @@ from cymba.stimulation.wire.parsing import split_cbor
 from service.http.answers import MEDIA_TYPE
 from service.http.bearer import current_account, require_token
 from service.http.fields import Schema, validation_failed
-from service.http.json_bodies import InvalidJson
+from service.http.json_bodies import InvalidJson, whole_body
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -163,7 +163,7 @@ def upload_frames(device_id: str) -> Response:
 
 
 def _frames() -> list[bytes]:
-    body = request.get_data()
+    body = whole_body(request)
     frames: list[bytes]
     if request.mimetype == CBOR_SEQUENCE:
         frames = split_cbor(body, MAX_FRAMES + 1)

@@ -27,7 +27,7 @@ from cymba.devices.tables import DeviceProgramme, RefusedProgramme
 from service.http.answers import tagged
 from service.http.auditing import note
 from service.http.bearer import current_account
-from service.http.etags import check_if_match
+from service.http.etags import check_preconditions
 from service.http.openapi import Resource
 from service.http.paging import open_cursor, seal_cursor
 from service.http.rounding import rounded
@@ -86,7 +86,7 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
         account = current_account(session)
         account_id = account.id
         version = programme.programme_state(session, account_id, device_id).version
-        check_if_match(version)
+        check_preconditions(version)
         outcome = programme.set_programme(
             session,
             services().programme_key,

@@ -12,7 +12,7 @@ from flask import Response
 from cymba.diary import reminders
 from service.http.answers import answer, nothing, tagged
 from service.http.bearer import current_account
-from service.http.etags import check_if_match
+from service.http.etags import check_preconditions
 from service.http.fields import Schema, Whole
 from service.http.openapi import Resource
 from service.http.services import services
@@ -122,7 +122,7 @@ def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
     given["weekdays"] = sorted(set(given["weekdays"]))
     with transaction() as session:
         account = current_account(session)
-        saved = reminders.save(session, account.id, reminder_id, given, match=check_if_match)
+        saved = reminders.save(session, account.id, reminder_id, given, match=check_preconditions)
         reminder, is_new = saved.reminder, saved.changed and saved.reminder.version == 1
         body, version = reminder_shown(reminder), reminder.version
     return tagged(body, status=201 if is_new else 200, version=version)
@@ -146,7 +146,7 @@ def remove_reminder(reminder_id: UUID) -> Response:
     """Remove a reminder"""
     with transaction() as session:
         account = current_account(session)
-        reminders.remove(session, account.id, reminder_id, match=check_if_match)
+        reminders.remove(session, account.id, reminder_id, match=check_preconditions)
     return nothing()
 
 

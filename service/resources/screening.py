@@ -16,7 +16,7 @@ from cymba.devices.tables import RedFlag
 from cymba.errors import Conflict
 from service.http.answers import tagged
 from service.http.bearer import current_account
-from service.http.etags import check_if_match
+from service.http.etags import check_preconditions
 from service.http.fields import Day, Schema, Text, Whole, validation_failed
 from service.http.openapi import Resource
 from service.http.services import services
@@ -198,7 +198,7 @@ def answer_screening(given: dict[str, Any]) -> Response:
     model = MODELS[given["model"]]
     with transaction() as session:
         account_id = current_account(session).id
-        check_if_match(contraindications.VERSION)
+        check_preconditions(contraindications.VERSION)
         screening.answer(
             session,
             account_id,

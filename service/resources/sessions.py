@@ -15,7 +15,7 @@ from cymba.stimulation.session.queries import PageKey
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account
-from service.http.etags import check_if_match
+from service.http.etags import check_preconditions
 from service.http.fields import Flag, Instant, Pattern, Schema, Text
 from service.http.openapi import Resource
 from service.http.paging import (
@@ -172,7 +172,7 @@ def update_session(given: dict[str, Any], session_id: UUID) -> Response:
     with transaction() as session:
         account_id = current_account(session).id
         locked = queries.lock_session(session, account_id, session_id)
-        check_if_match(locked.version)
+        check_preconditions(locked.version)
         queries.edit_session(
             session,
             locked,
@@ -198,7 +198,7 @@ def delete_session(session_id: UUID) -> Response:
         if was_deleted(session, account_id, "session", str(session_id)):
             return nothing()
         locked = queries.lock_session(session, account_id, session_id)
-        check_if_match(locked.version)
+        check_preconditions(locked.version)
         queries.hide_session(session, locked, services().now())
     return nothing()
 

@@ -16,12 +16,13 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FELT = {"felt_at": NOW - timedelta(hours=2), "time_zone": "Europe/Berlin"}
 
 
-def unseen(_version: int) -> None:
-    raise PreconditionRequired("no version was named")
+def unseen(stored: int | None) -> None:
+    if stored is not None:
+        raise PreconditionRequired("no version was named")
 
 
-def seen(version: int) -> Callable[[int], None]:
-    def match(stored: int) -> None:
+def seen(version: int) -> Callable[[int | None], None]:
+    def match(stored: int | None) -> None:
         if stored != version:
             raise PreconditionFailed("another version")
 

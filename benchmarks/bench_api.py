@@ -92,7 +92,7 @@ def fill(url: str) -> tuple[UUID, str]:
         session.add_all([account, Device(id="bench-device", serial="B", model="ear_cymba")])
         session.flush()
         token = sign_in(session, signer, account.id, utc_now()).access_token
-        rows = [_session(account.id, number) for number in range(SESSIONS)]
+        rows = [{**session_row(number), "account_id": account.id} for number in range(SESSIONS)]
         session.execute(insert(StimulationSession), rows)
         account_id = account.id
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -101,13 +101,13 @@ def fill(url: str) -> tuple[UUID, str]:
     return account_id, token
 
 
-def _session(account_id: UUID, number: int) -> dict[str, Any]:
+def session_row(number: int) -> dict[str, Any]:
+    """A session as the database holds it, but for the account that it belongs to."""
     started_at = BEGAN + timedelta(hours=7 * number, milliseconds=number)
     return {
         "id": uuid4(),
         "device_id": "bench-device",
         "sid": uuid4(),
-        "account_id": account_id,
         "state": "ended",
         "started_at": started_at,
         "ended_at": started_at + timedelta(minutes=30),
@@ -124,6 +124,9 @@ def _session(account_id: UUID, number: int) -> dict[str, Any]:
             "duration_s": 1800,
             "site": "cymba_conchae",
             "side": "left",
+            "ramp_ua_per_s": 500,
+            "native_level": None,
+            "sensory_threshold_ua": 1000,
         },
         "frames_stored": 182,
         "frames_expected": 182,
@@ -144,6 +147,7 @@ def _session(account_id: UUID, number: int) -> dict[str, Any]:
         "event_count": 2,
         "boots": [17],
         "excluded": False,
+        "version": 1,
         "changed_at": started_at,
     }
 

@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from cymba.diary.values import whole
 from cymba.errors import Rejected
+from service.http.examples import described
 from service.http.json_bodies import body_of, read_json
 
 
@@ -31,7 +32,22 @@ class Pattern(ma.validate.Regexp):
         return value
 
 
-class Text(ma.fields.String):
+class _Described(ma.fields.Field[Any]):
+    """`about` and `example` are what the document says of the field."""
+
+    def __init__(
+        self,
+        *,
+        about: str = "",
+        example: Any = ma.missing,
+        metadata: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        told = described(about, example, **(metadata or {}))
+        super().__init__(metadata=told, **kwargs)
+
+
+class Text(_Described, ma.fields.String):
     """Text that PostgreSQL can store: without NUL characters."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -41,7 +57,7 @@ class Text(ma.fields.String):
         return text
 
 
-class Whole(ma.fields.Integer):
+class Whole(_Described, ma.fields.Integer):
     """An integer, also one that a body writes as `5.0`: JSON has one kind of number, and some
     languages write no other. In a query all values are text; in a body `"5"` is none."""
 
@@ -59,7 +75,7 @@ class Whole(ma.fields.Integer):
         return super()._validated(value)
 
 
-class Number(ma.fields.Float):
+class Number(_Described, ma.fields.Float):
     """A finite number of JSON; `"5"` and `true` are none."""
 
     def _validated(self, value: Any) -> float:
@@ -71,7 +87,7 @@ class Number(ma.fields.Float):
             raise self.make_error("invalid", input=value) from None
 
 
-class Flag(ma.fields.Boolean):
+class Flag(_Described, ma.fields.Boolean):
     """`true` or `false`; not "yes", 1 or "on"."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
@@ -80,7 +96,7 @@ class Flag(ma.fields.Boolean):
         return value
 
 
-class Instant(ma.fields.AwareDateTime):
+class Instant(_Described, ma.fields.AwareDateTime):
     """RFC 3339 with an offset, given on as UTC."""
 
     _FORM = re.compile(
@@ -97,7 +113,7 @@ class Instant(ma.fields.AwareDateTime):
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
 
-class Day(ma.fields.Date):
+class Day(_Described, ma.fields.Date):
     """A day such as 2026-03-01, and no other way to write one."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> date:

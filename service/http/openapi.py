@@ -16,6 +16,7 @@ from flask import Flask, request
 from flask_smorest import Api, Blueprint
 
 from service.http.bearer import reader, require_token
+from service.http.examples import example_of
 from service.http.fields import Schema, StrictParser, refuse_query
 from service.http.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 
@@ -95,9 +96,10 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         return self._on("DELETE", rule)
 
     def body(
-        self, schema: type[Schema], *, example: Any, max_bytes: int | None = None
+        self, schema: type[Schema], *, example: Any = None, max_bytes: int | None = None
     ) -> Callable[[View], View]:
         """The JSON body, loaded and handed to the view as its next positional argument."""
+        example = example_of(schema) if example is None else example
         decorate = self._decorator(self.arguments(schema, example=example))
         return lambda view: _noted(decorate(view), max_bytes=max_bytes)
 
@@ -115,6 +117,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         example: Any = None,
     ) -> Callable[[View], View]:
         """A way in which the view answers, for the document; the view makes the `Response`."""
+        if example is None and isinstance(schema, type):
+            example = example_of(schema)
         return self._decorator(
             self.response(
                 status,

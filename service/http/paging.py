@@ -15,6 +15,7 @@ import marshmallow as ma
 import msgspec
 
 from cymba.errors import Rejected
+from service.http import out
 from service.http.fields import Text, Whole, validation_failed
 from service.http.services import services
 
@@ -41,9 +42,7 @@ def limit_field() -> ma.fields.Field[Any]:
 
 
 def next_cursor_field() -> ma.fields.Field[Any]:
-    return ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "null on the last page"}
-    )
+    return out.text(None, "null on the last page", null=True)
 
 
 def seal_cursor(scope: str, key: Sequence[Any]) -> str:

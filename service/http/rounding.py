@@ -1,8 +1,8 @@
 """How many decimals the numbers of answers have: as many as they can mean, and no more.
 
 A mean of whole beats a minute is not known to fifteen digits, and 0.1 + 0.2 is 0.3. Numbers are
-stored and computed whole, and rounded here by their names as they leave. The document tells it of
-every field. A new number of an answer goes into one of the two lists; a test says so.
+stored and computed whole, and rounded by their names as they leave (`writing`). The document tells
+it of every field. A new number of an answer goes into one of the two lists; a test says so.
 """
 
 import math
@@ -85,38 +85,27 @@ EXACT: Final = frozenset(
 """Numbers that leave as they were set, measured or written down."""
 
 
-_SCALES: Final = {name: 10.0**places for name, places in DECIMALS.items()}
-_LARGEST: Final = 1e9  # what is larger has no decimals to spare; nor has NaN
+SCALES: Final = {name: 10.0**places for name, places in DECIMALS.items()}
+LARGEST: Final = 1e9  # what is larger has no decimals to spare; nor has NaN
 _SIGNED: Final = frozenset({"effect", "slope", "change_ratio"})
 _ENDS: Final = {"low": math.floor, "high": math.ceil}
 _PROBABILITIES: Final = frozenset({"p", "sequential_p"})
-_DECISIVE: Final = _SIGNED | _ENDS.keys() | _PROBABILITIES
+DECISIVE: Final = _SIGNED | _ENDS.keys() | _PROBABILITIES
 _LEVELS: Final = (0.01, 0.02, 0.05, 0.08, 0.1)  # that something is decided by
 _CLOSE: Final = 1e-6  # steps that a product of floats may be off
 
 
-def rounded(shown: dict[str, Any]) -> dict[str, Any]:
-    """`shown` itself, its numbers rounded by their names; what is nested in it is left alone.
+def decided(name: str, value: float) -> int:
+    """The steps of a number that something is decided by.
 
     No rounding says more than the number did: an interval's ends go outwards, neither they nor what
     lies between changes its sign or becomes 0, no p becomes 0, and none reaches a level it is not
     at.
     """
-    for name, value in shown.items():
-        if isinstance(value, float) and name in _SCALES and -_LARGEST < value < _LARGEST:
-            # Over integers: half the time of `round(value, places)`, and never -0.0.
-            steps = round(value * _SCALES[name])
-            if name in _DECISIVE:
-                steps = _decisive(name, value, steps)
-            shown[name] = steps / _SCALES[name]
-    return shown
-
-
-def _decisive(name: str, value: float, steps: int) -> int:
-    """The steps of a number that something is decided by."""
-    scaled = value * _SCALES[name]
+    scaled = value * SCALES[name]
+    steps = round(scaled)
     if name in _PROBABILITIES:
-        level = next((level for level in _LEVELS if steps == round(level * _SCALES[name])), value)
+        level = next((level for level in _LEVELS if steps == round(level * SCALES[name])), value)
         if value != level:  # it came to lie on it
             steps += 1 if value > level else -1
     elif name in _ENDS and abs(scaled - steps) > _CLOSE:

@@ -11,6 +11,7 @@ from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_out_elsewhere
 from cymba.errors import Rejected, TooManyRequests
 from cymba.rights.erasure import erase
+from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.auditing import note
 from service.http.bearer import current_access, current_account
@@ -19,18 +20,9 @@ from service.http.fields import Pattern, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 
 blp = Resource("account", "The person's own account")
-
-ACCOUNT_EXAMPLE = {
-    "id": "0d9e4c1f-6a43-4f7e-9c56-3c0d0f1c2b11",
-    "email": "ada@example.org",
-    "name": "Ada",
-    "time_zone": "Europe/Berlin",
-    "locale": "de-DE",
-    "role": "person",
-    "created_at": "2026-03-01T09:30:00Z",
-}
 
 
 def _password(**kwargs: Any) -> Text:
@@ -44,13 +36,11 @@ def _name(**kwargs: Any) -> Text:
 
 def _time_zone(**kwargs: Any) -> Text:
     about = "IANA name; history by day goes by it"
-    length = ma.validate.Length(max=64)
-    return Text(validate=length, metadata={"description": about}, **kwargs)
+    return Text(validate=ma.validate.Length(max=64), about=about, **kwargs)
 
 
 def _locale(**kwargs: Any) -> Text:
-    pattern = Pattern(profile.LOCALE_PATTERN)
-    return Text(validate=pattern, metadata={"description": "BCP 47"}, **kwargs)
+    return Text(validate=Pattern(profile.LOCALE_PATTERN), about="BCP 47", **kwargs)
 
 
 class RegistrationSchema(Schema):
@@ -60,18 +50,19 @@ class RegistrationSchema(Schema):
             ma.validate.Length(max=profile.MAX_EMAIL_CHARACTERS),
             Pattern(profile.EMAIL_PATTERN, error="Not an e-mail address."),
         ],
+        example="ada@example.org",
     )
-    password = _password(required=True)
-    name = _name(load_default="")
-    time_zone = _time_zone(load_default="UTC")
-    locale = _locale(load_default="en")
+    password = _password(required=True, example="correct horse battery")
+    name = _name(load_default="", example="Ada")
+    time_zone = _time_zone(load_default="UTC", example="Europe/Berlin")
+    locale = _locale(load_default="en", example="de-DE")
 
 
 class AccountChangeSchema(Schema):
     """Only what is given changes. A new password needs the current one."""
 
     name = _name()
-    time_zone = _time_zone()
+    time_zone = _time_zone(example="Asia/Tokyo")
     locale = _locale()
     current_password = Text(
         validate=ma.validate.Length(max=MAX_CHARACTERS), metadata={"format": "password"}
@@ -80,30 +71,22 @@ class AccountChangeSchema(Schema):
 
 
 class AccountSchema(Schema):
-    id = ma.fields.UUID(required=True)
-    email = ma.fields.String(required=True)
-    name = ma.fields.String(required=True)
-    time_zone = ma.fields.String(required=True)
-    locale = ma.fields.String(required=True)
-    role = ma.fields.String(
-        required=True, validate=ma.validate.OneOf(["person", "clinician", "operator"])
-    )
-    created_at = ma.fields.DateTime(required=True)
+    id = out.uuid("0d9e4c1f-6a43-4f7e-9c56-3c0d0f1c2b11")
+    email = out.text("ada@example.org")
+    name = out.text("Ada")
+    time_zone = out.text("Europe/Berlin")
+    locale = out.text("de-DE")
+    role = out.text("person", one_of=["person", "clinician", "operator"])
+    created_at = out.instant("2026-03-01T09:30:00Z")
+
+
+_shown = writer(AccountSchema)
 
 
 @blp.post("/v1/accounts")
 @blp.public
-@blp.body(
-    RegistrationSchema,
-    example={
-        "email": "ada@example.org",
-        "password": "correct horse battery",
-        "name": "Ada",
-        "time_zone": "Europe/Berlin",
-        "locale": "de-DE",
-    },
-)
-@blp.answers(201, AccountSchema, example=ACCOUNT_EXAMPLE)
+@blp.body(RegistrationSchema)
+@blp.answers(201, AccountSchema)
 @blp.etag
 @blp.problems("email-taken", "rate")
 def create_account(given: dict[str, Any]) -> Response:
@@ -126,7 +109,7 @@ def create_account(given: dict[str, Any]) -> Response:
 
 
 @blp.get("/v1/account")
-@blp.answers(200, AccountSchema, example=ACCOUNT_EXAMPLE)
+@blp.answers(200, AccountSchema)
 @blp.etag
 def get_account() -> Response:
     """Read the account"""
@@ -137,8 +120,8 @@ def get_account() -> Response:
 
 
 @blp.patch("/v1/account")
-@blp.body(AccountChangeSchema, example={"time_zone": "Asia/Tokyo"})
-@blp.answers(200, AccountSchema, example=ACCOUNT_EXAMPLE)
+@blp.body(AccountChangeSchema)
+@blp.answers(200, AccountSchema)
 @blp.etag
 @blp.if_match
 @blp.problems("wrong-password")
@@ -183,15 +166,3 @@ def delete_account() -> Response:
         check_preconditions(account.version)
         erase(session, services().erasure_keys, account.id, now=services().now())
     return nothing()
-
-
-def _shown(account: Account) -> dict[str, Any]:
-    return {
-        "id": account.id,
-        "email": account.email,
-        "name": account.name,
-        "time_zone": account.time_zone,
-        "locale": account.locale,
-        "role": account.role,
-        "created_at": account.created_at,
-    }

@@ -17,30 +17,37 @@ from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
-from service.shapes.tokens import TOKEN_EXAMPLE, TokenPairSchema, pair_shown
+from service.shapes.tokens import TokenPairSchema, pair_shown
 
 blp = Resource("auth", "Signing in and out")
 
 
 class CredentialsSchema(Schema):
-    email = Text(required=True, validate=ma.validate.Length(max=MAX_EMAIL_CHARACTERS))
+    email = Text(
+        required=True,
+        validate=ma.validate.Length(max=MAX_EMAIL_CHARACTERS),
+        example="ada@example.org",
+    )
     password = Text(
         required=True,
         validate=ma.validate.Length(max=MAX_CHARACTERS),
         metadata={"format": "password"},
+        example="correct horse battery",
     )
 
 
 class RefreshSchema(Schema):
-    refresh_token = Text(required=True, validate=ma.validate.Length(min=1, max=200))
+    refresh_token = Text(
+        required=True,
+        validate=ma.validate.Length(min=1, max=200),
+        example="Zq0rB2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q",
+    )
 
 
 @blp.post("/v1/auth/token")
 @blp.public
-@blp.body(
-    CredentialsSchema, example={"email": "ada@example.org", "password": "correct horse battery"}
-)
-@blp.answers(200, TokenPairSchema, example=TOKEN_EXAMPLE)
+@blp.body(CredentialsSchema)
+@blp.answers(200, TokenPairSchema)
 @blp.problems("wrong-credentials", "rate")
 def create_token(credentials: dict[str, Any]) -> Response:
     """Sign in with e-mail and password
@@ -80,8 +87,8 @@ def create_token(credentials: dict[str, Any]) -> Response:
 
 @blp.post("/v1/auth/refresh")
 @blp.public
-@blp.body(RefreshSchema, example={"refresh_token": TOKEN_EXAMPLE["refresh_token"]})
-@blp.answers(200, TokenPairSchema, example=TOKEN_EXAMPLE)
+@blp.body(RefreshSchema)
+@blp.answers(200, TokenPairSchema)
 @blp.problems("refresh-invalid", "refresh-reused")
 def refresh_token(given: dict[str, Any]) -> Response:
     """Trade a refresh token for a new pair
@@ -110,7 +117,7 @@ def refresh_token(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/auth/logout")
 @blp.public
-@blp.body(RefreshSchema, example={"refresh_token": TOKEN_EXAMPLE["refresh_token"]})
+@blp.body(RefreshSchema)
 @blp.answers(204, description="Signed out, or it was already")
 def logout(given: dict[str, Any]) -> Response:
     """Sign out: the refresh token and the access tokens of its sign-in end at once"""

@@ -15,6 +15,7 @@ from cymba.devices.held_devices import (
     rename,
 )
 from cymba.errors import NotFound, TooManyRequests
+from service.http import out
 from service.http.answers import answer, nothing, tagged
 from service.http.auditing import note
 from service.http.bearer import current_account
@@ -25,22 +26,23 @@ from service.http.services import services
 from service.http.transaction import transaction
 from service.resources.programme import withhold_current
 from service.shapes.before_trial import before_trials
-from service.shapes.devices import DEVICE_EXAMPLE, DeviceSchema, device_shown
+from service.shapes.devices import DeviceSchema, device_shown
 
 blp = Resource("devices", "The devices that the person holds")
 
 
 def _name(**kwargs: Any) -> Text:
     length = ma.validate.Length(max=MAX_NAME_CHARACTERS)
-    return Text(validate=length, metadata={"description": "The person's own"}, **kwargs)
+    return Text(validate=length, about="The person's own", example="Left ear", **kwargs)
 
 
 class ClaimSchema(Schema):
-    serial = Text(required=True, validate=ma.validate.Length(min=1, max=64))
+    serial = Text(required=True, validate=ma.validate.Length(min=1, max=64), example="EY4T7KQ2M9XD")
     code = Text(
         required=True,
         validate=ma.validate.Length(min=1, max=64),
-        metadata={"description": "As printed; spaces, dashes and case do not count"},
+        about="As printed; spaces, dashes and case do not count",
+        example="7KQ2M-9XDT4",
     )
     name = _name(load_default="")
 
@@ -50,19 +52,17 @@ class DeviceChangeSchema(Schema):
 
 
 class DevicesSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(DeviceSchema), required=True)
+    items = out.many(DeviceSchema)
 
 
 class ClaimCodeSchema(Schema):
-    claim_code = ma.fields.String(required=True)
+    claim_code = out.text("7KQ2M-9XDT4")
 
 
 @blp.post("/v1/devices/claim")
-@blp.body(
-    ClaimSchema, example={"serial": "EY4T7KQ2M9XD", "code": "7KQ2M-9XDT4", "name": "Left ear"}
-)
-@blp.answers(201, DeviceSchema, example=DEVICE_EXAMPLE)
-@blp.answers(200, DeviceSchema, example=DEVICE_EXAMPLE, description="Held already, as it is now")
+@blp.body(ClaimSchema)
+@blp.answers(201, DeviceSchema)
+@blp.answers(200, DeviceSchema, description="Held already, as it is now")
 @blp.etag
 @blp.problems("claim-mismatch", "rate")
 def claim_device(given: dict[str, Any]) -> Response:
@@ -101,7 +101,7 @@ def claim_device(given: dict[str, Any]) -> Response:
 
 
 @blp.get("/v1/devices")
-@blp.answers(200, DevicesSchema, example={"items": [DEVICE_EXAMPLE]})
+@blp.answers(200, DevicesSchema)
 @blp.etag
 def list_devices() -> Response:
     """List the devices"""
@@ -116,7 +116,7 @@ def list_devices() -> Response:
 
 
 @blp.get("/v1/devices/<device_id:device_id>")
-@blp.answers(200, DeviceSchema, example=DEVICE_EXAMPLE)
+@blp.answers(200, DeviceSchema)
 @blp.etag
 def get_device(device_id: str) -> Response:
     """Read one device"""
@@ -129,8 +129,8 @@ def get_device(device_id: str) -> Response:
 
 
 @blp.patch("/v1/devices/<device_id:device_id>")
-@blp.body(DeviceChangeSchema, example={"name": "Left ear"})
-@blp.answers(200, DeviceSchema, example=DEVICE_EXAMPLE)
+@blp.body(DeviceChangeSchema)
+@blp.answers(200, DeviceSchema)
 @blp.etag
 @blp.if_match
 def update_device(given: dict[str, Any], device_id: str) -> Response:
@@ -169,7 +169,7 @@ def release_device(device_id: str) -> Response:
 
 
 @blp.post("/v1/devices/<device_id:device_id>/transfer")
-@blp.answers(201, ClaimCodeSchema, example={"claim_code": "7KQ2M-9XDT4"})
+@blp.answers(201, ClaimCodeSchema)
 def transfer_device(device_id: str) -> Response:
     """Make a claim code to hand the device on
 

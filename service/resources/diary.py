@@ -9,11 +9,13 @@ from flask import Response
 
 from cymba.diary import entries
 from cymba.diary.fields import MAX_NOTE
-from cymba.diary.items import CONDITIONS, ITEMS, Item
+from cymba.diary.items import CONDITIONS, ITEMS
 from cymba.insights.words import Voice
+from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
+from service.http.examples import described
 from service.http.fields import Instant, Schema, Text
 from service.http.openapi import Resource
 from service.http.paging import (
@@ -25,10 +27,9 @@ from service.http.paging import (
 )
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 from service.resources.programme import withhold_current
 from service.shapes.diary import (
-    ENTRY_EXAMPLE,
-    WRITTEN_EXAMPLE,
     EntrySchema,
     EntryValues,
     entry_shown,
@@ -37,84 +38,59 @@ from service.shapes.diary import (
 blp = Resource("diary", "The symptom diary")
 
 
-ITEM_EXAMPLE = {
-    "name": "pain_now",
-    "title": "Pain now",
-    "group": "symptom",
-    "value": {"type": "integer", "minimum": 0, "maximum": 10},
-    "unit": "{score}",
-    "code": "LOINC 72514-3",
-    "worse": "higher",
-    "minimal_important_difference": 1.0,
-    "scoring": None,
-    "licence": "free",
-    "source": "NRS 0–10; 10–20 % is the smallest change that matters, 30 % or 2 points a moderate "
-    "one (Farrar 2001; IMMPACT: Dworkin 2008)",
-    "red_flag": False,
-    "note": "",
-}
-CONDITION_EXAMPLE = {
-    "name": "fibromyalgia",
-    "title": "Fibromyalgia",
-    "snomed_ct": "203082005",
-    "icd_10": ["M79.7"],
-}
-
-
 class ItemSchema(Schema):
     """One thing that the diary asks, with the reasons for which it may be shipped."""
 
-    name = ma.fields.String(required=True)
-    title = ma.fields.String(required=True)
-    group = ma.fields.String(required=True)
-    value = ma.fields.Dict(
-        required=True, metadata={"description": "JSON Schema of the item's value"}
+    name = out.text("pain_now")
+    title = out.text("Pain now")
+    group = out.text("symptom")
+    value = out.table(
+        {"type": "integer", "minimum": 0, "maximum": 10},
+        "JSON Schema of the item's value",
+        source=out.GIVEN,
     )
-    unit = ma.fields.String(required=True, allow_none=True, metadata={"description": "UCUM"})
-    code = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "LOINC or SNOMED CT"}
+    unit = out.text("{score}", "UCUM", null=True)
+    code = out.text("LOINC 72514-3", "LOINC or SNOMED CT", null=True)
+    worse = out.text("higher", null=True, one_of=["higher", "lower"])
+    minimal_important_difference = out.number(1.0, null=True)
+    scoring = out.text(None, null=True)
+    licence = out.text("free")
+    source = out.text(
+        "NRS 0–10; 10–20 % is the smallest change that matters, 30 % or 2 points a moderate one "
+        "(Farrar 2001; IMMPACT: Dworkin 2008)"
     )
-    worse = ma.fields.String(
-        required=True, allow_none=True, validate=ma.validate.OneOf(["higher", "lower"])
-    )
-    minimal_important_difference = ma.fields.Float(required=True, allow_none=True)
-    scoring = ma.fields.String(required=True, allow_none=True)
-    licence = ma.fields.String(required=True)
-    source = ma.fields.String(required=True)
-    red_flag = ma.fields.Boolean(
-        required=True,
-        metadata={"description": "Locks the device's programme and asks to seek care"},
-    )
-    note = ma.fields.String(required=True)
+    red_flag = out.flag(False, "Locks the device's programme and asks to seek care")
+    note = out.text("")
 
 
 class ConditionSchema(Schema):
-    name = ma.fields.String(required=True)
-    title = ma.fields.String(required=True)
-    snomed_ct = ma.fields.String(required=True, allow_none=True)
-    icd_10 = ma.fields.List(ma.fields.String(), required=True)
+    name = out.text("fibromyalgia")
+    title = out.text("Fibromyalgia")
+    snomed_ct = out.text("203082005", null=True)
+    icd_10 = out.many(out.text("M79.7"))
 
 
 class ItemsSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(ItemSchema), required=True)
-    conditions = ma.fields.List(ma.fields.Nested(ConditionSchema), required=True)
+    items = out.many(ItemSchema)
+    conditions = out.many(ConditionSchema)
 
 
 class WrittenEntrySchema(Schema):
     """An entry as the app writes it, whole: what it does not name is not there."""
 
-    felt_at = Instant(required=True, metadata={"description": "When it was felt"})
-    time_zone = Text(required=True, metadata={"description": "IANA, where it was felt"})
+    felt_at = Instant(required=True, about="When it was felt", example="2026-03-01T06:30:00Z")
+    time_zone = Text(required=True, about="IANA, where it was felt", example="Europe/Berlin")
     session_id = ma.fields.UUID(
         load_default=None,
         allow_none=True,
-        metadata={"description": "The session it is about, which may not have arrived yet"},
+        metadata=described("The session it is about, which may not have arrived yet", None),
     )
     note = Text(
         load_default=None,
         allow_none=True,
         validate=ma.validate.Length(max=MAX_NOTE),
-        metadata={"description": "Free text. Nobody monitors it"},
+        about="Free text. Nobody monitors it",
+        example="Slept badly",
     )
     items = EntryValues(load_default=dict)
 
@@ -130,12 +106,12 @@ class PageQuerySchema(Schema):
 
 
 class EntriesSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(EntrySchema), required=True)
+    items = out.many(EntrySchema)
     next_cursor = next_cursor_field()
 
 
 @blp.get("/v1/diary/items")
-@blp.answers(200, ItemsSchema, example={"items": [ITEM_EXAMPLE], "conditions": [CONDITION_EXAMPLE]})
+@blp.answers(200, ItemsSchema)
 @blp.etag
 @blp.shared("diary")
 def list_diary_items() -> Response:
@@ -145,7 +121,7 @@ def list_diary_items() -> Response:
 
 @blp.get("/v1/diary")
 @blp.query(PageQuerySchema)
-@blp.answers(200, EntriesSchema, example={"items": [ENTRY_EXAMPLE], "next_cursor": None})
+@blp.answers(200, EntriesSchema)
 @blp.etag
 @blp.shared("diary")
 def list_entries(query: dict[str, Any]) -> Response:
@@ -169,9 +145,9 @@ def list_entries(query: dict[str, Any]) -> Response:
 
 
 @blp.put("/v1/diary/<uuid:entry_id>")
-@blp.body(WrittenEntrySchema, example=WRITTEN_EXAMPLE)
-@blp.answers(200, EntrySchema, example=ENTRY_EXAMPLE, description="Changed, or as it was already")
-@blp.answers(201, EntrySchema, example=ENTRY_EXAMPLE, description="Written")
+@blp.body(WrittenEntrySchema)
+@blp.answers(200, EntrySchema, description="Changed, or as it was already")
+@blp.answers(201, EntrySchema, description="Written")
 @blp.etag
 @blp.header("If-Match", "The ETag of the copy that was changed; none for a new entry.")
 @blp.problems("gone", "stale", "if-match-required")
@@ -197,7 +173,7 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
 
 
 @blp.get("/v1/diary/<uuid:entry_id>")
-@blp.answers(200, EntrySchema, example=ENTRY_EXAMPLE)
+@blp.answers(200, EntrySchema)
 @blp.etag
 @blp.shared("diary")
 def get_entry(entry_id: UUID) -> Response:
@@ -225,33 +201,8 @@ def delete_entry(entry_id: UUID) -> Response:
     return nothing()
 
 
-def _described(item: Item) -> dict[str, Any]:
-    return {
-        "name": item.name,
-        "title": item.title,
-        "group": item.group,
-        "value": item.value.json_schema(),
-        "unit": item.unit,
-        "code": item.code,
-        "worse": item.worse,
-        "minimal_important_difference": item.minimal_important_difference,
-        "scoring": item.scoring,
-        "licence": item.licence,
-        "source": item.source,
-        "red_flag": item.red_flag,
-        "note": item.note,
-    }
-
-
+_item_shown = writer(ItemSchema)
 _CATALOGUE = {
-    "items": [_described(item) for item in ITEMS.values()],
-    "conditions": [
-        {
-            "name": condition.name,
-            "title": condition.title,
-            "snomed_ct": condition.snomed_ct,
-            "icd_10": list(condition.icd_10),
-        }
-        for condition in CONDITIONS.values()
-    ],
+    "items": [_item_shown(item, value=item.value.json_schema()) for item in ITEMS.values()],
+    "conditions": [writer(ConditionSchema)(condition) for condition in CONDITIONS.values()],
 }

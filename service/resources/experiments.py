@@ -1,6 +1,5 @@
 """Trials of one's own: planned, sealed, agreed to block by block, and honest about their end."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,19 +22,20 @@ from service.http.answers import answer, tagged
 from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.openapi import Resource
-from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 from service.shapes.before_trial import before_trials
 from service.shapes.experiments import (
     ENDED_EXAMPLE,
-    EXPERIMENT_EXAMPLE,
-    POWER_EXAMPLE,
-    WANTED_EXAMPLE,
+    BlockSchema,
+    DeviationSchema,
     ExperimentSchema,
     ExperimentsSchema,
     PowerQuestionSchema,
+    PowerSchema,
     PowersSchema,
+    ResultSchema,
     StopSchema,
     WantedExperimentSchema,
 )
@@ -43,27 +43,25 @@ from service.shapes.programmes import LOCKS
 
 blp = Resource("experiments", "Trials of one's own")
 
+_LEFT_EXAMPLE = ENDED_EXAMPLE | {"before_trial": None}
 _REFUSED = ("beyond-limits", "limits-widened", *LOCKS)  # as of every programme
 
 
 @blp.post("/v1/experiments/preview")
-@blp.body(
-    PowerQuestionSchema,
-    example={"outcome": "pain_now", "plans": [{"pairs": 21, "block_days": 2}]},
-)
-@blp.answers(200, PowersSchema, example={"items": [POWER_EXAMPLE]})
+@blp.body(PowerQuestionSchema)
+@blp.answers(200, PowersSchema)
 def preview_experiment(given: dict[str, Any]) -> Response:
     """Learn what a trial could find, before deciding on one"""
     plans = [Plan(**one) for one in given["plans"]]
     with transaction() as session:
         account = current_account(session)
         found = preview.power(session, account.id, given["outcome"], plans=plans)
-    return answer({"items": [_power_shown(one) for one in found]})
+    return answer({"items": [_power(one) for one in found]})
 
 
 @blp.post("/v1/experiments")
-@blp.body(WantedExperimentSchema, example=WANTED_EXAMPLE)
-@blp.answers(201, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
+@blp.body(WantedExperimentSchema)
+@blp.answers(201, ExperimentSchema)
 @blp.etag
 @blp.problems("not-found", "consent-required", "no-programme", "no-contrast", "experiment-running")
 def begin_experiment(given: dict[str, Any]) -> Response:
@@ -83,7 +81,7 @@ def begin_experiment(given: dict[str, Any]) -> Response:
 
 
 @blp.get("/v1/experiments")
-@blp.answers(200, ExperimentsSchema, example={"items": [EXPERIMENT_EXAMPLE]})
+@blp.answers(200, ExperimentsSchema)
 @blp.etag
 def list_experiments() -> Response:
     """List the trials, the latest first"""
@@ -111,7 +109,7 @@ def get_experiment(experiment_id: UUID) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/blocks/<int:number>/agree")
-@blp.answers(200, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
+@blp.answers(200, ExperimentSchema)
 @blp.etag
 @blp.problems("not-found", "not-this-blocks-time", "experiment-ended", *_REFUSED)
 def agree_to_block(experiment_id: UUID, number: int) -> Response:
@@ -134,8 +132,8 @@ def agree_to_block(experiment_id: UUID, number: int) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/stop")
-@blp.body(StopSchema, example={"reason": "I do not want to go on"})
-@blp.answers(200, ExperimentSchema, example=EXPERIMENT_EXAMPLE)
+@blp.body(StopSchema)
+@blp.answers(200, ExperimentSchema)
 @blp.etag
 @blp.problems("not-found", "experiment-ended")
 def stop_experiment(given: dict[str, Any], experiment_id: UUID) -> Response:
@@ -153,7 +151,7 @@ def stop_experiment(given: dict[str, Any], experiment_id: UUID) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/before/agree")
-@blp.answers(200, ExperimentSchema, example=ENDED_EXAMPLE | {"before_trial": None})
+@blp.answers(200, ExperimentSchema, example=_LEFT_EXAMPLE)
 @blp.etag
 @blp.problems("not-found", "nothing-to-set-back", *_REFUSED)
 def agree_to_before(experiment_id: UUID) -> Response:
@@ -176,7 +174,7 @@ def agree_to_before(experiment_id: UUID) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/before/decline")
-@blp.answers(200, ExperimentSchema, example=ENDED_EXAMPLE | {"before_trial": None})
+@blp.answers(200, ExperimentSchema, example=_LEFT_EXAMPLE)
 @blp.etag
 @blp.problems("not-found", "nothing-to-set-back")
 def decline_before(experiment_id: UUID) -> Response:
@@ -198,6 +196,17 @@ def _note_programme(session: Session, account_id: UUID, device_id: str, version:
     note(session, account_id, "programme.set", device=device_id, version=version)
 
 
+_power_shown = writer(PowerSchema)
+_block_shown = writer(BlockSchema)
+_deviation_shown = writer(DeviationSchema)
+_result_shown = writer(ResultSchema)
+_experiment_shown = writer(ExperimentSchema)
+
+
+def _power(found: Power) -> dict[str, Any]:
+    return _power_shown(found, least_pairs=preview.least_pairs(found.plan.block_days))
+
+
 def experiment_shown(
     session: Session, account: Caller, found: Experiment, now: datetime
 ) -> dict[str, Any]:
@@ -208,74 +217,37 @@ def experiment_shown(
     before_trial = before_trials(session, account).get(found.device_id)
     if before_trial is not None and before_trial["experiment_id"] != found.id:
         before_trial = None  # a later trial's
-    result = trials.result_of(session, found)
-    departed = (
-        result["deviations"]
-        if result is not None
-        else [
-            {"block": one.block, "code": one.code, "days": one.days}
-            for one in trials.deviations(session, found, now=now)
-        ]
-    )
-
-    def block_shown(block: Block) -> dict[str, Any]:
-        is_told = has_ended or now >= block.begins_at(zone) - AGREE_AHEAD
-        agreement = agreed.get(block.number)
-        return {
-            "number": block.number,
-            "pair": block.pair,
-            "first_day": block.first_day,
-            "last_day": block.last_day,
-            "arm": block.arm if is_told else None,
-            "agreed_at": agreement.agreed_at if agreement else None,
-            "programme_version": agreement.programme_version if agreement else None,
-        }
-
-    return {
-        "id": found.id,
-        "device_id": found.device_id,
-        "outcome": found.outcome,
-        "pairs": found.pairs,
-        "block_days": found.block_days,
-        "comparison_amplitude_ua": found.plan["arms"]["comparison"]["limits"]["amplitude_ua"],
-        "first_day": found.first_day,
-        "time_zone": found.time_zone,
-        "plan": found.plan,
-        "seal": found.seal,
-        "seed": found.seed.hex() if has_ended and found.seed else None,
-        "status": found.status,
-        "stop_reason": found.stop_reason,
-        "sealed_at": found.sealed_at,
-        "ended_at": found.ended_at,
-        "blocks": [block_shown(block) for block in all_blocks(found)],
-        "deviations": departed,
-        "result": result and _result_shown(result),
-        "before_trial": before_trial,
-        "sentence": of_trial(
+    result, sentence = trials.result_of(session, found), None
+    if result is not None:
+        sentence = of_trial(
             Voice.of(account.locale),
             found.outcome,
             result,
             planned_pairs=found.pairs,
             stopped=found.status == "stopped",
         )
-        if result is not None
-        else None,
-        "version": found.version,
-    }
+        departed = result["deviations"]
+    else:
+        departed = trials.deviations(session, found, now=now)
 
+    def block_shown(block: Block) -> dict[str, Any]:
+        is_told = has_ended or now >= block.begins_at(zone) - AGREE_AHEAD
+        agreement = agreed.get(block.number)
+        return _block_shown(
+            block,
+            arm=block.arm if is_told else None,
+            agreed_at=agreement and agreement.agreed_at,
+            programme_version=agreement and agreement.programme_version,
+        )
 
-def _power_shown(found: Power) -> dict[str, Any]:
-    shown = {
-        **found.plan._asdict(),
-        "days": found.days,
-        "smallest_difference": found.smallest_difference,
-        "power": found.power,
-        "minimal_difference": found.minimal_difference,
-        "least_pairs": preview.least_pairs(found.plan.block_days),
-        **asdict(found.habits),
-    }
-    return rounded(shown)
-
-
-def _result_shown(result: dict[str, Any]) -> dict[str, Any]:
-    return rounded({**result, "sensitivity": rounded({**result["sensitivity"]})})
+    return _experiment_shown(
+        found,
+        comparison_amplitude_ua=found.plan["arms"]["comparison"]["limits"]["amplitude_ua"],
+        plan=found.plan,  # as it was sealed: with all that it holds, and nothing else
+        seed=found.seed.hex() if has_ended and found.seed else None,
+        blocks=[block_shown(block) for block in all_blocks(found)],
+        result=result and _result_shown(result),
+        before_trial=before_trial,
+        deviations=[_deviation_shown(one) for one in departed],
+        sentence=sentence,
+    )

@@ -16,14 +16,16 @@ from cymba.devices.provisioning import authenticate
 from cymba.errors import NotFound, TooManyRequests, Unauthenticated
 from cymba.stimulation.ingest.decide import Delivery, Quarantined, Refused, payload_name
 from cymba.stimulation.ingest.ingest import ingest
-from cymba.stimulation.wire.messages import Ack, Rejection
+from cymba.stimulation.wire.messages import Ack, Rejection, SamplesFrame, to_json
 from cymba.stimulation.wire.parsing import split_cbor
+from service.http import out
 from service.http.answers import MEDIA_TYPE
 from service.http.bearer import current_account, require_token
 from service.http.fields import Schema, validation_failed
 from service.http.json_bodies import InvalidJson, whole_body
 from service.http.openapi import Resource
 from service.http.services import services
+from service.http.structs import schema_of
 from service.http.transaction import transaction
 
 blp = Resource("frames", "Telemetry that comes over HTTP")
@@ -33,18 +35,17 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 _TOO_FAST = "The frames come too fast. Keep them."
 CBOR_SEQUENCE = "application/cbor-seq"
 
-FRAME_EXAMPLE = {
-    "v": 1,
-    "store": 3735928559,
-    "seq": 4211,
-    "boot": 17,
-    "sid": "6f0c2d9e-8a51-4c0e-9d0b-3f6a1c2b4d5e",
-    "kind": "samples",
-    "up": 123456789,
-    "dt": 1000,
-    "n": 2,
-    "c": {"amplitude_ua": [1500, 1500], "heart_rate_bpm": [72, None]},
-}
+FRAME_EXAMPLE = SamplesFrame(
+    v=1,
+    store=3735928559,
+    seq=4211,
+    boot=17,
+    sid=UUID("6f0c2d9e-8a51-4c0e-9d0b-3f6a1c2b4d5e"),
+    up=123456789,
+    dt=1000,
+    n=2,
+    c={"amplitude_ua": [1500, 1500], "heart_rate_bpm": [72, None]},
+)
 CONTENT = {
     MEDIA_TYPE: {
         "schema": {
@@ -55,7 +56,7 @@ CONTENT = {
                 "description": "A frame of the device protocol, version 1, as the device made it",
             },
         },
-        "example": [FRAME_EXAMPLE],
+        "example": [msgspec.json.decode(to_json(FRAME_EXAMPLE))],
     },
     CBOR_SEQUENCE: {
         "schema": {
@@ -67,38 +68,34 @@ CONTENT = {
 }
 
 
-class RejectionSchema(Schema):
-    code = ma.fields.String(required=True)
-    detail = ma.fields.String(required=True)
-    retry = ma.fields.Boolean(
-        required=True, metadata={"description": "Keep it and send it again later"}
-    )
-    seq = ma.fields.Integer()
-    payload = ma.fields.String(
-        metadata={
-            "description": "Where no `seq` can be named: the first 16 hexadecimal digits of the "
-            "SHA-256 of the frame's bytes as they were sent"
-        }
-    )
-
-
-class AckSchema(Schema):
-    """What is stored for good, of one flash store: as on `down/ack`."""
-
-    upto = ma.fields.Integer(
-        required=True, metadata={"description": "All of 1 … `upto` is resolved"}
-    )
-    store = ma.fields.Integer()
-    also = ma.fields.List(
-        ma.fields.List(ma.fields.Integer(), validate=ma.validate.Length(equal=2)),
-        metadata={"description": "Ranges beyond `upto` that are resolved too"},
-    )
-    rejected = ma.fields.List(ma.fields.Nested(RejectionSchema))
-    max_frames_per_s = ma.fields.Float(metadata={"description": "The rate to keep to from now on"})
+RejectionSchema = schema_of(
+    Rejection,
+    "RejectionSchema",
+    example=Rejection(code="rate", detail="the frames come too fast", retry=True, seq=4212),
+    about={
+        "retry": "Keep it and send it again later",
+        "payload": "Where no `seq` can be named: the first 16 hexadecimal digits of the SHA-256 of "
+        "the frame's bytes as they were sent",
+    },
+    # The list of codes may grow.
+    code=out.text("rate"),
+)
+AckSchema = schema_of(
+    Ack,
+    "AckSchema",
+    example=Ack(upto=4200, store=3735928559, also=[(4205, 4211)]),
+    about={
+        "upto": "All of 1 … `upto` is resolved",
+        "also": "Ranges beyond `upto` that are resolved too",
+        "max_frames_per_s": "The rate to keep to from now on",
+    },
+    rejected=ma.fields.List(ma.fields.Nested(RejectionSchema)),
+)
+"""What is stored for good, of one flash store: as on `down/ack`."""
 
 
 class AcksSchema(Schema):
-    acks = ma.fields.List(ma.fields.Nested(AckSchema), required=True)
+    acks = out.many(AckSchema)
 
 
 def require_uploader() -> None:
@@ -123,11 +120,7 @@ def require_uploader() -> None:
 @blp.post("/v1/devices/<device_id:device_id>/frames")
 @blp.guard(require_uploader, "bearer", "device")
 @blp.raw_body(CONTENT, max_bytes=MAX_BODY_BYTES)
-@blp.answers(
-    200,
-    AcksSchema,
-    example={"acks": [{"store": 3735928559, "upto": 4200, "also": [[4205, 4211]]}]},
-)
+@blp.answers(200, AcksSchema)
 @blp.problems("not-found", "rate")
 def upload_frames(device_id: str) -> Response:
     """Upload frames of a device, from a phone that holds them or from the device itself

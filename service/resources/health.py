@@ -6,20 +6,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import marshmallow as ma
 import psycopg
 from flask import Response
 
 import migrations
 from cymba.broker_address import BrokerAddress
 from cymba.settings import Settings, SettingsError
+from service.http import out
 from service.http.answers import answer
+from service.http.examples import example_of
 from service.http.fields import Schema
 from service.http.metrics import CONTENT_TYPE
 from service.http.openapi import Resource
 from service.http.problems import problem
-from service.http.rounding import rounded
 from service.http.services import services
+from service.http.writing import writer
 
 blp = Resource("health", "For operators and load balancers")
 
@@ -28,18 +29,28 @@ Check = Callable[[], str]
 
 
 class AliveSchema(Schema):
-    status = ma.fields.String(required=True, validate=ma.validate.Equal("alive"))
+    status = out.text("alive", one_of=["alive"])
 
 
 class CheckSchema(Schema):
-    ok = ma.fields.Boolean(required=True)
-    detail = ma.fields.String(required=True)
-    took_ms = ma.fields.Float(required=True)
+    ok = out.flag(True)
+    detail = out.text("answers")
+    took_ms = out.number(1.9)
 
 
 class ReadySchema(Schema):
-    status = ma.fields.String(required=True, validate=ma.validate.Equal("ready"))
-    checks = ma.fields.Dict(ma.fields.String(), ma.fields.Nested(CheckSchema), required=True)
+    status = out.text("ready", one_of=["ready"])
+    checks = out.table(
+        {
+            "database": example_of(CheckSchema),
+            "schema": example_of(CheckSchema, detail="at 0001", took_ms=2.4),
+            "broker": example_of(CheckSchema, detail="takes connections", took_ms=0.4),
+        },
+        values=CheckSchema,
+    )
+
+
+_check_shown = writer(CheckSchema)
 
 
 class NotReady(Exception):
@@ -48,7 +59,7 @@ class NotReady(Exception):
 
 @blp.get("/healthz")
 @blp.public
-@blp.answers(200, AliveSchema, example={"status": "alive"})
+@blp.answers(200, AliveSchema)
 def check_alive() -> Response:
     """The process is alive and answers"""
     return answer({"status": "alive"})
@@ -56,18 +67,7 @@ def check_alive() -> Response:
 
 @blp.get("/readyz")
 @blp.public
-@blp.answers(
-    200,
-    ReadySchema,
-    example={
-        "status": "ready",
-        "checks": {
-            "database": {"ok": True, "detail": "answers", "took_ms": 1.9},
-            "schema": {"ok": True, "detail": "at 0001", "took_ms": 2.4},
-            "broker": {"ok": True, "detail": "takes connections", "took_ms": 0.4},
-        },
-    },
-)
+@blp.answers(200, ReadySchema)
 @blp.problems("not-ready")
 def check_ready() -> Response:
     """Whether requests can be served: database, schema and broker, each by itself
@@ -113,7 +113,7 @@ def _run(check: Check) -> dict[str, Any]:
     except (NotReady, psycopg.Error, OSError) as error:
         ok, detail = False, str(error) if isinstance(error, NotReady) else type(error).__name__
     took_ms = (time.perf_counter() - began_s) * 1000
-    return rounded({"ok": ok, "detail": detail, "took_ms": took_ms})
+    return _check_shown({"ok": ok, "detail": detail, "took_ms": took_ms})
 
 
 def _database_url() -> str:

@@ -1,6 +1,5 @@
 """What was done, by the person's own days, weeks and months."""
 
-from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,13 +8,14 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.stimulation.session.history import MAX_DAYS, Period, history
+from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.fields import Day, Schema, Text, validation_failed
 from service.http.openapi import Resource
-from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 
 blp = Resource("history", "What was done, by local days")
 
@@ -41,60 +41,32 @@ class HistoryQuerySchema(Schema):
 class PeriodSchema(Schema):
     """null: of none of the days it is known whether there was a session."""
 
-    first_day = ma.fields.Date(required=True)
-    last_day = ma.fields.Date(required=True)
-    sessions = ma.fields.Integer(required=True, allow_none=True)
-    stimulating_min = ma.fields.Float(
-        required=True, allow_none=True, metadata={"description": "Minutes with current"}
+    first_day = out.day("2026-03-02")
+    last_day = out.day("2026-03-08")
+    sessions = out.whole(9, null=True)
+    stimulating_min = out.number(135.0, "Minutes with current", null=True)
+    delivered_charge_mc = out.number(
+        101.2, "In millicoulomb; null also where no session tells its charge", null=True
     )
-    delivered_charge_mc = ma.fields.Float(
-        required=True,
-        allow_none=True,
-        metadata={"description": "In millicoulomb; null also where no session tells its charge"},
-    )
-    days_with_session = ma.fields.Integer(required=True)
-    days_known = ma.fields.Integer(
-        required=True,
-        metadata={"description": "Days with a session, and days that certainly had none"},
-    )
-    adherence = ma.fields.Float(
-        required=True, allow_none=True, metadata={"description": "`days_with_session / days_known`"}
-    )
-    complete = ma.fields.Boolean(
-        required=True, metadata={"description": "All that the devices recorded is uploaded"}
-    )
+    days_with_session = out.whole(6)
+    days_known = out.whole(7, "Days with a session, and days that certainly had none")
+    adherence = out.number(0.857, "`days_with_session / days_known`", null=True)
+    complete = out.flag(True, "All that the devices recorded is uploaded")
 
 
 class HistorySchema(Schema):
-    time_zone = ma.fields.String(
-        required=True,
-        metadata={"description": "The account's. A session counts in the zone of its own time"},
+    time_zone = out.text(
+        "Europe/Berlin", "The account's. A session counts in the zone of its own time"
     )
-    items = ma.fields.List(ma.fields.Nested(PeriodSchema), required=True)
+    items = out.many(PeriodSchema)
+
+
+_period_shown = writer(PeriodSchema)
 
 
 @blp.get("/v1/history")
 @blp.query(HistoryQuerySchema)
-@blp.answers(
-    200,
-    HistorySchema,
-    example={
-        "time_zone": "Europe/Berlin",
-        "items": [
-            {
-                "first_day": "2026-03-02",
-                "last_day": "2026-03-08",
-                "sessions": 9,
-                "stimulating_min": 135.0,
-                "delivered_charge_mc": 101.2,
-                "days_with_session": 6,
-                "days_known": 7,
-                "adherence": 0.857,
-                "complete": True,
-            }
-        ],
-    },
-)
+@blp.answers(200, HistorySchema)
 @blp.etag
 @blp.shared("sessions")
 def get_history(query: dict[str, Any]) -> Response:
@@ -108,7 +80,7 @@ def get_history(query: dict[str, Any]) -> Response:
         first_day, last_day = _days(query, account.time_zone)
         items = history(session, account.id, query["period"], first_day, last_day)
         time_zone = account.time_zone
-    return tagged({"time_zone": time_zone, "items": [rounded(asdict(item)) for item in items]})
+    return tagged({"time_zone": time_zone, "items": [_period_shown(item) for item in items]})
 
 
 def _days(query: dict[str, Any], time_zone: str) -> tuple[date, date]:

@@ -13,14 +13,16 @@ from cymba.insights.pictures import picture_of_pair
 from cymba.insights.statistics import Grade
 from cymba.insights.tables import Finding, InsightState
 from cymba.insights.words import DISCLAIMER, Voice
+from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import consenting_account
+from service.http.examples import example_of
 from service.http.fields import Schema, Whole
 from service.http.openapi import Resource
 from service.http.plots import PNG, SVG, Kind, ThemeSchema, plot
-from service.http.rounding import rounded
 from service.http.transaction import transaction
-from service.shapes.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
+from service.http.writing import writer
+from service.shapes.findings import FindingSchema, finding_shown
 
 blp = Resource("insights", "Links between sessions and symptoms")
 
@@ -31,35 +33,29 @@ GRADES = {str(grade): place for place, grade in enumerate(Grade)}
 class LookSchema(Schema):
     """What was shown at one milestone; it can be made again from the inputs of that hash."""
 
-    milestone = ma.fields.Integer(required=True)
-    effect = ma.fields.Float(required=True, allow_none=True)
-    low = ma.fields.Float(required=True, allow_none=True)
-    high = ma.fields.Float(required=True, allow_none=True)
-    p = ma.fields.Float(required=True, allow_none=True)
-    sequential_p = ma.fields.Float(required=True)
+    milestone = out.whole(80)
+    effect = out.number(-0.84, null=True)
+    low = out.number(-1.43, null=True)
+    high = out.number(-0.24, null=True)
+    p = out.number(0.0018, null=True)
+    sequential_p = out.number(0.012)
     follows_p = ma.fields.Float(
         load_default=None,
         allow_none=True,
         metadata={"description": "Of the exposure following the rating before it"},
     )
-    input_hash = ma.fields.String(required=True)
+    input_hash = out.text("6d0c9a4c1c1a5a9b0a5f0f1f7a8f1b6f3f0a7c6f9be2a4f0a1b2c3d4e5f60718")
 
 
 class CorrelationsSchema(Schema):
-    primary = ma.fields.List(
-        ma.fields.Nested(FindingSchema),
-        required=True,
-        metadata={"description": "The questions that were fixed in advance: show these"},
+    primary = out.many(FindingSchema, "The questions that were fixed in advance: show these")
+    exploratory = out.many(
+        FindingSchema, "All else, the clearest first: keep it folded away", example=[]
     )
-    exploratory = ma.fields.List(
-        ma.fields.Nested(FindingSchema),
-        required=True,
-        metadata={"description": "All else, the clearest first: keep it folded away"},
-    )
-    disclaimer = ma.fields.String(required=True)
-    method_version = ma.fields.String(required=True)
-    computed_at = ma.fields.DateTime(
-        required=True, allow_none=True, metadata={"description": "null: not yet, ask again soon"}
+    disclaimer = out.text(DISCLAIMER)
+    method_version = out.text(METHOD_VERSION)
+    computed_at = out.instant(
+        "2026-06-04T04:10:07.412000Z", "null: not yet, ask again soon", null=True
     )
 
 
@@ -82,91 +78,46 @@ class LagQuerySchema(Schema):
 class PointSchema(Schema):
     """One row of the regression. `partial_…` are after all else: their slope is the effect."""
 
-    exposure_day = ma.fields.Date(required=True)
-    outcome_day = ma.fields.Date(required=True)
-    exposure = ma.fields.Float(required=True)
-    outcome = ma.fields.Float(required=True)
-    partial_exposure = ma.fields.Float(required=True)
-    partial_outcome = ma.fields.Float(required=True)
-    residual = ma.fields.Float(required=True)
-    leverage = ma.fields.Float(required=True)
+    exposure_day = out.day("2026-03-01")
+    outcome_day = out.day("2026-03-02")
+    exposure = out.number(11.2)
+    outcome = out.number(4.0)
+    partial_exposure = out.number(3.1)
+    partial_outcome = out.number(-0.6)
+    residual = out.number(-0.2)
+    leverage = out.number(0.14)
 
 
 class ResidualsSchema(Schema):
-    correlation = ma.fields.Float(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Of residuals on successive days; far from 0 is a warning"},
+    correlation = out.number(
+        0.08, "Of residuals on successive days; far from 0 is a warning", null=True
     )
-    standard_deviation = ma.fields.Float(required=True)
-    largest = ma.fields.Float(
-        required=True, metadata={"description": "In standard deviations, without its sign"}
-    )
-    largest_leverage = ma.fields.Float(
-        required=True,
-        metadata={"description": "Of one day, 0 to 1; near 1 that day alone decides"},
-    )
+    standard_deviation = out.number(1.1)
+    largest = out.number(2.6, "In standard deviations, without its sign")
+    largest_leverage = out.number(0.31, "Of one day, 0 to 1; near 1 that day alone decides")
 
 
 class PairSchema(Schema):
-    finding = ma.fields.Nested(FindingSchema, required=True)
-    lags = ma.fields.List(ma.fields.Nested(FindingSchema), required=True)
-    looks = ma.fields.List(ma.fields.Nested(LookSchema), required=True)
-    points = ma.fields.List(
-        ma.fields.Nested(PointSchema),
-        required=True,
-        metadata={"description": "The table behind the finding; empty where there is no estimate"},
+    finding = out.nested(FindingSchema)
+    lags = out.many(FindingSchema)
+    looks = out.many(LookSchema)
+    points = out.many(PointSchema, "The table behind the finding; empty where there is no estimate")
+    residuals = out.nested(ResidualsSchema, null=True)
+    is_current = out.flag(True, "false: the days have changed, and it is about to be made anew")
+    alt = out.text(
+        f"{example_of(FindingSchema)['sentence']} The picture shows 150 days, pain now as dots and "
+        "delivered charge as bars.",
+        "What the picture shows",
     )
-    residuals = ma.fields.Nested(ResidualsSchema, required=True, allow_none=True)
-    is_current = ma.fields.Boolean(
-        required=True,
-        metadata={"description": "false: the days have changed, and it is about to be made anew"},
-    )
-    alt = ma.fields.String(required=True, metadata={"description": "What the picture shows"})
 
 
-POINT_EXAMPLE = {
-    "exposure_day": "2026-03-01",
-    "outcome_day": "2026-03-02",
-    "exposure": 11.2,
-    "outcome": 4.0,
-    "partial_exposure": 3.1,
-    "partial_outcome": -0.6,
-    "residual": -0.2,
-    "leverage": 0.14,
-}
-LOOK_EXAMPLE = {
-    name: FINDING_EXAMPLE[name] for name in ("effect", "low", "high", "sequential_p", "input_hash")
-} | {"milestone": 80, "p": 0.0018}
-PAIR_EXAMPLE = {
-    "finding": FINDING_EXAMPLE,
-    "lags": [FINDING_EXAMPLE],
-    "looks": [LOOK_EXAMPLE],
-    "points": [POINT_EXAMPLE],
-    "residuals": {
-        "correlation": 0.08,
-        "standard_deviation": 1.1,
-        "largest": 2.6,
-        "largest_leverage": 0.31,
-    },
-    "is_current": True,
-    "alt": f"{FINDING_EXAMPLE['sentence']} The picture shows 150 days, pain now as dots and "
-    "delivered charge as bars.",
-}
+_look_shown = writer(LookSchema)
+_point_shown = writer(PointSchema)
+_residuals_shown = writer(ResidualsSchema)
 
 
 @blp.get("/v1/insights/correlations")
-@blp.answers(
-    200,
-    CorrelationsSchema,
-    example={
-        "primary": [FINDING_EXAMPLE],
-        "exploratory": [],
-        "disclaimer": DISCLAIMER,
-        "method_version": METHOD_VERSION,
-        "computed_at": "2026-06-04T04:10:07.412000Z",
-    },
-)
+@blp.answers(200, CorrelationsSchema)
 @blp.etag
 @blp.problems("consent-required")
 @blp.shared("insights")
@@ -197,7 +148,7 @@ def list_correlations() -> Response:
 
 @blp.get(PAIR)
 @blp.query(LagQuerySchema)
-@blp.answers(200, PairSchema, example=PAIR_EXAMPLE)
+@blp.answers(200, PairSchema)
 @blp.etag
 @blp.problems("consent-required", "not-found")
 @blp.shared("insights")
@@ -210,7 +161,7 @@ def get_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Respo
         body = {
             "finding": finding_shown(view.finding, voice),
             "lags": [finding_shown(one, voice) for one in view.lags],
-            "looks": [rounded({**look}) for look in view.finding.looks],
+            "looks": [_look_shown(look) for look in view.finding.looks],
             "points": _points(view),
             "residuals": _residuals(view),
             "is_current": view.is_current,
@@ -269,10 +220,10 @@ def _points(view: PairView) -> list[dict[str, Any]]:
         "leverage": full.leverage.tolist(),
     }
     rows = zip(*columns.values(), strict=True)
-    return [rounded(dict(zip(columns, row, strict=True))) for row in rows]
+    return [_point_shown(dict(zip(columns, row, strict=True))) for row in rows]
 
 
-def _residuals(view: PairView) -> dict[str, float | None] | None:
+def _residuals(view: PairView) -> dict[str, Any] | None:
     full = view.full
     if full is None:
         return None
@@ -285,4 +236,4 @@ def _residuals(view: PairView) -> dict[str, float | None] | None:
         "largest": largest / deviation if deviation else 0.0,
         "largest_leverage": float(full.leverage.max()),
     }
-    return rounded(shown)
+    return _residuals_shown(shown)

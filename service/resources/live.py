@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import marshmallow as ma
-import msgspec
 import structlog
 from flask import Response, request
 from sqlalchemy.exc import DBAPIError
@@ -29,13 +27,15 @@ from cymba.stimulation.wire.messages import (
     SamplesFrame,
     StartFrame,
 )
-from service.http import answers
+from service.http import answers, out
 from service.http.bearer import current_access, current_account
+from service.http.examples import example_of
 from service.http.fields import Schema, validation_failed
 from service.http.openapi import Resource
 from service.http.problems import Unavailable
 from service.http.services import Services, services
 from service.http.transaction import transaction
+from service.http.writing import Writer, writer
 from service.shapes.programmes import ShownProgrammeSchema
 from service.shapes.sessions import event_detail
 
@@ -48,72 +48,48 @@ FINISHED = "end"  # the id of the last event: who comes back with it is told to 
 
 _log = structlog.get_logger(__name__)
 
-EXAMPLE = """\
-retry: 1000
-
-event: start
-id: 3735928559:4200-4200
-data: {"at":"2026-03-01T18:00:00Z","store":3735928559,"seq":4200,"programme":{"frequency_hz":25.0,\
-"pulse_width_us":250,"amplitude_ua":1500,"on_s":30,"off_s":30,"duration_s":1800,\
-"site":"cymba_conchae","side":"left","ramp_ua_per_s":500,"native_level":null,\
-"sensory_threshold_ua":900}}
-
-event: samples
-id: 3735928559:4200-4201
-data: {"at":"2026-03-01T18:00:01Z","store":3735928559,"seq":4201,"interval_ms":1000,"count":2,\
-"columns":{"amplitude_ua":[1500,1500]}}
-
-: still here
-
-event: end
-id: end
-data: {}
-
-"""
-
 
 class _LiveFrameSchema(Schema):
-    at = ma.fields.DateTime(
-        required=True, metadata={"description": "Of the first sample, as well as it is known now"}
+    at = out.instant(
+        "2026-03-01T18:00:00Z",
+        "Of the first sample, as well as it is known now",
+        source=out.GIVEN,
     )
-    store = ma.fields.Integer(
-        required=True, metadata={"description": "The device's flash store that numbers the frames"}
-    )
-    seq = ma.fields.Integer(required=True, metadata={"description": "The frame's number there"})
+    store = out.whole(3735928559, "The device's flash store that numbers the frames")
+    seq = out.whole(4200, "The frame's number there")
 
 
 class LiveStartSchema(_LiveFrameSchema):
     """The session began."""
 
-    programme = ma.fields.Nested(ShownProgrammeSchema, required=True)
+    programme = out.nested(ShownProgrammeSchema)
 
 
 class LiveSamplesSchema(_LiveFrameSchema):
     """Readings, `interval_ms` apart."""
 
-    interval_ms = ma.fields.Integer(required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "Of samples"})
-    columns = ma.fields.Dict(
-        required=True,
-        metadata={
-            "description": "By channel, whose name ends in its unit, `count` readings; null: the "
-            "sensor had none. `rr_ms` has one for each beat",
-            "additionalProperties": {"type": "array", "items": {"type": ["integer", "null"]}},
-        },
+    interval_ms = out.whole(1000, source="dt")
+    count = out.whole(2, "Of samples", source="n")
+    columns = out.table(
+        {"amplitude_ua": [1500, 1500]},
+        "By channel, whose name ends in its unit, `count` readings; null: the sensor had none. "
+        "`rr_ms` has one for each beat",
+        source="c",
+        additionalProperties={"type": "array", "items": {"type": ["integer", "null"]}},
     )
 
 
 class LiveEventSchema(_LiveFrameSchema):
     """Something happened, such as `lead_off`."""
 
-    name = ma.fields.String(required=True, metadata={"description": "The device's own word"})
-    detail = event_detail()
+    name = out.text("lead_off", "The device's own word", source="event.name")
+    detail = event_detail({"impedance_ohm": 24000}, source="event.detail")
 
 
 class LiveStopSchema(_LiveFrameSchema):
     """The session ended."""
 
-    end_reason = ma.fields.String(required=True, validate=ma.validate.OneOf(END_REASONS))
+    end_reason = out.text("completed", one_of=END_REASONS, source="reason")
 
 
 class LiveEndSchema(Schema):
@@ -153,6 +129,26 @@ STREAM = {
         "type": "array",
         "items": {"oneOf": [_event_described(*event) for event in EVENTS.items()]},
     },
+}
+
+
+def _event(name: str, event_id: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\nid: {event_id}\ndata: {answers.dumps(data).decode()}\n\n"
+
+
+_SECOND = example_of(LiveSamplesSchema, at="2026-03-01T18:00:01Z", seq=4201)
+EXAMPLE = (
+    "retry: 1000\n\n"
+    + _event("start", "3735928559:4200-4200", example_of(LiveStartSchema))
+    + _event("samples", "3735928559:4200-4201", _SECOND)
+    + ": still here\n\n"
+    + _event("end", FINISHED, example_of(LiveEndSchema))
+)
+_WRITERS: dict[type[Frame], tuple[str, Writer]] = {
+    StartFrame: ("start", writer(LiveStartSchema)),
+    SamplesFrame: ("samples", writer(LiveSamplesSchema)),
+    EventFrame: ("event", writer(LiveEventSchema)),
+    EndFrame: ("stop", writer(LiveStopSchema)),
 }
 
 
@@ -215,10 +211,10 @@ class _View:
         quiet_since_s = time.monotonic()
         while True:
             for live in news.frames:
-                yield self._event(live)
+                yield self._frame(live)
                 quiet_since_s = time.monotonic()
             if news.state == "ended":
-                yield f"event: end\nid: {FINISHED}\ndata: {{}}\n\n".encode()
+                yield _event("end", FINISHED, {}).encode()
             if news.state != "open" or self._is_over():
                 return
             if time.monotonic() - quiet_since_s >= HEARTBEAT_S:
@@ -240,21 +236,8 @@ class _View:
     def _is_over(self) -> bool:
         return self.at.closing.is_set() or self.at.now().timestamp() >= self.expires_at_s
 
-    def _event(self, live: LiveFrame) -> bytes:
+    def _frame(self, live: LiveFrame) -> bytes:
         frame = live.frame
         self.seen.add(frame.store, frame.seq)
-        name, more = _content(frame)
-        shown = {"at": from_ms(live.at_ms), "store": frame.store, "seq": frame.seq, **more}
-        return f"event: {name}\nid: {self.seen}\ndata: {answers.dumps(shown).decode()}\n\n".encode()
-
-
-def _content(frame: Frame) -> tuple[str, dict[str, Any]]:
-    match frame:
-        case StartFrame():
-            return "start", {"programme": msgspec.to_builtins(frame.programme)}
-        case SamplesFrame():
-            return "samples", {"interval_ms": frame.dt, "count": frame.n, "columns": frame.c}
-        case EventFrame():
-            return "event", {"name": frame.event.name, "detail": frame.event.detail}
-        case EndFrame():
-            return "stop", {"end_reason": frame.reason}
+        name, shown = _WRITERS[type(frame)]
+        return _event(name, str(self.seen), shown(frame, at=from_ms(live.at_ms))).encode()

@@ -8,9 +8,9 @@ from flask import Response, request
 
 from cymba.accounts import identities, oidc, throttle
 from cymba.accounts.oidc import Begun, Provider, ProviderUnavailable
-from cymba.accounts.tables import ProviderIdentity
 from cymba.accounts.tokens import sign_in, sign_out_elsewhere
 from cymba.errors import NotFound, TooManyRequests
+from service.http import out
 from service.http.answers import answer, nothing, tagged
 from service.http.auditing import note
 from service.http.bearer import current_access, current_account
@@ -19,65 +19,60 @@ from service.http.openapi import Resource
 from service.http.problems import Unavailable
 from service.http.services import services
 from service.http.transaction import transaction
-from service.shapes.tokens import TOKEN_EXAMPLE, TokenPairSchema, pair_shown
+from service.http.writing import writer
+from service.shapes.tokens import TokenPairSchema, pair_shown
 
 blp = Resource("oidc", "Signing in with another provider")
 
-BEGUN_EXAMPLE = {
-    "authorization_url": "https://id.example.org/authorize?response_type=code&client_id=cymba",
-    "state": "v3Xq0B2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0",
-}
-
-IDENTITY_EXAMPLE = {
-    "id": "0b8e8a0c-5b0f-5e0f-9d6c-2f1c4f4a1b3d",
-    "issuer": "https://id.example.org",
-    "subject": "248289761001",
-    "linked_at": "2026-03-01T09:31:00Z",
-}
+_STATE = "v3Xq0B2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0"
 
 
 class BegunSchema(Schema):
-    authorization_url = ma.fields.String(
-        required=True, metadata={"description": "Where the person signs in, in a browser"}
+    authorization_url = out.text(
+        "https://id.example.org/authorize?response_type=code&client_id=cymba",
+        "Where the person signs in, in a browser",
     )
-    state = ma.fields.String(
-        required=True,
-        metadata={"description": "The app must see the same come back, or drop what came"},
-    )
+    state = out.text(_STATE, "The app must see the same come back, or drop what came")
 
 
 class FinishSchema(Schema):
-    state = Text(required=True, validate=ma.validate.Length(min=1, max=200))
-    code = Text(required=True, validate=ma.validate.Length(min=1, max=2000))
+    state = Text(required=True, validate=ma.validate.Length(min=1, max=200), example=_STATE)
+    code = Text(
+        required=True,
+        validate=ma.validate.Length(min=1, max=2000),
+        example="SplxlOBeZQQYbYS6WxSbIA",
+    )
 
 
 class IdentitySchema(Schema):
-    id = ma.fields.UUID(required=True)
-    issuer = ma.fields.String(required=True, metadata={"description": "The provider"})
-    subject = ma.fields.String(
-        required=True, metadata={"description": "What the provider calls the person"}
-    )
-    linked_at = ma.fields.DateTime(required=True)
+    id = out.uuid("0b8e8a0c-5b0f-5e0f-9d6c-2f1c4f4a1b3d", source=out.GIVEN)
+    issuer = out.text("https://id.example.org", "The provider")
+    subject = out.text("248289761001", "What the provider calls the person")
+    linked_at = out.instant("2026-03-01T09:31:00Z", source="created_at")
 
 
 class IdentitiesSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(IdentitySchema), required=True)
+    items = out.many(IdentitySchema)
+
+
+_begun_shown = writer(BegunSchema)
+_identity_shown = writer(IdentitySchema)
 
 
 @blp.post("/v1/auth/oidc/start")
 @blp.public
-@blp.answers(200, BegunSchema, example=BEGUN_EXAMPLE)
+@blp.answers(200, BegunSchema)
 @blp.problems("oidc-not-set-up", "rate")
 def start_oidc() -> Response:
     """Begin to sign in with the provider"""
     provider = _counted()
     with transaction() as session:
         begun = _begin(session, provider, None)
-    return answer({"authorization_url": begun.authorization_url, "state": begun.state})
+    return answer(_begun_shown(begun))
 
 
 @blp.post("/v1/account/oidc/start")
-@blp.answers(200, BegunSchema, example=BEGUN_EXAMPLE)
+@blp.answers(200, BegunSchema)
 @blp.problems("oidc-not-set-up", "rate")
 def start_oidc_link() -> Response:
     """Begin to link the provider to the account
@@ -87,13 +82,13 @@ def start_oidc_link() -> Response:
     provider = _counted()
     with transaction() as session:
         begun = _begin(session, provider, current_account(session).id)
-    return answer({"authorization_url": begun.authorization_url, "state": begun.state})
+    return answer(_begun_shown(begun))
 
 
 @blp.post("/v1/auth/oidc/finish")
 @blp.public
-@blp.body(FinishSchema, example={"state": BEGUN_EXAMPLE["state"], "code": "SplxlOBeZQQYbYS6WxSbIA"})
-@blp.answers(200, TokenPairSchema, example=TOKEN_EXAMPLE)
+@blp.body(FinishSchema)
+@blp.answers(200, TokenPairSchema)
 @blp.problems(
     "oidc-not-set-up", "oidc-refused", "email-taken", "identity-taken", "email-not-verified"
 )
@@ -122,13 +117,16 @@ def finish_oidc(given: dict[str, Any]) -> Response:
 
 
 @blp.get("/v1/account/identities")
-@blp.answers(200, IdentitiesSchema, example={"items": [IDENTITY_EXAMPLE]})
+@blp.answers(200, IdentitiesSchema)
 @blp.etag
 def list_identities() -> Response:
     """List the sign-ins at providers that open the account, the oldest first"""
     with transaction() as session:
         account = current_account(session)
-        items = [_identity_shown(one) for one in identities.mine(session, account.id)]
+        items = [
+            _identity_shown(one, id=identities.identity_id(one))
+            for one in identities.mine(session, account.id)
+        ]
     return tagged({"items": items})
 
 
@@ -148,15 +146,6 @@ def unlink_identity(identity_id: UUID) -> Response:
         sign_out_elsewhere(session, account.id, current_access().family_id, services().now())
         note(session, account.id, "identity.unlinked", provider=gone.issuer)
     return nothing()
-
-
-def _identity_shown(identity: ProviderIdentity) -> dict[str, Any]:
-    return {
-        "id": identities.identity_id(identity),
-        "issuer": identity.issuer,
-        "subject": identity.subject,
-        "linked_at": identity.created_at,
-    }
 
 
 def _provider() -> Provider:

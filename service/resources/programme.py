@@ -23,27 +23,25 @@ from cymba.devices.models import (
 )
 from cymba.devices.programme import REFUSAL_CODES, ProgrammeRefused, Wanted
 from cymba.devices.screening import standing_lock
-from cymba.devices.tables import DeviceProgramme, RefusedProgramme
+from cymba.devices.tables import DeviceProgramme
 from service.http.answers import tagged
 from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.openapi import Resource
 from service.http.paging import open_cursor, seal_cursor
-from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 from service.shapes.before_trial import before_trials
 from service.shapes.programmes import (
-    CHANGE_EXAMPLE,
     LOCKS,
-    REFUSED_EXAMPLE,
-    STATE_EXAMPLE,
-    VERSION_EXAMPLE,
     PageQuerySchema,
     ProgrammeChangeSchema,
     ProgrammeStateSchema,
     RefusedPageSchema,
+    RefusedSchema,
+    VersionSchema,
     VersionsSchema,
     lock_shown,
 )
@@ -52,7 +50,7 @@ blp = Resource("programme", "What a device is to do: desired, reported, and hist
 
 
 @blp.get("/v1/devices/<device_id:device_id>/programme")
-@blp.answers(200, ProgrammeStateSchema, example=STATE_EXAMPLE)
+@blp.answers(200, ProgrammeStateSchema)
 @blp.etag
 @blp.problems("not-found")
 def get_programme(device_id: str) -> Response:
@@ -66,8 +64,8 @@ def get_programme(device_id: str) -> Response:
 
 
 @blp.put("/v1/devices/<device_id:device_id>/programme")
-@blp.body(ProgrammeChangeSchema, example=CHANGE_EXAMPLE)
-@blp.answers(200, ProgrammeStateSchema, example=STATE_EXAMPLE)
+@blp.body(ProgrammeChangeSchema)
+@blp.answers(200, ProgrammeStateSchema)
 @blp.etag
 @blp.if_match
 @blp.problems("not-found", "limits-widened", "beyond-limits", "expired", *LOCKS)
@@ -106,7 +104,7 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/history")
 @blp.query(PageQuerySchema)
-@blp.answers(200, VersionsSchema, example={"items": [VERSION_EXAMPLE], "next_cursor": None})
+@blp.answers(200, VersionsSchema)
 @blp.etag
 @blp.problems("not-found")
 def list_programme_versions(query: dict[str, Any], device_id: str) -> Response:
@@ -125,7 +123,7 @@ def list_programme_versions(query: dict[str, Any], device_id: str) -> Response:
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/refused")
 @blp.query(PageQuerySchema)
-@blp.answers(200, RefusedPageSchema, example={"items": [REFUSED_EXAMPLE], "next_cursor": None})
+@blp.answers(200, RefusedPageSchema)
 @blp.etag
 @blp.problems("not-found")
 def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
@@ -148,6 +146,11 @@ def withhold_current(session: Session, account_id: UUID) -> None:
     programme.withhold_current(session, services().programme_key, account_id, services().now())
 
 
+_version_shown = writer(VersionSchema)
+_state_shown = writer(ProgrammeStateSchema)
+_refused_shown = writer(RefusedSchema)
+
+
 def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
     refusal = None
     if row.applied is False:
@@ -156,18 +159,13 @@ def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
         state = "applied" if row.applied else "refused"
     else:
         state = "sent" if row.published_at is not None else "waiting"
-    return {
-        "version": row.ver,
-        "programme": row.programme,
-        "limits": row.limits,
-        "expires_at": row.expires_at,
-        "has_expired": row.expires_at is not None and row.expires_at <= now,
-        "created_at": row.created_at,
-        "state": state,
-        "reported_at": row.reported_at,
-        "refusal_code": row.code if refusal else None,
-        "refusal": refusal,
-    }
+    return _version_shown(
+        row,
+        has_expired=row.expires_at is not None and row.expires_at <= now,
+        state=state,
+        refusal_code=row.code if refusal else None,
+        refusal=refusal,
+    )
 
 
 def _state(session: Session, account: Caller, device_id: str) -> dict[str, Any]:
@@ -179,30 +177,17 @@ def _state(session: Session, account: Caller, device_id: str) -> dict[str, Any]:
     if state.desired is not None:
         desired = msgspec.convert(state.desired.programme, Programme)
         density = density_ma_per_cm2(model, desired, limits)
-    shown = {
-        "version": state.version,
-        "desired": state.desired and version_shown(state.desired, now),
-        "held": state.held and version_shown(state.held, now),
-        "in_step": state.in_step,
-        "is_earlier_holders": state.is_earlier_holders,
-        "limits": limits._asdict(),
-        "model_limits": model.hard._asdict(),
-        "rms_density_ma_per_cm2": density,
-        "density_needs_attention": (density or 0) > ATTENTION_DENSITY_MA_PER_CM2,
-        "lock": lock_shown(standing_lock(session, account_id, model, now)),
-        "before_trial": before_trials(session, account).get(device_id),
-    }
-    return rounded(shown)
-
-
-def _refused_shown(row: RefusedProgramme) -> dict[str, Any]:
-    return {
-        "programme": row.programme,
-        "limits": row.limits,
-        "code": row.code,
-        "detail": row.detail,
-        "refused_at": row.refused_at,
-    }
+    return _state_shown(
+        state,
+        desired=state.desired and version_shown(state.desired, now),
+        held=state.held and version_shown(state.held, now),
+        limits=limits._asdict(),
+        model_limits=model.hard._asdict(),
+        rms_density_ma_per_cm2=density,
+        density_needs_attention=(density or 0) > ATTENTION_DENSITY_MA_PER_CM2,
+        lock=lock_shown(standing_lock(session, account_id, model, now)),
+        before_trial=before_trials(session, account).get(device_id),
+    )
 
 
 def _place(

@@ -18,20 +18,22 @@ from service.http.transaction import transaction
 
 blp = Resource("recovery", "Passwords forgotten, addresses changed")
 
-CODE_EXAMPLE = "Jx3kQ2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q"
 
-
-def _email(**kwargs: Any) -> Text:
+def _email(example: str) -> Text:
     rules = [ma.validate.Length(max=MAX_EMAIL_CHARACTERS), Pattern(EMAIL_PATTERN)]
-    return Text(required=True, validate=rules, **kwargs)
+    return Text(required=True, validate=rules, example=example)
 
 
 def _code() -> Text:
-    return Text(required=True, validate=ma.validate.Length(min=1, max=200))
+    return Text(
+        required=True,
+        validate=ma.validate.Length(min=1, max=200),
+        example="Jx3kQ2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q",
+    )
 
 
 class AddressSchema(Schema):
-    email = _email()
+    email = _email("ada@example.org")
 
 
 class NewPasswordSchema(Schema):
@@ -40,15 +42,17 @@ class NewPasswordSchema(Schema):
         required=True,
         validate=ma.validate.Length(min=MIN_CHARACTERS, max=MAX_CHARACTERS),
         metadata={"format": "password"},
+        example="staple battery",
     )
 
 
 class NewAddressSchema(Schema):
-    new_email = _email()
+    new_email = _email("ada@example.com")
     password = Text(
         required=True,
         validate=ma.validate.Length(max=MAX_CHARACTERS),
         metadata={"format": "password"},
+        example="correct horse battery",
     )
 
 
@@ -58,7 +62,7 @@ class CodeSchema(Schema):
 
 @blp.post("/v1/auth/reset")
 @blp.public
-@blp.body(AddressSchema, example={"email": "ada@example.org"})
+@blp.body(AddressSchema)
 @blp.answers(202, description="A code is on its way, if the address has an account")
 @blp.problems("rate")
 def request_reset(given: dict[str, Any]) -> Response:
@@ -74,7 +78,7 @@ def request_reset(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/auth/reset/confirm")
 @blp.public
-@blp.body(NewPasswordSchema, example={"code": CODE_EXAMPLE, "new_password": "staple battery"})
+@blp.body(NewPasswordSchema)
 @blp.answers(204, description="Set; every sign-in has ended")
 @blp.problems("code-not-good", "rate")
 def confirm_reset(given: dict[str, Any]) -> Response:
@@ -89,9 +93,7 @@ def confirm_reset(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/account/email")
-@blp.body(
-    NewAddressSchema, example={"new_email": "ada@example.com", "password": "correct horse battery"}
-)
+@blp.body(NewAddressSchema)
 @blp.answers(202, description="A code is on its way to the new address")
 @blp.problems("wrong-password", "rate")
 def request_email_change(given: dict[str, Any]) -> Response:
@@ -107,7 +109,7 @@ def request_email_change(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/account/email/confirm")
 @blp.public
-@blp.body(CodeSchema, example={"code": CODE_EXAMPLE})
+@blp.body(CodeSchema)
 @blp.answers(204, description="Changed; the old address is told")
 @blp.problems("code-not-good", "email-taken", "rate")
 def confirm_email_change(given: dict[str, Any]) -> Response:

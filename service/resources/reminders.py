@@ -10,6 +10,7 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.diary import reminders
+from service.http import out
 from service.http.answers import answer, nothing, tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
@@ -17,9 +18,8 @@ from service.http.fields import Schema, Whole
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 from service.shapes.reminders import (
-    REMINDER_EXAMPLE,
-    WANTED_EXAMPLE,
     ReminderSchema,
     WantedSchema,
     reminder_shown,
@@ -29,27 +29,20 @@ blp = Resource("reminders", "Prompts for the diary")
 
 MAX_PROMPTS = 100
 
-PROMPT_EXAMPLE = {
-    "at": "2026-03-02T07:00:00Z",
-    "local": "2026-03-02T08:00:00+01:00",
-    "reminder_id": REMINDER_EXAMPLE["id"],
-    "items": ["pain_now", "sleep_quality"],
-}
-
 
 class RemindersSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(ReminderSchema), required=True)
+    items = out.many(ReminderSchema)
 
 
 class PromptSchema(Schema):
-    at = ma.fields.DateTime(required=True)
-    local = ma.fields.String(required=True, metadata={"description": "As the wall clock shows it"})
-    reminder_id = ma.fields.UUID(required=True)
-    items = ma.fields.List(ma.fields.String(), required=True)
+    at = out.instant("2026-03-02T07:00:00Z")
+    local = out.text("2026-03-02T08:00:00+01:00", "As the wall clock shows it", source=out.GIVEN)
+    reminder_id = out.uuid("7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f")
+    items = out.many(out.text("pain_now"), example=["pain_now", "sleep_quality"])
 
 
 class PromptsSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(PromptSchema), required=True)
+    items = out.many(PromptSchema)
 
 
 class CountSchema(Schema):
@@ -58,8 +51,11 @@ class CountSchema(Schema):
     )
 
 
+_prompt_shown = writer(PromptSchema)
+
+
 @blp.get("/v1/reminders")
-@blp.answers(200, RemindersSchema, example={"items": [REMINDER_EXAMPLE]})
+@blp.answers(200, RemindersSchema)
 @blp.etag
 def list_reminders() -> Response:
     """List the reminders"""
@@ -71,7 +67,7 @@ def list_reminders() -> Response:
 
 @blp.get("/v1/reminders/next")
 @blp.query(CountSchema)
-@blp.answers(200, PromptsSchema, example={"items": [PROMPT_EXAMPLE]})
+@blp.answers(200, PromptsSchema)
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the next prompts, over changes of clock and of zone
 
@@ -88,27 +84,14 @@ def list_prompts(query: dict[str, Any]) -> Response:
             for prompt in islice(reminders.prompts(reminder, zone, after=services().now()), count)
         ]
     upcoming.sort(key=lambda prompt: (prompt.at, prompt.reminder_id))
-    return answer(
-        {
-            "items": [
-                {
-                    "at": prompt.at,
-                    "local": _wall(prompt.local),
-                    "reminder_id": prompt.reminder_id,
-                    "items": list(prompt.items),
-                }
-                for prompt in upcoming[:count]
-            ]
-        }
-    )
+    items = [_prompt_shown(prompt, local=_wall(prompt.local)) for prompt in upcoming[:count]]
+    return answer({"items": items})
 
 
 @blp.put("/v1/reminders/<uuid:reminder_id>")
-@blp.body(WantedSchema, example=WANTED_EXAMPLE)
-@blp.answers(
-    200, ReminderSchema, example=REMINDER_EXAMPLE, description="Changed, or as it was already"
-)
-@blp.answers(201, ReminderSchema, example=REMINDER_EXAMPLE, description="Made")
+@blp.body(WantedSchema)
+@blp.answers(200, ReminderSchema, description="Changed, or as it was already")
+@blp.answers(201, ReminderSchema, description="Made")
 @blp.etag
 @blp.header("If-Match", "The ETag of the copy that was changed; none for a new reminder.")
 @blp.problems("stale", "if-match-required")
@@ -129,7 +112,7 @@ def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
 
 
 @blp.get("/v1/reminders/<uuid:reminder_id>")
-@blp.answers(200, ReminderSchema, example=REMINDER_EXAMPLE)
+@blp.answers(200, ReminderSchema)
 @blp.etag
 def get_reminder(reminder_id: UUID) -> Response:
     """Read one reminder"""

@@ -6,7 +6,6 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-import marshmallow as ma
 import structlog
 from flask import Response
 from sqlalchemy import text
@@ -17,6 +16,7 @@ from cymba.accounts import audit
 from cymba.database import UnitOfWork
 from cymba.failures import name_of
 from cymba.rights.export import export
+from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.fields import Schema
@@ -31,6 +31,7 @@ from service.http.paging import (
 from service.http.problems import Unavailable
 from service.http.services import Services, services
 from service.http.transaction import transaction
+from service.http.writing import writer
 
 blp = Resource("rights", "Everything that is held about the person, and who saw it")
 
@@ -52,18 +53,21 @@ class AuditQuerySchema(Schema):
 class AuditEntrySchema(Schema):
     """That somebody saw or changed something of the person's."""
 
-    at = ma.fields.DateTime(required=True)
-    actor_kind = ma.fields.String(required=True, validate=ma.validate.OneOf(ACTORS))
-    actor_id = ma.fields.String(
-        required=True, metadata={"description": "Of the account, the share or the operator"}
+    at = out.instant("2026-03-01T18:00:00.120000Z")
+    actor_kind = out.text("person", one_of=ACTORS)
+    actor_id = out.text(
+        "7d1f0a52-93a1-4c63-8f0e-5b7d1c2e3f40", "Of the account, the share or the operator"
     )
-    action = ma.fields.String(required=True)
-    detail = ma.fields.Dict(required=True, metadata={"description": "It holds no health data"})
+    action = out.text("account.exported")
+    detail = out.table({}, "It holds no health data")
 
 
 class AuditPageSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(AuditEntrySchema), required=True)
+    items = out.many(AuditEntrySchema)
     next_cursor = next_cursor_field()
+
+
+_entry_shown = writer(AuditEntrySchema)
 
 
 @blp.get("/v1/account/export")
@@ -112,22 +116,7 @@ def export_account() -> Response:
 
 @blp.get("/v1/audit")
 @blp.query(AuditQuerySchema)
-@blp.answers(
-    200,
-    AuditPageSchema,
-    example={
-        "items": [
-            {
-                "at": "2026-03-01T18:00:00.120000Z",
-                "actor_kind": "person",
-                "actor_id": "7d1f0a52-93a1-4c63-8f0e-5b7d1c2e3f40",
-                "action": "account.exported",
-                "detail": {},
-            }
-        ],
-        "next_cursor": None,
-    },
-)
+@blp.answers(200, AuditPageSchema)
 @blp.etag
 def list_audit(query: dict[str, Any]) -> Response:
     """Read who saw or changed what, the latest first
@@ -141,16 +130,7 @@ def list_audit(query: dict[str, Any]) -> Response:
         scope = f"audit/{account_id}"
         before = open_cursor(scope, query["cursor"], tuple[int])[0] if "cursor" in query else None
         rows = audit.page(session, account_id, before=before, limit=limit + 1)
-        items = [
-            {
-                "at": row.at,
-                "actor_kind": row.actor_kind,
-                "actor_id": row.actor_id,
-                "action": row.action,
-                "detail": row.detail,
-            }
-            for row in rows[:limit]
-        ]
+        items = [_entry_shown(row) for row in rows[:limit]]
         more = len(rows) > limit
     following = seal_cursor(scope, (rows[limit - 1].id,)) if more else None
     return tagged({"items": items, "next_cursor": following})

@@ -9,18 +9,21 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from cymba.devices import contraindications, screening
-from cymba.devices.contraindications import QUESTIONS, Question, must_be_answered, precautions
+from cymba.devices.contraindications import QUESTIONS, must_be_answered, precautions
 from cymba.devices.models import MODELS, Model
 from cymba.devices.screening import RED_FLAGS, SEEK_CARE
 from cymba.devices.tables import RedFlag
 from cymba.errors import Conflict
+from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
+from service.http.examples import described
 from service.http.fields import Day, Schema, Text, Whole, validation_failed
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 from service.shapes.programmes import LockSchema, lock_shown
 
 blp = Resource("screening", "Contraindications, and what holds a programme back")
@@ -29,94 +32,82 @@ ANSWERS = ("no", "yes", "unsure", "cleared")
 MAX_NOTE_CHARACTERS = 400
 
 
+ASKED = [question for question in QUESTIONS if question.tier != "situational"]
+SHOWN = [question for question in QUESTIONS if question.tier == "situational"]
+
+
 class QuestionSchema(Schema):
-    name = ma.fields.String(required=True)
-    tier = ma.fields.String(
-        required=True,
-        validate=ma.validate.OneOf(["block", "clearance"]),
-        metadata={
-            "description": "`block`: a yes rules the device out. `clearance`: a clinician must "
-            "agree"
-        },
+    name = out.text(ASKED[0].name)
+    tier = out.text(
+        ASKED[0].tier,
+        "`block`: a yes rules the device out. `clearance`: a clinician must agree",
+        one_of=["block", "clearance"],
     )
-    text = ma.fields.String(required=True)
+    text = out.text(ASKED[0].text)
 
 
 class PrecautionSchema(Schema):
     """To be shown with the questions. It asks for nothing, and an answer to it is refused."""
 
-    name = ma.fields.String(required=True)
-    text = ma.fields.String(required=True)
+    name = out.text(SHOWN[0].name)
+    text = out.text(SHOWN[0].text)
 
 
 class ModelScreeningSchema(Schema):
     """The questions for one model, and how the person stands with it."""
 
-    model = ma.fields.String(required=True)
-    title = ma.fields.String(required=True)
-    questions = ma.fields.List(
-        ma.fields.String(),
-        required=True,
-        metadata={"description": "Their names, in order: each needs an answer"},
+    model = out.text("ear_cymba")
+    title = out.text("Ear, cymba conchae")
+    questions = out.many(out.text("active_implant"), "Their names, in order: each needs an answer")
+    precautions = out.many(out.text("driving"), "Their names, in order")
+    answers = out.table(
+        {"active_implant": "no"},
+        "The latest; null if there are none",
+        null=True,
+        values=out.text("no", one_of=ANSWERS),
     )
-    precautions = ma.fields.List(
-        ma.fields.String(), required=True, metadata={"description": "Their names, in order"}
-    )
-    answers = ma.fields.Dict(
-        ma.fields.String(),
-        ma.fields.String(validate=ma.validate.OneOf(ANSWERS)),
-        required=True,
-        allow_none=True,
-        metadata={"description": "The latest; null if there are none"},
-    )
-    text_version = ma.fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Of the text that was answered"}
-    )
-    answered_at = ma.fields.DateTime(required=True, allow_none=True)
-    expires_at = ma.fields.DateTime(required=True, allow_none=True)
-    lock = ma.fields.Nested(LockSchema, required=True, allow_none=True)
+    text_version = out.whole(1, "Of the text that was answered", null=True)
+    answered_at = out.instant("2026-03-01T09:00:00Z", null=True)
+    expires_at = out.instant("2026-08-28T09:00:00Z", null=True)
+    lock = out.nested(LockSchema, null=True, example=None)
 
 
 class RedFlagSchema(Schema):
-    symptom = ma.fields.String(required=True, validate=ma.validate.OneOf(list(RED_FLAGS)))
-    title = ma.fields.String(required=True)
-    felt_at = ma.fields.DateTime(required=True)
-    raised_at = ma.fields.DateTime(required=True)
+    symptom = out.text("chest_pain", one_of=RED_FLAGS)
+    title = out.text("Chest pain", source=out.GIVEN)
+    felt_at = out.instant("2026-03-01T06:30:00Z")
+    raised_at = out.instant("2026-03-01T06:31:12Z")
 
 
 class ScreeningSchema(Schema):
-    text_version = ma.fields.Integer(
-        required=True, metadata={"description": "Of the questions' text; answers name it"}
+    text_version = out.whole(1, "Of the questions' text; answers name it")
+    questions = out.many(QuestionSchema)
+    precautions = out.many(PrecautionSchema)
+    models = out.many(ModelScreeningSchema)
+    red_flags = out.many(
+        RedFlagSchema, "Those that stand: every programme is locked by them", example=[]
     )
-    questions = ma.fields.List(ma.fields.Nested(QuestionSchema), required=True)
-    precautions = ma.fields.List(ma.fields.Nested(PrecautionSchema), required=True)
-    models = ma.fields.List(ma.fields.Nested(ModelScreeningSchema), required=True)
-    red_flags = ma.fields.List(
-        ma.fields.Nested(RedFlagSchema),
-        required=True,
-        metadata={"description": "Those that stand: every programme is locked by them"},
-    )
-    advice = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "To be shown with a red flag"}
-    )
+    advice = out.text(None, "To be shown with a red flag", null=True)
 
 
 class ScreeningAnswersSchema(Schema):
-    model = Text(required=True, validate=ma.validate.OneOf(list(MODELS)))
+    model = Text(required=True, validate=ma.validate.OneOf(list(MODELS)), example="ear_cymba")
     text_version = Whole(
         required=True,
         validate=ma.validate.Range(min=1, max=2**31 - 1),
-        metadata={"description": "Of the text that the person was shown"},
+        about="Of the text that the person was shown",
+        example=1,
     )
     answers = ma.fields.Dict(
         Text(validate=ma.validate.Length(max=64)),
         Text(validate=ma.validate.OneOf(ANSWERS)),
         required=True,
         validate=ma.validate.Length(max=100),
-        metadata={
-            "description": "By question. `unsure` weighs as much as `yes`; `cleared`, which only "
-            "those of `clearance` take: yes, and a clinician who knows of it has agreed"
-        },
+        metadata=described(
+            "By question. `unsure` weighs as much as `yes`; `cleared`, which only those of "
+            "`clearance` take: yes, and a clinician who knows of it has agreed",
+            {"active_implant": "no", "seizures": "cleared"},
+        ),
     )
 
 
@@ -126,52 +117,19 @@ class ReleaseSchema(Schema):
     clinician = Text(
         required=True,
         validate=ma.validate.Length(min=1, max=MAX_NOTE_CHARACTERS),
-        metadata={"description": "Who has looked at it"},
+        about="Who has looked at it",
+        example="Dr. Okafor, cardiology",
     )
-    seen_on = Day(required=True, metadata={"description": "When; not before the symptom"})
+    seen_on = Day(required=True, about="When; not before the symptom", example="2026-03-04")
 
 
-def _question_shown(question: Question) -> dict[str, Any]:
-    return {"name": question.name, "tier": question.tier, "text": question.text}
-
-
-def _precaution_shown(precaution: Question) -> dict[str, Any]:
-    return {"name": precaution.name, "text": precaution.text}
-
-
-ASKED = [question for question in QUESTIONS if question.tier != "situational"]
-SHOWN = [question for question in QUESTIONS if question.tier == "situational"]
-
-
-SCREENING_EXAMPLE = {
-    "text_version": 1,
-    "questions": [_question_shown(ASKED[0])],
-    "precautions": [_precaution_shown(SHOWN[0])],
-    "models": [
-        {
-            "model": "ear_cymba",
-            "title": "Ear, cymba conchae",
-            "questions": ["active_implant"],
-            "precautions": ["driving"],
-            "answers": {"active_implant": "no"},
-            "text_version": 1,
-            "answered_at": "2026-03-01T09:00:00Z",
-            "expires_at": "2026-08-28T09:00:00Z",
-            "lock": None,
-        }
-    ],
-    "red_flags": [],
-    "advice": None,
-}
-ANSWERS_EXAMPLE = {
-    "model": "ear_cymba",
-    "text_version": 1,
-    "answers": {"active_implant": "no", "seizures": "cleared"},
-}
+_question_shown = writer(QuestionSchema)
+_precaution_shown = writer(PrecautionSchema)
+_red_flag_shown = writer(RedFlagSchema)
 
 
 @blp.get("/v1/screening")
-@blp.answers(200, ScreeningSchema, example=SCREENING_EXAMPLE)
+@blp.answers(200, ScreeningSchema)
 @blp.etag
 def get_screening() -> Response:
     """Read the questions, the latest answers, and what is locked
@@ -184,8 +142,8 @@ def get_screening() -> Response:
 
 
 @blp.put("/v1/screening/answers")
-@blp.body(ScreeningAnswersSchema, example=ANSWERS_EXAMPLE)
-@blp.answers(200, ScreeningSchema, example=SCREENING_EXAMPLE)
+@blp.body(ScreeningAnswersSchema)
+@blp.answers(200, ScreeningSchema)
 @blp.etag
 @blp.if_match
 @blp.problems("questions-changed", "screening-incomplete")
@@ -212,8 +170,8 @@ def answer_screening(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/screening/release")
-@blp.body(ReleaseSchema, example={"clinician": "Dr. Okafor, cardiology", "seen_on": "2026-03-04"})
-@blp.answers(200, ScreeningSchema, example=SCREENING_EXAMPLE)
+@blp.body(ReleaseSchema)
+@blp.answers(200, ScreeningSchema)
 @blp.etag
 @blp.problems("no-red-flag")
 def release_red_flags(given: dict[str, Any]) -> Response:
@@ -268,9 +226,4 @@ def _model_shown(session: Session, account_id: UUID, model: Model) -> dict[str, 
 
 
 def _flag_shown(flag: RedFlag) -> dict[str, Any]:
-    return {
-        "symptom": flag.symptom,
-        "title": RED_FLAGS.get(flag.symptom, flag.symptom),
-        "felt_at": flag.felt_at,
-        "raised_at": flag.raised_at,
-    }
+    return _red_flag_shown(flag, title=RED_FLAGS.get(flag.symptom, flag.symptom))

@@ -10,9 +10,9 @@ from flask import Response
 from cymba.accounts.changes import was_deleted
 from cymba.devices.health import devices_behind
 from cymba.stimulation.session import queries
-from cymba.stimulation.session.events import SessionEvent
 from cymba.stimulation.session.queries import PageKey
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
+from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
@@ -25,10 +25,10 @@ from service.http.paging import (
     open_cursor,
     seal_cursor,
 )
-from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
-from service.shapes.sessions import SESSION_EXAMPLE, SessionSchema, event_detail, session_shown
+from service.http.writing import writer
+from service.shapes.sessions import SessionSchema, event_detail, session_shown
 
 blp = Resource("sessions", "Stimulation sessions")
 
@@ -38,39 +38,25 @@ MAX_NOTE_CHARACTERS = 4000
 class UnsyncedSchema(Schema):
     """A device of which not all may be here: no session in the list does not mean none."""
 
-    device_id = ma.fields.String(required=True)
-    unsynced = ma.fields.String(
-        required=True,
-        validate=ma.validate.OneOf(["waiting", "unknown"]),
-        metadata={
-            "description": "`waiting`: it holds frames that are not uploaded. `unknown`: it may "
-            "have recorded since it was last heard of"
-        },
+    device_id = out.text("ey5f0c4e0b7c1d2a39")
+    unsynced = out.text(
+        "waiting",
+        "`waiting`: it holds frames that are not uploaded. `unknown`: it may have recorded since "
+        "it was last heard of",
+        one_of=["waiting", "unknown"],
     )
-    backlog_frames = ma.fields.Integer(required=True, allow_none=True)
-    complete_until = ma.fields.DateTime(
-        required=True,
-        allow_none=True,
-        metadata={"description": "All that it had recorded by then is here"},
+    backlog_frames = out.whole(112, null=True)
+    complete_until = out.instant(
+        "2026-03-01T17:58:00Z", "All that it had recorded by then is here", null=True
     )
 
 
 class SessionPageSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(SessionSchema), required=True)
+    items = out.many(SessionSchema)
     next_cursor = next_cursor_field()
-    unsynced = ma.fields.List(
-        ma.fields.Nested(UnsyncedSchema),
-        required=True,
-        metadata={"description": "Devices that the person holds, or the one that is asked for"},
+    unsynced = out.many(
+        UnsyncedSchema, "Devices that the person holds, or the one that is asked for"
     )
-
-
-UNSYNCED_EXAMPLE = {
-    "device_id": "ey5f0c4e0b7c1d2a39",
-    "unsynced": "waiting",
-    "backlog_frames": 112,
-    "complete_until": "2026-03-01T17:58:00Z",
-}
 
 
 class SessionQuerySchema(Schema):
@@ -91,37 +77,32 @@ class SessionQuerySchema(Schema):
 class SessionChangeSchema(Schema):
     """Only what is given changes."""
 
-    note = Text(allow_none=True, validate=ma.validate.Length(max=MAX_NOTE_CHARACTERS))
-    excluded = Flag()
+    note = Text(
+        allow_none=True,
+        validate=ma.validate.Length(max=MAX_NOTE_CHARACTERS),
+        example="Electrode was dry",
+    )
+    excluded = Flag(example=True)
 
 
 class EventSchema(Schema):
-    at = ma.fields.DateTime(required=True)
-    offset_ms = ma.fields.Integer(
-        required=True, metadata={"description": "Since the session's `started_at`"}
-    )
-    name = ma.fields.String(
-        required=True,
-        metadata={"description": "`start`, `end`, `reboot`, or the device's own word"},
-    )
-    detail = event_detail()
+    at = out.instant("2026-03-01T18:04:10Z")
+    offset_ms = out.whole(250000, "Since the session's `started_at`")
+    name = out.text("lead_off", "`start`, `end`, `reboot`, or the device's own word")
+    detail = event_detail({"impedance_ohm": 24000})
 
 
 class EventsSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(EventSchema), required=True)
+    items = out.many(EventSchema)
+
+
+unsynced_shown = writer(UnsyncedSchema)
+event_shown = writer(EventSchema)
 
 
 @blp.get("/v1/sessions")
 @blp.query(SessionQuerySchema)
-@blp.answers(
-    200,
-    SessionPageSchema,
-    example={
-        "items": [SESSION_EXAMPLE],
-        "next_cursor": None,
-        "unsynced": [UNSYNCED_EXAMPLE],
-    },
-)
+@blp.answers(200, SessionPageSchema)
 @blp.etag
 @blp.shared("sessions")
 def list_sessions(query: dict[str, Any]) -> Response:
@@ -145,13 +126,13 @@ def list_sessions(query: dict[str, Any]) -> Response:
         behind = devices_behind(session, account_id)
     key = page.next_key
     next_cursor = key and seal_cursor(scope, key)
-    unsynced = [one._asdict() for one in behind if device_id in (None, one.device_id)]
-    items = [rounded(item) for item in page.items]
+    unsynced = [unsynced_shown(one) for one in behind if device_id in (None, one.device_id)]
+    items = [session_shown(item) for item in page.items]
     return tagged({"items": items, "next_cursor": next_cursor, "unsynced": unsynced})
 
 
 @blp.get("/v1/sessions/<uuid:session_id>")
-@blp.answers(200, SessionSchema, example=SESSION_EXAMPLE)
+@blp.answers(200, SessionSchema)
 @blp.etag
 @blp.shared("sessions")
 def get_session(session_id: UUID) -> Response:
@@ -163,8 +144,8 @@ def get_session(session_id: UUID) -> Response:
 
 
 @blp.patch("/v1/sessions/<uuid:session_id>")
-@blp.body(SessionChangeSchema, example={"note": "Electrode was dry", "excluded": True})
-@blp.answers(200, SessionSchema, example=SESSION_EXAMPLE)
+@blp.body(SessionChangeSchema)
+@blp.answers(200, SessionSchema)
 @blp.etag
 @blp.if_match
 def update_session(given: dict[str, Any], session_id: UUID) -> Response:
@@ -204,20 +185,7 @@ def delete_session(session_id: UUID) -> Response:
 
 
 @blp.get("/v1/sessions/<uuid:session_id>/events")
-@blp.answers(
-    200,
-    EventsSchema,
-    example={
-        "items": [
-            {
-                "at": "2026-03-01T18:04:10Z",
-                "offset_ms": 250000,
-                "name": "lead_off",
-                "detail": {"impedance_ohm": 24000},
-            }
-        ]
-    },
-)
+@blp.answers(200, EventsSchema)
 @blp.etag
 @blp.shared("sessions")
 def list_session_events(session_id: UUID) -> Response:
@@ -225,13 +193,4 @@ def list_session_events(session_id: UUID) -> Response:
     with transaction() as session:
         found = queries.get_session(session, current_account(session).id, session_id)
         events = queries.events_of(session, found)
-    return tagged({"items": [_event(event) for event in events]})
-
-
-def _event(event: SessionEvent) -> dict[str, Any]:
-    return {
-        "at": event.at,
-        "offset_ms": event.offset_ms,
-        "name": event.name,
-        "detail": event.detail,
-    }
+    return tagged({"items": [event_shown(event) for event in events]})

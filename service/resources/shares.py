@@ -9,36 +9,31 @@ from flask import Response
 from cymba.accounts import sharing
 from cymba.accounts.profile import EMAIL_PATTERN, MAX_EMAIL_CHARACTERS
 from cymba.accounts.sharing import SCOPES
-from cymba.accounts.tables import Share
+from service.http import out
 from service.http.answers import answer, nothing, tagged
 from service.http.auditing import note
 from service.http.bearer import current_account
+from service.http.examples import described
 from service.http.fields import Instant, Pattern, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 
 blp = Resource("shares", "Read-only shares")
 
-SHARE_EXAMPLE: dict[str, Any] = {
-    "id": "4c3b2a19-0817-4655-b4a3-c2d1e0f90817",
-    "label": "Dr. Weber",
-    "scopes": ["diary", "sessions"],
-    "clinician_email": None,
-    "created_at": "2026-03-01T10:00:00Z",
-    "expires_at": "2026-04-01T00:00:00Z",
-    "revoked_at": None,
-}
-
 
 class WantedShareSchema(Schema):
-    label = Text(required=True, validate=ma.validate.Length(min=1, max=100))
+    label = Text(required=True, validate=ma.validate.Length(min=1, max=100), example="Dr. Weber")
     scopes = ma.fields.List(
         Text(validate=ma.validate.OneOf(SCOPES)),
         required=True,
         validate=ma.validate.Length(min=1, max=len(SCOPES)),
+        metadata=described("", ["diary", "sessions"]),
     )
-    expires_at = Instant(required=True, metadata={"description": "At most a year from now"})
+    expires_at = Instant(
+        required=True, about="At most a year from now", example="2026-04-01T00:00:00Z"
+    )
     clinician_email = Text(
         load_default=None,
         allow_none=True,
@@ -48,35 +43,30 @@ class WantedShareSchema(Schema):
 
 
 class ShareSchema(Schema):
-    id = ma.fields.UUID(required=True)
-    label = ma.fields.String(required=True)
-    scopes = ma.fields.List(ma.fields.String(), required=True)
-    clinician_email = ma.fields.String(required=True, allow_none=True)
-    created_at = ma.fields.DateTime(required=True)
-    expires_at = ma.fields.DateTime(required=True)
-    revoked_at = ma.fields.DateTime(required=True, allow_none=True)
+    id = out.uuid("4c3b2a19-0817-4655-b4a3-c2d1e0f90817")
+    label = out.text("Dr. Weber")
+    scopes = out.many(out.text("diary"), example=["diary", "sessions"])
+    clinician_email = out.text(None, null=True)
+    created_at = out.instant("2026-03-01T10:00:00Z")
+    expires_at = out.instant("2026-04-01T00:00:00Z")
+    revoked_at = out.instant(None, null=True)
 
 
 class NewShareSchema(ShareSchema):
-    token = ma.fields.String(
-        required=True, metadata={"description": "Shown this once: bearer token of the share"}
-    )
+    token = out.text("share_Jx3…", "Shown this once: bearer token of the share", source=out.GIVEN)
 
 
 class SharesSchema(Schema):
-    items = ma.fields.List(ma.fields.Nested(ShareSchema), required=True)
+    items = out.many(ShareSchema)
+
+
+_share_shown = writer(ShareSchema)
+_new_share_shown = writer(NewShareSchema)
 
 
 @blp.post("/v1/shares")
-@blp.body(
-    WantedShareSchema,
-    example={
-        "label": "Dr. Weber",
-        "scopes": ["diary", "sessions"],
-        "expires_at": "2026-04-01T00:00:00Z",
-    },
-)
-@blp.answers(201, NewShareSchema, example=SHARE_EXAMPLE | {"token": "share_Jx3…"})
+@blp.body(WantedShareSchema)
+@blp.answers(201, NewShareSchema)
 def create_share(given: dict[str, Any]) -> Response:
     """Share a read-only view
 
@@ -89,18 +79,18 @@ def create_share(given: dict[str, Any]) -> Response:
         share, token = sharing.create(session, account.id, **given, now=services().now())
         session.refresh(share)
         note(session, account.id, "share.created", share=str(share.id), scopes=share.scopes)
-        body = share_shown(share) | {"token": token}
+        body = _new_share_shown(share, token=token)
     return answer(body, status=201)
 
 
 @blp.get("/v1/shares")
-@blp.answers(200, SharesSchema, example={"items": [SHARE_EXAMPLE]})
+@blp.answers(200, SharesSchema)
 @blp.etag
 def list_shares() -> Response:
     """List the shares, the latest first"""
     with transaction() as session:
         account = current_account(session)
-        items = [share_shown(share) for share in sharing.mine(session, account.id)]
+        items = [_share_shown(share) for share in sharing.mine(session, account.id)]
     return tagged({"items": items})
 
 
@@ -114,16 +104,3 @@ def revoke_share(share_id: UUID) -> Response:
         share = sharing.revoke(session, account.id, share_id, now=services().now())
         note(session, account.id, "share.revoked", share=str(share.id))
     return nothing()
-
-
-def share_shown(share: Share) -> dict[str, Any]:
-    """A share as the API shows it (`ShareSchema`)."""
-    return {
-        "id": share.id,
-        "label": share.label,
-        "scopes": share.scopes,
-        "clinician_email": share.clinician_email,
-        "created_at": share.created_at,
-        "expires_at": share.expires_at,
-        "revoked_at": share.revoked_at,
-    }

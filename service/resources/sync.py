@@ -13,20 +13,22 @@ from cymba.errors import Rejected
 from cymba.insights.words import Voice
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
+from service.http import out
 from service.http.answers import answer
 from service.http.bearer import current_account
+from service.http.examples import described, example_of
 from service.http.fields import Instant, Schema, Text, Whole, validation_failed
 from service.http.json_bodies import InvalidJson, body_of, read_json, split_items
 from service.http.openapi import ProblemSchema, Resource
 from service.http.paging import cursor_field, open_cursor, seal_cursor
 from service.http.problems import as_body
-from service.http.rounding import rounded
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.writing import writer
 from service.shapes import devices, diary, reminders
 from service.shapes.before_trial import before_trials
-from service.shapes.findings import FINDING_EXAMPLE, FindingSchema, finding_shown
-from service.shapes.sessions import SESSION_EXAMPLE, SessionSchema
+from service.shapes.findings import FindingSchema, finding_shown
+from service.shapes.sessions import SessionSchema, session_shown
 
 blp = Resource("sync", "Keeping a copy on a phone")
 
@@ -35,53 +37,23 @@ MAX_OPERATION_BYTES = 64 * 1024
 MAX_BUILDS_ON = 200
 DEFAULT_LIMIT, MAX_LIMIT = 200, 1000
 
-TOMBSTONE_EXAMPLE = {"kind": "diary-entry", "id": "9b2c1d0e-3f4a-4b5c-8d6e-7f8a9b0c1d2e"}
-FEED_EXAMPLE = {
-    "sessions": [SESSION_EXAMPLE],
-    "diary_entries": [diary.ENTRY_EXAMPLE],
-    "devices": [devices.DEVICE_EXAMPLE],
-    "reminders": [reminders.REMINDER_EXAMPLE],
-    "findings": [FINDING_EXAMPLE],
-    "tombstones": [TOMBSTONE_EXAMPLE],
-    "next_cursor": "mKx1t2y0bJ7c…",
-    "more": False,
-}
-OPERATION_EXAMPLE = {
-    "id": "2f1e0d9c-8b7a-4654-b3c2-1d0e9f8a7b6c",
-    "kind": "diary-entry",
-    "action": "put",
-    "entity_id": diary.ENTRY_EXAMPLE["id"],
-    "base_version": 1,
-    "builds_on": [],
-    "fields": {"note": "Better after a nap", "items": {"pain_now": 4, "cough": None}},
-}
-ANSWER_EXAMPLE = {
-    "id": OPERATION_EXAMPLE["id"],
-    "status": "applied",
-    "version": 2,
-    "entry": diary.ENTRY_EXAMPLE | {"version": 2},
-    "deleted": False,
-    "conflicting": [],
-    "problem": None,
-}
-
 
 class TombstoneSchema(Schema):
-    kind = ma.fields.String(required=True)
-    id = ma.fields.String(required=True)
+    kind = out.text("diary-entry")
+    id = out.text("9b2c1d0e-3f4a-4b5c-8d6e-7f8a9b0c1d2e", source="entity_id")
 
 
 class FeedSchema(Schema):
     """Apply the lists in this order; then keep `next_cursor`, and ask again while `more`."""
 
-    sessions = ma.fields.List(ma.fields.Nested(SessionSchema), required=True)
-    diary_entries = ma.fields.List(ma.fields.Nested(diary.EntrySchema), required=True)
-    devices = ma.fields.List(ma.fields.Nested(devices.DeviceSchema), required=True)
-    reminders = ma.fields.List(ma.fields.Nested(reminders.ReminderSchema), required=True)
-    findings = ma.fields.List(ma.fields.Nested(FindingSchema), required=True)
-    tombstones = ma.fields.List(ma.fields.Nested(TombstoneSchema), required=True)
-    next_cursor = ma.fields.String(required=True)
-    more = ma.fields.Boolean(required=True)
+    sessions = out.many(SessionSchema)
+    diary_entries = out.many(diary.EntrySchema)
+    devices = out.many(devices.DeviceSchema)
+    reminders = out.many(reminders.ReminderSchema)
+    findings = out.many(FindingSchema)
+    tombstones = out.many(TombstoneSchema)
+    next_cursor = out.text("mKx1t2y0bJ7c…")
+    more = out.flag(False)
 
 
 class FeedQuerySchema(Schema):
@@ -106,38 +78,43 @@ class FieldsSchema(Schema):
 
 class OperationSchema(Schema):
     id = ma.fields.UUID(
-        required=True, metadata={"description": "Made by the app; a retry carries the same"}
+        required=True,
+        metadata=described(
+            "Made by the app; a retry carries the same", "2f1e0d9c-8b7a-4654-b3c2-1d0e9f8a7b6c"
+        ),
     )
-    kind = Text(required=True, validate=ma.validate.OneOf([KIND]))
-    action = Text(required=True, validate=ma.validate.OneOf(["put", "delete"]))
-    entity_id = ma.fields.UUID(required=True)
+    kind = Text(required=True, validate=ma.validate.OneOf([KIND]), example=KIND)
+    action = Text(required=True, validate=ma.validate.OneOf(["put", "delete"]), example="put")
+    entity_id = ma.fields.UUID(
+        required=True, metadata=described("", "0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f")
+    )
     base_version = Whole(
         required=True,
         validate=ma.validate.Range(min=0, max=2**31 - 1),
-        metadata={
-            "description": "Of the copy that the app held when the edit was made, and for ever "
-            "that; 0 where it held none"
-        },
+        about="Of the copy that the app held when the edit was made, and for ever that; 0 where it "
+        "held none",
+        example=1,
     )
     builds_on = ma.fields.List(
         ma.fields.UUID(),
         load_default=None,
         validate=ma.validate.Length(max=MAX_BUILDS_ON),
-        metadata={
-            "description": "Always to be sent, if only empty. The app's own operations on this "
-            "entry that were in its queue when "
-            "the edit was made. For each field that it changes the last is enough; a deletion "
-            "changes every field"
-        },
+        metadata=described(
+            "Always to be sent, if only empty. The app's own operations on this entry that were in "
+            "its queue when the edit was made. For each field that it changes the last is enough; "
+            "a deletion changes every field",
+            [],
+        ),
     )
     # Checked for each operation by itself: one that does not fit costs no other.
     changes = ma.fields.Dict(
         data_key="fields",
         load_default=dict,
-        metadata={
-            "description": "What the app changed: any of `felt_at`, `time_zone`, `session_id`, "
-            "`note` and `items` of a diary entry. null takes a value away"
-        },
+        metadata=described(
+            "What the app changed: any of `felt_at`, `time_zone`, `session_id`, `note` and `items` "
+            "of a diary entry. null takes a value away",
+            {"note": "Better after a nap", "items": {"pain_now": 4, "cough": None}},
+        ),
     )
 
 
@@ -162,45 +139,46 @@ class PushSchema(Schema):
 
 
 class OperationAnswerSchema(Schema):
-    id = ma.fields.UUID(
-        required=True,
-        allow_none=True,
-        metadata={"description": "null where the operation could not be read that far"},
+    id = out.uuid(
+        "2f1e0d9c-8b7a-4654-b3c2-1d0e9f8a7b6c",
+        "null where the operation could not be read that far",
+        null=True,
     )
-    status = ma.fields.String(
-        required=True,
-        validate=ma.validate.OneOf(["applied", "duplicate", "conflict", "rejected"]),
+    status = out.text("applied", one_of=["applied", "duplicate", "conflict", "rejected"])
+    version = out.whole(
+        2,
+        "Up to which the app has now seen all that was done to the entry: the base of later edits "
+        "for an app that sends no `builds_on`",
+        null=True,
     )
-    version = ma.fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "Up to which the app has now seen all that was done to the entry: the "
-            "base of later edits for an app that sends no `builds_on`"
-        },
-    )
-    entry = ma.fields.Nested(
+    entry = out.nested(
         diary.EntrySchema,
-        required=True,
-        allow_none=True,
-        metadata={"description": "The server's copy as it now stands; null if deleted or unknown"},
+        "The server's copy as it now stands; null if deleted or unknown",
+        null=True,
+        source=out.GIVEN,
+        example=example_of(diary.EntrySchema, version=2),
     )
-    deleted = ma.fields.Boolean(required=True)
-    conflicting = ma.fields.List(
-        ma.fields.String(),
-        required=True,
-        metadata={"description": "Fields that others changed too; nothing was applied"},
+    deleted = out.flag(False, source=out.GIVEN)
+    conflicting = out.many(
+        out.text("note"),
+        "Fields that others changed too; nothing was applied",
+        source="fields",
+        example=[],
     )
-    problem = ma.fields.Nested(ProblemSchema, required=True, allow_none=True)
+    problem = out.nested(ProblemSchema, null=True, source=out.GIVEN, example=None)
 
 
 class OperationAnswersSchema(Schema):
-    answers = ma.fields.List(ma.fields.Nested(OperationAnswerSchema), required=True)
+    answers = out.many(OperationAnswerSchema)
+
+
+_tombstone_shown = writer(TombstoneSchema)
+_answer_shown = writer(OperationAnswerSchema)
 
 
 @blp.get("/v1/sync")
 @blp.query(FeedQuerySchema)
-@blp.answers(200, FeedSchema, example=FEED_EXAMPLE)
+@blp.answers(200, FeedSchema)
 @blp.problems("cursor-expired")
 def read_changes(query: dict[str, Any]) -> Response:
     """Read what changed since the cursor
@@ -219,16 +197,14 @@ def read_changes(query: dict[str, Any]) -> Response:
         voice = Voice.of(account.locale)
         told = before_trials(session, account) if feed.devices else {}
         body = {
-            "sessions": [rounded(dict(row)) for row in feed.sessions],
+            "sessions": [session_shown(dict(row)) for row in feed.sessions],
             "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
             "devices": [
                 devices.device_shown(held, told.get(held.device.id)) for held in feed.devices
             ],
             "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
             "findings": [finding_shown(finding, voice) for finding in feed.findings],
-            "tombstones": [
-                {"kind": stone.kind, "id": stone.entity_id} for stone in feed.tombstones
-            ],
+            "tombstones": [_tombstone_shown(stone) for stone in feed.tombstones],
             "next_cursor": seal_cursor(scope, astuple(feed.position)),
             "more": feed.more,
         }
@@ -237,15 +213,10 @@ def read_changes(query: dict[str, Any]) -> Response:
 
 @blp.post("/v1/sync")
 @blp.raw_body(
-    {
-        "application/json": {
-            "schema": OperationsSchema,
-            "example": {"operations": [OPERATION_EXAMPLE]},
-        }
-    },
+    {"application/json": {"schema": OperationsSchema, "example": example_of(OperationsSchema)}},
     max_bytes=MAX_BODY_BYTES,
 )
-@blp.answers(200, OperationAnswersSchema, example={"answers": [ANSWER_EXAMPLE]})
+@blp.answers(200, OperationAnswersSchema)
 def push_operations() -> Response:
     """Push what the app did offline
 
@@ -326,12 +297,9 @@ def _readable_id(raw: Any) -> UUID | None:
 def _shown(answered: Answer, voice: Voice) -> dict[str, Any]:
     entry = answered.entry
     is_deleted = entry is not None and entry.deleted_at is not None
-    return {
-        "id": answered.id,
-        "status": answered.status,
-        "version": answered.version,
-        "entry": None if entry is None or is_deleted else diary.entry_shown(entry, voice),
-        "deleted": is_deleted,
-        "conflicting": list(answered.fields),
-        "problem": as_body(answered.problem) if answered.problem is not None else None,
-    }
+    return _answer_shown(
+        answered,
+        entry=None if entry is None or is_deleted else diary.entry_shown(entry, voice),
+        deleted=is_deleted,
+        problem=as_body(answered.problem) if answered.problem is not None else None,
+    )

@@ -15,12 +15,14 @@ from werkzeug.exceptions import NotAcceptable
 from cymba.stimulation.session import queries
 from cymba.stimulation.session.arrow import as_table
 from cymba.stimulation.session.telemetry import MIN_POINTS, Telemetry
-from service.http import answers
+from service.http import answers, out
 from service.http.bearer import current_account
 from service.http.etags import set_etag
+from service.http.examples import described
 from service.http.fields import Instant, Pattern, Schema, Text, Whole
 from service.http.openapi import Resource
 from service.http.transaction import transaction
+from service.http.writing import writer
 
 blp = Resource("telemetry", "A session's channels over time")
 
@@ -60,58 +62,35 @@ class TelemetryQuerySchema(Schema):
 
 
 class SeriesSchema(Schema):
-    channel = ma.fields.String(required=True)
-    title = ma.fields.String(required=True)
-    unit = ma.fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "UCUM; null for a channel that is not known"},
+    channel = out.text("amplitude_ua")
+    title = out.text("Amplitude set")
+    unit = out.text("uA", "UCUM; null for a channel that is not known", null=True)
+    shown_unit = out.text(
+        "mA", "UCUM, that people read it in: `values` divided by `scale`", null=True
     )
-    shown_unit = ma.fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "UCUM, that people read it in: `values` divided by `scale`"},
+    scale = ma.fields.Integer(
+        required=True, validate=ma.validate.Range(min=1), metadata=described("", 1000)
     )
-    scale = ma.fields.Integer(required=True, validate=ma.validate.Range(min=1))
-    offset_ms = ma.fields.List(
-        ma.fields.Integer(),
-        required=True,
-        metadata={"description": "Since `started_at`; never falling"},
-    )
-    values = ma.fields.List(
-        ma.fields.Float(allow_none=True),
-        required=True,
-        metadata={"description": "In `unit`; null where readings are missing from there on"},
+    offset_ms = out.many(out.whole(0), "Since `started_at`; never falling", example=[0, 1000, 2000])
+    values = out.many(
+        out.number(0.0, null=True),
+        "In `unit`; null where readings are missing from there on",
+        example=[0.0, 500.0, 1000.0],
     )
 
 
 class TelemetrySchema(Schema):
-    session_id = ma.fields.UUID(required=True)
-    started_at = ma.fields.DateTime(required=True)
-    series = ma.fields.List(ma.fields.Nested(SeriesSchema), required=True)
+    session_id = out.uuid("5b0d7c2e-8f14-5a39-9c60-1e2f3a4b5c6d", source=out.GIVEN)
+    started_at = out.instant("2026-03-01T18:00:00.120000Z")
+    series = out.many(SeriesSchema)
+
+
+_telemetry_shown = writer(TelemetrySchema)
 
 
 @blp.get("/v1/sessions/<uuid:session_id>/telemetry")
 @blp.query(TelemetryQuerySchema)
-@blp.answers(
-    200,
-    TelemetrySchema,
-    example={
-        "session_id": "5b0d7c2e-8f14-5a39-9c60-1e2f3a4b5c6d",
-        "started_at": "2026-03-01T18:00:00.120000Z",
-        "series": [
-            {
-                "channel": "amplitude_ua",
-                "title": "Amplitude set",
-                "unit": "uA",
-                "shown_unit": "mA",
-                "scale": 1000,
-                "offset_ms": [0, 1000, 2000],
-                "values": [0.0, 500.0, 1000.0],
-            }
-        ],
-    },
-)
+@blp.answers(200, TelemetrySchema)
 @blp.answers(
     200,
     {"type": "string"},
@@ -164,22 +143,7 @@ def _wanted(given: str | None) -> str:
 
 
 def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
-    shown = {
-        "session_id": session_id,
-        "started_at": telemetry.started_at,
-        "series": [
-            {
-                "channel": series.channel,
-                "title": series.title,
-                "unit": series.unit,
-                "shown_unit": series.shown_unit,
-                "scale": series.scale,
-                "offset_ms": series.offset_ms,
-                "values": series.values,  # orjson writes NaN as null
-            }
-            for series in telemetry.series
-        ],
-    }
+    shown = _telemetry_shown(telemetry, session_id=session_id)  # orjson writes NaN as null
     return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
 
 

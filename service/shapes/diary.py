@@ -9,28 +9,10 @@ from cymba.diary.fields import flat, red_flags, to_confirm
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.words import Voice
+from service.http import out
+from service.http.examples import described
 from service.http.fields import Schema
-
-WRITTEN_EXAMPLE = {
-    "felt_at": "2026-03-01T06:30:00Z",
-    "time_zone": "Europe/Berlin",
-    "session_id": None,
-    "note": "Slept badly",
-    "items": {"pain_now": 6, "phq4": [1, 0, None, 2], "cough": {"severity": "mild"}},
-}
-
-
-ENTRY_EXAMPLE: dict[str, Any] = WRITTEN_EXAMPLE | {
-    "id": "0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f",
-    "felt_at": "2026-03-01T06:30:00Z",
-    "written_at": "2026-03-01T06:31:12Z",
-    "scores": {"phq4": {"total": None, "gad2": 1, "phq2": None}},
-    "red_flags": [],
-    "advice": None,
-    "to_confirm": [],
-    "version": 1,
-    "changed_at": "2026-03-01T06:31:12Z",
-}
+from service.http.writing import writer
 
 
 class EntryValues(ma.fields.Dict):
@@ -38,69 +20,63 @@ class EntryValues(ma.fields.Dict):
 
     def __init__(self, **kwargs: Any) -> None:
         properties = {name: item.value.json_schema() for name, item in ITEMS.items()}
-        super().__init__(
-            metadata={"properties": properties, "additionalProperties": False}, **kwargs
-        )
+        example = {"pain_now": 6, "phq4": [1, 0, None, 2], "cough": {"severity": "mild"}}
+        told = described("", example, properties=properties, additionalProperties=False)
+        super().__init__(metadata=told, **kwargs)
 
 
 class EntrySchema(Schema):
-    id = ma.fields.UUID(required=True)
-    felt_at = ma.fields.DateTime(required=True)
-    written_at = ma.fields.DateTime(required=True)
-    time_zone = ma.fields.String(required=True)
-    session_id = ma.fields.UUID(required=True, allow_none=True)
-    note = ma.fields.String(required=True, allow_none=True)
+    id = out.uuid("0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f")
+    felt_at = out.instant("2026-03-01T06:30:00Z")
+    written_at = out.instant("2026-03-01T06:31:12Z")
+    time_zone = out.text("Europe/Berlin")
+    session_id = out.uuid(None, null=True)
+    note = out.text("Slept badly", null=True)
     items = EntryValues(required=True)
-    scores = ma.fields.Dict(
-        required=True,
-        metadata={
-            "description": "Of questionnaires, each with its total and its parts by name; null "
-            "where an answer is missing",
-            "additionalProperties": {
-                "type": "object",
-                "additionalProperties": {"type": ["integer", "null"]},
-            },
+    scores = out.table(
+        {"phq4": {"total": None, "gad2": 1, "phq2": None}},
+        "Of questionnaires, each with its total and its parts by name; null where an answer is "
+        "missing",
+        source=out.GIVEN,
+        additionalProperties={
+            "type": "object",
+            "additionalProperties": {"type": ["integer", "null"]},
         },
     )
-    red_flags = ma.fields.List(
-        ma.fields.String(),
-        required=True,
-        metadata={"description": "Items that call for care at once; they lock the programme"},
+    red_flags = out.many(
+        out.text("chest_pain"),
+        "Items that call for care at once; they lock the programme",
+        source=out.GIVEN,
+        example=[],
     )
-    advice = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "To be shown with a red flag"}
+    advice = out.text(None, "To be shown with a red flag", null=True, source=out.GIVEN)
+    to_confirm = out.many(
+        out.text("felt_at"),
+        "Fields to ask about once more. `felt_at`: more than a year before it was written. The "
+        "entry is kept as it is",
+        source=out.GIVEN,
+        example=[],
     )
-    to_confirm = ma.fields.List(
-        ma.fields.String(),
-        required=True,
-        metadata={
-            "description": "Fields to ask about once more. `felt_at`: more than a year before it "
-            "was written. The entry is kept as it is"
-        },
-    )
-    version = ma.fields.Integer(required=True)
-    changed_at = ma.fields.DateTime(required=True)
+    version = out.whole(1)
+    changed_at = out.instant("2026-03-01T06:31:12Z")
+
+
+_entry_shown = writer(EntrySchema)
 
 
 def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
     """An entry as the API shows it (`EntrySchema`)."""
     flags = red_flags(flat(entry))
-    return {
-        "id": entry.id,
-        "felt_at": entry.felt_at,
-        "written_at": entry.written_at,
-        "time_zone": entry.time_zone,
-        "session_id": entry.session_id,
-        "note": entry.note,
-        "items": entry.items,
-        "scores": {
-            name: ITEMS[name].value.scores(value)
-            for name, value in entry.items.items()
-            if ITEMS[name].group == "questionnaire" and ITEMS[name].scoring
-        },
-        "red_flags": flags,
-        "advice": voice.translate(SEEK_CARE) if flags else None,
-        "to_confirm": to_confirm(entry),
-        "version": entry.version,
-        "changed_at": entry.changed_at,
+    scores = {
+        name: ITEMS[name].value.scores(value)
+        for name, value in entry.items.items()
+        if ITEMS[name].group == "questionnaire" and ITEMS[name].scoring
     }
+    advice = voice.translate(SEEK_CARE) if flags else None
+    return _entry_shown(
+        entry,
+        scores=scores,
+        red_flags=flags,
+        advice=advice,
+        to_confirm=to_confirm(entry),
+    )

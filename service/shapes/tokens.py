@@ -2,36 +2,27 @@
 
 from typing import Any
 
-import marshmallow as ma
-
 from cymba.accounts.tokens import TokenPair
+from service.http import out
 from service.http.fields import Schema
+from service.http.writing import writer
+
+_SCHEME = "Bearer"
 
 
 class TokenPairSchema(Schema):
-    access_token = ma.fields.String(required=True)
-    token_type = ma.fields.String(required=True, validate=ma.validate.Equal("Bearer"))
-    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds"})
-    refresh_token = ma.fields.String(
-        required=True, metadata={"description": "Good for one use: each refresh gives the next."}
+    access_token = out.text("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl")
+    token_type = out.text(_SCHEME, one_of=[_SCHEME], source=out.GIVEN)
+    expires_in = out.whole(900, "Seconds", source="access_expires_in_s")
+    refresh_token = out.text(
+        "Zq0rB2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q",
+        "Good for one use: each refresh gives the next.",
     )
-    refresh_expires_at = ma.fields.DateTime(required=True)
+    refresh_expires_at = out.instant("2026-12-01T08:00:00Z")
 
 
-TOKEN_EXAMPLE = {
-    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl",
-    "token_type": "Bearer",
-    "expires_in": 900,
-    "refresh_token": "Zq0rB2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q",
-    "refresh_expires_at": "2026-12-01T08:00:00Z",
-}
+_pair_shown = writer(TokenPairSchema)
 
 
 def pair_shown(pair: TokenPair) -> dict[str, Any]:
-    return {
-        "access_token": pair.access_token,
-        "token_type": "Bearer",
-        "expires_in": pair.access_expires_in_s,
-        "refresh_token": pair.refresh_token,
-        "refresh_expires_at": pair.refresh_expires_at,
-    }
+    return _pair_shown(pair, token_type=_SCHEME)

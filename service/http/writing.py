@@ -1,0 +1,110 @@
+"""Answers made from rows by functions that are compiled from the schemas, once, at the start.
+
+marshmallow's own dump asks each field of each row anew what it is, and costs more than everything
+else of a page together. What a schema says of a field never changes while the service runs: where
+the row has it, what is nested in it, how it is rounded. So it is written out as source once.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import marshmallow as ma
+
+from service.http.out import GIVEN, AnyField
+from service.http.rounding import DECISIVE, LARGEST, SCALES, decided
+
+Writer = Callable[..., dict[str, Any]]
+Fields = dict[str, AnyField]
+
+
+def writer(schema: type[ma.Schema]) -> Writer:
+    """A function that makes of a row what `schema` describes, as plain values for `answers`.
+
+    A row is a dict, or an object with attributes. Fields that are GIVEN are the function's keyword
+    arguments, and stay as they are but for their rounding.
+    """
+    fields: Fields = schema().fields
+    if schema.opts.unknown == ma.INCLUDE:
+        return dict  # it has fields that it does not name
+    given = [name for name, field in fields.items() if GIVEN in field.metadata]
+    names: dict[str, Any] = {"decided": decided}
+    lines = [f"def write(row{', *, ' if given else ''}{', '.join(given)}):"]
+    lines += ["    if isinstance(row, dict):"]
+    lines += [f"        {line}" for line in _of_dict(fields, names)]
+    lines += [f"    return {_display(fields, names, _attribute)}"]
+    # The source is made of names that this program gave to its fields, and of nothing else.
+    exec(compile("\n".join(lines), f"<writer of {schema.__name__}>", "exec"), names)  # noqa: S102
+    compiled: Writer = names["write"]
+    return compiled
+
+
+@cache
+def _nested_writer(schema: type[ma.Schema]) -> Writer:
+    given = [name for name, field in schema().fields.items() if GIVEN in field.metadata]
+    if given:
+        raise TypeError(f"{schema.__name__} is written by itself, for it must be given {given}")
+    return writer(schema)
+
+
+def _of_dict(fields: Fields, names: dict[str, Any]) -> list[str]:
+    """Of what is optional, a dict may have only a part."""
+    always = {name: field for name, field in fields.items() if field.required}
+    lines = [f"shown = {_display(always, names, _subscript)}"]
+    for name, field in fields.items():
+        if name not in always:
+            entry = _written(name, field, _subscript(name, field), names)
+            lines.append(f"if {name!r} in row: shown[{name!r}] = {entry}")
+    return [*lines, "return shown"]
+
+
+def _display(fields: Fields, names: dict[str, Any], source: Callable[[str, AnyField], str]) -> str:
+    entries = []
+    for name, field in fields.items():
+        if GIVEN in field.metadata:
+            entry = _rounded(name, field, name)
+        else:
+            entry = _written(name, field, source(name, field), names)
+        entries.append(f"{name!r}: {entry}")
+    return f"{{{', '.join(entries)}}}"
+
+
+def _attribute(name: str, field: AnyField) -> str:
+    return f"row.{field.attribute or name}"
+
+
+def _subscript(name: str, field: AnyField) -> str:
+    # What an earlier version stored may lack what may be null.
+    key = repr(field.attribute or name)
+    return f"row.get({key})" if field.allow_none else f"row[{key}]"
+
+
+def _written(name: str, field: AnyField, value: str, names: dict[str, Any]) -> str:
+    """The expression that writes `value` as `field` says."""
+    match field:
+        case ma.fields.Nested():
+            return f"None if (held := {value}) is None else {_nested(field, names)}(held)"
+        case ma.fields.List(inner=ma.fields.Nested() as inner):
+            each = f"[{_nested(inner, names)}(one) for one in held]"
+            return f"None if (held := {value}) is None else {each}"
+        case ma.fields.Dict(value_field=ma.fields.Nested() as inner):
+            each = f"{{name: {_nested(inner, names)}(one) for name, one in held.items()}}"
+            return f"None if (held := {value}) is None else {each}"
+        case _:
+            return _rounded(name, field, value)
+
+
+def _nested(field: ma.fields.Nested, names: dict[str, Any]) -> str:
+    schema = type(field.schema)
+    name = f"write_{schema.__name__}_{id(schema)}"  # two schemas may share a name
+    names[name] = _nested_writer(schema)
+    return name
+
+
+def _rounded(name: str, field: AnyField, value: str) -> str:
+    if name not in SCALES or not isinstance(field, ma.fields.Float):
+        return value
+    # Over integers: half the time of `round(value, places)`, and never -0.0.
+    steps = f"decided({name!r}, held)" if name in DECISIVE else f"round(held * {SCALES[name]!r})"
+    is_rounded = f"isinstance(held := {value}, float) and {-LARGEST} < held < {LARGEST}"
+    return f"{steps} / {SCALES[name]!r} if {is_rounded} else held"

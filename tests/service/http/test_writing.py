@@ -37,9 +37,9 @@ def is_shown(schema):
 
 def has_example(field):
     held = getattr(field, "inner", field)
-    if isinstance(held, ma.fields.Nested):
-        return is_shown(type(held.schema))
-    return EXAMPLE in (field.metadata | held.metadata)
+    if EXAMPLE in (field.metadata | held.metadata):
+        return True
+    return isinstance(held, ma.fields.Nested) and is_shown(type(held.schema))
 
 
 def must_be_given(schema):
@@ -48,7 +48,8 @@ def must_be_given(schema):
 
 def is_page(schema):
     """What it holds is written by itself, by its view."""
-    held = (getattr(field, "inner", field) for field in schema().fields.values())
+    fields = [one for one in schema().fields.values() if out.GIVEN not in one.metadata]
+    held = [getattr(field, "inner", field) for field in fields]
     nested = [type(one.schema) for one in held if isinstance(one, ma.fields.Nested)]
     return any(must_be_given(one) or is_page(one) for one in nested)
 

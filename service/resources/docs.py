@@ -1,12 +1,15 @@
-"""The API's document, and a page that shows it; neither needs anything from elsewhere."""
+"""What this is, the API's document, and a page that shows it; nothing comes from elsewhere."""
 
 from importlib.resources import files
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response, current_app, request
 
-from service.http.answers import MEDIA_TYPE, dumps
+from service.http import out
+from service.http.answers import MEDIA_TYPE, dumps, tagged
 from service.http.etags import set_etag
+from service.http.examples import example_of
+from service.http.fields import Schema
 from service.http.openapi import Resource
 
 blp = Resource("docs", "This document")
@@ -14,11 +17,45 @@ blp = Resource("docs", "This document")
 _ASSETS = files("service") / "page"
 _POLICY = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'"
 _KEY = "cymba-openapi"
+HTML = "text/html; charset=utf-8"
 
 
 def keep(document: dict[str, Any]) -> dict[str, bytes]:
     """The finished document as the application holds it: in bytes, made once."""
     return {_KEY: dumps(document)}
+
+
+class PagesSchema(Schema):
+    """Paths on this server, for people and for machines."""
+
+    docs = out.text("/docs", "The API, to read and to try in a browser")
+    openapi = out.text("/v1/openapi.json", "The same as OpenAPI 3.1")
+    alive = out.text("/healthz", "Whether the process answers")
+    ready = out.text("/readyz", "Whether it can serve: database, schema and broker")
+    metrics = out.text("/metrics", "How it goes, for Prometheus")
+
+
+class IndexSchema(Schema):
+    name = out.text("Cymba")
+    about = out.text("The backend of a companion app for transcutaneous vagus nerve stimulators.")
+    pages = out.nested(PagesSchema)
+
+
+_INDEX = example_of(IndexSchema)
+
+
+@blp.get("/")
+@blp.public
+@blp.answers(200, IndexSchema)
+@blp.answers(200, {"type": "string"}, content_type=HTML)
+@blp.etag
+@blp.header("Accept", f"`{MEDIA_TYPE}`, or `text/html` for a page with links")
+def show_index() -> Response:
+    """What this is, and where its pages are"""
+    wanted = request.accept_mimetypes.best_match([MEDIA_TYPE, "text/html"])
+    response = _asset("index.html", HTML) if wanted == "text/html" else tagged(_INDEX)
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 @blp.get("/v1/openapi.json")
@@ -33,11 +70,11 @@ def get_openapi() -> Response:
 
 @blp.get("/docs")
 @blp.public
-@blp.answers(200, {"type": "string"}, content_type="text/html; charset=utf-8", description="A page")
+@blp.answers(200, {"type": "string"}, content_type=HTML, description="A page")
 @blp.etag
 def show_docs() -> Response:
     """This document, to read and to try in a browser"""
-    return _asset("docs.html", "text/html; charset=utf-8")
+    return _asset("docs.html", HTML)
 
 
 @blp.get("/docs/docs.js")

@@ -21,6 +21,7 @@ PUBLIC = {
     ("post", "/v1/auth/reset"),
     ("post", "/v1/auth/reset/confirm"),
     ("post", "/v1/account/email/confirm"),
+    ("get", "/"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -167,6 +168,17 @@ def test_the_page_and_its_parts_come_from_here_alone(client):
     assert set(parts) == {"/docs/docs.js", "/docs/docs.css", "/v1/openapi.json"}
     texts = [page.text, client.get("/docs/docs.js").text, client.get("/docs/docs.css").text]
     assert not any(re.search(r"https?://", text) for text in texts)
+
+
+def test_the_root_says_what_this_is_and_where_its_pages_are(ready_app):
+    client = ready_app.test_client()
+    pages = client.get("/").json["pages"]
+    page = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.mimetype == "text/html"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert set(re.findall(r'<a href="([^"]+)"', page.text)) == set(pages.values())
+    for path in pages.values():
+        assert client.get(path).status_code == 200
 
 
 def test_the_document_is_not_sent_again(client):

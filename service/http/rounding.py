@@ -35,6 +35,7 @@ DECIMALS: Final = {
     "contrast": 3,
     "p": 6,
     "sequential_p": 6,
+    "follows_p": 6,
     "exposure_coverage": 4,
     "outcome_coverage": 4,
     "slope": 3,
@@ -89,7 +90,7 @@ SCALES: Final = {name: 10.0**places for name, places in DECIMALS.items()}
 LARGEST: Final = 1e9  # what is larger has no decimals to spare; nor has NaN
 _SIGNED: Final = frozenset({"effect", "slope", "change_ratio"})
 _ENDS: Final = {"low": math.floor, "high": math.ceil}
-_PROBABILITIES: Final = frozenset({"p", "sequential_p"})
+_PROBABILITIES: Final = frozenset({"p", "sequential_p", "follows_p"})
 DECISIVE: Final = _SIGNED | _ENDS.keys() | _PROBABILITIES
 _LEVELS: Final = (0.01, 0.02, 0.05, 0.08, 0.1)  # that something is decided by
 _CLOSE: Final = 1e-6  # steps that a product of floats may be off

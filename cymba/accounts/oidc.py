@@ -7,6 +7,7 @@ is linked by its owner, who is signed in.
 import secrets
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,8 +16,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from authlib.integrations.base_client.errors import OAuthError
-from authlib.integrations.httpx_client import OAuth2Client
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -89,14 +88,18 @@ class Provider:
             ProviderUnavailable.
         """
         metadata, _ = self._known()
-        with self._client() as client:
-            url, _state = client.create_authorization_url(
-                metadata["authorization_endpoint"],
-                state=state,
-                nonce=nonce,
-                code_verifier=code_verifier,
-            )
-        return str(url)
+        digest = sha256(code_verifier.encode()).digest()
+        asked = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": self._redirect_uri,
+            "scope": SCOPE,
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        return str(httpx.URL(metadata["authorization_endpoint"]).copy_merge_params(asked))
 
     def claims(self, code: str, *, nonce: str, code_verifier: str) -> Mapping[str, Any]:
         """The claims of the ID token that the code is good for, verified.
@@ -106,17 +109,9 @@ class Provider:
             Unauthenticated: the provider refuses the code, or its ID token does not hold.
         """
         metadata, keys = self._known()
+        id_token = self._redeem(metadata["token_endpoint"], code, code_verifier)
         try:
-            with self._client() as client:
-                tokens = client.fetch_token(
-                    metadata["token_endpoint"], code=code, code_verifier=code_verifier
-                )
-        except OAuthError:
-            raise _refused() from None
-        except httpx.HTTPError as error:
-            raise ProviderUnavailable(type(error).__name__) from None
-        try:
-            claims = jwt.decode(tokens.get("id_token", ""), keys, algorithms=ALGORITHMS).claims
+            claims = jwt.decode(id_token, keys, algorithms=ALGORITHMS).claims
             jwt.JWTClaimsRegistry(
                 now=int(time.time()),
                 leeway=LEEWAY_S,
@@ -131,16 +126,36 @@ class Provider:
             raise _refused() from None
         return claims
 
-    def _client(self) -> Any:
-        return OAuth2Client(
-            self.client_id,
-            self._client_secret,
-            token_endpoint_auth_method="client_secret_basic" if self._client_secret else "none",
-            scope=SCOPE,
-            redirect_uri=self._redirect_uri,
-            code_challenge_method="S256",
-            timeout=TIMEOUT_S,
-        )
+    def _redeem(self, endpoint: str, code: str, code_verifier: str) -> str:
+        """The ID token that the code is good for, not verified (RFC 6749, section 4.1.3)."""
+        given = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self._redirect_uri,
+            "code_verifier": code_verifier,
+        }
+        secret = self._client_secret
+        if not secret:
+            given["client_id"] = self.client_id
+        try:
+            response = httpx.post(
+                endpoint,
+                data=given,
+                auth=(self.client_id, secret) if secret else None,
+                headers={"Accept": "application/json"},
+                timeout=TIMEOUT_S,
+            )
+            if response.status_code >= 500:
+                response.raise_for_status()
+            tokens = response.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise ProviderUnavailable(type(error).__name__) from None
+        if not isinstance(tokens, dict):
+            raise ProviderUnavailable("the answer to a code is no object")
+        id_token = tokens.get("id_token")
+        if not response.is_success or "error" in tokens or not isinstance(id_token, str):
+            raise _refused()
+        return id_token
 
     def _known(self) -> tuple[Mapping[str, Any], KeySet]:
         with self._lock:

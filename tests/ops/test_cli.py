@@ -45,6 +45,7 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
 def test_the_help_lists_every_command(cymba: Run) -> None:
     run = cymba("--help", settings={})
     assert run.returncode == Exit.DONE
+    assert run.stderr == ""  # it loads every part: none of them warns
     for name in COMMANDS:
         assert f"\n  {name} " in run.stdout
 

@@ -14,9 +14,10 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import func, select, update
 
-from cymba.accounts.oidc import Provider
+from cymba.accounts.oidc import Provider, ProviderUnavailable
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from cymba.database import UnitOfWork
+from cymba.errors import Unauthenticated
 from service import create_app
 from tests.service.conftest import CheckedClient, Document
 
@@ -281,6 +282,30 @@ def test_a_provider_that_does_not_answer_is_not_a_defect(settings, engine):
 
 
 @pytest.mark.usefixtures("provider")
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (("<html>", 200), ProviderUnavailable),
+        (("[]", 200), ProviderUnavailable),
+        (('{"error": "server_error"}', 500), ProviderUnavailable),
+        (('{"error": "invalid_grant"}', 400), Unauthenticated),
+        (('{"error": "invalid_grant", "id_token": "a.b.c"}', 200), Unauthenticated),
+        (("{}", 200), Unauthenticated),
+        (('{"id_token": 7}', 200), Unauthenticated),
+        (('{"id_token": "a.b.c"}', 200), Unauthenticated),
+    ],
+)
+def test_whatever_a_provider_answers_to_a_code_is_no_defect(serve, provider, answer, error):
+    other = Flask("other")
+    other.post("/token")(lambda: answer)
+    url = serve(other)
+    known = Provider(provider.issuer, "cymba", None, "app://cymba/signed-in")
+    known.prepare()
+    known._metadata = {**known._metadata, "token_endpoint": f"{url}/token"}
+    with pytest.raises(error):
+        known.claims("code", nonce="n", code_verifier="v" * 43)
+
+
 def test_a_slow_provider_holds_no_database_connection(client, engine, monkeypatch):
     held, read = [], Provider._read
 

@@ -5,7 +5,7 @@ and its acks travel together: nothing gets here before its commit.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Queue
 
 import structlog
@@ -22,10 +22,16 @@ log = structlog.get_logger(__name__)
 
 
 class AckSender:
-    """`connection` is only spoken to."""
+    """`connection` is only spoken to; each device is charged for what had to be rejected."""
 
-    def __init__(self, connection: Connection, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        metrics: Metrics,
+        charge_rejected: Callable[[str, int], None],
+    ) -> None:
         self._connection = connection
+        self._charge_rejected = charge_rejected
         self._metrics = metrics
         self._failure: Exception | None = None
         self._committed: Queue[tuple[Sequence[IncomingMessage], Written] | None] = Queue(
@@ -65,6 +71,8 @@ class AckSender:
         try:
             while (committed := self._committed.get()) is not None:
                 batch, written = committed
+                for device_id, size in written.rejected_bytes.items():
+                    self._charge_rejected(device_id, size)
                 self._connection.publish_all(
                     (topics.down_ack(device_id), payloads.encode(ack, form))
                     for device_id, ack, form in written.answers

@@ -85,7 +85,7 @@ class Bridge:
                 FloodGuard(engine, pacing.flooding, self.metrics),
             ]
         )
-        self.answering = AckSender(self.connection, self.metrics)
+        self.answering = AckSender(self.connection, self.metrics, pacing.charge_rejected)
         self.writer = Writer(
             self._inbox,
             engine,

@@ -1,10 +1,10 @@
 """What the network thread hands to the writer thread, and the bounded queue between them."""
 
 import threading
-from datetime import datetime
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
+from cymba.stimulation.ingest.decide import Delivery
 from mqtt_bridge.topics import Subject
 
 # Deliveries that wait for the writer. A broker whose window is smaller (the shipped Mosquitto's
@@ -13,20 +13,15 @@ from mqtt_bridge.topics import Subject
 QUEUE_LIMIT = 10_000
 
 
-class IncomingMessage(NamedTuple):
-    """One message as it came. `connection` counts this process's connections to the broker:
-    `packet_id` means something on that one only."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class IncomingMessage(Delivery):
+    """One message as it came; a frame is taken in as it is. `connection` counts this process's
+    connections to the broker: `packet_id` means something on that one only."""
 
     number: int  # of this process's deliveries: the delivery id of the log
     connection: int
     packet_id: int  # 0 for QoS 0, which wants no ack
-    device_id: str
     subject: Subject
-    payload: bytes
-    arrived_at: datetime
-    # False while the message may have waited in the broker: then its arrival says little of
-    # when it was sent.
-    settled: bool
     retained: bool  # the broker's copy of an earlier message, sent because we subscribed
     max_frames_per_s: float | None = None  # that the device is to keep to from now on
 

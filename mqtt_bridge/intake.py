@@ -66,16 +66,16 @@ class Intake:
             if self._is_done_with(connection, up, message, arrived_ns, admitted=admitted):
                 return
         delivery = IncomingMessage(
-            next(self._numbers),
-            message.connection,
-            message.packet_id,
             up.device_id,
-            up.subject,
             message.payload,
             datetime.fromtimestamp(arrived_ns / 1e9, UTC),
             self._echo.settled and not message.retained and not message.redelivered,
-            message.retained,
-            pace,
+            number=next(self._numbers),
+            connection=message.connection,
+            packet_id=message.packet_id,
+            subject=up.subject,
+            retained=message.retained,
+            max_frames_per_s=pace,
         )
         if self._waiting:
             self._outdo(connection, up)

@@ -1,14 +1,13 @@
 """One batch of deliveries, written through the core within one transaction of the caller."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 import structlog
-from sqlalchemy import Connection as Line
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from cymba.devices import exchange
@@ -20,11 +19,12 @@ from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
 from cymba.devices.rate_limits import Quota, Reservation
 from cymba.devices.tables import Device
+from cymba.lru_cache import LruCache
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.clock_hints import AnchorCache
-from cymba.stimulation.ingest.decide import Delivery, Ledgers, Outcome
+from cymba.stimulation.ingest.decide import Ledgers, Outcome
 from cymba.stimulation.ingest.fast_path import LedgerCache
-from cymba.stimulation.ingest.ingest import ack_for_presence, ingest
+from cymba.stimulation.ingest.ingest import Ingested, ack_for_presence, gave_up, ingest
 from cymba.stimulation.wire.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
 from mqtt_bridge import payloads
 from mqtt_bridge.delivery_queue import IncomingMessage
@@ -42,38 +42,45 @@ class Written:
     answers: list[tuple[str, Ack, Form]] = field(default_factory=list)
     malformed: list[Subject] = field(default_factory=list)
     failed: list[IncomingMessage] = field(default_factory=list)
+    rejected_bytes: dict[str, int] = field(default_factory=dict)  # by device
     anchors: list[BootAnchor] = field(default_factory=list)
     ledgers: Ledgers = field(default_factory=dict)
     seen: Mapping[str, datetime] = field(default_factory=dict)
     holders: Mapping[str, str] = field(default_factory=dict)  # of those that are newly seen
 
-    def __iadd__(self, other: "Written") -> "Written":
-        self.outcomes += other.outcomes
-        self.answers += other.answers
-        self.malformed += other.malformed
-        self.failed += other.failed
-        return self
+
+def sum_of(parts: Sequence[Written]) -> Written:
+    """What the parts of one batch came to, for its answers; each is remembered by itself."""
+    whole, *others = parts
+    for part in others:
+        whole.outcomes += part.outcomes
+        whole.answers += part.answers
+        whole.malformed += part.malformed
+        whole.failed += part.failed
+        for device_id, size in part.rejected_bytes.items():
+            whole.rejected_bytes[device_id] = whole.rejected_bytes.get(device_id, 0) + size
+    return whole
 
 
 class WriterCache:
     """What this process has committed of late, so that it asks the database only for news."""
 
-    MOST_DEVICES = 100_000  # of which it knows when they were told to be seen, and who holds them
+    MOST_DEVICES = 100_000  # of which it knows when they were last seen, and who holds them
 
     def __init__(self, holders: dict[str, str], *, alone: bool = True) -> None:
         """`alone`, no other slot stores frames of the same devices at the same time."""
         self.ledgers = LedgerCache() if alone else None
         self.anchors = AnchorCache()
-        self.allowance = Quota()
+        self.quota = Quota()
         self.holders = holders
-        self._seen: OrderedDict[str, datetime] = OrderedDict()
+        self._seen: LruCache[str, datetime] = LruCache(self.MOST_DEVICES)
 
     def newly_seen(self, batch: Sequence[IncomingMessage]) -> dict[str, datetime]:
-        """Devices of the batch that were not told to be seen for a while."""
+        """Devices of the batch of which the database has not heard for a while."""
         seen: dict[str, datetime] = {}
         for delivery in batch:
-            told_at = self._seen.get(delivery.device_id)
-            if told_at is None or delivery.arrived_at - told_at >= SEEN_STEP:
+            seen_at = self._seen.get(delivery.device_id)
+            if seen_at is None or delivery.arrived_at - seen_at >= SEEN_STEP:
                 seen[delivery.device_id] = delivery.arrived_at
         return seen
 
@@ -83,51 +90,53 @@ class WriterCache:
             self.ledgers.remember(written.ledgers)
         self.anchors.remember(written.anchors)
         for device_id, seen_at in written.seen.items():
-            self._seen[device_id] = seen_at
-            self._seen.move_to_end(device_id)
+            forgotten = self._seen.put(device_id, seen_at)
+            if forgotten is not None:
+                self.holders.pop(forgotten, None)
             account_id = written.holders.get(device_id)
             if account_id is None:
                 self.holders.pop(device_id, None)
             else:
                 self.holders[device_id] = account_id
-        while len(self._seen) > self.MOST_DEVICES:
-            device_id, _ = self._seen.popitem(last=False)
-            self.holders.pop(device_id, None)
 
 
-def append(line: Line, batch: Sequence[IncomingMessage], memory: WriterCache) -> Written | None:
-    """Write and commit a batch of the frames that are expected next, over a `line` that commits by
-    itself; None if it is not such a batch, and then nothing is written: `write` it."""
-    if memory.ledgers is None or any(one.subject is not Subject.FRAME for one in batch):
+def append(
+    connection: Connection, batch: Sequence[IncomingMessage], cache: WriterCache
+) -> Written | None:
+    """Write and commit a batch of the frames that are expected next, over a `connection` that
+    commits by itself; None if it is not such a batch, and then nothing is written: `write` it."""
+    if cache.ledgers is None or any(one.subject is not Subject.FRAME for one in batch):
         return None
-    if memory.newly_seen(batch):
+    if cache.newly_seen(batch) or any(one.device_id not in cache.holders for one in batch):
         return None
-    with memory.allowance.attempt() as attempt:
-        ingested = fast_path.append(
-            line, _deliveries(batch), memory.ledgers, memory.anchors, allowance=attempt
-        )
+    with cache.quota.attempt() as attempt:
+        ingested = fast_path.append(connection, batch, cache.ledgers, cache.anchors, quota=attempt)
         if ingested is None:
             attempt.give_back()
             return None
-    return Written(
-        outcomes=ingested.outcomes,
-        answers=_answers(batch, ingested.acks),
-        ledgers=ingested.ledgers,
-    )
+    written = Written()
+    _add(written, batch, ingested)
+    return written
+
+
+def give_up(one: IncomingMessage) -> Written:
+    """What is known of a message that cannot be written, whenever it is tried. The device of a
+    frame keeps it and sends it again; all others send a fresh one soon."""
+    written = Written(failed=[one])
+    with suppress(Exception):  # whatever is wrong with it
+        if one.subject is Subject.FRAME:
+            _add(written, [one], gave_up(one))
+    return written
 
 
 def write(
     session: Session,
     batch: Sequence[IncomingMessage],
-    memory: WriterCache,
+    cache: WriterCache,
     attempt: Reservation,
-    *,
-    guarded: bool = True,
 ) -> Written:
     """Write the batch without committing: presence, then frames with the clocks, then the rest.
-    `attempt` is on the memory's allowance.
-
-    Not `guarded`, any error that is not passing asks for the same again, guarded (`ingest`).
+    `attempt` is on the cache's quota. Whatever is raised, nothing of it may be committed.
 
     Two bridges take this way in the same order, and rows of devices in the devices' order, so
     neither ever waits for the other in a circle.
@@ -139,28 +148,26 @@ def write(
         record_presence(
             session, delivery.device_id, presence, delivery.arrived_at, live=not delivery.retained
         )
-    written.seen = memory.newly_seen(frames)
+    written.seen = cache.newly_seen(frames)
     if written.seen:
         record_seen(session, written.seen)
         written.holders = holders_of(session, written.seen)
     ingested = ingest(
         session,
-        _deliveries(frames),
+        frames,
         exchanges=_anchors(session, others, written),
-        memory=memory.anchors,
-        allowance=attempt,
-        guarded=guarded,
+        anchors=cache.anchors,
+        quota=attempt,
+        believed_held=cache.holders.keys() | written.holders.keys(),
     )
-    written.outcomes, written.anchors = ingested.outcomes, ingested.anchors
-    written.ledgers = ingested.ledgers
-    told = {(device_id, ack.store) for device_id, ack in ingested.acks}
+    answered = {(device_id, ack.store) for device_id, ack in ingested.acks}
     # A device that comes online learns at once what it need not send again.
     online = [
         (delivery.device_id, ack_for_presence(session, delivery.device_id, presence.store))
         for delivery, presence in others.presences
-        if presence.online and (delivery.device_id, presence.store) not in told
+        if presence.online and (delivery.device_id, presence.store) not in answered
     ]
-    written.answers = _answers(batch, [*ingested.acks, *online])
+    _add(written, batch, ingested, online)
     for delivery, report in others.reports:
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
         if outcome == "unknown-version":
@@ -175,8 +182,17 @@ def write(
     return written
 
 
-def _deliveries(frames: Sequence[IncomingMessage]) -> list[Delivery]:
-    return [Delivery(one.device_id, one.payload, one.arrived_at, one.settled) for one in frames]
+def _add(
+    written: Written,
+    batch: Sequence[IncomingMessage],
+    ingested: Ingested,
+    more_acks: Iterable[tuple[str, Ack]] = (),
+) -> None:
+    written.outcomes = ingested.outcomes
+    written.anchors = ingested.anchors
+    written.ledgers = ingested.ledgers
+    written.rejected_bytes = ingested.rejected_bytes()
+    written.answers = _answers(batch, [*ingested.acks, *more_acks])
 
 
 def _answers(

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import Connection as Line
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from cymba.database import UnitOfWork
 from cymba.failures import is_passing, name_of
+from cymba.stimulation.ingest.halving import by_halves
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import Metrics
-from mqtt_bridge.transaction import WriterCache, Written, append, write
+from mqtt_bridge.transaction import WriterCache, Written, append, give_up, sum_of, write
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
@@ -44,9 +44,9 @@ class Writer:
         self._answering = answering
         self._metrics = metrics
         self._batch = batch
-        self._memory = WriterCache({} if holders is None else holders, alone=alone)
-        self._line: Line | None = None
-        self._committing_line: Line | None = None
+        self._cache = WriterCache({} if holders is None else holders, alone=alone)
+        self._connection: Connection | None = None
+        self._autocommit: Connection | None = None
         self._busy_since: float | None = None
         self.working = False  # it holds deliveries that are not committed yet
         self.retrying = False  # the last attempt failed, and the next is still to come
@@ -95,10 +95,11 @@ class Writer:
         delay_s = FIRST_RETRY_S
         while True:
             try:
-                written = self._commit(batch)
+                parts = by_halves(batch, self._commit, give_up, lambda e: not is_passing(e))
                 self.retrying = False
                 break
-            except Exception as error:  # noqa: BLE001 - `_commit` lets only passing ones through
+            except Exception as error:  # noqa: BLE001 - only passing ones come here
+                self._hang_up()
                 self.retrying = True
                 self._metrics.database_failures.inc()
                 log.warning(
@@ -113,63 +114,46 @@ class Writer:
             delay_s = min(LAST_RETRY_S, delay_s * 2)
         lag_s = (datetime.now(UTC) - batch[0].arrived_at).total_seconds()
         self._metrics.lag_seconds.observe(max(0.0, lag_s))
-        self._answering.tell(batch, written)
+        self._answering.tell(batch, sum_of(parts))
         return True
 
-    def _commit(self, batch: Sequence[IncomingMessage], *, guarded: bool = False) -> Written:
-        """Write and commit; a batch that fails by its own fault is tried again guarded, and if it
-        still fails halved until one delivery stands alone.
+    def _commit(self, batch: Sequence[IncomingMessage]) -> Written:
+        """Write and commit, by the fast path if the batch is one for it.
 
         Raises:
-            Exception: only where `is_passing`; nothing of the failed part was committed.
+            Exception: nothing was committed, or the line broke before that was heard of.
         """
         self._busy_since = started = time.monotonic()
         try:
-            written = None if guarded else append(self._open_lines()[1], batch, self._memory)
+            written = append(self._connections()[1], batch, self._cache)
             if written is None:
                 with (
-                    self._memory.allowance.attempt() as attempt,
-                    UnitOfWork(self._open_lines()[0]) as session,
+                    self._cache.quota.attempt() as attempt,
+                    UnitOfWork(self._connections()[0]) as session,
                 ):
-                    written = write(session, batch, self._memory, attempt, guarded=guarded)
+                    written = write(session, batch, self._cache, attempt)
                     session.commit()
-            self._memory.remember(written)
-        except Exception as error:
-            if is_passing(error):
-                self._hang_up()
-                raise
-            if not guarded:
-                return self._commit(batch, guarded=True)
-            if len(batch) == 1:
-                # Nobody is told that it is stored, so its device keeps it and sends it again.
-                log.exception(
-                    "a delivery failed", delivery=batch[0].number, device=batch[0].device_id
-                )
-                return Written(failed=list(batch))
-            middle = len(batch) // 2
-            first = self._commit(batch[:middle], guarded=True)
-            first += self._commit(batch[middle:], guarded=True)
-            return first
+            self._cache.remember(written)
         finally:
             self._busy_since = None
         self._metrics.batch_size.observe(len(batch))
         self._metrics.commit_seconds.observe(time.monotonic() - started)
         return written
 
-    def _open_lines(self) -> tuple[Line, Line]:
+    def _connections(self) -> tuple[Connection, Connection]:
         """Two connections for good, of which the second commits each statement: a pool's check at
         every batch would take a third of its time. Dead ones cost one attempt, after which the
         batch is written over new ones."""
-        if self._line is None:
-            self._line = self._engine.connect()
-        if self._committing_line is None:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        if self._autocommit is None:
             line = self._engine.connect()
-            self._committing_line = line.execution_options(isolation_level="AUTOCOMMIT")
-        return self._line, self._committing_line
+            self._autocommit = line.execution_options(isolation_level="AUTOCOMMIT")
+        return self._connection, self._autocommit
 
     def _hang_up(self) -> None:
-        for line in (self._line, self._committing_line):
+        for line in (self._connection, self._autocommit):
             if line is not None:
                 line.invalidate()
                 line.close()
-        self._line = self._committing_line = None
+        self._connection = self._autocommit = None

@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
 import marshmallow as ma
 import msgspec
 from flask import Response, g, request
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import UnsupportedMediaType
 
 from cymba.devices.held_devices import held_device
 from cymba.devices.provisioning import authenticate
 from cymba.errors import NotFound, TooManyRequests, Unauthenticated
-from cymba.stimulation.ingest.decide import Delivery, Quarantined, Refused, payload_name
-from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.ingest.decide import Delivery, payload_name
+from cymba.stimulation.ingest.halving import by_halves
+from cymba.stimulation.ingest.ingest import Ingested, gave_up, ingest
 from cymba.stimulation.wire.messages import Ack, Rejection, SamplesFrame, to_json
 from cymba.stimulation.wire.parsing import split_cbor
 from service.http import out
@@ -130,29 +131,47 @@ def upload_frames(device_id: str) -> Response:
     them, but without `sent` unless they came from it this very moment; free only what is acked. In
     a CBOR sequence an item that cannot be read hides those after it: send them again one by one.
     """
+    # Who may not send at all, or has sent too much that was rejected, gets nothing read.
+    with transaction() as session:
+        account_id = _uploader(session, device_id)
+    debt_s = services().flow.debt_s(device_id, monotonic())
+    if debt_s > 0:
+        raise TooManyRequests(_TOO_FAST, retry_after_s=math.ceil(debt_s))
+    admitted, refused, pace = _admit(device_id, _frames(), account_id)
     arrived_at = services().now()
-    with services().allowance.attempt() as attempt, transaction() as session:
-        account_id = None
-        if g.uploading_device is None:
-            account_id = current_account(session).id
-            held_device(session, account_id, device_id)
-        elif g.uploading_device != device_id:
-            raise NotFound("There is no such device.")
-        # Who may not send at all, or has sent too much that was rejected, gets nothing read.
-        debt_s = services().flow.debt_s(device_id, monotonic())
-        if debt_s > 0:
-            raise TooManyRequests(_TOO_FAST, retry_after_s=math.ceil(debt_s))
-        frames = _frames()
-        admitted, refused, pace = _admit(device_id, frames, account_id)
-        ingested = ingest(session, _deliveries(device_id, admitted, arrived_at), allowance=attempt)
-        acks = [ack for _, ack in ingested.acks]
-    for frame, outcome in zip(admitted, ingested.outcomes, strict=True):
-        if isinstance(outcome, Quarantined | Refused):
-            services().flow.charge_rejected(device_id, len(frame), monotonic())
+
+    def store(deliveries: Sequence[Delivery]) -> Ingested:
+        with services().allowance.attempt() as quota, transaction() as session:
+            _uploader(session, device_id)
+            return ingest(session, deliveries, quota=quota)
+
+    # Never settled: what a phone relays may have waited in it.
+    deliveries = [Delivery(device_id, frame, arrived_at, settled=False) for frame in admitted]
+    acks: list[Ack] = []
+    rejected_bytes = 0
+    for part in by_halves(deliveries, store, gave_up):
+        acks += [ack for _, ack in part.acks]
+        rejected_bytes += part.rejected_bytes().get(device_id, 0)
+    services().flow.charge_rejected(device_id, rejected_bytes, monotonic())
     if refused:
         acks.append(Ack(upto=0, rejected=[_rate(frame) for frame in refused]))
     paced = [msgspec.structs.replace(ack, max_frames_per_s=pace) for ack in acks]
     return Response(msgspec.json.encode({"acks": paced}), content_type=MEDIA_TYPE)
+
+
+def _uploader(session: Session, device_id: str) -> UUID | None:
+    """The account that uploads; None where the device itself does.
+
+    Raises:
+        NotFound: there is no such device for whoever asks.
+    """
+    if g.uploading_device is None:
+        account_id = current_account(session).id
+        held_device(session, account_id, device_id)
+        return account_id
+    if g.uploading_device != device_id:
+        raise NotFound("There is no such device.")
+    return None
 
 
 def _frames() -> list[bytes]:
@@ -192,11 +211,6 @@ def _admit(
         wait_s = 1 if pace is None else math.ceil(1 / pace)
         raise TooManyRequests(_TOO_FAST, retry_after_s=wait_s)
     return admitted, refused, pace
-
-
-def _deliveries(device_id: str, frames: Sequence[bytes], arrived_at: datetime) -> list[Delivery]:
-    # Never settled: what a phone relays may have waited in it.
-    return [Delivery(device_id, frame, arrived_at, settled=False) for frame in frames]
 
 
 def _rate(frame: bytes) -> Rejection:

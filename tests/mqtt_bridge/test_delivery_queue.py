@@ -9,8 +9,8 @@ from tests.end_to_end.parts import PATIENCE_S
 
 def delivery(number: int) -> IncomingMessage:
     return IncomingMessage(
-        number, 1, number, "device-0001", Subject.FRAME, b"", utc_now(), settled=True,
-        retained=False,
+        "device-0001", b"", utc_now(), settled=True, number=number, connection=1,
+        packet_id=number, subject=Subject.FRAME, retained=False,
     )  # fmt: skip
 
 

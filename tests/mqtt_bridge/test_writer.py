@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
 from cymba.devices.provisioning import Credentials
 from cymba.devices.rate_limits import FRAME_BYTES, Quota
+from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.decide import Delivery
-from cymba.stimulation.ingest.ingest import Ingested, ingest
+from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge import transaction
 from mqtt_bridge.acks import AckSender
@@ -57,6 +57,7 @@ class Bench:
     answering: AckSender
     notes: Notes
     metrics: Metrics
+    charged: list[tuple[str, int]]
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"cymba_bridge_{name}", labels) or 0
@@ -69,10 +70,15 @@ def bench(engine: Engine) -> Iterator[Bench]:
             return connection.scalar(text("SELECT count(*) FROM frame")) or 0
 
     inbox, notes, metrics = DeliveryQueue(), Notes(count), Metrics()
-    answering = AckSender(notes, metrics)  # type: ignore[arg-type] # what it uses
+    charged: list[tuple[str, int]] = []
+
+    def charge(device_id: str, size: int) -> None:
+        charged.append((device_id, size))
+
+    answering = AckSender(notes, metrics, charge)  # type: ignore[arg-type] # what it uses
     answering.start()
     writer = Writer(inbox, engine, answering, metrics, 1_000)
-    yield Bench(inbox, writer, answering, notes, metrics)
+    yield Bench(inbox, writer, answering, notes, metrics, charged)
     inbox.close()
     writer.finish(PATIENCE_S)
     answering.finish(PATIENCE_S)
@@ -84,8 +90,9 @@ _numbers = itertools.count(1)
 def deliveries(device_id: str, payloads: Sequence[bytes]) -> list[IncomingMessage]:
     return [
         IncomingMessage(
-            number := next(_numbers), 1, number, device_id, Subject.FRAME, payload, utc_now(),
-            settled=True, retained=False,
+            device_id, payload, utc_now(), settled=True,
+            number=(number := next(_numbers)), connection=1, packet_id=number,
+            subject=Subject.FRAME, retained=False,
         )
         for payload in payloads
     ]  # fmt: skip
@@ -120,18 +127,23 @@ def test_a_poisonous_delivery_costs_only_itself(
     """An error that no check of ours foresaw, in the middle of a batch."""
     payloads = [to_json(one) for one in session_frames(5, 40, 1)]
 
-    def fragile(session: Session, some: Sequence[Delivery], **options: Any) -> Ingested:
-        if any(one.payload == payloads[17] for one in some):
-            raise ZeroDivisionError
-        return ingest(session, some, **options)
+    def fragile(work: Callable[..., Any]) -> Callable[..., Any]:
+        def worked(session: object, some: Sequence[Delivery], *more: Any, **options: Any) -> Any:
+            if any(one.payload == payloads[17] for one in some):
+                raise ZeroDivisionError
+            return work(session, some, *more, **options)
 
-    monkeypatch.setattr(transaction, "ingest", fragile)
+        return worked
+
+    monkeypatch.setattr(transaction, "ingest", fragile(ingest))
+    monkeypatch.setattr(fast_path, "append", fragile(fast_path.append))
     fill(bench, deliveries(devices[0].device_id, payloads))
     bench.writer.start()
     wait_until(lambda: len(bench.notes.acked) == 40, what="acked")
     assert stored_seqs(devices[0].device_id) == [seq for seq in range(1, 41) if seq != 18]
     assert bench.metric("deliveries_failed_total") == 1
     assert bench.metric("frames_stored_total") == 39
+    assert bench.metric("frames_refused_total", code="server") == 1
     assert bench.writer.problem() is None
 
 
@@ -147,6 +159,7 @@ def test_bad_and_foreign_frames_are_counted_by_their_codes(
     assert bench.metric("frames_duplicate_total") == 1
     assert bench.metric("frames_quarantined_total", code="schema") == 1
     assert bench.metric("frames_refused_total", code="not-claimed") == 1
+    assert dict(bench.charged) == {devices[0].device_id: 1, "nobodys-device": len(good)}
 
 
 @pytest.fixture
@@ -288,10 +301,10 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
     """A full disk, say: the database answers and stores nothing, for far longer than here."""
     frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 4, 1)])
     sizes = sum(max(len(one.payload), FRAME_BYTES) for one in frames)
-    memory = bench.writer._memory
-    memory.allowance = Quota(session_bytes=sizes)
+    cache = bench.writer._cache
+    cache.quota = Quota(session_bytes=sizes)
     if not is_alone:
-        memory.ledgers = None
+        cache.ledgers = None
     left = 3
 
     def fail(*told: Any) -> None:

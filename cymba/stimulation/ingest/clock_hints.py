@@ -1,12 +1,12 @@
 """What the arrival of frames tells of the clocks of their devices."""
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.clocks import AnchorKind, to_ms
-from cymba.stimulation.ingest.decide import IngestItem
+from cymba.lru_cache import LruCache
+from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.wire.frames import Unreadable
 from cymba.stimulation.wire.messages import Frame
 
@@ -40,17 +40,16 @@ class Arrivals:
                 self._claimed[boot, second] = Anchor("device_clock", frame.up, frame.utc)
 
     def anchors(self) -> list[BootAnchor]:
-        told = (*self._arrived.items(), *self._claimed.items())
-        return [BootAnchor(boot, anchor) for (boot, _), anchor in told]
+        offered = (*self._arrived.items(), *self._claimed.items())
+        return [BootAnchor(boot, anchor) for (boot, _), anchor in offered]
 
 
-def arrivals_of(taken: Iterable[IngestItem]) -> list[BootAnchor]:
+def clock_hints_of(deliveries: Iterable[Delivery]) -> list[BootAnchor]:
     """The anchors that these deliveries offer."""
     arrivals = Arrivals()
-    for one in taken:
-        if not isinstance(one.read, Unreadable):
-            delivery = one.delivery
-            arrivals.add(delivery.device_id, one.read, delivery.arrived_at, delivery.settled)
+    for delivery in deliveries:
+        if not isinstance(delivery.read, Unreadable):
+            arrivals.add(delivery.device_id, delivery.read, delivery.arrived_at, delivery.settled)
     return arrivals.anchors()
 
 
@@ -65,7 +64,7 @@ class AnchorCache:
     LATER_MS = 1_000_000.0  # in which a clock off by 100 ppm departs by a tenth of a second
 
     def __init__(self) -> None:
-        self._last: OrderedDict[tuple[BootKey, str], Anchor] = OrderedDict()
+        self._last: LruCache[tuple[BootKey, str], Anchor] = LruCache(self.MOST_BOOTS)
 
     def news(self, anchors: Iterable[BootAnchor]) -> list[BootAnchor]:
         return [offered for offered in anchors if self._is_news(offered)]
@@ -73,11 +72,7 @@ class AnchorCache:
     def remember(self, anchors: Iterable[BootAnchor]) -> None:
         """Call it once they are committed."""
         for boot, anchor in anchors:
-            key = (boot, anchor.kind)
-            self._last[key] = anchor
-            self._last.move_to_end(key)
-        while len(self._last) > self.MOST_BOOTS:
-            self._last.popitem(last=False)
+            self._last.put((boot, anchor.kind), anchor)
 
     def _is_news(self, offered: BootAnchor) -> bool:
         anchor = offered.anchor

@@ -1,11 +1,12 @@
 """What becomes of each delivery, decided in memory: from its payload, the ledgers of the stores,
 and what is stored under the numbers that they hold already."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 from uuid import UUID
 
 from cymba.devices.rate_limits import QuotaCheck
@@ -13,9 +14,11 @@ from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES, A
 from cymba.stimulation.ingest.statements import Batch, Found, FrameKey, QuarantineRow
 from cymba.stimulation.wire.frames import Packed, Unreadable, decode, pack
 from cymba.stimulation.wire.messages import Ack, Frame, Rejection, RejectionCode
+from cymba.stimulation.wire.parsing import FrameNumber, read_number
 
 
-class Delivery(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Delivery:
     """A payload on a device's `up/frame`, or one of its upload over HTTP.
 
     `device_id` comes from the topic or the path, and has the form of one.
@@ -26,6 +29,19 @@ class Delivery(NamedTuple):
     payload: bytes
     arrived_at: datetime
     settled: bool
+    _read: Frame | Unreadable | None = field(default=None, init=False, repr=False)
+
+    @property
+    def read(self) -> Frame | Unreadable:
+        """The payload, read when it is first asked for, and once only."""
+        if self._read is None:
+            self._read = decode(self.payload)
+        return self._read
+
+    @property
+    def frame_number(self) -> FrameNumber | Frame | Unreadable:
+        """Its store and seq, read in passing where the payload is not: enough for a refusal."""
+        return read_number(self.payload) if self._read is None else self._read
 
 
 class Stored(NamedTuple):
@@ -70,87 +86,88 @@ _REJECTIONS_PER_ACK = 32
 Ledgers = dict[StoreKey, AckLedger]
 
 
-class IngestItem:
-    """A delivery, what was read of it, and in the end what became of it."""
-
-    __slots__ = ("allowance", "delivery", "outcome", "read", "store_key")
-
-    def __init__(self, delivery: Delivery, allowance: QuotaCheck | None) -> None:
-        self.delivery = delivery
-        self.allowance = allowance
-        self.read = decode(delivery.payload)
-        store = self.read.store
-        self.store_key = None if store is None else StoreKey(delivery.device_id, store)
-        self.outcome: Outcome | None = None
+def store_of(delivery: Delivery) -> StoreKey | None:
+    store = delivery.frame_number.store
+    return None if store is None else StoreKey(delivery.device_id, store)
 
 
-def numbers_used(taken: Sequence[IngestItem], ledgers: Ledgers) -> dict[FrameKey, UUID]:
+def numbers_used(deliveries: Iterable[Delivery], ledgers: Ledgers) -> dict[FrameKey, UUID]:
     """The batch's numbers that are resolved already, each with the session it is said to be of."""
     used: dict[FrameKey, UUID] = {}
-    for one in taken:
-        frame, key = one.read, one.store_key
-        if isinstance(frame, Unreadable) or key is None:
+    for delivery in deliveries:
+        key = store_of(delivery)
+        ledger = None if key is None else ledgers.get(key)
+        if key is None or ledger is None or not ledger.is_held:
             continue
-        ledger = ledgers.get(key)
-        if ledger is not None and ledger.is_held and frame.seq in ledger.resolved:
+        frame = delivery.read
+        if not isinstance(frame, Unreadable) and frame.seq in ledger.resolved:
             used[FrameKey(*key, frame.seq)] = frame.sid
     return used
 
 
 def decide(
-    taken: Sequence[IngestItem],
+    deliveries: Sequence[Delivery],
     ledgers: Ledgers,
     *,
     held: Collection[str] = (),
     contents: Mapping[FrameKey, bytes | Found] | None = None,
-) -> Batch:
-    """Settle what becomes of each delivery, in order, and what is to be written for it.
+    quota: QuotaCheck | None = None,
+) -> tuple[list[Outcome], Batch]:
+    """What becomes of each delivery, in order, and what is to be written for them.
 
     `held` are those of the devices without a ledger here that somebody holds; `contents` is what
-    is stored under `numbers_used`. The ledgers resolve what is settled.
+    is stored under `numbers_used`. The ledgers resolve what is decided.
     """
     known = dict(contents or {})
     batch = Batch()
-    for one in taken:
-        device_id = one.delivery.device_id
-        key = one.store_key
+    outcomes: list[Outcome] = []
+    for delivery in deliveries:
+        key = store_of(delivery)
         ledger = None if key is None else ledgers.get(key)
-        is_held = device_id in held if ledger is None else ledger.is_held
-        if not is_held:
-            one.outcome = _refused(one, "not-claimed", "nobody holds this device now")
+        is_held = delivery.device_id in held if ledger is None else ledger.is_held
+        outcome: Outcome
+        if not is_held:  # looked at first: the payload of nobody's device is not read
+            outcome = _refused(delivery, "not-claimed", "nobody holds this device now")
         elif ledger is None and key is not None:
             detail = f"more than {MAX_NEW_STORES_A_DAY} new stores in a day"
-            one.outcome = _refused(one, "rate", detail)
-        elif isinstance(one.read, Unreadable):
-            one.outcome = _quarantine(batch, one, ledger, one.read)
-        elif ledger is not None:
-            one.outcome = _settle_frame(batch, one, one.read, ledger, known)
-    return batch
+            outcome = _refused(delivery, "rate", detail)
+        elif isinstance(delivery.read, Unreadable):
+            outcome = _quarantine(batch, delivery, ledger, delivery.read, quota)
+        else:
+            assert ledger is not None  # noqa: S101 - a good frame names its store
+            outcome = _decide_frame(batch, delivery, delivery.read, ledger, known, quota=quota)
+        outcomes.append(outcome)
+    return outcomes, batch
 
 
-def give_back(one: IngestItem) -> None:
-    """Settle that the database does not take this one, though it passed every check."""
-    one.outcome = _refused(one, "server", "it could not be stored; keep it")
+def not_stored(delivery: Delivery) -> Refused:
+    """Of one that the database does not take though it passed every check: our fault."""
+    return _refused(delivery, "server", "it could not be stored; keep it")
 
 
-def acks_of(taken: Sequence[IngestItem], ledgers: Ledgers) -> list[tuple[str, Ack]]:
+def is_rejected(outcome: Outcome) -> TypeGuard[Quarantined | Refused]:
+    return isinstance(outcome, Quarantined | Refused)
+
+
+def acks_of(
+    deliveries: Iterable[Delivery], outcomes: Iterable[Outcome], ledgers: Ledgers
+) -> list[tuple[str, Ack]]:
     """One for each store of the batch, and one for each device whose payloads showed none."""
     rejections: dict[tuple[str, int | None], list[Rejection]] = {}
     seqs: dict[tuple[str, int | None], list[int]] = {}
-    for one in taken:
-        key = (one.delivery.device_id, one.read.store)
-        seq = one.read.seq
+    for delivery, outcome in zip(deliveries, outcomes, strict=True):
+        key = (delivery.device_id, outcome.store)
+        seq = outcome.seq
         named = seqs.setdefault(key, [])
         if seq is not None:
             named.append(seq)
-        outcome = one.outcome
-        if isinstance(outcome, Quarantined | Refused):
+        if is_rejected(outcome):
             rejection = Rejection(
                 code=outcome.code,
                 detail=outcome.detail,
                 retry=isinstance(outcome, Refused),
                 seq=seq,
-                payload=None if seq is not None else payload_name(one.delivery.payload),
+                payload=None if seq is not None else payload_name(delivery.payload),
             )
             rejections.setdefault(key, []).append(rejection)
     acks: list[tuple[str, Ack]] = []
@@ -171,33 +188,36 @@ def payload_name(payload: bytes) -> str:
     return sha256(payload).hexdigest()[:16]
 
 
-def _settle_frame(
+def _decide_frame(
     batch: Batch,
-    one: IngestItem,
+    delivery: Delivery,
     frame: Frame,
     ledger: AckLedger,
     contents: dict[FrameKey, bytes | Found],
+    *,
+    quota: QuotaCheck | None,
 ) -> Outcome:
     """What becomes of a good frame. A number that only quarantine holds is still free: nothing
     was stored under it, and so it makes no difference which of the two came first."""
     store, seq = frame.store, frame.seq
-    key = FrameKey(one.delivery.device_id, store, seq)
+    key = FrameKey(delivery.device_id, store, seq)
     packed = pack(frame)
     content = contents.get(key)
     if content is None or content is Found.QUARANTINED:
         if not ledger.resolved.has_room_for(seq):
-            return _refused(one, "rate", _TOO_MANY_RANGES)
-        if one.allowance and not one.allowance.session(
-            key.device_id, frame.sid, monotonic(), payload_bytes=len(one.delivery.payload)
+            return _refused(delivery, "rate", _TOO_MANY_RANGES)
+        if quota and not quota.session(
+            key.device_id, frame.sid, monotonic(), payload_bytes=len(delivery.payload)
         ):
-            return _refused(one, "rate", "too many sessions begin, or this one is too large")
+            detail = "too many sessions begin, or this one is too large"
+            return _refused(delivery, "rate", detail)
         ledger.resolve(seq)
         contents[key] = packed.digest
-        batch.store(key.device_id, frame, packed, one.delivery.arrived_at)
+        batch.store(key.device_id, frame, packed, delivery.arrived_at)
         return Stored(store, seq)
     if content is Found.ERASED or packed.digest.startswith(content):
         return Duplicate(store, seq)
-    return _quarantine(batch, one, ledger, _reused(frame, packed))
+    return _quarantine(batch, delivery, ledger, _reused(frame, packed), quota)
 
 
 class _Reused(NamedTuple):
@@ -215,25 +235,28 @@ def _reused(frame: Frame, packed: Packed) -> _Reused:
 
 
 def _quarantine(
-    batch: Batch, one: IngestItem, ledger: AckLedger | None, why: Unreadable | _Reused
+    batch: Batch,
+    delivery: Delivery,
+    ledger: AckLedger | None,
+    why: Unreadable | _Reused,
+    quota: QuotaCheck | None,
 ) -> Outcome:
-    size = min(len(one.delivery.payload), MAX_KEPT_BYTES)
-    allowance = one.allowance
-    if allowance and not allowance.quarantine(one.delivery.device_id, size, monotonic()):
-        return _refused(one, "rate", "too much that cannot be read")
+    size = min(len(delivery.payload), MAX_KEPT_BYTES)
+    if quota and not quota.quarantine(delivery.device_id, size, monotonic()):
+        return _refused(delivery, "rate", "too much that cannot be read")
     if ledger is not None and why.seq is not None:
         if not ledger.resolved.has_room_for(why.seq):
-            return _refused(one, "rate", _TOO_MANY_RANGES)
+            return _refused(delivery, "rate", _TOO_MANY_RANGES)
         ledger.resolve(why.seq)
-    delivery = one.delivery
     payload = delivery.payload[:MAX_KEPT_BYTES]
-    refusal = QuarantineRow(why.store, why.seq, why.detail, payload, delivery.arrived_at)
-    batch.refuse(delivery.device_id, why.code, why.digest, refusal)
+    row = QuarantineRow(why.store, why.seq, why.detail, payload, delivery.arrived_at)
+    batch.refuse(delivery.device_id, why.code, why.digest, row)
     return Quarantined(why.store, why.seq, why.code, why.detail)
 
 
 _TOO_MANY_RANGES = f"this store has holes between more than {MAX_RANGES} ranges; fill some first"
 
 
-def _refused(one: IngestItem, code: RejectionCode, detail: str) -> Refused:
-    return Refused(one.read.store, one.read.seq, code, detail)
+def _refused(delivery: Delivery, code: RejectionCode, detail: str) -> Refused:
+    number = delivery.frame_number
+    return Refused(number.store, number.seq, code, detail)

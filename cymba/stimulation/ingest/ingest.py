@@ -4,25 +4,24 @@ One transaction of the caller takes a batch. The ledgers of its stores are locke
 each frame is new, a duplicate, or another content under a used number, whatever came before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import structlog
-from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import BootAnchor, add_anchors
 from cymba.devices.rate_limits import QuotaCheck
-from cymba.stimulation.ingest.clock_hints import AnchorCache, arrivals_of
+from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import (
     Delivery,
-    IngestItem,
     Ledgers,
     Outcome,
     acks_of,
     decide,
-    give_back,
+    is_rejected,
+    not_stored,
     numbers_used,
+    store_of,
 )
 from cymba.stimulation.ingest.ledgers import (
     StoreKey,
@@ -34,12 +33,6 @@ from cymba.stimulation.ingest.ledgers import (
 from cymba.stimulation.ingest.statements import held_contents, mark_retimed, write
 from cymba.stimulation.wire.messages import Ack
 
-log = structlog.get_logger(__name__)
-
-
-class NewStores(Exception):
-    """Ledgers have to be opened, for which no lock may be held: take the batch in guarded."""
-
 
 @dataclass(slots=True)
 class Ingested:
@@ -50,10 +43,20 @@ class Ingested:
     its stores, for `LedgerCache.remember`.
     """
 
-    outcomes: list[Outcome] = field(default_factory=list)
-    acks: list[tuple[str, Ack]] = field(default_factory=list)
+    deliveries: Sequence[Delivery]
+    outcomes: list[Outcome]
+    acks: list[tuple[str, Ack]]
     anchors: list[BootAnchor] = field(default_factory=list)
     ledgers: Ledgers = field(default_factory=dict)
+
+    def rejected_bytes(self) -> dict[str, int]:
+        """By device, what had to be read and rejected: its sender is charged for it."""
+        sizes: dict[str, int] = {}
+        for delivery, outcome in zip(self.deliveries, self.outcomes, strict=True):
+            if is_rejected(outcome):
+                size = sizes.get(delivery.device_id, 0) + len(delivery.payload)
+                sizes[delivery.device_id] = size
+        return sizes
 
 
 def ingest(
@@ -61,35 +64,45 @@ def ingest(
     deliveries: Sequence[Delivery],
     *,
     exchanges: Iterable[BootAnchor] = (),
-    memory: AnchorCache | None = None,
-    allowance: QuotaCheck | None = None,
-    guarded: bool = True,
+    anchors: AnchorCache | None = None,
+    quota: QuotaCheck | None = None,
+    believed_held: Container[str] = (),
 ) -> Ingested:
     """Take in a batch, and the clock `exchanges` that came with it, without committing.
 
-    With a `memory`, what a frame's arrival says of a clock is only looked into if it is news to
-    this process. With an `allowance`, a device that begins too many sessions, or fills quarantine,
-    is refused with `rate`.
-
-    Not `guarded`, it takes a quarter less of a small batch's time: there is no savepoint to go
-    back to, so the caller rolls back on any error and takes the batch in again, guarded.
+    With a cache of `anchors`, what a frame's arrival says of a clock is only looked into if it is
+    news to this process. With a `quota`, a device that begins too many sessions, or fills
+    quarantine, is refused with `rate`. Of devices that are `believed_held` it is not asked, before
+    their payloads are read, whether somebody holds them; whether they are is decided all the same.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the database could not be spoken to, or wants the whole batch
-            tried again. Nothing of it is written.
-        NewStores: only if not `guarded`.
+        Exception: roll back, and take the batch in `by_halves`; nothing of it may be committed.
     """
-    taken = [IngestItem(delivery, allowance) for delivery in deliveries]
-    offered = arrivals_of(taken)
-    anchors = [*(offered if memory is None else memory.news(offered)), *exchanges]
-    ledgers = (_take_in if guarded else _take_in_bare)(session, taken, anchors)
-    return ingested(taken, ledgers, anchors)
+    device_ids = {delivery.device_id for delivery in deliveries}
+    asked = {device_id for device_id in device_ids if device_id not in believed_held}
+    held = held_devices(session, asked) if asked else set()
+    readable = [one for one in deliveries if one.device_id in held or one.device_id not in asked]
+    for delivery in readable:
+        _ = delivery.read
+    offered = clock_hints_of(readable)
+    kept = [*(offered if anchors is None else anchors.news(offered)), *exchanges]
+    ledgers = _lock(session, deliveries, readable, kept)
+    unknown = {one.device_id for one in deliveries if store_of(one) not in ledgers} - asked
+    if unknown:
+        held |= held_devices(session, unknown)
+    used = numbers_used(readable, ledgers)
+    contents = held_contents(session, used) if used else {}
+    outcomes, batch = decide(deliveries, ledgers, held=held, contents=contents, quota=quota)
+    write(session, batch, ledgers)
+    _anchor(session, kept, ledgers)
+    acks = acks_of(deliveries, outcomes, ledgers)
+    return Ingested(deliveries, outcomes, acks, kept, ledgers)
 
 
-def ingested(taken: Sequence[IngestItem], ledgers: Ledgers, anchors: list[BootAnchor]) -> Ingested:
-    """What a batch came to whose deliveries are all settled."""
-    outcomes = [one.outcome for one in taken if one.outcome is not None]
-    return Ingested(outcomes, acks_of(taken, ledgers), anchors, ledgers)
+def gave_up(delivery: Delivery) -> Ingested:
+    """What a delivery came to that `by_halves` found to be at fault."""
+    outcomes: list[Outcome] = [not_stored(delivery)]
+    return Ingested([delivery], outcomes, acks_of([delivery], outcomes, {}))
 
 
 def ack_for_presence(session: Session, device_id: str, store: int) -> Ack:
@@ -98,65 +111,28 @@ def ack_for_presence(session: Session, device_id: str, store: int) -> Ack:
     return Ack(store=store, upto=resolved.upto, also=resolved.beyond())
 
 
-def _take_in(session: Session, taken: list[IngestItem], anchors: list[BootAnchor]) -> Ledgers:
-    """Write under a savepoint; what the database refuses is halved until it stands alone."""
-    savepoint = session.begin_nested()
-    try:
-        ledgers = _lock(session, taken, anchors)
-        if ledgers is None:  # new stores: their ledgers must exist before any is locked
-            savepoint.rollback()
-            open_ledgers(session, list(_stores(taken)))
-            savepoint = session.begin_nested()
-            ledgers = _lock(session, taken, anchors, again=True)
-            assert ledgers is not None  # noqa: S101 - `again`
-        _put(session, taken, anchors, ledgers)
-        savepoint.commit()
-    except (DataError, IntegrityError, UnicodeError) as error:
-        savepoint.rollback()
-        if len(taken) <= 1:
-            return _give_up(session, taken, anchors, error)
-        middle = len(taken) // 2
-        ledgers = _take_in(session, taken[:middle], anchors)
-        return ledgers | _take_in(session, taken[middle:], [])
-    return ledgers
-
-
-def _take_in_bare(session: Session, taken: list[IngestItem], anchors: list[BootAnchor]) -> Ledgers:
-    ledgers = _lock(session, taken, anchors)
-    if ledgers is None:
-        raise NewStores
-    _put(session, taken, anchors, ledgers)
-    return ledgers
-
-
-def _put(
-    session: Session, taken: list[IngestItem], anchors: list[BootAnchor], ledgers: Ledgers
-) -> None:
-    without_ledger = {one.delivery.device_id for one in taken if one.store_key not in ledgers}
-    held = held_devices(session, without_ledger) if without_ledger else set()
-    used = numbers_used(taken, ledgers)
-    contents = held_contents(session, used) if used else {}
-    write(session, decide(taken, ledgers, held=held, contents=contents), ledgers)
-    _anchor(session, anchors, ledgers)
-
-
 def _lock(
-    session: Session, taken: list[IngestItem], anchors: list[BootAnchor], *, again: bool = False
-) -> Ledgers | None:
-    """The ledgers of everything in the batch; None where some have yet to be opened."""
-    wanted = _stores(taken)
-    anchored = {StoreKey(key.device_id, key.store) for key, _ in anchors}
-    keys = list(wanted | anchored)
-    ledgers = lock_ledgers(session, keys) if keys else {}
-    return ledgers if again or wanted <= ledgers.keys() else None
-
-
-def _stores(taken: list[IngestItem]) -> set[StoreKey]:
-    return {one.store_key for one in taken if one.store_key is not None}
+    session: Session,
+    deliveries: Iterable[Delivery],
+    readable: Iterable[Delivery],
+    anchors: Iterable[BootAnchor],
+) -> Ledgers:
+    """The ledgers of everything in the batch. Those of new stores are opened while none is locked:
+    two bridges would otherwise wait for each other."""
+    needed = {key for delivery in readable if (key := store_of(delivery)) is not None}
+    wanted = {key for delivery in deliveries if (key := store_of(delivery)) is not None}
+    wanted |= {StoreKey(key.device_id, key.store) for key, _ in anchors}
+    if not wanted:
+        return {}
+    ledgers = lock_ledgers(session, wanted, needed)
+    if ledgers is None:
+        open_ledgers(session, list(needed))
+        ledgers = lock_ledgers(session, wanted) or {}
+    return ledgers
 
 
 def _anchor(session: Session, anchors: list[BootAnchor], ledgers: Ledgers) -> None:
-    """Keep what is told of clocks, of devices that somebody holds."""
+    """Keep what the clocks of held devices say."""
     held = {key.device_id for key, ledger in ledgers.items() if ledger.is_held}
     unknown = {anchor.key.device_id for anchor in anchors} - {key.device_id for key in ledgers}
     if unknown:  # the exchange of a device that has sent no frame yet
@@ -165,21 +141,3 @@ def _anchor(session: Session, anchors: list[BootAnchor], ledgers: Ledgers) -> No
     retimed = add_anchors(session, kept) if kept else None
     if retimed:
         mark_retimed(session, retimed)
-
-
-def _give_up(
-    session: Session, taken: list[IngestItem], anchors: list[BootAnchor], error: Exception
-) -> Ledgers:
-    """What the database does not take though it passed every check is our fault: its device
-    keeps it until we have mended that."""
-    if anchors:  # they may have been at fault, and they are only told of, never owed
-        log.error("the database refuses anchors or a frame", error=type(error).__name__)
-        return _take_in(session, taken, [])
-    if not taken:
-        raise error
-    one = taken[0]
-    log.error(
-        "the database refuses a frame", device=one.delivery.device_id, error=type(error).__name__
-    )
-    give_back(one)
-    return _lock(session, taken, [], again=True) or {}

@@ -6,7 +6,7 @@ commits, and two bridges never wait for each other.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import select, text
@@ -121,10 +121,16 @@ class AckLedger:
             self.changed = True
 
 
-def lock_ledgers(session: Session, keys: Sequence[StoreKey]) -> dict[StoreKey, AckLedger]:
-    """Lock the rows of `keys` that there are."""
-    rows = session.execute(_LOCK, _columns(keys))
-    return {StoreKey(row[0], row[1]): AckLedger(row[2], row[3]) for row in rows}
+def lock_ledgers(
+    session: Session, keys: Collection[StoreKey], needed: Collection[StoreKey] = ()
+) -> dict[StoreKey, AckLedger] | None:
+    """Lock the rows of `keys` that there are. None, and no lock, where one of `needed` is not."""
+    values = _columns(list(keys)) | {
+        f"needed_{name}": written for name, written in _columns(list(needed)).items()
+    }
+    rows = session.execute(_LOCK, values | {"needed": len(needed)})
+    ledgers = {StoreKey(row[0], row[1]): AckLedger(row[2], row[3]) for row in rows}
+    return ledgers if ledgers.keys() >= set(needed) else None
 
 
 def open_ledgers(session: Session, keys: Sequence[StoreKey]) -> None:
@@ -161,11 +167,19 @@ def _columns(keys: Sequence[StoreKey]) -> dict[str, object]:
 # large table, and lock in any order; EXISTS would hash every tenure there is.
 _LOCK = text(
     """
+    WITH known AS MATERIALIZED (
+      SELECT count(*) AS stores
+      FROM unnest(CAST(:needed_devices AS text[]), CAST(:needed_stores AS bigint[]))
+        AS n (device_id, store)
+      CROSS JOIN LATERAL (
+        SELECT FROM flash_store AS f
+        WHERE f.device_id = n.device_id AND f.store = n.store OFFSET 0) AS s)
     SELECT k.device_id, k.store, s.resolved,
            coalesce((SELECT true FROM device_tenure AS t
                      WHERE t.device_id = k.device_id AND t.released_at IS NULL LIMIT 1), false)
     FROM (SELECT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]))
-            AS u (device_id, store) ORDER BY device_id, store) AS k
+            AS u (device_id, store)
+          WHERE (SELECT stores FROM known) >= :needed ORDER BY device_id, store) AS k
     CROSS JOIN LATERAL (
       SELECT CAST(f.resolved AS text) AS resolved FROM flash_store AS f
       WHERE f.device_id = k.device_id AND f.store = k.store OFFSET 0 FOR UPDATE) AS s

@@ -112,7 +112,7 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger])
 
 
 def write_if_unmoved(
-    line: Connection,
+    connection: Connection,
     batch: Batch,
     ledgers: Mapping[StoreKey, AckLedger],
     expected: Mapping[StoreKey, str],
@@ -127,7 +127,7 @@ def write_if_unmoved(
     values = _ledger_columns(changed) | _frame_columns(batch)
     values["ledger_expected"] = multiranges([expected[key] for key in changed])
     values["ledgers"] = len(changed)
-    return line.scalar(_WRITE_IF_UNMOVED, values) is True
+    return connection.scalar(_WRITE_IF_UNMOVED, values) is True
 
 
 def _ledger_columns(ledgers: Mapping[StoreKey, AckLedger]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Devices that somebody holds, and the payloads they send."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.stimulation.ingest.decide import Delivery
-from cymba.stimulation.ingest.ingest import Ingested, ingest
+from cymba.stimulation.ingest.halving import by_halves
+from cymba.stimulation.ingest.ingest import Ingested, gave_up, ingest
 
 AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SID = UUID("6f0c6f0c-0000-4000-8000-000000000001")
@@ -66,8 +67,23 @@ class Line:
         return self.deliver([Delivery(device_id, payload, AT, True) for payload in payloads])
 
     def deliver(self, deliveries: list[Delivery]) -> Ingested:
-        ingested = ingest(self.session, deliveries)
-        self.session.commit()
+        """In one transaction, or in halves where the database does not take it."""
+        parts = by_halves(deliveries, self._commit, gave_up)
+        return Ingested(
+            deliveries,
+            outcomes=[outcome for part in parts for outcome in part.outcomes],
+            acks=[ack for part in parts for ack in part.acks],
+            anchors=[anchor for part in parts for anchor in part.anchors],
+            ledgers={key: one for part in parts for key, one in part.ledgers.items()},
+        )
+
+    def _commit(self, deliveries: Sequence[Delivery]) -> Ingested:
+        try:
+            ingested = ingest(self.session, deliveries)
+            self.session.commit()
+        except Exception:
+            self.session.rollback()
+            raise
         return ingested
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

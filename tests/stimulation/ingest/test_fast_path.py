@@ -31,7 +31,7 @@ class Process:
         self.line = line
         self.ledgers = LedgerCache()
         self.anchors = AnchorCache()
-        self.allowance: Quota | None = None
+        self.quota: Quota | None = None
         self.connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
     def append(self, *sent: dict[str, Any] | bytes, device_id: str = "device-1") -> Ingested | None:
@@ -43,7 +43,7 @@ class Process:
             ],
             self.ledgers,
             self.anchors,
-            allowance=self.allowance,
+            quota=self.quota,
         )
         if ingested is not None:
             self.ledgers.remember(ingested.ledgers)
@@ -148,7 +148,7 @@ def test_what_the_database_refuses_is_left_to_ingest(process: Process) -> None:
 
 
 def test_a_frame_too_many_is_left_to_ingest(process: Process) -> None:
-    process.allowance = Quota(new_sessions=Rate(per_s=1e-6, burst=1))
+    process.quota = Quota(new_sessions=Rate(per_s=1e-6, burst=1))
     assert process.append(samples(2, sid=SIDS[0]), samples(3, sid=SIDS[1])) is None
     assert process.seqs() == [1]
     assert process.append(samples(2, sid=SIDS[0])) is not None
@@ -162,7 +162,7 @@ def test_no_answer_rests_on_memory_alone(process: Process) -> None:
     process.line.session.execute(text("DELETE FROM frame WHERE seq > 1"))
     process.line.session.execute(text("UPDATE flash_store SET resolved = '{[1,2)}'"))
     process.line.session.commit()
-    process.allowance = Quota(new_sessions=Rate(per_s=1e-6, burst=0))
+    process.quota = Quota(new_sessions=Rate(per_s=1e-6, burst=0))
     assert process.append(samples(4)) is None
     ingested = process.line.send(samples(4))
     assert [ack.upto for _, ack in ingested.acks] == [1]

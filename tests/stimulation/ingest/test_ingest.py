@@ -213,7 +213,7 @@ def test_what_the_database_refuses_costs_only_itself(
     assert ingested.outcomes[3].code == "server"
     told = {rejection.code: rejection for _, ack in ingested.acks for rejection in ack.rejected}
     assert told["server"].retry
-    assert {ack.upto for _, ack in ingested.acks} == {3}
+    assert max(ack.upto for _, ack in ingested.acks) == 3
     monkeypatch.undo()
     ((_, ack),) = line.send(frame(4)).acks
     assert ack.upto == 7

@@ -17,12 +17,12 @@ SLOW = Rate(per_s=1e-6, burst=2)
 def test_too_many_sessions_are_kept_by_their_device(
     line: Line, frame: Frame, payload: Payload
 ) -> None:
-    allowance = Quota(new_sessions=SLOW)
+    quota = Quota(new_sessions=SLOW)
 
     def send(*sessions: int) -> list[object]:
         frames = [frame(seq, sid=str(UUID(int=sid))) for seq, sid in enumerate(sessions, 1)]
         deliveries = [Delivery("device-1", payload(one), AT, True) for one in frames]
-        ingested = ingest(line.session, deliveries, allowance=allowance)
+        ingested = ingest(line.session, deliveries, quota=quota)
         line.session.commit()
         return [type(outcome) for outcome in ingested.outcomes]
 
@@ -36,19 +36,19 @@ def test_too_many_sessions_are_kept_by_their_device(
 def test_a_process_that_forgot_refuses_no_stored_frame(
     line: Line, frame: Frame, payload: Payload
 ) -> None:
-    for allowance in (Quota(), Quota(new_sessions=Rate(per_s=1e-6, burst=0))):
+    for quota in (Quota(), Quota(new_sessions=Rate(per_s=1e-6, burst=0))):
         ingested = ingest(
-            line.session, [Delivery("device-1", payload(frame(1)), AT, True)], allowance=allowance
+            line.session, [Delivery("device-1", payload(frame(1)), AT, True)], quota=quota
         )
         line.session.commit()
     assert ingested.outcomes == [Duplicate(7, 1)]
 
 
 def test_quarantine_takes_only_so_much(line: Line, payload: Payload, frame: Frame) -> None:
-    allowance = Quota(quarantined_bytes=Rate(per_s=1e-6, burst=1_000))
+    quota = Quota(quarantined_bytes=Rate(per_s=1e-6, burst=1_000))
     bad = [Delivery("device-1", b"{%d" % n, AT, True) for n in range(4)]
     good = Delivery("device-1", payload(frame(1)), AT, True)
-    ingested = ingest(line.session, [*bad, good], allowance=allowance)
+    ingested = ingest(line.session, [*bad, good], quota=quota)
     line.session.commit()
     kinds = [type(outcome) for outcome in ingested.outcomes]
     assert kinds == [Quarantined, Quarantined, Refused, Refused, Stored]

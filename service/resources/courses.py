@@ -158,7 +158,7 @@ def list_side_effects() -> Response:
 @blp.shared("insights")
 def draw_side_effect(query: dict[str, Any], item: str) -> Response:
     """A side effect as a picture: each answer, and the curve with its band"""
-    return _side_effect_drawn(item, "svg", query["theme"])
+    return _side_effect_drawn(item, "svg", query)
 
 
 @blp.get(f"{SIDE_EFFECT}/plot.png")
@@ -169,7 +169,7 @@ def draw_side_effect(query: dict[str, Any], item: str) -> Response:
 @blp.shared("insights")
 def draw_side_effect_png(query: dict[str, Any], item: str) -> Response:
     """The same picture as PNG, 780 pixels wide"""
-    return _side_effect_drawn(item, "png", query["theme"])
+    return _side_effect_drawn(item, "png", query)
 
 
 @blp.get("/v1/insights/response")
@@ -198,7 +198,7 @@ def list_responses() -> Response:
 @blp.shared("insights")
 def draw_response(query: dict[str, Any], outcome: str) -> Response:
     """A symptom then and now as a picture"""
-    return _response_drawn(outcome, "svg", query["theme"])
+    return _response_drawn(outcome, "svg", query)
 
 
 @blp.get(f"{RESPONSE}/plot.png")
@@ -209,10 +209,10 @@ def draw_response(query: dict[str, Any], outcome: str) -> Response:
 @blp.shared("insights")
 def draw_response_png(query: dict[str, Any], outcome: str) -> Response:
     """The same picture as PNG, 780 pixels wide"""
-    return _response_drawn(outcome, "png", query["theme"])
+    return _response_drawn(outcome, "png", query)
 
 
-def _side_effect_drawn(item: str, kind: Kind, theme: str) -> Response:
+def _side_effect_drawn(item: str, kind: Kind, query: dict[str, Any]) -> Response:
     with transaction() as session:
         account = consenting_account(session)
         voice = Voice.of(account.locale)
@@ -220,11 +220,11 @@ def _side_effect_drawn(item: str, kind: Kind, theme: str) -> Response:
     for one in found:
         if one.outcome.name == item:
             picture = picture_of_side_effect(one, voice)
-            return plot(picture, kind, theme, shown_hash=one.shown_hash, voice=voice)
+            return plot(picture, kind, query, shown_hash=one.shown_hash, voice=voice)
     raise NotFound("This was never answered after a session.")
 
 
-def _response_drawn(outcome: str, kind: Kind, theme: str) -> Response:
+def _response_drawn(outcome: str, kind: Kind, query: dict[str, Any]) -> Response:
     with transaction() as session:
         account = consenting_account(session)
         voice = Voice.of(account.locale)
@@ -232,7 +232,7 @@ def _response_drawn(outcome: str, kind: Kind, theme: str) -> Response:
     for one in compared:
         if one.outcome.name == outcome:
             picture = picture_of_response(one, voice)
-            return plot(picture, kind, theme, shown_hash=one.shown_hash, voice=voice)
+            return plot(picture, kind, query, shown_hash=one.shown_hash, voice=voice)
     raise NotFound("There is nothing to compare of this.")
 
 

@@ -198,7 +198,7 @@ def _drawn(query: dict[str, Any], exposure: str, outcome: str, kind: Kind) -> Re
         voice = Voice.of(account.locale)
         view = load_pair(session, account.id, exposure, outcome, lag=query.get("lag"))
         picture = picture_of_pair(view, voice)
-    return plot(picture, kind, query["theme"], shown_hash=view.shown_hash, voice=voice)
+    return plot(picture, kind, query, shown_hash=view.shown_hash, voice=voice)
 
 
 def _clearest_first(finding: Finding) -> tuple[int, float]:

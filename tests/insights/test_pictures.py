@@ -1,14 +1,16 @@
 """Pictures: the same from every thread, readable colours, and words for who cannot see them."""
 
+import re
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgba
 
-from cymba.insights.pictures import DARK, LIGHT, Picture, Theme
-from cymba.insights.pictures.canvas import WIDTH, Page, tick
-from cymba.insights.pictures.pair import observed
+from cymba.insights.pictures import DARK, LIGHT, THEMES, USUAL, Form, Picture, Theme
+from cymba.insights.pictures.canvas import WIDTH, Page, line, tick
+from cymba.insights.pictures.pair import is_told, observed
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 from ops.pictures import PEOPLE, pictures
@@ -42,6 +44,75 @@ def test_text_and_marks_stand_out_from_their_ground(theme: Theme) -> None:
     for ground in (theme.ground, theme.shade):
         assert min(contrast(text, ground) for text in (theme.ink, theme.muted)) >= 4.5
         assert min(contrast(mark, ground) for mark in (theme.felt, theme.done)) >= 3
+
+
+def blended(mark: tuple[float, ...], ground: str, alpha: float | None) -> str:
+    """The colour that is seen where a mark lies on its ground."""
+    share = mark[3] if alpha is None else alpha
+    below = [int(ground[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    seen = [share * m + (1 - share) * b for m, b in zip(mark[:3], below, strict=True)]
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in seen)
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_all_that_is_drawn_stands_out_from_its_ground(
+    drawn: dict[str, Picture], theme: Theme
+) -> None:
+    """Dots and lines by the colour that is seen; an area, whose tint may be faint, by its edges."""
+    for name, picture in drawn.items():
+        for axes in picture.drawn(theme).figure.axes:
+            for mark in axes.lines:
+                face = to_rgba(mark.get_color())
+                if mark.get_marker() != "None":
+                    face = to_rgba(mark.get_markerfacecolor())
+                    if to_hex(face) == theme.ground:  # hollow
+                        face = to_rgba(mark.get_markeredgecolor())
+                for ground in (theme.ground, theme.shade):
+                    seen = blended(face, ground, mark.get_alpha())
+                    assert contrast(seen, ground) >= 3, (name, seen, ground)
+            edges = len(axes.lines)
+            areas = len(axes.collections) + sum(
+                to_hex(patch.get_facecolor()) == theme.shade for patch in axes.patches
+            )
+            assert edges >= 2 * areas, name
+
+
+def test_width_and_text_can_be_asked_for_and_text_stays_text(drawn: dict[str, Picture]) -> None:
+    picture = drawn["effect-pair"]
+    usual, large = (
+        ET.fromstring(picture.svg(LIGHT, form))  # noqa: S314 - our own
+        for form in (USUAL, Form(width=600, text=1.5))
+    )
+    assert large.get("viewBox", "").split()[2] == "600"
+
+    def sizes(root: ET.Element) -> set[str]:
+        styles = [text.get("style", "") for text in root.iter(f"{SVG}text")]
+        return {size for style in styles for size in re.findall(r"([0-9.]+)px", style)}
+
+    assert {"12", "13", "16"} <= sizes(usual)
+    assert {"18", "19.5", "24"} <= sizes(large)
+    words = " ".join("".join(text.itertext()) for text in usual.iter(f"{SVG}text"))
+    assert picture.title in words
+
+
+def test_a_scale_is_shown_whole_and_its_months_by_their_starts(
+    drawn: dict[str, Picture],
+) -> None:
+    for name in ("effect-pair", "effect-response", "two-weeks-pair"):
+        axes = drawn[name].drawn(LIGHT).figure.axes[0]
+        low, high = axes.get_ylim()
+        assert low < 0, name
+        assert high > 10, name
+    dates = drawn["effect-response"].drawn(LIGHT).figure.axes[0]
+    told = [label.get_text() for label in dates.get_xticklabels()]
+    assert all(re.match(r"1 ", label) for label in told), told
+
+
+def test_no_line_stands_out_where_the_days_cannot_tell() -> None:
+    collecting = Finding(grade="not_enough", looks=[])
+    assert not is_told(collecting)
+    assert line(is_told(collecting))["linewidth"] <= 1
+    assert line(is_told(Finding(grade="moderate", looks=[])))["linewidth"] > 1
 
 
 def test_every_picture_is_as_wide_as_a_phone_and_has_its_words(

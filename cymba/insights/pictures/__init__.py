@@ -1,6 +1,6 @@
 """The insights as pictures for a phone, each as SVG or PNG with a text that says the same."""
 
-from cymba.insights.pictures.canvas import Picture
+from cymba.insights.pictures.canvas import USUAL, Form, Picture
 from cymba.insights.pictures.pair import picture_of_pair
 from cymba.insights.pictures.response import picture_of_response
 from cymba.insights.pictures.side_effect import picture_of_side_effect
@@ -10,6 +10,8 @@ __all__ = [
     "DARK",
     "LIGHT",
     "THEMES",
+    "USUAL",
+    "Form",
     "Picture",
     "Theme",
     "picture_of_pair",

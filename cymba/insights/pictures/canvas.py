@@ -30,8 +30,19 @@ TEXT, SMALL, TITLE = 13, 12, 16
 _EM = 0.56  # a character's mean width in the built-in font
 
 mpl.rcParams["svg.hashsalt"] = "cymba"  # the same picture, the same bytes
-mpl.rcParams["svg.fonttype"] = "path"  # looks the same whatever fonts a phone has
+mpl.rcParams["svg.fonttype"] = "none"  # text stays text: to be read aloud, searched, enlarged
 _drawing = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How wide a page is, in pixels, and how large its text, as a share of the usual."""
+
+    width: int = WIDTH
+    text: float = 1.0
+
+
+USUAL = Form()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +53,26 @@ class Picture:
     alt: str
     draw: Callable[["Page"], None]
 
-    def svg(self, theme: Theme) -> bytes:
+    def svg(self, theme: Theme, form: Form = USUAL) -> bytes:
         with _drawing:
-            page = self._drawn(theme)
+            page = self.drawn(theme, form)
             sink = BytesIO()
             canvas: Any = FigureCanvasSVG(page.figure)  # untyped
             canvas.print_svg(sink, metadata={"Date": None})
         return _accessible(sink.getvalue().decode(), self.title, self.alt).encode()
 
-    def png(self, theme: Theme) -> bytes:
+    def png(self, theme: Theme, form: Form = USUAL) -> bytes:
         """At twice the pixels of the page."""
         with _drawing:
-            page = self._drawn(theme)
+            page = self.drawn(theme, form)
             page.figure.set_dpi(PNG_DPI)
             sink = BytesIO()
             canvas: Any = FigureCanvasAgg(page.figure)  # untyped
             canvas.print_png(sink, metadata={"Title": self.title, "Description": self.alt})
         return sink.getvalue()
 
-    def _drawn(self, theme: Theme) -> "Page":
-        page = Page(theme)
+    def drawn(self, theme: Theme, form: Form = USUAL) -> "Page":
+        page = Page(theme, form)
         page.heading(self.title)
         self.draw(page)
         page.close()
@@ -71,9 +82,11 @@ class Picture:
 class Page:
     """Filled from the top; its height is what was put on it."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, form: Form = USUAL) -> None:
         self.theme = theme
-        self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor=theme.ground)
+        self.width, self._scale = form.width, form.text
+        self.small = SMALL * form.text
+        self.figure = Figure(figsize=(self.width / DPI, 1), dpi=DPI, facecolor=theme.ground)
         self._top = 12.0
         self._texts: list[tuple[float, Any]] = []
         self._panels: list[tuple[float, float, Any]] = []
@@ -89,11 +102,12 @@ class Page:
         self, text: str, *, size: float = TEXT, weight: str = "normal", colour: str | None = None
     ) -> None:
         """Text over the page's width, in as many lines as it takes."""
+        size *= self._scale
         wide = 1.1 if weight == "bold" else 1.0
-        across = int((WIDTH - 2 * MARGIN_RIGHT) / (size * _EM * wide))
+        across = int((self.width - 2 * MARGIN_RIGHT) / (size * _EM * wide))
         lines = textwrap.wrap(text.replace(" %", "\N{NO-BREAK SPACE}%"), across)
         drawn = self.figure.text(
-            MARGIN_RIGHT / WIDTH,
+            MARGIN_RIGHT / self.width,
             0,
             "\n".join(lines),
             fontsize=size,
@@ -113,21 +127,21 @@ class Page:
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
         axes.spines["bottom"].set_color(self.theme.muted)
-        axes.tick_params(colors=self.theme.muted, labelsize=SMALL, length=3)
+        axes.tick_params(colors=self.theme.muted, labelsize=self.small, length=3)
         axes.grid(visible=True, axis="y", color=self.theme.grid, linewidth=0.8)
         axes.set_axisbelow(True)
         self._top += 6
         self._panels.append((self._top, height, axes))
-        self._top += height + below
+        self._top += height + below * self._scale
         return axes
 
     def label(self, axes: Any, *, x: str = "", y: str = "") -> None:
         """Name the axes: x below, y lying above them, where a phone has room for it."""
         if x:
-            axes.set_xlabel(x, fontsize=SMALL, color=self.theme.muted, parse_math=False)
+            axes.set_xlabel(x, fontsize=self.small, color=self.theme.muted, parse_math=False)
         if y:
             axes.set_title(
-                y, fontsize=SMALL, color=self.theme.muted, loc="left", pad=5, parse_math=False
+                y, fontsize=self.small, color=self.theme.muted, loc="left", pad=5, parse_math=False
             )
 
     def room(self, height: float) -> None:
@@ -136,14 +150,30 @@ class Page:
     def close(self) -> None:
         """Give everything its place, now that the height is known."""
         height = self._top + 4
-        self.figure.set_size_inches(WIDTH / DPI, height / DPI)
+        self.figure.set_size_inches(self.width / DPI, height / DPI)
         for top, text in self._texts:
             text.set_y(1 - top / height)
-        across = (WIDTH - MARGIN_LEFT - MARGIN_RIGHT) / WIDTH
+        left = MARGIN_LEFT * max(self._scale, 1.0)
+        across = (self.width - left - MARGIN_RIGHT) / self.width
         for top, tall, axes in self._panels:
-            axes.set_position(
-                (MARGIN_LEFT / WIDTH, 1 - (top + tall) / height, across, tall / height)
-            )
+            axes.set_position((left / self.width, 1 - (top + tall) / height, across, tall / height))
+
+    def dots(self, axes: Any, x: Any, y: Any, colour: str, *, size: float) -> None:
+        """Each with a rim of the ground, so that those that lie on each other can be told apart."""
+        axes.plot(
+            x, y, "o", color=colour, markersize=size, markeredgecolor=self.theme.ground, mew=0.5
+        )
+
+    def band(self, axes: Any, x: Any, low: Any, high: Any, colour: str) -> None:
+        """An area between two lines: its tint is too faint to be seen by everybody."""
+        axes.fill_between(x, low, high, color=colour, alpha=0.22, lw=0)
+        for end in (low, high):
+            axes.plot(x, end, color=colour, linewidth=1)
+
+
+def line(is_bold: bool, *, width: float = 2.0) -> dict[str, Any]:
+    """How a line is drawn: thin and broken where the days cannot tell."""
+    return {"linewidth": width} if is_bold else {"linewidth": 1, "linestyle": (0, (3, 3))}
 
 
 def ticks(axes: Any, voice: Voice, *, x: bool = False, most: int = 5) -> None:

@@ -9,8 +9,9 @@ FIT_X = "{exposure} above (+) or below (−) what was to be expected"
 FIT_Y = "{outcome} above (+) or below (−) what was to be expected"
 LAGS = "By the days between"
 LAGS_Y = "Difference in points, on days with more {exposure}"
-SMALLER_THAN_MATTERS = "Grey: a difference below {mid}"
+SMALLER_THAN_MATTERS = "Between the dashed lines: a difference below {mid}"
 LAG_NAMES = ("Same day", "Next day", "2 days", "3 days")
+SCALE_ENDS = "{best}: best, {worst}: worst"
 NOT_YET = "not yet"
 PAIR_TITLE = "{outcome} and {exposure}"
 PAIR_ALT = "{sentence} The picture shows {days} days, {outcome} as dots and {exposure} as bars."
@@ -38,7 +39,7 @@ THIRTY_PERCENT = "Dashed line: 30 % lower than at first"
 
 CAPTIONS: tuple[str, ...] = (
     YOUR_DAYS, NOT_KNOWN, NEXT_MORNING, SAME_DAY, FIT, FIT_X, FIT_Y, LAGS, LAGS_Y,
-    SMALLER_THAN_MATTERS, *LAG_NAMES, NOT_YET, PAIR_TITLE, PAIR_ALT, PAIR_ALT_LAG,
+    SMALLER_THAN_MATTERS, *LAG_NAMES, SCALE_ENDS, NOT_YET, PAIR_TITLE, PAIR_ALT, PAIR_ALT_LAG,
     SIDE_EFFECT_TITLE, SIDE_EFFECT_Y, SIDE_EFFECT_X, SIDE_EFFECT_DOTS, SIDE_EFFECT_ALT,
     SIDE_EFFECT_ALT_CURVE, SIDE_EFFECT_ALT_BAND, RESPONSE_TITLE, RESPONSE_ALT_MEANS, AT_FIRST,
     LATELY, THIRTY_PERCENT,

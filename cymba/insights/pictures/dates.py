@@ -12,9 +12,9 @@ MOST_TICKS = 5
 
 
 def date_ticks(axes: Any, voice: Voice, first: date, days: int) -> None:
-    """About four ticks over `days` days from `first`, at x = 0, 1 …; years where they matter."""
-    step = max(1, -(-days // MOST_TICKS))
-    places = list(range(0, days, step))
+    """At most five ticks over `days` days from `first`, at x = 0, 1 …: at month starts where there
+    are two, and years where they matter."""
+    places = _month_starts(first, days) or list(range(0, days, max(1, -(-days // MOST_TICKS))))
     skeleton = "yMMM" if days > 365 else "MMMd"
     labels = [
         str(
@@ -30,3 +30,9 @@ def date_ticks(axes: Any, voice: Voice, first: date, days: int) -> None:
 
 def _day(first: date, place: int) -> date:
     return date.fromordinal(first.toordinal() + place)
+
+
+def _month_starts(first: date, days: int) -> list[int]:
+    starts = [place for place in range(days) if _day(first, place).day == 1]
+    step = -(-len(starts) // MOST_TICKS)
+    return starts[::step] if len(starts) > 1 else []

@@ -7,8 +7,9 @@ import numpy as np
 from cymba.insights import sentences
 from cymba.insights.pairs import PairView
 from cymba.insights.pictures import captions
-from cymba.insights.pictures.canvas import SMALL, Page, Picture, set_ticks, tick, ticks
+from cymba.insights.pictures.canvas import SMALL, Page, Picture, line, set_ticks, tick, ticks
 from cymba.insights.pictures.dates import date_ticks
+from cymba.insights.pictures.scales import ends_named, whole_scale
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 
@@ -62,6 +63,11 @@ def observed(finding: Finding) -> tuple[float, float, float] | None:
     return last["effect"], last["low"], last["high"]
 
 
+def is_told(finding: Finding) -> bool:
+    """Whether it says anything: of too few days no line is to stand out."""
+    return finding.grade not in {"collecting", "not_enough"}
+
+
 class _Names:
     """Titles as they begin a line, and as they stand inside one."""
 
@@ -78,15 +84,17 @@ def _draw_days(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     page.caption(voice.translate(captions.YOUR_DAYS))
     at = np.arange(len(view.dates))
     template = captions.NEXT_MORNING if view.finding.lag else captions.SAME_DAY
+    ends = ends_named(view.outcome, voice)
+    if ends:
+        page.paragraph(ends, size=SMALL, colour=page.theme.muted)
     page.room(12)
     above = page.panel(130, below=10)
     page.label(above, y=voice.say(template, outcome=names.outcome))
-    above.plot(at, view.felt, color=page.theme.felt, linewidth=0.8, alpha=0.5)
-    above.plot(at, view.felt, "o", color=page.theme.felt, markersize=_dot(at.size))
+    # A morning stands above the day that it is paired with.
+    page.dots(above, at - view.finding.lag, view.felt, page.theme.felt, size=_dot(at.size))
     above.tick_params(labelbottom=False, bottom=False)
     above.spines["bottom"].set_visible(False)
-    above.margins(y=0.08)
-    ticks(above, voice)
+    whole_scale(above, view.outcome, voice)
     page.room(18)
     below = page.panel(70)
     page.label(below, y=names.exposure + names.exposure_unit)
@@ -118,9 +126,9 @@ def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     ends = np.array([x.min(), 0.0, x.max()])
     # Per unit of the exposure; through 0, as both sides have had their means taken out.
     slope, low, high = (value / (view.finding.contrast or np.nan) for value in seen)
-    axes.fill_between(ends, low * ends, high * ends, color=page.theme.felt, alpha=0.22, lw=0)
-    axes.plot(x, full.partial_y, "o", color=page.theme.felt, markersize=4, alpha=0.65, mew=0)
-    axes.plot(ends, slope * ends, color=page.theme.ink, linewidth=2)
+    page.band(axes, ends, low * ends, high * ends, page.theme.felt)
+    page.dots(axes, x, full.partial_y, page.theme.felt, size=4)
+    axes.plot(ends, slope * ends, color=page.theme.ink, **line(is_told(view.finding)))
     axes.axhline(0, color=page.theme.muted, linewidth=0.8)
     ticks(axes, voice, x=True)
     label = voice.say(captions.FIT_X, exposure=names.exposure) + names.exposure_unit
@@ -137,11 +145,20 @@ def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     axes = page.panel(150, below=26)
     mid = view.outcome.minimal_difference
     axes.axhspan(-mid, mid, color=page.theme.shade, lw=0)
+    for end in (-mid, mid):
+        axes.axhline(end, color=page.theme.muted, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.axhline(0, color=page.theme.muted, linewidth=1)
     by_lag = {one.lag: one for one in view.lags}
     for lag in LAGS:
         if not view.outcome.reaches_before(lag):
-            _draw_lag(axes, page, by_lag.get(lag), lag, voice, is_shown=lag == view.finding.lag)
+            _draw_lag(
+                axes,
+                page,
+                by_lag.get(lag),
+                lag,
+                voice,
+                is_bold=lag == view.finding.lag and is_told(view.finding),
+            )
     axes.set_xlim(-0.5, len(LAGS) - 0.5)
     set_ticks(axes, LAGS, [voice.translate(name) for name in captions.LAG_NAMES])
     ticks(axes, voice)
@@ -150,23 +167,23 @@ def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
 
 
 def _draw_lag(
-    axes: Any, page: Page, found: Finding | None, lag: int, voice: Voice, *, is_shown: bool
+    axes: Any, page: Page, found: Finding | None, lag: int, voice: Voice, *, is_bold: bool
 ) -> None:
     seen = observed(found) if found is not None else None
     if seen is None:
         axes.text(
             lag, 0, voice.translate(captions.NOT_YET), ha="center", va="bottom",
-            fontsize=SMALL, color=page.theme.muted, parse_math=False,
+            fontsize=page.small, color=page.theme.muted, parse_math=False,
         )  # fmt: skip
         return
     effect, low, high = seen
     axes.plot(
-        [lag, lag], [low, high], color=page.theme.felt, lw=3 if is_shown else 1.8,
+        [lag, lag], [low, high], color=page.theme.felt, lw=3 if is_bold else 1.8,
         solid_capstyle="butt",
     )  # fmt: skip
     axes.plot(
-        lag, effect, "o", color=page.theme.felt, markersize=9 if is_shown else 7,
-        markerfacecolor=page.theme.felt if is_shown else page.theme.ground, mew=1.8,
+        lag, effect, "o", color=page.theme.felt, markersize=9 if is_bold else 7,
+        markerfacecolor=page.theme.felt if is_bold else page.theme.ground, mew=1.8,
     )  # fmt: skip
 
 

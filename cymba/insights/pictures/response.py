@@ -7,9 +7,11 @@ import numpy as np
 
 from cymba.insights import sentences
 from cymba.insights.pictures import captions
-from cymba.insights.pictures.canvas import SMALL, Page, Picture, ticks
+from cymba.insights.pictures.canvas import SMALL, Page, Picture, line
 from cymba.insights.pictures.dates import date_ticks
+from cymba.insights.pictures.scales import ends_named, whole_scale
 from cymba.insights.responses import Comparison, Period
+from cymba.insights.statistics import ResponseGrade
 from cymba.insights.statistics.response import MODERATE_RATIO
 from cymba.insights.words import Voice
 
@@ -33,21 +35,21 @@ def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
 
     def draw(page: Page) -> None:
         page.paragraph(told)
+        ends = ends_named(compared.outcome, voice)
+        if ends:
+            page.paragraph(ends, size=SMALL, colour=page.theme.muted)
         page.room(14)
         axes = page.panel(230)
         page.label(axes, y=title)
         at = np.arange(compared.whole.values.size)
-        axes.plot(
-            at, compared.whole.values, "o", color=page.theme.felt, markersize=3.5, alpha=0.6, mew=0
-        )
+        page.dots(axes, at, compared.whole.values, page.theme.felt, size=3.8)
         _draw_period(axes, page, compared, compared.baseline, found.baseline_mean)
         _draw_period(axes, page, compared, compared.current, found.current_mean)
         if not math.isnan(found.baseline_mean):
             goal = found.baseline_mean * (1 + MODERATE_RATIO)
             axes.axhline(goal, color=page.theme.muted, linewidth=1.2, linestyle=(0, (4, 3)))
-        axes.margins(y=0.12)
         date_ticks(axes, voice, compared.whole.first_day, at.size)
-        ticks(axes, voice)
+        whole_scale(axes, compared.outcome, voice)
         for template, mean in (
             (captions.AT_FIRST, found.baseline_mean),
             (captions.LATELY, found.current_mean),
@@ -68,5 +70,8 @@ def _draw_period(axes: Any, page: Page, compared: Comparison, period: Period, me
     begin = (period.first_day - compared.whole.first_day).days - 0.5
     end = begin + period.values.size
     axes.axvspan(begin, end, color=page.theme.shade, lw=0, zorder=0)
+    for side in (begin, end):
+        axes.axvline(side, color=page.theme.muted, linewidth=0.8)
     if not math.isnan(mean):
-        axes.plot([begin, end], [mean, mean], color=page.theme.ink, linewidth=3)
+        is_told = compared.response.grade is not ResponseGrade.NOT_ENOUGH
+        axes.plot([begin, end], [mean, mean], color=page.theme.ink, **line(is_told, width=3))

@@ -6,9 +6,9 @@ import numpy as np
 
 from cymba.insights import sentences
 from cymba.insights.pictures import captions
-from cymba.insights.pictures.canvas import SMALL, Page, Picture, ticks
+from cymba.insights.pictures.canvas import SMALL, Page, Picture, line, ticks
 from cymba.insights.side_effects import SideEffect
-from cymba.insights.statistics import trend_band
+from cymba.insights.statistics import Course, trend_band
 from cymba.insights.words import Voice
 
 CURVE_POINTS = 48
@@ -38,17 +38,15 @@ def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
         axes = page.panel(210, below=46)
         answered = np.flatnonzero(np.isfinite(found.present))
         jitter = JITTER * ((answered * 7) % 5 - 2) / 2
-        axes.plot(
-            answered + 1, found.present[answered] + jitter, "o", color=page.theme.done,
-            markersize=4, alpha=0.75, mew=0,
-        )  # fmt: skip
+        page.dots(axes, answered + 1, found.present[answered] + jitter, page.theme.done, size=4.2)
         if has_curve:
             numbers = np.geomspace(1, trend.sessions, CURVE_POINTS)
             band = trend_band(found.present, trend, numbers)
             if band is not None:
-                axes.fill_between(numbers, *band, color=page.theme.felt, alpha=0.22, lw=0)
+                page.band(axes, numbers, *band, page.theme.felt)
             share = trend.probability(numbers)
-            axes.plot(numbers, share, color=page.theme.felt, linewidth=2.5)
+            is_told = trend.course is not Course.NOT_ENOUGH
+            axes.plot(numbers, share, color=page.theme.ink, **line(is_told, width=2.5))
         ticks(axes, voice, x=True)
         axes.set_ylim(-0.1, 1.1)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])

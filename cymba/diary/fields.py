@@ -10,8 +10,8 @@ from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.diary.values import plain
 from cymba.errors import Rejected
+from cymba.notes import MAX_NOTE
 
-MAX_NOTE = 4000
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # A phone's clock may run fast, and a person may write on the far side of the date line.
 LATEST_AHEAD = timedelta(days=1)

@@ -8,9 +8,9 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.diary import entries
-from cymba.diary.fields import MAX_NOTE
 from cymba.diary.items import CONDITIONS, ITEMS
 from cymba.insights.words import Voice
+from cymba.notes import MAX_NOTE
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account

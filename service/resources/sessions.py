@@ -9,6 +9,7 @@ from flask import Response
 
 from cymba.accounts.changes import was_deleted
 from cymba.devices.health import devices_behind
+from cymba.notes import MAX_NOTE
 from cymba.stimulation.session import queries
 from cymba.stimulation.session.queries import PageKey
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
@@ -31,8 +32,6 @@ from service.http.writing import writer
 from service.shapes.sessions import SessionSchema, event_detail, session_shown
 
 blp = Resource("sessions", "Stimulation sessions")
-
-MAX_NOTE_CHARACTERS = 4000
 
 
 class UnsyncedSchema(Schema):
@@ -79,7 +78,7 @@ class SessionChangeSchema(Schema):
 
     note = Text(
         allow_none=True,
-        validate=ma.validate.Length(max=MAX_NOTE_CHARACTERS),
+        validate=ma.validate.Length(max=MAX_NOTE),
         example="Electrode was dry",
     )
     excluded = Flag(example=True)

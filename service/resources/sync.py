@@ -8,9 +8,9 @@ import marshmallow as ma
 from flask import Response, request
 
 from cymba.diary.entries import KIND
-from cymba.diary.fields import MAX_NOTE
 from cymba.errors import Rejected
 from cymba.insights.words import Voice
+from cymba.notes import MAX_NOTE
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
 from service.http import out

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from cymba.accounts.changes import announce
 from cymba.devices.anchors import load_clocks
 from cymba.errors import NotFound, Rejected
+from cymba.notes import MAX_NOTE
 from cymba.stimulation.archive.erasure import erase_frames
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.session import telemetry as channels_over_time
@@ -34,8 +35,6 @@ SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
     )
 )
 """What an account is shown of a session, in this order."""
-
-MAX_NOTE = 4_000  # characters
 
 
 class PageKey(NamedTuple):

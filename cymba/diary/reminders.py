@@ -25,6 +25,18 @@ class Prompt:
     local: datetime  # the wall clock that the person sees
     reminder_id: UUID
     items: tuple[str, ...]
+    unless_session: bool  # void once there is a session on that day
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a prompt at the usual hour needs of the person's sessions, which the diary knows not."""
+
+    usual_start: time | None = None  # by the wall clock; None: too few sessions to say
+    days_with_session: frozenset[date] = frozenset()
+
+
+NO_USE = Use()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +45,27 @@ class Saved:
     changed: bool  # false: it was so already
 
 
-def prompts(reminder: Reminder, zone: ZoneInfo, *, after: datetime) -> Iterator[Prompt]:
+def prompts(
+    reminder: Reminder, zone: ZoneInfo, *, after: datetime, use: Use = NO_USE
+) -> Iterator[Prompt]:
     """The reminder's prompts after a moment, without end, by the wall clock of `zone`.
 
     A time that a spring change leaves out is prompted when the clock has jumped past it; a time
-    that an autumn change repeats is prompted once, the first time.
+    that an autumn change repeats is prompted once, the first time. One at the usual hour of a
+    session keeps to its own times until there is such an hour.
     """
     day = after.astimezone(zone).date() - timedelta(days=1)
     times = sorted(time.fromisoformat(text) for text in reminder.local_times)
+    usual = bool(reminder.at_usual_hour)
+    if usual and use.usual_start is not None:
+        times = [use.usual_start]
+    done = use.days_with_session if usual else frozenset[date]()
+    items = tuple(reminder.items)
     while reminder.enabled:
-        if day.isoweekday() in reminder.weekdays:
+        if day.isoweekday() in reminder.weekdays and day not in done:
             for at in sorted({_moment(day, wall, zone) for wall in times}):
                 if at > after:
-                    yield Prompt(at, at.astimezone(zone), reminder.id, tuple(reminder.items))
+                    yield Prompt(at, at.astimezone(zone), reminder.id, items, usual)
         day += timedelta(days=1)
 
 
@@ -63,7 +83,7 @@ def save(
     *,
     match: Match,
 ) -> Saved:
-    """Make the reminder as `wanted`: title, local_times, weekdays, items, enabled.
+    """Make the reminder as `wanted`: title, local_times, weekdays, items, enabled, at_usual_hour.
 
     Raises:
         Rejected: an item is unknown.

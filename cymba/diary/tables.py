@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -45,7 +45,11 @@ class DiaryEntry(Base):
 
 
 class Reminder(Base):
-    """A prompt at local times of day: it follows the person's zone over DST and travel."""
+    """A prompt at local times of day: it follows the person's zone over DST and travel.
+
+    at_usual_hour: not at these times, but when a session usually begins, on days without one. Who
+    rates at sessions alone is told of links that are not there (docs/calibration.md).
+    """
 
     __tablename__ = "reminder"
     __table_args__ = (
@@ -62,4 +66,5 @@ class Reminder(Base):
     weekdays: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))  # ISO: 1 is Monday
     items: Mapped[list[str]] = mapped_column(ARRAY(String(64)))
     enabled: Mapped[bool] = mapped_column(default=True)
+    at_usual_hour: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     version: Mapped[int] = mapped_column(default=1)

@@ -10,6 +10,7 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.diary import reminders
+from cymba.stimulation.session.habit import habit
 from service.http import out
 from service.http.answers import answer, nothing, tagged
 from service.http.bearer import current_account
@@ -39,6 +40,7 @@ class PromptSchema(Schema):
     local = out.text("2026-03-02T08:00:00+01:00", "As the wall clock shows it", source=out.GIVEN)
     reminder_id = out.uuid("7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f")
     items = out.many(out.text("pain_now"), example=["pain_now", "sleep_quality"])
+    unless_session = out.flag(False, "Drop it once there is a session on that day")
 
 
 class PromptsSchema(Schema):
@@ -78,10 +80,12 @@ def list_prompts(query: dict[str, Any]) -> Response:
     with transaction() as session:
         account = current_account(session)
         zone = ZoneInfo(account.time_zone)
+        now = services().now()
+        use = reminders.Use(*habit(session, account.id, zone, now=now))
         upcoming = [
             prompt
             for reminder in reminders.mine(session, account.id)
-            for prompt in islice(reminders.prompts(reminder, zone, after=services().now()), count)
+            for prompt in islice(reminders.prompts(reminder, zone, after=now, use=use), count)
         ]
     upcoming.sort(key=lambda prompt: (prompt.at, prompt.reminder_id))
     items = [_prompt_shown(prompt, local=_wall(prompt.local)) for prompt in upcoming[:count]]

@@ -34,6 +34,14 @@ class WantedSchema(Schema):
         ),
     )
     enabled = Flag(load_default=True, example=True)
+    at_usual_hour = Flag(
+        load_default=False,
+        metadata=described(
+            "At the hour at which a session usually begins, on days without one; until there are "
+            "enough sessions to say, at `local_times`",
+            False,
+        ),
+    )
 
 
 class ReminderSchema(WantedSchema):

@@ -1,9 +1,9 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from itertools import islice
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from cymba.diary.reminders import prompts
+from cymba.diary.reminders import Use, prompts
 from cymba.diary.tables import Reminder
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -57,3 +57,19 @@ def test_a_reminder_switched_off_prompts_nothing() -> None:
     off = reminder("07:00")
     off.enabled = False
     assert list(prompts(off, BERLIN, after=datetime(2026, 5, 3, tzinfo=UTC))) == []
+
+
+def test_one_at_the_usual_hour_comes_on_days_without_a_session() -> None:
+    after = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    usual = reminder("08:00")
+    usual.at_usual_hour = True
+    use = Use(time(17, 30), frozenset({date(2026, 3, 3)}))
+    first, second = islice(prompts(usual, BERLIN, after=after, use=use), 2)
+    assert [f"{one.local:%d %H:%M}" for one in (first, second)] == ["02 17:30", "04 17:30"]
+    assert first.unless_session
+    # Until there is a usual hour, at its own.
+    (own,) = islice(prompts(usual, BERLIN, after=after), 1)
+    assert f"{own.local:%d %H:%M}" == "03 08:00"
+    (other,) = islice(prompts(reminder("08:00"), BERLIN, after=after, use=use), 1)
+    assert f"{other.local:%d %H:%M}" == "03 08:00"
+    assert not other.unless_session

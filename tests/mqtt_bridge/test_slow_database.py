@@ -1,5 +1,7 @@
 """A bridge whose database is slow goes on slowly: it cuts no connection, and loses nothing."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,8 +42,10 @@ class Clock:
     def __init__(self) -> None:
         self.now_s = 1_000.0
         self.per_look_s = 0.0
+        self.looks = 0
 
     def monotonic(self) -> float:
+        self.looks += 1
         self.now_s += self.per_look_s
         return self.now_s
 
@@ -58,6 +62,11 @@ def make_fleet(broker: Broker, devices: list[Credentials]) -> Fleet:
 
 def metric(bridge: RunningBridge, name: str) -> float:
     return bridge.bridge.metrics.registry.get_sample_value(f"cymba_bridge_{name}") or 0
+
+
+def is_busy(bridge: RunningBridge) -> bool:
+    parts = bridge.bridge
+    return parts.writer.working or parts.answering.working or len(parts._inbox) > 0
 
 
 def arrives_over_one_connection(
@@ -118,9 +127,15 @@ def test_a_database_that_answers_late_while_the_brokers_window_is_full(
             late_s = clock.now_s + 10 * LOST_S
             wait_until(lambda: clock.now_s > late_s, what="the echo is late")
             clock.per_look_s = 0.0
+            os.kill(broker.pid, signal.SIGSTOP)  # it has not seen the acks yet
             held.answers.set()
+            wait_until(lambda: not is_busy(bridge), what="it has committed and acked")
+            looks = clock.looks
+            wait_until(lambda: clock.looks > looks + 10, what="it has looked at its connection")
+            os.kill(broker.pid, signal.SIGCONT)
             arrives_over_one_connection(bridge, fleet, stored_seqs)
         finally:
+            os.kill(broker.pid, signal.SIGCONT)
             held.answers.set()
             fleet.stop()
             bridge.stop()

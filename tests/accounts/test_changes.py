@@ -36,7 +36,7 @@ def feed(session: Session) -> list[tuple[str, int, bool]]:
     rows = session.execute(
         select(Change.entity_id, Change.number, Change.deleted).order_by(Change.number)
     )
-    return [tuple(row) for row in rows]
+    return [tuple(row) for row in rows]  # type: ignore[misc]
 
 
 def test_what_comes_after_an_announcement_is_written_before_the_feed(

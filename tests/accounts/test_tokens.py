@@ -50,7 +50,7 @@ def opens(engine):
     def asked(pair):
         with UnitOfWork(engine) as session:
             access = read_access(SIGNER, pair.access_token, NOW + timedelta(minutes=5))
-            return load_caller(session, access) is not None
+            return load_caller(session, access) is not None  # type: ignore[arg-type]
 
     return asked
 
@@ -130,7 +130,7 @@ def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):
             wait_until(waits, what="waiting for the refresh")
         leaving.result()
     with UnitOfWork(engine) as session, session.begin():
-        assert load_caller(session, read_access(SIGNER, newer.access_token, NOW)) is None
+        assert load_caller(session, read_access(SIGNER, newer.access_token, NOW)) is None  # type: ignore[arg-type]
         assert not isinstance(rotate(session, SIGNER, newer.refresh_token, NOW), TokenPair)
 
 

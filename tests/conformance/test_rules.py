@@ -226,7 +226,7 @@ def test_a_gap_may_be_a_backlog_that_is_still_to_come() -> None:
     ],
 )
 def test_a_clock_is_confirmed_as_it_was_told(confirmed: dict[str, int], holds: bool) -> None:
-    trace = [
+    trace: list[Entry] = [
         heard(0, "up/presence", presence()),
         heard(1, "up/time", b'{"boot":3,"store":9,"u1":200}'),
         Told(1.1, "time", b'{"boot":3,"u1":200,"t2":5000,"t3":5001}'),

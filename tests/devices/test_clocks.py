@@ -288,7 +288,7 @@ def test_an_anchor_is_worth_what_it_changes(new: Anchor, gain: float) -> None:
 
 def test_where_nothing_is_known_any_bound_is_worth_all() -> None:
     for kind in ("exchange", "arrival", "queued"):
-        assert gain_ms(BootClock(), Anchor(kind, 0, START_MS)) == math.inf  # type: ignore[arg-type]
+        assert gain_ms(BootClock(), Anchor(kind, 0, START_MS)) == math.inf
 
 
 def test_an_error_grows_with_the_distance_from_the_anchor() -> None:

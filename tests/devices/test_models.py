@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import msgspec
 import pytest
@@ -94,7 +95,7 @@ def test_beyond_a_hard_limit_is_a_violation(model: Model, name: str) -> None:
         ({"native_level": 3}, "native_level"),
     ],
 )
-def test_rules_between_fields(changed: dict[str, object], field: str) -> None:
+def test_rules_between_fields(changed: dict[str, Any], field: str) -> None:
     assert fields(EAR, programme(**changed)) == [field]
 
 

@@ -23,5 +23,5 @@ class HastyWriter(writer.Writer):
 
 
 if __name__ == "__main__":
-    app.Writer = HastyWriter  # type: ignore[misc]
+    app.Writer = HastyWriter  # type: ignore[attr-defined]
     main()

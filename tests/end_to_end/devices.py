@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import cbor2
@@ -38,7 +39,7 @@ def session_frames(store: int, count: int, seed: int, first_seq: int = 1) -> lis
     last_seq = first_seq + count - 1
 
     def frame(seq: int) -> Frame:
-        identity = {"v": 1, "store": store, "seq": seq, "boot": 1, "sid": sid}
+        identity: dict[str, Any] = {"v": 1, "store": store, "seq": seq, "boot": 1, "sid": sid}
         up = 10_000 * (seq - first_seq + 1)
         if seq == first_seq:
             return StartFrame(**identity, up=up, programme=PROGRAMME)

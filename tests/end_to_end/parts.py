@@ -163,6 +163,7 @@ class MosquittoBroker:
         return self._process.pid
 
     def start(self) -> None:
+        assert MOSQUITTO is not None
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [MOSQUITTO, "-c", self._folder / "mosquitto.conf"], stdout=log, stderr=log

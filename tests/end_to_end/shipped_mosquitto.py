@@ -166,7 +166,7 @@ class Caller:
         """Without a goodbye, so that the broker speaks the last will."""
         line = self.client.socket()
         assert line is not None
-        line.shutdown(2)
+        line.shutdown(2)  # type: ignore[attr-defined]
 
 
 def call(

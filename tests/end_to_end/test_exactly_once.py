@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -58,7 +59,10 @@ class World:
             what=lambda: f"frames flow again\n{self.bridge.log[-5000:]}",
         )
         time.sleep(random.uniform(0, 1))
-        part = {"bridge": self.bridge, "broker": self.broker, "database": self.database}[name]
+        parts: dict[str, Any] = {
+            "bridge": self.bridge, "broker": self.broker, "database": self.database,
+        }  # fmt: skip
+        part = parts[name]
         part.kill()
         time.sleep(random.uniform(0, 0.3))
         part.start()
@@ -93,7 +97,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 "CYMBA_BROKER_URL": broker.bridge_url,
                 "CYMBA_LOG_LEVEL": "info",
             },
-            **({"program": program} if program else {}),
+            **({"program": program} if program else {}),  # type: ignore[arg-type]
         )
         bridge.start()
         fleet = Fleet(

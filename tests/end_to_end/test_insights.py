@@ -270,5 +270,5 @@ def test_months_over_mqtt_and_sync_tell_each_person_what_is_true(
     while feed["more"]:
         more = client.get(f"/v1/sync?limit=1000&cursor={feed['next_cursor']}",
                           headers=affected.headers).json  # fmt: skip
-        feed = more | {"findings": feed["findings"] + more["findings"]}
+        feed = more | {"findings": feed["findings"] + more["findings"]}  # type: ignore[operator]
     assert found in feed["findings"]

@@ -149,7 +149,7 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
             refused = fleet.counters.programmes_refused
             desire(forged)
             wait_until(
-                lambda refused=refused: fleet.counters.programmes_refused > refused,
+                lambda refused=refused: fleet.counters.programmes_refused > refused,  # type: ignore[misc]
                 what="the forged one is refused",
             )
         prescription = fleet._devices[0].life.prescription

@@ -15,7 +15,7 @@ FIRST_DAY = date(2026, 1, 4)
 HARMLESS = {"collecting", "not_enough", "early_signal"}
 
 
-def pain(session: Session, world: World, seed: int) -> findings.Finding:
+def pain(session: Session, world: World, seed: int) -> findings.Finding:  # type: ignore[name-defined]
     account_id = enrol(session)
     live_in_database(session, account_id, world, seed=seed, first_day=FIRST_DAY)
     session.commit()

@@ -68,7 +68,7 @@ class Bench:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     """With room for three messages of a device, and another each second."""
     clock = [100.0]
-    monkeypatch.setattr(rate_limits.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("mqtt_bridge.rate_limits.time.monotonic", lambda: clock[0])
     return Bench(clock, burst=3)
 
 

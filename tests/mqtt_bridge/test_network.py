@@ -82,7 +82,7 @@ def test_what_was_read_ahead_of_a_dead_connection_is_forgotten() -> None:
                 line.recv(1_000)
                 line.sendall(b"\x20\x02\x00\x00" + publish_packet(number, b"%d" % number))
                 line.sendall(publish_packet(9, b"cut off")[:-3])
-                wait_until(lambda number=number: len(got) == number, what="here")
+                wait_until(lambda number=number: len(got) == number, what="here")  # type: ignore[misc]
         network.stop(10)
     assert got == [b"1", b"2"]
 

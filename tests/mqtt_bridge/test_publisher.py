@@ -220,7 +220,7 @@ def retained_presence(broker: Broker, device_id: str) -> list[bytes]:
     heard: list[bytes] = []
     client = Client(CallbackAPIVersion.VERSION2, client_id="bridge-1", protocol=MQTTv311)
     client.username_pw_set("bridge-1", BRIDGE_SECRET)
-    client.on_message = lambda _client, _userdata, message: heard.append(message.payload)
+    client.on_message = lambda _client, _userdata, message: heard.append(message.payload)  # type: ignore[arg-type]
     answered = threading.Event()
     client.on_subscribe = lambda *_: answered.set()
     client.connect("127.0.0.1", broker.port)

@@ -16,7 +16,7 @@ FRAME = (
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds, to be set."""
     now = [100.0]
-    monkeypatch.setattr(rate_limits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("mqtt_bridge.rate_limits.time.monotonic", lambda: now[0])
     return now
 
 

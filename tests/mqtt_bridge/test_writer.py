@@ -254,7 +254,7 @@ def test_frames_that_follow_take_one_statement(
     bench.writer.start()
     for at in range(20):
         fill(bench, frames[at : at + 1])
-        wait_until(lambda n=at + 1: len(bench.notes.acked) == n, what="acked")
+        wait_until(lambda n=at + 1: len(bench.notes.acked) == n, what="acked")  # type: ignore[misc]
         if at == 9:
             statements.clear()
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
@@ -316,7 +316,7 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
     bench.writer.start()
     for frame in frames[:2]:  # the second is the first that can follow
         fill(bench, [frame])
-        wait_until(lambda n=frame.number: n in bench.notes.acked, what="acked")
+        wait_until(lambda n=frame.number: n in bench.notes.acked, what="acked")  # type: ignore[misc]
     event.listen(engine, "before_cursor_execute", fail)
     fill(bench, frames[2:])
     wait_until(lambda: len(bench.notes.acked) == 4, what="acked")

@@ -276,7 +276,7 @@ def database(tmp_path: Path) -> Iterator[Path]:
         asked = "local all postgres trust\nlocal all all scram-sha-256\n"
         (tmp_path / "postgres" / "pg_hba.conf").write_text(asked)
         admin.execute("SELECT pg_reload_conf()")
-    yield Path(make_url(server.url).query["host"])
+    yield Path(make_url(server.url).query["host"])  # type: ignore[arg-type]
     server.stop()
 
 

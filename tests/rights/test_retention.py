@@ -1,6 +1,7 @@
 """What is past its time goes; what may be the only copy of a reading stays."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -78,7 +79,8 @@ def test_nothing_goes_where_the_period_is_0(session, account_id):
     session.add_all(rows_at(account_id, OLD).values())
     session.flush()
     names = [field for field in Settings.__struct_fields__ if field.startswith("retention_")]
-    never = Settings(**dict.fromkeys(names, 0))
+    nothing: dict[str, Any] = dict.fromkeys(names, 0)
+    never = Settings(**nothing)
     assert [remove_some(session, rule, never, now=NOW) for rule in RULES] == [0] * len(RULES)
 
 
@@ -102,7 +104,7 @@ def test_a_token_that_is_spent_but_not_expired_stays(session, account_id):
 def test_tombstones_are_pruned_with_their_horizon(session, account_id):
     announce(session, account_id, "session", "x", deleted=True)
     session.commit()
-    session.execute(Change.__table__.update().values(changed_at=OLD))
+    session.execute(Change.__table__.update().values(changed_at=OLD))  # type: ignore[attr-defined]
     assert remove_some(session, BY_NAME["tombstones"], Settings(), now=NOW) == 1
     assert session.scalar(select(func.count()).select_from(Change)) == 0
 
@@ -112,7 +114,7 @@ def test_tombstones_and_answers_go_in_small_transactions_too(session, account_id
     for n in range(4):
         announce(session, account_id, "session", str(n), deleted=n != 2)
     session.commit()
-    session.execute(Change.__table__.update().values(changed_at=OLD))
+    session.execute(Change.__table__.update().values(changed_at=OLD))  # type: ignore[attr-defined]
     for _ in range(3):
         session.add(SyncOperation(account_id=account_id, id=uuid4(), answer={}, answered_at=OLD))
     session.flush()

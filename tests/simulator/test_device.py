@@ -103,7 +103,7 @@ def join(make_life: MakeLife) -> Join:
         behaviour: Behaviour = Behaviour(),  # noqa: B008 - frozen
         speed: float = 1.0,
         past: timedelta = timedelta(0),
-        **network: bool,
+        **network: Any,
     ) -> Network:
         world = WorldClock(BEGAN_AT, 0.0, speed, past)
         joined = Network(**network)

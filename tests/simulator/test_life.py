@@ -90,7 +90,7 @@ def test_every_frame_is_one_that_the_server_takes(
                     assert read.code == one.spoiling
                     assert (read.store, read.seq) == (one.frame.store, one.frame.seq)
                 else:
-                    assert pack(read).digest == pack(one.frame).digest
+                    assert pack(read).digest == pack(one.frame).digest  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -176,8 +176,8 @@ def test_true_times_follow_from_up_and_the_boots_clock(
     clock = None
     for one in live_on(life):
         match one:
-            case Booted(_, clock):
-                assert 18 <= abs(clock.drift_ppm) <= 99
+            case Booted(_, clock):  # type: ignore[misc]
+                assert 18 <= abs(clock.drift_ppm) <= 99  # type: ignore[attr-defined]
             case Written(at_ms, frame) if clock is not None:
                 length_ms = frame.n * frame.dt if isinstance(frame, SamplesFrame) else 0
                 assert at_ms == pytest.approx(clock.world_ms(frame.up + length_ms))

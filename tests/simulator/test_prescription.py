@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
@@ -21,7 +23,7 @@ def programme(**changes: object) -> Programme:
 
 
 def desired(ver: int = 1, *, key: Ed25519PrivateKey = KEY, **changes: object) -> Desired:
-    fields: dict[str, object] = {"programme": programme(), "limits": {}, "expires": None}
+    fields: dict[str, Any] = {"programme": programme(), "limits": {}, "expires": None}
     return sign(key, DEVICE, Desired(ver=ver, **{**fields, **changes}))
 
 

@@ -52,7 +52,7 @@ class Tape:
         self.first_seq = 1
         self.frames: list[Frame] = []
 
-    def _key(self) -> dict[str, object]:
+    def _key(self) -> dict[str, Any]:
         self.seq += 1
         return {
             "v": 1,

@@ -101,7 +101,7 @@ def test_a_mail_that_is_refused_waits_longer_each_time(
     mailbox.refuses = True
     settings = Settings(data_dir=tmp_path, smtp_url=f"smtp://127.0.0.1:{mailbox.port}")
     now = [utc_now()]
-    sender = MailSender(waiting, "Cymba <x@y>", over_smtp(settings.smtp_url), clock=lambda: now[0])
+    sender = MailSender(waiting, "Cymba <x@y>", over_smtp(settings.smtp_url), clock=lambda: now[0])  # type: ignore[arg-type]
     waits = []
     for number in range(1, 4):
         sender.run_once()

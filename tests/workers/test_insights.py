@@ -51,7 +51,7 @@ def test_workers_at_once_share_the_accounts(
     engine: Engine, people: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list = []
-    refresh = insights.refresh
+    refresh = insights.refresh  # type: ignore[attr-defined]
 
     def counted(session, account_id, *, now):
         computed.append(account_id)
@@ -69,7 +69,7 @@ def test_workers_at_once_share_the_accounts(
 def test_an_account_that_cannot_be_computed_keeps_no_other_waiting(
     engine: Engine, session: Session, people: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refresh, broken = insights.refresh, people[1]
+    refresh, broken = insights.refresh, people[1]  # type: ignore[attr-defined]
 
     def fragile(session, account_id, *, now):
         if account_id == broken:

@@ -42,7 +42,7 @@ def account_id(session: Session) -> UUID:
 def programmed(session: Session, account_id: UUID) -> UUID:
     model = MODELS["ear_cymba"]
     answers = {question.name: "no" for question in must_be_answered(model.sites)}
-    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=BEGAN)
+    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=BEGAN)  # type: ignore[arg-type]
     outcome = set_programme(
         session,
         KEY,

@@ -90,7 +90,7 @@ class Life:
         self.now = block.begins_at(ZONE) + timedelta(hours=1)
         if self.happens(self.habits.agrees):
             agreed = trials.agree(self.session, KEY, experiment, block.number, now=self.now)
-            self.knows &= not isinstance(agreed, trials.ExperimentBlock)
+            self.knows &= not isinstance(agreed, trials.ExperimentBlock)  # type: ignore[attr-defined]
         self.listen()
         if self.happens(self.habits.red_flag):
             raise_red_flag(
@@ -179,9 +179,9 @@ class Life:
             return
         running = trials.running(self.session, self.account_id)
         is_in_agreed_block = running is not None and any(
-            trials.block_of(running, number).begins_at(ZONE) - trials.AGREE_AHEAD
+            trials.block_of(running, number).begins_at(ZONE) - trials.AGREE_AHEAD  # type: ignore[attr-defined]
             <= self.now
-            < trials.block_of(running, number).ends_at(ZONE)
+            < trials.block_of(running, number).ends_at(ZONE)  # type: ignore[attr-defined]
             for number in trials.agreements(self.session, running)
         )
         is_told = DEVICE in before.standing(self.session, self.account_id, now=self.now)
@@ -238,4 +238,4 @@ def test_nobody_is_left_below_unknowing_and_nothing_is_tested_that_was_not_done(
 def answer_again(session: Session, account_id: UUID, now: datetime) -> None:
     model = MODELS["ear_cymba"]
     answers = {question.name: "no" for question in must_be_answered(model.sites)}
-    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=now)
+    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=now)  # type: ignore[arg-type]

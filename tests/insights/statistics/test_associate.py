@@ -144,7 +144,7 @@ def test_days_without_entries_around_change_nothing(seed: int, days: int, lead: 
     data = diary(seed, days)
     padded = [np.pad(array, ((0, 0), (7 * lead, 9)), constant_values=np.nan) for array in data[:3]]
     fits = associate(*data, [1, 2])
-    same = associate(*padded, np.arange(days + 7 * lead + 9) % 7, [1, 2])
+    same = associate(*padded, np.arange(days + 7 * lead + 9) % 7, [1, 2])  # type: ignore[arg-type, call-arg]
     assert same.effect == pytest.approx(fits.effect, nan_ok=True)
     assert same.p == pytest.approx(fits.p, nan_ok=True)
     assert same.n.tolist() == fits.n.tolist()
@@ -270,7 +270,7 @@ def test_an_outcome_that_the_exposure_makes_exactly() -> None:
 def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
     arguments = {**diary(1, 60)._asdict(), "lags": [1], **change}
     with pytest.raises(ValueError, match=message):
-        associate(**arguments)  # type: ignore[arg-type]
+        associate(**arguments)
 
 
 def test_inputs_are_left_as_they_were() -> None:

@@ -39,6 +39,6 @@ def test_what_a_cycle_alone_brings_about_is_not_told_of_use() -> None:
     before = rng.normal(5, 1, (1, days))
     weekdays = np.arange(days) % 7
     without = associate(x, y, before, weekdays, [1])
-    logged = associate(x, y, before, weekdays, [1], cycle=cycle_terms(np.arange(0, days, 28), days))
+    logged = associate(x, y, before, weekdays, [1], cycle=cycle_terms(np.arange(0, days, 28), days))  # type: ignore[arg-type]
     assert without.p.item() < 1e-6
     assert logged.p.item() > 0.05

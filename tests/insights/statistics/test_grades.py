@@ -221,7 +221,7 @@ def test_more_days_hold_the_day_on_which_the_next_look_comes(
     days = ceil(pairs_now / pace)
     fit = replace(CLEAR, n=56, se=se, pairs_now=pairs_now, days=days)
     said = more_days(fit)
-    assert said is None or said.high >= (next_milestone(pairs_now) - pairs_now) * days / pairs_now
+    assert said is None or said.high >= (next_milestone(pairs_now) - pairs_now) * days / pairs_now  # type: ignore[operator]
 
 
 def test_no_number_of_days_is_promised_where_none_would_do() -> None:

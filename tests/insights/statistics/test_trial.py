@@ -216,6 +216,6 @@ def test_more_pairs_find_less() -> None:
     found = [trial_power(pairs, 3, phi=0.6) for pairs in (7, 10, 14, 20)]
     by_pairs = [one.smallest_difference(1.3) for one in found]
     assert None not in by_pairs
-    assert by_pairs == sorted(by_pairs, key=float, reverse=True)
+    assert by_pairs == sorted(by_pairs, key=float, reverse=True)  # type: ignore[arg-type]
     assert found[2].smallest_difference(2.6) == pytest.approx(2 * float(by_pairs[2] or 0))
     assert float(found[2].smallest_difference(1.3, power=0.9) or 0) > float(by_pairs[2] or 0)

@@ -94,7 +94,7 @@ def begin_trial(app, client, engine):
         with UnitOfWork(engine) as session, session.begin():
             answers = {question.name: "no" for question in must_be_answered(model.sites)}
             version = contraindications.VERSION
-            answer(session, person.id, model, answers, text_version=version, now=now)
+            answer(session, person.id, model, answers, text_version=version, now=now)  # type: ignore[arg-type]
             programme = msgspec.convert(PROGRAMME | {"ramp_ua_per_s": 500}, Programme)
             key = app.extensions["cymba"].programme_key
             wanted = Wanted(programme)

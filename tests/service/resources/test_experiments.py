@@ -31,7 +31,7 @@ def device_id(app, engine, person, hold):
         consent.give(session, person.id, "insights", version=1, now=now)
         answers = {question.name: "no" for question in must_be_answered(model.sites)}
         version = contraindications.VERSION
-        answer(session, person.id, model, answers, text_version=version, now=now)
+        answer(session, person.id, model, answers, text_version=version, now=now)  # type: ignore[arg-type]
         programme = msgspec.convert(PROGRAMME | {"ramp_ua_per_s": 500}, Programme)
         key = app.extensions["cymba"].programme_key
         wanted = Wanted(programme)
@@ -169,7 +169,7 @@ def test_a_trial_that_was_lived_through_shows_its_result(client, person, begun, 
             morning = datetime.combine(block.first_day + timedelta(days=1), time(7), tzinfo=UTC)
             body = {"felt_at": morning.isoformat(), "time_zone": "UTC"}
             felt = (3 if block.arm == "full" else 6) + block.number % 3 / 3
-            body["items"] = {"pain_now": round(felt)}
+            body["items"] = {"pain_now": round(felt)}  # type: ignore[assignment]
             put = client.put(f"/v1/diary/{uuid4()}", json=body, headers=person.headers)
             assert put.status_code == 201
     with UnitOfWork(engine) as session, session.begin():

@@ -101,7 +101,7 @@ def test_answers_are_to_the_text_that_was_read(client, person, hold, monkeypatch
     old = client.put("/v1/screening/answers", json=body, headers=headers)
     assert problem(old) == (422, "questions-changed")
     assert problem(set_programme(client, person, device_id)) == (423, "screening-outdated")
-    body["text_version"] += 1
+    body["text_version"] += 1  # type: ignore[operator]
     assert client.put("/v1/screening/answers", json=body, headers=headers).status_code == 200
     assert set_programme(client, person, device_id).status_code == 200
 

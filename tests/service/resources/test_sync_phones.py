@@ -53,7 +53,7 @@ class World:
             return None
         if method == "POST" and answered.status_code == 200:
             self.witness.judge(body["operations"], answered.json["answers"])
-        return None if fate == "lost" else (answered.status_code, answered.json)
+        return None if fate == "lost" else (answered.status_code, answered.json)  # type: ignore[return-value]
 
     def edit(self, phone: Phone, entity_id: str, changes: Json | None) -> None:
         screen = self.witness.screen(phone, entity_id)

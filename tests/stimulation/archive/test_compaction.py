@@ -110,7 +110,7 @@ def test_sealing_waits_where_the_session_is_written_to_meanwhile(
     summarise_due(session, now=NOW)
     session.commit()
 
-    honest = compaction.load_frames
+    honest = compaction.load_frames  # type: ignore[attr-defined]
 
     def load_and_be_interrupted(*args: Any) -> Any:
         found = honest(*args)

@@ -53,7 +53,7 @@ def any_frames(draw: st.DrawFn) -> list[ReadFrame]:
                 frame = SamplesFrame(**key, dt=draw(st.integers(1, 3_600_000)), n=n, c=c)
             case 1:
                 detail = draw(st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5)))
-                frame = EventFrame(**key, event=Event(name="lead_off", detail=detail))
+                frame = EventFrame(**key, event=Event(name="lead_off", detail=detail))  # type: ignore[arg-type]
             case _:
                 frame = EndFrame(**key, reason="completed", first_seq=1, last_seq=seq)
         reads.append(ReadFrame(frame, draw(ARRIVAL)))

@@ -85,17 +85,17 @@ def payload(rng: random.Random, frame: Callable[..., dict[str, Any]]) -> bytes:
     form = rng.choice([in_json, cbor2.dumps])
     match rng.randrange(11):
         case 0 | 1:
-            return form(members)
+            return form(members)  # type: ignore[operator]
         case 10:
             return rng.choice(list(SHAPES.values()))(rng.choice([500, 2_000, 17_000]))
         case 2:
             return rng.randbytes(rng.randrange(200))
         case 3:
-            return form(nonsense(rng, 3) if rng.random() < 0.3 else {"v": nonsense(rng, 4)})
+            return form(nonsense(rng, 3) if rng.random() < 0.3 else {"v": nonsense(rng, 4)})  # type: ignore[operator]
         case 4 | 5:
-            return form(changed(rng, members))
+            return form(changed(rng, members))  # type: ignore[operator]
         case _:
-            whole = form(members)
+            whole = form(members)  # type: ignore[operator]
             for _ in range(rng.randrange(1, 4)):
                 whole = rng.choice(SPOILS)(rng, whole)
             return whole
@@ -257,7 +257,7 @@ def objects(draw: st.DrawFn) -> tuple[str, set[str]]:
     def members(depth: int) -> str:
         names = draw(st.lists(st.sampled_from(NAMES) | st.text(max_size=5), max_size=4))
         written = [f"{json.dumps(name)}:{value(depth)}" for name in names]
-        if names and draw(st.booleans()):
+        if names and draw(st.booleans()):  # type: ignore[arg-type]
             again = f"{json.dumps(draw(st.sampled_from(names)))}:0"
             written += [again] * draw(st.sampled_from([1, 400]))
         if len(set(names)) < len(written):

@@ -107,7 +107,7 @@ def test_a_payload_is_read_once_however_often_it_is_tried(
         read.append(payload)
         return original(payload)
 
-    original = decide.decode
+    original = decide.decode  # type: ignore[attr-defined]
     monkeypatch.setattr(decide, "decode", count)
     session.execute(text("ALTER TABLE frame ADD CONSTRAINT odd CHECK (seq <> 3)"))
     session.commit()

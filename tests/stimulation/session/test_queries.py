@@ -11,7 +11,7 @@ from cymba.accounts.tables import Change
 from cymba.errors import NotFound, Rejected
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.decide import Duplicate
-from cymba.stimulation.session.queries import (
+from cymba.stimulation.session.queries import (  # type: ignore[attr-defined]
     MAX_NOTE,
     SHOWN,
     edit_session,
@@ -175,7 +175,7 @@ def test_a_session_whose_frames_are_gone_has_no_telemetry(
     session: Session, account_id: UUID, ids: list[UUID]
 ) -> None:
     found = get_session(session, account_id, ids[0])
-    session.execute(StoredFrame.__table__.delete())
+    session.execute(StoredFrame.__table__.delete())  # type: ignore[attr-defined]
     assert events_of(session, found) == []
     assert telemetry_of(session, found).series == ()
     assert found.started_at + timedelta(seconds=10) == found.ended_at

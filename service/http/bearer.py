@@ -52,13 +52,18 @@ def current_access() -> Access:
     return access
 
 
+def is_by_share() -> bool:
+    """Whether another looks, by a share of the person's."""
+    return "share_token" in g
+
+
 def current_account(session: Session) -> Caller:
     """The account that asks; every view that needs a person begins with it.
 
     Raises:
         Unauthenticated: the account is gone, or its sign-in was ended since.
     """
-    if "share_token" in g:
+    if is_by_share():
         return _sharer(session)
     caller = load_caller(session, current_access())
     if caller is None:

@@ -77,13 +77,14 @@ def many(
     inner: type[ma.Schema] | AnyField,
     about: str = "",
     *,
+    null: bool = False,
     source: str | None = None,
     example: Any = ma.missing,
 ) -> AnyField:
     """A list; its example is one of what it holds, if no other is given."""
     held = ma.fields.Nested(inner) if isinstance(inner, type) else inner
     told = described(about, example)
-    return _field(ma.fields.List, told, False, source, cls_or_instance=held)
+    return _field(ma.fields.List, told, null, source, cls_or_instance=held)
 
 
 def table(

@@ -1,5 +1,6 @@
 """What was done, by the person's own days, weeks and months."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -7,10 +8,11 @@ from zoneinfo import ZoneInfo
 import marshmallow as ma
 from flask import Response
 
+from cymba.insights.symptoms import SymptomRated, symptoms_rated
 from cymba.stimulation.session.history import MAX_DAYS, Period, history
 from service.http import out
 from service.http.answers import tagged
-from service.http.bearer import current_account
+from service.http.bearer import current_account, is_by_share
 from service.http.fields import Day, Schema, Text, validation_failed
 from service.http.openapi import Resource
 from service.http.services import services
@@ -38,6 +40,12 @@ class HistoryQuerySchema(Schema):
     )
 
 
+class SymptomSchema(Schema):
+    item = out.text("pain_now", "Of the diary")
+    mean = out.number(4.5, "Of its ratings, in the item's own points")
+    ratings = out.whole(6)
+
+
 class PeriodSchema(Schema):
     """null: of none of the days it is known whether there was a session."""
 
@@ -52,6 +60,13 @@ class PeriodSchema(Schema):
     days_known = out.whole(7, "Days with a session, and days that certainly had none")
     adherence = out.number(0.857, "`days_with_session / days_known`", null=True)
     complete = out.flag(True, "All that the devices recorded is uploaded")
+    symptoms = out.many(
+        SymptomSchema,
+        "How symptoms were rated, each on the day it was felt on; those without a rating are not "
+        "here. null for whoever looks by a share: a share of the diary opens the diary",
+        null=True,
+        source=out.GIVEN,
+    )
 
 
 class HistorySchema(Schema):
@@ -62,6 +77,7 @@ class HistorySchema(Schema):
 
 
 _period_shown = writer(PeriodSchema)
+_symptom_shown = writer(SymptomSchema)
 
 
 @blp.get("/v1/history")
@@ -70,7 +86,7 @@ _period_shown = writer(PeriodSchema)
 @blp.etag
 @blp.shared("sessions")
 def get_history(query: dict[str, Any]) -> Response:
-    """Read minutes, charge and adherence by local day, week or month
+    """Read minutes, charge, adherence and symptoms by local day, week or month
 
     Weeks begin on Monday. Periods are whole: those that `from` and `to` lie in. A session counts
     on the day that it started on. "No session" (0) and "not uploaded yet" (null) differ.
@@ -80,7 +96,15 @@ def get_history(query: dict[str, Any]) -> Response:
         first_day, last_day = _days(query, account.time_zone)
         items = history(session, account.id, query["period"], first_day, last_day)
         time_zone = account.time_zone
-    return tagged({"time_zone": time_zone, "items": [_period_shown(item) for item in items]})
+        symptoms: Sequence[list[SymptomRated] | None] = [None] * len(items)
+        if not is_by_share():
+            spans = [(item.first_day, item.last_day) for item in items]
+            symptoms = symptoms_rated(session, account.id, spans)
+    shown = [
+        _period_shown(item, symptoms=rated and [_symptom_shown(one) for one in rated])
+        for item, rated in zip(items, symptoms, strict=True)
+    ]
+    return tagged({"time_zone": time_zone, "items": shown})
 
 
 def _days(query: dict[str, Any], time_zone: str) -> tuple[date, date]:

@@ -1,6 +1,7 @@
 """History by local days over HTTP; the tables are written by hand."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -112,3 +113,38 @@ def test_queries_that_mean_nothing_are_refused(client, person, query):
     response = client.get("/v1/history", query_string=query, headers=person.headers)
     assert response.status_code == 422
     assert response.json["errors"][0]["parameter"] in query
+
+
+def put_entry(client, person, felt_at, zone, **items):
+    body = {"felt_at": felt_at, "time_zone": zone, "items": items}
+    put = client.put(f"/v1/diary/{uuid4()}", json=body, headers=person.headers)
+    assert put.status_code == 201
+
+
+def test_symptoms_stand_beside_what_was_done(client, read, berliner):
+    put_entry(client, berliner, "2026-03-02T07:00:00Z", "Europe/Berlin", pain_now=4, mood=6)
+    put_entry(client, berliner, "2026-03-02T19:00:00Z", "Europe/Berlin", pain_now=7, cough="mild")
+    put_entry(client, berliner, "2026-03-02T23:30:00Z", "Europe/Berlin", pain_now=9)  # the 3rd
+    days = read(berliner, **{"from": "2026-03-01", "to": "2026-03-03"})
+    assert [day["symptoms"] for day in days] == [
+        [],
+        [
+            {"item": "pain_now", "mean": 5.5, "ratings": 2},
+            {"item": "mood", "mean": 6.0, "ratings": 1},
+        ],
+        [{"item": "pain_now", "mean": 9.0, "ratings": 1}],
+    ]
+    (week,) = read(berliner, period="week", **{"from": "2026-03-02", "to": "2026-03-08"})
+    assert week["symptoms"][0]["ratings"] == 3
+
+
+def test_a_share_of_sessions_shows_no_symptom(client, berliner):
+    put_entry(client, berliner, "2026-03-02T07:00:00Z", "Europe/Berlin", pain_now=4)
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    wanted = {"label": "Dr. Blue", "scopes": ["sessions"], "expires_at": until}
+    shared = client.post("/v1/shares", json=wanted, headers=berliner.headers)
+    assert shared.status_code == 201
+    headers = {"Authorization": f"Bearer {shared.json['token']}"}
+    query = {"from": "2026-03-02", "to": "2026-03-02"}
+    (day,) = client.get("/v1/history", query_string=query, headers=headers).json["items"]
+    assert day["symptoms"] is None

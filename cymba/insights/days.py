@@ -90,12 +90,16 @@ def build_days(
     first, last = min(touched), max(touched)
     dates = [first + timedelta(days=i) for i in range((last - first).days + 1)]
     moments = _moments(dates, by_day, felt)
+    synced = [bool(by_day.get(day)) or has_synced(day) for day in dates]
     return Days(
         dates=dates,
         weekdays=np.array([day.weekday() for day in dates]),
         exposures=np.array(
             [
-                [_exposed(e, by_day.get(day, []), has_synced(day)) for day in dates]
+                [
+                    _exposed(e, by_day.get(day, ()), is_synced)
+                    for day, is_synced in zip(dates, synced, strict=True)
+                ]
                 for e in exposures
             ]
         ).reshape(len(exposures), len(dates)),

@@ -53,8 +53,19 @@ def load_days(
 
 def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
     """Finished sessions that the person has neither deleted nor left out, oldest first."""
+    # Columns and not objects: of two years of entries those took a fifth of a refresh.
     query = (
-        select(StimulationSession)
+        select(
+            StimulationSession.id,
+            StimulationSession.started_at,
+            StimulationSession.ended_at,
+            StimulationSession.time_zone,
+            StimulationSession.stimulating_s,
+            StimulationSession.delivered_charge_uc,
+            StimulationSession.mean_amplitude_over_threshold,
+            StimulationSession.max_amplitude_ua,
+            StimulationSession.programme,
+        )
         .where(
             StimulationSession.account_id == account_id,
             StimulationSession.hidden_at.is_(None),
@@ -75,24 +86,19 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
             programme=programme_name(row.programme),
             id=row.id,
         )
-        for row in session.scalars(query)
+        for row in session.execute(query)
     ]
 
 
 def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
     query = (
-        select(DiaryEntry)
+        select(DiaryEntry.felt_at, DiaryEntry.time_zone, DiaryEntry.items, DiaryEntry.session_id)
         .where(DiaryEntry.account_id == account_id, DiaryEntry.deleted_at.is_(None))
         .order_by(DiaryEntry.felt_at, DiaryEntry.id)
     )
     return [
-        EntryFact(
-            row.felt_at.astimezone(ZoneInfo(row.time_zone)),
-            row.felt_at,
-            row.items,
-            row.session_id,
-        )
-        for row in session.scalars(query)
+        EntryFact(felt_at.astimezone(ZoneInfo(zone)), felt_at, items, session_id)
+        for felt_at, zone, items, session_id in session.execute(query)
     ]
 
 

@@ -23,6 +23,7 @@ GOOD = {
     "medication": [{"name": "Pregabalin", "dose": "75 mg"}],
     "lab": [{"name": "crp", "value": 3.1}],
     "condition": ["crps"],
+    "cycle_start": True,
 }
 
 
@@ -47,6 +48,7 @@ def test_the_check_takes_nothing_that_the_schema_refuses(name: str, value: objec
     [
         ("pain_now", 11, ""),
         ("pain_now", True, ""),
+        ("cycle_start", False, ""),
         ("pain_now", 3.0, ""),
         ("sleep_hours", float("nan"), ""),
         ("phq4", [0, 1, 2], ""),

@@ -271,3 +271,22 @@ def test_one_old_entry_draws_no_links_days_out(session: Session, account_id: UUI
     found = findings.mine(session, account_id)
     assert {f.outcome: (f.days, f.outcome_coverage) for f in found} == before
     assert max(f.days for f in found) <= 61
+
+
+def test_a_logged_cycle_is_taken_into_account(session: Session, account_id: UUID) -> None:
+    live(session, account_id, 60, effect=-2)
+    refresh(session, account_id)
+    without = finding(session, account_id).input_hash
+    days, _, _ = load_days(session, account_id)
+    assert days.cycle is None
+    session.execute(
+        update(DiaryEntry)
+        .where(DiaryEntry.felt_at == BEGAN + timedelta(days=6, hours=7))
+        .values(items={"cycle_start": True, "pain_now": 5})
+    )
+    changed(session, account_id)
+    refresh(session, account_id)
+    days, _, _ = load_days(session, account_id)
+    assert days.cycle is not None
+    assert days.cycle[0, [6, 34]] == pytest.approx(1)
+    assert finding(session, account_id).input_hash != without

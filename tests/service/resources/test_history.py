@@ -118,12 +118,19 @@ def test_queries_that_mean_nothing_are_refused(client, person, query):
 def put_entry(client, person, felt_at, zone, **items):
     body = {"felt_at": felt_at, "time_zone": zone, "items": items}
     put = client.put(f"/v1/diary/{uuid4()}", json=body, headers=person.headers)
-    assert put.status_code == 201
+    assert put.status_code == 201, put.json
 
 
 def test_symptoms_stand_beside_what_was_done(client, read, berliner):
     put_entry(client, berliner, "2026-03-02T07:00:00Z", "Europe/Berlin", pain_now=4, mood=6)
-    put_entry(client, berliner, "2026-03-02T19:00:00Z", "Europe/Berlin", pain_now=7, cough="mild")
+    put_entry(
+        client,
+        berliner,
+        "2026-03-02T19:00:00Z",
+        "Europe/Berlin",
+        pain_now=7,
+        cough={"severity": "mild"},
+    )
     put_entry(client, berliner, "2026-03-02T23:30:00Z", "Europe/Berlin", pain_now=9)  # the 3rd
     days = read(berliner, **{"from": "2026-03-01", "to": "2026-03-03"})
     assert [day["symptoms"] for day in days] == [

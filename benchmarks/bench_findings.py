@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -36,6 +37,7 @@ from simulator.people import World
 from tests.insights.people import enrol, live_in_database
 from workers.insights import InsightsWorker
 
+KEY = Ed25519PrivateKey.generate()
 DAYS = 730
 FIRST_DAY = date(2025, 1, 1)
 ENTRIES = 10
@@ -64,7 +66,7 @@ def one_entry_ms(engine: Engine, account_id: UUID, number: int) -> float:
     with UnitOfWork(engine) as session, session.begin():
         written = uuid4()
         later = felt_at + timedelta(hours=1)
-        entries.put(session, account_id, written, fields, match=lambda _: None, now=later)
+        entries.put(session, account_id, written, fields, match=lambda _: None, key=KEY, now=later)
     began_s = time.perf_counter()
     done = InsightsWorker(engine).run_once()
     assert done.refreshed == 1

@@ -32,6 +32,11 @@ def note(session: Session, account_id: UUID, actor: Actor, action: str, **detail
     )
 
 
+def note_own(session: Session, account_id: UUID, action: str, **detail: Any) -> None:
+    """Add what the person does themself."""
+    note(session, account_id, Actor("person", str(account_id)), action, **detail)
+
+
 def page(
     session: Session, account_id: UUID, *, before: int | None = None, limit: int = 50
 ) -> list[AuditEntry]:

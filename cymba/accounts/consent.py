@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.audit import note_own
 from cymba.accounts.tables import Consent
 from cymba.errors import Forbidden, NotFound, PreconditionFailed
 
@@ -72,7 +73,7 @@ def give(session: Session, account_id: UUID, name: str, *, version: int, now: da
         NotFound: there is no such purpose.
         PreconditionFailed: the text has changed since it was read.
     """
-    purpose = _purpose(name)
+    purpose = purpose_of(name)
     if version != purpose.version:
         raise PreconditionFailed("The text has changed: read it again before you agree.")
     current = standing(session, account_id).get(name)
@@ -90,28 +91,21 @@ def give(session: Session, account_id: UUID, name: str, *, version: int, now: da
     )
     session.add(consent)
     session.flush()
+    note_own(session, account_id, "consent.given", purpose=name, version=version)
     return consent
-
-
-def withdraw(session: Session, account_id: UUID, name: str, *, now: datetime) -> None:
-    """Take a consent back; where there is none this changes nothing."""
-    _purpose(name)
-    current = standing(session, account_id).get(name)
-    if current is not None:
-        current.withdrawn_at = now
-        session.flush()
 
 
 def require(session: Session, account_id: UUID, name: str) -> None:
     """Raise `Forbidden` unless the person has agreed to the purpose as it reads today."""
     current = standing(session, account_id).get(name)
-    if current is None or current.text_version != _purpose(name).version:
+    if current is None or current.text_version != purpose_of(name).version:
         raise Forbidden(
-            f"This needs your consent: {_purpose(name).title}.", code="consent-required"
+            f"This needs your consent: {purpose_of(name).title}.", code="consent-required"
         )
 
 
-def _purpose(name: str) -> Purpose:
+def purpose_of(name: str) -> Purpose:
+    """The purpose of that name, or `NotFound`."""
     if name not in PURPOSES:
         raise NotFound("There is no such purpose.")
     return PURPOSES[name]

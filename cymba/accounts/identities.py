@@ -1,11 +1,13 @@
 """The sign-ins at providers that open an account: which there are, and taking one away."""
 
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cymba.accounts import oidc, profile
+from cymba.accounts import oidc, profile, tokens
+from cymba.accounts.audit import note_own
 from cymba.accounts.tables import ProviderIdentity
 from cymba.errors import Conflict, NotFound
 
@@ -25,9 +27,16 @@ def identity_id(identity: ProviderIdentity) -> UUID:
 
 
 def unlink(
-    session: Session, account_id: UUID, wanted: UUID, *, issuer: str | None
+    session: Session,
+    account_id: UUID,
+    wanted: UUID,
+    *,
+    issuer: str | None,
+    keep: UUID,
+    now: datetime,
 ) -> ProviderIdentity:
     """Take an identity from the account; from now on the provider opens it no more.
+    It signs out everywhere but in the family `keep`: nobody can tell which sign-in came from it.
 
     `issuer` is the provider that people can sign in with at present: an identity of another opens
     nothing anyhow. What was begun of a linking ends too, so that it does not come back at once.
@@ -49,5 +58,7 @@ def unlink(
         )
     oidc.abandon_links(session, account_id)
     session.delete(found)
+    tokens.sign_out_elsewhere(session, account_id, keep, now)
     session.flush()
+    note_own(session, account_id, "identity.unlinked", provider=found.issuer)
     return found

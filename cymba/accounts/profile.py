@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts.passwords import hash_password, is_outdated, verify_password
+from cymba.accounts.audit import note_own
+from cymba.accounts.passwords import hash_password, is_outdated
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import is_zone
 from cymba.errors import Conflict, Rejected
@@ -84,6 +85,7 @@ def lock(session: Session, account_id: UUID) -> Account:
 
 
 def change(
+    session: Session,
     account: Account,
     *,
     name: str | None = None,
@@ -106,22 +108,7 @@ def change(
         setattr(account, field, value)
     if changes:
         account.version += 1
-
-
-def change_password(account: Account, *, current: str, new: str) -> None:
-    """Set a new password.
-
-    Raises:
-        Rejected: the current one is wrong, or the new one too short.
-    """
-    if not verify_password(account.password_hash, current):
-        raise Rejected(
-            "The current password is not right.",
-            code="wrong-password",
-            errors=[{"pointer": "/current_password", "detail": "is not the account's password"}],
-        )
-    account.password_hash = hash_password(new, pointer="/new_password")
-    account.version += 1
+        note_own(session, account.id, "account.changed", fields=sorted(changes))
 
 
 def _check(values: dict[str, str]) -> None:

@@ -7,9 +7,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cymba.accounts import audit, oidc, outbox, single_use, tokens
-from cymba.accounts.audit import Actor
 from cymba.accounts.passwords import hash_password, verify_password
 from cymba.accounts.profile import check_email, find_by_email, lock
+from cymba.accounts.tables import Account
 from cymba.errors import Conflict, Rejected
 
 RESET_SUBJECT = "Set a new password"
@@ -71,13 +71,35 @@ def reset_password(session: Session, token: str, new_password: str, *, now: date
     account.password_hash = hash_password(new_password, pointer="/new_password")
     account.version += 1
     tokens.sign_out_everywhere(session, account.id, now)
-    end_what_is_open(session, account.id)
+    _end_what_is_open(session, account.id)
     _tell(session, account.id, account.email, RESET_DONE_SUBJECT, RESET_DONE_BODY)
-    audit.note(session, account.id, Actor("person", str(account.id)), "password.reset")
+    audit.note_own(session, account.id, "password.reset")
     return account.id
 
 
-def end_what_is_open(session: Session, account_id: UUID) -> None:
+def change_password(
+    session: Session, account: Account, *, current: str, new: str, keep: UUID, now: datetime
+) -> None:
+    """Set a new password, which signs out everywhere but in the family `keep`. Lock the account
+    first.
+
+    Raises:
+        Rejected: the current one is wrong, or the new one too short.
+    """
+    if not verify_password(account.password_hash, current):
+        raise Rejected(
+            "The current password is not right.",
+            code="wrong-password",
+            errors=[{"pointer": "/current_password", "detail": "is not the account's password"}],
+        )
+    account.password_hash = hash_password(new, pointer="/new_password")
+    account.version += 1
+    tokens.sign_out_elsewhere(session, account.id, keep, now)
+    _end_what_is_open(session, account.id)
+    audit.note_own(session, account.id, "account.changed", fields=["password"])
+
+
+def _end_what_is_open(session: Session, account_id: UUID) -> None:
     """With a new password: what was begun with the old one, maybe by a thief, ends."""
     single_use.withdraw(session, account_id)
     oidc.abandon_links(session, account_id)
@@ -123,7 +145,7 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
         raise Conflict("This e-mail address has an account already.", code="email-taken") from None
     single_use.withdraw(session, account.id)  # what was sent to the old address is good no more
     _tell(session, account.id, old, CHANGED_SUBJECT, CHANGED_BODY)
-    audit.note(session, account.id, Actor("person", str(account.id)), "email.changed")
+    audit.note_own(session, account.id, "email.changed")
 
 
 def _tell(session: Session, account_id: UUID, recipient: str, subject: str, body: str) -> None:

@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.audit import Actor, note, note_own
 from cymba.accounts.tables import Account, Share
-from cymba.errors import NotFound, Rejected, Unauthenticated
+from cymba.errors import Forbidden, NotFound, Rejected, Unauthenticated
 
 SCOPES = ("sessions", "diary", "insights")
 TOKEN_PREFIX = "share_"  # noqa: S105 - a prefix, not a secret: it tells the two kinds apart
@@ -50,15 +51,20 @@ def create(
     )
     session.add(share)
     session.flush()
+    note_own(session, account_id, "share.created", share=str(share.id), scopes=share.scopes)
     return share, token
 
 
-def open_share(session: Session, token: str, *, viewer: Account | None, now: datetime) -> Share:
-    """The share that a token opens for this viewer (None: nobody is signed in).
+def open_share(
+    session: Session, token: str, scope: str, *, viewer: Account | None, now: datetime
+) -> Share:
+    """The share that a token opens for this viewer (None: nobody is signed in) to look at `scope`.
+    Each look is in the audit log of the person who shares.
 
     Raises:
         Unauthenticated: unknown, expired, revoked, or meant for a clinician who is not the viewer;
             all look the same.
+        Forbidden: the share does not reach as far as `scope`.
     """
     share = session.scalar(select(Share).where(Share.token_hash == _hash(token)))
     if share is None or share.revoked_at is not None or share.expires_at <= now:
@@ -69,6 +75,10 @@ def open_share(session: Session, token: str, *, viewer: Account | None, now: dat
         and viewer.email.lower() == share.clinician_email
     ):
         raise _not_good()
+    if scope not in share.scopes:
+        raise Forbidden("A share does not reach as far as this.", code="share-scope")
+    by = {} if viewer is None else {"clinician": str(viewer.id)}
+    note(session, share.account_id, Actor("share", str(share.id)), f"{scope}.read", **by)
     return share
 
 
@@ -85,6 +95,7 @@ def revoke(session: Session, account_id: UUID, share_id: UUID, *, now: datetime)
     if share.revoked_at is None:
         share.revoked_at = now
         session.flush()
+        note_own(session, account_id, "share.revoked", share=str(share.id))
     return share
 
 

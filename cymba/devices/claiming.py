@@ -12,10 +12,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.accounts.throttle import Bucket
-from cymba.devices.programme import clear_programme
+from cymba.devices.programme import clear_programme, withhold_current
 from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
+from cymba.devices.screening import lock_safety
 from cymba.devices.tables import ClaimGuesses, Device, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
 from cymba.errors import NotFound
@@ -53,13 +55,15 @@ def claim(
 
     The code is used up. A device that another holds passes to the account: the code came from
     its holder or the operator (`hand_on`, `reissue_claim_code`). What an earlier holder had it do
-    is taken from it by a version signed with `key` (`clear_programme`). A holder who claims again,
-    because the answer was lost, is answered the same. The guess is counted before the code is
-    looked at, and taken back where it was none, so the caller commits whatever the outcome.
+    is taken from it by a version signed with `key` (`clear_programme`), and while a red flag stands
+    it allows the account no current. A holder who claims again, because the answer was lost, is
+    answered the same. The guess is counted before the code is looked at, and taken back where it
+    was none, so the caller commits whatever the outcome.
     """
     wait_s, guesses = _count_guess(session, account_id, serial, now)
     if wait_s:
         return Throttled(wait_s)
+    lock_safety(session, account_id)
     device = session.scalar(
         select(Device)
         .where(Device.serial == read_code(serial))
@@ -89,6 +93,8 @@ def claim(
     tenure = DeviceTenure(device_id=device.id, account_id=account_id, name=name, claimed_at=now)
     session.add(tenure)
     announce(session, account_id, "device", device.id)
+    note_own(session, account_id, "device.claimed", device=device.id)
+    withhold_current(session, key, account_id, now)
     return Claimed(tenure)
 
 
@@ -114,6 +120,7 @@ def release(
     held.released_at = max(now, held.claimed_at)
     held.version += 1
     announce(session, account_id, "device", device_id, deleted=True)
+    note_own(session, account_id, "device.released", device=device_id)
 
 
 def hand_on(session: Session, account_id: UUID, device_id: str) -> str:

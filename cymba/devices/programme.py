@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
+from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.devices.clocks import to_ms
 from cymba.devices.holders import announce_to_holders
@@ -128,11 +129,13 @@ def set_programme(
         session.flush()
         return ProgrammeRefused(error)
     ver = version + 1
-    return Accepted(_issue(session, key, device_id, ver, wanted, account_id=account_id, now=now))
+    row = _issue(session, key, device_id, ver, wanted, account_id=account_id, now=now)
+    note_own(session, account_id, "programme.set", device=device_id, version=ver)
+    return Accepted(row)
 
 
 def withhold_current(
-    session: Session, key: Ed25519PrivateKey, account_id: UUID, now: datetime
+    session: Session, key: Ed25519PrivateKey | None, account_id: UUID, now: datetime
 ) -> list[str]:
     """While a red flag stands, let no current flow: each device's next version has a limit of 0.
 
@@ -176,8 +179,6 @@ def clear_programme(
     version = _latest_version(device, desired)
     if version == 0 or (desired and desired.account_id is None and desired.ver == version):
         return
-    if key is None:
-        raise ValueError("a device that had a programme changes hands by a signed version")
     none = msgspec.structs.replace(
         usual_programme(MODELS[device.model]), amplitude_ua=0, native_level=None
     )
@@ -284,7 +285,7 @@ def record_report(
 
 def _issue(
     session: Session,
-    key: Ed25519PrivateKey,
+    key: Ed25519PrivateKey | None,
     device_id: str,
     version: int,
     wanted: Wanted,
@@ -292,6 +293,8 @@ def _issue(
     account_id: UUID | None,
     now: datetime,
 ) -> DeviceProgramme:
+    if key is None:
+        raise ValueError("a programme goes to a device signed: a key is needed")
     programme, limits, expires_at = wanted
     desired = sign(
         key,

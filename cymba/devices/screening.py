@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.devices import contraindications
@@ -101,31 +101,11 @@ def standing_lock(session: Session, account_id: UUID, model: Model, now: datetim
     return _staleness(session, screening, now)
 
 
-def raise_red_flag(
-    session: Session, account_id: UUID, symptom: str, *, felt_at: datetime, now: datetime
-) -> RedFlag:
-    """Lock the account's programmes because of a symptom of `RED_FLAGS`; `SEEK_CARE` says more.
-
-    The same symptom at the same time is raised once, however often it is told.
-
-    Raises:
-        Rejected: it is no red flag.
-    """
-    if symptom not in RED_FLAGS:
-        raise Rejected(f"{symptom!r} is no red flag", code="unknown-symptom")
-    known = session.scalar(
-        select(RedFlag).where(
-            RedFlag.account_id == account_id,
-            RedFlag.symptom == symptom,
-            RedFlag.felt_at == felt_at,
-        )
-    )
-    if known is not None:
-        return known
-    row = RedFlag(account_id=account_id, symptom=symptom, felt_at=felt_at, raised_at=now)
-    session.add(row)
-    session.flush()
-    return row
+def lock_safety(session: Session, account_id: UUID) -> None:
+    """Let a red flag be raised, and a device be claimed, one after the other in an account: else
+    the flag would miss the device, and the claim the flag."""
+    turn = func.hashtextextended(f"safety/{account_id}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(turn)))
 
 
 def lift_red_flags(session: Session, account_id: UUID, note: str, now: datetime) -> int:

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
-from cymba.devices.screening import raise_red_flag
+from cymba.devices.red_flags import raise_red_flag
 from cymba.diary.fields import Fields, checked, flat, red_flags, require_complete
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone, NotFound
@@ -77,9 +78,11 @@ def merge(
     fields: Fields,
     *,
     seen: Seen,
+    key: Ed25519PrivateKey,
     now: datetime,
 ) -> Applied | Conflicting:
     """Apply the fields that a writer changed on what it had seen.
+    `key` signs the programmes without a current that follow a red flag.
 
     Fields that others changed meanwhile are kept, and only the same field changed to two values
     is a conflict; then nothing is applied. Writing what is already there changes nothing.
@@ -90,7 +93,9 @@ def merge(
     fields = checked(fields, now=now)
     entry = _locked(session, account_id, entry_id)
     if entry is None:
-        return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
+        return Applied(
+            _create(session, account_id, entry_id, fields, key=key, now=now), changed=True
+        )
     current = flat(entry)
     changed = {name: value for name, value in fields.items() if current.get(name) != value}
     if entry.deleted_at is not None:
@@ -101,7 +106,7 @@ def merge(
     if not changed:
         return Applied(entry, changed=False)
     require_complete(current | changed)  # a deleted entry comes back whole or not at all
-    _write(session, entry, current | changed, changed, now=now)
+    _write(session, entry, current | changed, changed, key=key, now=now)
     return Applied(entry, changed=True)
 
 
@@ -136,6 +141,7 @@ def put(
     fields: Fields,
     *,
     match: Match,
+    key: Ed25519PrivateKey,
     now: datetime,
 ) -> Applied:
     """Make the entry exactly `fields`. The same content again changes nothing and needs no match.
@@ -149,7 +155,8 @@ def put(
     entry = _locked(session, account_id, entry_id)
     if entry is None:
         match(None)
-        return Applied(_create(session, account_id, entry_id, fields, now=now), changed=True)
+        made = _create(session, account_id, entry_id, fields, key=key, now=now)
+        return Applied(made, changed=True)
     if entry.deleted_at is not None:
         raise Gone("This diary entry was deleted; write a new one, with an id of its own.")
     whole = {name: value for name, value in fields.items() if value is not None}
@@ -163,7 +170,7 @@ def put(
         for name in whole.keys() | current.keys()
         if whole.get(name) != current.get(name)
     }
-    _write(session, entry, whole, changed, now=now)
+    _write(session, entry, whole, changed, key=key, now=now)
     session.flush()
     return Applied(entry, changed=True)
 
@@ -234,19 +241,31 @@ def _locked(session: Session, account_id: UUID, entry_id: UUID) -> DiaryEntry | 
 
 
 def _create(
-    session: Session, account_id: UUID, entry_id: UUID, fields: Fields, *, now: datetime
+    session: Session,
+    account_id: UUID,
+    entry_id: UUID,
+    fields: Fields,
+    *,
+    key: Ed25519PrivateKey,
+    now: datetime,
 ) -> DiaryEntry:
     require_complete(fields)
     entry = DiaryEntry(account_id=account_id, id=entry_id, version=0, field_versions={})
     entry.written_at = now
-    _write(session, entry, fields, fields, now=now)
+    _write(session, entry, fields, fields, key=key, now=now)
     session.add(entry)
     session.flush()
     return entry
 
 
 def _write(
-    session: Session, entry: DiaryEntry, whole: Fields, changed: Fields, *, now: datetime
+    session: Session,
+    entry: DiaryEntry,
+    whole: Fields,
+    changed: Fields,
+    *,
+    key: Ed25519PrivateKey,
+    now: datetime,
 ) -> None:
     entry.version += 1
     entry.felt_at = whole["felt_at"]
@@ -264,4 +283,4 @@ def _write(
     announce(session, entry.account_id, KIND, entry.id)
     for symptom in red_flags(changed):
         # In the entry's own transaction: what was written is never without its lock.
-        raise_red_flag(session, entry.account_id, symptom, felt_at=entry.felt_at, now=now)
+        raise_red_flag(session, key, entry.account_id, symptom, felt_at=entry.felt_at, now=now)

@@ -14,7 +14,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from cymba.devices.programme import withhold_current
 from cymba.diary import entries
 from cymba.diary.fields import Fields, is_field, normal
 from cymba.diary.tables import DiaryEntry
@@ -79,26 +78,25 @@ def push(
     account_id: UUID,
     operations: Sequence[Operation],
     *,
+    key: Ed25519PrivateKey,
     now: datetime,
-    key: Ed25519PrivateKey | None = None,
 ) -> list[Answer]:
     """Apply operations in order; a bad one costs only itself.
 
     An applied operation's id is kept in the same transaction, so a retry after a lost answer is a
     `duplicate`. Conflicts and rejections changed nothing and are judged anew when retried; those
     of an app that names what it builds on are remembered for what was built on them.
-    `key` signs programmes: with it a red flag among the operations takes the current from the
-    account's devices.
+    `key` signs the programmes without a current that follow a red flag.
     """
     # One push of an account at a time: a retry must see what the first try has done.
     turn = func.hashtextextended(f"sync/{account_id}", 0)
     session.execute(select(func.pg_advisory_xact_lock(turn)))
     # A queue is sent in its order: what comes later was made on top of what comes before.
     before: dict[UUID, dict[str, Any]] = {}
-    answers = [_answer(session, account_id, operation, before, now) for operation in operations]
-    if key is not None:
-        withhold_current(session, key, account_id, now)
-    return answers
+    return [
+        _answer(session, account_id, operation, before, key=key, now=now)
+        for operation in operations
+    ]
 
 
 def _answer(
@@ -106,6 +104,8 @@ def _answer(
     account_id: UUID,
     operation: Operation,
     before: dict[UUID, dict[str, Any]],
+    *,
+    key: Ed25519PrivateKey,
     now: datetime,
 ) -> Answer:
     kept = session.get(SyncOperation, (account_id, operation.id), populate_existing=True)
@@ -124,7 +124,7 @@ def _answer(
             entry = session.get(DiaryEntry, (account_id, operation.entity_id))
             return Answer(operation.id, "duplicate", entry, applied["version"])
         with session.begin_nested():
-            outcome = _apply(session, account_id, operation, seen, now)
+            outcome = _apply(session, account_id, operation, seen, key=key, now=now)
         if isinstance(outcome, entries.Applied):
             entry, version = outcome.entry, _seen_through(outcome, through)
             left = _left(operation, entry.field_versions, entry.version)
@@ -149,13 +149,19 @@ def _answer(
 
 
 def _apply(
-    session: Session, account_id: UUID, operation: Operation, seen: entries.Seen, now: datetime
+    session: Session,
+    account_id: UUID,
+    operation: Operation,
+    seen: entries.Seen,
+    *,
+    key: Ed25519PrivateKey,
+    now: datetime,
 ) -> entries.Applied | entries.Conflicting:
     entity_id = operation.entity_id
     if operation.action == "put":
         try:
             return entries.merge(
-                session, account_id, entity_id, operation.fields, seen=seen, now=now
+                session, account_id, entity_id, operation.fields, seen=seen, key=key, now=now
             )
         except Rejected as rejected:
             for error in rejected.errors:  # which point into the fields

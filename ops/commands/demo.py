@@ -115,7 +115,7 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
     if home is None:
         home = people.move_in(engine, stage.settings)
         with _bar(f"Writing {people.PAST_DAYS} days of sessions and diary") as progress:
-            people.live_past(home, engine, progress)
+            people.live_past(home, engine, stage.settings, progress)
         with _bar("Summing them up and sealing them") as progress:
             _wait_for_keeper(stage, engine, progress)
         people.keep(home, stage.folder)

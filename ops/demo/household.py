@@ -112,7 +112,9 @@ def prescribe(
         raise outcome.error
 
 
-def live_past(household: Household, engine: Engine, progress: Callable[[float], None]) -> int:
+def live_past(
+    household: Household, engine: Engine, settings: Settings, progress: Callable[[float], None]
+) -> int:
     """Write `PAST_DAYS` of sessions with the first device, and of a diary; how many sessions."""
     first = household.devices[0]
     today = utc_now().astimezone(ZoneInfo(TIME_ZONE)).date()
@@ -123,7 +125,7 @@ def live_past(household: Household, engine: Engine, progress: Callable[[float], 
         time_zone=TIME_ZONE,
     )
     with UnitOfWork(engine) as session, session.begin():
-        write_diary(session, household.email, months.entries)
+        write_diary(session, load_key(settings), household.email, months.entries)
     written = write_past(
         units_of_work(engine).begin,
         first.device_id,
@@ -138,7 +140,9 @@ def live_past(household: Household, engine: Engine, progress: Callable[[float], 
     return written.sessions
 
 
-def write_diary(session: Session, email: str, written: Sequence[Entry]) -> None:
+def write_diary(
+    session: Session, key: Ed25519PrivateKey, email: str, written: Sequence[Entry]
+) -> None:
     """The person's diary, and their agreement that Cymba keeps it and looks into it."""
     account = find_by_email(session, email)
     if account is None:
@@ -151,7 +155,9 @@ def write_diary(session: Session, email: str, written: Sequence[Entry]) -> None:
         entry_id = uuid4()
         fields = {"felt_at": entry.felt_at, "time_zone": TIME_ZONE}
         items = {f"items.{name}": value for name, value in entry.items.items()}
-        entries.put(session, account.id, entry_id, fields | items, match=lambda _: None, now=now)
+        entries.put(
+            session, account.id, entry_id, fields | items, match=lambda _: None, key=key, now=now
+        )
 
 
 def keep(household: Household, folder: Path) -> None:

@@ -8,12 +8,10 @@ from flask import Response, request
 from cymba.accounts import profile, recovery, throttle
 from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from cymba.accounts.tables import Account
-from cymba.accounts.tokens import sign_out_elsewhere
 from cymba.errors import Rejected, TooManyRequests
 from cymba.rights.erasure import erase
 from service.http import out
 from service.http.answers import nothing, tagged
-from service.http.auditing import note
 from service.http.bearer import current_access, current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Pattern, Schema, Text
@@ -141,13 +139,16 @@ def update_account(given: dict[str, Any]) -> Response:
     with transaction() as session:
         account = profile.lock(session, current_account(session).id)
         check_preconditions(account.version)
-        profile.change(account, **given)
-        fields = sorted(given) + (["password"] if new is not None else [])
-        note(session, account.id, "account.changed", fields=fields)
+        profile.change(session, account, **given)
         if current is not None and new is not None:
-            profile.change_password(account, current=current, new=new)
-            sign_out_elsewhere(session, account.id, current_access().family_id, services().now())
-            recovery.end_what_is_open(session, account.id)
+            recovery.change_password(
+                session,
+                account,
+                current=current,
+                new=new,
+                keep=current_access().family_id,
+                now=services().now(),
+            )
         shown, version = _shown(account), account.version
     return tagged(shown, version=version)
 

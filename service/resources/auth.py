@@ -7,12 +7,11 @@ from flask import Response, request
 
 from cymba.accounts import throttle
 from cymba.accounts.passwords import MAX_CHARACTERS, verify_password
-from cymba.accounts.profile import MAX_EMAIL_CHARACTERS, find_by_email, renew_hash
-from cymba.accounts.tables import Account
-from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_in, sign_out
+from cymba.accounts.profile import MAX_EMAIL_CHARACTERS, find_by_email
+from cymba.accounts.sign_in import sign_in_by_password
+from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_out
 from cymba.errors import TooManyRequests, Unauthenticated
 from service.http.answers import answer, nothing
-from service.http.auditing import note
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
@@ -75,13 +74,11 @@ def create_token(credentials: dict[str, Any]) -> Response:
     if account is None or not good:
         raise _wrong()
     with transaction() as session:
-        stored = session.get(Account, account.id)
-        if stored is None or stored.password_hash != account.password_hash:
-            raise _wrong()  # removed, or given another password, in that tenth of a second
-        throttle.forgive(session, attempt, now)
-        renew_hash(stored, password)
-        pair = sign_in(session, services().signer, stored.id, now)
-        note(session, stored.id, "account.signed_in")
+        pair = sign_in_by_password(
+            session, services().signer, account, password, attempt=attempt, now=now
+        )
+    if pair is None:
+        raise _wrong()
     return answer(pair_shown(pair))
 
 

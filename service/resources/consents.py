@@ -7,10 +7,9 @@ from flask import Response
 
 from cymba.accounts import consent
 from cymba.accounts.consent import PURPOSES
-from cymba.insights import findings
+from cymba.rights import consents
 from service.http import out
 from service.http.answers import answer, nothing, tagged
-from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.fields import Schema, Whole
 from service.http.openapi import Resource
@@ -91,7 +90,6 @@ def give_consent(given: dict[str, Any], purpose: str) -> Response:
     with transaction() as session:
         account = current_account(session)
         standing = consent.give(session, account.id, purpose, version=version, now=now)
-        note(session, account.id, "consent.given", purpose=purpose, version=version)
         body = _shown(standing)
     return answer(body)
 
@@ -108,8 +106,5 @@ def withdraw_consent(purpose: str) -> Response:
     now = services().now()
     with transaction() as session:
         account = current_account(session)
-        consent.withdraw(session, account.id, purpose, now=now)
-        note(session, account.id, "consent.withdrawn", purpose=purpose)
-        if purpose == "insights":
-            findings.forget(session, account.id)
+        consents.withdraw(session, account.id, purpose, now=now)
     return nothing()

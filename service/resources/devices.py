@@ -17,14 +17,12 @@ from cymba.devices.held_devices import (
 from cymba.errors import NotFound, TooManyRequests
 from service.http import out
 from service.http.answers import answer, nothing, tagged
-from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
-from service.resources.programme import withhold_current
 from service.shapes.before_trial import before_trials
 from service.shapes.devices import DeviceSchema, device_shown
 
@@ -85,9 +83,6 @@ def claim_device(given: dict[str, Any]) -> Response:
             key=services().programme_key,
         )
         if isinstance(outcome, claiming.Claimed):
-            if outcome.is_new:
-                withhold_current(session, account_id)
-                note(session, account_id, "device.claimed", device=outcome.tenure.device_id)
             held = held_device(session, account_id, outcome.tenure.device_id)
             told = before_trials(session, account).get(held.device.id)
             shown, version = device_shown(held, told), held.tenure.version
@@ -161,7 +156,6 @@ def release_device(device_id: str) -> Response:
         if was_deleted(session, account.id, "device", device_id):
             return nothing()
         check_preconditions(lock_tenure(session, account.id, device_id).version)
-        note(session, account.id, "device.released", device=device_id)
         claiming.release(
             session, account.id, device_id, services().now(), key=services().programme_key
         )

@@ -28,7 +28,6 @@ from service.http.paging import (
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.resources.programme import withhold_current
 from service.shapes.diary import (
     EntrySchema,
     EntryValues,
@@ -163,12 +162,16 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
         account = current_account(session)
         voice = Voice.of(account.locale)
         written = entries.put(
-            session, account.id, entry_id, fields, match=check_preconditions, now=services().now()
+            session,
+            account.id,
+            entry_id,
+            fields,
+            match=check_preconditions,
+            key=services().programme_key,
+            now=services().now(),
         )
         entry, is_new = written.entry, written.changed and written.entry.version == 1
         body = entry_shown(entry, voice)
-        if written.changed:
-            withhold_current(session, account.id)
     return tagged(body, status=201 if is_new else 200, version=entry.version)
 
 

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from flask import Response
 from sqlalchemy.orm import Session
 
-from cymba.accounts import consent
 from cymba.accounts.tokens import Caller
 from cymba.devices.programme import ProgrammeRefused
 from cymba.insights.experiments import before, preview, trials
@@ -19,7 +18,6 @@ from cymba.insights.sentences import of_trial
 from cymba.insights.tables import Experiment
 from cymba.insights.words import Voice
 from service.http.answers import answer, tagged
-from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.openapi import Resource
 from service.http.services import services
@@ -74,7 +72,6 @@ def begin_experiment(given: dict[str, Any]) -> Response:
     now = services().now()
     with transaction() as session:
         account = current_account(session)
-        consent.require(session, account.id, "insights")
         begun = trials.begin(session, account.id, **given, now=now)
         body, version = experiment_shown(session, account, begun, now), begun.version
     return tagged(body, status=201, version=version)
@@ -124,8 +121,6 @@ def agree_to_block(experiment_id: UUID, number: int) -> Response:
         found = trials.get(session, account.id, experiment_id, lock=True)
         outcome = trials.agree(session, services().programme_key, found, number, now=now)
         body, version = experiment_shown(session, account, found, now), found.version
-        if not isinstance(outcome, ProgrammeRefused):
-            _note_programme(session, account.id, found.device_id, outcome.programme_version)
     if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
     return tagged(body, version=version)
@@ -166,8 +161,6 @@ def agree_to_before(experiment_id: UUID) -> Response:
         found = trials.get(session, account.id, experiment_id, lock=True)
         outcome = before.set_back(session, services().programme_key, found, now=now)
         body, version = experiment_shown(session, account, found, now), found.version
-        if not isinstance(outcome, ProgrammeRefused):
-            _note_programme(session, account.id, found.device_id, outcome.row.ver)
     if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
     return tagged(body, version=version)
@@ -189,11 +182,6 @@ def decline_before(experiment_id: UUID) -> Response:
         before.decline(session, found, now=now)
         body, version = experiment_shown(session, account, found, now), found.version
     return tagged(body, version=version)
-
-
-def _note_programme(session: Session, account_id: UUID, device_id: str, version: int) -> None:
-    """As for a programme that is set by itself."""
-    note(session, account_id, "programme.set", device=device_id, version=version)
 
 
 _power_shown = writer(PowerSchema)

@@ -8,11 +8,10 @@ from flask import Response, request
 
 from cymba.accounts import identities, oidc, throttle
 from cymba.accounts.oidc import Begun, Provider, ProviderUnavailable
-from cymba.accounts.tokens import sign_in, sign_out_elsewhere
+from cymba.accounts.sign_in import sign_in_by_provider
 from cymba.errors import NotFound, TooManyRequests
 from service.http import out
 from service.http.answers import answer, nothing, tagged
-from service.http.auditing import note
 from service.http.bearer import current_access, current_account
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
@@ -108,11 +107,9 @@ def finish_oidc(given: dict[str, Any]) -> Response:
     except ProviderUnavailable:
         raise _away() from None
     with transaction() as session:
-        account_id = oidc.account_for(session, provider, claims, link_to=flow.account_id)
-        pair = sign_in(session, services().signer, account_id, now)
-        if flow.account_id is not None:
-            note(session, account_id, "identity.linked", provider=provider.issuer)
-        note(session, account_id, "account.signed_in", provider=provider.issuer)
+        pair = sign_in_by_provider(
+            session, services().signer, provider, claims, link_to=flow.account_id, now=now
+        )
     return answer(pair_shown(pair))
 
 
@@ -142,9 +139,14 @@ def unlink_identity(identity_id: UUID) -> Response:
     issuer = None if services().oidc is None else services().settings.oidc_issuer
     with transaction() as session:
         account = current_account(session)
-        gone = identities.unlink(session, account.id, identity_id, issuer=issuer)
-        sign_out_elsewhere(session, account.id, current_access().family_id, services().now())
-        note(session, account.id, "identity.unlinked", provider=gone.issuer)
+        identities.unlink(
+            session,
+            account.id,
+            identity_id,
+            issuer=issuer,
+            keep=current_access().family_id,
+            now=services().now(),
+        )
     return nothing()
 
 

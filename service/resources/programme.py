@@ -25,7 +25,6 @@ from cymba.devices.programme import REFUSAL_CODES, ProgrammeRefused, Wanted
 from cymba.devices.screening import standing_lock
 from cymba.devices.tables import DeviceProgramme
 from service.http.answers import tagged
-from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.openapi import Resource
@@ -96,7 +95,6 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
         )
         if not isinstance(outcome, ProgrammeRefused):
             shown = _state(session, account, device_id)
-            note(session, account_id, "programme.set", device=device_id, version=shown["version"])
     if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
     return tagged(shown, version=shown["version"])
@@ -139,11 +137,6 @@ def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
     more = len(rows) > len(items)
     next_cursor = seal_cursor(scope, (shown[-1].id,)) if more else None
     return tagged({"items": items, "next_cursor": next_cursor})
-
-
-def withhold_current(session: Session, account_id: UUID) -> None:
-    """Take the current from the account's devices if a red flag stands."""
-    programme.withhold_current(session, services().programme_key, account_id, services().now())
 
 
 _version_shown = writer(VersionSchema)

@@ -1,6 +1,5 @@
 """The contraindication questions, a person's answers to them, and the lock of a red flag."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,18 +7,17 @@ import marshmallow as ma
 from flask import Response
 from sqlalchemy.orm import Session
 
-from cymba.devices import contraindications, screening
+from cymba.devices import contraindications, red_flags, screening
 from cymba.devices.contraindications import QUESTIONS, must_be_answered, precautions
 from cymba.devices.models import MODELS, Model
 from cymba.devices.screening import RED_FLAGS, SEEK_CARE
 from cymba.devices.tables import RedFlag
-from cymba.errors import Conflict
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.examples import described
-from service.http.fields import Day, Schema, Text, Whole, validation_failed
+from service.http.fields import Day, Schema, Text, Whole
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -182,18 +180,7 @@ def release_red_flags(given: dict[str, Any]) -> Response:
     """
     with transaction() as session:
         account_id = current_account(session).id
-        now = services().now()
-        standing = screening.standing_red_flags(session, account_id)
-        if not standing:
-            raise Conflict("No red-flag symptom stands.", code="no-red-flag")
-        # `seen_on` is a local day, the rest is in UTC: a day either way may be right.
-        latest = max(flag.felt_at for flag in standing)
-        if given["seen_on"] < (latest - timedelta(days=1)).date():
-            raise validation_failed({"json": {"seen_on": ["Must not be before the symptom."]}})
-        if given["seen_on"] > (now + timedelta(days=1)).date():
-            raise validation_failed({"json": {"seen_on": ["Must not be in the future."]}})
-        note = f"{given['clinician']}, {given['seen_on'].isoformat()}"
-        screening.lift_red_flags(session, account_id, note, now)
+        red_flags.release_red_flags(session, account_id, **given, now=services().now())
         shown = _shown(session, account_id)
     return tagged(shown, version=contraindications.VERSION)
 

@@ -11,7 +11,6 @@ from cymba.accounts.profile import EMAIL_PATTERN, MAX_EMAIL_CHARACTERS
 from cymba.accounts.sharing import SCOPES
 from service.http import out
 from service.http.answers import answer, nothing, tagged
-from service.http.auditing import note
 from service.http.bearer import current_account
 from service.http.examples import described
 from service.http.fields import Instant, Pattern, Schema, Text
@@ -78,7 +77,6 @@ def create_share(given: dict[str, Any]) -> Response:
         account = current_account(session)
         share, token = sharing.create(session, account.id, **given, now=services().now())
         session.refresh(share)
-        note(session, account.id, "share.created", share=str(share.id), scopes=share.scopes)
         body = _new_share_shown(share, token=token)
     return answer(body, status=201)
 
@@ -101,6 +99,5 @@ def revoke_share(share_id: UUID) -> Response:
     """End a share, at once"""
     with transaction() as session:
         account = current_account(session)
-        share = sharing.revoke(session, account.id, share_id, now=services().now())
-        note(session, account.id, "share.revoked", share=str(share.id))
+        sharing.revoke(session, account.id, share_id, now=services().now())
     return nothing()

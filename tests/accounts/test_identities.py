@@ -10,7 +10,6 @@ from sqlalchemy import Engine, text
 from cymba.accounts import identities
 from cymba.accounts.oidc import Provider, account_for
 from cymba.accounts.tables import Account, ProviderIdentity
-from cymba.accounts.tokens import sign_out_elsewhere
 from cymba.database import UnitOfWork
 from cymba.errors import Conflict
 
@@ -38,8 +37,9 @@ def test_who_comes_in_by_what_is_just_unlinked_stays_out(engine: Engine) -> None
     with UnitOfWork(engine) as session:
         (linked,) = identities.mine(session, account_id)
         wanted = identities.identity_id(linked)
-        identities.unlink(session, account_id, wanted, issuer=PROVIDER.issuer)
-        sign_out_elsewhere(session, account_id, uuid4(), NOW)
+        identities.unlink(
+            session, account_id, wanted, issuer=PROVIDER.issuer, keep=uuid4(), now=NOW
+        )
         thread = threading.Thread(target=come_in)
         thread.start()
         with engine.connect() as looking:

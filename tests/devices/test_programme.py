@@ -27,7 +27,8 @@ from cymba.devices.programme import (
 )
 from cymba.devices.provisioning import provision, reissue_claim_code
 from cymba.devices.publication import unpublished
-from cymba.devices.screening import answer, raise_red_flag
+from cymba.devices.red_flags import raise_red_flag
+from cymba.devices.screening import answer
 from cymba.devices.signing import verify
 from cymba.devices.tables import Device, DeviceProgramme, RefusedProgramme
 from cymba.errors import NotFound, PreconditionFailed
@@ -126,15 +127,15 @@ def test_what_goes_too_far_is_refused_and_kept(
 def test_a_lock_bars_currents_but_not_to_switch_off(
     session: Session, held: tuple[UUID, str]
 ) -> None:
-    raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
-    outcome = put(session, held, Wanted(current()), 0)
+    raise_red_flag(session, KEY, held[0], "fainting", felt_at=NOW, now=NOW)
+    outcome = put(session, held, Wanted(current()), 1)
     assert isinstance(outcome, ProgrammeRefused)
     assert (outcome.error.code, outcome.error.status) == ("red-flag", 423)
-    titrated = put(session, held, Wanted(current(0)), 0)
+    titrated = put(session, held, Wanted(current(0)), 1)
     assert isinstance(titrated, ProgrammeRefused)
     kept = session.scalars(select(RefusedProgramme.code)).all()
     assert kept == ["red-flag", "red-flag"]
-    assert accepted(session, held, Wanted(current(0), {"amplitude_ua": 0}), 0) == 1
+    assert accepted(session, held, Wanted(current(0), {"amplitude_ua": 0}), 1) == 2
 
 
 def test_only_the_holder_sets_and_sees(session: Session, held: tuple[UUID, str]) -> None:
@@ -190,8 +191,7 @@ def test_a_red_flag_takes_the_current_from_every_device(
     person, device_id = held
     accepted(session, held, Wanted(current(), {"duration_s": 2_000}), 0)
     assert withhold_current(session, KEY, person, NOW) == []
-    raise_red_flag(session, person, "chest_pain", felt_at=NOW, now=NOW)
-    assert withhold_current(session, KEY, person, NOW) == [device_id]
+    raise_red_flag(session, KEY, person, "chest_pain", felt_at=NOW, now=NOW)
     assert withhold_current(session, KEY, person, NOW) == []
     ((_, desired),) = unpublished(session)
     assert verify(KEY.public_key(), device_id, desired)
@@ -203,8 +203,7 @@ def test_a_red_flag_takes_the_current_from_every_device(
 def test_a_device_without_a_programme_is_withheld_too(
     session: Session, held: tuple[UUID, str]
 ) -> None:
-    raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
-    assert withhold_current(session, KEY, held[0], NOW) == [held[1]]
+    raise_red_flag(session, KEY, held[0], "fainting", felt_at=NOW, now=NOW)
     state = programme_state(session, *held)
     assert state.desired is not None
     assert state.desired.limits == {"amplitude_ua": 0}
@@ -354,13 +353,11 @@ def test_who_lets_the_device_go_meanwhile_sets_nothing(engine: Engine, leave: st
 def test_a_red_flag_withholds_nothing_of_a_device_that_is_let_go_meanwhile(engine: Engine) -> None:
     with UnitOfWork(engine) as session:
         held = make_held(session)
-        raise_red_flag(session, held[0], "fainting", felt_at=NOW, now=NOW)
         session.commit()
-    withheld: list[list[str]] = []
 
     def attempt() -> None:
         with UnitOfWork(engine) as session, session.begin():
-            withheld.append(withhold_current(session, KEY, held[0], NOW))
+            raise_red_flag(session, KEY, held[0], "fainting", felt_at=NOW, now=NOW)
 
     with UnitOfWork(engine) as session:
         release(session, *held, NOW, key=KEY)
@@ -370,7 +367,8 @@ def test_a_red_flag_withholds_nothing_of_a_device_that_is_let_go_meanwhile(engin
             assert thread.is_alive()
         session.commit()
     thread.join()
-    assert withheld == [[]]
+    with UnitOfWork(engine) as session:
+        assert session.scalars(select(DeviceProgramme)).all() == []
 
 
 def somebody_waits(engine: Engine) -> bool:

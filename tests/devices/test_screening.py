@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -14,12 +15,12 @@ from cymba.devices.contraindications import (
     must_be_answered,
 )
 from cymba.devices.models import MODELS
+from cymba.devices.red_flags import raise_red_flag
 from cymba.devices.screening import (
     RED_FLAGS,
     VALID_FOR,
     answer,
     lift_red_flags,
-    raise_red_flag,
     standing_lock,
 )
 from cymba.devices.tables import RedFlag, Screening
@@ -27,6 +28,7 @@ from cymba.errors import Rejected
 from tests.devices.conftest import MakeAccount
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KEY = Ed25519PrivateKey.generate()
 EAR, NECK = MODELS["ear_cymba"], MODELS["neck"]
 
 
@@ -147,8 +149,8 @@ def test_a_red_flag_locks_until_it_is_lifted(session: Session, account: MakeAcco
     ann = account("ann")
     screen(session, ann)
     for symptom in RED_FLAGS:
-        raise_red_flag(session, ann, symptom, felt_at=NOW, now=NOW)
-        raise_red_flag(session, ann, symptom, felt_at=NOW, now=NOW)
+        raise_red_flag(session, KEY, ann, symptom, felt_at=NOW, now=NOW)
+        raise_red_flag(session, KEY, ann, symptom, felt_at=NOW, now=NOW)
     lock = standing_lock(session, ann, EAR, NOW)
     assert lock is not None
     assert lock.code == "red-flag"
@@ -166,7 +168,7 @@ def test_after_a_red_flag_the_questions_are_asked_again(
     ann = account("ann")
     screen(session, ann)
     later = NOW + timedelta(minutes=1)
-    raise_red_flag(session, ann, "fainting", felt_at=NOW, now=later)
+    raise_red_flag(session, KEY, ann, "fainting", felt_at=NOW, now=later)
     lift_red_flags(session, ann, "seen by a cardiologist", later)
     assert lock_code(session, ann, later) == "screening-outdated"
     screen(session, ann, later, fainting="cleared")
@@ -175,4 +177,4 @@ def test_after_a_red_flag_the_questions_are_asked_again(
 
 def test_only_red_flags_are_raised(session: Session, account: MakeAccount) -> None:
     with pytest.raises(Rejected):
-        raise_red_flag(session, account("ann"), "headache", felt_at=NOW, now=NOW)
+        raise_red_flag(session, KEY, account("ann"), "headache", felt_at=NOW, now=NOW)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from cymba.accounts import audit, consent
+from cymba.accounts import audit
 from cymba.accounts.audit import Actor
 from cymba.database import utc_now
 from cymba.errors import NotFound
 from cymba.insights.cohort import MIN_COHORT, Cohort, TooFew, load_cohort, pseudonym
 from cymba.insights.statistics.associate import contrasts
+from cymba.rights import consents
 from simulator.people import World
 from tests.insights.people import enrol, live_in_database
 
@@ -55,7 +56,7 @@ def test_everybody_in_it_can_read_of_it(session: Session, people: list) -> None:
 
 
 def test_below_ten_nothing_is_said_and_nobody_was_looked_at(session: Session, people: list) -> None:
-    consent.withdraw(session, people[0], "research", now=utc_now())
+    consents.withdraw(session, people[0], "research", now=utc_now())
     assert view(session) == TooFew()
     assert audit.page(session, people[1]) == []
 

@@ -17,6 +17,7 @@ from cymba.diary.tables import DiaryEntry
 from cymba.insights import findings
 from cymba.insights.inputs import load_days
 from cymba.insights.tables import Finding, InsightState
+from cymba.rights import consents
 from cymba.stimulation.session.history import history
 from cymba.stimulation.tables import StimulationSession
 
@@ -201,8 +202,7 @@ def test_without_consent_nobody_is_due_and_withdrawal_takes_the_findings_away(
 ) -> None:
     live(session, account_id, 40, effect=0)
     told = refresh(session, account_id)
-    consent.withdraw(session, account_id, "insights", now=NOW)
-    findings.forget(session, account_id)
+    consents.withdraw(session, account_id, "insights", now=NOW)
     session.commit()
     gone = session.scalars(select(Change.entity_id).where(Change.deleted))
     assert told

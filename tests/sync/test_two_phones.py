@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
@@ -17,6 +18,7 @@ from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import Operation, push
 from cymba.sync.tables import SyncOperation
 
+KEY = Ed25519PrivateKey.generate()
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NAMESPACE = UUID("6f0c1f6e-5f0e-4a3e-9b0a-5e2f5a1f0c11")
 ENTRIES = [uuid5(NAMESPACE, f"entry-{i}") for i in range(3)]
@@ -74,7 +76,7 @@ class Phone:
             return
         operation = self.queue[0]
         with UnitOfWork(self.engine, expire_on_commit=False) as session, session.begin():
-            (answer,) = push(session, self.account_id, [operation], now=NOW)
+            (answer,) = push(session, self.account_id, [operation], key=KEY, now=NOW)
         if answer_lost:
             return
         self.queue.pop(0)

@@ -8,12 +8,12 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from cymba.accounts import consent
 from cymba.accounts.tables import Change
 from cymba.database import UnitOfWork
 from cymba.devices.tables import DeviceTenure
 from cymba.insights import findings
 from cymba.insights.tables import Experiment, Finding, InsightState
+from cymba.rights import consents
 from simulator.people import World
 from tests.insights.people import enrol, live_in_database
 from tests.test_failures import failed
@@ -140,8 +140,7 @@ def test_consent_taken_back_while_findings_are_computed_leaves_none(
 
     def withdraw() -> None:
         with UnitOfWork(engine) as own, own.begin():
-            consent.withdraw(own, account_id, "insights", now=now)
-            findings.forget(own, account_id)
+            consents.withdraw(own, account_id, "insights", now=now)
 
     assert findings.claim_due(session, account_id)
     assert findings.refresh(session, account_id, now=now)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from cymba.accounts import consent
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.devices.held_devices import held_device
@@ -57,11 +58,13 @@ def begin(
     (0: off).
 
     Raises:
+        Forbidden: the person has not agreed to insights.
         NotFound: the account does not hold such a device.
         Rejected: the outcome has no trials, the pairs are too few, the device has no programme to
             keep, or the arms could not differ.
         Conflict: another trial is running.
     """
+    consent.require(session, account_id, "insights")
     ratings.check_outcome(outcome)
     least = preview.least_pairs(block_days)
     if pairs < least:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from sqlalchemy.orm import Session
 
+from cymba.accounts import consent
 from cymba.accounts.tables import Account
 from cymba.devices import contraindications
 from cymba.devices.contraindications import must_be_answered
@@ -34,6 +35,7 @@ def account_id(session: Session) -> UUID:
     session.add_all([account, Device(id=DEVICE, serial="S1", model="ear_cymba")])
     session.flush()
     session.add(DeviceTenure(device_id=DEVICE, account_id=account.id, claimed_at=BEGAN))
+    consent.give(session, account.id, "insights", version=1, now=BEGAN)
     session.commit()
     return account.id
 

@@ -26,10 +26,10 @@ from cymba.devices.programme import (
     programme_state,
     record_report,
     set_programme,
-    withhold_current,
 )
 from cymba.devices.provisioning import reissue_claim_code
-from cymba.devices.screening import answer, has_red_flag, lift_red_flags, raise_red_flag
+from cymba.devices.red_flags import raise_red_flag
+from cymba.devices.screening import answer, has_red_flag, lift_red_flags
 from cymba.errors import Rejected
 from cymba.insights.experiments import before, plans, trials
 from cymba.insights.experiments.results import LEAST_ADHERENCE
@@ -94,9 +94,8 @@ class Life:
         self.listen()
         if self.happens(self.habits.red_flag):
             raise_red_flag(
-                self.session, self.account_id, "chest_pain", felt_at=self.now, now=self.now
+                self.session, KEY, self.account_id, "chest_pain", felt_at=self.now, now=self.now
             )
-            withhold_current(self.session, KEY, self.account_id, self.now)
         self.check()
         is_used = (block.arm == "full") != self.happens(self.habits.departs)
         at = self.now + timedelta(hours=14)

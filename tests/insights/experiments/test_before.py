@@ -19,10 +19,9 @@ from cymba.devices.programme import (
     programme_state,
     record_report,
     set_programme,
-    withhold_current,
 )
 from cymba.devices.provisioning import reissue_claim_code
-from cymba.devices.screening import raise_red_flag
+from cymba.devices.red_flags import raise_red_flag
 from cymba.devices.tables import Device
 from cymba.errors import Conflict, Rejected
 from cymba.insights.experiments import before, plans, trials
@@ -103,8 +102,7 @@ def over_but_not_settled(_: Session, experiment: Experiment) -> datetime:
 
 def with_red_flag(session: Session, experiment: Experiment) -> datetime:
     now = after(experiment) - timedelta(hours=12)
-    raise_red_flag(session, experiment.account_id, "chest_pain", felt_at=now, now=now)
-    withhold_current(session, KEY, experiment.account_id, now)
+    raise_red_flag(session, KEY, experiment.account_id, "chest_pain", felt_at=now, now=now)
     trials.stop(session, experiment, reason="chest pain", now=now)
     return now
 

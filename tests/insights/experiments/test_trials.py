@@ -13,7 +13,7 @@ from cymba.devices.programme import (
     ProgrammeRefused,
     programme_state,
 )
-from cymba.devices.screening import raise_red_flag
+from cymba.devices.red_flags import raise_red_flag
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Conflict, NotFound, Rejected
 from cymba.insights import findings
@@ -138,7 +138,7 @@ def test_a_red_flag_holds_the_full_programme_back_but_never_the_off_one(
     session: Session, programmed: UUID
 ) -> None:
     experiment = begin(session, programmed)
-    raise_red_flag(session, programmed, "chest_pain", felt_at=BEGAN, now=BEGAN)
+    raise_red_flag(session, KEY, programmed, "chest_pain", felt_at=BEGAN, now=BEGAN)
     for block in plans.all_blocks(experiment)[:2]:
         now = at_block(experiment, block.number)
         outcome = trials.agree(session, KEY, experiment, block.number, now=now)

@@ -1,0 +1,57 @@
+"""Signing in: by a password that was verified, or by what a provider says."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from cymba.accounts import oidc, throttle, tokens
+from cymba.accounts.audit import note_own
+from cymba.accounts.profile import renew_hash
+from cymba.accounts.tables import Account
+from cymba.accounts.tokens import Signer, TokenPair
+
+
+def sign_in_by_password(
+    session: Session,
+    signer: Signer,
+    verified: Account,
+    password: str,
+    *,
+    attempt: throttle.Attempt,
+    now: datetime,
+) -> TokenPair | None:
+    """Sign in to an account whose password was verified outside of any transaction, which takes a
+    tenth of a second. None: it was removed, or given another password, in that time."""
+    account = session.get(Account, verified.id, populate_existing=True)
+    if account is None or account.password_hash != verified.password_hash:
+        return None
+    throttle.forgive(session, attempt, now)
+    renew_hash(account, password)
+    pair = tokens.sign_in(session, signer, account.id, now)
+    note_own(session, account.id, "account.signed_in")
+    return pair
+
+
+def sign_in_by_provider(
+    session: Session,
+    signer: Signer,
+    provider: oidc.Provider,
+    claims: Mapping[str, Any],
+    *,
+    link_to: UUID | None,
+    now: datetime,
+) -> TokenPair:
+    """Sign in with what the provider vouches for; `link_to` is the account that it is to open.
+
+    Raises:
+        Conflict, Rejected: as `oidc.account_for`.
+    """
+    account_id = oidc.account_for(session, provider, claims, link_to=link_to)
+    pair = tokens.sign_in(session, signer, account_id, now)
+    if link_to is not None:
+        note_own(session, account_id, "identity.linked", provider=provider.issuer)
+    note_own(session, account_id, "account.signed_in", provider=provider.issuer)
+    return pair

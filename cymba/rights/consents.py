@@ -1,0 +1,28 @@
+"""Taking a consent back, and with it what rested on it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from cymba.accounts.audit import note_own
+from cymba.accounts.consent import purpose_of, standing
+from cymba.insights import findings
+
+
+def withdraw(session: Session, account_id: UUID, name: str, *, now: datetime) -> None:
+    """Take a consent back; where there is none this changes nothing.
+
+    Without `insights` the findings are removed.
+
+    Raises:
+        NotFound: there is no such purpose.
+    """
+    purpose_of(name)
+    current = standing(session, account_id).get(name)
+    if current is not None:
+        current.withdrawn_at = now
+        session.flush()
+    note_own(session, account_id, "consent.withdrawn", purpose=name)
+    if name == "insights":
+        findings.forget(session, account_id)

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
+from cymba.devices.holders import announce_to_holders
 from cymba.devices.models import MODELS
 from cymba.devices.tables import Device, DeviceSuspension
 from cymba.errors import NotFound, Rejected
@@ -193,7 +194,13 @@ def _change(session: Session, device_id: str, **values: object) -> None:
 
 def _end_suspension(session: Session, device_id: str) -> None:
     """The secret that waited for its end is not the device's any more."""
-    session.execute(delete(DeviceSuspension).where(DeviceSuspension.device_id == device_id))
+    ended = session.scalar(
+        delete(DeviceSuspension)
+        .where(DeviceSuspension.device_id == device_id)
+        .returning(DeviceSuspension.device_id)
+    )
+    if ended is not None:
+        announce_to_holders(session, [device_id])
 
 
 def tell_brokers(session: Session) -> None:

@@ -1,10 +1,13 @@
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import change_counter
+from cymba.devices.claiming import claim
 from cymba.devices.provisioning import authenticate, reissue_secret, revoke
 from cymba.devices.suspension import SUSPENDED_FOR, end_suspensions, suspend, suspended_until
-from tests.devices.conftest import MakeDevice
+from tests.devices.conftest import MakeAccount, MakeDevice
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + SUSPENDED_FOR
@@ -50,3 +53,26 @@ def test_a_secret_that_is_issued_again_ends_it(session: Session, device: MakeDev
     assert authenticate(session, flood.device_id, secret)
     assert end_suspensions(session, LATER) == []
     assert not authenticate(session, flood.device_id, flood.secret)
+
+
+@pytest.mark.parametrize("by", ["its time", "a new secret", "a revocation"])
+def test_the_holders_app_hears_that_it_begins_and_that_it_ends(
+    session: Session, account: MakeAccount, device: MakeDevice, by: str
+) -> None:
+    ann, flood = account("ann"), device()
+    claim(session, ann, flood.serial, flood.claim_code, NOW)
+    session.commit()
+    heard = [change_counter(session, ann)]
+    suspend(session, flood.device_id, NOW)
+    session.commit()
+    heard.append(change_counter(session, ann))
+    match by:
+        case "its time":
+            end_suspensions(session, LATER)
+        case "a new secret":
+            reissue_secret(session, flood.device_id)
+        case _:
+            revoke(session, flood.device_id)
+    session.commit()
+    heard.append(change_counter(session, ann))
+    assert heard == [1, 2, 3]

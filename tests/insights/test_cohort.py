@@ -50,7 +50,7 @@ def test_ten_people_give_a_mean_that_is_near_the_truth(session: Session, people:
 
 def test_everybody_in_it_can_read_of_it(session: Session, people: list) -> None:
     view(session)
-    (entry,) = audit.page(session, people[0])
+    entry, *_given = audit.page(session, people[0])
     assert (entry.actor_kind, entry.actor_id) == ("operator", "ada")
     assert entry.action == "insights.cohort"
 
@@ -58,7 +58,7 @@ def test_everybody_in_it_can_read_of_it(session: Session, people: list) -> None:
 def test_below_ten_nothing_is_said_and_nobody_was_looked_at(session: Session, people: list) -> None:
     consents.withdraw(session, people[0], "research", now=utc_now())
     assert view(session) == TooFew()
-    assert audit.page(session, people[1]) == []
+    assert {entry.action for entry in audit.page(session, people[1])} == {"consent.given"}
 
 
 def test_who_agreed_to_other_things_is_not_in_it(session: Session, people: list) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from cymba.accounts import consent, single_use
 from cymba.accounts.passwords import hash_password
@@ -19,6 +19,7 @@ from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.provisioning import provision
 from cymba.insights.tables import Finding
+from cymba.tables import metadata
 from service.http.services import Services
 from tests.faults import fail_each_statement
 from tests.service.conftest import Person
@@ -55,8 +56,8 @@ def state(engine: Engine) -> Callable[[], dict[str, list[Any]]]:
     def read() -> dict[str, list[Any]]:
         with engine.connect() as connection:
             return {
-                table: sorted(connection.scalars(text(f"SELECT CAST(t AS text) FROM {table} AS t")))
-                for table in TABLES
+                name: sorted(map(repr, connection.execute(select(metadata.tables[name]))))
+                for name in TABLES
             }
 
     return read
@@ -185,9 +186,8 @@ def elsewhere(app: Any, engine: Engine, person: Person) -> None:
         single_use.make(session, person.id, "email-change", payload="t@example.org", now=utc_now())
 
 
-def test_a_new_password(
-    client: FlaskClient, person: Person, elsewhere: None, engine: Engine, state: Any
-) -> None:
+@pytest.mark.usefixtures("elsewhere")
+def test_a_new_password(client: FlaskClient, person: Person, engine: Engine, state: Any) -> None:
     etag = client.get("/v1/account", headers=person.headers).headers["ETag"]
     headers = {**person.headers, "If-Match": etag}
     body = {"current_password": "correct horse battery", "new_password": "staple battery horse"}
@@ -201,8 +201,9 @@ def test_a_new_password(
         assert connection.scalar(text("SELECT count(*) FROM single_use_token")) == 0
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_a_sign_in_at_a_provider_that_is_unlinked(
-    client: FlaskClient, person: Person, elsewhere: None, engine: Engine, state: Any
+    client: FlaskClient, person: Person, engine: Engine, state: Any
 ) -> None:
     (linked,) = client.get("/v1/account/identities", headers=person.headers).json["items"]
     path = f"/v1/account/identities/{linked['id']}"

@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from cymba.accounts import consent
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork
 from cymba.diary.tables import DiaryEntry
-from cymba.insights.findings import forget
+from cymba.rights import consents
 from simulator.people import World
 from tests.insights.people import agree, live_in_database, refresh
 
@@ -190,8 +189,7 @@ def test_the_feed_brings_findings_and_their_end(read, person, settle, engine):
     )
 
     with UnitOfWork(engine) as session, session.begin():
-        consent.withdraw(session, person.id, "insights", now=datetime.now(UTC))
-        forget(session, person.id)
+        consents.withdraw(session, person.id, "insights", now=datetime.now(UTC))
     gone = read(f"/v1/sync?cursor={feed['next_cursor']}").json
     assert gone["findings"] == []
     assert {(stone["kind"], stone["id"]) for stone in gone["tombstones"]} == {

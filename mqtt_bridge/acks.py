@@ -1,10 +1,9 @@
-"""The answering thread: of each committed batch, the devices hear first and then the broker.
+"""The acks thread: of each committed batch, the devices hear first and then the broker.
 
 It is a thread of its own so that the next batch is written while the last one is acked. A batch
 and its acks travel together: nothing gets here before its commit.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from queue import Queue
 
@@ -15,6 +14,7 @@ from mqtt_bridge import payloads, topics
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery_queue import IncomingMessage
 from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.supervised import SupervisedThread
 from mqtt_bridge.transaction import Written
 
 MOST_WAITING = 4  # batches; then the writer waits, so that what is not acked stays bounded
@@ -33,11 +33,10 @@ class AckSender:
         self._connection = connection
         self._charge_rejected = charge_rejected
         self._metrics = metrics
-        self._failure: Exception | None = None
         self._committed: Queue[tuple[Sequence[IncomingMessage], Written] | None] = Queue(
             MOST_WAITING
         )
-        self._thread = threading.Thread(target=self._run, name="answering", daemon=True)
+        self._thread = SupervisedThread("acks", self._run)
 
     def start(self) -> None:
         self._thread.start()
@@ -53,36 +52,27 @@ class AckSender:
 
     def problem(self) -> str | None:
         """Why nothing will ever be acked again, if so."""
-        if self._failure is not None:
-            return f"the answering thread failed: {self._failure!r}"
-        if self._thread.ident is not None and not self._thread.is_alive():
-            return "the answering thread has ended"
-        return None
+        return self._thread.problem()
 
     def finish(self, timeout_s: float) -> bool:
         """Ack what was given before; False if that took too long."""
         if self.problem() is not None:
             return False
         self._committed.put(None)
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive() and self._failure is None
+        return self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        try:
-            while (committed := self._committed.get()) is not None:
-                batch, written = committed
-                for device_id, size in written.rejected_bytes.items():
-                    self._charge_rejected(device_id, size)
-                self._connection.publish_all(
-                    (topics.down_ack(device_id), payloads.encode(ack, form))
-                    for device_id, ack, form in written.answers
-                )
-                self._connection.ack((one.connection, one.packet_id) for one in batch)
-                self._count(batch, written)
-                self._committed.task_done()
-        except Exception as error:
-            self._failure = error
-            log.exception("the answering thread failed")
+        while (committed := self._committed.get()) is not None:
+            batch, written = committed
+            for device_id, size in written.rejected_bytes.items():
+                self._charge_rejected(device_id, size)
+            self._connection.publish_all(
+                (topics.down_ack(device_id), payloads.encode(ack, form))
+                for device_id, ack, form in written.answers
+            )
+            self._connection.ack((one.connection, one.packet_id) for one in batch)
+            self._count(batch, written)
+            self._committed.task_done()
 
     def _count(self, batch: Sequence[IncomingMessage], written: Written) -> None:
         metrics = self._metrics

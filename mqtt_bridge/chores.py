@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from cymba.failures import is_passing, name_of
+from mqtt_bridge.supervised import SupervisedThread
 
 POLL_S = 0.5
 AFTER_FAILURE_S = 5.0
@@ -24,10 +25,9 @@ class Chores:
     """Does each chore again and again. One that fails by its own fault ends the bridge."""
 
     def __init__(self, chores: Sequence[Chore]) -> None:
-        self.failure: BaseException | None = None
         self._chores = chores
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
+        self._thread = SupervisedThread("chores", self._run)
 
     def start(self) -> None:
         self._thread.start()
@@ -38,9 +38,7 @@ class Chores:
         self._thread.join(LEAVE_S)
 
     def problem(self) -> str | None:
-        if self.failure is not None:
-            return f"a chore failed: {self.failure!r}"
-        return None
+        return self._thread.problem()
 
     def _run(self) -> None:
         delay_s = POLL_S
@@ -52,8 +50,6 @@ class Chores:
                         pass
             except Exception as error:
                 if not is_passing(error):
-                    self.failure = error
-                    log.exception("a chore failed")
-                    return
+                    raise
                 delay_s = AFTER_FAILURE_S
                 log.warning("the database does not answer", error=name_of(error))

@@ -13,6 +13,8 @@ from contextlib import suppress
 
 from paho.mqtt.client import Client, MQTTMessage
 
+from mqtt_bridge.supervised import SupervisedThread
+
 READ_BYTES = 256 * 1024
 PACKETS_AT_ONCE = 500  # read before what is queued gets its turn to be written
 SELECT_S = 1.0
@@ -60,31 +62,25 @@ class NetworkThread:
         self._client = client
         self._connect = connect
         self._stopping = threading.Event()
-        self._failure: BaseException | None = None
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
         # paho calls it where something is queued while nothing was.
         client.on_socket_register_write = lambda *_: self._wake()
-        self._thread = threading.Thread(target=self._run, name="network", daemon=True)
+        self._thread = SupervisedThread("network", self._run)
 
     def start(self) -> None:
         self._thread.start()
 
     def problem(self) -> str | None:
-        if self._failure is not None:
-            return f"the network thread failed: {self._failure!r}"
-        if self._thread.ident is not None and not self._thread.is_alive():
-            return "the network thread has ended"
-        return None
+        return self._thread.problem()
 
     def stop(self, timeout_s: float) -> None:
         """Send what is queued, say goodbye, and end."""
         self._stopping.set()
         self._client.disconnect()
         self._wake()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # then it has been woken often enough
@@ -92,18 +88,15 @@ class NetworkThread:
 
     def _run(self) -> None:
         wait_s = FIRST_WAIT_S
-        try:
-            while not self._stopping.is_set():
-                self._client.forget_ahead()
-                try:
-                    self._connect()
-                    self._move()
-                    wait_s = FIRST_WAIT_S
-                except OSError:
-                    wait_s = min(LAST_WAIT_S, wait_s * 2)
-                self._stopping.wait(wait_s)
-        except BaseException as error:  # noqa: BLE001 - kept for `problem`
-            self._failure = error
+        while not self._stopping.is_set():
+            self._client.forget_ahead()
+            try:
+                self._connect()
+                self._move()
+                wait_s = FIRST_WAIT_S
+            except OSError:
+                wait_s = min(LAST_WAIT_S, wait_s * 2)
+            self._stopping.wait(wait_s)
 
     def _move(self) -> None:
         """Until the connection ends."""

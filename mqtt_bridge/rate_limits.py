@@ -9,8 +9,9 @@ anything: that one waits (`intake`), and what it replaces is dropped.
 import time
 from collections import deque
 
+from cachetools import LRUCache
+
 from cymba.devices.rate_limits import Admission, RateLimits
-from cymba.lru_cache import LruCache
 from cymba.stimulation.ingest.decide import payload_name
 from cymba.stimulation.wire.messages import Ack, Rejection
 from cymba.stimulation.wire.parsing import read_number
@@ -29,7 +30,7 @@ class IncomingRateLimits:
     def __init__(self, holders: dict[str, str], flow: RateLimits | None = None) -> None:
         self._holders = holders
         self._flow = flow or RateLimits()
-        self._refused_at_s: LruCache[str, float] = LruCache(MOST_REFUSED)
+        self._refused_at_s: LRUCache[str, float] = LRUCache(MOST_REFUSED)
         self._rejected: deque[tuple[str, int]] = deque()  # devices and bytes, from the writer
         self._held_off: dict[str, int] = {}  # how many messages of each device in this span
         self._span_began_s = time.monotonic()
@@ -69,7 +70,7 @@ class IncomingRateLimits:
         refused_at_s = self._refused_at_s.get(device_id)
         if refused_at_s is not None and now_s - refused_at_s < REFUSE_AGAIN_S:
             return None
-        self._refused_at_s.put(device_id, now_s)
+        self._refused_at_s[device_id] = now_s
         number = read_number(payload)
         rejection = Rejection(
             code="rate",

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 import structlog
+from cachetools import LRUCache
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
@@ -19,7 +20,6 @@ from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
 from cymba.devices.rate_limits import Quota, Reservation
 from cymba.devices.tables import Device
-from cymba.lru_cache import LruCache
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Ledgers, Outcome
@@ -62,6 +62,19 @@ def sum_of(parts: Sequence[Written]) -> Written:
     return whole
 
 
+class _DevicesSeen(LRUCache[str, datetime]):
+    """When each device was last seen. With a device that makes room goes who holds it."""
+
+    def __init__(self, maxsize: int, holders: dict[str, str]) -> None:
+        super().__init__(maxsize)
+        self._holders = holders
+
+    def popitem(self) -> tuple[str, datetime]:
+        device_id, seen_at = super().popitem()
+        self._holders.pop(device_id, None)
+        return device_id, seen_at
+
+
 class WriterCache:
     """What this process has committed of late, so that it asks the database only for news."""
 
@@ -73,7 +86,7 @@ class WriterCache:
         self.anchors = AnchorCache()
         self.quota = Quota()
         self.holders = holders
-        self._seen: LruCache[str, datetime] = LruCache(self.MOST_DEVICES)
+        self._seen = _DevicesSeen(self.MOST_DEVICES, holders)
 
     def newly_seen(self, batch: Sequence[IncomingMessage]) -> dict[str, datetime]:
         """Devices of the batch of which the database has not heard for a while."""
@@ -90,9 +103,7 @@ class WriterCache:
             self.ledgers.remember(written.ledgers)
         self.anchors.remember(written.anchors)
         for device_id, seen_at in written.seen.items():
-            forgotten = self._seen.put(device_id, seen_at)
-            if forgotten is not None:
-                self.holders.pop(forgotten, None)
+            self._seen[device_id] = seen_at
             account_id = written.holders.get(device_id)
             if account_id is None:
                 self.holders.pop(device_id, None)

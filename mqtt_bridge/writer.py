@@ -15,6 +15,7 @@ from cymba.stimulation.ingest.halving import by_halves
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.supervised import SupervisedThread
 from mqtt_bridge.transaction import WriterCache, Written, append, give_up, sum_of, write
 
 FIRST_RETRY_S = 0.2
@@ -38,7 +39,6 @@ class Writer:
     ) -> None:
         """`holders` is kept up to date with the account that holds each device that sends.
         `alone`, this is the only slot."""
-        self._failure: Exception | None = None
         self._inbox = inbox
         self._engine = engine
         self._answering = answering
@@ -51,7 +51,7 @@ class Writer:
         self.working = False  # it holds deliveries that are not committed yet
         self.retrying = False  # the last attempt failed, and the next is still to come
         self._giving_up = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread = SupervisedThread("writer", self._run)
 
     def start(self) -> None:
         self._thread.start()
@@ -63,32 +63,24 @@ class Writer:
 
     def problem(self) -> str | None:
         """Why this writer will never write again, if so."""
-        if self._failure is not None:
-            return f"the writer failed: {self._failure!r}"
-        if self._thread.ident is not None and not self._thread.is_alive():
-            return "the writer has ended"
-        return None
+        return self._thread.problem()
 
     def finish(self, timeout_s: float) -> bool:
         """Write what the closed inbox still holds. False if that took too long: what is left is
         never acked, so the broker or the devices send it again."""
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            self._giving_up.set()
-            self._thread.join(1)
-        return not self._thread.is_alive() and not self._giving_up.is_set()
+        if self._thread.join(timeout_s):
+            return True
+        self._giving_up.set()
+        self._thread.join(1)
+        return False
 
     def _run(self) -> None:
-        try:
-            while batch := self._inbox.take(self._batch):
-                self.working = True
-                if not self._take_in(batch):
-                    break
-                self.working = False
-            self._hang_up()
-        except Exception as error:
-            self._failure = error
-            log.exception("the writer failed")
+        while batch := self._inbox.take(self._batch):
+            self.working = True
+            if not self._take_in(batch):
+                break
+            self.working = False
+        self._hang_up()
 
     def _take_in(self, batch: list[IncomingMessage]) -> bool:
         """Commit the batch, however often it takes. False when told to give up before that."""

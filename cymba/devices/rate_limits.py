@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 from uuid import UUID
 
-from cymba.lru_cache import LruCache
+from cachetools import LRUCache
 
 MAX_BUCKETS = 100_000  # of one kind; the least recently used are full again and can be forgotten
 
@@ -59,7 +59,7 @@ class Buckets:
 
     def __init__(self, rate: Rate, *, max_buckets: int = MAX_BUCKETS) -> None:
         self.rate = rate
-        self._buckets: LruCache[str, _Bucket] = LruCache(max_buckets)
+        self._buckets: LRUCache[str, _Bucket] = LRUCache(max_buckets)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -69,7 +69,7 @@ class Buckets:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = _Bucket(self.rate.burst, now_s)
-            self._buckets.put(key, bucket)
+            self._buckets[key] = bucket
             return bucket
         passed_s = now_s - bucket.at_s
         if passed_s > 0:
@@ -104,7 +104,7 @@ class Quota:
         self._sessions = Buckets(new_sessions)
         self._session_bytes = session_bytes
         self._quarantined = Buckets(quarantined_bytes)
-        self._known: LruCache[tuple[str, UUID], int] = LruCache(MAX_SESSIONS_KNOWN)  # their bytes
+        self._known: LRUCache[tuple[str, UUID], int] = LRUCache(MAX_SESSIONS_KNOWN)  # their bytes
 
     def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
         """Whether a frame of this session may be stored; of one that was begun all may, as long as
@@ -115,13 +115,13 @@ class Quota:
         if known is not None:
             if known + cost > self._session_bytes:
                 return False
-            self._known.put(key, known + cost)
+            self._known[key] = known + cost
             return True
         bucket = self._sessions.filled(device_id, now_s)
         if bucket.level < 1:
             return False
         bucket.level -= 1
-        self._known.put(key, cost)
+        self._known[key] = cost
         return True
 
     def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
@@ -139,10 +139,10 @@ class Quota:
     def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
         """Undo what `session` allowed: nothing was stored."""
         key = (device_id, sid)
-        left = (self._known.get(key) or 0) - max(payload_bytes, FRAME_BYTES)
+        left = self._known.get(key, 0) - max(payload_bytes, FRAME_BYTES)
         if left > 0:
-            self._known.put(key, left)
-        elif self._known.pop(key) is not None:  # it was begun by this
+            self._known[key] = left
+        elif self._known.pop(key, None) is not None:  # it was begun by this
             self._sessions.give_back(device_id, 1)
 
     def give_back_quarantine(self, device_id: str, payload_bytes: int) -> None:

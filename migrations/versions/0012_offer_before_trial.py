@@ -1,5 +1,4 @@
-"""Offer what was before a trial: when a trial is due to be looked at, and whether the person has
-declined to set their device back."""
+"""Offer what was before a trial: when to look at it next, and whether that was declined."""
 
 from collections.abc import Sequence
 

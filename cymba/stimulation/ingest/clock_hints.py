@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from cachetools import LRUCache
+
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.clocks import AnchorKind, to_ms
-from cymba.lru_cache import LruCache
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.wire.frames import Unreadable
 from cymba.stimulation.wire.messages import Frame
@@ -64,7 +65,7 @@ class AnchorCache:
     LATER_MS = 1_000_000.0  # in which a clock off by 100 ppm departs by a tenth of a second
 
     def __init__(self) -> None:
-        self._last: LruCache[tuple[BootKey, str], Anchor] = LruCache(self.MOST_BOOTS)
+        self._last: LRUCache[tuple[BootKey, str], Anchor] = LRUCache(self.MOST_BOOTS)
 
     def news(self, anchors: Iterable[BootAnchor]) -> list[BootAnchor]:
         return [offered for offered in anchors if self._is_news(offered)]
@@ -72,7 +73,7 @@ class AnchorCache:
     def remember(self, anchors: Iterable[BootAnchor]) -> None:
         """Call it once they are committed."""
         for boot, anchor in anchors:
-            self._last.put((boot, anchor.kind), anchor)
+            self._last[(boot, anchor.kind)] = anchor
 
     def _is_news(self, offered: BootAnchor) -> bool:
         anchor = offered.anchor

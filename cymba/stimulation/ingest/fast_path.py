@@ -11,11 +11,11 @@ it is late or lost, only time is.
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+from cachetools import LRUCache
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
 from cymba.devices.rate_limits import QuotaCheck
-from cymba.lru_cache import LruCache
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery, Ledgers, acks_of, decide, store_of
 from cymba.stimulation.ingest.ingest import Ingested
@@ -34,7 +34,7 @@ class LedgerCache:
     MOST_CHARACTERS = 200  # a dozen ranges: a ledger with more holes is read anew each time
 
     def __init__(self) -> None:
-        self._written: LruCache[StoreKey, str] = LruCache(self.MOST_STORES)
+        self._written: LRUCache[StoreKey, str] = LRUCache(self.MOST_STORES)
 
     def recall(self, keys: Iterable[StoreKey]) -> dict[StoreKey, str] | None:
         """What is remembered of all of `keys`; None if one is unknown."""
@@ -51,13 +51,13 @@ class LedgerCache:
         for key, ledger in ledgers.items():
             written = str(ledger.resolved)
             if ledger.is_held and len(written) <= self.MOST_CHARACTERS:
-                self._written.put(key, written)
+                self._written[key] = written
             else:
-                self._written.pop(key)
+                self._written.pop(key, None)
 
     def forget(self, keys: Iterable[StoreKey]) -> None:
         for key in keys:
-            self._written.pop(key)
+            self._written.pop(key, None)
 
 
 def append(

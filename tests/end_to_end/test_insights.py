@@ -1,11 +1,11 @@
-"""Three people live, their frames over MQTT and their diaries by sync: what are they told?
+"""Four people live, their frames over MQTT and their diaries by sync: what are they told?
 
-One has an effect of -1 point a session, one lives the same months without any, and one has had
-their device for two weeks.
+One has an effect of -1 point a session, one lives the same months without any, one has had their
+device for two weeks, and one stimulates because it hurts.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from simulator.diarist import live_months
 from simulator.faults import CLEAN
 from simulator.life import Life, Written
 from simulator.past import Planned
-from simulator.people import World
+from simulator.people import BECAUSE_IT_HURTS, World
 from tests.end_to_end.devices import Device, Fleet
 from tests.end_to_end.parts import (
     BridgeProcess,
@@ -223,8 +223,9 @@ def test_months_over_mqtt_and_sync_tell_each_person_what_is_true(
     affected = move_in(World(days=150, effect=EFFECT))
     unaffected = move_in(World(days=150))
     beginner = move_in(World(days=14, effect=EFFECT))
+    reactive = move_in(replace(BECAUSE_IT_HURTS, days=130, effect=EFFECT))
     made: dict[str, tuple[str, list[Frame]]] = {}
-    for person in (affected, unaffected, beginner):
+    for person in (affected, unaffected, beginner, reactive):
         first_day = last_sunday() - timedelta(days=person.world.days - 1)
         months = live_months(
             person.world, np.random.default_rng(SEED), first_day=first_day, time_zone=ZONE
@@ -263,7 +264,11 @@ def test_months_over_mqtt_and_sync_tell_each_person_what_is_true(
     assert "of 28 complete days so far" in pain(begun)["sentence"]
     assert pain(begun)["more_days"]["low"] > 0
 
-    for person in (affected, unaffected, beginner):
+    held = reactive.read(client, "correlations")["primary"]
+    assert {one["grade"] for one in held} <= {"collecting", "not_enough", "early_signal"}
+    assert "Your use follows your pain" in pain({"primary": held})["sentence"]
+
+    for person in (affected, unaffected, beginner, reactive):
         for text in everything(client, person):
             assert forbidden_in(text, "en") == [], text
     feed = client.get("/v1/sync?limit=1000", headers=affected.headers).json

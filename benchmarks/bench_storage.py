@@ -1,4 +1,4 @@
-"""What a sample takes in the inbox and sealed, and how fast a one-hour session is read back.
+"""What a sample takes in the inbox and encoded, and how fast a one-hour session is read back.
 
 python -m benchmarks.bench_storage
 
@@ -27,7 +27,7 @@ from cymba.database import UnitOfWork, make_engine
 from cymba.devices.anchors import load_clocks
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.stimulation.archive.reading import SessionKey, load_frames
-from cymba.stimulation.archive.recording import seal, unseal
+from cymba.stimulation.archive.recording import decode_recording, encode_recording
 from cymba.stimulation.ingest.decide import Delivery, Stored
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.session.summary import summarise
@@ -37,7 +37,7 @@ from cymba.tables import metadata
 from ops import postgres
 from simulator.faults import CLEAN
 from simulator.life import Life, Written
-from tests.stimulation.keeping import seal_due, summarise_due
+from tests.stimulation.worker_steps import compact_due, summarise_due
 
 SIX = ("amplitude_ua", "impedance_ohm", "heart_rate_bpm", "rr_ms", "skin_temp_mc", "battery_pct")
 SESSIONS = 200
@@ -148,7 +148,7 @@ class Database:
         with UnitOfWork(self.engine) as session, session.begin():
             summarise_due(session, now=now)
         with UnitOfWork(self.engine) as session, session.begin():
-            assert seal_due(session, now=now)
+            assert compact_due(session, now=now)
 
     def size(self, table: str) -> int:
         """Bytes with indexes and TOAST, as after a vacuum that gives all back."""
@@ -199,7 +199,7 @@ def sizes(database: Database, title: str, sessions: list[list[Frame]]) -> float:
         database.store(frames)
     inbox = database.size("frame")
     database.keep()
-    sealed = database.size("recording")
+    encoded = database.size("recording")
     with database.engine.connect() as connection:
         bodies, digests = connection.execute(
             text("SELECT sum(length(body)), sum(length(digests)) FROM recording")
@@ -210,7 +210,7 @@ def sizes(database: Database, title: str, sessions: list[list[Frame]]) -> float:
     for name, size in (
         ("a row per sample", naive),
         ("inbox, with its index", inbox),
-        ("sealed, as its table takes", sealed),
+        ("encoded, as its table takes", encoded),
         ("  of it: columns", bodies),
         ("  of it: hashes of the frames", digests),
         ("floor: entropy of the columns", floor),
@@ -245,11 +245,11 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
         reads = load_frames(session, DEVICE, sid)
         clocks = load_clocks(session, DEVICE)
         summary_ms = timed(lambda: summarise(reads, clocks, silent=False))
-        seal_ms = timed(lambda: seal(reads))
-        sealed = seal(reads)
-        unseal_ms = timed(lambda: unseal(sealed.body, frames[0].store, sid))
+        encode_ms = timed(lambda: encode_recording(reads))
+        encoded = encode_recording(reads)
+        decode_ms = timed(lambda: decode_recording(encoded.body, frames[0].store, sid))
     with UnitOfWork(database.engine) as session, session.begin():
-        assert seal_due(session, now=BEGAN_AT + timedelta(days=9)) == 1
+        assert compact_due(session, now=BEGAN_AT + timedelta(days=9)) == 1
     with UnitOfWork(database.engine) as session:
         sealed_ms = timed(lambda: shown(session, sid))
         plain(session, sid)
@@ -260,10 +260,10 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
         ("telemetry from the inbox", inbox_ms),
         ("telemetry from the recording", sealed_ms),
         ("  of the inbox: reading frames", loaded_ms),
-        ("  of the recording: opening it", unseal_ms),
+        ("  of the recording: opening it", decode_ms),
         ("floor: plain arrays of one row", floor_ms),
         ("summing it up", summary_ms),
-        ("sealing it", seal_ms),
+        ("sealing it", encode_ms),
     ):
         print(f"{name:34}{ms:16.2f}{ms / floor_ms:14.2f}")
 

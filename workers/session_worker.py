@@ -1,8 +1,7 @@
-"""The keeper of sessions: a process that sums them up, closes and seals them.
+"""The session worker: it aggregates frames into sessions, closes silent ones and compacts them.
 
-It works in small transactions of its own. Any number of keepers may run, and each may be killed
-at any moment. A session that cannot be dealt with is set aside, told of, and tried again later:
-it keeps no other waiting.
+It works in small transactions of its own. Any number may run, and each may be killed at any moment.
+A session that fails is set aside, logged, and retried with backoff, so that no other waits for it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings
-from cymba.stimulation.archive.compaction import finished_sessions, seal_session
+from cymba.stimulation.archive.compaction import compact_session, sessions_to_compact
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.session.summarising import (
     close_silent,
@@ -31,11 +30,11 @@ SESSIONS_A_ROUND = 500
 
 @dataclass(slots=True)
 class SessionRound:
-    """What one round did. `more` says that there was more to do than a round takes."""
+    """What one round did. `more` says that there is more to do than a round takes."""
 
     summarised: int = 0  # sessions that changed
     closed: int = 0  # extents of sessions that had fallen silent
-    sealed: int = 0
+    compacted: int = 0
     failed: list[SessionKey] = field(default_factory=list)
     more: bool = False
 
@@ -69,25 +68,25 @@ class SessionWorker:
             with self._transaction() as session:
                 return close_silent(session, now, silent_after)
 
-        def sum_up(keys: Sequence[SessionKey]) -> int:
+        def summarise(keys: Sequence[SessionKey]) -> int:
             with self._transaction() as session:
                 return summarise_sessions(session, keys, now=now, silent_after=silent_after)
 
-        def seal_up(keys: Sequence[SessionKey]) -> int:
+        def compact(keys: Sequence[SessionKey]) -> int:
             with self._transaction() as session:
-                return sum(seal_session(session, key) for key in keys)
+                return sum(compact_session(session, key) for key in keys)
 
-        kept = SessionRound(closed=self._closing.each(["silent sessions"], close))
+        done = SessionRound(closed=self._closing.each(["silent sessions"], close))
         with self._transaction() as session:
             dirty = dirty_sessions(session, now, SESSIONS_A_ROUND)
-        kept.summarised = self._asides.each(dirty, sum_up, at_once=SESSIONS_A_TRANSACTION)
+        done.summarised = self._asides.each(dirty, summarise, at_once=SESSIONS_A_TRANSACTION)
         with self._transaction() as session:
-            finished = finished_sessions(session, SESSIONS_A_ROUND, now, silent_after)
-        # One by one, since each holds its stores' ledgers, which the bridge waits for.
-        kept.sealed = self._asides.each(finished, seal_up)
-        kept.failed = self._asides.failed
-        kept.more = SESSIONS_A_ROUND in {len(dirty), len(finished)}
-        return kept
+            finished = sessions_to_compact(session, SESSIONS_A_ROUND, now, silent_after)
+        # One a transaction: each locks its stores' ledgers, for which the bridge waits.
+        done.compacted = self._asides.each(finished, compact)
+        done.failed = self._asides.failed
+        done.more = SESSIONS_A_ROUND in {len(dirty), len(finished)}
+        return done
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:

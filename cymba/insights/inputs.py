@@ -68,7 +68,7 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
         )
         .where(
             StimulationSession.account_id == account_id,
-            StimulationSession.hidden_at.is_(None),
+            StimulationSession.deleted_at.is_(None),
             StimulationSession.excluded.is_(False),
             StimulationSession.state != "open",
         )
@@ -120,7 +120,7 @@ def _days_left_out(session: Session, account_id: UUID) -> set[date]:
     is not one without stimulation, but one of which nothing is known."""
     query = select(StimulationSession.started_at, StimulationSession.time_zone).where(
         StimulationSession.account_id == account_id,
-        StimulationSession.hidden_at.is_(None),
+        StimulationSession.deleted_at.is_(None),
         StimulationSession.excluded.is_(True),
     )
     return {

@@ -155,7 +155,7 @@ def as_json(holding: PersonalTable, account_id: UUID) -> Select[str]:
             continue
         withheld = holding.withheld.get(column.name)
         shown = column if withheld is None else case((withheld.when, null()), else_=column)
-        named += [column.name, shown]
+        named += [str(column.name), shown]  # a plain str: psycopg knows its type
     return (
         select(cast(func.json_build_object(*named), Text))
         .where(holding.whose(account_id))
@@ -171,7 +171,7 @@ def _left_out(holding: PersonalTable) -> dict[str, str]:
 def _sessions(account_id: UUID, what: Any) -> Select[Any]:
     """Of the sessions that still have telemetry: not those that their person deleted."""
     row = StimulationSession
-    return select(what).where(row.account_id == account_id, row.hidden_at.is_(None))
+    return select(what).where(row.account_id == account_id, row.deleted_at.is_(None))
 
 
 def _manifest(archive: Archive, account_id: UUID, schema_version: str, now: datetime) -> bytes:

@@ -256,11 +256,11 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         rows_at_once=20,
     ),
     PersonalTable(
-        _table(stimulation.Quarantined),
+        _table(stimulation.QuarantinedFrame),
         "frames that could not be read",
         in_tenure(
-            stimulation.Quarantined.__table__.c.device_id,
-            stimulation.Quarantined.__table__.c.received_at,
+            stimulation.QuarantinedFrame.__table__.c.device_id,
+            stimulation.QuarantinedFrame.__table__.c.received_at,
         ),
         rows_at_once=20,
     ),

@@ -139,7 +139,7 @@ SHEETS: tuple[Sheet, ...] = (
         lambda account_id: (
             select(StimulationSession)
             .where(
-                StimulationSession.account_id == account_id, StimulationSession.hidden_at.is_(None)
+                StimulationSession.account_id == account_id, StimulationSession.deleted_at.is_(None)
             )
             .order_by(StimulationSession.started_at, StimulationSession.id)
         ),

@@ -15,7 +15,7 @@ from cymba.accounts import audit
 from cymba.accounts.tables import OutgoingMail, RefreshToken, SingleUseToken
 from cymba.database import Base
 from cymba.settings import Settings
-from cymba.stimulation.tables import Quarantined
+from cymba.stimulation.tables import QuarantinedFrame
 from cymba.sync.feed import prune
 
 ROWS_A_TRANSACTION = 5_000
@@ -65,15 +65,17 @@ RULES: tuple[Rule, ...] = (
         "quarantine",
         "refused frames that a replay has settled",
         lambda settings: settings.retention_quarantine_days,
-        _rows(Quarantined, lambda before: Quarantined.replayed_at < before),
+        _rows(QuarantinedFrame, lambda before: QuarantinedFrame.replayed_at < before),
     ),
     Rule(
         "waiting-quarantine",
         "refused frames that nobody has replayed",
         lambda settings: settings.retention_waiting_quarantine_days,
         _rows(
-            Quarantined,
-            lambda before: (Quarantined.replayed_at.is_(None)) & (Quarantined.received_at < before),
+            QuarantinedFrame,
+            lambda before: (
+                (QuarantinedFrame.replayed_at.is_(None)) & (QuarantinedFrame.received_at < before)
+            ),
         ),
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""Frames, the ledger of what is resolved, quarantine, recordings and the sessions they make."""
+"""Tables of frames, ack ledgers, quarantine, recordings and sessions."""
 
 from datetime import datetime
 from typing import Any
@@ -26,8 +26,8 @@ from cymba.database import Base, CreatedAt
 
 
 class StoredFrame(Base):
-    """The inbox: one row a frame, until its session is sealed. No foreign keys and no second
-    index, because every frame of every device passes through here."""
+    """The frame table: one row a frame, until its session is compacted. It has no foreign keys and
+    no second index, because every frame of every device passes through here."""
 
     __tablename__ = "frame"
     __table_args__ = (
@@ -49,9 +49,9 @@ class StoredFrame(Base):
 
 
 class AckLedgerRow(Base):
-    """Which of a store's sequence numbers are resolved: stored here, sealed, or quarantined.
+    """Which of a store's sequence numbers are resolved: stored, recorded, or quarantined.
 
-    The acknowledgement is read off `resolved` alone, so it survives sealing and erasure.
+    Acknowledgements are read from `resolved` alone, so they survive compaction and erasure.
     """
 
     __tablename__ = "flash_store"
@@ -66,9 +66,10 @@ class AckLedgerRow(Base):
 class SessionExtent(Base):
     """Where a session's frames lie in its store, and whether its summary is out of date.
 
-    The bridge writes here with every batch; the keeper clears `dirty` as it summarises. Apart
-    from the session itself, so that neither ever waits for an edit made in the app. `sealed` says
-    that none of its frames is in the inbox; only the keeper writes it.
+    The bridge writes here with every batch, and the session worker clears `dirty` when it
+    summarises. It is a table of its own, so that neither waits for an edit in the app. `sealed`
+    says that the session is compacted: none of its frames is in the frame table. Only the session
+    worker and deletion set it.
     """
 
     __tablename__ = "session_extent"
@@ -94,11 +95,11 @@ class SessionExtent(Base):
 
 
 class Recording(Base):
-    """A finished session's frames, sealed into one compressed columnar row.
+    """A finished session's frames of one store, as one compressed columnar row.
 
-    `seqs` are those of its frames, `digests` the first 8 bytes of each one's in that order. While
-    frames are moved from the inbox to here, their `flash_store` row is locked: who locks it
-    first, then looks at both, finds each frame in exactly one of them.
+    `seqs` are their numbers, `digests` the first 8 bytes of each digest in that order. While
+    compaction moves frames here, their `flash_store` row is locked. Whoever locks it first and then
+    reads both tables finds each frame in exactly one of them.
     """
 
     __tablename__ = "recording"
@@ -110,12 +111,13 @@ class Recording(Base):
     sample_count: Mapped[int]
     seqs: Mapped[MultiRange[int]] = mapped_column(INT8MULTIRANGE)
     digests: Mapped[bytes] = mapped_column(LargeBinary)  # of each frame, in order of seq
-    body: Mapped[bytes] = mapped_column(LargeBinary)  # recording.seal
+    body: Mapped[bytes] = mapped_column(LargeBinary)  # recording.encode_recording
     sealed_at: Mapped[CreatedAt]
 
 
-class Quarantined(Base):
-    """A frame that was refused for good, whole, with its reason; an operator may replay it."""
+class QuarantinedFrame(Base):
+    """A dead letter: a payload that was rejected for good, with the reason. An operator may replay
+    it."""
 
     __tablename__ = "quarantine"
     __table_args__ = (
@@ -141,8 +143,8 @@ class Quarantined(Base):
 class StimulationSession(Base):
     """A session as its person sees it. All but `note` and `excluded` is derived from its frames.
 
-    `id` is made from the device and its `sid`, so it does not depend on the order of arrival, and
-    no device can name another's session.
+    `id` is made from the device's id and its `sid`. So it does not depend on the order of arrival,
+    and no device can produce the id of another's session.
     """
 
     __tablename__ = "stimulation_session"
@@ -173,7 +175,7 @@ class StimulationSession(Base):
     state: Mapped[str] = mapped_column(String(8))
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime]  # of the last sample so far, while it is open
-    # The person's zone at the session's time: what "by day" means is kept with it.
+    # The person's zone at the session's time: it decides the session's local day.
     time_zone: Mapped[str] = mapped_column(String(64))
     time_source: Mapped[str] = mapped_column(String(16))
     time_error_ms: Mapped[int] = mapped_column(BigInteger)
@@ -199,6 +201,7 @@ class StimulationSession(Base):
     boots: Mapped[list[int]] = mapped_column(JSONB)
     note: Mapped[str | None] = mapped_column(Text)
     excluded: Mapped[bool] = mapped_column(default=False)  # the person leaves it out of insights
-    hidden_at: Mapped[datetime | None]  # deleted by the person; its frames are erased
+    # Deleted by the person; its frames are erased.
+    deleted_at: Mapped[datetime | None] = mapped_column("hidden_at")
     version: Mapped[int] = mapped_column(default=1)
     changed_at: Mapped[datetime]

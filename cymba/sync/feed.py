@@ -105,7 +105,7 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
         query = select(*SHOWN).where(
             StimulationSession.account_id == account_id,
             StimulationSession.id.in_(map(UUID, ids)),
-            StimulationSession.hidden_at.is_(None),
+            StimulationSession.deleted_at.is_(None),
         )
         feed.sessions = session.execute(query).mappings().all()
     if ids := wanted["diary-entry"]:

@@ -1,4 +1,4 @@
-"""`cymba seal`: the keeper of sessions."""
+"""`cymba seal`: the session worker."""
 
 import click
 import structlog
@@ -33,13 +33,13 @@ def seal(settings: Settings, *, options: WorkerOptions) -> None:
 
         def work() -> tuple[bool, int]:
             unruly = retention.run_once()
-            kept = keeper.run_once()
-            _tell(kept)
-            return kept.more, len(kept.failed) + len(unruly)
+            done = keeper.run_once()
+            _tell(done)
+            return done.more, len(done.failed) + len(unruly)
 
         work_on(settings, options, progress, work)
 
 
-def _tell(kept: SessionRound) -> None:
-    if kept.summarised or kept.closed or kept.sealed:
-        log.info("kept", summarised=kept.summarised, closed=kept.closed, sealed=kept.sealed)
+def _tell(done: SessionRound) -> None:
+    if done.summarised or done.closed or done.compacted:
+        log.info("kept", summarised=done.summarised, closed=done.closed, compacted=done.compacted)

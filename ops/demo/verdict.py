@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork
 from cymba.devices.tables import DevicePresence
-from cymba.stimulation.archive.recording import unseal
-from cymba.stimulation.tables import Quarantined, Recording, StimulationSession, StoredFrame
+from cymba.stimulation.archive.recording import decode_recording
+from cymba.stimulation.tables import QuarantinedFrame, Recording, StimulationSession, StoredFrame
 from cymba.stimulation.wire.frames import pack
 
 Key = tuple[str, int, int]  # device, store, seq
@@ -73,7 +73,7 @@ def read_made(paths: Iterable[Path]) -> list[Made]:
 
 
 def judge(engine: Engine, made: Iterable[Made]) -> Verdict:
-    """Compare with inbox, recordings and quarantine, in one snapshot of the database."""
+    """Compare with waiting, recordings and quarantine, in one snapshot of the database."""
     expected: dict[Key, bytes | None] = {one[:3]: one.digest for one in made}
     stores = {key[:2] for key in expected}
     with UnitOfWork(engine) as session:
@@ -81,9 +81,9 @@ def judge(engine: Engine, made: Iterable[Made]) -> Verdict:
         found = Counter(_stored(session, stores))
         refused = set(
             session.execute(
-                select(Quarantined.device_id, Quarantined.store, Quarantined.seq).where(
-                    Quarantined.device_id.in_({device_id for device_id, _ in stores})
-                )
+                select(
+                    QuarantinedFrame.device_id, QuarantinedFrame.store, QuarantinedFrame.seq
+                ).where(QuarantinedFrame.device_id.in_({device_id for device_id, _ in stores}))
             ).tuples()
         )
     by_key: dict[Key, list[bytes]] = {}
@@ -113,10 +113,10 @@ def count(engine: Engine) -> Counts:
     """All frames that are stored or quarantined now."""
     with UnitOfWork(engine) as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        inbox = session.scalar(select(func.count()).select_from(StoredFrame)) or 0
-        sealed = session.scalar(select(func.sum(Recording.frame_count))) or 0
-        quarantined = session.scalar(select(func.count()).select_from(Quarantined)) or 0
-    return Counts(inbox + sealed, quarantined)
+        waiting = session.scalar(select(func.count()).select_from(StoredFrame)) or 0
+        recorded = session.scalar(select(func.sum(Recording.frame_count))) or 0
+        quarantined = session.scalar(select(func.count()).select_from(QuarantinedFrame)) or 0
+    return Counts(waiting + recorded, quarantined)
 
 
 def devices_now(engine: Engine, device_ids: Iterable[str], earlier: Iterable[str]) -> str:
@@ -152,12 +152,12 @@ def devices_now(engine: Engine, device_ids: Iterable[str], earlier: Iterable[str
 
 
 def _stored(session: Session, stores: set[tuple[str, int]]) -> Iterator[tuple[Key, bytes]]:
-    """Key and digest as often as they are there, in the inbox or in a recording."""
+    """Key and digest as often as they are there, in the waiting or in a recording."""
     devices = {device_id for device_id, _ in stores}
-    inbox = select(
+    waiting = select(
         StoredFrame.device_id, StoredFrame.store, StoredFrame.seq, StoredFrame.digest
     ).where(StoredFrame.device_id.in_(devices))
-    for device_id, store, seq, digest in session.execute(inbox):
+    for device_id, store, seq, digest in session.execute(waiting):
         if (device_id, store) in stores:
             yield (device_id, store, seq), digest
     # Read by what they give back, not by the hashes that they keep beside it.
@@ -166,5 +166,5 @@ def _stored(session: Session, stores: set[tuple[str, int]]) -> Iterator[tuple[Ke
     )
     for device_id, store, sid, body in session.execute(recordings):
         if (device_id, store) in stores:
-            for read in unseal(body, store, sid):
+            for read in decode_recording(body, store, sid):
                 yield (device_id, store, read.frame.seq), pack(read.frame).digest

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from cymba.devices.clocks import from_ms
 from cymba.errors import NotFound
 from cymba.failures import is_passing, name_of
-from cymba.stimulation.session.live import LiveFrame, News, Seen, read_news
+from cymba.stimulation.session.live import LiveFrame, LiveUpdate, SentRanges, read_update
 from cymba.stimulation.wire.messages import (
     END_REASONS,
     EndFrame,
@@ -177,13 +177,13 @@ def stream_session(session_id: UUID) -> Response:
     the connection alive.
     """
     last_id = request.headers.get("Last-Event-ID", "")
-    seen = Seen() if last_id == FINISHED else Seen.parse(last_id)
+    seen = SentRanges() if last_id == FINISHED else SentRanges.parse(last_id)
     if seen is None:
         raise validation_failed({"headers": {"Last-Event-ID": ["Not an id of this stream."]}})
     with transaction() as session:
         account_id = current_account(session).id
-        news = read_news(session, account_id, session_id, seen)
-    if news.state == "gone":
+        update = read_update(session, account_id, session_id, seen)
+    if update.state == "gone":
         raise NotFound("There is no such session.")
     if last_id == FINISHED:
         return Response(status=204)
@@ -191,7 +191,7 @@ def stream_session(session_id: UUID) -> Response:
     if not places.take(account_id):
         raise Unavailable("Too many live views are open. Close one.", code="too-many-streams")
     view = _View(services(), account_id, session_id, seen, current_access().expires_at_s)
-    response = Response(view.events(news), content_type=MEDIA_TYPE)
+    response = Response(view.events(update), content_type=MEDIA_TYPE)
     response.headers["X-Accel-Buffering"] = "no"  # a proxy between must not hold events back
     response.call_on_close(lambda: places.leave(account_id))
     return response
@@ -202,29 +202,29 @@ class _View:
     at: Services
     account_id: UUID
     session_id: UUID
-    seen: Seen
+    seen: SentRanges
     expires_at_s: int
 
-    def events(self, news: News) -> Iterator[bytes]:
-        """The stream, from `news` on."""
+    def events(self, update: LiveUpdate) -> Iterator[bytes]:
+        """The stream, from `update` on."""
         yield b"retry: 1000\n\n"
         quiet_since_s = time.monotonic()
         while True:
-            for live in news.frames:
+            for live in update.frames:
                 yield self._frame(live)
                 quiet_since_s = time.monotonic()
-            if news.state == "ended":
+            if update.state == "ended":
                 yield _event("end", FINISHED, {}).encode()
-            if news.state != "open" or self._is_over():
+            if update.state != "open" or self._is_over():
                 return
             if time.monotonic() - quiet_since_s >= HEARTBEAT_S:
                 yield b": still here\n\n"
                 quiet_since_s = time.monotonic()
-            if not news.frames:
+            if not update.frames:
                 self.at.closing.wait(POLL_S)
             try:
                 with self.at.sessions.begin() as session:
-                    news = read_news(session, self.account_id, self.session_id, self.seen)
+                    update = read_update(session, self.account_id, self.session_id, self.seen)
             except (DBAPIError, PoolTimeout) as error:
                 if not is_passing(error):
                     raise

@@ -179,7 +179,7 @@ def delete_session(session_id: UUID) -> Response:
             return nothing()
         locked = queries.lock_session(session, account_id, session_id)
         check_preconditions(locked.version)
-        queries.hide_session(session, locked, services().now())
+        queries.delete_session(session, locked, services().now())
     return nothing()
 
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import func, select
 
 from cymba.database import make_engine
-from cymba.stimulation.tables import Quarantined, StoredFrame
+from cymba.stimulation.tables import QuarantinedFrame, StoredFrame
 from tests.end_to_end.devices import Device, Fleet, session_frames
 from tests.end_to_end.parts import (
     BridgeProcess,
@@ -126,7 +126,7 @@ def stored(world: World) -> dict[tuple[str, int, int], bytes]:
     engine = make_engine(world.database.url)
     key = (StoredFrame.device_id, StoredFrame.store, StoredFrame.seq)
     with engine.connect() as connection:
-        assert connection.scalar(select(func.count()).select_from(Quarantined)) == 0
+        assert connection.scalar(select(func.count()).select_from(QuarantinedFrame)) == 0
         rows = {
             (row[0], row[1], row[2]): row[3]
             for row in connection.execute(select(*key, StoredFrame.digest))

@@ -19,7 +19,7 @@ from cymba.devices.rate_limits import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_B
 from cymba.devices.suspension import suspended_until
 from cymba.devices.tables import DeviceSuspension
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
-from cymba.stimulation.tables import AckLedgerRow, Quarantined, SessionExtent, StoredFrame
+from cymba.stimulation.tables import AckLedgerRow, QuarantinedFrame, SessionExtent, StoredFrame
 from tests.end_to_end.devices import Device, Fleet, session_frames
 from tests.end_to_end.parts import (
     ROOT,
@@ -127,7 +127,9 @@ def stores_begun(session: Session, device_id: str, run_s: float) -> None:
 
 def little_quarantined(session: Session, device_id: str, run_s: float) -> None:
     size = session.scalar(
-        select(func.sum(func.length(Quarantined.payload))).where(Quarantined.device_id == device_id)
+        select(func.sum(func.length(QuarantinedFrame.payload))).where(
+            QuarantinedFrame.device_id == device_id
+        )
     )
     assert 0 < (size or 0) <= QUARANTINED_BYTES.burst + run_s * QUARANTINED_BYTES.per_s + 20_010
 
@@ -169,7 +171,7 @@ def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
     began_s = time.monotonic()
     stage.attack(kind)
     if kind != "foreign":  # of that the broker lets nothing through that one could wait for
-        table = Quarantined if kind in {"huge", "poison"} else StoredFrame
+        table = QuarantinedFrame if kind in {"huge", "poison"} else StoredFrame
 
         def begun() -> bool:
             with UnitOfWork(stage.engine) as session:

@@ -15,7 +15,7 @@ from cymba.accounts.profile import register
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.claiming import Claimed, claim
 from cymba.settings import Settings
-from cymba.stimulation.tables import Quarantined, StoredFrame
+from cymba.stimulation.tables import QuarantinedFrame, StoredFrame
 from service import create_app
 from tests.end_to_end.parts import PATIENCE_S, ROOT, BridgeProcess, wait_until
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto, call
@@ -43,7 +43,7 @@ class Site(NamedTuple):
 
     def quarantined(self) -> int:
         with UnitOfWork(self.engine) as session:
-            return session.scalar(select(func.count()).select_from(Quarantined)) or 0
+            return session.scalar(select(func.count()).select_from(QuarantinedFrame)) or 0
 
     def sessions(self) -> list[dict[str, object]]:
         """As the person's app sees them."""

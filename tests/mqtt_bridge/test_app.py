@@ -18,7 +18,7 @@ from cymba.devices.provisioning import Credentials
 from cymba.devices.rate_limits import DEVICE_MESSAGES
 from cymba.devices.tables import ClockAnchor, DevicePresence
 from cymba.settings import Settings
-from cymba.stimulation.tables import Quarantined
+from cymba.stimulation.tables import QuarantinedFrame
 from cymba.stimulation.wire.messages import (
     Ack,
     Presence,
@@ -87,7 +87,7 @@ def test_what_cannot_be_read_is_answered_and_stops_nothing(
     )  # fmt: skip
     assert metric(bridge, "messages_malformed_total", subject="presence") == 1
     assert metric(bridge, "messages_malformed_total", subject="time") == 1
-    assert session.scalars(select(Quarantined.payload)).all() == [b"\x00 no frame"]
+    assert session.scalars(select(QuarantinedFrame.payload)).all() == [b"\x00 no frame"]
     assert stored_seqs(talker.device_id) == [1]
 
 

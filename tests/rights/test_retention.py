@@ -20,7 +20,7 @@ from cymba.database import UnitOfWork
 from cymba.rights import retention
 from cymba.rights.retention import RULES, begin_retention, remove_some
 from cymba.settings import Settings
-from cymba.stimulation.tables import Quarantined
+from cymba.stimulation.tables import QuarantinedFrame
 from cymba.sync.tables import SyncHorizon, SyncOperation
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -50,8 +50,8 @@ def rows_at(account_id, at):
         "audit": AuditEntry(
             account_id=account_id, at=at, actor_kind="system", actor_id="x", action="y", detail={}
         ),
-        "quarantine": Quarantined(**refused, digest=b"1" + token, replayed_at=at),
-        "waiting-quarantine": Quarantined(**refused, digest=b"2" + token),
+        "quarantine": QuarantinedFrame(**refused, digest=b"1" + token, replayed_at=at),
+        "waiting-quarantine": QuarantinedFrame(**refused, digest=b"2" + token),
         "refresh-tokens": RefreshToken(
             account_id=account_id, family_id=account_id, token_hash=token, expires_at=at
         ),
@@ -89,7 +89,7 @@ def test_what_waits_in_quarantine_stays_unless_the_operator_says_so(session, acc
     session.flush()
     for rule in RULES:
         remove_some(session, rule, Settings(), now=NOW)
-    assert session.scalars(select(Quarantined.replayed_at)).all() == [None]
+    assert session.scalars(select(QuarantinedFrame.replayed_at)).all() == [None]
 
 
 def test_a_token_that_is_spent_but_not_expired_stays(session, account_id):

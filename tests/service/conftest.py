@@ -35,7 +35,7 @@ from cymba.stimulation.ingest.ingest import ingest
 from service import create_app
 from service.http.rounding import DECIMALS
 from service.http.services import Services
-from tests.stimulation.keeping import summarise_due
+from tests.stimulation.worker_steps import summarise_due
 
 FORMATS = jsonschema.FormatChecker(formats=["date", "uuid"])
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")

@@ -19,7 +19,7 @@ from cymba.devices.tables import DevicePresence, DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation.ingest.decide import Delivery, Stored
 from cymba.stimulation.ingest.ingest import ingest
-from cymba.stimulation.tables import Quarantined, StimulationSession
+from cymba.stimulation.tables import QuarantinedFrame, StimulationSession
 from cymba.stimulation.wire.frames import decode
 from cymba.stimulation.wire.messages import Frame, StartFrame
 from simulator import wire
@@ -108,7 +108,7 @@ def test_months_are_stored_whole_and_placed_within_their_error(
     assert len(rows) == written.sessions > 30
     assert all(row.completeness == 1.0 for row in rows.values() if row.completeness is not None)
     assert sum(row.frames_stored for row in rows.values()) == written.frames
-    assert session.scalar(select(func.count()).select_from(Quarantined)) == 0
+    assert session.scalar(select(func.count()).select_from(QuarantinedFrame)) == 0
     truths = past_uploads(held, "ear_cymba", seed=1, starts=starts, until=UNTIL)
     seen = 0
     for one in truths:

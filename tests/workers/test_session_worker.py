@@ -33,7 +33,7 @@ from cymba.stimulation.tables import (
 )
 from cymba.stimulation.wire.messages import Frame
 from tests.stimulation.conftest import counted, only_session, short_session
-from tests.stimulation.keeping import seal_due, summarise_due
+from tests.stimulation.worker_steps import compact_due, summarise_due
 from workers.session_worker import SessionWorker
 
 pytestmark = pytest.mark.usefixtures("account_id")
@@ -152,14 +152,14 @@ def test_a_keeper_that_dies_leaves_nothing_half_done(
     session.commit()
     with UnitOfWork(engine) as dying:
         summarise_due(dying, now=NOW)
-        seal_due(dying, now=NOW)
+        compact_due(dying, now=NOW)
         assert counted(dying, Recording) == 1
         dying.rollback()
     assert (counted(session, StimulationSession), counted(session, Recording)) == (0, 0)
     assert change_counter(session, account_id) == 0
     session.commit()
     kept = SessionWorker(engine, Settings(), clock=lambda: NOW).run_once()
-    assert (kept.summarised, kept.sealed, kept.failed) == (1, 1, [])
+    assert (kept.summarised, kept.compacted, kept.failed) == (1, 1, [])
 
 
 def test_a_session_belongs_to_the_holder_at_its_time(
@@ -266,7 +266,7 @@ def test_late_frames_of_a_deleted_session_are_erased(
     frames = short_session(tape).frames
     deliver(session, frames[:2])
     summarise_due(session, now=NOW)
-    only_session(session).hidden_at = delivered_at
+    only_session(session).deleted_at = delivered_at
     session.flush()
     assert deliver(session, frames[2:]) == [Stored(7, 3), Stored(7, 4)]
     summarise_due(session, now=NOW)
@@ -287,7 +287,7 @@ def test_one_session_that_cannot_be_read_keeps_no_other_waiting(
     keeper = SessionWorker(engine, Settings(), clock=lambda: moment[0])
     kept = keeper.run_once()
     assert kept.failed == [SessionKey(DEVICE, UUID(int=1))]
-    assert (kept.summarised, kept.sealed) == (1, 1)
+    assert (kept.summarised, kept.compacted) == (1, 1)
     assert keeper.run_once().failed == []  # it is set aside …
     moment[0] += timedelta(seconds=11)
     assert len(keeper.run_once().failed) == 1  # … and tried again, ever more seldom

@@ -21,7 +21,7 @@ from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
 from cymba.stimulation.tables import Recording, SessionExtent, StimulationSession, StoredFrame
 from cymba.stimulation.wire.messages import EndFrame, Frame
-from tests.stimulation.keeping import summarise_due
+from tests.stimulation.worker_steps import summarise_due
 from workers.session_worker import SessionRound, SessionWorker
 
 DEVICE = "device-0001"

@@ -66,7 +66,7 @@ def recent_currents_ua(session: Session, account_id: UUID, device_id: str) -> li
         .where(
             row.account_id == account_id,
             row.device_id == device_id,
-            row.hidden_at.is_(None),
+            row.deleted_at.is_(None),
             row.excluded.is_(False),
             row.state != "open",
             row.max_amplitude_ua > 0,

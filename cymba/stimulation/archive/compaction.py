@@ -1,8 +1,8 @@
-"""Moving the frames of finished sessions from the inbox into recordings.
+"""Compaction: moving the frames of finished sessions out of the frame table into recordings.
 
-What is to be sealed is read and compressed without a lock. Then the session's row and its stores'
-ledgers are locked, in that order, and if nothing was written to the session meanwhile, recording
-and inbox change places in one transaction.
+A session's frames are read and compressed without a lock. Then the session's row and the ledgers of
+its stores are locked, in that order. If nothing was written to the session meanwhile, the recording
+is written and the frames are deleted in one transaction.
 """
 
 from collections import defaultdict
@@ -18,34 +18,36 @@ from sqlalchemy.orm import Session
 
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
-from cymba.stimulation.archive.recording import Sealed, seal
+from cymba.stimulation.archive.recording import EncodedRecording, encode_recording
 from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
 from cymba.stimulation.tables import Recording, SessionExtent, StimulationSession, StoredFrame
 
 SILENT_AFTER = timedelta(hours=24)
-"""A session of which nothing came for so long is over."""
+"""A session is over when nothing of it has arrived for so long."""
 
 
-def finished_sessions(
+def sessions_to_compact(
     session: Session, limit: int, now: datetime, silent_after: timedelta = SILENT_AFTER
 ) -> list[SessionKey]:
-    """Sessions with frames in the inbox that have ended and are whole, or that nothing came of for
-    `silent_after`."""
+    """Ended sessions with frames in the frame table that are complete, or of which nothing has
+    arrived for `silent_after`."""
     rows = session.execute(_FINISHED, {"before": now - silent_after, "limit": limit})
     return [SessionKey(*row) for row in rows]
 
 
-def seal_session(session: Session, key: SessionKey) -> bool:
-    """Seal what the inbox holds of a session, with what was sealed before; False if that has to
-    wait because the session is being written to or was deleted."""
+def compact_session(session: Session, key: SessionKey) -> bool:
+    """Write all of a session's frames, in the frame table or recorded before, into recordings.
+
+    False if the session is being written to, and so has to wait, or was deleted.
+    """
     versions = _versions(session, key)
     by_store: dict[int, list[ReadFrame]] = defaultdict(list)
     for read in load_frames(session, key.device_id, key.sid):
         by_store[read.frame.store].append(read)
-    sealed = {store: seal(reads) for store, reads in sorted(by_store.items())}
+    encoded = {store: encode_recording(reads) for store, reads in sorted(by_store.items())}
     if not _lock(session, key, sorted(versions)) or _versions(session, key) != versions:
         return False
-    for store, recording in sealed.items():
+    for store, recording in encoded.items():
         _move(session, key, store, recording)
     session.execute(
         update(SessionExtent)
@@ -56,7 +58,7 @@ def seal_session(session: Session, key: SessionKey) -> bool:
 
 
 def multirange(seqs: Sequence[int]) -> MultiRange[int]:
-    """The ranges that `seqs`, in order, lie in without a gap."""
+    """The ranges without a gap that make up `seqs`, which are in order."""
     bounds: list[list[int]] = []
     for seq in seqs:
         if bounds and bounds[-1][1] == seq:
@@ -67,16 +69,16 @@ def multirange(seqs: Sequence[int]) -> MultiRange[int]:
 
 
 def _versions(session: Session, key: SessionKey) -> dict[int, int]:
-    """By store: what changes with every write to the extent."""
+    """`xmin` of the extent of each store: it changes with every write."""
     rows = session.execute(_VERSIONS, {"device_id": key.device_id, "sid": key.sid})
     return {store: xmin for store, xmin in rows}  # noqa: C416 - rows are no tuples
 
 
 def _lock(session: Session, key: SessionKey, stores: Sequence[int]) -> bool:
-    """Keep deletion, other sealers and ingest away; False where one of them is faster."""
+    """Keep out deletion, ingest and other workers. False if one of them has the session."""
     row: UUID | None = session.scalar(
         select(StimulationSession.id)
-        .where(StimulationSession.id == key.id, StimulationSession.hidden_at.is_(None))
+        .where(StimulationSession.id == key.id, StimulationSession.deleted_at.is_(None))
         .with_for_update(skip_locked=True, key_share=True)
     )
     if row is None:
@@ -85,13 +87,13 @@ def _lock(session: Session, key: SessionKey, stores: Sequence[int]) -> bool:
     return True
 
 
-def _move(session: Session, key: SessionKey, store: int, sealed: Sealed) -> None:
+def _move(session: Session, key: SessionKey, store: int, encoded: EncodedRecording) -> None:
     values: dict[str, Any] = {
-        "frame_count": sealed.frame_count,
-        "sample_count": sealed.sample_count,
-        "seqs": multirange(sealed.seqs),
-        "digests": sealed.digests,
-        "body": sealed.body,
+        "frame_count": encoded.frame_count,
+        "sample_count": encoded.sample_count,
+        "seqs": multirange(encoded.seqs),
+        "digests": encoded.digests,
+        "body": encoded.body,
     }
     statement = insert(Recording).values(
         device_id=key.device_id, sid=key.sid, store=store, **values
@@ -105,7 +107,7 @@ def _move(session: Session, key: SessionKey, store: int, sealed: Sealed) -> None
         delete(StoredFrame).where(
             StoredFrame.device_id == key.device_id,
             StoredFrame.store == store,
-            StoredFrame.seq.between(sealed.seqs[0], sealed.seqs[-1]),
+            StoredFrame.seq.between(encoded.seqs[0], encoded.seqs[-1]),
             StoredFrame.sid == key.sid,
         )
     )

@@ -1,5 +1,7 @@
-"""Erasing what a session was recorded as. What was acknowledged stays so: a device that sends it
-again hears that it is resolved, and nothing comes back."""
+"""Erasing the frames of a session.
+
+Their numbers stay resolved. If a device sends one again it is acknowledged, and nothing is stored.
+"""
 
 from collections.abc import Sequence
 
@@ -12,18 +14,19 @@ from cymba.stimulation.tables import SessionExtent, StimulationSession
 
 
 def erase_frames(session: Session, key: SessionKey) -> None:
-    """Delete the session's frames from inbox and recordings. It keeps its extents, so that late
-    frames are found and erased too."""
+    """Delete the session's frames and recordings. Its extents stay, so that late frames are found
+    and erased too."""
     for statement in (_INBOX, _RECORDINGS):
         session.execute(statement, {"device_id": key.device_id, "sid": key.sid})
 
 
 def erase_sessions(session: Session, keys: Sequence[SessionKey]) -> None:
-    """Delete all that there is of sessions whose person was erased, their extents too: more of
-    them that comes later is told by its time.
+    """Delete everything of sessions whose person was erased, their extents too.
 
-    Their stores' ledgers are locked, so that no bridge adds a frame to an extent that goes; all of
-    them at once, since in the order of the sessions a bridge might lock the same ones crosswise.
+    Frames of them that come later are recognised by their time. The ledgers of all their stores are
+    locked first, so that no bridge adds a frame to an extent that is being deleted. They are locked
+    all at once, in the order that everybody uses: session by session, a bridge might lock the same
+    ones in another order and deadlock.
     """
     if not keys:
         return

@@ -1,8 +1,8 @@
-"""Columns of integers in few bytes: each in whichever form is the shortest for it.
+"""Columns of integers in few bytes: each is written in the form that is shortest for it.
 
-Numbers that are all the same are one number. Readings go through pcodec
-(https://github.com/pcodec/pcodec), as they are and as first or second differences. What seldom
-changes is shortest as its zlib-compressed differences.
+Numbers that are all the same become one number. Otherwise pcodec (https://github.com/pcodec/pcodec)
+tries the numbers, their first and their second differences, and zlib tries their first differences,
+which are short where a value seldom changes.
 """
 
 import zlib
@@ -16,22 +16,22 @@ from pcodec import ChunkConfig, DeltaSpec, standalone
 Integers = NDArray[np.int64]
 PackedIntegers = int | list[int] | bytes
 
-# The first byte of a packed column says its form: pcodec, or differences of so many bytes each.
+# The first byte of a packed column names its form: pcodec, or differences of 1, 2, 4 or 8 bytes.
 _PCODEC = b"p"
 _WIDTHS = {b"1": "<i1", b"2": "<i2", b"4": "<i4", b"8": "<i8"}
 _LEVEL = 12
-# Named one by one: left to itself pcodec 1.1 may convolve, and it panics where that meets a batch
-# shorter than what it looks back on. A panic is no exception: it would end the process.
+# Named one by one. By default pcodec 1.1 may try a convolution, which panics on a batch shorter
+# than its window. A panic is not an exception: it would end the process.
 _DELTAS = (DeltaSpec.no_op(), DeltaSpec.try_consecutive(1), DeltaSpec.try_consecutive(2))
 _INT32 = np.iinfo(np.int32)
 
 
 class NotIntegers(Exception):
-    """Bytes that `pack_integers` did not write, or not for so many numbers."""
+    """The bytes were not written by `pack_integers`, or hold another count of numbers."""
 
 
 def pack_integers(values: Sequence[int]) -> PackedIntegers:
-    """`values`, each of 64 bits, as msgpack is to hold them."""
+    """`values`, each of at most 64 bits, in the form that goes into msgpack."""
     array = np.asarray(values, dtype=np.int64)
     if array.size == 0:
         return []
@@ -48,7 +48,7 @@ def unpack_integers(packed: PackedIntegers, count: int) -> Integers:
         return np.full(count, packed, dtype=np.int64)
     values = np.array(packed, dtype=np.int64) if isinstance(packed, list) else _read(packed)
     if values.size != count:
-        raise NotIntegers(f"{values.size} numbers where {count} belong")
+        raise NotIntegers(f"the column holds {values.size} numbers, expected {count}")
     return values
 
 
@@ -77,4 +77,4 @@ def _read(packed: bytes) -> Integers:
             return numbers
     except (RuntimeError, ValueError, zlib.error) as error:
         raise NotIntegers(str(error)) from error
-    raise NotIntegers(f"no form of column is named {form!r}")
+    raise NotIntegers(f"unknown form of column: {form!r}")

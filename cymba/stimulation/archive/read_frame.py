@@ -1,4 +1,4 @@
-"""A frame as it is read back, from wherever it lies."""
+"""A frame read back from the database."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from cymba.stimulation.wire.messages import Frame
 
 @dataclass(frozen=True, slots=True)
 class ReadFrame:
-    """A stored frame. Its `sent` is not kept: it belongs to the publish, not to the content."""
+    """A stored frame. `sent` is not stored: it belongs to the message, not to the content."""
 
     frame: Frame
     received_at: datetime  # in whole milliseconds

@@ -1,4 +1,4 @@
-"""A session's frames, whether they still lie in the inbox or in a sealed recording."""
+"""Reading a session's frames, from the frame table and from recordings."""
 
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.archive.recording import unseal
+from cymba.stimulation.archive.recording import decode_recording
 from cymba.stimulation.wire.frames import unpack
 
 __all__ = ["ReadFrame", "SessionKey", "load_frames"]
@@ -16,33 +16,35 @@ _SESSIONS = UUID("2a8a4b52-6c1e-5d0b-9b8f-0c3d5f0b7e11")
 
 
 class SessionKey(NamedTuple):
-    """How a device names a session: `sid` is its own, so other devices' may be the same."""
+    """A session as its device names it. Two devices may use the same `sid`."""
 
     device_id: str
     sid: UUID
 
     @property
     def id(self) -> UUID:
-        """The session's id for everybody else, which no other device can name."""
+        """The session's id in the API. No other device can produce it."""
         return uuid5(_SESSIONS, f"{self.device_id}/{self.sid}")
 
 
 def load_frames(session: Session, device_id: str, sid: UUID) -> list[ReadFrame]:
     """All frames of a session, by store and seq.
 
-    One statement reads both places, so that it cannot fall between the two while frames are moved.
+    One statement reads both places, so that no frame is missed while compaction moves it.
     """
-    inbox: list[ReadFrame] = []
-    sealed: dict[tuple[int, int], ReadFrame] = {}
+    in_table: list[ReadFrame] = []
+    recorded: dict[tuple[int, int], ReadFrame] = {}
     rows = session.execute(_BOTH_PLACES, {"device_id": device_id, "sid": sid})
     for row in rows:
         if row.is_recording:
-            for read in unseal(row.body, row.store, sid):
-                sealed[read.frame.store, read.frame.seq] = read
+            for read in decode_recording(row.body, row.store, sid):
+                recorded[read.frame.store, read.frame.seq] = read
         else:
-            inbox.append(ReadFrame(unpack(row), row.received_at))
-    unsealed = [read for read in inbox if (read.frame.store, read.frame.seq) not in sealed]
-    return sorted([*sealed.values(), *unsealed], key=lambda r: (r.frame.store, r.frame.seq))
+            in_table.append(ReadFrame(unpack(row), row.received_at))
+    only_in_table = [
+        read for read in in_table if (read.frame.store, read.frame.seq) not in recorded
+    ]
+    return sorted([*recorded.values(), *only_in_table], key=lambda r: (r.frame.store, r.frame.seq))
 
 
 _BOTH_PLACES = text(

@@ -1,8 +1,8 @@
 """The codec of a recording: a session's frames of one store as compressed columns, and back.
 
-A body is msgpack around columns of integers (`integer_columns`), nulls being a packed mask beside
-the values there are. Frames that hold no samples are few, and are kept as they were packed.
-Every frame comes back exactly; `seal` proves it before it returns.
+A body is msgpack around columns of integers (`integer_columns`). Nulls are a bit mask beside the
+values. Frames without samples are few, and stay as they were packed. Every frame comes back
+exactly: `encode_recording` decodes what it wrote and compares before it returns.
 """
 
 import zlib
@@ -35,20 +35,20 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class NotARecording(Exception):
-    """The stored bytes are of another version, or not what `seal` wrote."""
+    """The bytes are of another version, or were not written by `encode_recording`."""
 
 
 class _Values(msgspec.Struct, array_like=True, frozen=True):
-    """Integers or nulls, end to end over frames."""
+    """Integers or nulls of all frames, one after the other."""
 
     known: PackedIntegers
     count: int  # nulls included
-    mask: bytes | None  # bits that are set where there is a value; absent if there are no nulls
+    mask: bytes | None  # a bit is set where there is a value; None if there are no nulls
 
 
 class _ChannelColumn(msgspec.Struct, array_like=True, frozen=True):
     values: _Values
-    lengths: PackedIntegers | None  # of each frame's column, where it is not the frame's `n`
+    lengths: PackedIntegers | None  # of each frame's column; None where it is the frame's `n`
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
@@ -68,8 +68,8 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     channels: dict[str, _ChannelColumn]
 
 
-class Sealed(NamedTuple):
-    """What `Recording` keeps of a session's frames of one store."""
+class EncodedRecording(NamedTuple):
+    """A row of `Recording`: a session's frames of one store."""
 
     body: bytes
     digests: bytes
@@ -80,7 +80,7 @@ class Sealed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What `frames.unpack` reads."""
+    """A row as `frames.unpack` reads it."""
 
     store: int
     seq: int
@@ -92,37 +92,37 @@ class _Row:
     body: bytes
 
 
-def seal(reads: Sequence[ReadFrame]) -> Sealed:
+def encode_recording(reads: Sequence[ReadFrame]) -> EncodedRecording:
     """Compress frames of one session and store, each seq once.
 
     Raises:
-        NotARecording: they would not come back as they are; nothing may be deleted then.
+        NotARecording: they would not come back unchanged. Do not delete them.
     """
     reads = sorted(reads, key=lambda read: read.frame.seq)
     if len({(read.frame.store, read.frame.sid) for read in reads}) != 1:
-        raise NotARecording("the frames are not of one session and store")
+        raise NotARecording("the frames are of more than one session or store, or there are none")
     frames = [read.frame for read in reads]
     body = msgspec.msgpack.encode(_compress(frames, [read.received_at for read in reads]))
     packed = [pack(frame) for frame in frames]
-    back = unseal(body, frames[0].store, frames[0].sid)
+    back = decode_recording(body, frames[0].store, frames[0].sid)
     if [pack(read.frame) for read in back] != packed or [read.received_at for read in back] != [
         read.received_at for read in reads
     ]:
-        raise NotARecording("the frames do not survive being sealed")
+        raise NotARecording("the frames do not come back unchanged, so they stay where they are")
     samples = sum(frame.n for frame in frames if isinstance(frame, SamplesFrame))
     digests = b"".join(one.digest[:SHORT_DIGEST_BYTES] for one in packed)
-    return Sealed(body, digests, [frame.seq for frame in frames], len(frames), samples)
+    return EncodedRecording(body, digests, [frame.seq for frame in frames], len(frames), samples)
 
 
-def unseal(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
-    """The frames, in the order of `seq`, as they were sealed."""
+def decode_recording(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+    """The frames as they were encoded, in the order of `seq`."""
     try:
-        return _unseal(body, store, sid)
+        return _decode(body, store, sid)
     except (msgspec.MsgspecError, NotIntegers, zlib.error) as error:
         raise NotARecording(str(error)) from error
 
 
-def _unseal(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+def _decode(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
     packed = msgspec.msgpack.decode(body, type=_Body)
     if packed.version != VERSION:
         raise NotARecording(f"version {packed.version}, only {VERSION} is known")

@@ -10,7 +10,7 @@ from cymba.database import utc_now
 from cymba.errors import Conflict, NotFound
 from cymba.stimulation.ingest.decide import Delivery, Duplicate, Outcome, Quarantined, Stored
 from cymba.stimulation.ingest.ingest import ingest
-from cymba.stimulation.tables import Quarantined as Row
+from cymba.stimulation.tables import QuarantinedFrame
 
 
 class QuarantineListing(NamedTuple):
@@ -48,38 +48,38 @@ def page(
     """The oldest first; `after_id` is the last one's of the page before."""
     query = (
         select(
-            Row.id,
-            Row.device_id,
-            Row.store,
-            Row.seq,
-            Row.code,
-            Row.detail,
-            func.length(Row.payload),
-            Row.times_seen,
-            Row.received_at,
-            Row.replayed_at,
-            Row.replay_outcome,
+            QuarantinedFrame.id,
+            QuarantinedFrame.device_id,
+            QuarantinedFrame.store,
+            QuarantinedFrame.seq,
+            QuarantinedFrame.code,
+            QuarantinedFrame.detail,
+            func.length(QuarantinedFrame.payload),
+            QuarantinedFrame.times_seen,
+            QuarantinedFrame.received_at,
+            QuarantinedFrame.replayed_at,
+            QuarantinedFrame.replay_outcome,
         )
-        .where(Row.id > after_id)
-        .order_by(Row.id)
+        .where(QuarantinedFrame.id > after_id)
+        .order_by(QuarantinedFrame.id)
         .limit(limit)
     )
     if device_id is not None:
-        query = query.where(Row.device_id == device_id)
+        query = query.where(QuarantinedFrame.device_id == device_id)
     if code is not None:
-        query = query.where(Row.code == code)
+        query = query.where(QuarantinedFrame.code == code)
     if only_waiting:
-        query = query.where(Row.replayed_at.is_(None))
+        query = query.where(QuarantinedFrame.replayed_at.is_(None))
     return [QuarantineListing(*row) for row in session.execute(query)]
 
 
-def get(session: Session, quarantine_id: int) -> Row:
+def get(session: Session, quarantine_id: int) -> QuarantinedFrame:
     """One row, with its payload.
 
     Raises:
         NotFound: there is none with that id.
     """
-    row = session.get(Row, quarantine_id)
+    row = session.get(QuarantinedFrame, quarantine_id)
     if row is None:
         raise NotFound(f"nothing in quarantine has the id {quarantine_id}")
     return row

@@ -1,8 +1,8 @@
-"""A session's channels as an Arrow table: what CSV, Arrow and Parquet are written from."""
+"""A session's channels as an Arrow table, from which CSV, Arrow and Parquet are written."""
 
 import pyarrow as pa
 
-from cymba.stimulation.session.telemetry import Series, Telemetry
+from cymba.stimulation.session.telemetry import ChannelSeries, Telemetry
 
 SCHEMA = pa.schema(
     [
@@ -16,13 +16,13 @@ SCHEMA = pa.schema(
 
 
 def as_table(telemetry: Telemetry) -> pa.Table:
-    """All readings below each other: channel, unit, at (UTC), offset_ms, value (null: a gap)."""
+    """One row for each reading: channel, unit, at (UTC), offset_ms, value (null: a gap)."""
     started_ms = round(telemetry.started_at.timestamp() * 1000)
     parts = [_rows(series, started_ms) for series in telemetry.series]
     return pa.concat_tables(parts).unify_dictionaries() if parts else SCHEMA.empty_table()
 
 
-def _rows(series: Series, started_ms: int) -> pa.Table:
+def _rows(series: ChannelSeries, started_ms: int) -> pa.Table:
     count = len(series.values)
     return pa.table(
         {

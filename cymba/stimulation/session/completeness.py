@@ -7,23 +7,23 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.tables import Quarantined, StimulationSession
+from cymba.stimulation.tables import QuarantinedFrame, StimulationSession
 
 
 class Completeness(NamedTuple):
-    """Of sessions that started since a time. `share` is over those whose end is known."""
+    """Of sessions that started after a given time. `share` counts those whose end is known."""
 
     sessions: int
     incomplete_sessions: int
     open_sessions: int
     share: float | None  # of the frames that are expected
-    refused_frames: int  # kept in quarantine: an operator may yet take them in
+    refused_frames: int  # in quarantine: an operator may still replay them
 
 
 def completeness(
     session: Session, account_id: UUID, device_id: str, since: datetime
 ) -> Completeness:
-    """Of what the account recorded with the device."""
+    """The completeness of the account's sessions with the device."""
     row = StimulationSession
     is_told = row.frames_expected.is_not(None)
     sessions, incomplete, still_open, stored, expected = session.execute(
@@ -37,14 +37,14 @@ def completeness(
             row.account_id == account_id,
             row.device_id == device_id,
             row.started_at >= since,
-            row.hidden_at.is_(None),
+            row.deleted_at.is_(None),
         )
     ).one()
     refused = session.scalar(
         select(func.count()).where(
-            Quarantined.device_id == device_id,
-            Quarantined.received_at >= since,
-            Quarantined.replayed_at.is_(None),
+            QuarantinedFrame.device_id == device_id,
+            QuarantinedFrame.received_at >= since,
+            QuarantinedFrame.replayed_at.is_(None),
         )
     )
     share = min(1.0, float(stored / expected)) if expected else None

@@ -1,8 +1,9 @@
-"""What reached the person: charge, pulses, time and amplitude, without pauses and lost contact.
+"""The dose that reached the person: charge, pulses, time and amplitude.
 
-A session's charge is that of one phase of each pulse, summed over the pulses: `∫ Q(I) · f dt`
-with Q of `cymba.devices.charge`. Each sample stands for its interval, so a ramp is summed as its
-steps. The device's own counters, where it has them, are believed before any of this.
+Pauses and lost contact are left out. A session's charge is that of one phase of each pulse, summed
+over the pulses: `∫ Q(I) · f dt`, with Q from `cymba.devices.charge`. Each sample stands for its
+interval, so a ramp is summed as steps. Where a device counts pulses or charge itself, its counters
+are used instead.
 """
 
 from collections.abc import Sequence
@@ -19,12 +20,12 @@ from cymba.stimulation.session.timing import Timing, last_up
 from cymba.stimulation.wire.messages import EventFrame
 
 LEAD_OFF_OHM = 20_000  # where every model stops
-MIN_HEART_READINGS = 10  # fewer say nothing of a rate before or during
+MIN_HEART_READINGS = 10  # fewer give no mean heart rate
 
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """The derived columns of `stimulation_session` by the same names, where they are told here."""
+    """Some of the derived columns of `stimulation_session`, by the same names."""
 
     stimulating_s: float
     contact_lost_s: float
@@ -44,7 +45,7 @@ def dose(
     programme: Programme | None,
     waveform: Waveform,
 ) -> Dose:
-    """Sum up `samples`; `ordered` are the session's frames in time order, for their events.
+    """Aggregate `samples`. `ordered` are the session's frames in time order, for their events.
 
     In an off phase or a pause the amplitude is zero, or a `pause` event says so.
     """
@@ -75,7 +76,7 @@ def dose(
 
 
 def _amplitude(samples: Timeline, nothing: Floats) -> Floats:
-    """Delivered where the device says it, else what it was set to."""
+    """The delivered amplitude where the device measures it, else the one it was set to."""
     delivered = samples.columns.get("amplitude_delivered_ua", nothing)
     return np.where(np.isnan(delivered), samples.columns.get("amplitude_ua", nothing), delivered)
 
@@ -113,8 +114,8 @@ def _has_amplitude(samples: Timeline) -> bool:
 
 
 def _counted(samples: Timeline, channel: str) -> float | None:
-    """Where a counter stood at the end. It never falls while the device runs; one that begins
-    lower after a reboot began anew."""
+    """The total of a counter. It never falls within a boot; a lower value after a reboot means that
+    it was reset."""
     values = samples.columns.get(channel)
     if values is None:
         return None
@@ -131,7 +132,7 @@ def _counted(samples: Timeline, channel: str) -> float | None:
 def _heart_rates(
     samples: Timeline, stimulating: NDArray[np.bool_], nothing: Floats
 ) -> tuple[float | None, float | None]:
-    """Mean heart rate before the first stimulation, and from the first to the last."""
+    """Mean heart rate before stimulation began, and from its first to its last moment."""
     heart = samples.columns.get("heart_rate_bpm", nothing)
     at = np.flatnonzero(stimulating)
     if at.size == 0:
@@ -149,7 +150,7 @@ def _between(
     ordered: Sequence[ReadFrame], timing: Timing, opening: str, closing: str
 ) -> Milliseconds:
     """The times from each `opening` event to its `closing` one, as rows of begin and end in
-    milliseconds since 1970. One that is never closed ends with the last that its boot tells of."""
+    milliseconds since 1970. One that is never closed ends with the last frame of its boot."""
     lasts: dict[tuple[int, int], int] = {}
     for read in ordered:
         key = (read.frame.store, read.frame.boot)
@@ -170,7 +171,7 @@ def _between(
 
 
 def _inside(at_ms: Milliseconds, spans: Milliseconds) -> NDArray[np.bool_]:
-    """Which moments lie in any of `spans`, their beginnings included and their ends not."""
+    """Which moments lie in any of `spans`. A span includes its beginning, and not its end."""
     begun = np.searchsorted(np.sort(spans[:, 0]), at_ms, side="right")
     ended = np.searchsorted(np.sort(spans[:, 1]), at_ms, side="right")
     return begun > ended

@@ -13,7 +13,7 @@ from cymba.stimulation.wire.messages import EndFrame, EventFrame, StartFrame
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """`name` is `start`, `end`, `reboot`, or the device's own word for it."""
+    """`name` is `start`, `end`, `reboot`, or the name that the device gave."""
 
     at: datetime
     offset_ms: int  # since the session's `started_at`

@@ -1,8 +1,8 @@
-"""What a person did by their local days, weeks and months.
+"""A person's sessions aggregated by local day, week or month.
 
-A session counts on the day that it started on, in the zone that its person was in then; one that
-runs past midnight is not divided. A day without a session is told as zero only if all that the
-person's devices recorded on it has been uploaded, else as unknown.
+A session belongs to the day on which it started, in the zone that its person was in then. One that
+runs past midnight is not divided. A day without a session counts as zero only if everything that
+the person's devices recorded on it has been uploaded; else it is unknown.
 """
 
 from collections import defaultdict
@@ -27,26 +27,26 @@ Period = Literal["day", "week", "month"]
 MAX_DAYS = 3_700  # ten years
 EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
 _DAY = timedelta(days=1)
-_ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day elsewhere
+_ANY_ZONE = timedelta(hours=26)  # the same local day differs by no more between two zones
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPeriod:
-    """A local day, an ISO week from Monday, or a month; `last_day` is of it.
+    """A local day, an ISO week from Monday, or a month. `last_day` is included.
 
-    Where nothing is known of any of its days, `sessions`, `stimulating_min` and
-    `delivered_charge_mc` are null.
+    `sessions`, `stimulating_min` and `delivered_charge_mc` are null if nothing is known of any of
+    its days.
     """
 
     first_day: date
     last_day: date
     sessions: int | None
     stimulating_min: float | None
-    delivered_charge_mc: float | None  # null also where no session tells its charge
+    delivered_charge_mc: float | None  # null also if no session has a known charge
     days_with_session: int
-    days_known: int  # those, and those on which there was none for certain
-    adherence: float | None  # the one over the other
-    complete: bool  # nothing of it can still come
+    days_known: int  # days with a session, and days that certainly had none
+    adherence: float | None  # days_with_session / days_known
+    complete: bool  # everything recorded in it has been uploaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,15 @@ class _Done:
 def history(
     session: Session, account_id: UUID, period: Period, first_day: date, last_day: date
 ) -> list[HistoryPeriod]:
-    """The periods that `first_day` to `last_day` lie in, whole, in order.
+    """The whole periods that contain `first_day` to `last_day`, in order.
 
     Raises:
-        Rejected: the days are in the wrong order, or too many.
+        Rejected: the days are in the wrong order, too many, or out of range.
     """
     if last_day < first_day or (last_day - first_day).days >= MAX_DAYS:
         raise Rejected(
-            f"The days must be in order, and at most {MAX_DAYS}.",
-            errors=[{"pointer": "/to", "detail": f"not within {MAX_DAYS} days from the first"}],
+            f"`to` must not be before `from`, and at most {MAX_DAYS} days may be asked for.",
+            errors=[{"pointer": "/to", "detail": f"must be within {MAX_DAYS} days after `from`"}],
         )
     if first_day < EARLIEST or last_day > LATEST:
         raise Rejected(f"The days must lie from {EARLIEST} to {LATEST}.")
@@ -120,7 +120,7 @@ def _sessions(
             StimulationSession.delivered_charge_uc,
         ).where(
             StimulationSession.account_id == account_id,
-            StimulationSession.hidden_at.is_(None),
+            StimulationSession.deleted_at.is_(None),
             StimulationSession.started_at >= begin,
             StimulationSession.started_at < end,
         )

@@ -15,12 +15,12 @@ SHORTEST_MS = 300
 LONGEST_MS = 2_000
 LARGEST_STEP = 0.2  # of the interval before
 MAX_ARTEFACT_SHARE = 0.1
-MIN_DIFFERENCES = 60  # about a minute of beats; below it the value says more of chance
+MIN_DIFFERENCES = 60  # about a minute of beats; with fewer the value is mostly noise
 
 
 @dataclass(frozen=True, slots=True)
 class Variability:
-    """`artefact_share` is null without beats, `rmssd_ms` also where too few or too poor ones."""
+    """`artefact_share` is null without beats; `rmssd_ms` also with too few or too poor ones."""
 
     rmssd_ms: float | None
     artefact_share: float | None
@@ -29,8 +29,8 @@ class Variability:
 def variability(rr_ms: NDArray[np.float64], follows: NDArray[np.bool_]) -> Variability:
     """RMSSD of `rr_ms`; `follows[i]` says that beat i came right after beat i-1, with no gap.
 
-    A difference is taken only between two normal beats that followed each other, so never across
-    a removed one. Beats without a neighbour are judged by the range alone.
+    A difference is taken only between two successive normal beats, never across a removed one.
+    Beats without a neighbour are judged by the range alone.
     """
     if rr_ms.size == 0:
         return Variability(None, None)

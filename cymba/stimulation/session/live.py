@@ -1,7 +1,8 @@
-"""Following a session while it runs: the frames that a view has not been sent yet.
+"""The live view of a running session: the frames that a client has not been sent yet.
 
-Frames come in any order, so a view remembers which it was sent, as ranges for each store. Written
-out, that is also the place from which an interrupted view goes on, with nothing lost or repeated.
+Frames arrive in any order, so each view keeps the ranges that it has sent, for each store. Written
+out, these ranges are also the event id from which an interrupted view resumes: nothing is lost or
+repeated.
 """
 
 import re
@@ -29,8 +30,8 @@ _STORE = re.compile(r"([0-9]{1,10}):([0-9]{1,10}-[0-9]{1,10}(?:,[0-9]{1,10}-[0-9
 
 
 @dataclass(slots=True)
-class Seen:
-    """Which sequence numbers were sent: for each store sorted, disjoint, inclusive ranges."""
+class SentRanges:
+    """The sequence numbers that were sent: sorted, disjoint, inclusive ranges for each store."""
 
     ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
@@ -54,8 +55,8 @@ class Seen:
         known.insert(at, (low, high))
 
     def __str__(self) -> str:
-        """`store:low-high,low-high;store:…`. Of very many ranges only the first are written: what
-        is left out would be sent again, not lost."""
+        """`store:low-high,low-high;store:…`. At most the first `MAX_WRITTEN_RANGES` are written:
+        frames of the others would be sent again, not lost."""
         left = MAX_WRITTEN_RANGES
         stores = []
         for store, known in sorted(self.ranges.items()):
@@ -66,8 +67,8 @@ class Seen:
         return ";".join(stores)
 
     @classmethod
-    def parse(cls, written: str) -> "Seen | None":
-        """What `str` gave, or None where it is not of that form."""
+    def parse(cls, written: str) -> "SentRanges | None":
+        """Read what `str` wrote; None if it has another form."""
         seen = cls()
         for part in written.split(";") if written else ():
             match = _STORE.fullmatch(part)
@@ -91,36 +92,38 @@ class LiveFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What a view is to be told: new frames by store and seq, and whether the session goes on."""
+class LiveUpdate:
+    """What to send next: new frames, by store and seq, and whether the session continues."""
 
     frames: list[LiveFrame]
     state: Literal["open", "ended", "gone"]
 
 
-def read_news(session: Session, account_id: UUID, session_id: UUID, seen: Seen) -> News:
+def read_update(
+    session: Session, account_id: UUID, session_id: UUID, seen: SentRanges
+) -> LiveUpdate:
     """At most `MAX_FRAMES_AT_ONCE` frames that are not in `seen`.
 
-    `ended` is said only when nothing of the session is left to send. `gone` is a session that the
-    account does not have (any more).
+    The state is `ended` only when nothing of the session is left to send, and `gone` if the account
+    does not have the session (any more).
     """
-    # The state comes first: frames that were stored before the session ended are then found.
+    # The state is read first, so that frames stored before the session ended are found below.
     table = StimulationSession
     row = session.execute(
         select(table.device_id, table.sid, table.state).where(
-            table.id == session_id, table.account_id == account_id, table.hidden_at.is_(None)
+            table.id == session_id, table.account_id == account_id, table.deleted_at.is_(None)
         )
     ).one_or_none()
     if row is None:
-        return News([], "gone")
-    # The inbox before the recordings: frames are moved from the one to the other.
-    fresh = _from_inbox(session, row.device_id, row.sid, seen)
+        return LiveUpdate([], "gone")
+    # The frame table before the recordings: compaction moves frames from one to the other.
+    fresh = _from_frame_table(session, row.device_id, row.sid, seen)
     if not fresh and _is_recorded(session, row.device_id, row.sid):
         frames = load_frames(session, row.device_id, row.sid)
         unseen = (read for read in frames if (read.frame.store, read.frame.seq) not in seen)
         fresh = list(islice(unseen, MAX_FRAMES_AT_ONCE))
     state: Literal["open", "ended"] = "open" if fresh or row.state == "open" else "ended"
-    return News(list(_placed(session, row.device_id, fresh)), state)
+    return LiveUpdate(list(_placed(session, row.device_id, fresh)), state)
 
 
 def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterator[LiveFrame]:
@@ -130,7 +133,9 @@ def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterato
             yield LiveFrame(timing.at_ms(read.frame), read.frame)
 
 
-def _from_inbox(session: Session, device_id: str, sid: UUID, seen: Seen) -> list[ReadFrame]:
+def _from_frame_table(
+    session: Session, device_id: str, sid: UUID, seen: SentRanges
+) -> list[ReadFrame]:
     stores = sorted(seen.ranges)
     rows = session.execute(
         _UNSEEN,
@@ -154,7 +159,7 @@ def _multirange(ranges: list[tuple[int, int]]) -> str:
     return "{" + ",".join(f"[{low},{high}]" for low, high in ranges) + "}"
 
 
-# What was sent from the session's beginning on without a gap is not even looked at again.
+# The unbroken range from the session's beginning that was already sent is not read again.
 _UNSEEN = text(
     """
     SELECT f.store, f.seq, f.boot, f.sid, f.kind, f.up_ms, f.utc_ms, f.body,

@@ -1,4 +1,4 @@
-"""An account's sessions as its app sees and edits them. Every look-up goes through the account."""
+"""An account's sessions, read and edited by its app. Every query names the account."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
         "changed_at",
     )
 )
-"""What an account is shown of a session, in this order."""
+"""The columns that an account sees of a session, in this order."""
 
 
 class PageKey(NamedTuple):
@@ -54,7 +54,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 _LAST_ID = UUID(int=2**128 - 1)
 _NAMES = tuple(column.key for column in SHOWN)
 _TABLE = StimulationSession.__table__.c
-# The app's first question each time: made once, of plain columns, with every condition in it.
+# The query that every app starts with. It is built once, from plain columns.
 _PAGE = (
     select(*(_TABLE[name] for name in _NAMES))
     .where(
@@ -112,7 +112,7 @@ def get_session(session: Session, account_id: UUID, session_id: UUID) -> Stimula
 
 
 def lock_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:
-    """The session, locked and as it is now, so that its version can be checked and raised.
+    """The session as it is now, locked, so that its version can be checked and raised.
 
     Raises:
         NotFound: the account has no such session.
@@ -128,10 +128,10 @@ def edit_session(
     note: str | None,
     excluded: bool,
 ) -> bool:
-    """Set what is the person's own in a session; whether anything became different.
+    """Set the person's own fields of a session. True if anything changed.
 
     Raises:
-        Rejected: the note is too long, or holds what no text may.
+        Rejected: the note is too long, or holds a NUL character.
     """
     if (locked.note, locked.excluded) == (_checked(note), excluded):
         return False
@@ -143,10 +143,10 @@ def edit_session(
     return True
 
 
-def hide_session(session: Session, locked: StimulationSession, now: datetime) -> None:
-    """Delete a session: its frames and all that they told are erased, for good.
+def delete_session(session: Session, locked: StimulationSession, now: datetime) -> None:
+    """Delete a session: its frames and everything derived from them are erased for good.
 
-    An empty row stays, so that frames that come late are erased too.
+    An empty row stays, so that late frames are erased too.
     """
     _blank(locked, now)
     _erase_frames(session, locked)
@@ -199,7 +199,9 @@ _MEASURED = (
 
 
 def _own(account_id: UUID) -> ColumnElement[bool]:
-    return and_(StimulationSession.account_id == account_id, StimulationSession.hidden_at.is_(None))
+    return and_(
+        StimulationSession.account_id == account_id, StimulationSession.deleted_at.is_(None)
+    )
 
 
 def _one(
@@ -210,22 +212,22 @@ def _one(
         query = query.with_for_update(key_share=True)
     found = session.scalar(query.execution_options(populate_existing=True))
     if found is None:
-        raise NotFound("There is no such session.")
+        raise NotFound("This account has no session with this id.")
     return found
 
 
 def _checked(note: str | None) -> str | None:
     if note is not None and (len(note) > MAX_NOTE or "\0" in note):
         raise Rejected(
-            "The note cannot be kept.",
+            "The note was not saved.",
             errors=[{"pointer": "/note", "detail": f"at most {MAX_NOTE} characters, without NUL"}],
         )
     return note
 
 
 def _blank(row: StimulationSession, now: datetime) -> None:
-    """Leave of a session that it was deleted, so that its late frames are known to be unwanted."""
-    row.hidden_at = row.started_at = row.ended_at = now
+    """Empty the row; what stays says that the session was deleted."""
+    row.deleted_at = row.started_at = row.ended_at = now
     row.state, row.end_reason = "ended", None
     row.note, row.excluded, row.programme = None, False, None
     row.frames_stored, row.frames_expected, row.completeness = 0, None, None

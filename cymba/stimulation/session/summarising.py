@@ -1,7 +1,7 @@
-"""Keeping `stimulation_session` true to the frames, and telling the apps of what changed.
+"""Keeping `stimulation_session` up to date with the frames, and announcing changes to the apps.
 
-Several processes may do this at once, and each may be killed: a session's summary, the mark that
-it is out of date and the change that apps hear of are of one transaction.
+Several processes may do this at once, and each may be killed. So a session's summary, the clearing
+of its dirty mark and the announced change belong to one transaction.
 """
 
 from collections import defaultdict
@@ -29,8 +29,8 @@ from cymba.stimulation.session.summary import RECTANGULAR, Summary, summarise
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
 
-# What a summary costs grows with the session, so a long one is summed up less often while it
-# runs: at most once in so much time for each of its frames, and at least once a minute.
+# A summary costs more the longer the session is, so a long one is aggregated less often while it
+# runs: it rests for `REST_PER_FRAME` times its frames, and for a minute at most.
 REST_PER_FRAME = timedelta(milliseconds=1)
 LONGEST_REST = timedelta(minutes=1)
 
@@ -38,7 +38,7 @@ _DERIVED = (*Summary.__dataclass_fields__, "account_id")
 
 
 def dirty_sessions(session: Session, now: datetime, limit: int) -> list[SessionKey]:
-    """Sessions that are due for a new summary, those that waited longest first."""
+    """Sessions that are due for a new summary; those that have waited longest come first."""
     rows = session.execute(
         _DUE,
         {
@@ -54,50 +54,52 @@ def dirty_sessions(session: Session, now: datetime, limit: int) -> list[SessionK
 def summarise_sessions(
     session: Session, keys: Sequence[SessionKey], *, now: datetime, silent_after: timedelta
 ) -> int:
-    """Sum `keys` up anew and return how many changed; one that another process is at is left to
-    it."""
+    """Aggregate the sessions anew and return how many changed.
+
+    A session that another process is working on is left to it.
+    """
     keys = _reserve(session, keys)
     if not keys:
         return 0
     marks = _marks(session, keys)
     known = _known(session, keys)
-    places = _Places(session)
+    shared = _Shared(session)
     rows: list[dict[str, Any]] = []
     forgotten: list[SessionKey] = []
     for key in keys:
         before = known.get(key.id)
         if before is not None and before.hidden_at is not None:
-            erase_frames(session, key)  # came late: what is deleted stays deleted
+            erase_frames(session, key)  # they came late: a deleted session stays deleted
             continue
         last_received_at = max((mark.last_received_at for mark in marks[key]), default=now)
-        row = _row(session, key, places, before, now, silent=last_received_at < now - silent_after)
-        if row is not None and places.is_forgotten(key.device_id, row["started_at"]):
+        row = _row(session, key, shared, before, now, silent=last_received_at < now - silent_after)
+        if row is not None and shared.is_forgotten(key.device_id, row["started_at"]):
             if before is None or before.account_id is None:
                 forgotten.append(key)  # of a person who was erased
                 continue
-            # A better clock takes from nobody what they were shown as theirs.
+            # A corrected time does not take a session from the person who was shown it.
             row |= {"account_id": before.account_id, "time_zone": before.time_zone}
         if row is not None and (before is None or _differs(row, before)):
             rows.append(row)
     written = _write(session, rows)
-    # Ledgers before extents, as ingest takes them: no mark is taken off before these are locked.
+    # Ledgers are locked before extents, as in ingest. So the marks are cleared after this.
     erase_sessions(session, forgotten)
     _clear(session, [mark for key in keys for mark in marks[key]])
-    _tell(session, [row for row in rows if row["id"] in written], known)
+    _announce(session, [row for row in rows if row["id"] in written], known)
     return len(written)
 
 
 def close_silent(
     session: Session, now: datetime, silent_after: timedelta = SILENT_AFTER, limit: int = 1_000
 ) -> int:
-    """Have open sessions of which nothing came for `silent_after` summed up anew, which ends
-    them; return how many extents that were."""
+    """Mark open sessions dirty of which nothing has arrived for `silent_after`: the next summary
+    ends them. Return how many extents were marked."""
     marked = session.execute(_MARK_SILENT, {"before": now - silent_after, "limit": limit})
     return len(marked.all())
 
 
 class _Mark(NamedTuple):
-    """An extent as it was before its frames were read; `xmin` changes with every write to it."""
+    """An extent before its frames were read. `xmin` changes with every write to it."""
 
     device_id: str
     sid: UUID
@@ -106,8 +108,8 @@ class _Mark(NamedTuple):
     last_received_at: datetime
 
 
-class _Places:
-    """What sessions of one device or account share, read once."""
+class _Shared:
+    """What the sessions of a device or an account have in common, read once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -138,7 +140,7 @@ class _Places:
 
 
 def _reserve(session: Session, keys: Iterable[SessionKey]) -> list[SessionKey]:
-    """Those of `keys` that no other process is summing up, until the transaction ends."""
+    """Those of `keys` that no other process is aggregating, locked until the transaction ends."""
     by_lock = {key.id.int % 2**63: key for key in keys}
     if not by_lock:
         return []
@@ -166,7 +168,7 @@ def _known(session: Session, keys: Iterable[SessionKey]) -> dict[UUID, Row[Any]]
 def _row(
     session: Session,
     key: SessionKey,
-    places: _Places,
+    shared: _Shared,
     before: Row[Any] | None,
     now: datetime,
     *,
@@ -180,11 +182,11 @@ def _row(
         frames,
         load_clocks(session, key.device_id, boots_of(frames)),
         silent=silent,
-        waveform=places.waveform(key.device_id),
+        waveform=shared.waveform(key.device_id),
     )
-    owner = places.holder_at(key.device_id, summary.started_at)
-    # A session keeps the zone that its person was in when it came; another person has another.
-    zone = before.time_zone if before and before.account_id == owner else places.zone(owner)
+    owner = shared.holder_at(key.device_id, summary.started_at)
+    # A session keeps the zone that its person was in when it arrived, unless its owner changes.
+    zone = before.time_zone if before and before.account_id == owner else shared.zone(owner)
     return asdict(summary) | {
         "id": key.id,
         "device_id": key.device_id,
@@ -202,7 +204,7 @@ def _differs(row: Mapping[str, Any], before: Row[Any]) -> bool:
 
 
 def _write(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:
-    """Write the rows; return the ids of those that were not deleted by their person meanwhile."""
+    """Write the rows. Return the ids of those that were not deleted meanwhile."""
     if not rows:
         return set()
     statement = insert(StimulationSession)
@@ -213,21 +215,22 @@ def _write(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:
         set_={name: new[name] for name in (*_DERIVED, "time_zone", "changed_at")}
         | {
             "version": old.version + 1,
-            # What one person wrote is not for the next.
+            # The note of one person is not shown to the next.
             "note": case((handed_over, None), else_=old.note),
             "excluded": case((handed_over, False), else_=old.excluded),
         },
-        where=old.hidden_at.is_(None),
+        where=old.deleted_at.is_(None),
     )
-    # In one order everywhere, so that two never wait for each other.
+    # The same order everywhere, so that two processes never deadlock.
     in_order = sorted(rows, key=lambda row: row["id"])
     return set(session.scalars(statement.returning(old.id), in_order))
 
 
 def _clear(session: Session, marks: Sequence[_Mark]) -> None:
-    """Take the marks off, except of what was written to since: those stay for the next time.
+    """Clear the marks, except of extents that were written to since: they stay dirty.
 
-    It waits for nobody, and so can be waited for: whoever holds an extent is about to mark it.
+    This skips extents that another transaction has locked, so it can never deadlock: whoever has
+    locked one is about to mark it.
     """
     session.execute(
         _CLEAR,
@@ -240,7 +243,7 @@ def _clear(session: Session, marks: Sequence[_Mark]) -> None:
     )
 
 
-def _tell(
+def _announce(
     session: Session, rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]
 ) -> None:
     for row in rows:

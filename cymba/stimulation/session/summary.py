@@ -1,7 +1,7 @@
-"""What a session's frames add up to: a pure function of the set of its frames and its clocks.
+"""A session's summary: a pure function of the set of its frames and its device's clocks.
 
-So neither the order of arrival, nor duplicates, nor how frames were batched or sealed can change
-a summary. Amplitudes are of one device model's own scale and are never compared across models.
+So it does not depend on the order of arrival, on duplicates, on batches or on compaction.
+Amplitudes are on the scale of one device model, and are never compared across models.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from cymba.stimulation.session.timing import Timing, last_up, place
 from cymba.stimulation.wire.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
 
 RECTANGULAR = Pulse()
-# The channels that a summary is made of; the others are kept and shown, and not summed up.
+# The channels that go into a summary. The others are stored and shown only.
 SUMMED_CHANNELS = frozenset(
     {
         "amplitude_ua",
@@ -74,10 +74,10 @@ def summarise(
     silent: bool,
     waveform: Waveform = RECTANGULAR,
 ) -> Summary:
-    """Sum up a session of at least one frame.
+    """Aggregate a session of at least one frame.
 
-    `silent` says that nothing of the session has come for so long that one without an end frame
-    counts as ended, for a reason unknown.
+    `silent` says that nothing of the session has arrived for so long that it counts as ended even
+    without an end frame. Its reason is then unknown.
     """
     timing = place(frames, clocks)
     ordered = sorted(frames, key=lambda r: (timing.at_ms(r.frame), r.frame.store, r.frame.seq))
@@ -128,15 +128,15 @@ def _last_ms(read: ReadFrame, timing: Timing) -> int:
 
 
 def _programme(ordered: Sequence[ReadFrame]) -> Programme | None:
-    """The one the session began with."""
+    """The programme that the session began with."""
     starts = (read.frame for read in ordered if isinstance(read.frame, StartFrame))
     first = next(starts, None)
     return first.programme if first else None
 
 
 def _end(ordered: Sequence[ReadFrame]) -> EndFrame | None:
-    """The last end that the device wrote: of the highest seq in its store; of several stores
-    (a factory reset in mid-session) the one that is later in time."""
+    """The last end frame: the one with the highest seq of its store. With several stores (a factory
+    reset during the session) it is the one that is latest in time."""
     ends = [read.frame for read in ordered if isinstance(read.frame, EndFrame)]
     if not ends:
         return None
@@ -144,7 +144,7 @@ def _end(ordered: Sequence[ReadFrame]) -> EndFrame | None:
 
 
 def _expected(ordered: Iterable[ReadFrame], end: EndFrame) -> int:
-    """How many frames there are in all: those the end frame tells of, and any stored besides."""
+    """How many frames the session has: those the end frame covers, and any others stored."""
     besides = sum(
         read.frame.store != end.store or not end.first_seq <= read.frame.seq <= end.last_seq
         for read in ordered

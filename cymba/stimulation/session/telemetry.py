@@ -1,9 +1,9 @@
-"""A session's channels over time, thinned so that peaks and gaps survive.
+"""A session's channels over time, downsampled so that peaks and gaps survive.
 
-Thinning is M4 (Jugel et al., VLDB 2014;7:797): of each stretch of time the first, last, lowest
-and highest reading are kept, so a line drawn through them is, to the pixel, the line through all.
-A gap is where readings are further apart than the channel's rate allows; it is told by a point
-without a value, and thinning keeps it.
+Downsampling is M4 (Jugel et al., VLDB 2014;7:797): of each stretch of time the first, last, lowest
+and highest reading are kept, so a line drawn through them is, to the pixel, the line through all. A
+gap is where readings are further apart than the channel's rate allows. It is shown by a point
+without a value, which downsampling keeps.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,16 +20,16 @@ from cymba.stimulation.session.timing import place
 from cymba.stimulation.wire.channels import CHANNELS
 
 MIN_POINTS = 10
-# A reading may be so much later than its channel's rate says before that is a gap.
+# A reading later than this many times its channel's interval begins after a gap.
 LATENESS = 1.5
 LONGEST_BEAT_MS = 3_000
-# Of a stretch of time: four readings, and the gap among them.
+# Of each stretch of time: four readings, and a gap among them.
 _KEPT_OF_A_STRETCH = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """One channel. `values` are in `unit`; NaN says that readings are missing from there on."""
+class ChannelSeries:
+    """One channel. `values` are in `unit`. NaN means that readings are missing after this point."""
 
     channel: str
     title: str
@@ -43,7 +43,7 @@ class Series:
 @dataclass(frozen=True, slots=True)
 class Telemetry:
     started_at: datetime
-    series: tuple[Series, ...]
+    series: tuple[ChannelSeries, ...]
 
 
 def telemetry(
@@ -57,8 +57,8 @@ def telemetry(
 ) -> Telemetry:
     """The `channels` (all by default) of a session of at least one frame.
 
-    `points` is the most of each channel, at least `MIN_POINTS`; all by default. Of the time from
-    `begin` to before `end`. A channel that the session does not have is left out.
+    Each channel has at most `points` points (at least `MIN_POINTS`; all by default), from `begin`
+    to before `end`. A channel that the session does not have is left out.
     """
     timing = place(frames, clocks)
     started_ms = min(timing.at_ms(read.frame) for read in frames)
@@ -79,7 +79,7 @@ def telemetry(
             at_ms, values = at_ms[kept], values[kept]
         channel = CHANNELS.get(name)
         series.append(
-            Series(
+            ChannelSeries(
                 channel=name,
                 title=channel.title if channel else name,
                 unit=channel.unit if channel else None,
@@ -93,8 +93,8 @@ def telemetry(
 
 
 def thin(at_ms: Milliseconds, values: Floats, points: int) -> NDArray[np.intp]:
-    """Indices of at most `points` of the series, in order: of each stretch of time its first,
-    last, lowest and highest value, and its first gap (NaN).
+    """Indices of at most `points` of the series, in order. They are the first, last, lowest and
+    highest value of each stretch of time, and its first gap (NaN).
 
     `at_ms` never falls, and `points` is at least `MIN_POINTS`.
     """
@@ -117,26 +117,26 @@ def thin(at_ms: Milliseconds, values: Floats, points: int) -> NDArray[np.intp]:
 def _ends(
     indices: NDArray[np.intp], stretch: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The first and the last of `indices` in each stretch."""
+    """The first and the last of `indices` in each stretch of time."""
     borders = np.diff(stretch[indices], prepend=-1, append=-1) != 0
     return indices[borders[:-1]], indices[borders[1:]]
 
 
 def _readings(name: str, laid_out: Timeline) -> tuple[Milliseconds, Floats]:
-    """The readings there are, with a NaN after each that is not followed in time."""
+    """The readings, with a NaN after each one that is followed by a gap."""
     values = laid_out.columns[name]
     known = ~np.isnan(values)
     at_ms, interval_ms = laid_out.at_ms[known], laid_out.interval_ms[known]
     channel = CHANNELS.get(name)
     if channel is not None:
-        # Slow channels come in fast frames, with nulls in between that are no gaps.
+        # Slow channels come in fast frames. The nulls in between are not gaps.
         interval_ms = np.maximum(interval_ms, round(1000 / channel.rate_hz))
     late = np.diff(at_ms) > LATENESS * interval_ms[:-1]
     return _with_gaps(at_ms, values[known], late, interval_ms)
 
 
 def _beats(beats: Beats) -> tuple[Milliseconds, Floats]:
-    """The beats, with a NaN where one began much later than the one before it ended."""
+    """The beats, with a NaN where a beat began much later than the one before it ended."""
     silence_ms = np.diff(beats.at_ms) - beats.values[1:]
     late = ~beats.follows[1:] & (silence_ms > LATENESS * LONGEST_BEAT_MS)
     after_ms = np.full(beats.at_ms.size, 1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""A session's frames as columns over time: what its summary and its telemetry are computed from."""
+"""A session's frames as columns over time, from which summary and telemetry are computed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Milliseconds = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """One per-beat channel: `at_ms` is when a beat's interval ended, `follows` whether the beat
+    """One per-beat channel. `at_ms` is when a beat's interval ended. `follows` says that the beat
     came right after the one before it in the arrays."""
 
     at_ms: Milliseconds
@@ -31,7 +31,7 @@ class Timeline:
 
     at_ms: Milliseconds  # since 1970
     interval_ms: Milliseconds  # how long each sample stands for
-    boot: NDArray[np.int64]  # which of the session's boots, counted from 0 by their beginnings
+    boot: NDArray[np.int64]  # index of the session's boot, in the order in which they began
     columns: dict[str, Floats]
     beats: dict[str, Beats]
 
@@ -50,7 +50,7 @@ def is_per_beat(channel: str) -> bool:
 def timeline(
     frames: Iterable[ReadFrame], timing: Timing, channels: frozenset[str] | None = None
 ) -> Timeline:
-    """Lay the samples of `frames` out in time; only those of `channels`, if given."""
+    """Place the samples of `frames` in time; only those of `channels`, if given."""
     placed = sorted(
         ((timing.at_ms(r.frame), r.frame) for r in frames if isinstance(r.frame, SamplesFrame)),
         key=lambda one: (one[0], one[1].store, one[1].boot, one[1].seq),
@@ -73,7 +73,7 @@ def timeline(
         for name in names
         if not is_per_beat(name)
     }
-    if np.any(np.diff(at_ms) < 0):  # boots that were placed over each other
+    if np.any(np.diff(at_ms) < 0):  # two boots overlap
         order = np.argsort(at_ms, kind="stable")
         at_ms, interval_ms, boot = at_ms[order], interval_ms[order], boot[order]
         columns = {name: column[order] for name, column in columns.items()}
@@ -89,12 +89,12 @@ def _column(name: str, frames: Sequence[SamplesFrame]) -> Floats:
 
 
 def _beats(name: str, placed: Sequence[tuple[int, SamplesFrame]]) -> Beats:
-    """Beats end one interval after another from their frame's beginning on.
+    """The beats of a frame follow one another from its beginning.
 
-    A beat follows the one before unless a null stands between them or a frame is missing.
+    A beat follows the one before it unless a null lies between them or a frame is missing.
     """
     rows = _BeatRows()
-    expected_ms: float | None = None  # where the next frame begins if none is missing
+    expected_ms: float | None = None  # where the next frame begins, if none is missing
     previous: SamplesFrame | None = None
     for at_ms, frame in placed:
         together = (
@@ -105,7 +105,7 @@ def _beats(name: str, placed: Sequence[tuple[int, SamplesFrame]]) -> Beats:
         )
         end_ms = float(at_ms)
         if together and rows.at_ms:
-            # Beats run on over the border of two frames; they do not start anew with the second.
+            # Beats continue from one frame into the next; they do not start anew with it.
             end_ms = max(end_ms, rows.at_ms[-1])
         for value in frame.c.get(name, ()):
             if value is None:

@@ -1,8 +1,8 @@
-"""When a session's frames were: each of its boots placed on the world's clock.
+"""Placing a session in time: a line from each boot's clock to UTC.
 
-Within one boot the device's crystal is better than any estimate of single moments, so a boot is
-placed by its first and last moment and runs straight between them; durations then come out the
-same whatever the frames' number, and samples lie evenly.
+Within one boot the device's crystal is better than any estimate of single moments. So a boot is
+placed by its first and last moment, with a straight line between them. Durations then do not depend
+on the number of frames, and samples are evenly spaced.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,12 +14,12 @@ from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.wire.messages import Frame, SamplesFrame
 
 SUREST_FIRST: tuple[TimeSource, ...] = ("anchored", "device_clock", "between_boots", "arrival")
-STRAIGHT_WITHIN = 1e-3  # a rate further off than this says that the two moments contradict
+STRAIGHT_WITHIN = 1e-3  # of the rate; further off, the two moments contradict each other
 
 
 @dataclass(frozen=True, slots=True)
 class _BootLine:
-    """`wall = origin_ms + (up - origin_up) * rate`, kept within what the arrivals allow."""
+    """`wall = origin_ms + (up - origin_up) * rate`, limited by the times of arrival."""
 
     origin_up: int
     origin_ms: float
@@ -34,7 +34,8 @@ class _BootLine:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Places every moment of a session, to `error_ms`, by the weakest of its boots' sources."""
+    """The time of every moment of a session. Source and error are those of its least certain
+    boot."""
 
     lines: dict[tuple[int, int], _BootLine]
     source: TimeSource
@@ -46,12 +47,12 @@ class Timing:
 
 
 def last_up(frame: Frame) -> int:
-    """The device's clock at the frame's last moment: its last sample's, else `up` itself."""
+    """The device's clock at the frame's last sample, or `up` if it has none."""
     return frame.up + (frame.n - 1) * frame.dt if isinstance(frame, SamplesFrame) else frame.up
 
 
 def boots_of(frames: Iterable[ReadFrame]) -> set[tuple[int, int]]:
-    """The store and boot of each frame: whose clocks `place` asks."""
+    """The store and boot of each frame: the clocks that `place` needs."""
     return {(read.frame.store, read.frame.boot) for read in frames}
 
 
@@ -79,8 +80,8 @@ def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
 
 
 def _line(low: int, high: int, first: Moment, last: Moment) -> tuple[_BootLine, float]:
-    """The line through both moments, or, where they contradict each other, the device's own rate
-    through the surer one; and by how many milliseconds it misses the other."""
+    """The line through both moments. If they contradict each other: a line with the device's own
+    rate through the more certain one. Also by how many milliseconds it misses the other."""
     first_ms, last_ms = to_ms(first.at), to_ms(last.at)
     passed = high - low
     bounds = (min(first_ms, last_ms), max(first_ms, last_ms))
@@ -96,7 +97,8 @@ def _line(low: int, high: int, first: Moment, last: Moment) -> tuple[_BootLine, 
 
 
 def _latest_at(reads: Iterable[ReadFrame], up_ms: int) -> datetime:
-    """No moment can be later than the arrival of what tells of it, drift allowed for."""
+    """The latest that a moment can have been: before the arrival of the frames after it, allowing
+    for drift."""
 
     def bound(read: ReadFrame) -> float:
         ahead = last_up(read.frame) - up_ms

@@ -1,6 +1,6 @@
-"""Up to when all that a person's devices recorded has been uploaded.
+"""The time up to which everything that a person's devices recorded has been uploaded.
 
-By this "no session" is told from "not uploaded yet", for the history as for the insights.
+History and insights use it to tell "no session" from "not uploaded yet".
 """
 
 from collections.abc import Iterable
@@ -18,8 +18,7 @@ from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 class Upload(NamedTuple):
     """A device that the person held, and the time up to which all of it is uploaded.
 
-    held_from: its claim, or their first session on it if that was before: one that recorded before
-    it was claimed is theirs from then on.
+    `held_from` is the claim, or the person's first session on the device if that was earlier.
     """
 
     held_from: datetime
@@ -28,8 +27,10 @@ class Upload(NamedTuple):
 
 
 def is_uploaded(uploads: Iterable[Upload], begins_at: datetime, ends_at: datetime) -> bool:
-    """Whether no session between these can still come. Of a time in which the person held no
-    device, nothing is known. It is for the caller to say when its days begin and end."""
+    """Whether no session between these times can still arrive.
+
+    False for a time in which the person held no device: nothing is known of it.
+    """
     held = [
         upload
         for upload in uploads
@@ -44,9 +45,9 @@ def is_uploaded(uploads: Iterable[Upload], begins_at: datetime, ends_at: datetim
 
 
 def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
-    """A device says when its flash store was empty. Where no number of its stores is missing,
-    what it recorded before its latest session here is here too; where one is (a live session goes
-    before the backlog, and a damaged flash leaves a hole for good), only its own word counts."""
+    """A device reports when its flash store was empty. If no number of its stores is missing,
+    everything before its latest session is here too. If one is missing (live sessions are sent
+    before the backlog, and a damaged flash leaves a hole for good), only its report counts."""
     latest = (
         select(
             StimulationSession.device_id,
@@ -54,7 +55,7 @@ def load_uploads(session: Session, account_id: UUID) -> list[Upload]:
             func.min(StimulationSession.started_at).label("first_at"),
         )
         .where(StimulationSession.account_id == account_id)
-        .where(StimulationSession.hidden_at.is_(None))
+        .where(StimulationSession.deleted_at.is_(None))
         .group_by(StimulationSession.device_id)
         .subquery()
     )

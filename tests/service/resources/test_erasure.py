@@ -36,7 +36,7 @@ from cymba.stimulation.ingest.decide import Delivery, Quarantined
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.tables import SessionExtent, StimulationSession, StoredFrame
 from tests.service.conftest import MORNING, PROGRAMME
-from tests.stimulation.keeping import seal_due
+from tests.stimulation.worker_steps import compact_due
 
 NOTE = "words that only this person wrote"
 ADDRESS = "203.0.113.77"
@@ -90,7 +90,7 @@ def lived(app, client, engine, document, person, device_id, wear):
     edge = app.extensions["cymba"]
     worn = wear(person, device_id=device_id).samples().event("lead_off").samples().end().sum_up()
     with UnitOfWork(engine) as session, session.begin():
-        assert seal_due(session, now=worn.now) == 1
+        assert compact_due(session, now=worn.now) == 1
     deleted = wear(person, device_id=device_id, at=MORNING + timedelta(days=1)).end().sum_up()
     unsealed = wear(person, device_id=device_id, at=MORNING + timedelta(days=2)).samples().sum_up()
     unsummed = wear(person, device_id=device_id, at=MORNING + timedelta(days=3)).samples()

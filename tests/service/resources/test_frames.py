@@ -18,11 +18,11 @@ from cymba.devices.rate_limits import Quota, Rate, RateLimits
 from cymba.devices.tables import DeviceTenure
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
-from cymba.stimulation.tables import AckLedgerRow, Quarantined, StoredFrame
+from cymba.stimulation.tables import AckLedgerRow, QuarantinedFrame, StoredFrame
 from service import create_app
 from service.http.services import Services
 from service.resources import frames as resource
-from tests.stimulation.keeping import summarise_due
+from tests.stimulation.worker_steps import summarise_due
 
 SEQUENCE = "application/cbor-seq"
 
@@ -83,7 +83,7 @@ def test_json_and_cbor_are_the_same_frames(client, engine, upload, path, worn, p
     assert acks == {"acks": [{"store": worn.STORE, "upto": 4}]}
     assert upload(frames).json == acks
     assert count(engine) == 4
-    assert count(engine, Quarantined) == 0
+    assert count(engine, QuarantinedFrame) == 0
 
 
 def test_a_bad_frame_costs_only_itself(engine, upload, worn):
@@ -94,7 +94,7 @@ def test_a_bad_frame_costs_only_itself(engine, upload, worn):
     (rejected,) = ack["rejected"]
     assert (rejected["seq"], rejected["code"], rejected["retry"]) == (bad["seq"], "schema", False)
     assert count(engine) == 3
-    assert count(engine, Quarantined) == 1
+    assert count(engine, QuarantinedFrame) == 1
 
 
 @pytest.mark.parametrize("item", [1, None, "text", [], True, {}, {"v": 2}])
@@ -141,7 +141,7 @@ def test_a_body_that_is_no_upload_stores_nothing(
     headers = {**person.headers, "Content-Type": content_type}
     assert client.post(path, data=body, headers=headers).status_code == status
     assert count(engine) == 1
-    assert count(engine, Quarantined) == 0
+    assert count(engine, QuarantinedFrame) == 0
 
 
 def test_nothing_uploaded_is_nothing_acked(client, upload, path, person):
@@ -172,7 +172,7 @@ def test_a_device_uploads_for_itself_alone(client, engine, hold, person, worn, s
     headers = basic(worn.device_id, secret)
     response = client.post(f"/v1/devices/{other}/frames", json=[{}], headers=headers)
     assert response.status_code == 404
-    assert count(engine, Quarantined) == 0
+    assert count(engine, QuarantinedFrame) == 0
 
 
 def test_only_the_holder_uploads(upload, engine, worn, make_person):
@@ -231,7 +231,7 @@ def test_a_phone_and_the_device_at_once_leave_each_frame_once(
     assert failures == []
     assert set(statuses) == {200}
     assert count(engine) == 1 + len(frames)
-    assert count(engine, Quarantined) == 0
+    assert count(engine, QuarantinedFrame) == 0
     with UnitOfWork(engine) as session:
         resolved = session.scalars(select(AckLedgerRow.resolved)).one()
     assert [(one.lower, one.upper) for one in resolved] == [(1, len(frames) + 2)]
@@ -287,7 +287,7 @@ def test_what_a_device_may_begin_is_bounded_here_too(app, engine, upload, worn):
     (ack,) = upload(broken).json["acks"]
     assert [one["code"] for one in ack["rejected"]] == ["schema", "rate"]
     assert count(engine) == 3
-    assert count(engine, Quarantined) == 1
+    assert count(engine, QuarantinedFrame) == 1
 
 
 def test_what_could_not_be_stored_takes_nothing_of_what_a_device_may_begin(

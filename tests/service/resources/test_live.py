@@ -14,7 +14,7 @@ from cymba.database import UnitOfWork, utc_now
 from service.http.streams import STREAMS_OF_ONE_ACCOUNT
 from service.resources import live
 from tests.end_to_end.parts import PATIENCE_S
-from tests.stimulation.keeping import seal_due
+from tests.stimulation.worker_steps import compact_due
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def url(app, serve, monkeypatch):
 def seal(engine):
     def finished():
         with UnitOfWork(engine) as session, session.begin():
-            assert seal_due(session) > 0
+            assert compact_due(session) > 0
 
     return finished
 

@@ -26,7 +26,7 @@ from service.http.services import Services
 from service.resources import rights
 from tests.conftest import TEMPLATE, at_database
 from tests.service.conftest import MORNING
-from tests.stimulation.keeping import seal_due
+from tests.stimulation.worker_steps import compact_due
 
 NOTE = '=HYPERLINK("a note of Ada\'s"), ünïcode\nand a second line'
 STREAMED = ("/live", "/export")
@@ -38,7 +38,7 @@ def rich(client, make_person, wear, engine, document):
     person = make_person(time_zone="Europe/Berlin")
     worn = wear(person).samples().event("lead_off").samples().end().sum_up()
     with UnitOfWork(engine) as session, session.begin():
-        assert seal_due(session, now=worn.now) == 1
+        assert compact_due(session, now=worn.now) == 1
     second = wear(person, device_id=worn.device_id, at=MORNING + timedelta(days=1))
     second.samples(5, amplitude_ua=[1, None, 3, 4, 5], unknown_channel=[7] * 5).end().sum_up()
     open_one = wear(person, device_id=worn.device_id, at=MORNING + timedelta(days=2))

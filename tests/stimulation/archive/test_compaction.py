@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import change_counter
 from cymba.database import UnitOfWork
 from cymba.stimulation.archive import compaction
-from cymba.stimulation.archive.compaction import multirange, seal_session
+from cymba.stimulation.archive.compaction import compact_session, multirange
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.ingest.decide import Duplicate, Quarantined, Stored
 from cymba.stimulation.tables import Recording, SessionExtent, StoredFrame
 from tests.stimulation.conftest import counted, only_session, short_session
-from tests.stimulation.keeping import seal_due, summarise_due
+from tests.stimulation.worker_steps import compact_due, summarise_due
 
 pytestmark = pytest.mark.usefixtures("account_id")
 
@@ -34,14 +34,14 @@ def test_sealing_moves_the_frames_and_changes_nothing_that_is_read(
     summarise_due(session, now=NOW)
     before, row = load_frames(session, DEVICE, recorded.sid), only_session(session)
     version, number = row.version, change_counter(session, account_id)
-    assert seal_due(session, now=NOW) == 1
+    assert compact_due(session, now=NOW) == 1
     assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
     assert load_frames(session, DEVICE, recorded.sid) == before
     session.execute(update(SessionExtent).values(dirty=True))
     summarise_due(session, now=NOW)
     assert only_session(session).version == version
     assert change_counter(session, account_id) == number
-    assert seal_due(session, now=NOW) == 0
+    assert compact_due(session, now=NOW) == 0
 
 
 def test_an_incomplete_session_is_sealed_once_it_is_silent(
@@ -50,8 +50,8 @@ def test_an_incomplete_session_is_sealed_once_it_is_silent(
     frames = short_session(tape).frames
     deliver(session, [frames[0], *frames[2:]])
     summarise_due(session, now=delivered_at)
-    assert seal_due(session, now=delivered_at + timedelta(hours=23)) == 0
-    assert seal_due(session, now=delivered_at + timedelta(hours=25)) == 1
+    assert compact_due(session, now=delivered_at + timedelta(hours=23)) == 0
+    assert compact_due(session, now=delivered_at + timedelta(hours=25)) == 1
     assert only_session(session).completeness == 0.75
 
 
@@ -60,7 +60,7 @@ def test_an_open_session_is_not_sealed(
 ) -> None:
     deliver(session, short_session(tape).frames[:2])
     summarise_due(session, now=delivered_at)
-    assert seal_due(session, now=delivered_at) == 0
+    assert compact_due(session, now=delivered_at) == 0
 
 
 def test_a_late_frame_opens_a_recording_and_is_sealed_with_the_others(
@@ -71,13 +71,13 @@ def test_a_late_frame_opens_a_recording_and_is_sealed_with_the_others(
     deliver(session, [frames[0], *frames[2:]])
     summarise_due(session, now=delivered_at)
     later = delivered_at + timedelta(days=2)
-    seal_due(session, now=later)
+    compact_due(session, now=later)
     assert deliver(session, [frames[1]], later) == [Stored(7, 2)]
     assert (counted(session, StoredFrame), counted(session, Recording)) == (1, 1)
     assert [r.frame.seq for r in load_frames(session, DEVICE, recorded.sid)] == [1, 2, 3, 4]
     summarise_due(session, now=later)
     assert only_session(session).completeness == 1
-    assert seal_due(session, now=later) == 1
+    assert compact_due(session, now=later) == 1
     assert (counted(session, StoredFrame), counted(session, Recording)) == (0, 1)
     assert [r.frame for r in load_frames(session, DEVICE, recorded.sid)] == frames
     assert session.scalars(select(Recording.seqs)).one() == multirange([1, 2, 3, 4])
@@ -89,7 +89,7 @@ def test_after_sealing_a_resend_is_known_and_so_is_a_reused_number(
     recorded = short_session(tape)
     deliver(session, recorded.frames)
     summarise_due(session, now=NOW)
-    seal_due(session, now=NOW)
+    compact_due(session, now=NOW)
     other = tape().start().samples(amplitude_ua=[7]).frames[1]
     assert deliver(session, [recorded.frames[1], other]) == [
         Duplicate(7, 2),
@@ -119,6 +119,6 @@ def test_sealing_waits_where_the_session_is_written_to_meanwhile(
         return found
 
     monkeypatch.setattr(compaction, "load_frames", load_and_be_interrupted)
-    assert not seal_session(session, SessionKey(DEVICE, recorded.sid))
+    assert not compact_session(session, SessionKey(DEVICE, recorded.sid))
     session.commit()
     assert counted(session, StoredFrame) == 4

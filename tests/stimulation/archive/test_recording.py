@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cymba.devices.clocks import from_ms
 from cymba.stimulation.archive import recording
 from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.archive.recording import NotARecording, seal, unseal
+from cymba.stimulation.archive.recording import NotARecording, decode_recording, encode_recording
 from cymba.stimulation.wire.frames import pack
 from cymba.stimulation.wire.messages import EndFrame, Event, EventFrame, SamplesFrame
 
@@ -23,9 +23,9 @@ READING = st.one_of(st.none(), st.integers(-(2**53), 2**53), st.integers(3_000, 
 ARRIVAL = st.integers(946_684_800_000, 4_102_444_800_000).map(from_ms)  # 2000 to 2100
 
 
-def opened(sealed: recording.Sealed, reads: list[ReadFrame]) -> list[ReadFrame]:
+def opened(encoded: recording.EncodedRecording, reads: list[ReadFrame]) -> list[ReadFrame]:
     first = reads[0].frame
-    return unseal(sealed.body, first.store, first.sid)
+    return decode_recording(encoded.body, first.store, first.sid)
 
 
 @st.composite
@@ -65,12 +65,12 @@ def any_frames(draw: st.DrawFn) -> list[ReadFrame]:
 def test_every_frame_comes_back_exactly(reads: list[ReadFrame], random: Any) -> None:
     shuffled = list(reads)
     random.shuffle(shuffled)
-    sealed = seal(shuffled)
-    assert opened(sealed, reads) == reads
-    assert sealed.seqs == [read.frame.seq for read in reads]
-    assert sealed.frame_count == len(reads)
-    assert sealed.digests == b"".join(pack(read.frame).digest[:8] for read in reads)
-    assert [pack(read.frame) for read in opened(sealed, reads)] == [
+    encoded = encode_recording(shuffled)
+    assert opened(encoded, reads) == reads
+    assert encoded.seqs == [read.frame.seq for read in reads]
+    assert encoded.frame_count == len(reads)
+    assert encoded.digests == b"".join(pack(read.frame).digest[:8] for read in reads)
+    assert [pack(read.frame) for read in opened(encoded, reads)] == [
         pack(read.frame) for read in reads
     ]
 
@@ -79,39 +79,39 @@ def test_a_session_comes_back_with_its_programme(tape: Any) -> None:
     reads = (
         tape().start().samples(amplitude_ua=[1, None, 3]).event("pause", by="thumb").end().read()
     )
-    assert opened(seal(reads), reads) == reads
+    assert opened(encode_recording(reads), reads) == reads
 
 
 def test_sealing_twice_gives_the_same_bytes(tape: Any) -> None:
     reads = tape().start().samples(amplitude_ua=[1, None, 3], rr_ms=[800, 801]).end().read()
-    assert seal(reads) == seal(opened(seal(reads[::-1]), reads))
+    assert encode_recording(reads) == encode_recording(opened(encode_recording(reads[::-1]), reads))
 
 
 def test_refuses_what_is_not_one_session(tape: Any) -> None:
     reads = tape().start().read() + tape(store=8).start().read()
     with pytest.raises(NotARecording, match="one session"):
-        seal(reads)
+        encode_recording(reads)
     with pytest.raises(NotARecording, match="one session"):
-        seal([])
+        encode_recording([])
 
 
 def test_refuses_frames_that_would_not_come_back(tape: Any) -> None:
     reads = tape().start().end().read()
     reads[0] = replace(reads[0], received_at=reads[0].received_at + timedelta(microseconds=1))
     with pytest.raises(NotARecording):
-        seal(reads)
+        encode_recording(reads)
 
 
 def test_names_bytes_that_are_no_recording(tape: Any) -> None:
     reads = tape().start().samples(amplitude_ua=list(range(40))).end().read()
-    sealed = seal(reads)
-    parts = msgspec.msgpack.decode(sealed.body)
+    encoded = encode_recording(reads)
+    parts = msgspec.msgpack.decode(encoded.body)
     with pytest.raises(NotARecording, match="version 2"):
-        unseal(msgspec.msgpack.encode([2, *parts[1:]]), 7, SID)
+        decode_recording(msgspec.msgpack.encode([2, *parts[1:]]), 7, SID)
     with pytest.raises(NotARecording):
-        unseal(sealed.body[:-9], 7, SID)
+        decode_recording(encoded.body[:-9], 7, SID)
     with pytest.raises(NotARecording):
-        unseal(b"", 7, SID)
+        decode_recording(b"", 7, SID)
 
 
 def test_six_channels_at_1_hz_take_at_most_five_bytes_a_sample(tape: Any) -> None:
@@ -138,5 +138,5 @@ def test_six_channels_at_1_hz_take_at_most_five_bytes_a_sample(tape: Any) -> Non
         replace(read, received_at=read.received_at + timedelta(seconds=10 * i, milliseconds=int(j)))
         for i, (read, j) in enumerate(zip(reads, jitter, strict=True))
     ]
-    sealed = seal(reads)
-    assert (len(sealed.body) + len(sealed.digests)) / sealed.sample_count <= 5
+    encoded = encode_recording(reads)
+    assert (len(encoded.body) + len(encoded.digests)) / encoded.sample_count <= 5

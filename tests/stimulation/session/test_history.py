@@ -180,7 +180,7 @@ def test_deleted_sessions_and_other_peoples_do_not_count(
     session: Session, account_id: UUID, add: Callable[..., Any], person: Callable[..., UUID]
 ) -> None:
     at = datetime(2026, 3, 10, 9, tzinfo=BERLIN)
-    add(at, hidden_at=at.astimezone(UTC))
+    add(at, deleted_at=at.astimezone(UTC))
     add(at, account_id=person(session, "other@example.org"))
     assert day(session, account_id, date(2026, 3, 10)).sessions is None
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cymba.stimulation.session.live import MAX_WRITTEN_RANGES, Seen
+from cymba.stimulation.session.live import MAX_WRITTEN_RANGES, SentRanges
 
 keys = st.tuples(st.sampled_from([0, 7, 2**32 - 1]), st.integers(1, 60))
 
 
 @given(st.lists(keys))
 def test_it_holds_what_was_added_and_nothing_else(added):
-    seen = Seen()
+    seen = SentRanges()
     for store, seq in added:
         seen.add(store, seq)
     for store in (0, 7, 2**32 - 1):
@@ -26,19 +26,19 @@ def test_it_holds_what_was_added_and_nothing_else(added):
 
 @given(st.lists(keys))
 def test_it_is_read_as_it_was_written(added):
-    seen = Seen()
+    seen = SentRanges()
     for store, seq in added:
         seen.add(store, seq)
-    again = Seen.parse(str(seen))
+    again = SentRanges.parse(str(seen))
     assert again is not None
     assert again.ranges == seen.ranges
 
 
 def test_of_very_many_ranges_the_first_are_written():
-    seen = Seen()
+    seen = SentRanges()
     for seq in range(1, 1000, 2):
         seen.add(7, seq)
-    again = Seen.parse(str(seen))
+    again = SentRanges.parse(str(seen))
     assert again is not None
     assert again.ranges[7] == seen.ranges[7][:MAX_WRITTEN_RANGES]
     assert len(str(seen)) < 1000
@@ -50,4 +50,4 @@ def test_of_very_many_ranges_the_first_are_written():
      "1:1-2\n", "1:1-99999999999", "99999999999:1-2"],
 )  # fmt: skip
 def test_other_text_is_not_taken(written):
-    assert Seen.parse(written) is None
+    assert SentRanges.parse(written) is None

@@ -14,16 +14,16 @@ from cymba.stimulation.ingest.decide import Duplicate
 from cymba.stimulation.session.queries import (  # type: ignore[attr-defined]
     MAX_NOTE,
     SHOWN,
+    delete_session,
     edit_session,
     events_of,
     get_session,
-    hide_session,
     lock_session,
     page_of_sessions,
     telemetry_of,
 )
 from cymba.stimulation.tables import Recording, StimulationSession, StoredFrame
-from tests.stimulation.keeping import seal_due, summarise_due
+from tests.stimulation.worker_steps import compact_due, summarise_due
 
 DEVICE = "device-0001"
 NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)
@@ -139,8 +139,8 @@ def test_a_deleted_session_is_erased_for_good(
     sealed_before: bool,
 ) -> None:
     if sealed_before:
-        assert seal_due(session, now=NOW) == 5
-    hide_session(session, lock_session(session, account_id, ids[-1]), NOW)
+        assert compact_due(session, now=NOW) == 5
+    delete_session(session, lock_session(session, account_id, ids[-1]), NOW)
     session.commit()
     with pytest.raises(NotFound):
         get_session(session, account_id, ids[-1])
@@ -165,7 +165,7 @@ def test_events_and_telemetry_are_the_same_sealed_or_not(
     assert [event.name for event in events] == ["start", "pause", "end"]
     assert measured.started_at == found.started_at
     assert measured.series[0].values.tolist() == [1000.0] * 10
-    assert seal_due(session, now=NOW) == 5
+    assert compact_due(session, now=NOW) == 5
     assert events_of(session, found) == events
     sealed = telemetry_of(session, found, points=100, channels=["amplitude_ua"])
     assert sealed.series[0].values.tolist() == [1000.0] * 10

@@ -8,16 +8,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cymba.devices.clocks import DeviceClocks
-from cymba.stimulation.session.telemetry import MIN_POINTS, Series, Telemetry, telemetry, thin
+from cymba.stimulation.session.telemetry import (
+    MIN_POINTS,
+    ChannelSeries,
+    Telemetry,
+    telemetry,
+    thin,
+)
 
 ClocksOf = Callable[[dict[tuple[int, int], datetime]], DeviceClocks]
 
 
-def series(found: Telemetry, channel: str) -> Series:
+def series(found: Telemetry, channel: str) -> ChannelSeries:
     return next(one for one in found.series if one.channel == channel)
 
 
-def points(one: Series) -> list[tuple[int, float | None]]:
+def points(one: ChannelSeries) -> list[tuple[int, float | None]]:
     return [
         (int(ms), None if np.isnan(value) else float(value))
         for ms, value in zip(one.offset_ms, one.values, strict=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
-from cymba.stimulation.archive.compaction import SILENT_AFTER, finished_sessions, seal_session
+from cymba.stimulation.archive.compaction import SILENT_AFTER, compact_session, sessions_to_compact
 from cymba.stimulation.session.summarising import (
     LONGEST_REST,
     dirty_sessions,
@@ -22,7 +22,7 @@ def summarise_due(session: Session, *, now: datetime) -> int:
     return len(keys)
 
 
-def seal_due(session: Session, *, now: datetime | None = None) -> int:
+def compact_due(session: Session, *, now: datetime | None = None) -> int:
     """How many finished sessions were sealed."""
-    keys = finished_sessions(session, LIMIT, now or utc_now())
-    return sum(seal_session(session, key) for key in sorted(keys))
+    keys = sessions_to_compact(session, LIMIT, now or utc_now())
+    return sum(compact_session(session, key) for key in sorted(keys))

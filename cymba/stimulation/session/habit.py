@@ -25,7 +25,7 @@ def habit(session: Session, account_id: UUID, zone: ZoneInfo, *, now: datetime) 
     starts = session.scalars(
         select(StimulationSession.started_at).where(
             StimulationSession.account_id == account_id,
-            StimulationSession.hidden_at.is_(None),
+            StimulationSession.deleted_at.is_(None),
             StimulationSession.started_at > now - REACH,
         )
     )

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from itertools import groupby
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,6 +23,7 @@ from cymba.devices.models import MODELS, Model, usual_programme
 from cymba.devices.signing import sign
 from cymba.stimulation.wire.frames import Unreadable, decode
 from cymba.stimulation.wire.messages import Ack, AnyMessage, Rejection, to_cbor, to_json
+from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 PACE_PER_S = 4.0
 PACE_S = 4.0
@@ -285,7 +285,7 @@ class Drill:
         ack = Ack(
             store=store,
             upto=upto,
-            also=[one for one in ranges(seqs) if one[1] > upto],
+            also=[one for one in SeqRanges.of_sorted(seqs).ranges() if one[1] > upto],
             rejected=rejected or [],
             max_frames_per_s=PACE_PER_S if self.phase is Phase.PACING else None,
         )
@@ -295,12 +295,3 @@ class Drill:
         self, subject: str, message: AnyMessage, expected: Expected | None = None
     ) -> Publish:
         return Publish(subject, to_cbor(message) if self.cbor else to_json(message), expected)
-
-
-def ranges(seqs: list[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as the ranges that they fill."""
-    found = []
-    for _, run in groupby(enumerate(seqs), lambda pair: pair[1] - pair[0]):
-        numbers = [seq for _, seq in run]
-        found.append((numbers[0], numbers[-1]))
-    return found

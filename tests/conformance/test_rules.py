@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from conformance import report, rules
-from conformance.drill import ranges
 from conformance.frames import rule_of
 from conformance.report import Report
 from conformance.trace import Ended, Entry, Evicted, Heard, Probed, QosRaised, Timing, Told
@@ -294,8 +293,3 @@ def test_a_broken_rule_hides_what_it_explains() -> None:
     shown = report.as_text(made, rules.places())
     assert re.search(r"broken +R25 .*docs/device-protocol\.md:\d+", shown)
     assert "cannot be told while R25 is broken" in shown
-
-
-def test_numbers_fill_ranges() -> None:
-    assert ranges([1, 2, 3, 5, 8, 9]) == [(1, 3), (5, 5), (8, 9)]
-    assert ranges([]) == []

@@ -21,6 +21,7 @@ from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.archive.recording import EncodedRecording, encode_recording
 from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
 from cymba.stimulation.tables import Recording, SessionExtent, StimulationSession, StoredFrame
+from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 SILENT_AFTER = timedelta(hours=24)
 """A session is over when nothing of it has arrived for so long."""
@@ -58,14 +59,8 @@ def compact_session(session: Session, key: SessionKey) -> bool:
 
 
 def multirange(seqs: Sequence[int]) -> MultiRange[int]:
-    """The ranges without a gap that make up `seqs`, which are in order."""
-    bounds: list[list[int]] = []
-    for seq in seqs:
-        if bounds and bounds[-1][1] == seq:
-            bounds[-1][1] = seq + 1
-        else:
-            bounds.append([seq, seq + 1])
-    return MultiRange([Range(low, high) for low, high in bounds])
+    """`seqs`, in order, as the driver takes them."""
+    return MultiRange(Range(low, high + 1) for low, high in SeqRanges.of_sorted(seqs).ranges())
 
 
 def _versions(session: Session, key: SessionKey) -> dict[int, int]:

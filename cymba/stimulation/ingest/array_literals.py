@@ -39,7 +39,7 @@ def times(values: Iterable[datetime]) -> str:
 
 
 def multiranges(values: Iterable[object]) -> str:
-    """Of what PostgreSQL's own notation for integer multiranges is the `str` of."""
+    """Of `SeqRanges`, or of what their `str` was."""
     return "{" + ",".join([f'"{value}"' for value in values]) + "}"
 
 

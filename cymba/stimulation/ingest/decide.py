@@ -204,7 +204,7 @@ def _decide_frame(
     packed = pack(frame)
     content = contents.get(key)
     if content is None or content is Found.QUARANTINED:
-        if not ledger.resolved.has_room_for(seq):
+        if not ledger.has_room_for(seq):
             return _refused(delivery, "rate", _TOO_MANY_RANGES)
         if quota and not quota.session(
             key.device_id, frame.sid, monotonic(), payload_bytes=len(delivery.payload)
@@ -245,7 +245,7 @@ def _quarantine(
     if quota and not quota.quarantine(delivery.device_id, size, monotonic()):
         return _refused(delivery, "rate", "too much that cannot be read")
     if ledger is not None and why.seq is not None:
-        if not ledger.resolved.has_room_for(why.seq):
+        if not ledger.has_room_for(why.seq):
             return _refused(delivery, "rate", _TOO_MANY_RANGES)
         ledger.resolve(why.seq)
     payload = delivery.payload[:MAX_KEPT_BYTES]

@@ -5,7 +5,6 @@ are locked in one order everywhere. So what one transaction reads of a store sta
 commits, and two bridges never wait for each other.
 """
 
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from sqlalchemy.types import Text
 
 from cymba.stimulation.ingest.array_literals import integers, words
 from cymba.stimulation.tables import AckLedgerRow
+from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 MAX_RANGES = 512
 """A store's resolved numbers lie in no more ranges than this; a frame that would begin another
@@ -30,81 +30,6 @@ class StoreKey(NamedTuple):
     store: int
 
 
-class SeqRanges:
-    """A set of sequence numbers, as the sorted bounds of its half-open ranges."""
-
-    __slots__ = ("_bounds",)
-
-    def __init__(self, written: str = "{}") -> None:
-        """`written` is how PostgreSQL writes an int8multirange: `{[1,4201),[4205,4212)}`."""
-        inside = written[2:-2].replace("),[", ",")
-        self._bounds = [int(bound) for bound in inside.split(",")] if inside else []
-
-    def __contains__(self, seq: int) -> bool:
-        return bisect_right(self._bounds, seq) % 2 == 1
-
-    def __str__(self) -> str:
-        bounds = iter(self._bounds)
-        return "{" + ",".join(f"[{low},{high})" for low, high in zip(bounds, bounds)) + "}"  # noqa: B905 - the same iterator twice makes pairs
-
-    def ranges(self) -> list[tuple[int, int]]:
-        """First and last of each, in order."""
-        bounds = self._bounds
-        return [(bounds[i], bounds[i + 1] - 1) for i in range(0, len(bounds), 2)]
-
-    def index(self, seq: int) -> int | None:
-        """How many are before `seq`, if that is in it."""
-        bounds = self._bounds
-        at = bisect_right(bounds, seq)
-        if at % 2 == 0:
-            return None
-        before = sum(bounds[i + 1] - bounds[i] for i in range(0, at - 1, 2))
-        return before + seq - bounds[at - 1]
-
-    def has_room_for(self, seq: int) -> bool:
-        """Whether `seq` can be added without a range too many."""
-        bounds = self._bounds
-        if len(bounds) < 2 * MAX_RANGES:
-            return True
-        at = bisect_right(bounds, seq)
-        joins_before = at > 0 and bounds[at - 1] == seq
-        joins_after = at < len(bounds) and bounds[at] == seq + 1
-        return at % 2 == 1 or joins_before or joins_after
-
-    def add(self, seq: int) -> None:
-        bounds = self._bounds
-        at = bisect_right(bounds, seq)
-        if at % 2 == 1:
-            return
-        joins_before = at > 0 and bounds[at - 1] == seq
-        joins_after = at < len(bounds) and bounds[at] == seq + 1
-        if joins_before and joins_after:
-            del bounds[at - 1 : at + 1]
-        elif joins_before:
-            bounds[at - 1] = seq + 1
-        elif joins_after:
-            bounds[at] = seq
-        else:
-            bounds[at:at] = (seq, seq + 1)
-
-    @property
-    def upto(self) -> int:
-        """The highest number up to which all are in it; 0 if 1 is not."""
-        return self._bounds[1] - 1 if self._bounds and self._bounds[0] == 1 else 0
-
-    def beyond(self, seqs: Iterable[int] | None = None) -> list[tuple[int, int]]:
-        """First and last of the ranges after `upto`: all, or those that hold one of `seqs`."""
-        bounds = self._bounds
-        first = 2 if bounds and bounds[0] == 1 else 0
-        if len(bounds) == first:
-            return []
-        starts: Iterable[int] = range(first, len(bounds), 2)
-        if seqs is not None:
-            places = {bisect_right(bounds, seq) for seq in seqs}
-            starts = sorted(at - 1 for at in places if at % 2 == 1 and at > first)
-        return [(bounds[at], bounds[at + 1] - 1) for at in starts]
-
-
 class AckLedger:
     """A locked row of `flash_store`."""
 
@@ -114,6 +39,10 @@ class AckLedger:
         self.resolved = SeqRanges(written)
         self.is_held = is_held  # somebody holds the device now
         self.changed = False
+
+    def has_room_for(self, seq: int) -> bool:
+        """Whether `seq` can be resolved without a range too many."""
+        return self.resolved.has_room_for(seq, MAX_RANGES)
 
     def resolve(self, seq: int) -> None:
         if seq not in self.resolved:

@@ -19,9 +19,10 @@ from cymba.stimulation.ingest.array_literals import (
     uuids,
     words,
 )
-from cymba.stimulation.ingest.ledgers import AckLedger, SeqRanges, StoreKey
+from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
 from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES, Packed
 from cymba.stimulation.wire.messages import Frame
+from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 
 class FrameKey(NamedTuple):

@@ -6,7 +6,6 @@ repeated.
 """
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,6 +22,7 @@ from cymba.stimulation.session.timing import boots_of, place
 from cymba.stimulation.tables import Recording, StimulationSession
 from cymba.stimulation.wire.frames import unpack
 from cymba.stimulation.wire.messages import Frame
+from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 MAX_FRAMES_AT_ONCE = 500
 MAX_WRITTEN_RANGES = 64
@@ -31,28 +31,16 @@ _STORE = re.compile(r"([0-9]{1,10}):([0-9]{1,10}-[0-9]{1,10}(?:,[0-9]{1,10}-[0-9
 
 @dataclass(slots=True)
 class SentRanges:
-    """The sequence numbers that were sent: sorted, disjoint, inclusive ranges for each store."""
+    """The sequence numbers that were sent of each store."""
 
-    ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    ranges: dict[int, SeqRanges] = field(default_factory=dict)
 
     def __contains__(self, key: tuple[int, int]) -> bool:
         store, seq = key
-        known = self.ranges.get(store, [])
-        at = bisect_right(known, (seq, 2**63))
-        return at > 0 and known[at - 1][1] >= seq
+        return store in self.ranges and seq in self.ranges[store]
 
     def add(self, store: int, seq: int) -> None:
-        if (store, seq) in self:
-            return
-        known = self.ranges.setdefault(store, [])
-        at = bisect_right(known, (seq, 2**63))
-        low, high = seq, seq
-        if at < len(known) and known[at][0] == seq + 1:
-            high = known.pop(at)[1]
-        if at > 0 and known[at - 1][1] == seq - 1:
-            low = known.pop(at - 1)[0]
-            at -= 1
-        known.insert(at, (low, high))
+        self.ranges.setdefault(store, SeqRanges()).add(seq)
 
     def __str__(self) -> str:
         """`store:low-high,low-high;store:…`. At most the first `MAX_WRITTEN_RANGES` are written:
@@ -60,7 +48,7 @@ class SentRanges:
         left = MAX_WRITTEN_RANGES
         stores = []
         for store, known in sorted(self.ranges.items()):
-            written = known[:left]
+            written = known.ranges()[:left]
             left -= len(written)
             if written:
                 stores.append(f"{store}:" + ",".join(f"{low}-{high}" for low, high in written))
@@ -81,7 +69,7 @@ class SentRanges:
                 if not last < low <= high:
                     return None
                 last = high
-            seen.ranges[int(match[1])] = ranges
+            seen.ranges[int(match[1])] = SeqRanges.of(ranges)
         return seen
 
 
@@ -144,7 +132,7 @@ def _from_frame_table(
             "sid": sid,
             "limit": MAX_FRAMES_AT_ONCE,
             "stores": stores,
-            "seen": [_multirange(seen.ranges[store]) for store in stores],
+            "seen": [str(seen.ranges[store]) for store in stores],
         },
     )
     return [ReadFrame(unpack(row), row.received_at) for row in rows]
@@ -153,10 +141,6 @@ def _from_frame_table(
 def _is_recorded(session: Session, device_id: str, sid: UUID) -> bool:
     found = select(Recording.store).where(Recording.device_id == device_id, Recording.sid == sid)
     return session.scalars(found.limit(1)).first() is not None
-
-
-def _multirange(ranges: list[tuple[int, int]]) -> str:
-    return "{" + ",".join(f"[{low},{high}]" for low, high in ranges) + "}"
 
 
 # The unbroken range from the session's beginning that was already sent is not read again.

@@ -21,9 +21,9 @@ from sqlalchemy import text
 from benchmarks.shapes import SHAPES
 from cymba.stimulation.ingest.decide import Delivery, Quarantined, Refused, Stored
 from cymba.stimulation.ingest.ingest import ingest
-from cymba.stimulation.ingest.ledgers import SeqRanges
 from cymba.stimulation.wire.frames import Unreadable, decode, unpack
 from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES
+from cymba.stimulation.wire.seq_ranges import SeqRanges
 from tests.stimulation.wire.test_parsing import calls
 
 PAGE = Path(__file__).parents[3] / "docs" / "device-protocol.md"

@@ -1,7 +1,5 @@
 """Which frames a live view was sent, as it writes and reads them."""
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +17,6 @@ def test_it_holds_what_was_added_and_nothing_else(added):
     for store in (0, 7, 2**32 - 1):
         held = {seq for seq in range(62) if (store, seq) in seen}
         assert held == {seq for of, seq in added if of == store}
-        ranges = seen.ranges.get(store, [])
-        assert all(low <= high for low, high in ranges)
-        assert all(one[1] + 1 < two[0] for one, two in pairwise(ranges))
 
 
 @given(st.lists(keys))
@@ -31,7 +26,8 @@ def test_it_is_read_as_it_was_written(added):
         seen.add(store, seq)
     again = SentRanges.parse(str(seen))
     assert again is not None
-    assert again.ranges == seen.ranges
+    assert str(again) == str(seen)
+    assert all(key in again for key in added)
 
 
 def test_of_very_many_ranges_the_first_are_written():
@@ -40,7 +36,7 @@ def test_of_very_many_ranges_the_first_are_written():
         seen.add(7, seq)
     again = SentRanges.parse(str(seen))
     assert again is not None
-    assert again.ranges[7] == seen.ranges[7][:MAX_WRITTEN_RANGES]
+    assert again.ranges[7].ranges() == seen.ranges[7].ranges()[:MAX_WRITTEN_RANGES]
     assert len(str(seen)) < 1000
 
 

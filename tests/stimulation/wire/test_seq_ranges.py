@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.ingest.ledgers import MAX_RANGES, SeqRanges
+from cymba.stimulation.wire.seq_ranges import SeqRanges
+
+MAX_RANGES = 12
 
 seqs = st.lists(st.integers(1, 30), max_size=40)
 
@@ -27,6 +29,15 @@ def test_it_holds_what_was_added(added: list[int]) -> None:
     assert str(SeqRanges(str(resolved))) == str(resolved)
 
 
+@given(seqs)
+def test_it_is_made_of_sorted_numbers_as_of_single_ones(added: list[int]) -> None:
+    one_by_one = SeqRanges()
+    for seq in added:
+        one_by_one.add(seq)
+    assert str(SeqRanges.of_sorted(sorted(set(added)))) == str(one_by_one)
+    assert str(SeqRanges.of(one_by_one.ranges())) == str(one_by_one)
+
+
 @given(seqs, st.lists(st.integers(1, 30), max_size=5))
 def test_the_ranges_of_some(added: list[int], asked: list[int]) -> None:
     resolved = SeqRanges()
@@ -42,12 +53,12 @@ def test_room_runs_out_for_new_ranges_only() -> None:
     resolved = SeqRanges()
     for number in range(MAX_RANGES):
         resolved.add(10 + 3 * number)
-    assert not resolved.has_room_for(1)
-    assert not resolved.has_room_for(10 + 3 * MAX_RANGES)
-    assert resolved.has_room_for(10)  # in it
-    assert resolved.has_room_for(9)  # joins the first
-    assert resolved.has_room_for(11)  # joins it from the other side
-    assert resolved.has_room_for(8 + 3 * MAX_RANGES)  # joins the last
+    assert not resolved.has_room_for(1, MAX_RANGES)
+    assert not resolved.has_room_for(10 + 3 * MAX_RANGES, MAX_RANGES)
+    assert resolved.has_room_for(10, MAX_RANGES)  # in it
+    assert resolved.has_room_for(9, MAX_RANGES)  # joins the first
+    assert resolved.has_room_for(11, MAX_RANGES)  # joins it from the other side
+    assert resolved.has_room_for(8 + 3 * MAX_RANGES, MAX_RANGES)  # joins the last
 
 
 def test_postgresql_writes_it_the_same_way(session: Session) -> None:

@@ -49,5 +49,7 @@ def plot(
     drawn = picture.svg(theme, form) if kind == "svg" else picture.png(theme, form)
     response.set_data(drawn)
     # It is a picture and nothing more, also for who opens it by itself.
-    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    )
     return response

@@ -46,6 +46,11 @@ def _finish(response: Response) -> Response:
     metrics.seconds.labels(method, where).observe(took_s)
     response.headers["X-Request-Id"] = g.request_id
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    # For answers that a browser is made to show: nothing in them runs, and nobody frames them.
+    response.headers.setdefault(
+        "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"
+    )
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("Cache-Control", "no-store")
     if where not in _QUIET:
         _log.info(

@@ -15,7 +15,10 @@ from service.http.openapi import Resource
 blp = Resource("docs", "This document")
 
 _ASSETS = files("service") / "page"
-_POLICY = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'"
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _KEY = "cymba-openapi"
 HTML = "text/html; charset=utf-8"
 

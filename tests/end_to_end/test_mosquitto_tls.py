@@ -39,7 +39,8 @@ class Authority:
         self.ca_file = folder / "ca.crt"
         folder.mkdir()
         self._ca.cert_pem.write_to_path(self.ca_file)
-        server = self._ca.issue_cert("127.0.0.1", "localhost")
+        # An RSA key, whose exchange without forward secrecy a server could still be asked for.
+        server = self._ca.issue_cert("127.0.0.1", "localhost", key_type=trustme.KeyType.RSA)
         server.private_key_pem.write_to_path(broker.tls / "server.key")
         (broker.tls / "server.crt").write_bytes(
             b"".join(part.bytes() for part in server.cert_chain_pems)
@@ -71,9 +72,15 @@ class Authority:
         signed = builder.sign(key, SHA256())
         (self._broker.tls / "clients.crl").write_bytes(signed.public_bytes(Encoding.PEM))
 
-    def trust(self, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-        """What a client needs to know the broker, and to be known by it."""
+    def trust(
+        self, certificate: tuple[Path, Path] | None = None, *, ciphers: str | None = None
+    ) -> ssl.SSLContext:
+        """What a client needs to know the broker, and to be known by it. With `ciphers` it speaks
+        TLS 1.2 and offers no others."""
         context = ssl.create_default_context(cafile=self.ca_file)
+        if ciphers is not None:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(ciphers)
         if certificate is not None:
             context.load_cert_chain(*certificate)
         return context
@@ -137,6 +144,9 @@ def test_secrets_over_tls(broker: ShippedMosquitto, authority: Authority, enter:
     with pytest.raises(ssl.SSLCertVerificationError):  # a stranger in the broker's place
         call(broker.tls_port, *one, tls=ssl.create_default_context())
     assert not enters(broker.tls_port, *one)  # in the clear
+    kept, lost = "ECDHE-RSA-AES128-GCM-SHA256", "AES128-GCM-SHA256:AES256-GCM-SHA384"
+    assert enters(broker.tls_port, *one, tls=authority.trust(ciphers=kept))
+    assert not enters(broker.tls_port, *one, tls=authority.trust(ciphers=lost))
 
 
 def test_certificates_in_place_of_secrets(

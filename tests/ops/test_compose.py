@@ -85,6 +85,33 @@ def test_a_service_is_hardened(name: str) -> None:
     assert ("healthcheck" in service) is (name not in ONE_SHOT)
 
 
+HOSTS = re.compile("(?:@|//)(" + "|".join(SERVICES) + r"):[0-9]+")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_meets_those_that_it_speaks_with(name: str) -> None:
+    networks = set(SERVICES[name]["networks"])
+    assert networks <= RAW["networks"].keys()
+    spoken_with = set(
+        HOSTS.findall(" ".join(map(str, SERVICES[name].get("environment", {}).values())))
+    )
+    if name == "proxy":
+        spoken_with.add("api")
+    for other in spoken_with:
+        assert networks & set(SERVICES[other]["networks"]), f"{name} does not reach {other}"
+
+
+def test_what_speaks_with_nobody_outside_reaches_nobody_outside() -> None:
+    inside = {name for name, network in RAW["networks"].items() if (network or {}).get("internal")}
+    outside = {name for name, one in SERVICES.items() if set(one["networks"]) - inside}
+    assert outside == {"proxy", "api", "mosquitto", "mail"}
+
+
+def test_the_keys_are_the_apis_alone() -> None:
+    holding = {name for name, one in SERVICES.items() if "data:/data" in one.get("volumes", [])}
+    assert holding == {"api"}
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_secret_is_written_down(name: str) -> None:
     for variable, value in RAW["services"][name].get("environment", {}).items():

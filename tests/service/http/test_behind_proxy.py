@@ -376,7 +376,8 @@ def test_an_api_that_is_away_is_told_as_a_problem_and_comes_back(proxy):
 
 def test_with_a_certificate_there_is_tls(proxied):
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
+    # An RSA key, whose exchange without forward secrecy a server could still be asked for.
+    certificate = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
     certificate.private_key_pem.write_to_path(proxied.tls / "server.key")
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(proxied.tls / "server.crt", append=True)
@@ -385,3 +386,23 @@ def test_with_a_certificate_there_is_tls(proxied):
     authority.configure_trust(context)
     answer = httpx.get(f"https://127.0.0.1:{proxied.tls_port}/healthz", verify=context)
     assert answer.json() == {"status": "alive"}
+    assert "max-age=" in answer.headers["Strict-Transport-Security"]
+    plain = httpx.get(f"http://127.0.0.1:{proxied.port}/healthz")
+    assert "Strict-Transport-Security" not in plain.headers
+    assert handshakes(proxied.tls_port, authority, "ECDHE-RSA-AES128-GCM-SHA256")
+    assert not handshakes(proxied.tls_port, authority, "AES128-GCM-SHA256:AES256-GCM-SHA384")
+    assert not handshakes(proxied.tls_port, authority, "ECDHE-RSA-AES128-SHA256")
+
+
+def handshakes(port: int, authority: trustme.CA, ciphers: str) -> bool:
+    """Whether a client that offers only these, and TLS 1.2, comes to terms with the server."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        try:
+            context.wrap_socket(line, server_hostname="127.0.0.1").close()
+        except OSError:
+            return False
+    return True

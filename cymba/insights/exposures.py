@@ -12,7 +12,9 @@ NAN = float("nan")
 DAY_STARTS_HOUR = 4
 EVENING_FROM_HOUR = 18
 MAX_PROGRAMMES = 3
-_PROGRAMME_NAME = re.compile(r"(.+)hz-(.+)us-(.+)s-(.+)s")
+_PROGRAMME_NAME = re.compile(
+    r"(?P<frequency_hz>[0-9.]+)hz-(?P<pulse_width_us>[0-9.]+)us-(?P<on_s>[0-9.]+)s-(?P<off_s>[0-9.]+)s"
+)
 PROGRAMME = "programme:"  # begins the name of a programme's share
 
 
@@ -59,7 +61,7 @@ def _charge_mc(sessions: Sequence[SessionFact]) -> float:
 
 
 EXPOSURES: tuple[Exposure, ...] = (
-    Exposure("charge", "Delivered charge", "mC", _charge_mc, primary=True),
+    Exposure("charge", "Stimulation", "mC", _charge_mc, primary=True),
     Exposure("sessions", "Sessions", "{session}", lambda sessions: float(len(sessions))),
     Exposure(
         "minutes",
@@ -69,7 +71,7 @@ EXPOSURES: tuple[Exposure, ...] = (
     ),
     Exposure(
         "amplitude_over_threshold",
-        "Mean amplitude over the sensory threshold",
+        "Strength above what you just feel",
         "1",
         _mean_over_threshold,
         is_amount=False,
@@ -98,7 +100,7 @@ def programme_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]
     return tuple(
         Exposure(
             PROGRAMME + name,
-            f"Share of {programme_title(name)}",
+            PROGRAMME + name,  # `sentences` names it in the person's language
             "1",
             _share_of(name),
             is_amount=False,
@@ -127,7 +129,7 @@ def programme_name(programme: dict[str, Any] | None) -> str | None:
     )
 
 
-def programme_title(name: str) -> str:
-    """A `programme_name` for people: numbers and units alone, so that it needs no translation."""
+def programme_parts(name: str) -> dict[str, str] | None:
+    """The numbers of a `programme_name`, by their names in a programme; None: it is not one."""
     parts = _PROGRAMME_NAME.fullmatch(name)
-    return "{} Hz, {} µs, {}/{} s".format(*parts.groups()) if parts else name
+    return parts.groupdict() if parts else None

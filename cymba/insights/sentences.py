@@ -8,7 +8,7 @@ from typing import Any
 from cymba.insights import words
 from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.experiments.results import LEAST_ADHERENCE
-from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_title
+from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_parts
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import (
     MILESTONES,
@@ -35,7 +35,14 @@ def exposure_title(voice: Voice, name: str) -> str:
     """An exposure's title; a programme's share is named by the programme itself."""
     if name in _EXPOSURES:
         return voice.translate(_EXPOSURES[name].title)
-    return programme_title(name.removeprefix(PROGRAMME))
+    parts = programme_parts(name.removeprefix(PROGRAMME))
+    if parts is None:
+        return name
+    written = {
+        part: voice.number(float(value), len(value.partition(".")[2]))
+        for part, value in parts.items()
+    }
+    return voice.say(words.PROGRAMME_USE, **written)
 
 
 def outcome_title(voice: Voice, name: str) -> str:
@@ -78,11 +85,11 @@ def of_finding(voice: Voice, finding: Finding) -> str:
             return _join(voice.say(words.NOT_ENOUGH, n=n, **names), *_why(voice, finding), more)
     observed = voice.say(
         _observed(finding),
-        n=n,
         **names,
         **difference(voice, finding.outcome, finding.effect, finding.low, finding.high),
     )
-    return _join(observed, *_why(voice, finding), voice.translate(words.DISCLAIMER))
+    over = voice.say(words.SEEN_OVER, n=n)
+    return _join(observed, over, *_why(voice, finding), voice.translate(words.DISCLAIMER))
 
 
 def _observed(finding: Finding) -> str:

@@ -37,46 +37,40 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 # The one sentence that may name a cause: it denies one. Every observed finding ends with it.
 DISCLAIMER = "This does not show that stimulation caused it."
 
+# What was seen, by the days between; `SEEN_OVER` follows.
 OBSERVED = {
-    1: "On days with more {exposure}, next-morning {outcome} was on average {size} points "
-    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days.",
-    0: "On days with more {exposure}, {outcome} later that day was on average {size} points "
-    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days. The two happened together.",
-    2: "Two days after days with more {exposure}, {outcome} was on average {size} points "
-    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days.",
-    3: "Three days after days with more {exposure}, {outcome} was on average {size} points "
-    "{direction} ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days.",
+    1: "On days with more {exposure}, {outcome} was {size} points {direction} the next morning "
+    "({low} to {high}).",
+    0: "On days with more {exposure}, {outcome} was {size} points {direction} later that day "
+    "({low} to {high}). The two happened together.",
+    2: "Two days after days with more {exposure}, {outcome} was {size} points {direction} ({low} "
+    "to {high}).",
+    3: "Three days after days with more {exposure}, {outcome} was {size} points {direction} ({low} "
+    "to {high}).",
 }
 BOTH_TIMES = (
-    "On days with more {exposure}, {outcome} that evening and the next morning was on average "
-    "{size} points {direction} ({low} to {high}), after accounting for {outcome} before the "
-    "session, trend and weekday, over {n} days. Evening and morning are taken as one here."
+    "On days with more {exposure}, {outcome} was {size} points {direction} ({low} to {high}). "
+    "This takes that evening and the next morning as one."
 )
 # Of what was there or not
 OBSERVED_DAYS = {
     1: "On days with more {exposure}, {outcome} was there the next morning on {size} {direction} "
-    "days in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days.",
+    "days in 100 ({low} to {high}).",
     0: "On days with more {exposure}, {outcome} was there later that day on {size} {direction} "
-    "days in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days. The two happened together.",
+    "days in 100 ({low} to {high}). The two happened together.",
     2: "Two days after days with more {exposure}, {outcome} was there on {size} {direction} days "
-    "in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days.",
+    "in 100 ({low} to {high}).",
     3: "Three days after days with more {exposure}, {outcome} was there on {size} {direction} days "
-    "in 100 ({low} to {high}), after accounting for {outcome} before the session, trend and "
-    "weekday, over {n} days.",
+    "in 100 ({low} to {high}).",
 }
-EARLY = "This is an early sign and may well be chance."
-MORE_IS_WORSE = (
-    "People often stimulate more when they feel worse, and that alone would look like this."
+SEEN_OVER = (
+    "This is an average over {n} days. It takes your rating before the session, the trend and the "
+    "weekday into account."
 )
+EARLY = "This is an early sign and may well be chance."
+MORE_IS_WORSE = "People often stimulate more when they feel worse. That alone would look like this."
 HALVES = "The first and the second half of these days do not agree, so this is not sure."
-ONE_OF_MANY = "Several questions are asked at once, and this one does not stand out enough yet."
+ONE_OF_MANY = "Many questions are asked at once. This one does not stand out enough yet."
 FOLLOWS_PAIN = (
     "Your use follows your pain: how much you stimulate goes with how much it hurt before. These "
     "days cannot tell which of the two came first. Only a trial of your own can."
@@ -87,26 +81,28 @@ FOLLOWS_RATING = (
 )
 MORE_SIDE_EFFECT = "Please talk to a clinician about it if it troubles you."
 NO_CLEAR_LINK = (
-    "Over {n} days there is no clear link between {exposure} and {outcome}: any difference is "
-    "likely smaller than {mid} points."
+    "Over {n} days there is no clear link between {exposure} and {outcome}. Any difference is "
+    "likely less than {mid} points."
 )
 NO_CLEAR_LINK_DAYS = (
-    "Over {n} days there is no clear link between {exposure} and {outcome}: any difference is "
-    "likely smaller than {mid} days in 100."
+    "Over {n} days there is no clear link between {exposure} and {outcome}. Any difference is "
+    "likely less than {mid} days in 100."
 )
-NOT_ENOUGH = "The {n} days so far cannot tell whether {exposure} and {outcome} go together."
+NOT_ENOUGH = (
+    "There are {n} days so far. They cannot tell whether {exposure} and {outcome} go together."
+)
 NOT_ENOUGH_REFUSED = (
-    "{exposure_title} changed too little, or too much in step with time, to be compared with "
-    "{outcome}."
+    "{exposure_title} changed too little to be compared with {outcome}, or went too much in step "
+    "with time."
 )
 COLLECTING = (
-    "{n} of {first} complete days so far. A complete day has a synced device, a rating before the "
-    "session and one the next morning."
+    "You have {n} of {first} full days so far. For a full day the device has sent all of it, and "
+    "you rate before the session and the next morning."
 )
 MORE_DAYS = "About {low_days} to {high_days} more days may be needed."
 TESTED = (
-    "In your own trial of {pairs} pairs of blocks, {outcome} was on average {size} points "
-    "{direction} ({low} to {high}) in blocks with the full programme; p = {p}."
+    "Your own trial had {pairs} pairs of blocks. In blocks with the full programme, {outcome} was "
+    "{size} points {direction} on average ({low} to {high}; p = {p})."
 )
 NO_DIFFERENCE = (
     "Your own trial of {pairs} pairs of blocks found no clear difference in {outcome}. With the "
@@ -114,8 +110,8 @@ NO_DIFFERENCE = (
 )
 DEPARTED = "{departed} of {blocks} blocks were not as drawn."
 NOT_CARRIED_OUT = (
-    "The trial was not carried out as planned: {delivered} of {blocks} blocks were as drawn. At "
-    "least {least} are needed to tell a difference."
+    "The trial did not go as planned: {delivered} of {blocks} blocks were as drawn. At least "
+    "{least} are needed to tell a difference."
 )
 STOPPED_EARLY = (
     "The trial was stopped after {pairs} of {planned} pairs of blocks. So this is not the test "
@@ -126,52 +122,56 @@ HELD_OFF = "Your device is still set as in the trial: it gives no current."
 HELD_DOWN = "Your device is still set as in the trial: it gives up to {now} mA."
 SET_BACK = "Before the trial it gave up to {before} mA. You can set it back, or leave it as it is."
 SENT_TO_DEVICE = (
-    "Your new settings were sent to the device. It has not taken them yet: until then it stays as "
+    "Your new settings were sent to the device. It has not taken them yet. Until then it stays as "
     "in the trial."
 )
 FADING = (
-    "{effect_title} was reported less often with each session: from {first_share} of early "
+    "{effect_title} was noted less often with each session. It went from {first_share} of early "
     "sessions to {last_share} of recent ones, over {n} answers."
 )
 STEADY = (
-    "{effect_title} was reported about as often in recent sessions as in early ones ({n} answers)."
+    "{effect_title} was noted about as often in recent sessions as in early ones. This rests on "
+    "{n} answers."
 )
 GROWING = (
-    "{effect_title} was reported more often in recent sessions than in early ones ({n} answers). "
+    "{effect_title} was noted more often in recent sessions than in early ones ({n} answers). "
     "Please talk to a clinician about it."
 )
 SIDE_EFFECT_NOT_ENOUGH = (
-    "Not enough answers yet about {effect}: {n} of {first}, with at least 3 yes and 3 no."
+    "There are not enough answers yet about {effect}: {n} of {first}. At least 3 must be yes and 3 "
+    "no."
 )
 SIDE_EFFECT_UNCLEAR = (
-    "The {n} answers so far cannot tell whether {effect} is reported more or less often than at "
-    "first."
+    "The {n} answers so far cannot tell whether {effect} is noted more or less often than at first."
 )
 RESPONSE_CONFIRMED = (
-    "Compared with your first weeks, {outcome} in the four weeks up to {until} is {share} lower "
-    "({low} to {high})."
+    "In the four weeks up to {until}, {outcome} is {share} lower than in your first weeks ({low} "
+    "to {high})."
 )
 RESPONSE_LIKELY = (
-    "Compared with your first weeks, {outcome} in the four weeks up to {until} looks about {share} "
-    "lower ({low} to {high}), which is less certain."
+    "In the four weeks up to {until}, {outcome} looks about {share} lower than in your first weeks "
+    "({low} to {high}). This is less certain."
 )
 RESPONSE_NONE = (
-    "Compared with your first weeks, {outcome} in the four weeks up to {until} has not clearly "
-    "changed ({low} to {high})."
-)
-RESPONSE_HIGHER = (
-    "Compared with your first weeks, {outcome} in the four weeks up to {until} is {share} higher "
+    "In the four weeks up to {until}, {outcome} has not clearly changed from your first weeks "
     "({low} to {high})."
 )
+RESPONSE_HIGHER = (
+    "In the four weeks up to {until}, {outcome} is {share} higher than in your first weeks ({low} "
+    "to {high})."
+)
 RESPONSE_NOT_ENOUGH = (
-    "A comparison with your first weeks needs ratings on at least 14 days of your first four "
-    "weeks, and on 14 of the four weeks that are compared. It is made anew every four weeks."
+    "To compare with your first weeks, ratings are needed on at least 14 days of your first four "
+    "weeks. The four weeks that are compared need 14 as well. This is done anew every four weeks."
+)
+PROGRAMME_USE = (
+    "Use of {frequency_hz} pulses a second ({pulse_width_us} µs each, {on_s} s on, {off_s} s off)"
 )
 LOWER, HIGHER = "lower", "higher"
 MORE, FEWER = "more", "fewer"
 
 TEMPLATES: tuple[str, ...] = (
-    *OBSERVED.values(), BOTH_TIMES, *OBSERVED_DAYS.values(),
+    *OBSERVED.values(), BOTH_TIMES, *OBSERVED_DAYS.values(), SEEN_OVER,
     DISCLAIMER, EARLY, HALVES, ONE_OF_MANY, FOLLOWS_PAIN, FOLLOWS_RATING, MORE_IS_WORSE,
     MORE_SIDE_EFFECT, NO_CLEAR_LINK, NO_CLEAR_LINK_DAYS, NOT_ENOUGH,
     NOT_ENOUGH_REFUSED, COLLECTING, MORE_DAYS, TESTED, NO_DIFFERENCE, DEPARTED, NOT_CARRIED_OUT,
@@ -179,7 +179,7 @@ TEMPLATES: tuple[str, ...] = (
     HELD_OFF, HELD_DOWN, SET_BACK, SENT_TO_DEVICE,
     FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
-    MORE, FEWER,
+    MORE, FEWER, PROGRAMME_USE,
 )  # fmt: skip
 
 

@@ -33,8 +33,8 @@ class SideEffectSchema(Schema):
     title = out.text("Tingling", source=out.GIVEN)
     course = out.text("fading", one_of=Course, source="trend.course")
     sentence = out.text(
-        "Tingling was reported less often with each session: from 81 % of early sessions to 6 % of "
-        "recent ones, over 56 answers.",
+        "Tingling was noted less often with each session. It went from 81 % of early sessions to "
+        "6 % of recent ones, over 56 answers.",
         source=out.GIVEN,
     )
     slope = out.number(
@@ -70,7 +70,7 @@ class SideEffectSchema(Schema):
     answers = out.whole(69)
     yes = out.whole(14)
     sessions = out.whole(114, source="present.size")
-    alt = out.text("Tingling was reported less often with each session.", source=out.GIVEN)
+    alt = out.text("Tingling was noted less often with each session.", source=out.GIVEN)
     input_hash = out.text("1b0c9a4c1c1a5a9b0a5f0f1f7a8f1b6f3f0a7c6f9be2a4f0a1b2c3d4e5f60718")
 
 
@@ -99,9 +99,9 @@ class ComparisonSchema(Schema):
         source="response.threshold",
     )
     sentence = out.text(
-        "Compared with your first weeks, pain now in the four weeks up to June 3, 2026 looks about "
-        "34 % lower (12 % to 52 %), which is less certain. This does not show that stimulation "
-        "caused it.",
+        "In the four weeks up to June 3, 2026, pain now looks about 34 % lower than in your first "
+        "weeks (12 % to 52 %). This is less certain. This does not show that stimulation caused "
+        "it.",
         source=out.GIVEN,
     )
     change_ratio = out.number(-0.34, null=True, source="response.change_ratio")

@@ -106,7 +106,7 @@ class PairSchema(Schema):
     is_current = out.flag(True, "false: the days have changed, and it is about to be made anew")
     alt = out.text(
         f"{example_of(FindingSchema)['sentence']} The picture shows 150 days, pain now as dots and "
-        "delivered charge as bars.",
+        "stimulation as bars.",
         "What the picture shows",
     )
 

@@ -278,8 +278,8 @@ ENDED_EXAMPLE = example_of(
     ended_at="2026-05-27T02:00:10Z",
     result=example_of(ResultSchema),
     before_trial=example_of(BeforeTrialSchema),
-    sentence="In your trial, next-morning pain now was 0.8 points lower (0.2 to 1.4) on days with "
-    "the full programme.",
+    sentence="Your own trial had 21 pairs of blocks. In blocks with the full programme, pain now "
+    "was 0.8 points lower on average (0.2 to 1.4; p = 0.012).",
     version=30,
 )
 

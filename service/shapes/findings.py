@@ -26,16 +26,16 @@ class FindingSchema(Schema):
 
     id = out.text("charge~pain_now~1", source=out.GIVEN)
     exposure = out.text("charge")
-    exposure_title = out.text("Delivered charge", source=out.GIVEN)
+    exposure_title = out.text("Stimulation", source=out.GIVEN)
     outcome = out.text("pain_now")
     outcome_title = out.text("Pain now", source=out.GIVEN)
     lag = out.whole(1, "0: later the same day; 1 to 3: mornings that many days after")
     tier = out.text("primary", one_of=["primary", "exploratory"])
     grade = out.text("moderate", one_of=Grade)
     sentence = out.text(
-        "On days with more delivered charge, next-morning pain now was on average 0.8 points lower "
-        "(0.2 to 1.4), after accounting for pain now before the session, trend and weekday, over "
-        "80 days. This does not show that stimulation caused it.",
+        "On days with more stimulation, pain now was 0.8 points lower the next morning (0.2 to "
+        "1.4). This is an average over 80 days. It takes your rating before the session, the trend "
+        "and the weekday into account. This does not show that stimulation caused it.",
         "In the account's language; show it whole",
         source=out.GIVEN,
     )

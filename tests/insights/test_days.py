@@ -13,7 +13,6 @@ from cymba.insights.exposures import (
     SessionFact,
     programme_exposures,
     programme_name,
-    programme_title,
 )
 from cymba.insights.outcomes import OUTCOMES, PRIMARY_OUTCOMES
 
@@ -169,7 +168,6 @@ def test_a_late_session_changes_no_earlier_day() -> None:
 def test_programmes_are_told_apart_by_what_they_are_and_shared_by_time() -> None:
     a = programme_name({"frequency_hz": 25.0, "pulse_width_us": 250, "on_s": 30, "off_s": 30})
     assert a == "25hz-250us-30s-30s"
-    assert programme_title(a) == "25 Hz, 250 µs, 30/30 s"
     sessions = [
         used("2026-05-01T10:00", programme=a, minutes=30),
         used("2026-05-01T18:00", programme="other", minutes=10),

@@ -42,15 +42,15 @@ def finding(grade: str, **changes: Any) -> Finding:
 
 def test_a_moderate_finding_reads_as_designed() -> None:
     assert sentences.of_finding(ENGLISH, finding("moderate")) == (
-        "On days with more delivered charge, next-morning pain now was on average 0.8 points lower "
-        "(0.2 to 1.4), after accounting for pain now before the session, trend and weekday, over "
-        f"62 days. {ENDING}"
+        "On days with more stimulation, pain now was 0.8 points lower the next morning (0.2 to "
+        "1.4). This is an average over 62 days. It takes your rating before the session, the trend "
+        f"and the weekday into account. {ENDING}"
     )
     assert sentences.of_finding(GERMAN, finding("moderate")) == (
-        "An Tagen mit mehr Ladung lag „Schmerz jetzt“ am nächsten Morgen im Mittel um 0,8 Punkte "
-        "niedriger (0,2 bis 1,4), unter Berücksichtigung von „Schmerz jetzt“ vor der Sitzung, "
-        "Verlauf und Wochentag, über 62 Tage. Das zeigt nicht, dass die Stimulation es "
-        "verursacht hat."
+        "An Tagen mit mehr Stimulation lag „Schmerz jetzt“ am Morgen danach um 0,8 Punkte "
+        "niedriger (0,2 bis 1,4). Das ist ein Mittel über 62 Tage. Ihre Angabe vor der Sitzung, "
+        "der Verlauf und der Wochentag sind darin beachtet. Das zeigt nicht, dass die Stimulation "
+        "es verursacht hat."
     )
 
 
@@ -68,7 +68,7 @@ def test_an_early_signal_says_that_it_may_be_chance_and_worse_says_why() -> None
         finding("early_signal", effect=0.5, low=-0.1, high=1.1, sequential_p=0.07,
                 reasons=["sequential_p", "more_is_worse"]),
     )  # fmt: skip
-    assert "0.5 points higher (-0.1 to 1.1)" in said
+    assert "0.5 points higher the next morning (-0.1 to 1.1)" in said
     assert "may well be chance" in said
     assert "stimulate more when they feel worse" in said
 
@@ -105,9 +105,9 @@ def test_only_a_trial_is_named_where_use_follows_pain_and_days_are_not_enough() 
 
 def test_evening_and_morning_in_one_say_so() -> None:
     pooled = finding("moderate", reasons=["evening_and_morning"])
-    assert "that evening and the next morning was on average 0.8" in sentences.of_finding(
-        ENGLISH, pooled
-    )
+    said = sentences.of_finding(ENGLISH, pooled)
+    assert "pain now was 0.8 points lower (0.2 to 1.4)." in said
+    assert "takes that evening and the next morning as one" in said
 
 
 @pytest.mark.parametrize("grade", ["confirmed", "likely", "worse"])
@@ -127,27 +127,27 @@ def test_what_is_missing_is_said_with_a_range() -> None:
         more_days_low=19, more_days_high=60,
     )  # fmt: skip
     said = sentences.of_finding(ENGLISH, collecting)
-    assert said.startswith("9 of 28 complete days so far.")
+    assert said.startswith("You have 9 of 28 full days so far.")
     assert said.endswith("About 19 to 60 more days may be needed.")
 
 
 def test_no_link_and_a_refusal_are_answers() -> None:
-    assert "likely smaller than 1.0 points" in sentences.of_finding(
-        ENGLISH, finding("no_clear_link")
-    )
+    assert "likely less than 1.0 points" in sentences.of_finding(ENGLISH, finding("no_clear_link"))
     refused = finding("not_enough", effect=None, low=None, high=None)
-    assert sentences.of_finding(ENGLISH, refused).startswith("Delivered charge changed too little")
+    assert sentences.of_finding(ENGLISH, refused).startswith("Stimulation changed too little")
 
 
 def test_a_programmes_share_is_named_by_the_programme() -> None:
     said = sentences.of_finding(ENGLISH, finding("strong", exposure="programme:25hz-250us-30s-30s"))
-    assert "more 25 Hz, 250 µs, 30/30 s," in said
+    assert "more use of 25 pulses a second (250 µs each, 30 s on, 30 s off)," in said
+    german = finding("strong", exposure="programme:1.5hz-250us-30s-30s")
+    assert "mehr Nutzung mit 1,5 Pulsen pro Sekunde" in sentences.of_finding(GERMAN, german)
 
 
 def test_side_effects_that_fade_say_from_where_to_where() -> None:
     fading = side_effect_trend([1.0] * 10 + [0.0] * 40)
     said = sentences.of_side_effect(ENGLISH, OUTCOMES["cough"], fading, 50)
-    assert said.startswith("Cough was reported less often")
+    assert said.startswith("Cough was noted less often")
     growing = side_effect_trend([0.0] * 30 + [1.0] * 20)
     assert "talk to a clinician" in sentences.of_side_effect(
         ENGLISH, OUTCOMES["cough"], growing, 50
@@ -157,7 +157,7 @@ def test_side_effects_that_fade_say_from_where_to_where() -> None:
 
 
 @pytest.mark.parametrize(
-    ("voice", "begins"), [(ENGLISH, "The 16 answers so far"), (GERMAN, "Die bisher 16 Antworten")]
+    ("voice", "begins"), [(ENGLISH, "The 16 answers so far"), (GERMAN, "Nach bisher 16 Antworten")]
 )
 def test_enough_answers_that_say_nothing_are_not_called_too_few(voice: Voice, begins: str) -> None:
     unclear = side_effect_trend([0.0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0])
@@ -175,7 +175,7 @@ def test_a_response_is_told_as_a_share_of_the_first_weeks() -> None:
     )
     unchanged = response(before, rng.normal(7, 0.7, 28))
     said = sentences.of_response(ENGLISH, pain, unchanged, until=DAY)
-    assert "up to June 3, 2026 has not clearly changed" in said
+    assert "up to June 3, 2026, pain now has not clearly changed" in said
     assert "14 days" in sentences.of_response(ENGLISH, pain, response(before[:5], after), until=DAY)
 
 
@@ -183,7 +183,7 @@ def test_a_response_is_told_as_a_share_of_the_first_weeks() -> None:
 def test_no_p_is_told_as_0(p: float, told: str) -> None:
     result = {"pairs": 14, "effect": -1.0, "low": -1.6, "high": -0.4, "p": p}
     said = sentences.of_trial(ENGLISH, "pain_now", result, planned_pairs=14, stopped=False)
-    assert said.endswith(f"p = {told}.")
+    assert said.endswith(f"p = {told}).")
 
 
 def test_a_side_effects_small_numbers_are_not_rounded_to_0() -> None:
@@ -195,8 +195,10 @@ def test_a_side_effects_small_numbers_are_not_rounded_to_0() -> None:
     assert "on 12 more days in 100 (-2 to 27)" in sentences.of_finding(ENGLISH, more)
     assert "an 12 von 100 Tagen öfter" in sentences.of_finding(GERMAN, more)
     no_link = finding("no_clear_link", outcome="cough")
-    assert "smaller than 10 days in 100" in sentences.of_finding(ENGLISH, no_link)
-    assert "0.8 points lower (0.2 to 1.4)" in sentences.of_finding(ENGLISH, finding("moderate"))
+    assert "less than 10 days in 100" in sentences.of_finding(ENGLISH, no_link)
+    assert "0.8 points lower the next morning (0.2 to 1.4)" in sentences.of_finding(
+        ENGLISH, finding("moderate")
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_reader_does_find_forbidden_words() -> None:
 @pytest.mark.parametrize("text", [*TEMPLATES, *CAPTIONS, *TITLES])
 def test_every_text_is_translated_with_the_same_places(text: str) -> None:
     german = Voice.of("de-AT").translate(text)
-    assert german != text or text == "Stress"
+    assert german != text or text in {"Stress", "Stimulation"}
 
     def places(template: str) -> set[str]:
         return {name for _, name, _, _ in Formatter().parse(template) if name}

@@ -113,7 +113,7 @@ def test_fourteen_days_are_told_what_is_missing(read, person, settle):
     assert {one["grade"] for one in told["primary"]} == {"collecting"}
     assert told["exploratory"] == []
     pain = next(one for one in told["primary"] if one["outcome"] == "pain_now")
-    assert "of 28 complete days" in pain["sentence"]
+    assert "of 28 full days" in pain["sentence"]
     assert pain["more_days"]["low"] >= 28 - pain["pairs_now"]
 
 

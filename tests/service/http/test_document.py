@@ -215,3 +215,16 @@ def test_no_other_origin_is_allowed(app):
 def test_an_answer_without_a_body_has_no_type(client, person):
     gone = client.delete("/v1/consents/insights", headers=person.headers)
     assert (gone.status_code, gone.headers.get("Content-Type")) == (204, None)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/healthz", "/v1/openapi.json", "/v1/account", "/v1/nothing"]
+)
+def test_no_browser_runs_frames_or_keeps_an_answer(client, path):
+    headers = client.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] in {"no-store", "private, no-cache"}

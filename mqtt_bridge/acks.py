@@ -90,6 +90,7 @@ class AckSender:
         metrics.stored.inc(stored)
         metrics.duplicates.inc(duplicates)
         metrics.failed.inc(len(written.failed))
+        metrics.unknown_programmes.inc(written.unknown_programmes)
         for subject in written.malformed:
             metrics.malformed.labels(subject.value).inc()
         log.debug(

@@ -93,6 +93,11 @@ class Metrics:
             "cymba_bridge_messages_malformed", "Messages other than frames that were malformed.",
             ["subject"], registry=registry,
         )  # fmt: skip
+        self.unknown_programmes = Counter(
+            "cymba_bridge_programmes_unknown",
+            "Reports of programme versions that were never set: a restored backup, or a lie.",
+            registry=registry,
+        )
         self.resent = Counter(
             "cymba_bridge_resent", "Deliveries that the broker marked as sent again.",
             registry=registry,

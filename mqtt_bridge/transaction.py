@@ -42,6 +42,7 @@ class Written:
     answers: list[tuple[str, Ack, Form]] = field(default_factory=list)
     malformed: list[Subject] = field(default_factory=list)
     failed: list[IncomingMessage] = field(default_factory=list)
+    unknown_programmes: int = 0  # that devices spoke of
     rejected_bytes: dict[str, int] = field(default_factory=dict)  # by device
     anchors: list[BootAnchor] = field(default_factory=list)
     ledgers: Ledgers = field(default_factory=dict)
@@ -57,6 +58,7 @@ def sum_of(parts: Sequence[Written]) -> Written:
         whole.answers += part.answers
         whole.malformed += part.malformed
         whole.failed += part.failed
+        whole.unknown_programmes += part.unknown_programmes
         for device_id, size in part.rejected_bytes.items():
             whole.rejected_bytes[device_id] = whole.rejected_bytes.get(device_id, 0) + size
     return whole
@@ -182,7 +184,13 @@ def write(
     for delivery, report in others.reports:
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
         if outcome == "unknown-version":
-            _refuse(written, delivery, "a report on a programme that was never set")
+            written.unknown_programmes += 1
+            log.error(
+                "a device speaks of a programme that was never set here: was a backup restored?",
+                device=delivery.device_id,
+                version=report.ver,
+                applied=report.applied,
+            )
     came_online = {
         delivery.device_id
         for delivery, presence in others.presences

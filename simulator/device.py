@@ -364,8 +364,6 @@ class Device:
         reported = self.life.prescription.receive(
             desired, self.device_id, self._programme_key, now_ms
         )
-        if reported is None:
-            return
         self._counters.programmes_applied += reported.applied
         self._counters.programmes_refused += not reported.applied
         payload = wire.encode(reported, self.life.firmware.wire)

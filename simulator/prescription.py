@@ -61,16 +61,17 @@ class Prescription:
 
     def receive(
         self, desired: Desired, device_id: str, key: Ed25519PublicKey | None, now_ms: float
-    ) -> ReportedState | None:
-        """Apply a desired version or refuse it; None for one that is older than the one held.
+    ) -> ReportedState:
+        """Apply a desired version or refuse it.
 
-        The one held is only reported again: its report may have been lost. A device without a key
-        believes nobody.
+        Of one that is not above the one held, the one held is only reported again: its report may
+        have been lost, or the server, restored from a backup, does not know of it. A device
+        without a key believes nobody.
         """
-        if desired.ver == self.version:
-            return ReportedState(ver=desired.ver, applied=True)
-        if desired.ver < self.version and not self._ignores_versions:
-            return None
+        if desired.ver == self.version or (
+            desired.ver < self.version and not self._ignores_versions
+        ):
+            return ReportedState(ver=self.version, applied=True)
         if key is None or not verify(key, device_id, desired):
             return _refusal(desired, "bad-signature")
         if desired.expires is not None and desired.expires <= now_ms:

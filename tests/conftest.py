@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, make_engine
+from cymba.devices import issuing
 from ops import postgres, schema
 from ops.postgres import EmbeddedPostgres
 from tests import programs
@@ -73,6 +75,12 @@ def nothing_follows_the_feed() -> Iterator[None]:
     followers.clear()
     yield
     assert followers == []
+
+
+@pytest.fixture
+def versions_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programme versions are numbered 1, 2, 3, for tests that are not about their numbers."""
+    monkeypatch.setattr(issuing, "NUMBERED_SINCE", datetime.max.replace(tzinfo=UTC))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,13 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.devices.presence import KNOWN_TO_HOLDER
 from cymba.devices.suspension import Suspended, suspended
-from cymba.devices.tables import Device, DevicePresence, DeviceSuspension, DeviceTenure
+from cymba.devices.tables import (
+    Device,
+    DevicePresence,
+    DeviceSuspension,
+    DeviceTenure,
+    UnknownVersion,
+)
 from cymba.errors import NotFound
 
 MAX_NAME_CHARACTERS = 100
@@ -22,6 +28,7 @@ class HeldDevice(NamedTuple):
     tenure: DeviceTenure
     presence: DevicePresence | None  # none of a device that never came online
     suspension: Suspended | None
+    unknown_programme: UnknownVersion | None  # until the device has applied a newer one
 
 
 def held_devices(session: Session, account_id: UUID) -> Sequence[HeldDevice]:
@@ -94,17 +101,21 @@ def _as_holding(
     tenure: DeviceTenure,
     presence: DevicePresence | None,
     suspension: DeviceSuspension | None,
+    unknown: UnknownVersion | None,
 ) -> HeldDevice:
-    return HeldDevice(device, tenure, presence, suspended(suspension))
+    return HeldDevice(device, tenure, presence, suspended(suspension), unknown)
 
 
 def _held(
     account_id: UUID,
-) -> Select[Device, DeviceTenure, DevicePresence, DeviceSuspension]:
+) -> Select[Device, DeviceTenure, DevicePresence, DeviceSuspension, UnknownVersion]:
+    unknown = UnknownVersion
+    stands = (unknown.device_id == Device.id) & unknown.settled_at.is_(None)
     return (
-        select(Device, DeviceTenure, DevicePresence, DeviceSuspension)
+        select(Device, DeviceTenure, DevicePresence, DeviceSuspension, unknown)
         .join(DeviceTenure, DeviceTenure.device_id == Device.id)
         .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
         .outerjoin(DeviceSuspension, DeviceSuspension.device_id == Device.id)
+        .outerjoin(unknown, stands)
         .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
     )

@@ -16,10 +16,15 @@ from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
-from cymba.accounts.changes import announce
-from cymba.devices.clocks import to_ms
 from cymba.devices.holders import announce_to_holders
-from cymba.devices.messages import Desired, Programme, ReportedState
+from cymba.devices.issuing import (
+    issue,
+    latest_number,
+    lock_devices,
+    newest_version,
+    unknown_number,
+)
+from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import (
     MODELS,
     Limits,
@@ -31,8 +36,8 @@ from cymba.devices.models import (
     widened,
 )
 from cymba.devices.screening import has_red_flag, standing_lock
-from cymba.devices.signing import sign
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure, RefusedProgramme
+from cymba.devices.unknown_versions import no_current, note_unknown, settle
 from cymba.errors import DomainError, NotFound, PreconditionFailed, Rejected
 
 # Why a device may refuse a version, in `up/state`; it may send others of its own.
@@ -107,7 +112,7 @@ def set_programme(
     """
     device = _held_device(session, account_id, device_id, lock=True)
     programme, limits, _ = wanted
-    version = _latest_version(device, _desired(session, device_id))
+    version = latest_number(device, newest_version(session, device_id))
     if version != if_version:
         raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
     model = MODELS[device.model]
@@ -128,9 +133,8 @@ def set_programme(
         )
         session.flush()
         return ProgrammeRefused(error)
-    ver = version + 1
-    row = _issue(session, key, device_id, ver, wanted, account_id=account_id, now=now)
-    note_own(session, account_id, "programme.set", device=device_id, version=ver)
+    row = issue(session, key, device, wanted, account_id=account_id, now=now)
+    note_own(session, account_id, "programme.set", device=device_id, version=row.ver)
     return Accepted(row)
 
 
@@ -145,11 +149,11 @@ def withhold_current(
     if not has_red_flag(session, account_id):
         return []
     held = _held_by(account_id)
-    _lock_devices(session, [device.id for device in session.scalars(held)])
+    lock_devices(session, [device.id for device in session.scalars(held)])
     devices = session.scalars(held.execution_options(populate_existing=True)).all()
     withheld = []
     for device in devices:
-        desired = _desired(session, device.id)
+        desired = newest_version(session, device.id)
         programme, limits = usual_programme(MODELS[device.model]), {}
         if desired is not None and desired.account_id == account_id:
             if desired.limits.get("amplitude_ua") == 0:
@@ -157,8 +161,7 @@ def withhold_current(
             programme, limits = msgspec.convert(desired.programme, Programme), desired.limits
         without = msgspec.structs.replace(programme, amplitude_ua=0, native_level=None)
         wanted = Wanted(without, {**limits, "amplitude_ua": 0})
-        version = _latest_version(device, desired) + 1
-        _issue(session, key, device.id, version, wanted, account_id=account_id, now=now)
+        issue(session, key, device, wanted, account_id=account_id, now=now)
         withheld.append(device.id)
     return withheld
 
@@ -175,15 +178,11 @@ def clear_programme(
     Raises:
         ValueError: there is something to take, and no `key` to sign with.
     """
-    desired = _desired(session, device.id)
-    version = _latest_version(device, desired)
-    if version == 0 or (desired and desired.account_id is None and desired.ver == version):
+    desired = newest_version(session, device.id)
+    highest = max(latest_number(device, desired), unknown_number(session, device.id))
+    if highest == 0 or (desired and desired.account_id is None and desired.ver == highest):
         return
-    none = msgspec.structs.replace(
-        usual_programme(MODELS[device.model]), amplitude_ua=0, native_level=None
-    )
-    wanted = Wanted(none, {"amplitude_ua": 0})
-    _issue(session, key, device.id, version + 1, wanted, account_id=None, now=now)
+    issue(session, key, device, no_current(device), account_id=None, now=now)
 
 
 def programme_state(session: Session, account_id: UUID, device_id: str) -> ProgrammeState:
@@ -193,8 +192,8 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
         NotFound: the account does not hold such a device.
     """
     device = _held_device(session, account_id, device_id)
-    desired = _desired(session, device_id)
-    version = _latest_version(device, desired)
+    desired = newest_version(session, device_id)
+    version = latest_number(device, desired)
     if desired is not None and desired.account_id is None:  # `clear_programme`
         return ProgrammeState(version, None, None, desired.applied is not True, desired.limits)
     if desired is not None and desired.account_id != account_id:
@@ -257,7 +256,10 @@ def refused_programmes(
 def record_report(
     session: Session, device_id: str, reported: ReportedState, at: datetime
 ) -> Literal["recorded", "late", "unknown-version"]:
-    """Keep what a device said of a version; of two reports of one version the later holds."""
+    """Keep what a device said of a version; of two reports of one version the later holds.
+
+    Of a version that was never set here, `answer_unknown` sends a newer one.
+    """
     row = DeviceProgramme
     recorded = session.scalar(
         update(row)
@@ -275,53 +277,19 @@ def record_report(
         .returning(row.ver)
     )
     if recorded is not None:
+        if reported.applied:
+            settle(session, device_id, reported.ver, at)
         announce_to_holders(session, [device_id])
         return "recorded"
     known = session.scalar(
         select(row.ver).where(row.device_id == device_id, row.ver == reported.ver)
     )
-    return "unknown-version" if known is None else "late"
-
-
-def _issue(
-    session: Session,
-    key: Ed25519PrivateKey | None,
-    device_id: str,
-    version: int,
-    wanted: Wanted,
-    *,
-    account_id: UUID | None,
-    now: datetime,
-) -> DeviceProgramme:
-    if key is None:
-        raise ValueError("a programme goes to a device signed: a key is needed")
-    programme, limits, expires_at = wanted
-    desired = sign(
-        key,
-        device_id,
-        Desired(
-            ver=version,
-            programme=programme,
-            limits=dict(limits),
-            expires=None if expires_at is None else round(to_ms(expires_at)),
-        ),
-    )
-    assert desired.signature is not None  # noqa: S101 - `sign` has just set it
-    row = DeviceProgramme(
-        device_id=device_id,
-        ver=version,
-        account_id=account_id,
-        programme=msgspec.to_builtins(programme),
-        limits=dict(limits),
-        expires_at=expires_at,
-        signature=desired.signature,
-        created_at=now,
-    )
-    session.add(row)
-    session.flush()
-    if account_id is not None:
-        announce(session, account_id, "device", device_id)
-    return row
+    erased_ver = session.scalar(select(Device.erased_ver).where(Device.id == device_id)) or 0
+    if known is not None or reported.ver <= erased_ver:
+        return "late"
+    note_unknown(session, device_id, reported, at)
+    announce_to_holders(session, [device_id])
+    return "unknown-version"
 
 
 def _objection(model: Model, wanted: Wanted, now: datetime) -> DomainError | None:
@@ -353,7 +321,7 @@ def _held_device(
     session: Session, account_id: UUID, device_id: str, *, lock: bool = False
 ) -> Device:
     if lock:  # versions are given one by one
-        _lock_devices(session, [device_id])
+        lock_devices(session, [device_id])
     device = session.scalar(
         _held_by(account_id).where(Device.id == device_id).execution_options(populate_existing=True)
     )
@@ -369,27 +337,3 @@ def _held_by(account_id: UUID) -> Select[Device]:
         .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
         .order_by(Device.id)
     )
-
-
-def _lock_devices(session: Session, device_ids: Sequence[str]) -> None:
-    """Keep claims and releases away. Who holds a device is to be asked in a statement after this
-    one: one that waits for its lock still sees who held it before."""
-    session.execute(
-        select(Device.id)
-        .where(Device.id.in_(device_ids))
-        .order_by(Device.id)
-        .with_for_update(key_share=True)
-    )
-
-
-def _desired(session: Session, device_id: str) -> DeviceProgramme | None:
-    return session.scalar(
-        select(DeviceProgramme)
-        .where(DeviceProgramme.device_id == device_id)
-        .order_by(DeviceProgramme.ver.desc())
-        .limit(1)
-    )
-
-
-def _latest_version(device: Device, desired: DeviceProgramme | None) -> int:
-    return max(desired.ver if desired else 0, device.erased_ver)

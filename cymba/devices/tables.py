@@ -171,6 +171,22 @@ class RetainedWithdrawal(Base):
     asked_at: Mapped[datetime]
 
 
+class UnknownVersion(Base):
+    """That a device spoke of a version that was never set here."""
+
+    __tablename__ = "unknown_version"
+    __table_args__ = (
+        Index("ix_unknown_version_open", "device_id", postgresql_where=text("settled_at IS NULL")),
+    )
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    ver: Mapped[int] = mapped_column(BigInteger)  # that it spoke of last
+    held_ver: Mapped[int] = mapped_column(BigInteger)  # the highest that it said it applied, or 0
+    reported_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]  # when a newer version was set for it
+    settled_at: Mapped[datetime | None]  # when the device said that it applied a newer one
+
+
 class RefusedProgramme(Base):
     """A programme that was asked for and never sent, with the reason."""
 

@@ -40,6 +40,14 @@ class SuspensionSchema(Schema):
     until = out.instant("2026-03-01T18:30:00Z", "Soon after which it is let in again by itself")
 
 
+class UnknownProgrammeSchema(Schema):
+    """That the device spoke of a programme version that was never set here: what it holds is not
+    known until it has applied a newer one, which is on its way."""
+
+    version = out.whole(3, source="ver")
+    reported_at = out.instant("2026-03-01T18:20:00Z")
+
+
 def suspension_field(source: str | None = None) -> out.AnyField:
     about = "null of a device that may come in"
     return out.nested(SuspensionSchema, about, null=True, source=source, example=None)
@@ -54,6 +62,12 @@ class DeviceSchema(Schema):
     claimed_at = out.instant("2026-03-01T09:40:00Z", source="tenure.claimed_at")
     presence = out.nested(PresenceSchema, "null of a device that never came online", null=True)
     suspension = suspension_field()
+    unknown_programme = out.nested(
+        UnknownProgrammeSchema,
+        "null of a device whose programme is known",
+        null=True,
+        example=None,
+    )
     before_trial = before_trial_field()
 
 

@@ -12,6 +12,7 @@ from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork
 from cymba.devices.claiming import Claimed, claim, hand_on, release
 from cymba.devices.contraindications import VERSION, must_be_answered
+from cymba.devices.issuing import NUMBERED_SINCE
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.programme import (
@@ -37,6 +38,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 KEY = Ed25519PrivateKey.generate()
 EAR = MODELS["ear_cymba"]
+V0 = int((NOW - NUMBERED_SINCE).total_seconds()) - 1  # versions set at NOW are V0 + 1, V0 + 2 …
 
 
 def current(amplitude_ua: int = 1_500, **changed: object) -> Programme:
@@ -77,22 +79,22 @@ def test_a_programme_becomes_the_next_version_signed(
 ) -> None:
     assert programme_state(session, *held).version == 0
     wanted = Wanted(current(), {"amplitude_ua": 3_000}, NOW + 30 * HOUR)
-    assert accepted(session, held, wanted, 0) == 1
+    assert accepted(session, held, wanted, 0) == V0 + 1
     session.commit()
     session.expunge_all()
     ((device_id, desired),) = unpublished(session)
     assert device_id == held[1]
     assert verify(KEY.public_key(), device_id, desired)
-    assert (desired.ver, desired.programme, desired.limits) == (1, current(), wanted.limits)
+    assert (desired.ver, desired.programme, desired.limits) == (V0 + 1, current(), wanted.limits)
     assert desired.expires == (NOW + 30 * HOUR).timestamp() * 1000
 
 
 def test_the_version_must_be_the_one_seen(session: Session, held: tuple[UUID, str]) -> None:
     accepted(session, held, Wanted(current()), 0)
-    for stale in (0, 2):
+    for stale in (0, V0, V0 + 2):
         with pytest.raises(PreconditionFailed):
             put(session, held, Wanted(current(1_000)), stale)
-    assert accepted(session, held, Wanted(current(1_000)), 1) == 2
+    assert accepted(session, held, Wanted(current(1_000)), V0 + 1) == V0 + 2
 
 
 @pytest.mark.parametrize(
@@ -128,14 +130,14 @@ def test_a_lock_bars_currents_but_not_to_switch_off(
     session: Session, held: tuple[UUID, str]
 ) -> None:
     raise_red_flag(session, KEY, held[0], "fainting", felt_at=NOW, now=NOW)
-    outcome = put(session, held, Wanted(current()), 1)
+    outcome = put(session, held, Wanted(current()), V0 + 1)
     assert isinstance(outcome, ProgrammeRefused)
     assert (outcome.error.code, outcome.error.status) == ("red-flag", 423)
-    titrated = put(session, held, Wanted(current(0)), 1)
+    titrated = put(session, held, Wanted(current(0)), V0 + 1)
     assert isinstance(titrated, ProgrammeRefused)
     kept = session.scalars(select(RefusedProgramme.code)).all()
     assert kept == ["red-flag", "red-flag"]
-    assert accepted(session, held, Wanted(current(0), {"amplitude_ua": 0}), 1) == 2
+    assert accepted(session, held, Wanted(current(0), {"amplitude_ua": 0}), V0 + 1) == V0 + 2
 
 
 def test_only_the_holder_sets_and_sees(session: Session, held: tuple[UUID, str]) -> None:
@@ -154,30 +156,33 @@ def test_what_the_device_says_stands_beside_what_is_desired(
     session: Session, held: tuple[UUID, str]
 ) -> None:
     for version in range(3):
-        accepted(session, held, Wanted(current(1_000 + version)), version)
+        seen = V0 + version if version else 0
+        accepted(session, held, Wanted(current(1_000 + version)), seen)
     device_id = held[1]
-    said = ReportedState(ver=1, applied=True)
+    said = ReportedState(ver=V0 + 1, applied=True)
     assert record_report(session, device_id, said, NOW + HOUR) == "recorded"
-    refused = ReportedState(ver=3, applied=False, code="beyond-limits", detail="set to 1000")
+    refused = ReportedState(ver=V0 + 3, applied=False, code="beyond-limits", detail="set to 1000")
     assert record_report(session, device_id, refused, NOW + 2 * HOUR) == "recorded"
     session.expire_all()
     state = programme_state(session, *held)
-    assert state.version == 3
+    assert state.version == V0 + 3
     assert state.desired is not None
     assert (state.desired.applied, state.desired.code) == (False, "beyond-limits")
     assert state.held is not None
-    assert state.held.ver == 1
+    assert state.held.ver == V0 + 1
     assert not state.in_step
-    assert [row.ver for row in programme_history(session, *held)] == [3, 2, 1]
-    assert [row.ver for row in programme_history(session, *held, before=3, limit=1)] == [2]
+    assert [row.ver for row in programme_history(session, *held)] == [V0 + 3, V0 + 2, V0 + 1]
+    assert [row.ver for row in programme_history(session, *held, before=V0 + 3, limit=1)] == [
+        V0 + 2
+    ]
 
 
 def test_a_late_report_changes_nothing(session: Session, held: tuple[UUID, str]) -> None:
     accepted(session, held, Wanted(current()), 0)
     device_id = held[1]
-    later = ReportedState(ver=1, applied=True)
+    later = ReportedState(ver=V0 + 1, applied=True)
     assert record_report(session, device_id, later, NOW + HOUR) == "recorded"
-    earlier = ReportedState(ver=1, applied=False, code="in-session")
+    earlier = ReportedState(ver=V0 + 1, applied=False, code="in-session")
     assert record_report(session, device_id, earlier, NOW) == "late"
     unknown = ReportedState(ver=9, applied=True)
     assert record_report(session, device_id, unknown, NOW) == "unknown-version"
@@ -195,7 +200,7 @@ def test_a_red_flag_takes_the_current_from_every_device(
     assert withhold_current(session, KEY, person, NOW) == []
     ((_, desired),) = unpublished(session)
     assert verify(KEY.public_key(), device_id, desired)
-    assert desired.ver == 2
+    assert desired.ver == V0 + 2
     assert desired.limits == {"duration_s": 2_000, "amplitude_ua": 0}
     assert desired.programme == current(0)
 
@@ -226,16 +231,16 @@ def test_a_device_is_handed_on_without_its_programme(
     other = handed_on(session, held, KEY)
     ((device_id, cleared),) = unpublished(session)
     assert verify(KEY.public_key(), device_id, cleared)
-    assert (cleared.ver, cleared.limits, cleared.expires) == (2, {"amplitude_ua": 0}, None)
+    assert (cleared.ver, cleared.limits, cleared.expires) == (V0 + 2, {"amplitude_ua": 0}, None)
     assert cleared.programme == current(0)
     state = programme_state(session, other, device_id)
-    assert (state.version, state.desired, state.held) == (2, None, None)
+    assert (state.version, state.desired, state.held) == (V0 + 2, None, None)
     assert state.is_earlier_holders
     assert state.limits == {"amplitude_ua": 0}
-    refused = ReportedState(ver=2, applied=False, code="in-session")
+    refused = ReportedState(ver=V0 + 2, applied=False, code="in-session")
     record_report(session, device_id, refused, NOW)
     assert programme_state(session, other, device_id).is_earlier_holders
-    record_report(session, device_id, ReportedState(ver=2, applied=True), NOW)
+    record_report(session, device_id, ReportedState(ver=V0 + 2, applied=True), NOW)
     assert programme_state(session, other, device_id).in_step
     assert not programme_state(session, other, device_id).is_earlier_holders
 
@@ -249,7 +254,7 @@ def test_a_device_passes_through_hands_that_set_nothing_by_one_version(
     for account_id in (held[0], held[0]):
         code = reissue_claim_code(session, held[1])
         claim(session, account_id, serial, code, NOW, key=KEY)
-    assert programme_state(session, *held).version == 2
+    assert programme_state(session, *held).version == V0 + 2
     assert programme_state(session, *held).desired is None  # not even who set it has it back
 
 
@@ -265,11 +270,11 @@ def test_an_erased_holders_programme_is_taken_from_the_device_too(
     session: Session, held: tuple[UUID, str]
 ) -> None:
     device = session.get_one(Device, held[1])
-    device.erased_ver = 7
+    device.erased_ver = V0 + 7
     other = handed_on(session, held, KEY)
     ((_, cleared),) = unpublished(session)
-    assert cleared.ver == 8
-    assert programme_state(session, other, held[1]).version == 8
+    assert cleared.ver == V0 + 8
+    assert programme_state(session, other, held[1]).version == V0 + 8
 
 
 def test_a_programme_is_not_handed_on_for_want_of_a_key(
@@ -312,7 +317,7 @@ def test_of_two_changes_at_once_one_is_stale(engine: Engine) -> None:
         thread.join()
     assert sorted(outcomes) == ["accepted", "stale", "stale", "stale"]
     with UnitOfWork(engine) as session:
-        assert session.scalars(select(DeviceProgramme.ver)).all() == [1]
+        assert session.scalars(select(DeviceProgramme.ver)).all() == [V0 + 1]
 
 
 @pytest.mark.parametrize("leave", ["release", "claim"])

@@ -148,7 +148,7 @@ def try_a_trial(demo: Demo) -> None:
             path = f"/v1/devices/{device['device_id']}/programme"
             while not (programme := ana.get(path).json())["in_step"]:
                 threading.Event().wait(0.2)  # until the device has said so
-            assert programme["held"]["version"] == 1
+            assert programme["held"] == programme["desired"]
         wanted = {"device_id": kept["devices"][0]["device_id"], "outcome": "pain_now",
                   "pairs": 14, "block_days": 3, "comparison_amplitude_ua": 0}  # fmt: skip
         begun = ana.post("/v1/experiments", json=wanted)

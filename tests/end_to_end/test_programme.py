@@ -143,7 +143,7 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
         desire(true)
         wait_until(lambda: fleet.counters.programmes_applied >= 1, what="it is applied")
         raised = msgspec.structs.replace(true.programme, amplitude_ua=most_ua)
-        unsigned = msgspec.structs.replace(true, ver=2, programme=raised)
+        unsigned = msgspec.structs.replace(true, ver=true.ver + 1, programme=raised)
         elsewhere = sign(Ed25519PrivateKey.generate(), device.device_id, unsigned)
         for forged in (unsigned, elsewhere):
             refused = fleet.counters.programmes_refused

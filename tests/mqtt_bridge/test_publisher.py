@@ -24,6 +24,8 @@ from cymba.stimulation.wire.messages import to_json
 from tests.end_to_end.parts import BRIDGE_SECRET, PATIENCE_S, Broker, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, Talker
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 KEY = Ed25519PrivateKey.generate()
 NO_CURRENT = {"amplitude_ua": 0}  # needs no answers to the contraindication questions
 SetProgramme = Callable[[str], int]
@@ -105,7 +107,6 @@ def test_what_a_device_says_of_a_programme_is_told_to_its_persons_apps(
     device_id = devices[0].device_id
     set_next(device_id)
     talker = talk(devices[0])
-    talker.say("state", to_json(ReportedState(ver=9, applied=True)))  # of no version that there is
     talker.say("state", to_json(ReportedState(ver=1, applied=True)))
 
     def told() -> list[tuple[str, str]]:

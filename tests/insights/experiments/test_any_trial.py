@@ -13,6 +13,7 @@ from random import Random
 from uuid import UUID
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
@@ -35,6 +36,8 @@ from cymba.insights.experiments import before, plans, trials
 from cymba.insights.experiments.results import LEAST_ADHERENCE
 from cymba.insights.tables import Experiment
 from tests.insights.experiments.lives import BEGAN, DEVICE, KEY, PROGRAMME, ZONE, felt, used
+
+pytestmark = pytest.mark.usefixtures("versions_from_one")
 
 HAD_UA = PROGRAMME["amplitude_ua"]
 PAIRS, BLOCK_DAYS = 10, 2

@@ -41,6 +41,8 @@ from tests.insights.experiments.lives import (
     used,
 )
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 
 def held_down(session: Session, account_id: UUID, **changes: int) -> Experiment:
     """A trial up to and with its first comparison block, which the device took."""

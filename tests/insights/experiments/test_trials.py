@@ -37,6 +37,8 @@ from tests.insights.experiments.lives import (
     used,
 )
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 
 def test_power_is_shown_first_for_the_plans_that_are_offered(
     session: Session, account_id: UUID

@@ -21,6 +21,8 @@ from cymba.insights.experiments.plans import all_blocks
 from cymba.insights.tables import Experiment
 from tests.service.conftest import PROGRAMME
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 
 @pytest.fixture
 def device_id(app, engine, person, hold):

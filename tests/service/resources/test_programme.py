@@ -15,6 +15,8 @@ from cymba.devices.signing import verify
 from service.http.services import Services
 from service.shapes.programmes import LimitsSchema, ProgrammeSchema
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 EAR = MODELS["ear_cymba"]
 PROGRAMME = {
     "frequency_hz": 25,

@@ -10,6 +10,8 @@ from cymba.devices.models import MODELS
 from cymba.devices.screening import SEEK_CARE
 from tests.service.resources.test_programme import PROGRAMME, answer, problem
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 EAR = MODELS["ear_cymba"]
 __all__ = ["answer"]  # the fixture
 

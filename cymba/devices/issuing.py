@@ -1,0 +1,104 @@
+"""Giving a device its next version: its number, its signature, its place in the outbox."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import announce
+from cymba.devices.clocks import to_ms
+from cymba.devices.messages import Desired, Programme
+from cymba.devices.signing import sign
+from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
+
+NUMBERED_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
+"""A version's number is at least the seconds since then: a database that is restored from a backup
+numbers on above all that it numbered before, though it no longer knows of it. The wire's uint32
+lasts until 2156, and firmware that keeps an int32 until 2088."""
+
+
+def issue(
+    session: Session,
+    key: Ed25519PrivateKey | None,
+    device: Device,
+    wanted: tuple[Programme, Mapping[str, float], datetime | None],
+    *,
+    account_id: UUID | None,
+    now: datetime,
+) -> DeviceProgramme:
+    """Make `wanted` the device's next version. The device's row is locked (`lock_devices`).
+
+    Raises:
+        ValueError: there is no `key` to sign it with.
+    """
+    if key is None:
+        raise ValueError("a programme goes to a device signed: a key is needed")
+    programme, limits, expires_at = wanted
+    desired = sign(
+        key,
+        device.id,
+        Desired(
+            ver=_next_number(session, device, now),
+            programme=programme,
+            limits=dict(limits),
+            expires=None if expires_at is None else round(to_ms(expires_at)),
+        ),
+    )
+    assert desired.signature is not None  # noqa: S101 - `sign` has just set it
+    row = DeviceProgramme(
+        device_id=device.id,
+        ver=desired.ver,
+        account_id=account_id,
+        programme=msgspec.to_builtins(programme),
+        limits=dict(limits),
+        expires_at=expires_at,
+        signature=desired.signature,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    if account_id is not None:
+        announce(session, account_id, "device", device.id)
+    return row
+
+
+def lock_devices(session: Session, device_ids: Sequence[str]) -> None:
+    """Keep claims and releases away. Who holds a device is to be asked in a statement after this
+    one: one that waits for its lock still sees who held it before."""
+    session.execute(
+        select(Device.id)
+        .where(Device.id.in_(device_ids))
+        .order_by(Device.id)
+        .with_for_update(key_share=True)
+    )
+
+
+def newest_version(session: Session, device_id: str) -> DeviceProgramme | None:
+    return session.scalar(
+        select(DeviceProgramme)
+        .where(DeviceProgramme.device_id == device_id)
+        .order_by(DeviceProgramme.ver.desc())
+        .limit(1)
+    )
+
+
+def latest_number(device: Device, newest: DeviceProgramme | None) -> int:
+    """That of the last version that was set here; 0 before the first."""
+    return max(newest.ver if newest else 0, device.erased_ver)
+
+
+def unknown_number(session: Session, device_id: str) -> int:
+    """The highest version that the device said it applied and that was never set here, or 0."""
+    row = UnknownVersion
+    return session.scalar(select(row.held_ver).where(row.device_id == device_id)) or 0
+
+
+def _next_number(session: Session, device: Device, now: datetime) -> int:
+    """Above all that the device may hold: it ignores what is not (R40)."""
+    latest = latest_number(device, newest_version(session, device.id))
+    last = max(latest, unknown_number(session, device.id))
+    return max(last + 1, int((now - NUMBERED_SINCE).total_seconds()))

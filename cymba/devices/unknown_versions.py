@@ -1,0 +1,113 @@
+"""Versions that a device speaks of and that were never set here.
+
+The database was restored from a backup that is older than they, or the device lies. Either way it
+may hold limits that nobody here knows of: it is sent a newer version, and an operator is told.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.devices.holders import announce_to_holders
+from cymba.devices.issuing import issue, lock_devices, newest_version
+from cymba.devices.messages import Programme, ReportedState
+from cymba.devices.models import MODELS, usual_programme
+from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
+
+HIGHEST_FOLLOWED = 2**32 - 2**16
+"""Nobody signs such a number for a hundred years: a device that names a higher one is broken or
+lies, and following it would use up the numbers that the wire has."""
+ANSWERED_EVERY = timedelta(minutes=1)
+"""A device that goes on speaking of unknown versions gets no more than one answer in this time."""
+
+
+def note_unknown(session: Session, device_id: str, reported: ReportedState, at: datetime) -> None:
+    """Keep that the device spoke of a version, and that it holds it, if it says so;
+    `answer_unknown` answers it."""
+    row = UnknownVersion
+    held_ver = min(reported.ver, HIGHEST_FOLLOWED) if reported.applied else 0
+    statement = insert(row).values(
+        device_id=device_id, ver=reported.ver, held_ver=held_ver, reported_at=at
+    )
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[row.device_id],
+            set_={
+                "ver": statement.excluded.ver,
+                "held_ver": func.greatest(row.held_ver, statement.excluded.held_ver),
+                "reported_at": func.greatest(row.reported_at, at),
+                "settled_at": None,
+            },
+        )
+    )
+
+
+def settle(session: Session, device_id: str, applied_ver: int, at: datetime) -> None:
+    """The device has applied `applied_ver`, which was set here."""
+    row = UnknownVersion
+    session.execute(
+        update(row)
+        .where(row.device_id == device_id, row.held_ver < applied_ver, row.settled_at.is_(None))
+        .values(settled_at=at)
+    )
+
+
+def unanswered(session: Session, now: datetime, limit: int = 100) -> Sequence[str]:
+    """Devices to which a newer version is due (`answer_unknown`)."""
+    row = UnknownVersion
+    return session.scalars(
+        select(row.device_id)
+        .where(
+            row.settled_at.is_(None),
+            or_(
+                row.answered_at.is_(None),
+                (row.answered_at < row.reported_at) & (row.answered_at < now - ANSWERED_EVERY),
+            ),
+        )
+        .order_by(row.device_id)
+        .limit(limit)
+    ).all()
+
+
+def answer_unknown(
+    session: Session, key: Ed25519PrivateKey, device_id: str, now: datetime
+) -> DeviceProgramme:
+    """Desire of the device what was desired, by a number above the one that it spoke of; where
+    nothing was, no current."""
+    lock_devices(session, [device_id])
+    device = session.get_one(Device, device_id, populate_existing=True)
+    desired = newest_version(session, device_id)
+    if desired is None:
+        row = issue(session, key, device, no_current(device), account_id=None, now=now)
+    else:
+        wanted = _still(desired, now)
+        row = issue(session, key, device, wanted, account_id=desired.account_id, now=now)
+    session.execute(
+        update(UnknownVersion).where(UnknownVersion.device_id == device_id).values(answered_at=now)
+    )
+    announce_to_holders(session, [device_id])
+    return row
+
+
+def no_current(device: Device) -> tuple[Programme, Mapping[str, float], None]:
+    """What is wanted of a device of which nobody wants anything."""
+    usual = usual_programme(MODELS[device.model])
+    none = msgspec.structs.replace(usual, amplitude_ua=0, native_level=None)
+    return none, {"amplitude_ua": 0}, None
+
+
+def _still(
+    desired: DeviceProgramme, now: datetime
+) -> tuple[Programme, Mapping[str, float], datetime | None]:
+    """The same. Of a programme that has ended its limits last (R41), and a device takes them only
+    with one that has not: then the person finds the current anew."""
+    programme = msgspec.convert(desired.programme, Programme)
+    if desired.expires_at is None or desired.expires_at > now:
+        return programme, desired.limits, desired.expires_at
+    ended = msgspec.structs.replace(programme, amplitude_ua=0, native_level=None)
+    return ended, desired.limits, None

@@ -36,7 +36,7 @@ from cymba.stimulation.wire.messages import EndFrame, Frame, SamplesFrame, Start
 from cymba.tables import metadata
 from ops import postgres
 from simulator.faults import CLEAN
-from simulator.life import Life, Written
+from simulator.life import Life, WrittenFrame
 from tests.stimulation.worker_steps import compact_due, summarise_due
 
 SIX = ("amplitude_ua", "impedance_ohm", "heart_rate_bpm", "rr_ms", "skin_temp_mc", "battery_pct")
@@ -54,7 +54,7 @@ def simulated(sessions: int) -> list[list[Frame]]:
     clock = life.clock_of(life.first_boot, 0.0)
     lived = life.lived(0.0, 1e12, clock)
     found: list[list[Frame]] = []
-    for frame in (one.frame for one in lived if isinstance(one, Written)):
+    for frame in (one.frame for one in lived if isinstance(one, WrittenFrame)):
         if isinstance(frame, StartFrame):
             if len(found) == sessions:
                 break

@@ -1,6 +1,7 @@
-"""The conformance kit: which of the protocol's rules a device under development keeps.
+"""The conformance kit: it shows which rules of the protocol a device under development keeps.
 
-`trace` is what was said, `story` what that means, `judgement` and the modules named after what
-they judge (`frames`, `flash`, `connection`, `programme`) are pure functions of it. `drill` plays
-the server and provokes what a good day does not show; `listener` is MQTT; `report` the answer.
+`trace` holds the messages, and `story` interprets them. `judgement` and the modules named after
+what they judge (`frames`, `flash`, `connection`, `programme`) are pure functions of the story.
+`drill` plays the server, and provokes situations that rarely occur. `listener` is MQTT, and
+`report` the result.
 """

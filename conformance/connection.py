@@ -1,4 +1,4 @@
-"""Judges of topics, presence, reconnecting, `sent` and the clock exchange."""
+"""Judges the rules of topics, presence, reconnecting, `sent` and the clock exchange."""
 
 from conformance.frames import name
 from conformance.judgement import Tally
@@ -6,19 +6,19 @@ from conformance.story import (
     Asked,
     Key,
     MalformedMessage,
+    PresenceHeard,
     Replied,
-    Said,
     Sending,
     Story,
 )
-from conformance.trace import Evicted, Probed, QosRaised, Timing
+from conformance.trace import Evicted, Probed, ProtocolTimes, QosRaised
 from cymba.devices.messages import Presence
 
 QOS = {"up/frame": 1, "up/presence": 1, "up/time": 0, "up/state": 1}
 RETAINED = {"up/presence"}
 
 
-def judge(story: Story, timing: Timing, tally: Tally) -> None:
+def judge(story: Story, timing: ProtocolTimes, tally: Tally) -> None:
     _topics(story, tally)
     _sent(story, timing, tally)
     _presence(story, tally)
@@ -29,7 +29,7 @@ def judge(story: Story, timing: Timing, tally: Tally) -> None:
 
 
 def _topics(story: Story, tally: Tally) -> None:
-    # A broker may give every message the listener's QoS, which is the highest.
+    # A broker may deliver every message with the listener's QoS, which is the highest.
     qos_is_seen = not story.all(QosRaised) and any(
         heard.qos < 2 and not heard.retained for heard in story.heard
     )
@@ -44,8 +44,8 @@ def _topics(story: Story, tally: Tally) -> None:
             tally.judge("R1", heard.qos == qos, f"{heard.topic} with QoS {heard.qos}, not {qos}")
 
 
-def _sent(story: Story, timing: Timing, tally: Tally) -> None:
-    """`sent` is of the boot in which it is said, read anew for each publish."""
+def _sent(story: Story, timing: ProtocolTimes, tally: Tally) -> None:
+    """`sent` belongs to the boot in which it is published, and is read anew for each publish."""
     before: dict[Key, Sending] = {}
     quickest: dict[tuple[int, int], float] = {}
     for sending in story.all(Sending):
@@ -59,9 +59,7 @@ def _sent(story: Story, timing: Timing, tally: Tally) -> None:
                 tally.keeps("R17")
             continue
         if sending.present is not None and boot != sending.present:
-            tally.breaks(
-                "R17", f"{name(key)} has sent, but is of boot {frame.boot}: now is another"
-            )
+            tally.breaks("R17", f"{name(key)} has sent, but is of boot {frame.boot}, which is over")
             continue
         way_s = sending.at_s - frame.sent / 1000
         quickest[boot] = min(way_s, quickest.get(boot, way_s))
@@ -73,24 +71,24 @@ def _sent(story: Story, timing: Timing, tally: Tally) -> None:
             tally.judge(
                 "R17",
                 late_s <= timing.sent_is_stale_s,
-                f"{name(key)}: sent is {late_s:.1f} s older than its message",
+                f"{name(key)}: sent is {late_s:.1f} s older than the message",
             )
 
 
 def _presence(story: Story, tally: Tally) -> None:
-    last: Said | None = None
-    retained_asked = False  # since the last word of presence
+    last: PresenceHeard | None = None
+    retained_asked = False  # since the last presence
     for happening in story.happenings:
         match happening:
-            case Said(_, presence, True):
+            case PresenceHeard(_, presence, True):
                 retained_asked = False
                 if last is not None:
                     tally.judge(
                         "R36",
                         _word(presence) == _word(last.presence),
-                        "the broker retains another presence than was said last",
+                        "the retained presence is not the last one that was published",
                     )
-            case Said(_, presence, False):
+            case PresenceHeard(_, presence, False):
                 if presence.online:
                     _follows(last, happening, tally)
                 elif last is not None and last.presence.online:
@@ -107,17 +105,17 @@ def _presence(story: Story, tally: Tally) -> None:
             case Evicted():
                 _will(story, happening, tally)
     if retained_asked:
-        tally.breaks("R36", "the broker retains no presence")
-    if last is None and story.all(Sending) and not story.all(Said):
-        tally.breaks("R36", "frames, and no presence")
+        tally.breaks("R36", "no presence is retained on the broker")
+    if last is None and story.all(Sending) and not story.all(PresenceHeard):
+        tally.breaks("R36", "frames were sent, but no presence")
 
 
 def _word(presence: Presence) -> tuple[bool, int, int, int]:
     return presence.online, presence.store, presence.boot, presence.sent
 
 
-def _follows(last: Said | None, said: Said, tally: Tally) -> None:
-    """Within a store boots rise, and within a boot the moments of connections."""
+def _follows(last: PresenceHeard | None, said: PresenceHeard, tally: Tally) -> None:
+    """Within a store `boot` rises, and within a boot the times of the connections."""
     if last is None or last.presence.store != said.presence.store:
         return
     before, now = last.presence, said.presence
@@ -129,17 +127,21 @@ def _follows(last: Said | None, said: Said, tally: Tally) -> None:
 
 
 def _will(story: Story, evicted: Evicted, tally: Tally) -> None:
-    """The broker sends the will of a connection that was cut."""
-    after = [said for said in story.all(Said) if said.at_s > evicted.at_s and not said.retained]
+    """The broker publishes the will of a connection that was cut."""
+    after = [
+        said for said in story.all(PresenceHeard) if said.at_s > evicted.at_s and not said.retained
+    ]
     if after:
-        tally.judge("R36", not after[0].presence.online, "its connection was cut, and no will came")
+        tally.judge(
+            "R36", not after[0].presence.online, "its connection was cut, and no will was published"
+        )
 
 
-def _reconnecting(story: Story, timing: Timing, tally: Tally) -> None:
+def _reconnecting(story: Story, timing: ProtocolTimes, tally: Tally) -> None:
     for evicted in story.all(Evicted):
         back = (
             said.at_s
-            for said in story.all(Said)
+            for said in story.all(PresenceHeard)
             if said.at_s > evicted.at_s and not said.retained and said.presence.online
         )
         back_s = next(back, None)
@@ -148,39 +150,43 @@ def _reconnecting(story: Story, timing: Timing, tally: Tally) -> None:
             tally.judge(
                 "R5",
                 waited_s >= timing.reconnect_s * (1 - timing.slack),
-                f"back after {waited_s:.2f} s, not {timing.reconnect_s:g}",
+                f"reconnected after {waited_s:.2f} s, before {timing.reconnect_s:g} s had passed",
             )
 
 
-def _exchanges(story: Story, timing: Timing, tally: Tally) -> None:
-    """Of each connection a request in time; and what is confirmed is what was said."""
+def _exchanges(story: Story, timing: ProtocolTimes, tally: Tally) -> None:
+    """Each connection has a request in time, and each confirmation matches its exchange."""
     connected_s: float | None = None
     asked: Asked | None = None
     replied: Replied | None = None
     for happening in story.happenings:
         match happening:
-            case Said(at_s, presence, False, connects) if connects or not presence.online:
+            case PresenceHeard(at_s, presence, False, connects) if connects or not presence.online:
                 _asked_in_time(connected_s, at_s, timing, tally)
                 connected_s = at_s if presence.online else None
             case Asked(_, request) if request.u4 is None and request.t2 is None:
                 asked, connected_s = happening, None
             case Asked(at_s, request):
                 how = _unlike(happening, asked, replied, timing)
-                tally.judge("R38", how is None, f"confirmed at u4 {request.u4}: {how}")
+                tally.judge(
+                    "R38", how is None, f"the confirmation at u4 {request.u4} is wrong: {how}"
+                )
             case Replied():
                 replied = happening
     _asked_in_time(connected_s, story.ended_s, timing, tally)
 
 
-def _asked_in_time(connected_s: float | None, at_s: float, timing: Timing, tally: Tally) -> None:
+def _asked_in_time(
+    connected_s: float | None, at_s: float, timing: ProtocolTimes, tally: Tally
+) -> None:
     if connected_s is not None and at_s - connected_s > timing.exchange_within_s:
         tally.breaks("R38", f"no request within {timing.exchange_within_s:g} s of a connect")
 
 
 def _unlike(
-    confirmed: Asked, asked: Asked | None, replied: Replied | None, timing: Timing
+    confirmed: Asked, asked: Asked | None, replied: Replied | None, timing: ProtocolTimes
 ) -> str | None:
-    """What is wrong with a confirmation; None where nothing is, or where nobody can tell."""
+    """What is wrong with a confirmation; None if nothing is, or if it cannot be judged."""
     request = confirmed.request
     if request.t2 is None or request.t3 is None or request.u4 is None:
         return "t2, t3 or u4 is missing"

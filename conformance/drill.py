@@ -1,8 +1,8 @@
-"""A server for one device that is not always a good one: it provokes what a good day hides.
+"""A server for one device that misbehaves on purpose, to provoke rare situations.
 
-It withholds its acks, cuts the connection, is slow to answer presence, refuses a frame for now,
-loses the acks of one, sends an old ack late, asks for a slower pace, and gives a programme that
-nobody signed. It keeps nothing: what it acknowledges is gone.
+It withholds acks, cuts the connection, answers presence slowly, rejects a frame with `retry`, loses
+the acks of another, sends an old ack late, sets a rate limit, and sends a programme without a valid
+signature. It stores nothing: frames that it acknowledges are lost.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from conformance.story import Key, parse
-from conformance.trace import Expected, Heard, Timing
+from conformance.trace import Expected, Heard, ProtocolTimes
 from cymba.database import utc_now
 from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Presence, ReportedState, TimeReply, TimeRequest
@@ -27,8 +27,8 @@ from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 PACE_PER_S = 4.0
 PACE_S = 4.0
-HOLD_S = 2.5  # of the five seconds that an answer to presence may take
-HEARD_ALONE = 3  # sendings on one connection of the frame whose acks are lost: two delays
+HOLD_S = 2.5  # the five seconds that an answer to presence may take, used up by half
+HEARD_ALONE = 3  # how often the frame without acks is sent on one connection: two delays
 BACK_WITHIN_S = 30.0
 UNSIGNED_VER = 2**31  # above any that a device holds
 IGNORED_WITHIN_S = 2.0
@@ -42,23 +42,23 @@ class Publish(NamedTuple):
 
 
 class Evict(NamedTuple):
-    """Cut the device's connection, if that can be done."""
+    """Cut the device's connection, if possible."""
 
 
 Action = Publish | Evict
 
 
 class Phase(Enum):
-    WITHHOLDING = auto()  # until the first frame is due for a resend
-    AWAY = auto()  # its connection was cut
-    RESENDING = auto()  # until each has come again
+    WITHHOLDING = auto()  # until the first frame is due to be resent
+    AWAY = auto()  # the connection was cut
+    RESENDING = auto()  # until each frame was resent
     PACING = auto()
-    ANSWERING = auto()  # as a good server, but for one frame
+    ANSWERING = auto()  # correctly, except for one frame
 
 
 @dataclass(frozen=True, slots=True)
 class Programmes:
-    """What signs programmes, and the version to give: one above what the device holds."""
+    """The signing key, and the version to send: one above what the device holds."""
 
     key: Ed25519PrivateKey
     ver: int
@@ -66,34 +66,34 @@ class Programmes:
 
 @dataclass(slots=True)
 class Drill:
-    """Stepped with each message and every so often; says what to do. Seconds are monotonic."""
+    """Called with each message and at intervals; returns what to do. Seconds are monotonic."""
 
     device_id: str
-    timing: Timing
+    timing: ProtocolTimes
     programmes: Programmes | None = None
     cuts: bool = True  # the device's connection
     phase: Phase = Phase.WITHHOLDING
-    since_s: float | None = None  # when this phase, or the withholding of acks, began
+    since_s: float | None = None  # when this phase began, or when withholding acks began
     model: Model = MODELS["ear_cymba"]
     cbor: bool = False
     heard_on_connection: Counter[Key] = field(default_factory=Counter)
     withheld: set[Key] = field(default_factory=set)
     resolved: set[Key] = field(default_factory=set)
-    presence_due: tuple[float, int] | None = None  # when to answer it, and of which store
+    presence_due: tuple[float, int] | None = None  # when to answer it, and its store
     upto: dict[int, int] = field(default_factory=dict)
     was_cut: bool = False  # the device is on a second connection
-    alone: Key | None = None  # the frame whose acks are lost
+    alone: Key | None = None  # the frame that gets no ack
     alone_since_s: float = 0.0
     refused: Key | None = None
     refused_s: float = 0.0
-    finished_s: float | None = None  # when the last lesson began
+    finished_s: float | None = None  # when the last programme was sent
     programme_steps: Iterator[tuple[Expected, Desired]] | None = None
     programme: tuple[Expected, Desired] | None = None
     programme_since_s: float = 0.0
     programmes_over: bool = False
 
     def is_over(self, now_s: float) -> bool:
-        """All was provoked, and a device that got it wrong has had the time to show it."""
+        """Everything was provoked, and a faulty device has had the time to show it."""
         calm_s = self.timing.resend_due_s(0) + self.timing.grace_s
         if self.finished_s is None or not self.programmes_over:
             return False
@@ -147,7 +147,7 @@ class Drill:
     def cannot_evict(self, now_s: float) -> None:
         self._enter(Phase.RESENDING, now_s)
 
-    # What the device says.
+    # Messages of the device.
 
     def _tell_time(self, request: TimeRequest | str) -> list[Action]:
         if isinstance(request, str) or request.u4 is not None:
@@ -213,7 +213,7 @@ class Drill:
             store = self.alone[0]
             self.resolved.add(self.alone)
             self.alone = None
-            # The second one is older than the first, as if it had been late.
+            # The second ack is older than the first, as if it had been delayed.
             older = self._publish("ack", Ack(store=store, upto=0))
             actions += [self._ack(store), older]
         if self.alone is None and self.finished_s is None:
@@ -226,7 +226,7 @@ class Drill:
         return came or now_s - self.alone_since_s > longest_s
 
     def _teach(self, now_s: float) -> list[Action]:
-        """One programme after another, each once the one before was reported or passed over."""
+        """Send one programme after another, each once the one before was reported or ignored."""
         if self.programmes_over:
             return []
         if self.programme is not None:
@@ -275,7 +275,8 @@ class Drill:
     def _ack(
         self, store: int, seqs: list[int] | None = None, rejected: list[Rejection] | None = None
     ) -> Publish:
-        """Of `seqs`, or of everything; `upto` only where all from 1 on was heard here."""
+        """Acknowledge `seqs`, or everything. It has an `upto` only if all frames from 1 on were
+        heard."""
         if seqs is None:
             seqs = sorted(seq for of, seq in self.resolved if of == store)
         upto = self.upto.get(store, 0)

@@ -1,25 +1,25 @@
-"""The judge of what a device keeps, sends again and frees: the rules of acknowledgement."""
+"""Judges what a device keeps, resends and frees: the rules of acknowledgement."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from conformance.frames import name, reused
 from conformance.judgement import Tally
-from conformance.story import Acked, Key, Said, Sending, Story
-from conformance.trace import Timing
+from conformance.story import Acked, Key, PresenceHeard, Sending, Story
+from conformance.trace import ProtocolTimes
 from cymba.stimulation.wire.messages import Ack, StartFrame
 
 MOST_OUTSTANDING = 20
-LATE_RESENDS = 2  # of a frame whose acknowledgement was repeated: one may have been lost
+LATE_RESENDS = 2  # of an acknowledged frame: one ack may have been lost
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A frame that the device has sent, and what it was told of it."""
+    """A frame that the device has sent, and the server's answers."""
 
     sent_s: float
-    doublings: int = 0  # of the delay that runs now
-    refused: bool = False  # with retry
+    doublings: int = 0  # of the present backoff
+    refused: bool = False  # rejected with `retry`
     resolved_s: float | None = None
     late: int = 0  # resends after that
     late_before_stale: bool = False
@@ -34,33 +34,33 @@ class _Pace:
 
 @dataclass(slots=True)
 class FlashJudge:
-    """Follows a story. `acks_are_heard` false: nobody knows what the device was told."""
+    """Follows a story. If `acks_are_heard` is false, the server's answers are unknown."""
 
-    timing: Timing
+    timing: ProtocolTimes
     tally: Tally
     acks_are_heard: bool
     reused: set[Key] = field(default_factory=set)
     frames: dict[Key, _Frame] = field(default_factory=dict)
-    kept: dict[Key, _Frame] = field(default_factory=dict)  # of those: not resolved
+    kept: dict[Key, _Frame] = field(default_factory=dict)  # those that are not resolved
     last_first: dict[tuple[int, object], int] = field(default_factory=dict)
     first_known_s: float = 0.0
     upto: dict[int, int] = field(default_factory=dict)
     online: bool = True
     connected_s: float = 0.0
     answer_awaited_s: float | None = None  # since when
-    stale_s: float | None = None  # when an ack came that was older than another
+    stale_s: float | None = None  # when an ack arrived that was older than another
     pace: _Pace | None = None
 
     def follow(self, story: Story) -> None:
         self.connected_s = story.began_s
-        # Before that, what seems to be sent for the first time may have been sent unheard.
+        # Before that, a frame may have been sent before the listener heard it.
         self.first_known_s = story.began_s + self.timing.resend_due_s(0)
         self.reused = reused(story.all(Sending))
         for happening in story.happenings:
             match happening:
-                case Said(at_s, _, _, True):
+                case PresenceHeard(at_s, _, _, True):
                     self._connected(at_s)
-                case Said(at_s, presence, False) if not presence.online:
+                case PresenceHeard(at_s, presence, False) if not presence.online:
                     self._left(at_s)
                 case Sending():
                     self._sent(happening)
@@ -104,7 +104,7 @@ class FlashJudge:
             self.last_first[session] = key[1]
         elif session in self.last_first:
             before = self.last_first[session]
-            self.tally.judge("R30", key[1] > before, f"{name(key)} came after seq {before}")
+            self.tally.judge("R30", key[1] > before, f"{name(key)} was sent after seq {before}")
             self.last_first[session] = max(before, key[1])
 
     def _sent_again(self, frame: _Frame, key: Key, at_s: float) -> None:
@@ -115,27 +115,27 @@ class FlashJudge:
             tally.judge(
                 "R28",
                 waited_s >= least_s * (1 - timing.slack),
-                f"{name(key)} was sent again after {waited_s:.1f} s, not {least_s:g}",
+                f"{name(key)} was resent after {waited_s:.1f} s, before {least_s:g} s had passed",
             )
             tally.keeps("R29" if frame.refused else "R25")
         if self.answer_awaited_s is not None:
             since_s = at_s - self.answer_awaited_s
             if since_s < timing.answer_s * (1 - timing.slack):
-                tally.breaks("R37", f"{name(key)} was sent again {since_s:.1f} s after presence")
-        # The first delay that begins on a connection is a short one again.
+                tally.breaks("R37", f"{name(key)} was resent {since_s:.1f} s after presence")
+        # On a new connection the backoff begins anew.
         frame.doublings = 0 if frame.sent_s < self.connected_s else frame.doublings + 1
         frame.sent_s, frame.refused = at_s, False
 
     def _sent_late(self, frame: _Frame, key: Key, at_s: float) -> None:
-        """A frame that the server has acknowledged. Once it may have crossed the word of it."""
+        """A frame that the server has acknowledged. One resend may have crossed the ack."""
         resolved_s = frame.resolved_s or at_s
         if at_s - resolved_s < self.timing.grace_s / 2:
             return
         frame.late += 1
         if self.stale_s is not None and resolved_s < self.stale_s and not frame.late_before_stale:
-            self.tally.breaks("R26", f"{name(key)} was sent again after an older ack")
+            self.tally.breaks("R26", f"{name(key)} was resent after an older ack")
         elif frame.late >= LATE_RESENDS:
-            self.tally.breaks("R25", f"{name(key)} is sent although it was acknowledged")
+            self.tally.breaks("R25", f"{name(key)} was resent although it was acknowledged")
         frame.late_before_stale = frame.late_before_stale or self.stale_s is None
 
     def _count_outstanding(self, at_s: float) -> None:
@@ -179,7 +179,7 @@ class FlashJudge:
         pace = self.pace
         if pace is not None and pace.per_s != per_s:
             allowed = pace.per_s * (at_s - pace.began_s) * (1 + self.timing.slack)
-            # A full window may have been on its way as the rate was told.
+            # A full window may have been under way when the rate limit was sent.
             how = f"{pace.frames} frames in {at_s - pace.began_s:.1f} s at {pace.per_s:g} a second"
             if pace.frames > allowed + MOST_OUTSTANDING:
                 self.tally.breaks("R31", how)
@@ -189,7 +189,7 @@ class FlashJudge:
         self.pace = pace if pace or per_s is None else _Pace(at_s, per_s)
 
     def _overdue(self, at_s: float, frames: dict[Key, _Frame]) -> None:
-        """A frame that should have been sent again by `at_s`, on a connection that stood."""
+        """A frame that should have been resent by `at_s`, on an open connection."""
         if not self.acks_are_heard:
             return
         for key, frame in frames.items():
@@ -209,7 +209,7 @@ class FlashJudge:
 
 
 def covers(ack: Ack, key: Key) -> bool:
-    """Whether all of `key` is resolved by the word of `ack`."""
+    """Whether `ack` says that `key` is resolved."""
     store, seq = key
     return store == ack.store and (seq <= ack.upto or is_within(ack.also, seq))
 
@@ -218,5 +218,5 @@ def is_within(ranges: Iterable[tuple[int, int]], seq: int) -> bool:
     return any(low <= seq <= high for low, high in ranges)
 
 
-def judge(story: Story, timing: Timing, tally: Tally) -> None:
+def judge(story: Story, timing: ProtocolTimes, tally: Tally) -> None:
     FlashJudge(timing, tally, acks_are_heard=bool(story.all(Acked))).follow(story)

@@ -1,4 +1,4 @@
-"""Judges of what stands in the frames."""
+"""Judges the content of frames."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -8,23 +8,23 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from conformance.judgement import Tally
-from conformance.story import Key, Said, Sending, Story
-from conformance.trace import Timing
+from conformance.story import Key, PresenceHeard, Sending, Story
+from conformance.trace import ProtocolTimes
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY
 from cymba.stimulation.wire.frames import Unreadable, pack
 from cymba.stimulation.wire.messages import EndFrame, Frame, SamplesFrame, StartFrame
 
-# What every readable frame keeps, and what every readable frame of samples keeps besides.
+# The rules that every readable frame keeps, and those of every readable samples frame.
 OF_A_FRAME = ("R6", "R7", "R8", "R9")
 OF_SAMPLES = ("R19", "R20", "R21", "R22")
 LIVE_FRAME_MS = 10_000
-MADE_IN_MS = 1_577_836_800_000  # 2020: no clock that was set since is before it
-# An electrode in place has hundreds of ohms; a thousandth of that is kiloohms sent as ohms.
+MADE_IN_MS = 1_577_836_800_000  # 2020: no clock that was set shows an earlier date
+# An electrode in place has hundreds of ohms. A thousandth of that is kΩ sent as Ω.
 CONTACT_OHM = 50
-TELLING_UA = 300  # a programme of less than that is the same in mA as nothing
+TELLING_UA = 300  # a weaker programme, in mA, could not be told from zero
 
 
-def judge(story: Story, timing: Timing, tally: Tally) -> None:
+def judge(story: Story, timing: ProtocolTimes, tally: Tally) -> None:
     sendings = story.all(Sending)
     for sending in sendings:
         _form(sending, tally)
@@ -35,7 +35,7 @@ def judge(story: Story, timing: Timing, tally: Tally) -> None:
     _units(frames, tally)
     _numbers(story, first, timing, tally)
     stores = {frame.store for frame in frames} | {
-        said.presence.store for said in story.all(Said) if said.presence.online
+        said.presence.store for said in story.all(PresenceHeard) if said.presence.online
     }
     if stores:
         tally.judge("R34", len(stores) <= MAX_NEW_STORES_A_DAY, f"{len(stores)} stores")
@@ -57,16 +57,16 @@ def _form(sending: Sending, tally: Tally) -> None:
         tally.judge(
             "R23",
             long_ms <= LIVE_FRAME_MS + read.dt,
-            f"{name(sending.key)} is of {long_ms / 1000:g} s",
+            f"{name(sending.key)} covers {long_ms / 1000:g} s",
         )
     if read.utc is None or read.utc >= MADE_IN_MS:
         tally.keeps("R18")
     else:
-        tally.breaks("R18", f"{name(sending.key)} says utc {read.utc}, which is before 2020")
+        tally.breaks("R18", f"{name(sending.key)} has utc {read.utc}, which is before 2020")
 
 
 def rule_of(unreadable: Unreadable) -> str:
-    """The rule that a payload breaks which the server would refuse."""
+    """The rule broken by a payload that the server would reject."""
     detail = unreadable.detail
     if unreadable.code == "too-large":
         return "R7"
@@ -89,7 +89,7 @@ def rule_of(unreadable: Unreadable) -> str:
 
 
 def _first_of_each(sendings: list[Sending], tally: Tally) -> dict[Key, Sending]:
-    """The first sending of each frame; what was sent again must be the same."""
+    """The first sending of each frame. Those resent must be the same."""
     first: dict[Key, Sending] = {}
     for sending in sendings:
         key = sending.key
@@ -99,14 +99,14 @@ def _first_of_each(sendings: list[Sending], tally: Tally) -> dict[Key, Sending]:
         if _digest(before) == _digest(sending):
             tally.keeps("R13", "R39")
         elif _differ_in_time_alone(before.frame, sending.frame):
-            tally.breaks("R39", f"{name(key)} was sent again with another up or utc")
+            tally.breaks("R39", f"{name(key)} was resent with another up or utc")
         else:
-            tally.breaks("R13", f"{name(key)} was given to two contents")
+            tally.breaks("R13", f"{name(key)} was used for two different contents")
     return first
 
 
 def reused(sendings: list[Sending]) -> set[Key]:
-    """The numbers that were given to two contents: nobody can tell which of them an ack freed."""
+    """The numbers used for two contents: it is unknown which of them an ack freed."""
     contents: dict[Key, bytes] = {}
     return {
         sending.key
@@ -127,8 +127,8 @@ def _differ_in_time_alone(a: Frame | None, b: Frame | None) -> bool:
 
 
 def _clocks(frames: list[Frame], tally: Tally) -> None:
-    """`boot` and `up` by the order of numbers. An event may stand before the samples around it, so
-    each kind is compared with itself."""
+    """`boot` and `up` must not fall as the number rises. An event may come before the samples
+    around it, so each kind is compared with itself."""
     boots: dict[int, int] = {}
     ups: dict[tuple[int, int, type[Frame]], int] = {}
     for frame in sorted(frames, key=lambda frame: (frame.store, frame.seq)):
@@ -173,7 +173,7 @@ def _sessions(frames: list[Frame], tally: Tally) -> None:
 
 
 def _units(frames: list[Frame], tally: Tally) -> None:
-    """A thousandth of what the programme or a body makes likely is the wrong unit."""
+    """A value near a thousandth of what is plausible is in the wrong unit."""
     aims = {one.sid: one.programme.amplitude_ua for one in frames if isinstance(one, StartFrame)}
     columns: dict[tuple[UUID, str], list[int]] = defaultdict(list)
     for frame in frames:
@@ -197,12 +197,17 @@ def _units(frames: list[Frame], tally: Tally) -> None:
             )
 
 
-def _numbers(story: Story, first: dict[Key, Sending], timing: Timing, tally: Tally) -> None:
-    """Gaps, where nothing but a skipped number explains them: within a session, whose frames go
-    in their order, or between two sessions once the device has said that nothing waits."""
+def _numbers(story: Story, first: dict[Key, Sending], timing: ProtocolTimes, tally: Tally) -> None:
+    """Gaps that only a skipped number explains.
+
+    That is within a session, whose frames are sent in order, or between two sessions once the
+    device has reported an empty flash.
+    """
     settled_s = story.ended_s - timing.resend_due_s(0)
     emptied = [
-        said.at_s for said in story.all(Said) if not said.retained and said.presence.queued == 0
+        said.at_s
+        for said in story.all(PresenceHeard)
+        if not said.retained and said.presence.queued == 0
     ]
     for before, after in pairwise(sorted(first)):
         if before[0] != after[0]:

@@ -1,4 +1,4 @@
-"""What the judges found, and the verdict on each rule."""
+"""The findings of the judges, and the verdict on each rule."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,12 +8,12 @@ from typing import Literal
 from conformance.rules import HIDDEN_BY, JUDGED, in_order
 
 Outcome = Literal["kept", "broken", "unseen"]
-MOST_TOLD = 3  # breaches of a rule that are told one by one
+MOST_LISTED = 3  # breaches of a rule that are listed
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`seen` is how often the rule was kept or broken; `breaches` the first of the latter.
+class RuleVerdict:
+    """`seen` is how often the rule was kept or broken, `breaches` lists the first breaches.
 
     `hidden_by` names the broken rule for which this one could not be judged.
     """
@@ -29,16 +29,16 @@ class Verdict:
 class Tally:
     kept: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
-    told: dict[str, list[str]] = field(default_factory=dict)
+    listed: dict[str, list[str]] = field(default_factory=dict)
 
     def keeps(self, *rules: str) -> None:
         self.kept.update(rules)
 
     def breaks(self, rule: str, how: str) -> None:
         self.broken[rule] += 1
-        told = self.told.setdefault(rule, [])
-        if len(told) < MOST_TOLD:
-            told.append(how)
+        listed = self.listed.setdefault(rule, [])
+        if len(listed) < MOST_LISTED:
+            listed.append(how)
 
     def judge(self, rule: str, holds: bool, how: Callable[[], str] | str) -> None:
         if holds:
@@ -47,18 +47,18 @@ class Tally:
             self.breaks(rule, how if isinstance(how, str) else how())
 
 
-def verdicts(tally: Tally, rules: Iterable[str] | None = None) -> list[Verdict]:
-    """One for each rule, in the order of the page."""
+def verdicts(tally: Tally, rules: Iterable[str] | None = None) -> list[RuleVerdict]:
+    """One for each rule, in the order of the protocol's page."""
     hidden = {
         rule: cause for cause, rules in HIDDEN_BY.items() if tally.broken[cause] for rule in rules
     }
     return [_verdict(tally, rule, hidden.get(rule)) for rule in rules or in_order(JUDGED)]
 
 
-def _verdict(tally: Tally, rule: str, hidden_by: str | None) -> Verdict:
+def _verdict(tally: Tally, rule: str, hidden_by: str | None) -> RuleVerdict:
     kept, broken = tally.kept[rule], tally.broken[rule]
     if hidden_by is not None:
-        return Verdict(rule, "unseen", 0, hidden_by=hidden_by)
+        return RuleVerdict(rule, "unseen", 0, hidden_by=hidden_by)
     if broken:
-        return Verdict(rule, "broken", kept + broken, tuple(tally.told[rule]))
-    return Verdict(rule, "kept" if kept else "unseen", kept)
+        return RuleVerdict(rule, "broken", kept + broken, tuple(tally.listed[rule]))
+    return RuleVerdict(rule, "kept" if kept else "unseen", kept)

@@ -1,4 +1,4 @@
-"""MQTT for the conformance kit: hears a device and its server, or is the server."""
+"""MQTT for the conformance kit: it listens to a device and its server, or is the server."""
 
 import secrets
 import threading
@@ -21,22 +21,22 @@ EVICTING_S = 0.3
 PROBE_AFTER_S = 1.0  # the first presence, and before the end
 KEEPALIVE_S = 30
 DOWN_QOS = {"down/ack": 0, "down/time": 0}
-HEARD_MOST = 2  # QoS: a message then comes with the one that it was published with
+HEARD_MOST = 2  # QoS of the subscription: messages arrive with the QoS of their publisher
 
 
 class Unreachable(Exception):
-    """The broker does not answer, or does not let the listener in."""
+    """The broker does not answer, or refuses the listener."""
 
 
 class AnotherServer(Exception):
-    """A drill and a server cannot answer one device at once."""
+    """Another server answers the device, so a drill cannot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """Where the broker is, and as whom to listen.
+    """Where the broker is, and the user to listen as.
 
-    With `device_secret`, or where nobody needs one, a drill can cut the device's connection by
+    With `device_secret`, or if the broker needs none, a drill can cut the device's connection by
     taking its client id.
     """
 
@@ -45,7 +45,7 @@ class Entrance:
 
 
 class Listener:
-    """One connection that hears all of `cymba/v1/{device}/`. Used by one thread."""
+    """One connection that subscribes to all of `cymba/v1/{device}/`. Used by one thread."""
 
     def __init__(self, entrance: Entrance, device_id: str, drill: Drill | None = None) -> None:
         self.trace: list[Entry] = []
@@ -55,7 +55,7 @@ class Listener:
         self._queue: SimpleQueue[Heard | Told | QosRaised] = SimpleQueue()
         self._refusal: str | None = None
         self._subscribed = threading.Event()
-        # A broker that binds client ids to users must see the user's own.
+        # A broker may require that the client id is the user name.
         client_id = entrance.broker.username or f"conformance-{secrets.token_hex(4)}"
         self._client = _client(client_id, entrance.broker)
         self._client.on_connect = self._on_connect
@@ -63,11 +63,11 @@ class Listener:
         self._client.on_message = self._on_message
 
     def listen(self, seconds: float, *, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Hear the device for so long, or until a drill is over; then ask for what is retained.
+        """Listen for so long, or until a drill is over. Then ask for the retained messages.
 
         Raises:
-            Unreachable: the broker is away, or refuses.
-            AnotherServer: this is a drill, and somebody else answers the device.
+            Unreachable: the broker does not answer, or refuses the listener. AnotherServer: this is
+            a drill, and another server answers the device.
         """
         self._open()
         until_s = time.monotonic() + seconds
@@ -97,7 +97,9 @@ class Listener:
         try:
             self._client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
         except OSError as error:
-            raise Unreachable(f"no broker at {broker.host}:{broker.port}: {error}") from None
+            raise Unreachable(
+                f"no broker answers at {broker.host}:{broker.port}: {error}"
+            ) from None
         self._client.loop_start()
         if not self._subscribed.wait(ANSWER_S) or self._refusal:
             self._client.loop_stop()
@@ -118,12 +120,12 @@ class Listener:
             self._do(self._drill.tick(now_s))
 
     def _overhear(self, told: Told) -> None:
-        """What a server says: somebody else's, or an echo of the drill's own word."""
+        """A message to the device: the drill's own, or one of another server."""
         if self._drill is None:
             self.trace.append(told)
         elif told.subject != "desired" and (told.subject, told.payload) not in self._told:
             raise AnotherServer(
-                f"somebody else answers on {self._root}down/{told.subject}: listen without a drill"
+                f"another server answers on {self._root}down/{told.subject}: listen without --drill"
             )
 
     def _do(self, actions: list[Action]) -> None:
@@ -138,7 +140,8 @@ class Listener:
             self._client.publish(f"{self._root}down/{subject}", payload, qos)
 
     def _evict(self) -> None:
-        """Connect under the device's id and leave at once: the broker then drops the device."""
+        """Connect under the device's id and disconnect at once: the broker then drops the
+        device."""
         began_s = time.monotonic()
         secret = self._entrance.device_secret
         user = self._device_id if secret else None
@@ -162,7 +165,7 @@ class Listener:
             self._drill.cannot_evict(time.monotonic())
 
     def _probe(self) -> None:
-        """A new subscription is given all that is retained, marked as such."""
+        """Subscribe anew: the broker then sends all retained messages, marked as such."""
         self.trace.append(Probed(time.monotonic()))
         self._client.subscribe(f"{self._root}#", HEARD_MOST)
 
@@ -187,7 +190,7 @@ class Listener:
         self, _c: Client, _u: object, _mid: int, codes: list[ReasonCode], _p: object
     ) -> None:
         if any(code.is_failure for code in codes):
-            self._refusal = f"the broker does not let this user hear {self._root}#"
+            self._refusal = f"the broker does not let this user subscribe to {self._root}#"
         self._subscribed.set()
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:

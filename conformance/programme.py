@@ -1,12 +1,12 @@
-"""The judge of what a device makes of programmes that a drill gives it."""
+"""Judges what a device does with the programmes that a drill sends."""
 
 from conformance.judgement import Tally
 from conformance.story import Desiring, Reported, Story
-from conformance.trace import Timing
+from conformance.trace import ProtocolTimes
 from cymba.stimulation.wire.messages import ReportedState
 
 
-def judge(story: Story, timing: Timing, tally: Tally) -> None:
+def judge(story: Story, timing: ProtocolTimes, tally: Tally) -> None:
     given = [one for one in story.all(Desiring) if one.expected is not None]
     for number, desiring in enumerate(given):
         ends_s = given[number + 1].at_s if number + 1 < len(given) else story.ended_s
@@ -27,7 +27,7 @@ def _fault(desiring: Desiring, reports: list[ReportedState]) -> str | None:
     ver = desiring.desired.ver
     match desiring.expected:
         case "refused" if applied:
-            return f"ver {ver} was to be refused, and was applied"
+            return f"ver {ver} was applied, but should have been refused"
         case "ignored" if applied:
             return f"ver {ver} was applied over a higher one"
         case "refused" | "reported" if not reports:

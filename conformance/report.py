@@ -1,14 +1,14 @@
-"""What the kit says at the end: for people, and as JSON for a build that must stay conformant."""
+"""The report of the kit: as text, and as JSON for a build that must stay conformant."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from conformance import connection, flash, frames, programme
-from conformance.judgement import Outcome, Tally, Verdict, verdicts
+from conformance.judgement import Outcome, RuleVerdict, Tally, verdicts
 from conformance.rules import JUDGED, PAGE, Place
 from conformance.story import Sending, read
-from conformance.trace import Entry, Timing
+from conformance.trace import Entry, ProtocolTimes
 
 WIDTH = 60
 
@@ -19,7 +19,7 @@ class Report:
     seconds: float
     messages: int
     frames: int
-    verdicts: list[Verdict]
+    verdicts: list[RuleVerdict]
 
     def outcomes(self) -> Counter[Outcome]:
         return Counter(verdict.outcome for verdict in self.verdicts)
@@ -33,7 +33,7 @@ class Report:
         return "unseen" if outcomes["unseen"] else "kept"
 
 
-def judge(device_id: str, trace: list[Entry], timing: Timing) -> Report:
+def judge(device_id: str, trace: list[Entry], timing: ProtocolTimes) -> Report:
     story = read(trace)
     tally = Tally()
     for judged in (frames, flash, connection, programme):
@@ -82,9 +82,9 @@ def as_text(report: Report, places: dict[str, Place]) -> str:
         lines.append(f"{outcome:<9} {verdict.rule:<4} {asks:<{WIDTH}} {where}".rstrip())
         lines += [f"{'':<15}{breach}" for breach in verdict.breaches]
         if len(verdict.breaches) < verdict.seen and verdict.outcome == "broken":
-            lines.append(f"{'':<15}({verdict.seen} times looked at)")
+            lines.append(f"{'':<15}({verdict.seen} observations)")
         if verdict.hidden_by:
-            lines.append(f"{'':<15}it cannot be told while {verdict.hidden_by} is broken")
+            lines.append(f"{'':<15}cannot be judged while {verdict.hidden_by} is broken")
     outcomes = report.outcomes()
     lines += [
         "",

@@ -1,4 +1,4 @@
-"""The rules that can be judged on a broker, and where `docs/device-protocol.md` says them."""
+"""The rules that can be judged from the broker, and where `docs/device-protocol.md` has them."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ JUDGED: dict[str, str] = {
     "R22": "names of channels end in their unit",
     "R23": "a frame is sent when it is full or 10 s old",
     "R24": "the end names the session's first and last frame",
-    "R25": "the server's word frees a frame, and nothing else",
+    "R25": "only an ack of the server frees a frame",
     "R26": "the highest upto holds, whatever comes later",
     "R27": "at most 20 frames are outstanding",
     "R28": "sends again after 30 s, 60 s, 120 s …",
@@ -34,35 +34,37 @@ JUDGED: dict[str, str] = {
     "R30": "the oldest frame goes first",
     "R31": "keeps to max_frames_per_s",
     "R34": "at most 16 stores a day",
-    "R36": "presence and will, retained and in accord",
+    "R36": "presence and will, retained and consistent",
     "R37": "waits for the answer to presence before it resends",
     "R38": "exchanges the time after each connect",
-    "R39": "never changes up or utc of what is written",
+    "R39": "never changes up or utc of a written frame",
     "R40": "refuses forged and older programmes, and reports",
 }
-"""What each rule asks for, in a few words."""
+"""A short title of each rule."""
 
 HIDDEN_BY: dict[str, frozenset[str]] = {
-    # A device that frees too early or never resends nothing, or everything, for that reason alone.
+    # A device that frees frames too early resends nothing, and one that never frees resends all.
     "R25": frozenset({"R26", "R27", "R28", "R29", "R37"}),
     "R13": frozenset({"R39"}),
-    # Of a payload that is too large not even the number is read.
+    # Not even the number of an oversized payload is read.
     "R7": frozenset({"R12"}),
-    # Sessions that cannot be told apart have no order and no end.
+    # Sessions with the same id have no order and no end.
     "R15": frozenset({"R24", "R30"}),
 }
-"""What cannot be told of a device that breaks a rule: the first one explains the others."""
+"""Rules that cannot be judged for a device that breaks another: breaking the first explains
+them."""
 
 
 class Place(NamedTuple):
-    """Where a rule stands: a line of the page, from 1, and its text without line breaks."""
+    """A rule's line in the page, from 1, and its text without line breaks."""
 
     line: int
     text: str
 
 
 def places(page: Path = PAGE) -> dict[str, Place]:
-    """Every rule of the page by its number; none where the page is not at hand, as in an image."""
+    """Every rule of the page by its number; none if the page is missing, as in a container
+    image."""
     if not page.is_file():
         return {}
     text = page.read_text()

@@ -1,4 +1,4 @@
-"""A trace, read: which frame each payload was, on which connection, and what the others said."""
+"""A trace, interpreted: which frame each payload was, on which connection, and the answers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -26,12 +26,12 @@ Message = TypeVar(
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One publish of a frame. `read` is what the server would make of it."""
+    """One publish of a frame. `read` is how the server would read it."""
 
     at_s: float
     payload: bytes
     read: Frame | Unreadable
-    present: tuple[int, int] | None  # store and boot that the device last said to be in
+    present: tuple[int, int] | None  # store and boot of the device's last presence
 
     @property
     def key(self) -> Key | None:
@@ -44,8 +44,8 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """Presence, as it was said or as the broker retains it. `connects`: of a new connection."""
+class PresenceHeard:
+    """Presence as it was published, or as it is retained. `connects`: it is of a new connection."""
 
     at_s: float
     presence: Presence
@@ -86,7 +86,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class MalformedMessage:
-    """A message that is no frame and none of its topic either."""
+    """A message that does not fit its topic."""
 
     at_s: float
     topic: str
@@ -95,7 +95,7 @@ class MalformedMessage:
 
 Happening = (
     Sending
-    | Said
+    | PresenceHeard
     | Asked
     | Replied
     | Acked
@@ -144,12 +144,12 @@ def read(trace: Iterable[Entry]) -> Story:
             case Heard():
                 story.heard.append(entry)
                 happening = _heard(entry, present)
-                if isinstance(happening, Said):
+                if isinstance(happening, PresenceHeard):
                     said = happening.presence
                     if said.online:
                         present = said.store, said.boot
                     if not happening.retained:
-                        # It may say again that it is online; then `sent` is the same.
+                        # A device may repeat that it is online. Then `sent` is the same.
                         connects = said.online and not (
                             last is not None
                             and last.online
@@ -180,8 +180,8 @@ def _heard(heard: Heard, present: tuple[int, int] | None) -> Happening | None:
         return None
     message = parse(heard.payload, type_)
     if isinstance(message, Presence):
-        return Said(heard.at_s, message, heard.retained)
-    # What is retained of other topics is a fault of its own, and may be of another day.
+        return PresenceHeard(heard.at_s, message, heard.retained)
+    # Retained messages on other topics are a fault of their own, and may be old.
     return None if heard.retained else _passing(heard, message)
 
 
@@ -195,7 +195,7 @@ def _passing(heard: Heard, message: TimeRequest | ReportedState | str) -> Happen
 
 
 def _told(told: Told) -> Happening | None:
-    """None for what is no message of the protocol: that is the server's fault."""
+    """None if it is no message of the protocol: that is the server's fault."""
     type_ = _DOWN.get(told.subject)
     match parse(told.payload, type_) if type_ is not None else None:
         case Ack() as ack:
@@ -208,8 +208,8 @@ def _told(told: Told) -> Happening | None:
 
 
 def parse(payload: bytes, type_: type[Message]) -> Message | str:
-    """The message, or why it is none."""
+    """The message, or why it cannot be read."""
     try:
         return read_message(payload, type_)
-    except (*UNREADABLE, AssertionError) as error:  # of an ack that contradicts itself
+    except (*UNREADABLE, AssertionError) as error:  # raised by an ack that contradicts itself
         return str(error)[:200] or type(error).__name__

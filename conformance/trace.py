@@ -1,25 +1,25 @@
-"""What was said by a device and to it, in the order in which it was heard."""
+"""The messages of a device and to it, in the order in which they were heard."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Expected = Literal["refused", "reported", "ignored"]
-"""What a device has to do with a programme: refuse it, apply or refuse it, or pass it over."""
+"""What a device must do with a programme: refuse it, apply or refuse it, or ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """The protocol's times, in seconds, and what is allowed for the way to the listener.
+class ProtocolTimes:
+    """The protocol's times in seconds, and the tolerances of the listener.
 
-    `slack` is the share by which an interval may seem shorter than it was, `grace_s` what a
+    `slack` is the share by which an interval may seem shorter than it was, `grace_s` how long a
     message may take.
     """
 
     resend_s: float = 30.0
     resend_at_most_s: float = 600.0
     jitter: float = 0.25
-    answer_s: float = 5.0  # awaited after presence, before anything is sent again
-    exchange_within_s: float = 60.0  # of a connect; the page names no number
+    answer_s: float = 5.0  # waited for after presence, before anything is resent
+    exchange_within_s: float = 60.0  # of a connect; the protocol names no number
     reconnect_s: float = 0.5  # the shortest first wait
     sent_is_stale_s: float = 5.0
     report_within_s: float = 10.0
@@ -27,17 +27,17 @@ class Timing:
     grace_s: float = 2.0
 
     def resend_due_s(self, doublings: int) -> float:
-        """The latest moment of a resend, after the one before."""
+        """How long after a sending its resend is due, at the latest."""
         delay_s = min(self.resend_s * 2.0 ** min(doublings, 16), self.resend_at_most_s)
         return delay_s * (1 + self.jitter) * (1 + self.slack) + self.grace_s
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message of the device, or the broker's retained copy of one."""
+    """A message of the device, or its retained copy."""
 
     at_s: float
-    topic: str  # after `cymba/v1/{device}/`; the whole topic where it begins otherwise
+    topic: str  # after `cymba/v1/{device}/`; else the whole topic
     payload: bytes
     qos: int
     retained: bool = False
@@ -45,7 +45,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A message to the device on `down/{subject}`; `expected` goes with a programme of a drill."""
+    """A message to the device on `down/{subject}`. `expected` belongs to a drill's programme."""
 
     at_s: float
     subject: str
@@ -55,7 +55,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The broker was asked for all that it retains of the device."""
+    """The broker was asked for the device's retained messages."""
 
     at_s: float
 
@@ -69,7 +69,7 @@ class Evicted:
 
 @dataclass(frozen=True, slots=True)
 class QosRaised:
-    """The broker gave a message a higher QoS than its publisher did, so nobody can see that one."""
+    """The broker raised the QoS of a message, so the publisher's QoS is unknown."""
 
     at_s: float
 

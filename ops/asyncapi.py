@@ -1,6 +1,6 @@
 """The AsyncAPI document of the device protocol: `python -m ops.asyncapi > docs/asyncapi.json`.
 
-The schemas come from the structs that the server decodes with, so they cannot tell otherwise.
+The schemas come from the structs that the server decodes with, so the two always agree.
 """
 
 import inspect
@@ -46,7 +46,7 @@ TOPICS = {
         "receive",
         1,
         False,
-        "The device's log, frame by frame. Kept by the device until `ack` covers it.",
+        "The device's log, frame by frame. The device keeps each frame until `ack` covers it.",
         (StartFrame, SamplesFrame, EventFrame, EndFrame),
     ),
     "presence": Topic(
@@ -73,7 +73,7 @@ TOPICS = {
         "send",
         0,
         False,
-        "Sent after the commit: what is resolved, and what is rejected with its reason.",
+        "Sent after the commit: the frames resolved, and those rejected with the reason.",
         (Ack,),
     ),
     "timeReply": Topic(
@@ -101,7 +101,7 @@ def document() -> dict[str, Any]:
             "title": "Cymba device protocol",
             "version": "1.0.0",
             "description": (
-                "What stimulators and the server say to each other over MQTT, as JSON or as CBOR "
+                "The messages between stimulators and the server over MQTT, as JSON or as CBOR "
                 "of the same structure, told apart by the first byte. The rules are in "
                 f"device-protocol.md. A payload has at most {MAX_PAYLOAD_BYTES} bytes."
             ),

@@ -1,11 +1,11 @@
 """The embedded broker: amqtt in a process of its own, for the demo and tests. Loopback only.
 
-Devices are let in by the database, the bridges (`bridge-0` …) by one secret, and each to its own
-topics. What amqtt lacks, the protocol makes harmless: it speaks MQTT 3.1.1 only,
-knows no shared subscriptions (so one bridge slot), and forgets all when its process ends.
+Devices sign in with their secrets from the database, the bridges (`bridge-0` …) with one secret.
+Each has access to its own topics. amqtt speaks MQTT 3.1.1 only, knows no shared subscriptions (so
+there is one bridge slot), and loses everything when its process ends. The protocol tolerates this.
 
-amqtt evicts the holder of a client id before it asks for a password. So CONNECT is read and judged
-here first, and reaches amqtt only if it may come in.
+amqtt evicts the holder of a client id before it checks a password. So CONNECT is read and checked
+here first, and reaches amqtt only if it is admitted.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ HOST = "127.0.0.1"
 LISTENER = "default"
 CONNECT_TIMEOUT_S = 10
 START_TIMEOUT_S = 60
-MOST_WAITING = 20  # messages of one device that wait to be delivered; then it is not read
-MOST_DELIVERING = 50  # messages of all clients on their way; they take turns for a place
+MOST_WAITING = 20  # undelivered messages of a device; with more, its socket is not read
+MOST_DELIVERING = 50  # messages of all clients that are being delivered at once
 ROOM_POLL_S = 0.005
 log = structlog.get_logger(__name__)
 
 
 @dataclass
 class EmbeddedBroker:
-    """A running broker, and what a client of the server's own side needs to enter it."""
+    """A running broker, and the credentials of the server's own clients."""
 
     process: subprocess.Popen[str]
     port: int
@@ -63,7 +63,7 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """For the bridge: its user name stands for each slot's own."""
+        """For the bridge. Its user name stands for that of each slot."""
         return f"mqtt://bridge:{quote(self.secret, safe='')}@{HOST}:{self.port}"
 
     @property
@@ -71,7 +71,7 @@ class EmbeddedBroker:
         return f"mqtt://{HOST}:{self.port}"
 
     def stop(self, timeout_s: float = 10) -> None:
-        """End it, gently if it listens."""
+        """Terminate it, and kill it if it does not end."""
         self.process.terminate()
         try:
             self.process.wait(timeout_s)
@@ -84,7 +84,7 @@ class EmbeddedBroker:
 
 
 class BrokerDidNotStart(Exception):
-    """The broker's process ended, or said nothing, before it listened."""
+    """The broker's process ended, or did not report its port in time."""
 
 
 def start(
@@ -92,25 +92,25 @@ def start(
 ) -> EmbeddedBroker:
     """Start a broker on a loopback port (0: any free one) and wait until it listens.
 
-    It ends with this process, however that ends. `anonymous` lets everybody do everything, for
-    tests; without it `database_url` says which devices there are.
+    It ends with this process, even if that is killed. `anonymous` allows everybody everything, for
+    tests. Without it `database_url` is where the devices' secrets are.
 
     Raises:
         BrokerDidNotStart: most likely the port is taken.
     """
     if database_url is None and not anonymous:
-        raise ValueError("without a database nobody could come in")
+        raise ValueError("database_url is missing: without it no device could sign in")
     secret = secret or secrets.token_urlsafe(24)
     process = subprocess.Popen(
         [sys.executable, "-m", "ops.broker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a Ctrl-C is for the supervisor, which stops its parts in order
+        start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops us
     )
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - PIPE
-    # Through the pipe, since a command line shows secrets to every user of the machine. The pipe
-    # stays open: its end is how the child learns that this process has gone.
+    # Through the pipe, because every user of the machine can read a command line. The pipe stays
+    # open: when it closes, the child knows that this process has ended.
     configuration = {
         "database_url": None if anonymous else database_url, "port": port, "secret": secret,
     }  # fmt: skip
@@ -132,7 +132,7 @@ def start(
 
 
 class JudgedAlready(BaseAuthPlugin):  # type: ignore[misc] # amqtt ships no types
-    """amqtt wants an opinion on each client; `Door` has given it."""
+    """amqtt must authenticate each client; `Door` has done so already."""
 
     async def authenticate(self, *, session: MqttSession) -> bool:
         del session
@@ -160,16 +160,16 @@ class OwnTopics(BaseTopicPlugin):  # type: ignore[misc] # amqtt ships no types
         if session is None or topic is None or action is None:
             return False
         if topic.startswith("$share/"):
-            return False  # amqtt would take it for a name like any other
+            return False  # amqtt would treat it as an ordinary name
         access = Access.PUBLISH if action is Action.PUBLISH else Access.HEAR
         return is_theirs(session.username or "", access, topic)
 
 
 class _Rereader(StreamReaderAdapter):  # type: ignore[misc] # amqtt ships no types
-    """Gives once more what `judge` has read, then the stream, as fast as the broker delivers.
+    """Replays what `judge` has read, then reads the stream no faster than the broker delivers.
 
-    amqtt itself reads all that a client has sent before it does anything else. One client that
-    sends without end would take the whole event loop: everybody else's messages then leave at
+    amqtt reads everything that a client has sent before it does anything else. One client that
+    sends without pause would occupy the event loop, and everybody else's messages would leave at
     about one a second.
     """
 
@@ -180,13 +180,13 @@ class _Rereader(StreamReaderAdapter):  # type: ignore[misc] # amqtt ships no typ
         self._waiting_count: Callable[[], int] | None = None
 
     def rewind(self, waiting_count: Callable[[], int] | None) -> None:
-        """`waiting_count` says how many messages of this client wait to be delivered."""
+        """`waiting_count` gives how many messages of this client wait to be delivered."""
         self._again, self._record = bytes(self._record or b""), None
         self._waiting_count = waiting_count
 
     async def read(self, n: int = -1) -> bytes:
-        # A packet's first bytes, read one by one, may be given up for the keepalive's sake: a wait
-        # among them would lose the place in the stream.
+        # amqtt may cancel the reading of a packet's first bytes for the keepalive. A wait among
+        # them would then lose the position in the stream.
         if self._waiting_count is not None and n > 1:
             await asyncio.sleep(0)
             while self._waiting_count() >= MOST_WAITING:
@@ -201,9 +201,9 @@ class _Rereader(StreamReaderAdapter):  # type: ignore[misc] # amqtt ships no typ
 
 
 class _Subscriptions(dict[str, list[tuple[MqttSession, int]]]):
-    """Iterates over a copy. amqtt awaits while it iterates over its subscriptions, and fails
-    half-way if a client subscribes meanwhile: the message is lost, or the connection is left
-    standing with nobody behind it."""
+    """Iterates over a copy. amqtt awaits while it iterates over its subscriptions, and fails if a
+    client subscribes meanwhile: the message is lost, or the connection stays open without a
+    handler."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(super().__iter__()))
@@ -216,7 +216,8 @@ class _Broker(Broker):  # type: ignore[misc] # amqtt ships no types
     def __init__(self, config: BrokerConfig) -> None:
         super().__init__(config)
         self._subscriptions = _Subscriptions()
-        # Unbounded, it fills with the messages of whoever sends most, and all others wait behind.
+        # Without a bound it fills with the messages of whoever sends most, and everybody else
+        # waits.
         self._broadcast_queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_DELIVERING)
 
     def waiting_count(self, client_id: str) -> int:
@@ -227,7 +228,8 @@ class _Broker(Broker):  # type: ignore[misc] # amqtt ships no types
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: MqttSession
     ) -> None:
-        """amqtt greets each client with what is retained for everybody's subscriptions."""
+        """Send a client the retained messages of its own subscriptions. amqtt would send those of
+        everybody's."""
         subscribers = self._subscriptions.get(subscription[0], [])
         if any(subscriber.client_id == session.client_id for subscriber, _ in subscribers):
             await super()._publish_retained_messages_for_subscription(subscription, session)
@@ -242,7 +244,8 @@ async def serve(
     started: Callable[[int], None],
     stop: asyncio.Event,
 ) -> None:
-    """Run a broker on the loopback `port` until `stop`; `started` is told the port it got."""
+    """Run a broker on the loopback `port` until `stop`. `started` is called with the actual
+    port."""
     broker = _Broker(
         BrokerConfig(
             listeners={LISTENER: ListenerConfig(type=ListenerType.EXTERNAL)},
@@ -262,17 +265,16 @@ async def serve(
                     await answers.close()
                     return
             name = connect.client_id
-            # A bridge waits for nobody: it sends no more than it is asked for, and what it reads
-            # is what makes room.
+            # A bridge is never held back: it only answers, and its reading is what makes room.
             client.rewind(None if is_bridge(name) else partial(broker.waiting_count, name))
             with guests.stay(writer, connect.username or "", verdict):
                 await broker.external_connected(client, answers, LISTENER)
         except (AMQTTError, MQTTError, NoDataError, OSError, TimeoutError, EOFError) as error:
-            log.info("a client left without a goodbye", error=repr(error))
+            log.info("a client's connection broke off", error=repr(error))
         except Exception:
-            log.exception("the broker failed a client")
+            log.exception("handling a client failed")
         finally:
-            # Whatever happened: no client may believe that somebody still listens.
+            # Close it in any case, so that the client notices.
             writer.close()
 
     server = await asyncio.start_server(welcome, HOST, port)
@@ -282,7 +284,7 @@ async def serve(
     server.close()
     await broker.shutdown()
     if watching.done():
-        watching.result()  # it never ends but by an error, which is told of here
+        watching.result()  # it only ends with an error, which is raised here
     watching.cancel()
 
 
@@ -328,14 +330,14 @@ async def _run(
 
 
 def _without_cut_lines(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A client that is cut off leaves a task behind for each of its messages; none is an error."""
+    """Leave out the failed tasks of a client that was cut off: they are no errors."""
     if not isinstance(context.get("exception"), AMQTTError):
         loop.default_exception_handler(context)
 
 
 def _is_no_late_ack(record: logging.LogRecord) -> bool:
-    """amqtt takes a message that is not acked within 5 s for a fault of its own. A bridge whose
-    database is slow acks when it has committed."""
+    """amqtt logs an error for a message that is not acked within 5 s. A bridge whose database is
+    slow acks later, once it has committed."""
     return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
 
 
@@ -344,8 +346,10 @@ def _nobody(_device_ids: Iterable[str]) -> dict[str, str]:
 
 
 def _child() -> None:
-    """What `start` runs: its wishes come on standard input, the port goes to standard output."""
-    # To standard error: nobody reads on after the port, and a pipe that is full would hold all up.
+    """The process that `start` runs. It reads its arguments from standard input, and writes the
+    port to standard output."""
+    # Logs go to standard error: nobody reads standard output after the port, and a full pipe would
+    # block the broker.
     logs.configure(Settings(log_format="console", log_level="warning"))
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("amqtt.broker").addFilter(_is_no_late_ack)

@@ -1,4 +1,4 @@
-"""Who may come into the embedded broker, what each may do there, and until when."""
+"""Who may connect to the embedded broker, and for how long."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cymba.devices.broker_rights import Access, is_bridge, is_theirs
 
-RECHECK_S = 0.5  # how long a secret that has ended may keep a connection
+RECHECK_S = 0.5  # how long a connection may outlive its secret
 ADMITTED, REFUSED, UNAVAILABLE = (
     int(code) for code in (CONNECTION_ACCEPTED, BAD_USERNAME_PASSWORD, SERVER_UNAVAILABLE)
 )
@@ -23,10 +23,10 @@ CheckDevice = Callable[[str, str], str | None]
 """From a device's id and secret to the hash that lets it in."""
 
 CurrentHashes = Callable[[Iterable[str]], dict[str, str]]
-"""From devices' ids to their present hashes; who has none is not in it."""
+"""From devices' ids to their present hashes; devices without a secret are left out."""
 
 
-class Verdict(NamedTuple):
+class Admission(NamedTuple):
     """The return code of CONNACK, and the hash by which a device was let in."""
 
     code: int
@@ -34,44 +34,44 @@ class Verdict(NamedTuple):
 
 
 class Door:
-    """Who may come in: a device by its own secret, the bridges by theirs."""
+    """Admits a device by its own secret, and the bridges by theirs."""
 
     def __init__(self, secret: str, check_device: CheckDevice | None) -> None:
-        """`check_device` None: everybody may."""
+        """`check_device` None admits everybody."""
         self._secret = secret
         self._check_device = check_device
 
-    async def judge(self, connect: ConnectPacket) -> Verdict:
+    async def judge(self, connect: ConnectPacket) -> Admission:
         """`ADMITTED`, `REFUSED`, or `UNAVAILABLE` for now."""
         if self._check_device is None:
-            return Verdict(ADMITTED)
+            return Admission(ADMITTED)
         user, password = connect.username or "", connect.password or ""
         # The client id is the user name, so that no client can evict another's connection; and a
         # will must be the client's own, since amqtt sends it unasked.
         if connect.client_id != user or (
             connect.will_flag and not is_theirs(user, Access.PUBLISH, connect.will_topic or "")
         ):
-            return Verdict(REFUSED)
+            return Admission(REFUSED)
         if is_bridge(user):
             right = compare_digest(password.encode(), self._secret.encode())
-            return Verdict(ADMITTED if right else REFUSED)
+            return Admission(ADMITTED if right else REFUSED)
         try:
             secret_hash = await asyncio.to_thread(self._check_device, user, password)
         except SQLAlchemyError as error:
             log.warning("cannot ask the database", error=str(error).splitlines()[0])
-            return Verdict(UNAVAILABLE)
-        return Verdict(REFUSED) if secret_hash is None else Verdict(ADMITTED, secret_hash)
+            return Admission(UNAVAILABLE)
+        return Admission(REFUSED) if secret_hash is None else Admission(ADMITTED, secret_hash)
 
 
 class Guests:
-    """The devices that are connected, each as long as the secret holds that let it in."""
+    """The connected devices: each may stay as long as the secret that admitted it."""
 
     def __init__(self, current_hashes: CurrentHashes) -> None:
         self._current_hashes = current_hashes
         self._lines: dict[asyncio.StreamWriter, tuple[str, str]] = {}
 
     @contextmanager
-    def stay(self, line: asyncio.StreamWriter, user: str, verdict: Verdict) -> Iterator[None]:
+    def stay(self, line: asyncio.StreamWriter, user: str, verdict: Admission) -> Iterator[None]:
         if verdict.secret_hash is not None:
             self._lines[line] = (user, verdict.secret_hash)
         try:
@@ -80,7 +80,7 @@ class Guests:
             self._lines.pop(line, None)
 
     async def watch(self) -> None:
-        """Cut the lines of those whose secret was replaced or revoked, for ever."""
+        """Cut the connections whose secret was replaced or revoked, until cancelled."""
         while True:
             await asyncio.sleep(RECHECK_S)
             ids = {device_id for device_id, _ in self._lines.values()}
@@ -93,5 +93,8 @@ class Guests:
                 continue
             for line, (device_id, secret_hash) in tuple(self._lines.items()):
                 if device_id in ids and current.get(device_id) != secret_hash:
-                    log.info("the secret of a connected device has ended", device_id=device_id)
+                    log.info(
+                        "a device is cut off: its secret was replaced or revoked",
+                        device_id=device_id,
+                    )
                     line.transport.abort()

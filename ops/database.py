@@ -1,4 +1,4 @@
-"""The database that the settings ask for: a server's URL, or the embedded one."""
+"""The database of the settings: a server's URL, or the embedded server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
-"""`make migration NAME=add_thing`: draft the next migration from what the models have become.
+"""`make migration NAME=add_thing`: draft the next migration from the changes to the models.
 
 A draft is a proposal. Read it, make it safe for tables that are full and in use
-(`docs/migrations.md`), and give it its place in the history by committing it.
+(`docs/migrations.md`), and commit it.
 """
 
 import re
@@ -46,7 +46,7 @@ def draft(name: str) -> Path:
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "# ###" not in line))  # alembic's marks
     for tidy in (("format", "--quiet"), ("check", "--fix", "--quiet")):
-        # What it cannot put right is for whoever reads the draft.
+        # Whatever ruff cannot fix is left for the reader of the draft.
         subprocess.run([sys.executable, "-m", "ruff", *tidy, path], check=False)  # noqa: S603 - ours
     return path
 

@@ -1,7 +1,7 @@
-"""The rights of the role that the services work as: rows, and nothing of the schema.
+"""The rights of the role under which the services run: rows, and nothing of the schema.
 
-The role that owns the tables can drop the audit log's guard, so it is for migrations alone. The
-services' role adds to the log and reads it; what erasure and retention do to it, two functions do
+The role that owns the tables can drop the audit log's guard, so only migrations use it. The
+services' role reads the log and adds to it. Erasure and retention go through two functions that run
 with the owner's rights (`cymba.accounts.audit_guard`).
 """
 
@@ -14,9 +14,9 @@ import migrations
 from ops.schema import current, migrating
 
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
-# Tables on which the services' role may do less.
+# Tables on which the services' role has fewer rights.
 LESS = {
-    "account": "SELECT, INSERT, UPDATE",  # its log would go with it
+    "account": "SELECT, INSERT, UPDATE",  # deleting one would delete its log
     "alembic_version": "SELECT",
     "audit_entry": "SELECT, INSERT",
     "erasure_ledger": "SELECT, INSERT",
@@ -31,12 +31,12 @@ class Granted:
 
 @dataclass(frozen=True)
 class OtherSchema:
-    """The database is not at this version's schema, whose tables `LESS` speaks of."""
+    """The database is not at this version's schema, whose tables `LESS` names."""
 
 
 @dataclass(frozen=True)
 class Unfit:
-    """The role can do more than it should whatever is granted; nothing was changed."""
+    """The role has rights that a grant cannot limit. Nothing was changed."""
 
     why: str
 
@@ -49,13 +49,12 @@ def grant(
     password: str | None = None,
     wait_s: float = 600,
 ) -> Granted | OtherSchema | Unfit:
-    """Give `role` the services' rights on every table, those of later migrations too, and no
-    others; make the role where there is none. Safe to repeat, also while services run as it.
+    """Give `role` exactly the services' rights, on the tables of later migrations too.
 
-    Without `taking` the role keeps what else it has, for services of the version before that run
-    while the schema is upgraded. `engine` connects as the owner of the tables, who may make roles
-    if one is to be made. With a `password` the role gets it, by its SCRAM verifier, so that it
-    stands in no log.
+    The role is created if it does not exist. Safe to repeat, also while services use the role.
+    Without `taking` nothing is revoked, for services of the version before that run during an
+    upgrade. `engine` connects as the owner of the tables, who must be able to create roles if the
+    role does not exist. A `password` is set by its SCRAM verifier, so that no log shows it.
 
     Raises:
         TimeoutError: others held the migrations' lock for `wait_s`.
@@ -66,7 +65,7 @@ def grant(
         if locked is None:
             raise TimeoutError("another process is migrating")
         made = locked.connection.driver_connection
-        assert made is not None  # noqa: S101 - it was connected a line before
+        assert made is not None  # noqa: S101 - connected in the line before
         name = sql.Identifier(role)
         with made.transaction():
             row = made.execute(_STANDING, {"role": role}).fetchone()
@@ -108,7 +107,7 @@ _TAKEN = (
     "REVOKE ALL ON DATABASE {database} FROM {role}",
 )
 _GIVEN = (
-    # What a first user of a database may otherwise do.
+    # What everybody may do in a new database by default.
     "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
     "REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC",
     "GRANT CONNECT ON DATABASE {database} TO {role}",
@@ -118,8 +117,8 @@ _GIVEN = (
 )
 _TAKE = sql.SQL("REVOKE ALL ON {kind} {thing} FROM {role}")
 _GIVE = sql.SQL("GRANT {rights} ON {kind} {thing} TO {role}")
-# Tables, sequences and functions in `public` that are ours to grant. An extension that was put
-# there (pg_stat_statements, PostGIS) and what another owner made are not the services' business.
+# Our tables, sequences and functions in `public`. Those of extensions (pg_stat_statements, PostGIS)
+# and of other owners are left alone.
 _OURS = """
     SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname::text,
            c.oid::regclass::text
@@ -138,7 +137,7 @@ _OURS = """
         WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     ORDER BY 1, 2
 """
-# NULL for a role that is fit, else why it is not; no row where there is no such role.
+# NULL if the role is fit, else why it is not. No row if there is no such role.
 _STANDING = """
     SELECT CASE
       WHEN r.rolsuper THEN 'it is a superuser'

@@ -1,4 +1,4 @@
-"""A made-up person and their devices, for the simulator and the demo."""
+"""A simulated person and their devices, for the simulator and the demo."""
 
 import secrets
 from collections.abc import Iterable
@@ -15,8 +15,10 @@ from cymba.devices.provisioning import Credentials, provision
 def provision_for(
     session: Session, email: str, models: Iterable[str], *, password: str | None = None
 ) -> list[Credentials]:
-    """Provision a device of each model and claim it for the account of `email`, which is made if
-    there is none. Without a `password` nobody can sign in to it."""
+    """Provision a device of each model and claim it for the account of `email`.
+
+    The account is created if it does not exist. Without a `password` nobody can sign in to it.
+    """
     account_id = _account(session, email, password)
     made = []
     for model in models:

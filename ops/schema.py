@@ -1,4 +1,4 @@
-"""Bringing a database to the schema that this code needs, one process at a time."""
+"""Migrating a database to the schema of this version, one process at a time."""
 
 import re
 import time
@@ -19,10 +19,10 @@ from sqlalchemy.exc import OperationalError
 import migrations
 from cymba.tables import metadata
 
-# Any fixed number of our own will do; every process that migrates must ask for the same one.
+# Any fixed number; every process that migrates must use the same one.
 ADVISORY_LOCK = 0x43594D42  # "CYMB"
-LOCK_TIMEOUT = "5s"  # a step that waits for a busy table holds up every later query on it
-# A concurrent step waits for the transactions that are open, and holds up nobody meanwhile.
+LOCK_TIMEOUT = "5s"  # a step that waits for a busy table blocks every later query on it
+# A concurrent step waits for the open transactions, and blocks nobody meanwhile.
 CONCURRENT_LOCK_TIMEOUT = "60s"
 ATTEMPTS = 5
 LOCK_NOT_AVAILABLE = "55P03"
@@ -30,10 +30,10 @@ LOCK_NOT_AVAILABLE = "55P03"
 
 @dataclass(frozen=True)
 class Upgraded:
-    """The schema is at the head now; `applied` is empty where it already was.
+    """The schema is at the head now. `applied` is empty if it already was.
 
-    `rebuilt` are indexes that a concurrent step had begun, here or in an earlier run, and had not
-    finished: PostgreSQL keeps such an index, marked as invalid, and no query uses it.
+    `rebuilt` are indexes that a concurrent step had begun and not finished, here or in an earlier
+    run. PostgreSQL keeps such an index marked as invalid, and no query uses it.
     """
 
     before: str | None
@@ -44,7 +44,7 @@ class Upgraded:
 
 @dataclass(frozen=True)
 class Busy:
-    """Somebody else holds the migration lock, or a table: nothing is half done, try again."""
+    """Another process holds the migration lock or a table. Nothing is half done: try again."""
 
     detail: str
 
@@ -58,7 +58,7 @@ class UnknownRevision:
 
 @dataclass(frozen=True)
 class SchemaState:
-    """How the database differs from this code: steps not run, and things that no step explains."""
+    """How the database differs from this code: steps not run, and other differences."""
 
     current: str | None
     head: str
@@ -76,10 +76,10 @@ def upgrade(
     wait_s: float = 600,
     on_step: Callable[[Script], None] = lambda _: None,
 ) -> Upgraded | Busy | UnknownRevision:
-    """Run the steps that are missing, each in its own transaction, calling `on_step` after each.
+    """Run the missing steps, each in its own transaction, and call `on_step` after each.
 
-    Processes that start together take turns: all but the first wait up to `wait_s` and then find
-    nothing left to do.
+    Of processes that start together one runs them. The others wait up to `wait_s` and find nothing
+    left to do.
     """
     with migrating(engine, wait_s) as connection:
         if connection is None:
@@ -96,7 +96,7 @@ def upgrade(
         rebuilt: list[str] = []
         for attempt in range(ATTEMPTS):
             try:
-                # First, since a step takes an index that is there for one that is finished.
+                # First, because a step would regard an existing index as finished.
                 rebuilt += _rebuild_invalid_indexes(connection)
                 command.upgrade(_config(connection, applied_one), "head")
             except OperationalError as error:
@@ -110,7 +110,7 @@ def upgrade(
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Undo steps down to `revision` (or `base`). For tests and for a developer's own database."""
+    """Undo steps down to `revision` (or `base`). For tests and development."""
     with migrating(engine, 60) as connection:
         if connection is None:
             raise RuntimeError("another process is migrating this database")
@@ -139,7 +139,7 @@ def check(engine: Engine) -> SchemaState:
 
 
 def sql() -> str:
-    """Every step's statements, as a DBA or the SQL linter reads them; needs no database."""
+    """The SQL of every step, for a DBA or the SQL linter. It needs no database."""
     config = migrations.config()
     config.output_buffer = StringIO()
     command.upgrade(config, "head", sql=True)
@@ -147,7 +147,7 @@ def sql() -> str:
 
 
 def current(engine: Engine) -> str | None:
-    """The database's revision; None where nothing was ever run."""
+    """The database's revision; None if no step was ever run."""
     with engine.connect() as connection:
         return _revision(connection)
 
@@ -159,7 +159,7 @@ def history() -> list[Script]:
 
 
 def pending(current: str | None) -> list[Script]:
-    """The steps after `current`, oldest first; every step where `current` is not one of ours."""
+    """The steps after `current`, oldest first. All steps if `current` is unknown."""
     steps = history()
     names = [step.revision for step in steps]
     return steps[names.index(current) + 1 :] if current in names else steps
@@ -167,10 +167,10 @@ def pending(current: str | None) -> list[Script]:
 
 @contextmanager
 def migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
-    """A connection that holds the migration lock, or None if others kept it for `wait_s`.
+    """A connection that holds the migration lock, or None if others held it for `wait_s`.
 
-    The lock is asked for again and again, not waited for: a waiting statement holds a snapshot,
-    and CREATE INDEX CONCURRENTLY in the process that migrates would wait for it for ever.
+    The lock is polled: a statement that waits for it would hold a snapshot, and CREATE INDEX
+    CONCURRENTLY in the process that migrates would wait for that snapshot for ever.
     """
     with engine.connect() as connection:
         event.listen(connection, "before_cursor_execute", _wait_longer_if_concurrent)
@@ -186,8 +186,8 @@ def migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
                 time.sleep(0.2)
             yield connection
         finally:
-            # Its settings and its lock must not go back to the pool. Closed, not detached: a step
-            # outside of a transaction (`autocommit_block`) needs a connection that the pool knows.
+            # Its settings and its lock must not return to the pool. It is closed, not detached: a
+            # step outside of a transaction (`autocommit_block`) needs a connection of the pool.
             connection.invalidate()
 
 
@@ -202,10 +202,10 @@ def _wait_as_before(_: Connection, cursor: Any, statement: str, *_more: Any) -> 
 
 
 def _rebuild_invalid_indexes(connection: Connection) -> list[str]:
-    """Finish what a broken-off CREATE or REINDEX INDEX CONCURRENTLY left; the indexes' names.
+    """Finish indexes that an interrupted CREATE or REINDEX INDEX CONCURRENTLY left; their names.
 
-    A unique index that the rows contradict cannot be finished: that is raised, as the step itself
-    raised it.
+    A unique index that the rows contradict cannot be finished. The error is raised, as in the step
+    itself.
     """
     connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
     names = _invalid_indexes(connection)
@@ -214,12 +214,12 @@ def _rebuild_invalid_indexes(connection: Connection) -> list[str]:
     concurrent = connection.execution_options(isolation_level="AUTOCOMMIT")
     try:
         for name in names:
-            # What REINDEX itself leaves is a second index beside the first, which is whole.
+            # REINDEX leaves a second, invalid index beside the first, which is valid.
             is_copy = re.search(r"_cc(new|old)\d*$", name) is not None
             order = "DROP" if is_copy else "REINDEX"
             concurrent.execute(text(f"{order} INDEX CONCURRENTLY public.{quote(name)}"))
     finally:
-        connection.rollback()  # of nothing: each statement was a transaction of its own
+        connection.rollback()  # nothing is undone: each statement was a transaction of its own
         connection.execution_options(isolation_level=connection.default_isolation_level)
     return names
 

@@ -1,4 +1,4 @@
-"""What every worker's command has in common: its options, its rounds, and how it shows itself."""
+"""What every worker's command has in common: options, rounds, health and metrics."""
 
 import sys
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class WorkerOptions:
 
 
 def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds the options, which reach the command as its argument `options`."""
+    """Adds the options. The command receives them as its argument `options`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def called(
@@ -49,7 +49,7 @@ def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callabl
             click.option(
                 "--heartbeat",
                 type=click.Path(path_type=Path, dir_okay=False),
-                help="A file to touch whenever something was done, for health checks.",
+                help="A file to touch after each sign of life, for health checks.",
             ),
             click.option(
                 "--every",
@@ -57,9 +57,9 @@ def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callabl
                 default=every_s,
                 show_default=True,
                 type=click.FloatRange(min=0.05),
-                help="Seconds between two looks for something to do.",
+                help="Seconds between two rounds.",
             ),
-            click.option("--once", is_flag=True, help="Do what there is to do, then end."),
+            click.option("--once", is_flag=True, help="Do what is due now, then end."),
         ):
             called = option(called)
         return called
@@ -73,9 +73,9 @@ def work_on(
     progress: Progress,
     work: Callable[[], tuple[bool, int]],
 ) -> None:
-    """Repeat `work`, which gives whether there is more to do at once, and how many items failed.
+    """Repeat `work`, which returns whether there is more to do, and how many items failed.
 
-    With `--once`, a failed item makes it the exit status 1.
+    With `--once`, a failed item means exit status 1.
     """
     failed = 0
 

@@ -1,7 +1,7 @@
 """MQTT for a whole fleet: many connections, one thread, one selector. The only paho import.
 
-A thread for each client does not go far beyond two hundred of them, so the clients are served
-through paho's hooks for an outside event loop.
+A thread for each client does not scale far beyond two hundred. So the clients are served through
+paho's hooks for an external event loop.
 """
 
 import selectors
@@ -26,8 +26,8 @@ TENDED_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Who connects. The subscription has QoS 1, and so has the will, which is retained."""
+class BrokerLogin:
+    """Credentials, subscription and last will. Both are QoS 1, and the will is retained."""
 
     client_id: str
     secret: str | None
@@ -38,37 +38,37 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Called in the serving thread. `lost` comes at most once, and nothing after it."""
+    """Called in the serving thread. `lost` is called at most once, and no hook after it."""
 
     connected: Callable[[], None]
     message: Callable[[str, bytes], None]
     lost: Callable[[str], None]
 
 
-class Connection:
-    """One connection, from CONNECT to its end; a reconnect is another one.
+class BrokerLink:
+    """One connection, from CONNECT to its end. A reconnect is another one.
 
-    So nothing of an earlier connection, neither packet ids nor what paho would send again by
-    itself, reaches into a later one: what is sent again is the device's to decide.
+    So neither packet ids nor paho's own retransmissions carry over into a later connection. The
+    device alone decides what it sends again.
     """
 
-    def __init__(self, reactor: "Reactor", account: Account, hooks: Hooks, now_s: float) -> None:
-        self._reactor, self._account, self._hooks = reactor, account, hooks
+    def __init__(self, reactor: "Reactor", login: BrokerLogin, hooks: Hooks, now_s: float) -> None:
+        self._reactor, self._login, self._hooks = reactor, login, hooks
         self._opened_s, self._connected, self._over = now_s, False, False
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=account.client_id,
+            client_id=login.client_id,
             clean_session=True,
             protocol=MQTTProtocolVersion.MQTTv311,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        if account.secret is not None:
-            client.username_pw_set(account.client_id, account.secret)
+        if login.secret is not None:
+            client.username_pw_set(login.client_id, login.secret)
         if reactor.tls is not None:
             client.tls_set_context(reactor.tls)
-        if account.will is not None:
-            client.will_set(account.will_topic, account.will, qos=1, retain=True)
-        client.max_inflight_messages_set(0)  # the flash store holds back, not paho
+        if login.will is not None:
+            client.will_set(login.will_topic, login.will, qos=1, retain=True)
+        client.max_inflight_messages_set(0)  # the flash store limits the window, not paho
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -79,7 +79,7 @@ class Connection:
         self.client = client
 
     def open(self) -> bool:
-        """Send CONNECT; tell whether the broker took the socket."""
+        """Send CONNECT. False if the broker did not accept the socket."""
         broker = self._reactor.broker
         try:
             self.client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
@@ -92,12 +92,12 @@ class Connection:
         self.client.publish(topic, payload, qos=qos, retain=retain)
 
     def close(self) -> None:
-        """Disconnect politely, once what was published has left."""
+        """Send DISCONNECT once everything published has left."""
         self._over = True
         self.client.disconnect()
 
     def drop(self) -> None:
-        """Be gone without a DISCONNECT, so that the broker sends the will."""
+        """Close without a DISCONNECT, so that the broker sends the will."""
         self._over = True
         sock = self.client.socket()
         if isinstance(sock, socket.socket):
@@ -112,7 +112,7 @@ class Connection:
             self._read()
 
     def tend(self, now_s: float) -> None:
-        """Keep alive, and give up on a broker that never answers."""
+        """Send keep-alives, and give up on a broker that does not answer."""
         if not self._connected and now_s - self._opened_s > CONNACK_TIMEOUT_S:
             self.drop()
             self._end("no answer to CONNECT", even_if_over=True)
@@ -122,7 +122,7 @@ class Connection:
     def _read(self) -> None:
         self.client.loop_read()
         sock = self.client.socket()
-        # What TLS has decrypted already makes no socket readable.
+        # Bytes that TLS has already decrypted do not make the socket readable.
         while isinstance(sock, ssl.SSLSocket) and sock.pending():
             if self.client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
@@ -140,7 +140,7 @@ class Connection:
             self._end(str(code))
             return
         self._connected = True
-        client.subscribe(self._account.subscription, qos=1)
+        client.subscribe(self._login.subscription, qos=1)
         if not self._over:
             self._hooks.connected()
 
@@ -172,15 +172,15 @@ class Reactor:
     def __init__(self, broker: BrokerAddress) -> None:
         self.broker, self.tls = broker, broker.tls_context()
         self._selector = selectors.DefaultSelector()
-        self._connections: set[Connection] = set()
+        self._connections: set[BrokerLink] = set()
         self._tended_s = 0.0
 
-    def open(self, account: Account, hooks: Hooks, now_s: float) -> Connection | None:
-        connection = Connection(self, account, hooks, now_s)
+    def open(self, login: BrokerLogin, hooks: Hooks, now_s: float) -> BrokerLink | None:
+        connection = BrokerLink(self, login, hooks, now_s)
         return connection if connection.open() else None
 
     def serve(self, timeout_s: float, now_s: float) -> None:
-        """Wait for the network, at most `timeout_s`, and handle what it brings."""
+        """Wait for the network, at most `timeout_s`, and handle its events."""
         for key, events in self._selector.select(timeout_s):
             key.data.serve(events)
         if now_s - self._tended_s >= TENDED_EVERY_S:
@@ -197,14 +197,14 @@ class Reactor:
             connection.drop()
         self._selector.close()
 
-    def watch(self, connection: Connection, sock: socket.socket) -> None:
+    def watch(self, connection: BrokerLink, sock: socket.socket) -> None:
         self._connections.add(connection)
         self._selector.register(sock, selectors.EVENT_READ, connection)
 
-    def unwatch(self, connection: Connection, sock: socket.socket) -> None:
+    def unwatch(self, connection: BrokerLink, sock: socket.socket) -> None:
         self._connections.discard(connection)
         self._selector.unregister(sock)
 
-    def watch_writes(self, connection: Connection, sock: socket.socket, *, wanted: bool) -> None:
+    def watch_writes(self, connection: BrokerLink, sock: socket.socket, *, wanted: bool) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
         self._selector.modify(sock, events, connection)

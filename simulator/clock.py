@@ -1,4 +1,5 @@
-"""Clocks: the simulated world's, which may be ahead of nobody, and a device's, which drifts."""
+"""Clocks: that of the simulated world, which is never in the future, and a device's, which
+drifts."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class WorldClock:
-    """When the simulated world is, in ms since it began.
+    """The simulated time, in ms since it began.
 
-    At speed 1 the world begins now and is the real one. At a higher speed it begins `past` ago
-    and is lived at that speed up to the moment of starting; from then on it is the real one. So
-    no simulated moment is ever in the future, and every moment is a true one of the device's life.
+    At speed 1 it begins now and is the real time. At a higher speed it begins `past` ago and runs
+    at that speed up to the start of the simulation; from then on it is the real time. So no
+    simulated moment is ever in the future.
 
-    `started_s` is the starting moment on the monotonic clock that `at` is asked in.
+    `started_s` is the start on the monotonic clock whose values are given to `at`.
     """
 
     started_at: datetime
@@ -36,21 +37,21 @@ class WorldClock:
 
     @property
     def caught_up_ms(self) -> float:
-        """The world's moment at which its past has been lived and the real present is met."""
+        """The simulated moment at which the past has been lived and real time is reached."""
         return self.past_ms * (1.0 + 1.0 / self.speed)
 
     def at(self, now_s: float) -> float:
-        """The world's ms at `now_s`."""
+        """The simulated ms at `now_s`."""
         elapsed_ms = (now_s - self.started_s) * 1000.0
         lived_ms = elapsed_ms * self.speed
         return lived_ms if lived_ms < self.past_ms else self.past_ms + elapsed_ms
 
     def present_ms(self, now_s: float) -> float:
-        """The world's ms by the real clock, also while its past is still being lived."""
+        """The simulated ms of real time, also while the past is still being lived."""
         return self.past_ms + (now_s - self.started_s) * 1000.0
 
     def when(self, world_ms: float) -> float:
-        """The moment on the monotonic clock at which the world reaches `world_ms`."""
+        """The moment on the monotonic clock at which the simulated time reaches `world_ms`."""
         if world_ms < self.past_ms:
             return self.started_s + world_ms / (1000.0 * self.speed)
         return self.started_s + max(
@@ -59,15 +60,16 @@ class WorldClock:
 
 
 def default_past(speed: float) -> timedelta:
-    """So long a past that it takes an hour to live, and at most 60 days."""
+    """A past that takes an hour to live, and is at most 60 days long."""
     return timedelta(0) if speed == 1 else min(timedelta(hours=speed), timedelta(days=60))
 
 
 @dataclass(frozen=True, slots=True)
 class RealTimeClock:
-    """A device's calendar clock: set at some moment, or counting from 1970 since it lost power.
+    """A device's calendar clock. It was set at some moment, or counts from 1970 since it lost
+    power.
 
-    `error_ms` is how far off it was when it was set; from then on it drifts with the device.
+    `error_ms` is its error when it was set. From then on it drifts with the device.
     """
 
     is_set: bool
@@ -75,8 +77,8 @@ class RealTimeClock:
 
 
 @dataclass(frozen=True, slots=True)
-class BootClock:
-    """The clock of one boot: monotonic ms since it, running fast by `drift_ppm`."""
+class SimulatedBootClock:
+    """The monotonic clock of one boot, in ms, running fast by `drift_ppm`."""
 
     boot: int
     began_ms: float  # of the world
@@ -90,7 +92,7 @@ class BootClock:
         return self.began_ms + up_ms / (1.0 + self.drift_ppm * 1e-6)
 
     def utc_ms(self, up_ms: int, world_began_at: datetime) -> int:
-        """What the calendar clock shows at `up_ms`, in ms since 1970."""
+        """The calendar clock at `up_ms`, in ms since 1970."""
         if not self.calendar.is_set:
             return up_ms
         began_at = world_began_at + timedelta(milliseconds=self.began_ms)

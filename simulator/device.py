@@ -1,7 +1,7 @@
 """A simulated stimulator on the network: protocol v1 from the device's side.
 
-It is stepped by its fleet at moments of the monotonic clock (seconds), and says when it wants to
-be stepped next.
+Its fleet calls `step` with the monotonic clock in seconds. `step` returns when it wants to be
+called next.
 """
 
 import heapq
@@ -23,10 +23,10 @@ from cymba.stimulation.wire.messages import (
     TimeRequest,
 )
 from simulator import wire
-from simulator.clock import BootClock, WorldClock, epoch_ms
+from simulator.clock import SimulatedBootClock, WorldClock, epoch_ms
 from simulator.faults import Behaviour, Profile
-from simulator.flash import Flash, Kept, Key
-from simulator.life import Booted, Life, Lived, Written
+from simulator.flash import Flash, FlashFrame, Key
+from simulator.life import Booted, Life, Lived, WrittenFrame
 from simulator.link import Link
 from simulator.seeding import chance
 
@@ -37,34 +37,34 @@ EXCHANGE_EVERY_S = 3600.0
 EXCHANGE_AGAIN_S = 30.0  # without a prompt answer
 ANSWER_IS_PROMPT_S = 5.0
 PUBLISHES_PER_STEP = 40
-DRAINED_AGAIN_S = 60.0  # between two words that the flash is empty
+DRAINED_AGAIN_S = 60.0  # between two reports that the flash is empty
 
 
-class Connection(Protocol):
+class DeviceConnection(Protocol):
     """An MQTT connection of one device."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None: ...
     def close(self) -> None:
-        """Leave politely, so that the will is not sent."""
+        """Disconnect, so that the will is not sent."""
         ...
 
     def drop(self) -> None:
-        """Be gone as a lost link is."""
+        """Break off, as a lost link does."""
         ...
 
 
-Connect = Callable[["Device", bytes], Connection | None]
+Connect = Callable[["SimulatedDevice", bytes], DeviceConnection | None]
 """Open a connection with the given last will; None if the broker cannot be reached."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """Frames, but for `reconnected` and `lost` (messages that the link swallowed)."""
+    """Counts of frames, except `reconnected` and `lost` (messages lost on the link)."""
 
     made: int = 0
-    spoiled: int = 0  # of those made: to be refused for good
-    acked: int = 0  # freed by the server's word, those refused for good among them
-    rejected: int = 0  # how often the server refused one, for good or for now
+    spoiled: int = 0  # of those made: to be rejected for good
+    acked: int = 0  # freed by an ack, including those rejected for good
+    rejected: int = 0  # how often the server rejected one, for good or for now
     published: int = 0
     resent: int = 0
     duplicated: int = 0  # sent twice at once by a fault
@@ -79,7 +79,7 @@ class Counters:
         return self.made - self.acked
 
 
-class Device:
+class SimulatedDevice:
     """A life, a flash store, a link, and what the protocol asks of them."""
 
     def __init__(
@@ -99,12 +99,12 @@ class Device:
         self.life, self.world, self.link = life, world, link
         self.profile, self.behaviour = profile, behaviour
         self.flash = Flash(behaviour, rng)
-        self.made: dict[Key, bytes | None] = {}  # digest of each frame; None: to be refused
+        self.made: dict[Key, bytes | None] = {}  # digest of each frame; None: to be rejected
         self._connect, self._counters, self._rng = connect, counters, rng
         self._programme_key = programme_key
         self._lives, self._clock = self._begin()
         self._next: Lived | None = next(self._lives, None)
-        self._connection: Connection | None = None
+        self._connection: DeviceConnection | None = None
         self._online = False
         self._connected_up = 0
         self._attempts = 0
@@ -112,7 +112,7 @@ class Device:
         self._exchange_at_s = math.inf
         self._exchange_u1: int | None = None
         self._told_drained_s: float | None = None
-        self._delayed: list[tuple[float, int, Kept]] = []
+        self._delayed: list[tuple[float, int, FlashFrame]] = []
         self._numbered = 0
 
     @property
@@ -127,13 +127,13 @@ class Device:
     def is_drained(self) -> bool:
         return self._next is None and not len(self.flash)
 
-    def _begin(self) -> tuple[Iterator[Lived], BootClock]:
+    def _begin(self) -> tuple[Iterator[Lived], SimulatedBootClock]:
         """The life, and the clock of the boot in which the device is on the network.
 
-        At speed 1 that is one boot. A past is lived in earlier boots, and its frames are sent as
-        a backlog of those, without `sent`: so what the server learns of clocks on the network is
-        of the present boot alone, and true of it, however fast the past goes by. The present boot
-        begins as the fleet starts, after the whole of that past.
+        At speed 1 that is one boot. A past is lived in earlier boots, and its frames are sent as a
+        backlog without `sent`. So whatever the server learns about clocks from the network is about
+        the present boot alone, however fast the past goes by. The present boot begins when the
+        fleet starts, after the whole past.
         """
         world = self.world
         present_boot = PRESENT_BOOT if world.past_ms else self.life.first_boot
@@ -146,7 +146,7 @@ class Device:
         return chain(past, live), present
 
     def step(self, now_s: float) -> float:
-        """Do what is due; return when to be stepped next."""
+        """Do what is due. Return when to be called next."""
         self._live(now_s)
         is_up = self.link.is_up(self.world.at(now_s))
         if not is_up and self._connection is not None:
@@ -159,20 +159,20 @@ class Device:
         return self._next_step_s(now_s, is_up=is_up)
 
     def end_life(self, now_s: float) -> None:
-        """Make no more frames, and lose none: what is left is to be drained."""
+        """Make no more frames. Those in flash are still sent."""
         self._next, self._lives = None, iter(())
         self.link.mend()
         self.flash.hurry(now_s)
         self._connects_at_s = min(self._connects_at_s, now_s + 1.0)
 
     def leave(self) -> None:
-        """Say goodbye and disconnect."""
+        """Publish that it is offline, and disconnect."""
         if self._connection is not None and self._online:
             self._say_presence(self._connection, online=False)
             self._connection.close()
         self._forget_connection()
 
-    # What the network says.
+    # Events of the network.
 
     def on_connected(self, now_s: float) -> None:
         if self._connection is None:
@@ -192,7 +192,7 @@ class Device:
         self._connects_at_s = now_s + delay_s
 
     def on_message(self, subject: str, payload: bytes, now_s: float) -> None:
-        """Something came on `down/{subject}`."""
+        """A message arrived on `down/{subject}`."""
         if self.link.loses(now_s):
             self._counters.lost += 1
             return
@@ -213,7 +213,7 @@ class Device:
         world_ms = self.world.at(now_s)
         while self._next is not None and self._next.at_ms <= world_ms:
             match self._next:
-                case Written(_, frame, spoiling):
+                case WrittenFrame(_, frame, spoiling):
                     self.flash.keep(frame, spoiling)
                     digest = None if spoiling else pack(frame).digest
                     self.made[frame.store, frame.seq] = digest
@@ -245,7 +245,7 @@ class Device:
         self._exchange_at_s, self._exchange_u1 = math.inf, None
         self._delayed.clear()
 
-    def _say_presence(self, connection: Connection, *, online: bool) -> None:
+    def _say_presence(self, connection: DeviceConnection, *, online: bool) -> None:
         connection.publish(
             f"{self._topic}/presence", self._presence(online=online), qos=1, retain=True
         )
@@ -260,7 +260,7 @@ class Device:
             firmware=self.life.firmware.version,
             model=self.life.model.name,
             battery_pct=self.life.battery_pct,
-            # While there is a past to live, "nothing left to send" would be untrue of it.
+            # While the past is still being lived, it has not sent everything.
             queued=len(self.flash) if past_is_over else max(1, len(self.flash)),
             utc=self.life.utc_ms(self._clock, self._connected_up),
         )
@@ -271,7 +271,8 @@ class Device:
         return self._next is not None and self._next.at_ms >= self.world.caught_up_ms
 
     def _tell_drained(self, now_s: float) -> None:
-        """Say that the flash is empty, once it is: "no session" is then known to be none."""
+        """Report that the flash is empty, once it is: the server then knows that no session is
+        missing."""
         told_s = self._told_drained_s
         if len(self.flash) or self._connection is None or not self._online:
             return
@@ -303,19 +304,19 @@ class Device:
             if self.behaviour.frees_before_ack:
                 self.flash.free(kept.key)
 
-    def _delay(self, kept: Kept, now_s: float) -> None:
+    def _delay(self, kept: FlashFrame, now_s: float) -> None:
         self._numbered += 1
         due_s = now_s + self._rng.uniform(0.05, 2.0)
         heapq.heappush(self._delayed, (due_s, self._numbered, kept))
 
-    def _encode(self, kept: Kept, now_s: float) -> bytes:
+    def _encode(self, kept: FlashFrame, now_s: float) -> bytes:
         is_current = kept.frame.boot == self._clock.boot and kept.frame.store == self.life.store
         sent_ms = max(self._up(now_s), kept.frame.up) if is_current else None
         return wire.encode_frame(
             kept.frame, self.life.firmware.wire, sent_ms=sent_ms, spoiling=kept.spoiling
         )
 
-    def _publish_frame(self, kept: Kept, now_s: float) -> None:
+    def _publish_frame(self, kept: FlashFrame, now_s: float) -> None:
         self._publish(self._encode(kept, now_s), now_s)
 
     def _publish(self, payload: bytes, now_s: float) -> None:

@@ -1,7 +1,7 @@
-"""A simulated person's months as the app and the device would tell of them: times and entries.
+"""A simulated person's months as times of sessions and diary entries.
 
-`people` says how it goes; here it becomes sessions at the end of the afternoon, and ratings in the
-morning and late in the evening, on wall clocks of the person's zone.
+`people` simulates the course. Here it becomes sessions at the end of the afternoon, and ratings in
+the morning and late in the evening, in the person's time zone.
 """
 
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from simulator.people import Floats, World, live, other_items
 from simulator.seeding import chance
 
 MORNING, EVENING = time(7, 30), time(21, 45)
-# The second session of a day begins when the first, of at most an hour, is over for sure.
-RIGHT_BEFORE = time(16, 15)  # a session that is half an hour early comes after it as well
+# The second session of a day begins when the first, of at most an hour, is surely over.
+RIGHT_BEFORE = time(16, 15)  # before any session, even one that is half an hour early
 SESSIONS = (time(17, 30), time(19, 15))
 SPREAD_MIN = 12.0
-# Rated in the morning beside pain; a higher rating is better, or worse as pain is.
+# Rated in the morning beside pain. A higher rating is better, or worse as with pain.
 OTHER_ITEMS = {"fatigue": False, "mood": True, "sleep_quality": True}
-SIDE_EFFECT = "tingling"  # log odds at the first session, and by doubling of the sessions
+SIDE_EFFECT = "tingling"  # log odds at the first session, and for each doubling of the sessions
 FADING = (1.6, -0.75)
 
 
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Months:
-    """starts: of the sessions, UTC, ascending; so are the entries."""
+    """`starts` are the beginnings of the sessions in UTC, ascending, as are the entries."""
 
     starts: list[datetime]
     entries: list[Entry]
@@ -42,7 +42,7 @@ class Months:
 def live_months(
     world: World, rng: np.random.Generator, *, first_day: date, time_zone: str = "UTC"
 ) -> Months:
-    """One person's days from `first_day` on; every session of theirs reaches the server."""
+    """One person's days from `first_day` on. Every session reaches the server."""
     times, others = rng.spawn(2)
     diaries = live(replace(world, unsynced=0.0), 1, rng)
     items = other_items(diaries, len(OTHER_ITEMS), others, world)

@@ -1,19 +1,21 @@
-"""What stands between a device and its connection and says something else than the device meant.
+"""Distortions: they stand between a device and its connection, and change its messages.
 
-A firmware's fault in how it writes messages or reads the server's can be had in this way, whatever
-the device itself believes; what it does by its own clock and memory is its `Behaviour`.
+They simulate firmware that writes messages wrongly, or misreads those of the server. Faults of what
+a device does by its own clock and memory are its `Behaviour`.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import cbor2
 import msgspec
 
+from simulator.device import DeviceConnection
+
 Members = dict[str, Any]
 
 
-class Said(NamedTuple):
+class OutgoingMessage(NamedTuple):
     subject: str  # the topic after `up/`
     payload: bytes
     qos: int
@@ -23,12 +25,12 @@ class Said(NamedTuple):
 class Distortion:
     """Changes nothing. One instance serves one device, over all its connections."""
 
-    def say(self, said: Said) -> Iterable[Said]:
-        """What is published instead."""
-        return (said,)
+    def say(self, message: OutgoingMessage) -> Iterable[OutgoingMessage]:
+        """The messages that are published instead."""
+        return (message,)
 
     def hear(self, subject: str, payload: bytes) -> bytes:
-        """What the device understands of a message on `down/{subject}`."""
+        """The message on `down/{subject}` as the device reads it."""
         del subject
         return payload
 
@@ -37,21 +39,15 @@ class Distortion:
         return will
 
 
-class Connection(Protocol):
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None: ...
-    def close(self) -> None: ...
-    def drop(self) -> None: ...
-
-
 class Distorted:
-    """A connection that says what `distortion` makes of what it is to publish under `root`."""
+    """A connection whose messages under `root` are changed by `distortion`."""
 
-    def __init__(self, connection: Connection, distortion: Distortion, root: str) -> None:
+    def __init__(self, connection: DeviceConnection, distortion: Distortion, root: str) -> None:
         self._connection, self._distortion, self._root = connection, distortion, root
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None:
-        said = Said(topic.removeprefix(self._root), payload, qos, retain)
-        for one in self._distortion.say(said):
+        message = OutgoingMessage(topic.removeprefix(self._root), payload, qos, retain)
+        for one in self._distortion.say(message):
             topic = f"{self._root}{one.subject}"
             self._connection.publish(topic, one.payload, qos=one.qos, retain=one.retain)
 
@@ -63,7 +59,7 @@ class Distorted:
 
 
 def edit(payload: bytes, change: Callable[[Members], Members]) -> bytes:
-    """The message with other members, in the form that it had."""
+    """The message with its members changed, in the same encoding."""
     if payload[:1] == b"{":
         return msgspec.json.encode(change(msgspec.json.decode(payload)))
     return cbor2.dumps(change(cbor2.loads(payload)))

@@ -1,4 +1,4 @@
-"""What goes wrong in the field, and how often: the profiles a fleet can be given."""
+"""Profiles of faults: what goes wrong in the field, and how often."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -65,23 +65,23 @@ PROFILES: Mapping[str, Profile] = {p.name: p for p in (CLEAN, REALISTIC, HOSTILE
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How far a device keeps to the protocol. Each default keeps it; each other value breaks one
-    rule, for those who test what listens to devices."""
+    """How a device keeps to the protocol. The defaults keep it. Each other value breaks one rule,
+    to test the parts that listen to devices."""
 
     resend_after_s: float = 30.0
     resend_at_most_s: float = 600.0
     reconnect_at_most_s: float = 300.0
-    answer_awaited_s: float = 5.0  # to the word of being online, before anything is sent again
+    answer_awaited_s: float = 5.0  # waits so long for the answer to its presence before it resends
     max_outstanding: int = 20
     frees_before_ack: bool = False  # as soon as a frame is sent
-    reuses_keys: bool = False  # counts a frame's number twice now and then
+    reuses_keys: bool = False  # sometimes gives two frames the same number
     ignores_versions: bool = False  # applies an older programme over a newer one
     wrong_units: bool = False  # sends mA and kOhm
 
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """What a device's software can do."""
+    """The abilities of a device's firmware."""
 
     version: str
     wire: Literal["json", "cbor"]
@@ -95,8 +95,9 @@ OLD_CHANNELS = frozenset({"amplitude_ua", "impedance_ohm", "heart_rate_bpm", "ba
 
 
 def draw_firmware(profile: Profile, rng: np.random.Generator) -> Firmware:
-    """A device's software: an old one sends fewer channels, one of them under a name that the
-    server does not know and keeps, has no clock exchange and believes that it is 1970."""
+    """A device's firmware. An old one sends fewer channels, one of them under a name that is
+    unknown to the server and stored as it is. It has no clock exchange and believes that it is
+    1970."""
     if chance(rng, profile.old_firmware_per_device):
         return Firmware(
             version="0.9.4",
@@ -110,7 +111,7 @@ def draw_firmware(profile: Profile, rng: np.random.Generator) -> Firmware:
 
 
 def spoil(message: dict[str, Any], spoiling: Spoiling) -> dict[str, Any]:
-    """The same message as a firmware's fault would write it, to be refused with that code."""
+    """The same message with a fault, to be rejected with the code `spoiling`."""
     if spoiling == "unsupported-version":
         return {**message, "v": 0}
     columns = message.get("c")

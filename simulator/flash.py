@@ -1,4 +1,4 @@
-"""A device's flash store: it keeps each frame until the server's own acknowledgement frees it."""
+"""A device's flash store: it keeps each frame until the server acknowledges it."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ Key = tuple[int, int]  # store, seq
 
 
 @dataclass(slots=True)
-class Kept:
+class FlashFrame:
     """A frame in flash. `due_s` is when it is to be sent again."""
 
     frame: Frame
     spoiling: Spoiling | None
     was_sent: bool = False
-    doublings: int = 0  # of the delay to its next resend
+    doublings: int = 0  # of the backoff before its next resend
     due_s: float = 0.0
-    payload_name: str = ""  # by which the server names a payload whose seq it cannot read
+    payload_name: str = ""  # the server's name for a payload whose seq it cannot read
 
     @property
     def key(self) -> Key:
@@ -31,19 +31,19 @@ class Kept:
 class Flash:
     """Frames not yet acknowledged: waiting for their first sending, or outstanding.
 
-    Rules R25 to R31 of the protocol. Times are monotonic seconds of the real world: resends are
-    the network's business and have nothing to do with the speed of the simulated one.
+    Rules R25 to R31 of the protocol. Times are monotonic seconds of real time: resends do not
+    depend on the speed of the simulation.
     """
 
     def __init__(self, behaviour: Behaviour, rng: np.random.Generator) -> None:
         self._behaviour, self._rng = behaviour, rng
-        self._backlog: deque[Kept] = deque()
-        self._live: deque[Kept] = deque()  # of the session that is running
+        self._backlog: deque[FlashFrame] = deque()
+        self._live: deque[FlashFrame] = deque()  # of the session that is running
         self._live_is_next = True
-        self._outstanding: dict[Key, Kept] = {}
+        self._outstanding: dict[Key, FlashFrame] = {}
         self._resends_from_s = 0.0
         self._paced_until_s = 0.0
-        self._pace_s = 0.0  # between two frames, by a rate that the server asked for
+        self._pace_s = 0.0  # between two frames, by the rate limit that the server gave
 
     def __len__(self) -> int:
         return len(self._backlog) + len(self._live) + len(self._outstanding)
@@ -55,7 +55,7 @@ class Flash:
     def keep(self, frame: Frame, spoiling: Spoiling | None) -> None:
         if isinstance(frame, StartFrame):
             self._end_session()
-        self._live.append(Kept(frame, spoiling))
+        self._live.append(FlashFrame(frame, spoiling))
         if isinstance(frame, EndFrame):
             self._end_session()
 
@@ -67,8 +67,8 @@ class Flash:
             due_s = 0.0
         return max(due_s, self._paced_until_s)
 
-    def take_due(self, now_s: float) -> Kept | None:
-        """The next frame to send now, resends first; `sent` then says that it was."""
+    def take_due(self, now_s: float) -> FlashFrame | None:
+        """The next frame to send now, resends first. Call `sent` once it was."""
         if now_s < self._paced_until_s:
             return None
         due = min(self._outstanding.values(), key=lambda kept: kept.due_s, default=None)
@@ -80,8 +80,9 @@ class Flash:
         self._outstanding[kept.key] = kept
         return kept
 
-    def sent(self, kept: Kept, now_s: float, payload: bytes) -> None:
-        """Resend in 30 s, then 60 s, 120 s … up to ten minutes, each up to a quarter longer."""
+    def sent(self, kept: FlashFrame, now_s: float, payload: bytes) -> None:
+        """Backoff: resend after 30 s, 60 s, 120 s … up to ten minutes, each up to a quarter
+        longer."""
         delay_s = self._behaviour.resend_after_s * 2.0 ** min(kept.doublings, 16)
         delay_s = min(delay_s, self._behaviour.resend_at_most_s)
         kept.due_s = now_s + delay_s * self._rng.uniform(1.0, 1.25)
@@ -92,19 +93,20 @@ class Flash:
         self._paced_until_s = now_s + self._pace_s
 
     def connected(self, now_s: float) -> None:
-        """The delays begin anew, none is cut short, and the server may first say what it has."""
+        """Start the backoff anew, without shortening a delay, and wait for the server's first
+        ack."""
         self._resends_from_s = now_s + self._behaviour.answer_awaited_s
         for kept in self._outstanding.values():
             kept.doublings = 0
 
     def hurry(self, now_s: float) -> None:
-        """As the simulation ends: no running delay goes on for longer than a first one takes."""
+        """At the end of the simulation: shorten every delay to at most a first one."""
         for kept in self._outstanding.values():
             kept.due_s = min(kept.due_s, now_s + self._behaviour.resend_after_s)
             kept.doublings = 0
 
     def resolve(self, ack: Ack) -> int:
-        """Free what is committed or refused for good; return how many frames that were."""
+        """Free what is committed or rejected for good. Return how many frames that were."""
         self._resends_from_s = 0.0
         self._pace_s = 1.0 / ack.max_frames_per_s if ack.max_frames_per_s else 0.0
         if not self._pace_s:
@@ -122,7 +124,7 @@ class Flash:
         return before - len(self)
 
     def free(self, key: Key) -> None:
-        """Give a frame up without the server's word: only a broken device does."""
+        """Free a frame without an ack: only a broken device does this."""
         self._outstanding.pop(key, None)
 
     def _end_session(self) -> None:
@@ -133,8 +135,8 @@ class Flash:
         waits = self._backlog or self._live
         return bool(waits) and len(self._outstanding) < self._behaviour.max_outstanding
 
-    def _next_new(self) -> Kept:
-        """A running session's frames first, and the backlog in between."""
+    def _next_new(self) -> FlashFrame:
+        """Frames of the running session first, and the backlog in between."""
         live = bool(self._live) and (self._live_is_next or not self._backlog)
         self._live_is_next = not live
         return self._live.popleft() if live else self._backlog.popleft()

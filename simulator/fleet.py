@@ -11,9 +11,9 @@ from datetime import timedelta
 from cymba.broker_address import BrokerAddress
 from cymba.database import utc_now
 from cymba.devices.signing import read_public_key
-from simulator.client import Account, Connection, Hooks, Reactor
+from simulator.client import BrokerLink, BrokerLogin, Hooks, Reactor
 from simulator.clock import WorldClock, default_past
-from simulator.device import Counters, Device
+from simulator.device import Counters, SimulatedDevice
 from simulator.distortion import Distorted, Distortion
 from simulator.faults import PROFILES, Behaviour, Profile
 from simulator.flash import Key
@@ -28,8 +28,8 @@ GOODBYE_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class DeviceCredentials:
-    """What a device is given at its provisioning. Without `programme_key` (the server's public
-    key, as `cymba.devices.signing` shows it) it believes no programme."""
+    """What a device is given at its provisioning. Without `programme_key` (the server's public key,
+    as `cymba.devices.signing` writes it) it accepts no programme."""
 
     device_id: str
     secret: str | None
@@ -40,11 +40,11 @@ class DeviceCredentials:
 class Fleet:
     """Devices that live at `speed`, from `start` to `stop`.
 
-    At speed 1 they live now. At a higher one each first lives its `past` (as much as takes an
-    hour, if not given) at that speed and sends it as a backlog, then goes on at the real pace.
-    The frames depend on `seed`, `speed`, `past` and the device alone, but for what must not be
-    the same in two runs: the ids of store and sessions, and `utc`. A `distortion` stands between
-    each device and its connection: see `simulator.broken`.
+    At speed 1 they live now. At a higher one each first lives its `past` (by default as much as
+    takes an hour) at that speed and sends it as a backlog, then goes on in real time. The frames
+    depend on `seed`, `speed`, `past` and the device alone, except what must differ between two
+    runs: the ids of store and sessions, and `utc`. A `distortion` changes each device's messages:
+    see `simulator.broken`.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Fleet:
         self._schedule, self._frame_s = schedule or Rhythm(), frame_s
         self._distortions = {one.device_id: distortion() for one in devices if distortion}
         self._counters = Counters()
-        self._devices: list[Device] = []
-        self._touched: set[Device] = set()
+        self._devices: list[SimulatedDevice] = []
+        self._touched: set[SimulatedDevice] = set()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self._draining, self._stopping = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
 
     def start(self) -> None:
-        """Build the devices and let them live, in a thread of their own."""
+        """Build the devices and run them in a thread of their own."""
         now_s = time.monotonic()
         world = WorldClock(utc_now(), now_s, self._speed, self._past)
         spread_s = len(self._credentials) / CONNECTS_PER_S
@@ -88,10 +88,10 @@ class Fleet:
         self._thread.start()
 
     def stop(self, *, drain: bool = True, timeout_s: float = 60.0) -> bool:
-        """End all lives and leave the broker; tell whether every flash is empty.
+        """End all lives and disconnect. True if every flash is empty.
 
-        With `drain` no more frames are made, the links are mended, and up to `timeout_s` is given
-        to what is still in flash.
+        With `drain` no more frames are made, the links work again, and up to `timeout_s` is allowed
+        for sending what is still in flash.
         """
         if drain:
             self._draining.set()
@@ -102,7 +102,7 @@ class Fleet:
         return self.is_drained
 
     def check(self) -> None:
-        """Raises: whatever ended the fleet's thread."""
+        """Raise the exception that ended the fleet's thread, if there was one."""
         if self._failure is not None:
             raise self._failure
 
@@ -122,10 +122,13 @@ class Fleet:
     @property
     def made(self) -> Mapping[str, Mapping[Key, bytes | None]]:
         """By device and (store, seq): the digest (`frames.pack`) of every frame made so far, or
-        None for one that was spoiled and must be in quarantine. Whole once the fleet stopped."""
+        None for one that was spoiled and must be in quarantine. Complete once the fleet has
+        stopped."""
         return {device.device_id: device.made for device in self._devices}
 
-    def _build(self, one: DeviceCredentials, world: WorldClock, connects_at_s: float) -> Device:
+    def _build(
+        self, one: DeviceCredentials, world: WorldClock, connects_at_s: float
+    ) -> SimulatedDevice:
         life = Life(
             one.device_id,
             one.model,
@@ -137,7 +140,7 @@ class Fleet:
             frame_s=self._frame_s,
         )
         rng = stream(self._seed, one.device_id, "network")
-        return Device(
+        return SimulatedDevice(
             life,
             world=world,
             link=Link(self._profile.loss, self._profile.outages, rng),
@@ -155,7 +158,7 @@ class Fleet:
         try:
             self._live()
             self._say_goodbye()
-        except BaseException as error:  # noqa: BLE001 - told to whoever stops the fleet
+        except BaseException as error:  # noqa: BLE001 - raised by `check` and `stop`
             self._failure = error
         finally:
             self._reactor.shut()
@@ -174,7 +177,7 @@ class Fleet:
                 self._touched.update(self._devices)
             while due and due[0][0] <= now_s:
                 due_s, number = heapq.heappop(due)
-                if due_s == next_s[number]:  # else it was put forward since
+                if due_s == next_s[number]:  # else it was rescheduled since
                     self._touched.add(self._devices[number])
             for device in self._touched:
                 number = numbers[device]
@@ -195,11 +198,11 @@ class Fleet:
         while self._reactor.open_connections and time.monotonic() < until_s:
             self._reactor.serve(0.05, time.monotonic())
 
-    def _connect(self, device: Device, will: bytes) -> Connection | Distorted | None:
+    def _connect(self, device: SimulatedDevice, will: bytes) -> BrokerLink | Distorted | None:
         root = f"cymba/v1/{device.device_id}"
         down = f"{root}/down/"
         distortion = self._distortions.get(device.device_id)
-        account = Account(
+        login = BrokerLogin(
             client_id=device.device_id,
             secret=self._credentials[device.device_id].secret,
             subscription=f"{down}#",
@@ -211,23 +214,25 @@ class Fleet:
             message=lambda topic, payload: self._hear(device, topic[len(down) :], payload),
             lost=self._lose(device),
         )
-        connection = self._reactor.open(account, hooks, time.monotonic())
+        connection = self._reactor.open(login, hooks, time.monotonic())
         if connection is None or distortion is None:
             return connection
         return Distorted(connection, distortion, f"{root}/up/")
 
-    def _touching(self, device: Device, tell: Callable[[float], None]) -> Callable[[], None]:
-        def told() -> None:
-            tell(time.monotonic())
+    def _touching(
+        self, device: SimulatedDevice, step: Callable[[float], None]
+    ) -> Callable[[], None]:
+        def stepped() -> None:
+            step(time.monotonic())
             self._touched.add(device)
 
-        return told
+        return stepped
 
-    def _lose(self, device: Device) -> Callable[[str], None]:
-        told = self._touching(device, device.on_lost)
-        return lambda _reason: told()
+    def _lose(self, device: SimulatedDevice) -> Callable[[str], None]:
+        lost = self._touching(device, device.on_lost)
+        return lambda _reason: lost()
 
-    def _hear(self, device: Device, subject: str, payload: bytes) -> None:
+    def _hear(self, device: SimulatedDevice, subject: str, payload: bytes) -> None:
         distortion = self._distortions.get(device.device_id)
         if distortion is not None:
             payload = distortion.hear(subject, payload)

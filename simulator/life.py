@@ -1,7 +1,7 @@
 """One device's life: sessions, reboots, and the frames that they leave in flash.
 
-A life is made from its seed alone. It knows nothing of the link, so the same seed makes the same
-frames whether they arrive at once, twice or days later. Times are ms of the simulated world.
+A life depends on its seed alone and knows nothing of the link. So the same seed makes the same
+frames, whether they arrive at once, twice or days later. Times are simulated ms.
 """
 
 from collections import deque
@@ -23,13 +23,13 @@ from cymba.stimulation.wire.messages import (
     StartFrame,
 )
 from simulator import stimulator
-from simulator.clock import BootClock, RealTimeClock, epoch_ms
+from simulator.clock import RealTimeClock, SimulatedBootClock, epoch_ms
 from simulator.faults import SPOILINGS, Behaviour, Profile, Spoiling, draw_firmware
 from simulator.physiology import ELECTRODES, draw_body
 from simulator.prescription import Prescription
 from simulator.recorder import Chunk, Happened, Recorder
 from simulator.seeding import chance, stream, uuid4
-from simulator.stimulator import Course, Equipment
+from simulator.stimulator import Equipment, SessionCourse
 
 SAMPLE_MS = 1000
 FRAME_S = 10
@@ -39,8 +39,8 @@ SHORTEST_DOSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A frame as it came to lie in flash. A spoiled one is sent to be refused."""
+class WrittenFrame:
+    """A frame written to flash. A spoiled one is sent to be rejected."""
 
     at_ms: float
     frame: Frame
@@ -50,26 +50,26 @@ class Written:
 @dataclass(frozen=True, slots=True)
 class Booted:
     at_ms: float
-    clock: BootClock
+    clock: SimulatedBootClock
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing happens until then; what the device is set to then is what counts."""
+    """Nothing happens until then. The programme that is set at that time counts."""
 
     at_ms: float
 
 
-Lived = Written | Booted | Idle
+Lived = WrittenFrame | Booted | Idle
 
 
 class Schedule(Protocol):
-    """When a person takes up the device again."""
+    """When a person next uses the device."""
 
     def next_start_ms(
         self, free_ms: float, rng: np.random.Generator, *, first: bool
     ) -> float | None:
-        """The next session's beginning, not before `free_ms`; None: there is none."""
+        """The beginning of the next session, not before `free_ms`; None if there is none."""
         ...
 
 
@@ -84,16 +84,16 @@ class Rhythm:
         return free_ms + rng.uniform(*(self.first_after_s if first else self.pause_s)) * 1000.0
 
 
-class Dose(NamedTuple):
+class SpentDose(NamedTuple):
     ended_ms: float
     seconds: float
 
 
 class Life:
-    """A device and its person. `began_at` is when the world's clock was 0.
+    """A device and its person. `began_at` is when the simulated clock was 0.
 
-    `began_at` takes part in drawing the store's and the sessions' ids alone: two runs are two
-    devices fresh from the factory, which must not write the same keys.
+    Only the ids of the store and the sessions depend on `began_at`: two runs are two new devices,
+    which must not write the same keys.
     """
 
     def __init__(
@@ -126,26 +126,31 @@ class Life:
             if chance(made, profile.local_time_per_device)
             else 0.0
         )
-        self.first_boot = int(made.integers(1, 200))  # it has been started some times before
+        self.first_boot = int(made.integers(1, 200))  # it was started some times before
         self._battery_pct = made.uniform(40.0, 100.0)
         self._seq = 0
         self._session = 0
         self._always_dated = False
         self._clock = self.clock_of(self.first_boot, 0.0, dated=True)
-        self._doses: deque[Dose] = deque()  # of the last 24 hours
+        self._doses: deque[SpentDose] = deque()  # of the last 24 hours
 
     @property
     def battery_pct(self) -> int:
         return int(self._battery_pct)
 
     def lived(
-        self, from_ms: float, until_ms: float, clock: BootClock, *, always_dated: bool = False
+        self,
+        from_ms: float,
+        until_ms: float,
+        clock: SimulatedBootClock,
+        *,
+        always_dated: bool = False,
     ) -> Iterator[Lived]:
-        """All that comes to lie in flash, in the order of time, of the sessions that end in time.
+        """Everything that is written to flash, in order of time, by the sessions that end in time.
 
-        The device is running on `clock` when it begins. Call it again for a later stretch of the
-        same life. `always_dated` keeps every boot's calendar right: where the server meets a boot
-        only long after it, nothing else could tell it when that was.
+        The device starts on `clock`. Call it again for a later stretch of the same life.
+        `always_dated` keeps the calendar of every boot right: if the server first hears of a boot
+        long after it, nothing else can place it in time.
         """
         self._always_dated = always_dated
         yield self._boot(clock)
@@ -180,32 +185,32 @@ class Life:
                 free_ms = lived.at_ms
                 yield lived
             self._battery_pct = float(course.battery_pct[-1])
-            self._doses.append(Dose(free_ms, float(np.count_nonzero(course.set_ua))))
+            self._doses.append(SpentDose(free_ms, float(np.count_nonzero(course.set_ua))))
 
-    def clock_of(self, boot: int, at_ms: float, *, dated: bool = False) -> BootClock:
+    def clock_of(self, boot: int, at_ms: float, *, dated: bool = False) -> SimulatedBootClock:
         """The clock of the `boot`-th boot, at `at_ms`."""
         rng = stream(self._seed, self.device_id, "boot", boot)
         lost = chance(rng, self.profile.calendar_lost_per_boot) and not dated
         error_ms = rng.normal(0.0, self.profile.calendar_error_ms) + self._local_time_ms
         calendar = RealTimeClock(is_set=not lost, error_ms=error_ms)
         drift_ppm = float(np.clip(self._drift_ppm + rng.normal(0.0, 2.0), -99.0, 99.0))
-        return BootClock(boot, at_ms, drift_ppm, calendar)
+        return SimulatedBootClock(boot, at_ms, drift_ppm, calendar)
 
-    def _next_clock(self, at_ms: float) -> BootClock:
+    def _next_clock(self, at_ms: float) -> SimulatedBootClock:
         return self.clock_of(self._clock.boot + 1, at_ms, dated=self._always_dated)
 
-    def _boot(self, clock: BootClock) -> Booted:
+    def _boot(self, clock: SimulatedBootClock) -> Booted:
         self._clock = clock
         return Booted(clock.began_ms, clock)
 
-    def utc_ms(self, clock: BootClock, up: int) -> int | None:
-        """What the device would say the date is; None if it knows that it does not know."""
+    def utc_ms(self, clock: SimulatedBootClock, up: int) -> int | None:
+        """The date that the device would report; None if it knows that its date is lost."""
         knows = clock.calendar.is_set or not self.firmware.knows_calendar_is_lost
         return clock.utc_ms(up, self._began_at) if knows else None
 
     def _recorded(
-        self, start_ms: float, course: Course, programme: Programme, rng: np.random.Generator
-    ) -> Iterator[Written | Booted]:
+        self, start_ms: float, course: SessionCourse, programme: Programme, rng: np.random.Generator
+    ) -> Iterator[WrittenFrame | Booted]:
         sid = uuid4(self._identity)
         recorder = Recorder(
             course,
@@ -257,11 +262,11 @@ class Life:
             "utc": self.utc_ms(self._clock, up),
         }
 
-    def _write(self, up: int, frame: Frame, rng: np.random.Generator) -> Written:
+    def _write(self, up: int, frame: Frame, rng: np.random.Generator) -> WrittenFrame:
         spoiling: Spoiling | None = None
         if isinstance(frame, SamplesFrame) and chance(rng, self.profile.spoiled_per_frame):
             spoiling = SPOILINGS[int(rng.integers(len(SPOILINGS)))]
-        return Written(self._clock.world_ms(up), frame, spoiling)
+        return WrittenFrame(self._clock.world_ms(up), frame, spoiling)
 
     def _equipment(self, start_ms: float, rng: np.random.Generator) -> Equipment:
         return Equipment(
@@ -273,7 +278,8 @@ class Life:
         )
 
     def _dose_left_s(self, at_ms: float) -> float:
-        """Seconds that the device still allows at `at_ms`: it locks itself beyond its dose."""
+        """Seconds that the device still allows at `at_ms`: it locks itself once its dose is used
+        up."""
         while self._doses and self._doses[0].ended_ms + DAY_MS <= at_ms:
             self._doses.popleft()
         if len(self._doses) >= self.prescription.limits.daily_sessions:
@@ -282,6 +288,6 @@ class Life:
         return left_s if left_s >= SHORTEST_DOSE_S else 0.0
 
     def _charge_battery(self, pause_ms: float, rng: np.random.Generator) -> None:
-        """A pause of twenty minutes may be spent at the charger, an empty battery mostly is."""
+        """In a pause of twenty minutes the battery may be charged; an empty one mostly is."""
         if pause_ms > 20 * 60_000.0 and chance(rng, 0.9 if self._battery_pct < 30.0 else 0.4):
             self._battery_pct = min(100.0, self._battery_pct + pause_ms / 60_000.0)

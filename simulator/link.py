@@ -1,4 +1,4 @@
-"""The link between a device and its broker: bursts of loss, and hours without any."""
+"""The link between a device and its broker: bursts of loss, and hours of outage."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ HOUR_MS = 3_600_000.0
 
 @dataclass(frozen=True, slots=True)
 class GilbertElliott:
-    """Loss in bursts: a good state that loses nothing and a bad one that loses `loss_bad`.
+    """Loss in bursts: a good state loses nothing, a bad one loses `loss_bad`.
 
-    A Markov chain in continuous time (Gilbert 1960, Elliott 1963); the means are of the time
-    spent in each state.
+    A Markov chain in continuous time (Gilbert 1960, Elliott 1963). The means are of the time spent
+    in each state.
     """
 
     mean_good_s: float
@@ -24,7 +24,7 @@ class GilbertElliott:
 
 @dataclass(frozen=True, slots=True)
 class Outages:
-    """No link at all: exponential times between, lognormal lengths, in hours of the world."""
+    """No link at all: exponential times between, lognormal lengths, in simulated hours."""
 
     mean_between_h: float
     median_h: float
@@ -32,7 +32,7 @@ class Outages:
 
 
 class Link:
-    """One device's link; ask it in the order of time."""
+    """One device's link. Call it in the order of time."""
 
     def __init__(
         self, loss: GilbertElliott | None, outages: Outages | None, rng: np.random.Generator
@@ -61,7 +61,7 @@ class Link:
         return world_ms < self._outage_ms[0]
 
     def changes_ms(self) -> tuple[float, float]:
-        """When the next or present outage begins and ends, in ms of the world."""
+        """When the next or present outage begins and ends, in simulated ms."""
         return self._outage_ms
 
     def _draw_outage(self, after_ms: float) -> None:

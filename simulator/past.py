@@ -1,7 +1,7 @@
-"""Months of a person's sessions, lived in a moment and taken in as the server would have then.
+"""Months of a person's sessions, simulated at once and ingested as if they had arrived then.
 
-The frames go through the core's ingest, with the arrival times and the clock exchanges of a
-device that was mostly online. Nothing of it lies after `until`.
+The frames go through the core's ingest, with the arrival times and the clock exchanges of a device
+that was mostly online. Nothing lies after `until`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,9 +20,9 @@ from cymba.stimulation.ingest.decide import Delivery, Duplicate, Stored
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.wire.messages import Presence, StartFrame
 from simulator import wire
-from simulator.clock import BootClock, epoch_ms
+from simulator.clock import SimulatedBootClock, epoch_ms
 from simulator.faults import REALISTIC, Profile
-from simulator.life import Booted, Life, Written
+from simulator.life import Booted, Life, WrittenFrame
 from simulator.link import Link
 from simulator.seeding import chance, stream
 
@@ -33,13 +33,13 @@ LATENCY_S = (0.2, 1.5)
 EXCHANGE_ERROR_MS = 60.0
 # Local times of a person's sessions: the middle, and the standard deviation in minutes.
 MORNING, EVENING = (time(8, 15), 35.0), (time(20, 30), 45.0)
-WEEKEND_SHARE = 0.7  # of the working days' chance of a session
-HOLIDAY_PER_DAY = 0.01  # days on which some without any begin
+WEEKEND_SHARE = 0.7  # of a working day's chance of a session
+HOLIDAY_PER_DAY = 0.01  # of days on which a holiday begins
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """A payload of the past, and when it was truly written; `settled` as in `ingest.Delivery`."""
+    """A payload of the past, and when it was written. `settled` is that of `decide.Delivery`."""
 
     payload: bytes
     written_at: datetime
@@ -56,7 +56,7 @@ class PastWritten:
 
 @dataclass(slots=True)
 class Planned:
-    """A schedule of given moments, in ms of the world; two that overlap follow each other."""
+    """A schedule of given moments, in simulated ms. Two that overlap follow each other."""
 
     starts_ms: Iterator[float]
 
@@ -72,9 +72,9 @@ class Planned:
 def habitual_starts(
     days: int, until: datetime, *, time_zone: str, rng: np.random.Generator
 ) -> list[datetime]:
-    """When a person took up the device on the `days` local days before `until`'s.
+    """The beginnings of a person's sessions on the `days` local days before that of `until`.
 
-    60-80 % of the days have a session, weekends fewer, holidays none; some days have two.
+    60-80 % of the days have a session, weekends fewer, holidays none. Some days have two.
     """
     zone = ZoneInfo(time_zone)
     on_working_days = rng.uniform(0.6, 0.8) * 7.0 / (5.0 + 2.0 * WEEKEND_SHARE)
@@ -104,9 +104,9 @@ def past_uploads(
     until: datetime,
     profile: Profile = PAST,
 ) -> Iterator[Uploaded | BootAnchor | Presence]:
-    """What reached the server of sessions begun at `starts`, and what it learned of the clock.
+    """What reached the server: the frames of sessions begun at `starts`, and clock exchanges.
 
-    It ends with the device's word, at `until`, that it has nothing left to send. Sessions that
+    It ends at `until` with the device's report that it has nothing left to send. Sessions that
     would not have ended by `until` are left out, and all after them.
     """
     if not starts:
@@ -130,11 +130,11 @@ def past_uploads(
             case Booted(at_ms, clock):
                 if link.is_up(at_ms):
                     yield _exchanged(life, clock, began_at, rng)
-            case Written(at_ms, frame):
+            case WrittenFrame(at_ms, frame):
                 is_up = link.is_up(at_ms)
                 arrived_ms = at_ms if is_up else link.changes_ms()[1]
                 arrived_ms = min(arrived_ms + rng.uniform(*LATENCY_S) * 1000.0, until_ms)
-                # What waited for the link is sent in bulk, and tells nothing of the clock.
+                # A backlog is sent in bulk, and says nothing about the clock.
                 sent = max(clock.up_ms(at_ms), frame.up) if is_up else None
                 payload = wire.encode(structs.replace(frame, sent=sent), life.firmware.wire)
                 yield Uploaded(
@@ -157,9 +157,9 @@ def past_uploads(
 
 
 def _exchanged(
-    life: Life, clock: BootClock, began_at: datetime, rng: np.random.Generator
+    life: Life, clock: SimulatedBootClock, began_at: datetime, rng: np.random.Generator
 ) -> BootAnchor:
-    """A clock exchange some seconds after a boot, as good as a phone's link allows."""
+    """A clock exchange some seconds after a boot, as precise as a phone's link allows."""
     up_ms = float(rng.uniform(1_000.0, 3_000.0))
     wall_ms = epoch_ms(began_at) + clock.world_ms(up_ms)
     wall_ms += rng.uniform(-0.5, 0.5) * EXCHANGE_ERROR_MS
@@ -182,10 +182,10 @@ def write_past(
 ) -> PastWritten:
     """Store `days` of a person's past with a device that somebody holds, up to `until`.
 
-    `starts` are the sessions' beginnings, where the caller knows better than `habitual_starts`.
-    Every batch is a transaction of a session from `open_session`, which must commit as it ends
-    (`sessionmaker.begin` does). `progress` is told the share that is done. The sessions appear
-    once the keeper has summed them up.
+    `starts` are the beginnings of the sessions; by default those of `habitual_starts`. Every batch
+    is a transaction of a session from `open_session`, which must commit when it ends
+    (`sessionmaker.begin` does). `progress` is called with the share that is done. The sessions
+    appear once the session worker has aggregated them.
     """
     if starts is None:
         rng = stream(seed, device_id, "habits")

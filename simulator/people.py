@@ -1,8 +1,8 @@
-"""Simulated people: how their pain goes, when they stimulate, and what of it reaches the diary.
+"""Simulated people: the course of their pain, when they stimulate, and what reaches the diary.
 
-A `World` says what is true; `live` lets people live in it. Most worlds have no effect at all, and
-each has one way in which diaries lead ordinary statistics to find one. Everything comes from the
-seeded generator, so a person can be met again.
+A `World` says what is true, and `live` simulates people in it. Most worlds have no effect at all,
+and each has one way in which diaries make ordinary statistics find one. Everything comes from the
+seeded generator, so it can be repeated.
 
 A day has three moments: the morning rating, the moment before the session, and the evening.
 """
@@ -40,11 +40,11 @@ class World:
     flare_points: float = 2.5
     flare_days: float = 5.0
 
-    cycle_points: float = 0.0  # pain at the height of a 28-day cycle, of its first day
+    cycle_points: float = 0.0  # pain on the first day of a 28-day cycle, where it is highest
     cycle_use: float = 0.0  # log odds of a session then
 
     effect: float = 0.0  # points per session, from the same evening to the next morning
-    carry_over: float = 0.3  # the share of it that is left a day later
+    carry_over: float = 0.3  # the share of the effect that is left a day later
 
     days_before_use: int = 0  # rated before the first session
     use: float = 0.4  # log odds of a session at mean pain on a working day
@@ -59,15 +59,15 @@ class World:
     skipped_on_bad_days: float = 0.0  # log odds of skipping a rating, per point above the mean
     unsynced: float = 0.03  # days on which the device's sessions have not arrived
     starts_on_a_bad_day: bool = (
-        False  # enters at least 1.5 spreads above the mean, keenest at first
+        False  # joins with pain at least 1.5 spreads above the mean, most likely just above
     )
-    rates_before_sessions: bool = False  # the app asks right before each session
-    rates_on_other_days: bool = True  # and then at that hour on days without one
+    rates_before_sessions: bool = False  # the app asks for a rating right before each session
+    rates_on_other_days: bool = True  # and at that hour on days without a session
 
 
 @dataclass(frozen=True)
 class Diaries:
-    """What the app knows of P people over D days; NaN where it does not.
+    """The app's data on P people over D days; NaN where there is none.
 
     sessions, morning, evening, before : (P, D); before is the last rating within 24 h before the
     day's first session (on days without one, before the time of day at which there mostly is one)
@@ -86,7 +86,7 @@ class Diaries:
 
 
 def live(world: World, people: int, rng: np.random.Generator) -> Diaries:
-    """Let so many people live through all of the world's days, each independent of the others."""
+    """Simulate independent people over all days of the world."""
     own = _own_course(world, people, rng)
     weekdays = (np.arange(world.days) + int(rng.integers(7))) % 7
     use_drift = rng.uniform(-1, 1, people) * world.use_drift
@@ -131,7 +131,7 @@ def live(world: World, people: int, rng: np.random.Generator) -> Diaries:
 
 
 def of_the_last_day(diaries: Diaries, world: World, rng: np.random.Generator) -> Diaries:
-    """The same lives by a rating that asks for the mean of the last 24 hours."""
+    """The same lives, rated by a question about the mean of the last 24 hours."""
     flat = diaries.felt.reshape(diaries.felt.shape[0], -1)
     sums = np.cumsum(flat, axis=1)
     sums[:, MOMENTS_A_DAY:] -= np.cumsum(flat, axis=1)[:, :-MOMENTS_A_DAY]
@@ -157,7 +157,7 @@ class Items:
 def other_items(
     diaries: Diaries, items: int, rng: np.random.Generator, world: World, shared: float = 0.5
 ) -> Items:
-    """Ratings that share this much of the pain's course and for the rest go their own way."""
+    """Ratings that share this much of the pain's course and vary independently for the rest."""
     people, days = diaries.pain.shape
     pain = diaries.pain - world.mean
     own_share = np.sqrt(1 - shared * shared)
@@ -191,7 +191,7 @@ def autoregression(
 
 
 def _own_course(world: World, people: int, rng: np.random.Generator) -> Floats:
-    """(P, D, 3) pain as it would be without any session."""
+    """(P, D, 3) pain without any session."""
     steps = world.days * MOMENTS_A_DAY
     start = None
     if world.starts_on_a_bad_day:
@@ -210,7 +210,7 @@ def _own_course(world: World, people: int, rng: np.random.Generator) -> Floats:
 
 
 def _flares(world: World, people: int, rng: np.random.Generator) -> Floats:
-    """(P, D) points that flares add; one begins overnight and ends by chance each day."""
+    """(P, D) points added by flares. A flare begins overnight and may end on each day."""
     if not world.flare_rate:
         return np.zeros((people, world.days))
     begins, ends = rng.random((2, people, world.days))
@@ -233,13 +233,14 @@ def _rated(world: World, pain: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _before(world: World, ratings: Floats, pain: Floats, sessions: Floats) -> Floats:
-    """This morning's rating, else last evening's; the one right before the session if asked for."""
+    """The rating right before the session if asked for, else this morning's, else last
+    evening's."""
     last_evening = np.full(sessions.shape, np.nan)
     last_evening[:, 1:] = ratings[:, :-1, 2]
     before = np.where(np.isfinite(ratings[..., 0]), ratings[..., 0], last_evening)
     if world.rates_before_sessions:
         asked = np.where(sessions > 0, np.round(np.clip(pain[..., 1], *RATING_RANGE)), np.nan)
-        # On days without a session the rating at that time of day, where there is one.
+        # On days without a session: the rating at that time of day, if there is one.
         other_days = ratings[..., 1] if world.rates_on_other_days else np.nan
         now = np.where(np.isfinite(asked), asked, other_days)
         before = np.where(np.isfinite(now), now, before)
@@ -265,9 +266,9 @@ MORNING_DRIVES_USE = replace(FULL, driven_by_morning=0.7)
 FLARES = replace(FULL, flare_rate=0.03, driven_by_morning=0.4)
 SKIPPED_ON_BAD_DAYS = replace(FULL, skipped_on_bad_days=0.5)
 REGRESSION_TO_THE_MEAN = replace(FULL, starts_on_a_bad_day=True)
-# No analysis can mend this one but a rating right before the session.
+# Only a rating right before the session lets an analysis correct for this.
 RISES_AFTER_THE_MORNING = replace(FULL, driven_by_now=0.6)
-# A rating right before each session shows why there is one.
+# With a rating right before each session.
 BECAUSE_IT_HURTS = replace(FULL, driven_by_now=1.5, rates_before_sessions=True)
 TOO_ILL = replace(FULL, driven_by_now=-0.6)
 CYCLE_IN_ANTIPHASE = replace(FULL, cycle_points=1.5, cycle_use=-2.0)

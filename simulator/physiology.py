@@ -1,6 +1,6 @@
-"""What the sensors of a stimulator would read on a person: contact, heart, skin.
+"""Simulated sensor readings of a person: contact, heart, skin.
 
-Every figure is a simulator's choice within what is read of such devices, not a medical claim.
+Every figure is the simulator's choice, plausible for such devices, and not a medical claim.
 Seconds run along the first axis of every array.
 """
 
@@ -23,14 +23,14 @@ LEAD_OFF_HZ = 1 / 3600
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One person, as the electrode and the pulse sensor meet them."""
+    """One person, as seen by the electrode and the pulse sensor."""
 
     resting_heart_rate_bpm: float
     heart_rate_sd_bpm: float
     breaths_hz: float
     breath_depth_bpm: float
     response_bpm: float  # mean change of the heart rate under stimulation
-    recovery_s: float  # time constant with which it comes and goes
+    recovery_s: float  # time constant of its rise and fall
     ectopic_share: float  # of beats that come early, as the sensor sees them
     impedance_ohm: float
     sensory_threshold_ua: float
@@ -40,7 +40,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Electrode:
-    """What is typical of a model's electrode on skin."""
+    """Typical values of a model's electrode on skin."""
 
     impedance_ohm: float
     sensory_threshold_ua: float
@@ -101,9 +101,9 @@ def contact_impedance(body: Body, seconds: int, rng: np.random.Generator) -> Flo
 
 
 def heart_rate(body: Body, drive: Floats, rng: np.random.Generator) -> Floats:
-    """Beats a minute under `drive`, the share of its programme that stimulation is given with.
+    """Beats a minute under `drive`, the share of its programme at which stimulation runs.
 
-    AR(1) plus respiration plus a first-order answer to stimulation that fades with
+    AR(1) plus respiration plus a first-order response to stimulation that decays with
     `body.recovery_s`.
     """
     seconds = len(drive)
@@ -141,7 +141,7 @@ def beats(body: Body, rate_bpm: Floats, rng: np.random.Generator) -> tuple[Float
 
 
 def sensor_gaps(seconds: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Where the optical sensor had no pulse: bursts of 3-20 s, about 1 % of the time."""
+    """Where the optical sensor finds no pulse: bursts of 3-20 s, about 1 % of the time."""
     lost = np.zeros(seconds, dtype=np.bool_)
     for _ in range(rng.poisson(seconds / 1000.0)):
         start = int(rng.integers(seconds))
@@ -164,5 +164,5 @@ def lead_off_times(seconds: int, rng: np.random.Generator) -> list[int]:
 
 
 def reseated(rng: np.random.Generator) -> int | None:
-    """After how many seconds the electrode is put back; three in ten never put it back."""
+    """Seconds until the electrode is put back; None for the three in ten who never do."""
     return int(rng.integers(8, 45)) if chance(rng, 0.7) else None

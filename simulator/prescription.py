@@ -1,4 +1,4 @@
-"""The programme that a device holds, and the current that its person finds with it."""
+"""The programme that a device holds, and the current that its person titrates to."""
 
 import math
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ COMFORT_OVER_DISCOMFORT = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Titration:
-    """A person raised the current step by step until they felt it, and on to what is pleasant:
-    twice the sensory threshold, or four fifths of discomfort where that is less."""
+    """A person raises the current step by step until they feel it, and on to a comfortable level:
+    twice the sensory threshold, or four fifths of discomfort if that is less."""
 
     sensory_threshold_ua: int
     amplitude_ua: int
@@ -46,7 +46,7 @@ class Titration:
 
 
 class Prescription:
-    """What the device is set to, within what its model allows at all."""
+    """The device's programme, within the limits of its model."""
 
     def __init__(self, model: Model, *, ignores_versions: bool = False) -> None:
         self.model = model
@@ -64,9 +64,9 @@ class Prescription:
     ) -> ReportedState:
         """Apply a desired version or refuse it.
 
-        Of one that is not above the one held, the one held is only reported again: its report may
-        have been lost, or the server, restored from a backup, does not know of it. A device
-        without a key believes nobody.
+        A version that is not above the one held is ignored, and the one held is reported again:
+        its report may have been lost, or a server restored from a backup does not know of it. A
+        device without a key accepts none.
         """
         if desired.ver == self.version or (
             desired.ver < self.version and not self._ignores_versions
@@ -86,17 +86,19 @@ class Prescription:
         return ReportedState(ver=desired.ver, applied=True)
 
     def programme_at(self, now_ms: float) -> Programme:
-        """The prescribed programme until it expires; before and after it, the model's usual one.
-        The limits outlive the programme that they came with."""
+        """The prescribed programme until it expires, else the model's default one.
+
+        The limits stay after the programme has expired.
+        """
         expired = self._expires_ms is not None and self._expires_ms <= now_ms
         return self._usual if self._prescribed is None or expired else self._prescribed
 
     def for_session(
         self, body: Body, now_ms: float, rng: np.random.Generator
     ) -> tuple[Programme, Titration | None]:
-        """The programme of the next session, and its titration where it began with one.
+        """The programme of the next session, and its titration if it begins with one.
 
-        A prescribed amplitude is a ceiling: the person may take less, never more. Times are ms
+        A prescribed amplitude is an upper limit: the person may take less, never more. Times are ms
         since 1970.
         """
         fresh = self._sessions % TITRATED_EVERY_SESSIONS == 0
@@ -119,7 +121,7 @@ class Prescription:
         level = amplitude_ua // step_ua
         programme = replace(
             set_to,
-            frequency_hz=float(set_to.frequency_hz),  # as it is once it was on the wire
+            frequency_hz=float(set_to.frequency_hz),  # as it is after a message
             amplitude_ua=level * step_ua,
             native_level=level if self.model.native_levels is not None else None,
             sensory_threshold_ua=found.sensory_threshold_ua,
@@ -128,7 +130,7 @@ class Prescription:
 
 
 def titrate(model: Model, body: Body, rng: np.random.Generator) -> Titration:
-    """Find the current in the model's own steps; thresholds differ a little from day to day."""
+    """Find the current in the model's steps. Thresholds vary a little from day to day."""
     step_ua = model.level_step_ua
     felt_ua = body.sensory_threshold_ua * float(rng.lognormal(0.0, 0.08))
     sensory_ua = math.ceil(felt_ua / step_ua) * step_ua

@@ -1,4 +1,4 @@
-"""How a device writes a session into frames: rates of the channels, columns, counters."""
+"""Writing a session into frames: rates of the channels, columns, counters."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cymba.stimulation.wire.messages import Column, Columns, Event
 from simulator import physiology
 from simulator.faults import Firmware
 from simulator.physiology import Body
-from simulator.stimulator import Course
+from simulator.stimulator import SessionCourse
 
 COUNTERS_EVERY_S = 10
 SLOW_EVERY_S = 60
@@ -21,7 +21,7 @@ SLOW_EVERY_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The seconds `first_s` … `first_s + n - 1` of a session, as one frame will hold them."""
+    """The seconds `first_s` … `first_s + n - 1` of a session: the content of one frame."""
 
     first_s: int
     n: int
@@ -38,7 +38,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """A channel over the whole session, in little memory: a fleet holds many of these."""
+    """A channel over the whole session, compact because a fleet holds many of these."""
 
     values: NDArray[np.int32]
     known: NDArray[np.bool_] | None = None  # None: all of them
@@ -52,11 +52,11 @@ class _Track:
 
 
 class Recorder:
-    """A session's readings, ready to be cut into frames."""
+    """A session's readings, to be cut into frames."""
 
     def __init__(
         self,
-        course: Course,
+        course: SessionCourse,
         programme: Programme,
         model: Model,
         body: Body,
@@ -106,10 +106,10 @@ class Recorder:
         self._has_beats = wanted is None or "rr_ms" in wanted
 
     def write(self, frame_s: int) -> Iterator[Chunk | Happened | None]:
-        """The session in the order of writing; `None` is the reboot.
+        """The session in the order of writing. `None` is the reboot.
 
-        What was in memory as the device rebooted is no frame and never was. An event is written
-        as it happens, so before the samples of the seconds around it.
+        Samples that were still in memory at the reboot are lost. An event is written when it
+        happens, so before the samples of the seconds around it.
         """
         reboot_at_s, end_s = self.course.reboot_at_s, self.course.seconds
         events = sorted(self.course.events, key=lambda one: one[0])

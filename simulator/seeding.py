@@ -1,4 +1,4 @@
-"""Random streams named apart, so that one draw more in one changes nothing in another."""
+"""Independent random streams by name: one more draw from one changes nothing in another."""
 
 from hashlib import blake2b
 from uuid import UUID
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """The generator that belongs to `names` under `seed`, the same on every machine."""
+    """The generator for `names` under `seed`, the same on every machine."""
     key = "\x1f".join(str(name) for name in (seed, *names)).encode()
     return np.random.default_rng(int.from_bytes(blake2b(key, digest_size=16).digest()))
 

@@ -18,13 +18,13 @@ LEAD_IN_S = 60  # quiet seconds before the first pulse: "heart rate before" is t
 DEFAULT_RAMP_UA_PER_S = 500
 STOP_RATIO = 4.0  # of the impedance to its baseline
 SHORT_OHM = 50
-PERSISTS_S = 10  # how long a current short of its target is borne
+PERSISTS_S = 10  # how long a current may stay short of its target
 RESEAT_TIMEOUT_S = 60
 PAUSE_TIMEOUT_S = 300
 BATTERY_EMPTY_PCT = 5.0
 
-# What a person or a fault ends a 30-minute session with, and how often. Contact, battery and
-# compliance end others by themselves.
+# How a person or a fault ends a 30-minute session, and how often. Contact, battery and compliance
+# end others in the course of the simulation.
 CAUSES: dict[str, float] = {
     "user_stop": 0.06,
     "discomfort_reported": 0.03,
@@ -35,13 +35,13 @@ CAUSES: dict[str, float] = {
 }
 CAUSES_PER_S = sum(CAUSES.values()) / 1800.0
 PAUSE_SHARE = 0.05  # of sessions
-# What becomes of a session in which the device rebooted.
+# How a session continues after a reboot of the device.
 RESUMES_SHARE, WATCHDOG_SHARE = 0.6, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a session depends on besides programme and person."""
+    """What a session depends on, besides programme and person."""
 
     compliance_mv: int
     battery_pct: float
@@ -51,16 +51,16 @@ class Equipment:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What a session was. The arrays have one value a second; a reboot takes no second of them."""
+class SessionCourse:
+    """A simulated session. The arrays have one value a second; a reboot takes none."""
 
     set_ua: Ints
     delivered_ua: Ints
     impedance_ohm: Ints
     battery_pct: Floats
     drive: Floats  # the share of the programme's current given, 1 on average over its cycles
-    events: list[tuple[int, Event]]  # by the second before which each happened
-    end_reason: str | None  # None: the device forgot the session as it rebooted
+    events: list[tuple[int, Event]]  # each with the second before which it happened
+    end_reason: str | None  # None: the device lost the session in a reboot
     reboot_at_s: int | None
 
     @property
@@ -68,17 +68,19 @@ class Course:
         return len(self.set_ua)
 
 
-def run(programme: Programme, body: Body, equipment: Equipment, rng: np.random.Generator) -> Course:
-    """Live one session whole. Every output ends in a ramp, whatever ended it."""
+def run(
+    programme: Programme, body: Body, equipment: Equipment, rng: np.random.Generator
+) -> SessionCourse:
+    """Simulate one whole session. Every output ends in a ramp, whatever ended it."""
     return _Session(programme, body, equipment, rng).lived()
 
 
 @dataclass(slots=True)
 class _Output:
-    """The current source: it starts every output from nothing and leaves none abruptly."""
+    """The current source: every output begins at zero and ends in a ramp."""
 
     programme: Programme
-    programme_s: int = 0  # seconds of the programme that have been lived
+    programme_s: int = 0  # seconds of the programme so far
     flowing_s: int = 0  # seconds since output last began
 
     @property
@@ -86,7 +88,7 @@ class _Output:
         return self.programme.ramp_ua_per_s or DEFAULT_RAMP_UA_PER_S
 
     def level_ua(self) -> int:
-        """The current to set now, with a ramp at both ends of every on-phase."""
+        """The current to set now. Every on-phase has a ramp at both ends."""
         programme = self.programme
         since_s, left_s = self.flowing_s, programme.duration_s - self.programme_s
         if programme.off_s:
@@ -102,7 +104,7 @@ class _Output:
 
 
 class _Session:
-    """One session being lived: happenings wait for their second of the programme."""
+    """One session in progress. Drawn events wait for their second of the programme."""
 
     def __init__(
         self, programme: Programme, body: Body, equipment: Equipment, rng: np.random.Generator
@@ -123,7 +125,7 @@ class _Session:
         self.short_of_target_s = 0
         self.happenings = self._draw_happenings(duration_s)
 
-    def lived(self) -> Course:
+    def lived(self) -> SessionCourse:
         for _ in range(LEAD_IN_S):
             self._second(0, 0)
         self._note("stimulation_started")
@@ -172,7 +174,7 @@ class _Session:
             self._end("high_impedance")
 
     def _lose_contact(self) -> None:
-        """The electrode comes off; the current ramps to nothing until it is put back."""
+        """The electrode comes off. The current ramps to zero until it is put back."""
         open_ohm = float(self.rng.uniform(80_000, 600_000))
         self._note("lead_off", impedance_ohm=int(open_ohm))
         level_ua = self.set_ua[-1]
@@ -219,7 +221,7 @@ class _Session:
 
     def _ramp_down(self) -> None:
         if self.reboot_at_s == len(self.set_ua):
-            return  # the current died with the processor
+            return  # the reboot has already ended the current
         level_ua, delivered_ua = self.set_ua[-1], self.delivered_ua[-1]
         while level_ua > 0:
             level_ua = max(0, level_ua - self.output.ramp_ua_per_s)
@@ -239,14 +241,14 @@ class _Session:
     def _battery_pct(self, second: int) -> float:
         return self.equipment.battery_pct - self.equipment.battery_pct_per_s * second
 
-    def _course(self) -> Course:
+    def _course(self) -> SessionCourse:
         programme = self.output.programme
         delivered = np.array(self.delivered_ua, dtype=np.int64)
         on_share = programme.on_s / (programme.on_s + programme.off_s)
         battery = self.equipment.battery_pct - self.equipment.battery_pct_per_s * np.arange(
             len(delivered)
         )
-        return Course(
+        return SessionCourse(
             set_ua=np.array(self.set_ua, dtype=np.int64),
             delivered_ua=delivered,
             impedance_ohm=np.clip(self.impedance_ohm, 0, 1_000_000).astype(np.int64),

@@ -28,7 +28,7 @@ def encode(message: AnyMessage, form: Form) -> bytes:
 def encode_frame(
     frame: Frame, form: Form, *, sent_ms: int | None, spoiling: Spoiling | None
 ) -> bytes:
-    """The frame as it is published now. A spoiled one is always the same bytes."""
+    """The frame as it is published now. A spoiled one always has the same bytes."""
     if spoiling is None:
         return encode(msgspec.structs.replace(frame, sent=sent_ms), form)
     whole = {name: value for name, value in msgspec.to_builtins(frame).items() if value is not None}
@@ -37,7 +37,7 @@ def encode_frame(
 
 
 def decode(payload: bytes, type_: type[Heard]) -> Heard | None:
-    """What the server said; None for what is no such message, which a device passes over."""
+    """The server's message; None for anything else, which a device ignores."""
     try:
         if payload[:1] == b"{":
             return msgspec.json.decode(payload, type=type_)
@@ -54,6 +54,6 @@ def decode(payload: bytes, type_: type[Heard]) -> Heard | None:
 
 
 def garbage(number: int) -> bytes:
-    """A payload that is no frame at all, of up to 400 bytes."""
+    """A payload of up to 400 bytes that is no frame at all."""
     digest = blake2b(number.to_bytes(8), digest_size=8).digest()
     return (b"{" if number % 2 else b"\xa0") + digest * (number % 50)

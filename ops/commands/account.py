@@ -1,4 +1,4 @@
-"""`cymba account`: accounts made by the operator."""
+"""`cymba account`: accounts that the operator creates."""
 
 import secrets
 import sys
@@ -14,9 +14,9 @@ from ops.database import open_engine
 
 @click.group()
 def account() -> None:
-    """Make accounts, and give people what they may ask for: their data, or its erasure.
+    """Create accounts, and export, import or erase a person's data.
 
-    People usually register in the app; operators are made here.
+    People usually register in the app. Operators are created here.
     """
 
 

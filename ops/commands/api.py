@@ -33,15 +33,15 @@ STOP_S = 20  # for requests under way
 def api(settings: Settings, host: str | None, port: int | None, workers: int) -> None:
     """Serve the REST API, its OpenAPI document (/v1/openapi.json) and its page (/docs).
 
-    It listens on this machine alone unless told otherwise; put a proxy that ends TLS in front of
-    it. SIGTERM and Ctrl-C end it when the requests under way are answered.
+    By default it listens on this machine only. Put a proxy that terminates TLS in front of it.
+    SIGTERM and Ctrl-C end it once the requests under way are answered.
 
     \b
     cymba api --port 8000
     """
     host = host or settings.http_host
     port = port or settings.http_port
-    load_secret(settings)  # a bad key is told here, once, and not by each worker
+    load_secret(settings)  # a bad key is reported here, once, and not by each worker
     if ports.is_taken(host, port):
         raise click.ClickException(f"port {port} on {host} is in use; choose another with --port")
     with open_url(settings) as url:
@@ -54,8 +54,8 @@ def api(settings: Settings, host: str | None, port: int | None, workers: int) ->
             address=host,
             port=port,
             workers=workers,
-            # As many requests at once as the pool can give connections to; and live views, which
-            # wait without one.
+            # As many requests at once as the pool has connections, and the live views, which wait
+            # without one.
             blocking_threads=2 * settings.database_pool_size + settings.live_streams,
             log_level=LogLevels(settings.log_level),
             log_dictconfig=logs.dict_config(settings),
@@ -65,7 +65,7 @@ def api(settings: Settings, host: str | None, port: int | None, workers: int) ->
 
 
 def _warn_of_schema(url: str) -> None:
-    """Say at the start what `/readyz` will say all along; a database that is away may come back."""
+    """Warn at the start of what `/readyz` will report. A database that is away may come back."""
     engine = make_engine(url)
     try:
         current = schema.current(engine)

@@ -23,8 +23,8 @@ from ops.metrics_server import serving
 def bridge(settings: Settings, slot: int) -> None:
     """Store what devices publish, and acknowledge what is stored.
 
-    It runs until SIGTERM or Ctrl-C: then it writes what it has taken in, acknowledges it and
-    leaves. Killed, it loses nothing: what was not acknowledged comes again.
+    It runs until SIGTERM or Ctrl-C. Then it writes what it has received, acknowledges it and
+    disconnects. If it is killed nothing is lost: devices resend what was not acknowledged.
 
     The broker is CYMBA_BROKER_URL; the user name "bridge" in it stands for the slot's own,
     bridge-0, bridge-1 and so on.

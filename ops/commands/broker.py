@@ -1,4 +1,4 @@
-"""`cymba broker`: the embedded broker, for a machine that has no other."""
+"""`cymba broker`: the embedded broker, for a machine without another."""
 
 import click
 
@@ -18,9 +18,9 @@ from ops.database import open_url
 def broker(settings: Settings, port: int | None) -> None:
     """Run the embedded MQTT broker, on this machine alone, until SIGTERM or Ctrl-C.
 
-    Devices enter with their own secrets, as the database knows them; the bridge with the password
-    of CYMBA_BROKER_URL. It is for trying things out: it speaks MQTT 3.1.1 only, knows no shared
-    subscriptions and forgets what is queued when it ends. Run Mosquitto or EMQX for people.
+    Devices sign in with their own secrets from the database, the bridge with the password of
+    CYMBA_BROKER_URL. It is for trying things out: it speaks MQTT 3.1.1 only, knows no shared
+    subscriptions and loses what is queued when it ends. Run Mosquitto or EMQX in production.
 
     \b
     CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883 cymba broker
@@ -28,7 +28,7 @@ def broker(settings: Settings, port: int | None) -> None:
     address = BrokerAddress.of(settings)
     if not address.password:
         raise click.UsageError(
-            "the bridge needs a password to enter with: "
+            "the bridge needs a password to sign in with; set "
             "CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883"
         )
     with open_url(settings) as database_url:

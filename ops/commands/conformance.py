@@ -1,4 +1,4 @@
-"""`cymba conformance`: which of the protocol's rules a device under development keeps."""
+"""`cymba conformance`: checks which rules of the protocol a device keeps."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from conformance import report, rules
 from conformance.drill import Drill, Programmes
 from conformance.judgement import Outcome
 from conformance.listener import AnotherServer, Entrance, Listener, Unreachable
-from conformance.trace import Timing
+from conformance.trace import ProtocolTimes
 from cymba.broker_address import SLOT_USER, BrokerAddress
 from cymba.devices.signing import load_key
 from cymba.settings import Settings
@@ -42,7 +42,7 @@ EXITS: dict[Outcome, Exit] = {
     "--drill",
     "drilled",
     is_flag=True,
-    help="Be the server, and not always a good one. What the device sends is lost.",
+    help="Be a server that misbehaves on purpose. What the device sends is lost.",
 )
 @click.option("--secret", help="The device's secret, where a drill needs it to cut its connection.")
 @click.option(
@@ -50,12 +50,12 @@ EXITS: dict[Outcome, Exit] = {
     "cuts",
     default=True,
     show_default=True,
-    help="Whether a drill cuts the connection. The embedded broker cannot: its old line stays.",
+    help="Whether a drill cuts the connection. The embedded broker does not cut the old one.",
 )
 @click.option(
     "--programme-version",
     type=click.IntRange(min=2, max=2**31),
-    help="In a drill give signed programmes from this version on, above the one the device holds.",
+    help="In a drill, send signed programmes from this version on; it is above the device's.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.pass_obj
@@ -71,20 +71,20 @@ def conformance(
     programme_version: int | None,
     as_json: bool,
 ) -> None:
-    """Listen to a device and tell which rules of docs/device-protocol.md it keeps.
+    """Listen to a device and report which rules of docs/device-protocol.md it keeps.
 
-    It listens beside the server, as a user of the broker who may read cymba/v1/DEVICE/#. Some
-    rules show only when things go wrong. With --drill it takes the server's place, on a broker
+    It listens beside the server, as a user of the broker who may read cymba/v1/DEVICE/#. Some rules
+    show only when something goes wrong. With --drill it takes the place of the server, on a broker
     without one, and loses acks, cuts the connection, asks for resends and forges a programme.
 
     \b
     cymba conformance --device my-device-01 --drill --broker mqtt://127.0.0.1:1883
 
-    Exit status 0 where every rule was seen to be kept, 1 where one is broken, 3 where some were
-    not seen, 4 where the broker does not answer.
+    Exit status 0 if every rule was seen to be kept, 1 if one is broken, 3 if some were not seen, 4
+    if the broker does not answer.
     """
     entrance = _entrance(settings, broker_url, secret)
-    timing = Timing()
+    timing = ProtocolTimes()
     drill = None
     if drilled:
         programmes = (
@@ -121,8 +121,8 @@ def _entrance(settings: Settings, broker_url: str | None, secret: str | None) ->
         raise click.BadParameter(str(error), param_hint="--broker") from None
     if broker.username == SLOT_USER:
         raise click.BadParameter(
-            f"the user `{SLOT_USER}` stands for the bridge's own connection, which this one would "
-            "put out; name another",
+            f"the user `{SLOT_USER}` is the bridge's own, whose connection this one would replace; "
+            "name another user",
             param_hint="--broker",
         )
     return Entrance(broker, secret)

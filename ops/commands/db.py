@@ -15,13 +15,13 @@ _role_password = click.option(
     "--password",
     envvar="SERVICE_DATABASE_PASSWORD",
     show_envvar=True,
-    help="What ROLE connects with; best given by the environment.",
+    help="The password of ROLE; best given by the environment.",
 )
 
 
 @click.group()
 def db() -> None:
-    """Bring the database's schema up to date, or look at it."""
+    """Bring the database's schema up to date, or inspect it."""
 
 
 @db.command()
@@ -37,17 +37,17 @@ def db() -> None:
     "--grant",
     "role",
     metavar="ROLE",
-    help="Then do `cymba db grant ROLE`, but take no right from it while the version before runs.",
+    help="Then do `cymba db grant ROLE`, without revoking rights that the version before needs.",
 )
 @_role_password
 @click.pass_obj
 def upgrade(
     settings: Settings, *, wait_s: int, sql: bool, role: str | None, password: str | None
 ) -> None:
-    """Run the migrations that are missing.
+    """Run the missing migrations.
 
-    Safe to start in several places at once: one runs them, the others wait and find nothing to do.
-    Each migration is a transaction of its own; an interrupted run is resumed by the next.
+    Safe to start in several places at once: one runs them, and the others wait and find nothing to
+    do. Each migration is a transaction of its own. The next run resumes an interrupted one.
 
     \b
     Exit status:  0 the schema is up to date
@@ -70,19 +70,21 @@ def upgrade(
     match outcome:
         case schema.Upgraded(before=before, after=after, applied=applied, rebuilt=rebuilt):
             if rebuilt:
-                click.echo(f"finished what a broken-off run had begun: {', '.join(rebuilt)}")
+                click.echo(f"finished indexes of an interrupted run: {', '.join(rebuilt)}")
             if applied:
                 click.echo(f"{before or 'empty'} → {after}: {len(applied)} applied")
             else:
                 click.echo(f"{after}: nothing to do")
         case schema.UnknownRevision(revision=revision):
-            click.echo(f"cymba: revision {revision} is not one of this version's", err=True)
+            click.echo(
+                f"cymba: this version does not know the database's revision {revision}", err=True
+            )
             sys.exit(Exit.UNMET)
         case schema.Busy(detail=detail):
             click.echo(f"cymba: {detail}", err=True)
             sys.exit(Exit.UNREACHABLE)
     if role is not None:
-        # Services of the version before may yet run, with the rights that it needs.
+        # Services of the version before may still run, and need their rights.
         behind = outcome.before is not None and bool(outcome.applied)
         _grant(settings, role, password=password, taking=not behind)
 
@@ -94,10 +96,10 @@ def upgrade(
 def grant(settings: Settings, role: str, password: str | None) -> None:
     """Give ROLE the rights that the services need, and no others.
 
-    Connect as the owner of the tables (CYMBA_DATABASE_URL). ROLE is made where there is none. It
-    may read and write rows, and nothing of the schema: it cannot take away the audit log's guard.
-    Repeat it after every upgrade, once every process is of this version: it takes the rights that
-    only the version before needed.
+    Connect as the owner of the tables (CYMBA_DATABASE_URL). ROLE is created if it does not exist.
+    It may read and write rows, and cannot change the schema, nor the audit log's guard. Repeat it
+    after every upgrade, once every process is of this version: it revokes the rights that only the
+    version before needed.
 
     \b
     SERVICE_DATABASE_PASSWORD=… cymba db grant cymba_service
@@ -112,7 +114,7 @@ def _grant(settings: Settings, role: str, *, password: str | None, taking: bool)
         except TimeoutError as error:
             click.echo(f"cymba: {error}", err=True)
             sys.exit(Exit.UNREACHABLE)
-        except InsufficientPrivilege as error:  # of the one who grants
+        except InsufficientPrivilege as error:  # of the role that grants
             raise click.ClickException(str(error).strip()) from None
     match outcome:
         case grants.Granted(created=created):
@@ -120,13 +122,13 @@ def _grant(settings: Settings, role: str, *, password: str | None, taking: bool)
             if created and password is None:
                 click.echo(
                     f"cymba: {role} was made without a password, so a server that asks for one "
-                    "will not let it in; set SERVICE_DATABASE_PASSWORD and repeat",
+                    "will refuse it; set SERVICE_DATABASE_PASSWORD and repeat",
                     err=True,
                 )
             if not (taking or created):
                 click.echo(
-                    f"{role}: keeps those of the version before; when none of its processes run, "
-                    f"do: cymba db grant {role}"
+                    f"{role}: keeps the rights of the version before. Once none of its processes "
+                    f"run, do: cymba db grant {role}"
                 )
         case grants.OtherSchema():
             click.echo("cymba: the schema is not this version's; run: cymba db upgrade", err=True)
@@ -150,7 +152,7 @@ def current(settings: Settings) -> None:
 @db.command()
 @click.pass_obj
 def check(settings: Settings) -> None:
-    """Say whether the database has the schema that this version needs (status 3 where not)."""
+    """Check that the database has the schema that this version needs (status 3 if not)."""
     with open_engine(settings, application_name="cymba db") as engine:
         state = schema.check(engine)
     if state.fits:

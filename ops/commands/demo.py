@@ -1,4 +1,4 @@
-"""`cymba demo`: everything on this machine, with a person and their devices."""
+"""`cymba demo`: everything on this machine, with a simulated person and their devices."""
 
 import json
 import os
@@ -59,10 +59,10 @@ def demo(
     folder: Path | None,
     speed: float,
 ) -> None:
-    """Run everything on this machine: database, broker, bridge, keeper, insights, API and three
-    devices.
+    """Run everything on this machine: database, broker, bridge, workers, API and three devices.
 
-    A made-up person has 120 days of sessions and diary, and new ones come in while you watch.
+    A simulated person has 120 days of sessions and diary entries, and new ones arrive while you
+    watch.
     Nothing is installed and nothing listens beyond this machine. Ctrl-C ends it; the data stays,
     so the next start is quick.
 
@@ -90,13 +90,13 @@ def demo(
 
 @contextmanager
 def _on_stage(folder: Path, http_port: int, mqtt_port: int) -> Iterator[tuple[Stage, Engine]]:
-    """The database and a supervisor, both ended at the end, the database last."""
+    """The database and a supervisor. Both are stopped at the end, the database last."""
     with _told("Starting PostgreSQL"):
         database = postgres.start(folder / "postgres")
     engine = make_engine(database.url, application_name="cymba demo")
     try:
         with Supervisor(folder / "logs") as supervisor:
-            # Ends the database where this process is killed.
+            # Stops the database if this process is killed.
             held = [postgres.__name__, str(folder / "postgres")]
             supervisor.start("postgres", held, os.environ)
             yield Stage(folder, database.url, http_port, mqtt_port, supervisor), engine
@@ -116,7 +116,7 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
         home = people.move_in(engine, stage.settings)
         with _bar(f"Writing {people.PAST_DAYS} days of sessions and diary") as progress:
             people.live_past(home, engine, stage.settings, progress)
-        with _bar("Summing them up and sealing them") as progress:
+        with _bar("Summing them up and compacting them") as progress:
             _wait_for_keeper(stage, engine, progress)
         people.keep(home, stage.folder)
     with _told("Starting broker, bridge and API"):
@@ -142,10 +142,10 @@ def _wait_for_keeper(stage: Stage, engine: Engine, progress: Callable[[float], N
 
 def _run(
     stage: Stage, engine: Engine, home: Household, *, seconds: float | None, speed: float
-) -> verdict.Verdict:
+) -> verdict.DemoVerdict:
     before = verdict.count(engine)
     token = stage.sign_in(home)
-    earlier = set(stage.open_sessions(token))  # broken off with an earlier run
+    earlier = set(stage.open_sessions(token))  # interrupted with an earlier run
     began_s = time.monotonic()
     ids = [device.device_id for device in home.devices]
     for number, device in enumerate(home.devices):
@@ -210,7 +210,7 @@ def _tell(stage: Stage, engine: Engine, before: verdict.Counts, devices: str) ->
         f"  frames stored {now.stored - before.stored:>6}   duplicates {stage.duplicates():>4}   "
         f"quarantined {now.quarantined - before.quarantined:>4}   devices: {devices}"
     )
-    # What is longer than the line before would leave its end behind.
+    # Clear the rest of the line, in case the one before was longer.
     click.echo(f"\r\033[K{line}" if sys.stdout.isatty() else line, nl=not sys.stdout.isatty())
 
 
@@ -224,7 +224,7 @@ def _told(what: str) -> Iterator[None]:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar that is told shares of 1."""
+    """A progress bar. Call it with the share that is done."""
     with click.progressbar(length=1000, label=what) as bar:
         yield lambda share: bar.update(round(share * 1000) - bar.pos)
         bar.update(1000 - bar.pos)
@@ -236,6 +236,6 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 def _end_undisturbed() -> None:
-    """A second Ctrl-C must not break off what the first one began."""
+    """Ignore a second Ctrl-C, so that it does not interrupt the shutdown."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

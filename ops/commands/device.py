@@ -1,4 +1,4 @@
-"""`cymba device`: provisioning, and what an operator does about secrets and codes."""
+"""`cymba device`: provisioning devices, and replacing secrets and claim codes."""
 
 import csv
 import os
@@ -44,10 +44,10 @@ def device() -> None:
 def provision(settings: Settings, model: str, count: int, csv_file: Path | None) -> None:
     """Make devices: serial, device id, MQTT secret and claim code.
 
-    Secrets and codes are written once, into a file that only you can read, and cannot be read
-    again: only hashes are kept. programme_key is the public key by which the device verifies
-    programmes. Rows are written as they are committed, so an interrupted run has told of every
-    device that exists.
+    Secrets and codes are written once, into a file that only you can read. Cymba stores hashes
+    alone, so they cannot be shown again. programme_key is the public key with which the device
+    verifies programmes. Rows are written as they are committed, so after an interrupted run the
+    file holds every device that exists.
 
     \b
     cymba device provision --model ear_cymba --count 500 --csv batch-7.csv
@@ -116,7 +116,7 @@ def _write(out: TextIO, rows: Iterable[Iterable[str]]) -> None:
 @click.argument("device_id")
 @click.pass_obj
 def claim_code(settings: Settings, device_id: str) -> None:
-    """Give DEVICE_ID a new claim code, for its next holder; the old one ends."""
+    """Give DEVICE_ID a new claim code, for its next holder. The old one becomes invalid."""
     with open_engine(settings) as engine, UnitOfWork(engine) as session:
         code = provisioning.reissue_claim_code(session, device_id)
         session.commit()
@@ -127,9 +127,9 @@ def claim_code(settings: Settings, device_id: str) -> None:
 @click.argument("device_id")
 @click.pass_obj
 def reissue(settings: Settings, device_id: str) -> None:
-    """Give DEVICE_ID a new MQTT secret; the old one ends, and so does a revocation.
+    """Give DEVICE_ID a new MQTT secret, which also ends a revocation.
 
-    A connection that was made with the old one is cut.
+    The old secret becomes invalid, and a connection made with it is cut.
     """
     with open_engine(settings) as engine, UnitOfWork(engine) as session:
         secret = provisioning.reissue_secret(session, device_id)
@@ -141,7 +141,7 @@ def reissue(settings: Settings, device_id: str) -> None:
 @click.argument("device_id")
 @click.pass_obj
 def revoke(settings: Settings, device_id: str) -> None:
-    """Let DEVICE_ID in no more, until its secret is re-issued; its connection is cut."""
+    """Lock DEVICE_ID out until its secret is re-issued. Its connection is cut."""
     with open_engine(settings) as engine, UnitOfWork(engine) as session:
         provisioning.revoke(session, device_id)
         session.commit()
@@ -157,14 +157,14 @@ def revoke(settings: Settings, device_id: str) -> None:
 @click.option(
     "--revoked",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write lines for the access file that take all rights from revoked devices.",
+    help="Also write an access file that denies everything to revoked devices.",
 )
 @click.option("--follow", is_flag=True, help="Stay, and write again whenever a secret changes.")
 @click.pass_obj
 def passwords(settings: Settings, out: Path, revoked: Path | None, follow: bool) -> None:
     """Write the devices' password hashes as a Mosquitto password file.
 
-    Files are replaced as a whole, never seen half written.
+    Files are replaced atomically.
     """
     files: dict[Path, mosquitto_files.Write] = {}
     if revoked is not None:

@@ -1,4 +1,4 @@
-"""`cymba erasure`: the ledger of who was erased, for the day on which a backup is restored."""
+"""`cymba erasure`: the ledger of erasures, for when a backup is restored."""
 
 import sys
 from typing import IO
@@ -16,10 +16,11 @@ from ops.database import open_engine
 
 @click.group()
 def erasure() -> None:
-    """Keep erasures through the restore of a backup.
+    """Repeat erasures after a backup was restored.
 
-    A backup remembers people who were erased after it was made. Write the ledger out often, and
-    keep it apart from the backups; it holds pseudonyms alone, which only CYMBA_SECRET_KEY can test.
+    A backup still holds people who were erased after it was made. Write the ledger out often, and
+    keep it apart from the backups. It holds pseudonyms alone, which only the holder of
+    CYMBA_SECRET_KEY can resolve.
     """
 
 
@@ -45,9 +46,9 @@ def ledger(settings: Settings, file: IO[bytes]) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.pass_obj
 def replay(settings: Settings, file: IO[bytes]) -> None:
-    """Erase again everybody of the ledger FILE whom a restored backup has brought back.
+    """Erase again everybody in the ledger FILE who is in a restored backup.
 
-    Run it after a restore and before anything else is started. It also begins a new sync epoch, so
+    Run it after a restore, before anything else is started. It also begins a new sync epoch, so
     that apps read everything again. Safe to repeat.
 
     \b
@@ -62,7 +63,7 @@ def replay(settings: Settings, file: IO[bytes]) -> None:
             returned = returned_accounts(session, keys.ledger)
         with click.progressbar(returned, label="Erasing", file=sys.stderr) as accounts:
             for account_id in accounts:
-                # Each by itself: what was erased stays so if this is interrupted.
+                # One transaction each: what was erased stays erased if this is interrupted.
                 with UnitOfWork(engine) as session, session.begin():
                     erase(session, keys, account_id, now=utc_now())
     click.echo(f"{len(given.rows)} in the ledger, {len(returned)} erased again")

@@ -1,4 +1,4 @@
-"""`cymba insights`: findings kept current, and a view over many people."""
+"""`cymba insights`: keeps findings current, and shows a cohort."""
 
 import getpass
 import math

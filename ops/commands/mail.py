@@ -1,4 +1,4 @@
-"""`cymba mail`: sends what the outbox holds, through SMTP or into files."""
+"""`cymba mail`: sends the mails in the outbox, through SMTP or into files."""
 
 import click
 
@@ -13,7 +13,7 @@ from workers.progress import Progress
 @worker_options(every_s=2.0)
 @click.pass_obj
 def mail(settings: Settings, *, options: WorkerOptions) -> None:
-    """Send the mails that wait in the outbox.
+    """Send the mails in the outbox.
 
     Through CYMBA_SMTP_URL (smtp[s]://[user:password@]host[:port]); without one each mail becomes a
     file in `outbox` under CYMBA_DATA_DIR. Several of these share the work.
@@ -24,5 +24,5 @@ def mail(settings: Settings, *, options: WorkerOptions) -> None:
     progress = Progress(options.heartbeat)
     with open_engine(settings, application_name="cymba mail") as engine:
         sender = postman(settings, engine, progress)
-        # A mail that was not taken is tried again for days: with --once it is no failure.
+        # A mail that was not accepted is retried for days, so with --once it is no failure.
         work_on(settings, options, progress, lambda: (sender.run_once(), 0))

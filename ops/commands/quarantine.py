@@ -1,4 +1,4 @@
-"""`cymba quarantine`: frames that were refused for good, kept whole with their reason."""
+"""`cymba quarantine`: frames that were rejected for good, stored whole with the reason."""
 
 import sys
 from collections.abc import Iterator
@@ -18,26 +18,26 @@ PAGE = 200
 
 @click.group()
 def quarantine() -> None:
-    """Look at frames that were refused for good, and try them again.
+    """Look at frames that were rejected for good (dead letters), and replay them.
 
-    A device has freed its memory of them, so they exist here alone. They show people's readings:
-    treat what is printed accordingly.
+    Their device has freed them, so these are the only copies. They hold people's readings: treat
+    the output accordingly.
     """
 
 
 _device = click.option("--device", "device_id", help="Only those of this device.")
-_code = click.option("--code", help="Only those refused with this code: schema, key-reuse …")
+_code = click.option("--code", help="Only those rejected with this code: schema, key-reuse …")
 
 
 @quarantine.command("list")
 @_device
 @_code
-@click.option("--all", "also_replayed", is_flag=True, help="Also those that a replay has settled.")
+@click.option("--all", "also_replayed", is_flag=True, help="Also those that were replayed.")
 @click.pass_obj
 def list_(
     settings: Settings, *, device_id: str | None, code: str | None, also_replayed: bool
 ) -> None:
-    """List what waits in quarantine, oldest first (status 3 where nothing does).
+    """List the frames in quarantine, oldest first (status 3 if there are none).
 
     \b
     cymba quarantine list --code schema
@@ -62,7 +62,7 @@ def list_(
 @click.option("--raw", is_flag=True, help="Write the payload's bytes and nothing else.")
 @click.pass_obj
 def show(settings: Settings, quarantine_id: int, raw: bool) -> None:
-    """Show one refused frame, its reason and its payload as the device sent it.
+    """Show one frame, the reason, and the payload as the device sent it.
 
     \b
     cymba quarantine show 17
@@ -82,7 +82,9 @@ def show(settings: Settings, quarantine_id: int, raw: bool) -> None:
 
 @quarantine.command()
 @click.argument("quarantine_ids", type=int, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that waits, narrowed by the options.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All frames in quarantine, filtered by the options."
+)
 @_device
 @_code
 @click.pass_obj
@@ -94,10 +96,10 @@ def replay(
     device_id: str | None,
     code: str | None,
 ) -> None:
-    """Take refused frames in again, as if they came now: after an upgrade that understands them.
+    """Ingest frames again, as if they arrived now: after an upgrade that can read them.
 
-    Each is a transaction of its own, and taking one in twice does no harm. Status 3 where one of
-    them is refused again.
+    Each is a transaction of its own. Replaying is idempotent. Status 3 if one of them is rejected
+    again.
 
     \b
     cymba quarantine replay 17 18
@@ -106,7 +108,7 @@ def replay(
     if bool(quarantine_ids) == everything:
         raise click.UsageError("name the frames to replay, or say --all")
     if quarantine_ids and (device_id or code):
-        raise click.UsageError("--device and --code narrow --all")
+        raise click.UsageError("--device and --code need --all")
     refused = 0
     with open_engine(settings) as engine:
         waiting = list(quarantine_ids) or [
@@ -136,7 +138,7 @@ def _replay(engine: Engine, quarantine_id: int) -> tuple[str, bool]:
 def _rows(
     engine: Engine, device_id: str | None, code: str | None, *, only_waiting: bool
 ) -> Iterator[core.QuarantineListing]:
-    """Page by page, so that neither memory nor a transaction grows with the quarantine."""
+    """Read page by page, so that neither memory nor a transaction grows with the quarantine."""
     after_id = 0
     while True:
         with UnitOfWork(engine) as session:
@@ -155,7 +157,7 @@ def _rows(
 
 
 def _readable(payload: bytes) -> str:
-    """As text where it is text that a terminal can show, else in hexadecimal."""
+    """As text if a terminal can show it, else in hexadecimal."""
     try:
         text = payload.decode()
     except UnicodeDecodeError:

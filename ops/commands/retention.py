@@ -1,4 +1,4 @@
-"""`cymba retention`: what is past its time goes."""
+"""`cymba retention`: removes what is past its retention period."""
 
 import click
 
@@ -10,13 +10,13 @@ from workers.retention import remove_all
 
 @click.group()
 def retention() -> None:
-    """How long things are kept that nobody needs for ever: CYMBA_RETENTION_…_DAYS."""
+    """Retention periods: how long things are kept (CYMBA_RETENTION_…_DAYS)."""
 
 
 @retention.command()
 @click.pass_obj
 def show(settings: Settings) -> None:
-    """List what is removed after how many days."""
+    """List what is removed, and after how many days."""
     for rule in RULES:
         days = rule.days(settings)
         click.echo(f"{f'{days} days' if days else 'kept':>10}  {rule.about}")
@@ -25,7 +25,7 @@ def show(settings: Settings) -> None:
 @retention.command()
 @click.pass_obj
 def run(settings: Settings) -> None:
-    """Remove what is past its time, now. `cymba seal` does it every day.
+    """Remove what is past its retention period now. `cymba seal` does it every day.
 
     It works in small transactions and may be killed at any moment.
 

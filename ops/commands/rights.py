@@ -1,4 +1,4 @@
-"""`cymba account export|import|erase`: what a person may ask of an operator."""
+"""`cymba account export|import|erase`: requests that a person may make to an operator."""
 
 import getpass
 import os
@@ -69,12 +69,12 @@ def _write(engine: Engine, account_id: UUID, out: IO[bytes]) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.pass_obj
 def import_account(settings: Settings, *, file: IO[bytes]) -> None:
-    """Take the account of an exported archive FILE in.
+    """Import the account of an exported archive FILE.
 
-    The database must be at the schema that the archive was made with, and know neither the account
-    nor its address. It is one transaction: all of it is taken in, or nothing. Secrets are not in an
-    archive: the person sets a password anew, devices get new secrets (`cymba device reissue`), and
-    links of shares are dead. Import only archives that you trust.
+    The database must be at the schema that the archive was made with, and hold neither the account
+    nor its address. It is one transaction: all of it is imported, or nothing. Secrets are not in an
+    archive: the person sets a new password, devices get new secrets (`cymba device reissue`), and
+    links of shares no longer work. Import only archives that you trust.
 
     \b
     cymba account import ana.zip
@@ -104,8 +104,8 @@ def import_account(settings: Settings, *, file: IO[bytes]) -> None:
 def erase_account(settings: Settings, *, who: str, yes: bool) -> None:
     """Erase WHO (an e-mail address or an id) and everything that is held about them, for good.
 
-    A pseudonym stays in the ledger, by which a restored backup forgets them again (`cymba erasure
-    replay`). A running bridge takes their programmes off the broker.
+    A pseudonym stays in the ledger, so that they can be erased from a restored backup too (`cymba
+    erasure replay`). A running bridge removes their programmes from the broker.
 
     \b
     cymba account erase ana@example.org
@@ -141,7 +141,7 @@ def _operator() -> audit.Actor:
 
 @contextmanager
 def _bar(label: str) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on standard error, whose length is known with the first step."""
+    """A progress bar on standard error. The first step gives its length."""
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
         shown: Any = bar
 

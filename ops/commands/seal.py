@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 @worker_options(every_s=0.5)
 @click.pass_obj
 def seal(settings: Settings, *, options: WorkerOptions) -> None:
-    """Sum sessions up as their frames come, close silent ones, seal finished ones; send a
-    newer programme to a device that speaks of one that was never set here; and once a day remove
-    what is past its time (`cymba retention show`).
+    """Aggregate frames into sessions, close silent sessions and compact finished ones. Send a newer
+    programme to a device that reports a version that was never set here. Once a day, remove what
+    is past its retention period (`cymba retention show`).
 
-    What the app shows of a session is made here, so one of these runs beside the bridges; several
-    share the work. It may be killed at any moment: what it had not committed is done again.
+    The app shows what this makes, so at least one must run beside the bridges; several share the
+    work. It may be killed at any moment: what it had not committed is done again.
 
     \b
     cymba seal --once

@@ -85,7 +85,7 @@ def simulate(
     credentials_file: Path | None,
     made_file: Path | None,
 ) -> None:
-    """Let simulated devices live, record and publish until Ctrl-C (or for --seconds).
+    """Run simulated devices, which record and publish until Ctrl-C (or for --seconds).
 
     Each keeps a frame until the server has acknowledged it. Without --credentials the devices are
     provisioned in the database, for a made-up person.
@@ -93,7 +93,7 @@ def simulate(
     \b
     cymba simulate --devices 200 --speed 60 --seed 7
 
-    Exit status 3 where frames are left that nobody acknowledged.
+    Exit status 3 if frames are left that were not acknowledged.
     """
     credentials = (
         _read(credentials_file)[:count]
@@ -109,7 +109,7 @@ def simulate(
         raise click.BadParameter(str(error), param_hint="--broker") from None
     fleet = Fleet(broker, credentials, seed=seed, speed=speed, profile=profile)
     if made_file is not None:
-        made_file.touch()  # from here on it tells the truth, whatever the end
+        made_file.touch()  # it exists from here on, however this ends
     fleet.start()
     until_s = None if seconds is None else time.monotonic() + seconds
     while not stopping.wait(TELL_EVERY_S if until_s is None else _left(until_s)):

@@ -31,7 +31,7 @@ from simulator.people import World
 
 FILE_NAME = "household.json"
 TIME_ZONE = "Europe/Lisbon"
-DEVICES = ("ear_cymba", "ear_clip", "neck")  # the first is the one with a past
+DEVICES = ("ear_cymba", "ear_clip", "neck")  # the first has a past
 PAST_DAYS = 120
 LIVED = World(days=PAST_DAYS, effect=-1.0, days_before_use=14)
 SEED = 20260314
@@ -47,7 +47,7 @@ class OwnedDevice:
 
 @dataclass(frozen=True)
 class Household:
-    """What the person signs in with, and the devices they hold."""
+    """The person's credentials, and their devices."""
 
     email: str
     password: str
@@ -70,10 +70,10 @@ def load(folder: Path, engine: Engine) -> Household | None:
 
 
 def move_in(engine: Engine, settings: Settings) -> Household:
-    """Register the person and give them a device of each model, with its usual programme.
+    """Register the person and give them a device of each model, with its default programme.
 
-    An interrupted set-up may have left a person behind, whose password nobody knows; the next is
-    a new one.
+    An interrupted set-up may have left a person whose password is lost, so a new one is registered
+    each time.
     """
     password = secrets.token_urlsafe(9)
     key = load_key(settings)
@@ -98,8 +98,8 @@ def move_in(engine: Engine, settings: Settings) -> Household:
 def prescribe(
     session: Session, key: Ed25519PrivateKey, account_id: UUID, device_id: str, model: Model
 ) -> None:
-    """What the app does with a new device: no contraindication, and a programme, which leaves the
-    current to the person."""
+    """What the app does with a new device: the screening, without a contraindication, and a
+    programme that leaves the current to the person."""
     now = utc_now()
     answers: dict[str, contraindications.Answer] = {
         question.name: "no" for question in contraindications.must_be_answered(model.sites)
@@ -115,7 +115,8 @@ def prescribe(
 def live_past(
     household: Household, engine: Engine, settings: Settings, progress: Callable[[float], None]
 ) -> int:
-    """Write `PAST_DAYS` of sessions with the first device, and of a diary; how many sessions."""
+    """Write `PAST_DAYS` of sessions with the first device, and a diary. Return the number of
+    sessions."""
     first = household.devices[0]
     today = utc_now().astimezone(ZoneInfo(TIME_ZONE)).date()
     months = live_months(
@@ -143,7 +144,7 @@ def live_past(
 def write_diary(
     session: Session, key: Ed25519PrivateKey, email: str, written: Sequence[Entry]
 ) -> None:
-    """The person's diary, and their agreement that Cymba keeps it and looks into it."""
+    """Write the person's diary, and their consent to storing and analysing it."""
     account = find_by_email(session, email)
     if account is None:
         raise RuntimeError("the demo's person is gone")
@@ -161,7 +162,7 @@ def write_diary(
 
 
 def keep(household: Household, folder: Path) -> None:
-    """Note the household, readable by its owner alone, once all of the set-up is done."""
+    """Save the household, readable by its owner alone, once the set-up is finished."""
     draft = folder / f"{FILE_NAME}.new"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(asdict(household), file, indent=2)

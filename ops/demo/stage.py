@@ -1,4 +1,4 @@
-"""The demo's running parts: where they listen, how they start, what they have to say."""
+"""The demo's running parts: where they listen, and how they are started and asked."""
 
 import csv
 import fcntl
@@ -33,7 +33,7 @@ class StageError(Exception):
 
 @dataclass
 class Stage:
-    """`folder` holds the data, the logs and what the devices say that they made."""
+    """`folder` holds the data, the logs, and the lists of frames that the devices made."""
 
     folder: Path
     database_url: str
@@ -46,7 +46,7 @@ class Stage:
 
     @property
     def settings(self) -> Settings:
-        """As the parts read them."""
+        """The settings of the parts."""
         return load(self._environ)
 
     @property
@@ -69,7 +69,7 @@ class Stage:
         self._wait(lambda: _answers(f"{self.api_url}/readyz"), "the API")
 
     def start_device(self, device: OwnedDevice, *, speed: float, seed: int) -> None:
-        """A process of its own for the device, as a device would be."""
+        """Start a process of its own for the device."""
         self._made_file(device.device_id).unlink(missing_ok=True)
         credentials = self.folder / "devices" / f"{device.device_id}.csv"
         credentials.parent.mkdir(exist_ok=True)
@@ -91,11 +91,11 @@ class Stage:
         )
 
     def stop_devices(self) -> list[Path]:
-        """Let the devices record no more and wait until the server has all that they hold; the
-        files in which they say what they made.
+        """Stop the devices once the server has all of their frames. Return the files that list the
+        frames they made.
 
         Raises:
-            StageError: a device ended without saying it.
+            StageError: a device ended without writing its file.
         """
         for part in self._devices.values():
             part.process.terminate()
@@ -106,13 +106,15 @@ class Stage:
             made = self._made_file(device_id)
             if made.exists():
                 said.append(made)
-            elif status != -signal.SIGTERM:  # else it had not begun to live
-                raise StageError(f"{part.name} did not say what it made; see {part.log}")
+            elif status != -signal.SIGTERM:  # else it had not started yet
+                raise StageError(
+                    f"{part.name} did not write the list of its frames; see {part.log}"
+                )
         self._devices.clear()
         return said
 
     def duplicates(self) -> int:
-        """Frames that came more than once, as the bridge has counted them since it started."""
+        """Duplicates that the bridge has counted since it started."""
         try:
             with urlopen(f"http://{HOST}:{self.metrics_port}/metrics", timeout=2) as response:
                 text = response.read().decode()
@@ -125,7 +127,7 @@ class Stage:
         return 0
 
     def sign_in(self, household: Household) -> str:
-        """An access token of the person, got as an app would."""
+        """An access token of the person, requested as an app would."""
         body = json.dumps({"email": household.email, "password": household.password}).encode()
         headers = {"Content-Type": "application/json"}
         answer = self._fetch(Request(f"{self.api_url}/v1/auth/token", body, headers))  # noqa: S310
@@ -133,7 +135,7 @@ class Stage:
         return token
 
     def open_sessions(self, token: str) -> list[str]:
-        """The ids of the sessions that are going on, as the API tells of them."""
+        """The ids of the running sessions, from the API."""
         headers = {"Authorization": f"Bearer {token}"}
         page = self._fetch(Request(f"{self.api_url}/v1/sessions?limit=50", headers=headers))  # noqa: S310
         return [item["id"] for item in page["items"] if item["state"] == "open"]

@@ -1,4 +1,4 @@
-"""The demo's parts: processes that start in order, stop in reverse, and die together."""
+"""The demo's processes: they start in order, stop in reverse, and end together."""
 
 import subprocess
 import sys
@@ -14,14 +14,14 @@ HASTY_STOP_S = 5.0
 
 @dataclass(frozen=True)
 class Part:
-    """A running process of ours; what it says goes to `log`."""
+    """A running process. Its output goes to `log`."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def stop(self, timeout_s: float = STOP_S) -> int:
-        """Ask it to end, insist after `timeout_s`; its exit status."""
+        """Terminate it, and kill it after `timeout_s`. Return its exit status."""
         self.process.terminate()
         try:
             status = self.process.wait(timeout_s)
@@ -37,15 +37,15 @@ class Part:
 
 
 class PartFailed(Exception):
-    """A part ended by itself; the message ends with its last words."""
+    """A part ended by itself. The message ends with the last lines of its log."""
 
 
 class Supervisor:
-    """Starts parts as `python -m …` and ends every one of them, however it ends itself.
+    """Starts parts as `python -m …`, and ends every one of them, however it ends itself.
 
-    Each part leads its own session, so a Ctrl-C in the terminal is for the supervisor alone, which
-    then stops them in order. Each holds a pipe to the supervisor, so that they also end where it
-    was killed (`ops.leash`).
+    Each part leads its own session, so Ctrl-C in the terminal reaches the supervisor alone, which
+    then stops the parts in order. Each holds a pipe to the supervisor, so that it also ends if the
+    supervisor is killed (`ops.leash`).
     """
 
     def __init__(self, log_folder: Path) -> None:
@@ -62,14 +62,14 @@ class Supervisor:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        if error is not None:  # nothing waits for anything any more
+        if error is not None:  # do not wait for the parts to end by themselves
             for part in self._parts:
                 part.process.terminate()
         for part in reversed(self._parts):
             part.stop(STOP_S if error is None else HASTY_STOP_S)
 
     def start(self, name: str, module: Sequence[str], environ: Mapping[str, str]) -> Part:
-        """Run `python -m <module…>` with exactly the environment `environ`."""
+        """Run `python -m <module…>` with `environ` as its whole environment."""
         path = self._log_folder / f"{name}.log"
         with path.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own modules
@@ -89,11 +89,11 @@ class Supervisor:
         return self.start(name, ["ops", "--until-stdin-closes", *arguments], environ)
 
     def forget(self, part: Part) -> None:
-        """It was stopped for a reason, by whoever started it."""
+        """Do not watch a part any more that its starter has stopped."""
         self._parts.remove(part)
 
     def check(self) -> None:
-        """Raise PartFailed where a part has ended by itself."""
+        """Raise PartFailed if a part has ended by itself."""
         for part in self._parts:
             status = part.process.poll()
             if status is not None:

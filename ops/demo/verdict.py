@@ -1,4 +1,4 @@
-"""Whether every frame that the devices made is stored exactly once."""
+"""Checks that every frame that the devices made is stored exactly once."""
 
 import json
 from collections import Counter
@@ -24,11 +24,11 @@ class Made(NamedTuple):
     device_id: str
     store: int
     seq: int
-    digest: bytes | None  # None: spoiled by a fault, so it belongs in quarantine
+    digest: bytes | None  # None: spoiled, so it belongs in quarantine
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DemoVerdict:
     """Counts of frames; all but `made` and `stored_once` must be 0."""
 
     made: int
@@ -72,8 +72,8 @@ def read_made(paths: Iterable[Path]) -> list[Made]:
     return made
 
 
-def judge(engine: Engine, made: Iterable[Made]) -> Verdict:
-    """Compare with waiting, recordings and quarantine, in one snapshot of the database."""
+def judge(engine: Engine, made: Iterable[Made]) -> DemoVerdict:
+    """Compare with the frame table, recordings and quarantine, in one snapshot of the database."""
     expected: dict[Key, bytes | None] = {one[:3]: one.digest for one in made}
     stores = {key[:2] for key in expected}
     with UnitOfWork(engine) as session:
@@ -99,7 +99,7 @@ def judge(engine: Engine, made: Iterable[Made]) -> Verdict:
         once += good
         missing += absent
         altered += bool(there) and digest not in there
-    return Verdict(
+    return DemoVerdict(
         made=len(expected),
         stored_once=once,
         missing=missing,
@@ -120,9 +120,9 @@ def count(engine: Engine) -> Counts:
 
 
 def devices_now(engine: Engine, device_ids: Iterable[str], earlier: Iterable[str]) -> str:
-    """What the devices are doing, in words: frames come in sessions alone, and only while online.
+    """What the devices are doing, in words. Frames arrive only in sessions, and only while online.
 
-    `earlier` are the sessions that a run before this one left open.
+    `earlier` are the sessions that an earlier run left open.
     """
     ids = list(device_ids)
     with UnitOfWork(engine) as session:
@@ -152,7 +152,7 @@ def devices_now(engine: Engine, device_ids: Iterable[str], earlier: Iterable[str
 
 
 def _stored(session: Session, stores: set[tuple[str, int]]) -> Iterator[tuple[Key, bytes]]:
-    """Key and digest as often as they are there, in the waiting or in a recording."""
+    """Key and digest of each stored copy, in the frame table or in a recording."""
     devices = {device_id for device_id, _ in stores}
     waiting = select(
         StoredFrame.device_id, StoredFrame.store, StoredFrame.seq, StoredFrame.digest
@@ -160,7 +160,7 @@ def _stored(session: Session, stores: set[tuple[str, int]]) -> Iterator[tuple[Ke
     for device_id, store, seq, digest in session.execute(waiting):
         if (device_id, store) in stores:
             yield (device_id, store, seq), digest
-    # Read by what they give back, not by the hashes that they keep beside it.
+    # The decoded frames count, not the digests stored beside them.
     recordings = select(Recording.device_id, Recording.store, Recording.sid, Recording.body).where(
         Recording.device_id.in_(devices)
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from simulator.distortion import Distortion, Members, Said, edit
+from simulator.distortion import Distortion, Members, OutgoingMessage, edit
 from simulator.faults import CLEAN, Behaviour, Profile
 from simulator.life import FRAME_S
 
@@ -31,7 +31,7 @@ class Reworded(Distortion):
     def __init__(self, subject: str, change: Change) -> None:
         self._subject, self._change = subject, change
 
-    def say(self, said: Said) -> Iterable[Said]:
+    def say(self, said: OutgoingMessage) -> Iterable[OutgoingMessage]:
         if said.subject == self._subject:
             said = said._replace(payload=edit(said.payload, self._change))
         return (said,)
@@ -53,7 +53,7 @@ class Resaid(Distortion):
     def __init__(self, change: Change) -> None:
         self._change, self._times = change, Counter[int]()
 
-    def say(self, said: Said) -> Iterable[Said]:
+    def say(self, said: OutgoingMessage) -> Iterable[OutgoingMessage]:
         return (
             (said._replace(payload=edit(said.payload, self._edit)),) if _is_frame(said) else (said,)
         )
@@ -69,7 +69,7 @@ class Published(Distortion):
     def __init__(self, subject: str, *, qos: int = 1, retain: bool = False) -> None:
         self._subject, self._qos, self._retain = subject, qos, retain
 
-    def say(self, said: Said) -> Iterable[Said]:
+    def say(self, said: OutgoingMessage) -> Iterable[OutgoingMessage]:
         if said.subject == self._subject:
             said = said._replace(qos=self._qos, retain=self._retain)
         return (said,)
@@ -78,7 +78,7 @@ class Published(Distortion):
 class Elsewhere(Distortion):
     """Presence on a topic that there is not, too."""
 
-    def say(self, said: Said) -> Iterable[Said]:
+    def say(self, said: OutgoingMessage) -> Iterable[OutgoingMessage]:
         yield said
         if said.subject == "presence":
             yield said._replace(subject="status", retain=False)
@@ -89,7 +89,7 @@ class SkipsANumber(Distortion):
 
     skipped = 30
 
-    def say(self, said: Said) -> Iterable[Said]:
+    def say(self, said: OutgoingMessage) -> Iterable[OutgoingMessage]:
         return (
             (said._replace(payload=edit(said.payload, self._out)),) if _is_frame(said) else (said,)
         )
@@ -115,10 +115,10 @@ class NewestFirst(Distortion):
     """Each second frame of samples waits for the one after it."""
 
     def __init__(self) -> None:
-        self._held: Said | None = None
+        self._held: OutgoingMessage | None = None
         self._said: set[int] = set()
 
-    def say(self, said: Said) -> Iterable[Said]:
+    def say(self, said: OutgoingMessage) -> Iterable[OutgoingMessage]:
         seen: Members = {}
         if _is_frame(said):
             edit(said.payload, lambda frame: seen.update(frame) or frame)
@@ -137,7 +137,7 @@ class NewestFirst(Distortion):
 class TooLarge(Distortion):
     """Now and then a frame in JSON that is mostly blanks."""
 
-    def say(self, said: Said) -> Iterable[Said]:
+    def say(self, said: OutgoingMessage) -> Iterable[OutgoingMessage]:
         seen: Members = {}
         if _is_frame(said):
             edit(said.payload, lambda frame: seen.update(frame) or frame)
@@ -157,7 +157,7 @@ class Willed(Distortion):
         return None if self._change is None else edit(will, self._change)
 
 
-def _is_frame(said: Said) -> bool:
+def _is_frame(said: OutgoingMessage) -> bool:
     return said.subject == "frame"
 
 

@@ -19,7 +19,7 @@ from conformance import report, rules
 from conformance.drill import Drill, Programmes
 from conformance.listener import AnotherServer, Entrance, Listener, Unreachable
 from conformance.report import Report
-from conformance.trace import Timing
+from conformance.trace import ProtocolTimes
 from cymba.broker_address import BrokerAddress
 from cymba.devices.signing import show_public_key
 from ops import broker as embedded
@@ -43,8 +43,8 @@ class Pace:
     factor: float = 1.0
 
     @property
-    def timing(self) -> Timing:
-        return Timing(
+    def timing(self) -> ProtocolTimes:
+        return ProtocolTimes(
             resend_s=1.5 * self.factor,
             resend_at_most_s=30 * self.factor,
             exchange_within_s=3 * self.factor,

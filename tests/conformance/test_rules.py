@@ -9,11 +9,11 @@ import pytest
 from conformance import report, rules
 from conformance.frames import rule_of
 from conformance.report import Report
-from conformance.trace import Ended, Entry, Evicted, Heard, Probed, QosRaised, Timing, Told
+from conformance.trace import Ended, Entry, Evicted, Heard, Probed, ProtocolTimes, QosRaised, Told
 from cymba.stimulation.wire.frames import Unreadable, decode
 from cymba.stimulation.wire.messages import Ack, Rejection, to_json
 
-TIMING = Timing()
+TIMES = ProtocolTimes()
 SID = "6f0c2d9e-8a51-4c0e-9d0b-3f6a1c2b4d5e"
 
 
@@ -54,7 +54,7 @@ def acked(at_s: float, *seqs: int, **members: object) -> Told:
 
 
 def judged(*trace: Entry) -> Report:
-    return report.judge("device-0001", list(trace), TIMING)
+    return report.judge("device-0001", list(trace), TIMES)
 
 
 def broken(*trace: Entry) -> set[str]:
@@ -292,4 +292,4 @@ def test_a_broken_rule_hides_what_it_explains() -> None:
     assert (of["R27"].outcome, of["R27"].hidden_by) == ("unseen", "R25")
     shown = report.as_text(made, rules.places())
     assert re.search(r"broken +R25 .*docs/device-protocol\.md:\d+", shown)
-    assert "cannot be told while R25 is broken" in shown
+    assert "cannot be judged while R25 is broken" in shown

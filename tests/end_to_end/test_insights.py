@@ -27,7 +27,7 @@ from service import create_app
 from simulator.clock import epoch_ms
 from simulator.diarist import live_months
 from simulator.faults import CLEAN
-from simulator.life import Life, Written
+from simulator.life import Life, WrittenFrame
 from simulator.past import Planned
 from simulator.people import BECAUSE_IT_HURTS, World
 from tests.end_to_end.devices import Device, Fleet
@@ -77,7 +77,7 @@ class Person:
         clock = life.clock_of(1, 0.0)
         until_ms = epoch_ms(utc_now()) - epoch_ms(began_at)
         lived = life.lived(0.0, until_ms, clock)
-        return [one.frame for one in lived if isinstance(one, Written)]
+        return [one.frame for one in lived if isinstance(one, WrittenFrame)]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.clock import BootClock, RealTimeClock, WorldClock, default_past, epoch_ms
+from simulator.clock import RealTimeClock, SimulatedBootClock, WorldClock, default_past, epoch_ms
 
 STARTED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 SPEEDS = st.floats(1.01, 10_000)
@@ -56,14 +56,14 @@ def test_a_world_that_could_not_be_true_is_refused(speed: float, past: timedelta
 
 @given(st.floats(-100, 100), st.floats(0, 1e9))
 def test_a_device_drifts_by_its_parts_per_million(drift_ppm: float, elapsed_ms: float) -> None:
-    clock = BootClock(1, 5_000.0, drift_ppm, RealTimeClock(is_set=True))
+    clock = SimulatedBootClock(1, 5_000.0, drift_ppm, RealTimeClock(is_set=True))
     up = clock.up_ms(5_000.0 + elapsed_ms)
     assert abs(up - elapsed_ms * (1 + drift_ppm * 1e-6)) <= 0.5 + 1e-3
     assert clock.world_ms(up) == pytest.approx(5_000.0 + elapsed_ms, abs=0.6)
 
 
 def test_a_calendar_that_was_never_set_counts_from_1970() -> None:
-    lost = BootClock(1, 0.0, 50.0, RealTimeClock(is_set=False))
+    lost = SimulatedBootClock(1, 0.0, 50.0, RealTimeClock(is_set=False))
     assert lost.utc_ms(7_000, STARTED_AT) == 7_000
-    off = BootClock(1, 0.0, 50.0, RealTimeClock(is_set=True, error_ms=-250.0))
+    off = SimulatedBootClock(1, 0.0, 50.0, RealTimeClock(is_set=True, error_ms=-250.0))
     assert off.utc_ms(7_000, STARTED_AT) == round(epoch_ms(STARTED_AT)) + 6_750

@@ -16,7 +16,7 @@ from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.signing import sign
 from cymba.stimulation.wire.messages import Ack, to_json
 from simulator.clock import WorldClock
-from simulator.device import PRESENT_BOOT, Counters, Device
+from simulator.device import PRESENT_BOOT, Counters, SimulatedDevice
 from simulator.faults import CLEAN, Behaviour, Profile
 from simulator.life import Life, Rhythm
 from simulator.link import GilbertElliott, Link, Outages
@@ -46,10 +46,10 @@ class Network:
     said: list[Said] = field(default_factory=list)
     wills: list[dict[str, Any]] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
-    device: Device = field(init=False)
+    device: SimulatedDevice = field(init=False)
     seen: set[int] = field(default_factory=set)
 
-    def connect(self, _device: Device, will: bytes) -> "Network | None":
+    def connect(self, _device: SimulatedDevice, will: bytes) -> "Network | None":
         if not self.reachable:
             return None
         self.wills.append(read(will))
@@ -108,7 +108,7 @@ def join(make_life: MakeLife) -> Join:
         world = WorldClock(BEGAN_AT, 0.0, speed, past)
         joined = Network(**network)
         rng = stream(1, "network")
-        joined.device = Device(
+        joined.device = SimulatedDevice(
             make_life(
                 profile=profile, behaviour=behaviour, began_at=world.began_at,
                 schedule=Rhythm(pause_s=(60.0, 120.0)),
@@ -254,7 +254,7 @@ def test_it_waits_longer_each_time_for_a_broker_that_is_away(join: Join) -> None
     tries_s = []
     attempt = network.connect
 
-    def counted(device: Device, will: bytes) -> Network | None:
+    def counted(device: SimulatedDevice, will: bytes) -> Network | None:
         tries_s.append(network.now_s)
         return attempt(device, will)
 

@@ -14,7 +14,7 @@ from cymba.stimulation.wire.messages import (
     StartFrame,
 )
 from simulator.faults import Behaviour
-from simulator.flash import Flash, Kept
+from simulator.flash import Flash, FlashFrame
 from simulator.seeding import stream
 
 STORE = 7
@@ -58,7 +58,7 @@ def send_all(flash: Flash, now_s: float) -> list[int]:
 
 def resend_delays(flash: Flash, times: int) -> list[float]:
     (kept,) = (flash.take_due(0.0) for _ in range(1))
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, FlashFrame)
     now_s, delays = 0.0, []
     for _ in range(times):
         flash.sent(kept, now_s, b"")

@@ -19,7 +19,7 @@ from cymba.stimulation.wire.messages import (
 )
 from simulator import wire
 from simulator.faults import CLEAN, HOSTILE, PROFILES, REALISTIC, Behaviour
-from simulator.life import Booted, Life, Lived, Rhythm, Written
+from simulator.life import Booted, Life, Lived, Rhythm, WrittenFrame
 
 MakeLife = Callable[..., Life]
 LiveOn = Callable[..., list[Lived]]
@@ -28,7 +28,7 @@ MS = timedelta(milliseconds=1)
 
 
 def written(lived: list[Lived]) -> list[Frame]:
-    return [one.frame for one in lived if isinstance(one, Written)]
+    return [one.frame for one in lived if isinstance(one, WrittenFrame)]
 
 
 def sessions(lived: list[Lived]) -> list[list[Frame]]:
@@ -82,7 +82,7 @@ def test_every_frame_is_one_that_the_server_takes(
     for profile in PROFILES.values():
         life = make_life(model=model, profile=profile, schedule=DENSE)
         for one in live_on(life):
-            if isinstance(one, Written):
+            if isinstance(one, WrittenFrame):
                 sent_ms = one.frame.up + 60_000
                 payload = wire.encode_frame(one.frame, form, sent_ms=sent_ms, spoiling=one.spoiling)
                 read = decode(payload)
@@ -178,7 +178,7 @@ def test_true_times_follow_from_up_and_the_boots_clock(
         match one:
             case Booted(_, clock):  # type: ignore[misc]
                 assert 18 <= abs(clock.drift_ppm) <= 99  # type: ignore[attr-defined]
-            case Written(at_ms, frame) if clock is not None:
+            case WrittenFrame(at_ms, frame) if clock is not None:
                 length_ms = frame.n * frame.dt if isinstance(frame, SamplesFrame) else 0
                 assert at_ms == pytest.approx(clock.world_ms(frame.up + length_ms))
 
@@ -268,5 +268,5 @@ def test_no_session_is_begun_that_would_not_end_in_time(
 ) -> None:
     for hours in (0.2, 0.7, 1.3, 2.9):
         lived = live_on(make_life(schedule=DENSE), hours=hours)
-        assert all(one.at_ms <= hours * 3_600_000 for one in lived if isinstance(one, Written))
+        assert all(one.at_ms <= hours * 3_600_000 for one in lived if isinstance(one, WrittenFrame))
         assert all(isinstance(session[-1], EndFrame) for session in sessions(lived))

@@ -23,10 +23,10 @@ from cymba.stimulation.tables import QuarantinedFrame, StimulationSession
 from cymba.stimulation.wire.frames import decode
 from cymba.stimulation.wire.messages import Frame, StartFrame
 from simulator import wire
-from simulator.clock import BootClock, WorldClock, epoch_ms
+from simulator.clock import SimulatedBootClock, WorldClock, epoch_ms
 from simulator.device import PRESENT_BOOT
 from simulator.faults import REALISTIC
-from simulator.life import Booted, Life, Rhythm, Written
+from simulator.life import Booted, Life, Rhythm, WrittenFrame
 from simulator.past import PAST, Uploaded, habitual_starts, past_uploads, write_past
 from simulator.seeding import stream
 from workers.session_worker import SessionWorker
@@ -177,7 +177,7 @@ def test_a_past_lived_at_speed_is_placed_truly(session: Session, held: str, seed
         match one:
             case Booted(_, clock):
                 pass
-            case Written(at_ms, frame):
+            case WrittenFrame(at_ms, frame):
                 arrived_at = UNTIL + timedelta(seconds=world.when(at_ms) + 0.5)
                 truths.append((frame, clock.world_ms(frame.up), arrived_at))
     present = life.clock_of(PRESENT_BOOT, world.past_ms)
@@ -199,7 +199,7 @@ def test_a_past_lived_at_speed_is_placed_truly(session: Session, held: str, seed
     assert sources == {"device_clock"}
 
 
-def _exchange(held: str, life: Life, present: BootClock, world: WorldClock) -> BootAnchor:
+def _exchange(held: str, life: Life, present: SimulatedBootClock, world: WorldClock) -> BootAnchor:
     up_ms = 2_000.0
     wall_ms = epoch_ms(world.began_at) + present.world_ms(up_ms)
     key = BootKey(held, life.store, present.boot)

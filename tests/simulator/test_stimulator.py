@@ -9,7 +9,7 @@ from cymba.stimulation.wire.messages import END_REASONS
 from simulator import stimulator
 from simulator.physiology import ELECTRODES, draw_body
 from simulator.seeding import stream
-from simulator.stimulator import LEAD_IN_S, Course, Equipment
+from simulator.stimulator import LEAD_IN_S, Equipment, SessionCourse
 
 PROGRAMME = Programme(
     frequency_hz=25.0,
@@ -25,17 +25,17 @@ PROGRAMME = Programme(
 FULL = Equipment(compliance_mv=60_000, battery_pct=90.0, battery_pct_per_s=4.5 / 1800)
 
 
-def course(at: int, programme: Programme = PROGRAMME, equipment: Equipment = FULL) -> Course:
+def course(at: int, programme: Programme = PROGRAMME, equipment: Equipment = FULL) -> SessionCourse:
     body = draw_body(ELECTRODES["ear_cymba"], stream(1, "body", at))
     return stimulator.run(programme, body, equipment, stream(1, "course", at))
 
 
 @pytest.fixture(scope="module")
-def courses() -> list[Course]:
+def courses() -> list[SessionCourse]:
     return [course(at) for at in range(400)]
 
 
-def test_a_current_never_jumps(courses: list[Course]) -> None:
+def test_a_current_never_jumps(courses: list[SessionCourse]) -> None:
     for one in courses:
         steps = np.diff(one.set_ua, prepend=0)
         assert steps.max() <= 500
@@ -81,7 +81,7 @@ def test_without_pauses_there_is_one_ramp() -> None:
     assert (flowing == 2_000).all()
 
 
-def test_sessions_end_for_the_reasons_that_they_end_for(courses: list[Course]) -> None:
+def test_sessions_end_for_the_reasons_that_they_end_for(courses: list[SessionCourse]) -> None:
     ends = Counter(one.end_reason for one in courses)
     assert set(ends) <= set(END_REASONS)
     assert 0.65 < ends["completed"] / len(courses) < 0.85
@@ -90,7 +90,7 @@ def test_sessions_end_for_the_reasons_that_they_end_for(courses: list[Course]) -
     assert 0.01 < ends["discomfort_reported"] / len(courses) < 0.06
 
 
-def test_nothing_flows_without_contact(courses: list[Course]) -> None:
+def test_nothing_flows_without_contact(courses: list[SessionCourse]) -> None:
     seen = 0
     for one in courses:
         off = one.impedance_ohm > 20_000

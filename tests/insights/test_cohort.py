@@ -42,7 +42,7 @@ def test_ten_people_give_a_mean_that_is_near_the_truth(session: Session, people:
     assert {fit.pseudonym for fit in found.people} == {pseudonym(KEY, one) for one in people}
     assert found.mean.people == MIN_COHORT
     # -1 for each session by which a person's higher days are above their lower ones
-    truth = -np.mean([contrasts(fit.exposed[:, None])[0] for fit in found.people])
+    truth = -np.mean([contrasts(fit.exposed[None])[0] for fit in found.people])
     assert found.mean.low < truth < found.mean.high < 0
     assert found.within.r < 0
     assert found.within.df == sum(fit.felt.size for fit in found.people) - MIN_COHORT - 1

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
-from cymba.insights.statistics.arrays import Booleans, Floats, Integers
+from cymba.insights.statistics.arrays import Floats, Integers
 from cymba.insights.statistics.pair import MIN_PAIRS
-from cymba.insights.statistics.regression import Slopes, partial_slopes
+from cymba.insights.statistics.regression import Slopes, Sums, partial_slopes
 from cymba.insights.statistics.series import Pairs, Series
 
 MIN_DF = 10
@@ -118,31 +118,50 @@ def associate(
 
 def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Associations:
     """Fit these pairs; what is not among them stays NaN, with n = 0."""
-    effect, se, df, contrast, follows_p = (np.full(series.shape, np.nan) for _ in range(5))
-    half_effects = np.full((2, *series.shape), np.nan)
-    n = np.zeros(series.shape, dtype=np.int64)
-    refusal = np.full(series.shape, Refusal.FEW_PAIRS, dtype=np.int64)
+    shape = series.shape
+    sums = np.full((len(Sums._fields), *shape), np.nan)
+    contrast, range_x, range_y, of_one_day = (np.full(shape, np.nan) for _ in range(4))
+    half_effects = np.full((2, *shape), np.nan)
+    n = np.zeros(shape, dtype=np.int64)
     for pair in pairs:
         days, place = pair.days, pair.place
         n[place] = days.size
         if days.size < MIN_PAIRS:
             continue
-        current = pair.exposures.by_day[days - pair.lag]
+        x = np.take(pair.exposures.by_day, days - pair.lag, axis=1)
+        past = np.take(pair.exposures.by_day, days - pair.lag - 1, axis=1)
         y = series.outcomes[pair.outcome, days]
-        slopes = partial_slopes(
-            series.nuisance(pair),
-            y,
-            current,
-            pair.exposures.by_day[days - pair.lag - 1],
-        )
-        refusal[place] = _refusals(slopes, current, y)
-        effect[place], se[place], df[place] = slopes.slope, slopes.se, slopes.df
-        contrast[place], follows_p[place] = contrasts(current), slopes.follows_p
-        half_effects[:, *place] = _halves(slopes)
+        slopes = partial_slopes(series.nuisance(pair), y, x, past)
+        sums[:, *place] = slopes.sums
+        contrast[place], half_effects[:, *place] = contrasts(x), _halves(slopes)
+        range_x[place], range_y[place] = x.max(axis=1) - x.min(axis=1), y.max() - y.min()
+        of_one_day[place] = _of_one_day(slopes)
 
+    fits = Sums(*sums)
+    # The first reason that holds
+    refusal = np.select(
+        [
+            n < MIN_PAIRS,
+            fits.df < MIN_DF,
+            range_y == 0,
+            range_x == 0,
+            ~(fits.vif <= MAX_VIF),
+            of_one_day > MAX_SHARE_OF_ONE_DAY,
+        ],
+        [
+            Refusal.FEW_PAIRS,
+            Refusal.FEW_DF,
+            Refusal.CONSTANT_OUTCOME,
+            Refusal.CONSTANT_EXPOSURE,
+            Refusal.COLLINEAR,
+            Refusal.ONE_DAY,
+        ],
+        Refusal.NONE,
+    )
     refused = refusal != Refusal.NONE
-    for array in (effect, se, df, contrast):
-        array[refused] = np.nan
+    effect, se, df, contrast = (
+        np.where(refused, np.nan, array) for array in (fits.slope, fits.se, fits.df, contrast)
+    )
     half_effects[:, refused] = np.nan
     # Where even the residuals vanish the quotient is infinite, and p is 0: right, and no warning.
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -158,7 +177,7 @@ def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Assoc
         low=effect - margin,
         high=effect + margin,
         half_effects=half_effects,
-        follows_p=follows_p,
+        follows_p=fits.follows_p,
         refusal=refusal,
         lags=series.lags,
         confidence=confidence,
@@ -166,40 +185,31 @@ def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Assoc
 
 
 def contrasts(x: Floats) -> Floats:
-    """(E,) of x (N, E): mean above the median minus mean at or below it.
+    """(E,) of x (E, N): mean above the median minus mean at or below it.
 
     Where nothing lies above the median (stimulated on most days, equally) it is the mean at the
     median minus the mean below it.
     """
-    rows = x.shape[0]
-    ordered = np.sort(x, axis=0)
-    median = (ordered[(rows - 1) // 2] + ordered[rows // 2]) / 2
-    above = x > median
-    upper = np.where(above.any(axis=0), above, x >= median)
-    count, total = upper.sum(axis=0), np.einsum("ij,ij->j", x, upper)
-    with np.errstate(invalid="ignore"):
-        difference: Floats = total / count - (x.sum(axis=0) - total) / (rows - count)
+    rows = x.shape[1]
+    ordered = np.sort(x, axis=1)
+    median = (ordered[:, (rows - 1) // 2] + ordered[:, rows // 2])[:, None] / 2
+    upper = (x > median).astype(np.float64)
+    count = upper.sum(axis=1)
+    if not count.all():
+        upper = np.where(count[:, None] > 0, upper, x >= median)
+        count = upper.sum(axis=1)
+    total = np.vecdot(x, upper)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference: Floats = total / count - (x.sum(axis=1) - total) / (rows - count)
     return difference
 
 
-def _refusals(slopes: Slopes, x: Floats, y: Floats) -> Integers:
-    refusals = np.full(slopes.slope.shape, Refusal.NONE, dtype=np.int64)
-    refusals[_one_row_dominates(slopes.partial_x) | _one_row_dominates(slopes.partial_y)] = (
-        Refusal.ONE_DAY
-    )
-    refusals[slopes.vif > MAX_VIF] = Refusal.COLLINEAR
-    refusals[np.isnan(slopes.slope)] = Refusal.COLLINEAR
-    refusals[x.min(axis=0) == x.max(axis=0)] = Refusal.CONSTANT_EXPOSURE
-    if y.min() == y.max():
-        refusals[:] = Refusal.CONSTANT_OUTCOME
-    refusals[slopes.df < MIN_DF] = Refusal.FEW_DF
-    return refusals
-
-
-def _one_row_dominates(columns: Floats) -> Booleans:
-    squares = columns * columns
-    dominates: Booleans = squares.max(axis=0) > MAX_SHARE_OF_ONE_DAY * squares.sum(axis=0)
-    return dominates
+def _of_one_day(slopes: Slopes) -> Floats:
+    """(E,) the largest share of a single day in the squares of what is left of x, or of y."""
+    x, y = slopes.partial_x * slopes.partial_x, slopes.partial_y * slopes.partial_y
+    with np.errstate(invalid="ignore"):
+        largest: Floats = np.fmax(x.max(axis=1) / x.sum(axis=1), y.max(axis=1) / y.sum(axis=1))
+    return largest
 
 
 def _halves(slopes: Slopes) -> Floats:
@@ -207,13 +217,10 @@ def _halves(slopes: Slopes) -> Floats:
 
     A half alone is too short for the whole regression; its share of the joint one is not.
     """
-    middle = slopes.partial_x.shape[0] // 2
-    products = slopes.partial_x * slopes.partial_y
-    squares = slopes.partial_x**2
+    middle = slopes.partial_x.shape[1] // 2
+    halves = [
+        (slopes.partial_x[:, half], slopes.partial_y[:, half])
+        for half in (slice(middle), slice(middle, None))
+    ]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.stack(
-            [
-                products[:middle].sum(axis=0) / squares[:middle].sum(axis=0),
-                products[middle:].sum(axis=0) / squares[middle:].sum(axis=0),
-            ]
-        )
+        return np.stack([np.vecdot(x, y) / np.vecdot(x, x) for x, y in halves])

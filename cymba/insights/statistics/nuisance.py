@@ -1,6 +1,7 @@
 """What an outcome does by itself: its trend, its slow waves, its week and a logged cycle."""
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebvander
 
 from cymba.insights.statistics.arrays import Floats, Integers
 
@@ -15,9 +16,9 @@ class Calendar:
     """
 
     def __init__(self, weekdays: Integers, cycle: Floats | None = None) -> None:
-        self._dummies = (weekdays[:, None] == np.arange(1, 7)).astype(np.float64)
-        self._weekend = (weekdays >= 5).astype(np.float64)[:, None]
-        self._cycle = np.empty((weekdays.size, 0)) if cycle is None else cycle.T
+        self._dummies = (weekdays == np.arange(1, 7)[:, None]).astype(np.float64)
+        self._weekend = (weekdays >= 5).astype(np.float64)[None]
+        self._cycle = np.empty((0, weekdays.size)) if cycle is None else cycle
         self._spans: dict[tuple[int, int, bool], Floats] = {}
 
     def nuisance(self, days: Integers, before: Floats, hours: Floats | None = None) -> Floats:
@@ -28,25 +29,21 @@ class Calendar:
             self._spans[first, last, fine] = self._span(first, last, fine=fine)
         shared = self._spans[first, last, fine]
         vary = hours is not None and hours.min() < hours.max()
-        columns = np.empty((days.size, shared.shape[1] + 1 + vary))
-        columns[:, : shared.shape[1]] = shared[days - first]
+        rows = np.empty((shared.shape[0] + 1 + vary, days.size))
+        np.take(shared, days - first, axis=1, out=rows[: shared.shape[0]], mode="clip")
         if vary:
-            columns[:, -2] = hours
-        columns[:, -1] = before
-        return columns
+            rows[-2] = hours
+        rows[-1] = before
+        return rows.T
 
     def _span(self, first: int, last: int, *, fine: bool) -> Floats:
+        """The same as rows, for every day of the span."""
         length = last - first + 1
         elapsed = np.arange(length) + 0.5
-        # k = 1 is nearly the linear trend, so the cosines start at 2.
-        orders = np.arange(2, 2 + length // DAYS_A_COSINE)
+        # Chebyshev's polynomials of cos θ are 1, cos θ, cos 2θ ... The place of cos θ is the
+        # trend's, which it nearly is.
+        waves = chebvander(np.cos(np.pi * elapsed / length), 1 + length // DAYS_A_COSINE).T
+        waves[1] = elapsed / length - 0.5
         weekday = self._dummies if fine else self._weekend
-        return np.column_stack(
-            [
-                np.ones(length),
-                elapsed / length - 0.5,
-                np.cos(np.pi * np.outer(elapsed, orders) / length),
-                weekday[first : last + 1],
-                self._cycle[first : last + 1],
-            ]
-        )
+        days = slice(first, last + 1)
+        return np.concatenate([waves, weekday[:, days], self._cycle[:, days]])

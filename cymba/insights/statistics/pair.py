@@ -59,17 +59,17 @@ def pair_in_full(
     nuisance = calendar.nuisance(
         rows, b[rows - lag], None if hours is None else readings("hours", hours)[rows]
     )
-    slopes = partial_slopes(nuisance, y[rows], x[rows - lag][:, None], x[rows - lag - 1][:, None])
-    residuals = slopes.residuals[:, 0]
+    slopes = partial_slopes(nuisance, y[rows], x[None, rows - lag], x[None, rows - lag - 1])
+    residuals = slopes.residuals[0]
     successive = np.flatnonzero(np.diff(rows) == 1)
     return PairInFull(
         days=rows,
         exposure=x[rows - lag],
         outcome=y[rows],
-        partial_x=slopes.partial_x[:, 0],
-        partial_y=slopes.partial_y[:, 0],
+        partial_x=slopes.partial_x[0],
+        partial_y=slopes.partial_y[0],
         residuals=residuals,
-        leverage=slopes.leverage[:, 0],
+        leverage=slopes.leverage[0],
         residual_correlation=(
             float(np.corrcoef(residuals[successive], residuals[successive + 1])[0, 1])
             if successive.size >= 3

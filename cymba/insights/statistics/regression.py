@@ -3,48 +3,99 @@
 By the Frisch-Waugh-Lovell theorem (Frisch & Waugh 1933; Lovell 1963) the coefficient of x in
 `y ~ x + held + nuisance` is the slope of y on what `held` and `nuisance` leave of x. So one QR
 of the nuisance serves every exposure.
+
+Series are rows here, so that each lies in one piece in memory: NumPy then spends its time on
+numbers and not on calls.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dgeqrf, dorgqr
 from scipy.special import stdtr
 
-from cymba.insights.statistics.arrays import Booleans, Floats, Integers
+from cymba.insights.statistics.arrays import Booleans, Floats
 
 # A column with less than this share of its length its own is a combination of those before it.
 _NEW_SHARE = 1e-9
 
 
-@dataclass(frozen=True)
-class Slopes:
-    """Of E regressions over the same N rows, the coefficients of interest.
+class Sums(NamedTuple):
+    """What coefficients and their errors are made from, over the rows of each regression.
 
-    slope, se_ols, se_hc2 : (E,) in units of y per unit of x; NaN where x has nothing of its own
-    df                    : (E,) N minus the number of coefficients
-    vif                   : (E,) variance inflation, SS(x) / SS(x given all else)
-    partial_x, residuals  : (N, E) x and y after all else (y after x too)
-    partial_y             : (N, E) y after all but x
-    leverage              : (N, E) diagonal of the hat matrix of the whole regression
-    follows_p             : (E,) two-sided p of the nuisance's last column in the regression of x on
-                            all else: whether x follows it; NaN where either has nothing of its own
+    All arrays have one shape; u is what all else leaves of x, e the residuals, h the leverages.
+
+    df                : rows minus the number of coefficients
+    x, own            : squares of x about its mean; of u, NaN where x has nothing of its own
+    shared            : of u and y
+    residual          : squares of e
+    robust            : u²e²/(1-h), so that the variance is HC2 (MacKinnon & White 1985)
+    last_x, last_held : of x, and of what is held beside it, with the last column's own direction;
+                        NaN where that column has nothing of its own
+    held, held_x      : length of what the nuisance leaves of what is held; its direction with x
     """
 
-    slope: Floats
-    se_ols: Floats
-    se_hc2: Floats
-    df: Integers
-    vif: Floats
-    partial_x: Floats
-    partial_y: Floats
-    residuals: Floats
-    leverage: Floats
-    follows_p: Floats
+    df: Floats
+    x: Floats
+    own: Floats
+    shared: Floats
+    residual: Floats
+    robust: Floats
+    last_x: Floats
+    last_held: Floats
+    held: Floats
+    held_x: Floats
+
+    @property
+    def slope(self) -> Floats:
+        return self.shared / self.own
+
+    @property
+    def se_ols(self) -> Floats:
+        return np.sqrt(self.residual / np.where(self.df > 0, self.df, np.nan) / self.own)
+
+    @property
+    def se_hc2(self) -> Floats:
+        return np.sqrt(self.robust) / self.own
 
     @property
     def se(self) -> Floats:
         """The larger: HC2 alone is too small in small samples (Imbens & Kolesár 2016)."""
         return np.fmax(self.se_ols, self.se_hc2)
+
+    @property
+    def vif(self) -> Floats:
+        """Variance inflation; NaN where x has nothing of its own."""
+        return self.x / self.own
+
+    @property
+    def follows_p(self) -> Floats:
+        """Two-sided p of the nuisance's last column in the regression of x on all else: whether x
+        follows it; NaN where one of them, or what is held, has nothing of its own."""
+        df = np.where(self.df > -1, self.df + 1, np.nan)
+        # What the last column explains of x once `held` is out of both (Frisch-Waugh-Lovell again)
+        length = np.where(self.held > 0, np.hypot(self.held, self.last_held), np.nan)
+        explained = (self.last_x * self.held - self.last_held * self.held_x) / length
+        p: Floats = 2 * stdtr(df, -np.abs(explained) * np.sqrt(df / self.own))
+        return p
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """E regressions over the same N rows, which differ in x and what is held.
+
+    sums                 : (E,) each
+    partial_x, partial_y : (E, N) x and y after all else but x
+    residuals            : (E, N) of y after x too
+    leverage             : (E, N) diagonal of the hat matrix of the whole regression
+    """
+
+    sums: Sums
+    partial_x: Floats
+    partial_y: Floats
+    residuals: Floats
+    leverage: Floats
 
 
 def orthonormal(columns: Floats) -> Floats:
@@ -54,94 +105,79 @@ def orthonormal(columns: Floats) -> Floats:
 
 def _basis(columns: Floats) -> tuple[Floats, bool]:
     """The basis, and whether its last vector is what the last column has of its own."""
-    lengths = np.sqrt(_squares(columns))
-    q, r = np.linalg.qr(columns)
-    new = np.abs(np.diagonal(r)) > _NEW_SHARE * lengths[: r.shape[0]]
+    lengths = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    # LAPACK's own two steps: numpy.linalg.qr copies around them, for half as long again.
+    triangle, reflections, _, _ = dgeqrf(columns)
+    new = np.abs(np.diagonal(triangle)) > _NEW_SHARE * lengths[: reflections.size]
     if new.all() and columns.shape[0] >= columns.shape[1]:
-        return q, True
+        basis, _, _ = dorgqr(triangle, reflections, overwrite_a=True)
+        return basis, True
     # What QR returns for a dependent column is arbitrary, and the columns after it were cleared
     # of that, so the basis is made again without it.
     kept: Booleans = np.zeros(columns.shape[1], dtype=np.bool_)
     kept[: new.size] = new
-    q, is_last = _basis(columns[:, kept])
-    return q, is_last and bool(kept[-1])
+    basis, is_last = _basis(columns[:, kept])
+    return basis, is_last and bool(kept[-1])
 
 
 def partial_slopes(nuisance: Floats, y: Floats, x: Floats, held: Floats | None = None) -> Slopes:
-    """Regress y on each column of x, with `nuisance` and the same column of `held` taken out.
+    """Regress y on each of x, with `nuisance` and its own one of `held` taken out.
 
     Parameters
     ----------
     nuisance : (N, K), with a constant among its columns, and last what x might follow
     y        : (N,)
-    x        : (N, E)
-    held     : (N, E) or None; one further regressor for each of x's columns
-
-    Variances are e'e/df / u'u and, with leverage h, HC2: Σ u²e²/(1-h) / (u'u)² (MacKinnon & White
-    1985), where u is what is left of x.
+    x        : (E, N)
+    held     : (E, N) or None; one further regressor for each of x
     """
     basis, is_last = _basis(nuisance)
     rows, rank = basis.shape
-    exposures = x.shape[1]
-    columns = np.column_stack([y, x] if held is None else [y, x, held])
-    columns -= columns.mean(axis=0)
-    shares = basis.T @ columns
-    rests = columns - basis @ shares
-    centred, partial_x = columns[:, 1 : exposures + 1], rests[:, 1 : exposures + 1]
-    partial_y = np.repeat(rests[:, :1], exposures, axis=1)
-    leverage = np.einsum("ij,ij->i", basis, basis)[:, None]
-    coefficients = np.full(exposures, rank + 1)
-    # Of x, what the nuisance's last column explains beyond all else (Frisch-Waugh-Lovell again)
-    explained = shares[-1, 1 : exposures + 1] ** 2
-    if held is not None:
-        rest = rests[:, exposures + 1 :]
-        squares = _squares(rest)
-        has_own = squares > _NEW_SHARE * _squares(columns[:, exposures + 1 :])
-        rest *= np.where(has_own, 1 / np.sqrt(np.where(has_own, squares, 1.0)), 0.0)
-        products = np.einsum("ij,ij->j", rest, partial_x)
-        explained = _explained(shares[-1], products, np.sqrt(squares) * has_own, exposures)
-        partial_x -= rest * products
-        partial_y -= rest * np.einsum("ij,ij->j", rest, partial_y)
+    exposures = x.shape[0]
+    series = np.concatenate([y[None], x] if held is None else [y[None], x, held])
+    series -= series.mean(axis=1, keepdims=True)
+    squares = np.vecdot(series, series)
+    shares = series @ basis
+    rests = series - shares @ basis.T
+    rest_y, partial_x = rests[0], rests[1 : exposures + 1]
+    x_squares = squares[1 : exposures + 1]
+    leverage = np.vecdot(basis, basis)
+    df = np.full(exposures, rows - rank - 1.0)
+    last = shares[:, -1] if is_last else np.full(squares.size, np.nan)
+    last_held, lengths, products = np.zeros(exposures), np.ones(exposures), np.zeros(exposures)
+    if held is None:
+        partial_y = np.repeat(rest_y[None], exposures, axis=0)
+    else:
+        rest = rests[exposures + 1 :]
+        own = np.vecdot(rest, rest)
+        has_own = own > _NEW_SHARE * squares[exposures + 1 :]
+        lengths = np.sqrt(own) * has_own
+        rest *= (has_own / np.where(has_own, lengths, 1.0))[:, None]
+        products = np.vecdot(rest, partial_x)
+        last_held = last[exposures + 1 :]
+        partial_x -= rest * products[:, None]
+        partial_y = rest_y - rest * (rest @ rest_y)[:, None]
         leverage = leverage + rest * rest
-        coefficients += has_own
+        df -= has_own
 
-    df = rows - coefficients
-    own = _squares(partial_x)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        vif = _squares(centred) / own
-        own = np.where(own > _NEW_SHARE * _squares(centred), own, np.nan)
-        slope = np.einsum("ij,ij->j", partial_x, partial_y) / own
-        residuals = partial_y - slope * partial_x
-        x_squares = partial_x * partial_x
-        leverage = leverage + x_squares / own
-        residual_squares = residuals * residuals
-        se_ols = np.sqrt(residual_squares.sum(axis=0) / np.where(df > 0, df, np.nan) / own)
-        # A row that the model fits whatever its y (leverage 1) has residual 0 and says nothing.
-        free = np.maximum(1 - leverage, 1e-9)
-        se_hc2 = np.sqrt((x_squares * residual_squares / free).sum(axis=0)) / own
-        follows_df = np.where(df + 1 > 0, df + 1, np.nan)
-        follows_t = np.sqrt(explained / own * follows_df)
-        follows_p = 2 * stdtr(follows_df, -follows_t) if is_last else np.full(exposures, np.nan)
-    return Slopes(
-        slope, se_ols, se_hc2, df, vif, partial_x, partial_y, residuals, leverage, follows_p
+    own = np.vecdot(partial_x, partial_x)
+    own = np.where(own > _NEW_SHARE * x_squares, own, np.nan)
+    shared = np.vecdot(partial_x, partial_y)
+    residuals = partial_y - (shared / own)[:, None] * partial_x
+    leverage = leverage + partial_x * partial_x / own[:, None]
+    # A row that the model fits whatever its y (leverage 1) has residual 0 and says nothing.
+    robust = partial_x * residuals
+    robust *= robust
+    robust /= np.maximum(1 - leverage, 1e-9)
+    sums = Sums(
+        df,
+        x_squares,
+        own,
+        shared,
+        np.vecdot(residuals, residuals),
+        robust.sum(axis=1),
+        last[1 : exposures + 1],
+        last_held,
+        lengths,
+        products,
     )
-
-
-def _explained(last: Floats, products: Floats, lengths: Floats, exposures: int) -> Floats:
-    """(E,) the squares of x that the last column explains once `held` is out of both.
-
-    last     : (1 + 2E,) the last basis vector's products with y, x and held
-    products : (E,) of what all the nuisance leaves of x with that of held, of length 1
-    lengths  : (E,) of what it leaves of held
-    """
-    x, held = last[1 : exposures + 1], last[exposures + 1 :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = np.where(lengths > 0, lengths / np.hypot(lengths, held), np.nan)
-        beside = held * products / np.hypot(lengths, held)
-        explained: Floats = (x * own - beside) ** 2
-    return explained
-
-
-def _squares(columns: Floats) -> Floats:
-    squares: Floats = np.einsum("ij,ij->j", columns, columns)
-    return squares
+    return Slopes(sums, partial_x, partial_y, residuals, leverage)

@@ -23,7 +23,7 @@ from cymba.insights.statistics.nuisance import Calendar
 class SameGaps:
     """Exposures that are missing on the same days: they share their rows, and so one QR.
 
-    present: (D,) the days they have; members: (G,) their indices; by_day: (D, G) they themselves
+    present: (D,) the days they have; members: (G,) their indices; by_day: (G, D) they themselves
     """
 
     present: Booleans
@@ -123,7 +123,7 @@ class Series:
             SameGaps(
                 rows[members[0]],
                 np.array(members),
-                np.ascontiguousarray(self.exposures[members].T),
+                self.exposures[members],
             )
             for members in alike.values()
         ]

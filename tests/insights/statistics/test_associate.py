@@ -282,7 +282,7 @@ def test_inputs_are_left_as_they_were() -> None:
 
 
 def test_contrast() -> None:
-    x = np.array([[0.0, 1, 2, 3], [1, 1, 1, 0], [0, 0, 0, 5], [0, 1, 1, 2]]).T
+    x = np.array([[0.0, 1, 2, 3], [1, 1, 1, 0], [0, 0, 0, 5], [0, 1, 1, 2]])
     # above 1.5; none above 1, so at it against below; above 0; above 1
     assert contrasts(x).tolist() == [2.0, 1.0, 5.0, pytest.approx(4 / 3)]
 
@@ -335,10 +335,10 @@ def test_whether_use_follows_the_rating_before_is_the_whole_regressions_test(
     x = data.exposures + 0.4 * b
     rows = np.arange(1, days)
     nuisance = Calendar(data.weekdays).nuisance(rows, b[rows])
-    past = x[:, rows - 1].T if held else None
-    slopes = partial_slopes(nuisance, data.weekdays[rows] * 1.0 + b[rows], x[:, rows].T, past)
+    past = x[:, rows - 1] if held else None
+    slopes = partial_slopes(nuisance, data.weekdays[rows] * 1.0 + b[rows], x[:, rows], past)
     for exposure in range(3):
-        columns = [] if past is None else [past[:, exposure]]
+        columns = [] if past is None else [past[exposure]]
         matrix = np.column_stack([nuisance, *columns])
         target = x[exposure, rows]
         coefficients = np.linalg.lstsq(matrix, target, rcond=None)[0]
@@ -347,7 +347,7 @@ def test_whether_use_follows_the_rating_before_is_the_whole_regressions_test(
         place = nuisance.shape[1] - 1
         variance = residuals @ residuals / df * np.linalg.inv(matrix.T @ matrix)[place, place]
         p = 2 * stats.t.sf(abs(coefficients[place]) / np.sqrt(variance), df)
-        assert slopes.follows_p[exposure] == pytest.approx(p, rel=1e-6)
+        assert slopes.sums.follows_p[exposure] == pytest.approx(p, rel=1e-6)
 
 
 def test_a_rating_that_never_varies_is_followed_by_nothing() -> None:

@@ -39,10 +39,10 @@ def test_raz_2005() -> None:
 def test_hc2_of_lake_huron() -> None:
     level = columns("lake_huron.csv")
     year = np.arange(1875.0, 1973.0)
-    slopes = partial_slopes(np.ones((98, 1)), level, year[:, None])
-    assert slopes.se_hc2[0] == pytest.approx(0.00415334, abs=5e-9)
-    assert slopes.slope[0] == pytest.approx(-0.0242011, abs=5e-8)  # R: lm(LakeHuron ~ year)
-    assert slopes.df[0] == 96
+    slopes = partial_slopes(np.ones((98, 1)), level, year[None])
+    assert slopes.sums.se_hc2[0] == pytest.approx(0.00415334, abs=5e-9)
+    assert slopes.sums.slope[0] == pytest.approx(-0.0242011, abs=5e-8)  # R: lm(LakeHuron ~ year)
+    assert slopes.sums.df[0] == 96
 
 
 def test_profile_intervals_of_heinze_and_schemper_2002() -> None:

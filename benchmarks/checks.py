@@ -142,7 +142,7 @@ def _a_year() -> Iterator[Check]:
         row = "a year of looking at milestones: ever an interval that misses"
         cell = f"{effect:g} a session" if effect else "no effect"
         yield Check(row, cell, simulation, measure, "missed", _at_most(0.055))
-    row = "four primaries, a year, no effect: any at moderate or above"
+    row = "four primaries, a year, no effect: told of any"
     measure = four_primaries(FULL)
     yield Check(row, "full world", "four primaries", measure, "shown", _at_most(0.09))
 
@@ -153,23 +153,27 @@ def _use_follows_pain() -> Iterator[Check]:
     cell = "stimulates because it hurts"
     yield Check(row, cell, f"primaries: {cell}", four_primaries(BECAUSE_IT_HURTS), "flagged_by_56",
                 _at_least(0.75))  # fmt: skip
-    row = "primary at moderate or above, a year, no effect: pain"
+    row = "told of pain, a year, no effect"
     for cell, world in (
         ("stimulates because it hurts", BECAUSE_IT_HURTS),
         ("too ill for a session", TOO_ILL),
         ("cycle in antiphase", CYCLE_IN_ANTIPHASE),
     ):
         measure = four_primaries(world)
-        yield Check(row, cell, f"primaries: {cell}", measure, "of_pain", _at_most(0.06))
-    row = "four primaries, a year, no effect: any at moderate or above"
+        yield Check(row, cell, f"primaries: {cell}", measure, "told", _at_most(0.06))
+    row = "four primaries, a year, no effect: told of any"
     cell = "cycle in antiphase, logged"
     measure = four_primaries(CYCLE_IN_ANTIPHASE, logs_cycle=True)
     yield Check(row, cell, f"primaries: {cell}", measure, "shown", _at_most(0.09))
-    for effect, value, when in ((-1.0, "by_130", "by 130 days"), (-0.5, "found", "in a year")):
+    told = "evening and morning in one: told of pain's effect"
+    for effect, when, value, row, least in (
+        (-1.0, "by 130 days", "by_130", told, 0.85),
+        (-0.5, "in a year", "told", told, 0.78),
+        (-0.5, "in a year", "answered", f"{told}, or that it is smaller than what matters", 0.85),
+    ):
         cell = f"{effect:g} a session, {when}"
         measure = four_primaries(replace(FULL, effect=effect))
-        row = "evening and morning in one: pain's effect is found"
-        yield Check(row, cell, f"primaries: {effect:g}", measure, value, _at_least(0.85))
+        yield Check(row, cell, f"primaries: {effect:g}", measure, value, _at_least(least))
     world = replace(MORNING_DRIVES_USE, rates_before_sessions=True, days=365)
     row = "type I at .05, rated on all days"
     yield _look(row, "this morning's pain drives use, rated", world, "found", _at_most(0.07))
@@ -287,8 +291,8 @@ def _shown() -> Iterator[Check]:
 
 def _held_back() -> Iterator[Check]:
     """What the flag is for, what it costs, and what it does not catch."""
-    pain = "primary at moderate or above, a year, no effect: pain"
-    four = "four primaries, a year, no effect: any at moderate or above"
+    pain = "told of pain, a year, no effect"
+    four = "four primaries, a year, no effect: told of any"
     for name, world in (
         ("stimulates because it hurts", BECAUSE_IT_HURTS),
         ("too ill for a session", TOO_ILL),
@@ -296,13 +300,14 @@ def _held_back() -> Iterator[Check]:
     ):
         cell = f"{name}, without the flag"
         measure = four_primaries(world, flags=False)
-        yield Check(pain, cell, f"primaries: {cell}", measure, "of_pain")
+        yield Check(pain, cell, f"primaries: {cell}", measure, "told")
         yield Check(four, name, f"primaries: {name}", four_primaries(world), "shown")
     for effect in (-1.0, -0.5):
         cell = f"{effect:g} a session"
         measure = four_primaries(replace(FULL, effect=effect))
-        row = "a true effect on pain at moderate or above, in a year"
-        yield Check(row, cell, f"primaries: {effect:g}", measure, "of_pain")
+        yield Check(
+            "told of a true effect on pain", cell, f"primaries: {effect:g}", measure, "told"
+        )
         row = "flagged in a year though use follows nothing"
         yield Check(row, cell, f"primaries: {effect:g}", measure, "flagged")
     cell = "this morning's pain drives use, 0.7 log odds a point"

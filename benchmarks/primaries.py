@@ -27,15 +27,14 @@ from simulator.people import CYCLE_DAYS, World, live, other_items
 
 PRIMARIES = ("pain", "sleep", "mood", "fatigue")
 BETTER_HIGH = ("sleep", "mood")
-LEVEL = 0.05
 CHARGE_UC = 3.6e5  # of a session
 
 
 def four_primaries(world: World, *, logs_cycle: bool = False, flags: bool = True) -> Measure:
     """A year of four primary pairs, looked at whenever one has a milestone.
 
-    shown, of_pain  : ever any at moderate or above; that of pain
-    found, by_130   : of pain p over all looks at or below .05 while no use follows; by day 130
+    shown, told, by_130 : ever any at moderate or above; that of pain; that of pain by day 130
+    answered : told, or that the difference is smaller than what matters by an interval without 0
     flagged, flagged_by_56 : of pain, that use follows it: ever, and by that milestone
 
     Only pain is rated in the evenings too. `flags`: False to measure what it is there for.
@@ -48,7 +47,7 @@ def four_primaries(world: World, *, logs_cycle: bool = False, flags: bool = True
         cycle = cycle_terms(range(0, 365, CYCLE_DAYS), 365) if logs_cycle else None
         values = {
             name: np.zeros(people)
-            for name in ("shown", "of_pain", "found", "by_130", "flagged", "flagged_by_56")
+            for name in ("shown", "told", "by_130", "answered", "flagged", "flagged_by_56")
         }
         for person in range(people):
             evenings = np.full((len(PRIMARIES), 365), np.nan)
@@ -71,9 +70,9 @@ def four_primaries(world: World, *, logs_cycle: bool = False, flags: bool = True
                 flags=flags,
             )
             values["shown"][person] = bool(np.isfinite(told.shown_on).any())
-            values["of_pain"][person] = np.isfinite(told.shown_on[0])
-            values["found"][person] = np.isfinite(told.found_on)
-            values["by_130"][person] = told.found_on < 130
+            values["told"][person] = np.isfinite(told.shown_on[0])
+            values["by_130"][person] = told.shown_on[0] < 130
+            values["answered"][person] = np.isfinite(told.shown_on[0]) or told.is_small
             values["flagged"][person] = np.isfinite(told.flagged_at[0])
             values["flagged_by_56"][person] = told.flagged_at[0] <= 56
         return values
@@ -83,13 +82,13 @@ def four_primaries(world: World, *, logs_cycle: bool = False, flags: bool = True
 
 class _Year:
     """shown_on: (4,) the day on which each was first moderate or above; flagged_at: the milestone
-    at which it was first found that use follows it; found_on: the day on which pain's p over all
-    looks was at or below .05, with no such finding; infinite: never."""
+    at which it was first found that use follows it; infinite: never. is_small: it was ever told of
+    pain that its difference is smaller than what matters, by an interval that leaves 0 out."""
 
     def __init__(self, taken: list[Look], *, flags: bool) -> None:
         self.shown_on: Floats = np.full(len(PRIMARIES), np.inf)
         self.flagged_at: Floats = np.full(len(PRIMARIES), np.inf)
-        self.found_on = np.inf
+        self.is_small = False
         follows = np.ones(len(PRIMARIES))
         fits: dict[int, Fit] = {}
         sequential = np.ones(len(PRIMARIES))
@@ -108,16 +107,17 @@ class _Year:
         passed: NDArray[np.bool_] = adjust_bh(sequential) <= PRIMARY_LEVEL
         for item, known in fits.items():
             held = use_follows(follows[item]) or any_follows(follows.tolist())
-            if item == 0 and sequential[0] <= LEVEL and not held:
-                self.found_on = min(self.found_on, day)
             now = replace(
                 known,
                 sequential_p=float(sequential[item]),
                 tier_passed=bool(passed[item]),
                 follows=Reason.USE_FOLLOWS_PAIN if held else None,
             )
-            if grade(now).grade in (Grade.MODERATE, Grade.STRONG):
+            verdict = grade(now).grade
+            if verdict in (Grade.MODERATE, Grade.STRONG):
                 self.shown_on[item] = min(self.shown_on[item], day)
+            if item == 0 and verdict is Grade.NO_CLEAR_LINK and not now.low <= 0 <= now.high:
+                self.is_small = True
 
 
 def _moves(taken: list[Look]) -> list[tuple[int, int, Look]]:

@@ -1,5 +1,6 @@
 """Takes mails from the outbox to a mail server, or into files where there is none."""
 
+import os
 import smtplib
 import ssl
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Engine
 
-from cymba.accounts import outbox
+from cymba.accounts import addresses, outbox
 from cymba.accounts.tables import OutgoingMail
 from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings, SettingsError
@@ -83,8 +84,10 @@ class MailSender:
         return 1
 
     def _message(self, mail: OutgoingMail) -> EmailMessage:
-        message = EmailMessage()
-        message["From"], message["To"] = self._sender, mail.recipient
+        recipient = addresses.mailbox(mail.recipient)
+        policy = addresses.MAIL_POLICY.clone(utf8=not recipient.addr_spec.isascii())
+        message = EmailMessage(policy=policy)
+        message["From"], message["To"] = self._sender, recipient
         message["Subject"], message["Date"] = mail.subject, formatdate(usegmt=True)
         message["Message-ID"] = make_msgid(idstring=mail.id.hex, domain="cymba.invalid")
         message["Auto-Submitted"] = "auto-generated"
@@ -107,11 +110,17 @@ def postman(settings: Settings, engine: Engine, progress: Progress | None = None
 
 def into_files(folder: Path) -> Send:
     def send(message: EmailMessage) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        # A mail may hold a code that opens an account: it is for the operator's eyes alone.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = str(message["Message-ID"]).strip("<>").replace("@", "_")
-        (folder / f"{name}.eml").write_bytes(message.as_bytes())
+        with open(folder / f"{name}.eml", "wb", opener=_private) as file:
+            file.write(message.as_bytes())
 
     return send
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def over_smtp(url: str) -> Send:

@@ -19,10 +19,10 @@ import httpx
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from cymba.accounts.profile import check_email
+from cymba.accounts.profile import find_by_email, parse_email
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from cymba.errors import Conflict, Rejected, Unauthenticated
 from cymba.settings import Settings
@@ -254,9 +254,8 @@ def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
     email = claims.get("email")
     if not isinstance(email, str) or claims.get("email_verified") is not True:
         raise Rejected("The provider vouches for no e-mail address.", code="email-not-verified")
-    check_email(email, pointer="")
-    taken = session.scalar(select(Account.id).where(func.lower(Account.email) == email.lower()))
-    if taken is not None:
+    email = parse_email(email, pointer="")
+    if find_by_email(session, email) is not None:
         raise Conflict(
             "This e-mail address has an account: sign in to it, and link the provider there.",
             code="email-taken",

@@ -1,8 +1,12 @@
 """Passwords, as argon2id hashes (RFC 9106, its second recommended option)."""
 
+import re
 import threading
 import unicodedata
+from collections.abc import Collection
 from functools import cache
+from pathlib import Path
+from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -11,28 +15,43 @@ from cymba.errors import Rejected
 
 MIN_CHARACTERS = 10
 MAX_CHARACTERS = 200
+# Those of ten characters and more among the 30,000 commonest of leaked passwords, as the library
+# zxcvbn counts them (MIT).
+_COMMON_FILE: Final = Path(__file__).with_name("common_passwords.txt")
+_ROWS: Final = ("1234567890", "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm")
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
 
 _hasher = PasswordHasher()
 # Each hash takes 64 MiB while it is made: many logins at once must not take the memory of all.
 _at_once = threading.BoundedSemaphore(4)
 
 
-def hash_password(password: str, *, pointer: str = "/password") -> str:
+def hash_password(password: str, *, pointer: str = "/password", of: Collection[str] = ()) -> str:
     """The hash to store.
 
     Raises:
-        Rejected: the password is too short or too long; `pointer` names it in the problem.
+        Rejected: the password is too short, too long or among the first that a guesser tries;
+            `pointer` names it in the problem. `of` is what everybody knows of its person.
     """
     password = _normal(password)
+    detail = None
     if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
         detail = f"must have {MIN_CHARACTERS} to {MAX_CHARACTERS} characters"
+    elif _is_common(password, of):
+        detail = "is among the first that somebody who guesses would try: choose another"
+    if detail:
         raise Rejected(
             f"The password {detail}.",
             code="validation",
             errors=[{"pointer": pointer, "detail": detail}],
         )
+    return rehash(password)
+
+
+def rehash(password: str) -> str:
+    """The hash to store of a password that is taken already, whatever today's rules say."""
     with _at_once:
-        return _hasher.hash(password)
+        return _hasher.hash(_normal(password))
 
 
 def verify_password(stored_hash: str | None, password: str) -> bool:
@@ -59,3 +78,22 @@ def _normal(password: str) -> str:
 @cache
 def _hash_of_nothing() -> str:
     return _hasher.hash("an account that does not exist")
+
+
+def _is_common(password: str, of: Collection[str]) -> bool:
+    """Common, or made of what everybody knows: the address, the name, a run of keys, one piece
+    again and again. Letter case and what is put at the end (digits, signs) do not count."""
+    plain = password.casefold()
+    stem = re.sub(r"[\W\d_]+$", "", plain)
+    known = {part.casefold() for one in of for part in (one, one.partition("@")[0]) if part}
+    if {plain, stem} & (_common() | known):
+        return True
+    runs = [row + row for row in (*_ROWS, _ALPHABET)]
+    if any(plain in run or plain in run[::-1] for run in runs):
+        return True
+    return re.fullmatch(r"(.{1,4}?)\1+.{0,3}", plain) is not None
+
+
+@cache
+def _common() -> frozenset[str]:
+    return frozenset(_COMMON_FILE.read_text("ascii").split())

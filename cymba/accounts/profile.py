@@ -1,23 +1,21 @@
 """Accounts: making one, finding it at sign-in, changing it."""
 
 import re
+from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cymba.accounts import addresses
 from cymba.accounts.audit import note_own
-from cymba.accounts.passwords import hash_password, is_outdated
+from cymba.accounts.passwords import hash_password, is_outdated, rehash
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import is_zone
 from cymba.errors import Conflict, Rejected
 
-EMAIL_PATTERN: Final = (
-    r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]+(\.[^@\s.\x00-\x1f\x7f]+)+$"
-)
-MAX_EMAIL_CHARACTERS: Final = 254
 LOCALE_PATTERN: Final = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"  # the usual part of BCP 47
 MAX_NAME_CHARACTERS: Final = 200
 
@@ -38,14 +36,16 @@ def register(
 
     Raises:
         Rejected: a value breaks a rule; `errors` names each.
-        Conflict: the e-mail address has an account already (letter case does not count).
+        Conflict: the e-mail address has an account already, however it is written there.
     """
     _check({"email": email, "name": name, "time_zone": time_zone, "locale": locale})
+    email = addresses.parse(email)
     account_id = session.scalar(
         insert(Account)
         .values(
             email=email,
-            password_hash=hash_password(password),
+            email_key=addresses.key(email),
+            password_hash=hash_password(password, of=(email, name)),
             name=name,
             time_zone=time_zone,
             locale=locale,
@@ -59,24 +59,63 @@ def register(
     return session.get_one(Account, account_id)
 
 
-def check_email(email: str, *, pointer: str = "/new_email") -> None:
-    """Raise `Rejected` unless it is an e-mail address."""
-    problem = _problem("email", email)
-    if problem:
-        errors = [{"pointer": pointer, "detail": problem}]
-        raise Rejected("This is no e-mail address.", code="validation", errors=errors)
+def parse_email(email: str, *, pointer: str = "/new_email") -> str:
+    """The address as it is stored.
+
+    Raises:
+        Rejected: it is none; `pointer` names it in the problem.
+    """
+    try:
+        return addresses.parse(email)
+    except addresses.NoAddress as error:
+        errors = [{"pointer": pointer, "detail": str(error)}]
+        raise Rejected("This is no e-mail address.", code="validation", errors=errors) from None
 
 
 def find_by_email(session: Session, email: str) -> Account | None:
-    return session.scalars(
-        select(Account).where(func.lower(Account.email) == func.lower(email))
-    ).one_or_none()
+    """The account of an address, however it is written (`addresses.key`).
+
+    One without a key is as old as the rule, and another has its key: its own address, written as
+    it is stored, still finds it.
+    """
+    query = select(Account).where(
+        or_(
+            Account.email_key == addresses.key(email),
+            and_(Account.email_key.is_(None), func.lower(Account.email) == func.lower(email)),
+        )
+    )
+    # As it is stored before as it is meant; then the one that has the key.
+    order = (Account.email != email, Account.email_key.is_(None), Account.created_at)
+    return session.scalars(query.order_by(*order).limit(1)).one_or_none()
 
 
-def renew_hash(account: Account, password: str) -> None:
-    """Hash a password that was just verified again, if its hash was made with weaker parameters."""
+def without_key(session: Session) -> list[tuple[UUID, UUID | None]]:
+    """Accounts whose address has another way of writing that an older account has, and that one.
+
+    None for the older: the account was made by the code of before, and waits for its key.
+    """
+    found = session.execute(select(Account.id, Account.email).where(Account.email_key.is_(None)))
+    keys = {account_id: addresses.key(email) for account_id, email in found}
+    query = select(Account.email_key, Account.id).where(Account.email_key.in_(keys.values()))
+    older = {row.email_key: row.id for row in session.execute(query)}
+    return [(account_id, older.get(key)) for account_id, key in keys.items()]
+
+
+def verify_email(account: Account, now: datetime) -> None:
+    """A secret has come back from the mailbox, or a provider vouches for it."""
+    if account.email_verified_at is None:
+        account.email_verified_at = now
+
+
+def renew(session: Session, account: Account, password: str) -> None:
+    """Bring up to date what only the password's giver can: its hash, if it was made with weaker
+    parameters; and the key of an address, if nobody has it."""
     if account.password_hash is not None and is_outdated(account.password_hash):
-        account.password_hash = hash_password(password)
+        account.password_hash = rehash(password)
+    if account.email_key is None:
+        key = addresses.key(account.email)
+        taken = session.scalar(select(exists().where(Account.email_key == key)))
+        account.email_key = None if taken else key
 
 
 def lock(session: Session, account_id: UUID) -> Account:
@@ -126,8 +165,11 @@ def _problem(field: str, value: str) -> str | None:
         return "must not hold a NUL character"
     match field:
         case "email":
-            good = len(value) <= MAX_EMAIL_CHARACTERS and re.fullmatch(EMAIL_PATTERN, value)
-            return None if good else "is not an e-mail address"
+            try:
+                addresses.parse(value)
+            except addresses.NoAddress as error:
+                return str(error)
+            return None
         case "time_zone":
             return None if is_zone(value) else "is not an IANA time zone such as Europe/Berlin"
         case "locale":

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import audit, oidc, outbox, single_use, tokens
 from cymba.accounts.passwords import hash_password, verify_password
-from cymba.accounts.profile import check_email, find_by_email, lock
+from cymba.accounts.profile import find_by_email, lock, parse_email
 from cymba.accounts.tables import Account
 from cymba.errors import Conflict, Rejected
 
@@ -68,7 +68,9 @@ def reset_password(session: Session, token: str, new_password: str, *, now: date
     if spent is None:
         raise _not_good()
     account = lock(session, spent.account_id)
-    account.password_hash = hash_password(new_password, pointer="/new_password")
+    account.password_hash = hash_password(
+        new_password, pointer="/new_password", of=(account.email, account.name)
+    )
     account.version += 1
     tokens.sign_out_everywhere(session, account.id, now)
     _end_what_is_open(session, account.id)
@@ -92,7 +94,9 @@ def change_password(
             code="wrong-password",
             errors=[{"pointer": "/current_password", "detail": "is not the account's password"}],
         )
-    account.password_hash = hash_password(new, pointer="/new_password")
+    account.password_hash = hash_password(
+        new, pointer="/new_password", of=(account.email, account.name)
+    )
     account.version += 1
     tokens.sign_out_elsewhere(session, account.id, keep, now)
     _end_what_is_open(session, account.id)
@@ -113,7 +117,7 @@ def request_email_change(
     Raises:
         Rejected: it is no address, or the password is wrong.
     """
-    check_email(new_email)
+    new_email = parse_email(new_email)
     account = lock(session, account_id)
     if not verify_password(account.password_hash, password):
         raise Rejected(

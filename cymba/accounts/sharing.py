@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.accounts import addresses
 from cymba.accounts.audit import Actor, note, note_own
 from cymba.accounts.tables import Account, Share
 from cymba.errors import Forbidden, NotFound, Rejected, Unauthenticated
@@ -46,7 +47,7 @@ def create(
         label=label,
         scopes=sorted(set(scopes)),
         token_hash=_hash(token),
-        clinician_email=clinician_email.lower() if clinician_email else None,
+        clinician_email=addresses.key(clinician_email) if clinician_email else None,
         expires_at=expires_at,
     )
     session.add(share)
@@ -72,7 +73,7 @@ def open_share(
     if share.clinician_email is not None and not (
         viewer is not None
         and viewer.role == "clinician"
-        and viewer.email.lower() == share.clinician_email
+        and viewer.email_key == addresses.key(share.clinician_email)
     ):
         raise _not_good()
     if scope not in share.scopes:

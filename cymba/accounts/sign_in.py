@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import oidc, throttle, tokens
 from cymba.accounts.audit import note_own
-from cymba.accounts.profile import renew_hash
+from cymba.accounts.profile import renew
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import Signer, TokenPair
 
@@ -29,7 +29,7 @@ def sign_in_by_password(
     if account is None or account.password_hash != verified.password_hash:
         return None
     throttle.forgive(session, attempt, now)
-    renew_hash(account, password)
+    renew(session, account, password)
     pair = tokens.sign_in(session, signer, account.id, now)
     note_own(session, account.id, "account.signed_in")
     return pair

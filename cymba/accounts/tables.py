@@ -17,8 +17,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from cymba.accounts import addresses
 from cymba.database import Base, CreatedAt
 
 
@@ -26,11 +27,15 @@ class Account(Base):
     __tablename__ = "account"
     __table_args__ = (
         Index("uq_account_email_lower", text("lower(email)"), unique=True),
+        Index("uq_account_email_key", "email_key", unique=True),
         CheckConstraint("role IN ('person', 'clinician', 'operator')", name="role"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     email: Mapped[str] = mapped_column(String(320))
+    # What is equal however the address is written; null where an older account has the key.
+    email_key: Mapped[str | None] = mapped_column(Text)
+    email_verified_at: Mapped[datetime | None]  # when a secret came back from the mailbox
     password_hash: Mapped[str | None] = mapped_column(String(200))
     name: Mapped[str] = mapped_column(String(200), default="")
     time_zone: Mapped[str] = mapped_column(String(64), default="UTC")  # IANA
@@ -41,6 +46,11 @@ class Account(Base):
     # appear in the order in which transactions become visible and a sync cursor skips none.
     change_counter: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[CreatedAt]
+
+    @validates("email")
+    def _set_key(self, _name: str, email: str) -> str:
+        self.email_key = addresses.key(email)
+        return email
 
 
 class RefreshToken(Base):
@@ -54,6 +64,10 @@ class RefreshToken(Base):
         ForeignKey("account.id", ondelete="CASCADE"), index=True
     )
     family_id: Mapped[UUID] = mapped_column(index=True)
+    signed_in_at: Mapped[datetime | None]  # when the family began
+    proved_at: Mapped[
+        datetime | None
+    ]  # when the family last gave a password, or came of a provider
     token_hash: Mapped[bytes] = mapped_column(unique=True)  # SHA-256
     expires_at: Mapped[datetime] = mapped_column(index=True)
     spent_at: Mapped[datetime | None]
@@ -158,7 +172,7 @@ class Share(Base):
     label: Mapped[str] = mapped_column(String(100))
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String(16)))
     token_hash: Mapped[bytes] = mapped_column(unique=True)  # SHA-256
-    # Where it is named, only this clinician's account can use the token.
+    # By the key of the address; where it is named, only this clinician's account can use the token.
     clinician_email: Mapped[str | None] = mapped_column(String(320))
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[datetime]

@@ -17,6 +17,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cymba.accounts import addresses
 from cymba.accounts.tables import SignInBucket
 
 
@@ -72,9 +73,9 @@ def count_sign_in(
     """Count one attempt to sign in, or refuse it. Commit before the password is verified: the
     rows are locked, and a slow hash would hold up the owner too."""
     place = _network(address)
-    of_email = _key(key, EMAIL, email.lower())
+    of_email = _of_email(key, email)
     # A pair's key begins with its e-mail's, so that `forget` finds it without the address.
-    pair = of_email + _key(key, PAIR, f"{email.lower()}\0{place}")
+    pair = of_email + _key(key, PAIR, f"{addresses.key(email)}\0{place}")
     keys = {PAIR: pair, ADDRESS: _key(key, ADDRESS, place), EMAIL: of_email}
     return _count(session, keys, now)
 
@@ -110,7 +111,7 @@ def forgive(session: Session, attempt: Attempt, now: datetime) -> None:
 
 def forget(session: Session, key: bytes, email: str) -> None:
     """Delete what was counted of an e-mail address: its account is erased."""
-    of_email = _key(key, EMAIL, email.lower())
+    of_email = _of_email(key, email)
     session.execute(
         delete(SignInBucket).where(
             SignInBucket.key.between(of_email, of_email + b"\xff" * _KEY_BYTES)
@@ -160,6 +161,10 @@ def _forget_old(session: Session, now: datetime) -> None:
         .with_for_update(skip_locked=True)
     )
     session.execute(delete(SignInBucket).where(SignInBucket.key.in_(old)))
+
+
+def _of_email(key: bytes, email: str) -> bytes:
+    return _key(key, EMAIL, addresses.key(email))
 
 
 def _key(key: bytes, kind: str, value: str) -> bytes:

@@ -69,7 +69,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     account = session.get(Account, account_id, with_for_update=True, populate_existing=True)
     if account is None:
         raise NotFound("There is no such account.")
-    email = account.email
+    email, email_key = account.email, account.email_key
     session.expunge_all()
     erased = Erased(pseudonym(keys.ledger, account_id))
     of_account = {"account_id": account_id}
@@ -86,7 +86,8 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     ask_withdrawal(session, device_ids, now)
     throttle.forget(session, keys.throttle, email)
     forget_guesses(session, account_id)
-    _close_shares_to(session, email, now)
+    if email_key is not None:
+        _close_shares_to(session, email_key, now)
     entries = select(func.count()).where(AuditEntry.account_id == account_id)
     erased.rows["audit_entry"] = session.scalars(entries).one()
     session.execute(select(func.erase_account(account_id)))
@@ -150,11 +151,11 @@ def _erase_unsummed(session: Session, device_ids: list[str], now: datetime) -> N
         summarise_sessions(session, keys, now=now, silent_after=SILENT_AFTER)
 
 
-def _close_shares_to(session: Session, email: str, now: datetime) -> None:
+def _close_shares_to(session: Session, email_key: str, now: datetime) -> None:
     """Shares that others gave to this person as a clinician: they end, and name nobody."""
     session.execute(
         update(Share)
-        .where(func.lower(Share.clinician_email) == email.lower())
+        .where(Share.clinician_email == email_key)
         .values(clinician_email=None, revoked_at=func.coalesce(Share.revoked_at, now))
     )
 

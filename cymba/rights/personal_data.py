@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Table, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from cymba.accounts import addresses
 from cymba.accounts import tables as accounts
 from cymba.database import Base, utc_now
 from cymba.devices import tables as devices
@@ -151,6 +152,12 @@ def _token_hash() -> str:
     return "\\x" + secrets.token_hex(32)
 
 
+def _account_arrives(row: dict[str, Any]) -> None:
+    """What an account may do, and whose its address is, has to be shown here anew."""
+    key = addresses.key(str(row.get("email")))
+    row |= {"role": "person", "email_key": key, "email_verified_at": None}
+
+
 def _trial_arrives(row: dict[str, Any]) -> None:
     """A trial that ran is stopped by the move: without its seed nobody here knows its blocks."""
     if row.get("status") == "running":
@@ -173,6 +180,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         "the account itself",
         lambda account_id: accounts.Account.id == account_id,
         left_out={"password_hash": _WHY_NO_HASH},
+        arrives=_account_arrives,
     ),
     _account_table(accounts.ProviderIdentity, "sign-ins at other providers"),
     _account_table(

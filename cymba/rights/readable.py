@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,12 @@ from cymba.diary.tables import DiaryEntry
 from cymba.insights.tables import Finding
 from cymba.stimulation.tables import StimulationSession
 
+# Where a spreadsheet may take a cell to begin, and what it then takes for a formula. Depending on
+# its locale it divides at another sign than we do, and then pays no heed to our quotes.
+_BEGINS = r"(^|[;,|\t\r\n\v\f\x85\u2028\u2029])"
+_SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four as wide as a Chinese character
+_FORMULA = re.compile(rf"{_BEGINS}(?=[ \xa0\"']{{0,8}}[{_SIGNS}])|^(?=[\t\r])")
+
 Cell = str | int | float | bool | datetime | UUID | None
 
 
@@ -35,7 +42,7 @@ class Sheet:
 def line(cells: Sequence[Cell]) -> bytes:
     """A line of CSV (RFC 4180), in UTF-8.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe, as OWASP advises
+    What a spreadsheet would take for a formula has an apostrophe before it, as OWASP advises
     ("CSV injection"): what somebody else named a thing must not run on the person's machine.
     """
     text = io.StringIO()
@@ -53,8 +60,8 @@ def _plain(cell: Cell) -> str | int | float:
             return cell.isoformat(timespec="seconds")
         case UUID():
             return str(cell)
-        case str() if cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-            return f"'{cell}"
+        case str():
+            return _FORMULA.sub(r"\g<0>'", cell)
         case _:
             return cell
 
@@ -234,8 +241,8 @@ READ_ME = """\
 This archive holds what Cymba keeps about you.
 
 sessions.csv, diary.csv, …   to read, in any spreadsheet. Times are UTC unless they say otherwise.
-                             A text that a spreadsheet would take for a formula begins with an
-                             apostrophe here; tables/ has it as it was written.
+                             What a spreadsheet would take for a formula has an apostrophe before
+                             it here; tables/ has it as it was written.
 telemetry/                   what your device measured, one Parquet file for each session: channel,
                              unit, time, milliseconds since the session began, value. A row without
                              a value says that readings are missing from there on.

@@ -5,7 +5,10 @@ import sys
 import click
 from alembic.script import Script
 from psycopg.errors import InsufficientPrivilege
+from sqlalchemy.orm import Session
 
+from cymba.accounts import profile
+from cymba.database import UnitOfWork
 from cymba.settings import Settings
 from ops import grants, schema
 from ops.database import open_engine
@@ -155,15 +158,25 @@ def check(settings: Settings) -> None:
     """Check that the database has the schema that this version needs (status 3 if not)."""
     with open_engine(settings, application_name="cymba db") as engine:
         state = schema.check(engine)
-    if state.fits:
-        click.echo(f"{state.head}: the schema fits")
-        return
+        if state.fits:
+            click.echo(f"{state.head}: the schema fits")
+            with UnitOfWork(engine) as session:
+                _tell_twins(session)
+            return
     click.echo(f"database at {state.current or 'nothing'}, this version needs {state.head}")
     for revision in state.pending:
         click.echo(f"  not run: {revision}")
     for difference in state.differences:
         click.echo(f"  differs: {difference}")
     sys.exit(Exit.UNMET)
+
+
+def _tell_twins(session: Session) -> None:
+    """Accounts of one address written in two ways, as it was possible once: both work, but people
+    who sign in to the younger must write it as they did."""
+    for account_id, older in profile.without_key(session):
+        if older is not None:
+            click.echo(f"  account {account_id} has the address of account {older}, written anew")
 
 
 @db.command()

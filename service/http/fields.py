@@ -10,6 +10,7 @@ from flask import Request
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
+from cymba.accounts import addresses
 from cymba.diary.values import whole
 from cymba.errors import Rejected
 from service.http.examples import described
@@ -55,6 +56,21 @@ class Text(_Described, ma.fields.String):
         if text is not None and "\0" in text:
             raise ma.ValidationError("Must not hold a NUL character.")
         return text
+
+
+class Email(Text):
+    """An e-mail address, given on as it is stored."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        length = ma.validate.Length(max=addresses.MAX_CHARACTERS)
+        super().__init__(validate=length, metadata={"format": "email"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return text if text is None else addresses.parse(text)
+        except addresses.NoAddress as error:
+            raise ma.ValidationError(str(error)) from None
 
 
 class Whole(_Described, ma.fields.Integer):

@@ -14,7 +14,7 @@ from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_access, current_account
 from service.http.etags import check_preconditions
-from service.http.fields import Pattern, Schema, Text
+from service.http.fields import Email, Pattern, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -42,14 +42,7 @@ def _locale(**kwargs: Any) -> Text:
 
 
 class RegistrationSchema(Schema):
-    email = Text(
-        required=True,
-        validate=[
-            ma.validate.Length(max=profile.MAX_EMAIL_CHARACTERS),
-            Pattern(profile.EMAIL_PATTERN, error="Not an e-mail address."),
-        ],
-        example="ada@example.org",
-    )
+    email = Email(required=True, example="ada@example.org")
     password = _password(required=True, example="correct horse battery")
     name = _name(load_default="", example="Ada")
     time_zone = _time_zone(load_default="UTC", example="Europe/Berlin")

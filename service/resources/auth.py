@@ -6,8 +6,9 @@ import marshmallow as ma
 from flask import Response, request
 
 from cymba.accounts import throttle
+from cymba.accounts.addresses import MAX_CHARACTERS as MAX_EMAIL_CHARACTERS
 from cymba.accounts.passwords import MAX_CHARACTERS, verify_password
-from cymba.accounts.profile import MAX_EMAIL_CHARACTERS, find_by_email
+from cymba.accounts.profile import find_by_email
 from cymba.accounts.sign_in import sign_in_by_password
 from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_out
 from cymba.errors import TooManyRequests, Unauthenticated

@@ -7,21 +7,15 @@ from flask import Response, request
 
 from cymba.accounts import recovery, throttle
 from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
-from cymba.accounts.profile import EMAIL_PATTERN, MAX_EMAIL_CHARACTERS
 from cymba.errors import TooManyRequests
 from service.http.answers import nothing
 from service.http.bearer import current_account
-from service.http.fields import Pattern, Schema, Text
+from service.http.fields import Email, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
 
 blp = Resource("recovery", "Passwords forgotten, addresses changed")
-
-
-def _email(example: str) -> Text:
-    rules = [ma.validate.Length(max=MAX_EMAIL_CHARACTERS), Pattern(EMAIL_PATTERN)]
-    return Text(required=True, validate=rules, example=example)
 
 
 def _code() -> Text:
@@ -33,7 +27,7 @@ def _code() -> Text:
 
 
 class AddressSchema(Schema):
-    email = _email("ada@example.org")
+    email = Email(required=True, example="ada@example.org")
 
 
 class NewPasswordSchema(Schema):
@@ -47,7 +41,7 @@ class NewPasswordSchema(Schema):
 
 
 class NewAddressSchema(Schema):
-    new_email = _email("ada@example.com")
+    new_email = Email(required=True, example="ada@example.com")
     password = Text(
         required=True,
         validate=ma.validate.Length(max=MAX_CHARACTERS),

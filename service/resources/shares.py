@@ -7,13 +7,12 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.accounts import sharing
-from cymba.accounts.profile import EMAIL_PATTERN, MAX_EMAIL_CHARACTERS
 from cymba.accounts.sharing import SCOPES
 from service.http import out
 from service.http.answers import answer, nothing, tagged
 from service.http.bearer import current_account
 from service.http.examples import described
-from service.http.fields import Instant, Pattern, Schema, Text
+from service.http.fields import Email, Instant, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -33,11 +32,8 @@ class WantedShareSchema(Schema):
     expires_at = Instant(
         required=True, about="At most a year from now", example="2026-04-01T00:00:00Z"
     )
-    clinician_email = Text(
-        load_default=None,
-        allow_none=True,
-        validate=[ma.validate.Length(max=MAX_EMAIL_CHARACTERS), Pattern(EMAIL_PATTERN)],
-        metadata={"description": "Then only this clinician, signed in, can use it"},
+    clinician_email = Email(
+        load_default=None, allow_none=True, about="Then only this clinician, signed in, can use it"
     )
 
 

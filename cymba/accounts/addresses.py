@@ -1,0 +1,130 @@
+"""E-mail addresses: which are taken, when two are the same, and how mail names one.
+
+An address is one that Python's own mail library reads back, from the bytes of a message, as the
+same one recipient. So nothing that is stored can mail somebody else (`Ana<victim@example.org>`),
+or nobody. The library decides; the rules before it only give the reason in words.
+"""
+
+import re
+import unicodedata
+from email.errors import NonASCIILocalPartDefect
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.parser import Parser
+from email.policy import SMTP
+from email.utils import getaddresses
+from typing import Final
+
+import idna
+
+MAX_CHARACTERS: Final = 254  # RFC 5321, section 4.5.3.1, less the angle brackets
+MAX_LOCAL_BYTES: Final = 64
+# Dot-atoms (RFC 5322), with letters beyond ASCII (RFC 6532). What is quoted, commented or in
+# brackets is left out: nobody's real address needs it, and it is where parsers disagree.
+_LOCAL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+")
+# A message's header is never broken within an address, however long it is.
+MAIL_POLICY: Final = SMTP.clone(max_line_length=998)
+
+
+class NoAddress(ValueError):
+    """It is no e-mail address; the message says what is wrong with it."""
+
+
+def parse(email: str) -> str:
+    """The address as it is stored: composed (NFC), its domain in lower case and in letters.
+
+    Raises:
+        NoAddress.
+    """
+    local, domain = _parts(unicodedata.normalize("NFC", email))
+    stored = f"{local}@{_readable(domain)}"
+    mailbox(stored)
+    return stored
+
+
+def key(email: str) -> str:
+    """What is equal for two ways of writing one address, and for those alone.
+
+    Letter case does not count, nor how letters are composed (Unicode's canonical caseless
+    matching), nor whether a domain is written in letters or in Punycode. Any text has a key:
+    people sign in with what they type, and accounts of before `parse` have odd addresses.
+    """
+    local, at, domain = email.rpartition("@")
+    try:
+        domain = _readable(_encoded(domain))
+    except NoAddress:
+        domain = _caseless(domain)
+    return _caseless(local) + at + domain
+
+
+def mailbox(email: str) -> Address:
+    """How a message names the address: its domain is encoded for the wire (IDNA 2008).
+
+    Raises:
+        NoAddress: mail to it could reach somebody else, or nobody.
+    """
+    local, domain = _parts(email)
+    address = Address(username=local, domain=domain)
+    if _read_back(address) != [f"{local}@{domain}"]:
+        raise NoAddress("is not an e-mail address: mail programs do not agree on whose it is")
+    return address
+
+
+def _parts(email: str) -> tuple[str, str]:
+    """The part before the @, and the domain as the wire has it."""
+    local, at, domain = email.rpartition("@")
+    if not at or not local or not domain:
+        raise NoAddress("is not an e-mail address: it has the form name@domain")
+    if len(email) > MAX_CHARACTERS:
+        raise NoAddress(f"is longer than the {MAX_CHARACTERS} characters of an e-mail address")
+    if not all(_LOCAL.fullmatch(atom) for atom in local.split(".")):
+        raise NoAddress(
+            "is not an e-mail address: before the @ there are letters, digits, dots between them "
+            "and the signs !#$%&'*+-/=?^_`{|}~"
+        )
+    if any(unicodedata.category(sign)[0] in "CZ" for sign in local):
+        raise NoAddress("is not an e-mail address: it holds a space or an invisible character")
+    if len(local.encode()) > MAX_LOCAL_BYTES:
+        raise NoAddress(f"has more than {MAX_LOCAL_BYTES} bytes before the @")
+    encoded = _encoded(domain)
+    if len(local.encode()) + 1 + len(encoded) > MAX_CHARACTERS:
+        raise NoAddress(f"is longer than the {MAX_CHARACTERS} characters of an e-mail address")
+    return local, encoded
+
+
+def _encoded(domain: str) -> str:
+    try:
+        encoded = idna.encode(domain, uts46=True, std3_rules=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        encoded = ""
+    if "." not in encoded or encoded.endswith(".") or encoded.rpartition(".")[2].isdigit():
+        raise NoAddress("is not an e-mail address: what stands behind the @ is no domain")
+    return encoded
+
+
+def _readable(encoded: str) -> str:
+    try:
+        return idna.decode(encoded)
+    except (idna.IDNAError, UnicodeError):
+        raise NoAddress("is not an e-mail address: what stands behind the @ is no domain") from None
+
+
+def _read_back(address: Address) -> list[str]:
+    """Whom a message to the address names: as the parser and as `smtplib` read it."""
+    sent = EmailMessage(policy=MAIL_POLICY.clone(utf8=True))
+    try:
+        sent["To"] = address
+        read = Parser(policy=sent.policy).parsestr(sent.as_bytes().decode())
+        named = [one.addr_spec for one in read["To"].addresses]
+        by_smtplib = [spec for _, spec in getaddresses([str(sent["To"])])]
+    # The parser raises whatever its code trips over; an address that breaks it is none.
+    except Exception:  # noqa: BLE001
+        return []
+    defects = [one for one in read["To"].defects if not isinstance(one, NonASCIILocalPartDefect)]
+    return named if named == by_smtplib and not defects else []
+
+
+def _caseless(text: str) -> str:
+    """Unicode's canonical caseless matching (D145), composed."""
+    decomposed = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", decomposed.casefold()))

@@ -23,7 +23,7 @@ ADDRESSES = [
 def older(empty_engine):
     """A database of the code of before, with people in it."""
     schema.upgrade(empty_engine)
-    schema.downgrade(empty_engine, "0013")
+    schema.downgrade(empty_engine, "0014")
     with empty_engine.begin() as connection:
         for n, email in enumerate(ADDRESSES):
             connection.execute(
@@ -40,7 +40,7 @@ def older(empty_engine):
 @pytest.mark.parametrize("at_once", [1, 3, 5_000])
 def test_the_older_of_two_has_the_key_and_both_are_found(older, monkeypatch, at_once):
     steps = {step.revision: step for step in schema.history()}
-    monkeypatch.setattr(steps["0016"].module, "_AT_ONCE", at_once)
+    monkeypatch.setattr(steps["0017"].module, "_AT_ONCE", at_once)
     schema.upgrade(older)
     with UnitOfWork(older) as session:
         rows = session.execute(text("SELECT email, email_key FROM account ORDER BY created_at"))
@@ -59,5 +59,5 @@ def test_the_older_of_two_has_the_key_and_both_are_found(older, monkeypatch, at_
 @settings(max_examples=200, deadline=None)
 @given(WRITTEN)
 def test_the_migrations_rule_is_the_codes(email):
-    module = next(step for step in schema.history() if step.revision == "0016").module
+    module = next(step for step in schema.history() if step.revision == "0017").module
     assert module._key(email) == addresses.key(email)

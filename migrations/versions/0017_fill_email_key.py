@@ -12,8 +12,8 @@ import idna
 import sqlalchemy as sa
 from alembic import context, op
 
-revision: str = "0016"
-down_revision: str | None = "0015"
+revision: str = "0017"
+down_revision: str | None = "0016"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

@@ -9,6 +9,7 @@ from benchmarks.measures import (
     a_year_of_looks,
     a_year_of_then_and_now,
     change_from_baseline,
+    days_named,
     fading_side_effect,
     fourteen_days,
     one_look,
@@ -186,6 +187,17 @@ def _then_and_now() -> Iterator[Check]:
         yield Check(row, "φ 0.6", "then and now: φ 0.6", measure, value, _at_most(limit))
 
 
+def _days_named() -> Iterator[Check]:
+    for cell, world in (
+        ("a third of ratings missing", FULL),
+        ("half of ratings missing", replace(FULL, missing=0.5)),
+    ):
+        measure = days_named(world)
+        for when in ("collecting", "later"):
+            row = f"more days, as named: hold the day, {when}"
+            yield Check(row, cell, f"days named: {cell}", measure, when, _at_least(0.9))
+
+
 def _as_stated() -> Iterator[Check]:
     row = "own trial: the difference stated to be found with .8"
     for pairs, block_days in ((21, 2), (14, 3)):
@@ -326,6 +338,14 @@ def _held_back() -> Iterator[Check]:
         yield Check(row, cell, f"then and now: {cell}", measure, value)
 
 
+def _kept_in_waves() -> Iterator[Check]:
+    cell = "a diary kept in waves of weeks"
+    measure = days_named(replace(FULL, missing_waves=1.0))
+    for when in ("collecting", "later"):
+        row = f"more days, as named: hold the day, {when}"
+        yield Check(row, cell, f"days named: {cell}", measure, when)
+
+
 def _asked_of_the_past() -> Iterator[Check]:
     for world, row, value in (
         (MORNING_DRIVES_USE, "type I at .05, this morning's pain drives use", "found"),
@@ -344,7 +364,8 @@ CHECKS = (
     *_a_year(),
     *_use_follows_pain(),
     *_then_and_now(),
+    *_days_named(),
     *_the_rest(),
     *_as_stated(),
 )
-SHOWN = (*_shown(), *_held_back(), *_asked_of_the_past())
+SHOWN = (*_shown(), *_held_back(), *_kept_in_waves(), *_asked_of_the_past())

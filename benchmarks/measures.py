@@ -15,6 +15,7 @@ from scipy.special import expit, logit, ndtri, stdtr
 from cymba.insights.responses import FIRST_LOOK_DAYS, FIRST_WEEKS, LOOK_EVERY_DAYS
 from cymba.insights.statistics import (
     SIDE_EFFECT_MILESTONES,
+    Associations,
     Course,
     Direction,
     Fit,
@@ -22,9 +23,11 @@ from cymba.insights.statistics import (
     ResponseGrade,
     Tier,
     associate,
+    complete_pairs,
     grade,
     look_level,
     looks,
+    more_days,
     randomization_test,
     response,
     sequential_p,
@@ -275,6 +278,49 @@ def a_year_of_then_and_now(phi: float, change_ratio: float = 0.0) -> Measure:
     return measure
 
 
+def days_named(world: World) -> Measure:
+    """Every tenth day of two years without an effect: of the days named as `more_days`, the share
+    that held the day they spoke of.
+
+    collecting : that of the first milestone
+    later      : that of the milestone at which the interval reaches the minimal difference
+    A day after the two years is not known: such a range is left out where it reaches so far.
+    """
+
+    def measure(rng: np.random.Generator, people: int) -> Values:
+        days = 730
+        diaries = live(replace(world, days=days), people, rng)
+        none = np.full((1, 1), np.nan)
+        nothing_yet = _fit_of(associate(none, none, none, [0], [1]))
+        held = {"collecting": np.full(people, np.nan), "later": np.full(people, np.nan)}
+        for person in range(people):
+            series = _series(diaries, person)
+            complete = np.cumsum(complete_pairs(*series, 1)[0, 0])
+            fits = {
+                int(look.end_days[0, 0, 0]): _fit_of(look.associations)
+                for look in looks(*series, diaries.weekdays, [1])
+            }
+            answers = [
+                day for day, fit in fits.items() if fit.high - fit.low <= 2 * fit.minimal_difference
+            ]
+            found: dict[str, list[bool]] = {"collecting": [], "later": []}
+            for today in range(10, min([*answers, days]), 10):
+                taken = [fit for day, fit in fits.items() if day <= today]
+                fit = taken[-1] if taken else nothing_yet
+                named = more_days(replace(fit, pairs_now=int(complete[today]), days=today + 1))
+                awaited = (answers if taken else list(fits))[:1]
+                if named is not None and (awaited or today + named.high < days):
+                    when = "later" if taken else "collecting"
+                    truly = awaited[0] - today if awaited else days
+                    found[when].append(named.low <= truly <= named.high)
+            for when, those in found.items():
+                if those:
+                    held[when][person] = np.mean(those)
+        return held
+
+    return measure
+
+
 def fourteen_days(world: World) -> Measure:
     """The grade of whatever fourteen days can give."""
 
@@ -283,31 +329,32 @@ def fourteen_days(world: World) -> Measure:
         grades = np.zeros(people)
         for person in range(people):
             fits = associate(*_series(diaries, person), diaries.weekdays, [1])
-            n = int(fits.n[0, 0, 0])
-            grades[person] = (
-                grade(
-                    Fit(
-                        effect=float(fits.shown_effect[0, 0, 0]),
-                        se=float(fits.shown_se[0, 0, 0]),
-                        low=float(fits.shown_low[0, 0, 0]),
-                        high=float(fits.shown_high[0, 0, 0]),
-                        df=float(fits.df[0, 0, 0]),
-                        n=n,
-                        pairs_now=n,
-                        days=14,
-                        sequential_p=sequential_p(float(fits.p[0, 0, 0])),
-                        tier=Tier.PRIMARY,
-                        tier_passed=True,
-                        half_signs=(-1, -1),
-                        direction=Direction.LOWER_IS_BETTER,
-                        minimal_difference=1.0,
-                    )
-                ).grade
-                is not Grade.COLLECTING
-            )
+            fit = replace(_fit_of(fits), days=14)
+            grades[person] = grade(fit).grade is not Grade.COLLECTING
         return {"otherwise": grades}
 
     return measure
+
+
+def _fit_of(fits: Associations) -> Fit:
+    """The one pair's, with its tests passed."""
+    n = int(fits.n[0, 0, 0])
+    return Fit(
+        effect=float(fits.shown_effect[0, 0, 0]),
+        se=float(fits.shown_se[0, 0, 0]),
+        low=float(fits.shown_low[0, 0, 0]),
+        high=float(fits.shown_high[0, 0, 0]),
+        df=float(fits.df[0, 0, 0]),
+        n=n,
+        pairs_now=n,
+        days=0,
+        sequential_p=sequential_p(float(fits.p[0, 0, 0])),
+        tier=Tier.PRIMARY,
+        tier_passed=True,
+        half_signs=(-1, -1),
+        direction=Direction.LOWER_IS_BETTER,
+        minimal_difference=1.0,
+    )
 
 
 def pearson_every_day(world: World) -> Measure:

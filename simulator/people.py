@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 
 MOMENTS_A_DAY = 3
 CYCLE_DAYS = 28
+WAVE_PHI = 0.97  # from day to day, of how diligently the diary is kept
 RATING_RANGE = (0.0, 10.0)
 
 
@@ -56,6 +57,7 @@ class World:
     driven_by_now: float = 0.0  # by pain right before the session
 
     missing: float = 0.3  # of ratings
+    missing_waves: float = 0.0  # standard deviation of its log odds, which come and go over weeks
     skipped_on_bad_days: float = 0.0  # log odds of skipping a rating, per point above the mean
     unsynced: float = 0.03  # days on which the device's sessions have not arrived
     starts_on_a_bad_day: bool = (
@@ -227,7 +229,11 @@ def _flares(world: World, people: int, rng: np.random.Generator) -> Floats:
 def _rated(world: World, pain: Floats, rng: np.random.Generator) -> Floats:
     """Whole numbers of 0 to 10, some of them never entered."""
     log_odds = np.log(world.missing / (1 - world.missing)) if world.missing else -np.inf
-    skipped = _logistic(log_odds + world.skipped_on_bad_days * (pain - world.mean))
+    log_odds = log_odds + world.skipped_on_bad_days * (pain - world.mean)
+    if world.missing_waves:
+        waves = autoregression(pain.shape[:2], WAVE_PHI, rng)
+        log_odds += world.missing_waves * waves[..., None]
+    skipped = _logistic(log_odds)
     rated = np.round(np.clip(pain, *RATING_RANGE))
     return np.where(rng.random(pain.shape) < skipped, np.nan, rated)
 

@@ -20,10 +20,11 @@ from cymba.insights.statistics.sequential import MILESTONES, next_milestone
 STRONG_P = 0.01
 STRONG_PAIRS = 56
 EARLY_SIGNAL_P = 0.10
-# Measured on simulated people: where the number of days truly needed lay, as a multiple of n*.
-MORE_DAYS_RANGE = (0.54, 2.06)
-# Of the days to a milestone as a multiple of what the pace so far says, nine times in ten.
-ARRIVAL_RANGE = (0.75, 1.5)
+# Measured on simulated people: where the number of pairs truly needed lay, as a multiple of n*; and
+# the days to a milestone, as a multiple of what the pace so far says. The days named hold the day
+# in nine cases of ten: a row of the calibration.
+NEEDED_RANGE = (0.54, 2.06)
+PACE_RANGE = (0.4, 2.06)
 FOLLOWS_P = 0.01  # of an exposure following the rating before it, at any look
 FARTHEST_DAYS = 3650  # beyond ten years an extrapolation says only "not this way"
 
@@ -200,27 +201,28 @@ def more_days(fit: Fit) -> MoreDays | None:
     following = next_milestone(fit.pairs_now)
     if following is None or fit.pairs_now <= 0 or fit.days <= 0:
         return None
-    days_a_pair = max(fit.days / fit.pairs_now, 1.0)
     if fit.n < MILESTONES[0] or math.isnan(fit.se):
-        missing = following - fit.pairs_now
-        least, most = (times * missing * days_a_pair for times in MORE_DAYS_RANGE)
-        if least > FARTHEST_DAYS:
-            return None
-        return MoreDays(max(math.ceil(least), missing), math.ceil(min(most, FARTHEST_DAYS)))
+        return _days_to(following, following, fit)
     if not fit.minimal_difference > 0:
         return None
     c = float(stdtrit(fit.df, 1 - LOOK_ALPHA / 2))
     times_too_wide = c * fit.se / fit.minimal_difference
-    fewest, most_pairs = (
+    fewest, most = (
         _milestone_of(max(times * fit.n * times_too_wide * times_too_wide, following))
-        for times in MORE_DAYS_RANGE
+        for times in NEEDED_RANGE
     )
+    return _days_to(fewest, most, fit)
+
+
+def _days_to(fewest: float, most: float, fit: Fit) -> MoreDays | None:
+    """Until the fit has so many pairs, which come one a day at most."""
+    days_a_pair = max(fit.days / fit.pairs_now, 1.0)
     wanting = fewest - fit.pairs_now
-    least = max(ARRIVAL_RANGE[0] * wanting * days_a_pair, wanting)
-    most = ARRIVAL_RANGE[1] * (most_pairs - fit.pairs_now) * days_a_pair
-    if least > FARTHEST_DAYS:
+    low = max(PACE_RANGE[0] * wanting * days_a_pair, wanting)
+    high = PACE_RANGE[1] * (most - fit.pairs_now) * days_a_pair
+    if low > FARTHEST_DAYS:
         return None
-    return MoreDays(math.ceil(least), math.ceil(min(most, FARTHEST_DAYS)))
+    return MoreDays(math.ceil(low), math.ceil(min(high, FARTHEST_DAYS)))
 
 
 def _milestone_of(pairs: float) -> float:

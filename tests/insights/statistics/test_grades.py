@@ -185,7 +185,7 @@ def test_more_is_worse_never_passes_an_early_signal(fit: Fit) -> None:
 
 
 def test_more_days_while_collecting() -> None:
-    # 14 pairs in 21 days: 14 more at 1.5 days each, times .54 to 2.06, and never under 14
+    # 14 pairs in 21 days: 14 more at 1.5 days each, times .4 to 2.06, and never under 14
     fit = replace(CLEAR, n=0, effect=NAN, se=NAN, pairs_now=14, days=21)
     assert more_days(fit) == MoreDays(14, ceil(21 * 2.06))
 
@@ -195,7 +195,7 @@ def test_more_days_until_the_interval_is_narrow() -> None:
     needed = 80 * (stats.t.ppf(1 - LOOK_ALPHA / 2, 60) * 0.6 / 1.0) ** 2
     assert 112 < 0.54 * needed < 160
     assert 320 < 2.06 * needed < 448
-    assert grade(fit).more_days == MoreDays(80, ceil(1.5 * (448 - 80) * 100 / 80))
+    assert grade(fit).more_days == MoreDays(80, ceil(2.06 * (448 - 80) * 100 / 80))
 
 
 @pytest.mark.parametrize(("pairs_now", "days", "truly"), [(67, 120, 24), (53, 942, 54)])

@@ -148,7 +148,7 @@ def test_the_order_and_the_spelling_of_members_mean_nothing() -> None:
     ("change", "code", "detail"),
     [
         ({"v": 2}, "unsupported-version", "v: 2 is not supported, only 1"),
-        ({"v": 10**400}, "unsupported-version", "v: a number of many digits is not supported, only 1"),
+        ({"v": 10**400}, "unsupported-version", "v: a number of many digits is not supported"),
         ({"v": True}, "schema", "v: "),
         ({"v": None}, "schema", "v: "),
         ({"boot": -1}, "schema", "boot: expected int >= 0"),

@@ -1,4 +1,4 @@
-"""Sends mails from the outbox to a mail server, or into files without one."""
+"""Takes mails from the outbox to a mail server, or into files where there is none."""
 
 import os
 import smtplib
@@ -23,6 +23,7 @@ from workers.progress import Progress
 
 SMTP_TIMEOUT_S = 20
 MAILS_A_ROUND = 20
+MAILS_OF_A_RECIPIENT = 5  # in a round
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ Send = Callable[[EmailMessage], None]
 
 
 class MailSender:
-    """One mail a transaction. It is marked as sent by the commit after it was sent."""
+    """One mail a transaction: it is marked as sent with the commit that follows its sending."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class MailSender:
         self._asides = Asides[UUID]("mail", progress or Progress(), clock)
 
     def run_once(self) -> bool:
-        """Send some of the mails that are due. True if there may be more.
+        """Send some of the mails that are due; whether there may be more.
 
         Raises:
             sqlalchemy.exc.DBAPIError: the database cannot be spoken to.
@@ -55,15 +56,21 @@ class MailSender:
         self._asides.begin_round()
         with UnitOfWork(self._engine) as session:
             waiting = self._asides.waiting()
-            due = outbox.due(session, now=self._clock(), limit=MAILS_A_ROUND, but=waiting)
+            due = outbox.due(
+                session,
+                now=self._clock(),
+                limit=MAILS_A_ROUND,
+                each=MAILS_OF_A_RECIPIENT,
+                but=waiting,
+            )
         self._asides.each(due, self._deliver)
-        return len(due) == MAILS_A_ROUND
+        return len(due) >= MAILS_OF_A_RECIPIENT
 
     def _deliver(self, mails: Sequence[UUID]) -> int:
         """
         Raises:
-            Exception: the mail could not be made, or was not accepted. The attempt is committed
-            before, so the limit of attempts holds across processes.
+            Exception: why the mail could not be made or was not taken. That it was tried is
+                committed before, so a mail is tried so many times whoever tries it.
         """
         (mail_id,) = mails
         now, failure = self._clock(), None
@@ -96,10 +103,10 @@ class MailSender:
 
 
 def postman(settings: Settings, engine: Engine, progress: Progress | None = None) -> MailSender:
-    """The mail sender of the settings.
+    """The one that the settings ask for.
 
     Raises:
-        SettingsError: CYMBA_SMTP_URL is not the URL of a mail server.
+        SettingsError: CYMBA_SMTP_URL is no URL of a mail server.
     """
     if settings.smtp_url is None:
         send = into_files(settings.data_dir / "outbox")
@@ -144,9 +151,7 @@ def over_smtp(url: str) -> Send:
                 if server.has_extn("starttls"):
                     server.starttls(context=secure)
                 elif parts.username:
-                    raise smtplib.SMTPNotSupportedError(
-                        "no STARTTLS offered: no login in the clear"
-                    )
+                    raise smtplib.SMTPNotSupportedError("no STARTTLS: no login in the clear")
             if parts.username:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(message)

@@ -13,7 +13,9 @@ from cymba.insights.findings import accounts_due, claim_due, refresh
 from workers.asides import Asides
 from workers.progress import Progress
 
-ACCOUNTS_A_ROUND = 100
+# Each is one of an account, which may cost some tenths of a second: a round is short, so that who
+# becomes due meanwhile does not wait for a hundred of others.
+ACCOUNTS_A_ROUND = 20
 
 
 @dataclass(slots=True)
@@ -21,7 +23,7 @@ class InsightsRound:
     """What one round did. `more` says that there was more to do than a round takes."""
 
     refreshed: int = 0  # accounts
-    told: int = 0  # changes announced to the apps
+    told: int = 0  # changes that the apps will hear of
     failed: list[UUID] = field(default_factory=list)  # accounts
     more: bool = False
 
@@ -59,17 +61,19 @@ class InsightsWorker:
             return sum(self._refresh(one, now, done) for one in accounts)
 
         with UnitOfWork(self._engine) as session:
-            with_trials = trials.accounts_due(session, now=now, but=self._trials.waiting())
+            with_trials = trials.accounts_due(
+                session, now=now, limit=ACCOUNTS_A_ROUND, but=self._trials.waiting()
+            )
         self._trials.each(with_trials, advance)
         with UnitOfWork(self._engine) as session:
             due = accounts_due(session, limit=ACCOUNTS_A_ROUND, but=self._accounts.waiting())
         done.refreshed = self._accounts.each(due, compute)
         done.failed = [*self._trials.failed, *self._accounts.failed]
-        done.more = len(due) == ACCOUNTS_A_ROUND
+        done.more = ACCOUNTS_A_ROUND in {len(due), len(with_trials)}
         return done
 
     def _refresh(self, account_id: UUID, now: datetime, done: InsightsRound) -> bool:
-        """False if another worker is computing the account, or has done so."""
+        """False if another worker has or had the account."""
         with UnitOfWork(self._engine) as session, session.begin():
             if not claim_due(session, account_id):
                 return False

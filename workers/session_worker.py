@@ -1,9 +1,11 @@
 """The session worker: it aggregates frames into sessions, closes silent ones and compacts them.
 
-It works in small transactions of its own. Any number may run, and each may be killed at any moment.
+It works in small transactions of its own, and gives every account and device its turn in each
+round, whatever others have waiting. Any number may run, and each may be killed at any moment.
 A session that fails is set aside, logged, and retried with backoff, so that no other waits for it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +16,10 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings
+from cymba.stimulation.archive.by_device import SESSIONS_OF_A_DEVICE, Waiting
 from cymba.stimulation.archive.compaction import compact_session, sessions_to_compact
 from cymba.stimulation.archive.reading import SessionKey
+from cymba.stimulation.session.retiming import DEVICES_AT_ONCE, devices_due, mark_retimed
 from cymba.stimulation.session.summarising import (
     close_silent,
     dirty_sessions,
@@ -23,9 +27,11 @@ from cymba.stimulation.session.summarising import (
 )
 from workers.asides import Asides
 from workers.progress import Progress
+from workers.turns import take_turns
 
 SESSIONS_A_TRANSACTION = 20
 SESSIONS_A_ROUND = 500
+FRAMES_OF_A_PARTY = 5_000  # summarised in a round, from its second session on: some hours of frames
 
 
 @dataclass(slots=True)
@@ -53,6 +59,9 @@ class SessionWorker:
         progress = progress or Progress()
         self._asides = Asides[SessionKey]("session", progress, clock)
         self._closing = Asides[str]("closing", progress, clock)
+        self._retiming = Asides[str]("retiming", progress, clock)
+        # The devices at which the last round ended, of each thing that it does.
+        self._closed_to = self._summarised_to = self._compacted_to = ""
 
     def run_once(self) -> SessionRound:
         """One round.
@@ -61,12 +70,18 @@ class SessionWorker:
             sqlalchemy.exc.DBAPIError: the database cannot be spoken to.
         """
         now, silent_after = self._clock(), self._silent_after
-        self._asides.begin_round()
-        self._closing.begin_round()
+        for asides in (self._asides, self._closing, self._retiming):
+            asides.begin_round()
+
+        def retime(devices: Sequence[str]) -> int:
+            with self._transaction() as session:
+                return sum(mark_retimed(session, one, now) for one in devices)
 
         def close(_what: Sequence[str]) -> int:
             with self._transaction() as session:
-                return close_silent(session, now, silent_after)
+                closed = close_silent(session, now, silent_after, after=self._closed_to)
+            self._closed_to = closed.after
+            return closed.extents
 
         def summarise(keys: Sequence[SessionKey]) -> int:
             with self._transaction() as session:
@@ -76,19 +91,51 @@ class SessionWorker:
             with self._transaction() as session:
                 return sum(compact_session(session, key) for key in keys)
 
-        done = SessionRound(closed=self._closing.each(["silent sessions"], close))
+        done = SessionRound()
         with self._transaction() as session:
-            dirty = dirty_sessions(session, now, SESSIONS_A_ROUND)
-        done.summarised = self._asides.each(dirty, summarise, at_once=SESSIONS_A_TRANSACTION)
+            moved = devices_due(session, now, but=self._retiming.waiting())
+        self._retiming.each(moved, retime)
+        done.closed = self._closing.each(["silent sessions"], close)
+        aside = self._asides.waiting()
         with self._transaction() as session:
-            finished = sessions_to_compact(session, SESSIONS_A_ROUND, now, silent_after)
+            dirty = dirty_sessions(session, now, after=self._summarised_to, but=aside)
+        self._summarised_to, turns = dirty.after, _turns(dirty)
+        done.summarised = self._asides.each(turns, summarise, at_once=SESSIONS_A_TRANSACTION)
+        aside = self._asides.waiting()
+        with self._transaction() as session:
+            finished = sessions_to_compact(
+                session, now, silent_after, after=self._compacted_to, but=aside
+            )
+        self._compacted_to, ended = finished.after, _turns(finished)
         # One a transaction: each locks its stores' ledgers, for which the bridge waits.
-        done.compacted = self._asides.each(finished, compact)
+        done.compacted = self._asides.each(ended, compact)
         done.failed = self._asides.failed
-        done.more = SESSIONS_A_ROUND in {len(dirty), len(finished)}
+        done.more = len(moved) == DEVICES_AT_ONCE or any(
+            (self._closed_to, dirty.after, _is_full(dirty), finished.after, _is_full(finished))
+        )
         return done
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
         with UnitOfWork(self._engine) as session, session.begin():
             yield session
+
+
+def _turns(waiting: Waiting) -> list[SessionKey]:
+    """A round's sessions: everybody's first, then everybody's second."""
+    taken = take_turns(
+        waiting.sessions,
+        lambda one: one.party,
+        most=SESSIONS_A_ROUND,
+        cost=lambda one: one.frames,
+        share=FRAMES_OF_A_PARTY,
+    )
+    return [one.key for one in taken]
+
+
+def _is_full(waiting: Waiting) -> bool:
+    """Whether somebody may have more than a round takes."""
+    of_devices = Counter(one.key.device_id for one in waiting.sessions)
+    return max(of_devices.values(), default=0) >= SESSIONS_OF_A_DEVICE or len(
+        _turns(waiting)
+    ) < len(waiting.sessions)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import OutgoingMail
@@ -27,10 +27,13 @@ def enqueue(
     )
 
 
-def due(session: Session, *, now: datetime, limit: int, but: Collection[UUID] = ()) -> list[UUID]:
-    """Mails to send now."""
-    query = select(OutgoingMail.id).where(_is_due(now), OutgoingMail.id.not_in(but))
-    return list(session.scalars(query.order_by(OutgoingMail.next_try_at).limit(limit)))
+def due(
+    session: Session, *, now: datetime, limit: int, each: int, but: Collection[UUID] = ()
+) -> list[UUID]:
+    """Mails to send now, those that waited longest first: no more than `each` to one recipient,
+    however many are waiting, and each recipient's first before anybody's second."""
+    values = {"now": now, "limit": limit, "each": each, "aside": list(but)}
+    return list(session.scalars(_DUE, values))
 
 
 def take(session: Session, mail_id: UUID, *, now: datetime) -> OutgoingMail | None:
@@ -57,3 +60,26 @@ def failed(mail: OutgoingMail, *, now: datetime) -> None:
     mail.tries += 1
     wait = min(LAST_RETRY, FIRST_RETRY * 2 ** (mail.tries - 1))
     mail.next_try_at = now + wait * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+
+
+# Recipient by recipient, each a step in the index; of each no more than its share is read. The
+# literal is MAX_TRIES, as the index has it.
+_WAITING = "o.sent_at IS NULL AND o.tries < 12"
+_DUE = text(
+    f"""
+    WITH RECURSIVE step AS (
+      (SELECT o.recipient FROM outgoing_mail AS o WHERE {_WAITING} ORDER BY o.recipient LIMIT 1)
+      UNION ALL
+      SELECT (SELECT o.recipient FROM outgoing_mail AS o
+              WHERE {_WAITING} AND o.recipient > s.recipient ORDER BY o.recipient LIMIT 1)
+      FROM step AS s WHERE s.recipient IS NOT NULL)
+    SELECT m.id FROM step AS s
+    CROSS JOIN LATERAL (
+      SELECT o.id, o.next_try_at, row_number() OVER (ORDER BY o.next_try_at) AS turn
+      FROM outgoing_mail AS o
+      WHERE {_WAITING} AND o.recipient = s.recipient AND o.next_try_at <= :now
+        AND o.id <> ALL (CAST(:aside AS uuid[]))
+      ORDER BY o.next_try_at LIMIT :each) AS m
+    ORDER BY m.turn, m.next_try_at LIMIT :limit
+    """  # noqa: S608 - constants of this code
+)

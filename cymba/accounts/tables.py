@@ -199,7 +199,12 @@ class OutgoingMail(Base):
 
     __tablename__ = "outgoing_mail"
     __table_args__ = (
-        Index("ix_outgoing_mail_waiting", "next_try_at", postgresql_where=text("sent_at IS NULL")),
+        Index(
+            "ix_outgoing_mail_turn",
+            "recipient",
+            "next_try_at",
+            postgresql_where=text("sent_at IS NULL AND tries < 12"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

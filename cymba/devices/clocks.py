@@ -138,7 +138,7 @@ class StoreClocks:
 
     What is known of a boot that is anchored on both sides rests on its own anchors alone, so
     nothing reaches from one side of it to the other: `anchors.load_clocks` reads no further, and
-    `mark_retimed` has no more summed up anew.
+    `session.retiming` has no more summed up anew.
     """
 
     def __init__(self, boots: Mapping[int, BootClock]) -> None:

@@ -29,8 +29,11 @@ _TOLD = ("grade", "milestone", "effect", "low", "high", "tier", "method_version"
 
 def accounts_due(session: Session, *, limit: int = 100, but: Collection[UUID] = ()) -> list[UUID]:
     """Accounts that agreed to insights and have changed since their findings were computed, or
-    whose findings an older method computed."""
-    return list(session.scalars(_due().where(Account.id.not_in(but)).limit(limit)))
+    whose findings an older method computed: first whose were computed the longest time ago, so
+    that who changes all the time has one turn in each of the others'."""
+    query = _due().where(Account.id.not_in(but))
+    waited = InsightState.computed_at.asc().nulls_first()
+    return list(session.scalars(query.order_by(waited, Account.id).limit(limit)))
 
 
 def claim_due(session: Session, account_id: UUID) -> bool:
@@ -81,7 +84,7 @@ def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[str]:
     if state is None:
         state = InsightState(account_id=account_id)
     elif state.input_hash == whole and state.method_version == METHOD_VERSION:
-        state.at_change = at_change
+        state.at_change, state.computed_at = at_change, now  # they would be the same
         return []
     pairs = analyse(
         days,

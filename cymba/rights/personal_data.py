@@ -298,6 +298,7 @@ NOT_PERSONAL: dict[str, str] = {
     "sign_in_bucket": "keyed hashes of what was guessed at, leaking away; erased all the same",
     "claim_guesses": "hashes of whose guesses these are, leaking away; erased all the same",
     "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",
+    "retiming": "devices whose clocks moved, and how long they rest for that",
     "retained_withdrawal": "devices whose messages the broker is to forget",
     "unknown_version": "devices that spoke of a programme version that was never set",
     "device_suspension": "devices that flood the broker, for ten minutes each",

@@ -24,6 +24,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base, CreatedAt
 
+_AT_ONCE = text("'1970-01-01 00:00:00+00'")
+
 
 class StoredFrame(Base):
     """The frame table: one row a frame, until its session is compacted. It has no foreign keys and
@@ -69,12 +71,12 @@ class SessionExtent(Base):
     The bridge writes here with every batch, and the session worker clears `dirty` when it
     summarises. It is a table of its own, so that neither waits for an edit in the app. `sealed`
     says that the session is compacted: none of its frames is in the frame table. Only the session
-    worker and deletion set it.
+    worker and deletion set it. Before `due_at` the session is not summarised again.
     """
 
     __tablename__ = "session_extent"
     __table_args__ = (
-        Index("ix_session_extent_dirty", "device_id", postgresql_where=text("dirty")),
+        Index("ix_session_extent_due", "device_id", "due_at", postgresql_where=text("dirty")),
         Index(
             "ix_session_extent_unsealed", "device_id", "sid", postgresql_where=text("NOT sealed")
         ),
@@ -92,6 +94,29 @@ class SessionExtent(Base):
     dirty: Mapped[bool] = mapped_column(default=True)
     sealed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     last_received_at: Mapped[datetime]
+    due_at: Mapped[datetime] = mapped_column(server_default=_AT_ONCE)
+
+
+class Retiming(Base):
+    """That clocks of a device have moved, and with them the times of sessions.
+
+    The bridge asks, in one row whatever the device has stored. The session worker marks the
+    sessions dirty, some at a time, and waits before the next time: longer if a device asks often.
+    """
+
+    __tablename__ = "retiming"
+    __table_args__ = (Index("ix_retiming_asked", "due_at", postgresql_where=text("asked")),)
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    store: Mapped[int | None] = mapped_column(BigInteger)  # null: more than one
+    low_boot: Mapped[int] = mapped_column(BigInteger)
+    high_boot: Mapped[int] = mapped_column(BigInteger)
+    asked: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    # The last extent that was marked, while there are more.
+    swept_sid: Mapped[UUID | None]
+    swept_store: Mapped[int | None] = mapped_column(BigInteger)
+    wait_s: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
+    due_at: Mapped[datetime] = mapped_column(server_default=_AT_ONCE)
 
 
 class Recording(Base):

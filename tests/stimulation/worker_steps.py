@@ -1,28 +1,35 @@
 """The session worker's two steps, within a test's own transaction."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
+from cymba.stimulation.archive.by_device import SESSIONS_OF_A_DEVICE
 from cymba.stimulation.archive.compaction import SILENT_AFTER, compact_session, sessions_to_compact
+from cymba.stimulation.session.retiming import devices_due, mark_retimed
 from cymba.stimulation.session.summarising import (
     LONGEST_REST,
     dirty_sessions,
     summarise_sessions,
 )
 
-LIMIT = 10_000
-
 
 def summarise_due(session: Session, *, now: datetime) -> int:
-    """How many sessions were out of date. None is left to rest for being long."""
-    keys = dirty_sessions(session, now + LONGEST_REST, LIMIT)
-    summarise_sessions(session, keys, now=now, silent_after=SILENT_AFTER)
-    return len(keys)
+    """How many sessions were out of date. None is left to rest, for being long or retimed often."""
+    for device_id in devices_due(session, now + timedelta(days=100)):
+        mark_retimed(session, device_id, now)
+    summed_up = 0
+    while found := dirty_sessions(session, now + LONGEST_REST).sessions:
+        keys = [one.key for one in found]
+        summarise_sessions(session, keys, now=now, silent_after=SILENT_AFTER)
+        summed_up += len(keys)
+        if len(keys) < SESSIONS_OF_A_DEVICE:
+            break
+    return summed_up
 
 
 def compact_due(session: Session, *, now: datetime | None = None) -> int:
-    """How many finished sessions were sealed."""
-    keys = sessions_to_compact(session, LIMIT, now or utc_now())
+    """How many ended sessions were compacted."""
+    keys = [one.key for one in sessions_to_compact(session, now or utc_now()).sessions]
     return sum(compact_session(session, key) for key in sorted(keys))

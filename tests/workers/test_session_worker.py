@@ -89,13 +89,13 @@ def test_a_silent_session_is_closed_and_a_late_frame_corrects_that(
     deliver(session, frames[:2])
     soon = delivered_at + timedelta(hours=23)
     summarise_due(session, now=delivered_at)
-    assert close_silent(session, soon) == 0
+    assert close_silent(session, soon).extents == 0
     late = delivered_at + timedelta(hours=25)
-    assert close_silent(session, late) == 1
+    assert close_silent(session, late).extents == 1
     summarise_due(session, now=late)
     closed = only_session(session)
     assert (closed.state, closed.end_reason) == ("ended", "unknown_inferred")
-    assert close_silent(session, late) == 0
+    assert close_silent(session, late).extents == 0
     deliver(session, frames[2:], late)
     summarise_due(session, now=late)
     corrected = only_session(session)
@@ -303,17 +303,27 @@ def test_one_session_that_cannot_be_read_keeps_no_other_waiting(
 
 
 def test_a_long_session_is_summed_up_less_often_while_it_runs(
-    session: Session, tape: Any, deliver: Deliver, delivered_at: datetime
+    session: Session,
+    tape: Any,
+    deliver: Deliver,
+    delivered_at: datetime,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    deliver(session, tape().start().frames)
+    deliver(session, [*tape().start().frames, *tape().start().samples().frames[1:]])
+    monkeypatch.setattr(summarising, "REST_PER_FRAME", timedelta(seconds=2))
+    monkeypatch.setattr(summarising, "LONGEST_REST", timedelta(seconds=5))
+
+    def due(after_s: float) -> int:
+        now = delivered_at + timedelta(seconds=after_s)
+        return len(summarising.dirty_sessions(session, now).sessions)
+
+    assert due(0) == 1
     summarise_due(session, now=delivered_at)
-    session.execute(update(StimulationSession).values(frames_stored=5_000))
+    deliver(session, tape(up=70_000).start().samples().samples().frames[2:])
+    assert [due(3.9), due(4)] == [0, 1]
+    summarise_due(session, now=delivered_at)
     session.execute(update(SessionExtent).values(dirty=True))
-    due = summarising.dirty_sessions
-    assert due(session, delivered_at + timedelta(seconds=4), 10) == []
-    assert len(due(session, delivered_at + timedelta(seconds=5), 10)) == 1
-    session.execute(update(StimulationSession).values(frames_stored=10**6))
-    assert len(due(session, delivered_at + timedelta(seconds=60), 10)) == 1
+    assert [due(4.9), due(5)] == [0, 1]
 
 
 def eventful_session(tape: Any) -> list[Frame]:

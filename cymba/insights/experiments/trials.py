@@ -179,14 +179,17 @@ def stop(session: Session, experiment: Experiment, *, reason: str, now: datetime
     _announce_device(session, experiment, now)
 
 
-def accounts_due(session: Session, *, now: datetime, but: Collection[UUID] = ()) -> list[UUID]:
-    """Accounts with a trial of which a block has ended since it was last looked at."""
+def accounts_due(
+    session: Session, *, now: datetime, limit: int = 100, but: Collection[UUID] = ()
+) -> list[UUID]:
+    """Accounts with a trial of which a block has ended since it was last looked at, those that
+    waited longest first. An account has one trial, and is due again with its next block."""
     query = select(Experiment.account_id).where(
         Experiment.status == "running",
         Experiment.due_at <= now,
         Experiment.account_id.not_in(but),
     )
-    return list(session.scalars(query))
+    return list(session.scalars(query.order_by(Experiment.due_at).limit(limit)))
 
 
 def advance(session: Session, account_id: UUID, *, now: datetime) -> bool:

@@ -6,16 +6,22 @@ is written and the frames are deleted in one transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
 from sqlalchemy.orm import Session
 
+from cymba.stimulation.archive.by_device import (
+    Waiting,
+    next_devices,
+    read_waiting,
+    waiting_sessions,
+)
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.archive.recording import EncodedRecording, encode_recording
@@ -26,14 +32,21 @@ from cymba.stimulation.wire.seq_ranges import SeqRanges
 SILENT_AFTER = timedelta(hours=24)
 """A session is over when nothing of it has arrived for so long."""
 
+UNSEALED_OF_A_DEVICE = 100  # that are looked at in a round, on either side of a place
+
 
 def sessions_to_compact(
-    session: Session, limit: int, now: datetime, silent_after: timedelta = SILENT_AFTER
-) -> list[SessionKey]:
+    session: Session,
+    now: datetime,
+    silent_after: timedelta = SILENT_AFTER,
+    *,
+    after: str = "",
+    but: Collection[SessionKey] = (),
+) -> Waiting:
     """Ended sessions with frames in the frame table that are complete, or of which nothing has
-    arrived for `silent_after`."""
-    rows = session.execute(_FINISHED, {"before": now - silent_after, "limit": limit})
-    return [SessionKey(*row) for row in rows]
+    arrived for `silent_after`. Of each device some are looked at, from another place each time."""
+    values = {"before": now - silent_after, "somewhere": uuid4(), "most": UNSEALED_OF_A_DEVICE}
+    return read_waiting(session, _FINISHED, values, after=after, but=but)
 
 
 def compact_session(session: Session, key: SessionKey) -> bool:
@@ -114,19 +127,27 @@ _VERSIONS = text(
     FROM session_extent AS e WHERE e.device_id = :device_id AND e.sid = :sid
     """
 )
-_FINISHED = text(
-    """
-    SELECT e.device_id, e.sid
-    FROM session_extent AS e
-    JOIN stimulation_session AS s ON s.device_id = e.device_id AND s.sid = e.sid
-    WHERE NOT e.sealed AND s.state = 'ended' AND s.hidden_at IS NULL
-      AND NOT EXISTS (SELECT FROM session_extent AS d
-                      WHERE d.device_id = e.device_id AND d.sid = e.sid AND d.dirty)
+_UNSEALED = """
+    SELECT u.device_id, u.sid, u.low_seq, u.high_seq, u.last_received_at FROM session_extent AS u
+    WHERE NOT u.sealed AND u.device_id = d.device_id AND u.sid {where} :somewhere
+    ORDER BY u.sid LIMIT :most
+"""
+_FINISHED = waiting_sessions(
+    next_devices("session_extent", "NOT t.sealed"),
+    f"""
+    SELECT x.sid, x.low_seq, x.high_seq, x.last_received_at AS waits_since
+    FROM (({_UNSEALED.format(where=">=")}) UNION ALL ({_UNSEALED.format(where="<")})) AS x
+    CROSS JOIN LATERAL (
+      SELECT t.frames_stored, t.frames_expected FROM stimulation_session AS t
+      WHERE t.device_id = x.device_id AND t.sid = x.sid AND t.state = 'ended'
+        AND t.hidden_at IS NULL OFFSET 0) AS s
+    WHERE x.sid <> ALL (CAST(:aside AS uuid[]))
+      AND NOT EXISTS (SELECT FROM session_extent AS y
+                      WHERE y.device_id = x.device_id AND y.sid = x.sid AND y.dirty)
       AND (s.frames_stored = s.frames_expected
            OR NOT EXISTS (SELECT FROM session_extent AS r
-                          WHERE r.device_id = e.device_id AND r.sid = e.sid
+                          WHERE r.device_id = x.device_id AND r.sid = x.sid
                             AND r.last_received_at >= :before))
-    GROUP BY e.device_id, e.sid
-    LIMIT :limit
-    """
+    LIMIT :each
+    """,  # noqa: S608 - constants of this code
 )

@@ -1,8 +1,7 @@
-"""Ingest: a batch of deliveries in one transaction of the caller.
+"""Deliveries to rows: every frame stored once, refused with its reason, or kept by its device.
 
-Every frame is stored exactly once, rejected with a reason, or left with its device. The ledgers of
-the batch's stores are locked first. Then each frame is new, a duplicate, or other content under a
-used number. The result does not depend on the order of arrival.
+One transaction of the caller takes a batch. The ledgers of its stores are locked first; then
+each frame is new, a duplicate, or another content under a used number, whatever came before.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -31,16 +30,17 @@ from cymba.stimulation.ingest.ledgers import (
     open_ledgers,
     read_resolved,
 )
-from cymba.stimulation.ingest.statements import held_contents, mark_retimed, write
+from cymba.stimulation.ingest.statements import ask_retiming, held_contents, write
 from cymba.stimulation.wire.messages import Ack
 
 
 @dataclass(slots=True)
 class Ingested:
-    """The result of a batch, valid once the caller has committed.
+    """What a batch came to; true only once the caller has committed.
 
-    `outcomes` are parallel to the deliveries. `acks` are for `down/ack`, by device. `anchors` and
-    `ledgers` are for `AnchorCache.remember` and `LedgerCache.remember`.
+    `outcomes` are parallel to the deliveries. `acks` are for `down/ack`, by device. `anchors`
+    are those that were looked into, for `AnchorCache.remember`; `ledgers` is how the batch left
+    its stores, for `LedgerCache.remember`.
     """
 
     deliveries: Sequence[Delivery]
@@ -50,7 +50,7 @@ class Ingested:
     ledgers: Ledgers = field(default_factory=dict)
 
     def rejected_bytes(self) -> dict[str, int]:
-        """By device, the bytes that were read and rejected. They are charged to the device."""
+        """By device, what had to be read and rejected: its sender is charged for it."""
         sizes: dict[str, int] = {}
         for delivery, outcome in zip(self.deliveries, self.outcomes, strict=True):
             if is_rejected(outcome):
@@ -68,15 +68,15 @@ def ingest(
     quota: QuotaCheck | None = None,
     believed_held: Container[str] = (),
 ) -> Ingested:
-    """Write a batch, and the clock `exchanges` that came with it, without committing.
+    """Take in a batch, and the clock `exchanges` that came with it, without committing.
 
-    With a cache of `anchors`, clock hints are looked up only if they are new to this process. With
-    a `quota`, a device that begins too many sessions or fills quarantine is rejected with `rate`.
-    The payloads of devices that are `believed_held` are read before it is known whether somebody
-    holds them; the outcome is the same.
+    With a cache of `anchors`, what a frame's arrival says of a clock is only looked into if it is
+    news to this process. With a `quota`, a device that begins too many sessions, or fills
+    quarantine, is refused with `rate`. Of devices that are `believed_held` it is not asked, before
+    their payloads are read, whether somebody holds them; whether they are is decided all the same.
 
     Raises:
-        Exception: roll back, and write the batch `by_halves`. Nothing of it may be committed.
+        Exception: roll back, and take the batch in `by_halves`; nothing of it may be committed.
     """
     device_ids = {delivery.device_id for delivery in deliveries}
     asked = {device_id for device_id in device_ids if device_id not in believed_held}
@@ -100,13 +100,13 @@ def ingest(
 
 
 def gave_up(delivery: Delivery) -> Ingested:
-    """The result for a delivery that `by_halves` found to be bad."""
+    """What a delivery came to that `by_halves` found to be at fault."""
     outcomes: list[Outcome] = [not_stored(delivery)]
     return Ingested([delivery], outcomes, acks_of([delivery], outcomes, {}))
 
 
 def ack_for_presence(session: Session, device_id: str, store: int) -> Ack:
-    """The ack for a device that has come online: everything that is resolved in its store."""
+    """What a device that has come online is told: all that is resolved in its store."""
     resolved = read_resolved(session, StoreKey(device_id, store))
     return Ack(store=store, upto=resolved.upto, also=resolved.beyond())
 
@@ -117,8 +117,8 @@ def _lock(
     readable: Iterable[Delivery],
     anchors: Iterable[BootAnchor],
 ) -> Ledgers:
-    """Lock the ledgers of the batch. Those of new stores are opened before any is locked: otherwise
-    two bridges could deadlock."""
+    """The ledgers of everything in the batch. Those of new stores are opened while none is locked:
+    two bridges would otherwise wait for each other."""
     needed = {key for delivery in readable if (key := store_of(delivery)) is not None}
     wanted = {key for delivery in deliveries if (key := store_of(delivery)) is not None}
     wanted |= {StoreKey(key.device_id, key.store) for key, _ in anchors}
@@ -132,7 +132,7 @@ def _lock(
 
 
 def _anchor(session: Session, anchors: list[BootAnchor], ledgers: Ledgers) -> None:
-    """Store the anchors of devices that somebody holds."""
+    """Keep what the clocks of held devices say."""
     held = {key.device_id for key, ledger in ledgers.items() if ledger.is_held}
     unknown = {anchor.key.device_id for anchor in anchors} - {key.device_id for key in ledgers}
     if unknown:  # the exchange of a device that has sent no frame yet
@@ -140,4 +140,4 @@ def _anchor(session: Session, anchors: list[BootAnchor], ledgers: Ledgers) -> No
     kept = [anchor for anchor in anchors if anchor.key.device_id in held]
     retimed = add_anchors(session, kept) if kept else None
     if retimed:
-        mark_retimed(session, retimed)
+        ask_retiming(session, retimed)

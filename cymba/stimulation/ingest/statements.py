@@ -1,4 +1,4 @@
-"""The SQL of ingest. Each statement works on a whole batch."""
+"""What ingest reads of and writes to the database: each a statement for a whole batch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,13 +34,13 @@ class FrameKey(NamedTuple):
 class Found(Enum):
     """Why a resolved number has no content to compare with."""
 
-    ERASED = "erased"  # the session was deleted, and stays deleted
+    ERASED = "erased"  # its person deleted the session: it stays deleted
     QUARANTINED = "quarantined"  # nothing was ever stored under it
 
 
 @dataclass(slots=True)
 class QuarantineRow:
-    """A row to be written to quarantine."""
+    """A row of quarantine to be."""
 
     store: int | None
     seq: int | None
@@ -52,7 +52,7 @@ class QuarantineRow:
 
 @dataclass(slots=True)
 class Batch:
-    """The rows that one transaction writes, as columns."""
+    """What one transaction is to write, in columns as the statements take them."""
 
     frames: list[tuple[Any, ...]] = field(default_factory=list)
     refusals: dict[tuple[str, str, bytes], QuarantineRow] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Batch:
 
 
 def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger]) -> None:
-    """Write the batch. Its `ledgers` are locked and hold its outcome."""
+    """Write the batch; `ledgers` are locked, and know of everything in it."""
     changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
     values = _ledger_columns(changed)
     if batch.frames:
@@ -104,7 +104,7 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger])
                     "times": refusal.times,
                     "received_at": refusal.received_at,
                 }
-                # The same order everywhere, so that two bridges never deadlock.
+                # One order for everybody, so that two bridges never wait for each other.
                 for (device_id, code, digest), refusal in sorted(
                     batch.refusals.items(), key=lambda item: item[0]
                 )
@@ -118,11 +118,11 @@ def write_if_unmoved(
     ledgers: Mapping[StoreKey, AckLedger],
     expected: Mapping[StoreKey, str],
 ) -> bool:
-    """Write the frames of `batch` if every ledger is as `expected` and its device is held.
+    """Write the frames of `batch`, if each ledger is what is `expected` and of a device that
+    somebody holds; else nothing.
 
-    Otherwise nothing is written. The statement itself locks the ledgers, in the order of
-    `lock_ledgers`. If another transaction changes one meanwhile, PostgreSQL compares it again once
-    that transaction has ended.
+    The ledgers are locked by the very statement that writes, in the order of `lock_ledgers`. One
+    that another transaction moves on meanwhile is looked at again once that has ended.
     """
     changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
     values = _ledger_columns(changed) | _frame_columns(batch)
@@ -148,8 +148,8 @@ def _frame_columns(batch: Batch) -> dict[str, Any]:
 
 
 def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:
-    """The digests stored under resolved numbers. `keys` gives the session that each frame names.
-    The ledgers are locked, so nothing moves meanwhile."""
+    """What was stored under numbers that are resolved; `keys` gives the session that each is
+    said to be of. Their ledgers are locked, so nothing moves while this looks."""
     found: dict[FrameKey, bytes | Found] = {}
     for device_id, store, seq, digest in session.execute(_IN_INBOX, _columns(keys)):
         found[FrameKey(device_id, store, seq)] = digest
@@ -170,22 +170,23 @@ def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[Frame
     return found
 
 
-def mark_retimed(session: Session, boots: Iterable[BootKey]) -> None:
-    """Mark every session dirty whose times may change with the clocks of `boots`.
+def ask_retiming(session: Session, boots: Iterable[BootKey]) -> None:
+    """Have the sessions whose times may move with the clocks of `boots` summed up anew.
 
-    These are the sessions of the boot and of its neighbours in the store, up to the next boots that
-    are anchored on both sides. An anchored boot also shows how far the device's own clock is off,
-    so all sessions of the device that were placed by that clock are marked too, in every store.
-    Only the ledgers of `boots` are locked. Two bridges that mark each other's stores may deadlock;
-    PostgreSQL then aborts one, and its batch is repeated.
+    One row a device, so it costs the same whatever the device has stored: the session worker marks
+    the sessions (`session.retiming`). Rows are locked after the batch's extents, as it does.
     """
-    keys = sorted(boots)
-    values = {
-        "devices": words([key.device_id for key in keys]),
-        "stores": integers([key.store for key in keys]),
-        "boots": integers([key.boot for key in keys]),
-    }
-    session.execute(_MARK_RETIMED, values)
+    asked: dict[str, tuple[int | None, int, int]] = {}
+    for device_id, store, boot in sorted(boots):
+        first, low, high = asked.get(device_id, (store, boot, boot))
+        same = store if first == store else None
+        asked[device_id] = (same, min(low, boot), max(high, boot))
+    stores, lows, highs = zip(*asked.values(), strict=True)
+    values = {"devices": list(asked), "stores": stores, "lows": lows, "highs": highs}
+    session.execute(
+        _ASK_RETIMING,
+        {name: list(column) for name, column in values.items()},
+    )
 
 
 def _in_recordings(
@@ -224,8 +225,8 @@ _FRAME_COLUMNS: dict[str, Callable[[Iterable[Any]], str]] = {
     "body": byte_strings,
     "received_at": times,
 }
-# The rows exist and are locked. An upsert finds them by their keys; for a join the planner might
-# scan a large table.
+# The rows are there, and locked: an upsert finds them by their keys, where the planner might join
+# by reading all of a large table.
 _UPDATE_LEDGERS = """
     INSERT INTO flash_store (device_id, store, resolved)
     SELECT v.device_id, v.store, CAST(v.resolved AS int8multirange)
@@ -245,7 +246,7 @@ _GIVEN = """
         AS f (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at)
       {condition})
 """
-# Without ON CONFLICT: by the locked ledger the frame is new.
+# Without ON CONFLICT: the locked ledger has said that the frame is new.
 _STORE = """
     INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
                        received_at)
@@ -266,7 +267,7 @@ _EXTEND = """
       last_received_at = greatest(e.last_received_at, excluded.last_received_at),
       dirty = true
 """
-# The ledgers are locked before `unmoved` is known, and no row is given before that.
+# The ledgers are locked before `unmoved` is known, and nothing is given before that.
 _LOCK_UNMOVED = """
     locked AS MATERIALIZED (
       SELECT v.device_id, v.store FROM (
@@ -310,7 +311,7 @@ _WANTED = """
     unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:seqs AS bigint[]))
       AS k (device_id, store, seq)
 """
-# LATERAL with OFFSET 0: each row by its key, whatever the planner's statistics are.
+# LATERAL with OFFSET 0: each row by its key, however the planner judges the tables.
 _IN_INBOX = text(
     f"""
     SELECT k.device_id, k.store, k.seq, f.digest
@@ -329,7 +330,7 @@ _IN_RECORDINGS_OF_SESSIONS = text(
       WHERE g.device_id = k.device_id AND g.sid = k.sid AND g.store = k.store OFFSET 0) AS r
     """
 )
-# A number that another session used: every recording of the store is searched.
+# A number that another session used: every recording of the store is asked.
 _IN_RECORDINGS = text(
     f"""
     SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
@@ -338,7 +339,7 @@ _IN_RECORDINGS = text(
                   WHERE k.device_id = r.device_id AND k.store = r.store AND r.seqs @> k.seq)
     """  # noqa: S608 - a constant
 )
-# `key-reuse` is left out: it means that other content was stored under the number.
+# `key-reuse` says nothing here: it means that there was other content under the number.
 _IN_QUARANTINE = text(
     f"""
     SELECT DISTINCT q.device_id, q.store, q.seq
@@ -346,28 +347,17 @@ _IN_QUARANTINE = text(
     WHERE q.code <> 'key-reuse'
     """  # noqa: S608 - a constant
 )
-_MARK_RETIMED = text(
+_ASK_RETIMING = text(
     """
-    WITH moved AS (
-      SELECT k.device_id, k.store, k.boot,
-             (SELECT max(a.boot) FROM clock_anchor AS a
-              WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot < k.boot
-                AND a.kind IN ('exchange', 'arrival')) AS before_boot,
-             (SELECT min(a.boot) FROM clock_anchor AS a
-              WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot > k.boot
-                AND a.kind IN ('exchange', 'arrival')) AS after_boot
-      FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:boots AS bigint[]))
-        AS k (device_id, store, boot)),
-    touched AS (
-      SELECT DISTINCT e.device_id, e.sid, e.store
-      FROM moved AS m JOIN session_extent AS e USING (device_id)
-      WHERE (e.store = m.store AND e.high_boot > coalesce(m.before_boot, -1)
-             AND (m.after_boot IS NULL OR e.low_boot < m.after_boot))
-         OR EXISTS (SELECT FROM stimulation_session AS p
-                    WHERE p.device_id = e.device_id AND p.sid = e.sid
-                      AND p.time_source = 'device_clock'))
-    UPDATE session_extent AS e SET dirty = true
-    FROM touched AS t
-    WHERE e.device_id = t.device_id AND e.sid = t.sid AND e.store = t.store
+    INSERT INTO retiming AS r (device_id, store, low_boot, high_boot)
+    SELECT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
+                         CAST(:lows AS bigint[]), CAST(:highs AS bigint[]))
+    ON CONFLICT (device_id) DO UPDATE SET
+      store = CASE WHEN NOT r.asked OR r.store = excluded.store THEN excluded.store END,
+      low_boot = CASE WHEN r.asked THEN least(r.low_boot, excluded.low_boot)
+                      ELSE excluded.low_boot END,
+      high_boot = CASE WHEN r.asked THEN greatest(r.high_boot, excluded.high_boot)
+                       ELSE excluded.high_boot END,
+      asked = true, swept_sid = NULL, swept_store = NULL
     """
 )

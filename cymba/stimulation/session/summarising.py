@@ -5,11 +5,11 @@ of its dirty mark and the announced change belong to one transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Row, case, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -22,6 +22,13 @@ from cymba.devices.charge import Waveform
 from cymba.devices.claiming import Tenures, load_tenures
 from cymba.devices.models import MODELS
 from cymba.devices.tables import Device
+from cymba.stimulation.archive.by_device import (
+    DEVICES_A_ROUND,
+    Waiting,
+    next_devices,
+    read_waiting,
+    waiting_sessions,
+)
 from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
 from cymba.stimulation.archive.reading import SessionKey, load_frames
@@ -30,25 +37,22 @@ from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
 
 # A summary costs more the longer the session is, so a long one is aggregated less often while it
-# runs: it rests for `REST_PER_FRAME` times its frames, and for a minute at most.
+# runs: it rests for `REST_PER_FRAME` times its frames, and for ten minutes at most. Four hours of a
+# frame in 5 s rest 3 s; what a hostile device can make of 64 MB rests two minutes.
 REST_PER_FRAME = timedelta(milliseconds=1)
-LONGEST_REST = timedelta(minutes=1)
+LONGEST_REST = timedelta(minutes=10)
+
+OPEN_OF_A_DEVICE = 100  # that are looked at in a round, on either side of a place
 
 _DERIVED = (*Summary.__dataclass_fields__, "account_id")
 
 
-def dirty_sessions(session: Session, now: datetime, limit: int) -> list[SessionKey]:
-    """Sessions that are due for a new summary; those that have waited longest come first."""
-    rows = session.execute(
-        _DUE,
-        {
-            "now": now,
-            "rest_ms": REST_PER_FRAME / timedelta(milliseconds=1),
-            "longest_ms": LONGEST_REST / timedelta(milliseconds=1),
-            "limit": limit,
-        },
-    )
-    return [SessionKey(*row) for row in rows]
+def dirty_sessions(
+    session: Session, now: datetime, *, after: str = "", but: Collection[SessionKey] = ()
+) -> Waiting:
+    """Sessions that are due for a new summary, of each device its share."""
+    values = {"now": now, "no_rest": now + LONGEST_REST}
+    return read_waiting(session, _DUE, values, after=after, but=but)
 
 
 def summarise_sessions(
@@ -65,6 +69,7 @@ def summarise_sessions(
     known = _known(session, keys)
     shared = _Shared(session)
     rows: list[dict[str, Any]] = []
+    frames: dict[SessionKey, int] = {}
     forgotten: list[SessionKey] = []
     for key in keys:
         before = known.get(key.id)
@@ -79,23 +84,34 @@ def summarise_sessions(
                 continue
             # A corrected time does not take a session from the person who was shown it.
             row |= {"account_id": before.account_id, "time_zone": before.time_zone}
+        if row is not None:
+            frames[key] = row["frames_stored"]
         if row is not None and (before is None or _differs(row, before)):
             rows.append(row)
     written = _write(session, rows)
     # Ledgers are locked before extents, as in ingest. So the marks are cleared after this.
     erase_sessions(session, forgotten)
-    _clear(session, [mark for key in keys for mark in marks[key]])
+    _clear(session, [(mark, _rest(frames.get(key, 0))) for key in keys for mark in marks[key]], now)
     _announce(session, [row for row in rows if row["id"] in written], known)
     return len(written)
 
 
+class Closed(NamedTuple):
+    """How many extents were marked, and where the next round goes on: empty after the last."""
+
+    extents: int
+    after: str
+
+
 def close_silent(
-    session: Session, now: datetime, silent_after: timedelta = SILENT_AFTER, limit: int = 1_000
-) -> int:
+    session: Session, now: datetime, silent_after: timedelta = SILENT_AFTER, *, after: str = ""
+) -> Closed:
     """Mark open sessions dirty of which nothing has arrived for `silent_after`: the next summary
-    ends them. Return how many extents were marked."""
-    marked = session.execute(_MARK_SILENT, {"before": now - silent_after, "limit": limit})
-    return len(marked.all())
+    ends them. Of each device some are looked at, from another place each time."""
+    values = {"before": now - silent_after, "somewhere": uuid4()}
+    values |= {"after": after, "devices": DEVICES_A_ROUND, "each": OPEN_OF_A_DEVICE}
+    extents, devices, last = session.execute(_MARK_SILENT, values).one()
+    return Closed(extents, last if devices == DEVICES_A_ROUND else "")
 
 
 class _Mark(NamedTuple):
@@ -226,8 +242,13 @@ def _write(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:
     return set(session.scalars(statement.returning(old.id), in_order))
 
 
-def _clear(session: Session, marks: Sequence[_Mark]) -> None:
-    """Clear the marks, except of extents that were written to since: they stay dirty.
+def _rest(frames: int) -> timedelta:
+    return min(frames * REST_PER_FRAME, LONGEST_REST)
+
+
+def _clear(session: Session, marks: Sequence[tuple[_Mark, timedelta]], now: datetime) -> None:
+    """Clear the marks, except of extents that were written to since: they stay dirty. Neither is
+    summarised again before the rest beside it is over.
 
     This skips extents that another transaction has locked, so it can never deadlock: whoever has
     locked one is about to mark it.
@@ -235,10 +256,12 @@ def _clear(session: Session, marks: Sequence[_Mark]) -> None:
     session.execute(
         _CLEAR,
         {
-            "devices": [mark.device_id for mark in marks],
-            "sids": [mark.sid for mark in marks],
-            "stores": [mark.store for mark in marks],
-            "xmins": [mark.xmin for mark in marks],
+            "devices": [mark.device_id for mark, _ in marks],
+            "sids": [mark.sid for mark, _ in marks],
+            "stores": [mark.store for mark, _ in marks],
+            "xmins": [mark.xmin for mark, _ in marks],
+            "rests_ms": [rest / timedelta(milliseconds=1) for _, rest in marks],
+            "now": now,
         },
     )
 
@@ -255,20 +278,21 @@ def _announce(
             announce(session, before.account_id, "session", row["id"], deleted=True)
 
 
-_DUE = text(
+_DUE = waiting_sessions(
+    next_devices("session_extent", "t.dirty"),
     """
-    SELECT e.device_id, e.sid
-    FROM session_extent AS e
-    LEFT JOIN stimulation_session AS s ON s.device_id = e.device_id AND s.sid = e.sid
-    WHERE e.dirty
-      AND (s.id IS NULL
-           OR s.changed_at > :now  -- by the clock of a keeper that is ahead of this one
-           OR s.changed_at + least(s.frames_stored * CAST(:rest_ms AS float8), :longest_ms)
-                             * interval '1 millisecond' <= :now)
-    GROUP BY e.device_id, e.sid
-    ORDER BY min(e.last_received_at)
-    LIMIT :limit
-    """
+    SELECT y.sid, y.low_seq, y.high_seq, y.due_at AS waits_since
+    FROM ((SELECT * FROM session_extent AS x
+           WHERE x.dirty AND x.device_id = d.device_id AND x.due_at <= :now
+             AND x.sid <> ALL (CAST(:aside AS uuid[]))
+           ORDER BY x.due_at LIMIT :each)
+          UNION ALL  -- by the clock of a worker that is ahead of this one
+          (SELECT * FROM session_extent AS x
+           WHERE x.dirty AND x.device_id = d.device_id AND x.due_at > :no_rest
+             AND x.sid <> ALL (CAST(:aside AS uuid[]))
+           ORDER BY x.due_at LIMIT :each)) AS y
+    LIMIT :each
+    """,
 )
 _TRY_LOCKS = text(
     """
@@ -286,37 +310,50 @@ _EXTENTS = text(
 _CLEAR = text(
     """
     WITH seen AS (
-      SELECT e.device_id, e.sid, e.store
+      SELECT e.device_id, e.sid, e.store, k.rest_ms,
+             CAST(CAST(e.xmin AS text) AS bigint) = k.seen AS is_clean
       FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[]), CAST(:stores AS bigint[]),
-                  CAST(:xmins AS bigint[])) AS k (device_id, sid, store, seen)
+                  CAST(:xmins AS bigint[]), CAST(:rests_ms AS float8[]))
+        AS k (device_id, sid, store, seen, rest_ms)
       JOIN session_extent AS e USING (device_id, sid, store)
-      WHERE e.dirty AND CAST(CAST(e.xmin AS text) AS bigint) = k.seen
+      WHERE e.dirty
       FOR UPDATE OF e SKIP LOCKED)
     UPDATE session_extent AS e
-    SET dirty = false,
-        sealed = e.sealed AND NOT EXISTS (
+    SET dirty = NOT s.is_clean,
+        due_at = :now + s.rest_ms * interval '1 millisecond',
+        sealed = e.sealed AND NOT (s.is_clean AND EXISTS (
           SELECT FROM frame AS f
           WHERE f.device_id = e.device_id AND f.store = e.store
-            AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid)
+            AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid))
     FROM seen AS s
     WHERE e.device_id = s.device_id AND e.sid = s.sid AND e.store = s.store
     """
 )
+_OPEN = """
+    SELECT o.device_id, o.sid FROM stimulation_session AS o
+    WHERE o.state = 'open' AND o.device_id = d.device_id AND o.sid {where} :somewhere
+    ORDER BY o.sid LIMIT :each
+"""
 _MARK_SILENT = text(
-    """
-    WITH silent AS (
-      SELECT e.device_id, e.sid, e.store
-      FROM stimulation_session AS s
-      JOIN session_extent AS e ON e.device_id = s.device_id AND e.sid = s.sid
-      WHERE s.state = 'open' AND NOT e.dirty
-        AND NOT EXISTS (SELECT FROM session_extent AS any_store
-                        WHERE any_store.device_id = s.device_id AND any_store.sid = s.sid
-                          AND any_store.last_received_at >= :before)
-      LIMIT :limit
-      FOR UPDATE OF e SKIP LOCKED)
-    UPDATE session_extent AS e SET dirty = true
-    FROM silent AS s
-    WHERE e.device_id = s.device_id AND e.sid = s.sid AND e.store = s.store
-    RETURNING e.sid
-    """
+    f"""
+    WITH {next_devices("stimulation_session", "t.state = 'open'")},
+    silent AS MATERIALIZED (
+      SELECT s.device_id, s.sid, e.store
+      FROM device AS d
+      CROSS JOIN LATERAL (({_OPEN.format(where=">=")}) UNION ALL ({_OPEN.format(where="<")})) AS s
+      CROSS JOIN LATERAL (
+        SELECT x.store FROM session_extent AS x
+        WHERE x.device_id = s.device_id AND x.sid = s.sid AND NOT x.dirty
+          AND NOT EXISTS (SELECT FROM session_extent AS any_store
+                          WHERE any_store.device_id = s.device_id AND any_store.sid = s.sid
+                            AND any_store.last_received_at >= :before)
+        OFFSET 0 FOR UPDATE OF x SKIP LOCKED) AS e),
+    marked AS (
+      UPDATE session_extent AS e SET dirty = true
+      FROM silent AS s
+      WHERE e.device_id = s.device_id AND e.sid = s.sid AND e.store = s.store
+      RETURNING 1)
+    SELECT (SELECT count(*) FROM marked), (SELECT count(*) FROM device),
+           (SELECT max(device_id) FROM device)
+    """  # noqa: S608 - constants of this code
 )

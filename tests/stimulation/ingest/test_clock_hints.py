@@ -12,6 +12,7 @@ from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
+from cymba.stimulation.session.retiming import mark_retimed
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]
@@ -120,4 +121,5 @@ def exchange(line: Any, boot: int) -> None:
     wall_ms = AT_MS - 3_600_000 * (10 - boot)
     anchor = BootAnchor(BootKey("device-1", 7, boot), Anchor("exchange", 1_000, wall_ms, 20.0))
     ingest(line.session, [], exchanges=[anchor])
+    mark_retimed(line.session, "device-1", AT)
     line.session.commit()

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,23 +16,20 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import Key
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.id_tokens import Invalid, UnknownKey, agreed_algorithms, usable_keys, verified
 from cymba.accounts.profile import find_by_email, parse_email
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from cymba.errors import Conflict, Rejected, Unauthenticated
 from cymba.settings import Settings
 
 SCOPE = "openid email"
-# Asymmetric ones only: a provider's client secret must not be able to make an ID token.
-ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 FLOW_LIFETIME = timedelta(minutes=10)
-LEEWAY_S = 60
 KEPT_S = 600.0  # how long a provider's metadata and keys are kept
+READ_AGAIN_S = 30.0  # not sooner than this after the last time, whatever keys its tokens name
 TIMEOUT_S = 10.0
 
 
@@ -61,7 +58,7 @@ class Provider:
         self._lock = threading.Lock()
         self._read_s = -KEPT_S
         self._metadata: Mapping[str, Any] = {}
-        self._keys: KeySet | None = None
+        self._keys: list[Key] = []
 
     @classmethod
     def of(cls, settings: Settings) -> "Provider | None":
@@ -108,26 +105,26 @@ class Provider:
             ProviderUnavailable.
             Unauthenticated: the provider refuses the code, or its ID token does not hold.
         """
-        metadata, keys = self._known()
-        id_token = self._redeem(metadata["token_endpoint"], code, code_verifier)
+        metadata, _ = self._known()
+        tokens = self._redeem(metadata["token_endpoint"], code, code_verifier)
         try:
-            claims = jwt.decode(id_token, keys, algorithms=ALGORITHMS).claims
-            jwt.JWTClaimsRegistry(
-                now=int(time.time()),
-                leeway=LEEWAY_S,
-                iss={"essential": True, "value": self.issuer},
-                aud={"essential": True, "value": self.client_id},
-                sub={"essential": True},
-                exp={"essential": True},
-                iat={"essential": True},
-                nonce={"essential": True, "value": nonce},
-            ).validate(claims)
-        except (JoseError, ValueError, TypeError):
+            try:
+                return self._verified(tokens, nonce)
+            except UnknownKey:  # it may have new ones since they were read
+                self._read_again()
+                return self._verified(tokens, nonce)
+        except (Invalid, UnknownKey):
             raise _refused() from None
-        return claims
 
-    def _redeem(self, endpoint: str, code: str, code_verifier: str) -> str:
-        """The ID token that the code is good for, not verified (RFC 6749, section 4.1.3)."""
+    def _verified(self, tokens: Mapping[str, Any], nonce: str) -> Mapping[str, Any]:
+        metadata, keys = self._known()
+        algorithms = agreed_algorithms(metadata)
+        return verified(
+            tokens, keys, algorithms, issuer=self.issuer, client_id=self.client_id, nonce=nonce
+        )
+
+    def _redeem(self, endpoint: str, code: str, code_verifier: str) -> Mapping[str, Any]:
+        """The tokens that the code is good for, not verified (RFC 6749, section 4.1.3)."""
         given = {
             "grant_type": "authorization_code",
             "code": code,
@@ -155,14 +152,18 @@ class Provider:
         id_token = tokens.get("id_token")
         if not response.is_success or "error" in tokens or not isinstance(id_token, str):
             raise _refused()
-        return id_token
+        return tokens
 
-    def _known(self) -> tuple[Mapping[str, Any], KeySet]:
+    def _known(self) -> tuple[Mapping[str, Any], Sequence[Key]]:
         with self._lock:
-            if self._keys is None or time.monotonic() - self._read_s > KEPT_S:
+            if not self._keys or time.monotonic() - self._read_s > KEPT_S:
                 self._read()
-            assert self._keys is not None  # noqa: S101 - `_read` has set it or raised
             return self._metadata, self._keys
+
+    def _read_again(self) -> None:
+        with self._lock:
+            if time.monotonic() - self._read_s > READ_AGAIN_S:
+                self._read()
 
     def _read(self) -> None:
         try:
@@ -172,9 +173,12 @@ class Provider:
                 if metadata["issuer"] != self.issuer:
                     raise ProviderUnavailable("the metadata are another issuer's")
                 keys = client.get(metadata["jwks_uri"]).raise_for_status().json()
-            self._metadata, self._keys = metadata, KeySet.import_key_set(keys)
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
+            usable = usable_keys(keys)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             raise ProviderUnavailable(type(error).__name__) from None
+        if not usable:
+            raise ProviderUnavailable("none of its keys can be used")
+        self._metadata, self._keys = metadata, usable
         self._read_s = time.monotonic()
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -149,6 +149,23 @@ class Tenures(NamedTuple):
         """Who held it at `at`; where nobody did, who held it next."""
         tenure = self.tenure_at(at)
         return None if tenure is None else tenure.account_id
+
+    def owner_of(self, at: datetime, known_since: Callable[[], datetime]) -> UUID | None:
+        """Whose it is what was recorded at `at`, of which the server has known since
+        `known_since()`.
+
+        A tenure that is over gets only what was known before its end: all else another holder
+        could have made since, by a clock that lies. That is nobody's, until a better clock says
+        otherwise.
+        """
+        tenure = self.tenure_at(at)
+        if tenure is None or tenure.released_at is None:
+            return None if tenure is None else tenure.account_id
+        after = self.of_device[self.of_device.index(tenure) + 1 :]
+        had_others = any(one.account_id != tenure.account_id for one in after)
+        if had_others and known_since() >= tenure.released_at:
+            return None
+        return tenure.account_id
 
     def is_forgotten(self, at: datetime) -> bool:
         """Whether who held it at `at` was erased since: what was recorded then is nobody's."""

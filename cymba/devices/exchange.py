@@ -1,7 +1,7 @@
 """The clock exchange on `up/time` and `down/time`: a moment known on both clocks.
 
 The server keeps nothing between the two requests: the device brings `t2` and `t3` back with its
-second. It can only deceive itself about its own clock.
+second. It can deceive itself about its own clock, and the server about no more than `MAX_AGE_MS`.
 """
 
 from typing import Literal, NamedTuple
@@ -10,7 +10,9 @@ from cymba.devices.clocks import DRIFT, Anchor
 from cymba.devices.messages import TimeReply, TimeRequest
 
 MAX_ROUND_TRIP_MS = 60_000
-MAX_AGE_MS = 24 * 3_600_000  # of the reply that a second request brings back
+# Of the reply that a second request brings back: a device that lies of it may claim to have been
+# heard of that much earlier than it was.
+MAX_AGE_MS = 10 * 60_000
 ROUNDING_MS = 2.0  # each of the four times is cut to whole milliseconds, at two clocks
 
 Fault = Literal["incomplete", "order", "slow", "future", "stale"]

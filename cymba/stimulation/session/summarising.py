@@ -31,7 +31,9 @@ from cymba.stimulation.archive.by_device import (
 )
 from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
+from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.session.evidence import known_since
 from cymba.stimulation.session.summary import RECTANGULAR, Summary, summarise
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
@@ -133,10 +135,13 @@ class _Shared:
         self._waveforms: dict[str, Waveform] = {}
         self._zones: dict[UUID | None, str] = {None: "UTC"}
 
-    def holder_at(self, device_id: str, at: datetime) -> UUID | None:
+    def owner_of(self, device_id: str, at: datetime, frames: Sequence[ReadFrame]) -> UUID | None:
+        """Whose session it is that began at `at`."""
         if device_id not in self._tenures:
             self._tenures[device_id] = load_tenures(self._session, device_id)
-        return self._tenures[device_id].holder_at(at)
+        return self._tenures[device_id].owner_of(
+            at, lambda: known_since(self._session, device_id, frames)
+        )
 
     def is_forgotten(self, device_id: str, at: datetime) -> bool:
         return self._tenures[device_id].is_forgotten(at)
@@ -200,7 +205,7 @@ def _row(
         silent=silent,
         waveform=shared.waveform(key.device_id),
     )
-    owner = shared.holder_at(key.device_id, summary.started_at)
+    owner = shared.owner_of(key.device_id, summary.started_at, frames)
     # A session keeps the zone that its person was in when it arrived, unless its owner changes.
     zone = before.time_zone if before and before.account_id == owner else shared.zone(owner)
     return asdict(summary) | {

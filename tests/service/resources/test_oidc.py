@@ -31,6 +31,8 @@ class FakeProvider:
     codes: dict = field(default_factory=dict)
     faults: dict = field(default_factory=dict)
     signing_key: RSAKey | None = None
+    odd_keys: list = field(default_factory=list)
+    reads: int = 0
 
     def app(self):
         app = Flask("provider")
@@ -46,7 +48,8 @@ class FakeProvider:
 
         @app.get("/keys")
         def keys():
-            return KeySet([self.key]).as_dict(private=False)
+            self.reads += 1
+            return {"keys": [*self.odd_keys, *KeySet([self.key]).as_dict(private=False)["keys"]]}
 
         @app.post("/token")
         def token():
@@ -70,7 +73,7 @@ class FakeProvider:
                 "exp": now + 300,
             } | self.faults
             key = self.signing_key or self.key
-            signed = jwt.encode({"alg": "RS256", "kid": "1"}, claims, key)
+            signed = jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key)
             return {"access_token": "a", "token_type": "Bearer", "id_token": signed}
 
         return app
@@ -161,6 +164,30 @@ def test_an_id_token_that_does_not_hold_opens_nothing(sign_in, provider, engine,
 def test_one_signed_by_another_key_opens_nothing(sign_in, provider):
     provider.signing_key = RSAKey.generate_key(2048, {"kid": "1"})
     assert sign_in().status_code == 401
+
+
+def test_keys_that_nobody_here_can_use_stop_no_sign_in(sign_in, provider):
+    provider.odd_keys = [
+        {"kty": "EC", "crv": "BP-256", "kid": "b", "x": "AA", "y": "AA"},
+        {"kty": "OKP", "crv": "X9000", "x": "AA"},
+        {"kid": "none"},
+    ]
+    assert sign_in().status_code == 200
+
+
+def test_a_new_key_is_asked_for_once_and_not_at_every_token(sign_in, provider, monkeypatch):
+    assert sign_in().status_code == 200
+    provider.key = RSAKey.generate_key(2048, {"kid": "2"})
+    assert sign_in().status_code == 401  # the keys have just been read
+    assert provider.reads == 1
+    monkeypatch.setattr("cymba.accounts.oidc.READ_AGAIN_S", 0)
+    assert sign_in().status_code == 200
+    assert provider.reads == 2
+    assert sign_in().status_code == 200
+    assert provider.reads == 2
+    provider.signing_key = RSAKey.generate_key(2048, {"kid": "3"})
+    assert sign_in().status_code == 401
+    assert provider.reads == 3
 
 
 def test_a_state_comes_back_once_and_only_if_it_was_given(client, provider):

@@ -1,0 +1,148 @@
+"""Whether an ID token holds: OpenID Connect Core 1.0, section 3.1.3.7, point by point.
+
+`docs/security.md` says which test shows which point.
+"""
+
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256, sha384, sha512
+from hmac import compare_digest
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import JWKRegistry, Key
+
+# Asymmetric ones only: a provider's client secret must not be able to make an ID token. Each with
+# the kind of key, the curves, and the hash, by which `at_hash` is made.
+_KINDS: dict[str, tuple[str, tuple[str, ...], Any]] = {
+    "RS256": ("RSA", (), sha256),
+    "RS384": ("RSA", (), sha384),
+    "RS512": ("RSA", (), sha512),
+    "PS256": ("RSA", (), sha256),
+    "ES256": ("EC", ("P-256",), sha256),
+    "ES384": ("EC", ("P-384",), sha384),
+    "EdDSA": ("OKP", ("Ed25519",), sha512),
+}
+LEEWAY_S = 60
+OLDEST_S = 600  # since it was issued: it comes right after the sign-in that it is about
+
+
+class UnknownKey(Exception):
+    """The token names a key that the provider is not known to have."""
+
+
+class Invalid(Exception):
+    """The token does not hold."""
+
+
+def usable_keys(document: Any) -> list[Key]:
+    """The keys of a provider's JWK set that can verify a signature here.
+
+    The others are passed over: a provider may have keys for whatever else, now or later.
+
+    Raises:
+        ValueError: it is no JWK set.
+    """
+    given = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(given, list):
+        raise ValueError("not a JWK set")  # noqa: TRY004 - a wrong answer, not a defect
+    keys = []
+    for one in given:
+        try:
+            key = JWKRegistry.import_key(one)
+            key.raw_value  # noqa: B018 - read now, so that what is wrong with it shows here
+        except Exception:  # noqa: BLE001, S112 - whatever it is, it is this key's
+            continue
+        is_for_it = one.get("use", "sig") == "sig" and "verify" in one.get("key_ops", ["verify"])
+        if is_for_it and any(_fits(key, algorithm) for algorithm in _KINDS):
+            keys.append(key)
+    return keys
+
+
+def agreed_algorithms(metadata: Mapping[str, Any]) -> Collection[str]:
+    """What both this server and the provider's metadata have for signing ID tokens."""
+    offered = metadata.get("id_token_signing_alg_values_supported")
+    if not isinstance(offered, list):
+        return _KINDS.keys()
+    return [algorithm for algorithm in _KINDS if algorithm in offered]
+
+
+def verified(
+    tokens: Mapping[str, Any],
+    keys: Sequence[Key],
+    algorithms: Collection[str],
+    *,
+    issuer: str,
+    client_id: str,
+    nonce: str,
+) -> Mapping[str, Any]:
+    """The claims of the `id_token` among `tokens`.
+
+    Raises:
+        UnknownKey: ask the provider for its keys again, and try once more.
+        Invalid.
+    """
+    id_token = str(tokens.get("id_token"))
+    try:
+        header = jws.extract_compact(id_token.encode()).headers()
+        algorithm = header.get("alg")
+        if algorithm not in algorithms:
+            raise Invalid("signed in a way that was not agreed on")
+        key = _key(keys, algorithm, header.get("kid"))
+        claims = jwt.decode(id_token, key, algorithms=[algorithm]).claims
+        now = int(time.time())
+        jwt.JWTClaimsRegistry(
+            now=now,
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": client_id},
+            sub={"essential": True},
+            exp={"essential": True},
+            iat={"essential": True},
+            nonce={"essential": True, "value": nonce},
+        ).validate(claims)
+    except (JoseError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise Invalid(type(error).__name__) from None
+    _check_parties(claims, client_id)
+    if claims["iat"] < now - OLDEST_S - LEEWAY_S:
+        raise Invalid("issued long ago")
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isascii():
+        raise Invalid("a subject that is none")
+    at_hash = claims.get("at_hash")
+    if at_hash is not None and not _is_hash_of(at_hash, tokens.get("access_token"), algorithm):
+        raise Invalid("made for another access token")
+    return claims
+
+
+def _key(keys: Sequence[Key], algorithm: str, kid: Any) -> Key:
+    fitting = [key for key in keys if _fits(key, algorithm) and (kid is None or key.kid == kid)]
+    if not fitting and not (kid is not None and any(key.kid == kid for key in keys)):
+        raise UnknownKey
+    if len(fitting) != 1:
+        raise Invalid("it does not say which of the keys it is signed by")
+    return fitting[0]
+
+
+def _fits(key: Key, algorithm: str) -> bool:
+    kind, curves, _ = _KINDS[algorithm]
+    is_kind = key.key_type == kind and (not curves or key.get("crv") in curves)
+    return is_kind and key.get("alg") in {None, algorithm}
+
+
+def _check_parties(claims: Mapping[str, Any], client_id: str) -> None:
+    audience, party = claims["aud"], claims.get("azp")
+    if isinstance(audience, list) and len(audience) > 1 and party is None:
+        raise Invalid("for several audiences, and for none of them in the first place")
+    if party is not None and party != client_id:
+        raise Invalid("issued to another client")
+
+
+def _is_hash_of(given: Any, access_token: Any, algorithm: str) -> bool:
+    if not isinstance(given, str) or not isinstance(access_token, str):
+        return False
+    digest = _KINDS[algorithm][2](access_token.encode()).digest()
+    half = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
+    return compare_digest(half, given.encode())

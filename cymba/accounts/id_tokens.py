@@ -88,7 +88,7 @@ def verified(
     try:
         header = jws.extract_compact(id_token.encode()).headers()
         algorithm = header.get("alg")
-        if algorithm not in algorithms:
+        if not isinstance(algorithm, str) or algorithm not in algorithms:
             raise Invalid("signed in a way that was not agreed on")
         key = _key(keys, algorithm, header.get("kid"))
         claims = jwt.decode(id_token, key, algorithms=[algorithm]).claims

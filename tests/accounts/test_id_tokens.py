@@ -24,7 +24,7 @@ RSA = RSAKey.generate_key(2048, {"kid": "r"})
 EC = ECKey.generate_key("P-256", {"kid": "e"})
 ED = OKPKey.generate_key("Ed25519", {"kid": "o"})
 OTHER = RSAKey.generate_key(2048, {"kid": "r"})
-KEYS = [RSA, EC, ED]
+KEYS: list[Any] = [RSA, EC, ED]
 PUBLIC = [key.as_dict(private=False) for key in KEYS]
 ODD: list[Any] = [
     {"kty": "EC", "crv": "BP-256", "kid": "b", "x": "AA", "y": "AA"},

@@ -14,7 +14,7 @@ import numpy as np
 
 from cymba.insights import findings
 from cymba.insights.analysis import analyse
-from cymba.insights.days import EntryFact, build_days, local_day
+from cymba.insights.days import Days, EntryFact, Floats, build_days, local_day
 from cymba.insights.exposures import EXPOSURES, SessionFact
 from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.pairs import view_pair
@@ -22,12 +22,16 @@ from cymba.insights.pictures import (
     DARK,
     LIGHT,
     Picture,
+    picture_of_around_use,
+    picture_of_calendar,
     picture_of_pair,
     picture_of_response,
     picture_of_side_effect,
+    picture_of_timeline,
 )
 from cymba.insights.responses import compare
 from cymba.insights.side_effects import side_effects
+from cymba.insights.symptom_days import SymptomDays, around_use
 from cymba.insights.words import Voice
 from simulator.diarist import Months, live_months
 from simulator.people import World
@@ -38,6 +42,9 @@ FIRST_DAY = date(2026, 1, 5)
 SESSION = timedelta(minutes=30)
 CHARGE_UC = 11_000.0
 NOBODY = UUID(int=0)
+HISTORY_DAYS = 91
+OF_ONE = ("timeline", "calendar", "around-use")  # without an effect they look much the same
+SESSIONS = [exposure.name for exposure in EXPOSURES].index("sessions")
 SHOWN = ("pain_now", "mood", "fatigue", "sleep_quality")
 
 
@@ -57,7 +64,7 @@ PEOPLE = (
 
 
 def pictures(person: Person) -> dict[str, Picture]:
-    """By name: the primary pair and, given months of data, the side effect and the response."""
+    """By name: the primary pair, the side effect, the response, and the history of pain."""
     rng = np.random.default_rng(person.seed)
     months = live_months(person.world, rng, first_day=FIRST_DAY, time_zone=ZONE)
     sessions, entries = _facts(months, rng)
@@ -80,7 +87,23 @@ def pictures(person: Person) -> dict[str, Picture]:
     compared = compare(OUTCOMES["pain_now"], entries, first_use=first_use, today=days.dates[-1])
     if compared is not None:
         made["response"] = picture_of_response(compared, voice)
+        made |= _of_history(days, compared.whole.values, voice)
     return made
+
+
+def _of_history(days: Days, felt: Floats, voice: Voice) -> dict[str, Picture]:
+    """The last weeks of pain: in a row, as a calendar, and around the sessions."""
+    pain, sessions = OUTCOMES["pain_now"], days.exposures[SESSIONS]
+    last = days.dates[-1]
+    begins = last - timedelta(days=HISTORY_DAYS - 1)
+    shown = SymptomDays(pain, begins, felt[-HISTORY_DAYS:], sessions[-HISTORY_DAYS:])
+    asked = days.dates[0], last
+    both = around_use(days, pain, SHOWN.index(pain.name), sessions, asked=asked)
+    return {
+        "timeline": picture_of_timeline(shown, voice),
+        "calendar": picture_of_calendar(shown, voice),
+        "around-use": picture_of_around_use(both, voice),
+    }
 
 
 def _facts(months: Months, rng: np.random.Generator) -> tuple[list[SessionFact], list[EntryFact]]:
@@ -111,6 +134,8 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for person in PEOPLE:
         for name, picture in pictures(person).items():
+            if name in OF_ONE and person is not PEOPLE[0]:
+                continue
             for theme in (LIGHT, DARK) if name == "pair" else (LIGHT,):
                 path = folder / f"{person.name}-{name}-{theme.name}.svg"
                 path.write_bytes(picture.svg(theme))

@@ -33,6 +33,7 @@ from service.resources import (
     screening,
     sessions,
     shares,
+    symptom_pictures,
     sync,
     telemetry,
 )
@@ -62,6 +63,7 @@ RESOURCES = (
     experiments,
     insights,
     courses,
+    symptom_pictures,
     sync,
     broker,
     health,

@@ -15,7 +15,7 @@ from service.http.fields import Schema, Text, Whole
 Kind = Literal["svg", "png"]
 SVG: Final = "image/svg+xml"
 PNG: Final = "image/png"
-DRAWING_VERSION = 4  # +1 with every change of what the pictures look like
+DRAWING_VERSION = 5  # +1 with every change of what the pictures look like
 
 
 class ThemeSchema(Schema):

@@ -1,9 +1,7 @@
 """What was done, by the person's own days, weeks and months."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import marshmallow as ma
 from flask import Response
@@ -13,31 +11,20 @@ from cymba.stimulation.session.history import MAX_DAYS, Period, history
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account, is_by_share
-from service.http.fields import Day, Schema, Text, validation_failed
+from service.http.fields import Schema, Text
 from service.http.openapi import Resource
-from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
+from service.shapes.local_days import DaysQuerySchema, days_asked
 
 blp = Resource("history", "What was done, by local days")
 
-EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
 # How far back an answer goes if the request does not say: a month, a quarter, a year.
 USUAL_DAYS: dict[Period, int] = {"day": 30, "week": 91, "month": 365}
 
 
-class HistoryQuerySchema(Schema):
+class HistoryQuerySchema(DaysQuerySchema):
     period = Text(load_default="day", validate=ma.validate.OneOf(["day", "week", "month"]))
-    first_day = Day(
-        data_key="from",
-        validate=ma.validate.Range(min=EARLIEST, max=LATEST),
-        metadata={"description": "A local day; a month, a quarter or a year before `to` if absent"},
-    )
-    last_day = Day(
-        data_key="to",
-        validate=ma.validate.Range(min=EARLIEST, max=LATEST),
-        metadata={"description": "A local day, itself included; today if absent"},
-    )
 
 
 class SymptomSchema(Schema):
@@ -93,7 +80,8 @@ def get_history(query: dict[str, Any]) -> Response:
     """
     with transaction() as session:
         account = current_account(session)
-        first_day, last_day = _days(query, account.time_zone)
+        usual = USUAL_DAYS[query["period"]]
+        first_day, last_day = days_asked(query, account.time_zone, usual=usual, most=MAX_DAYS)
         items = history(session, account.id, query["period"], first_day, last_day)
         time_zone = account.time_zone
         symptoms: Sequence[list[SymptomRated] | None] = [None] * len(items)
@@ -105,14 +93,3 @@ def get_history(query: dict[str, Any]) -> Response:
         for item, rated in zip(items, symptoms, strict=True)
     ]
     return tagged({"time_zone": time_zone, "items": shown})
-
-
-def _days(query: dict[str, Any], time_zone: str) -> tuple[date, date]:
-    last_day = query.get("last_day") or services().now().astimezone(ZoneInfo(time_zone)).date()
-    usual = timedelta(days=USUAL_DAYS[query["period"]] - 1)
-    first_day = query.get("first_day") or max(EARLIEST, last_day - usual)
-    if first_day > last_day:
-        raise validation_failed({"query": {"to": ["Must not be before `from`."]}})
-    if (last_day - first_day).days >= MAX_DAYS:
-        raise validation_failed({"query": {"from": [f"More than {MAX_DAYS} days before `to`."]}})
-    return first_day, last_day

@@ -3,13 +3,17 @@
 import re
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.text import Text
 
 from cymba.insights.pictures import DARK, LIGHT, THEMES, USUAL, Form, Picture, Theme
 from cymba.insights.pictures.canvas import WIDTH, Page, line, tick
+from cymba.insights.pictures.history import FAINTEST, STRONGEST, tinted
 from cymba.insights.pictures.pair import is_told, observed
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
@@ -77,6 +81,42 @@ def test_all_that_is_drawn_stands_out_from_its_ground(
             assert edges >= 2 * areas, name
 
 
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_a_number_stands_out_from_the_day_it_is_of(theme: Theme) -> None:
+    for share in (FAINTEST, STRONGEST):
+        assert contrast(theme.ink, tinted(theme, share)) >= 4.5
+        assert contrast(theme.done, tinted(theme, share)) >= 3
+
+
+@pytest.mark.parametrize("form", [USUAL, Form(width=320, text=2.0)], ids=["usual", "large"])
+def test_no_text_is_cut_off_and_no_label_lies_on_another(
+    drawn: dict[str, Picture], form: Form
+) -> None:
+    for name, picture in drawn.items():
+        figure = picture.drawn(LIGHT, form).figure
+        FigureCanvasAgg(figure).draw()
+        for text in [*figure.texts, *(text for axes in figure.axes for text in seen_in(axes))]:
+            box = text.get_window_extent()
+            assert box.x0 >= 0, (name, text.get_text())
+            assert box.x1 <= form.width, (name, text.get_text())
+        for axes in figure.axes:
+            labels = [(one.get_window_extent(), one.get_text()) for one in labels_in(axes.xaxis)]
+            for (left, told), (right, _) in pairwise(sorted(labels, key=lambda one: one[0].x0)):
+                assert left.x1 <= right.x0, (name, told)
+
+
+def labels_in(axis: Any) -> list[Text]:
+    """Matplotlib keeps labels of ticks outside of the view too, and draws none of them."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [one for one in axis.get_major_ticks() if low <= one.get_loc() <= high]
+    labels = [label for one in ticks for label in (one.label1, one.label2)]
+    return [label for label in labels if label.get_visible() and label.get_text()]
+
+
+def seen_in(axes: Any) -> list[Text]:
+    return [*axes.texts, axes.title, *labels_in(axes.xaxis), *labels_in(axes.yaxis)]
+
+
 def test_width_and_text_can_be_asked_for_and_text_stays_text(drawn: dict[str, Picture]) -> None:
     picture = drawn["effect-pair"]
     usual, large = (
@@ -118,7 +158,7 @@ def test_no_line_stands_out_where_the_days_cannot_tell() -> None:
 def test_every_picture_is_as_wide_as_a_phone_and_has_its_words(
     drawn: dict[str, Picture],
 ) -> None:
-    assert len(drawn) == 9
+    assert len(drawn) == 18
     for name, picture in drawn.items():
         root = ET.fromstring(picture.svg(LIGHT))  # noqa: S314 - our own
         assert root.get("viewBox", "").split()[2] == str(WIDTH), name

@@ -135,14 +135,16 @@ class Page:
         self._top += height + below * self._scale
         return axes
 
-    def label(self, axes: Any, *, x: str = "", y: str = "") -> None:
-        """Name the axes: x below, y lying above them, where a phone has room for it."""
-        if x:
-            axes.set_xlabel(x, fontsize=self.small, color=self.theme.muted, parse_math=False)
-        if y:
-            axes.set_title(
-                y, fontsize=self.small, color=self.theme.muted, loc="left", pad=5, parse_math=False
-            )
+    def note(self, text: str) -> None:
+        """Small and quiet: what an axis is, or what a mark means."""
+        self.paragraph(text, size=SMALL, colour=self.theme.muted)
+
+    def label(self, axes: Any, x: str) -> None:
+        axes.set_xlabel(x, fontsize=self.small, color=self.theme.muted, parse_math=False)
+
+    def labels_beside(self, characters: int) -> int:
+        """How many labels of so many characters have room beside each other under a panel."""
+        return max(1, int(self._across / ((characters + 1) * _EM * self.small)))
 
     def room(self, height: float) -> None:
         self._top += height
@@ -153,10 +155,15 @@ class Page:
         self.figure.set_size_inches(self.width / DPI, height / DPI)
         for top, text in self._texts:
             text.set_y(1 - top / height)
-        left = MARGIN_LEFT * max(self._scale, 1.0)
-        across = (self.width - left - MARGIN_RIGHT) / self.width
+        across = self._across / self.width
+        left = self.width - MARGIN_RIGHT - self._across
         for top, tall, axes in self._panels:
             axes.set_position((left / self.width, 1 - (top + tall) / height, across, tall / height))
+
+    @property
+    def _across(self) -> float:
+        """Of a panel; left of it is room for its numbers."""
+        return self.width - MARGIN_LEFT * max(self._scale, 1.0) - MARGIN_RIGHT
 
     def dots(self, axes: Any, x: Any, y: Any, colour: str, *, size: float) -> None:
         """Each with a rim of the ground, so that those that lie on each other can be told apart."""

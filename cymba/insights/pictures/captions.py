@@ -30,17 +30,35 @@ SIDE_EFFECT_ALT_BAND = (
 )
 RESPONSE_TITLE = "{outcome}, then and now"
 RESPONSE_ALT_MEANS = (
-    "The mean was {before} at first, over {before_days} days, and {now} in the last 28 days, over "
-    "{now_days} days."
+    "The mean was {before} at first, over {before_days} days, and {now} in the four weeks up to "
+    "{until}, over {now_days} days."
 )
 AT_FIRST = "At first: {mean}"
-LATELY = "Last 28 days: {mean}"
+LATELY = "Four weeks up to {until}: {mean}"
 THIRTY_PERCENT = "Dashed line: 30 % lower than at first"
+MEAN_OF_DAY = "{outcome}, mean of the day"
+TIMELINE_TITLE = "{outcome} and your sessions"
+CALENDAR_TITLE = "{outcome}, day by day"
+CALENDAR_MARKS = (
+    "Number: the mean of the day. The stronger the colour, the worse. Dot: a session, up to three."
+)
+HISTORY_DAYS = "These are {days} days, {used} of them with a session."
+HISTORY_RATED = (
+    "Of {rated} days there is a rating: {outcome} was {mean} on average, from {low} to {high}."
+)
+HISTORY_UNRATED = "No rating was made on these days."
+AROUND_TITLE = "{outcome}, before and after sessions"
+AROUND_USED = "Days with a session: {before} before, {after} after ({n} days)."
+AROUND_WITHOUT = "Days without one, at your usual hours: {before} before, {after} after ({n} days)."
+AROUND_WHY = "A bad hour often passes by itself, so look at both kinds of days."
+BEFORE, AFTER = "before", "after"
 
 CAPTIONS: tuple[str, ...] = (
     YOUR_DAYS, NOT_KNOWN, NEXT_MORNING, SAME_DAY, FIT, FIT_X, FIT_Y, LAGS, LAGS_Y,
     SMALLER_THAN_MATTERS, *LAG_NAMES, SCALE_ENDS, NOT_YET, PAIR_TITLE, PAIR_ALT, PAIR_ALT_LAG,
     SIDE_EFFECT_TITLE, SIDE_EFFECT_Y, SIDE_EFFECT_X, SIDE_EFFECT_DOTS, SIDE_EFFECT_ALT,
     SIDE_EFFECT_ALT_CURVE, SIDE_EFFECT_ALT_BAND, RESPONSE_TITLE, RESPONSE_ALT_MEANS, AT_FIRST,
-    LATELY, THIRTY_PERCENT,
+    LATELY, THIRTY_PERCENT, MEAN_OF_DAY, TIMELINE_TITLE, CALENDAR_TITLE, CALENDAR_MARKS,
+    HISTORY_DAYS, HISTORY_RATED, HISTORY_UNRATED, AROUND_TITLE, AROUND_USED, AROUND_WITHOUT,
+    AROUND_WHY, BEFORE, AFTER,
 )  # fmt: skip

@@ -7,9 +7,8 @@ import numpy as np
 from cymba.insights import sentences
 from cymba.insights.pairs import PairView
 from cymba.insights.pictures import captions
-from cymba.insights.pictures.canvas import SMALL, Page, Picture, line, set_ticks, tick, ticks
-from cymba.insights.pictures.dates import date_ticks
-from cymba.insights.pictures.scales import ends_named, whole_scale
+from cymba.insights.pictures.canvas import Page, Picture, line, set_ticks, tick, ticks
+from cymba.insights.pictures.days import Shown, draw_days
 from cymba.insights.tables import Finding
 from cymba.insights.words import Voice
 
@@ -82,35 +81,18 @@ class _Names:
 
 def _draw_days(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     page.caption(voice.translate(captions.YOUR_DAYS))
-    at = np.arange(len(view.dates))
     template = captions.NEXT_MORNING if view.finding.lag else captions.SAME_DAY
-    ends = ends_named(view.outcome, voice)
-    if ends:
-        page.paragraph(ends, size=SMALL, colour=page.theme.muted)
-    page.room(12)
-    above = page.panel(130, below=10)
-    page.label(above, y=voice.say(template, outcome=names.outcome))
-    # A morning stands above the day that it is paired with.
-    page.dots(above, at - view.finding.lag, view.felt, page.theme.felt, size=_dot(at.size))
-    above.tick_params(labelbottom=False, bottom=False)
-    above.spines["bottom"].set_visible(False)
-    whole_scale(above, view.outcome, voice)
-    page.room(18)
-    below = page.panel(70)
-    page.label(below, y=names.exposure + names.exposure_unit)
-    below.bar(at, np.nan_to_num(view.exposed), width=0.9, color=page.theme.done)
-    unknown = np.flatnonzero(np.isnan(view.exposed))
-    below.plot(
-        unknown, np.zeros(unknown.size), "x", color=page.theme.muted, markersize=5, clip_on=False
+    shown = Shown(
+        first_day=view.dates[0],
+        outcome=view.outcome,
+        felt=view.felt,
+        felt_title=voice.say(template, outcome=names.outcome),
+        done=view.exposed,
+        done_title=names.exposure + names.exposure_unit,
+        felt_after=view.finding.lag,
+        tells_unknown=view.exposure.is_amount,
     )
-    below.set_ylim(bottom=0)
-    ticks(below, voice, most=3)
-    if unknown.size and view.exposure.is_amount:
-        note = voice.translate(captions.NOT_KNOWN)
-        page.paragraph(note, size=SMALL, colour=page.theme.muted)
-    first = view.dates[0]
-    for axes in (above, below):
-        date_ticks(axes, voice, first, len(view.dates))
+    draw_days(page, voice, shown)
 
 
 def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
@@ -118,9 +100,7 @@ def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     if seen is None or full is None:
         return
     page.caption(voice.translate(captions.FIT))
-    page.paragraph(
-        voice.say(captions.FIT_Y, outcome=names.outcome), size=SMALL, colour=page.theme.muted
-    )
+    page.note(voice.say(captions.FIT_Y, outcome=names.outcome))
     axes = page.panel(200, below=28)
     x = full.partial_x
     ends = np.array([x.min(), 0.0, x.max()])
@@ -132,16 +112,12 @@ def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     axes.axhline(0, color=page.theme.muted, linewidth=0.8)
     ticks(axes, voice, x=True)
     label = voice.say(captions.FIT_X, exposure=names.exposure) + names.exposure_unit
-    page.paragraph(label, size=SMALL, colour=page.theme.muted)
+    page.note(label)
 
 
 def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     page.caption(voice.translate(captions.LAGS))
-    page.paragraph(
-        voice.say(captions.LAGS_Y, exposure=names.exposure_inside),
-        size=SMALL,
-        colour=page.theme.muted,
-    )
+    page.note(voice.say(captions.LAGS_Y, exposure=names.exposure_inside))
     axes = page.panel(150, below=26)
     mid = view.outcome.minimal_difference
     axes.axhspan(-mid, mid, color=page.theme.shade, lw=0)
@@ -160,10 +136,12 @@ def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
                 is_bold=lag == view.finding.lag and is_told(view.finding),
             )
     axes.set_xlim(-0.5, len(LAGS) - 0.5)
-    set_ticks(axes, LAGS, [voice.translate(name) for name in captions.LAG_NAMES])
+    names_of_lags = [voice.translate(name) for name in captions.LAG_NAMES]
+    has_room = page.labels_beside(max(map(len, names_of_lags))) >= len(LAGS)
+    set_ticks(axes, LAGS, names_of_lags if has_room else [voice.number(lag, 0) for lag in LAGS])
     ticks(axes, voice)
     note = voice.say(captions.SMALLER_THAN_MATTERS, mid=tick(voice, mid))
-    page.paragraph(note, size=SMALL, colour=page.theme.muted)
+    page.note(note)
 
 
 def _draw_lag(
@@ -185,7 +163,3 @@ def _draw_lag(
         lag, effect, "o", color=page.theme.felt, markersize=9 if is_bold else 7,
         markerfacecolor=page.theme.felt if is_bold else page.theme.ground, mew=1.8,
     )  # fmt: skip
-
-
-def _dot(days: int) -> float:
-    return 4.5 if days <= 120 else 3.2 if days <= 365 else 2.2

@@ -21,6 +21,7 @@ def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
     title = voice.translate(compared.outcome.title)
     told = sentences.of_response(voice, compared.outcome, found, until=compared.current.last_day)
     parts = [told]
+    until = voice.day(compared.current.last_day)
     has_means = not (math.isnan(found.baseline_mean) or math.isnan(found.current_mean))
     if has_means:
         parts.append(
@@ -30,17 +31,15 @@ def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
                 before_days=voice.number(found.baseline_n, 0),
                 now=voice.number(found.current_mean),
                 now_days=voice.number(found.current_n, 0),
+                until=until,
             )
         )
 
     def draw(page: Page) -> None:
         page.paragraph(told)
         ends = ends_named(compared.outcome, voice)
-        if ends:
-            page.paragraph(ends, size=SMALL, colour=page.theme.muted)
-        page.room(14)
+        page.note(f"{title} ({ends})" if ends else title)
         axes = page.panel(230)
-        page.label(axes, y=title)
         at = np.arange(compared.whole.values.size)
         page.dots(axes, at, compared.whole.values, page.theme.felt, size=3.8)
         _draw_period(axes, page, compared, compared.baseline, found.baseline_mean)
@@ -48,18 +47,18 @@ def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
         if not math.isnan(found.baseline_mean):
             goal = found.baseline_mean * (1 + MODERATE_RATIO)
             axes.axhline(goal, color=page.theme.muted, linewidth=1.2, linestyle=(0, (4, 3)))
-        date_ticks(axes, voice, compared.whole.first_day, at.size)
+        date_ticks(axes, page, voice, compared.whole.first_day, at.size)
         whole_scale(axes, compared.outcome, voice)
         for template, mean in (
             (captions.AT_FIRST, found.baseline_mean),
             (captions.LATELY, found.current_mean),
         ):
             if not math.isnan(mean):
-                page.paragraph(voice.say(template, mean=voice.number(mean)), size=SMALL)
+                page.paragraph(
+                    voice.say(template, mean=voice.number(mean), until=until), size=SMALL
+                )
         if not math.isnan(found.baseline_mean):
-            page.paragraph(
-                voice.translate(captions.THIRTY_PERCENT), size=SMALL, colour=page.theme.muted
-            )
+            page.note(voice.translate(captions.THIRTY_PERCENT))
 
     return Picture(voice.say(captions.RESPONSE_TITLE, outcome=title), " ".join(parts), draw)
 

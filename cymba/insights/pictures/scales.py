@@ -16,7 +16,7 @@ ROOM = 0.05  # of the scale, beyond its ends: half a dot would be cut off
 
 def whole_scale(axes: Any, outcome: Outcome, voice: Voice) -> None:
     """All of the scale, whatever part of it was used; what has none gets the usual ticks."""
-    ends = _ends(outcome)
+    ends = ends_of(outcome)
     if ends is None:
         axes.margins(y=0.08)
         ticks(axes, voice)
@@ -30,13 +30,13 @@ def whole_scale(axes: Any, outcome: Outcome, voice: Voice) -> None:
 
 def ends_named(outcome: Outcome, voice: Voice) -> str:
     """What the ends mean, in words; empty where there is no scale."""
-    ends = _ends(outcome)
+    ends = ends_of(outcome)
     if ends is None:
         return ""
     best, worst = ends if outcome.worse == "higher" else reversed(ends)
     return voice.say(captions.SCALE_ENDS, best=tick(voice, best), worst=tick(voice, worst))
 
 
-def _ends(outcome: Outcome) -> tuple[int, int] | None:
+def ends_of(outcome: Outcome) -> tuple[int, int] | None:
     value = ITEMS[outcome.item].value
     return (value.low, value.high) if isinstance(value, Integer) else None

@@ -6,7 +6,7 @@ import numpy as np
 
 from cymba.insights import sentences
 from cymba.insights.pictures import captions
-from cymba.insights.pictures.canvas import SMALL, Page, Picture, line, ticks
+from cymba.insights.pictures.canvas import Page, Picture, line, ticks
 from cymba.insights.side_effects import SideEffect
 from cymba.insights.statistics import Course, trend_band
 from cymba.insights.words import Voice
@@ -54,10 +54,8 @@ def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
             [voice.percent(share) for share in (0, 0.25, 0.5, 0.75, 1)], parse_math=False
         )
         axes.set_xlim(0, max(sessions, 15) + 1)
-        page.label(axes, x=voice.translate(captions.SIDE_EFFECT_X))
-        page.paragraph(
-            voice.translate(captions.SIDE_EFFECT_DOTS), size=SMALL, colour=page.theme.muted
-        )
+        page.label(axes, voice.translate(captions.SIDE_EFFECT_X))
+        page.note(voice.translate(captions.SIDE_EFFECT_DOTS))
 
     return Picture(voice.say(captions.SIDE_EFFECT_TITLE, effect=title), " ".join(parts), draw)
 

@@ -1,0 +1,110 @@
+"""A symptom beside the sessions, as pictures: in a row, as a calendar, and around the sessions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flask import Response
+
+from cymba.errors import NotFound
+from cymba.insights.pictures import (
+    Picture,
+    picture_of_around_use,
+    picture_of_calendar,
+    picture_of_timeline,
+)
+from cymba.insights.symptom_days import load_around_use, load_symptom_days
+from cymba.insights.words import Voice
+from service.http import out
+from service.http.answers import tagged
+from service.http.bearer import current_account
+from service.http.fields import Schema
+from service.http.openapi import Resource
+from service.http.plots import PNG, SVG, Kind, ThemeSchema, plot
+from service.http.transaction import transaction
+from service.http.writing import writer
+from service.shapes.local_days import DaysQuerySchema, days_asked
+
+blp = Resource("symptom-pictures", "Symptoms beside sessions, as pictures")
+
+USUAL_DAYS, MOST_DAYS = 91, 366
+PICTURE = "/v1/history/<string:symptom>/<string:picture>"
+
+
+class PlotQuerySchema(ThemeSchema, DaysQuerySchema):
+    pass
+
+
+class PictureSchema(Schema):
+    title = out.text("Pain now, day by day")
+    alt = out.text(
+        "These are 91 days, 46 of them with a session. Of 87 days there is a rating: pain now was "
+        "4.3 on average, from 0 to 7.",
+        "What the picture shows",
+    )
+
+
+class _Found(NamedTuple):
+    picture: Picture
+    shown_hash: str
+    voice: Voice
+
+
+# By name: what loads it, by account, symptom, first and last day; and what draws that.
+PICTURES: dict[str, tuple[Callable[..., Any], Callable[[Any, Voice], Picture]]] = {
+    "timeline": (load_symptom_days, picture_of_timeline),
+    "calendar": (load_symptom_days, picture_of_calendar),
+    "around-sessions": (load_around_use, picture_of_around_use),
+}
+_picture_shown = writer(PictureSchema)
+
+
+@blp.get(PICTURE)
+@blp.query(DaysQuerySchema)
+@blp.answers(200, PictureSchema)
+@blp.etag
+@blp.problems("not-found")
+def get_symptom_picture(query: dict[str, Any], symptom: str, picture: str) -> Response:
+    """What a picture of a symptom and the sessions shows, in words
+
+    `picture` is `timeline` (ratings with the sessions as bars), `calendar` (each day's rating and
+    sessions) or `around-sessions` (before and after sessions, beside the same hours of days
+    without). At most 366 days. No share reaches them: they show the diary beside the sessions.
+    """
+    return tagged(_picture_shown(_found(query, symptom, picture).picture))
+
+
+@blp.get(f"{PICTURE}/plot.svg")
+@blp.query(PlotQuerySchema)
+@blp.answers(200, {"type": "string"}, content_type=SVG)
+@blp.etag
+@blp.problems("not-found")
+def draw_symptom(query: dict[str, Any], symptom: str, picture: str) -> Response:
+    """A symptom and the sessions as a picture"""
+    return _drawn(query, symptom, picture, "svg")
+
+
+@blp.get(f"{PICTURE}/plot.png")
+@blp.query(PlotQuerySchema)
+@blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
+@blp.etag
+@blp.problems("not-found")
+def draw_symptom_png(query: dict[str, Any], symptom: str, picture: str) -> Response:
+    """The same picture as PNG, at twice the pixels"""
+    return _drawn(query, symptom, picture, "png")
+
+
+def _drawn(query: dict[str, Any], symptom: str, picture: str, kind: Kind) -> Response:
+    found = _found(query, symptom, picture)
+    return plot(found.picture, kind, query, shown_hash=found.shown_hash, voice=found.voice)
+
+
+def _found(query: dict[str, Any], symptom: str, picture: str) -> _Found:
+    if picture not in PICTURES:
+        raise NotFound(f"There is no such picture: it is one of {', '.join(PICTURES)}.")
+    with transaction() as session:
+        account = current_account(session)
+        voice = Voice.of(account.locale)
+        days = days_asked(query, account.time_zone, usual=USUAL_DAYS, most=MOST_DAYS)
+        load, draw = PICTURES[picture]
+        seen = load(session, account.id, symptom, *days)
+    return _Found(draw(seen, voice), f"{picture} {seen.shown_hash}", voice)

@@ -1,0 +1,38 @@
+"""Local days that a request asks for."""
+
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import marshmallow as ma
+
+from service.http.fields import Day, Schema, validation_failed
+from service.http.services import services
+
+EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
+
+
+class DaysQuerySchema(Schema):
+    first_day = Day(
+        data_key="from",
+        validate=ma.validate.Range(min=EARLIEST, max=LATEST),
+        metadata={"description": "A local day; a month, a quarter or a year before `to` if absent"},
+    )
+    last_day = Day(
+        data_key="to",
+        validate=ma.validate.Range(min=EARLIEST, max=LATEST),
+        metadata={"description": "A local day, itself included; today if absent"},
+    )
+
+
+def days_asked(
+    query: dict[str, Any], time_zone: str, *, usual: int, most: int
+) -> tuple[date, date]:
+    """`from` and `to` of a query, or else the `usual` days up to `to`, or to today."""
+    last_day = query.get("last_day") or services().now().astimezone(ZoneInfo(time_zone)).date()
+    first_day = query.get("first_day") or max(EARLIEST, last_day - timedelta(days=usual - 1))
+    if first_day > last_day:
+        raise validation_failed({"query": {"to": ["Must not be before `from`."]}})
+    if (last_day - first_day).days >= most:
+        raise validation_failed({"query": {"from": [f"More than {most} days before `to`."]}})
+    return first_day, last_day

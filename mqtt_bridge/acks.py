@@ -1,7 +1,7 @@
-"""The acks thread: of each committed batch, the devices hear first and then the broker.
+"""The ack thread: it acknowledges each committed batch, first to the devices, then to the broker.
 
-It is a thread of its own so that the next batch is written while the last one is acked. A batch
-and its acks travel together: nothing gets here before its commit.
+It is a thread of its own, so that the next batch is written while the last one is acked. Only
+committed batches get here.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.supervised import SupervisedThread
 from mqtt_bridge.transaction import Written
 
-MOST_WAITING = 4  # batches; then the writer waits, so that what is not acked stays bounded
+MOST_WAITING = 4  # batches; with more the writer waits (backpressure)
 log = structlog.get_logger(__name__)
 
 
 class AckSender:
-    """`connection` is only spoken to; each device is charged for what had to be rejected."""
+    """Sends over `connection`, and charges each device for its rejected bytes."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class AckSender:
 
     @property
     def working(self) -> bool:
-        """Some that are committed are not acked yet."""
+        """Whether committed batches are not acked yet."""
         return self._committed.unfinished_tasks > 0
 
-    def tell(self, batch: Sequence[IncomingMessage], written: Written) -> None:
-        """Ack `batch`, which is committed, and send the answers that `written` holds."""
+    def send(self, batch: Sequence[IncomingMessage], written: Written) -> None:
+        """Ack the committed `batch`, and send the answers in `written`."""
         self._committed.put((batch, written))
 
     def problem(self) -> str | None:
@@ -55,7 +55,7 @@ class AckSender:
         return self._thread.problem()
 
     def finish(self, timeout_s: float) -> bool:
-        """Ack what was given before; False if that took too long."""
+        """Ack what is queued. False if that took too long."""
         if self.problem() is not None:
             return False
         self._committed.put(None)

@@ -1,4 +1,4 @@
-"""The bridge as a whole: its threads, the watch over them, and an end that loses nothing."""
+"""The bridge: it starts its threads, watches them, and stops without losing a frame."""
 
 import gc
 import signal
@@ -26,33 +26,33 @@ from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.writer import Writer
 
 TICK_S = 0.5
-# A statement is cut off by the database after 30 s, so an attempt this long hangs somewhere else:
-# on a line that went dead without a word.
+# The database cancels a statement after 30 s. An attempt that lasts longer hangs elsewhere, on a
+# dead connection.
 STUCK_S = 120.0
 UNSUBSCRIBE_S = 3.0
 DRAIN_S = 20.0
 ANSWER_S = 5.0
-# How often the interpreter lets the other thread run. The default of 5 ms is longer than a whole
-# transaction: the writer would wait that long to begin and again to go on after each answer of
-# the database, while the network thread is busy.
+# How often the interpreter switches threads. The default of 5 ms is longer than a transaction:
+# while the network thread is busy, the writer would wait that long after each answer of the
+# database.
 SWITCH_INTERVAL_S = 0.0005
-# How many containers may be made before the search for cycles begins, and how seldom the older
-# ones are searched. No frame leaves a cycle behind (`network` sees to paho's), and each search
-# walks through all that waits in the queue: at Python's own thresholds that took near half of
-# this process's time.
+# Thresholds of the garbage collector. Frames leave no cycles behind (`network` avoids paho's), and
+# each collection walks through the whole queue. With Python's defaults it took nearly half of the
+# process's time.
 GC_THRESHOLDS = (50_000, 50, 100)
 log = structlog.get_logger(__name__)
 
 
 class BridgeFailed(Exception):
-    """The bridge cannot go on; nothing that was acked is lost. Start it again."""
+    """The bridge cannot continue. Nothing that was acked is lost: start it again."""
 
 
 class Bridge:
-    """Slot `slot` of `settings.bridge_slots`: a persistent session under the id `bridge-<slot>`.
+    """Slot `slot` of `settings.bridge_slots`, with a persistent session under the id
+    `bridge-<slot>`.
 
-    One slot alone subscribes plainly, so any broker will do, the embedded one too. More than one
-    divide the messages by shared subscriptions, which the broker must know.
+    A single slot uses plain subscriptions, which every broker knows. Several slots divide the
+    messages by shared subscriptions, which the broker must support.
     """
 
     def __init__(self, settings: Settings, engine: Engine, slot: int) -> None:
@@ -62,10 +62,10 @@ class Bridge:
         self.metrics = Metrics()
         self._shared = settings.bridge_slots > 1
         self._stopping = threading.Event()
-        self._inbox = DeliveryQueue()
-        self._echo = LoopbackProbe()
-        holders: dict[str, str] = {}  # the writer learns them, the network thread looks them up
-        pacing = IncomingRateLimits(holders)
+        self._queue = DeliveryQueue()
+        self._probe = LoopbackProbe()
+        holders: dict[str, str] = {}  # filled by the writer, read by the network thread
+        limits = IncomingRateLimits(holders)
         address = BrokerAddress.of(settings).for_slot(self.client_id)
         group = topics.share_group(address.password)
         ours, others = (
@@ -77,19 +77,19 @@ class Bridge:
             self.client_id,
             ours,
             [topic for topic, _ in others],
-            Intake(self._inbox, self._echo, pacing, self.metrics),
+            Intake(self._queue, self._probe, limits, self.metrics),
         )
         self.chores = Chores(
             [
                 Publisher(engine, self.connection, self.metrics),
-                FloodGuard(engine, pacing.flooding, self.metrics),
+                FloodGuard(engine, limits.flooding, self.metrics),
             ]
         )
-        self.answering = AckSender(self.connection, self.metrics, pacing.charge_rejected)
+        self.ack_sender = AckSender(self.connection, self.metrics, limits.charge_rejected)
         self.writer = Writer(
-            self._inbox,
+            self._queue,
             engine,
-            self.answering,
+            self.ack_sender,
             self.metrics,
             settings.bridge_batch,
             holders=holders,
@@ -97,12 +97,12 @@ class Bridge:
         )
 
     def run(self) -> None:
-        """Work until `stop`; then commit and ack what was taken in, and leave.
+        """Work until `stop`, then commit and ack what was received, and disconnect.
 
         Raises:
             BridgeFailed: a thread has died or hangs; what it held was never acked.
         """
-        self.answering.start()
+        self.ack_sender.start()
         self.writer.start()
         self.connection.start()
         self.chores.start()
@@ -116,19 +116,19 @@ class Bridge:
         self._stopping.set()
 
     def problem(self) -> str | None:
-        """Why this process has to be started again, if so."""
+        """Why this process must be restarted; None if it need not."""
         busy_s = self.writer.busy_s()
         if busy_s > STUCK_S:
             return f"the writer has hung in one transaction for {busy_s:.0f} s"
-        threads = (self.connection, self.writer, self.answering, self.chores)
+        threads = (self.connection, self.writer, self.ack_sender, self.chores)
         return next(filter(None, (one.problem() for one in threads)), None)
 
     def ill_health(self) -> str | None:
-        """Why this bridge stores nothing at the moment, if so."""
+        """Why this bridge stores nothing at the moment; None if it does."""
         if self.connection.current is None:
             return "not connected to the broker"
         if self.writer.retrying:
-            return "the database does not take what came"
+            return "the last transaction failed and is being retried"
         return self.problem()
 
     def _tick(self) -> None:
@@ -138,46 +138,50 @@ class Bridge:
             raise BridgeFailed(trouble)
         metrics = self.metrics
         metrics.connection.set(self.connection.current is not None)
-        metrics.queue_depth.set(len(self._inbox))
-        metrics.reading_held.set(self._inbox.full)
-        metrics.settled.set(self._echo.settled)
+        metrics.queue_depth.set(len(self._queue))
+        metrics.reading_held.set(self._queue.full)
+        metrics.settled.set(self._probe.settled)
         if self.connection.current is None:
             return
-        busy = self.writer.working or self.answering.working or len(self._inbox) > 0
-        if self._echo.lost(busy=busy):
+        busy = self.writer.working or self.ack_sender.working or len(self._queue) > 0
+        if self._probe.lost(busy=busy):
             log.error("the broker delivers nothing on this connection: cutting it")
             metrics.echoes_lost.inc()
-            self._echo.connected()
+            self._probe.connected()
             self.connection.drop()
             return
-        payload = self._echo.due()
+        payload = self._probe.due()
         if payload is not None:
-            self.connection.publish(topics.echo(self.client_id), payload, qos=1)
+            self.connection.publish(topics.loopback(self.client_id), payload, qos=1)
 
     def _leave(self) -> None:
-        """Take nothing more in, write what is here, ack it, say goodbye.
+        """Stop receiving, write and ack what is here, and disconnect.
 
-        With shared subscriptions the slot leaves them first, so that the others get what comes
-        from now on (Mosquitto would keep this slot's share for its return). One slot alone stays
-        subscribed: the broker keeps what comes until it is back.
+        With shared subscriptions the slot unsubscribes first, so that the other slots get new
+        messages (Mosquitto would keep this slot's share until it returns). A single slot stays
+        subscribed: the broker keeps new messages until it is back.
         """
         started = time.monotonic()
         self.chores.stop()
         if self._shared and not self.connection.unsubscribe(UNSUBSCRIBE_S):
             log.warning("the broker did not confirm the end of the subscriptions")
-        self._inbox.close()
+        self._queue.close()
         if not self.writer.finish(DRAIN_S):
-            log.warning("left without committing all; the broker and the devices still hold it")
-        if not self.answering.finish(ANSWER_S):
-            log.warning("left without acking all; the broker and the devices send it again")
+            log.warning(
+                "stopped before everything was committed; the broker and devices hold the rest"
+            )
+        if not self.ack_sender.finish(ANSWER_S):
+            log.warning(
+                "stopped before everything was acked; the broker and devices resend the rest"
+            )
         self.connection.stop()
-        log.info("the bridge has left", seconds=round(time.monotonic() - started, 2))
+        log.info("the bridge has stopped", seconds=round(time.monotonic() - started, 2))
 
 
 def serve(bridge: Bridge) -> int:
     """Run a bridge until SIGTERM or SIGINT; the exit status: 0, or 1 if it failed."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.freeze()  # what is loaded by now stays
+    gc.freeze()  # loaded modules are not collected
     gc.set_threshold(*GC_THRESHOLDS)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

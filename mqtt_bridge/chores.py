@@ -1,4 +1,4 @@
-"""A thread for what is no answer to a message: it may wait for the database and the broker."""
+"""A thread for background work, which may wait for the database and the broker."""
 
 import threading
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 class Chore(Protocol):
     def do(self) -> bool:
-        """Do what there is to do; True if there is more of it."""
+        """Do what is due. True if there is more."""
         ...
 
 
@@ -33,7 +33,7 @@ class Chores:
         self._thread.start()
 
     def stop(self) -> None:
-        """What is not finished is found undone the next time."""
+        """Unfinished work is done after the next start."""
         self._stopping.set()
         self._thread.join(LEAVE_S)
 

@@ -1,6 +1,6 @@
-"""The connection to the broker: with `network`, all of the bridge that speaks paho.
+"""The connection to the broker. Only this module and `network` use paho.
 
-paho's traps that this module closes:
+It guards against these traps of paho:
 - An exception in a callback ends paho's thread while `is_connected()` stays true. Every callback
   is wrapped; what escapes one is kept for `problem()`, which also tells of a dead thread.
 - An ack or publish made while paho reconnects can leave before CONNECT, and the broker then drops
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as the network thread got it."""
+    """A message as the network thread received it."""
 
     connection: int
     packet_id: int
@@ -43,7 +43,7 @@ class Message:
 
 
 class Receiver(Protocol):
-    """Who gets what comes in. Called in the network thread: neither may wait for the database."""
+    """Receives messages. Called in the network thread, so it must not wait for the database."""
 
     def connected(self, number: int) -> None: ...
 
@@ -51,7 +51,7 @@ class Receiver(Protocol):
 
 
 class Connection:
-    """A client of the broker under a fixed id, which connects again by itself until stopped."""
+    """A client of the broker with a fixed id. It reconnects by itself until stopped."""
 
     def __init__(
         self,
@@ -61,17 +61,17 @@ class Connection:
         stale_filters: Iterable[str],
         receiver: Receiver,
     ) -> None:
-        """`stale_filters` are subscriptions that an earlier life of this client id, whose session
-        the broker keeps, may have left behind."""
+        """`stale_filters` are subscriptions that an earlier process may have left in this client
+        id's session."""
         self.client_id = client_id
         self._failure: Exception | None = None
-        self.fresh_sessions = 0  # how often the broker kept nothing of this client id
+        self.fresh_sessions = 0  # how often the broker had no session of this client id
         self._address = address
         self._filters = filters
         self._stale_filters = list(stale_filters)
         self._receiver = receiver
         self._lock = threading.Lock()
-        self._current: int | None = None  # this connection's number, while it stands
+        self._current: int | None = None  # the number of the open connection
         self._count = 0
         self._unsubscribed = threading.Event()
         self._client = self._make_client()
@@ -84,24 +84,24 @@ class Connection:
         return self._current
 
     def start(self) -> None:
-        """Connect in the background, as often as it takes."""
+        """Connect in the background, with retries."""
         self._network.start()
 
     def problem(self) -> str | None:
-        """Why this connection can never work again, if so."""
+        """Why this connection cannot work any more; None if it can."""
         if self._failure is not None:
             return f"a callback of the MQTT client failed: {self._failure!r}"
         return self._network.problem()
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
-        """Send, if connected; False if not. Whether it arrives, the protocol above finds out."""
+        """Send if connected, else return False. Delivery is confirmed by the protocol above."""
         with self._lock:
             if self._current is None:
                 return False
             return self._client.publish(topic, payload, qos).rc is MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def publish_retained(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> bool:
-        """Have the broker retain each; True once it has confirmed all."""
+        """Publish retained messages. True once the broker has confirmed all."""
         with self._lock:
             if self._current is None:
                 return False
@@ -117,7 +117,7 @@ class Connection:
         return True
 
     def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> int:
-        """Send each, if connected; how many were."""
+        """Send each message if connected. Return how many were sent."""
         with self._lock:
             if self._current is None:
                 return 0
@@ -126,7 +126,8 @@ class Connection:
                        for topic, payload in messages)  # fmt: skip
 
     def ack(self, deliveries: Iterable[tuple[int, int]]) -> int:
-        """Ack (connection, packet id) in their order; how many were of the current connection."""
+        """Ack (connection, packet id) in order. Return how many belong to the current
+        connection."""
         acked = 0
         with self._lock:
             for connection, packet_id in deliveries:
@@ -136,7 +137,8 @@ class Connection:
         return acked
 
     def unsubscribe(self, timeout_s: float) -> bool:
-        """Leave every subscription, so that other slots get what comes; False if not confirmed."""
+        """Unsubscribe from everything, so that other slots get new messages. False if not
+        confirmed."""
         with self._lock:
             if self._current is None:
                 return False
@@ -145,7 +147,7 @@ class Connection:
         return self._unsubscribed.wait(timeout_s)
 
     def drop(self) -> None:
-        """Cut the line; the client connects anew and the broker sends what was never acked."""
+        """Cut the connection. The client reconnects, and the broker resends what was not acked."""
         line = self._client.socket()
         if isinstance(line, socket.socket):
             try:
@@ -154,7 +156,7 @@ class Connection:
                 log.debug("line already down", error=str(error))
 
     def stop(self) -> None:
-        """Send what is queued, say goodbye and end the network thread."""
+        """Send what is queued, disconnect and end the network thread."""
         self._network.stop(STOP_S)
 
     # Called by the network thread.
@@ -221,7 +223,7 @@ class Connection:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            topic = ""  # a broker that lets such a topic through must not end this thread
+            topic = ""  # a broker that passes on an invalid topic must not end this thread
         self._receiver.received(
             self,
             Message(

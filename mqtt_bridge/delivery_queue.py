@@ -1,4 +1,4 @@
-"""What the network thread hands to the writer thread, and the bounded queue between them."""
+"""The bounded queue from the network thread to the writer thread."""
 
 import threading
 from dataclasses import dataclass
@@ -7,27 +7,27 @@ from queue import Empty, SimpleQueue
 from cymba.stimulation.ingest.decide import Delivery
 from mqtt_bridge.topics import Subject
 
-# Deliveries that wait for the writer. A broker whose window is smaller (the shipped Mosquitto's
-# is 2,000) never fills it; with one that has no window, the bridge stops reading its socket here,
-# so that TCP holds the broker back and the bridge's memory stays bounded (16 KiB a frame at most).
+# Backpressure: when this many deliveries wait, the bridge stops reading its socket, so TCP holds
+# the broker back and memory stays bounded (at most 16 KiB a frame). A broker with a smaller window
+# (the shipped Mosquitto's is 2,000) never fills the queue.
 QUEUE_LIMIT = 10_000
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class IncomingMessage(Delivery):
-    """One message as it came; a frame is taken in as it is. `connection` counts this process's
-    connections to the broker: `packet_id` means something on that one only."""
+    """A received message. `connection` counts this process's connections to the broker: `packet_id`
+    is valid on that one only."""
 
     number: int  # of this process's deliveries: the delivery id of the log
     connection: int
-    packet_id: int  # 0 for QoS 0, which wants no ack
+    packet_id: int  # 0 for QoS 0, which needs no ack
     subject: Subject
-    retained: bool  # the broker's copy of an earlier message, sent because we subscribed
-    max_frames_per_s: float | None = None  # that the device is to keep to from now on
+    retained: bool  # an earlier message, sent because we subscribed
+    max_frames_per_s: float | None = None  # the rate limit to send to the device
 
 
 class DeliveryQueue:
-    """The queue between the two threads: many at a time out of it, and a bound on what waits."""
+    """The bounded queue between the two threads. The writer takes many deliveries at once."""
 
     def __init__(self, limit: int = QUEUE_LIMIT) -> None:
         self._queue: SimpleQueue[IncomingMessage | None] = SimpleQueue()
@@ -44,8 +44,8 @@ class DeliveryQueue:
         return not self._room.is_set()
 
     def put(self, delivery: IncomingMessage) -> bool:
-        """Queue it, waiting while there is no room. False once the inbox is closed: the delivery
-        was not taken, and since nobody acks it the broker or the device sends it again."""
+        """Queue a delivery, waiting while the queue is full. False once the queue is closed: the
+        delivery is then not acked, so the broker or the device sends it again."""
         if self._queue.qsize() >= self._limit:
             self._room.clear()
             if self._queue.qsize() < self._limit:  # the writer took some in between
@@ -57,9 +57,9 @@ class DeliveryQueue:
         return True
 
     def take(self, limit: int) -> list[IncomingMessage]:
-        """Wait for a delivery; then all that are there, up to `limit`, without waiting for more.
+        """Wait for a delivery. Return all that are there, up to `limit`.
 
-        Empty only once the inbox is closed and everything in it was taken.
+        Empty only once the queue is closed and everything in it was taken.
         """
         following = self._queue.get()
         taken: list[IncomingMessage] = []
@@ -72,14 +72,14 @@ class DeliveryQueue:
             except Empty:
                 break
         else:
-            self._queue.put(None)  # the mark of the end stays, for the next call
+            self._queue.put(None)  # the end marker stays for the next call
         # Soon again: a network thread that waits here sends no acks either.
         if not self._room.is_set() and self._queue.qsize() < self._limit * 9 // 10:
             self._room.set()
         return taken
 
     def close(self) -> None:
-        """Take nothing more in; `take` gives what is left, then an empty list."""
+        """Accept no more. `take` returns what is left, then an empty list."""
         self._closed = True
         self._room.set()
         self._queue.put(None)

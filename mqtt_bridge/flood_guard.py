@@ -1,4 +1,4 @@
-"""Keeps devices that flood the broker out of it for a while, and lets them in again."""
+"""Suspends devices that flood the broker, and ends suspensions."""
 
 from collections import deque
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class FloodGuard:
-    """`flooding` holds the devices that the network thread has caught."""
+    """`flooding` holds the devices that the network thread has detected."""
 
     def __init__(self, engine: Engine, flooding: deque[str], metrics: Metrics) -> None:
         self._engine = engine

@@ -1,4 +1,4 @@
-"""What happens in the network thread: a message is queued, or answered at once, never stored."""
+"""Receiving messages in the network thread: each is queued for the writer or answered at once."""
 
 import itertools
 import time
@@ -16,69 +16,69 @@ from mqtt_bridge.metrics import Metrics
 from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.topics import Subject, Up
 
-# Each holds a place of the broker's window, of 20 with some. Were all taken, nothing would come any
-# more: no frame, and not the echo by which they are let on.
+# Each waiting message holds a place in the broker's window, which may be 20. If they took all of
+# it, nothing more would arrive: no frame, and not the loopback probe that releases them.
 MOST_WAITING = 8
 log = structlog.get_logger(__name__)
 
 
 class Intake:
-    """The receiver of a `Connection`: fills the writer's inbox."""
+    """The receiver of a `Connection`. It fills the writer's queue."""
 
     def __init__(
         self,
-        inbox: DeliveryQueue,
-        echo: LoopbackProbe,
-        pacing: IncomingRateLimits,
+        queue: DeliveryQueue,
+        probe: LoopbackProbe,
+        limits: IncomingRateLimits,
         metrics: Metrics,
     ) -> None:
-        self._inbox = inbox
-        self._pacing = pacing
-        self._echo = echo
+        self._queue = queue
+        self._limits = limits
+        self._probe = probe
         self._metrics = metrics
         self._numbers = itertools.count(1)
-        # The last presence and state of devices that send too many. Not acked before its turn, so
-        # the broker keeps it through a crash.
+        # The latest presence and state of devices over their rate limit. It is acked in its turn
+        # only, so the broker keeps it through a crash.
         self._waiting: dict[Up, IncomingMessage] = {}
 
     def connected(self, number: int) -> None:
-        self._echo.connected()
+        self._probe.connected()
         self._metrics.connected(number)
 
     def received(self, connection: Connection, message: Message) -> None:
-        # The clock first: everything after it would count as the way here.
+        # The clock is read first: any delay after that would count as network delay.
         arrived_ns = time.time_ns()
-        self._echo.heard = True
+        self._probe.heard = True
         if message.redelivered:
             self._metrics.resent.inc()
         up = topics.parse_up(message.topic)
         if up is None:
             self._returned(connection, message)
             return
-        pace = None
+        rate_per_s = None
         if up.subject is Subject.FRAME:
-            admitted, pace = self._pacing.admit(up.device_id, len(message.payload))
+            admitted, rate_per_s = self._limits.admit(up.device_id, len(message.payload))
             if not admitted:
-                self._hold_off(connection, up.device_id, message, pace)
+                self._reject(connection, up.device_id, message, rate_per_s)
                 return
         else:
-            admitted = self._pacing.admit_message(up.device_id)
+            admitted = self._limits.admit_message(up.device_id)
             if self._is_done_with(connection, up, message, arrived_ns, admitted=admitted):
                 return
         delivery = IncomingMessage(
             up.device_id,
             message.payload,
             datetime.fromtimestamp(arrived_ns / 1e9, UTC),
-            self._echo.settled and not message.retained and not message.redelivered,
+            self._probe.settled and not message.retained and not message.redelivered,
             number=next(self._numbers),
             connection=message.connection,
             packet_id=message.packet_id,
             subject=up.subject,
             retained=message.retained,
-            max_frames_per_s=pace,
+            max_frames_per_s=rate_per_s,
         )
         if self._waiting:
-            self._outdo(connection, up)
+            self._replace_waiting(connection, up)
         if admitted:
             self._put(delivery)
         else:
@@ -87,9 +87,9 @@ class Intake:
     def _is_done_with(
         self, connection: Connection, up: Up, message: Message, arrived_ns: int, *, admitted: bool
     ) -> bool:
-        """Whether this message, which is no frame, is neither for the database nor to wait."""
+        """Whether this message, which is no frame, needs neither the database nor to wait."""
         is_request = up.subject is Subject.TIME
-        # Presence that is taken off the broker (`withdrawal`): we hear our own word.
+        # Our own empty message, which withdraws a presence (`withdrawal`).
         is_withdrawal = up.subject is Subject.PRESENCE and not message.payload
         if not (is_request or is_withdrawal):
             return False
@@ -102,49 +102,49 @@ class Intake:
         return self._answered(connection, up.device_id, message.payload, arrived_ns)
 
     def _returned(self, connection: Connection, message: Message) -> None:
-        if message.topic == topics.echo(connection.client_id):
-            self._echo.returned(message.payload)
+        if message.topic == topics.loopback(connection.client_id):
+            self._probe.returned(message.payload)
             self._release()
         else:
-            log.warning("a message on a topic that is none of the protocol's")
+            log.warning("a message on a topic that is not in the protocol")
         connection.ack([(message.connection, message.packet_id)])
 
-    def _outdo(self, connection: Connection, up: Up) -> None:
+    def _replace_waiting(self, connection: Connection, up: Up) -> None:
         outdone = self._waiting.pop(up, None)
         if outdone is not None:
             self._drop(connection, up, outdone.connection, outdone.packet_id)
 
     def _put(self, delivery: IncomingMessage) -> None:
-        if not self._inbox.put(delivery):
+        if not self._queue.put(delivery):
             self._metrics.left.inc()
 
     def _wait(self, up: Up, delivery: IncomingMessage) -> None:
         self._waiting[up] = delivery
         if len(self._waiting) > MOST_WAITING:
             first = next(iter(self._waiting))
-            self._pacing.count_held_off(first.device_id)
+            self._limits.count_held_off(first.device_id)
             self._put(self._waiting.pop(first))
 
     def _release(self) -> None:
-        """Let on what waits and may go on by now; the echo comes by every few seconds."""
+        """Pass on waiting messages that are within the limit now; called with every probe."""
         for up in list(self._waiting):
-            if self._pacing.admit_message(up.device_id):
+            if self._limits.admit_message(up.device_id):
                 self._put(self._waiting.pop(up))
 
     def _drop(self, connection: Connection, up: Up, number: int, packet_id: int) -> None:
-        """A newer message says it better, or the device asks again: nobody misses it."""
+        """Drop a message that a newer one replaces, or that the device repeats."""
         self._metrics.messages_held_off.labels(up.subject.value).inc()
-        self._pacing.count_held_off(up.device_id)
+        self._limits.count_held_off(up.device_id)
         connection.ack([(number, packet_id)])
 
-    def _hold_off(
-        self, connection: Connection, device_id: str, message: Message, pace: float | None
+    def _reject(
+        self, connection: Connection, device_id: str, message: Message, rate_per_s: float | None
     ) -> None:
-        """Done with as far as the broker goes: the device keeps the frame, and sends it again."""
+        """Ack to the broker a frame over the rate limit. The device keeps it and sends it again."""
         self._metrics.held_off.inc()
-        self._pacing.count_held_off(device_id)
+        self._limits.count_held_off(device_id)
         connection.ack([(message.connection, message.packet_id)])
-        ack = self._pacing.refusal(device_id, message.payload, pace)
+        ack = self._limits.refusal(device_id, message.payload, rate_per_s)
         if ack is not None:
             form = payloads.form_of(message.payload)
             connection.publish(topics.down_ack(device_id), payloads.encode(ack, form))
@@ -152,7 +152,7 @@ class Intake:
     def _answered(
         self, connection: Connection, device_id: str, payload: bytes, arrived_ns: int
     ) -> bool:
-        """Answer a clock request here, since every moment it waits is error in its answer.
+        """Answer a clock request at once, because every delay is an error in the answer.
 
         False if it is the exchange's third message, which is for the database.
         """

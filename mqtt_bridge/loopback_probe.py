@@ -1,28 +1,29 @@
-"""The bridge's word to itself through the broker: proof that what it holds for us is drained.
+"""The loopback probe: the bridge sends itself a message through the broker.
 
-A broker keeps one queue for each client, first in, first out. So once a message that we sent to
-ourselves is back, everything that the broker had kept for us before it is here as well, and a
-device's message that arrives now was sent just now: only then may its arrival time say when it
-was sent. It also shows what no other sign does: a connection that stands, but delivers nothing
-(a refused access-list entry, a broker without shared subscriptions, one that lost our session).
+A broker keeps one first-in, first-out queue for each client. So once the probe is back, the
+broker's backlog for us is drained, and a device's message that arrives now was sent just now. Only
+then does its arrival time say when it was sent. The probe also detects a connection that is open
+but delivers nothing (a refused access-list entry, a broker without shared subscriptions, or one
+that lost our session).
 """
 
 import time
 
 PERIOD_S = 5.0
-SLOW_S = 2.0  # an echo that took longer came out of a backlog
-LOST_S = 30.0  # of silence, while an echo is out and nothing of ours can have held it up
-# Looks further apart than this say that this process did not run, and nothing of the connection.
+SLOW_S = 2.0  # a probe that took longer came out of a backlog
+LOST_S = 30.0  # of silence, while a probe is out and nothing of ours can have delayed it
+# Checks further apart than this mean that this process did not run, and say nothing about the
+# connection.
 LATE_LOOK_S = 5.0
 
 
 class LoopbackProbe:
-    """One echo at a time. `settled` is read in the network thread, with every message, which also
-    sets `heard`."""
+    """One probe at a time. The network thread reads `settled` and sets `heard` with every
+    message."""
 
     def __init__(self) -> None:
         self.settled = False
-        self.heard = False  # something has come since the last look
+        self.heard = False  # something has arrived since the last check
         self._looked_at = self._silent_since = 0.0
         self._sent_at: float | None = None
         self._returned_at: float | None = None
@@ -30,13 +31,13 @@ class LoopbackProbe:
         self._number = 0
 
     def connected(self) -> None:
-        """A new connection: the broker may have kept a backlog for it."""
+        """A new connection, for which the broker may have a backlog."""
         self.settled = False
         self._sent_at = self._returned_at = None
         self._expected = b""
 
     def due(self, now: float | None = None) -> bytes | None:
-        """The payload to send to ourselves, if it is time for one."""
+        """The payload of the next probe, if one is due."""
         now = _monotonic(now)
         if self._expected:
             since_sent_s = now - (self._sent_at or 0)
@@ -44,7 +45,7 @@ class LoopbackProbe:
                 self.settled = False
             if since_sent_s <= LOST_S:
                 return None
-            # The broker has dropped it, as some do where a queue is full: another has to tell.
+            # The broker has dropped it, as some do when a queue is full: send another.
         elif self._returned_at is not None and now - self._returned_at < PERIOD_S:
             return None
         self._number += 1
@@ -59,10 +60,10 @@ class LoopbackProbe:
         self._expected, self._returned_at = b"", now
 
     def lost(self, now: float | None = None, *, busy: bool) -> bool:
-        """This connection seems to deliver nothing at all. To be asked every second or so.
+        """Whether this connection seems to deliver nothing at all. Call it about every second.
 
-        `busy`: messages are here that are not acked, so the broker may be waiting for us. However
-        late an echo is, a connection that delivers anything else is left alone: the echo is in a
+        `busy` says that messages here are not acked, so the broker may be waiting for us. A
+        connection that delivers anything else is left alone, however late the probe is: it is in a
         backlog, and a new connection would only make that longer.
         """
         now = _monotonic(now)

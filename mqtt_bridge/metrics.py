@@ -1,14 +1,14 @@
-"""What the bridge counts, for Prometheus."""
+"""The bridge's metrics for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# Seconds; the goals are a p50 of 3 ms and a p99 of 20 ms, so that is where it is finest.
+# Seconds. They are finest around the goals: a p50 of 3 ms and a p99 of 20 ms.
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 120)
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
 class Metrics:
-    """One set for each bridge, with its own registry, so that tests can have several."""
+    """One set for each bridge, with a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -26,7 +26,7 @@ class Metrics:
         )
         self.settled = Gauge(
             "cymba_bridge_settled",
-            "1 while the broker holds no backlog for this bridge, by its echo.",
+            "1 while the broker holds no backlog for this bridge, by its loopback probe.",
             registry=registry,
         )
         self.connections = Counter(

@@ -1,8 +1,8 @@
-"""The network thread: paho's client in a loop of ours, by paho's interface for outer loops.
+"""The network thread: paho's client in our own loop, by paho's interface for external loops.
 
-paho's own loop asks the kernel six times for each message and once for each ack, and lets go of
-the interpreter each time, which the busy writer then takes. This one reads what is there in one
-go, and writes all that is queued after one wake-up.
+paho's loop makes six system calls for each message and one for each ack. Each releases the
+interpreter, which the busy writer then takes. This loop reads everything available at once, and
+writes everything queued after one wake-up.
 """
 
 import select
@@ -16,21 +16,21 @@ from paho.mqtt.client import Client, MQTTMessage
 from mqtt_bridge.supervised import SupervisedThread
 
 READ_BYTES = 256 * 1024
-PACKETS_AT_ONCE = 500  # read before what is queued gets its turn to be written
+PACKETS_AT_ONCE = 500  # read before what is queued is written
 SELECT_S = 1.0
 FIRST_WAIT_S, LAST_WAIT_S = 1.0, 10.0
 
 
 class BufferedClient(Client):
-    """Reads ahead, since paho asks for the head of each packet byte by byte; and gives a message
-    straight to `on_message`, since paho's search for callbacks by topic (there are none) leaves a
-    cycle of garbage behind with every message.
+    """Reads ahead, because paho reads the head of each packet byte by byte. Passes messages
+    directly to `on_message`, because paho's search for callbacks by topic leaves garbage cycles
+    behind.
 
-    Both methods are paho's own. If a release of paho no longer calls them, it is slower, and all
-    else stays as it is.
+    Both methods override paho's. If a release of paho no longer calls them, the client is slower,
+    and otherwise the same.
     """
 
-    drained = True  # the kernel had nothing more
+    drained = True  # the kernel had no more data
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if not self._ahead:
@@ -48,14 +48,14 @@ class BufferedClient(Client):
             self.on_message(self, None, message)
 
     def forget_ahead(self) -> None:
-        """What was read ahead belongs to a connection that is gone."""
+        """Discard what was read ahead: its connection is gone."""
         self._ahead = memoryview(b"")
 
     _ahead = memoryview(b"")
 
 
 class NetworkThread:
-    """Connects, as often as it takes, and moves what comes and goes, until it is stopped."""
+    """Connects, with retries, and reads and writes packets until it is stopped."""
 
     def __init__(self, client: BufferedClient, connect: Callable[[], object]) -> None:
         """`connect` makes `client` connect, or raises OSError."""
@@ -65,7 +65,7 @@ class NetworkThread:
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
-        # paho calls it where something is queued while nothing was.
+        # paho calls it when the first packet is queued.
         client.on_socket_register_write = lambda *_: self._wake()
         self._thread = SupervisedThread("network", self._run)
 
@@ -76,7 +76,7 @@ class NetworkThread:
         return self._thread.problem()
 
     def stop(self, timeout_s: float) -> None:
-        """Send what is queued, say goodbye, and end."""
+        """Send what is queued, disconnect, and end."""
         self._stopping.set()
         self._client.disconnect()
         self._wake()
@@ -117,7 +117,7 @@ class NetworkThread:
                 client.loop_misc()
 
     def _read(self) -> bool:
-        """Take in packets; whether there may be more."""
+        """Read packets. True if there may be more."""
         client = self._client
         client.drained = False
         for _ in range(PACKETS_AT_ONCE):

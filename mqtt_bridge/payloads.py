@@ -1,6 +1,6 @@
-"""Bytes to messages and back, for all but frames, which the core decodes itself.
+"""Encoding and decoding of all messages but frames, which the core decodes.
 
-JSON and CBOR are told apart by the first byte, and a device is answered in the form it spoke.
+The first byte tells JSON from CBOR. A device is answered in the encoding that it used.
 """
 
 from enum import Enum
@@ -18,7 +18,7 @@ from cymba.stimulation.wire.messages import (
 )
 from cymba.stimulation.wire.parsing import UNREADABLE, read_message
 
-# Far more than any of these messages needs; frames have their own bound.
+# Far more than any of these messages needs. Frames have their own bound.
 MAX_BYTES = 4096
 
 Message = TypeVar("Message", bound=Presence | TimeRequest | ReportedState)
@@ -30,7 +30,7 @@ class Form(Enum):
 
 
 class Malformed(NamedTuple):
-    """A payload that is no such message, and why. It holds nothing of the payload."""
+    """Why a payload is no such message. It quotes nothing of the payload."""
 
     detail: str
 

@@ -1,9 +1,9 @@
-"""What the database wants the broker to retain for each device.
+"""Publishes retained messages: desired programmes, and empty ones that withdraw a message.
 
-A message is marked as published only once the broker has said that it has it; until then the
-database keeps it waiting, through any crash. What the broker may have lost since is published
-again: all, when it has forgotten this bridge's session (its retained messages lie in the same
-store), and a device's programme, when the device comes online without having spoken of it.
+A message is marked as published only once the broker has confirmed it. Until then it waits in the
+database, through any crash. What the broker may have lost is published again: everything, if it has
+lost this bridge's session (retained messages are in the same store), and a device's programme, if
+the device comes online without having reported it.
 """
 
 from collections.abc import Sequence
@@ -33,19 +33,19 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Of several slots' publishers one publishes at a time."""
+    """Among several slots one publishes at a time."""
 
     def __init__(self, engine: Engine, connection: Connection, metrics: Metrics) -> None:
         self._engine = engine
         self._connection = connection
         self._metrics = metrics
-        self._fresh_sessions = 0  # of those that the connection has counted: dealt with
+        self._fresh_sessions = 0  # of those counted by the connection, how many were dealt with
 
     def do(self) -> bool:
         return self._publish() == AT_ONCE
 
     def _publish(self) -> int:
-        """Publish some of what waits; of how many devices the broker has confirmed it."""
+        """Publish some of what waits. Return for how many devices the broker has confirmed it."""
         if self._connection.current is None:
             return 0
         fresh_sessions = self._connection.fresh_sessions
@@ -62,7 +62,7 @@ class Publisher:
             if not messages:
                 return 0
             if not self._connection.publish_retained(messages, CONFIRM_S):
-                log.warning("the broker did not confirm what it is to retain")
+                log.warning("the broker did not confirm retained messages; they will be sent again")
                 session.rollback()
                 return 0
             mark_withdrawn(session, withdrawn)

@@ -1,9 +1,9 @@
-"""How fast each device and each account may go on, judged as their frames arrive.
+"""The rate limit of each device and account, applied as messages arrive.
 
-It is judged in the network thread, before a frame is queued or read: so a flood costs its device
-its frames' turn, and neither the queue nor the writer. A frame that is held off is not lost, since
-its device keeps it until the acknowledgement. Of presence and state only the newest is worth
-anything: that one waits (`intake`), and what it replaces is dropped.
+It is applied in the network thread, before a frame is queued or decoded. So a flood delays its own
+device only, and not the queue or the writer. A frame over the limit is not lost: its device keeps
+it until it is acknowledged. Of presence and state only the newest counts: that one waits
+(`intake`), and those it replaces are dropped.
 """
 
 import time
@@ -17,15 +17,15 @@ from cymba.stimulation.wire.messages import Ack, Rejection
 from cymba.stimulation.wire.parsing import read_number
 
 REFUSE_AGAIN_S = 1.0
-# A device that keeps the protocol has 20 frames outstanding and sends each again after 30 s and
-# more: from the limit on it sends about one a second. Thousands more are no mistake.
+# A correct device has 20 frames outstanding and resends each after 30 s or more. So at the limit it
+# sends about one a second. Thousands more are a flood.
 FLOOD_FRAMES = 3_000
 FLOOD_S = 10.0
-MOST_REFUSED = 10_000  # devices of which it is known when they were refused last
+MOST_REFUSED = 10_000  # devices whose last rejection is known
 
 
 class IncomingRateLimits:
-    """`holders` gives a device's account, where the writer has learnt it."""
+    """`holders` gives a device's account, if the writer knows it."""
 
     def __init__(self, holders: dict[str, str], flow: RateLimits | None = None) -> None:
         self._holders = holders
@@ -34,10 +34,10 @@ class IncomingRateLimits:
         self._rejected: deque[tuple[str, int]] = deque()  # devices and bytes, from the writer
         self._held_off: dict[str, int] = {}  # how many messages of each device in this span
         self._span_began_s = time.monotonic()
-        self.flooding: deque[str] = deque()  # devices to be kept out; whoever does it takes them
+        self.flooding: deque[str] = deque()  # devices to suspend; `FloodGuard` takes them
 
     def charge_rejected(self, device_id: str, payload_bytes: int) -> None:
-        """A frame had to be rejected. For any thread: the next `admit` takes it off the bucket."""
+        """Charge a rejected frame. Thread-safe: the next `admit` takes it from the bucket."""
         self._rejected.append((device_id, payload_bytes))
 
     def admit(self, device_id: str, payload_bytes: int) -> Admission:
@@ -47,7 +47,7 @@ class IncomingRateLimits:
         return self._flow.admit(device_id, payload_bytes, time.monotonic(), account_id=account_id)
 
     def admit_message(self, device_id: str) -> bool:
-        """Whether a message that is no frame may go on."""
+        """Whether a message that is no frame is within the rate limit."""
         return self._flow.admit_message(device_id, time.monotonic())
 
     def count_held_off(self, device_id: str) -> None:
@@ -60,11 +60,11 @@ class IncomingRateLimits:
         if count == FLOOD_FRAMES:
             self.flooding.append(device_id)
 
-    def refusal(self, device_id: str, payload: bytes, pace: float | None) -> Ack | None:
-        """The answer to a frame that is held off; None if its device had one a moment ago.
+    def refusal(self, device_id: str, payload: bytes, rate_per_s: float | None) -> Ack | None:
+        """The ack for a frame over the limit; None if its device had one a moment ago.
 
-        So a flood is not answered with another. The frames that are not named are sent again in
-        their time, like any without an answer.
+        So a flood is not answered with a flood. Frames that no ack names are resent with the usual
+        backoff.
         """
         now_s = time.monotonic()
         refused_at_s = self._refused_at_s.get(device_id)
@@ -74,10 +74,10 @@ class IncomingRateLimits:
         number = read_number(payload)
         rejection = Rejection(
             code="rate",
-            detail="the frames come too fast",
+            detail="frames arrive too fast; keep to max_frames_per_s",
             retry=True,
             seq=number.seq,
             payload=payload_name(payload) if number.seq is None else None,
         )
-        # 0: nothing new is resolved. A device goes by the highest that it was told.
-        return Ack(store=number.store, upto=0, rejected=[rejection], max_frames_per_s=pace)
+        # 0: nothing new is resolved. A device keeps the highest `upto` it has received.
+        return Ack(store=number.store, upto=0, rejected=[rejection], max_frames_per_s=rate_per_s)

@@ -1,6 +1,6 @@
-"""The topics of protocol v1: what the bridge subscribes to, and whom a topic speaks of.
+"""The topics of protocol v1, and the bridge's subscriptions.
 
-The device is named by its topic, which the broker's access list binds to the connection, and
+A device is identified by the topic, which the broker's access list binds to its connection, and
 never by the payload.
 """
 
@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 ROOT = "cymba/v1"
-# The bridge's word to itself (connection.py); outside `ROOT`, so that no device id can meet it.
-ECHO_ROOT = "cymba/bridge"
+# The topic of the loopback probe. It is outside `ROOT`, so it cannot collide with a device id.
+LOOPBACK_ROOT = "cymba/bridge"
 
 
 class Subject(Enum):
-    """What a device speaks of on one of its `up` topics."""
+    """The last level of an `up` topic."""
 
     FRAME = "frame"
     STATE = "state"
@@ -58,17 +58,16 @@ def up_presence(device_id: str) -> str:
     return f"{ROOT}/{device_id}/up/presence"
 
 
-def echo(client_id: str) -> str:
-    return f"{ECHO_ROOT}/{client_id}/echo"
+def loopback(client_id: str) -> str:
+    return f"{LOOPBACK_ROOT}/{client_id}/echo"
 
 
 def share_group(password: str | None) -> str:
-    """The name under which the slots divide the devices' messages: the same for all who enter
-    with one password, and nobody else's to guess.
+    """The group of the shared subscription: the same for all slots with one password, and secret.
 
-    Mosquitto's access file judges what a client reads, not what it subscribes to. Whoever joined
-    the group would be handed a share of the messages, which the broker then does not let it read:
-    they would be lost.
+    Mosquitto's access file checks what a client reads, not what it subscribes to. A stranger in the
+    group would be given a share of the messages, which the broker then drops because the stranger
+    may not read them. They would be lost.
     """
     if password is None:
         return "bridge"
@@ -76,16 +75,16 @@ def share_group(password: str | None) -> str:
 
 
 def filters(client_id: str, *, group: str | None) -> list[tuple[str, int]]:
-    """What a bridge subscribes to, each with its QoS.
+    """The subscriptions of a bridge, each with its QoS.
 
-    A `group` divides the devices' messages among all the bridges that are connected. The echo is
-    subscribed to in the same way, so that it also proves that the broker knows shared
-    subscriptions: one that does not takes `$share/…` for a name like any other.
+    A `group` divides the devices' messages among all connected bridges. The loopback probe is
+    subscribed to in the same way, so it also proves that the broker supports shared subscriptions.
+    One that does not treats `$share/…` as an ordinary topic.
     """
     topics = [(f"{ROOT}/+/up/{subject.value}", qos) for subject, qos in UP_QOS.items()]
     if group is None:
-        return [*topics, (echo(client_id), 1)]
+        return [*topics, (loopback(client_id), 1)]
     return [
         *((f"$share/{group}/{topic}", qos) for topic, qos in topics),
-        (f"$share/{group}-{client_id}/{echo(client_id)}", 1),
+        (f"$share/{group}-{client_id}/{loopback(client_id)}", 1),
     ]

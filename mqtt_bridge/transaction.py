@@ -1,4 +1,4 @@
-"""One batch of deliveries, written through the core within one transaction of the caller."""
+"""Writing a batch of deliveries through the core, in one transaction of the caller."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Written:
-    """What a transaction did; true only once it is committed."""
+    """The result of a transaction, valid once it is committed."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     answers: list[tuple[str, Ack, Form]] = field(default_factory=list)
@@ -47,11 +47,11 @@ class Written:
     anchors: list[BootAnchor] = field(default_factory=list)
     ledgers: Ledgers = field(default_factory=dict)
     seen: Mapping[str, datetime] = field(default_factory=dict)
-    holders: Mapping[str, str] = field(default_factory=dict)  # of those that are newly seen
+    holders: Mapping[str, str] = field(default_factory=dict)  # of devices that are newly seen
 
 
 def sum_of(parts: Sequence[Written]) -> Written:
-    """What the parts of one batch came to, for its answers; each is remembered by itself."""
+    """The combined results of the parts of a batch, for its answers."""
     whole, *others = parts
     for part in others:
         whole.outcomes += part.outcomes
@@ -80,10 +80,10 @@ class _DevicesSeen(LRUCache[str, datetime]):
 class WriterCache:
     """What this process has committed of late, so that it asks the database only for news."""
 
-    MOST_DEVICES = 100_000  # of which it knows when they were last seen, and who holds them
+    MOST_DEVICES = 100_000  # whose last contact and holder are cached
 
     def __init__(self, holders: dict[str, str], *, alone: bool = True) -> None:
-        """`alone`, no other slot stores frames of the same devices at the same time."""
+        """`alone` says that this is the only slot."""
         self.ledgers = LedgerCache() if alone else None
         self.anchors = AnchorCache()
         self.quota = Quota()
@@ -91,7 +91,7 @@ class WriterCache:
         self._seen = _DevicesSeen(self.MOST_DEVICES, holders)
 
     def newly_seen(self, batch: Sequence[IncomingMessage]) -> dict[str, datetime]:
-        """Devices of the batch of which the database has not heard for a while."""
+        """Devices of the batch whose `seen_at` in the database is old."""
         seen: dict[str, datetime] = {}
         for delivery in batch:
             seen_at = self._seen.get(delivery.device_id)
@@ -116,8 +116,8 @@ class WriterCache:
 def append(
     connection: Connection, batch: Sequence[IncomingMessage], cache: WriterCache
 ) -> Written | None:
-    """Write and commit a batch of the frames that are expected next, over a `connection` that
-    commits by itself; None if it is not such a batch, and then nothing is written: `write` it."""
+    """Write and commit a batch by the fast path, over a `connection` in autocommit mode. None if it
+    is not such a batch: nothing is written then, and `write` must be used."""
     if cache.ledgers is None or any(one.subject is not Subject.FRAME for one in batch):
         return None
     if cache.newly_seen(batch) or any(one.device_id not in cache.holders for one in batch):
@@ -133,10 +133,10 @@ def append(
 
 
 def give_up(one: IncomingMessage) -> Written:
-    """What is known of a message that cannot be written, whenever it is tried. The device of a
-    frame keeps it and sends it again; all others send a fresh one soon."""
+    """The result for a message that the database rejects. The device of a frame keeps it and sends
+    it again. Other messages are soon replaced by fresh ones."""
     written = Written(failed=[one])
-    with suppress(Exception):  # whatever is wrong with it
+    with suppress(Exception):  # the message may be unreadable
         if one.subject is Subject.FRAME:
             _add(written, [one], gave_up(one))
     return written
@@ -174,7 +174,7 @@ def write(
         believed_held=cache.holders.keys() | written.holders.keys(),
     )
     answered = {(device_id, ack.store) for device_id, ack in ingested.acks}
-    # A device that comes online learns at once what it need not send again.
+    # A device that comes online learns at once which frames it may free.
     online = [
         (delivery.device_id, ack_for_presence(session, delivery.device_id, presence.store))
         for delivery, presence in others.presences
@@ -186,7 +186,7 @@ def write(
         if outcome == "unknown-version":
             written.unknown_programmes += 1
             log.error(
-                "a device speaks of a programme that was never set here: was a backup restored?",
+                "a device reports a programme that was never set here: was a backup restored?",
                 device=delivery.device_id,
                 version=report.ver,
                 applied=report.applied,
@@ -217,31 +217,32 @@ def _add(
 def _answers(
     batch: Sequence[IncomingMessage], acks: Iterable[tuple[str, Ack]]
 ) -> list[tuple[str, Ack, Form]]:
-    """A device is answered in the form that it spoke last, and told its pace."""
+    """Encode the acks in the encoding that each device last used, with its rate limit."""
     forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
-    paces = _paces(batch)
+    rates = _rate_limits(batch)
     return [
-        (device_id, _paced(ack, paces.get(device_id)), forms[device_id]) for device_id, ack in acks
+        (device_id, _with_rate_limit(ack, rates.get(device_id)), forms[device_id])
+        for device_id, ack in acks
     ]
 
 
-def _paces(frames: Sequence[IncomingMessage]) -> dict[str, float]:
-    """The rate for each device that is to be told one."""
-    paces: dict[str, float] = {}
+def _rate_limits(frames: Sequence[IncomingMessage]) -> dict[str, float]:
+    """The rate limit for each device whose ack must name one."""
+    rates: dict[str, float] = {}
     for one in frames:
-        pace = one.max_frames_per_s
-        if pace is not None:
-            paces[one.device_id] = min(pace, paces.get(one.device_id, pace))
-    return paces
+        rate_per_s = one.max_frames_per_s
+        if rate_per_s is not None:
+            rates[one.device_id] = min(rate_per_s, rates.get(one.device_id, rate_per_s))
+    return rates
 
 
-def _paced(ack: Ack, pace: float | None) -> Ack:
-    return ack if pace is None else msgspec.structs.replace(ack, max_frames_per_s=pace)
+def _with_rate_limit(ack: Ack, rate_per_s: float | None) -> Ack:
+    return ack if rate_per_s is None else msgspec.structs.replace(ack, max_frames_per_s=rate_per_s)
 
 
 @dataclass
 class _Others:
-    """The messages of a batch that are no frames, each in the order of its devices."""
+    """The messages of a batch that are no frames, in the order of their devices."""
 
     presences: list[tuple[IncomingMessage, Presence]] = field(default_factory=list)
     exchanges: list[tuple[IncomingMessage, TimeRequest]] = field(default_factory=list)
@@ -276,7 +277,7 @@ def _read_others(session: Session, batch: Sequence[IncomingMessage], written: Wr
 
 
 def _anchors(session: Session, others: _Others, written: Written) -> list[BootAnchor]:
-    """What the last messages of clock exchanges say."""
+    """The anchors from the last messages of clock exchanges."""
     anchors = []
     for delivery, request in others.exchanges:
         received_ms = int(delivery.arrived_at.timestamp() * 1000)
@@ -286,22 +287,23 @@ def _anchors(session: Session, others: _Others, written: Written) -> list[BootAn
                 if store is None:
                     store = latest_store(session, delivery.device_id)
                 if store is None:
-                    _refuse(written, delivery, "the clock of a store that was never announced")
+                    _refuse(written, delivery, "its clock exchange names a store without presence")
                 else:
                     key = BootKey(delivery.device_id, store, request.boot)
                     anchors.append(BootAnchor(key, anchor))
             case Unusable() as unusable:
                 _refuse(written, delivery, f"an unusable clock exchange: {unusable.reason}")
             case TimeReply():
-                pass  # answered already, in the network thread
+                pass  # the network thread has answered it
     return anchors
 
 
 def _refuse(written: Written, delivery: IncomingMessage, detail: str) -> None:
-    """Such a message is only told of: the device sends a fresh one soon, and none is a reading."""
+    """Log a message that is no frame and cannot be used. The device soon sends a fresh one, and it
+    holds no readings."""
     written.malformed.append(delivery.subject)
     log.warning(
-        "a message is refused",
+        "a message is dropped",
         delivery=delivery.number,
         device=delivery.device_id,
         subject=delivery.subject.value,

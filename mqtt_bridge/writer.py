@@ -1,4 +1,4 @@
-"""The writer thread: takes what is queued, commits it, and only then has it acked."""
+"""The writer thread: it commits queued deliveries, and only then passes them on to be acked."""
 
 import random
 import threading
@@ -24,32 +24,33 @@ log = structlog.get_logger(__name__)
 
 
 class Writer:
-    """Batches of the inbox into the database, and on to be answered."""
+    """Writes batches from the delivery queue into the database, and passes them to the ack
+    thread."""
 
     def __init__(
         self,
-        inbox: DeliveryQueue,
+        queue: DeliveryQueue,
         engine: Engine,
-        answering: AckSender,
+        ack_sender: AckSender,
         metrics: Metrics,
         batch: int,
         *,
         holders: dict[str, str] | None = None,
         alone: bool = True,
     ) -> None:
-        """`holders` is kept up to date with the account that holds each device that sends.
-        `alone`, this is the only slot."""
-        self._inbox = inbox
+        """`holders` is kept up to date with the account of each device that sends. `alone` says
+        that this is the only slot."""
+        self._queue = queue
         self._engine = engine
-        self._answering = answering
+        self._ack_sender = ack_sender
         self._metrics = metrics
         self._batch = batch
         self._cache = WriterCache({} if holders is None else holders, alone=alone)
         self._connection: Connection | None = None
         self._autocommit: Connection | None = None
         self._busy_since: float | None = None
-        self.working = False  # it holds deliveries that are not committed yet
-        self.retrying = False  # the last attempt failed, and the next is still to come
+        self.working = False  # a batch is not committed yet
+        self.retrying = False  # the last attempt failed, and the next has not begun
         self._giving_up = threading.Event()
         self._thread = SupervisedThread("writer", self._run)
 
@@ -57,7 +58,7 @@ class Writer:
         self._thread.start()
 
     def busy_s(self) -> float:
-        """For how long the present attempt has lasted; 0 between attempts."""
+        """How long the present attempt has lasted; 0 between attempts."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -66,8 +67,8 @@ class Writer:
         return self._thread.problem()
 
     def finish(self, timeout_s: float) -> bool:
-        """Write what the closed inbox still holds. False if that took too long: what is left is
-        never acked, so the broker or the devices send it again."""
+        """Write what the closed queue still holds. False if that took too long: the rest is never
+        acked, so the broker or the devices send it again."""
         if self._thread.join(timeout_s):
             return True
         self._giving_up.set()
@@ -75,15 +76,15 @@ class Writer:
         return False
 
     def _run(self) -> None:
-        while batch := self._inbox.take(self._batch):
+        while batch := self._queue.take(self._batch):
             self.working = True
             if not self._take_in(batch):
                 break
             self.working = False
-        self._hang_up()
+        self._disconnect()
 
     def _take_in(self, batch: list[IncomingMessage]) -> bool:
-        """Commit the batch, however often it takes. False when told to give up before that."""
+        """Commit the batch, with retries. False if `finish` gave up before that."""
         delay_s = FIRST_RETRY_S
         while True:
             try:
@@ -91,11 +92,11 @@ class Writer:
                 self.retrying = False
                 break
             except Exception as error:  # noqa: BLE001 - only passing ones come here
-                self._hang_up()
+                self._disconnect()
                 self.retrying = True
                 self._metrics.database_failures.inc()
                 log.warning(
-                    "the database does not take the batch",
+                    "a transaction failed; it is retried",
                     first_delivery=batch[0].number,
                     deliveries=len(batch),
                     again_in_s=round(delay_s, 1),
@@ -106,14 +107,15 @@ class Writer:
             delay_s = min(LAST_RETRY_S, delay_s * 2)
         lag_s = (datetime.now(UTC) - batch[0].arrived_at).total_seconds()
         self._metrics.lag_seconds.observe(max(0.0, lag_s))
-        self._answering.tell(batch, sum_of(parts))
+        self._ack_sender.send(batch, sum_of(parts))
         return True
 
     def _commit(self, batch: Sequence[IncomingMessage]) -> Written:
-        """Write and commit, by the fast path if the batch is one for it.
+        """Write and commit, by the fast path if possible.
 
         Raises:
-            Exception: nothing was committed, or the line broke before that was heard of.
+            Exception: nothing was committed, or the connection broke before the commit was
+            confirmed.
         """
         self._busy_since = started = time.monotonic()
         try:
@@ -133,9 +135,9 @@ class Writer:
         return written
 
     def _connections(self) -> tuple[Connection, Connection]:
-        """Two connections for good, of which the second commits each statement: a pool's check at
-        every batch would take a third of its time. Dead ones cost one attempt, after which the
-        batch is written over new ones."""
+        """Two permanent connections, the second in autocommit mode. A pool's check would take a
+        third of the time of a small batch. A dead one costs one failed attempt; the retry opens new
+        ones."""
         if self._connection is None:
             self._connection = self._engine.connect()
         if self._autocommit is None:
@@ -143,7 +145,7 @@ class Writer:
             self._autocommit = line.execution_options(isolation_level="AUTOCOMMIT")
         return self._connection, self._autocommit
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         for line in (self._connection, self._autocommit):
             if line is not None:
                 line.invalidate()

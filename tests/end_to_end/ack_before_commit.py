@@ -16,7 +16,7 @@ class HastyWriter(writer.Writer):
     def _commit(self, batch: Sequence[IncomingMessage]) -> Written:
         with self._cache.quota.attempt() as attempt, UnitOfWork(self._engine) as session:
             written = write(session, batch, self._cache, attempt)
-            self._answering.tell(batch, written)
+            self._ack_sender.send(batch, written)
             time.sleep(0.05)
             session.commit()
         return written

@@ -266,7 +266,7 @@ def test_a_queue_that_is_full_holds_the_broker_back_and_loses_nothing(
     broker: Broker, engine: Engine, devices: list[Credentials], stored_seqs: StoredSeqs
 ) -> None:
     running = Bridge(Settings(broker_url=broker.bridge_url, bridge_batch=7), engine, 0)
-    running._inbox._limit = 10
+    running._queue._limit = 10
     bridge = RunningBridge(running)
     fleet = Fleet(
         [

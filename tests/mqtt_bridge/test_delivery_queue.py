@@ -15,68 +15,68 @@ def delivery(number: int) -> IncomingMessage:
 
 
 def test_takes_what_is_there_in_order_and_no_more_than_asked() -> None:
-    inbox = DeliveryQueue()
+    queue = DeliveryQueue()
     sent = [delivery(number) for number in range(5)]
-    assert all(inbox.put(one) for one in sent)
-    assert inbox.take(3) == sent[:3]
-    assert inbox.take(3) == sent[3:]
-    assert len(inbox) == 0
+    assert all(queue.put(one) for one in sent)
+    assert queue.take(3) == sent[:3]
+    assert queue.take(3) == sent[3:]
+    assert len(queue) == 0
 
 
 def test_waits_for_the_first_delivery_only() -> None:
-    inbox = DeliveryQueue()
+    queue = DeliveryQueue()
     taken: list[list[IncomingMessage]] = []
-    taker = threading.Thread(target=lambda: taken.append(inbox.take(10)))
+    taker = threading.Thread(target=lambda: taken.append(queue.take(10)))
     taker.start()
-    inbox.put(delivery(1))
+    queue.put(delivery(1))
     taker.join(PATIENCE_S)
     assert [len(batch) for batch in taken] == [1]
 
 
 def test_a_full_inbox_holds_its_filler_until_a_tenth_is_free() -> None:
-    inbox = DeliveryQueue(limit=10)
+    queue = DeliveryQueue(limit=10)
     done = threading.Event()
 
     def fill() -> None:
         for number in range(12):
-            inbox.put(delivery(number))
+            queue.put(delivery(number))
         done.set()
 
     filler = threading.Thread(target=fill)
     filler.start()
-    while not inbox.full:
+    while not queue.full:
         time.sleep(0.001)
-    assert len(inbox) == 10
-    assert [one.number for one in inbox.take(1)] == [0]
-    assert inbox.full
-    assert [one.number for one in inbox.take(1)] == [1]
+    assert len(queue) == 10
+    assert [one.number for one in queue.take(1)] == [0]
+    assert queue.full
+    assert [one.number for one in queue.take(1)] == [1]
     filler.join(PATIENCE_S)
     assert done.is_set()
-    assert not inbox.full
-    assert [one.number for one in inbox.take(100)] == list(range(2, 12))
+    assert not queue.full
+    assert [one.number for one in queue.take(100)] == list(range(2, 12))
 
 
 def test_closed_it_gives_what_is_left_and_then_its_end() -> None:
-    inbox = DeliveryQueue()
+    queue = DeliveryQueue()
     sent = [delivery(number) for number in range(3)]
     for one in sent:
-        inbox.put(one)
-    inbox.close()
-    assert not inbox.put(delivery(9))
-    assert inbox.take(2) == sent[:2]
-    assert inbox.take(2) == sent[2:]
-    assert inbox.take(2) == []
-    assert inbox.take(2) == []
+        queue.put(one)
+    queue.close()
+    assert not queue.put(delivery(9))
+    assert queue.take(2) == sent[:2]
+    assert queue.take(2) == sent[2:]
+    assert queue.take(2) == []
+    assert queue.take(2) == []
 
 
 def test_closing_lets_go_of_a_filler_that_waits() -> None:
-    inbox = DeliveryQueue(limit=1)
-    inbox.put(delivery(1))
+    queue = DeliveryQueue(limit=1)
+    queue.put(delivery(1))
     answers: list[bool] = []
-    filler = threading.Thread(target=lambda: answers.append(inbox.put(delivery(2))))
+    filler = threading.Thread(target=lambda: answers.append(queue.put(delivery(2))))
     filler.start()
-    while not inbox.full:
+    while not queue.full:
         time.sleep(0.001)
-    inbox.close()
+    queue.close()
     filler.join(PATIENCE_S)
     assert answers == [False]

@@ -35,10 +35,10 @@ class Bench:
     def __init__(self, clock: list[float], burst: int) -> None:
         self.clock = clock
         self.line = Line()
-        self.inbox = DeliveryQueue()
+        self.queue = DeliveryQueue()
         self.metrics = Metrics()
-        self.pacing = IncomingRateLimits({}, RateLimits(device_messages=Rate(per_s=1, burst=burst)))
-        self._intake = Intake(self.inbox, LoopbackProbe(), self.pacing, self.metrics)
+        self.limits = IncomingRateLimits({}, RateLimits(device_messages=Rate(per_s=1, burst=burst)))
+        self._intake = Intake(self.queue, LoopbackProbe(), self.limits, self.metrics)
         self._packet_id = 0
 
     def say(self, subject: str, payload: bytes, device_id: str = "flood-001") -> int:
@@ -48,11 +48,11 @@ class Bench:
         self._receive(f"cymba/v1/{device_id}/up/{subject}", payload, packet_id)
         return packet_id
 
-    def echo(self) -> None:
+    def probe(self) -> None:
         self._receive("cymba/bridge/bridge-0/echo", b"1", 0)
 
     def queued(self) -> list[bytes]:
-        return [one.payload for one in self.inbox.take(1000)] if len(self.inbox) else []
+        return [one.payload for one in self.queue.take(1000)] if len(self.queue) else []
 
     def dropped(self, subject: str) -> float | None:
         return self.metrics.registry.get_sample_value(
@@ -82,10 +82,10 @@ def test_of_too_many_only_the_newest_waits_for_its_turn(bench: Bench) -> None:
     # The writer acks what is queued; of the rest all that was replaced is done with.
     assert bench.line.acked == [(1, packet_id) for packet_id in ids[3:9]]
     assert bench.dropped("presence") == 6
-    bench.echo()
+    bench.probe()
     assert bench.queued() == []
     bench.clock[0] += 1
-    bench.echo()
+    bench.probe()
     assert bench.queued() == [online(9)]
 
 
@@ -97,7 +97,7 @@ def test_the_last_word_of_each_subject_waits(bench: Bench) -> None:
     bench.say("state", b"two")
     bench.queued()
     bench.clock[0] += 10
-    bench.echo()
+    bench.probe()
     assert bench.queued() == [online(4, online=False), b"two"]
 
 
@@ -108,7 +108,7 @@ def test_what_goes_on_replaces_what_waits(bench: Bench) -> None:
     assert bench.queued() == [online(0), online(1), online(2), online(4)]
     assert (1, ids[3]) in bench.line.acked
     bench.clock[0] += 10
-    bench.echo()
+    bench.probe()
     assert bench.queued() == []
 
 
@@ -123,7 +123,7 @@ def test_few_wait_so_that_the_brokers_window_stays_open(bench: Bench) -> None:
     assert queued.count(online(3)) == 2
     assert bench.dropped("presence") in {None, 0}
     bench.clock[0] += 1
-    bench.echo()
+    bench.probe()
     assert bench.queued() == [online(3)] * MOST_WAITING
 
 
@@ -132,7 +132,7 @@ def test_presence_that_is_taken_off_the_broker_says_nothing(bench: Bench) -> Non
     emptied = bench.say("presence", b"")
     bench.clock[0] += 10
     emptied_later = bench.say("presence", b"")
-    bench.echo()
+    bench.probe()
     assert bench.queued() == [online(sent) for sent in range(4)]
     assert bench.line.acked[:2] == [(1, emptied), (1, emptied_later)]
     assert (1, waits[3]) not in bench.line.acked
@@ -151,7 +151,7 @@ def test_too_many_clock_requests_are_not_answered(bench: Bench) -> None:
 def test_a_flood_of_any_message_is_a_flood(bench: Bench, subject: str) -> None:
     for _ in range(rate_limits.FLOOD_FRAMES + 10):
         bench.say(subject, b"{}")
-    assert list(bench.pacing.flooding) == ["flood-001"]
+    assert list(bench.limits.flooding) == ["flood-001"]
 
 
 def test_frames_do_not_use_up_the_other_messages_room(bench: Bench) -> None:

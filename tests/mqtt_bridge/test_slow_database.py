@@ -66,7 +66,7 @@ def metric(bridge: RunningBridge, name: str) -> float:
 
 def is_busy(bridge: RunningBridge) -> bool:
     parts = bridge.bridge
-    return parts.writer.working or parts.answering.working or len(parts._inbox) > 0
+    return parts.writer.working or parts.ack_sender.working or len(parts._queue) > 0
 
 
 def arrives_over_one_connection(

@@ -39,7 +39,7 @@ def test_one_slot_alone_needs_no_shared_subscriptions() -> None:
     ]
 
 
-def test_slots_share_the_devices_and_each_hears_its_own_echo() -> None:
+def test_slots_share_the_devices_and_each_receives_its_own_probe() -> None:
     first, second = (dict(topics.filters(f"bridge-{slot}", group="ours")) for slot in (0, 1))
     assert first["$share/ours/cymba/v1/+/up/frame"] == 1
     assert set(first) & set(second) == {

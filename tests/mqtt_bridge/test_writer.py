@@ -52,9 +52,9 @@ class Notes:
 
 @dataclass
 class Bench:
-    inbox: DeliveryQueue
+    queue: DeliveryQueue
     writer: Writer
-    answering: AckSender
+    ack_sender: AckSender
     notes: Notes
     metrics: Metrics
     charged: list[tuple[str, int]]
@@ -69,19 +69,19 @@ def bench(engine: Engine) -> Iterator[Bench]:
         with engine.connect() as connection:
             return connection.scalar(text("SELECT count(*) FROM frame")) or 0
 
-    inbox, notes, metrics = DeliveryQueue(), Notes(count), Metrics()
+    queue, notes, metrics = DeliveryQueue(), Notes(count), Metrics()
     charged: list[tuple[str, int]] = []
 
     def charge(device_id: str, size: int) -> None:
         charged.append((device_id, size))
 
-    answering = AckSender(notes, metrics, charge)  # type: ignore[arg-type] # what it uses
-    answering.start()
-    writer = Writer(inbox, engine, answering, metrics, 1_000)
-    yield Bench(inbox, writer, answering, notes, metrics, charged)
-    inbox.close()
+    ack_sender = AckSender(notes, metrics, charge)  # type: ignore[arg-type] # what it uses
+    ack_sender.start()
+    writer = Writer(queue, engine, ack_sender, metrics, 1_000)
+    yield Bench(queue, writer, ack_sender, notes, metrics, charged)
+    queue.close()
     writer.finish(PATIENCE_S)
-    answering.finish(PATIENCE_S)
+    ack_sender.finish(PATIENCE_S)
 
 
 _numbers = itertools.count(1)
@@ -100,7 +100,7 @@ def deliveries(device_id: str, payloads: Sequence[bytes]) -> list[IncomingMessag
 
 def fill(bench: Bench, batch: Sequence[IncomingMessage]) -> None:
     for delivery in batch:
-        bench.inbox.put(delivery)
+        bench.queue.put(delivery)
 
 
 def test_nobody_may_forget_before_it_is_committed(
@@ -217,7 +217,7 @@ def test_stopped_while_the_database_is_down_it_leaves_without_acking(
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
     bench.writer.start()
     wait_until(lambda: bench.metric("database_failures_total") >= 1, what="tried")
-    bench.inbox.close()
+    bench.queue.close()
     assert not bench.writer.finish(0.1)
     assert bench.notes.acked == []
 
@@ -346,7 +346,7 @@ def test_the_end_of_the_writer_is_noticed(
     def broken(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(bench.answering, "tell", broken)
+    monkeypatch.setattr(bench.ack_sender, "send", broken)
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
     bench.writer.start()
     wait_until(lambda: bench.writer.problem() is not None, what="noticed")
@@ -363,7 +363,7 @@ def test_the_end_of_the_answers_is_noticed(
     monkeypatch.setattr(bench.notes, "publish_all", broken)
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
     bench.writer.start()
-    wait_until(lambda: bench.answering.problem() is not None, what="noticed")
-    assert "a fault of ours" in str(bench.answering.problem())
-    assert not bench.answering.finish(PATIENCE_S)
+    wait_until(lambda: bench.ack_sender.problem() is not None, what="noticed")
+    assert "a fault of ours" in str(bench.ack_sender.problem())
+    assert not bench.ack_sender.finish(PATIENCE_S)
     assert bench.notes.acked == []

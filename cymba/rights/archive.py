@@ -1,7 +1,7 @@
-"""A ZIP archive as a stream: made member by member, and taken away in pieces as it grows.
+"""A ZIP archive as a stream: written member by member, and drained in pieces as it grows.
 
-It is written to a sink that cannot be sought in (ZIP's data descriptors make that possible), so
-its size is bounded by nothing and the memory it takes by what is drained at once.
+It is written to a sink without seek, which ZIP's data descriptors allow. So the archive may be of
+any size, and memory holds only one piece.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Member:
 
 
 class _Sink:
-    """What `ZipFile` writes to: it has no `tell` and no `seek`, as a socket has none."""
+    """The sink of `ZipFile`. Like a socket it has neither `tell` nor `seek`."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -53,10 +53,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """There is nothing between this and who drains it."""
+        """Nothing is buffered."""
 
     def close(self) -> None:
-        """It is not a file."""
+        """There is nothing to close."""
 
 
 class Archive:
@@ -73,7 +73,7 @@ class Archive:
         about = ZipInfo(name, self._date_time)
         about.compress_type = ZIP_DEFLATED if compressed else ZIP_STORED
         about.external_attr = 0o600 << 16
-        # Nobody knows its size yet, so it is written as one that may be over 4 GiB.
+        # Its size is unknown, so it is written as ZIP64, for more than 4 GiB.
         with self._zip.open(about, "w", force_zip64=True) as file:
             member = Member(name, file)
             yield member
@@ -81,15 +81,15 @@ class Archive:
 
     @property
     def has_piece(self) -> bool:
-        """Whether there is enough to be worth taking away."""
+        """Whether a whole piece is ready."""
         return self._sink.size >= PIECE_BYTES
 
     def drain(self) -> bytes:
-        """All that was written since the last time."""
+        """Everything written since the last call."""
         pieces, self._sink.pieces, self._sink.size = self._sink.pieces, [], 0
         return b"".join(pieces)
 
     def close(self) -> bytes:
-        """Write the directory; the last of the archive."""
+        """Write the directory, which ends the archive."""
         self._zip.close()
         return self.drain()

@@ -1,10 +1,9 @@
-"""Forgetting a person: every row that `personal_data` knows of, and what else could lead to them.
+"""Erasing a person: every row listed in `personal_data`, and whatever else could identify them.
 
-What stays is nobody's. Devices stay in the inventory, free for the next holder. Of the time that
-the person held them an unnamed tenure stays, and of each flash store the clock anchors of the
-last boot: a device may yet send what it recorded then, and by these the keeper knows it from
-the next holder's, and erases it as it comes. The ledgers of resolved numbers stay, so that a
-device hears that it need not send again.
+What stays names nobody. Devices stay in the inventory, free for the next holder. A device may still
+send what it recorded in the person's time. So an unnamed tenure stays, and of each flash store the
+clock anchors of the last boot: by these the session worker recognises such frames and erases them.
+The ledgers of resolved numbers stay too, so that the device is told to free its frames.
 """
 
 from collections.abc import Mapping
@@ -32,13 +31,13 @@ from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
 from cymba.stimulation.session.summarising import summarise_sessions
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 
-# Not for this role to delete: a function of the database does, in one (`accounts.audit_guard`).
+# This role may not delete it: a function of the database does (`accounts.audit_guard`).
 _BY_FUNCTION = frozenset({"account", "audit_entry"})
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureKeys:
-    """What finds a person where only keyed hashes are kept."""
+    """The keys of the hashes by which a person is found in some tables."""
 
     ledger: bytes  # pseudonym.ledger_key
     throttle: bytes  # keys.throttle_key
@@ -50,7 +49,7 @@ class ErasureKeys:
 
 @dataclass(slots=True)
 class Erased:
-    """What an erasure removed; true once the caller commits."""
+    """What an erasure removed, valid once the caller commits."""
 
     pseudonym: bytes
     rows: dict[str, int] = field(default_factory=dict)
@@ -59,8 +58,8 @@ class Erased:
 def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetime) -> Erased:
     """Erase an account everywhere in the database, and enter its pseudonym in the ledger.
 
-    The broker's retained messages follow after the commit (`devices.withdrawal`). Locks are taken
-    in the order in which keepers and views take them: sessions, devices, ledgers, the account.
+    The broker's retained messages are withdrawn after the commit (`devices.withdrawal`). Locks are
+    taken in the order of session workers and views: sessions, devices, ledgers, the account.
 
     Raises:
         NotFound: there is no such account.
@@ -68,7 +67,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     device_ids = _lock(session, account_id)
     account = session.get(Account, account_id, with_for_update=True, populate_existing=True)
     if account is None:
-        raise NotFound("There is no such account.")
+        raise NotFound("There is no account with this id.")
     email, email_key = account.email, account.email_key
     session.expunge_all()
     erased = Erased(pseudonym(keys.ledger, account_id))
@@ -97,7 +96,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
 
 
 def _lock(session: Session, account_id: UUID) -> list[str]:
-    """Lock what others write of the account's; gives its devices, those it held before too."""
+    """Lock what others write for the account. Return its devices, earlier ones too."""
     session.execute(
         select(StimulationSession.id)
         .where(StimulationSession.account_id == account_id)
@@ -122,8 +121,8 @@ def _lock(session: Session, account_id: UUID) -> list[str]:
 
 
 def _erase_programmes(session: Session, account_id: UUID, device_ids: list[str]) -> int:
-    """Delete the account's programmes; their numbers stay used, because a device ignores a
-    version that is not above the one it holds."""
+    """Delete the account's programmes. Their numbers stay used, because a device ignores a version
+    that is not above the one it holds."""
     highest = (
         select(func.max(DeviceProgramme.ver))
         .where(DeviceProgramme.device_id == Device.id, DeviceProgramme.account_id == account_id)
@@ -143,8 +142,8 @@ def _erase_programmes(session: Session, account_id: UUID, device_ids: list[str])
 
 
 def _erase_unsummed(session: Session, device_ids: list[str], now: datetime) -> None:
-    """What the keeper had not yet assigned to anybody: by now it is of an unnamed tenure, and
-    summing it up erases it. One that a keeper is at just now it erases itself."""
+    """Erase sessions that no session worker has assigned yet. They belong to an unnamed tenure by
+    now, so aggregating them erases them. A worker that has one at the moment erases it itself."""
     rows = session.execute(_UNSUMMED, {"devices": device_ids})
     keys = [SessionKey(*row) for row in rows]
     if keys:
@@ -152,7 +151,7 @@ def _erase_unsummed(session: Session, device_ids: list[str], now: datetime) -> N
 
 
 def _close_shares_to(session: Session, email_key: str, now: datetime) -> None:
-    """Shares that others gave to this person as a clinician: they end, and name nobody."""
+    """End the shares that others gave to this person as a clinician, and remove the address."""
     session.execute(
         update(Share)
         .where(Share.clinician_email == email_key)
@@ -164,7 +163,7 @@ def _enter(session: Session, name: bytes, now: datetime, rows: Mapping[str, int]
     statement = insert(ErasureLedger).values(
         pseudonym=name, erased_at=now, rows_erased={k: v for k, v in rows.items() if v}
     )
-    # A replay after a restore erases again what the ledger has already.
+    # After a restore, a replay erases people who are in the ledger already.
     session.execute(statement.on_conflict_do_nothing())
 
 
@@ -173,7 +172,7 @@ def _count(session: Session, statement: TextClause, values: Mapping[str, object]
     return len(session.execute(statement, values).all())
 
 
-# Frames that came after the person's tenure but name one of its sessions.
+# Frames that arrived after the person's tenure but name one of its sessions.
 _LATE_QUARANTINE = text(
     """
     DELETE FROM quarantine AS q USING (

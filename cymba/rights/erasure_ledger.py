@@ -1,7 +1,7 @@
-"""The ledger of erasures: kept outside of backups, and replayed into one that is restored.
+"""The ledger of erasures: kept apart from backups, and replayed after a restore.
 
-A backup remembers those who were erased since. The ledger is written out as lines of JSON; it
-holds pseudonyms alone. A replay erases again everybody whose pseudonym is in it.
+A backup still holds the people who were erased after it was made. The ledger is a file of JSON
+lines with pseudonyms only. A replay erases everybody in it again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(slots=True)
 class ErasureRecords:
-    """A ledger that was read from its lines."""
+    """A ledger, read from a file."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -52,15 +52,15 @@ def write_ledger(session: Session, key: bytes) -> Iterator[bytes]:
 def read_ledger(lines: Iterable[bytes], key: bytes) -> ErasureRecords:
     """
     Raises:
-        Rejected: `bad-ledger`: it is no ledger, or it was written under another secret, so that
-            it would find nobody.
+        Rejected: `bad-ledger`: it is no ledger, or was written under another secret key and would
+        match nobody.
     """
     given = iter(lines)
     head = _decode(next(given, b""), _Head, 1)
     if head.format != FORMAT:
         raise _bad("it is not a ledger of erasures")
     if head.key_check != key_check(key):
-        raise _bad("it was written under another secret key, so it would find nobody here")
+        raise _bad("it was written under another CYMBA_SECRET_KEY, so it would match nobody here")
     ledger = ErasureRecords()
     for number, raw in enumerate(given, 2):
         line = _decode(raw, _Line, number)
@@ -77,14 +77,14 @@ def read_ledger(lines: Iterable[bytes], key: bytes) -> ErasureRecords:
 
 
 def take_ledger(session: Session, ledger: ErasureRecords) -> None:
-    """Enter what a restored backup's own ledger does not know."""
+    """Add the entries that the restored database does not have."""
     for at in range(0, len(ledger.rows), 1_000):
         statement = insert(ErasureLedger).values(ledger.rows[at : at + 1_000])
         session.execute(statement.on_conflict_do_nothing())
 
 
 def returned_accounts(session: Session, key: bytes) -> list[UUID]:
-    """Accounts that are there although the ledger says that they were erased."""
+    """Accounts that exist although the ledger says that they were erased."""
     erased = set(session.scalars(select(ErasureLedger.pseudonym)))
     ids = session.scalars(select(Account.id).execution_options(yield_per=1_000))
     return [account_id for account_id in ids if pseudonym(key, account_id) in erased]

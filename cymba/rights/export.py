@@ -1,8 +1,8 @@
-"""Everything that is held about a person, as one archive, streamed.
+"""Everything that is held about a person, streamed as one archive.
 
-Rows come off server-side cursors, as PostgreSQL's own JSON, so that an import gives back exactly
-what was there. Of the telemetry one session is in memory at a time. All of it is of one moment:
-the transaction is REPEATABLE READ.
+Rows are read through server-side cursors, as PostgreSQL's own JSON, so that an import restores them
+exactly. One session's telemetry is in memory at a time. The transaction is REPEATABLE READ, so
+everything is of one moment.
 """
 
 import io
@@ -34,7 +34,7 @@ ROWS_OF_A_SHEET = 200
 
 
 class Progress(NamedTuple):
-    """`done` of `total` steps (rows and sessions' telemetry); `part` is what comes now."""
+    """`done` of `total` steps (rows, and sessions' telemetry). `part` is what comes next."""
 
     done: int
     total: int
@@ -51,11 +51,11 @@ def export(
 ) -> Iterator[bytes]:
     """The archive's bytes, in pieces of some 64 KiB.
 
-    `session` is one that has not begun: its transaction is held open until the last piece, or
+    `session` must not have begun a transaction. Its transaction stays open until the last piece, or
     until the generator is closed. It writes nothing.
 
     Raises:
-        NotFound: there is no such account. It is raised before the first piece.
+        NotFound: there is no such account. Raised before the first piece.
     """
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     if session.get(Account, account_id) is None:
@@ -76,7 +76,7 @@ def export(
 
 
 class _Steps:
-    """Counts what is done against what there is to do."""
+    """Counts the steps done, out of all."""
 
     def __init__(
         self, session: Session, account_id: UUID, progress: Callable[[Progress], None]
@@ -169,7 +169,7 @@ def _left_out(holding: PersonalTable) -> dict[str, str]:
 
 
 def _sessions(account_id: UUID, what: Any) -> Select[Any]:
-    """Of the sessions that still have telemetry: not those that their person deleted."""
+    """The sessions that have telemetry: those that were not deleted."""
     row = StimulationSession
     return select(what).where(row.account_id == account_id, row.deleted_at.is_(None))
 

@@ -1,7 +1,7 @@
-"""Where a person's data lies: every table that holds some, and how its rows are found.
+"""Personal data: every table that holds some, and how an account's rows are found.
 
-Export, import and erasure all go by this one list. A test walks the metadata and fails for a
-table that is neither here nor in `NOT_PERSONAL`, so that nobody adds one and forgets the person.
+Export, import and erasure use this one list. A test fails for a table that is neither here nor in
+`NOT_PERSONAL`, so that no new table is forgotten.
 """
 
 import secrets
@@ -47,11 +47,13 @@ class PersonalTable:
     whose: Whose
     left_out: Mapping[str, str] = field(default_factory=dict)  # column -> why no export shows it
     withheld: Mapping[str, Withheld] = field(default_factory=dict)
-    # What an import makes of a row of the archive, in place.
+    # Changes a row of the archive in place, at an import.
     arrives: Callable[[dict[str, Any]], None] = lambda _: None
-    drawn_anew: Mapping[str, Callable[[], Any]] = field(default_factory=dict)  # at an import
-    imported: bool = True  # else the export shows it for reading only
-    erased: bool = True  # else `erasure` deals with it in its own way
+    drawn_anew: Mapping[str, Callable[[], Any]] = field(
+        default_factory=dict
+    )  # new values at an import
+    imported: bool = True  # else it is in the export for reading only
+    erased: bool = True  # else `erasure` handles it in its own way
     rows_at_once: int = 500
 
     @property
@@ -94,7 +96,7 @@ def last_held(device_id: _Column) -> Whose:
 
 
 def in_tenure(device_id: _Column, at: _Column) -> Whose:
-    """Of a moment at which the account held the device."""
+    """At a time when the account held the device."""
     return lambda account_id: exists().where(
         _HELD.account_id == account_id,
         _HELD.device_id == device_id,
@@ -104,7 +106,7 @@ def in_tenure(device_id: _Column, at: _Column) -> Whose:
 
 
 def _of_sessions(model: type[Base]) -> Whose:
-    """Of the account's sessions, by the device's own names for them."""
+    """Rows of the account's sessions, by device and `sid`."""
     table = _table(model)
     return lambda account_id: and_(
         _SESSION.account_id == account_id,
@@ -125,7 +127,7 @@ def _frames(account_id: UUID) -> ColumnElement[bool]:
 
 
 def _anchors(account_id: UUID) -> ColumnElement[bool]:
-    """Seen in the account's time, or of a boot that one of its sessions ran in."""
+    """Recorded in the account's tenure, or of a boot in which one of its sessions ran."""
     anchor = devices.ClockAnchor
     of_session = exists().where(
         _of_sessions(_EXTENT)(account_id),
@@ -142,7 +144,7 @@ def _blocks(account_id: UUID) -> ColumnElement[bool]:
 
 
 def _mails(account_id: UUID) -> ColumnElement[bool]:
-    """Also those that name no account but went to the person's address."""
+    """Including mails that name no account but went to the person's address."""
     mail, account = accounts.OutgoingMail, accounts.Account
     address = select(func.lower(account.email)).where(account.id == account_id).scalar_subquery()
     return or_(mail.account_id == account_id, func.lower(mail.recipient) == address)
@@ -159,7 +161,7 @@ def _account_arrives(row: dict[str, Any]) -> None:
 
 
 def _trial_arrives(row: dict[str, Any]) -> None:
-    """A trial that ran is stopped by the move: without its seed nobody here knows its blocks."""
+    """Stop a running trial: without its seed, its blocks are unknown here."""
     if row.get("status") == "running":
         row |= {
             "status": "stopped",
@@ -173,7 +175,7 @@ def _account_table(model: type[Base], about: str, **more: Any) -> PersonalTable:
     return PersonalTable(_table(model), about, _of_account(model), **more)
 
 
-# In the order in which an import can write them; erasure goes the other way.
+# In the order in which an import writes them. Erasure uses the reverse order.
 PERSONAL_TABLES: tuple[PersonalTable, ...] = (
     PersonalTable(
         _table(accounts.Account),
@@ -225,7 +227,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         "devices that the person holds or held",
         ever_held(devices.Device.__table__.c.id),
         left_out={"secret_hash": _WHY_NO_HASH, "claim_code_hash": _WHY_NO_HASH},
-        erased=False,  # hardware in the inventory: who held it is forgotten with the tenure
+        erased=False,  # hardware in the inventory; the tenure, which names its holder, is erased
     ),
     _account_table(devices.DeviceTenure, "when the person held which device", erased=False),
     PersonalTable(
@@ -237,7 +239,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         _table(devices.ClockAnchor),
         "what the devices' clocks were known by",
         _anchors,
-        erased=False,  # all but those that place what still comes of the person's time
+        erased=False,  # except those that place frames of the person's time that may still arrive
     ),
     _account_table(devices.DeviceProgramme, "programmes that were set", erased=False),
     _account_table(devices.RefusedProgramme, "programmes that were refused"),
@@ -247,19 +249,19 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         _table(stimulation.AckLedgerRow),
         "which frames of the devices are here",
         last_held(stimulation.AckLedgerRow.__table__.c.device_id),
-        erased=False,  # numbers alone: a device that sends one again hears that it may forget it
+        erased=False,  # numbers alone, so that a device which resends one is told to free it
     ),
     _account_table(stimulation.StimulationSession, "sessions"),
     PersonalTable(_table(_EXTENT), "where the sessions' frames lie", _of_sessions(_EXTENT)),
     PersonalTable(
         _table(stimulation.StoredFrame),
-        "frames of sessions that are not sealed yet",
+        "frames of sessions that are not compacted yet",
         _frames,
         rows_at_once=100,
     ),
     PersonalTable(
         _table(stimulation.Recording),
-        "sealed sessions, as Cymba stores them",
+        "compacted sessions, as Cymba stores them",
         _of_sessions(stimulation.Recording),
         rows_at_once=20,
     ),
@@ -304,4 +306,4 @@ NOT_PERSONAL: dict[str, str] = {
     "device_suspension": "devices that flood the broker, for ten minutes each",
     "sync_epoch": "one number for the whole database",
 }
-"""Tables that hold nothing about a person, or nothing that could be told to one."""
+"""Tables that hold nothing about a person, or nothing that could be shown to one."""

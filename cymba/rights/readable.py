@@ -1,4 +1,4 @@
-"""The parts of an archive that a person opens in a spreadsheet: one row here adds a sheet."""
+"""The CSV files of an archive, for a spreadsheet. One row here adds a sheet."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ Cell = str | int | float | bool | datetime | UUID | None
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """`rows` makes lines of one row of `query`: a diary entry has one for each item."""
+    """`rows` makes the lines for one row of `query`: a diary entry has one for each item."""
 
     name: str
     header: Sequence[str]

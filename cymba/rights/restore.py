@@ -1,8 +1,7 @@
-"""An exported archive taken in again, into a database that does not know its person.
+"""Importing an exported archive into a database without its person.
 
-An archive is checked against its manifest, and each row against the person it says it is of; what
-does not go together is refused as a whole. But who can make an archive can make its manifest too:
-import only those that you trust.
+An archive is checked against its manifest, and each row against its person. An inconsistent archive
+is refused as a whole. But archives are not signed: import only those that you trust.
 """
 
 import hashlib
@@ -33,7 +32,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 class ArchivedTable(msgspec.Struct, frozen=True):
-    """A member of the archive, as its manifest tells of it."""
+    """A member of the archive, according to its manifest."""
 
     name: str
     rows: int
@@ -42,7 +41,7 @@ class ArchivedTable(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What an import reads of `manifest.json`; the rest of it is for people."""
+    """The part of `manifest.json` that an import reads; the rest is for people."""
 
     format: str
     format_version: int
@@ -53,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Restored:
-    """What was taken in; true once the caller commits. A password has to be set anew."""
+    """What was imported, valid once the caller commits. The person must set a new password."""
 
     account_id: UUID
     rows: dict[str, int] = field(default_factory=dict)
@@ -67,24 +66,24 @@ def restore(
     schema_version: str,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Restored:
-    """Write the account of an archive (a file that can be sought in) into the database.
+    """Write the account of an archive (a seekable file) into the database.
 
     Raises:
-        Rejected: it is no whole archive of this version's; `code` says which: `bad-archive` or
-            `schema-mismatch`.
-        Conflict: the database has the account, its address or a device of it already, or the
+        Rejected: it is no complete archive (`bad-archive`), or of another schema
+        (`schema-mismatch`). Conflict: the database has the account, its address or a device of it
+        already, or the
             account was erased here.
     """
     try:
         with ZipFile(archive) as opened:
             return _Restoring(session, opened, schema_version, progress).run(ledger_key)
-    # What the standard library raises for a damaged, an encrypted or an unknown kind of member.
+    # Raised by the standard library for damaged, encrypted or unknown members.
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        raise _bad("it is not a ZIP archive, or not a whole one") from None
+        raise _bad("it is not a complete ZIP archive") from None
     except (IntegrityError, DataError) as error:
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
         raise Conflict(
-            "The archive does not go together with what the database holds"
+            "The archive contradicts what the database holds"
             + (f" ({constraint})." if constraint else "."),
             code="archive-conflict",
         ) from None
@@ -139,7 +138,7 @@ class _Restoring:
             )
 
     def _batches(self, holding: PersonalTable) -> Iterator[list[dict[str, Any]]]:
-        """The table's rows, checked; some 4 MiB at a time."""
+        """The table's rows, checked, in batches of about 4 MiB."""
         listed = self._members[f"{TABLES}{holding.name}.jsonl"]
         known = {column.name for column in holding.table.columns} - holding.left_out.keys()
         digest, count, size = hashlib.sha256(), 0, 0
@@ -154,7 +153,7 @@ class _Restoring:
                     yield batch
                     batch, size = [], 0
         if digest.hexdigest() != listed.sha256 or count != listed.rows:
-            raise _bad(f"{listed.name} is not as the manifest says")
+            raise _bad(f"{listed.name} differs from its size or checksum in the manifest")
         if batch:
             yield batch
 
@@ -191,13 +190,13 @@ class _Restoring:
                 row[column] = draw()
             for column in _numbered(holding):
                 row.pop(column, None)
-        # Only columns that are given: the others take their defaults.
+        # Only the given columns; the others get their defaults.
         columns = sorted(rows[0].keys())
         if any(row.keys() != rows[0].keys() for row in rows):
             raise _bad(f"rows of {holding.name} have different columns")
         names = ", ".join(f'"{column}"' for column in columns)
         table = holding.table.name
-        # Every name is one of our own tables' or columns': `_row` has checked.
+        # Every name is one of our own tables or columns, checked by `_row`.
         statement = (
             f"INSERT INTO {table} ({names}) "  # noqa: S608
             f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, CAST(:rows AS jsonb))"
@@ -205,7 +204,8 @@ class _Restoring:
         self._session.execute(text(statement), {"rows": msgspec.json.encode(rows).decode()})
 
     def _is_known_device(self, row: dict[str, Any]) -> bool:
-        """Whether the inventory has it; a person's devices may be there before their archive."""
+        """Whether the inventory has the device. A person's devices may be there before their
+        archive."""
         device = self._session.get(Device, str(row.get("id")))
         if device is None:
             return False
@@ -218,7 +218,8 @@ class _Restoring:
 
 
 def _numbered(holding: PersonalTable) -> list[str]:
-    """Columns that the database counts itself: an import goes on counting, in the same order."""
+    """Columns that the database numbers itself: an import continues the numbers, in the same
+    order."""
     return [column.name for column in holding.table.columns if column.identity is not None]
 
 
@@ -229,12 +230,12 @@ def _check_session_id(row: dict[str, Any]) -> None:
     except (KeyError, ValueError, TypeError, AttributeError):
         fits = False
     if not fits:
-        raise _bad("a session's id is not the one that its device and number make")
+        raise _bad("a session's id does not follow from its device and sid")
 
 
 def _check_seal(row: dict[str, Any]) -> None:
-    """A trial's seed must be the one that was sealed with its plan before it began. One that runs
-    comes without, and stays without when it was stopped by an import."""
+    """A trial's seed must be the one of its seal. A running trial has no seed in the archive, nor
+    has one that an import stopped."""
     seed, status = row.get("seed"), row.get("status")
     if status == "running" or (status == "stopped" and seed == "\\x"):
         return
@@ -272,4 +273,4 @@ def _opened(opened: ZipFile, name: str) -> IO[bytes]:
 
 
 def _bad(why: str) -> Rejected:
-    return Rejected(f"The archive cannot be taken in: {why}.", code="bad-archive")
+    return Rejected(f"The archive cannot be imported: {why}.", code="bad-archive")

@@ -1,7 +1,7 @@
-"""How long things are kept that nobody needs for ever; each period is a setting.
+"""Retention: how long things are kept. Each period is a setting.
 
-What waits in quarantine is not among them unless an operator says so: it may be the only copy of
-a reading.
+Frames in quarantine that were not replayed stay for ever by default: they may be the only copy of a
+reading.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ _LOCK = 0x63796D62_72657465  # "cymbrete": one of these at a time, among the adv
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is removed once it is older than the period; 0 days keep it for ever.
+    """What is removed after its period; 0 days keep it for ever.
 
-    `remove` is given a moment and a number, removes at most so many rows from before that moment,
-    and returns how many there were.
+    `remove` gets a time and a limit, removes at most so many rows from before that time, and
+    returns how many.
     """
 
     name: str
@@ -63,13 +63,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "quarantine",
-        "refused frames that a replay has settled",
+        "quarantined frames that were replayed",
         lambda settings: settings.retention_quarantine_days,
         _rows(QuarantinedFrame, lambda before: QuarantinedFrame.replayed_at < before),
     ),
     Rule(
         "waiting-quarantine",
-        "refused frames that nobody has replayed",
+        "quarantined frames that were not replayed",
         lambda settings: settings.retention_waiting_quarantine_days,
         _rows(
             QuarantinedFrame,
@@ -80,11 +80,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "tombstones",
-        "what apps must hear of deletions, and answers to what they did offline",
+        "tombstones of deletions, and answers to the apps' offline operations",
         lambda settings: settings.retention_tombstone_days,
         lambda session, before, limit: prune(session, before=before, limit=limit),
     ),
-    # A spent token stays until it would have expired: one that comes back must be known.
+    # A spent token stays until it would have expired, so that its reuse is recognised.
     Rule(
         "refresh-tokens",
         "expired sign-ins",
@@ -110,14 +110,14 @@ RULES: tuple[Rule, ...] = (
 
 
 def begin_retention(session: Session) -> bool:
-    """Whether this transaction may remove: no other process is at it."""
+    """Take the lock of retention. False if another process has it."""
     return bool(session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))))
 
 
 def remove_some(session: Session, rule: Rule, settings: Settings, *, now: datetime) -> int:
-    """Remove at most `ROWS_A_TRANSACTION` rows that are past their period; how many there were.
+    """Remove at most `ROWS_A_TRANSACTION` rows that are past their period. Return how many.
 
-    Commit, and call it again until it gives 0.
+    Commit, and call it again until it returns 0.
     """
     days = rule.days(settings)
     if not days or not begin_retention(session):

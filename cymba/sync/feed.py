@@ -1,4 +1,4 @@
-"""The change feed: what is new for an account's app since its cursor, in the order of commits."""
+"""The change feed: an account's changes since a cursor, in the order of commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,10 +27,10 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far an app has read: the last change's number, in the epoch that gave it.
+    """How far an app has read: the number of the last change, and its epoch.
 
-    Tombstones up to `gone_before` were forgotten before the app read anything: it misses none of
-    them, though its first reading may take many pages to come past their numbers.
+    Tombstones up to `gone_before` were pruned before the app's first read. So it misses none of
+    them, even if its first read takes many pages to pass their numbers.
     """
 
     epoch: UUID
@@ -61,15 +61,15 @@ def read_feed(
 ) -> Feed:
     """At most `limit` changes after a position (None: from the start, without tombstones).
 
-    With nothing new this reads the epoch and the account's counter: one indexed row each.
+    If nothing is new, this reads two indexed rows: the epoch and the account's counter.
 
     Raises:
-        Gone: the position is of another epoch, or older than the tombstones kept; the app must
-            read everything again.
+        Gone: the position is of another epoch, or older than the pruned tombstones. The app must
+        read everything again.
     """
     epoch = current_epoch(session)
     if after is None:
-        # Before any row is read: what is forgotten from here on makes the next page expire.
+        # Read before any row: tombstones pruned after this make the next page's cursor expire.
         after, is_first = Position(epoch, 0, _pruned_through(session, account_id)), True
     else:
         is_first = False
@@ -100,7 +100,7 @@ def read_feed(
 
 
 def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed: Feed) -> None:
-    # A row that was removed after its change was read is told by a later change of its own.
+    # A row that was deleted after its change was read has a later change of its own.
     if ids := wanted["session"]:
         query = select(*SHOWN).where(
             StimulationSession.account_id == account_id,
@@ -128,18 +128,18 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
 
 
 def _pruned_through(session: Session, account_id: UUID) -> int:
-    """The number up to which the account's tombstones are forgotten."""
+    """The number up to which the account's tombstones are pruned."""
     query = select(SyncHorizon.pruned_through).where(SyncHorizon.account_id == account_id)
     return session.scalar(query) or 0
 
 
 def current_epoch(session: Session) -> UUID:
-    """The database's epoch; nil for one that was never restored."""
+    """The database's epoch; the nil UUID if it was never restored."""
     return session.scalar(select(SyncEpoch.epoch)) or NEVER_RESTORED
 
 
 def renew_epoch(session: Session) -> UUID:
-    """After a restore from a backup: every app reads everything again, and none misses a row."""
+    """Begin a new epoch after a restore from a backup, so that every app reads everything again."""
     session.execute(delete(SyncEpoch))
     renewed = SyncEpoch(id=1, epoch=uuid4())
     session.add(renewed)
@@ -148,7 +148,7 @@ def renew_epoch(session: Session) -> UUID:
 
 
 def prune(session: Session, *, before: datetime, limit: int) -> int:
-    """Forget at most `limit` tombstones and operations older than `before`; how many there were."""
+    """Prune at most `limit` tombstones and operations older than `before`. Return how many."""
     keys = inspect(Change).primary_key
     past = select(*keys).where(Change.deleted, Change.changed_at < before).limit(limit)
     pruned = (

@@ -143,7 +143,7 @@ def test_what_is_past_its_time_goes_with_the_keepers_first_round(cymba, settings
         )
     shown = cymba("retention", "show", settings=settings | {"RETENTION_AUDIT_DAYS": "30"})
     assert "30 days  entries of the audit log" in shown.stdout
-    assert "kept  refused frames that nobody has replayed" in shown.stdout
+    assert "kept  quarantined frames that were not replayed" in shown.stdout
     kept = cymba("seal", "--once", settings=settings | {"RETENTION_AUDIT_DAYS": "0"})
     assert kept.returncode == 0, kept.stderr
     with UnitOfWork(engine) as session:

@@ -86,7 +86,7 @@ class Stage:
 
     @contextmanager
     def fresh(self) -> Iterator[None]:
-        """An empty inbox and a broker that holds nothing."""
+        """An empty frame table and a broker that holds nothing."""
         with self.engine.begin() as connection:
             connection.execute(text("TRUNCATE frame"))
             connection.execute(text("DROP TABLE IF EXISTS naive_sample, node_frame, bare_frame"))

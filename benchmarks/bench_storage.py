@@ -1,4 +1,4 @@
-"""What a sample takes in the inbox and encoded, and how fast a one-hour session is read back.
+"""The size of a sample in the frame table and compacted, and the time to read a one-hour session.
 
 python -m benchmarks.bench_storage
 
@@ -197,7 +197,7 @@ def sizes(database: Database, title: str, sessions: list[list[Frame]]) -> float:
     naive = database.row_per_sample(sessions, channels)
     for frames in sessions:
         database.store(frames)
-    inbox = database.size("frame")
+    frame_table = database.size("frame")
     database.keep()
     encoded = database.size("recording")
     with database.engine.connect() as connection:
@@ -209,8 +209,8 @@ def sizes(database: Database, title: str, sessions: list[list[Frame]]) -> float:
     print(f"{'':34}{'bytes a sample':>16}{'of the floor':>14}")
     for name, size in (
         ("a row per sample", naive),
-        ("inbox, with its index", inbox),
-        ("encoded, as its table takes", encoded),
+        ("frame table, with its index", frame_table),
+        ("compacted, as its table takes", encoded),
         ("  of it: columns", bodies),
         ("  of it: hashes of the frames", digests),
         ("floor: entropy of the columns", floor),
@@ -237,7 +237,7 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
     database.begin()
     database.store(frames)
     with UnitOfWork(database.engine) as session:
-        inbox_ms = timed(lambda: shown(session, sid))
+        table_ms = timed(lambda: shown(session, sid))
         loaded_ms = timed(lambda: load_frames(session, DEVICE, sid))
     with UnitOfWork(database.engine) as session, session.begin():
         summarise_due(session, now=BEGAN_AT + timedelta(days=1))
@@ -254,16 +254,16 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
         sealed_ms = timed(lambda: shown(session, sid))
         plain(session, sid)
         floor_ms = timed(lambda: session.execute(text("SELECT * FROM plain")).one())
-    print("\nA one-hour session: 3,600 samples, 360 frames, thinned to 1,000 points a channel")
+    print("\nA one-hour session: 3,600 samples, 360 frames, downsampled to 1,000 points a channel")
     print(f"{'':34}{'ms':>16}{'of the floor':>14}")
     for name, ms in (
-        ("telemetry from the inbox", inbox_ms),
+        ("telemetry from the frame table", table_ms),
         ("telemetry from the recording", sealed_ms),
-        ("  of the inbox: reading frames", loaded_ms),
+        ("  of the frame table: reading frames", loaded_ms),
         ("  of the recording: opening it", decode_ms),
         ("floor: plain arrays of one row", floor_ms),
-        ("summing it up", summary_ms),
-        ("sealing it", encode_ms),
+        ("aggregating it", summary_ms),
+        ("compacting it", encode_ms),
     ):
         print(f"{name:34}{ms:16.2f}{ms / floor_ms:14.2f}")
 

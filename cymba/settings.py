@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bridge_batch: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
     metrics_port: Port | None = None
 
-    # The keeper of sessions.
+    # The session worker.
     session_silent_hours: Positive = 24  # then an open session is closed as unknown_inferred
 
     # How many days things are kept that nobody needs for ever; 0 keeps them.

@@ -1,4 +1,4 @@
-"""Anchors in the database: which are worth keeping, and the clocks that they make."""
+"""Storing clock anchors: those that add information, and the clocks made from them."""
 
 import math
 from collections.abc import Iterable
@@ -65,7 +65,7 @@ class BootAnchor(NamedTuple):
 
 
 def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]:
-    """Keep those of `anchors` that tell something new; return the boots whose times they move.
+    """Store those of `anchors` that add information. Return the boots whose times change.
 
     The caller marks the sessions of those boots' stores for a new summary: a boot's neighbours
     move with it. Safe to run from several processes at once for the same device.

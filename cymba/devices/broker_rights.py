@@ -1,4 +1,4 @@
-"""Who may come into a broker and what each may do there, for brokers that ask us over HTTP.
+"""Authentication and access rules for brokers that ask over HTTP.
 
 The client id must be the user name: so nobody can put out another's connection, or the bridge's,
 by taking its client id.

@@ -34,7 +34,7 @@ class Claimed(NamedTuple):
 
 
 class NoMatch(NamedTuple):
-    """No device has this serial and this code: which of the two is wrong is not told."""
+    """No device has this serial and code. It is not shown which of the two is wrong."""
 
 
 class Throttled(NamedTuple):
@@ -168,7 +168,7 @@ class Tenures(NamedTuple):
         return tenure.account_id
 
     def is_forgotten(self, at: datetime) -> bool:
-        """Whether who held it at `at` was erased since: what was recorded then is nobody's."""
+        """Whether the holder at `at` was erased. What was recorded then belongs to nobody."""
         tenure = self.tenure_at(at)
         return tenure is not None and tenure.account_id is None
 

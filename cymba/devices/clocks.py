@@ -1,8 +1,8 @@
-"""When something happened, from a device that knows only how long ago it booted.
+"""When something happened, by a device that knows only the time since its boot.
 
-Every anchor bounds the wall time of a moment of one boot; a crystal that is off by at most
-`DRIFT` carries the bound to other moments of the same boot. What is known of a moment is the
-intersection of all those bounds; it is told as its middle, and half its width is the error.
+Every anchor bounds the wall time of a moment of one boot. A crystal that is off by at most `DRIFT`
+carries the bound to other moments of the boot. The time of a moment is the middle of the
+intersection of all these bounds, and its error half the width.
 (Marzullo's intersection, as in NTP: RFC 5905, section 11.2.1.)
 
 Pure: times are milliseconds since 1970-01-01T00:00:00Z as floats, `up_ms` since the boot.
@@ -311,6 +311,6 @@ def _nearest(anchors: list[Anchor], up_ms: float, either_side: int = NEAREST) ->
 
 
 def _moment(wall_ms: float, error_ms: float, source: TimeSource, latest_ms: float) -> Moment:
-    """The moment as it is told: never after its arrival, and never before any device was made."""
+    """The moment, limited to the time between `EARLIEST_MS` and its arrival."""
     told_ms = min(max(wall_ms, EARLIEST_MS), latest_ms)
     return Moment(from_ms(told_ms), math.ceil(error_ms + abs(told_ms - wall_ms)), source)

@@ -1,4 +1,4 @@
-"""How a device is doing, from what it last said and what is known of its clock."""
+"""A device's health: its last presence, and the quality of its clock."""
 
 from datetime import datetime
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""When a device was last heard of, and what it then said of itself."""
+"""A device's presence: when it was last seen, and its last status message."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ SEEN_STEP = timedelta(seconds=60)  # how exact "last seen" is, for a device that
 def record_presence(
     session: Session, device_id: str, presence: Presence, at: datetime, *, live: bool = True
 ) -> Literal["current", "late"]:
-    """Store what a device said at `at`, unless it said something newer before.
+    """Store a device's presence message, unless a newer one is stored.
 
     Messages are ordered by the connection they speak of, `(boot, sent)`: a last will that comes
     late names an older connection than the one that is online by now. Within one connection the

@@ -77,7 +77,7 @@ class ProgrammeRefused(NamedTuple):
 class ProgrammeState(NamedTuple):
     """`version` is the newest one's, 0 before the first: what `If-Match` must name.
 
-    What an earlier holder set is not told.
+    It does not show what an earlier holder set.
     """
 
     version: int
@@ -218,7 +218,7 @@ def programme_history(
 ) -> Sequence[DeviceProgramme]:
     """The versions below `before`, newest first, of a device that the account holds.
 
-    Those of an earlier holder are not told.
+    Those of an earlier holder are left out.
 
     Raises:
         NotFound: the account does not hold such a device.

@@ -35,7 +35,7 @@ CHANGES = "cymba_credentials"
 
 
 class Credentials(NamedTuple):
-    """All that is told of a device once, at its provisioning, and cannot be read again."""
+    """A device's credentials. They are shown once, at its provisioning."""
 
     device_id: str
     serial: str
@@ -91,7 +91,7 @@ def reissue_secret(session: Session, device_id: str) -> str:
 
 
 def revoke(session: Session, device_id: str) -> None:
-    """Let a device in no more, until its secret is re-issued."""
+    """Lock a device out until its secret is re-issued."""
     _change(session, device_id, secret_hash=None, revoked_at=utc_now())
     _end_suspension(session, device_id)
     tell_brokers(session)
@@ -204,7 +204,7 @@ def _end_suspension(session: Session, device_id: str) -> None:
 
 
 def tell_brokers(session: Session) -> None:
-    """With the commit, have those who keep the brokers' files read the secrets again."""
+    """Notify the writers of the brokers' files, with the commit, that secrets have changed."""
     session.execute(select(func.pg_notify(CHANGES, "")))
 
 

@@ -1,4 +1,4 @@
-"""Desired programmes on their way to the broker: an outbox of what it does not hold yet.
+"""The outbox of desired programmes that the broker does not have yet.
 
 The database says what is desired; the broker's retained message is a copy that it may lose. A
 version without `published_at` waits here. Of a device only the newest is ever sent, and one

@@ -1,11 +1,11 @@
-"""How fast a device may send: a backlog is slowed down, a flood is held off, neither is lost.
+"""Rate limits: token buckets for devices and accounts, and quotas for what stays.
 
-Every device has a bucket of frames, one of their bytes and one of all other messages, and every
-account one of frames. A frame that is rejected costs ten times its bytes, since reading and
-explaining it takes longest. While a bucket runs low the acknowledgement names the rate to keep to;
-a frame that finds one empty is refused with `rate`, and its device keeps it. A live device sends a
-frame in some seconds and never hears of this. Buckets live in one process: with several bridges a
-device has a share in each.
+Every device has a bucket for frames, one for their bytes and one for all other messages. Every
+account has one for frames. A rejected frame costs ten times its bytes, because reading and
+explaining it takes longest. While a bucket runs low, the acks name the rate to keep to. A frame
+that finds one empty is rejected with `rate`, and its device keeps it. A live device sends a frame
+every few seconds and never reaches a limit. Buckets belong to one process: with several bridges a
+device has a bucket in each.
 """
 
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # years of a person's backlog at
 QUARANTINED_BYTES = Rate(per_s=2_000, burst=4_000_000)
 QUARANTINE_ROW_BYTES = 500  # what a row costs whatever it holds
 MAX_SESSIONS_KNOWN = 50_000
-# A session is summed up whole, so its size is memory: of this one some 500 MB. A day of frames
-# of 2 kB, one in five seconds, is 35 MB.
+# A session is aggregated as a whole, so its size is bounded: this much takes about 500 MB of
+# memory. A day of frames of 2 kB, one in five seconds, is 35 MB.
 MAX_SESSION_BYTES = 64_000_000
 FRAME_BYTES = 500  # what a frame costs whatever it holds
 REJECTED_FACTOR = 10  # times the bytes of a frame that is rejected
-LOW = 0.5  # of a burst: from here down the device is told its rate
+LOW = 0.5  # of a burst: below this, acks name the rate limit
 
 
 class Admission(NamedTuple):
@@ -86,12 +86,10 @@ class Buckets:
 
 
 class Quota:
-    """How much that stays a device may begin: sessions, how large each may grow, and what only
-    quarantine can take.
+    """The quota of a device: new sessions, the size of each, and payloads for quarantine.
 
-    Either is rare of a device that works; of one that does not, each would cost a row and a
-    summary for ever. What is over is refused with `rate` and kept by its device. `now_s` is
-    monotonic.
+    A correct device stays far below it. A faulty one would leave rows and summaries for ever. What
+    exceeds the quota is rejected with `rate`, and its device keeps it. `now_s` is monotonic.
     """
 
     def __init__(
@@ -240,7 +238,7 @@ class RateLimits:
     ) -> Admission:
         """Take one frame off the buckets, if all of them have it.
 
-        A refused frame costs nothing, so a device that keeps to the rate it is told gets through.
+        A rejected frame costs nothing, so a device that keeps to the rate limit gets through.
         """
         frames = self._frames.filled(device_id, now_s)
         size = self._bytes.filled(device_id, now_s)

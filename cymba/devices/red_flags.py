@@ -34,7 +34,7 @@ def raise_red_flag(
     """Lock the account's programmes because of a symptom of `RED_FLAGS`, and let no current flow.
     `screening.SEEK_CARE` says more. `key` signs the versions without a current.
 
-    The same symptom at the same time is raised once, however often it is told.
+    Idempotent: the same symptom at the same time is raised once.
 
     Raises:
         Rejected: it is no red flag.

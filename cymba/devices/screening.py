@@ -1,7 +1,7 @@
 """What holds a programme back: contraindications, answers out of date, red-flag symptoms.
 
-The strictest finding is told. A lock bars changes of the programme, but for one that allows no
-current at all; the device itself can always be switched off.
+The strictest finding is reported. A lock bars every change of the programme, except one that allows
+no current at all; the device itself can always be switched off.
 """
 
 from collections.abc import Mapping, Sequence

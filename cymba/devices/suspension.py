@@ -1,10 +1,9 @@
-"""Devices that flood the broker are kept out of it for a while.
+"""Suspending devices that flood the broker.
 
-A broker hands on what it gets in the order in which it came, so what one device floods it with all
-others wait behind: refusing frames one by one is not enough. A device whose frames keep coming by
-the thousand though it is told to slow down breaks the protocol's every rule of sending. It loses
-its secret for the time of the suspension, which every broker enforces as it does a revocation.
-What it recorded is in its flash and may come later.
+A broker delivers messages in order, so all others wait behind a flood: rejecting frames one by one
+is not enough. A device that sends thousands of frames over its rate limit breaks the protocol. It
+loses its secret for the time of the suspension, which every broker enforces like a revocation. Its
+recordings stay in its flash and may arrive later.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ Reason = Literal["flood"]
 
 
 class Suspended(NamedTuple):
-    """That a device is kept out; it is let in again soon after `until`."""
+    """A device is suspended, until soon after `until`."""
 
     reason: Reason
     suspended_at: datetime

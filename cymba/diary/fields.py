@@ -123,12 +123,12 @@ def flat(entry: DiaryEntry) -> dict[str, Any]:
 
 
 def to_confirm(entry: DiaryEntry) -> list[str]:
-    """The fields that the app should ask about once more: taken as they are, and likely a slip."""
+    """The fields that the app should ask to confirm: they are stored, but likely a slip."""
     return ["felt_at"] if entry.felt_at < entry.written_at - LONG_AGO else []
 
 
 def red_flags(fields: Fields) -> list[str]:
-    """The items in `fields` that call for care at once: the device is to be locked, and told."""
+    """The items in `fields` that are red flags: they lock the device."""
     return [
         item.name
         for name, value in fields.items()

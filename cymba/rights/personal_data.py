@@ -49,9 +49,8 @@ class PersonalTable:
     withheld: Mapping[str, Withheld] = field(default_factory=dict)
     # Changes a row of the archive in place, at an import.
     arrives: Callable[[dict[str, Any]], None] = lambda _: None
-    drawn_anew: Mapping[str, Callable[[], Any]] = field(
-        default_factory=dict
-    )  # new values at an import
+    # Columns that get new values at an import.
+    drawn_anew: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     imported: bool = True  # else it is in the export for reading only
     erased: bool = True  # else `erasure` handles it in its own way
     rows_at_once: int = 500

@@ -116,9 +116,9 @@ def replay(
         ]
         with click.progressbar(waiting, label="Replaying", file=sys.stderr) as ids:
             for quarantine_id in ids:
-                told, is_settled = _replay(engine, quarantine_id)
+                outcome, is_settled = _replay(engine, quarantine_id)
                 refused += not is_settled
-                click.echo(f"{quarantine_id}: {told}")
+                click.echo(f"{quarantine_id}: {outcome}")
     if refused:
         click.echo(f"{refused} of {len(waiting)} still wait", err=True)
         sys.exit(Exit.UNMET)

@@ -33,13 +33,13 @@ def seal(settings: Settings, *, options: WorkerOptions) -> None:
     """
     progress = Progress(options.heartbeat)
     with open_engine(settings, application_name="cymba seal") as engine:
-        keeper = SessionWorker(engine, settings, progress)
+        worker = SessionWorker(engine, settings, progress)
         retention = DailyRetention(engine, settings, progress)
         programmes = ProgrammeAnswers(engine, partial(load_key, settings), progress)
 
         def work() -> tuple[bool, int]:
             unruly = [*programmes.run_once(), *retention.run_once()]
-            done = keeper.run_once()
+            done = worker.run_once()
             _tell(done)
             return done.more, len(done.failed) + len(unruly)
 

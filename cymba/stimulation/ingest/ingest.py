@@ -106,7 +106,7 @@ def gave_up(delivery: Delivery) -> Ingested:
 
 
 def ack_for_presence(session: Session, device_id: str, store: int) -> Ack:
-    """What a device that has come online is told: all that is resolved in its store."""
+    """The ack for a device that has come online: everything that is resolved in its store."""
     resolved = read_resolved(session, StoreKey(device_id, store))
     return Ack(store=store, upto=resolved.upto, also=resolved.beyond())
 

@@ -106,12 +106,12 @@ def replay(session: Session, quarantine_id: int) -> Replayed:
     row.times_seen = times_seen if isinstance(outcome, Quarantined) else row.times_seen
     match outcome:
         case Stored() | Duplicate():
-            is_settled, told = True, type(outcome).__name__.lower()
+            is_settled, note = True, type(outcome).__name__.lower()
         case Quarantined():
-            is_settled, told = outcome.code != code, f"quarantined, {outcome.code}"
+            is_settled, note = outcome.code != code, f"quarantined, {outcome.code}"
         case _:
-            is_settled, told = False, f"refused, {outcome.code}"
-    row.replay_outcome = told
+            is_settled, note = False, f"refused, {outcome.code}"
+    row.replay_outcome = note
     row.replayed_at = utc_now() if is_settled else None
     session.flush()
     return Replayed(outcome, is_settled)

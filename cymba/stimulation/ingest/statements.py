@@ -171,7 +171,7 @@ def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[Frame
 
 
 def ask_retiming(session: Session, boots: Iterable[BootKey]) -> None:
-    """Have the sessions whose times may move with the clocks of `boots` summed up anew.
+    """Mark the sessions dirty whose times may change with the clocks of `boots`.
 
     One row a device, so it costs the same whatever the device has stored: the session worker marks
     the sessions (`session.retiming`). Rows are locked after the batch's extents, as it does.

@@ -22,7 +22,7 @@ class Channel:
     rate_hz: float  # nominal
     # How one frame's values lie in time: one for each sample, or one for each heart beat.
     layout: Literal["sampled", "per_beat"] = "sampled"
-    # How a column is thinned: by its extremes, or by its last value where it only grows.
+    # How a column is downsampled: by its extremes, or by its last value if it only grows.
     cumulative: bool = False
 
 

@@ -54,7 +54,7 @@ class Packed(NamedTuple):
 
 
 class FrameRow(Protocol):
-    """A row of the inbox, or whatever has its columns."""
+    """A row of the frame table, or anything with its columns."""
 
     @property
     def store(self) -> int: ...

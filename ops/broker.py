@@ -34,6 +34,7 @@ from amqtt.session import Session as MqttSession
 
 from cymba.database import UnitOfWork, make_engine
 from cymba.devices.broker_rights import Access, is_bridge, is_theirs
+from cymba.devices.denied_topics import DeniedTopics
 from cymba.devices.provisioning import admitting_hash, secret_hashes
 from cymba.settings import Settings
 from ops import logs
@@ -147,6 +148,7 @@ class OwnTopics(BaseTopicPlugin):  # type: ignore[misc] # amqtt ships no types
     def __init__(self, context: BaseContext) -> None:
         super().__init__(context)
         self._open: bool = self.config.open
+        self._denied = DeniedTopics()
 
     async def topic_filtering(
         self,
@@ -162,7 +164,10 @@ class OwnTopics(BaseTopicPlugin):  # type: ignore[misc] # amqtt ships no types
         if topic.startswith("$share/"):
             return False  # amqtt would treat it as an ordinary name
         access = Access.PUBLISH if action is Action.PUBLISH else Access.HEAR
-        return is_theirs(session.username or "", access, topic)
+        is_allowed = is_theirs(session.username or "", access, topic)
+        if not is_allowed and access is Access.PUBLISH:
+            self._denied.tell(session.username or "", topic)
+        return is_allowed
 
 
 class _Rereader(StreamReaderAdapter):  # type: ignore[misc] # amqtt ships no types

@@ -13,6 +13,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.denied_publishes = Counter(
+            "cymba_broker_publishes_denied",
+            "Publishes of devices to topics that are not theirs, where the broker asks over HTTP.",
+            registry=self.registry,
+        )
         self.requests = Counter(
             "cymba_api_requests_total",
             "Answered requests.",

@@ -14,6 +14,7 @@ from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.oidc import Provider
 from cymba.accounts.tokens import Signer
 from cymba.database import UnitOfWork, units_of_work, utc_now
+from cymba.devices.denied_topics import DeniedTopics
 from cymba.devices.rate_limits import Quota, RateLimits
 from cymba.devices.signing import load_key
 from cymba.rights.erasure import ErasureKeys
@@ -40,6 +41,7 @@ class Services:
     flow: RateLimits  # of frames that come over HTTP
     allowance: Quota  # what they may begin that stays
     metrics: Metrics
+    denied_topics: DeniedTopics
     erasure_keys: ErasureKeys
     streams: StreamPlaces
     exports: StreamPlaces
@@ -68,6 +70,7 @@ class Services:
             flow=RateLimits(),
             allowance=Quota(),
             metrics=metrics,
+            denied_topics=DeniedTopics(),
             erasure_keys=ErasureKeys.of(secret),
             streams=streams,
             # Each holds a thread and a connection for as long as the archive takes to leave.

@@ -21,7 +21,7 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
-from cymba.devices.broker_rights import Access, may, may_come_in
+from cymba.devices.broker_rights import Access, is_theirs, may, may_come_in
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.answers import MEDIA_TYPE, answer
 from service.http.fields import Schema, Text, validation_failed
@@ -175,6 +175,10 @@ def authorize_client(_query: dict[str, Any]) -> Response:
     asked = _question()
     with transaction() as session:
         allowed = _is_allowed(session, asked)
+    user, topic = asked.username or "", asked.topic or ""
+    if Access.PUBLISH in _accesses(asked) and not is_theirs(user, Access.PUBLISH, topic):
+        services().metrics.denied_publishes.inc()
+        services().denied_topics.tell(user, topic)
     return _verdict(asked, allowed)
 
 

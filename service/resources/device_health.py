@@ -6,7 +6,7 @@ from flask import Response
 
 from cymba.devices.health import health
 from cymba.devices.held_devices import held_device
-from cymba.stimulation.session.completeness import completeness
+from cymba.stimulation.session.completeness import completeness, is_silent
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
@@ -22,6 +22,7 @@ blp = Resource("device-health", "How a device is doing")
 
 LOOKED_BACK = timedelta(days=30)
 UNSYNCED = ("none", "waiting", "unknown")
+HINTS = ("no-frames-arrive",)
 
 
 class ClockSchema(Schema):
@@ -58,6 +59,14 @@ class HealthSchema(Schema):
         "2026-03-01T18:22:05Z", "All that it had recorded by then is here", null=True
     )
     clock = out.nested(ClockSchema, null=True)
+    hint = out.text(
+        None,
+        "`no-frames-arrive`: the device is online and said minutes ago that it holds frames, and "
+        "none has come since. Does it publish to `up/frame`, exactly so? A broker drops others",
+        one_of=HINTS,
+        null=True,
+        source=out.GIVEN,
+    )
     suspension = suspension_field(source=out.GIVEN)
     completeness = out.nested(CompletenessSchema, source=out.GIVEN)
 
@@ -80,9 +89,11 @@ def get_health(device_id: str) -> Response:
         # What it did before this holder is not this holder's to know.
         since = max(held.tenure.claimed_at, now - LOOKED_BACK)
         complete = completeness(session, account_id, device_id, since)
+        silent = is_silent(session, held.presence, now)
     return tagged(
         _health_shown(
             found,
+            hint="no-frames-arrive" if silent else None,
             suspension=held.suspension and held.suspension._asdict(),
             completeness=_completeness_shown(complete, since=since),
         )

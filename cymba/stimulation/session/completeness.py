@@ -1,13 +1,16 @@
 """How much of what a device recorded has arrived."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from cymba.stimulation.tables import QuarantinedFrame, StimulationSession
+from cymba.devices.tables import DevicePresence
+from cymba.stimulation.tables import QuarantinedFrame, SessionExtent, StimulationSession
+
+QUIET = timedelta(minutes=2)  # a device that is online and holds frames sends some within it
 
 
 class Completeness(NamedTuple):
@@ -18,6 +21,26 @@ class Completeness(NamedTuple):
     open_sessions: int
     share: float | None  # of the frames that are expected
     refused_frames: int  # in quarantine: an operator may still replay them
+
+
+def is_silent(session: Session, seen: DevicePresence | None, now: datetime) -> bool:
+    """Whether a device is online and said that it holds frames, and none has come since: it may
+    publish them to a wrong topic, which a broker drops without a word."""
+    if seen is None or not seen.online or not seen.queued_frames or seen.changed_at > now - QUIET:
+        return False
+    came, refused = SessionExtent, QuarantinedFrame
+    return not session.scalar(
+        select(
+            or_(
+                exists().where(
+                    came.device_id == seen.device_id, came.last_received_at >= seen.changed_at
+                ),
+                exists().where(
+                    refused.device_id == seen.device_id, refused.received_at >= seen.changed_at
+                ),
+            )
+        )
+    )
 
 
 def completeness(

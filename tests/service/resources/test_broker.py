@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision, revoke
@@ -190,6 +191,29 @@ def test_what_is_asked_in_no_known_way_is_denied(client, device):
     assert not go_auth(client, "/v1/broker/acl", **asked, acc=9)
     assert not emqx(client, "/v1/broker/acl", **asked, action="all")
     assert not vernemq(client, "/v1/broker/acl", "on_publish", **asked)
+
+
+@pytest.mark.parametrize("subject", ["frame/", "Frame", "frames", "frame/1"])
+def test_a_wrong_topic_is_told_to_who_reads_the_log(client, device, subject):
+    """MQTT 3.1.1 has no word for it: the device hears that all is well."""
+    topic = f"cymba/v1/{device.device_id}/up/{subject}"
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert not may(client, device.device_id, "publish", topic, "emqx")
+    told = [one for one in logs if one["event"].startswith("a publish is denied")]
+    assert [(one["device"], one["topic"]) for one in told] == [(device.device_id, topic)]
+    shown = client.get("/metrics").get_data(as_text=True)
+    assert "cymba_broker_publishes_denied_total 3.0" in shown
+
+
+def test_what_is_theirs_and_a_subscription_are_not_told(client, engine, device):
+    topic = f"cymba/v1/{device.device_id}/up/frame"
+    with UnitOfWork(engine) as session, session.begin():
+        revoke(session, device.device_id)
+    with capture_logs() as logs:
+        assert not may(client, device.device_id, "publish", topic, "emqx")
+        assert not may(client, device.device_id, "subscribe", topic, "emqx")
+    assert not [one for one in logs if one["event"].startswith("a publish is denied")]
 
 
 @pytest.mark.parametrize("path", ["/v1/broker/auth", "/v1/broker/acl"])

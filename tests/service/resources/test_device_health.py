@@ -8,6 +8,7 @@ from cymba.database import UnitOfWork, utc_now
 from cymba.devices.messages import Presence
 from cymba.devices.presence import record_presence
 from cymba.devices.suspension import end_suspensions, suspend
+from tests.stimulation.conftest import Tape, deliver_frames
 
 
 @pytest.fixture
@@ -134,3 +135,17 @@ def test_a_device_that_is_kept_out_says_so(client, engine, health, device_id, pe
     with UnitOfWork(engine) as session, session.begin():
         end_suspensions(session, now + timedelta(hours=1))
     assert shown() is None
+
+
+def test_a_device_that_is_online_and_sends_nothing_is_hinted_at(health, say, engine, device_id):
+    now = utc_now()
+    say(now - timedelta(minutes=1), queued=12)
+    assert health()["hint"] is None
+    say(now - timedelta(minutes=5), sent=6_000, queued=12)
+    assert health()["hint"] == "no-frames-arrive"
+    frames = Tape(store=7).start().frames
+    with UnitOfWork(engine) as session, session.begin():
+        deliver_frames(session, frames, now, device_id)
+    assert health()["hint"] is None
+    say(now - timedelta(minutes=3), sent=7_000, queued=0)
+    assert health()["hint"] is None

@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secret_key: str | None = None  # signs tokens and cursors; made and kept in `data_dir` if absent
     access_token_seconds: Positive = 15 * 60
     refresh_token_days: Positive = 60
+    sign_in_days: Positive = 365  # then a person signs in again, however often they refreshed
     # How long a refresh whose answer was lost may be tried again. Phones wait a minute for an
     # answer before they give up; 0 allows no second try.
     refresh_retry_seconds: Annotated[int, Meta(ge=0, le=600)] = 120

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts import oidc, profile, tokens
@@ -19,6 +19,11 @@ def mine(session: Session, account_id: UUID) -> list[ProviderIdentity]:
     query = select(ProviderIdentity).where(ProviderIdentity.account_id == account_id)
     order = (ProviderIdentity.created_at, ProviderIdentity.issuer, ProviderIdentity.subject)
     return list(session.scalars(query.order_by(*order)))
+
+
+def unlink_all(session: Session, account_id: UUID) -> None:
+    """No provider opens the account any more, until its owner links it anew."""
+    session.execute(delete(ProviderIdentity).where(ProviderIdentity.account_id == account_id))
 
 
 def identity_id(identity: ProviderIdentity) -> UUID:

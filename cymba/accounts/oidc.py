@@ -20,9 +20,11 @@ from joserfc.jwk import Key
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.addresses import key
 from cymba.accounts.id_tokens import Invalid, UnknownKey, agreed_algorithms, usable_keys, verified
 from cymba.accounts.profile import find_by_email, parse_email
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
+from cymba.database import utc_now
 from cymba.errors import Conflict, Rejected, Unauthenticated
 from cymba.settings import Settings
 
@@ -231,10 +233,11 @@ def account_for(
     Raises:
         Conflict: the provider's person has another account, or their e-mail address has one that
             is not linked.
-        Rejected: the provider vouches for no e-mail address.
+        Rejected: the provider vouches for no e-mail address; or the account's own was never
+            confirmed.
     """
-    key = (provider.issuer, str(claims["sub"]))
-    identity = session.get(ProviderIdentity, key)
+    known_as = (provider.issuer, str(claims["sub"]))
+    identity = session.get(ProviderIdentity, known_as)
     if identity is not None:
         # Whoever unlinks it holds the account: who had read it before would come in all the same.
         session.execute(
@@ -243,13 +246,15 @@ def account_for(
             .with_for_update(read=True, key_share=True)
         )
         session.expunge(identity)
-        identity = session.get(ProviderIdentity, key)
+        identity = session.get(ProviderIdentity, known_as)
     if identity is not None:
         if link_to is not None and identity.account_id != link_to:
             raise Conflict("This sign-in opens another account.", code="identity-taken")
         return identity.account_id
+    if link_to is not None:
+        _require_verified(session, link_to, claims)
     account_id = link_to or _new_account(session, claims)
-    session.add(ProviderIdentity(issuer=key[0], subject=key[1], account_id=account_id))
+    session.add(ProviderIdentity(issuer=known_as[0], subject=known_as[1], account_id=account_id))
     session.flush()
     return account_id
 
@@ -264,10 +269,24 @@ def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
             "This e-mail address has an account: sign in to it, and link the provider there.",
             code="email-taken",
         )
-    account = Account(email=email)
+    account = Account(email=email, email_verified_at=utc_now())
     session.add(account)
     session.flush()
     return account.id
+
+
+def _require_verified(session: Session, account_id: UUID, claims: Mapping[str, Any]) -> None:
+    """Whoever made the account with another's address must not keep a way in for later."""
+    account, email = session.get_one(Account, account_id), claims.get("email")
+    vouched = claims.get("email_verified") is True and isinstance(email, str)
+    if account.email_verified_at is None and vouched and account.email_key == key(str(email)):
+        account.email_verified_at = utc_now()
+    if account.email_verified_at is None:
+        raise Rejected(
+            "Confirm the account's own e-mail address first: ask for a code with "
+            "`POST /v1/account/email`, and enter it.",
+            code="email-not-verified",
+        )
 
 
 def _refused() -> Unauthenticated:

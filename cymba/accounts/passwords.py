@@ -20,6 +20,7 @@ MAX_CHARACTERS = 200
 _COMMON_FILE: Final = Path(__file__).with_name("common_passwords.txt")
 _ROWS: Final = ("1234567890", "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm")
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
+_SIGNS: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ "
 
 _hasher = PasswordHasher()
 # Each hash takes 64 MiB while it is made: many logins at once must not take the memory of all.
@@ -86,7 +87,7 @@ def _is_common(password: str, of: Collection[str]) -> bool:
     plain = password.casefold()
     stem = re.sub(r"[\W\d_]+$", "", plain)
     known = {part.casefold() for one in of for part in (one, one.partition("@")[0]) if part}
-    if {plain, stem} & (_common() | known):
+    if {plain, plain.rstrip(_SIGNS), stem} & (_common() | known):
         return True
     runs = [row + row for row in (*_ROWS, _ALPHABET)]
     if any(plain in run or plain in run[::-1] for run in runs):

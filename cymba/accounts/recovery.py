@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import audit, oidc, outbox, single_use, tokens
 from cymba.accounts.passwords import hash_password, verify_password
-from cymba.accounts.profile import find_by_email, lock, parse_email
+from cymba.accounts.profile import find_by_email, lock, parse_email, verify_email
 from cymba.accounts.tables import Account
 from cymba.errors import Conflict, Rejected
 
@@ -36,8 +36,9 @@ to whoever runs this service.
 """
 RESET_DONE_SUBJECT = "Your password was changed"
 RESET_DONE_BODY = """\
-A new password was set for your account, and it was signed out everywhere. If this was not you,
-ask for a new password and write to whoever runs this service.
+A new password was set for your account. It was signed out everywhere; its shares, its links to
+other providers and codes that hand a device on have ended: make those anew that you want. If this
+was not you, ask for a new password and write to whoever runs this service.
 """
 
 
@@ -45,6 +46,7 @@ def request_reset(session: Session, email: str, *, now: datetime) -> None:
     """Mail a secret to the address, if it has an account. Nothing tells the caller which it was."""
     account = find_by_email(session, email)
     if account is None:
+        _work_as_much(session)
         return
     token = single_use.make(session, account.id, "password-reset", now=now)
     outbox.enqueue(
@@ -56,27 +58,43 @@ def request_reset(session: Session, email: str, *, now: datetime) -> None:
     )
 
 
-def reset_password(session: Session, token: str, new_password: str, *, now: datetime) -> UUID:
-    """Set a new password with the secret, and end all that somebody else may have begun: sign-ins,
-    a change of the address, the linking of a provider. Gives the account's id.
+def _work_as_much(session: Session) -> None:
+    """As for an address that has an account, so that time does not tell which have one."""
+    with session.begin_nested() as undone:
+        _tell(session, None, "nobody@example.org", RESET_SUBJECT, RESET_BODY)
+        session.flush()
+        undone.rollback()
+
+
+def spend_reset(session: Session, token: str, *, now: datetime) -> UUID:
+    """The account that the secret sets a new password for; it is used up.
 
     Raises:
-        Rejected: the secret is not good (any more), or the password too short. Roll back then, so
-            that a password that was too short does not cost the secret.
+        Rejected: it is not good (any more).
     """
     spent = single_use.spend(session, token, "password-reset", now=now)
     if spent is None:
         raise _not_good()
-    account = lock(session, spent.account_id)
+    return spent.account_id
+
+
+def set_password(session: Session, account_id: UUID, new_password: str, *, now: datetime) -> None:
+    """Set a password without the one of before, which the mailbox stands for: it signs out
+    everywhere. `rights.password_reset` ends the rest.
+
+    Raises:
+        Rejected: the password is not taken.
+    """
+    account = lock(session, account_id)
     account.password_hash = hash_password(
         new_password, pointer="/new_password", of=(account.email, account.name)
     )
     account.version += 1
+    verify_email(account, now)
     tokens.sign_out_everywhere(session, account.id, now)
     _end_what_is_open(session, account.id)
     _tell(session, account.id, account.email, RESET_DONE_SUBJECT, RESET_DONE_BODY)
     audit.note_own(session, account.id, "password.reset")
-    return account.id
 
 
 def change_password(
@@ -144,6 +162,7 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
     try:
         with session.begin_nested():
             account.email = spent.payload
+            account.email_verified_at = now
             account.version += 1
     except IntegrityError:
         raise Conflict("This e-mail address has an account already.", code="email-taken") from None
@@ -152,7 +171,9 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
     audit.note_own(session, account.id, "email.changed")
 
 
-def _tell(session: Session, account_id: UUID, recipient: str, subject: str, body: str) -> None:
+def _tell(
+    session: Session, account_id: UUID | None, recipient: str, subject: str, body: str
+) -> None:
     outbox.enqueue(session, account_id=account_id, recipient=recipient, subject=subject, body=body)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from cymba.accounts import addresses
+from cymba.accounts import addresses, notices
 from cymba.accounts.audit import Actor, note, note_own
 from cymba.accounts.tables import Account, Share
 from cymba.errors import Forbidden, NotFound, Rejected, Unauthenticated
@@ -53,6 +53,7 @@ def create(
     session.add(share)
     session.flush()
     note_own(session, account_id, "share.created", share=str(share.id), scopes=share.scopes)
+    notices.tell(session, account_id, notices.SHARED)
     return share, token
 
 
@@ -98,6 +99,14 @@ def revoke(session: Session, account_id: UUID, share_id: UUID, *, now: datetime)
         session.flush()
         note_own(session, account_id, "share.revoked", share=str(share.id))
     return share
+
+
+def revoke_all(session: Session, account_id: UUID, *, now: datetime) -> None:
+    session.execute(
+        update(Share)
+        .where(Share.account_id == account_id, Share.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
 
 
 def _not_good() -> Unauthenticated:

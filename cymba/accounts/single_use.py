@@ -44,6 +44,17 @@ def make(
     return token
 
 
+def is_good(session: Session, token: str, purpose: Purpose, *, now: datetime) -> bool:
+    """Whether `spend` would take it."""
+    found = session.get(SingleUseToken, _hash(token))
+    return (
+        found is not None
+        and found.purpose == purpose
+        and found.used_at is None
+        and found.expires_at > now
+    )
+
+
 def spend(
     session: Session, token: str, purpose: Purpose, *, now: datetime
 ) -> SingleUseToken | None:

@@ -1,9 +1,10 @@
 """Slowing down those who guess passwords, without locking out the owner.
 
 Failures fill leaky buckets: one for each pair of e-mail and network address, one for each address,
-and one for each e-mail. The last stops a guess spread over many addresses. It is not asked where
-the same pair has signed in lately, so nobody can lock the owner out of the places they sign in
-from. E-mails and addresses are stored as keyed hashes only.
+and one for each e-mail. The last stops a guess spread over many addresses. Where a pair has signed
+in lately, its own bucket alone is asked: so nobody can lock the owner out of the places they sign
+in from, not even somebody who guesses at other accounts from the same address. E-mails and
+addresses are stored as keyed hashes only.
 """
 
 import math
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
+from uuid import UUID
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -41,6 +43,8 @@ ADDRESS = "address"
 EMAIL = "email"
 SIGN_UP = "sign-up"
 RECOVERY = "recovery"
+RECIPIENT = "recipient"
+PROOF = "proof"
 OIDC = "oidc"
 BUCKETS = {
     PAIR: Bucket(capacity=5, leak_s=180),
@@ -48,6 +52,8 @@ BUCKETS = {
     EMAIL: Bucket(capacity=50, leak_s=300),
     SIGN_UP: Bucket(capacity=20, leak_s=60),  # of accounts from one address
     RECOVERY: Bucket(capacity=20, leak_s=60),  # of codes asked for or tried from one address
+    RECIPIENT: Bucket(capacity=5, leak_s=720),  # of codes that are sent to one e-mail
+    PROOF: Bucket(capacity=5, leak_s=180),  # of current passwords that one sign-in gives
     OIDC: Bucket(capacity=30, leak_s=20),  # of sign-ins that one address begins at a provider
 }
 _KEY_BYTES = 16
@@ -94,6 +100,22 @@ def count_recovery(
     return _count(session, {RECOVERY: _key(key, RECOVERY, _network(address))}, now)
 
 
+def count_recipient(
+    session: Session, key: bytes, *, email: str, now: datetime
+) -> Attempt | Throttled:
+    """Count one code that is to be sent to an e-mail, whether or not it has an account."""
+    of_email = _of_email(key, email)  # which `forget` finds it by
+    return _count(session, {RECIPIENT: of_email + _key(key, RECIPIENT, "")}, now)
+
+
+def count_proof(
+    session: Session, key: bytes, *, family_id: UUID, now: datetime
+) -> Attempt | Throttled:
+    """Count one current password that a sign-in gives; `forgive` takes it back. A thief's guesses
+    are counted against the sign-in that was stolen, not against the owner's own."""
+    return _count(session, {PROOF: _key(key, PROOF, str(family_id))}, now)
+
+
 def count_oidc(session: Session, key: bytes, *, address: str, now: datetime) -> Attempt | Throttled:
     """Count one sign-in that is begun at a provider from an address; it is never forgiven."""
     return _count(session, {OIDC: _key(key, OIDC, _network(address))}, now)
@@ -102,7 +124,7 @@ def count_oidc(session: Session, key: bytes, *, address: str, now: datetime) -> 
 def forgive(session: Session, attempt: Attempt, now: datetime) -> None:
     """The password was right: take the attempt back, and know this pair from now on."""
     for bucket in _locked(session, attempt):
-        if bucket.key == attempt.keys[PAIR]:
+        if bucket.key == attempt.keys.get(PAIR):
             bucket.level = 0.0
             bucket.succeeded_at = now
         else:
@@ -132,7 +154,7 @@ def _count(session: Session, keys: dict[str, bytes], now: datetime) -> Attempt |
         elapsed_s = (now - stored.updated_at).total_seconds()
         stored.level = BUCKETS[kind].level(stored.level, elapsed_s)
         stored.updated_at = max(now, stored.updated_at)
-        if not (known and kind == EMAIL):
+        if not known or kind == PAIR:
             wait_s = max(wait_s, BUCKETS[kind].wait_s(stored.level))
     if wait_s:
         return Throttled(wait_s)

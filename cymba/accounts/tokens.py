@@ -16,13 +16,15 @@ from uuid import UUID, uuid4
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from sqlalchemy import Uuid, bindparam, delete, exists, select, update
+from sqlalchemy import Uuid, bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, RefreshToken
+from cymba.errors import Forbidden
 
 ALGORITHM = "HS256"
 ISSUER = "cymba"
+PROVED_FOR = timedelta(minutes=10)  # how long a password or a provider's word stays fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +34,24 @@ class Signer:
     key: OctKey
     access_lifetime: timedelta
     refresh_lifetime: timedelta
+    sign_in_lifetime: timedelta  # from then on no refresh helps: the person signs in again
     retry_lifetime: timedelta  # how long a spent refresh token may come again, its answer lost
 
     @classmethod
     def make(
-        cls, key: bytes, *, access_seconds: int, refresh_days: int, retry_seconds: int
+        cls,
+        key: bytes,
+        *,
+        access_seconds: int,
+        refresh_days: int,
+        sign_in_days: int,
+        retry_seconds: int,
     ) -> "Signer":
         return cls(
             OctKey.import_key(key),
             timedelta(seconds=access_seconds),
             timedelta(days=refresh_days),
+            timedelta(days=sign_in_days),
             timedelta(seconds=retry_seconds),
         )
 
@@ -91,8 +101,30 @@ def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -
             RefreshToken.account_id == account_id, RefreshToken.expires_at < now
         )
     )
-    pair, _ = _issue(session, signer, account_id, uuid4(), now)
+    pair, _ = _issue(session, signer, account_id, uuid4(), now, signed_in_at=now, proved_at=now)
     return pair
+
+
+def prove(session: Session, family_id: UUID, now: datetime) -> None:
+    """The sign-in has just given its password again."""
+    session.execute(
+        update(RefreshToken).where(RefreshToken.family_id == family_id).values(proved_at=now)
+    )
+
+
+def require_proof(session: Session, family_id: UUID, now: datetime) -> None:
+    """
+    Raises:
+        Forbidden: the sign-in has given neither password nor provider's word lately.
+    """
+    last = select(func.max(RefreshToken.proved_at)).where(RefreshToken.family_id == family_id)
+    proved_at = session.scalars(last).one()
+    if proved_at is None or now - proved_at >= PROVED_FOR:
+        raise Forbidden(
+            "This needs your password once more: give it to `POST /v1/account/proof`, or sign in "
+            "anew, and try again.",
+            code="reauthentication-required",
+        )
 
 
 def rotate(
@@ -111,13 +143,22 @@ def rotate(
     if given is None or given.revoked_at is not None:
         return Unknown()
     if given.spent_at is None:
-        if given.expires_at <= now:
+        signed_in_at = given.signed_in_at or given.created_at
+        if min(given.expires_at, signed_in_at + signer.sign_in_lifetime) <= now:
             return Unknown()
         given.spent_at = now
     elif not _take_back(session, given, now - signer.retry_lifetime, now):
         _revoke(session, now, family_id=given.family_id)
         return Reused(given.account_id)
-    pair, given.successor_id = _issue(session, signer, given.account_id, given.family_id, now)
+    pair, given.successor_id = _issue(
+        session,
+        signer,
+        given.account_id,
+        given.family_id,
+        now,
+        signed_in_at=given.signed_in_at or given.created_at,
+        proved_at=given.proved_at,
+    )
     return pair
 
 
@@ -197,7 +238,14 @@ _CALLER = select(*(Account.__table__.c[name] for name in Caller._fields)).where(
 
 
 def _issue(
-    session: Session, signer: Signer, account_id: UUID, family_id: UUID, now: datetime
+    session: Session,
+    signer: Signer,
+    account_id: UUID,
+    family_id: UUID,
+    now: datetime,
+    *,
+    signed_in_at: datetime,
+    proved_at: datetime | None,
 ) -> tuple[TokenPair, UUID]:
     """A pair, and the id of its refresh token."""
     issued_s = int(now.timestamp())
@@ -211,10 +259,12 @@ def _issue(
         "jti": secrets.token_urlsafe(12),
     }
     refresh_token = secrets.token_urlsafe(32)
-    expires_at = now + signer.refresh_lifetime
+    expires_at = min(now + signer.refresh_lifetime, signed_in_at + signer.sign_in_lifetime)
     stored = RefreshToken(
         account_id=account_id,
         family_id=family_id,
+        signed_in_at=signed_in_at,
+        proved_at=proved_at,
         token_hash=_hash(refresh_token),
         expires_at=expires_at,
     )

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cymba.accounts import notices
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.accounts.throttle import Bucket
@@ -23,9 +24,8 @@ from cymba.devices.withdrawal import ask_withdrawal
 from cymba.errors import NotFound
 
 ACCOUNT_GUESSES = Bucket(capacity=10, leak_s=360)
-SERIAL_GUESSES = Bucket(capacity=50, leak_s=360)
-"""A code has 50 bits: these numbers keep a person who mistypes waiting for minutes at most, and a
-guesser for ever. A serial's bucket is the larger, or a stranger could keep its owner from it."""
+"""A code has 50 bits: a million accounts that guess all day would need ten thousand years. So
+nothing is counted by serial: strangers who guess at it keep nobody from it who has the code."""
 
 
 class Claimed(NamedTuple):
@@ -60,7 +60,7 @@ def claim(
     answered the same. The guess is counted before the code is looked at, and taken back where it
     was none, so the caller commits whatever the outcome.
     """
-    wait_s, guesses = _count_guess(session, account_id, serial, now)
+    wait_s, guesses = _count_guess(session, account_id, now)
     if wait_s:
         return Throttled(wait_s)
     lock_safety(session, account_id)
@@ -130,7 +130,17 @@ def hand_on(session: Session, account_id: UUID, device_id: str) -> str:
         NotFound: the account does not hold such a device.
     """
     _own(session, account_id, device_id)
+    note_own(session, account_id, "device.handed_on", device=device_id)
+    notices.tell(session, account_id, notices.HANDED_ON)
     return reissue_claim_code(session, device_id)
+
+
+def withdraw_codes(session: Session, account_id: UUID) -> None:
+    """No code that was made for a device of the account hands it on any more."""
+    held = select(DeviceTenure.device_id).where(
+        DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None)
+    )
+    session.execute(update(Device).where(Device.id.in_(held)).values(claim_code_hash=None))
 
 
 class Tenures(NamedTuple):
@@ -207,14 +217,11 @@ def _held(session: Session, device_id: str) -> DeviceTenure | None:
 
 
 def _count_guess(
-    session: Session, account_id: UUID, serial: str, now: datetime
+    session: Session, account_id: UUID, now: datetime
 ) -> tuple[int, list[ClaimGuesses]]:
     """Seconds to wait before another guess, else 0 with this one counted in its buckets."""
     _forget_old(session, now)
-    limits = {
-        _key("account", str(account_id)): ACCOUNT_GUESSES,
-        _key("serial", read_code(serial)): SERIAL_GUESSES,
-    }
+    limits = {_key("account", str(account_id)): ACCOUNT_GUESSES}
     fresh = [{"key": key, "level": 0.0, "updated_at": now} for key in sorted(limits)]
     session.execute(insert(ClaimGuesses).values(fresh).on_conflict_do_nothing())
     buckets = session.scalars(

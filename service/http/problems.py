@@ -32,6 +32,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "refresh-invalid": (401, "The refresh token is not good any more"),
     "refresh-reused": (401, "The refresh token was used twice, so its sign-in was ended"),
     "forbidden": (403, "Not allowed"),
+    "reauthentication-required": (403, "This needs fresh proof of who you are"),
     "share-scope": (403, "A share does not reach as far as this"),
     "consent-required": (403, "This needs the person's consent"),
     "not-found": (404, "There is no such thing here"),

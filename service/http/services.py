@@ -61,6 +61,7 @@ class Services:
                 derive(secret, "access tokens"),
                 access_seconds=settings.access_token_seconds,
                 refresh_days=settings.refresh_token_days,
+                sign_in_days=settings.sign_in_days,
                 retry_seconds=settings.refresh_retry_seconds,
             ),
             cursor_key=derive(secret, "cursors"),

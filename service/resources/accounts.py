@@ -5,8 +5,8 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from cymba.accounts import profile, recovery, throttle
-from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
+from cymba.accounts import profile, recovery, throttle, tokens
+from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS, verify_password
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected, TooManyRequests
 from cymba.rights.erasure import erase
@@ -16,6 +16,7 @@ from service.http.bearer import current_access, current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Email, Pattern, Schema, Text
 from service.http.openapi import Resource
+from service.http.proof import count_guess, proven_account
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -59,6 +60,15 @@ class AccountChangeSchema(Schema):
         validate=ma.validate.Length(max=MAX_CHARACTERS), metadata={"format": "password"}
     )
     new_password = _password()
+
+
+class ProofSchema(Schema):
+    password = Text(
+        required=True,
+        validate=ma.validate.Length(max=MAX_CHARACTERS),
+        metadata={"format": "password"},
+        example="correct horse battery",
+    )
 
 
 class AccountSchema(Schema):
@@ -115,7 +125,7 @@ def get_account() -> Response:
 @blp.answers(200, AccountSchema)
 @blp.etag
 @blp.if_match
-@blp.problems("wrong-password")
+@blp.problems("wrong-password", "rate")
 def update_account(given: dict[str, Any]) -> Response:
     """Change the account
 
@@ -129,11 +139,13 @@ def update_account(given: dict[str, Any]) -> Response:
             code="validation",
             errors=[{"pointer": f"/{missing}", "detail": "Missing data for required field."}],
         )
+    attempt = None if current is None else count_guess()
     with transaction() as session:
         account = profile.lock(session, current_account(session).id)
         check_preconditions(account.version)
         profile.change(session, account, **given)
-        if current is not None and new is not None:
+        if current is not None and new is not None and attempt is not None:
+            throttle.forgive(session, attempt, services().now())
             recovery.change_password(
                 session,
                 account,
@@ -146,9 +158,38 @@ def update_account(given: dict[str, Any]) -> Response:
     return tagged(shown, version=version)
 
 
+@blp.post("/v1/account/proof")
+@blp.body(ProofSchema)
+@blp.answers(204, description="For ten minutes this sign-in may do what needs fresh proof")
+@blp.problems("wrong-password", "rate")
+def prove(given: dict[str, Any]) -> Response:
+    """Give the password once more
+
+    Linking a provider, sharing, handing a device on and erasing the account ask for it
+    (`reauthentication-required`) when the sign-in is older than ten minutes. Who has no password
+    signs in at the provider anew.
+    """
+    attempt, now = count_guess(), services().now()
+    with transaction() as session:
+        known = session.get_one(Account, current_account(session).id).password_hash
+    # Outside of any transaction: the hash is slow on purpose.
+    if not verify_password(known, given["password"]):
+        raise Rejected(
+            "The password is not right.",
+            code="wrong-password",
+            errors=[{"pointer": "/password", "detail": "is not the account's password"}],
+        )
+    with transaction() as session:
+        current_account(session)
+        throttle.forgive(session, attempt, now)
+        tokens.prove(session, current_access().family_id, now)
+    return nothing()
+
+
 @blp.delete("/v1/account")
 @blp.answers(204, description="Erased")
 @blp.if_match
+@blp.problems("reauthentication-required")
 def delete_account() -> Response:
     """Erase the account and everything that is held about the person, for good
 
@@ -156,7 +197,7 @@ def delete_account() -> Response:
     first what is to be kept: nobody can undo this.
     """
     with transaction() as session:
-        account = session.get_one(Account, current_account(session).id)
+        account = session.get_one(Account, proven_account(session).id)
         check_preconditions(account.version)
         erase(session, services().erasure_keys, account.id, now=services().now())
     return nothing()

@@ -21,6 +21,7 @@ from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
+from service.http.proof import proven_account
 from service.http.services import services
 from service.http.transaction import transaction
 from service.shapes.before_trial import before_trials
@@ -164,11 +165,12 @@ def release_device(device_id: str) -> Response:
 
 @blp.post("/v1/devices/<device_id:device_id>/transfer")
 @blp.answers(201, ClaimCodeSchema)
+@blp.problems("reauthentication-required")
 def transfer_device(device_id: str) -> Response:
     """Make a claim code to hand the device on
 
     Whoever claims with it becomes the holder; an earlier code stops working.
     """
     with transaction() as session:
-        code = claiming.hand_on(session, current_account(session).id, device_id)
+        code = claiming.hand_on(session, proven_account(session).id, device_id)
     return answer({"claim_code": code}, status=201)

@@ -16,6 +16,7 @@ from service.http.bearer import current_access, current_account
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.problems import Unavailable
+from service.http.proof import proven_account
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -72,15 +73,16 @@ def start_oidc() -> Response:
 
 @blp.post("/v1/account/oidc/start")
 @blp.answers(200, BegunSchema)
-@blp.problems("oidc-not-set-up", "rate")
+@blp.problems("oidc-not-set-up", "rate", "reauthentication-required")
 def start_oidc_link() -> Response:
     """Begin to link the provider to the account
 
-    It is finished like a sign-in; from then on the provider opens this account.
+    It is finished like a sign-in; from then on the provider opens this account. The account's own
+    e-mail address must have been confirmed, or be the one that the provider vouches for.
     """
     provider = _counted()
     with transaction() as session:
-        begun = _begin(session, provider, current_account(session).id)
+        begun = _begin(session, provider, proven_account(session).id)
     return answer(_begun_shown(begun))
 
 

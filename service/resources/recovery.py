@@ -4,14 +4,17 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Response, request
+from sqlalchemy.orm import Session
 
-from cymba.accounts import recovery, throttle
+from cymba.accounts import recovery, single_use, throttle
 from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from cymba.errors import TooManyRequests
+from cymba.rights.password_reset import reset_password
 from service.http.answers import nothing
-from service.http.bearer import current_account
+from service.http.bearer import current_access, current_account
 from service.http.fields import Email, Schema, Text
 from service.http.openapi import Resource
+from service.http.proof import count_guess
 from service.http.services import services
 from service.http.transaction import transaction
 
@@ -62,11 +65,13 @@ class CodeSchema(Schema):
 def request_reset(given: dict[str, Any]) -> Response:
     """Ask for a new password
 
-    The answer is the same whether or not the address has an account.
+    The answer is the same whether or not the address has an account. One address is sent five
+    codes in an hour at most; the last of them is good.
     """
-    _count()
+    _count(request.remote_addr or "")
     with transaction() as session:
-        recovery.request_reset(session, given["email"], now=services().now())
+        if not _is_full(session, given["email"]):
+            recovery.request_reset(session, given["email"], now=services().now())
     return Response(status=202)
 
 
@@ -78,11 +83,12 @@ def request_reset(given: dict[str, Any]) -> Response:
 def confirm_reset(given: dict[str, Any]) -> Response:
     """Set a new password with the code
 
-    Signs out everywhere.
+    Signs out everywhere, and ends what somebody else may have left: shares, links to providers,
+    and codes that hand a device on.
     """
-    _count()
+    _count_wrong(given["code"], "password-reset")
     with transaction() as session:
-        recovery.reset_password(session, given["code"], given["new_password"], now=services().now())
+        reset_password(session, given["code"], given["new_password"], now=services().now())
     return nothing()
 
 
@@ -91,10 +97,17 @@ def confirm_reset(given: dict[str, Any]) -> Response:
 @blp.answers(202, description="A code is on its way to the new address")
 @blp.problems("wrong-password", "rate")
 def request_email_change(given: dict[str, Any]) -> Response:
-    """Ask to use another e-mail address"""
-    _count()
+    """Ask to use another e-mail address
+
+    With the account's own address it asks for a code that confirms it.
+    """
+    attempt = count_guess()
+    _count(str(current_access().account_id))
     with transaction() as session:
         account = current_account(session)
+        if _is_full(session, given["new_email"]):
+            raise TooManyRequests("This address was sent enough codes.", retry_after_s=720)
+        throttle.forgive(session, attempt, services().now())
         recovery.request_email_change(
             session, account.id, given["new_email"], given["password"], now=services().now()
         )
@@ -108,20 +121,33 @@ def request_email_change(given: dict[str, Any]) -> Response:
 @blp.problems("code-not-good", "email-taken", "rate")
 def confirm_email_change(given: dict[str, Any]) -> Response:
     """Use the new e-mail address, with the code that was sent to it"""
-    _count()
+    _count_wrong(given["code"], "email-change")
     with transaction() as session:
         recovery.confirm_email_change(session, given["code"], now=services().now())
     return nothing()
 
 
-def _count() -> None:
-    """Each of these costs a mail or a guess: counted by where it comes from."""
+def _count(whose: str) -> None:
+    """Each of these costs a mail or a guess: counted by where it comes from, or who asks."""
     with transaction() as session:
         counted = throttle.count_recovery(
-            session,
-            services().throttle_key,
-            address=request.remote_addr or "",
-            now=services().now(),
+            session, services().throttle_key, address=whose, now=services().now()
         )
     if isinstance(counted, throttle.Throttled):
         raise TooManyRequests("Too many tries from here.", retry_after_s=counted.retry_after_s)
+
+
+def _count_wrong(code: str, purpose: single_use.Purpose) -> None:
+    """Count a code that is not good. Who has a good one is let in, whatever others have tried."""
+    with transaction() as session:
+        good = single_use.is_good(session, code, purpose, now=services().now())
+    if not good:
+        _count(request.remote_addr or "")
+
+
+def _is_full(session: Session, email: str) -> bool:
+    """Whether so many codes were sent to the address that no other goes there yet."""
+    counted = throttle.count_recipient(
+        session, services().throttle_key, email=email, now=services().now()
+    )
+    return isinstance(counted, throttle.Throttled)

@@ -14,6 +14,7 @@ from service.http.bearer import current_account
 from service.http.examples import described
 from service.http.fields import Email, Instant, Schema, Text
 from service.http.openapi import Resource
+from service.http.proof import proven_account
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -62,6 +63,7 @@ _new_share_shown = writer(NewShareSchema)
 @blp.post("/v1/shares")
 @blp.body(WantedShareSchema)
 @blp.answers(201, NewShareSchema)
+@blp.problems("reauthentication-required")
 def create_share(given: dict[str, Any]) -> Response:
     """Share a read-only view
 
@@ -70,7 +72,7 @@ def create_share(given: dict[str, Any]) -> Response:
     is in the audit log.
     """
     with transaction() as session:
-        account = current_account(session)
+        account = proven_account(session)
         share, token = sharing.create(session, account.id, **given, now=services().now())
         session.refresh(share)
         body = _new_share_shown(share, token=token)

@@ -58,3 +58,18 @@ def test_a_hash_of_weaker_parameters_is_outdated():
     weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1)
     assert is_outdated(weak.hash("correct horse battery"))
     assert not is_outdated(hash_password("correct horse battery"))
+
+
+@pytest.mark.parametrize(
+    "common",
+    ["1234567890", "0987654321", "QwertyUiop", "Password123!", "aaaaaaaaaa", "abcabcabcabc",
+     "abcdefghijkl", "manchester7", "ada@example.org", "adalovelace99"],
+)  # fmt: skip
+def test_what_is_guessed_first_is_refused(common):
+    with pytest.raises(Rejected):
+        hash_password(common, of=("ada@example.org", "AdaLovelace"))
+
+
+@pytest.mark.parametrize("fine", ["correct horse battery", "tr0ub4dor&3x", "qwertyuiop sofa 77 x"])
+def test_what_is_not_is_taken(fine):
+    assert hash_password(fine, of=("ada@example.org", "Ada"))

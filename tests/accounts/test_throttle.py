@@ -126,3 +126,19 @@ def test_an_address_makes_so_many_accounts_and_no_more(engine):
         ]
     assert all(isinstance(one, Attempt) for one in counted[:-1])
     assert isinstance(counted[-1], Throttled)
+
+
+def test_guesses_at_others_from_the_same_address_keep_nobody_out_who_signed_in_there(guess):
+    guess(right=True)
+    guesses = [guess(email=f"{n}@example.org") for n in range(2 * BUCKETS[ADDRESS].capacity)]
+    assert isinstance(guesses[-1], Throttled)
+    assert isinstance(guess(right=True), Attempt)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("\u0130@x.org", "i\u0307@x.org"), ("\u00e9@x.org", "e\u0301@x.org")]
+)
+def test_another_way_of_writing_opens_no_second_bucket(guess, one, other):
+    for _ in range(BUCKETS[PAIR].capacity):
+        guess(email=one)
+    assert isinstance(guess(email=other), Throttled)

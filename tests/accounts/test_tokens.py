@@ -22,7 +22,9 @@ from cymba.database import UnitOfWork
 from tests.end_to_end.parts import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SIGNER = Signer.make(b"k" * 32, access_seconds=900, refresh_days=60, retry_seconds=120)
+SIGNER = Signer.make(
+    b"k" * 32, access_seconds=900, refresh_days=60, sign_in_days=90, retry_seconds=120
+)
 
 
 @pytest.fixture
@@ -155,3 +157,11 @@ def test_expired_tokens_are_swept_at_the_next_sign_in(engine, account_id):
             sign_in(session, SIGNER, account_id, NOW)
         sign_in(session, SIGNER, account_id, NOW + timedelta(days=61))
         assert session.scalar(select(func.count(RefreshToken.id))) == 1
+
+
+def test_a_sign_in_ends_however_often_it_is_refreshed(first, refresh):
+    day, pair = 86_400, first
+    for days in (40, 80):
+        pair = refresh(pair.refresh_token, days * day)
+        assert pair.refresh_expires_at <= NOW + SIGNER.sign_in_lifetime
+    assert isinstance(refresh(pair.refresh_token, 90 * day), Unknown)

@@ -16,7 +16,7 @@ from cymba.accounts import outbox
 from cymba.accounts.tables import OutgoingMail
 from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings, SettingsError
-from workers.deliveries import MailSender, over_smtp, postman
+from workers.deliveries import MailSender, into_files, over_smtp, postman
 
 
 @dataclass
@@ -159,3 +159,21 @@ def test_without_a_server_mails_become_files(waiting: Engine, tmp_path: Path) ->
 def test_a_wrong_url_says_what_is_wrong() -> None:
     with pytest.raises(SettingsError, match="CYMBA_SMTP_URL"):
         over_smtp("imap://example.org")
+
+
+def test_mails_in_files_are_for_the_operator_alone(waiting: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "outbox"
+    MailSender(waiting, "Cymba <x@y.org>", into_files(folder)).run_once()
+    (kept,) = folder.iterdir()
+    assert (folder.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_an_address_that_mail_cannot_name_is_set_aside_and_the_next_mail_leaves(
+    waiting: Engine, tmp_path: Path
+) -> None:
+    with UnitOfWork(waiting) as session, session.begin():
+        for odd in ("a@[.a", "Ana<victim@example.org", "a@b\u00fccher.example"):
+            outbox.enqueue(session, account_id=None, recipient=odd, subject="s", body="b")
+    MailSender(waiting, "Cymba <x@y.org>", into_files(tmp_path)).run_once()
+    sent = [email.message_from_bytes(one.read_bytes())["To"] for one in tmp_path.glob("*.eml")]
+    assert sorted(sent) == ["a@xn--bcher-kva.example", "ada@example.org"]

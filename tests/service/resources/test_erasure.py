@@ -185,7 +185,7 @@ def lived(app, client, engine, document, person, device_id, wear):
         buckets = session.scalars(
             text("SELECT encode(key, 'hex') FROM sign_in_bucket ORDER BY length(key)")
         ).all()
-    assert (len(keys), len(buckets)) == (2, 3)
+    assert (len(keys), len(buckets)) == (1, 3)
     attempt_of_email = throttle._key(edge.throttle_key, throttle.EMAIL, person.email)
     marks.append(attempt_of_email.hex())
     marks.append(claiming._key("account", str(person.id)).hex())

@@ -1,24 +1,21 @@
-"""A real PostgreSQL for the whole run, and a database of its own for each test."""
+"""A real PostgreSQL for each worker, and an empty database for each test."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, make_engine
 from cymba.devices import issuing
 from ops import postgres, schema
 from ops.postgres import EmbeddedPostgres
-from tests import programs
+from tests import programs, run_folder
+from tests.kept_database import TEMPLATE, KeptDatabases, at_database
 
-TEMPLATE = "cymba_template"
 OWN_FOLDER = pytest.StashKey[Path]()
 FEED = ("UPDATE account SET change_counter", "INSERT INTO change ")
 followers: list[str] = []
@@ -26,11 +23,9 @@ followers: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary folder of this run's own. All runs of a user share the usual one, and each new
-    run closes it to other users: a PostgreSQL that root starts is one, and would lose its data."""
     if config.option.basetemp is None:
-        folder = Path(tempfile.mkdtemp(prefix="cymba-tests-"))
-        config.option.basetemp = config.stash[OWN_FOLDER] = folder
+        folder = config.stash[OWN_FOLDER] = run_folder.make()
+        config.option.basetemp = folder / "t"  # pytest makes this one anew
 
 
 @pytest.hookimpl(trylast=True)
@@ -90,7 +85,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
     server = postgres.start(folder)
     admin = make_engine(server.url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        # What is deleted after each test is vacuumed there, and statistics come from no other test.
+        for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
             connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
         connection.execute(text("SELECT pg_reload_conf()"))
         connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
@@ -104,17 +100,18 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def kept_databases(postgres_server: EmbeddedPostgres) -> Iterator[KeptDatabases]:
+    databases = KeptDatabases(postgres_server.url)
+    yield databases
+    databases.drop()
+
+
 @pytest.fixture
-def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
-    """A fresh database with the whole schema, dropped after the test."""
-    name = f"test_{uuid4().hex}"
-    admin = make_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy"))
-    yield at_database(postgres_server.url, name)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+def database_url(kept_databases: KeptDatabases) -> Iterator[str]:
+    """A database with the whole schema and no rows."""
+    with kept_databases.lend() as url:
+        yield url
 
 
 @pytest.fixture
@@ -128,8 +125,3 @@ def engine(database_url: str) -> Iterator[Engine]:
 def session(engine: Engine) -> Iterator[Session]:
     with UnitOfWork(engine) as session:
         yield session
-
-
-def at_database(url: str, name: str) -> str:
-    """`url` with another database's name."""
-    return make_url(url).set(database=name).render_as_string(hide_password=False)

@@ -5,14 +5,14 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from cymba.accounts import audit
 from cymba.accounts.profile import register
 from cymba.accounts.tables import Account, AuditEntry
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.sync.feed import NEVER_RESTORED, current_epoch
-from tests.conftest import TEMPLATE, at_database
+from tests.kept_database import new_database
 
 EMAIL = "ana@example.org"
 SECRET = "an operator's secret key of enough characters"
@@ -34,14 +34,8 @@ def ana(engine):
 @pytest.fixture
 def elsewhere(postgres_server, settings):
     """The settings of another, empty database."""
-    name = f"elsewhere_{uuid4().hex}"
-    admin = make_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy"))
-    yield settings | {"DATABASE_URL": at_database(postgres_server.url, name)}
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with new_database(postgres_server.url) as url:
+        yield settings | {"DATABASE_URL": url}
 
 
 def test_an_account_goes_from_one_database_to_another(

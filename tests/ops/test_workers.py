@@ -12,8 +12,8 @@ import pytest
 
 from ops.exits import Exit
 from ops.postgres import EmbeddedPostgres
-from tests.conftest import at_database
 from tests.end_to_end.parts import free_port, wait_until
+from tests.kept_database import at_database
 from tests.ops.conftest import Run
 
 WORKERS = ("seal", "insights", "mail")

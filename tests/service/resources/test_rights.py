@@ -24,7 +24,7 @@ from cymba.rights.restore import restore
 from service import create_app
 from service.http.services import Services
 from service.resources import rights
-from tests.conftest import TEMPLATE, at_database
+from tests.kept_database import new_database
 from tests.service.conftest import MORNING
 from tests.stimulation.worker_steps import compact_due
 
@@ -73,16 +73,10 @@ def rich(client, make_person, wear, engine, document):
 @pytest.fixture
 def elsewhere(postgres_server):
     """Another, empty database."""
-    name = f"elsewhere_{uuid4().hex}"
-    admin = make_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy"))
-    engine = make_engine(at_database(postgres_server.url, name))
-    yield engine
-    engine.dispose()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with new_database(postgres_server.url) as url:
+        engine = make_engine(url)
+        yield engine
+        engine.dispose()
 
 
 def exported(client, person):

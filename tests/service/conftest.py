@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +19,10 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-import migrations
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_in
 from cymba.database import UnitOfWork, utc_now
@@ -130,9 +130,24 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, secret_key="a secret of enough characters to sign with")
 
 
+ROUTED: dict[tuple[object, ...], Flask] = {}
+"""Applications by the settings that their routes and document depend on."""
+
+
+def app_with(settings: Settings, engine: Engine) -> Flask:
+    """An application of a test's own. The routes and the document are made once: they are the same
+    in all, and take more time than most tests."""
+    depends_on = (settings.public_url, settings.trusted_proxies)
+    if depends_on not in ROUTED:
+        ROUTED[depends_on] = create_app(settings, engine)
+    app = copy(ROUTED[depends_on])
+    app.extensions = app.extensions | Services.make(settings, engine).attach()
+    return app
+
+
 @pytest.fixture
 def app(settings: Settings, engine: Engine) -> Flask:
-    return create_app(settings, engine)
+    return app_with(settings, engine)
 
 
 @pytest.fixture
@@ -260,13 +275,8 @@ def broker_port() -> Iterator[int]:
 @pytest.fixture
 def ready_app(settings: Settings, engine: Engine, broker_port: int) -> Flask:
     """An application whose every part is there."""
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)"))
-        connection.execute(text("DELETE FROM alembic_version"))
-        head = {"head": migrations.head()}
-        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), head)
     url = f"mqtt://127.0.0.1:{broker_port}"
-    return create_app(msgspec.structs.replace(settings, broker_url=url), engine)
+    return app_with(msgspec.structs.replace(settings, broker_url=url), engine)
 
 
 @pytest.fixture

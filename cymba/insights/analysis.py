@@ -4,9 +4,10 @@ Pure: arrays in, values out. `cymba.insights.findings` stores what comes of it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from cymba.insights.exposures import Exposure
 from cymba.insights.outcomes import Outcome
 from cymba.insights.pair_inputs import PairInputs
 from cymba.insights.statistics import (
+    MILESTONES,
     PRIMARY_LEVEL,
     Associations,
     Direction,
@@ -42,16 +44,34 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LookTaken:
-    """What one milestone said of a pair, in the outcome's points; None where it was refused."""
+    """What one milestone said of a pair, in the outcome's points; None where it was refused.
+
+    All that comes of it later is made from this, so that the same inputs are estimated once.
+
+    contrast   : in the exposure's unit
+    half_signs : of the effect in either half of the days, each -1, 0 or 1
+    follows_p  : of the exposure following the rating before it
+    """
 
     milestone: int
     effect: float | None
+    se: float | None
+    df: float | None
     low: float | None
     high: float | None
     p: float | None
+    contrast: float | None
+    half_signs: tuple[int, int]
     sequential_p: float
-    follows_p: float | None  # of the exposure following the rating before it
+    follows_p: float | None
     input_hash: str
+
+    @classmethod
+    def known(cls, stored: Mapping[str, Any]) -> Self | None:
+        """As it was stored; None of one with less in it, from before."""
+        if stored.keys() != {one.name for one in fields(cls)}:
+            return None
+        return cls(**{**stored, "half_signs": tuple(stored["half_signs"])})
 
 
 @dataclass(slots=True)
@@ -72,10 +92,6 @@ class Pair:
     outcome_coverage: float
     taken: list[LookTaken] = field(default_factory=list)
     sequential_p: float = 1.0
-    se: float = math.nan
-    df: float = math.nan
-    contrast: float = math.nan
-    half_signs: tuple[int, int] = (0, 0)
     follows_p: float = 1.0  # the smallest of all looks
     follows: Reason | None = None
     verdict: Verdict | None = None
@@ -100,13 +116,18 @@ def analyse(
     outcomes: Sequence[Outcome],
     *,
     tested: frozenset[tuple[str, str]] = frozenset(),
+    known: Mapping[str, LookTaken] = MappingProxyType({}),
 ) -> list[Pair]:
-    """Grade every pair; `tested`: (exposure, outcome) of the person's own completed trials."""
+    """Grade every pair.
+
+    tested : (exposure, outcome) of the person's own completed trials
+    known  : looks taken before, by their `input_hash`; the same inputs say the same again
+    """
     all_exposures, all_outcomes = list(enumerate(exposures)), list(enumerate(outcomes))
     apart = [
         pair
         for lags in ((0,), LAGS[1:])
-        for pair in _look_at(days, lags, all_exposures, all_outcomes)
+        for pair in _look_at(days, lags, all_exposures, all_outcomes, known)
     ]
     pooled = _look_at(
         days,
@@ -117,6 +138,7 @@ def analyse(
             for o, one in all_outcomes
             if one.primary and not one.reaches_before(0) and np.isfinite(days.same_day[o]).any()
         ],
+        known,
         pooled=True,
     )
     by_question = {pair.key: pair for pair in (*apart, *pooled)}
@@ -132,6 +154,7 @@ def _look_at(
     lags: Sequence[int],
     exposures: Sequence[tuple[int, Exposure]],
     outcomes: Sequence[tuple[int, Outcome]],
+    known: Mapping[str, LookTaken],
     *,
     pooled: bool = False,
 ) -> list[Pair]:
@@ -143,30 +166,40 @@ def _look_at(
     felt, exposed, before = felt[rows_o], days.exposures[rows_e], days.before[rows_o]
     hours = None if hours is None else hours[rows_o]
     pairs = np.empty((len(lags), len(outcomes), len(exposures)), dtype=object)
+    hashes: dict[tuple[int, ...], list[str]] = {}
     for row, lag in enumerate(lags):
-        counts = complete_pairs(exposed, felt, before, lag).sum(axis=-1)
-        for o, e in np.ndindex(counts.shape):
-            known, rated = np.isfinite(exposed[e]), np.isfinite(felt[o])
-            both = max(_first(known), _first(rated))
+        complete = complete_pairs(exposed, felt, before, lag)
+        for o, e in np.ndindex(complete.shape[:2]):
+            rows = np.flatnonzero(complete[o, e])
+            has, rated = np.isfinite(exposed[e]), np.isfinite(felt[o])
+            both = max(_first(has), _first(rated))
             pairs[row, o, e] = Pair(
                 exposures[e][1],
                 outcomes[o][1],
                 lag,
                 pooled,
-                pairs_now=int(counts[o, e]),
-                days=known.size - both,
-                exposure_coverage=float(known[both:].mean()) if both < known.size else 0.0,
-                outcome_coverage=float(rated[both:].mean()) if both < known.size else 0.0,
+                pairs_now=rows.size,
+                days=has.size - both,
+                exposure_coverage=float(has[both:].mean()) if both < has.size else 0.0,
+                outcome_coverage=float(rated[both:].mean()) if both < has.size else 0.0,
             )
-    inputs: dict[tuple[int, ...], PairInputs] = {}
-    for look in looks(exposed, felt, before, days.weekdays, lags, hours=hours, cycle=days.cycle):
+            ends = [int(rows[number - 1]) + 1 for number in MILESTONES if number <= rows.size]
+            if ends:
+                inputs = PairInputs.of(days, rows_e[e], rows_o[o], lag, pooled=pooled)
+                hashes[row, o, e] = inputs.hashes_until(ends)
+    stand = {
+        (index, *place)
+        for place, of_pair in hashes.items()
+        for index, one in enumerate(of_pair)
+        if one in known
+    }
+    for look in looks(
+        exposed, felt, before, days.weekdays, lags, hours=hours, cycle=days.cycle, known=stand
+    ):
         for place in zip(*(index.tolist() for index in np.nonzero(look.reached)), strict=True):
-            pair: Pair = pairs[place]
-            if place not in inputs:
-                inputs[place] = PairInputs.of(
-                    days, rows_e[place[2]], rows_o[place[1]], pair.lag, pooled=pooled
-                )
-            _take(pair, look, place, inputs[place])
+            input_hash = hashes[place][look.index]
+            taken = known.get(input_hash) or _taken(look, place, input_hash)
+            _take(pairs[place], taken)
     return [pair for pair in pairs.ravel() if not pair.outcome.reaches_before(pair.lag)]
 
 
@@ -174,27 +207,31 @@ def _first(known: NDArray[np.bool_]) -> int:
     return int(known.argmax()) if known.any() else known.size
 
 
-def _take(pair: Pair, look: Look, place: tuple[Any, ...], inputs: PairInputs) -> None:
+def _taken(look: Look, place: tuple[int, ...], input_hash: str) -> LookTaken:
     numbers: Associations = look.associations
-    p, follows_p = float(numbers.p[place]), float(numbers.follows_p[place])
-    pair.sequential_p = sequential_p(p, pair.sequential_p)
-    pair.follows_p = float(np.fmin(pair.follows_p, follows_p))
-    pair.se, pair.df = float(numbers.shown_se[place]), float(numbers.df[place])
-    pair.contrast = float(numbers.contrast[place])
-    halves = numbers.half_effects[(slice(None), *place)]
-    pair.half_signs = (_sign(halves[0]), _sign(halves[1]))
-    pair.taken.append(
-        LookTaken(
-            milestone=look.milestone,
-            effect=_known(numbers.shown_effect[place]),
-            low=_known(numbers.shown_low[place]),
-            high=_known(numbers.shown_high[place]),
-            p=_known(p),
-            sequential_p=pair.sequential_p,
-            follows_p=_known(follows_p),
-            input_hash=inputs.hash_until(int(look.end_days[place]) + 1),
-        )
+    at: Any = place
+    halves = numbers.half_effects[(slice(None), *at)]
+    return LookTaken(
+        milestone=look.milestone,
+        effect=_known(numbers.shown_effect[at]),
+        se=_known(numbers.shown_se[at]),
+        df=_known(numbers.df[at]),
+        low=_known(numbers.shown_low[at]),
+        high=_known(numbers.shown_high[at]),
+        p=_known(numbers.p[at]),
+        contrast=_known(numbers.contrast[at]),
+        half_signs=(_sign(halves[0]), _sign(halves[1])),
+        sequential_p=1.0,
+        follows_p=_known(numbers.follows_p[at]),
+        input_hash=input_hash,
     )
+
+
+def _take(pair: Pair, taken: LookTaken) -> None:
+    """`sequential_p` is of all looks so far, not of this one's inputs alone."""
+    pair.sequential_p = sequential_p(_or_nan(taken.p), pair.sequential_p)
+    pair.follows_p = float(np.fmin(pair.follows_p, _or_nan(taken.follows_p)))
+    pair.taken.append(replace(taken, sequential_p=pair.sequential_p))
 
 
 def _flag(pairs: Iterable[Pair], questions: Iterable[Pair]) -> None:
@@ -221,23 +258,22 @@ def _grade(pairs: Sequence[Pair], tested: frozenset[tuple[str, str]]) -> None:
     passed = _primaries_passed(pairs) | _exploratories_passed(pairs)
     for pair in pairs:
         last = pair.last
-        effect, low, high = (
-            (last.effect, last.low, last.high) if last is not None else (None, None, None)
-        )
+        numbers = (last.effect, last.se, last.df, last.low, last.high) if last else (None,) * 5
+        effect, se, df, low, high = (_or_nan(value) for value in numbers)
         pair.verdict = grade(
             Fit(
-                effect=_or_nan(effect),
-                se=pair.se,
-                low=_or_nan(low),
-                high=_or_nan(high),
-                df=pair.df,
+                effect=effect,
+                se=se,
+                low=low,
+                high=high,
+                df=df,
                 n=last.milestone if last is not None else 0,
                 pairs_now=pair.pairs_now,
                 days=pair.days,
                 sequential_p=pair.sequential_p,
                 tier=pair.tier,
                 tier_passed=id(pair) in passed,
-                half_signs=pair.half_signs,
+                half_signs=last.half_signs if last else (0, 0),
                 direction=Direction.LOWER_IS_BETTER
                 if pair.outcome.worse == "higher"
                 else Direction.HIGHER_IS_BETTER,

@@ -1,6 +1,7 @@
 """What one pair's estimate is made from, and the hash that names it."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -50,11 +51,14 @@ class PairInputs:
         at_lag = complete_pairs(self.exposed[None], self.felt[None], self.before[None], self.lag)
         return np.flatnonzero(at_lag[0, 0])
 
-    def hash_until(self, end: int) -> str:
-        """Of the days before `end`: the same hash, the same estimate."""
-        digest = hashlib.sha256(f"{METHOD_VERSION}/{self.lag}".encode())
-        digest.update(self.table[:end].tobytes())
-        return digest.hexdigest()
+    def hashes_until(self, ends: Iterable[int]) -> list[str]:
+        """Of the days before each of these ascending ends: the same hash, the same estimate."""
+        digest, hashes, start = hashlib.sha256(f"{METHOD_VERSION}/{self.lag}".encode()), [], 0
+        for end in ends:
+            digest.update(self.table[start:end].tobytes())
+            hashes.append(digest.hexdigest())
+            start = end
+        return hashes
 
     def in_full_until(self, end: int) -> PairInFull:
         return pair_in_full(

@@ -129,7 +129,7 @@ def _in_full(finding: Finding, inputs: PairInputs) -> tuple[PairInFull | None, b
     if not finding.milestone:
         return None, rows.size == finding.pairs_now
     end = int(rows[finding.milestone - 1]) + 1
-    is_current = inputs.hash_until(end) == finding.input_hash
+    is_current = inputs.hashes_until([end]) == [finding.input_hash]
     if finding.effect is None or not is_current:
         return None, is_current
     return inputs.in_full_until(end), True

@@ -126,7 +126,7 @@ def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Assoc
     for pair in pairs:
         days, place = pair.days, pair.place
         n[place] = days.size
-        if days.size < MIN_PAIRS:
+        if days.size < MIN_PAIRS or not pair.exposures.members.size:
             continue
         x = np.take(pair.exposures.by_day, days - pair.lag, axis=1)
         past = np.take(pair.exposures.by_day, days - pair.lag - 1, axis=1)

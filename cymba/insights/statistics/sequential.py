@@ -6,7 +6,7 @@ at these ten sample sizes; between, both are linear in their logarithms.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from cymba.insights.statistics.arrays import Booleans, Integers
 from cymba.insights.statistics.associate import LOOK_ALPHA, Associations, estimate
-from cymba.insights.statistics.series import Series
+from cymba.insights.statistics.series import Pairs, SameGaps, Series
 
 MILESTONES = (28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 
@@ -98,8 +98,12 @@ def looks(
     *,
     hours: ArrayLike | None = None,
     cycle: ArrayLike | None = None,
+    known: Container[tuple[int, ...]] = (),
 ) -> Iterator[Look]:
     """Every look that the data have reached, the first milestone first; arguments as `associate`.
+
+    known: look, lag, outcome and exposure, by number, of what need not be estimated: it is reached,
+    and its associations stay NaN.
 
     Each estimate uses the pair's first N complete pairs, N the milestone, so that what was shown
     at a milestone can be made again whenever later days have arrived.
@@ -114,8 +118,22 @@ def looks(
         end_days = np.full(series.shape, -1, dtype=np.int64)
         for pairs in firsts:
             end_days[pairs.place] = pairs.days[-1]
-        fits = estimate(series, firsts, 1 - LOOK_ALPHA)
+        wanted = [_but(pairs, index, known) for pairs in firsts] if known else firsts
+        fits = estimate(series, wanted, 1 - LOOK_ALPHA)
         yield Look(index, number, end_days >= 0, end_days, fits)
+
+
+def _but(pairs: Pairs, look: int, known: Container[tuple[int, ...]]) -> Pairs:
+    """These pairs without the exposures that are known at this look."""
+    group = pairs.exposures
+    unknown = np.array(
+        [(look, pairs.lag_index, pairs.outcome, int(one)) not in known for one in group.members],
+        dtype=np.bool_,
+    )
+    if unknown.all():
+        return pairs
+    rest = SameGaps(group.present, group.members[unknown], group.by_day[unknown])
+    return replace(pairs, exposures=rest)
 
 
 def latest_look(

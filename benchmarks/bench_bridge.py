@@ -30,7 +30,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import Engine, text
 
-from benchmarks.mqtt_load import Plan
+from benchmarks.mqtt_load import LoadPlan
 from cymba.database import make_engine
 from cymba.devices.provisioning import Credentials
 from tests.end_to_end.parts import (
@@ -60,7 +60,7 @@ class Way:
         return statistics.median(self.rates)
 
 
-class Stage:
+class BridgeRun:
     """Broker, database and devices; each way then plays on it."""
 
     def __init__(self, folder: Path, frames: int, profile: bool) -> None:
@@ -130,7 +130,7 @@ class Stage:
 
     def load(self, frames: int, **options: Any) -> "Loading":
         self._store += 1
-        plan = Plan(
+        plan = LoadPlan(
             port=self.broker.port,
             devices=[(one.device_id, one.secret) for one in self.devices],
             store=self._store,
@@ -147,7 +147,7 @@ class Stage:
 class Loading:
     """A load on its way, in a process of its own."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.mqtt_load"], cwd=ROOT,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -182,7 +182,7 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def play_bridges(stage: Stage, way: Way, slots: int) -> None:
+def play_bridges(stage: BridgeRun, way: Way, slots: int) -> None:
     with stage.fresh(), stage.bridges(slots) as pids:
         before = sum(map(cpu_s, pids))
         result = stage.load(stage.frames).result()
@@ -194,7 +194,7 @@ def play_bridges(stage: Stage, way: Way, slots: int) -> None:
     way.cpu_us.append(spent / stage.total * 1e6)
 
 
-def play_python(stage: Stage, way: Way, kind: str, frames: int) -> None:
+def play_python(stage: BridgeRun, way: Way, kind: str, frames: int) -> None:
     with stage.fresh():
         count = frames * len(stage.devices)
         command = [sys.executable, "-m", "benchmarks.mqtt_peers", kind, stage.broker.bridge_url,
@@ -202,12 +202,12 @@ def play_python(stage: Stage, way: Way, kind: str, frames: int) -> None:
         _play_peer(stage, way, command, frames)
 
 
-def play_node(stage: Stage, way: Way, node: Path) -> None:
+def play_node(stage: BridgeRun, way: Way, node: Path) -> None:
     with stage.fresh():
         _play_peer(stage, way, node_command(stage, node, stage.total), stage.frames)
 
 
-def _play_peer(stage: Stage, way: Way, command: list[str], frames: int) -> None:
+def _play_peer(stage: BridgeRun, way: Way, command: list[str], frames: int) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as peer:
         assert peer.stdout is not None
         assert peer.stdout.readline() == "ready\n"
@@ -217,13 +217,13 @@ def _play_peer(stage: Stage, way: Way, command: list[str], frames: int) -> None:
     way.cpu_us.append(told["cpu_s"] / (frames * len(stage.devices)) * 1e6)
 
 
-def node_command(stage: Stage, node: Path, count: int) -> list[str]:
+def node_command(stage: BridgeRun, node: Path, count: int) -> list[str]:
     port = urlsplit(stage.broker.bridge_url).port
     return ["node", str(node / "consumer.mjs"), f"mqtt://127.0.0.1:{port}", "bridge-0",
             BRIDGE_SECRET, stage.database.url, str(count)]  # fmt: skip
 
 
-def node_loss(stage: Stage, node: Path) -> int:
+def node_loss(stage: BridgeRun, node: Path) -> int:
     """Frames lost for good when the Node consumer is killed and started again: as many as it had
     read ahead of its writes at that moment, which may be none."""
     frames = NODE_KILL_FRAMES // len(stage.devices)
@@ -251,7 +251,7 @@ def node_loss(stage: Stage, node: Path) -> int:
         return count - before
 
 
-def rows(stage: Stage, table: str, counted: str = "*") -> int:
+def rows(stage: BridgeRun, table: str, counted: str = "*") -> int:
     with stage.engine.connect() as connection:
         count = text(f"SELECT count({counted}) FROM {table}")  # noqa: S608 - ours
         return connection.scalar(count) or 0
@@ -281,7 +281,7 @@ class Latency:
     receipt_ms: np.ndarray[Any, np.dtype[np.float64]]
 
 
-def measure_latency(stage: Stage, rate: float) -> Latency:
+def measure_latency(stage: BridgeRun, rate: float) -> Latency:
     """The bridge's, from a frame's publish to its commit, by PostgreSQL's own commit timestamps,
     and to the device's receipt; the first two seconds are left out."""
     frames = max(1, int(rate * LATENCY_SECONDS) // len(stage.devices))
@@ -289,7 +289,7 @@ def measure_latency(stage: Stage, rate: float) -> Latency:
         return _latency(stage, rate, frames, "SELECT device_id, seq, {committed_at} FROM frame")
 
 
-def measure_bare_latency(stage: Stage, rate: float) -> Latency:
+def measure_bare_latency(stage: BridgeRun, rate: float) -> Latency:
     """The floor's."""
     frames = max(1, int(rate * LATENCY_SECONDS) // len(stage.devices))
     with stage.fresh(), bare_peer(stage, frames * len(stage.devices)):
@@ -301,7 +301,7 @@ def measure_bare_latency(stage: Stage, rate: float) -> Latency:
 
 
 @contextmanager
-def bare_peer(stage: Stage, count: int) -> Iterator[None]:
+def bare_peer(stage: BridgeRun, count: int) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.mqtt_peers", "bare", stage.broker.bridge_url,
                str(count), stage.database.url]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as peer:
@@ -311,7 +311,7 @@ def bare_peer(stage: Stage, count: int) -> Iterator[None]:
         peer.kill()
 
 
-def _latency(stage: Stage, rate: float, frames: int, query: str) -> Latency:
+def _latency(stage: BridgeRun, rate: float, frames: int, query: str) -> Latency:
     times_file = stage.folder / "times.npz"
     loading = stage.load(frames, rate=rate, times_file=str(times_file))
     count = frames * len(stage.devices)
@@ -347,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-bridge-") as name:
         Path(name).chmod(0o755)
-        stage = Stage(Path(name), given.frames, given.profile)
+        stage = BridgeRun(Path(name), given.frames, given.profile)
         try:
             if given.profile:
                 play_bridges(stage, Way("profiled"), 1)
@@ -362,7 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stage.stop()
 
 
-def play_all(stage: Stage, rounds: int) -> None:
+def play_all(stage: BridgeRun, rounds: int) -> None:
     node = install_node(stage.folder)
     one, two, empty, naive, peer = (
         Way(name)
@@ -404,7 +404,7 @@ def play_all(stage: Stage, rounds: int) -> None:
     print_latencies(stage, one.rate / 2)
 
 
-def print_latencies(stage: Stage, rate: float) -> None:
+def print_latencies(stage: BridgeRun, rate: float) -> None:
     ours, bare = measure_latency(stage, rate), measure_bare_latency(stage, rate)
     print(f"{rate:,.0f} frames/s, of {len(ours.commit_ms):,} frames, p50 / p99 in ms")
     print(f"publish to commit: {percentiles(ours.commit_ms)}   (goals 3 / 20)")

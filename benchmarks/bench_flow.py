@@ -22,7 +22,7 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from benchmarks.bench_bridge import Loading, metric
-from benchmarks.mqtt_load import Plan
+from benchmarks.mqtt_load import LoadPlan
 from cymba.database import make_engine
 from tests.end_to_end.hostile import KINDS
 from tests.end_to_end.parts import ROOT, BridgeProcess, DatabaseServer, free_port, wait_until
@@ -32,7 +32,7 @@ NEIGHBOURS = 100
 FRAMES_PER_S = 1_000
 
 
-class Stage:
+class FlowRun:
     """Database, broker, bridge, and everybody who takes part."""
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +63,7 @@ class Stage:
         """The seconds until all was acknowledged, and of each frame the time it took."""
         self._store += 1
         times = self.folder / "times.npz"
-        plan = Plan(
+        plan = LoadPlan(
             port=self.broker.port,
             devices=[(one.device_id, one.secret) for one in self.neighbours],
             store=self._store,
@@ -115,7 +115,7 @@ def main() -> None:
     alone: list[tuple[float, np.ndarray]] = []
     beside: dict[str, list[tuple[float, np.ndarray]]] = {kind: [] for kind in given.kinds}
     with tempfile.TemporaryDirectory() as name:
-        stage = Stage(Path(name))
+        stage = FlowRun(Path(name))
         try:
             stage.run(3, None)  # warms up
             for _ in range(given.rounds):

@@ -27,7 +27,7 @@ SENT_BASE_MS = 1_000_000_000  # the devices' time since boot: ten digits, all th
 COLUMN_POOL = 500
 
 
-class Plan(msgspec.Struct, kw_only=True):
+class LoadPlan(msgspec.Struct, kw_only=True):
     port: int
     devices: list[tuple[str, str]]  # id, secret
     store: int
@@ -94,7 +94,7 @@ def _length(size: int) -> bytes:
 
 
 def device_packets(
-    plan: Plan, device_id: str, pool: list[bytes]
+    plan: LoadPlan, device_id: str, pool: list[bytes]
 ) -> tuple[list[bytearray], list[int]]:
     topic = f"cymba/v1/{device_id}/up/frame".encode()
     draw = random.Random(f"{device_id}/{plan.store}")
@@ -112,7 +112,7 @@ def device_packets(
 
 
 class Load:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
         draw = random.Random(1)
         pool = [columns(draw) for _ in range(COLUMN_POOL)]
         self.plan = plan
@@ -260,7 +260,7 @@ class Load:
 
 
 def main() -> None:
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=LoadPlan)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     load = Load(plan)

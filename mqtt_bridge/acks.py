@@ -13,7 +13,7 @@ from cymba.stimulation.ingest.decide import Duplicate, Quarantined, Refused, Sto
 from mqtt_bridge import payloads, topics
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery_queue import IncomingMessage
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.supervised import SupervisedThread
 from mqtt_bridge.transaction import Written
 
@@ -27,7 +27,7 @@ class AckSender:
     def __init__(
         self,
         connection: Connection,
-        metrics: Metrics,
+        metrics: BridgeMetrics,
         charge_rejected: Callable[[str, int], None],
     ) -> None:
         self._connection = connection

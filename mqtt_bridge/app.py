@@ -20,7 +20,7 @@ from mqtt_bridge.delivery_queue import DeliveryQueue
 from mqtt_bridge.flood_guard import FloodGuard
 from mqtt_bridge.intake import Intake
 from mqtt_bridge.loopback_probe import LoopbackProbe
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.publisher import Publisher
 from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.writer import Writer
@@ -59,7 +59,7 @@ class Bridge:
         if not 0 <= slot < settings.bridge_slots:
             raise ValueError(f"slot {slot} is none of 0 … {settings.bridge_slots - 1}")
         self.client_id = f"bridge-{slot}"
-        self.metrics = Metrics()
+        self.metrics = BridgeMetrics()
         self._shared = settings.bridge_slots > 1
         self._stopping = threading.Event()
         self._queue = DeliveryQueue()

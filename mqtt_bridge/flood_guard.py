@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from cymba.database import UnitOfWork
 from cymba.devices.suspension import end_suspensions, suspend
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 class FloodGuard:
     """`flooding` holds the devices that the network thread has detected."""
 
-    def __init__(self, engine: Engine, flooding: deque[str], metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, flooding: deque[str], metrics: BridgeMetrics) -> None:
         self._engine = engine
         self._flooding = flooding
         self._metrics = metrics

@@ -12,7 +12,7 @@ from mqtt_bridge import payloads, topics
 from mqtt_bridge.connection import Connection, Message
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.loopback_probe import LoopbackProbe
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.topics import Subject, Up
 
@@ -30,7 +30,7 @@ class Intake:
         queue: DeliveryQueue,
         probe: LoopbackProbe,
         limits: IncomingRateLimits,
-        metrics: Metrics,
+        metrics: BridgeMetrics,
     ) -> None:
         self._queue = queue
         self._limits = limits

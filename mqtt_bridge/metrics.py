@@ -7,7 +7,7 @@ SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5,
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
-class Metrics:
+class BridgeMetrics:
     """One set for each bridge, with a registry of its own."""
 
     def __init__(self) -> None:

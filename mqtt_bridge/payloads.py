@@ -24,7 +24,7 @@ MAX_BYTES = 4096
 Message = TypeVar("Message", bound=Presence | TimeRequest | ReportedState)
 
 
-class Form(Enum):
+class Encoding(Enum):
     JSON = "json"
     CBOR = "cbor"
 
@@ -35,9 +35,9 @@ class Malformed(NamedTuple):
     detail: str
 
 
-def form_of(payload: bytes) -> Form:
+def form_of(payload: bytes) -> Encoding:
     """By the first byte, which is that of a CBOR map; what is neither is answered in JSON."""
-    return Form.CBOR if b"\xa0" <= payload[:1] <= b"\xbf" else Form.JSON
+    return Encoding.CBOR if b"\xa0" <= payload[:1] <= b"\xbf" else Encoding.JSON
 
 
 def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
@@ -51,6 +51,6 @@ def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
         return Malformed(str(error)[:200])
 
 
-def encode(message: Ack | TimeReply, form: Form) -> bytes:
+def encode(message: Ack | TimeReply, form: Encoding) -> bytes:
     # Neither has a member that may be null, so what `to_json` leaves out they do not have.
-    return msgspec.json.encode(message) if form is Form.JSON else to_cbor(message)
+    return msgspec.json.encode(message) if form is Encoding.JSON else to_cbor(message)

@@ -25,7 +25,7 @@ from cymba.devices.withdrawal import awaited_withdrawals, mark_withdrawn
 from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge import topics
 from mqtt_bridge.connection import Connection
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 
 CONFIRM_S = 10.0
 AT_ONCE = 100
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 class Publisher:
     """Among several slots one publishes at a time."""
 
-    def __init__(self, engine: Engine, connection: Connection, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, connection: Connection, metrics: BridgeMetrics) -> None:
         self._engine = engine
         self._connection = connection
         self._metrics = metrics

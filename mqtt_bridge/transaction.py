@@ -28,7 +28,7 @@ from cymba.stimulation.ingest.ingest import Ingested, ack_for_presence, gave_up,
 from cymba.stimulation.wire.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
 from mqtt_bridge import payloads
 from mqtt_bridge.delivery_queue import IncomingMessage
-from mqtt_bridge.payloads import Form, Malformed
+from mqtt_bridge.payloads import Encoding, Malformed
 from mqtt_bridge.topics import Subject
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class Written:
     """The result of a transaction, valid once it is committed."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    answers: list[tuple[str, Ack, Form]] = field(default_factory=list)
+    answers: list[tuple[str, Ack, Encoding]] = field(default_factory=list)
     malformed: list[Subject] = field(default_factory=list)
     failed: list[IncomingMessage] = field(default_factory=list)
     unknown_programmes: int = 0  # that devices spoke of
@@ -216,7 +216,7 @@ def _add(
 
 def _answers(
     batch: Sequence[IncomingMessage], acks: Iterable[tuple[str, Ack]]
-) -> list[tuple[str, Ack, Form]]:
+) -> list[tuple[str, Ack, Encoding]]:
     """Encode the acks in the encoding that each device last used, with its rate limit."""
     forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
     rates = _rate_limits(batch)

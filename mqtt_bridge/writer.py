@@ -14,7 +14,7 @@ from cymba.failures import is_passing, name_of
 from cymba.stimulation.ingest.halving import by_halves
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.supervised import SupervisedThread
 from mqtt_bridge.transaction import WriterCache, Written, append, give_up, sum_of, write
 
@@ -32,7 +32,7 @@ class Writer:
         queue: DeliveryQueue,
         engine: Engine,
         ack_sender: AckSender,
-        metrics: Metrics,
+        metrics: BridgeMetrics,
         batch: int,
         *,
         holders: dict[str, str] | None = None,

@@ -31,7 +31,7 @@ from cymba.stimulation.wire.messages import (
 SCHEMAS = "#/components/schemas/{name}"
 
 
-class Topic(NamedTuple):
+class DocumentedTopic(NamedTuple):
     address: str  # after the device's own topic
     action: str  # of the server
     qos: int
@@ -41,7 +41,7 @@ class Topic(NamedTuple):
 
 
 TOPICS = {
-    "frame": Topic(
+    "frame": DocumentedTopic(
         "up/frame",
         "receive",
         1,
@@ -49,7 +49,7 @@ TOPICS = {
         "The device's log, frame by frame. The device keeps each frame until `ack` covers it.",
         (StartFrame, SamplesFrame, EventFrame, EndFrame),
     ),
-    "presence": Topic(
+    "presence": DocumentedTopic(
         "up/presence",
         "receive",
         1,
@@ -57,7 +57,7 @@ TOPICS = {
         "Online after connecting; offline as the connection's last will.",
         (Presence,),
     ),
-    "time": Topic(
+    "time": DocumentedTopic(
         "up/time",
         "receive",
         0,
@@ -65,10 +65,10 @@ TOPICS = {
         "The clock exchange's first and last message.",
         (TimeRequest,),
     ),
-    "state": Topic(
+    "state": DocumentedTopic(
         "up/state", "receive", 1, False, "What became of a desired programme.", (ReportedState,)
     ),
-    "ack": Topic(
+    "ack": DocumentedTopic(
         "down/ack",
         "send",
         0,
@@ -76,10 +76,10 @@ TOPICS = {
         "Sent after the commit: the frames resolved, and those rejected with the reason.",
         (Ack,),
     ),
-    "timeReply": Topic(
+    "timeReply": DocumentedTopic(
         "down/time", "send", 0, False, "The server's clock, for `time`.", (TimeReply,)
     ),
-    "desired": Topic(
+    "desired": DocumentedTopic(
         "down/desired", "send", 1, True, "The programme and limits to hold.", (Desired,)
     ),
 }
@@ -134,7 +134,7 @@ def _column(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _topic(topic: Topic) -> dict[str, Any]:
+def _topic(topic: DocumentedTopic) -> dict[str, Any]:
     return {
         "address": f"cymba/v1/{{device}}/{topic.address}",
         "description": topic.about,
@@ -151,7 +151,7 @@ def _topic(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _operation(name: str, topic: Topic) -> dict[str, Any]:
+def _operation(name: str, topic: DocumentedTopic) -> dict[str, Any]:
     return {
         "action": topic.action,
         "channel": {"$ref": f"#/channels/{name}"},

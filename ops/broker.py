@@ -33,7 +33,7 @@ from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session as MqttSession
 
 from cymba.database import UnitOfWork, make_engine
-from cymba.devices.broker_rights import Access, is_bridge, is_theirs
+from cymba.devices.broker_rights import TopicAccess, is_bridge, is_theirs
 from cymba.devices.denied_topics import DeniedTopics
 from cymba.devices.provisioning import admitting_hash, secret_hashes
 from cymba.settings import Settings
@@ -163,9 +163,9 @@ class OwnTopics(BaseTopicPlugin):  # type: ignore[misc] # amqtt ships no types
             return False
         if topic.startswith("$share/"):
             return False  # amqtt would treat it as an ordinary name
-        access = Access.PUBLISH if action is Action.PUBLISH else Access.HEAR
+        access = TopicAccess.PUBLISH if action is Action.PUBLISH else TopicAccess.SUBSCRIBE
         is_allowed = is_theirs(session.username or "", access, topic)
-        if not is_allowed and access is Access.PUBLISH:
+        if not is_allowed and access is TopicAccess.PUBLISH:
             self._denied.tell(session.username or "", topic)
         return is_allowed
 

@@ -11,7 +11,7 @@ from amqtt.mqtt.connack import BAD_USERNAME_PASSWORD, CONNECTION_ACCEPTED, SERVE
 from amqtt.mqtt.connect import ConnectPacket
 from sqlalchemy.exc import SQLAlchemyError
 
-from cymba.devices.broker_rights import Access, is_bridge, is_theirs
+from cymba.devices.broker_rights import TopicAccess, is_bridge, is_theirs
 
 RECHECK_S = 0.5  # how long a connection may outlive its secret
 ADMITTED, REFUSED, UNAVAILABLE = (
@@ -49,7 +49,7 @@ class Door:
         # The client id is the user name, so that no client can evict another's connection; and a
         # will must be the client's own, since amqtt sends it unasked.
         if connect.client_id != user or (
-            connect.will_flag and not is_theirs(user, Access.PUBLISH, connect.will_topic or "")
+            connect.will_flag and not is_theirs(user, TopicAccess.PUBLISH, connect.will_topic or "")
         ):
             return Admission(REFUSED)
         if is_bridge(user):

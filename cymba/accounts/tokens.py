@@ -65,7 +65,7 @@ class TokenPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessToken:
     """What a good access token says: whose it is, and which sign-in it came from."""
 
     account_id: UUID
@@ -195,7 +195,7 @@ def sign_out_everywhere(session: Session, account_id: UUID, now: datetime) -> No
     )
 
 
-def read_access(signer: Signer, token: str, now: datetime) -> Access | None:
+def read_access(signer: Signer, token: str, now: datetime) -> AccessToken | None:
     """What the token says, or None where it is not one of ours or has expired."""
     seconds = int(now.timestamp())
     try:
@@ -208,12 +208,12 @@ def read_access(signer: Signer, token: str, now: datetime) -> Access | None:
             fam={"essential": True},
             exp={"essential": True},
         ).validate(claims)
-        return Access(UUID(claims["sub"]), UUID(claims["fam"]), int(claims["exp"]))
+        return AccessToken(UUID(claims["sub"]), UUID(claims["fam"]), int(claims["exp"]))
     except (JoseError, ValueError, TypeError, AttributeError):
         return None
 
 
-def load_caller(session: Session, access: Access) -> Caller | None:
+def load_caller(session: Session, access: AccessToken) -> Caller | None:
     """Whose token it is, or None where they are gone or that sign-in was revoked since."""
     row = session.execute(
         _CALLER, {"account_id": access.account_id, "family_id": access.family_id}

@@ -20,9 +20,9 @@ _UP = frozenset({"frame", "state", "time", "presence"})
 _DOWN = frozenset({"ack", "desired", "time", "+", "#"})
 
 
-class Access(Enum):
+class TopicAccess(Enum):
     PUBLISH = "publish"
-    HEAR = "hear"  # to subscribe to a filter, or to be given a message
+    SUBSCRIBE = "hear"  # to subscribe to a filter, or to be given a message
 
 
 def is_bridge(user: str) -> bool:
@@ -41,7 +41,7 @@ def may_come_in(
     return authenticate(session, user, secret)
 
 
-def may(session: Session, user: str, access: Access, topic: str) -> bool:
+def may(session: Session, user: str, access: TopicAccess, topic: str) -> bool:
     """Whether a user who has come in may publish to, or hear of, a topic (or filter).
 
     A device whose secret is revoked since may do nothing more on the connection that it has.
@@ -54,20 +54,20 @@ def may(session: Session, user: str, access: Access, topic: str) -> bool:
     return session.scalar(known) is not None
 
 
-def is_theirs(user: str, access: Access, topic: str) -> bool:
+def is_theirs(user: str, access: TopicAccess, topic: str) -> bool:
     """Whether a topic (or filter) is one of those of protocol v1 that concern the user."""
     if is_bridge(user):
         shared = _SHARED.fullmatch(topic)
-        topic = shared[1] if shared and access is Access.HEAR else topic
+        topic = shared[1] if shared and access is TopicAccess.SUBSCRIBE else topic
         if topic == f"cymba/bridge/{user}/echo":
             return True
-        direction = "down" if access is Access.PUBLISH else "up"
+        direction = "down" if access is TopicAccess.PUBLISH else "up"
         levels = topic.split("/")
         # A bridge takes presence off the broker, too (`withdrawal`).
-        is_presence = access is Access.PUBLISH and levels[3:] == ["up", "presence"]
+        is_presence = access is TopicAccess.PUBLISH and levels[3:] == ["up", "presence"]
         ours = is_presence or levels[3:4] == [direction]
         return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and ours
     root, _, subject = topic.rpartition("/")
-    if access is Access.PUBLISH:
+    if access is TopicAccess.PUBLISH:
         return root == f"cymba/v1/{user}/up" and subject in _UP
     return root == f"cymba/v1/{user}/down" and subject in _DOWN

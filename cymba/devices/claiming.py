@@ -37,7 +37,7 @@ class NoMatch(NamedTuple):
     """No device has this serial and code. It is not shown which of the two is wrong."""
 
 
-class Throttled(NamedTuple):
+class ClaimThrottled(NamedTuple):
     retry_after_s: int
 
 
@@ -50,7 +50,7 @@ def claim(
     *,
     name: str = "",
     key: Ed25519PrivateKey | None = None,
-) -> Claimed | NoMatch | Throttled:
+) -> Claimed | NoMatch | ClaimThrottled:
     """Make the account the holder of the device that has this serial and claim code.
 
     The code is used up. A device that another holds passes to the account: the code came from
@@ -62,7 +62,7 @@ def claim(
     """
     wait_s, guesses = _count_guess(session, account_id, now)
     if wait_s:
-        return Throttled(wait_s)
+        return ClaimThrottled(wait_s)
     lock_safety(session, account_id)
     device = session.scalar(
         select(Device)

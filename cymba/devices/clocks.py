@@ -46,7 +46,7 @@ class Anchor(NamedTuple):
     error_ms: float = 0.0
 
 
-class Interval(NamedTuple):
+class TimeInterval(NamedTuple):
     low_ms: float
     high_ms: float
 
@@ -98,7 +98,7 @@ class BootClock:
             default=math.inf,
         )
 
-    def interval(self, up_ms: float, latest_ms: float = math.inf) -> Interval:
+    def interval(self, up_ms: float, latest_ms: float = math.inf) -> TimeInterval:
         """Where all that is known of `up_ms` agrees; `latest_ms` is a bound from elsewhere.
 
         Where it contradicts itself (a clock that stopped or ran wild), only the anchors next to
@@ -111,11 +111,11 @@ class BootClock:
             low = max((interval.low_ms for interval in known), default=-math.inf)
             high = min([upper_ms, *(interval.high_ms for interval in known)])
             if low <= high:
-                return Interval(low, high)
+                return TimeInterval(low, high)
         low = min([upper_ms, *(interval.low_ms for interval in known)])
-        return Interval(low, max(interval.high_ms for interval in known))
+        return TimeInterval(low, max(interval.high_ms for interval in known))
 
-    def _arrived(self, up_ms: float) -> list[Interval]:
+    def _arrived(self, up_ms: float) -> list[TimeInterval]:
         """The interval of the least delayed live message, if there is any."""
         nearby = _nearest(self.arrivals, up_ms)
         if not nearby:
@@ -123,7 +123,7 @@ class BootClock:
         tightest = min(nearby, key=lambda anchor: _later(anchor, up_ms))
         away = up_ms - tightest.up_ms
         earliest = tightest.wall_ms + away - DRIFT * abs(away) - ARRIVAL_ALLOWANCE_MS
-        return [Interval(earliest, _later(tightest, up_ms))]
+        return [TimeInterval(earliest, _later(tightest, up_ms))]
 
 
 class _Span(NamedTuple):
@@ -219,17 +219,17 @@ class DeviceClocks:
         if low > high or high < EARLIEST_MS:  # the neighbours contradict it: leave them out
             span = _Span(-math.inf, math.inf)
             low, high = -math.inf, latest_ms
-        claimed = self._claimed(clock, up_ms, Interval(low, high))
+        claimed = self._claimed(clock, up_ms, TimeInterval(low, high))
         if claimed:
             return _moment(claimed.middle_ms, claimed.half_width_ms, "device_clock", latest_ms)
         if math.isfinite(low) and math.isfinite(span.end_high_ms):
-            between = Interval(low, high)
+            between = TimeInterval(low, high)
             return _moment(between.middle_ms, between.half_width_ms, "between_boots", latest_ms)
         if math.isinf(low):
             low = self._provisioned_ms if self._provisioned_ms < high else EARLIEST_MS
         return _moment(high, high - low, "arrival", latest_ms)
 
-    def _claimed(self, clock: BootClock, up_ms: float, known: Interval) -> Interval | None:
+    def _claimed(self, clock: BootClock, up_ms: float, known: TimeInterval) -> TimeInterval | None:
         """What the device's own clock adds to `known`, by its nearest claim that fits there."""
         for claim in sorted(clock.claims, key=lambda claim: abs(up_ms - claim.up_ms)):
             wall_ms = claim.wall_ms + up_ms - claim.up_ms
@@ -237,7 +237,9 @@ class DeviceClocks:
                 error_ms = self.claim_error_ms + DRIFT * abs(up_ms - claim.up_ms)
                 low = max(known.low_ms, wall_ms - error_ms)
                 high = min(known.high_ms, wall_ms + error_ms)
-                return Interval(low, high) if low > known.low_ms or high < known.high_ms else None
+                return (
+                    TimeInterval(low, high) if low > known.low_ms or high < known.high_ms else None
+                )
         return None
 
 
@@ -296,10 +298,10 @@ def _later(anchor: Anchor, up_ms: float) -> float:
     return anchor.wall_ms + away + DRIFT * abs(away)
 
 
-def _exchanged(anchor: Anchor, up_ms: float) -> Interval:
+def _exchanged(anchor: Anchor, up_ms: float) -> TimeInterval:
     away = up_ms - anchor.up_ms
     error = anchor.error_ms + DRIFT * abs(away)
-    return Interval(anchor.wall_ms + away - error, anchor.wall_ms + away + error)
+    return TimeInterval(anchor.wall_ms + away - error, anchor.wall_ms + away + error)
 
 
 def _nearest(anchors: list[Anchor], up_ms: float, either_side: int = NEAREST) -> list[Anchor]:

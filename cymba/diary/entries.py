@@ -66,7 +66,7 @@ class Seen:
         )
 
 
-class Page(NamedTuple):
+class EntryPage(NamedTuple):
     entries: list[DiaryEntry]
     next_after: tuple[datetime, UUID] | None
 
@@ -211,7 +211,7 @@ def page(
     item: str | None = None,
     after: tuple[datetime, UUID] | None = None,
     limit: int = 50,
-) -> Page:
+) -> EntryPage:
     """Entries felt in [from, to), newest first; `after` is the last page's `next_after`."""
     query = select(DiaryEntry).where(
         DiaryEntry.account_id == account_id, DiaryEntry.deleted_at.is_(None)
@@ -228,7 +228,7 @@ def page(
     rows = list(session.scalars(query))
     more = len(rows) > limit
     entries = rows[:limit]
-    return Page(entries, (entries[-1].felt_at, entries[-1].id) if more else None)
+    return EntryPage(entries, (entries[-1].felt_at, entries[-1].id) if more else None)
 
 
 def _locked(session: Session, account_id: UUID, entry_id: UUID) -> DiaryEntry | None:

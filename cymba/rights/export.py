@@ -33,7 +33,7 @@ SESSIONS_AT_ONCE = 50
 ROWS_OF_A_SHEET = 200
 
 
-class Progress(NamedTuple):
+class ExportProgress(NamedTuple):
     """`done` of `total` steps (rows, and sessions' telemetry). `part` is what comes next."""
 
     done: int
@@ -47,7 +47,7 @@ def export(
     *,
     schema_version: str,
     now: datetime,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[ExportProgress], None] = lambda _: None,
 ) -> Iterator[bytes]:
     """The archive's bytes, in pieces of some 64 KiB.
 
@@ -79,7 +79,7 @@ class _Steps:
     """Counts the steps done, out of all."""
 
     def __init__(
-        self, session: Session, account_id: UUID, progress: Callable[[Progress], None]
+        self, session: Session, account_id: UUID, progress: Callable[[ExportProgress], None]
     ) -> None:
         self._progress = progress
         self._done = 0
@@ -94,7 +94,7 @@ class _Steps:
 
     def add(self, steps: int, part: str) -> None:
         self._done += steps
-        self._progress(Progress(self._done, self._total, part))
+        self._progress(ExportProgress(self._done, self._total, part))
 
 
 def _sheet(session: Session, account_id: UUID, archive: Archive, sheet: Sheet) -> Iterator[bytes]:

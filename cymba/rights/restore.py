@@ -21,7 +21,7 @@ from cymba.accounts.tables import Account, ErasureLedger
 from cymba.devices.tables import Device
 from cymba.errors import Conflict, Rejected
 from cymba.insights.experiments import plans
-from cymba.rights.export import FORMAT, FORMAT_VERSION, MANIFEST, TABLES, Progress
+from cymba.rights.export import FORMAT, FORMAT_VERSION, MANIFEST, TABLES, ExportProgress
 from cymba.rights.personal_data import PERSONAL_TABLES, PersonalTable
 from cymba.rights.pseudonym import pseudonym
 from cymba.stimulation.archive.reading import SessionKey
@@ -64,7 +64,7 @@ def restore(
     *,
     ledger_key: bytes,
     schema_version: str,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[ExportProgress], None] = lambda _: None,
 ) -> Restored:
     """Write the account of an archive (a seekable file) into the database.
 
@@ -95,7 +95,7 @@ class _Restoring:
         session: Session,
         opened: ZipFile,
         schema_version: str,
-        progress: Callable[[Progress], None],
+        progress: Callable[[ExportProgress], None],
     ) -> None:
         self._session = session
         self._zip = opened
@@ -121,7 +121,7 @@ class _Restoring:
                     self._write(holding, rows)
                     count += len(rows)
                 self._done += len(rows)
-                self._progress(Progress(self._done, self._total, holding.about))
+                self._progress(ExportProgress(self._done, self._total, holding.about))
             if holding.imported:
                 restored.rows[holding.name] = count
         return restored

@@ -20,7 +20,7 @@ from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, utc_now
 from cymba.errors import NotFound
 from cymba.rights.erasure import ErasureKeys, erase
-from cymba.rights.export import Progress, export
+from cymba.rights.export import ExportProgress, export
 from cymba.rights.restore import restore
 from cymba.settings import Settings
 from ops.database import open_engine
@@ -140,12 +140,12 @@ def _operator() -> audit.Actor:
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[Progress], None]]:
+def _bar(label: str) -> Iterator[Callable[[ExportProgress], None]]:
     """A progress bar on standard error. The first step gives its length."""
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
         shown: Any = bar
 
-        def progress(now: Progress) -> None:
+        def progress(now: ExportProgress) -> None:
             shown.length = max(now.total, 1)
             shown.update(now.done - shown.pos)
 

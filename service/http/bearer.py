@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import consent, sharing
 from cymba.accounts.tables import Account
-from cymba.accounts.tokens import Access, Caller, caller_of, load_caller, read_access
+from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller, read_access
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.services import services
 
@@ -46,8 +46,8 @@ def reader(scope: str) -> Callable[[], None]:
     return check
 
 
-def current_access() -> Access:
-    access: Access = g.access
+def current_access() -> AccessToken:
+    access: AccessToken = g.access
     return access
 
 
@@ -91,7 +91,7 @@ def _bearer() -> str:
     return token.strip()
 
 
-def _access(token: str) -> Access:
+def _access(token: str) -> AccessToken:
     access = read_access(services().signer, token, services().now())
     if access is None:
         raise _ended()

@@ -8,7 +8,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
+class ApiMetrics:
     """One registry for each application, so that two in one process do not mix."""
 
     def __init__(self) -> None:

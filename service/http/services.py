@@ -20,7 +20,7 @@ from cymba.devices.signing import load_key
 from cymba.rights.erasure import ErasureKeys
 from cymba.settings import Settings
 from service.http.latest import Latest
-from service.http.metrics import Metrics
+from service.http.metrics import ApiMetrics
 from service.http.streams import StreamPlaces
 
 _KEY = "cymba"
@@ -40,7 +40,7 @@ class Services:
     oidc: Provider | None
     flow: RateLimits  # of frames that come over HTTP
     allowance: Quota  # what they may begin that stays
-    metrics: Metrics
+    metrics: ApiMetrics
     denied_topics: DeniedTopics
     erasure_keys: ErasureKeys
     streams: StreamPlaces
@@ -51,7 +51,7 @@ class Services:
     @classmethod
     def make(cls, settings: Settings, engine: Engine) -> "Services":
         secret = load_secret(settings)
-        metrics, streams = Metrics(), StreamPlaces(settings.live_streams)
+        metrics, streams = ApiMetrics(), StreamPlaces(settings.live_streams)
         metrics.live_streams.set_function(streams.count)
         return cls(
             settings=settings,

@@ -21,7 +21,7 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
-from cymba.devices.broker_rights import Access, is_theirs, may, may_come_in
+from cymba.devices.broker_rights import TopicAccess, is_theirs, may, may_come_in
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.answers import MEDIA_TYPE, answer
 from service.http.fields import Schema, Text, validation_failed
@@ -36,11 +36,11 @@ MAX_BODY_BYTES = 64 * 1024  # VerneMQ sends the payload along
 _TEXT = {"type": ["string", "null"]}
 
 
-class Topic(msgspec.Struct):
+class AskedTopic(msgspec.Struct):
     topic: str
 
 
-class Question(msgspec.Struct):
+class BrokerQuestion(msgspec.Struct):
     """All that any of the brokers sends and that matters here; the rest is passed over."""
 
     username: str | None = None
@@ -50,7 +50,7 @@ class Question(msgspec.Struct):
     action: str | None = None  # EMQX: connect, publish, subscribe
     acc: int | str | None = None  # mosquitto-go-auth: 1 read, 2 write, 3 both, 4 subscribe
     topic: str | None = None
-    topics: list[Topic] | None = None  # VerneMQ, of a subscription
+    topics: list[AskedTopic] | None = None  # VerneMQ, of a subscription
 
 
 class SecretSchema(Schema):
@@ -176,13 +176,13 @@ def authorize_client(_query: dict[str, Any]) -> Response:
     with transaction() as session:
         allowed = _is_allowed(session, asked)
     user, topic = asked.username or "", asked.topic or ""
-    if Access.PUBLISH in _accesses(asked) and not is_theirs(user, Access.PUBLISH, topic):
+    if TopicAccess.PUBLISH in _accesses(asked) and not is_theirs(user, TopicAccess.PUBLISH, topic):
         services().metrics.denied_publishes.inc()
         services().denied_topics.tell(user, topic)
     return _verdict(asked, allowed)
 
 
-def _is_allowed(session: Session, asked: Question) -> bool:
+def _is_allowed(session: Session, asked: BrokerQuestion) -> bool:
     user = asked.username or ""
     topics = [one.topic for one in asked.topics or ()] or [asked.topic or ""]
     wanted = _accesses(asked)
@@ -193,30 +193,30 @@ def _is_allowed(session: Session, asked: Question) -> bool:
     )
 
 
-def _accesses(asked: Question) -> list[Access]:
+def _accesses(asked: BrokerQuestion) -> list[TopicAccess]:
     """What the client wants to do; nothing where that cannot be told."""
     hook = request.headers.get("vernemq-hook", "")
     match hook.removesuffix("_m5") or asked.action or str(asked.acc):
         case "auth_on_publish" | "publish" | "2":
-            return [Access.PUBLISH]
+            return [TopicAccess.PUBLISH]
         case "auth_on_subscribe" | "subscribe" | "1" | "4":
-            return [Access.HEAR]
+            return [TopicAccess.SUBSCRIBE]
         case "3":
-            return [Access.PUBLISH, Access.HEAR]
+            return [TopicAccess.PUBLISH, TopicAccess.SUBSCRIBE]
         case _:
             return []
 
 
-def _question() -> Question:
+def _question() -> BrokerQuestion:
     try:
-        return msgspec.json.decode(whole_body(request), type=Question)
+        return msgspec.json.decode(whole_body(request), type=BrokerQuestion)
     except msgspec.ValidationError as error:
         raise validation_failed({"json": [str(error)]}) from None
     except (msgspec.DecodeError, RecursionError):
         raise InvalidJson("The body is not JSON.") from None
 
 
-def _verdict(asked: Question, allowed: bool) -> Response:
+def _verdict(asked: BrokerQuestion, allowed: bool) -> Response:
     if "vernemq-hook" in request.headers:
         return answer({"result": "ok" if allowed else {"error": "not_allowed"}})
     if asked.action is not None:

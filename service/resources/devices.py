@@ -88,7 +88,7 @@ def claim_device(given: dict[str, Any]) -> Response:
             told = before_trials(session, account).get(held.device.id)
             shown, version = device_shown(held, told), held.tenure.version
     match outcome:
-        case claiming.Throttled(retry_after_s):
+        case claiming.ClaimThrottled(retry_after_s):
             raise TooManyRequests("Too many wrong codes.", retry_after_s=retry_after_s)
         case claiming.NoMatch():
             raise NotFound("No device has this serial and this code.", code="claim-mismatch")

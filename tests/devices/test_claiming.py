@@ -11,8 +11,8 @@ from cymba.database import UnitOfWork
 from cymba.devices.claiming import (
     ACCOUNT_GUESSES,
     Claimed,
+    ClaimThrottled,
     NoMatch,
-    Throttled,
     claim,
     hand_on,
     load_tenures,
@@ -76,7 +76,7 @@ def test_an_account_that_guesses_must_wait(
     for _ in range(int(ACCOUNT_GUESSES.capacity)):
         assert claim(session, ann, "EC0000000000", "guess", NOW) == NoMatch()
     refused = claim(session, ann, made.serial, made.claim_code, NOW)
-    assert isinstance(refused, Throttled)
+    assert isinstance(refused, ClaimThrottled)
     assert 0 < refused.retry_after_s <= ACCOUNT_GUESSES.leak_s
     later = NOW + timedelta(seconds=refused.retry_after_s)
     assert isinstance(claim(session, ann, made.serial, made.claim_code, later), Claimed)
@@ -233,4 +233,4 @@ def test_guesses_survive_a_wrong_code_only_if_the_caller_commits(
     for _ in range(20):
         claim(session, ann, "EC0000000000", "guess", NOW)
         session.commit()
-    assert isinstance(claim(session, ann, "EC0000000000", "guess", NOW), Throttled)
+    assert isinstance(claim(session, ann, "EC0000000000", "guess", NOW), ClaimThrottled)

@@ -14,7 +14,7 @@ from cymba.devices.provisioning import Credentials, provision
 from cymba.devices.suspension import SUSPENDED_FOR
 from mqtt_bridge import flood_guard
 from mqtt_bridge.flood_guard import FloodGuard
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -53,7 +53,7 @@ def test_a_suspension_and_its_end_are_told(
     engine: Engine, devices: list[Credentials], clock: type[Clock]
 ) -> None:
     flooding = deque([devices[0].device_id, devices[1].device_id, devices[0].device_id])
-    keeper = FloodGuard(engine, flooding, Metrics())
+    keeper = FloodGuard(engine, flooding, BridgeMetrics())
     keeper.do()
     assert set(told(engine)) == {one.device_id for one in devices[:2]}
     shown = suspensions(engine)
@@ -74,6 +74,6 @@ def test_a_device_that_nobody_holds_is_told_to_nobody(
     del clock
     with UnitOfWork(engine) as session, session.begin():
         (free,) = provision(session, "neck")
-    FloodGuard(engine, deque([free.device_id]), Metrics()).do()
+    FloodGuard(engine, deque([free.device_id]), BridgeMetrics()).do()
     assert told(engine) == {}
     assert set(suspensions(engine)) == {one.device_id for one in devices}

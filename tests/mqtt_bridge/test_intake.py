@@ -9,7 +9,7 @@ from mqtt_bridge.connection import Message
 from mqtt_bridge.delivery_queue import DeliveryQueue
 from mqtt_bridge.intake import MOST_WAITING, Intake
 from mqtt_bridge.loopback_probe import LoopbackProbe
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.rate_limits import IncomingRateLimits
 
 
@@ -36,7 +36,7 @@ class Bench:
         self.clock = clock
         self.line = Line()
         self.queue = DeliveryQueue()
-        self.metrics = Metrics()
+        self.metrics = BridgeMetrics()
         self.limits = IncomingRateLimits({}, RateLimits(device_messages=Rate(per_s=1, burst=burst)))
         self._intake = Intake(self.queue, LoopbackProbe(), self.limits, self.metrics)
         self._packet_id = 0

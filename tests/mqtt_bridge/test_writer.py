@@ -20,7 +20,7 @@ from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge import transaction
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
-from mqtt_bridge.metrics import Metrics
+from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.topics import Subject
 from mqtt_bridge.transaction import WriterCache, Written
 from mqtt_bridge.writer import Writer
@@ -56,7 +56,7 @@ class Bench:
     writer: Writer
     ack_sender: AckSender
     notes: Notes
-    metrics: Metrics
+    metrics: BridgeMetrics
     charged: list[tuple[str, int]]
 
     def metric(self, name: str, **labels: str) -> float:
@@ -69,7 +69,7 @@ def bench(engine: Engine) -> Iterator[Bench]:
         with engine.connect() as connection:
             return connection.scalar(text("SELECT count(*) FROM frame")) or 0
 
-    queue, notes, metrics = DeliveryQueue(), Notes(count), Metrics()
+    queue, notes, metrics = DeliveryQueue(), Notes(count), BridgeMetrics()
     charged: list[tuple[str, int]] = []
 
     def charge(device_id: str, size: int) -> None:

@@ -16,7 +16,7 @@ from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import Conflict, NotFound, Rejected
-from cymba.rights.export import MANIFEST, Progress, export
+from cymba.rights.export import MANIFEST, ExportProgress, export
 from cymba.rights.pseudonym import pseudonym
 from cymba.rights.restore import restore
 
@@ -90,7 +90,7 @@ def accounts(engine):
 
 @pytest.mark.usefixtures("forgotten")
 def test_it_comes_back(engine, ada, archive):
-    steps: list[Progress] = []
+    steps: list[ExportProgress] = []
     restored = taken_in(engine, packed(archive), progress=steps.append)
     assert restored.account_id == ada
     assert (restored.rows["account"], restored.rows["device_tenure"]) == (1, 1)
@@ -240,7 +240,7 @@ def test_there_is_nothing_to_export_of_nobody(engine):
 
 
 def test_the_steps_add_up(engine, ada):
-    steps: list[Progress] = []
+    steps: list[ExportProgress] = []
     with UnitOfWork(engine) as session:
         for _ in export(session, ada, schema_version=SCHEMA, now=NOW, progress=steps.append):
             pass

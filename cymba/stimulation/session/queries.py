@@ -44,7 +44,7 @@ class PageKey(NamedTuple):
     id: UUID
 
 
-class Page(NamedTuple):
+class SessionPage(NamedTuple):
     items: Sequence[dict[str, Any]]  # of `SHOWN`
     next_key: PageKey | None  # null on the last page
 
@@ -84,7 +84,7 @@ def page_of_sessions(
     device_id: str | None = None,
     after: PageKey | None = None,
     limit: int = 50,
-) -> Page:
+) -> SessionPage:
     """Sessions that started from `begin` to before `end`, the latest first."""
     rows = session.execute(
         _PAGE,
@@ -100,7 +100,7 @@ def page_of_sessions(
     ).all()
     items = [dict(zip(_NAMES, row, strict=True)) for row in rows[:limit]]
     more = len(rows) > limit
-    return Page(items, PageKey(items[-1]["started_at"], items[-1]["id"]) if more else None)
+    return SessionPage(items, PageKey(items[-1]["started_at"], items[-1]["id"]) if more else None)
 
 
 def get_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:

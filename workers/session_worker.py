@@ -5,6 +5,7 @@ round, whatever others have waiting. Any number may run, and each may be killed 
 A session that fails is set aside, logged, and retried with backoff, so that no other waits for it.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ from workers.turns import take_turns
 
 SESSIONS_A_TRANSACTION = 20
 SESSIONS_A_ROUND = 500
+# Nobody's second session is begun after so long, so that whoever comes meanwhile is soon looked at.
+ROUND_S = 0.15
+SECONDS_AT_ONCE = 2
 FRAMES_OF_A_PARTY = 5_000  # summarised in a round, from its second session on: some hours of frames
 
 
@@ -99,43 +103,53 @@ class SessionWorker:
         aside = self._asides.waiting()
         with self._transaction() as session:
             dirty = dirty_sessions(session, now, after=self._summarised_to, but=aside)
-        self._summarised_to, turns = dirty.after, _turns(dirty)
-        done.summarised = self._asides.each(turns, summarise, at_once=SESSIONS_A_TRANSACTION)
+        self._summarised_to = dirty.after
+        done.summarised, rest = self._each(dirty, summarise, at_once=SESSIONS_A_TRANSACTION)
         aside = self._asides.waiting()
         with self._transaction() as session:
             finished = sessions_to_compact(
                 session, now, silent_after, after=self._compacted_to, but=aside
             )
-        self._compacted_to, ended = finished.after, _turns(finished)
+        self._compacted_to = finished.after
         # One a transaction: each locks its stores' ledgers, for which the bridge waits.
-        done.compacted = self._asides.each(ended, compact)
+        done.compacted, left = self._each(finished, compact)
         done.failed = self._asides.failed
         done.more = len(moved) == DEVICES_AT_ONCE or any(
-            (self._closed_to, dirty.after, _is_full(dirty), finished.after, _is_full(finished))
+            (rest, left, self._closed_to, dirty.after, finished.after)
         )
         return done
+
+    def _each(
+        self,
+        waiting: Waiting,
+        work: Callable[[Sequence[SessionKey]], int],
+        *,
+        at_once: int = 1,
+    ) -> tuple[int, bool]:
+        """Do everybody's first session, and then what else there is, while the round is short.
+
+        Gives what `work` gave, and whether there may be more to do.
+        """
+        began_s = time.monotonic()
+        taken = take_turns(
+            waiting.sessions,
+            lambda one: one.party,
+            most=SESSIONS_A_ROUND,
+            cost=lambda one: one.frames,
+            share=FRAMES_OF_A_PARTY,
+        )
+        keys = [one.key for one in taken]
+        firsts = len({one.party for one in taken})
+        done = self._asides.each(keys[:firsts], work, at_once=at_once)
+        at, step = firsts, min(at_once, SECONDS_AT_ONCE)
+        while at < len(keys) and time.monotonic() - began_s < ROUND_S:
+            done += self._asides.each(keys[at : at + step], work, at_once=at_once)
+            at += step
+        of_devices = Counter(one.key.device_id for one in waiting.sessions)
+        is_full = max(of_devices.values(), default=0) >= SESSIONS_OF_A_DEVICE
+        return done, is_full or min(at, len(keys)) < len(waiting.sessions)
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
         with UnitOfWork(self._engine) as session, session.begin():
             yield session
-
-
-def _turns(waiting: Waiting) -> list[SessionKey]:
-    """A round's sessions: everybody's first, then everybody's second."""
-    taken = take_turns(
-        waiting.sessions,
-        lambda one: one.party,
-        most=SESSIONS_A_ROUND,
-        cost=lambda one: one.frames,
-        share=FRAMES_OF_A_PARTY,
-    )
-    return [one.key for one in taken]
-
-
-def _is_full(waiting: Waiting) -> bool:
-    """Whether somebody may have more than a round takes."""
-    of_devices = Counter(one.key.device_id for one in waiting.sessions)
-    return max(of_devices.values(), default=0) >= SESSIONS_OF_A_DEVICE or len(
-        _turns(waiting)
-    ) < len(waiting.sessions)

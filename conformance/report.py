@@ -72,6 +72,7 @@ def as_text(report: Report, places: dict[str, Place]) -> str:
             f"{report.device_id}: {report.messages} messages, {report.frames} of them frames, "
             f"in {report.seconds:g} s"
         ),
+        *_silence(report),
         "",
     ]
     for verdict in report.verdicts:
@@ -91,3 +92,15 @@ def as_text(report: Report, places: dict[str, Place]) -> str:
         f"{outcomes['kept']} kept, {outcomes['broken']} broken, {outcomes['unseen']} not seen",
     ]
     return "\n".join(lines)
+
+
+def _silence(report: Report) -> list[str]:
+    """The likely mistake where nothing came: a broker drops a wrong topic without a word."""
+    if report.frames:
+        return []
+    what = "no frame came" if report.messages else "nothing came on the four topics of a device"
+    return [
+        f"{what}. If the device is connected and publishes, look at its topic first:",
+        f"    cymba/v1/{report.device_id}/up/frame (presence, state, time), exactly so: no capital "
+        "letters, no slash at the end. A broker drops others without a word (R1).",
+    ]

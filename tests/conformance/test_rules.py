@@ -293,3 +293,14 @@ def test_a_broken_rule_hides_what_it_explains() -> None:
     shown = report.as_text(made, rules.places())
     assert re.search(r"broken +R25 .*docs/device-protocol\.md:\d+", shown)
     assert "cannot be judged while R25 is broken" in shown
+
+
+def test_silence_is_told_with_its_likely_mistake() -> None:
+    topic = "cymba/v1/device-0001/up/frame (presence"
+    nothing = report.as_text(judged(Ended(60)), {})
+    assert "nothing came on the four topics" in nothing
+    assert topic in nothing
+    online = report.as_text(judged(heard(0, "up/presence", presence()), Ended(60)), {})
+    assert "no frame came. If the device is connected" in online
+    assert topic in online
+    assert topic not in report.as_text(judged(sent(0), Ended(60)), {})

@@ -101,6 +101,8 @@ def _silence(report: Report) -> list[str]:
     what = "no frame came" if report.messages else "nothing came on the four topics of a device"
     return [
         f"{what}. If the device is connected and publishes, look at its topic first:",
-        f"    cymba/v1/{report.device_id}/up/frame (presence, state, time), exactly so: no capital "
-        "letters, no slash at the end. A broker drops others without a word (R1).",
+        (
+            f"    cymba/v1/{report.device_id}/up/frame (presence, state, time), exactly so: no capital "
+            "letters, no slash at the end. A broker drops others without a word (R1)."
+        ),
     ]

@@ -102,7 +102,7 @@ def _silence(report: Report) -> list[str]:
     return [
         f"{what}. If the device is connected and publishes, look at its topic first:",
         (
-            f"    cymba/v1/{report.device_id}/up/frame (presence, state, time), exactly so: no capital "
-            "letters, no slash at the end. A broker drops others without a word (R1)."
+            f"    cymba/v1/{report.device_id}/up/frame (presence, state, time), exactly so: no "
+            "capital letters, no slash at the end. A broker drops others without a word (R1)."
         ),
     ]

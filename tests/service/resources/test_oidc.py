@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import func, select, update
 
 from cymba.accounts.oidc import Provider, ProviderUnavailable
-from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
+from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity, RefreshToken
 from cymba.database import UnitOfWork
 from cymba.errors import Unauthenticated
 from service import create_app
@@ -348,3 +348,21 @@ def test_a_slow_provider_holds_no_database_connection(client, engine, monkeypatc
 def test_without_a_provider_there_is_nothing_to_start(settings, engine):
     app = create_app(settings, engine)
     assert app.test_client().post("/v1/auth/oidc/start").status_code == 404
+
+
+def test_a_provider_is_linked_to_no_account_whose_address_nobody_confirmed(
+    client, provider, person
+):
+    """Else whoever signs up with another's address keeps a way in for when they come."""
+    refused = link(client, provider, person.headers, sub="thief", email="thief@example.org")
+    assert refused.json["type"] == "urn:cymba:problem:email-not-verified"
+    vouched = link(client, provider, person.headers, sub="own", email=person.email.upper())
+    assert me(client, vouched)["id"] == str(person.id)
+
+
+@pytest.mark.usefixtures("provider")
+def test_linking_asks_for_fresh_proof(client, engine, person):
+    with UnitOfWork(engine) as session, session.begin():
+        session.execute(update(RefreshToken).values(proved_at=None))
+    refused = client.post("/v1/account/oidc/start", headers=person.headers)
+    assert refused.json["type"] == "urn:cymba:problem:reauthentication-required"

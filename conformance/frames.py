@@ -74,14 +74,14 @@ def rule_of(unreadable: Unreadable) -> str:
         return {"sent:": "R17", "first_seq:": "R24"}.get(detail.split(" ")[0], "R21")
     for words, rule in (
         ("bytes after the frame", "R7"),
-        ("no whole", "R6"),
+        ("not valid", "R6"),
         ("starts with byte", "R6"),
         ("an empty payload", "R6"),
         ("beats in", "R20"),
         ("values, n is", "R19"),
-        ("no name of a channel", "R22"),
+        ("is not a channel name", "R22"),
         ("got float", "R9"),
-        ("beyond the integers", "R9"),
+        ("the integers that JSON holds", "R9"),
     ):
         if words in detail:
             return rule

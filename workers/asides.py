@@ -1,4 +1,4 @@
-"""Items that a worker could not deal with: set aside, so that they keep no other waiting."""
+"""Items that failed: a worker sets them aside and retries them with backoff."""
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class _Aside:
 
 
 class Asides(Generic[Item]):
-    """What is set aside of one kind of item, from round to round. The wait doubles each time."""
+    """The items of one kind that are set aside. The delay doubles with each failure."""
 
     def __init__(
         self, kind: str, progress: Progress, clock: Callable[[], datetime] = utc_now
@@ -36,7 +36,8 @@ class Asides(Generic[Item]):
         self.failed: list[Item] = []  # since the round began
 
     def begin_round(self) -> None:
-        """Forget what nobody asked for in a long time: it was dealt with elsewhere, or is gone."""
+        """Forget items that have not come up in a long time: others dealt with them, or they are
+        gone."""
         now = self._clock()
         self._aside = {
             item: aside
@@ -50,19 +51,20 @@ class Asides(Generic[Item]):
         return len(self._aside)
 
     def waiting(self) -> Collection[Item]:
-        """Whom to leave out at the moment."""
+        """The items to leave out at the moment."""
         now = self._clock()
         return {item for item, aside in self._aside.items() if aside.until > now}
 
     def each(
         self, items: Sequence[Item], work: Callable[[Sequence[Item]], int], *, at_once: int = 1
     ) -> int:
-        """Do `work`, a transaction of its own, with `at_once` items; one by one where that fails.
+        """Call `work` with up to `at_once` items, in a transaction of its own; one by one if that
+        fails.
 
-        Gives the sum of what `work` gives. Whatever an item raises sets it aside.
+        Returns the sum of what `work` returns. An item that raises is set aside.
 
         Raises:
-            Exception: only an outage of the database; no item is to blame for that.
+            Exception: only for an outage of the database, which is no item's fault.
         """
         waiting = self.waiting()
         ready = [item for item in items if item not in waiting]
@@ -90,9 +92,9 @@ class Asides(Generic[Item]):
         self._aside[item] = _Aside(self._clock() + wait, wait)
         self.failed.append(item)
         self._progress.item_set_aside(self._kind)
-        # Without the error's text, which may quote what the item holds.
+        # Without the error's text, which may quote the item's content.
         log.error(
-            "an item is set aside",
+            "an item failed and is set aside",
             kind=self._kind,
             item=str(item),
             error=name_of(error),

@@ -1,4 +1,4 @@
-"""Takes mails from the outbox to a mail server, or into files where there is none."""
+"""Sends mails from the outbox to a mail server, or into files without one."""
 
 import os
 import smtplib
@@ -31,7 +31,7 @@ Send = Callable[[EmailMessage], None]
 
 
 class MailSender:
-    """One mail a transaction: it is marked as sent with the commit that follows its sending."""
+    """One mail a transaction. It is marked as sent by the commit after it was sent."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class MailSender:
         self._asides = Asides[UUID]("mail", progress or Progress(), clock)
 
     def run_once(self) -> bool:
-        """Send some of the mails that are due; whether there may be more.
+        """Send some of the mails that are due. True if there may be more.
 
         Raises:
             sqlalchemy.exc.DBAPIError: the database cannot be spoken to.
@@ -69,8 +69,8 @@ class MailSender:
     def _deliver(self, mails: Sequence[UUID]) -> int:
         """
         Raises:
-            Exception: why the mail could not be made or was not taken. That it was tried is
-                committed before, so a mail is tried so many times whoever tries it.
+            Exception: the mail could not be made, or was not accepted. The attempt is committed
+            before, so the limit of attempts holds across processes.
         """
         (mail_id,) = mails
         now, failure = self._clock(), None
@@ -103,10 +103,10 @@ class MailSender:
 
 
 def postman(settings: Settings, engine: Engine, progress: Progress | None = None) -> MailSender:
-    """The one that the settings ask for.
+    """The mail sender of the settings.
 
     Raises:
-        SettingsError: CYMBA_SMTP_URL is no URL of a mail server.
+        SettingsError: CYMBA_SMTP_URL is not the URL of a mail server.
     """
     if settings.smtp_url is None:
         send = into_files(settings.data_dir / "outbox")
@@ -151,7 +151,9 @@ def over_smtp(url: str) -> Send:
                 if server.has_extn("starttls"):
                     server.starttls(context=secure)
                 elif parts.username:
-                    raise smtplib.SMTPNotSupportedError("no STARTTLS: no login in the clear")
+                    raise smtplib.SMTPNotSupportedError(
+                        "no STARTTLS offered: no login in the clear"
+                    )
             if parts.username:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(message)

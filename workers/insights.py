@@ -23,7 +23,7 @@ class InsightsRound:
     """What one round did. `more` says that there was more to do than a round takes."""
 
     refreshed: int = 0  # accounts
-    told: int = 0  # changes that the apps will hear of
+    told: int = 0  # changes announced to the apps
     failed: list[UUID] = field(default_factory=list)  # accounts
     more: bool = False
 
@@ -73,7 +73,7 @@ class InsightsWorker:
         return done
 
     def _refresh(self, account_id: UUID, now: datetime, done: InsightsRound) -> bool:
-        """False if another worker has or had the account."""
+        """False if another worker is computing the account, or has done so."""
         with UnitOfWork(self._engine) as session, session.begin():
             if not claim_due(session, account_id):
                 return False

@@ -1,4 +1,4 @@
-"""What a worker process has done: its heartbeat, and what it shows to Prometheus."""
+"""A worker's heartbeat and metrics."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-STALLED_S = 300.0  # without a round and without an item: a worker's longest item takes seconds
+STALLED_S = 300.0  # without a round or an item; the longest item takes seconds
 
 
 class Progress:
-    """One for each process. Every item that is done is a sign of life, not only a whole round."""
+    """One for each process. Every finished item is a sign of life, not only a round."""
 
     def __init__(
         self, heartbeat: Path | None = None, clock: Callable[[], float] = time.monotonic
@@ -22,7 +22,7 @@ class Progress:
         self._trouble: str | None = None
         self._rounds = Counter("cymba_worker_rounds", "Rounds that worked.", registry=registry)
         self._failed_rounds = Counter(
-            "cymba_worker_rounds_failed", "Rounds that broke off, by the error.", ["error"],
+            "cymba_worker_rounds_failed", "Rounds that failed, by the error.", ["error"],
             registry=registry,
         )  # fmt: skip
         self._done = Counter("cymba_worker_items", "Items done.", ["kind"], registry=registry)
@@ -35,7 +35,7 @@ class Progress:
             registry=registry,
         )  # fmt: skip
         Gauge(
-            "cymba_worker_last_round_age_seconds", "Time since the last round that worked.",
+            "cymba_worker_last_round_age_seconds", "Time since the last successful round.",
             registry=registry,
         ).set_function(lambda: self._clock() - self._round_s)  # fmt: skip
 
@@ -56,14 +56,14 @@ class Progress:
         self._beat()
 
     def round_failed(self, error: str) -> None:
-        """`error` names it; it is shown to whoever asks how the worker is."""
+        """`error` is its name, which `/healthz` shows."""
         self._failed_rounds.labels(error).inc()
         self._trouble = error
 
     def problem(self) -> str | None:
-        """Why nothing gets done, if so."""
+        """Why the worker makes no progress; None if it does."""
         if self._trouble is not None:
-            return f"the last round broke off: {self._trouble}"
+            return f"the last round failed: {self._trouble}"
         silent_s = self._clock() - self._alive_s
         return f"nothing was done for {silent_s:.0f} s" if silent_s > STALLED_S else None
 

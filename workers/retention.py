@@ -1,4 +1,4 @@
-"""Once a day, what is past its time goes."""
+"""Daily removal of what is past its retention period."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def remove_all(engine: Engine, settings: Settings, rule: Rule) -> int:
-    """Remove all that is past its time by `rule`, in small transactions; how many rows."""
+    """Apply `rule` in small transactions. Return how many rows were removed."""
     removed = 0
     while True:
         with UnitOfWork(engine) as session, session.begin():
@@ -29,9 +29,9 @@ def remove_all(engine: Engine, settings: Settings, rule: Rule) -> int:
 
 
 class DailyRetention:
-    """Applies every rule when it is first asked, and then once a day.
+    """Applies every rule at the first round, and then once a day.
 
-    A rule that fails is set aside: it keeps neither the others nor this process waiting.
+    A rule that fails is set aside, so that the others are applied.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DailyRetention:
         self._asides = Asides[str]("retention rule", progress or Progress())
 
     def run_once(self) -> list[str]:
-        """Apply what is due; the names of the rules that failed.
+        """Apply the rules that are due. Return the names of those that failed.
 
         Raises:
             sqlalchemy.exc.DBAPIError: the database cannot be spoken to.
@@ -65,6 +65,6 @@ class DailyRetention:
             count = remove_all(self._engine, self._settings, self._rules[name])
             self._due_s[name] = self._clock() + DAY_S
             if count:
-                log.info("removed what was past its time", rule=name, rows=count)
+                log.info("removed what was past its retention period", rule=name, rows=count)
             removed += count
         return removed

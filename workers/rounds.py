@@ -1,4 +1,4 @@
-"""A process that does round after round until it is told to stop."""
+"""The loop of a worker process."""
 
 import signal
 import threading
@@ -17,10 +17,10 @@ log = structlog.get_logger(__name__)
 def repeat(
     work: Callable[[], bool], *, every_s: float, once: bool = False, progress: Progress
 ) -> None:
-    """Do `work`, which says whether there is more to do at once, every `every_s` seconds.
+    """Call `work` every `every_s` seconds, and again at once if it returns True.
 
-    Ends after a round under way at SIGTERM or Ctrl-C, or with `once` when nothing is left to do.
-    After a round that raised anything it waits, longer each time; with `once` that is raised.
+    SIGTERM and Ctrl-C end it after the round under way. With `once` it ends when nothing is left to
+    do. After a failed round it waits with backoff; with `once` the error is raised.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,7 +38,7 @@ def repeat(
             if is_outage(error):
                 log.warning("the database does not answer", error=name, retry_s=wait_s)
             else:
-                # Without its text, which may quote what was written.
+                # Without the error's text, which may quote what was written.
                 log.error("a round failed", error=name, at=place_of(error), retry_s=wait_s)  # noqa: TRY400
             stopping.wait(wait_s)
             continue

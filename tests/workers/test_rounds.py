@@ -86,7 +86,7 @@ def test_a_worker_is_well_while_anything_gets_done(tmp_path: Path) -> None:
     now_s[0] += STALLED_S * 1.1
     assert "nothing was done for 330 s" in (progress.problem() or "")
     progress.round_failed("DiskFull 53100")
-    assert progress.problem() == "the last round broke off: DiskFull 53100"
+    assert progress.problem() == "the last round failed: DiskFull 53100"
     progress.round_done()
     assert progress.problem() is None
     assert progress.registry.get_sample_value("cymba_worker_last_round_age_seconds") == 0

@@ -1,7 +1,7 @@
-"""Columns of a batch as PostgreSQL writes arrays.
+"""Columns of a batch as array literals of PostgreSQL.
 
-psycopg writes a list item by item in Python, looking for what to escape: for a batch of a thousand
-frames that is most of the time that ingest takes. Here nothing needs to be escaped.
+psycopg writes a list item by item in Python and escapes each. For a batch of a thousand frames that
+is most of the time that ingest takes. The values here need no escaping.
 """
 
 import re
@@ -15,14 +15,13 @@ def integers(values: Iterable[int | None]) -> str:
 
 
 def words(values: Iterable[str]) -> str:
-    """Of strings of letters, digits, `_` and `-`, such as the ids of devices.
+    """An array of strings of letters, digits, `_` and `-`, such as device ids.
 
-    Raises:
-        ValueError: there is another character in one.
+    Raises: ValueError: one has another character, which would need escaping.
     """
     listed = list(values)
     if not _PLAIN("".join(listed)):
-        raise ValueError("a word has a character that would have to be escaped")
+        raise ValueError("a string has a character that would need escaping")
     return '{"' + '","'.join(listed) + '"}' if listed else "{}"
 
 
@@ -39,7 +38,7 @@ def times(values: Iterable[datetime]) -> str:
 
 
 def multiranges(values: Iterable[object]) -> str:
-    """Of `SeqRanges`, or of what their `str` was."""
+    """An array of int8multiranges: `SeqRanges`, or strings made from them."""
     return "{" + ",".join([f'"{value}"' for value in values]) + "}"
 
 

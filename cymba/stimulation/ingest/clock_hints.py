@@ -1,4 +1,4 @@
-"""What the arrival of frames tells of the clocks of their devices."""
+"""Clock hints: what the arrival of frames says about the clocks of their devices."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -11,19 +11,19 @@ from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.wire.frames import Unreadable
 from cymba.stimulation.wire.messages import Frame
 
-# A device whose clock is ahead of the arrival by more than this does not know the date.
+# A device whose clock is further ahead of the arrival than this does not know the date.
 _AHEAD = timedelta(days=1)
 
 
 class Arrivals:
-    """The anchors that one batch offers: of each boot the tightest arrival, and its own clock."""
+    """The anchors of one batch: for each boot the tightest arrival, and the device's own clock."""
 
     def __init__(self) -> None:
         self._arrived: dict[tuple[BootKey, bool], Anchor] = {}
         self._claimed: dict[tuple[BootKey, int], Anchor] = {}
 
     def add(self, device_id: str, frame: Frame, arrived_at: datetime, settled: bool) -> None:
-        """`settled` says that the message cannot have waited in the broker."""
+        """`settled` says that the message did not wait in the broker."""
         if frame.sent is None and frame.utc is None:
             return
         boot = BootKey(device_id, frame.store, frame.boot)
@@ -34,7 +34,7 @@ class Arrivals:
                 kind: AnchorKind = "arrival" if settled else "queued"
                 self._arrived[boot, settled] = Anchor(kind, frame.sent, arrived_ms)
         if frame.utc is not None and frame.utc <= to_ms(arrived_at + _AHEAD):
-            # One for each second that the clock was ever set to, and the earliest of those.
+            # One for each second to which the clock was set, the earliest of them.
             second = (frame.utc - frame.up) // 1000
             known = self._claimed.get((boot, second))
             if known is None or frame.up < known.up_ms:
@@ -55,14 +55,14 @@ def clock_hints_of(deliveries: Iterable[Delivery]) -> list[BootAnchor]:
 
 
 class AnchorCache:
-    """What a process has committed of late, so that it asks the database again only for news.
+    """The anchors that this process committed lately, so that it looks up only what is new.
 
-    Not for several threads at once.
+    Not thread-safe.
     """
 
     MOST_BOOTS = 100_000
     TIGHTER_MS = 500.0
-    LATER_MS = 1_000_000.0  # in which a clock off by 100 ppm departs by a tenth of a second
+    LATER_MS = 1_000_000.0  # a clock that is off by 100 ppm drifts by 0.1 s in this time
 
     def __init__(self) -> None:
         self._last: LRUCache[tuple[BootKey, str], Anchor] = LRUCache(self.MOST_BOOTS)

@@ -1,5 +1,8 @@
-"""What becomes of each delivery, decided in memory: from its payload, the ledgers of the stores,
-and what is stored under the numbers that they hold already."""
+"""Deciding the outcome of each delivery, in memory.
+
+It follows from the payload, the ledgers of the stores, and the content stored under numbers that
+are resolved already. This is where a duplicate is recognised.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +22,10 @@ from cymba.stimulation.wire.parsing import FrameNumber, read_number
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A payload on a device's `up/frame`, or one of its upload over HTTP.
+    """A payload from a device's `up/frame`, or from its upload over HTTP.
 
-    `device_id` comes from the topic or the path, and has the form of one.
-    `settled` says that it cannot have waited on its way: it is live, on a settled connection.
+    `device_id` comes from the topic or the path, and is well-formed. `settled` says that it did not
+    wait on its way: it is live, on a connection without a backlog.
     """
 
     device_id: str
@@ -33,14 +36,14 @@ class Delivery:
 
     @property
     def read(self) -> Frame | Unreadable:
-        """The payload, read when it is first asked for, and once only."""
+        """The payload, read on the first call only."""
         if self._read is None:
             self._read = decode(self.payload)
         return self._read
 
     @property
     def frame_number(self) -> FrameNumber | Frame | Unreadable:
-        """Its store and seq, read in passing where the payload is not: enough for a refusal."""
+        """Its store and seq, without reading the rest: enough for a rejection."""
         return read_number(self.payload) if self._read is None else self._read
 
 
@@ -57,7 +60,7 @@ class Duplicate(NamedTuple):
 
 
 class Quarantined(NamedTuple):
-    """Kept whole beside the stream; resolved, where its number could be read."""
+    """Kept whole in quarantine (a dead letter). Its number is resolved, if it could be read."""
 
     store: int | None
     seq: int | None
@@ -66,7 +69,7 @@ class Quarantined(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Not kept: the device keeps it, and is to send it again later."""
+    """Rejected with `retry`: the device keeps it and sends it again later."""
 
     store: int | None
     seq: int | None
@@ -78,9 +81,9 @@ Outcome = Stored | Duplicate | Quarantined | Refused
 
 
 MAX_KEPT_BYTES = 256 * 1024
-"""Of a payload over this, sixteen times what a frame may have, quarantine keeps the beginning."""
+"""Of a larger payload, sixteen times the size of a frame, quarantine keeps the beginning."""
 
-# An ack holds no more refusals than this; a device with more outstanding gets several.
+# An ack holds no more rejections than this. A device with more gets several acks.
 _REJECTIONS_PER_ACK = 32
 
 Ledgers = dict[StoreKey, AckLedger]
@@ -92,7 +95,7 @@ def store_of(delivery: Delivery) -> StoreKey | None:
 
 
 def numbers_used(deliveries: Iterable[Delivery], ledgers: Ledgers) -> dict[FrameKey, UUID]:
-    """The batch's numbers that are resolved already, each with the session it is said to be of."""
+    """The batch's numbers that are resolved already, each with the session that its frame names."""
     used: dict[FrameKey, UUID] = {}
     for delivery in deliveries:
         key = store_of(delivery)
@@ -113,10 +116,10 @@ def decide(
     contents: Mapping[FrameKey, bytes | Found] | None = None,
     quota: QuotaCheck | None = None,
 ) -> tuple[list[Outcome], Batch]:
-    """What becomes of each delivery, in order, and what is to be written for them.
+    """The outcome of each delivery, in order, and what is to be written.
 
-    `held` are those of the devices without a ledger here that somebody holds; `contents` is what
-    is stored under `numbers_used`. The ledgers resolve what is decided.
+    `held` are those devices without a ledger here that somebody holds. `contents` is what is stored
+    under `numbers_used`. What is decided is resolved in the ledgers.
     """
     known = dict(contents or {})
     batch = Batch()
@@ -126,8 +129,8 @@ def decide(
         ledger = None if key is None else ledgers.get(key)
         is_held = delivery.device_id in held if ledger is None else ledger.is_held
         outcome: Outcome
-        if not is_held:  # looked at first: the payload of nobody's device is not read
-            outcome = _refused(delivery, "not-claimed", "nobody holds this device now")
+        if not is_held:  # checked first: the payload of a device that nobody holds is not read
+            outcome = _refused(delivery, "not-claimed", "nobody holds this device; claim it first")
         elif ledger is None and key is not None:
             detail = f"more than {MAX_NEW_STORES_A_DAY} new stores in a day"
             outcome = _refused(delivery, "rate", detail)
@@ -141,8 +144,8 @@ def decide(
 
 
 def not_stored(delivery: Delivery) -> Refused:
-    """Of one that the database does not take though it passed every check: our fault."""
-    return _refused(delivery, "server", "it could not be stored; keep it")
+    """For a delivery that the database rejects although it passed every check: our fault."""
+    return _refused(delivery, "server", "the server could not store it; keep it and send it again")
 
 
 def is_rejected(outcome: Outcome) -> TypeGuard[Quarantined | Refused]:
@@ -152,7 +155,7 @@ def is_rejected(outcome: Outcome) -> TypeGuard[Quarantined | Refused]:
 def acks_of(
     deliveries: Iterable[Delivery], outcomes: Iterable[Outcome], ledgers: Ledgers
 ) -> list[tuple[str, Ack]]:
-    """One for each store of the batch, and one for each device whose payloads showed none."""
+    """An ack for each store of the batch, and one for each device whose payloads name no store."""
     rejections: dict[tuple[str, int | None], list[Rejection]] = {}
     seqs: dict[tuple[str, int | None], list[int]] = {}
     for delivery, outcome in zip(deliveries, outcomes, strict=True):
@@ -184,7 +187,7 @@ def acks_of(
 
 
 def payload_name(payload: bytes) -> str:
-    """How an ack names a payload that showed no number: the head of its SHA-256."""
+    """The name of a payload without a readable number: the beginning of its SHA-256."""
     return sha256(payload).hexdigest()[:16]
 
 
@@ -197,8 +200,8 @@ def _decide_frame(
     *,
     quota: QuotaCheck | None,
 ) -> Outcome:
-    """What becomes of a good frame. A number that only quarantine holds is still free: nothing
-    was stored under it, and so it makes no difference which of the two came first."""
+    """The outcome of a readable frame. A number that only quarantine holds is still free: nothing
+    was stored under it. So it makes no difference which of the two came first."""
     store, seq = frame.store, frame.seq
     key = FrameKey(delivery.device_id, store, seq)
     packed = pack(frame)
@@ -209,7 +212,7 @@ def _decide_frame(
         if quota and not quota.session(
             key.device_id, frame.sid, monotonic(), payload_bytes=len(delivery.payload)
         ):
-            detail = "too many sessions begin, or this one is too large"
+            detail = "too many new sessions, or this session is too large"
             return _refused(delivery, "rate", detail)
         ledger.resolve(seq)
         contents[key] = packed.digest
@@ -221,7 +224,7 @@ def _decide_frame(
 
 
 class _Reused(NamedTuple):
-    """Another content under a number that is used."""
+    """Other content under a number that is used."""
 
     store: int
     seq: int
@@ -243,7 +246,7 @@ def _quarantine(
 ) -> Outcome:
     size = min(len(delivery.payload), MAX_KEPT_BYTES)
     if quota and not quota.quarantine(delivery.device_id, size, monotonic()):
-        return _refused(delivery, "rate", "too much that cannot be read")
+        return _refused(delivery, "rate", "too many payloads that cannot be read")
     if ledger is not None and why.seq is not None:
         if not ledger.has_room_for(why.seq):
             return _refused(delivery, "rate", _TOO_MANY_RANGES)

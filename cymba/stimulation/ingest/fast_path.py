@@ -1,11 +1,12 @@
-"""The usual batch in one statement: frames that follow what this process itself stored last.
+"""The fast path: a usual batch, written by one statement that commits itself.
 
-A device's next frame finds its store as the last one left it. So the ledgers are not read and
-locked first: one statement, which commits itself, locks each ledger only if it is still as it is
-remembered, and writes all if all are. Where anything else is the case (a number seen before, a
-payload that cannot be read, a frame too many, a ledger that another process has moved on, news of
-a clock), nothing is written and `ingest` takes the batch in. No answer rests on memory alone: where
-it is late or lost, only time is.
+Usually a device's next frame finds its ledger as the last one left it. So the ledgers are not read
+and locked first. One statement compares each ledger with its cached value, locks it, and writes
+everything if all are equal (optimistic concurrency).
+
+In every other case nothing is written, and `ingest` takes the batch: for a number that is used, an
+unreadable payload, a frame over a limit, a ledger that another process changed, or a new clock
+hint. A stale or lost cache therefore costs time, and never a wrong answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,19 +26,19 @@ from cymba.stimulation.wire.frames import Unreadable
 
 
 class LedgerCache:
-    """How this process left the ledgers that it wrote last, as PostgreSQL writes them.
+    """The ledgers as this process wrote them last, in PostgreSQL's notation.
 
-    Not for several threads at once.
+    Not thread-safe.
     """
 
     MOST_STORES = 100_000
-    MOST_CHARACTERS = 200  # a dozen ranges: a ledger with more holes is read anew each time
+    MOST_CHARACTERS = 200  # a dozen ranges: a ledger with more holes is read each time
 
     def __init__(self) -> None:
         self._written: LRUCache[StoreKey, str] = LRUCache(self.MOST_STORES)
 
     def recall(self, keys: Iterable[StoreKey]) -> dict[StoreKey, str] | None:
-        """What is remembered of all of `keys`; None if one is unknown."""
+        """The cached ledgers of `keys`; None if one is missing."""
         recalled: dict[StoreKey, str] = {}
         for key in keys:
             written = self._written.get(key)
@@ -68,14 +69,14 @@ def append(
     *,
     quota: QuotaCheck | None = None,
 ) -> Ingested | None:
-    """Take in and commit a batch of nothing but the frames that are expected next; None if it is
-    not such a batch, and then nothing of it is written.
+    """Write and commit a batch that consists of expected next frames only.
 
-    `connection` commits by itself.
+    None if it is another kind of batch; nothing is written then. `connection` is in autocommit
+    mode.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the database could not be spoken to. The batch may be stored or
-            not; taken in again, it finds out.
+        sqlalchemy.exc.DBAPIError: the database did not answer. The batch may be stored or not.
+        Ingest is idempotent, so it can be repeated.
     """
     keys = _stores_of_good_frames(deliveries)
     if not keys:
@@ -88,9 +89,9 @@ def append(
         return None
     outcomes, batch = decide(deliveries, moved, quota=quota)
     if len(batch.frames) < len(deliveries):
-        return None  # one is refused: its answer tells of a ledger that nothing here looks at
+        return None  # one is rejected, which is for the slow path
     is_written = False
-    with suppress(DataError, IntegrityError, UnicodeError):  # `ingest` finds whose fault it is
+    with suppress(DataError, IntegrityError, UnicodeError):  # `ingest` finds the bad delivery
         is_written = write_if_unmoved(connection, batch, moved, expected)
     connection.rollback()
     if not is_written:
@@ -101,7 +102,7 @@ def append(
 
 
 def _stores_of_good_frames(deliveries: Sequence[Delivery]) -> set[StoreKey] | None:
-    """The stores of the batch; None if a payload of it could not be read."""
+    """The stores of the batch; None if one of its payloads cannot be read."""
     keys: set[StoreKey] = set()
     for delivery in deliveries:
         frame = delivery.read

@@ -1,4 +1,4 @@
-"""The one place that finds the bad delivery of a batch that the database does not take."""
+"""Finding the bad delivery of a batch that the database rejects."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 def is_refused_data(error: Exception) -> bool:
-    """The database does not take what was to be written, whenever it is tried."""
+    """Whether the database rejects the data, so that a retry cannot help."""
     return isinstance(error, DataError | IntegrityError | UnicodeError)
 
 
@@ -23,11 +23,11 @@ def by_halves(
     give_up: Callable[[One], Result],
     is_own_fault: Callable[[Exception], bool] = is_refused_data,
 ) -> list[Result]:
-    """`commit` the batch, in one transaction or, if it fails by its own fault, in halves and their
-    halves, in order, until what is at fault stands alone: that one is for `give_up`.
+    """`commit` the batch in one transaction. If its data is rejected, halve it, in order, until the
+    bad delivery stands alone: that one goes to `give_up`.
 
     Raises:
-        Exception: what `commit` raised and is no fault of the batch. Parts before may be committed.
+        Exception: `commit` failed for another reason. Parts before may be committed.
     """
     try:
         return [commit(batch)]
@@ -35,7 +35,7 @@ def by_halves(
         if not batch or not is_own_fault(error):
             raise
         if len(batch) == 1:
-            log.exception("the database does not take a delivery", error=type(error).__name__)
+            log.exception("the database rejects a delivery", error=type(error).__name__)
             return [give_up(batch[0])]
     middle = len(batch) // 2
     first = by_halves(batch[:middle], commit, give_up, is_own_fault)

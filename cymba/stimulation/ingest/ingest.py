@@ -1,7 +1,8 @@
-"""Deliveries to rows: every frame stored once, refused with its reason, or kept by its device.
+"""Ingest: a batch of deliveries in one transaction of the caller.
 
-One transaction of the caller takes a batch. The ledgers of its stores are locked first; then
-each frame is new, a duplicate, or another content under a used number, whatever came before.
+Every frame is stored exactly once, rejected with a reason, or left with its device. The ledgers of
+the batch's stores are locked first. Then each frame is new, a duplicate, or other content under a
+used number. The result does not depend on the order of arrival.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -36,11 +37,10 @@ from cymba.stimulation.wire.messages import Ack
 
 @dataclass(slots=True)
 class Ingested:
-    """What a batch came to; true only once the caller has committed.
+    """The result of a batch, valid once the caller has committed.
 
-    `outcomes` are parallel to the deliveries. `acks` are for `down/ack`, by device. `anchors`
-    are those that were looked into, for `AnchorCache.remember`; `ledgers` is how the batch left
-    its stores, for `LedgerCache.remember`.
+    `outcomes` are parallel to the deliveries. `acks` are for `down/ack`, by device. `anchors` and
+    `ledgers` are for `AnchorCache.remember` and `LedgerCache.remember`.
     """
 
     deliveries: Sequence[Delivery]
@@ -50,7 +50,7 @@ class Ingested:
     ledgers: Ledgers = field(default_factory=dict)
 
     def rejected_bytes(self) -> dict[str, int]:
-        """By device, what had to be read and rejected: its sender is charged for it."""
+        """By device, the bytes that were read and rejected. They are charged to the device."""
         sizes: dict[str, int] = {}
         for delivery, outcome in zip(self.deliveries, self.outcomes, strict=True):
             if is_rejected(outcome):
@@ -68,15 +68,15 @@ def ingest(
     quota: QuotaCheck | None = None,
     believed_held: Container[str] = (),
 ) -> Ingested:
-    """Take in a batch, and the clock `exchanges` that came with it, without committing.
+    """Write a batch, and the clock `exchanges` that came with it, without committing.
 
-    With a cache of `anchors`, what a frame's arrival says of a clock is only looked into if it is
-    news to this process. With a `quota`, a device that begins too many sessions, or fills
-    quarantine, is refused with `rate`. Of devices that are `believed_held` it is not asked, before
-    their payloads are read, whether somebody holds them; whether they are is decided all the same.
+    With a cache of `anchors`, clock hints are looked up only if they are new to this process. With
+    a `quota`, a device that begins too many sessions or fills quarantine is rejected with `rate`.
+    The payloads of devices that are `believed_held` are read before it is known whether somebody
+    holds them; the outcome is the same.
 
     Raises:
-        Exception: roll back, and take the batch in `by_halves`; nothing of it may be committed.
+        Exception: roll back, and write the batch `by_halves`. Nothing of it may be committed.
     """
     device_ids = {delivery.device_id for delivery in deliveries}
     asked = {device_id for device_id in device_ids if device_id not in believed_held}
@@ -100,7 +100,7 @@ def ingest(
 
 
 def gave_up(delivery: Delivery) -> Ingested:
-    """What a delivery came to that `by_halves` found to be at fault."""
+    """The result for a delivery that `by_halves` found to be bad."""
     outcomes: list[Outcome] = [not_stored(delivery)]
     return Ingested([delivery], outcomes, acks_of([delivery], outcomes, {}))
 
@@ -117,8 +117,8 @@ def _lock(
     readable: Iterable[Delivery],
     anchors: Iterable[BootAnchor],
 ) -> Ledgers:
-    """The ledgers of everything in the batch. Those of new stores are opened while none is locked:
-    two bridges would otherwise wait for each other."""
+    """Lock the ledgers of the batch. Those of new stores are opened before any is locked: otherwise
+    two bridges could deadlock."""
     needed = {key for delivery in readable if (key := store_of(delivery)) is not None}
     wanted = {key for delivery in deliveries if (key := store_of(delivery)) is not None}
     wanted |= {StoreKey(key.device_id, key.store) for key, _ in anchors}
@@ -132,7 +132,7 @@ def _lock(
 
 
 def _anchor(session: Session, anchors: list[BootAnchor], ledgers: Ledgers) -> None:
-    """Keep what the clocks of held devices say."""
+    """Store the anchors of devices that somebody holds."""
     held = {key.device_id for key, ledger in ledgers.items() if ledger.is_held}
     unknown = {anchor.key.device_id for anchor in anchors} - {key.device_id for key in ledgers}
     if unknown:  # the exchange of a device that has sent no frame yet

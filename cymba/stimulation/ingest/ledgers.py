@@ -1,8 +1,8 @@
 """The ledger of a flash store: which sequence numbers are resolved, and what an ack says of it.
 
-A row of `flash_store` is locked before anything of its store is looked at or written, and rows
-are locked in one order everywhere. So what one transaction reads of a store stays true until it
-commits, and two bridges never wait for each other.
+A row of `flash_store` is locked before anything of its store is read or written, and rows are
+locked in the same order everywhere. So what a transaction reads of a store stays true until it
+commits, and two bridges never deadlock.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,11 +18,11 @@ from cymba.stimulation.tables import AckLedgerRow
 from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 MAX_RANGES = 512
-"""A store's resolved numbers lie in no more ranges than this; a frame that would begin another
-is refused with `rate`. A real device has a few holes in its life."""
+"""The most ranges of resolved numbers that a store may have. A frame that would begin another is
+rejected with `rate`. A real device has a few holes in its life."""
 
 MAX_NEW_STORES_A_DAY = 16
-"""Stores of one device that may appear within 24 h; a factory reset makes one."""
+"""New stores of one device within 24 h. A factory reset makes one."""
 
 
 class StoreKey(NamedTuple):
@@ -53,7 +53,7 @@ class AckLedger:
 def lock_ledgers(
     session: Session, keys: Collection[StoreKey], needed: Collection[StoreKey] = ()
 ) -> dict[StoreKey, AckLedger] | None:
-    """Lock the rows of `keys` that there are. None, and no lock, where one of `needed` is not."""
+    """Lock the existing rows of `keys`. None, and no lock, if one of `needed` does not exist."""
     values = _columns(list(keys)) | {
         f"needed_{name}": written for name, written in _columns(list(needed)).items()
     }
@@ -63,9 +63,9 @@ def lock_ledgers(
 
 
 def open_ledgers(session: Session, keys: Sequence[StoreKey]) -> None:
-    """Begin the ledgers of new stores, of devices that somebody holds.
+    """Create ledgers for new stores of devices that somebody holds.
 
-    The caller must hold no lock on a ledger yet.
+    The caller must not hold a lock on a ledger.
     """
     session.execute(_OPEN, _columns(keys) | {"most": MAX_NEW_STORES_A_DAY})
 
@@ -76,7 +76,7 @@ def held_devices(session: Session, device_ids: Iterable[str]) -> set[str]:
 
 
 def read_resolved(session: Session, key: StoreKey) -> SeqRanges:
-    """What is resolved in a store, without a lock; nothing in a store that is not known."""
+    """The resolved numbers of a store, without a lock. Empty for an unknown store."""
     written = session.scalar(
         select(cast(AckLedgerRow.resolved, Text)).where(
             AckLedgerRow.device_id == key.device_id, AckLedgerRow.store == key.store
@@ -92,8 +92,8 @@ def _columns(keys: Sequence[StoreKey]) -> dict[str, object]:
     }
 
 
-# Each row by its key, in order (OFFSET 0 holds the planner to that): a join might read all of a
-# large table, and lock in any order; EXISTS would hash every tenure there is.
+# Each row by its key, in order; OFFSET 0 keeps the planner to that. A join might scan a large table
+# and lock in any order, and EXISTS would hash every tenure.
 _LOCK = text(
     """
     WITH known AS MATERIALIZED (

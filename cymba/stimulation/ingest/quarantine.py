@@ -1,4 +1,4 @@
-"""What was refused for good, for operators to look at and to try again."""
+"""Quarantine: frames that were rejected for good (dead letters), to inspect and to replay."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class QuarantineListing(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """`is_settled` says that the row waits no longer."""
+    """`is_settled` says that the row needs no other replay."""
 
     outcome: Outcome
     is_settled: bool
@@ -45,7 +45,7 @@ def page(
     after_id: int = 0,
     limit: int = 100,
 ) -> list[QuarantineListing]:
-    """The oldest first; `after_id` is the last one's of the page before."""
+    """A page, oldest first. `after_id` is the last id of the page before."""
     query = (
         select(
             QuarantinedFrame.id,
@@ -86,10 +86,10 @@ def get(session: Session, quarantine_id: int) -> QuarantinedFrame:
 
 
 def replay(session: Session, quarantine_id: int) -> Replayed:
-    """Take a payload in again, as if it came now; what became of it is kept with it.
+    """Ingest a payload again, as if it arrived now, and note the outcome in its row.
 
-    It then waits no longer, unless it was refused for the same reason again. Taking it in twice
-    does no harm, so nothing is locked meanwhile.
+    The row is settled then, unless the payload was rejected for the same reason again. Ingest is
+    idempotent, so nothing is locked meanwhile.
 
     Raises:
         NotFound: there is none with that id.
@@ -102,7 +102,7 @@ def replay(session: Session, quarantine_id: int) -> Replayed:
     (outcome,) = ingest(session, [delivery]).outcomes
     times_seen, code = row.times_seen, row.code
     session.refresh(row, with_for_update=True)
-    # The device has not sent it once more.
+    # A replay does not count as a resend.
     row.times_seen = times_seen if isinstance(outcome, Quarantined) else row.times_seen
     match outcome:
         case Stored() | Duplicate():

@@ -1,4 +1,4 @@
-"""What ingest reads of and writes to the database: each a statement for a whole batch."""
+"""The SQL of ingest. Each statement works on a whole batch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,13 +34,13 @@ class FrameKey(NamedTuple):
 class Found(Enum):
     """Why a resolved number has no content to compare with."""
 
-    ERASED = "erased"  # its person deleted the session: it stays deleted
+    ERASED = "erased"  # the session was deleted, and stays deleted
     QUARANTINED = "quarantined"  # nothing was ever stored under it
 
 
 @dataclass(slots=True)
 class QuarantineRow:
-    """A row of quarantine to be."""
+    """A row to be written to quarantine."""
 
     store: int | None
     seq: int | None
@@ -52,7 +52,7 @@ class QuarantineRow:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction is to write, in columns as the statements take them."""
+    """The rows that one transaction writes, as columns."""
 
     frames: list[tuple[Any, ...]] = field(default_factory=list)
     refusals: dict[tuple[str, str, bytes], QuarantineRow] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Batch:
 
 
 def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger]) -> None:
-    """Write the batch; `ledgers` are locked, and know of everything in it."""
+    """Write the batch. Its `ledgers` are locked and hold its outcome."""
     changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
     values = _ledger_columns(changed)
     if batch.frames:
@@ -104,7 +104,7 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger])
                     "times": refusal.times,
                     "received_at": refusal.received_at,
                 }
-                # One order for everybody, so that two bridges never wait for each other.
+                # The same order everywhere, so that two bridges never deadlock.
                 for (device_id, code, digest), refusal in sorted(
                     batch.refusals.items(), key=lambda item: item[0]
                 )
@@ -118,11 +118,11 @@ def write_if_unmoved(
     ledgers: Mapping[StoreKey, AckLedger],
     expected: Mapping[StoreKey, str],
 ) -> bool:
-    """Write the frames of `batch`, if each ledger is what is `expected` and of a device that
-    somebody holds; else nothing.
+    """Write the frames of `batch` if every ledger is as `expected` and its device is held.
 
-    The ledgers are locked by the very statement that writes, in the order of `lock_ledgers`. One
-    that another transaction moves on meanwhile is looked at again once that has ended.
+    Otherwise nothing is written. The statement itself locks the ledgers, in the order of
+    `lock_ledgers`. If another transaction changes one meanwhile, PostgreSQL compares it again once
+    that transaction has ended.
     """
     changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
     values = _ledger_columns(changed) | _frame_columns(batch)
@@ -148,8 +148,8 @@ def _frame_columns(batch: Batch) -> dict[str, Any]:
 
 
 def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:
-    """What was stored under numbers that are resolved; `keys` gives the session that each is
-    said to be of. Their ledgers are locked, so nothing moves while this looks."""
+    """The digests stored under resolved numbers. `keys` gives the session that each frame names.
+    The ledgers are locked, so nothing moves meanwhile."""
     found: dict[FrameKey, bytes | Found] = {}
     for device_id, store, seq, digest in session.execute(_IN_INBOX, _columns(keys)):
         found[FrameKey(device_id, store, seq)] = digest
@@ -225,8 +225,8 @@ _FRAME_COLUMNS: dict[str, Callable[[Iterable[Any]], str]] = {
     "body": byte_strings,
     "received_at": times,
 }
-# The rows are there, and locked: an upsert finds them by their keys, where the planner might join
-# by reading all of a large table.
+# The rows exist and are locked. An upsert finds them by their keys; for a join the planner might
+# scan a large table.
 _UPDATE_LEDGERS = """
     INSERT INTO flash_store (device_id, store, resolved)
     SELECT v.device_id, v.store, CAST(v.resolved AS int8multirange)
@@ -246,7 +246,7 @@ _GIVEN = """
         AS f (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at)
       {condition})
 """
-# Without ON CONFLICT: the locked ledger has said that the frame is new.
+# Without ON CONFLICT: by the locked ledger the frame is new.
 _STORE = """
     INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
                        received_at)
@@ -267,7 +267,7 @@ _EXTEND = """
       last_received_at = greatest(e.last_received_at, excluded.last_received_at),
       dirty = true
 """
-# The ledgers are locked before `unmoved` is known, and nothing is given before that.
+# The ledgers are locked before `unmoved` is known, and no row is given before that.
 _LOCK_UNMOVED = """
     locked AS MATERIALIZED (
       SELECT v.device_id, v.store FROM (
@@ -311,7 +311,7 @@ _WANTED = """
     unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]), CAST(:seqs AS bigint[]))
       AS k (device_id, store, seq)
 """
-# LATERAL with OFFSET 0: each row by its key, however the planner judges the tables.
+# LATERAL with OFFSET 0: each row by its key, whatever the planner's statistics are.
 _IN_INBOX = text(
     f"""
     SELECT k.device_id, k.store, k.seq, f.digest
@@ -330,7 +330,7 @@ _IN_RECORDINGS_OF_SESSIONS = text(
       WHERE g.device_id = k.device_id AND g.sid = k.sid AND g.store = k.store OFFSET 0) AS r
     """
 )
-# A number that another session used: every recording of the store is asked.
+# A number that another session used: every recording of the store is searched.
 _IN_RECORDINGS = text(
     f"""
     SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
@@ -339,7 +339,7 @@ _IN_RECORDINGS = text(
                   WHERE k.device_id = r.device_id AND k.store = r.store AND r.seqs @> k.seq)
     """  # noqa: S608 - a constant
 )
-# `key-reuse` says nothing here: it means that there was other content under the number.
+# `key-reuse` is left out: it means that other content was stored under the number.
 _IN_QUARANTINE = text(
     f"""
     SELECT DISTINCT q.device_id, q.store, q.seq

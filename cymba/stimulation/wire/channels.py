@@ -1,9 +1,9 @@
 """The channels that a frame may carry: one row here adds a channel everywhere.
 
-Units are UCUM. A reading is in `unit`, the one that stands in the channel's name, from the device
-to the API: one name never means two numbers. For people, `reading / scale` is in `shown_unit`.
-`low`/`high` bound what a sensor of this kind could give at all: a value outside is no reading, and
-its frame is quarantined as `impossible-value`, never clamped.
+Units are UCUM. A reading is in `unit`, which is part of the channel's name, from the device to the
+API. People see `reading / scale` in `shown_unit`. `low` and `high` bound what a sensor of this kind
+can measure. A frame with a value outside goes to quarantine as `impossible-value`; values are never
+clamped.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Channel:
     title: str
     shown_unit: str  # UCUM, that people read it in
     unit: str  # UCUM, of the integer on the wire and of the value in the API
-    scale: int  # units in one shown unit
+    scale: int  # so many units are one shown unit
     low: int
     high: int
     rate_hz: float  # nominal
-    # How one frame's values lie in time: one for each sample, or one for each heart beat.
+    # One value for each sample, or one for each heart beat.
     layout: Literal["sampled", "per_beat"] = "sampled"
     # How a column is downsampled: by its extremes, or by its last value if it only grows.
     cumulative: bool = False

@@ -1,7 +1,7 @@
-"""A frame between the wire and its row: read and checked, packed, and read back.
+"""Frames between the wire and the database: decoding and checking, packing and unpacking.
 
-Nothing that a device sends makes this raise: what cannot be stored comes back as `Unreadable`,
-with one of the codes of the protocol.
+Nothing that a device sends raises here. What cannot be stored is returned as `Unreadable`, with one
+of the protocol's codes.
 """
 
 import struct
@@ -40,13 +40,13 @@ from cymba.stimulation.wire.unreadable import (
 __all__ = ["KINDS", "FrameRow", "Packed", "Unreadable", "decode", "pack", "unpack"]
 
 KINDS: dict[type[Frame], int] = {StartFrame: 1, SamplesFrame: 2, EventFrame: 3, EndFrame: 4}
-"""The number that stands for each kind of frame in the database. Never reuse one."""
+"""The number of each kind of frame in the database. Never reuse one."""
 
-SHORT_DIGEST_BYTES = 8  # kept of each digest in a recording: enough to tell a resend
+SHORT_DIGEST_BYTES = 8  # of each digest in a recording: enough to recognise a duplicate
 
 
 class Packed(NamedTuple):
-    """What is kept of a frame beside its key, boot, session and times."""
+    """The digest and body of a frame, stored beside its key, boot, session and times."""
 
     kind: int
     body: bytes
@@ -75,7 +75,7 @@ class FrameRow(Protocol):
 
 
 def decode(payload: bytes) -> Frame | Unreadable:
-    """Read and check one payload, JSON or CBOR by its first byte."""
+    """Decode and check one payload. Its first byte tells JSON from CBOR."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         return too_large(payload)
     frame: Frame
@@ -100,14 +100,14 @@ def decode(payload: bytes) -> Frame | Unreadable:
         code, detail = problem
         try:
             digest = pack(frame).digest
-        except OverflowError:  # of an integer of more than 64 bits
+        except OverflowError:  # an integer of more than 64 bits
             digest = digest_of(payload)
         return Unreadable(code, detail, frame.store, frame.seq, digest)
     return frame
 
 
 def pack(frame: Frame) -> Packed:
-    """What the database keeps of a frame. Its JSON and its CBOR pack to the same bytes."""
+    """Pack a frame for the database. Its JSON and its CBOR give the same bytes."""
     kind = KINDS[type(frame)]
     match frame:
         case SamplesFrame():
@@ -116,7 +116,7 @@ def pack(frame: Frame) -> Packed:
             content = (frame.reason, frame.first_seq, frame.last_seq)
         case StartFrame():
             fields = msgspec.structs.asdict(frame.programme)
-            # Without the absent, so that a field added later changes no digest.
+            # Without absent members, so that a field added later changes no digest.
             content = {name: value for name, value in fields.items() if value is not None}
         case EventFrame():
             detail = frame.event.detail
@@ -175,7 +175,7 @@ _SAMPLES_MEMBERS = 10
 
 
 def _problem(frame: Frame) -> tuple[UnreadableCode, str] | None:
-    """What the types of a frame cannot say of it."""
+    """Checks that go beyond the types of a frame."""
     if frame.sent is not None and frame.sent < frame.up:
         return "impossible-value", f"sent: {frame.sent} is before up, {frame.up}"
     if isinstance(frame, SamplesFrame):
@@ -192,7 +192,7 @@ def _columns_problem(frame: SamplesFrame) -> tuple[UnreadableCode, str] | None:
         bounds = _BOUNDS.get(name)
         if bounds is None:
             if not is_channel_name(name):
-                return "schema", f"c: {quoted(name)} is no name of a channel"
+                return "schema", f"c: {quoted(name)} is not a channel name"
             bounds = _UNKNOWN
         low, high, per_beat, cumulative = bounds
         if per_beat:
@@ -224,7 +224,7 @@ def _out_of_range(
         if value is not None and not low <= value <= high
     )
     if name not in CHANNELS:
-        return "schema", f"c.{name}[{at}]: beyond the integers that JSON holds exactly"
+        return "schema", f"c.{name}[{at}]: beyond ±2^53, the integers that JSON holds exactly"
     unit = CHANNELS[name].unit
     shown = value if abs(value) <= MAX_INTEGER else "a number of many digits"
     return "impossible-value", f"c.{name}[{at}]: {shown} is outside {low}…{high} {unit}"
@@ -236,15 +236,15 @@ def _falling(name: str, values: list[int]) -> tuple[UnreadableCode, str]:
 
 
 def _plain(value: object) -> object:
-    """A whole number as an integer, whichever way its sender wrote it."""
+    """A whole number as an integer, also if it was sent as a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _may_repeat_a_member(payload: bytes, frame: Frame) -> bool:
-    """Whether JSON may name a member twice, of which the decoder keeps the last.
+    """Whether the JSON may have a repeated member, of which the decoder keeps the last.
 
-    No string of a samples frame holds a colon, so there are as many colons as members; `null` for
-    `sent` or `utc` is looked at more closely, which costs a little.
+    No string of a samples frame holds a colon, so there must be as many colons as members. `null`
+    for `sent` or `utc` gives a false alarm, which costs a little time.
     """
     if not isinstance(frame, SamplesFrame):
         return True

@@ -1,8 +1,8 @@
-"""The wire messages that devices and the server speak, as typed structs (protocol v1).
+"""The messages of protocol v1, as typed structs.
 
-The structs carry every bound that can be checked on one message; `docs/device-protocol.md` and
-the AsyncAPI document are held to them by tests. Times are milliseconds: `up` and `u*` since the
-device's boot, `utc` and `t*` since 1970-01-01T00:00:00Z.
+The structs carry every bound that can be checked on a single message. Tests compare them with
+`docs/device-protocol.md` and the AsyncAPI document. Times are in milliseconds: `up` and `u*` since
+the device's boot, `utc` and `t*` since 1970-01-01T00:00:00Z.
 """
 
 import re
@@ -28,7 +28,7 @@ from cymba.devices.messages import (
     UInt32,
 )
 
-# The device's own messages, so that the whole protocol can be imported from here.
+# Re-exported, so that the whole protocol can be imported from here.
 __all__ = [
     "Desired",
     "Presence",
@@ -51,8 +51,8 @@ DEVICE_ID_PATTERN = r"^[A-Za-z0-9_-]{8,32}$(?!\n)"
 CHANNEL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}$(?!\n)"
 
 Seq = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-# The names and values of columns are checked in `frames.decode`, channel by channel and several
-# times faster than here; the schemas of the protocol's documents say what is checked there.
+# Names and values of columns are checked in `frames.decode`, several times faster than here. The
+# schemas in the protocol's documents include those checks.
 Reading = (
     Annotated[int, Meta(extra_json_schema={"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER})] | None
 )
@@ -90,7 +90,7 @@ END_REASONS = (
 EndReason = Literal[END_REASONS]  # type: ignore[valid-type] # one list serves wire, table and API
 
 
-# Bounds that shut out what JSON cannot say: infinities, and by the comparison also NaN.
+# Bounds that exclude what JSON cannot express: infinities and, because it compares false, NaN.
 Detail = (
     ShortText
     | Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
@@ -101,7 +101,7 @@ Detail = (
 
 
 class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that happened in a session: `lead_off`, `lead_on`, `pause`, `resume` …"""
+    """An event of a session: `lead_off`, `lead_on`, `pause`, `resume` …"""
 
     name: Code
     detail: Annotated[dict[ShortText, Detail], Meta(max_length=MAX_DETAILS)] | None = None
@@ -157,8 +157,8 @@ RETRIED_CODES: frozenset[RejectionCode] = frozenset({"not-claimed", "rate", "ser
 class Rejection(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a frame was not stored. Without `retry` it is in quarantine, and resolved.
 
-    A payload too broken to show its `seq` is named by `payload`, the first 16 hexadecimal
-    digits of its SHA-256.
+    A payload whose `seq` cannot be read is named by `payload`, the first 16 hexadecimal digits of
+    its SHA-256.
     """
 
     code: RejectionCode
@@ -174,8 +174,8 @@ class Rejection(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Ack(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`down/ack`: what is committed. All of 1 … `upto` and every range of `also` is resolved.
 
-    `store` is absent only where no payload of the answered delivery showed one.
-    `max_frames_per_s`, where present, is the rate that the device is to keep to.
+    `store` is absent only if no answered payload names one. `max_frames_per_s`, if present, is the
+    device's rate limit.
     """
 
     upto: int
@@ -197,7 +197,7 @@ AnyMessage = Frame | Presence | TimeRequest | TimeReply | ReportedState | Desire
 
 def to_json(message: AnyMessage) -> bytes:
     """The message as JSON, without the fields that are absent."""
-    if isinstance(message, Ack):  # the one that is sent by the thousand; it leaves them out itself
+    if isinstance(message, Ack):  # sent by the thousand; the struct itself omits absent fields
         return msgspec.json.encode(message)
     return msgspec.json.encode({k: v for k, v in _builtins(message).items() if v is not None})
 

@@ -1,7 +1,7 @@
-"""Bytes to JSON or CBOR, whoever sent them: work in proportion to their length, and no surprises.
+"""Safe parsing of JSON and CBOR from untrusted senders, in time proportional to the length.
 
-Every message of a device is read by this, whatever its topic. No member stands twice in an
-object, CBOR has no tags, and nothing here takes longer than a few times what `json` takes.
+Every message of a device is read here. Repeated members and CBOR tags are refused. Nothing takes
+longer than a few times what `json` takes.
 """
 
 import json
@@ -15,7 +15,7 @@ import msgspec
 from cymba.devices.messages import UInt32
 from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES, Seq
 
-# All that reading a payload may raise.
+# All exceptions that reading a payload may raise.
 UNREADABLE = (
     msgspec.MsgspecError,
     cbor2.CBORError,
@@ -29,27 +29,26 @@ Message = TypeVar("Message")
 
 
 def read_message(payload: bytes, type_: type[Message]) -> Message:
-    """A whole message of this type, JSON or CBOR by its first byte.
+    """Read a message of this type. Its first byte tells JSON from CBOR.
 
-    Raises:
-        UNREADABLE: it is none.
+    Raises: UNREADABLE: it is no such message.
     """
     if payload[:1] != b"{":
         return msgspec.convert(load_cbor(payload), type_)
     message = msgspec.json.decode(payload, type=type_)
-    load_json(payload)  # msgspec takes the last of two members of one name
+    load_json(payload)  # msgspec keeps the last of two members with the same name
     return message
 
 
 class FrameNumber(msgspec.Struct, frozen=True):
-    """Of which frame a payload says it is. The rest of it is not looked at."""
+    """Store and seq of a payload. The rest of it is not checked."""
 
     store: UInt32 | None = None
     seq: Seq | None = None
 
 
 def read_number(payload: bytes) -> FrameNumber:
-    """For a refusal, after which the device keeps the frame: so it need not be a good one."""
+    """Read the number alone, for a rejection with `retry`."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         return FrameNumber()
     try:
@@ -61,7 +60,7 @@ def read_number(payload: bytes) -> FrameNumber:
 
 
 def load_json(payload: bytes) -> Any:
-    """Any JSON, but without repeated members and without NaN. Several times slower than msgspec."""
+    """Read any JSON without repeated members and NaN. Several times slower than msgspec."""
     return json.loads(payload.decode(), object_pairs_hook=distinct, parse_constant=_refuse_constant)
 
 
@@ -76,21 +75,21 @@ def distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         names: set[str] = set()
         for name, _ in pairs:
             if name in names:
-                raise ValueError(f"{quoted(name)} stands there twice")
+                raise ValueError(f"member {quoted(name)} is repeated")
             names.add(name)
     return members
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _refuse_tag(*_: object) -> NoReturn:
-    raise ValueError("a frame has no tags")
+    raise ValueError("CBOR tags are not allowed")
 
 
-# Every tag that cbor2 reads by itself: some are costly to read (big floats, regular expressions),
-# and some make values that refer to themselves.
+# Every tag that cbor2 handles itself. Some are costly (big floats, regular expressions), and some
+# make self-referential values.
 _TAGS: dict[int, Callable[..., NoReturn]] = dict.fromkeys(
     [*range(6), 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799],
     _refuse_tag,
@@ -98,7 +97,7 @@ _TAGS: dict[int, Callable[..., NoReturn]] = dict.fromkeys(
 
 
 def load_cbor(payload: bytes) -> Any:
-    """One CBOR item and nothing after it: no tags, no repeated keys, shallow."""
+    """Read a single CBOR item without tags, repeated keys and deep nesting."""
     reader = BytesIO(payload)
     item = _next_cbor(reader)
     if reader.tell() != len(payload):
@@ -107,10 +106,10 @@ def load_cbor(payload: bytes) -> Any:
 
 
 def split_cbor(sequence: bytes, most: int) -> list[bytes]:
-    """The items of a CBOR sequence (RFC 8742), as their bytes; no more than `most`.
+    """Split a CBOR sequence (RFC 8742) into the bytes of its items, at most `most`.
 
-    From an item on that cannot be read, or is longer than a frame may be, nobody can tell where
-    the next one begins: it and all after it are given as one.
+    After an item that cannot be read, or is larger than a frame, the boundaries are unknown: it and
+    everything after it are returned as one.
     """
     items: list[bytes] = []
     start = 0
@@ -142,7 +141,7 @@ def quoted(value: str) -> str:
 
 
 def clean(text: str, characters: int = 200) -> str:
-    """Text that any reader and the database can hold, whatever it quotes."""
+    """Printable, shortened text that the database can store, whatever it quotes."""
     text = text[: characters + 1].encode("utf-8", "backslashreplace").decode()
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -1,4 +1,4 @@
-"""Sets of sequence numbers: what is resolved in a store, what was shown of a session."""
+"""Sets of sequence numbers: those resolved in a store, or already sent to a live view."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ class SeqRanges:
 
     @classmethod
     def of(cls, ranges: Iterable[tuple[int, int]]) -> "SeqRanges":
-        """Of first and last of each range, in order and apart."""
+        """From the first and last number of each range. The ranges are in order and disjoint."""
         made = cls()
         for first, last in ranges:
             if made._bounds and made._bounds[-1] == first:

@@ -1,6 +1,6 @@
-"""Payloads that are no frame: explained to their device, and told from each other.
+"""Payloads that are no frame: the reason for the device, and a digest to deduplicate them.
 
-This is the slow way: only what the fast one could not read comes here.
+Only what the fast decoder could not read comes here.
 """
 
 from hashlib import blake2b
@@ -11,7 +11,7 @@ import msgspec
 from cymba.stimulation.wire.messages import MAX_INTEGER, MAX_PAYLOAD_BYTES
 from cymba.stimulation.wire.parsing import UNREADABLE, clean
 
-# The one way in which content is written down for its digest.
+# The canonical form of content for its digest.
 _CONTENT = msgspec.msgpack.Encoder(order="sorted")
 
 UnreadableCode = Literal["schema", "too-large", "unsupported-version", "impossible-value"]
@@ -20,8 +20,8 @@ UnreadableCode = Literal["schema", "too-large", "unsupported-version", "impossib
 class Unreadable(NamedTuple):
     """A payload that cannot be stored as a frame, and why.
 
-    `store` and `seq` are known where the payload as a whole could be read as one map; a device
-    is answered by them. `digest` tells it from others and is the same for a resend.
+    `store` and `seq` are known if the payload could be read as a map; the answer names them.
+    `digest` is the same for a resend.
     """
 
     code: UnreadableCode
@@ -32,34 +32,34 @@ class Unreadable(NamedTuple):
 
 
 def too_large(payload: bytes) -> Unreadable:
-    """Of such a payload nothing is read, not even its number: that would be its sender's to use."""
-    detail = f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are taken"
+    """Nothing of an oversized payload is read, not even its number."""
+    detail = f"the payload has {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are allowed"
     return Unreadable("too-large", detail, None, None, digest_of(payload))
 
 
 def not_whole(payload: bytes, error: Exception) -> Unreadable:
-    """Of what is no JSON object and no CBOR map. `error` is what reading it raised."""
+    """For what is no whole JSON object or CBOR map. `error` was raised by reading it."""
     if not payload:
         detail = "an empty payload"
     elif payload[:1] == b"{":
-        detail = f"no whole JSON: {_reason(error)}"
+        detail = f"not valid JSON: {_reason(error)}"
     elif 0xA0 <= payload[0] <= 0xBF:
-        detail = f"no whole CBOR: {_reason(error)}"
+        detail = f"not valid CBOR: {_reason(error)}"
     else:
         detail = f"starts with byte 0x{payload[0]:02x}: neither a JSON object nor a CBOR map"
     return Unreadable("schema", clean(detail), None, None, digest_of(payload))
 
 
 def no_frame(payload: bytes, members: Any, error: Exception) -> Unreadable:
-    """Of a whole object or map. `error` is what msgspec finds wrong with it."""
-    if not isinstance(members, dict):  # some other CBOR
+    """For a whole object or map that is no frame. `error` is msgspec's."""
+    if not isinstance(members, dict):  # another kind of CBOR item
         return not_whole(payload, error)
     store, seq = _number(members)
     digest = digest_of(payload, members)
     version = members.get("v")
     if type(version) is int and version != 1:
         shown = version if abs(version) <= MAX_INTEGER else "a number of many digits"
-        detail = f"v: {shown}, only 1 is spoken here"
+        detail = f"v: {shown} is not supported, only 1"
         return Unreadable("unsupported-version", detail, store, seq, digest)
     return Unreadable("schema", clean(_where(error, members)), store, seq, digest)
 
@@ -72,7 +72,7 @@ def _number(members: dict[str, Any]) -> tuple[int | None, int | None]:
 
 
 def digest_of(payload: bytes, members: dict[str, Any] | None = None) -> bytes:
-    """Of the content where it can be written down in one way only, else of the very bytes."""
+    """A digest of the content if it has a canonical form, else of the bytes."""
     content = payload
     if members is not None:
         compared = {name: value for name, value in members.items() if name != "sent"}
@@ -84,7 +84,7 @@ def digest_of(payload: bytes, members: dict[str, Any] | None = None) -> bytes:
 
 
 def _where(error: Exception, members: dict[str, Any]) -> str:
-    """msgspec's message in the protocol's words: the path first, and the column by its name."""
+    """msgspec's message with the path first, and columns by their names."""
     message, _, path = str(error).replace("`", "").partition(" - at ")
     path = path.removeprefix("$").removeprefix(".")
     columns = members.get("c")

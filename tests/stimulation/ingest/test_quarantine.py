@@ -121,5 +121,7 @@ def test_of_a_huge_payload_the_beginning_is_kept(line: Any) -> None:
     line.send(b"{" + b" " * MAX_KEPT_BYTES)
     (listed,) = quarantine.page(line.session)
     assert listed.code == "too-large"
-    assert listed.detail == f"{MAX_KEPT_BYTES + 1} bytes, at most 16384 are taken"
+    assert listed.detail == (
+        f"the payload has {MAX_KEPT_BYTES + 1} bytes, at most 16384 are allowed"
+    )
     assert listed.payload_bytes == MAX_KEPT_BYTES

@@ -147,8 +147,8 @@ def test_the_order_and_the_spelling_of_members_mean_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "code", "detail"),
     [
-        ({"v": 2}, "unsupported-version", "v: 2, only 1 is spoken here"),
-        ({"v": 10**400}, "unsupported-version", "v: a number of many digits, only 1"),
+        ({"v": 2}, "unsupported-version", "v: 2 is not supported, only 1"),
+        ({"v": 10**400}, "unsupported-version", "v: a number of many digits is not supported"),
         ({"v": True}, "schema", "v: "),
         ({"v": None}, "schema", "v: "),
         ({"boot": -1}, "schema", "boot: expected int >= 0"),
@@ -185,9 +185,9 @@ def test_bounds_of_every_frame(
         ({"c": {"heart_rate_bpm": [72, "x", 70]}}, "c.heart_rate_bpm[1]: expected int | null"),
         ({"c": {"heart_rate_bpm": [72, 71.5, 70]}}, "c.heart_rate_bpm[1]: expected int | null"),
         ({"c": {"heart_rate_bpm": 72}}, "c.heart_rate_bpm: expected array, got int"),
-        ({"c": {"ok": [1, 2, 3], "Not-OK": [1, 2, 3]}}, "c: 'Not-OK' is no name of a channel"),
-        ({"c": {"line\n": [1, 2, 3]}}, "c: 'line\\n' is no name of a channel"),
-        ({"c": {"new": [1, 2, 2**53 + 1]}}, "c.new[2]: beyond the integers"),
+        ({"c": {"ok": [1, 2, 3], "Not-OK": [1, 2, 3]}}, "c: 'Not-OK' is not a channel name"),
+        ({"c": {"line\n": [1, 2, 3]}}, "c: 'line\\n' is not a channel name"),
+        ({"c": {"new": [1, 2, 2**53 + 1]}}, "c.new[2]: beyond ±2^53, the integers"),
         ({"c": {f"new_{i}": [1, 2, 3] for i in range(33)}}, "c: expected object of length <= 32"),
         ({"programme": PROGRAMME}, "Object contains unknown field programme"),
     ],
@@ -281,24 +281,24 @@ def test_events_that_no_database_or_reader_could_hold(event: dict[str, Any]) -> 
         (b"[1]", "starts with byte 0x5b: neither a JSON object nor a CBOR map"),
         (b' {"v":1}', "starts with byte 0x20: "),
         (b"\xff", "starts with byte 0xff: "),
-        (json_of(SAMPLES)[:-1], "no whole JSON: "),
-        (json_of(SAMPLES) + b"{}", "no whole JSON: Extra data"),
-        (json_of(SAMPLES).replace(b"1510", b"NaN"), "no whole JSON: NaN is no JSON"),
-        (json_of(SAMPLES).replace(b"1510", b"1" * 5000), "no whole JSON: "),
-        (b'{"a":\xff}', "no whole JSON: 'utf-8' codec can't decode"),
-        (b'{"a":' * 3000, "no whole JSON: nested too deep"),
-        (b"\xa1\x61a" * 3000, "no whole CBOR: maximum container nesting depth"),
-        (cbor2.dumps(SAMPLES)[:-1], "no whole CBOR: "),
-        (cbor2.dumps(SAMPLES) + b"\x00", "no whole CBOR: 1 bytes after the frame"),
-        (b"\xa1\x61a\x9b\xff\xff\xff\xff\xff\xff\xff\xff", "no whole CBOR: "),
-        (b"\xa1\x61a\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", "no whole CBOR: "),
-        (b"\xbb\x7f\xff\xff\xff\xff\xff\xff\xff", "no whole CBOR: "),
-        (b"\xa1\x61a\xd8\x23\x61(", "no whole CBOR: a frame has no tags"),
-        (b"\xa1\x61a\xc5\x82\x1a\x05\xf5\xe1\x00\x01", "no whole CBOR: a frame has no tags"),
-        (b"\xa1\x61a\xd8\x1c\x81\xd8\x1d\x00", "no whole CBOR: a frame has no tags"),
-        (b"\xa1\x61a\xd9\xff\xff\x00", "no whole CBOR: a frame has no tags"),
-        (b"\xa1\x80\x01", "no whole CBOR: "),
-        (b"\xa2\x61a\x01\x61a\x02", "no whole CBOR: "),
+        (json_of(SAMPLES)[:-1], "not valid JSON: "),
+        (json_of(SAMPLES) + b"{}", "not valid JSON: Extra data"),
+        (json_of(SAMPLES).replace(b"1510", b"NaN"), "not valid JSON: NaN is not JSON"),
+        (json_of(SAMPLES).replace(b"1510", b"1" * 5000), "not valid JSON: "),
+        (b'{"a":\xff}', "not valid JSON: 'utf-8' codec can't decode"),
+        (b'{"a":' * 3000, "not valid JSON: nested too deep"),
+        (b"\xa1\x61a" * 3000, "not valid CBOR: maximum container nesting depth"),
+        (cbor2.dumps(SAMPLES)[:-1], "not valid CBOR: "),
+        (cbor2.dumps(SAMPLES) + b"\x00", "not valid CBOR: 1 bytes after the frame"),
+        (b"\xa1\x61a\x9b\xff\xff\xff\xff\xff\xff\xff\xff", "not valid CBOR: "),
+        (b"\xa1\x61a\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", "not valid CBOR: "),
+        (b"\xbb\x7f\xff\xff\xff\xff\xff\xff\xff", "not valid CBOR: "),
+        (b"\xa1\x61a\xd8\x23\x61(", "not valid CBOR: CBOR tags are not allowed"),
+        (b"\xa1\x61a\xc5\x82\x1a\x05\xf5\xe1\x00\x01", "not valid CBOR: CBOR tags are not allowed"),
+        (b"\xa1\x61a\xd8\x1c\x81\xd8\x1d\x00", "not valid CBOR: CBOR tags are not allowed"),
+        (b"\xa1\x61a\xd9\xff\xff\x00", "not valid CBOR: CBOR tags are not allowed"),
+        (b"\xa1\x80\x01", "not valid CBOR: "),
+        (b"\xa2\x61a\x01\x61a\x02", "not valid CBOR: "),
     ],
 )
 def test_what_is_no_whole_map_has_no_number(payload: bytes, detail: str) -> None:
@@ -313,7 +313,7 @@ def test_a_member_that_stands_there_twice(members: dict[str, Any]) -> None:
     for name in members:
         again = json.dumps({name: members[name]})[1:-1].encode()
         read = bad(payload[:-1] + b"," + again + b"}")
-        assert read.detail == f"no whole JSON: '{name}' stands there twice"
+        assert read.detail == f"not valid JSON: member '{name}' is repeated"
         assert (read.store, read.seq) == (None, None)
     inner = json_of(SAMPLES | {"sent": 70_000, "utc": None})
     assert bad(inner.replace(b'"pupil_um"', b'"rr_ms"')).code == "schema"
@@ -329,7 +329,7 @@ def test_too_large() -> None:
     assert good(padded[:MAX_PAYLOAD_BYTES])
     read = bad(padded[: MAX_PAYLOAD_BYTES + 1])
     assert (read.code, read.store, read.seq) == ("too-large", None, None)
-    assert read.detail == "16385 bytes, at most 16384 are taken"
+    assert read.detail == "the payload has 16385 bytes, at most 16384 are allowed"
     assert bad(cbor2.dumps([0] * MAX_PAYLOAD_BYTES)).code == "too-large"
     assert bad(b"\x00" * 20_000).code == "too-large"
 

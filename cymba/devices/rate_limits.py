@@ -36,6 +36,9 @@ MAX_SESSIONS_KNOWN = 50_000
 # A session is aggregated as a whole, so its size is bounded: this much takes about 500 MB of
 # memory. A day of frames of 2 kB, one in five seconds, is 35 MB.
 MAX_SESSION_BYTES = 64_000_000
+# What may stay of a device. The worst honest one, 4 h a day of ten channels at 1 Hz in a frame of
+# 2 kB in 5 s, makes 6 MB a day; sixty days of that at once are the burst. The rate is 52 MB a day.
+STORED_BYTES = Rate(per_s=600, burst=400_000_000)
 FRAME_BYTES = 500  # what a frame costs whatever it holds
 REJECTED_FACTOR = 10  # times the bytes of a frame that is rejected
 LOW = 0.5  # of a burst: below this, acks name the rate limit
@@ -97,10 +100,12 @@ class Quota:
         new_sessions: Rate = NEW_SESSIONS,
         quarantined_bytes: Rate = QUARANTINED_BYTES,
         *,
+        stored_bytes: Rate = STORED_BYTES,
         session_bytes: int = MAX_SESSION_BYTES,
     ) -> None:
         self._sessions = Buckets(new_sessions)
         self._session_bytes = session_bytes
+        self._stored = Buckets(stored_bytes)
         self._quarantined = Buckets(quarantined_bytes)
         self._known: LRUCache[tuple[str, UUID], int] = LRUCache(MAX_SESSIONS_KNOWN)  # their bytes
 
@@ -109,16 +114,21 @@ class Quota:
         it is no larger than any session can be."""
         key = (device_id, sid)
         cost = max(payload_bytes, FRAME_BYTES)
+        stored = self._stored.filled(device_id, now_s)
+        if stored.level < cost:
+            return False
         known = self._known.get(key)
         if known is not None:
             if known + cost > self._session_bytes:
                 return False
+            stored.level -= cost
             self._known[key] = known + cost
             return True
         bucket = self._sessions.filled(device_id, now_s)
         if bucket.level < 1:
             return False
         bucket.level -= 1
+        stored.level -= cost
         self._known[key] = cost
         return True
 
@@ -137,6 +147,7 @@ class Quota:
     def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
         """Undo what `session` allowed: nothing was stored."""
         key = (device_id, sid)
+        self._stored.give_back(device_id, max(payload_bytes, FRAME_BYTES))
         left = self._known.get(key, 0) - max(payload_bytes, FRAME_BYTES)
         if left > 0:
             self._known[key] = left

@@ -212,7 +212,7 @@ def _decide_frame(
         if quota and not quota.session(
             key.device_id, frame.sid, monotonic(), payload_bytes=len(delivery.payload)
         ):
-            detail = "too many new sessions, or this session is too large"
+            detail = "too much was stored of late, or too many sessions, or this one is too large"
             return _refused(delivery, "rate", detail)
         ledger.resolve(seq)
         contents[key] = packed.digest

@@ -55,3 +55,21 @@ def test_quarantine_takes_only_so_much(line: Line, payload: Payload, frame: Fram
     rejections = [one for _, ack in ingested.acks for one in ack.rejected]
     assert [(one.code, one.retry) for one in rejections[2:]] == [("rate", True)] * 2
     assert line.rows("SELECT count(*) FROM quarantine") == [(2,)]
+
+
+def test_a_device_has_only_so_much_stored_in_a_day(
+    line: Line, frame: Frame, payload: Payload
+) -> None:
+    """Whatever its sessions are; what is over it keeps, and another device stores on."""
+    quota = Quota(stored_bytes=Rate(per_s=1e-6, burst=1_200))
+    frames = [payload(frame(seq, sid=str(UUID(int=seq)))) for seq in range(1, 5)]
+    failing = quota.attempt()
+    assert failing.session("device-1", UUID(int=9), 1.0, payload_bytes=1_000)
+    failing.give_back()  # the database failed: nothing was stored
+    deliveries = [Delivery("device-1", one, AT, True) for one in frames]
+    ingested = ingest(line.session, deliveries, quota=quota)
+    line.session.commit()
+    assert [type(one) for one in ingested.outcomes] == [Stored, Stored, Refused, Refused]
+    (refused, _) = [one for _, ack in ingested.acks for one in ack.rejected]
+    assert (refused.code, refused.retry) == ("rate", True)
+    assert quota.session("device-2", UUID(int=1), 1.0)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from cymba.accounts.tables import Account, ErasureLedger
+from cymba.accounts.tables import Account, Change, ErasureLedger
 from cymba.devices.tables import Device
 from cymba.errors import Conflict, Rejected
 from cymba.insights.experiments import plans
@@ -114,7 +114,8 @@ class _Restoring:
     def run(self, ledger_key: bytes) -> Restored:
         self._refuse_known(ledger_key)
         restored = Restored(self._manifest.account_id)
-        for holding in PERSONAL_TABLES:
+        # The change feed comes last, as in every transaction.
+        for holding in sorted(PERSONAL_TABLES, key=lambda one: one.table is Change.__table__):
             count = 0
             for rows in self._batches(holding):
                 if holding.imported:

@@ -99,7 +99,7 @@ def begin_trial(app, client, engine):
             key = app.extensions["cymba"].programme_key
             wanted = Wanted(programme)
             set_programme(session, key, person.id, device_id, wanted, if_version=0, now=now)
-        body = {"device_id": device_id, "outcome": "pain_now", "pairs": 6, "block_days": 1}
+        body = {"device_id": device_id, "outcome": "pain_now", "pairs": 14, "block_days": 3}
         response = client.post("/v1/experiments", json=body, headers=person.headers)
         assert response.status_code == 201
         return response.json["id"]

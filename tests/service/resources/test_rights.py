@@ -122,6 +122,7 @@ def test_an_import_elsewhere_gives_the_same_answers(
             ledger_key=edge.erasure_keys.ledger,
             schema_version=migrations.head(),
         )
+    with UnitOfWork(elsewhere) as session, session.begin():
         pair = sign_in(session, edge.signer, person.id, moment)
     there = {"Authorization": f"Bearer {pair.access_token}"}
     paths = list(readable(document, ids))

@@ -80,3 +80,12 @@ class TooManyRequests(DomainError):
     def __init__(self, detail: str, *, retry_after_s: int) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class Busy(TooManyRequests):
+    """The caller has as much under way as one may have: nothing was done, and soon it can be."""
+
+    code = "busy"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)

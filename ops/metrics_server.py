@@ -17,6 +17,12 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class _SharedServer(_Server):
+    """Of several processes on one port: each connection is one's of them."""
+
+    allow_reuse_port = True
+
+
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
         """Scrapes are not logged."""
@@ -24,11 +30,16 @@ class _QuietHandler(WSGIRequestHandler):
 
 @contextmanager
 def serving(
-    host: str, port: int | None, registry: CollectorRegistry, problem: Callable[[], str | None]
+    host: str,
+    port: int | None,
+    registry: CollectorRegistry,
+    problem: Callable[[], str | None],
+    *,
+    shared: bool = False,
 ) -> Iterator[None]:
     """Serve `/metrics`, and `/healthz`: 200 while `problem()` is None, else 503 with its text.
 
-    Without a port nothing is served.
+    Without a port nothing is served. `shared`: other processes serve the same on the same port.
     """
     if port is None:
         yield
@@ -50,7 +61,11 @@ def serving(
 
     try:
         server = make_server(
-            host, port, application, server_class=_Server, handler_class=_QuietHandler
+            host,
+            port,
+            application,
+            server_class=_SharedServer if shared else _Server,
+            handler_class=_QuietHandler,
         )
     except OSError as error:
         raise click.ClickException(

@@ -3,6 +3,7 @@ its own."""
 
 import os
 import signal
+from contextlib import ExitStack
 from threading import Event, Thread
 
 from flask import Flask
@@ -10,8 +11,11 @@ from flask import Flask
 from cymba.database import make_engine
 from cymba.settings import load
 from ops import logs
+from ops.metrics_server import serving
 from service import create_app
 from service.http.services import Services
+
+_for_life = ExitStack()
 
 
 def create() -> Flask:
@@ -24,7 +28,14 @@ def create() -> Flask:
         settings.database_url, pool_size=settings.database_pool_size, application_name="cymba api"
     )
     app = create_app(settings, engine)
-    _set_on_signal(Services.of(app).closing)
+    edge = Services.of(app)
+    _set_on_signal(edge.closing)
+    # In a thread of its own: a server whose other threads are all busy is alive, and whoever
+    # restarts it for being late cuts off everybody. It ends with the process.
+    health = serving(
+        settings.http_host, settings.metrics_port, edge.metrics.registry, lambda: None, shared=True
+    )
+    _for_life.enter_context(health)
     return app
 
 

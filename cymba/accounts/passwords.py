@@ -3,7 +3,8 @@
 import re
 import threading
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from cymba.errors import Rejected
+from cymba.errors import Busy, Rejected
 
 MIN_CHARACTERS = 10
 MAX_CHARACTERS = 200
@@ -23,8 +24,29 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
 _SIGNS: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ "
 
 _hasher = PasswordHasher()
-# Each hash takes 64 MiB while it is made: many logins at once must not take the memory of all.
-_at_once = threading.BoundedSemaphore(4)
+# Each hash takes 64 MiB while it is made: many logins at once must not take the memory of all. Who
+# finds no place is told to come again: to wait here would take the threads of all.
+AT_ONCE = 4
+_hashing: list[str | None] = []  # the stored hash that each is about; of one account one at a time
+_lock = threading.Lock()
+
+
+@contextmanager
+def _place(stored_hash: str | None = None) -> Iterator[None]:
+    """Call it outside of any transaction: a hash is slow on purpose.
+
+    Raises:
+        Busy: too many are being made, or one for the same account.
+    """
+    with _lock:
+        if len(_hashing) >= AT_ONCE or (stored_hash is not None and stored_hash in _hashing):
+            raise Busy("Too many passwords are being looked at. Try again.")
+        _hashing.append(stored_hash)
+    try:
+        yield
+    finally:
+        with _lock:
+            _hashing.remove(stored_hash)
 
 
 def hash_password(password: str, *, pointer: str = "/password", of: Collection[str] = ()) -> str:
@@ -34,6 +56,12 @@ def hash_password(password: str, *, pointer: str = "/password", of: Collection[s
         Rejected: the password is too short, too long or among the first that a guesser tries;
             `pointer` names it in the problem. `of` is what everybody knows of its person.
     """
+    check_new(password, pointer=pointer, of=of)
+    return rehash(password)
+
+
+def check_new(password: str, *, pointer: str, of: Collection[str] = ()) -> None:
+    """What `hash_password` raises, before there is a hash."""
     password = _normal(password)
     detail = None
     if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
@@ -46,19 +74,18 @@ def hash_password(password: str, *, pointer: str = "/password", of: Collection[s
             code="validation",
             errors=[{"pointer": pointer, "detail": detail}],
         )
-    return rehash(password)
 
 
 def rehash(password: str) -> str:
     """The hash to store of a password that is taken already, whatever today's rules say."""
-    with _at_once:
+    with _place():
         return _hasher.hash(_normal(password))
 
 
 def verify_password(stored_hash: str | None, password: str) -> bool:
     """Whether `password` is the one that was hashed; as slow where there is no hash at all, so
     that time does not tell which e-mail addresses have an account."""
-    with _at_once:
+    with _place(stored_hash):
         try:
             _hasher.verify(stored_hash or _hash_of_nothing(), _normal(password))
         except (VerificationError, InvalidHashError):

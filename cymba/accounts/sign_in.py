@@ -22,13 +22,15 @@ def sign_in_by_password(
     *,
     attempt: throttle.Attempt,
     now: datetime,
-) -> TokenPair | None:
+) -> TokenPair | throttle.Throttled | None:
     """Sign in to an account whose password was verified outside of any transaction, which takes a
     tenth of a second. None: it was removed, or given another password, in that time."""
     account = session.get(Account, verified.id, populate_existing=True)
     if account is None or account.password_hash != verified.password_hash:
         return None
-    throttle.forgive(session, attempt, now)
+    often = throttle.forgive(session, attempt, now)
+    if often is not None:
+        return often
     renew(session, account, password)
     pair = tokens.sign_in(session, signer, account.id, now)
     note_own(session, account.id, "account.signed_in")

@@ -46,6 +46,7 @@ RECOVERY = "recovery"
 RECIPIENT = "recipient"
 PROOF = "proof"
 OIDC = "oidc"
+SIGNED_IN = "signed-in"
 BUCKETS = {
     PAIR: Bucket(capacity=5, leak_s=180),
     ADDRESS: Bucket(capacity=30, leak_s=20),
@@ -55,6 +56,7 @@ BUCKETS = {
     RECIPIENT: Bucket(capacity=5, leak_s=720),  # of codes that are sent to one e-mail
     PROOF: Bucket(capacity=5, leak_s=180),  # of current passwords that one sign-in gives
     OIDC: Bucket(capacity=30, leak_s=20),  # of sign-ins that one address begins at a provider
+    SIGNED_IN: Bucket(capacity=30, leak_s=60),  # of sign-ins with the right password
 }
 _KEY_BYTES = 16
 KNOWN_FOR = timedelta(days=90)  # how long a pair that signed in stays known
@@ -78,7 +80,7 @@ def count_sign_in(
 ) -> Attempt | Throttled:
     """Count one attempt to sign in, or refuse it. Commit before the password is verified: the
     rows are locked, and a slow hash would hold up the owner too."""
-    place = _network(address)
+    place = network(address)
     of_email = _of_email(key, email)
     # A pair's key begins with its e-mail's, so that `forget` finds it without the address.
     pair = of_email + _key(key, PAIR, f"{addresses.key(email)}\0{place}")
@@ -90,14 +92,14 @@ def count_sign_up(
     session: Session, key: bytes, *, address: str, now: datetime
 ) -> Attempt | Throttled:
     """Count one new account from an address; it is never forgiven."""
-    return _count(session, {SIGN_UP: _key(key, SIGN_UP, _network(address))}, now)
+    return _count(session, {SIGN_UP: _key(key, SIGN_UP, network(address))}, now)
 
 
 def count_recovery(
     session: Session, key: bytes, *, address: str, now: datetime
 ) -> Attempt | Throttled:
     """Count one code that is asked for or tried from an address; it is never forgiven."""
-    return _count(session, {RECOVERY: _key(key, RECOVERY, _network(address))}, now)
+    return _count(session, {RECOVERY: _key(key, RECOVERY, network(address))}, now)
 
 
 def count_recipient(
@@ -118,17 +120,33 @@ def count_proof(
 
 def count_oidc(session: Session, key: bytes, *, address: str, now: datetime) -> Attempt | Throttled:
     """Count one sign-in that is begun at a provider from an address; it is never forgiven."""
-    return _count(session, {OIDC: _key(key, OIDC, _network(address))}, now)
+    return _count(session, {OIDC: _key(key, OIDC, network(address))}, now)
 
 
-def forgive(session: Session, attempt: Attempt, now: datetime) -> None:
-    """The password was right: take the attempt back, and know this pair from now on."""
+def forgive(session: Session, attempt: Attempt, now: datetime) -> Throttled | None:
+    """The password was right: take the attempt back, and know this pair from now on.
+
+    Who signs in all the time is no owner who forgets: beyond a limit of its own, which only the
+    right password fills, the attempt stays counted as a failure, and is refused.
+    """
+    # The key begins with the e-mail's, as a pair's does.
+    signed_in = {SIGNED_IN: attempt.keys[EMAIL] + SIGNED_IN.encode()}
+    often = _count(session, signed_in, now)
+    if isinstance(often, Throttled):
+        return often
     for bucket in _locked(session, attempt):
         if bucket.key == attempt.keys.get(PAIR):
             bucket.level = 0.0
             bucket.succeeded_at = now
         else:
             bucket.level = max(0.0, bucket.level - 1)
+    return None
+
+
+def take_back(session: Session, attempt: Attempt) -> None:
+    """The password was not looked at: it was no guess."""
+    for bucket in _locked(session, attempt):
+        bucket.level = max(0.0, bucket.level - 1)
 
 
 def forget(session: Session, key: bytes, email: str) -> None:
@@ -193,7 +211,7 @@ def _key(key: bytes, kind: str, value: str) -> bytes:
     return blake2b(f"{kind}\0{value}".encode(), key=key, digest_size=_KEY_BYTES).digest()
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """The address, or for IPv6 its /64: one customer holds all of that."""
     try:
         parsed = ip_address(address)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cymba.diary import entries
 from cymba.diary.fields import Fields, is_field, normal
 from cymba.diary.tables import DiaryEntry
-from cymba.errors import DomainError, NotFound, Rejected
+from cymba.errors import Busy, DomainError, NotFound, Rejected
 from cymba.sync.tables import SyncOperation
 
 MAX_OPERATIONS = 200
@@ -87,10 +87,15 @@ def push(
     `duplicate`. Conflicts and rejections changed nothing and are judged anew when retried; those
     of an app that names what it builds on are remembered for what was built on them.
     `key` signs the programmes without a current that follow a red flag.
+
+    Raises:
+        Busy: another push of the account is under way.
     """
-    # One push of an account at a time: a retry must see what the first try has done.
+    # One push of an account at a time: a retry must see what the first try has done. To wait for it
+    # would hold a thread and a connection for as long as the other takes.
     turn = func.hashtextextended(f"sync/{account_id}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(turn)))
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(turn))):
+        raise Busy("Another push of this account is under way. Wait for it, then push again.")
     # A queue is sent in its order: what comes later was made on top of what comes before.
     before: dict[UUID, dict[str, Any]] = {}
     return [

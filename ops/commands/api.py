@@ -29,8 +29,16 @@ STOP_S = 20  # for requests under way
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Processes."
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    help="Serve /metrics and /healthz here too, apart from all requests  "
+    "[default: CYMBA_METRICS_PORT]",
+)
 @click.pass_obj
-def api(settings: Settings, host: str | None, port: int | None, workers: int) -> None:
+def api(
+    settings: Settings, host: str | None, port: int | None, workers: int, metrics_port: int | None
+) -> None:
     """Serve the REST API, its OpenAPI document (/v1/openapi.json) and its page (/docs).
 
     By default it listens on this machine only. Put a proxy that terminates TLS in front of it.
@@ -42,8 +50,15 @@ def api(settings: Settings, host: str | None, port: int | None, workers: int) ->
     host = host or settings.http_host
     port = port or settings.http_port
     load_secret(settings)  # a bad key is reported here, once, and not by each worker
+    metrics_port = metrics_port or settings.metrics_port
     if ports.is_taken(host, port):
         raise click.ClickException(f"port {port} on {host} is in use; choose another with --port")
+    if metrics_port is not None:
+        if ports.is_taken(host, metrics_port):
+            raise click.ClickException(
+                f"port {metrics_port} on {host} is in use; choose another with --metrics-port"
+            )
+        os.environ |= {"CYMBA_METRICS_PORT": str(metrics_port), "CYMBA_HTTP_HOST": host}
     with open_url(settings) as url:
         os.environ["CYMBA_DATABASE_URL"] = url  # the workers are processes of their own
         _warn_of_schema(url)

@@ -15,6 +15,7 @@ from cymba.accounts.tables import Account
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller, read_access
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.services import services
+from service.http.under_way import hold
 
 SHARE_HEADER = "Cymba-Share"
 
@@ -80,6 +81,7 @@ def _sharer(session: Session) -> Caller:
         viewer = session.get_one(Account, signed_in.id)
     now = services().now()
     share = sharing.open_share(session, g.share_token, g.share_scope, viewer=viewer, now=now)
+    hold(services().requests, ("shares", share.account_id))  # however many shares there are
     return caller_of(session, share.account_id)
 
 

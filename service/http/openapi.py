@@ -19,12 +19,13 @@ from service.http.bearer import reader, require_token
 from service.http.examples import example_of
 from service.http.fields import Schema, StrictParser, refuse_query
 from service.http.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
+from service.http.under_way import under_way
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 EVERY_ROUTE = ("validation", "server", "unavailable")
-WITH_TOKEN = ("unauthenticated", "share-scope")
-WITH_BODY = ("invalid-json", "too-large", "unsupported-media-type")
+WITH_TOKEN = ("unauthenticated", "share-scope", "busy")
+WITH_BODY = ("invalid-json", "too-large", "unsupported-media-type", "busy")
 WITH_IF_MATCH = ("stale", "if-match-required")
 
 ETAG_HEADER = {
@@ -214,7 +215,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
                 check()
             if not takes_query:
                 refuse_query(request.args)
-            return view_func(**view_args)
+            with under_way():
+                return view_func(**view_args)
 
         if "<" in rule:
             _noted(guarded, problems=("not-found",))

@@ -77,6 +77,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "clearance-needed": (423, "An answer needs a clinician's clearance first"),
     "if-match-required": (428, "Say which version is meant, with If-Match"),
     "rate": (429, "Too many requests"),
+    "busy": (429, "Too much is under way at once"),
     "server": (500, "Something is broken on our side"),
     "unavailable": (503, "Not possible at the moment; try again"),
     "not-ready": (503, "Not ready to serve"),

@@ -21,9 +21,13 @@ from cymba.rights.erasure import ErasureKeys
 from cymba.settings import Settings
 from service.http.latest import Latest
 from service.http.metrics import ApiMetrics
-from service.http.streams import StreamPlaces
+from service.http.places import Places
 
 _KEY = "cymba"
+# Of one account, share or device, or of one network where nobody is signed in. A browser asks for
+# six things at once.
+REQUESTS_OF_ONE, CHANGES_OF_ONE = 8, 4
+STREAMS_OF_ONE = 4
 # Anybody may ask /readyz, and each look costs two connections to the database.
 READY_FOR_S = 1.0
 
@@ -43,15 +47,21 @@ class Services:
     metrics: ApiMetrics
     denied_topics: DeniedTopics
     erasure_keys: ErasureKeys
-    streams: StreamPlaces
-    exports: StreamPlaces
+    requests: Places  # under way, of one account, share or device
+    changes: Places  # those among them that are no reads
+    sign_ins: Places  # under way, by the e-mail address that they name
+    streams: Places
+    exports: Places
     readiness: Latest[dict[str, Any]]  # what /readyz found
     closing: Event  # set by who stops the server, so that live views end at once
 
     @classmethod
     def make(cls, settings: Settings, engine: Engine) -> "Services":
         secret = load_secret(settings)
-        metrics, streams = ApiMetrics(), StreamPlaces(settings.live_streams)
+        metrics = ApiMetrics()
+        streams = Places(
+            STREAMS_OF_ONE, most=settings.live_streams, for_newcomers=settings.live_streams // 4
+        )
         metrics.live_streams.set_function(streams.count)
         return cls(
             settings=settings,
@@ -73,9 +83,12 @@ class Services:
             metrics=metrics,
             denied_topics=DeniedTopics(),
             erasure_keys=ErasureKeys.of(secret),
+            requests=Places(REQUESTS_OF_ONE),
+            changes=Places(CHANGES_OF_ONE),
+            sign_ins=Places(1),
             streams=streams,
             # Each holds a thread and a connection for as long as the archive takes to leave.
-            exports=StreamPlaces(settings.export_streams, of_one_account=1),
+            exports=Places(1, most=settings.export_streams),
             readiness=Latest(READY_FOR_S),
             closing=Event(),
         )

@@ -5,18 +5,19 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from cymba.accounts import throttle
+from cymba.accounts import addresses, throttle
 from cymba.accounts.addresses import MAX_CHARACTERS as MAX_EMAIL_CHARACTERS
 from cymba.accounts.passwords import MAX_CHARACTERS, verify_password
 from cymba.accounts.profile import find_by_email
 from cymba.accounts.sign_in import sign_in_by_password
 from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_out
-from cymba.errors import TooManyRequests, Unauthenticated
+from cymba.errors import Busy, TooManyRequests, Unauthenticated
 from service.http.answers import answer, nothing
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.under_way import hold
 from service.shapes.tokens import TokenPairSchema, pair_shown
 
 blp = Resource("auth", "Signing in and out")
@@ -56,6 +57,7 @@ def create_token(credentials: dict[str, Any]) -> Response:
     out of the places where they sign in.
     """
     email, password = credentials["email"], credentials["password"]
+    hold(services().sign_ins, addresses.key(email))
     now = services().now()
     with transaction() as session:
         attempt = throttle.count_sign_in(
@@ -71,7 +73,12 @@ def create_token(credentials: dict[str, Any]) -> Response:
             "Too many failed sign-ins. Wait, then try again.", retry_after_s=attempt.retry_after_s
         )
     # Outside of any transaction: the hash is slow on purpose.
-    good = verify_password(account.password_hash if account else None, password)
+    try:
+        good = verify_password(account.password_hash if account else None, password)
+    except Busy:
+        with transaction() as session:
+            throttle.take_back(session, attempt)  # nobody has looked at the guess
+        raise
     if account is None or not good:
         raise _wrong()
     with transaction() as session:
@@ -80,6 +87,10 @@ def create_token(credentials: dict[str, Any]) -> Response:
         )
     if pair is None:
         raise _wrong()
+    if isinstance(pair, throttle.Throttled):
+        raise TooManyRequests(
+            "Too many sign-ins. Keep the tokens of one.", retry_after_s=pair.retry_after_s
+        )
     return answer(pair_shown(pair))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import marshmallow as ma
 import msgspec
-from flask import Response, request
+from flask import Response, g, request
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
@@ -134,6 +134,7 @@ def require_broker() -> None:
         given = request.args.get("secret", "")
     if not compare_digest(known.encode(), given.strip().encode(errors="surrogatepass")):
         raise Unauthenticated("This needs the secret that brokers share with this server.")
+    g.by_broker = True
 
 
 @blp.post("/v1/broker/auth")

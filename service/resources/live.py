@@ -188,12 +188,14 @@ def stream_session(session_id: UUID) -> Response:
     if last_id == FINISHED:
         return Response(status=204)
     places = services().streams
-    if not places.take(account_id):
+    # The places of a device are for all its holders together, who may be one person.
+    owners = (account_id, news.device_id)
+    if not places.take(*owners):
         raise Unavailable("Too many live views are open. Close one.", code="too-many-streams")
     view = _View(services(), account_id, session_id, seen, current_access().expires_at_s)
     response = Response(view.events(update), content_type=MEDIA_TYPE)
     response.headers["X-Accel-Buffering"] = "no"  # a proxy between must not hold events back
-    response.call_on_close(lambda: places.leave(account_id))
+    response.call_on_close(lambda: places.leave(*owners))
     return response
 
 

@@ -85,6 +85,7 @@ class LiveUpdate:
 
     frames: list[LiveFrame]
     state: Literal["open", "ended", "gone"]
+    device_id: str = ""  # none of what is gone
 
 
 def read_update(
@@ -111,7 +112,8 @@ def read_update(
         unseen = (read for read in frames if (read.frame.store, read.frame.seq) not in seen)
         fresh = list(islice(unseen, MAX_FRAMES_AT_ONCE))
     state: Literal["open", "ended"] = "open" if fresh or row.state == "open" else "ended"
-    return LiveUpdate(list(_placed(session, row.device_id, fresh)), state)
+    placed = _placed(session, row.device_id, fresh)
+    return LiveUpdate(list(placed), state, row.device_id)
 
 
 def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterator[LiveFrame]:

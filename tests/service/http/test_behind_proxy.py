@@ -225,6 +225,42 @@ def test_the_apis_metrics_are_for_those_inside(proxy, path):
         assert (status, b"cymba_api_requests_total" in body) == (200, True)
 
 
+def test_whatever_nginx_refuses_is_told_as_a_problem(proxy):
+    """Also where the path cannot be read, of which nginx makes a page of its own."""
+
+    def asked(head: bytes) -> tuple[int, str, dict]:
+        with socket.create_connection(("127.0.0.1", proxy.port)) as raw:
+            raw.settimeout(PATIENCE_S)
+            raw.sendall(head)
+            with suppress(ConnectionResetError):
+                answer = b""
+                while piece := raw.recv(65_536):
+                    answer += piece
+        told, _, body = answer.partition(b"\r\n\r\n")
+        return int(told.split()[1]), told.decode().lower(), json.loads(body)
+
+    host = b"Host: x\r\nConnection: close\r\n\r\n"
+    for head, expected in (
+        (b"GET /%00 HTTP/1.1\r\n" + host, 400),
+        (b"GET /v1/%00/x HTTP/1.1\r\n" + host, 400),
+        (b"GET /../.. HTTP/1.1\r\n" + host, 400),
+        (b"GET /%zz HTTP/1.1\r\n" + host, 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n" + host, 400),
+        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n" + host, 414),
+        (b"TRACE / HTTP/1.1\r\n" + host, 405),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n" + host, 501),
+        (b"GET /problem/400 HTTP/1.1\r\n" + host, 404),
+        (b"GET / HTTP/7.0\r\n" + host, 505),
+    ):
+        status, told, problem = asked(head)
+        assert status == expected, head[:40]
+        assert "content-type: application/problem+json" in told, head[:40]
+        assert problem["status"] == status
+        assert problem["type"].startswith("urn:cymba:problem:")
+
+
 def test_nobody_escapes_throttling_by_saying_they_come_from_elsewhere(proxy):
     with proxy.client("127.0.0.2") as guesser:
         statuses = [

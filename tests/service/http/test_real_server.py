@@ -6,18 +6,26 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
-from tests.end_to_end.parts import PATIENCE_S
+from ops import ports
+from tests.end_to_end.parts import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def server(settings, database_url, tmp_path):
+def health_port() -> int:
+    return ports.free_port()
+
+
+@pytest.fixture
+def server(request, settings, database_url, tmp_path, health_port):
     """`cymba api` as a process; gives it, its address, and the file of its log."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -25,6 +33,8 @@ def server(settings, database_url, tmp_path):
         "CYMBA_DATABASE_URL": database_url,
         "CYMBA_SECRET_KEY": settings.secret_key,
         "CYMBA_DATA_DIR": str(tmp_path),
+        "CYMBA_METRICS_PORT": str(health_port),
+        **getattr(request, "param", {}),
     }
     command = [str(Path(sys.executable).parent / "cymba"), "api", "--port", str(port)]
     log = tmp_path / "api.log"
@@ -81,3 +91,30 @@ def test_a_body_without_a_length_is_bounded_too(server):
     assert response.status_code == 413, response.text
     assert response.json()["type"] == "urn:cymba:problem:too-large"
     assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "server", [{"CYMBA_DATABASE_POOL_SIZE": "1", "CYMBA_LIVE_STREAMS": "1"}], indirect=True
+)
+def test_a_server_whose_threads_all_wait_is_alive(server, health_port, engine, make_person):
+    _, url, _ = server
+    people = [make_person() for _ in range(8)]  # there are three threads, and two connections
+
+    def ask(person) -> int:
+        return httpx.get(
+            f"{url}/v1/account", headers=person.headers, timeout=PATIENCE_S
+        ).status_code
+
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(len(people)) as pool, engine.connect() as own:
+        with engine.begin() as other:
+            other.execute(text("LOCK TABLE account IN ACCESS EXCLUSIVE MODE"))
+            asking = [pool.submit(ask, person) for person in people]
+            wait_until(lambda: own.execute(waiting).scalar_one() >= 2, what="all wait")
+            own.rollback()
+            health = httpx.get(f"http://127.0.0.1:{health_port}/healthz", timeout=PATIENCE_S)
+            assert health.status_code == 200
+            assert not any(one.done() for one in asking)
+            metrics = httpx.get(f"http://127.0.0.1:{health_port}/metrics", timeout=PATIENCE_S)
+            assert "cymba_api_requests_total" in metrics.text
+        assert {one.result() for one in asking} <= {200, 503}  # the lock was not given in time

@@ -11,7 +11,7 @@ import pytest
 
 from cymba.accounts.tokens import sign_out_elsewhere
 from cymba.database import UnitOfWork, utc_now
-from service.http.streams import STREAMS_OF_ONE_ACCOUNT
+from service.http.services import STREAMS_OF_ONE
 from service.resources import live
 from tests.end_to_end.parts import PATIENCE_S
 from tests.stimulation.worker_steps import compact_due
@@ -167,7 +167,7 @@ def test_a_waiting_view_holds_no_connection(follow, wear, engine, person):
 
 def test_only_so_many_views_can_be_open(url, follow, wear, person, make_person):
     worn = wear(person).sum_up()
-    views = [follow(person, worn.id) for _ in range(STREAMS_OF_ONE_ACCOUNT)]
+    views = [follow(person, worn.id) for _ in range(STREAMS_OF_ONE)]
     for view in views:
         next(view)
     path = f"{url}/v1/sessions/{worn.id}/live"

@@ -1,0 +1,47 @@
+"""Places for what holds a thread, a connection or much memory of the server's for a while."""
+
+from collections import Counter
+from collections.abc import Hashable
+from threading import Lock
+
+
+class Places:
+    """How many things are open, in all and of each owner; whoever finds no place is told so at
+    once, and waits in no thread of ours.
+
+    A thing may have several owners: who looks at it, and whose it is.
+    """
+
+    def __init__(self, of_one: int, *, most: int | None = None, for_newcomers: int = 0) -> None:
+        """`for_newcomers` of the `most` are for owners who have nothing open yet."""
+        self._of_one = of_one
+        self._most = most
+        self._for_newcomers = for_newcomers
+        self._open: Counter[Hashable] = Counter()
+        self._count = 0
+        self._lock = Lock()
+
+    def take(self, *owners: Hashable) -> bool:
+        with self._lock:
+            held = max(self._open[owner] for owner in owners)
+            if held >= self._of_one:
+                return False
+            if self._most is not None:
+                kept = self._for_newcomers if held else 0
+                if self._count >= self._most - kept:
+                    return False
+            self._open.update(owners)
+            self._count += 1
+            return True
+
+    def leave(self, *owners: Hashable) -> None:
+        with self._lock:
+            self._count -= 1
+            for owner in owners:
+                self._open[owner] -= 1
+                if not self._open[owner]:
+                    del self._open[owner]
+
+    def count(self) -> int:
+        with self._lock:
+            return self._count

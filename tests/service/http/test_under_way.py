@@ -1,0 +1,237 @@
+"""One party holds no more of the server than its part: threads, connections, hashes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from uuid import uuid4
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import func, select
+
+from cymba.accounts import passwords
+from cymba.accounts.tables import Account
+from cymba.accounts.throttle import BUCKETS, SIGNED_IN
+from cymba.database import UnitOfWork
+from service.http.places import Places
+from service.http.services import CHANGES_OF_ONE, REQUESTS_OF_ONE
+from service.resources import accounts
+from tests.end_to_end.parts import PATIENCE_S
+
+CONNECTIONS = 60
+PASSWORD = "correct horse battery"
+
+
+class Gate:
+    """Where requests stop until all that can come have come."""
+
+    def __init__(self, app) -> None:
+        self.app = app
+        self.arrived = threading.Semaphore(0)
+        self.open = threading.Event()
+
+    def wait(self) -> None:
+        self.arrived.release()
+        assert self.open.wait(PATIENCE_S)
+
+    def crowd(self, ask: Callable[[], int], within: int) -> list[int]:
+        """The statuses of many who ask at once, of whom `within` stop at the gate; those who are
+        refused are answered before it opens."""
+        refused = threading.Semaphore(0)
+
+        def asked() -> int:
+            status = ask()
+            refused.release()
+            return status
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            try:
+                asking = [pool.submit(asked) for _ in range(CONNECTIONS)]
+                for _ in range(CONNECTIONS - within):
+                    assert refused.acquire(timeout=PATIENCE_S), "somebody waits for the gate"
+                for _ in range(within):
+                    assert self.arrived.acquire(timeout=PATIENCE_S)
+                self.check()
+            finally:
+                self.open.set()
+            return sorted(one.result() for one in asking)
+
+    def check(self) -> None:
+        """What holds while the crowd is there; overwritten by who has more to ask."""
+
+
+@pytest.fixture
+def gate(app) -> Gate:
+    return Gate(app)
+
+
+@pytest.fixture
+def slow_hash(gate, monkeypatch) -> None:
+    """Hashes that take until the gate opens."""
+    honest = passwords._hasher
+
+    class Slow:
+        def hash(self, password: str) -> str:
+            gate.wait()
+            return honest.hash(password)
+
+        def verify(self, stored: str, password: str) -> bool:
+            gate.wait()
+            return honest.verify(stored, password)
+
+        def check_needs_rehash(self, _stored: str) -> bool:
+            return False
+
+    passwords._hash_of_nothing()
+    monkeypatch.setattr(passwords, "_hasher", Slow())
+
+
+@pytest.fixture
+def with_password(engine, person):
+    stored = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    with UnitOfWork(engine) as session, session.begin():
+        session.get_one(Account, person.id).password_hash = stored
+    return person
+
+
+def test_reads_of_one_account_hold_so_many_threads_and_no_more(
+    app, gate, person, make_person, monkeypatch
+):
+    current = accounts.current_account
+    blocked = person.id
+
+    def wait(session):
+        caller = current(session)
+        if caller.id == blocked:
+            gate.wait()
+        return caller
+
+    monkeypatch.setattr(accounts, "current_account", wait)
+    neighbour = make_person()
+
+    def check() -> None:
+        read = app.test_client().get("/v1/account", headers=neighbour.headers)
+        assert read.status_code == 200
+
+    gate.check = check
+    statuses = gate.crowd(
+        lambda: app.test_client().get("/v1/account", headers=person.headers).status_code,
+        within=REQUESTS_OF_ONE,
+    )
+    assert statuses == [200] * REQUESTS_OF_ONE + [429] * (CONNECTIONS - REQUESTS_OF_ONE)
+
+
+def test_pushes_wait_for_no_other_push_of_their_account(app, engine, person):
+    """The other one may be in another process: here it is held by a transaction of its own."""
+    turn = func.hashtextextended(f"sync/{person.id}", 0)
+    with engine.begin() as other:
+        other.execute(select(func.pg_advisory_xact_lock(turn)))
+        refused = app.test_client().post(
+            "/v1/sync", json={"operations": []}, headers=person.headers
+        )
+        assert refused.status_code == 429
+        assert refused.json["type"] == "urn:cymba:problem:busy"
+        assert int(refused.headers["Retry-After"]) >= 1
+    taken = app.test_client().post("/v1/sync", json={"operations": []}, headers=person.headers)
+    assert taken.status_code == 200
+
+
+@pytest.mark.usefixtures("slow_hash")
+@pytest.mark.parametrize("password", [PASSWORD, "not the right one"])
+def test_sign_ins_to_one_address_make_one_hash_at_a_time(
+    app, gate, with_password, engine, password
+):
+    gate.check = lambda: assert_nothing_lent(engine)
+    credentials = {"email": with_password.email, "password": password}
+    statuses = gate.crowd(
+        lambda: app.test_client().post("/v1/auth/token", json=credentials).status_code, within=1
+    )
+    assert statuses.count(429) == CONNECTIONS - 1
+
+
+@pytest.mark.usefixtures("slow_hash")
+def test_an_address_without_an_account_is_told_the_same(app, gate):
+    credentials = {"email": "nobody@example.org", "password": PASSWORD}
+    statuses = gate.crowd(
+        lambda: app.test_client().post("/v1/auth/token", json=credentials).status_code, within=1
+    )
+    assert statuses == [401] + [429] * (CONNECTIONS - 1)
+
+
+@pytest.mark.usefixtures("slow_hash")
+def test_a_new_account_makes_its_hash_with_no_connection_held(app, gate, engine):
+    gate.check = lambda: assert_nothing_lent(engine)
+
+    def ask() -> int:
+        account = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD}
+        return app.test_client().post("/v1/accounts", json=account).status_code
+
+    statuses = gate.crowd(ask, within=CHANGES_OF_ONE)
+    assert statuses.count(429) == CONNECTIONS - CHANGES_OF_ONE
+
+
+def assert_nothing_lent(engine) -> None:
+    """Nobody at the gate holds a connection. Those who were refused may still give theirs back."""
+    deadline = threading.Event()
+    while engine.pool.checkedout():
+        assert not deadline.wait(0.01)
+
+
+def test_a_busy_moment_is_no_wrong_guess(app, with_password, monkeypatch):
+    credentials = {"email": with_password.email, "password": PASSWORD}
+    client = app.test_client()
+    with monkeypatch.context() as patched:
+        patched.setattr(passwords, "AT_ONCE", 0)
+        for _ in range(10):
+            busy = client.post("/v1/auth/token", json=credentials)
+            assert (busy.status_code, busy.json["type"]) == (429, "urn:cymba:problem:busy")
+    assert client.post("/v1/auth/token", json=credentials).status_code == 200
+
+
+def test_right_sign_ins_are_limited_too_and_the_limit_is_no_strangers(
+    app, with_password, monkeypatch
+):
+    monkeypatch.setattr(passwords, "_hasher", Quick())
+    monkeypatch.setitem(BUCKETS, SIGNED_IN, type(BUCKETS[SIGNED_IN])(capacity=3, leak_s=60))
+    client = app.test_client()
+
+    def sign_in(password: str) -> int:
+        credentials = {"email": with_password.email, "password": password}
+        return client.post("/v1/auth/token", json=credentials).status_code
+
+    assert [sign_in("wrong") for _ in range(3)] == [401] * 3
+    assert [sign_in(PASSWORD) for _ in range(4)] == [200] * 3 + [429]
+
+
+class Quick:
+    def verify(self, _stored: str, password: str) -> bool:
+        if password != PASSWORD:
+            raise passwords.VerificationError
+        return True
+
+    def check_needs_rehash(self, _stored: str) -> bool:
+        return False
+
+
+@contextmanager
+def taken(places: Places, *owners: object) -> Iterator[None]:
+    assert places.take(*owners)
+    yield
+    places.leave(*owners)
+
+
+def test_places_count_each_owner_and_keep_some_for_newcomers():
+    places = Places(4, most=16, for_newcomers=4)
+    # Four accounts and one device: without the device as an owner these would be all.
+    assert [places.take(f"account {n}", "device") for n in range(4)] == [True] * 4
+    assert not places.take("account 0", "device")
+    for n in range(8):
+        assert places.take(f"account {4 + n // 4}", f"device {n // 4}")
+    assert places.count() == 12
+    assert not places.take("account 0", "another device")  # it has one, and four are kept
+    assert [places.take(f"newcomer {n}") for n in range(5)] == [True] * 4 + [False]
+    places.leave("newcomer 0")
+    with taken(places, "newcomer 5"):
+        assert places.count() == 16
+    assert places.count() == 15

@@ -57,6 +57,16 @@ def is_by_share() -> bool:
     return "share_token" in g
 
 
+def hold_reading(account: Caller) -> None:
+    """Hold one of the places for reading a whole session of this account until the answer is sent.
+    Those who look by shares have places of their own together.
+
+    Raises:
+        Busy: there is none left.
+    """
+    hold(services().readings, ("shares", account.id) if is_by_share() else account.id)
+
+
 def current_account(session: Session) -> Caller:
     """The account that asks; every view that needs a person begins with it.
 

@@ -6,8 +6,9 @@ does takes the same locks. What comes beyond these bounds is refused before it w
 
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
+from time import monotonic
 
-from flask import g, request
+from flask import Response, g, request
 
 from cymba.accounts.throttle import network
 from cymba.errors import Busy
@@ -15,6 +16,8 @@ from service.http.places import Places
 from service.http.services import services
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_PIECE_BYTES = 64 * 1024
+LEAVE_S = 300.0  # for a large answer to leave; who reads slower is cut off
 
 
 @contextmanager
@@ -42,6 +45,25 @@ def hold(places: Places, owner: Hashable) -> None:
     if not places.take(owner):
         raise Busy("Too much of this is under way at once. Wait for it, then try again.")
     g.under_way.callback(places.leave, owner)
+
+
+def large_answer(body: bytes, content_type: str) -> Response:
+    """`body` in pieces, each as its client takes the last; the request's places are held until all
+    have left, so what waits here for slow clients is bounded as what is being made."""
+    places = g.under_way.pop_all()
+    response = Response(_pieces(body, places), content_type=content_type)
+    response.headers["Content-Length"] = str(len(body))
+    response.call_on_close(places.close)  # also where nobody begins to read
+    return response
+
+
+def _pieces(body: bytes, places: ExitStack) -> Iterator[bytes]:
+    end_s = monotonic() + LEAVE_S
+    with places:
+        for begin in range(0, len(body), _PIECE_BYTES):
+            yield body[begin : begin + _PIECE_BYTES]
+            if monotonic() > end_s:
+                raise TimeoutError("an answer took too long to leave")
 
 
 def _owners(*, changes: bool) -> list[Hashable]:

@@ -189,7 +189,7 @@ def stream_session(session_id: UUID) -> Response:
         return Response(status=204)
     places = services().streams
     # The places of a device are for all its holders together, who may be one person.
-    owners = (account_id, news.device_id)
+    owners = (account_id, update.device_id)
     if not places.take(*owners):
         raise Unavailable("Too many live views are open. Close one.", code="too-many-streams")
     view = _View(services(), account_id, session_id, seen, current_access().expires_at_s)

@@ -15,7 +15,7 @@ from cymba.stimulation.session.queries import PageKey
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from service.http import out
 from service.http.answers import nothing, tagged
-from service.http.bearer import current_account
+from service.http.bearer import current_account, hold_reading
 from service.http.etags import check_preconditions
 from service.http.fields import Flag, Instant, Pattern, Schema, Text
 from service.http.openapi import Resource
@@ -190,6 +190,8 @@ def delete_session(session_id: UUID) -> Response:
 def list_session_events(session_id: UUID) -> Response:
     """List what happened in a session"""
     with transaction() as session:
-        found = queries.get_session(session, current_account(session).id, session_id)
+        account = current_account(session)
+        found = queries.get_session(session, account.id, session_id)
+        hold_reading(account)
         events = queries.events_of(session, found)
     return tagged({"items": [event_shown(event) for event in events]})

@@ -16,12 +16,13 @@ from cymba.stimulation.session import queries
 from cymba.stimulation.session.arrow import as_table
 from cymba.stimulation.session.telemetry import MIN_POINTS, Telemetry
 from service.http import answers, out
-from service.http.bearer import current_account
+from service.http.bearer import current_account, hold_reading
 from service.http.etags import set_etag
 from service.http.examples import described
 from service.http.fields import Instant, Pattern, Schema, Text, Whole
 from service.http.openapi import Resource
 from service.http.transaction import transaction
+from service.http.under_way import large_answer
 from service.http.writing import writer
 
 blp = Resource("telemetry", "A session's channels over time")
@@ -111,7 +112,9 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     media_type = _wanted(query.get("format"))
     channels = query["channels"].split(",") if "channels" in query else None
     with transaction() as session:
-        found = queries.get_session(session, current_account(session).id, session_id)
+        account = current_account(session)
+        found = queries.get_session(session, account.id, session_id)
+        hold_reading(account)
         telemetry = queries.telemetry_of(
             session,
             found,
@@ -126,7 +129,7 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
         case _:
             table = as_table(telemetry)
             body = _as_csv(table) if media_type == CSV else _as_arrow(table)
-    response = Response(body, content_type=media_type)
+    response = large_answer(body, media_type)
     response.headers["Vary"] = "Accept"
     return set_etag(response, body)
 

@@ -114,8 +114,8 @@ def test_a_frame_that_comes_while_a_session_is_summed_up_leaves_it_marked(
     deliver(session, frames[:2])
     session.commit()
 
-    def load_and_be_interrupted(*args: Any) -> Any:
-        found = load_frames(*args)
+    def load_and_be_interrupted(*args: Any, **options: Any) -> Any:
+        found = load_frames(*args, **options)
         with UnitOfWork(engine) as bridge, bridge.begin():
             deliver(bridge, frames[2:])
         return found

@@ -1,17 +1,21 @@
 """Reading a session's frames, from the frame table and from recordings."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
+import msgspec
+import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.archive.recording import decode_recording
+from cymba.stimulation.archive.recording import Reads, decode_recording
 from cymba.stimulation.wire.frames import unpack
+from cymba.stimulation.wire.messages import Frame, SamplesFrame
 
 __all__ = ["ReadFrame", "SessionKey", "load_frames"]
 
+ROWS_AT_ONCE = 200
 _SESSIONS = UUID("2a8a4b52-6c1e-5d0b-9b8f-0c3d5f0b7e11")
 
 
@@ -27,24 +31,42 @@ class SessionKey(NamedTuple):
         return uuid5(_SESSIONS, f"{self.device_id}/{self.sid}")
 
 
-def load_frames(session: Session, device_id: str, sid: UUID) -> list[ReadFrame]:
+def load_frames(
+    session: Session, device_id: str, sid: UUID, *, reads: Reads | None = None
+) -> list[ReadFrame]:
     """All frames of a session, by store and seq.
+
+    With `reads`, only the columns of the channels for which it is true, as arrays of floats in
+    which NaN stands for null: a fifth of the memory that lists take.
 
     One statement reads both places, so that no frame is missed while compaction moves it.
     """
     in_table: list[ReadFrame] = []
     recorded: dict[tuple[int, int], ReadFrame] = {}
-    rows = session.execute(_BOTH_PLACES, {"device_id": device_id, "sid": sid})
+    rows = session.execute(
+        _BOTH_PLACES,
+        {"device_id": device_id, "sid": sid},
+        execution_options={"yield_per": ROWS_AT_ONCE},
+    )
     for row in rows:
         if row.is_recording:
-            for read in decode_recording(row.body, row.store, sid):
+            for read in decode_recording(row.body, row.store, sid, reads=reads):
                 recorded[read.frame.store, read.frame.seq] = read
         else:
-            in_table.append(ReadFrame(unpack(row), row.received_at))
+            in_table.append(ReadFrame(_narrowed(unpack(row), reads), row.received_at))
     only_in_table = [
         read for read in in_table if (read.frame.store, read.frame.seq) not in recorded
     ]
     return sorted([*recorded.values(), *only_in_table], key=lambda r: (r.frame.store, r.frame.seq))
+
+
+def _narrowed(frame: Frame, reads: Reads | None) -> Frame:
+    if reads is None or not isinstance(frame, SamplesFrame):
+        return frame
+    columns: dict[str, Any] = {
+        name: np.array(values, dtype=np.float64) for name, values in frame.c.items() if reads(name)
+    }
+    return msgspec.structs.replace(frame, c=columns)
 
 
 _BOTH_PLACES = text(

@@ -6,15 +6,16 @@ exactly: `encode_recording` decodes what it wrote and compares before it returns
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from cymba.devices.clocks import from_ms
 from cymba.stimulation.archive.integer_columns import (
@@ -29,6 +30,9 @@ from cymba.stimulation.wire.messages import Column, Frame, SamplesFrame
 
 VERSION = 1
 SAMPLES_KIND = 0  # in `kinds`; the others are the numbers of frames.KINDS
+
+Reads = Callable[[str], bool]
+"""Whether the columns of a channel are wanted."""
 
 _EPOCH = from_ms(0)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -114,21 +118,27 @@ def encode_recording(reads: Sequence[ReadFrame]) -> EncodedRecording:
     return EncodedRecording(body, digests, [frame.seq for frame in frames], len(frames), samples)
 
 
-def decode_recording(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
-    """The frames as they were encoded, in the order of `seq`."""
+def decode_recording(
+    body: bytes, store: int, sid: UUID, *, reads: Reads | None = None
+) -> list[ReadFrame]:
+    """The frames as they were encoded, in the order of `seq`.
+
+    With `reads`, only the columns of the channels for which it is true, as arrays of floats in
+    which NaN stands for null.
+    """
     try:
-        return _decode(body, store, sid)
+        return _decode(body, store, sid, reads)
     except (msgspec.MsgspecError, NotIntegers, zlib.error) as error:
         raise NotARecording(str(error)) from error
 
 
-def _decode(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
+def _decode(body: bytes, store: int, sid: UUID, reads: Reads | None) -> list[ReadFrame]:
     packed = msgspec.msgpack.decode(body, type=_Body)
     if packed.version != VERSION:
         raise NotARecording(f"version {packed.version}, only {VERSION} is known")
     count = packed.count
     kinds = unpack_integers(packed.kinds, count).tolist()
-    samples = iter(_samples(packed, kinds.count(SAMPLES_KIND)))
+    samples = iter(_samples(packed, kinds.count(SAMPLES_KIND), reads))
     others = iter(packed.others)
     heads = zip(
         unpack_integers(packed.seq, count).tolist(),
@@ -139,7 +149,7 @@ def _decode(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
         kinds,
         strict=True,
     )
-    reads = []
+    decoded = []
     for seq, boot, up, utc, received_ms, kind in heads:
         frame: Frame
         if kind == SAMPLES_KIND:
@@ -149,8 +159,8 @@ def _decode(body: bytes, store: int, sid: UUID) -> list[ReadFrame]:
             )
         else:
             frame = unpack(_Row(store, seq, boot, sid, kind, up, utc, next(others)))
-        reads.append(ReadFrame(frame, _EPOCH + received_ms * _MILLISECOND))
-    return reads
+        decoded.append(ReadFrame(frame, _EPOCH + received_ms * _MILLISECOND))
+    return decoded
 
 
 def _compress(frames: Sequence[Frame], received: Sequence[datetime]) -> _Body:
@@ -192,18 +202,22 @@ def _packed_channel(name: str, samples: Sequence[SamplesFrame]) -> _ChannelColum
     return _ChannelColumn(_packed_nullable(values), lengths)
 
 
-def _samples(packed: _Body, count: int) -> list[tuple[int, int, dict[str, Column]]]:
+def _samples(
+    packed: _Body, count: int, reads: Reads | None
+) -> list[tuple[int, int, dict[str, Any]]]:
     """`dt`, `n` and `c` of each samples frame."""
     dts, ns = unpack_integers(packed.dt, count).tolist(), unpack_integers(packed.n, count)
-    columns: list[dict[str, Column]] = [{} for _ in range(count)]
+    columns: list[dict[str, Any]] = [{} for _ in range(count)]
     layout = unpack_integers(packed.layout, count)
     for name, channel in packed.channels.items():
+        if reads is not None and not reads(name):
+            continue
         has = np.array([name in names for names in packed.layouts], dtype=np.bool_)
         having = np.flatnonzero(has[layout])
         lengths = ns[having]
         if channel.lengths is not None:
             lengths = unpack_integers(channel.lengths, having.size)
-        values = _nullable(channel.values)
+        values = _nullable(channel.values) if reads is None else _floats(channel.values)
         borders = [0, *np.cumsum(lengths).tolist()]
         for frame, (begin, end) in zip(having.tolist(), pairwise(borders), strict=True):
             columns[frame][name] = values[begin:end]
@@ -218,12 +232,25 @@ def _packed_nullable(values: Sequence[int | None]) -> _Values:
     return _Values(pack_integers(known), len(values), zlib.compress(mask.tobytes(), 9))
 
 
+def _floats(packed: _Values) -> NDArray[np.float64]:
+    if packed.mask is None:
+        return unpack_integers(packed.known, packed.count).astype(np.float64)
+    mask = _mask(packed.mask, packed.count)
+    column = np.full(packed.count, np.nan)
+    column[mask] = unpack_integers(packed.known, int(mask.sum()))
+    return column
+
+
+def _mask(compressed: bytes, count: int) -> NDArray[np.bool_]:
+    bits = np.frombuffer(zlib.decompress(compressed), dtype=np.uint8)
+    return np.unpackbits(bits, count=count).astype(np.bool_)
+
+
 def _nullable(packed: _Values) -> Column:
     if packed.mask is None:
         values: Column = unpack_integers(packed.known, packed.count).tolist()
         return values
-    bits = np.frombuffer(zlib.decompress(packed.mask), dtype=np.uint8)
-    mask = np.unpackbits(bits, count=packed.count).astype(np.bool_)
+    mask = _mask(packed.mask, packed.count)
     column = np.full(packed.count, None, dtype=np.object_)
     column[mask] = unpack_integers(packed.known, int(mask.sum()))
     nullable: Column = column.tolist()

@@ -155,7 +155,7 @@ def delete_session(session: Session, locked: StimulationSession, now: datetime) 
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
-    frames = load_frames(session, found.device_id, found.sid)
+    frames = load_frames(session, found.device_id, found.sid, reads=lambda _: False)
     if not frames:
         return []
     return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
@@ -171,7 +171,10 @@ def telemetry_of(
     end: datetime | None = None,
 ) -> Telemetry:
     """`telemetry.telemetry` of a stored session."""
-    frames = load_frames(session, found.device_id, found.sid)
+    wanted = None if channels is None else frozenset(channels)
+    frames = load_frames(
+        session, found.device_id, found.sid, reads=lambda name: wanted is None or name in wanted
+    )
     if not frames:
         return Telemetry(found.started_at, ())
     return channels_over_time.telemetry(

@@ -34,7 +34,7 @@ from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.session.evidence import known_since
-from cymba.stimulation.session.summary import RECTANGULAR, Summary, summarise
+from cymba.stimulation.session.summary import RECTANGULAR, SUMMED_CHANNELS, Summary, summarise
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
 
@@ -196,7 +196,7 @@ def _row(
     silent: bool,
 ) -> dict[str, Any] | None:
     """The session's row, or None while it has no frames."""
-    frames = load_frames(session, key.device_id, key.sid)
+    frames = load_frames(session, key.device_id, key.sid, reads=SUMMED_CHANNELS.__contains__)
     if not frames:
         return None
     summary = summarise(

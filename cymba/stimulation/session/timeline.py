@@ -1,5 +1,6 @@
 """A session's frames as columns over time, from which summary and telemetry are computed."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.session.timing import Timing
 from cymba.stimulation.wire.channels import CHANNELS
-from cymba.stimulation.wire.messages import Column, SamplesFrame
+from cymba.stimulation.wire.messages import SamplesFrame
 
 Floats = NDArray[np.float64]
 Milliseconds = NDArray[np.int64]
@@ -82,10 +83,13 @@ def timeline(
 
 
 def _column(name: str, frames: Sequence[SamplesFrame]) -> Floats:
-    values: Column = []
-    for frame in frames:
-        values += frame.c.get(name) or [None] * frame.n
-    return np.array(values, dtype=np.float64)  # None becomes NaN
+    parts = [
+        np.asarray(frame.c[name], dtype=np.float64)  # None becomes NaN
+        if len(frame.c.get(name, ()))
+        else np.full(frame.n, np.nan)
+        for frame in frames
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _beats(name: str, placed: Sequence[tuple[int, SamplesFrame]]) -> Beats:
@@ -107,8 +111,8 @@ def _beats(name: str, placed: Sequence[tuple[int, SamplesFrame]]) -> Beats:
         if together and rows.at_ms:
             # Beats continue from one frame into the next; they do not start anew with it.
             end_ms = max(end_ms, rows.at_ms[-1])
-        for value in frame.c.get(name, ()):
-            if value is None:
+        for value in np.asarray(frame.c.get(name, ()), dtype=np.float64).tolist():
+            if math.isnan(value):
                 together = False
                 continue
             end_ms += value

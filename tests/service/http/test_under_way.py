@@ -8,14 +8,17 @@ from uuid import uuid4
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
 from sqlalchemy import func, select
 
 from cymba.accounts import passwords
 from cymba.accounts.tables import Account
 from cymba.accounts.throttle import BUCKETS, SIGNED_IN
 from cymba.database import UnitOfWork
+from cymba.stimulation.session import queries
+from service.http import bearer
 from service.http.places import Places
-from service.http.services import CHANGES_OF_ONE, REQUESTS_OF_ONE
+from service.http.services import CHANGES_OF_ONE, READINGS_OF_ONE, REQUESTS_OF_ONE
 from service.resources import accounts
 from tests.end_to_end.parts import PATIENCE_S
 
@@ -98,7 +101,7 @@ def with_password(engine, person):
 def test_reads_of_one_account_hold_so_many_threads_and_no_more(
     app, gate, person, make_person, monkeypatch
 ):
-    current = accounts.current_account
+    current = bearer.current_account
     blocked = person.id
 
     def wait(session):
@@ -207,7 +210,7 @@ def test_right_sign_ins_are_limited_too_and_the_limit_is_no_strangers(
 class Quick:
     def verify(self, _stored: str, password: str) -> bool:
         if password != PASSWORD:
-            raise passwords.VerificationError
+            raise VerificationError
         return True
 
     def check_needs_rehash(self, _stored: str) -> bool:
@@ -235,3 +238,36 @@ def test_places_count_each_owner_and_keep_some_for_newcomers():
     with taken(places, "newcomer 5"):
         assert places.count() == 16
     assert places.count() == 15
+
+
+@pytest.mark.parametrize("what", ["telemetry", "telemetry?format=csv", "events"])
+def test_whole_sessions_are_read_by_so_many_at_once(app, gate, wear, person, monkeypatch, what):
+    worn = wear(person).samples().end().sum_up()
+    honest = queries.load_frames  # type: ignore[attr-defined]
+
+    def wait(*args, **options):
+        gate.wait()
+        return honest(*args, **options)
+
+    monkeypatch.setattr(queries, "load_frames", wait)
+    path = f"/v1/sessions/{worn.id}/{what}"
+
+    def ask() -> int:
+        with app.test_client().get(path, headers=person.headers) as answer:
+            return answer.status_code
+
+    statuses = gate.crowd(ask, within=READINGS_OF_ONE)
+    assert statuses == [200] * READINGS_OF_ONE + [429] * (CONNECTIONS - READINGS_OF_ONE)
+
+
+def test_an_answer_that_waits_for_its_client_keeps_its_place(app, wear, person):
+    worn = wear(person).samples().end().sum_up()
+    path = f"/v1/sessions/{worn.id}/telemetry"
+    slow = [app.test_client().get(path, headers=person.headers) for _ in range(READINGS_OF_ONE)]
+    assert app.test_client().get(path, headers=person.headers).status_code == 429
+    for one in slow:
+        assert one.status_code == 200
+        one.close()
+    with app.test_client().get(path, headers=person.headers) as answer:
+        assert answer.status_code == 200
+    assert app.extensions["cymba"].readings.count() == 0

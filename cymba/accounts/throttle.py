@@ -129,11 +129,12 @@ def forgive(session: Session, attempt: Attempt, now: datetime) -> Throttled | No
     Who signs in all the time is no owner who forgets: beyond a limit of its own, which only the
     right password fills, the attempt stays counted as a failure, and is refused.
     """
-    # The key begins with the e-mail's, as a pair's does.
-    signed_in = {SIGNED_IN: attempt.keys[EMAIL] + SIGNED_IN.encode()}
-    often = _count(session, signed_in, now)
-    if isinstance(often, Throttled):
-        return often
+    if EMAIL in attempt.keys:
+        # The key begins with the e-mail's, as a pair's does.
+        signed_in = {SIGNED_IN: attempt.keys[EMAIL] + SIGNED_IN.encode()}
+        often = _count(session, signed_in, now)
+        if isinstance(often, Throttled):
+            return often
     for bucket in _locked(session, attempt):
         if bucket.key == attempt.keys.get(PAIR):
             bucket.level = 0.0

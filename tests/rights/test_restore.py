@@ -118,7 +118,7 @@ def test_it_comes_back(engine, ada, archive):
         (
             "stimulation_session",
             lambda _: [{"id": str(uuid4()), "device_id": None, "sid": "x"}],
-            "not the one that its device",
+            "does not follow from its device",
         ),
     ],
 )

@@ -36,6 +36,8 @@ PUBLIC_NAMES = {
     "exposure": EXPOSURES[0].name,
     "outcome": "pain_now",
     "item": "headache",
+    "symptom": "pain_now",
+    "picture": "timeline",
     "number": "0",
     "purpose": "research",  # Eve is to keep hers for the insights
 }

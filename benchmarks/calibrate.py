@@ -43,11 +43,11 @@ unless a day is named. "Type I", "power" and "a false finding" are of the test b
 |---|---|---|---|---|---|"""
 BESIDE = """
 **A bound that was lowered.** Of a difference of −0.5 points a session, .85 were to be told in a
-year; {told:.2f} are. The others mostly get the other true answer: on some day their interval lies
-within one point to either side, the smallest difference that matters, before the test has passed.
-They hear that a difference, if any, is smaller than what matters. Counting them where that interval
-leaves 0 out, {answered:.2f} have an answer. To tell more of them at `moderate` would be to call a
-difference that does not matter a finding.
+year; {told:.2f} are. Some of the others get the other true answer: at a milestone their interval
+lies within one point to either side, the smallest difference that matters, before the test has
+passed, and they hear that a difference, if any, is smaller than what matters. Counting those whose
+interval leaves 0 out, {answered:.2f} have an answer. One in twenty is flagged by chance. To tell
+more of them at `moderate` would be to call a difference that does not matter a finding.
 
 ## Beside it
 

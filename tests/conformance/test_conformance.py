@@ -245,7 +245,7 @@ def test_beside_a_server_it_hears_both_and_two_servers_are_one_too_many(
             fleet.start()
             try:
                 wait_until(lambda: fleet.counters.acked > 0, what="a server answers")
-                with pytest.raises(AnotherServer, match="somebody else answers"):
+                with pytest.raises(AnotherServer, match="another server answers"):
                     second.listen(pace.at_most_s)
                 served.result()
                 over.set()
@@ -264,21 +264,21 @@ def test_beside_a_server_it_hears_both_and_two_servers_are_one_too_many(
 
 def test_an_absent_broker_is_told_from_a_broken_device(cymba: Run) -> None:
     port = free_port()
-    with pytest.raises(Unreachable, match=f"no broker at 127.0.0.1:{port}"):
+    with pytest.raises(Unreachable, match=f"no broker answers at 127.0.0.1:{port}"):
         Listener(Entrance(BrokerAddress("127.0.0.1", port)), "device-0001").listen(1)
     done = cymba(
         "conformance", "--device", "device-0001", "--broker", f"mqtt://127.0.0.1:{port}",
         settings={},
     )  # fmt: skip
     assert done.returncode == Exit.UNREACHABLE
-    assert "no broker at" in done.stderr
+    assert "no broker answers at" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--broker", "http://localhost"), "is not mqtt"),
-        (("--broker", "mqtt://bridge:x@127.0.0.1:1"), "put out"),
+        (("--broker", "mqtt://bridge:x@127.0.0.1:1"), "would replace"),
         (("--secret", "x"), "go with --drill"),
         (("--programme-version", "1", "--drill"), "programme-version"),
     ],

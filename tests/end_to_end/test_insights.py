@@ -261,7 +261,7 @@ def test_months_over_mqtt_and_sync_tell_each_person_what_is_true(
 
     begun = beginner.read(client, "correlations")
     assert {one["grade"] for one in begun["primary"]} == {"collecting"}
-    assert "of 28 complete days so far" in pain(begun)["sentence"]
+    assert "of 28 full days so far" in pain(begun)["sentence"]
     assert pain(begun)["more_days"]["low"] > 0
 
     held = reactive.read(client, "correlations")["primary"]

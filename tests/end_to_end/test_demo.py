@@ -119,11 +119,17 @@ def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
     demo.read_until(r"^Ctrl-C ends it")
     lines = [line for line in demo.lines if line.startswith(("TOKEN=", "curl "))]
     assert len(lines) == 4
-    pasted = subprocess.run(
-        ["bash", "-euc", "\n".join(f"{line}; echo" for line in lines)],
-        env=shell, capture_output=True, text=True, check=True, timeout=PATIENCE_S,
-    )  # fmt: skip
-    _, history, links, telemetry = pasted.stdout.split("\n")[:4]
+
+    def pasted() -> list[str]:
+        done = subprocess.run(
+            ["bash", "-euc", "\n".join(f"{line}; echo" for line in lines)],
+            env=shell, capture_output=True, text=True, check=True, timeout=PATIENCE_S,
+        )  # fmt: skip
+        return done.stdout.split("\n")[:4]
+
+    _, history, links, telemetry = pasted()
+    while '"series":[]' in telemetry:  # of the session there is no sample yet
+        _, history, links, telemetry = pasted()
     weeks = json.loads(history)
     assert len(json.dumps(weeks)) > 100
     assert json.loads(links)["disclaimer"]

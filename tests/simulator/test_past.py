@@ -102,7 +102,9 @@ def test_months_are_stored_whole_and_placed_within_their_error(
     )  # fmt: skip
     assert told == sorted(told)
     assert 0.9 < told[-1] <= 1.0
-    SessionWorker(engine, Settings(), clock=lambda: UNTIL + timedelta(days=2)).run_once()
+    worker = SessionWorker(engine, Settings(), clock=lambda: UNTIL + timedelta(days=2))
+    while worker.run_once().more:
+        pass
 
     rows = {row.sid: row for row in session.scalars(select(StimulationSession))}
     assert len(rows) == written.sessions > 30
@@ -133,7 +135,9 @@ def test_writing_the_same_past_again_changes_nothing(
             units_of_work(engine).begin, held, "ear_cymba", seed=1, days=10, until=UNTIL,
             starts=habits(1, days=10),
         )  # fmt: skip
-        SessionWorker(engine, Settings(), clock=lambda: UNTIL).run_once()
+        worker = SessionWorker(engine, Settings(), clock=lambda: UNTIL)
+        while worker.run_once().more:
+            pass
 
     write()
     before = session.scalars(select(StimulationSession.id)).all()

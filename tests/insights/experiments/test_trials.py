@@ -169,7 +169,7 @@ def test_a_finished_trial_finds_its_difference_and_can_be_computed_again(
     assert "charge~pain_now~1" in told
     found = session.get_one(Finding, (programmed, "charge", "pain_now", 1))
     assert (found.grade, found.effect) == ("tested", result["effect"])
-    assert "your own trial of 8 pairs" in of_finding(Voice.of("en"), found)
+    assert "Your own trial had 8 pairs of blocks." in of_finding(Voice.of("en"), found)
     first = dict(result)
     experiment.status, experiment.ended_at = "running", None
     advance(session, experiment, end_of(experiment))
@@ -236,7 +236,7 @@ def test_a_trial_that_was_not_carried_out_tests_nothing(session: Session, progra
     findings.refresh(session, programmed, now=end_of(experiment))
     assert session.get_one(Finding, (programmed, "charge", "pain_now", 1)).grade != "tested"
     said = of_trial(Voice.of("en"), "pain_now", result, planned_pairs=8, stopped=False)
-    assert said.startswith("The trial was not carried out as planned: 8 of 16 blocks")
+    assert said.startswith("The trial did not go as planned: 8 of 16 blocks")
     assert "points" not in said
 
 

@@ -135,6 +135,9 @@ class Life:
         if end == "stopped":
             trials.stop(self.session, experiment, reason="enough", now=self.now)
         elif end == "handed on and back":
+            # Whoever hands a device on knows that it comes back without a programme. Only where the
+            # trial had set something is there anything of its own to tell.
+            self.knows |= not trials.agreements(self.session, experiment)
             claiming.release(self.session, self.account_id, DEVICE, self.now, key=KEY)
             self.now += timedelta(days=1)
             self.advance()
@@ -203,9 +206,7 @@ def undone(session: Session) -> Iterator[None]:
 
 
 @settings(
-    # The same histories in each run: among others one in some hundreds is left below untold, whose
-    # cause is not found yet.
-    max_examples=15, deadline=None, derandomize=True,
+    max_examples=15, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(

@@ -32,7 +32,7 @@ PASSWORD = "correct horse battery"
 
 
 @dataclass
-class Seen:
+class Waits:
     """What those who asked were answered, and how long they waited."""
 
     waits_s: list[float] = field(default_factory=list)
@@ -94,17 +94,17 @@ async def measure(url: str, seconds: float) -> None:
         print("| way | honest: median, ms | worst, ms | requests | hostile: answers |")
         print("|---|---:|---:|---:|---|")
         for name, way in ways.items():
-            honest, attack = Seen(), Seen()
+            honest, attack = Waits(), Waits()
             end_s = time.perf_counter() + seconds
 
             async def live(
-                headers: dict[str, str], seen: Seen = honest, end_s: float = end_s
+                headers: dict[str, str], seen: Waits = honest, end_s: float = end_s
             ) -> None:
                 while time.perf_counter() < end_s:
                     await seen.ask(client, "GET", "/v1/account", headers=headers)
                     await asyncio.sleep(0.1)
 
-            async def storm(way: Any = way, seen: Seen = attack, end_s: float = end_s) -> None:
+            async def storm(way: Any = way, seen: Waits = attack, end_s: float = end_s) -> None:
                 while time.perf_counter() < end_s:
                     method, path, more = way()
                     await seen.ask(client, method, path, **{"headers": hostile} | more)

@@ -27,11 +27,11 @@ FILTER = "cymba/v1/+/up/frame"
 BARE_BATCH = 500
 
 
-class Base(DeclarativeBase):
+class NaiveBase(DeclarativeBase):
     pass
 
 
-class NaiveSample(Base):
+class NaiveSample(NaiveBase):
     """A row a sample, as the first draft of such a bridge has it."""
 
     __tablename__ = "naive_sample"
@@ -126,7 +126,7 @@ def consume(kind: str, url: str, count: int, database_url: str | None) -> None:
     else:
         assert database_url is not None
         engine = make_engine(database_url)
-        Base.metadata.create_all(engine)
+        NaiveBase.metadata.create_all(engine)
 
         def store(_client: Client, _userdata: object, message: MQTTMessage) -> None:
             frame = json.loads(message.payload)

@@ -14,7 +14,7 @@ LATE_RESENDS = 2  # of an acknowledged frame: one ack may have been lost
 
 
 @dataclass(slots=True)
-class _Frame:
+class _SentFrame:
     """A frame that the device has sent, and the server's answers."""
 
     sent_s: float
@@ -40,8 +40,8 @@ class FlashJudge:
     tally: Tally
     acks_are_heard: bool
     reused: set[Key] = field(default_factory=set)
-    frames: dict[Key, _Frame] = field(default_factory=dict)
-    kept: dict[Key, _Frame] = field(default_factory=dict)  # those that are not resolved
+    frames: dict[Key, _SentFrame] = field(default_factory=dict)
+    kept: dict[Key, _SentFrame] = field(default_factory=dict)  # those that are not resolved
     last_first: dict[tuple[int, object], int] = field(default_factory=dict)
     first_known_s: float = 0.0
     upto: dict[int, int] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class FlashJudge:
         frame = self.frames.get(key)
         if frame is None:
             self._in_order(sending, key)
-            self.frames[key] = self.kept[key] = _Frame(at_s)
+            self.frames[key] = self.kept[key] = _SentFrame(at_s)
         elif frame.resolved_s is None:
             self._sent_again(frame, key, at_s)
         elif key not in self.reused:
@@ -107,7 +107,7 @@ class FlashJudge:
             self.tally.judge("R30", key[1] > before, f"{name(key)} was sent after seq {before}")
             self.last_first[session] = max(before, key[1])
 
-    def _sent_again(self, frame: _Frame, key: Key, at_s: float) -> None:
+    def _sent_again(self, frame: _SentFrame, key: Key, at_s: float) -> None:
         timing, tally = self.timing, self.tally
         waited_s = at_s - frame.sent_s
         if self.acks_are_heard:
@@ -126,7 +126,7 @@ class FlashJudge:
         frame.doublings = 0 if frame.sent_s < self.connected_s else frame.doublings + 1
         frame.sent_s, frame.refused = at_s, False
 
-    def _sent_late(self, frame: _Frame, key: Key, at_s: float) -> None:
+    def _sent_late(self, frame: _SentFrame, key: Key, at_s: float) -> None:
         """A frame that the server has acknowledged. One resend may have crossed the ack."""
         resolved_s = frame.resolved_s or at_s
         if at_s - resolved_s < self.timing.grace_s / 2:
@@ -188,7 +188,7 @@ class FlashJudge:
             pace = None
         self.pace = pace if pace or per_s is None else _Pace(at_s, per_s)
 
-    def _overdue(self, at_s: float, frames: dict[Key, _Frame]) -> None:
+    def _overdue(self, at_s: float, frames: dict[Key, _SentFrame]) -> None:
         """A frame that should have been resent by `at_s`, on an open connection."""
         if not self.acks_are_heard:
             return

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from cymba.database import UnitOfWork
 from cymba.devices.publication import (
-    Waiting,
+    UnpublishedProgramme,
     begin_publication,
     mark_published,
     publish_all_again,
@@ -72,7 +72,7 @@ class Publisher:
 
 
 def _messages(
-    withdrawn: Sequence[RetainedWithdrawal], waiting: Sequence[Waiting]
+    withdrawn: Sequence[RetainedWithdrawal], waiting: Sequence[UnpublishedProgramme]
 ) -> list[tuple[str, bytes]]:
     """The empty ones first: a programme may be desired again of a device that was emptied."""
     emptied = [

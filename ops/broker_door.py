@@ -26,7 +26,7 @@ CurrentHashes = Callable[[Iterable[str]], dict[str, str]]
 """From devices' ids to their present hashes; devices without a secret are left out."""
 
 
-class Admission(NamedTuple):
+class ConnectVerdict(NamedTuple):
     """The return code of CONNACK, and the hash by which a device was let in."""
 
     code: int
@@ -41,26 +41,30 @@ class Door:
         self._secret = secret
         self._check_device = check_device
 
-    async def judge(self, connect: ConnectPacket) -> Admission:
+    async def judge(self, connect: ConnectPacket) -> ConnectVerdict:
         """`ADMITTED`, `REFUSED`, or `UNAVAILABLE` for now."""
         if self._check_device is None:
-            return Admission(ADMITTED)
+            return ConnectVerdict(ADMITTED)
         user, password = connect.username or "", connect.password or ""
         # The client id is the user name, so that no client can evict another's connection; and a
         # will must be the client's own, since amqtt sends it unasked.
         if connect.client_id != user or (
             connect.will_flag and not is_theirs(user, TopicAccess.PUBLISH, connect.will_topic or "")
         ):
-            return Admission(REFUSED)
+            return ConnectVerdict(REFUSED)
         if is_bridge(user):
             right = compare_digest(password.encode(), self._secret.encode())
-            return Admission(ADMITTED if right else REFUSED)
+            return ConnectVerdict(ADMITTED if right else REFUSED)
         try:
             secret_hash = await asyncio.to_thread(self._check_device, user, password)
         except SQLAlchemyError as error:
             log.warning("cannot ask the database", error=str(error).splitlines()[0])
-            return Admission(UNAVAILABLE)
-        return Admission(REFUSED) if secret_hash is None else Admission(ADMITTED, secret_hash)
+            return ConnectVerdict(UNAVAILABLE)
+        return (
+            ConnectVerdict(REFUSED)
+            if secret_hash is None
+            else ConnectVerdict(ADMITTED, secret_hash)
+        )
 
 
 class Guests:
@@ -71,7 +75,9 @@ class Guests:
         self._lines: dict[asyncio.StreamWriter, tuple[str, str]] = {}
 
     @contextmanager
-    def stay(self, line: asyncio.StreamWriter, user: str, verdict: Admission) -> Iterator[None]:
+    def stay(
+        self, line: asyncio.StreamWriter, user: str, verdict: ConnectVerdict
+    ) -> Iterator[None]:
         if verdict.secret_hash is not None:
             self._lines[line] = (user, verdict.secret_hash)
         try:

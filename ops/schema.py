@@ -43,7 +43,7 @@ class Upgraded:
 
 
 @dataclass(frozen=True)
-class Busy:
+class SchemaLocked:
     """Another process holds the migration lock or a table. Nothing is half done: try again."""
 
     detail: str
@@ -75,7 +75,7 @@ def upgrade(
     *,
     wait_s: float = 600,
     on_step: Callable[[Script], None] = lambda _: None,
-) -> Upgraded | Busy | UnknownRevision:
+) -> Upgraded | SchemaLocked | UnknownRevision:
     """Run the missing steps, each in its own transaction, and call `on_step` after each.
 
     Of processes that start together one runs them. The others wait up to `wait_s` and find nothing
@@ -83,7 +83,7 @@ def upgrade(
     """
     with migrating(engine, wait_s) as connection:
         if connection is None:
-            return Busy(f"another process has been migrating for more than {wait_s:.0f} s")
+            return SchemaLocked(f"another process has been migrating for more than {wait_s:.0f} s")
         before = _revision(connection)
         if before is not None and not _known(before):
             return UnknownRevision(before)
@@ -106,7 +106,7 @@ def upgrade(
                 time.sleep(2**attempt / 4)
             else:
                 return Upgraded(before, migrations.head(), tuple(applied), tuple(rebuilt))
-        return Busy(f"a table stayed locked by others through {ATTEMPTS} attempts")
+        return SchemaLocked(f"a table stayed locked by others through {ATTEMPTS} attempts")
 
 
 def downgrade(engine: Engine, revision: str) -> None:

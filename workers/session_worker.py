@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings
-from cymba.stimulation.archive.by_device import SESSIONS_OF_A_DEVICE, Waiting
+from cymba.stimulation.archive.by_device import SESSIONS_OF_A_DEVICE, WaitingSessions
 from cymba.stimulation.archive.compaction import compact_session, sessions_to_compact
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.session.retiming import DEVICES_AT_ONCE, devices_due, mark_retimed
@@ -121,7 +121,7 @@ class SessionWorker:
 
     def _each(
         self,
-        waiting: Waiting,
+        waiting: WaitingSessions,
         work: Callable[[Sequence[SessionKey]], int],
         *,
         at_once: int = 1,

@@ -21,7 +21,7 @@ from cymba.devices.tables import DeviceProgramme
 _LOCK = 0x63796D62_64657369  # "cymbdesi": this publication among the database's advisory locks
 
 
-class Waiting(NamedTuple):
+class UnpublishedProgramme(NamedTuple):
     device_id: str
     desired: Desired
 
@@ -34,7 +34,7 @@ def begin_publication(session: Session) -> bool:
     return bool(session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))))
 
 
-def unpublished(session: Session, limit: int = 100) -> list[Waiting]:
+def unpublished(session: Session, limit: int = 100) -> list[UnpublishedProgramme]:
     """The desired versions that are to be published, of up to `limit` devices."""
     row = DeviceProgramme
     waiting = (
@@ -50,10 +50,12 @@ def unpublished(session: Session, limit: int = 100) -> list[Waiting]:
         .ext(distinct_on(row.device_id))
         .order_by(row.device_id, row.ver.desc())
     )
-    return [Waiting(one.device_id, as_message(one)) for one in session.scalars(newest)]
+    return [UnpublishedProgramme(one.device_id, as_message(one)) for one in session.scalars(newest)]
 
 
-def mark_published(session: Session, published: Sequence[Waiting], now: datetime) -> None:
+def mark_published(
+    session: Session, published: Sequence[UnpublishedProgramme], now: datetime
+) -> None:
     """The broker has these and has said so. What they replaced waits no longer either."""
     row = DeviceProgramme
     for device_id, desired in published:

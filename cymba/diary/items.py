@@ -11,10 +11,10 @@ from typing import Literal
 from cymba.diary.values import (
     Answers,
     Choices,
-    Integer,
+    IntegerRange,
     Labs,
-    Number,
-    SideEffect,
+    NumberRange,
+    SideEffectAnswer,
     Takings,
     ValueType,
     Yes,
@@ -59,7 +59,7 @@ def _scale(
     return Item(
         name,
         title,
-        Integer(0, 10),
+        IntegerRange(0, 10),
         "symptom",
         unit="{score}",
         worse=worse,
@@ -73,7 +73,7 @@ def _pain(name: str, title: str, *, recall_days: int = 0) -> Item:
     return Item(
         name,
         title,
-        Integer(0, 10),
+        IntegerRange(0, 10),
         "symptom",
         unit="{score}",
         code="LOINC 72514-3",
@@ -90,7 +90,7 @@ def _side_effect(name: str, title: str, snomed: str | None, *, note: str = "") -
     return Item(
         name,
         title,
-        SideEffect(),
+        SideEffectAnswer(),
         "side_effect",
         code=f"SNOMED CT {snomed}" if snomed else None,
         worse="higher",
@@ -102,7 +102,7 @@ def _red_flag(name: str, title: str, snomed: str) -> Item:
     return Item(
         name,
         title,
-        SideEffect(),
+        SideEffectAnswer(),
         "side_effect",
         code=f"SNOMED CT {snomed}",
         worse="higher",
@@ -164,7 +164,7 @@ ITEMS: dict[str, Item] = {
         Item(
             "sleep_hours",
             "Hours slept",
-            Number(0, 24),
+            NumberRange(0, 24),
             "symptom",
             unit="h",
             code="LOINC 93832-4",
@@ -194,7 +194,7 @@ ITEMS: dict[str, Item] = {
         Item(
             "pgic",
             "Overall change since you began",
-            Integer(1, 7),
+            IntegerRange(1, 7),
             "questionnaire",
             unit="{score}",
             worse="higher",

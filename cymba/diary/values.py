@@ -55,7 +55,7 @@ def plain(value: Any, *, depth: int = MAX_DEPTH) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Integer:
+class IntegerRange:
     low: int
     high: int
 
@@ -71,7 +71,7 @@ class Integer:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberRange:
     low: float
     high: float
 
@@ -176,7 +176,7 @@ def _sum(answers: list[int | None]) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class SideEffect:
+class SideEffectAnswer:
     """`{"severity": …, "bothersome": …}`; severity is the person's own word, no clinical grade."""
 
     def problems(self, value: Any) -> Iterator[Problem]:
@@ -264,7 +264,7 @@ class Labs:
                 yield f"/{i}/name", f"must be one of {', '.join(LABS)}"
                 continue
             _, _, unit, low, high = LABS[name]
-            for _, detail in Number(low, high).problems(lab.get("value")):
+            for _, detail in NumberRange(low, high).problems(lab.get("value")):
                 yield f"/{i}/value", f"{detail}, in {unit}"
             for pointer, detail in _unknown(lab, {"name", "value"}):
                 yield f"/{i}{pointer}", detail

@@ -83,7 +83,7 @@ def upgrade(
                 f"cymba: this version does not know the database's revision {revision}", err=True
             )
             sys.exit(Exit.UNMET)
-        case schema.Busy(detail=detail):
+        case schema.SchemaLocked(detail=detail):
             click.echo(f"cymba: {detail}", err=True)
             sys.exit(Exit.UNREACHABLE)
     if role is not None:

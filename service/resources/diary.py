@@ -94,7 +94,7 @@ class WrittenEntrySchema(Schema):
     items = EntryValues(load_default=dict)
 
 
-class PageQuerySchema(Schema):
+class EntriesQuerySchema(Schema):
     felt_from = Instant(data_key="from", metadata={"description": "Felt at or after this"})
     felt_to = Instant(data_key="to", metadata={"description": "Felt before this"})
     item = Text(
@@ -119,7 +119,7 @@ def list_diary_items() -> Response:
 
 
 @blp.get("/v1/diary")
-@blp.query(PageQuerySchema)
+@blp.query(EntriesQuerySchema)
 @blp.answers(200, EntriesSchema)
 @blp.etag
 @blp.shared("diary")

@@ -35,8 +35,8 @@ from service.http.writing import writer
 from service.shapes.before_trial import before_trials
 from service.shapes.programmes import (
     LOCKS,
-    PageQuerySchema,
     ProgrammeChangeSchema,
+    ProgrammePageQuerySchema,
     ProgrammeStateSchema,
     RefusedPageSchema,
     RefusedSchema,
@@ -101,7 +101,7 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
 
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/history")
-@blp.query(PageQuerySchema)
+@blp.query(ProgrammePageQuerySchema)
 @blp.answers(200, VersionsSchema)
 @blp.etag
 @blp.problems("not-found")
@@ -120,7 +120,7 @@ def list_programme_versions(query: dict[str, Any], device_id: str) -> Response:
 
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/refused")
-@blp.query(PageQuerySchema)
+@blp.query(ProgrammePageQuerySchema)
 @blp.answers(200, RefusedPageSchema)
 @blp.etag
 @blp.problems("not-found")

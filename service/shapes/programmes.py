@@ -180,7 +180,7 @@ class ProgrammeStateSchema(Schema):
     before_trial = before_trial_field()
 
 
-class PageQuerySchema(Schema):
+class ProgrammePageQuerySchema(Schema):
     cursor = cursor_field()
     limit = limit_field()
 

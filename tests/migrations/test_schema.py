@@ -164,7 +164,7 @@ def holding(engine: Engine, statement: str) -> Iterator[None]:
 def test_a_lock_that_is_never_freed_is_reported(empty_engine: Engine) -> None:
     with holding(empty_engine, f"SELECT pg_advisory_xact_lock({schema.ADVISORY_LOCK})"):
         outcome = schema.upgrade(empty_engine, wait_s=0)
-    assert isinstance(outcome, schema.Busy)
+    assert isinstance(outcome, schema.SchemaLocked)
     assert schema.current(empty_engine) is None
 
 
@@ -178,7 +178,7 @@ def test_a_busy_table_is_tried_again_then_reported(
     monkeypatch.setattr(schema, "ATTEMPTS", 2)
     with holding(empty_engine, "LOCK TABLE alembic_version IN EXCLUSIVE MODE"):
         outcome = schema.upgrade(empty_engine)
-    assert isinstance(outcome, schema.Busy)
+    assert isinstance(outcome, schema.SchemaLocked)
     freed = threading.Event()
     monkeypatch.setattr(schema, "ATTEMPTS", 5)
 

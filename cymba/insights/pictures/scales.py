@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from cymba.diary.items import ITEMS
-from cymba.diary.values import Integer
+from cymba.diary.values import IntegerRange
 from cymba.insights.outcomes import Outcome
 from cymba.insights.pictures import captions
 from cymba.insights.pictures.canvas import tick, ticks
@@ -39,4 +39,4 @@ def ends_named(outcome: Outcome, voice: Voice) -> str:
 
 def ends_of(outcome: Outcome) -> tuple[int, int] | None:
     value = ITEMS[outcome.item].value
-    return (value.low, value.high) if isinstance(value, Integer) else None
+    return (value.low, value.high) if isinstance(value, IntegerRange) else None

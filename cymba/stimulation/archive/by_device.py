@@ -24,7 +24,7 @@ class WaitingSession(NamedTuple):
     frames: int  # at most: what it costs
 
 
-class Waiting(NamedTuple):
+class WaitingSessions(NamedTuple):
     """`after` is where the next round goes on; empty once all devices were looked at."""
 
     sessions: list[WaitingSession]
@@ -69,7 +69,7 @@ def read_waiting(
     *,
     after: str,
     but: Collection[SessionKey],
-) -> Waiting:
+) -> WaitingSessions:
     """Sessions in order of their waiting; none of `but`, which are set aside."""
     rows: Iterable[Any] = session.execute(
         text(statement),
@@ -88,4 +88,4 @@ def read_waiting(
         key = SessionKey(device_id, sid)
         if sid is not None and key not in but:
             found[key] = WaitingSession(key, account_id or device_id, frames)
-    return Waiting(list(found.values()), "" if len(devices) < DEVICES_A_ROUND else last)
+    return WaitingSessions(list(found.values()), "" if len(devices) < DEVICES_A_ROUND else last)

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
 from sqlalchemy.orm import Session
 
 from cymba.stimulation.archive.by_device import (
-    Waiting,
+    WaitingSessions,
     next_devices,
     read_waiting,
     waiting_sessions,
@@ -42,7 +42,7 @@ def sessions_to_compact(
     *,
     after: str = "",
     but: Collection[SessionKey] = (),
-) -> Waiting:
+) -> WaitingSessions:
     """Ended sessions with frames in the frame table that are complete, or of which nothing has
     arrived for `silent_after`. Of each device some are looked at, from another place each time."""
     values = {"before": now - silent_after, "somewhere": uuid4(), "most": UNSEALED_OF_A_DEVICE}

@@ -24,7 +24,7 @@ from cymba.devices.models import MODELS
 from cymba.devices.tables import Device
 from cymba.stimulation.archive.by_device import (
     DEVICES_A_ROUND,
-    Waiting,
+    WaitingSessions,
     next_devices,
     read_waiting,
     waiting_sessions,
@@ -51,7 +51,7 @@ _DERIVED = (*Summary.__dataclass_fields__, "account_id")
 
 def dirty_sessions(
     session: Session, now: datetime, *, after: str = "", but: Collection[SessionKey] = ()
-) -> Waiting:
+) -> WaitingSessions:
     """Sessions that are due for a new summary, of each device its share."""
     values = {"now": now, "no_rest": now + LONGEST_REST}
     return read_waiting(session, _DUE, values, after=after, but=but)

@@ -17,7 +17,7 @@ from service.http.bearer import consenting_account
 from service.http.examples import example_of
 from service.http.fields import Schema
 from service.http.openapi import Resource
-from service.http.plots import PNG, SVG, Kind, ThemeSchema, plot
+from service.http.plots import Drawing, drawn
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -150,26 +150,19 @@ def list_side_effects() -> Response:
     return tagged({"items": [_side_effect(one, voice) for one in found]})
 
 
-@blp.get(f"{SIDE_EFFECT}/plot.svg")
-@blp.query(ThemeSchema)
-@blp.answers(200, {"type": "string"}, content_type=SVG)
-@blp.etag
+@drawn(blp, SIDE_EFFECT)
 @blp.problems("consent-required", "not-found")
 @blp.shared("insights")
-def draw_side_effect(query: dict[str, Any], item: str) -> Response:
+def draw_side_effect(_query: dict[str, Any], item: str) -> Drawing:
     """A side effect as a picture: each answer, and the curve with its band"""
-    return _side_effect_drawn(item, "svg", query)
-
-
-@blp.get(f"{SIDE_EFFECT}/plot.png")
-@blp.query(ThemeSchema)
-@blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
-@blp.etag
-@blp.problems("consent-required", "not-found")
-@blp.shared("insights")
-def draw_side_effect_png(query: dict[str, Any], item: str) -> Response:
-    """The same picture as PNG, 780 pixels wide"""
-    return _side_effect_drawn(item, "png", query)
+    with transaction() as session:
+        account = consenting_account(session)
+        voice = Voice.of(account.locale)
+        found = load_side_effects(session, account.id)
+    for one in found:
+        if one.outcome.name == item:
+            return Drawing(picture_of_side_effect(one, voice), one.shown_hash, voice)
+    raise NotFound("This was never answered after a session.")
 
 
 @blp.get("/v1/insights/response")
@@ -190,49 +183,18 @@ def list_responses() -> Response:
     return tagged({"items": [_comparison(one, voice) for one in compared]})
 
 
-@blp.get(f"{RESPONSE}/plot.svg")
-@blp.query(ThemeSchema)
-@blp.answers(200, {"type": "string"}, content_type=SVG)
-@blp.etag
+@drawn(blp, RESPONSE)
 @blp.problems("consent-required", "not-found")
 @blp.shared("insights")
-def draw_response(query: dict[str, Any], outcome: str) -> Response:
+def draw_response(_query: dict[str, Any], outcome: str) -> Drawing:
     """A symptom then and now as a picture"""
-    return _response_drawn(outcome, "svg", query)
-
-
-@blp.get(f"{RESPONSE}/plot.png")
-@blp.query(ThemeSchema)
-@blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
-@blp.etag
-@blp.problems("consent-required", "not-found")
-@blp.shared("insights")
-def draw_response_png(query: dict[str, Any], outcome: str) -> Response:
-    """The same picture as PNG, 780 pixels wide"""
-    return _response_drawn(outcome, "png", query)
-
-
-def _side_effect_drawn(item: str, kind: Kind, query: dict[str, Any]) -> Response:
-    with transaction() as session:
-        account = consenting_account(session)
-        voice = Voice.of(account.locale)
-        found = load_side_effects(session, account.id)
-    for one in found:
-        if one.outcome.name == item:
-            picture = picture_of_side_effect(one, voice)
-            return plot(picture, kind, query, shown_hash=one.shown_hash, voice=voice)
-    raise NotFound("This was never answered after a session.")
-
-
-def _response_drawn(outcome: str, kind: Kind, query: dict[str, Any]) -> Response:
     with transaction() as session:
         account = consenting_account(session)
         voice = Voice.of(account.locale)
         compared = load_responses(session, account.id, now=services().now())
     for one in compared:
         if one.outcome.name == outcome:
-            picture = picture_of_response(one, voice)
-            return plot(picture, kind, query, shown_hash=one.shown_hash, voice=voice)
+            return Drawing(picture_of_response(one, voice), one.shown_hash, voice)
     raise NotFound("There is nothing to compare of this.")
 
 

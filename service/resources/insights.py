@@ -19,7 +19,7 @@ from service.http.bearer import consenting_account
 from service.http.examples import example_of
 from service.http.fields import Schema, Whole
 from service.http.openapi import Resource
-from service.http.plots import PNG, SVG, Kind, ThemeSchema, plot
+from service.http.plots import Drawing, ThemeSchema, drawn
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.findings import FindingSchema, finding_shown
@@ -170,35 +170,16 @@ def get_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Respo
     return tagged(body)
 
 
-@blp.get(f"{PAIR}/plot.svg")
-@blp.query(PairQuerySchema)
-@blp.answers(200, {"type": "string"}, content_type=SVG)
-@blp.etag
+@drawn(blp, PAIR, PairQuerySchema)
 @blp.problems("consent-required", "not-found")
 @blp.shared("insights")
-def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Response:
+def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Drawing:
     """The pair as a picture: the days, the fit with its band, the lags"""
-    return _drawn(query, exposure, outcome, "svg")
-
-
-@blp.get(f"{PAIR}/plot.png")
-@blp.query(PairQuerySchema)
-@blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
-@blp.etag
-@blp.problems("consent-required", "not-found")
-@blp.shared("insights")
-def draw_correlation_png(query: dict[str, Any], exposure: str, outcome: str) -> Response:
-    """The same picture as PNG, 780 pixels wide"""
-    return _drawn(query, exposure, outcome, "png")
-
-
-def _drawn(query: dict[str, Any], exposure: str, outcome: str, kind: Kind) -> Response:
     with transaction() as session:
         account = consenting_account(session)
         voice = Voice.of(account.locale)
         view = load_pair(session, account.id, exposure, outcome, lag=query.get("lag"))
-        picture = picture_of_pair(view, voice)
-    return plot(picture, kind, query, shown_hash=view.shown_hash, voice=voice)
+        return Drawing(picture_of_pair(view, voice), view.shown_hash, voice)
 
 
 def _clearest_first(finding: Finding) -> tuple[int, float]:

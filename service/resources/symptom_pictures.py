@@ -1,7 +1,7 @@
 """A symptom beside the sessions, as pictures: in a row, as a calendar, and around the sessions."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import Response
 
@@ -19,7 +19,7 @@ from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.fields import Schema
 from service.http.openapi import Resource
-from service.http.plots import PNG, SVG, Kind, ThemeSchema, plot
+from service.http.plots import Drawing, ThemeSchema, drawn
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.local_days import DaysQuerySchema, days_asked
@@ -41,12 +41,6 @@ class PictureSchema(Schema):
         "4.3 on average, from 0 to 7.",
         "What the picture shows",
     )
-
-
-class _Found(NamedTuple):
-    picture: Picture
-    shown_hash: str
-    voice: Voice
 
 
 # By name: what loads it, by account, symptom, first and last day; and what draws that.
@@ -73,32 +67,14 @@ def get_symptom_picture(query: dict[str, Any], symptom: str, picture: str) -> Re
     return tagged(_picture_shown(_found(query, symptom, picture).picture))
 
 
-@blp.get(f"{PICTURE}/plot.svg")
-@blp.query(PlotQuerySchema)
-@blp.answers(200, {"type": "string"}, content_type=SVG)
-@blp.etag
+@drawn(blp, PICTURE, PlotQuerySchema)
 @blp.problems("not-found")
-def draw_symptom(query: dict[str, Any], symptom: str, picture: str) -> Response:
+def draw_symptom(query: dict[str, Any], symptom: str, picture: str) -> Drawing:
     """A symptom and the sessions as a picture"""
-    return _drawn(query, symptom, picture, "svg")
+    return _found(query, symptom, picture)
 
 
-@blp.get(f"{PICTURE}/plot.png")
-@blp.query(PlotQuerySchema)
-@blp.answers(200, {"type": "string", "format": "binary"}, content_type=PNG)
-@blp.etag
-@blp.problems("not-found")
-def draw_symptom_png(query: dict[str, Any], symptom: str, picture: str) -> Response:
-    """The same picture as PNG, at twice the pixels"""
-    return _drawn(query, symptom, picture, "png")
-
-
-def _drawn(query: dict[str, Any], symptom: str, picture: str, kind: Kind) -> Response:
-    found = _found(query, symptom, picture)
-    return plot(found.picture, kind, query, shown_hash=found.shown_hash, voice=found.voice)
-
-
-def _found(query: dict[str, Any], symptom: str, picture: str) -> _Found:
+def _found(query: dict[str, Any], symptom: str, picture: str) -> Drawing:
     if picture not in PICTURES:
         raise NotFound(f"There is no such picture: it is one of {', '.join(PICTURES)}.")
     with transaction() as session:
@@ -107,4 +83,4 @@ def _found(query: dict[str, Any], symptom: str, picture: str) -> _Found:
         days = days_asked(query, account.time_zone, usual=USUAL_DAYS, most=MOST_DAYS)
         load, draw = PICTURES[picture]
         seen = load(session, account.id, symptom, *days)
-    return _Found(draw(seen, voice), f"{picture} {seen.shown_hash}", voice)
+    return Drawing(draw(seen, voice), f"{picture} {seen.shown_hash}", voice)

@@ -12,6 +12,7 @@ COPY cymba cymba
 COPY service service
 COPY mqtt_bridge mqtt_bridge
 COPY workers workers
+COPY firmware firmware
 COPY simulator simulator
 COPY conformance conformance
 COPY ops ops

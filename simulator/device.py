@@ -1,4 +1,4 @@
-"""A simulated stimulator on the network: protocol v1 from the device's side.
+"""A simulated stimulator on the network: a life, and a link that loses and delays.
 
 Its fleet calls `step` with the monotonic clock in seconds. `step` returns when it wants to be
 called next.
@@ -6,52 +6,26 @@ called next.
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from cymba.devices.messages import Desired, Presence, ReportedState
 from cymba.stimulation.wire.frames import pack
-from cymba.stimulation.wire.messages import (
-    Ack,
-    Desired,
-    Presence,
-    TimeReply,
-    TimeRequest,
-)
-from simulator import wire
+from cymba.stimulation.wire.messages import Ack
+from firmware.device import DeviceConnection, NetworkedDevice
+from firmware.flash import FlashFrame, Key
 from simulator.clock import SimulatedBootClock, WorldClock, epoch_ms
-from simulator.faults import Behaviour, Profile
-from simulator.flash import Flash, FlashFrame, Key
+from simulator.faults import Behaviour, Profile, Spoiling, encode_frame, garbage
 from simulator.life import Booted, Life, Lived, WrittenFrame
 from simulator.link import Link
 from simulator.seeding import chance
 
 PRESENT_BOOT = 1_000_000
 """The boot in which a device that lives its past first is on the network, see `_lives`."""
-
-EXCHANGE_EVERY_S = 3600.0
-EXCHANGE_AGAIN_S = 30.0  # without a prompt answer
-ANSWER_IS_PROMPT_S = 5.0
-PUBLISHES_PER_STEP = 40
-DRAINED_AGAIN_S = 60.0  # between two reports that the flash is empty
-
-
-class DeviceConnection(Protocol):
-    """An MQTT connection of one device."""
-
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None: ...
-    def close(self) -> None:
-        """Disconnect, so that the will is not sent."""
-        ...
-
-    def drop(self) -> None:
-        """Break off, as a lost link does."""
-        ...
-
 
 Connect = Callable[["SimulatedDevice", bytes], DeviceConnection | None]
 """Open a connection with the given last will; None if the broker cannot be reached."""
@@ -79,8 +53,8 @@ class Counters:
         return self.made - self.acked
 
 
-class SimulatedDevice:
-    """A life, a flash store, a link, and what the protocol asks of them."""
+class SimulatedDevice(NetworkedDevice):
+    """A device whose frames are made by a life, and go over a link with faults."""
 
     def __init__(
         self,
@@ -96,32 +70,25 @@ class SimulatedDevice:
         programme_key: Ed25519PublicKey | None = None,
         connects_at_s: float = 0.0,
     ) -> None:
+        super().__init__(
+            life.device_id,
+            pace=behaviour,
+            connect=lambda will: connect(self, will),
+            rng=rng,
+            form=life.firmware.wire,
+            exchanges_time=life.firmware.exchanges_time,
+            connects_at_s=connects_at_s,
+        )
         self.life, self.world, self.link = life, world, link
         self.profile, self.behaviour = profile, behaviour
-        self.flash = Flash(behaviour, rng)
         self.made: dict[Key, bytes | None] = {}  # digest of each frame; None: to be rejected
-        self._connect, self._counters, self._rng = connect, counters, rng
+        self._counters, self._faults = counters, rng
+        self._spoilings: dict[Key, Spoiling] = {}
         self._programme_key = programme_key
         self._lives, self._clock = self._begin()
         self._next: Lived | None = next(self._lives, None)
-        self._connection: DeviceConnection | None = None
-        self._online = False
-        self._connected_up = 0
-        self._attempts = 0
-        self._connects_at_s = connects_at_s
-        self._exchange_at_s = math.inf
-        self._exchange_u1: int | None = None
-        self._told_drained_s: float | None = None
         self._delayed: list[tuple[float, int, FlashFrame]] = []
         self._numbered = 0
-
-    @property
-    def device_id(self) -> str:
-        return self.life.device_id
-
-    @property
-    def is_online(self) -> bool:
-        return self._online
 
     @property
     def is_drained(self) -> bool:
@@ -145,67 +112,47 @@ class SimulatedDevice:
         past = self.life.lived(0.0, world.past_ms, first, always_dated=True)
         return chain(past, live), present
 
-    def step(self, now_s: float) -> float:
+    def step(self, now_s: float, *, is_up: bool = True) -> float:
         """Do what is due. Return when to be called next."""
         self._live(now_s)
-        is_up = self.link.is_up(self.world.at(now_s))
-        if not is_up and self._connection is not None:
-            self._drop(now_s)
-        if is_up and self._connection is None and now_s >= self._connects_at_s:
-            self._open(now_s)
-        if self._online:
-            self._exchange_time(now_s)
-            self._send(now_s)
-        return self._next_step_s(now_s, is_up=is_up)
+        is_up = is_up and self.link.is_up(self.world.at(now_s))
+        if not (is_up and self.is_online):
+            self._delayed.clear()
+        while self._delayed and self._delayed[0][0] <= now_s:
+            kept = heapq.heappop(self._delayed)[2]
+            self._publish(self.encode_now(kept, now_s), now_s)
+        due_s = super().step(now_s, is_up=is_up)
+        if self._next is not None:
+            due_s = min(due_s, self.world.when(self._next.at_ms))
+        outage_begins_ms, outage_ends_ms = self.link.changes_ms()
+        turns_ms = outage_begins_ms if is_up else outage_ends_ms
+        if math.isfinite(turns_ms):
+            due_s = min(due_s, self.world.when(turns_ms))
+        if self._delayed:
+            due_s = min(due_s, self._delayed[0][0])
+        return max(due_s, now_s)
 
     def end_life(self, now_s: float) -> None:
         """Make no more frames. Those in flash are still sent."""
         self._next, self._lives = None, iter(())
         self.link.mend()
-        self.flash.hurry(now_s)
-        self._connects_at_s = min(self._connects_at_s, now_s + 1.0)
-
-    def leave(self) -> None:
-        """Publish that it is offline, and disconnect."""
-        if self._connection is not None and self._online:
-            self._say_presence(self._connection, online=False)
-            self._connection.close()
-        self._forget_connection()
+        self.hurry(now_s)
 
     # Events of the network.
 
     def on_connected(self, now_s: float) -> None:
-        if self._connection is None:
-            return
-        self._online, self._attempts = True, 0
-        self._counters.reconnected += 1
-        self.flash.connected(now_s)
-        self._say_presence(self._connection, online=True)
-        if self.life.firmware.exchanges_time:
-            self._exchange_at_s = now_s + self._rng.uniform(0.2, 1.0)
-
-    def on_lost(self, now_s: float) -> None:
-        self._forget_connection()
-        delay_s = min(2.0**self._attempts, self.behaviour.reconnect_at_most_s)
-        delay_s *= self._rng.uniform(0.5, 1.0)
-        self._attempts = min(self._attempts + 1, 16)
-        self._connects_at_s = now_s + delay_s
+        super().on_connected(now_s)
+        self._counters.reconnected += self.is_online
 
     def on_message(self, subject: str, payload: bytes, now_s: float) -> None:
-        """A message arrived on `down/{subject}`."""
         if self.link.loses(now_s):
             self._counters.lost += 1
-            return
-        if subject == "ack":
-            ack = wire.decode(payload, Ack)
-            if ack is not None:
-                self._counters.rejected += len(ack.rejected)
-                self._counters.acked += self.flash.resolve(ack)
-                self._tell_drained(now_s)
-        elif subject == "time":
-            self._finish_exchange(wire.decode(payload, TimeReply), now_s)
-        elif subject == "desired" and payload:
-            self._take_programme(wire.decode(payload, Desired), now_s)
+        else:
+            super().on_message(subject, payload, now_s)
+
+    def note_ack(self, ack: Ack, freed: Sequence[Key]) -> None:
+        self._counters.rejected += len(ack.rejected)
+        self._counters.acked += len(freed)
 
     # The life.
 
@@ -214,176 +161,83 @@ class SimulatedDevice:
         while self._next is not None and self._next.at_ms <= world_ms:
             match self._next:
                 case WrittenFrame(_, frame, spoiling):
-                    self.flash.keep(frame, spoiling)
-                    digest = None if spoiling else pack(frame).digest
-                    self.made[frame.store, frame.seq] = digest
+                    self.flash.keep(frame)
+                    key = (frame.store, frame.seq)
+                    if spoiling is not None:
+                        self._spoilings[key] = spoiling
+                    self.made[key] = None if spoiling else pack(frame).digest
                     self._counters.made += 1
                     self._counters.spoiled += spoiling is not None
                 case Booted(_, clock) if clock.boot > self._clock.boot:
                     self._clock = clock
-                    self._drop(now_s)
-                    self._connects_at_s = now_s
+                    self.drop(now_s)
             self._next = next(self._lives, None)
 
-    # The connection.
+    # What the protocol asks of it.
 
-    def _open(self, now_s: float) -> None:
-        self._connected_up = self._up(now_s)
-        self._connection = self._connect(self, self._presence(online=False))
-        if self._connection is None:
-            self.on_lost(now_s)
+    @property
+    def store_and_boot(self) -> tuple[int, int]:
+        return self.life.store, self._clock.boot
 
-    def _drop(self, now_s: float) -> None:
-        connection = self._connection
-        if connection is not None:
-            self._forget_connection()
-            connection.drop()
-        self._connects_at_s = now_s
+    def up_ms(self, now_s: float) -> int:
+        return self._clock.up_ms(self.world.present_ms(now_s))
 
-    def _forget_connection(self) -> None:
-        self._connection, self._online = None, False
-        self._exchange_at_s, self._exchange_u1 = math.inf, None
-        self._delayed.clear()
-
-    def _say_presence(self, connection: DeviceConnection, *, online: bool) -> None:
-        connection.publish(
-            f"{self._topic}/presence", self._presence(online=online), qos=1, retain=True
-        )
-
-    def _presence(self, *, online: bool) -> bytes:
+    def presence(self, *, online: bool, connected_up_ms: int) -> Presence:
         past_is_over = self.world.past_ms == 0 or self._next is None or self._is_present
-        presence = Presence(
+        return Presence(
             online=online,
             store=self.life.store,
             boot=self._clock.boot,
-            sent=self._connected_up,
+            sent=connected_up_ms,
             firmware=self.life.firmware.version,
             model=self.life.model.name,
             battery_pct=self.life.battery_pct,
             # While the past is still being lived, it has not sent everything.
             queued=len(self.flash) if past_is_over else max(1, len(self.flash)),
-            utc=self.life.utc_ms(self._clock, self._connected_up),
+            utc=self.life.utc_ms(self._clock, connected_up_ms),
         )
-        return wire.encode(presence, self.life.firmware.wire)
 
     @property
     def _is_present(self) -> bool:
         return self._next is not None and self._next.at_ms >= self.world.caught_up_ms
 
-    def _tell_drained(self, now_s: float) -> None:
-        """Report that the flash is empty, once it is: the server then knows that no session is
-        missing."""
-        told_s = self._told_drained_s
-        if len(self.flash) or self._connection is None or not self._online:
-            return
-        if told_s is None or now_s - told_s >= DRAINED_AGAIN_S:
-            self._told_drained_s = now_s
-            self._say_presence(self._connection, online=True)
-
-    # Frames.
-
-    def _send(self, now_s: float) -> None:
-        while self._delayed and self._delayed[0][0] <= now_s:
-            self._publish_frame(heapq.heappop(self._delayed)[2], now_s)
-        for _ in range(PUBLISHES_PER_STEP):
-            kept = self.flash.take_due(now_s)
-            if kept is None:
-                return
-            self._counters.resent += kept.was_sent
-            payload = self._encode(kept, now_s)
-            self.flash.sent(kept, now_s, payload)
-            if chance(self._rng, self.profile.reorder_per_publish):
-                self._delay(kept, now_s)
-            else:
-                self._publish(payload, now_s)
-            if chance(self._rng, self.profile.duplicate_per_publish):
-                self._counters.duplicated += 1
-                self._delay(kept, now_s)
-            if chance(self._rng, self.profile.garbage_per_publish):
-                self._publish(wire.garbage(int(self._rng.integers(2**32))), now_s)
-            if self.behaviour.frees_before_ack:
-                self.flash.free(kept.key)
-
-    def _delay(self, kept: FlashFrame, now_s: float) -> None:
-        self._numbered += 1
-        due_s = now_s + self._rng.uniform(0.05, 2.0)
-        heapq.heappush(self._delayed, (due_s, self._numbered, kept))
-
-    def _encode(self, kept: FlashFrame, now_s: float) -> bytes:
-        is_current = kept.frame.boot == self._clock.boot and kept.frame.store == self.life.store
-        sent_ms = max(self._up(now_s), kept.frame.up) if is_current else None
-        return wire.encode_frame(
-            kept.frame, self.life.firmware.wire, sent_ms=sent_ms, spoiling=kept.spoiling
-        )
-
-    def _publish_frame(self, kept: FlashFrame, now_s: float) -> None:
-        self._publish(self._encode(kept, now_s), now_s)
-
-    def _publish(self, payload: bytes, now_s: float) -> None:
-        if self.link.loses(now_s):
-            self._counters.lost += 1
-        elif self._connection is not None:
-            self._counters.published += 1
-            self._connection.publish(f"{self._topic}/frame", payload, qos=1)
-
-    # The clock.
-
-    def _up(self, now_s: float) -> int:
-        return self._clock.up_ms(self.world.present_ms(now_s))
-
-    def _exchange_time(self, now_s: float) -> None:
-        if now_s < self._exchange_at_s:
-            return
-        self._exchange_at_s = now_s + EXCHANGE_AGAIN_S
-        self._exchange_u1 = self._up(now_s)
-        self._say_time(TimeRequest(**self._boot_now(), u1=self._exchange_u1))
-
-    def _finish_exchange(self, reply: TimeReply | None, now_s: float) -> None:
-        if reply is None or (reply.boot, reply.u1) != (self._clock.boot, self._exchange_u1):
-            return
-        self._exchange_u1 = None
-        u4 = self._up(now_s)
-        if u4 - reply.u1 <= ANSWER_IS_PROMPT_S * 1000:
-            self._exchange_at_s = now_s + EXCHANGE_EVERY_S
-            times = {"u1": reply.u1, "t2": reply.t2, "t3": reply.t3, "u4": u4}
-            self._say_time(TimeRequest(**self._boot_now(), **times))
-
-    def _boot_now(self) -> dict[str, int]:
-        return {"boot": self._clock.boot, "store": self.life.store}
-
-    def _say_time(self, request: TimeRequest) -> None:
-        if self._connection is not None:
-            payload = wire.encode(request, self.life.firmware.wire)
-            self._connection.publish(f"{self._topic}/time", payload, qos=0)
-
-    # The programme.
-
-    def _take_programme(self, desired: Desired | None, now_s: float) -> None:
-        if desired is None or self._connection is None:
-            return
+    def receive(self, desired: Desired, now_s: float) -> ReportedState:
         now_ms = epoch_ms(self.world.began_at) + self.world.present_ms(now_s)
         reported = self.life.prescription.receive(
             desired, self.device_id, self._programme_key, now_ms
         )
         self._counters.programmes_applied += reported.applied
         self._counters.programmes_refused += not reported.applied
-        payload = wire.encode(reported, self.life.firmware.wire)
-        self._connection.publish(f"{self._topic}/state", payload, qos=1)
+        return reported
 
-    @property
-    def _topic(self) -> str:
-        return f"cymba/v1/{self.device_id}/up"
+    # Frames.
 
-    def _next_step_s(self, now_s: float, *, is_up: bool) -> float:
-        due_s = math.inf if self._next is None else self.world.when(self._next.at_ms)
-        outage_begins_ms, outage_ends_ms = self.link.changes_ms()
-        turns_ms = outage_begins_ms if is_up else outage_ends_ms
-        if math.isfinite(turns_ms):
-            due_s = min(due_s, self.world.when(turns_ms))
-        if is_up and self._connection is None:
-            due_s = min(due_s, self._connects_at_s)
-        if self._online:
-            due_s = min(due_s, self._exchange_at_s, self.flash.next_due_s())
-            if self._delayed:
-                due_s = min(due_s, self._delayed[0][0])
-        return max(due_s, now_s)
+    def encode_frame(self, kept: FlashFrame, sent_ms: int | None) -> bytes:
+        spoiling = self._spoilings.get(kept.key)
+        return encode_frame(kept.frame, self.form, sent_ms=sent_ms, spoiling=spoiling)
+
+    def deliver(self, kept: FlashFrame, payload: bytes, now_s: float) -> None:
+        self._counters.resent += kept.sendings > 1
+        if chance(self._faults, self.profile.reorder_per_publish):
+            self._delay(kept, now_s)
+        else:
+            self._publish(payload, now_s)
+        if chance(self._faults, self.profile.duplicate_per_publish):
+            self._counters.duplicated += 1
+            self._delay(kept, now_s)
+        if chance(self._faults, self.profile.garbage_per_publish):
+            self._publish(garbage(int(self._faults.integers(2**32))), now_s)
+        if self.behaviour.frees_before_ack:
+            self.flash.free(kept.key)
+
+    def _delay(self, kept: FlashFrame, now_s: float) -> None:
+        self._numbered += 1
+        due_s = now_s + self._faults.uniform(0.05, 2.0)
+        heapq.heappush(self._delayed, (due_s, self._numbered, kept))
+
+    def _publish(self, payload: bytes, now_s: float) -> None:
+        if self.link.loses(now_s):
+            self._counters.lost += 1
+        elif self.is_online:
+            self._counters.published += 1
+            self.publish_frame(payload)

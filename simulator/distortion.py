@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import cbor2
 import msgspec
 
-from simulator.device import DeviceConnection
+from firmware.device import DeviceConnection
 
 Members = dict[str, Any]
 

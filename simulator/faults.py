@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any, Literal
 
+import cbor2
+import msgspec
 import numpy as np
 
+from cymba.stimulation.wire.messages import Frame
+from firmware.flash import Pace
+from firmware.wire import Form, encode
 from simulator.link import GilbertElliott, Outages
 from simulator.seeding import chance
 
@@ -64,15 +70,10 @@ PROFILES: Mapping[str, Profile] = {p.name: p for p in (CLEAN, REALISTIC, HOSTILE
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(Pace):
     """How a device keeps to the protocol. The defaults keep it. Each other value breaks one rule,
     to test the parts that listen to devices."""
 
-    resend_after_s: float = 30.0
-    resend_at_most_s: float = 600.0
-    reconnect_at_most_s: float = 300.0
-    answer_awaited_s: float = 5.0  # waits so long for the answer to its presence before it resends
-    max_outstanding: int = 20
     frees_before_ack: bool = False  # as soon as a frame is sent
     reuses_keys: bool = False  # sometimes gives two frames the same number
     ignores_versions: bool = False  # applies an older programme over a newer one
@@ -84,7 +85,7 @@ class Firmware:
     """The abilities of a device's firmware."""
 
     version: str
-    wire: Literal["json", "cbor"]
+    wire: Form
     channels: frozenset[str] | None = None  # None: all it has sensors for
     renamed: Mapping[str, str] = field(default_factory=dict)
     exchanges_time: bool = True
@@ -120,3 +121,20 @@ def spoil(message: dict[str, Any], spoiling: Spoiling) -> dict[str, Any]:
     impossible: str | int = "72" if spoiling == "schema" else -1
     name = "impedance_ohm"
     return {**message, "c": {**columns, name: [impossible, *columns[name][1:]]}}
+
+
+def encode_frame(
+    frame: Frame, form: Form, *, sent_ms: int | None, spoiling: Spoiling | None
+) -> bytes:
+    """The frame as it is published now. A spoiled one always has the same bytes."""
+    if spoiling is None:
+        return encode(msgspec.structs.replace(frame, sent=sent_ms), form)
+    whole = {name: value for name, value in msgspec.to_builtins(frame).items() if value is not None}
+    spoiled = spoil(whole, spoiling)
+    return msgspec.json.encode(spoiled) if form == "json" else cbor2.dumps(spoiled)
+
+
+def garbage(number: int) -> bytes:
+    """A payload of up to 400 bytes that is no frame at all."""
+    digest = blake2b(number.to_bytes(8), digest_size=8).digest()
+    return (b"{" if number % 2 else b"\xa0") + digest * (number % 50)

@@ -11,12 +11,12 @@ from datetime import timedelta
 from cymba.broker_address import BrokerAddress
 from cymba.database import utc_now
 from cymba.devices.signing import read_public_key
-from simulator.client import BrokerLink, BrokerLogin, Hooks, Reactor
+from firmware.broker_link import BrokerLink, BrokerLogin, Hooks, Reactor
+from firmware.flash import Key
 from simulator.clock import WorldClock, default_past
 from simulator.device import Counters, SimulatedDevice
 from simulator.distortion import Distorted, Distortion
 from simulator.faults import PROFILES, Behaviour, Profile
-from simulator.flash import Key
 from simulator.life import FRAME_S, Life, Rhythm, Schedule
 from simulator.link import Link
 from simulator.seeding import stream

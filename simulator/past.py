@@ -19,7 +19,7 @@ from cymba.devices.presence import record_presence
 from cymba.stimulation.ingest.decide import Delivery, Duplicate, Stored
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.wire.messages import Presence, StartFrame
-from simulator import wire
+from firmware import wire
 from simulator.clock import SimulatedBootClock, epoch_ms
 from simulator.faults import REALISTIC, Profile
 from simulator.life import Booted, Life, WrittenFrame

@@ -4,21 +4,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec.structs import replace
 
 from cymba.devices.charge import phase_charge_uc
-from cymba.devices.messages import Desired, Programme, ReportedState
-from cymba.devices.models import (
-    Limits,
-    Model,
-    narrowed,
-    usual_programme,
-    violations,
-    widened,
-)
-from cymba.devices.signing import verify
+from cymba.devices.messages import Programme
+from cymba.devices.models import Model, usual_programme
 from cymba.stimulation.wire.messages import Event
+from firmware.programme import HeldProgramme
 from simulator.physiology import Body
 
 TITRATED_EVERY_SESSIONS = 20  # with a new electrode or fresh gel
@@ -45,53 +37,13 @@ class Titration:
         return Event(name="titrated", detail=detail)
 
 
-class Prescription:
-    """The device's programme, within the limits of its model."""
+class Prescription(HeldProgramme):
+    """The programme that is held, and what its person takes of it."""
 
     def __init__(self, model: Model, *, ignores_versions: bool = False) -> None:
-        self.model = model
-        self._ignores_versions = ignores_versions
-        self.version = 0
-        self._usual = usual_programme(model)
-        self._prescribed: Programme | None = None
-        self._expires_ms: float | None = None
-        self.limits: Limits = narrowed(model, {})
+        super().__init__(model, ignores_versions=ignores_versions)
         self._titration: Titration | None = None
         self._sessions = 0
-
-    def receive(
-        self, desired: Desired, device_id: str, key: Ed25519PublicKey | None, now_ms: float
-    ) -> ReportedState:
-        """Apply a desired version or refuse it.
-
-        A version that is not above the one held is ignored, and the one held is reported again:
-        its report may have been lost, or a server restored from a backup does not know of it. A
-        device without a key accepts none.
-        """
-        if desired.ver == self.version or (
-            desired.ver < self.version and not self._ignores_versions
-        ):
-            return ReportedState(ver=self.version, applied=True)
-        if key is None or not verify(key, device_id, desired):
-            return _refusal(desired, "bad-signature")
-        if desired.expires is not None and desired.expires <= now_ms:
-            return _refusal(desired, "expired")
-        too_wide = widened(self.model, desired.limits)
-        limits = narrowed(self.model, desired.limits)
-        beyond = too_wide or violations(self.model, desired.programme, limits)
-        if beyond:
-            return _refusal(desired, "beyond-limits", f"{beyond[0].field}: {beyond[0].detail}")
-        self.version, self._prescribed, self.limits = desired.ver, desired.programme, limits
-        self._expires_ms = desired.expires
-        return ReportedState(ver=desired.ver, applied=True)
-
-    def programme_at(self, now_ms: float) -> Programme:
-        """The prescribed programme until it expires, else the model's default one.
-
-        The limits stay after the programme has expired.
-        """
-        expired = self._expires_ms is not None and self._expires_ms <= now_ms
-        return self._usual if self._prescribed is None or expired else self._prescribed
 
     def for_session(
         self, body: Body, now_ms: float, rng: np.random.Generator
@@ -106,7 +58,7 @@ class Prescription:
         if self._titration is None or fresh:
             self._titration = titrate(self.model, body, rng)
         found = self._titration
-        set_to = self.programme_at(now_ms)
+        set_to = self.programme_at(now_ms) or usual_programme(self.model)
         ceiling_ua = set_to.amplitude_ua or self.limits.amplitude_ua
         charge_uc = phase_charge_uc(self.model.waveform, 1.0, set_to.pulse_width_us)
         amplitude_ua = int(
@@ -139,7 +91,3 @@ def titrate(model: Model, body: Body, rng: np.random.Generator) -> Titration:
     )
     steps = max(sensory_ua, math.floor(pleasant_ua / step_ua) * step_ua) // step_ua
     return Titration(sensory_threshold_ua=sensory_ua, amplitude_ua=steps * step_ua, steps=steps)
-
-
-def _refusal(desired: Desired, code: str, detail: str | None = None) -> ReportedState:
-    return ReportedState(ver=desired.ver, applied=False, code=code, detail=detail)

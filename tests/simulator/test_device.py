@@ -254,9 +254,9 @@ def test_it_waits_longer_each_time_for_a_broker_that_is_away(join: Join) -> None
     tries_s = []
     attempt = network.connect
 
-    def counted(device: SimulatedDevice, will: bytes) -> Network | None:
+    def counted(will: bytes) -> Network | None:
         tries_s.append(network.now_s)
-        return attempt(device, will)
+        return attempt(network.device, will)
 
     network.device._connect = counted
     network.live_until(2_000.0)

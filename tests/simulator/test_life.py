@@ -17,8 +17,8 @@ from cymba.stimulation.wire.messages import (
     SamplesFrame,
     StartFrame,
 )
-from simulator import wire
-from simulator.faults import CLEAN, HOSTILE, PROFILES, REALISTIC, Behaviour
+from firmware import wire
+from simulator.faults import CLEAN, HOSTILE, PROFILES, REALISTIC, Behaviour, encode_frame
 from simulator.life import Booted, Life, Lived, Rhythm, WrittenFrame
 
 MakeLife = Callable[..., Life]
@@ -84,7 +84,7 @@ def test_every_frame_is_one_that_the_server_takes(
         for one in live_on(life):
             if isinstance(one, WrittenFrame):
                 sent_ms = one.frame.up + 60_000
-                payload = wire.encode_frame(one.frame, form, sent_ms=sent_ms, spoiling=one.spoiling)
+                payload = encode_frame(one.frame, form, sent_ms=sent_ms, spoiling=one.spoiling)
                 read = decode(payload)
                 if one.spoiling:
                     assert read.code == one.spoiling

@@ -22,7 +22,7 @@ from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.tables import QuarantinedFrame, StimulationSession
 from cymba.stimulation.wire.frames import decode
 from cymba.stimulation.wire.messages import Frame, StartFrame
-from simulator import wire
+from firmware import wire
 from simulator.clock import SimulatedBootClock, WorldClock, epoch_ms
 from simulator.device import PRESENT_BOOT
 from simulator.faults import REALISTIC

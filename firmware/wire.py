@@ -1,6 +1,5 @@
 """Messages to bytes and back, as a device writes and reads them."""
 
-from hashlib import blake2b
 from typing import Literal, TypeVar
 
 import cbor2
@@ -10,12 +9,10 @@ from cymba.stimulation.wire.messages import (
     Ack,
     AnyMessage,
     Desired,
-    Frame,
     TimeReply,
     to_cbor,
     to_json,
 )
-from simulator.faults import Spoiling, spoil
 
 Form = Literal["json", "cbor"]
 Heard = TypeVar("Heard", Ack, Desired, TimeReply)
@@ -23,17 +20,6 @@ Heard = TypeVar("Heard", Ack, Desired, TimeReply)
 
 def encode(message: AnyMessage, form: Form) -> bytes:
     return to_json(message) if form == "json" else to_cbor(message)
-
-
-def encode_frame(
-    frame: Frame, form: Form, *, sent_ms: int | None, spoiling: Spoiling | None
-) -> bytes:
-    """The frame as it is published now. A spoiled one always has the same bytes."""
-    if spoiling is None:
-        return encode(msgspec.structs.replace(frame, sent=sent_ms), form)
-    whole = {name: value for name, value in msgspec.to_builtins(frame).items() if value is not None}
-    spoiled = spoil(whole, spoiling)
-    return msgspec.json.encode(spoiled) if form == "json" else cbor2.dumps(spoiled)
 
 
 def decode(payload: bytes, type_: type[Heard]) -> Heard | None:
@@ -51,9 +37,3 @@ def decode(payload: bytes, type_: type[Heard]) -> Heard | None:
         RecursionError,
     ):
         return None
-
-
-def garbage(number: int) -> bytes:
-    """A payload of up to 400 bytes that is no frame at all."""
-    digest = blake2b(number.to_bytes(8), digest_size=8).digest()
-    return (b"{" if number % 2 else b"\xa0") + digest * (number % 50)

@@ -1,5 +1,6 @@
 import math
 from hashlib import sha256
+from random import Random
 from uuid import UUID
 
 import pytest
@@ -13,9 +14,7 @@ from cymba.stimulation.wire.messages import (
     SamplesFrame,
     StartFrame,
 )
-from simulator.faults import Behaviour
-from simulator.flash import Flash, FlashFrame
-from simulator.seeding import stream
+from firmware.flash import Flash, FlashFrame, Pace
 
 STORE = 7
 
@@ -42,9 +41,9 @@ def samples(seq: int) -> Frame:
 
 @pytest.fixture
 def flash() -> Flash:
-    filled = Flash(Behaviour(), stream(1, "flash"))
+    filled = Flash(Pace(), Random(1))
     for seq in range(1, 31):
-        filled.keep(frame(seq), None)
+        filled.keep(frame(seq))
     return filled
 
 
@@ -71,32 +70,32 @@ def test_at_most_twenty_are_outstanding(flash: Flash) -> None:
     assert send_all(flash, 0.0) == list(range(1, 21))
     assert flash.outstanding == 20
     assert len(flash) == 30
-    assert flash.resolve(Ack(store=STORE, upto=3)) == 3
+    assert len(flash.resolve(Ack(store=STORE, upto=3))) == 3
     assert send_all(flash, 1.0) == [21, 22, 23]
 
 
 def test_sending_frees_nothing_and_an_ack_frees_what_it_names(flash: Flash) -> None:
     send_all(flash, 0.0)
     assert len(flash) == 30
-    assert flash.resolve(Ack(store=STORE, upto=2, also=[(5, 6), (9, 9)])) == 5
+    assert len(flash.resolve(Ack(store=STORE, upto=2, also=[(5, 6), (9, 9)]))) == 5
     assert len(flash) == 25
-    assert flash.resolve(Ack(store=STORE, upto=2, also=[(5, 6)])) == 0
+    assert len(flash.resolve(Ack(store=STORE, upto=2, also=[(5, 6)]))) == 0
 
 
 def test_an_ack_of_another_store_or_of_none_frees_nothing(flash: Flash) -> None:
     send_all(flash, 0.0)
-    assert flash.resolve(Ack(store=STORE + 1, upto=30)) == 0
-    assert flash.resolve(Ack(upto=30)) == 0
+    assert len(flash.resolve(Ack(store=STORE + 1, upto=30))) == 0
+    assert len(flash.resolve(Ack(upto=30))) == 0
 
 
 def test_what_was_uploaded_another_way_is_freed_before_it_is_sent(flash: Flash) -> None:
-    assert flash.resolve(Ack(store=STORE, upto=25)) == 25
+    assert len(flash.resolve(Ack(store=STORE, upto=25))) == 25
     assert send_all(flash, 0.0) == [26, 27, 28, 29, 30]
 
 
 def test_resends_wait_thirty_seconds_and_double_with_jitter() -> None:
-    flash = Flash(Behaviour(), stream(1, "flash"))
-    flash.keep(frame(1), None)
+    flash = Flash(Pace(), Random(1))
+    flash.keep(frame(1))
     delays = resend_delays(flash, 7)
     for delay_s, base_s in zip(delays, [30, 60, 120, 240, 480, 600, 600], strict=True):
         assert base_s <= delay_s <= base_s * 1.25
@@ -111,8 +110,8 @@ def test_nothing_is_resent_before_its_time(flash: Flash) -> None:
 
 
 def test_a_new_connection_starts_the_doubling_anew_and_hurries_nothing() -> None:
-    flash = Flash(Behaviour(), stream(1, "flash"))
-    flash.keep(frame(1), None)
+    flash = Flash(Pace(), Random(1))
+    flash.keep(frame(1))
     resend_delays(flash, 5)
     due_s = flash.next_due_s()
     flash.connected(due_s)
@@ -125,8 +124,8 @@ def test_a_new_connection_starts_the_doubling_anew_and_hurries_nothing() -> None
 
 
 def test_at_the_simulations_end_no_delay_is_longer_than_the_first() -> None:
-    flash = Flash(Behaviour(), stream(1, "flash"))
-    flash.keep(frame(1), None)
+    flash = Flash(Pace(), Random(1))
+    flash.keep(frame(1))
     resend_delays(flash, 6)
     now_s = flash.next_due_s() - 200.0
     flash.hurry(now_s)
@@ -134,8 +133,8 @@ def test_at_the_simulations_end_no_delay_is_longer_than_the_first() -> None:
 
 
 def test_a_word_of_the_server_ends_the_wait_after_connecting() -> None:
-    flash = Flash(Behaviour(), stream(1, "flash"))
-    flash.keep(frame(1), None)
+    flash = Flash(Pace(), Random(1))
+    flash.keep(frame(1))
     send_all(flash, 0.0)
     flash.connected(100.0)
     flash.resolve(Ack(store=STORE, upto=0))
@@ -146,30 +145,30 @@ def test_a_refusal_alone_frees_nothing(flash: Flash) -> None:
     send_all(flash, 0.0)
     for_now = Rejection(code="not-claimed", detail="", retry=True, seq=5)
     for_good = Rejection(code="schema", detail="", retry=False, seq=4)
-    assert flash.resolve(Ack(store=STORE, upto=0, rejected=[for_now, for_good])) == 0
+    assert len(flash.resolve(Ack(store=STORE, upto=0, rejected=[for_now, for_good]))) == 0
     assert {4, 5} <= set(send_all(flash, 40.0))
-    assert flash.resolve(Ack(store=STORE, upto=0, also=[(4, 4)], rejected=[for_good])) == 1
+    assert len(flash.resolve(Ack(store=STORE, upto=0, also=[(4, 4)], rejected=[for_good]))) == 1
 
 
 def test_a_running_session_goes_before_the_backlog_and_lets_it_in_between(flash: Flash) -> None:
-    flash.keep(start(31), None)
-    flash.keep(samples(32), None)
-    flash.keep(samples(33), None)
+    flash.keep(start(31))
+    flash.keep(samples(32))
+    flash.keep(samples(33))
     assert send_all(flash, 0.0)[:7] == [31, 1, 32, 2, 33, 3, 4]
-    flash.keep(frame(34), None)
+    flash.keep(frame(34))
     flash.resolve(Ack(store=STORE, upto=4))
     assert send_all(flash, 1.0) == [18, 19, 20, 21]
 
 
 def test_a_payload_that_showed_no_number_is_freed_by_its_name() -> None:
-    flash = Flash(Behaviour(), stream(1, "flash"))
-    flash.keep(frame(1), "schema")
+    flash = Flash(Pace(), Random(1))
+    flash.keep(frame(1))
     kept = flash.take_due(0.0)
     assert kept is not None
     flash.sent(kept, 0.0, b"broken")
     assert kept.payload_name == sha256(b"broken").hexdigest()[:16]
     named = Rejection(code="schema", detail="", retry=False, payload=kept.payload_name)
-    assert flash.resolve(Ack(upto=0, rejected=[named])) == 1
+    assert len(flash.resolve(Ack(upto=0, rejected=[named]))) == 1
     assert flash.next_due_s() == math.inf
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.bench_insights import best_ms
 from cymba.database import UnitOfWork, make_engine
-from cymba.diary import entries
+from cymba.diary.entries import DiaryEntries
 from cymba.insights import findings
 from cymba.insights.analysis import analyse
 from cymba.insights.inputs import load_days
@@ -66,7 +66,7 @@ def one_entry_ms(engine: Engine, account_id: UUID, number: int) -> float:
     with UnitOfWork(engine) as session, session.begin():
         written = uuid4()
         later = felt_at + timedelta(hours=1)
-        entries.put(session, account_id, written, fields, match=lambda _: None, key=KEY, now=later)
+        DiaryEntries(KEY).put(session, account_id, written, fields, match=lambda _: None, now=later)
     began_s = time.perf_counter()
     done = InsightsWorker(engine).run_once()
     assert done.refreshed == 1

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce, was_deleted
-from cymba.diary.entries import Match
+from cymba.accounts.merging import Match
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import Reminder
 from cymba.errors import NotFound, Rejected

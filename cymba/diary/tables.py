@@ -4,19 +4,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cymba.database import Base, CreatedAt
+from cymba.accounts.merging import MergedColumns
+from cymba.database import Base
 
 
-class DiaryEntry(Base):
-    """What a person says about one moment: any number of items, and a note.
-
-    The app makes the id, so the key holds the account too: nobody can take another's id. A
-    deleted entry stays as an empty tombstone, which remembers the versions that merging needs.
-    """
+class DiaryEntry(MergedColumns, Base):
+    """What a person says about one moment: any number of items, and a note."""
 
     __tablename__ = "diary_entry"
     __table_args__ = (
@@ -25,23 +22,11 @@ class DiaryEntry(Base):
         CheckConstraint("deleted_at IS NULL OR (items = '{}' AND note IS NULL)", name="tombstone"),
     )
 
-    account_id: Mapped[UUID] = mapped_column(
-        ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
-    )
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     felt_at: Mapped[datetime]
-    written_at: Mapped[datetime]
     time_zone: Mapped[str] = mapped_column(String(64))  # IANA, where it was felt
     session_id: Mapped[UUID | None]
     items: Mapped[dict[str, Any]] = mapped_column(JSONB)
     note: Mapped[str | None] = mapped_column(Text)
-    version: Mapped[int]
-    # The version at which each field last changed ("felt_at", "items.pain_now" …): what lets two
-    # phones edit different fields of one entry without a conflict.
-    field_versions: Mapped[dict[str, int]] = mapped_column(JSONB)
-    deleted_at: Mapped[datetime | None]
-    created_at: Mapped[CreatedAt]
-    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Reminder(Base):

@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cymba.errors import Rejected
-
 Problem = tuple[str, str]
 Score = float | int | None
 
 MAX_TEXT = 200
 MAX_LIST = 50
-MAX_DEPTH = 4
-EXACT_BELOW = 2**53
-"""Floats of this size and more may stand for another whole number than the one that was meant."""
 SEVERITIES = ("none", "mild", "moderate", "severe")
 
 
@@ -27,31 +22,6 @@ class ValueType(Protocol):
     def scores(self, value: Any) -> dict[str, Score]:
         """What insights and histories read: a number for each named score, None where unknown."""
         ...
-
-
-def whole(value: Any) -> Any:
-    """7 where JSON has 7.0, which is the same number; everything else as it is."""
-    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < EXACT_BELOW
-    return int(value) if is_whole else value
-
-
-def plain(value: Any, *, depth: int = MAX_DEPTH) -> Any:
-    """The value with its `whole` numbers as integers: the one form in which it is stored.
-
-    Raises:
-        Rejected: it is nested deeper than any value of the diary.
-    """
-    match value:
-        case list() | dict() if depth == 0:
-            raise Rejected(
-                f"A value of the diary has at most {MAX_DEPTH} levels.", code="validation"
-            )
-        case list():
-            return [plain(each, depth=depth - 1) for each in value]
-        case dict():
-            return {name: plain(each, depth=depth - 1) for name, each in value.items()}
-        case _:
-            return whole(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,21 +14,32 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
+from cymba.accounts.merging import Applied, Conflicting, Mergeable, Seen
+from cymba.accounts.written_fields import Fields, normal
 from cymba.diary import entries
-from cymba.diary.fields import Fields, is_field, normal
-from cymba.diary.tables import DiaryEntry
+from cymba.diary.entries import DiaryEntries
 from cymba.errors import Busy, DomainError, NotFound, Rejected
 from cymba.sync.tables import SyncOperation
 
 MAX_OPERATIONS = 200
 
+Mergeables = Mapping[str, Mergeable[Any]]
+"""What an app may push, by kind."""
+
+
+def mergeables(key: Ed25519PrivateKey) -> Mergeables:
+    """`key` signs the programmes without a current that follow a red flag."""
+    kinds: tuple[Mergeable[Any], ...] = (DiaryEntries(key),)
+    return {one.kind: one for one in kinds}
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One edit of one diary entry, made on what the app showed: its copy of the entry, with its
-    own earlier operations on top that the copy did not hold yet."""
+    """One edit of one thing, made on what the app showed: its copy of it, with its own earlier
+    operations on top that the copy did not hold yet."""
 
     id: UUID
+    kind: str  # of `mergeables`
     action: Literal["put", "delete"]
     entity_id: UUID
     base_version: int  # of that copy; 0: the app had none
@@ -39,6 +50,12 @@ class Operation:
     problem: DomainError | None = None
 
     @property
+    def entity(self) -> str:
+        """What it edits, as answers that are kept name it."""
+        is_first = self.kind == entries.KIND  # from before there were other kinds
+        return str(self.entity_id) if is_first else f"{self.kind}/{self.entity_id}"
+
+    @property
     def digest(self) -> str:
         """The same for the same edit, in whatever form and however often it is sent.
 
@@ -47,7 +64,7 @@ class Operation:
         Raises:
             Rejected: a value is nested deeper than any item's.
         """
-        content = [self.action, self.entity_id, normal(self.fields)]
+        content = [self.action, self.entity, normal(self.fields)]
         text = json.dumps(content, sort_keys=True, default=_as_text)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -58,16 +75,16 @@ def _as_text(value: datetime | UUID) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an operation; `entry` is the server's copy as it now stands.
+    """What became of an operation; `row` is the server's copy as it now stands.
 
-    `version` is the one up to which the app has seen all that was done to the entry: it is what
-    the operation made only where nobody else had changed the entry since. Clients that name no
+    `version` is the one up to which the app has seen all that was done to it: it is what the
+    operation made only where nobody else had changed the thing since. Clients that name no
     `builds_on` take it for the base of their later edits.
     """
 
     id: UUID | None  # None: it could not be read
     status: Literal["applied", "duplicate", "conflict", "rejected"]
-    entry: DiaryEntry | None = None
+    row: Any = None  # of the table of its kind
     version: int | None = None
     fields: tuple[str, ...] = ()  # those in conflict
     problem: DomainError | None = None
@@ -98,8 +115,9 @@ def push(
         raise Busy("Another push of this account is under way. Wait for it, then push again.")
     # A queue is sent in its order: what comes later was made on top of what comes before.
     before: dict[UUID, dict[str, Any]] = {}
+    kinds = mergeables(key)
     return [
-        _answer(session, account_id, operation, before, key=key, now=now)
+        _answer(session, account_id, operation, before, mergeable=kinds[operation.kind], now=now)
         for operation in operations
     ]
 
@@ -110,7 +128,7 @@ def _answer(
     operation: Operation,
     before: dict[UUID, dict[str, Any]],
     *,
-    key: Ed25519PrivateKey,
+    mergeable: Mergeable[Any],
     now: datetime,
 ) -> Answer:
     kept = session.get(SyncOperation, (account_id, operation.id), populate_existing=True)
@@ -126,28 +144,28 @@ def _answer(
                 if applied["digest"] != digest:
                     raise Rejected("This operation's id was used before.", code="operation-reused")
                 before[operation.id] = applied
-            entry = session.get(DiaryEntry, (account_id, operation.entity_id))
-            return Answer(operation.id, "duplicate", entry, applied["version"])
+            row = session.get(mergeable.table, (account_id, operation.entity_id))
+            return Answer(operation.id, "duplicate", row, applied["version"])
         with session.begin_nested():
-            outcome = _apply(session, account_id, operation, seen, key=key, now=now)
-        if isinstance(outcome, entries.Applied):
-            entry, version = outcome.entry, _seen_through(outcome, through)
-            left = _left(operation, entry.field_versions, entry.version)
+            outcome = _apply(session, account_id, operation, seen, mergeable=mergeable, now=now)
+        if isinstance(outcome, Applied):
+            row, version = outcome.row, _seen_through(outcome, through)
+            left = _left(operation, mergeable, row.field_versions, row.version)
             left |= {"digest": digest, "version": version}
             _keep(session, account_id, operation.id, left)
             before[operation.id] = left
-            return Answer(operation.id, "applied", entry, version)
-        answer = Answer(operation.id, "conflict", outcome.entry, fields=outcome.fields)
+            return Answer(operation.id, "applied", row, version)
+        answer = Answer(operation.id, "conflict", outcome.row, fields=outcome.fields)
     except DomainError as problem:
         answer = Answer(operation.id, "rejected", problem=problem)
     except (DataError, IntegrityError):
         unstorable = Rejected("The database cannot hold this operation.", code="unstorable")
         answer = Answer(operation.id, "rejected", problem=unstorable)
     if applied is None:
-        entry = session.get(DiaryEntry, (account_id, operation.entity_id))
-        names = {*operation.fields, *(entry.field_versions if entry else ())}
-        beneath = {name: seen.up_to(name, entry) for name in names} if entry else {}
-        before[operation.id] = left = _left(operation, beneath, 0)
+        row = session.get(mergeable.table, (account_id, operation.entity_id))
+        names = {*operation.fields, *(row.field_versions if row else ())}
+        beneath = {name: seen.up_to(name, row) for name in names} if row else {}
+        before[operation.id] = left = _left(operation, mergeable, beneath, 0)
         if operation.builds_on is not None:
             _keep(session, account_id, operation.id, left)
     return answer
@@ -157,25 +175,25 @@ def _apply(
     session: Session,
     account_id: UUID,
     operation: Operation,
-    seen: entries.Seen,
+    seen: Seen,
     *,
-    key: Ed25519PrivateKey,
+    mergeable: Mergeable[Any],
     now: datetime,
-) -> entries.Applied | entries.Conflicting:
+) -> Applied[Any] | Conflicting[Any]:
     entity_id = operation.entity_id
     if operation.action == "put":
         try:
-            return entries.merge(
-                session, account_id, entity_id, operation.fields, seen=seen, key=key, now=now
+            return mergeable.merge(
+                session, account_id, entity_id, operation.fields, seen=seen, now=now
             )
         except Rejected as rejected:
             for error in rejected.errors:  # which point into the fields
                 error["pointer"] = "/fields" + error["pointer"]
             raise
     try:
-        return entries.remove(session, account_id, entity_id, seen=seen, now=now)
+        return mergeable.remove(session, account_id, entity_id, seen=seen, now=now)
     except NotFound:
-        raise Rejected("There is no such diary entry to delete.", code="not-found") from None
+        raise Rejected(f"There is no such {mergeable.noun} to delete.", code="not-found") from None
 
 
 def _seen(
@@ -183,9 +201,9 @@ def _seen(
     account_id: UUID,
     operation: Operation,
     before: Mapping[UUID, dict[str, Any]],
-) -> tuple[entries.Seen, int]:
-    """What the app showed of the entry, and the version up to which it had seen everything."""
-    entity = str(operation.entity_id)
+) -> tuple[Seen, int]:
+    """What the app showed of the thing, and the version up to which it had seen everything."""
+    entity = operation.entity
     own = {id_: left for id_, left in before.items() if left["entity"] == entity}
     named = set(operation.builds_on or ())
     if named - own.keys():
@@ -205,24 +223,26 @@ def _seen(
     # One that is not known may have covered any field: what the copy says is no proof then.
     version = operation.base_version if named <= own.keys() else 0
     through = max(version, *(left.get("version", 0) for left in own.values()), 0)
-    return entries.Seen(version, covered, deletion), through
+    return Seen(version, covered, deletion), through
 
 
-def _seen_through(outcome: entries.Applied, through: int) -> int:
+def _seen_through(outcome: Applied[Any], through: int) -> int:
     """The version up to which the app has seen everything, now that its edit is applied."""
-    before = outcome.entry.version - outcome.changed
+    before = outcome.row.version - outcome.changed
     if through > before:  # it is from before a backup was restored
         through = 0
-    return outcome.entry.version if through == before else through
+    return outcome.row.version if through == before else through
 
 
-def _left(operation: Operation, versions: Mapping[str, int], deletion: int) -> dict[str, Any]:
-    """What edits on top of this operation need: up to which version of the entry the app knew
+def _left(
+    operation: Operation, mergeable: Mergeable[Any], versions: Mapping[str, int], deletion: int
+) -> dict[str, Any]:
+    """What edits on top of this operation need: up to which version of the thing the app knew
     each field that it covers. Where it was not taken, that is what it knew beneath it."""
-    entity = {"entity": str(operation.entity_id)}
+    entity = {"entity": operation.entity}
     if operation.action == "delete":
         return entity | {"fields": dict(versions), "deletion": deletion}
-    names = filter(is_field, operation.fields)
+    names = filter(mergeable.is_field, operation.fields)
     return entity | {"fields": {name: versions.get(name, 0) for name in names}}
 
 

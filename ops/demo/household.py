@@ -22,7 +22,7 @@ from cymba.devices import contraindications, screening
 from cymba.devices.models import MODELS, Model, usual_programme
 from cymba.devices.programme import ProgrammeRefused, Wanted, set_programme
 from cymba.devices.signing import load_key, show_public_key
-from cymba.diary import entries
+from cymba.diary.entries import DiaryEntries
 from cymba.settings import Settings
 from ops.household import provision_for
 from simulator.diarist import Entry, live_months
@@ -148,7 +148,7 @@ def write_diary(
     account = find_by_email(session, email)
     if account is None:
         raise RuntimeError("the demo's person is gone")
-    now = utc_now()
+    entries, now = DiaryEntries(key), utc_now()
     for purpose in ("storage", "insights"):
         version = consent.PURPOSES[purpose].version
         consent.give(session, account.id, purpose, version=version, now=now)
@@ -156,9 +156,7 @@ def write_diary(
         entry_id = uuid4()
         fields = {"felt_at": entry.felt_at, "time_zone": TIME_ZONE}
         items = {f"items.{name}": value for name, value in entry.items.items()}
-        entries.put(
-            session, account.id, entry_id, fields | items, match=lambda _: None, key=key, now=now
-        )
+        entries.put(session, account.id, entry_id, fields | items, match=lambda _: None, now=now)
 
 
 def keep(household: Household, folder: Path) -> None:

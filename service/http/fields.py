@@ -11,7 +11,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
 from cymba.accounts import addresses
-from cymba.diary.values import whole
+from cymba.accounts.written_fields import whole
 from cymba.errors import Rejected
 from service.http.examples import described
 from service.http.json_bodies import body_of, read_json

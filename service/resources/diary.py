@@ -7,7 +7,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from cymba.diary import entries
+from cymba.diary.entries import DiaryEntries, page
 from cymba.diary.items import CONDITIONS, ITEMS
 from cymba.insights.words import Voice
 from cymba.notes import MAX_NOTE
@@ -130,7 +130,7 @@ def list_entries(query: dict[str, Any]) -> Response:
     with transaction() as session:
         account = current_account(session)
         scope = f"diary {account.id} {sorted(query.items())}"
-        found = entries.page(
+        found = page(
             session,
             account.id,
             **query,
@@ -161,18 +161,11 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
     with transaction() as session:
         account = current_account(session)
         voice = Voice.of(account.locale)
-        written = entries.put(
-            session,
-            account.id,
-            entry_id,
-            fields,
-            match=check_preconditions,
-            key=services().programme_key,
-            now=services().now(),
+        written = _entries().put(
+            session, account.id, entry_id, fields, match=check_preconditions, now=services().now()
         )
-        entry, is_new = written.entry, written.changed and written.entry.version == 1
-        body = entry_shown(entry, voice)
-    return tagged(body, status=201 if is_new else 200, version=entry.version)
+        body, version = entry_shown(written.row, voice), written.row.version
+    return tagged(body, status=201 if written.is_new else 200, version=version)
 
 
 @blp.get("/v1/diary/<uuid:entry_id>")
@@ -183,7 +176,7 @@ def get_entry(entry_id: UUID) -> Response:
     """Read one entry"""
     with transaction() as session:
         account = current_account(session)
-        entry = entries.get(session, account.id, entry_id)
+        entry = _entries().get(session, account.id, entry_id)
         body = entry_shown(entry, Voice.of(account.locale))
     return tagged(body, version=entry.version)
 
@@ -198,10 +191,14 @@ def delete_entry(entry_id: UUID) -> Response:
     """
     with transaction() as session:
         account = current_account(session)
-        entries.delete(
+        _entries().delete(
             session, account.id, entry_id, match=check_preconditions, now=services().now()
         )
     return nothing()
+
+
+def _entries() -> DiaryEntries:
+    return DiaryEntries(services().programme_key)
 
 
 _item_shown = writer(ItemSchema)

@@ -263,7 +263,6 @@ def _read(text: bytes) -> Operation | Answer:
     except ma.ValidationError as error:
         problem = validation_failed({"json": error.messages})
         return Answer(_readable_id(raw), "rejected", problem=problem)
-    del loaded["kind"]
     changes = loaded.pop("changes")
     try:
         return Operation(**loaded, fields=_fields(loaded["action"], changes))
@@ -295,7 +294,7 @@ def _readable_id(raw: Any) -> UUID | None:
 
 
 def _shown(answered: Answer, voice: Voice) -> dict[str, Any]:
-    entry = answered.entry
+    entry = answered.row
     is_deleted = entry is not None and entry.deleted_at is not None
     return _answer_shown(
         answered,

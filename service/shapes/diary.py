@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 
 from cymba.devices.screening import SEEK_CARE
-from cymba.diary.fields import flat, red_flags, to_confirm
+from cymba.diary.fields import red_flags, to_confirm, values
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.words import Voice
@@ -66,7 +66,7 @@ _entry_shown = writer(EntrySchema)
 
 def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
     """An entry as the API shows it (`EntrySchema`)."""
-    flags = red_flags(flat(entry))
+    flags = red_flags(values(entry))
     scores = {
         name: ITEMS[name].value.scores(value)
         for name, value in entry.items.items()

@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Change
 from cymba.database import UnitOfWork
-from cymba.diary import entries
+from cymba.diary.entries import DiaryEntries
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone
 from cymba.sync.feed import Position, prune, read_feed, renew_epoch
 
-KEY = Ed25519PrivateKey.generate()
+entries = DiaryEntries(Ed25519PrivateKey.generate())
 WRITERS = 8
 WRITES_EACH = 40
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ def write(engine: Engine, account_id: UUID, seed: int) -> None:
         with UnitOfWork(engine) as session, session.begin():
             fields = {"felt_at": NOW, "time_zone": "UTC", "items.mood": rng.randint(0, 10)}
             id_ = uuid4()
-            entries.put(session, account_id, id_, fields, match=lambda _: None, key=KEY, now=NOW)
+            entries.put(session, account_id, id_, fields, match=lambda _: None, now=NOW)
             session.execute(
                 text("UPDATE diary_entry SET changed_at = clock_timestamp() WHERE id = :id"),
                 {"id": id_},

@@ -12,13 +12,14 @@ from sqlalchemy import Engine, delete, select
 
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork
-from cymba.diary.fields import flat
+from cymba.diary.entries import KIND, DiaryEntries
 from cymba.diary.tables import DiaryEntry
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import Operation, push
 from cymba.sync.tables import SyncOperation
 
 KEY = Ed25519PrivateKey.generate()
+flat = DiaryEntries(KEY).flat
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NAMESPACE = UUID("6f0c1f6e-5f0e-4a3e-9b0a-5e2f5a1f0c11")
 ENTRIES = [uuid5(NAMESPACE, f"entry-{i}") for i in range(3)]
@@ -63,6 +64,7 @@ class Phone:
         self.queue.append(
             Operation(
                 id=uuid5(NAMESPACE, f"{id(self)}-{self.made}"),
+                kind=KIND,
                 action="delete" if changes is None else "put",
                 entity_id=entry_id,
                 base_version=base,
@@ -80,8 +82,8 @@ class Phone:
         if answer_lost:
             return
         self.queue.pop(0)
-        if answer.entry is not None:
-            self._learn(answer.entry)
+        if answer.row is not None:
+            self._learn(answer.row)
         if answer.status == "conflict":
             self.conflicts.append((operation, self.mirror[operation.entity_id]))
         if answer.version is not None:

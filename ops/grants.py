@@ -17,11 +17,13 @@ ROWS = "SELECT, INSERT, UPDATE, DELETE"
 # Tables on which the services' role has fewer rights.
 LESS = {
     "account": "SELECT, INSERT, UPDATE",  # deleting one would delete its log
+    "account_id_used": "SELECT",
     "alembic_version": "SELECT",
-    "audit_entry": "SELECT, INSERT",
+    # Not its id and time, which are the database's.
+    "audit_entry": "SELECT, INSERT (account_id, actor_kind, actor_id, action, detail, claimed_at)",
     "erasure_ledger": "SELECT, INSERT",
 }
-FUNCTIONS = "erase_account(uuid), remove_audit_entries(timestamptz, integer)"
+FUNCTIONS = "erase_account(uuid, bytea, jsonb), remove_audit_entries(timestamptz, integer)"
 
 
 @dataclass(frozen=True)

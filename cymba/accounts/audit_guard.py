@@ -1,13 +1,17 @@
-"""What holds the audit log to growing: a trigger, and the only two ways by which entries go.
+"""What holds the audit log to growing: triggers, and the only two ways by which entries go.
 
-The trigger refuses UPDATE, DELETE and TRUNCATE while `cymba.erasing` is not set. The functions set
-it and work with the rights of the tables' owner, so that the services' role needs none of its own
-to change the log or to delete an account (`ops.grants`). Migrations make the same.
+A trigger refuses UPDATE, DELETE and TRUNCATE while `cymba.erasing` is not set. The functions set it
+and work with the rights of the tables' owner, so that the services' role needs none of its own to
+change the log or to delete an account (`ops.grants`). Erasing an account enters it in the ledger.
+
+An account's id is used once, or whoever may add accounts and entries could erase one and add it
+again with another log. A hash of each id is kept from when the account is made: a key refuses the
+second, whatever snapshot its transaction reads. Migrations make the same.
 """
 
 from sqlalchemy import DDL, event
 
-from cymba.accounts.tables import AuditEntry
+from cymba.accounts.tables import Account, AuditEntry
 
 _GUARD = (
     """
@@ -30,6 +34,20 @@ FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()""",
 CREATE TRIGGER audit_entry_no_truncate BEFORE TRUNCATE ON audit_entry
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()""",
 )
+_USE_ID = (
+    """
+CREATE FUNCTION use_account_id() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO public.account_id_used VALUES (sha256(uuid_send(NEW.id)));
+  RETURN NULL;
+END
+$$""",
+    "REVOKE ALL ON FUNCTION use_account_id() FROM PUBLIC",
+    """
+CREATE TRIGGER account_id_used_once AFTER INSERT OR UPDATE OF id ON account
+FOR EACH ROW EXECUTE FUNCTION use_account_id()""",
+)
 # The account takes its own log with it; in the logs of others it is named no longer.
 _ERASE_ACCOUNT = """
 CREATE FUNCTION erase_account(erased uuid) RETURNS void
@@ -43,6 +61,16 @@ BEGIN
     RAISE EXCEPTION 'there is no such account' USING ERRCODE = 'no_data_found';
   END IF;
   PERFORM set_config('cymba.erasing', 'off', true);
+END
+$$"""
+_ERASE_INTO_LEDGER = """
+CREATE FUNCTION erase_account(erased uuid, pseudonym bytea, rows_erased jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM public.erase_account(erased);
+  INSERT INTO public.erasure_ledger (pseudonym, erased_at, rows_erased)
+  VALUES (pseudonym, now(), rows_erased)
+  ON CONFLICT DO NOTHING;  -- after a restore, a replay erases who is in the ledger already
 END
 $$"""
 _REMOVE_AUDIT_ENTRIES = """
@@ -64,19 +92,29 @@ $$"""
 _OF_NOBODY = "REVOKE ALL ON FUNCTION {} FROM PUBLIC"
 
 _DDL = (
+    *((AuditEntry, "after_create", statement) for statement in _GUARD),
+    *((Account, "after_create", statement) for statement in _USE_ID),
     *(
-        ("after_create", statement)
-        for statement in (*_GUARD, _ERASE_ACCOUNT, _REMOVE_AUDIT_ENTRIES)
+        (AuditEntry, "after_create", statement)
+        for statement in (_ERASE_ACCOUNT, _ERASE_INTO_LEDGER, _REMOVE_AUDIT_ENTRIES)
     ),
-    ("after_create", _OF_NOBODY.format("erase_account(uuid)")),
-    ("after_create", _OF_NOBODY.format("remove_audit_entries(timestamptz, integer)")),
-    ("after_drop", "DROP FUNCTION remove_audit_entries(timestamptz, integer)"),
-    ("after_drop", "DROP FUNCTION erase_account(uuid)"),
-    ("after_drop", "DROP FUNCTION refuse_audit_change()"),
+    *(
+        (AuditEntry, "after_create", _OF_NOBODY.format(function))
+        for function in (
+            "erase_account(uuid)",
+            "erase_account(uuid, bytea, jsonb)",
+            "remove_audit_entries(timestamptz, integer)",
+        )
+    ),
+    (AuditEntry, "after_drop", "DROP FUNCTION remove_audit_entries(timestamptz, integer)"),
+    (AuditEntry, "after_drop", "DROP FUNCTION erase_account(uuid, bytea, jsonb)"),
+    (AuditEntry, "after_drop", "DROP FUNCTION erase_account(uuid)"),
+    (AuditEntry, "after_drop", "DROP FUNCTION refuse_audit_change()"),
+    (Account, "after_drop", "DROP FUNCTION use_account_id()"),
 )
-for _moment, _statement in _DDL:
+for _model, _moment, _statement in _DDL:
     event.listen(
-        AuditEntry.__table__,
+        _model.__table__,
         _moment,
         DDL(_statement),  # type: ignore[no-untyped-call] # SQLAlchemy's own
     )

@@ -53,6 +53,14 @@ class Account(Base):
         return email
 
 
+class AccountIdUsed(Base):
+    """That there is or was an account of this id: no other gets it (`audit_guard`)."""
+
+    __tablename__ = "account_id_used"
+
+    id_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+
+
 class RefreshToken(Base):
     """One link of a chain of rotations; using a spent one revokes the whole family, except as
     `cymba/accounts/tokens.py` says."""
@@ -152,7 +160,9 @@ class AuditEntry(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
-    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    # In the archive that an import brought it in with, whose word this is.
+    claimed_at: Mapped[datetime | None]
     actor_kind: Mapped[str] = mapped_column(String(16))  # person, share, operator, system
     actor_id: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(64))  # "sessions.read", "consent.withdrawn" …

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import TextClause, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import TextClause, cast, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from cymba.accounts import throttle
 from cymba.accounts.keys import throttle_key
-from cymba.accounts.tables import Account, AuditEntry, ErasureLedger, Share
+from cymba.accounts.tables import Account, AuditEntry, Share
 from cymba.devices.claiming import forget_guesses
 from cymba.devices.held_devices import forget_holder
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure
@@ -89,9 +89,9 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
         _close_shares_to(session, email_key, now)
     entries = select(func.count()).where(AuditEntry.account_id == account_id)
     erased.rows["audit_entry"] = session.scalars(entries).one()
-    session.execute(select(func.erase_account(account_id)))
     erased.rows["account"] = 1
-    _enter(session, erased.pseudonym, now, erased.rows)
+    told = {name: count for name, count in erased.rows.items() if count}
+    session.execute(select(func.erase_account(account_id, erased.pseudonym, cast(told, JSONB))))
     return erased
 
 
@@ -157,14 +157,6 @@ def _close_shares_to(session: Session, email_key: str, now: datetime) -> None:
         .where(Share.clinician_email == email_key)
         .values(clinician_email=None, revoked_at=func.coalesce(Share.revoked_at, now))
     )
-
-
-def _enter(session: Session, name: bytes, now: datetime, rows: Mapping[str, int]) -> None:
-    statement = insert(ErasureLedger).values(
-        pseudonym=name, erased_at=now, rows_erased={k: v for k, v in rows.items() if v}
-    )
-    # After a restore, a replay erases people who are in the ledger already.
-    session.execute(statement.on_conflict_do_nothing())
 
 
 def _count(session: Session, statement: TextClause, values: Mapping[str, object]) -> int:

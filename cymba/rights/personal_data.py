@@ -159,6 +159,12 @@ def _account_arrives(row: dict[str, Any]) -> None:
     row |= {"role": "person", "email_key": key, "email_verified_at": None}
 
 
+def _audit_entry_arrives(row: dict[str, Any]) -> None:
+    """An entry's time is when it was added here; the archive's is what an archive says."""
+    at = row.pop("at", None)
+    row["claimed_at"] = row.get("claimed_at") or at
+
+
 def _trial_arrives(row: dict[str, Any]) -> None:
     """Stop a running trial: without its seed, its blocks are unknown here."""
     if row.get("status") == "running":
@@ -217,7 +223,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         # The share is listed as before, and its link opens nothing here.
         drawn_anew={"token_hash": _token_hash},
     ),
-    _account_table(accounts.AuditEntry, "who saw or changed what"),
+    _account_table(accounts.AuditEntry, "who saw or changed what", arrives=_audit_entry_arrives),
     _account_table(accounts.Change, "the order of changes that apps follow"),
     _account_table(sync.SyncOperation, "what apps did offline, by its ids"),
     _account_table(sync.SyncHorizon, "how far back apps can follow"),
@@ -296,6 +302,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
 BY_NAME = {holding.name: holding for holding in PERSONAL_TABLES}
 
 NOT_PERSONAL: dict[str, str] = {
+    "account_id_used": "hashes of ids, none of which is used twice; they tell who has the id alone",
     "sign_in_bucket": "keyed hashes of what was guessed at, leaking away; erased all the same",
     "claim_guesses": "hashes of whose guesses these are, leaking away; erased all the same",
     "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",

@@ -114,7 +114,7 @@ def _entry(row: DiaryEntry) -> Iterator[Sequence[Cell]]:
 
 def _audit_entry(row: AuditEntry) -> Iterator[Sequence[Cell]]:
     detail = msgspec.json.encode(row.detail).decode() if row.detail else ""
-    yield row.at, row.actor_kind, row.actor_id, row.action, detail
+    yield row.at, row.claimed_at, row.actor_kind, row.actor_id, row.action, detail
 
 
 SHEETS: tuple[Sheet, ...] = (
@@ -229,7 +229,7 @@ SHEETS: tuple[Sheet, ...] = (
     ),
     Sheet(
         "audit.csv",
-        ("at", "who", "id", "action", "detail"),
+        ("at", "claimed_at", "who", "id", "action", "detail"),
         lambda account_id: (
             select(AuditEntry).where(AuditEntry.account_id == account_id).order_by(AuditEntry.id)
         ),

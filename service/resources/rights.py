@@ -53,7 +53,12 @@ class AuditQuerySchema(Schema):
 class AuditEntrySchema(Schema):
     """That somebody saw or changed something of the person's."""
 
-    at = out.instant("2026-03-01T18:00:00.120000Z")
+    at = out.instant("2026-03-01T18:00:00.120000Z", "When it was entered, by the database's clock")
+    claimed_at = out.instant(
+        None,
+        "In an entry that came with an archive: when it was entered there, by the archive's word",
+        null=True,
+    )
     actor_kind = out.text("person", one_of=ACTORS)
     actor_id = out.text(
         "7d1f0a52-93a1-4c63-8f0e-5b7d1c2e3f40", "Of the account, the share or the operator"

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import func, select
 
 from cymba.accounts.profile import register
-from cymba.accounts.tables import Account, ErasureLedger
-from cymba.database import UnitOfWork
+from cymba.accounts.tables import Account, AccountIdUsed, AuditEntry, ErasureLedger
+from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import Conflict, NotFound, Rejected
@@ -51,6 +51,7 @@ def forgotten(engine, ada, archive):
     with UnitOfWork(engine) as session, session.begin():
         session.query(DeviceTenure).delete()
         session.delete(session.get_one(Account, ada))
+        session.query(AccountIdUsed).delete()
 
 
 def packed(members):
@@ -100,6 +101,22 @@ def test_it_comes_back(engine, ada, archive):
         assert session.get_one(Account, ada).email == "ada@example.org"
         assert session.scalars(select(DeviceTenure.account_id)).all() == [ada]
         assert session.scalar(select(Device.secret_hash)) is not None  # the inventory's own
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_an_entry_of_the_log_is_of_now_and_keeps_what_the_archive_says(engine, ada, archive):
+    """Twice: what comes from an archive's archive keeps the first one's word."""
+    row = {"id": 7, "account_id": str(ada), "actor_kind": "person", "actor_id": str(ada),
+           "detail": {}}  # fmt: skip
+    then, long_ago = "2026-02-01T10:00:00+00:00", "2025-02-01T10:00:00+00:00"
+    log = [row | {"action": "a", "at": then, "claimed_at": None},
+           row | {"action": "b", "at": then, "claimed_at": long_ago}]  # fmt: skip
+    began = utc_now()
+    taken_in(engine, packed(changed(archive, "audit_entry", lambda _: log)))
+    with UnitOfWork(engine) as session:
+        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
+        assert all(entry.at >= began for entry in entries)
+        assert [entry.claimed_at.isoformat() for entry in entries] == [then, long_ago]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from cymba.accounts.tables import Account
+from cymba.accounts.tables import Account, AccountIdUsed
 from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import DeviceTenure
@@ -84,9 +84,7 @@ def test_the_seed_is_told_once_the_trial_has_ended(archive):
 
 
 def test_a_trial_that_ran_comes_in_stopped(engine, account_id, archive):
-    with UnitOfWork(engine) as session, session.begin():
-        session.query(DeviceTenure).delete()
-        session.delete(session.get_one(Account, account_id))
+    forget(engine, account_id)
     with UnitOfWork(engine) as session, session.begin():
         restore(session, io.BytesIO(archive), ledger_key=b"k" * 32, schema_version="1")
     with UnitOfWork(engine) as session:
@@ -113,12 +111,18 @@ def test_a_trial_that_ran_comes_in_stopped(engine, account_id, archive):
     ],
 )
 def test_a_trial_that_is_not_as_it_was_sealed_is_refused(engine, account_id, archive, changed):
-    with UnitOfWork(engine) as session, session.begin():
-        session.query(DeviceTenure).delete()
-        session.delete(session.get_one(Account, account_id))
+    forget(engine, account_id)
     tampered = with_trial(archive, changed)
     with UnitOfWork(engine) as session, pytest.raises(Rejected, match="of its seal"):
         restore(session, tampered, ledger_key=b"k" * 32, schema_version="1")
+
+
+def forget(engine, account_id):
+    """The database as it was before the account."""
+    with UnitOfWork(engine) as session, session.begin():
+        session.query(DeviceTenure).delete()
+        session.delete(session.get_one(Account, account_id))
+        session.query(AccountIdUsed).delete()
 
 
 def with_trial(archive: bytes, changed: dict[str, object]) -> io.BytesIO:

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Api
 
-from service.http import rounding
+from service.http import for_generators, rounding
 from service.http.openapi import ProblemSchema
 
 
@@ -28,6 +28,7 @@ def make_document(app: Flask, *, version: str, public_url: str | None) -> Docume
             "info": {
                 "description": DESCRIPTION,
                 "license": {"name": "MIT", "identifier": "MIT"},
+                "contact": {"name": "Whoever runs this server"},
             },
             "servers": [{"url": public_url or "/"}],
             "security": [{"bearer": []}],
@@ -87,13 +88,12 @@ def finish_document(document: Document, app: Flask) -> dict[str, Any]:
         (document.flask_plugin.flaskpath2openapi(rule), method.lower()): endpoint.rpartition(".")[2]
         for (rule, method), endpoint in views.items()
     }
-    for path, item in built["paths"].items():
-        for method, operation in item.items():
-            if method in {"get", "put", "post", "patch", "delete"}:
-                operation["operationId"] = names[path, method]
+    for path, method, operation in for_generators.operations(built):
+        operation["operationId"] = names[path, method]
     del built["components"]["schemas"]["PaginationMetadata"]  # flask-smorest's; pages have cursors
     for schema in built["components"]["schemas"].values():
         rounding.describe(schema)
+    for_generators.prepare(built)
     return built
 
 

@@ -5,7 +5,6 @@ bearer token unless it is marked `public`, refuses query parameters that it does
 documents the problems that follow from how it was declared. A view adds only its own.
 """
 
-import http
 from collections.abc import Callable
 from copy import deepcopy
 from functools import wraps
@@ -18,7 +17,7 @@ from flask_smorest import Api, Blueprint
 from service.http.bearer import reader, require_token
 from service.http.examples import example_of
 from service.http.fields import Schema, StrictParser, refuse_query
-from service.http.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
+from service.http.problems import MEDIA_TYPE, PROBLEMS
 from service.http.under_way import under_way
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -152,7 +151,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
 
     def shared(self, scope: str) -> Callable[[View], View]:
         """Shares with this scope may read it too."""
-        return lambda view: _noted(view, guard=reader(scope), schemes=("bearer", "share"))
+        schemes = ("bearer", "share")
+        return lambda view: _noted(view, guard=reader(scope), schemes=schemes, scope=scope)
 
     def raw_body(
         self, content: dict[str, Any], *, max_bytes: int | None = None
@@ -231,6 +231,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         parameters += doc_info.get("headers_read", [])
         responses.pop(422, None)  # flask-smorest's own; ours follows with the rest
         codes = [*EVERY_ROUTE, *doc_info.get("problems", ())]
+        about = doc.get("description")
+        doc["description"] = "\n\n".join(filter(None, [about, _access(doc_info)]))
         if "raw_body" in doc_info:
             doc["requestBody"] = doc_info["raw_body"]
         if "schemes" in doc_info:
@@ -269,6 +271,17 @@ def _noted(view: View, *, problems: tuple[str, ...] = (), **marks: Any) -> View:
     return view
 
 
+def _access(marks: dict[str, Any]) -> str:
+    """Who may ask, in a sentence for the document."""
+    if marks.get("public"):
+        return "Needs no token."
+    if "scope" in marks:
+        return f"A share with the scope `{marks['scope']}` may read this too."
+    if "schemes" in marks:
+        return f"Only a {marks['schemes'][0]} may ask this."
+    return "Needs the person's own access token; no share opens it."
+
+
 def _problem_responses(codes: list[str]) -> dict[int, dict[str, Any]]:
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
@@ -279,7 +292,9 @@ def _problem_responses(codes: list[str]) -> dict[int, dict[str, Any]]:
             "content": {
                 MEDIA_TYPE: {
                     "schema": ProblemSchema,
-                    "examples": {code: {"value": _example(code)} for code in sorted(found)},
+                    "examples": {
+                        code: {"$ref": f"#/components/examples/{code}"} for code in sorted(found)
+                    },
                 }
             },
             "headers": _headers(status),
@@ -298,18 +313,3 @@ def _headers(status: int) -> dict[str, Any]:
             return {"Retry-After": {"description": "Seconds to wait.", **seconds}}
         case _:
             return {}
-
-
-def _example(code: str) -> dict[str, Any]:
-    status, title = PROBLEMS[code]
-    errors = []
-    if code == "validation":
-        errors = [{"parameter": "limit", "detail": "Unknown field."}]
-    return {
-        "type": TYPE_PREFIX + code,
-        "title": title,
-        "status": status,
-        "detail": http.HTTPStatus(status).phrase,
-        "errors": errors,
-        "request_id": "b1d5b0c2f39a4c1e8a53a1c0a2f8c6de",
-    }

@@ -24,7 +24,9 @@ DRAWING_VERSION = 5  # +1 with every change of what the pictures look like
 
 
 class ThemeSchema(Schema):
-    theme = Text(load_default="light", validate=ma.validate.OneOf(list(THEMES)))
+    theme = Text(
+        load_default="light", validate=ma.validate.OneOf(list(THEMES)), about="The page's colours"
+    )
     width = Whole(
         in_query=True,
         load_default=USUAL.width,

@@ -124,6 +124,22 @@ def problem(
     return response
 
 
+def example_body(code: str) -> dict[str, Any]:
+    """What the document shows of a problem."""
+    status, title = PROBLEMS[code]
+    errors = []
+    if code == "validation":
+        errors = [{"parameter": "limit", "detail": "Unknown field."}]
+    return {
+        "type": TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": http.HTTPStatus(status).phrase,
+        "errors": errors,
+        "request_id": "b1d5b0c2f39a4c1e8a53a1c0a2f8c6de",
+    }
+
+
 def as_body(error: DomainError) -> dict[str, Any]:
     """A problem inside of an answer, where each of several operations has its own outcome."""
     return _body(error.code, error.detail, error.status, error.errors)

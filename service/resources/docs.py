@@ -52,7 +52,6 @@ _INDEX = example_of(IndexSchema)
 @blp.answers(200, IndexSchema)
 @blp.answers(200, {"type": "string"}, content_type=HTML)
 @blp.etag
-@blp.header("Accept", f"`{MEDIA_TYPE}`, or `text/html` for a page with links")
 def show_index() -> Response:
     """What this is, and where its pages are"""
     wanted = request.accept_mimetypes.best_match([MEDIA_TYPE, "text/html"])

@@ -24,7 +24,11 @@ USUAL_DAYS: dict[Period, int] = {"day": 30, "week": 91, "month": 365}
 
 
 class HistoryQuerySchema(DaysQuerySchema):
-    period = Text(load_default="day", validate=ma.validate.OneOf(["day", "week", "month"]))
+    period = Text(
+        load_default="day",
+        validate=ma.validate.OneOf(["day", "week", "month"]),
+        about="What one item sums up",
+    )
 
 
 class SymptomSchema(Schema):

@@ -49,7 +49,10 @@ class PromptsSchema(Schema):
 
 class CountSchema(Schema):
     count = Whole(
-        in_query=True, load_default=10, validate=ma.validate.Range(min=1, max=MAX_PROMPTS)
+        in_query=True,
+        load_default=10,
+        validate=ma.validate.Range(min=1, max=MAX_PROMPTS),
+        about="Of the next prompts",
     )
 
 

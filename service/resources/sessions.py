@@ -63,7 +63,7 @@ class SessionQuerySchema(Schema):
         data_key="from", metadata={"description": "Sessions that started then or after"}
     )
     end = Instant(data_key="to", metadata={"description": "Sessions that started before"})
-    device_id = Text(validate=Pattern(DEVICE_ID_PATTERN))
+    device_id = Text(validate=Pattern(DEVICE_ID_PATTERN), about="Of this device alone")
     cursor = cursor_field()
     limit = limit_field()
 

@@ -100,7 +100,6 @@ _telemetry_shown = writer(TelemetrySchema)
 )
 @blp.answers(200, {"type": "string", "format": "binary"}, content_type=ARROW)
 @blp.etag
-@blp.header("Accept", f"`{answers.MEDIA_TYPE}`, `{CSV}` or `{ARROW}`")
 @blp.problems("not-acceptable")
 @blp.shared("sessions")
 def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:

@@ -48,11 +48,27 @@ def is_utc_instant(value: object) -> bool:
 
 
 class Document:
-    """The application's own document, to check answers against."""
+    """The application's own document, to check answers against.
+
+    It is stricter than what apps read: an answer must have no member that the document does not
+    name. Answers that it writes once are put back where they are referred to.
+    """
 
     def __init__(self, app: Flask) -> None:
         self.app = app
         self.api: dict[str, Any] = json.loads(app.test_client().get("/v1/openapi.json").data)
+        parts = self.api["components"]
+        for schema in parts["schemas"].values():
+            if "properties" in schema:
+                schema.setdefault("additionalProperties", False)
+        for answer in parts["responses"].values():
+            for media in answer["content"].values():
+                media["examples"] = {code: parts["examples"][code] for code in media["examples"]}
+        for item in self.api["paths"].values():
+            for operation in (held for held in item.values() if isinstance(held, dict)):
+                for status, answer in operation["responses"].items():
+                    name = answer.get("$ref", "").rpartition("/")[2]
+                    operation["responses"][status] = parts["responses"].get(name, answer)
 
     def operation(self, method: str, path: str) -> dict[str, Any] | None:
         adapter = self.app.url_map.bind("")

@@ -105,7 +105,8 @@ def numbers(schema, name=""):
 
 def test_of_every_number_the_document_says_how_far_it_is_rounded(document):
     found = set()
-    for schema in document.api["components"]["schemas"].values():
+    schemas = document.api["components"]["schemas"]
+    for schema in (schemas[name] for name in schemas.keys() - {"AnyValue", "Scalar"}):
         for name, about in numbers(schema):
             assert name in DECIMALS or name in EXACT, name
             assert (f"Rounded to {DECIMALS.get(name)} decimals" in about) == (name in DECIMALS)

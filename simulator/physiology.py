@@ -5,10 +5,10 @@ Seconds run along the first axis of every array.
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from simulator.seeding import chance
 
@@ -111,14 +111,20 @@ def heart_rate(body: Body, drive: Floats, rng: np.random.Generator) -> Floats:
         return np.zeros(0)
     noise = rng.normal(0.0, body.heart_rate_sd_bpm, seconds)
     noise[1:] *= np.sqrt(1.0 - HEART_RATE_PHI**2)  # the first is drawn from the stationary law
-    wander = lfilter([1.0], [1.0, -HEART_RATE_PHI], noise)
+    wander = _remembered(noise, HEART_RATE_PHI)
     breathing = np.cumsum(2 * np.pi * body.breaths_hz * rng.normal(1.0, 0.05, seconds))
     today = body.response_bpm + (rng.normal(0.0, 0.8) if body.response_bpm else 0.0)
     step = 1.0 - np.exp(-1.0 / body.recovery_s)
-    answer = lfilter([step], [1.0, step - 1.0], drive * today)
+    answer = _remembered(step * (drive * today), 1.0 - step)
     rate = body.resting_heart_rate_bpm + wander + answer
     rate = rate + body.breath_depth_bpm * np.sin(breathing)
     return np.clip(rate, 38.0, 180.0)
+
+
+def _remembered(values: Floats, kept: float) -> Floats:
+    """Each value plus the share `kept` of what came of the one before. SciPy's `lfilter` does the
+    same, but to import it takes longer than to start everything else of a device."""
+    return np.array(list(accumulate(values.tolist(), lambda last, value: value + kept * last)))
 
 
 def beats(body: Body, rate_bpm: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

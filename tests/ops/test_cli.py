@@ -1,6 +1,8 @@
 """The command as a whole: it explains itself, and its exit status means something."""
 
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,9 +47,23 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
 def test_the_help_lists_every_command(cymba: Run) -> None:
     run = cymba("--help", settings={})
     assert run.returncode == Exit.DONE
-    assert run.stderr == ""  # it loads every part: none of them warns
+    assert run.stderr == ""
+    lines = dict(re.findall(r"^  (\w+) +(.+)$", run.stdout, re.MULTILINE))
     for name in COMMANDS:
-        assert f"\n  {name} " in run.stdout
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        assert lines[name] == command.get_short_help_str(len(lines[name]))
+
+
+def test_no_part_warns_when_it_is_loaded() -> None:
+    load_all = (
+        "from importlib import import_module; from ops.cli import COMMANDS;"
+        "[import_module(one.partition(':')[0]) for one in COMMANDS.values()]"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", load_all], capture_output=True, text=True, check=True
+    )
+    assert run.stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 from sqlalchemy.orm import Session
 
 from cymba.insights.days import Floats
@@ -81,7 +81,7 @@ def least_pairs(block_days: int) -> int:
     """So many that, with 3 of 10 mornings missing, six whole pairs remain 19 times of 20."""
     whole = (1 - PLANNED_MISSING**block_days) ** 2
     pairs = MIN_PAIRS
-    while binom.sf(MIN_PAIRS - 1, pairs, whole) < ENOUGH_LEFT:
+    while bdtrc(MIN_PAIRS - 1, pairs, whole) < ENOUGH_LEFT:
         pairs += 1
     return pairs
 

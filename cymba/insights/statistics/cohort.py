@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 from cymba.insights.statistics.arrays import Floats, readings, same_days
@@ -72,6 +71,8 @@ def cohort_mean(effects: ArrayLike, standard_errors: ArrayLike) -> CohortMean:
 
 def _between_variance(y: Floats, se: Floats) -> float:
     """The variance at which the generalised Q equals its expectation; 0 if Q is below it."""
+    # To import it takes as long as half of SciPy, and every process imports this module.
+    from scipy.optimize import brentq  # noqa: PLC0415
 
     def excess(between: float) -> float:
         weights = 1 / (se**2 + between)

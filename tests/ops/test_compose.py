@@ -135,7 +135,7 @@ def test_only_migrations_work_as_the_owner_of_the_tables() -> None:
 
 
 def test_the_api_is_reached_through_its_proxy_alone() -> None:
-    # It believes whom the one proxy names; tests/service/http/test_behind_proxy.py runs the two.
+    # It believes whom the one proxy names; tests/service/http/served runs the two.
     assert "ports" not in SERVICES["api"]
     assert SERVICES["api"]["environment"]["CYMBA_TRUSTED_PROXIES"] == "1"
     published = [str(port).rpartition(":")[2] for port in SERVICES["proxy"]["ports"]]

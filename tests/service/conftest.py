@@ -38,6 +38,7 @@ from service.http.services import Services
 from tests.stimulation.worker_steps import summarise_due
 
 FORMATS = jsonschema.FormatChecker(formats=["date", "uuid"])
+SECRET_KEY = "a secret of enough characters to sign with"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
 
@@ -143,7 +144,7 @@ class CheckedClient(FlaskClient):
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, secret_key="a secret of enough characters to sign with")
+    return Settings(data_dir=tmp_path, secret_key=SECRET_KEY)
 
 
 ROUTED: dict[tuple[object, ...], Flask] = {}

@@ -93,9 +93,23 @@ def verify_password(stored_hash: str | None, password: str) -> bool:
     return bool(stored_hash)
 
 
-def is_outdated(stored_hash: str) -> bool:
-    """Whether the hash was made with weaker parameters than today's."""
-    return _hasher.check_needs_rehash(stored_hash)
+def renewed(stored_hash: str | None, password: str) -> str | None:
+    """Another hash of the password, if the stored one was made with weaker parameters than today's.
+    Where there is no place to make it, another time will do."""
+    if stored_hash is None or not _hasher.check_needs_rehash(stored_hash):
+        return None
+    try:
+        return rehash(password)
+    except Busy:
+        return None
+
+
+def wrong_password(pointer: str) -> Rejected:
+    return Rejected(
+        "The current password is not right.",
+        code="wrong-password",
+        errors=[{"pointer": pointer, "detail": "is not the account's password"}],
+    )
 
 
 def _normal(password: str) -> str:

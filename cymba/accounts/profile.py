@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import addresses
 from cymba.accounts.audit import note_own
-from cymba.accounts.passwords import hash_password, is_outdated, rehash
+from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import is_zone
 from cymba.errors import Conflict, Rejected
@@ -107,11 +107,11 @@ def verify_email(account: Account, now: datetime) -> None:
         account.email_verified_at = now
 
 
-def renew(session: Session, account: Account, password: str) -> None:
+def renew(session: Session, account: Account, renewed_hash: str | None) -> None:
     """Bring up to date what only the password's giver can: its hash, if it was made with weaker
-    parameters; and the key of an address, if nobody has it."""
-    if account.password_hash is not None and is_outdated(account.password_hash):
-        account.password_hash = rehash(password)
+    parameters (`passwords.renewed`); and the key of an address, if nobody has it."""
+    if renewed_hash is not None:
+        account.password_hash = renewed_hash
     if account.email_key is None:
         key = addresses.key(account.email)
         taken = session.scalar(select(exists().where(Account.email_key == key)))

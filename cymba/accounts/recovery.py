@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cymba.accounts import audit, oidc, outbox, single_use, tokens
-from cymba.accounts.passwords import hash_password, verify_password
+from cymba.accounts.passwords import wrong_password
 from cymba.accounts.profile import find_by_email, lock, parse_email, verify_email
 from cymba.accounts.tables import Account
 from cymba.errors import Conflict, Rejected
@@ -74,21 +74,15 @@ def spend_reset(session: Session, token: str, *, now: datetime) -> UUID:
     """
     spent = single_use.spend(session, token, "password-reset", now=now)
     if spent is None:
-        raise _not_good()
+        raise code_not_good()
     return spent.account_id
 
 
-def set_password(session: Session, account_id: UUID, new_password: str, *, now: datetime) -> None:
+def set_password(session: Session, account_id: UUID, new_hash: str, *, now: datetime) -> None:
     """Set a password without the one of before, which the mailbox stands for: it signs out
-    everywhere. `rights.password_reset` ends the rest.
-
-    Raises:
-        Rejected: the password is not taken.
-    """
+    everywhere. `rights.password_reset` ends the rest."""
     account = lock(session, account_id)
-    account.password_hash = hash_password(
-        new_password, pointer="/new_password", of=(account.email, account.name)
-    )
+    account.password_hash = new_hash
     account.version += 1
     verify_email(account, now)
     tokens.sign_out_everywhere(session, account.id, now)
@@ -98,23 +92,23 @@ def set_password(session: Session, account_id: UUID, new_password: str, *, now: 
 
 
 def change_password(
-    session: Session, account: Account, *, current: str, new: str, keep: UUID, now: datetime
+    session: Session,
+    account: Account,
+    *,
+    verified: Account,
+    new_hash: str,
+    keep: UUID,
+    now: datetime,
 ) -> None:
     """Set a new password, which signs out everywhere but in the family `keep`. Lock the account
-    first.
+    first. `verified` is the account as it was when its current password was looked at.
 
     Raises:
-        Rejected: the current one is wrong, or the new one too short.
+        Rejected: it has another password since then.
     """
-    if not verify_password(account.password_hash, current):
-        raise Rejected(
-            "The current password is not right.",
-            code="wrong-password",
-            errors=[{"pointer": "/current_password", "detail": "is not the account's password"}],
-        )
-    account.password_hash = hash_password(
-        new, pointer="/new_password", of=(account.email, account.name)
-    )
+    if account.password_hash != verified.password_hash:
+        raise wrong_password("/current_password")
+    account.password_hash = new_hash
     account.version += 1
     tokens.sign_out_elsewhere(session, account.id, keep, now)
     _end_what_is_open(session, account.id)
@@ -128,23 +122,20 @@ def _end_what_is_open(session: Session, account_id: UUID) -> None:
 
 
 def request_email_change(
-    session: Session, account_id: UUID, new_email: str, password: str, *, now: datetime
+    session: Session, verified: Account, new_email: str, *, now: datetime
 ) -> None:
-    """Mail a secret to the new address, which is used only once it has come back.
+    """Mail a secret to the new address, which is used only once it has come back. `verified` is the
+    account as it was when its current password was looked at.
 
     Raises:
-        Rejected: it is no address, or the password is wrong.
+        Rejected: it is no address, or the account has another password since then.
     """
     new_email = parse_email(new_email)
-    account = lock(session, account_id)
-    if not verify_password(account.password_hash, password):
-        raise Rejected(
-            "The password is not right.",
-            code="wrong-password",
-            errors=[{"pointer": "/password", "detail": "is not the account's password"}],
-        )
-    token = single_use.make(session, account_id, "email-change", payload=new_email, now=now)
-    _tell(session, account_id, new_email, CHANGE_SUBJECT, CHANGE_BODY.format(token=token))
+    account = lock(session, verified.id)
+    if account.password_hash != verified.password_hash:
+        raise wrong_password("/password")
+    token = single_use.make(session, account.id, "email-change", payload=new_email, now=now)
+    _tell(session, account.id, new_email, CHANGE_SUBJECT, CHANGE_BODY.format(token=token))
 
 
 def confirm_email_change(session: Session, token: str, *, now: datetime) -> None:
@@ -156,7 +147,7 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
     """
     spent = single_use.spend(session, token, "email-change", now=now)
     if spent is None or spent.payload is None:
-        raise _not_good()
+        raise code_not_good()
     account = lock(session, spent.account_id)
     old = account.email
     try:
@@ -177,5 +168,5 @@ def _tell(
     outbox.enqueue(session, account_id=account_id, recipient=recipient, subject=subject, body=body)
 
 
-def _not_good() -> Rejected:
+def code_not_good() -> Rejected:
     return Rejected("This code is not good (any more). Ask for a new one.", code="code-not-good")

@@ -18,20 +18,18 @@ def sign_in_by_password(
     session: Session,
     signer: Signer,
     verified: Account,
-    password: str,
     *,
+    renewed_hash: str | None,
     attempt: throttle.Attempt,
     now: datetime,
-) -> TokenPair | throttle.Throttled | None:
+) -> TokenPair | None:
     """Sign in to an account whose password was verified outside of any transaction, which takes a
     tenth of a second. None: it was removed, or given another password, in that time."""
     account = session.get(Account, verified.id, populate_existing=True)
     if account is None or account.password_hash != verified.password_hash:
         return None
-    often = throttle.forgive(session, attempt, now)
-    if often is not None:
-        return often
-    renew(session, account, password)
+    throttle.count_right(session, attempt, now)
+    renew(session, account, renewed_hash)
     pair = tokens.sign_in(session, signer, account.id, now)
     note_own(session, account.id, "account.signed_in")
     return pair

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from cymba.accounts.tables import SingleUseToken
+from cymba.accounts.tables import Account, SingleUseToken
 
 Purpose = Literal["password-reset", "email-change"]
 
@@ -44,15 +44,17 @@ def make(
     return token
 
 
-def is_good(session: Session, token: str, purpose: Purpose, *, now: datetime) -> bool:
-    """Whether `spend` would take it."""
+def account_of(session: Session, token: str, purpose: Purpose, *, now: datetime) -> Account | None:
+    """Whose secret it is, if `spend` would take it."""
     found = session.get(SingleUseToken, _hash(token))
-    return (
-        found is not None
-        and found.purpose == purpose
-        and found.used_at is None
-        and found.expires_at > now
-    )
+    if (
+        found is None
+        or found.purpose != purpose
+        or found.used_at is not None
+        or found.expires_at <= now
+    ):
+        return None
+    return session.get(Account, found.account_id)
 
 
 def spend(

@@ -7,11 +7,14 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Column,
     Float,
     ForeignKey,
     Identity,
     Index,
+    LargeBinary,
     String,
+    Table,
     Text,
     func,
     text,
@@ -20,7 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from cymba.accounts import addresses
-from cymba.database import Base, CreatedAt
+from cymba.database import Base, CreatedAt, UtcDateTime
 
 
 class Account(Base):
@@ -84,16 +87,16 @@ class RefreshToken(Base):
     created_at: Mapped[CreatedAt]
 
 
-class SignInBucket(Base):
-    """A leaky bucket of failed sign-ins; `key` is a keyed hash of what it counts."""
+class RateLimit(Base):
+    """A leaky bucket (`rate_limiter`); `key` is a hash of what it counts."""
 
-    __tablename__ = "sign_in_bucket"
+    __tablename__ = "rate_limit"
     __table_args__ = (CheckConstraint("level >= 0", name="level"),)
 
     key: Mapped[bytes] = mapped_column(primary_key=True)
-    level: Mapped[float] = mapped_column(Float(53), default=0.0)  # failures, leaking away
+    level: Mapped[float] = mapped_column(Float(53), default=0.0)  # what was counted, leaking away
     updated_at: Mapped[datetime] = mapped_column(index=True)
-    succeeded_at: Mapped[datetime | None]
+    succeeded_at: Mapped[datetime | None]  # of a place that signs in (`throttle`)
 
 
 class Change(Base):
@@ -266,3 +269,21 @@ class OidcFlow(Base):
         ForeignKey("account.id", ondelete="CASCADE"), index=True
     )
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+# What the version before counts in. Nothing here does; the next version drops both.
+retired_sign_in_bucket = Table(
+    "sign_in_bucket",
+    Base.metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("level", Float(53), CheckConstraint("level >= 0", name="level"), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, index=True),
+    Column("succeeded_at", UtcDateTime),
+)
+retired_claim_guesses = Table(
+    "claim_guesses",
+    Base.metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("level", Float(53), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)

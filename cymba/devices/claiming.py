@@ -3,27 +3,26 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts import notices
+from cymba.accounts import notices, rate_limiter
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
-from cymba.accounts.throttle import Bucket
+from cymba.accounts.tables import RateLimit, retired_claim_guesses
 from cymba.devices.programme import clear_programme, withhold_current
 from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
 from cymba.devices.screening import lock_safety
-from cymba.devices.tables import ClaimGuesses, Device, DeviceTenure
+from cymba.devices.tables import Device, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
 from cymba.errors import NotFound
 
-ACCOUNT_GUESSES = Bucket(capacity=10, leak_s=360)
+ACCOUNT_GUESSES = rate_limiter.Bucket(capacity=10, leak_s=360)
 """A code has 50 bits: a million accounts that guess all day would need ten thousand years. So
 nothing is counted by serial: strangers who guess at it keep nobody from it who has the code."""
 
@@ -60,7 +59,7 @@ def claim(
     answered the same. The guess is counted before the code is looked at, and taken back where it
     was none, so the caller commits whatever the outcome.
     """
-    wait_s, guesses = _count_guess(session, account_id, now)
+    wait_s = rate_limiter.count(session, _guesses(account_id), now)
     if wait_s:
         return ClaimThrottled(wait_s)
     lock_safety(session, account_id)
@@ -77,8 +76,7 @@ def claim(
     is_own = held is not None and held.account_id == account_id
     if device is None or not (is_good or is_own):
         return NoMatch()
-    for bucket in guesses:
-        bucket.level = max(0.0, bucket.level - 1)
+    rate_limiter.take_back(session, _guesses(account_id))
     if is_good:
         device.claim_code_hash = None
     if held is not None and is_own:
@@ -194,9 +192,13 @@ def load_tenures(session: Session, device_id: str) -> Tenures:
 
 def forget_guesses(session: Session, account_id: UUID) -> None:
     """Delete what an account has guessed: it is erased."""
-    session.execute(
-        delete(ClaimGuesses).where(ClaimGuesses.key == _key("account", str(account_id)))
-    )
+    session.execute(delete(RateLimit).where(RateLimit.key.in_(_guesses(account_id))))
+    retired = hashlib.sha256(f"account:{account_id}".encode()).digest()
+    session.execute(delete(retired_claim_guesses).where(retired_claim_guesses.c.key == retired))
+
+
+def _guesses(account_id: UUID) -> dict[bytes, rate_limiter.Bucket]:
+    return {rate_limiter.make_key("claim", str(account_id)): ACCOUNT_GUESSES}
 
 
 def _own(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
@@ -214,45 +216,3 @@ def _held(session: Session, device_id: str) -> DeviceTenure | None:
         .where(DeviceTenure.device_id == device_id, DeviceTenure.released_at.is_(None))
         .execution_options(populate_existing=True)
     )
-
-
-def _count_guess(
-    session: Session, account_id: UUID, now: datetime
-) -> tuple[int, list[ClaimGuesses]]:
-    """Seconds to wait before another guess, else 0 with this one counted in its buckets."""
-    _forget_old(session, now)
-    limits = {_key("account", str(account_id)): ACCOUNT_GUESSES}
-    fresh = [{"key": key, "level": 0.0, "updated_at": now} for key in sorted(limits)]
-    session.execute(insert(ClaimGuesses).values(fresh).on_conflict_do_nothing())
-    buckets = session.scalars(
-        select(ClaimGuesses)
-        .where(ClaimGuesses.key.in_(limits))
-        .order_by(ClaimGuesses.key)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-    wait_s = 0
-    for bucket in buckets:
-        limit = limits[bucket.key]
-        bucket.level = limit.level(bucket.level, (now - bucket.updated_at).total_seconds())
-        bucket.updated_at = max(now, bucket.updated_at)
-        wait_s = max(wait_s, limit.wait_s(bucket.level))
-    if not wait_s:
-        for bucket in buckets:
-            bucket.level += 1
-    return wait_s, list(buckets)
-
-
-def _forget_old(session: Session, now: datetime) -> None:
-    """Drop a few buckets that have long run out, so that the table stays small by itself."""
-    old = (
-        select(ClaimGuesses.key)
-        .where(ClaimGuesses.updated_at < now - timedelta(days=1))
-        .limit(10)
-        .with_for_update(skip_locked=True)
-    )
-    session.execute(delete(ClaimGuesses).where(ClaimGuesses.key.in_(old)))
-
-
-def _key(scope: str, whose: str) -> bytes:
-    return hashlib.sha256(f"{scope}:{whose}".encode()).digest()

@@ -118,16 +118,6 @@ class ClockAnchor(Base):
     error_ms: Mapped[float] = mapped_column(Float(53))
 
 
-class ClaimGuesses(Base):
-    """A leaky bucket of wrong claims: one for each account, one for each serial tried."""
-
-    __tablename__ = "claim_guesses"
-
-    key: Mapped[bytes] = mapped_column(primary_key=True)  # a hash of whose guesses these are
-    level: Mapped[float] = mapped_column(Float(53))
-    updated_at: Mapped[datetime]
-
-
 class DeviceProgramme(Base):
     """One version of what a device is to hold; the highest is the desired one, the rest history.
 

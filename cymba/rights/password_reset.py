@@ -9,18 +9,17 @@ from cymba.accounts import identities, recovery, sharing
 from cymba.devices import claiming
 
 
-def reset_password(session: Session, token: str, new_password: str, *, now: datetime) -> UUID:
+def reset_password(session: Session, token: str, new_hash: str, *, now: datetime) -> UUID:
     """Set a new password with the secret that was mailed, and end all that a thief may have begun:
     sign-ins, shares, links to providers, codes that hand a device on, a change of the address.
     Gives the account's id.
 
     Raises:
-        Rejected: the secret is not good (any more), or the password is not taken. Roll back then,
-            so that a password that was too short does not cost the secret.
+        Rejected: the secret is not good (any more).
     """
     account_id = recovery.spend_reset(session, token, now=now)
     claiming.withdraw_codes(session, account_id)  # devices are locked before their account
-    recovery.set_password(session, account_id, new_password, now=now)
+    recovery.set_password(session, account_id, new_hash, now=now)
     sharing.revoke_all(session, account_id, now=now)
     identities.unlink_all(session, account_id)
     return account_id

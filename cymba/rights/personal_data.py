@@ -303,8 +303,9 @@ BY_NAME = {holding.name: holding for holding in PERSONAL_TABLES}
 
 NOT_PERSONAL: dict[str, str] = {
     "account_id_used": "hashes of ids, none of which is used twice; they tell who has the id alone",
-    "sign_in_bucket": "keyed hashes of what was guessed at, leaking away; erased all the same",
-    "claim_guesses": "hashes of whose guesses these are, leaking away; erased all the same",
+    "rate_limit": "hashes of whose guesses are counted, leaking away; erased all the same",
+    "sign_in_bucket": "what the version before counts in, as `rate_limit`",
+    "claim_guesses": "what the version before counts in, as `rate_limit`",
     "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",
     "retiming": "devices whose clocks moved, and how long they rest for that",
     "retained_withdrawal": "devices whose messages the broker is to forget",

@@ -3,6 +3,8 @@
 from sqlalchemy.orm import Session
 
 from cymba.accounts import throttle, tokens
+from cymba.accounts.passwords import verify_password, wrong_password
+from cymba.accounts.tables import Account
 from cymba.accounts.tokens import Caller
 from cymba.errors import TooManyRequests
 from service.http.bearer import current_access, current_account
@@ -21,21 +23,25 @@ def proven_account(session: Session) -> Caller:
     return account
 
 
-def count_guess() -> throttle.Attempt:
-    """Count one current password that the request gives, before it is looked at; `forgive` takes
-    it back.
+def verified_account(password: str, *, pointer: str) -> Account:
+    """The account that asks, as it was when the current password that the request gives was looked
+    at. That is done outside of any transaction, since the hash is slow on purpose: what changes the
+    account then locks it, and compares its hash with this one's.
 
     Raises:
+        Rejected: the password is wrong; `pointer` names it in the problem.
         TooManyRequests: this sign-in has given too many wrong ones.
     """
+    now = services().now()
     with transaction() as session:
-        current_account(session)
-        counted = throttle.count_proof(
-            session,
-            services().throttle_key,
-            family_id=current_access().family_id,
-            now=services().now(),
+        account = session.get_one(Account, current_account(session).id)
+        attempt = throttle.ask_proof(
+            session, services().throttle_key, family_id=current_access().family_id, now=now
         )
-    if isinstance(counted, throttle.Throttled):
-        raise TooManyRequests("Too many wrong passwords.", retry_after_s=counted.retry_after_s)
-    return counted
+    if isinstance(attempt, throttle.Throttled):
+        raise TooManyRequests("Too many wrong passwords.", retry_after_s=attempt.retry_after_s)
+    if not verify_password(account.password_hash, password):
+        with transaction() as session:
+            throttle.count_wrong(session, attempt, now)
+        raise wrong_password(pointer)
+    return account

@@ -28,6 +28,7 @@ _KEY = "cymba"
 # six things at once.
 REQUESTS_OF_ONE, CHANGES_OF_ONE = 8, 4
 STREAMS_OF_ONE = 4
+HASHES_OF_ONE = 2  # of one network, of the `passwords.AT_ONCE` that there are
 READINGS, READINGS_OF_ONE = 4, 2
 # Anybody may ask /readyz, and each look costs two connections to the database.
 READY_FOR_S = 1.0
@@ -51,6 +52,7 @@ class Services:
     requests: Places  # under way, of one account, share or device
     changes: Places  # those among them that are no reads
     sign_ins: Places  # under way, by the e-mail address that they name
+    hashes: Places  # of passwords, by the network of those who are not signed in
     readings: Places  # of whole sessions, which take much memory until their answer has left
     streams: Places
     exports: Places
@@ -88,6 +90,7 @@ class Services:
             requests=Places(REQUESTS_OF_ONE),
             changes=Places(CHANGES_OF_ONE),
             sign_ins=Places(1),
+            hashes=Places(HASHES_OF_ONE),
             readings=Places(READINGS_OF_ONE, most=READINGS, for_newcomers=READINGS // 4),
             streams=streams,
             # Each holds a thread and a connection for as long as the archive takes to leave.

@@ -47,6 +47,15 @@ def hold(places: Places, owner: Hashable) -> None:
     g.under_way.callback(places.leave, owner)
 
 
+def hold_hashing() -> None:
+    """Hold a place for looking at or making a password's hash, for somebody who is not signed in.
+
+    Raises:
+        Busy: as many come from their network already.
+    """
+    hold(services().hashes, network(request.remote_addr or ""))
+
+
 def large_answer(body: bytes, content_type: str) -> Response:
     """`body` in pieces, each as its client takes the last; the request's places are held until all
     have left, so what waits here for slow clients is bounded as what is being made."""

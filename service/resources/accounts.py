@@ -6,7 +6,7 @@ import marshmallow as ma
 from flask import Response, request
 
 from cymba.accounts import profile, recovery, throttle, tokens
-from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS, verify_password
+from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS, hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected, TooManyRequests
 from cymba.rights.erasure import erase
@@ -16,9 +16,10 @@ from service.http.bearer import current_access, current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Email, Pattern, Schema, Text
 from service.http.openapi import Resource
-from service.http.proof import count_guess, proven_account
+from service.http.proof import proven_account, verified_account
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.under_way import hold_hashing
 from service.http.writing import writer
 
 blp = Resource("account", "The person's own account")
@@ -92,17 +93,16 @@ _shown = writer(AccountSchema)
 @blp.problems("email-taken", "rate")
 def create_account(given: dict[str, Any]) -> Response:
     """Make an account"""
+    hold_hashing()
     with transaction() as session:
-        counted = throttle.count_sign_up(
+        full = throttle.count_sign_up(
             session,
             services().throttle_key,
             address=request.remote_addr or "",
             now=services().now(),
         )
-    if isinstance(counted, throttle.Throttled):
-        raise TooManyRequests(
-            "Too many new accounts from here.", retry_after_s=counted.retry_after_s
-        )
+    if full is not None:
+        raise TooManyRequests("Too many new accounts from here.", retry_after_s=full.retry_after_s)
     with transaction() as session:
         account = profile.register(session, **given)
         shown, version = _shown(account), account.version
@@ -139,18 +139,22 @@ def update_account(given: dict[str, Any]) -> Response:
             code="validation",
             errors=[{"pointer": f"/{missing}", "detail": "Missing data for required field."}],
         )
-    attempt = None if current is None else count_guess()
+    verified = new_hash = None
+    if current is not None and new is not None:
+        verified = verified_account(current, pointer="/current_password")
+        new_hash = hash_password(
+            new, pointer="/new_password", of=(verified.email, given.get("name", verified.name))
+        )
     with transaction() as session:
         account = profile.lock(session, current_account(session).id)
         check_preconditions(account.version)
         profile.change(session, account, **given)
-        if current is not None and new is not None and attempt is not None:
-            throttle.forgive(session, attempt, services().now())
+        if verified is not None and new_hash is not None:
             recovery.change_password(
                 session,
                 account,
-                current=current,
-                new=new,
+                verified=verified,
+                new_hash=new_hash,
                 keep=current_access().family_id,
                 now=services().now(),
             )
@@ -169,20 +173,10 @@ def prove(given: dict[str, Any]) -> Response:
     (`reauthentication-required`) when the sign-in is older than ten minutes. Who has no password
     signs in at the provider anew.
     """
-    attempt, now = count_guess(), services().now()
-    with transaction() as session:
-        known = session.get_one(Account, current_account(session).id).password_hash
-    # Outside of any transaction: the hash is slow on purpose.
-    if not verify_password(known, given["password"]):
-        raise Rejected(
-            "The password is not right.",
-            code="wrong-password",
-            errors=[{"pointer": "/password", "detail": "is not the account's password"}],
-        )
+    verified_account(given["password"], pointer="/password")
     with transaction() as session:
         current_account(session)
-        throttle.forgive(session, attempt, now)
-        tokens.prove(session, current_access().family_id, now)
+        tokens.prove(session, current_access().family_id, services().now())
     return nothing()
 
 

@@ -7,17 +7,17 @@ from flask import Response, request
 
 from cymba.accounts import addresses, throttle
 from cymba.accounts.addresses import MAX_CHARACTERS as MAX_EMAIL_CHARACTERS
-from cymba.accounts.passwords import MAX_CHARACTERS, verify_password
+from cymba.accounts.passwords import MAX_CHARACTERS, renewed, verify_password
 from cymba.accounts.profile import find_by_email
 from cymba.accounts.sign_in import sign_in_by_password
 from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_out
-from cymba.errors import Busy, TooManyRequests, Unauthenticated
+from cymba.errors import TooManyRequests, Unauthenticated
 from service.http.answers import answer, nothing
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
-from service.http.under_way import hold
+from service.http.under_way import hold, hold_hashing
 from service.shapes.tokens import TokenPairSchema, pair_shown
 
 blp = Resource("auth", "Signing in and out")
@@ -58,9 +58,10 @@ def create_token(credentials: dict[str, Any]) -> Response:
     """
     email, password = credentials["email"], credentials["password"]
     hold(services().sign_ins, addresses.key(email))
+    hold_hashing()
     now = services().now()
     with transaction() as session:
-        attempt = throttle.count_sign_in(
+        attempt = throttle.ask_sign_in(
             session,
             services().throttle_key,
             email=email,
@@ -70,27 +71,26 @@ def create_token(credentials: dict[str, Any]) -> Response:
         account = find_by_email(session, email)
     if isinstance(attempt, throttle.Throttled):
         raise TooManyRequests(
-            "Too many failed sign-ins. Wait, then try again.", retry_after_s=attempt.retry_after_s
+            "Too many sign-ins. Wait, then try again.", retry_after_s=attempt.retry_after_s
         )
     # Outside of any transaction: the hash is slow on purpose.
-    try:
-        good = verify_password(account.password_hash if account else None, password)
-    except Busy:
-        with transaction() as session:
-            throttle.take_back(session, attempt)  # nobody has looked at the guess
-        raise
+    good = verify_password(account.password_hash if account else None, password)
     if account is None or not good:
+        with transaction() as session:
+            throttle.count_wrong(session, attempt, now)
         raise _wrong()
+    renewed_hash = renewed(account.password_hash, password)
     with transaction() as session:
         pair = sign_in_by_password(
-            session, services().signer, account, password, attempt=attempt, now=now
+            session,
+            services().signer,
+            account,
+            renewed_hash=renewed_hash,
+            attempt=attempt,
+            now=now,
         )
     if pair is None:
         raise _wrong()
-    if isinstance(pair, throttle.Throttled):
-        raise TooManyRequests(
-            "Too many sign-ins. Keep the tokens of one.", retry_after_s=pair.retry_after_s
-        )
     return answer(pair_shown(pair))
 
 

@@ -171,15 +171,15 @@ def _counted() -> Provider:
     """The provider, for one more who begins: each costs a row here, and maybe a call there."""
     provider = _provider()
     with transaction() as session:
-        counted = throttle.count_oidc(
+        full = throttle.count_oidc(
             session,
             services().throttle_key,
             address=request.remote_addr or "",
             now=services().now(),
         )
-    if isinstance(counted, throttle.Throttled):
+    if full is not None:
         raise TooManyRequests(
-            "Too many sign-ins were begun from here.", retry_after_s=counted.retry_after_s
+            "Too many sign-ins were begun from here.", retry_after_s=full.retry_after_s
         )
     return _prepared(provider)
 

@@ -7,16 +7,18 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from cymba.accounts import recovery, single_use, throttle
-from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
+from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS, hash_password
+from cymba.accounts.tables import Account
 from cymba.errors import TooManyRequests
 from cymba.rights.password_reset import reset_password
 from service.http.answers import nothing
 from service.http.bearer import current_access, current_account
 from service.http.fields import Email, Schema, Text
 from service.http.openapi import Resource
-from service.http.proof import count_guess
+from service.http.proof import verified_account
 from service.http.services import services
 from service.http.transaction import transaction
+from service.http.under_way import hold_hashing
 
 blp = Resource("recovery", "Passwords forgotten, addresses changed")
 
@@ -86,9 +88,14 @@ def confirm_reset(given: dict[str, Any]) -> Response:
     Signs out everywhere, and ends what somebody else may have left: shares, links to providers,
     and codes that hand a device on.
     """
-    _count_wrong(given["code"], "password-reset")
+    hold_hashing()
+    account = _account_of(given["code"], "password-reset")
+    # Outside of any transaction: the hash is slow on purpose.
+    new_hash = hash_password(
+        given["new_password"], pointer="/new_password", of=(account.email, account.name)
+    )
     with transaction() as session:
-        reset_password(session, given["code"], given["new_password"], now=services().now())
+        reset_password(session, given["code"], new_hash, now=services().now())
     return nothing()
 
 
@@ -101,16 +108,13 @@ def request_email_change(given: dict[str, Any]) -> Response:
 
     With the account's own address it asks for a code that confirms it.
     """
-    attempt = count_guess()
     _count(str(current_access().account_id))
+    verified = verified_account(given["password"], pointer="/password")
     with transaction() as session:
-        account = current_account(session)
+        current_account(session)
         if _is_full(session, given["new_email"]):
             raise TooManyRequests("This address was sent enough codes.", retry_after_s=720)
-        throttle.forgive(session, attempt, services().now())
-        recovery.request_email_change(
-            session, account.id, given["new_email"], given["password"], now=services().now()
-        )
+        recovery.request_email_change(session, verified, given["new_email"], now=services().now())
     return Response(status=202)
 
 
@@ -121,7 +125,7 @@ def request_email_change(given: dict[str, Any]) -> Response:
 @blp.problems("code-not-good", "email-taken", "rate")
 def confirm_email_change(given: dict[str, Any]) -> Response:
     """Use the new e-mail address, with the code that was sent to it"""
-    _count_wrong(given["code"], "email-change")
+    _account_of(given["code"], "email-change")
     with transaction() as session:
         recovery.confirm_email_change(session, given["code"], now=services().now())
     return nothing()
@@ -130,24 +134,32 @@ def confirm_email_change(given: dict[str, Any]) -> Response:
 def _count(whose: str) -> None:
     """Each of these costs a mail or a guess: counted by where it comes from, or who asks."""
     with transaction() as session:
-        counted = throttle.count_recovery(
+        full = throttle.count_recovery(
             session, services().throttle_key, address=whose, now=services().now()
         )
-    if isinstance(counted, throttle.Throttled):
-        raise TooManyRequests("Too many tries from here.", retry_after_s=counted.retry_after_s)
+    if full is not None:
+        raise TooManyRequests("Too many tries from here.", retry_after_s=full.retry_after_s)
 
 
-def _count_wrong(code: str, purpose: single_use.Purpose) -> None:
-    """Count a code that is not good. Who has a good one is let in, whatever others have tried."""
+def _account_of(code: str, purpose: single_use.Purpose) -> Account:
+    """Whose code it is. One that is not good is counted; who has a good one is let in, whatever
+    others have tried.
+
+    Raises:
+        Rejected: the code is not good (any more).
+        TooManyRequests: too many were tried from here.
+    """
     with transaction() as session:
-        good = single_use.is_good(session, code, purpose, now=services().now())
-    if not good:
+        account = single_use.account_of(session, code, purpose, now=services().now())
+    if account is None:
         _count(request.remote_addr or "")
+        raise recovery.code_not_good()
+    return account
 
 
 def _is_full(session: Session, email: str) -> bool:
     """Whether so many codes were sent to the address that no other goes there yet."""
-    counted = throttle.count_recipient(
+    full = throttle.count_recipient(
         session, services().throttle_key, email=email, now=services().now()
     )
-    return isinstance(counted, throttle.Throttled)
+    return full is not None

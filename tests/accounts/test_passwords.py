@@ -4,7 +4,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from cymba.accounts import passwords
-from cymba.accounts.passwords import hash_password, is_outdated, verify_password
+from cymba.accounts.passwords import hash_password, renewed, verify_password
 from cymba.errors import Rejected
 
 
@@ -56,8 +56,12 @@ def test_too_short_and_too_long_are_refused(password):
 
 def test_a_hash_of_weaker_parameters_is_outdated():
     weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1)
-    assert is_outdated(weak.hash("correct horse battery"))
-    assert not is_outdated(hash_password("correct horse battery"))
+    password = "correct horse battery"
+    stored = renewed(weak.hash(password), password)
+    assert stored is not None
+    assert verify_password(stored, password)
+    assert renewed(stored, password) is None
+    assert renewed(None, password) is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from cymba.accounts.tables import SignInBucket
+from cymba.accounts.tables import RateLimit
 from cymba.accounts.throttle import (
     ADDRESS,
     BUCKETS,
@@ -12,9 +12,10 @@ from cymba.accounts.throttle import (
     PAIR,
     Attempt,
     Throttled,
-    count_sign_in,
+    ask_sign_in,
+    count_right,
     count_sign_up,
-    forgive,
+    count_wrong,
 )
 from cymba.database import UnitOfWork
 
@@ -26,11 +27,11 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def guess(engine):
     def once(email="ada@example.org", address="192.0.2.1", now=NOON, *, right=False):
         with UnitOfWork(engine) as session, session.begin():
-            counted = count_sign_in(session, KEY, email=email, address=address, now=now)
-        if right and isinstance(counted, Attempt):
+            asked = ask_sign_in(session, KEY, email=email, address=address, now=now)
+        if isinstance(asked, Attempt):
             with UnitOfWork(engine) as session, session.begin():
-                forgive(session, counted, now)
-        return counted
+                (count_right if right else count_wrong)(session, asked, now)
+        return asked
 
     return once
 
@@ -115,7 +116,7 @@ def test_old_buckets_go_by_themselves(guess, engine):
     for day in range(4):
         guess(now=NOON + KNOWN_FOR + timedelta(days=day + 1), address="203.0.113.7")
     with UnitOfWork(engine) as session:
-        assert session.scalar(select(func.count()).select_from(SignInBucket)) == 3
+        assert session.scalar(select(func.count()).select_from(RateLimit)) == 3
 
 
 def test_an_address_makes_so_many_accounts_and_no_more(engine):
@@ -124,7 +125,7 @@ def test_an_address_makes_so_many_accounts_and_no_more(engine):
             count_sign_up(session, KEY, address="192.0.2.1", now=NOON)
             for _ in range(BUCKETS["sign-up"].capacity + 1)
         ]
-    assert all(isinstance(one, Attempt) for one in counted[:-1])
+    assert counted[:-1] == [None] * (len(counted) - 1)
     assert isinstance(counted[-1], Throttled)
 
 
@@ -142,3 +143,20 @@ def test_another_way_of_writing_opens_no_second_bucket(guess, one, other):
     for _ in range(BUCKETS[PAIR].capacity):
         guess(email=one)
     assert isinstance(guess(email=other), Throttled)
+
+
+def test_guesses_that_are_made_at_once_are_all_waited_off(engine, guess):
+    """All are asked about before the first is counted: what they are over the limit, they wait."""
+    many = 3 * BUCKETS[PAIR].capacity
+    with UnitOfWork(engine) as session, session.begin():
+        asked = [
+            ask_sign_in(session, KEY, email="ada@example.org", address="192.0.2.1", now=NOON)
+            for _ in range(many)
+        ]
+        for one in asked:
+            assert isinstance(one, Attempt)
+            count_wrong(session, one, NOON)
+    over = many - BUCKETS[PAIR].capacity
+    last = NOON + timedelta(seconds=over * BUCKETS[PAIR].leak_s)
+    assert isinstance(guess(now=last), Throttled)
+    assert isinstance(guess(now=last + timedelta(seconds=BUCKETS[PAIR].leak_s)), Attempt)

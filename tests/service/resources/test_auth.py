@@ -5,7 +5,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from sqlalchemy import update
 
-from cymba.accounts.tables import RefreshToken, SignInBucket
+from cymba.accounts.tables import RateLimit, RefreshToken
 from cymba.database import UnitOfWork, utc_now
 
 LOGIN = {"email": "ada@example.org", "password": "correct horse battery"}
@@ -163,6 +163,6 @@ def test_guessing_is_slowed_down_and_the_owner_is_not_locked_out(client, ada):
 def test_the_throttle_keeps_no_address_and_no_e_mail(client, ada, engine):
     client.post("/v1/auth/token", json=ada, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     with UnitOfWork(engine) as session:
-        keys = b"".join(bucket.key for bucket in session.query(SignInBucket))
+        keys = b"".join(bucket.key for bucket in session.query(RateLimit))
     assert b"ada" not in keys
     assert b"192.0.2.1" not in keys

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from cymba.accounts import audit, consent, sharing, throttle
+from cymba.accounts.rate_limiter import make_key
 from cymba.accounts.tables import (
     Account,
     AuditEntry,
@@ -170,9 +171,11 @@ def lived(app, client, engine, document, person, device_id, wear):
                 ),
             ]
         )
-        throttle.count_sign_in(
+        asked = throttle.ask_sign_in(
             session, edge.throttle_key, email=person.email, address=ADDRESS, now=now
         )
+        assert isinstance(asked, throttle.Attempt)
+        throttle.count_wrong(session, asked, now)
         claiming.claim(session, person.id, "NO-SUCH-SERIAL", "WRONG", now)
     sids = [one.sid for one in (worn, deleted, unsealed, unsummed)]
     marks = [NOTE, NOTE[:20], str(person.id), person.email, operation_id]
@@ -181,14 +184,9 @@ def lived(app, client, engine, document, person, device_id, wear):
     with UnitOfWork(engine) as session:
         tenure = session.scalar(text("SELECT id FROM device_tenure"))
         marks.append(str(tenure))
-        keys = session.scalars(text("SELECT encode(key, 'hex') FROM claim_guesses")).all()
-        buckets = session.scalars(
-            text("SELECT encode(key, 'hex') FROM sign_in_bucket ORDER BY length(key)")
-        ).all()
-    assert (len(keys), len(buckets)) == (1, 3)
-    attempt_of_email = throttle._key(edge.throttle_key, throttle.EMAIL, person.email)
-    marks.append(attempt_of_email.hex())
-    marks.append(claiming._key("account", str(person.id)).hex())
+        assert session.scalar(text("SELECT count(*) FROM rate_limit")) == 4
+    marks.append(make_key(throttle.EMAIL, person.email, edge.throttle_key).hex())
+    marks.append(make_key("claim", str(person.id)).hex())
     return Marks(marks, [unsummed.id, person.id.hex, *(sid.hex for sid in sids)])
 
 

@@ -1,0 +1,107 @@
+"""Leaky buckets in the database: limits that hold for all processes, and after a restart.
+
+This is the one rate limiter that is kept. Those of one process's memory are `devices.rate_limits`.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cymba.accounts.tables import RateLimit
+
+KEY_BYTES = 16
+KEPT_FOR = timedelta(days=90)  # a bucket that nobody asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Takes `capacity` at once, and forgets one every `leak_s` seconds."""
+
+    capacity: int
+    leak_s: float
+
+    def level(self, stored: float, elapsed_s: float) -> float:
+        return max(0.0, stored - max(0.0, elapsed_s) / self.leak_s)
+
+    def wait_s(self, level: float, cost: float = 1) -> int:
+        """Seconds until `cost` more fits; 0 where it does. What is larger than the bucket fits
+        into an empty one."""
+        return max(0, math.ceil((level + min(cost, self.capacity) - self.capacity) * self.leak_s))
+
+
+Limits = Mapping[bytes, Bucket]
+
+
+def make_key(kind: str, whose: str, secret: bytes = b"") -> bytes:
+    """The key of a bucket; with a `secret`, nobody else can try whose it is."""
+    return blake2b(f"{kind}\0{whose}".encode(), key=secret, digest_size=KEY_BYTES).digest()
+
+
+def count(session: Session, limits: Limits, now: datetime, *, cost: float = 1) -> int:
+    """Count `cost` in each bucket where it fits into all. Else the seconds to wait until it does.
+
+    The rows stay locked until the end of the transaction.
+    """
+    rows = _locked(session, limits, now)
+    wait_s = max(limits[key].wait_s(row.level, cost) for key, row in rows.items())
+    if not wait_s:
+        for row in rows.values():
+            row.level += cost
+    return wait_s
+
+
+def add(session: Session, limits: Limits, now: datetime, *, cost: float = 1) -> None:
+    """Count what has happened, however full the buckets are."""
+    for row in _locked(session, limits, now).values():
+        row.level += cost
+
+
+def take_back(session: Session, keys: Collection[bytes], *, cost: float = 1) -> None:
+    for row in _rows(session, keys):
+        row.level = max(0.0, row.level - cost)
+
+
+def waits_s(session: Session, limits: Limits, now: datetime) -> dict[bytes, int]:
+    """How long one more would have to wait for each bucket, as it is now; nothing is locked."""
+    query = select(RateLimit.key, RateLimit.level, RateLimit.updated_at)
+    found = session.execute(query.where(RateLimit.key.in_(limits)))
+    return {
+        key: limits[key].wait_s(limits[key].level(level, (now - updated_at).total_seconds()))
+        for key, level, updated_at in found
+    }
+
+
+def _locked(session: Session, limits: Limits, now: datetime) -> dict[bytes, RateLimit]:
+    """The buckets' rows, locked, with the levels that are left of them `now`."""
+    _forget_old(session, now)
+    fresh = [{"key": key, "level": 0.0, "updated_at": now} for key in sorted(limits)]
+    session.execute(insert(RateLimit).values(fresh).on_conflict_do_nothing())
+    rows = {row.key: row for row in _rows(session, limits)}
+    for key, row in rows.items():
+        row.level = limits[key].level(row.level, (now - row.updated_at).total_seconds())
+        row.updated_at = max(now, row.updated_at)
+    return rows
+
+
+def _rows(session: Session, keys: Collection[bytes]) -> list[RateLimit]:
+    """Locked in the order of their keys, so that no two transactions wait for each other."""
+    statement = select(RateLimit).where(RateLimit.key.in_(keys)).order_by(RateLimit.key)
+    statement = statement.with_for_update().execution_options(populate_existing=True)
+    return list(session.scalars(statement))
+
+
+def _forget_old(session: Session, now: datetime) -> None:
+    """Drop a few rows that can matter no more, so that the table stays small by itself."""
+    old = (
+        select(RateLimit.key)
+        .where(RateLimit.updated_at < now - KEPT_FOR)
+        .limit(10)
+        .with_for_update(skip_locked=True)
+    )
+    session.execute(delete(RateLimit).where(RateLimit.key.in_(old)))

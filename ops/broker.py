@@ -166,7 +166,7 @@ class OwnTopics(BaseTopicPlugin):  # type: ignore[misc] # amqtt ships no types
         access = TopicAccess.PUBLISH if action is Action.PUBLISH else TopicAccess.SUBSCRIBE
         is_allowed = is_theirs(session.username or "", access, topic)
         if not is_allowed and access is TopicAccess.PUBLISH:
-            self._denied.tell(session.username or "", topic)
+            self._denied.log(session.username or "", topic)
         return is_allowed
 
 

@@ -38,7 +38,7 @@ def note_own(session: Session, account_id: UUID, action: str, **detail: Any) -> 
 
 
 def page(
-    session: Session, account_id: UUID, *, before: int | None = None, limit: int = 50
+    session: Session, account_id: UUID, before: int | None = None, limit: int = 50
 ) -> list[AuditEntry]:
     """The newest entries first; `before` is the id of the last one seen."""
     query = select(AuditEntry).where(AuditEntry.account_id == account_id)

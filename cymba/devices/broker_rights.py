@@ -1,7 +1,7 @@
 """Authentication and access rules for brokers that ask over HTTP.
 
-The client id must be the user name: so nobody can put out another's connection, or the bridge's,
-by taking its client id.
+The client id must be the user name. So nobody can end the connection of another device, or of a
+bridge, by taking its client id.
 """
 
 import re
@@ -22,14 +22,14 @@ _DOWN = frozenset({"ack", "desired", "time", "+", "#"})
 
 class TopicAccess(Enum):
     PUBLISH = "publish"
-    SUBSCRIBE = "hear"  # to subscribe to a filter, or to be given a message
+    SUBSCRIBE = "hear"  # to subscribe to a filter, or to receive a message
 
 
 def is_bridge(user: str) -> bool:
     return _BRIDGE.fullmatch(user) is not None
 
 
-def may_come_in(
+def may_connect(
     session: Session, user: str, secret: str, client_id: str, *, bridge_secret: str | None
 ) -> bool:
     """Whether the secret is the user's. `bridge_secret` None: no bridge may."""
@@ -42,9 +42,9 @@ def may_come_in(
 
 
 def may(session: Session, user: str, access: TopicAccess, topic: str) -> bool:
-    """Whether a user who has come in may publish to, or hear of, a topic (or filter).
+    """Whether a connected user may publish or subscribe to a topic (or filter).
 
-    A device whose secret is revoked since may do nothing more on the connection that it has.
+    A device whose secret was revoked may do nothing more on its open connection.
     """
     if not is_theirs(user, access, topic):
         return False
@@ -55,7 +55,7 @@ def may(session: Session, user: str, access: TopicAccess, topic: str) -> bool:
 
 
 def is_theirs(user: str, access: TopicAccess, topic: str) -> bool:
-    """Whether a topic (or filter) is one of those of protocol v1 that concern the user."""
+    """Whether protocol v1 gives a topic (or filter) to the user."""
     if is_bridge(user):
         shared = _SHARED.fullmatch(topic)
         topic = shared[1] if shared and access is TopicAccess.SUBSCRIBE else topic
@@ -63,7 +63,7 @@ def is_theirs(user: str, access: TopicAccess, topic: str) -> bool:
             return True
         direction = "down" if access is TopicAccess.PUBLISH else "up"
         levels = topic.split("/")
-        # A bridge takes presence off the broker, too (`withdrawal`).
+        # A bridge also removes retained presence from the broker (`withdrawal`).
         is_presence = access is TopicAccess.PUBLISH and levels[3:] == ["up", "presence"]
         ours = is_presence or levels[3:4] == [direction]
         return len(levels) == 5 and levels[:2] == ["cymba", "v1"] and ours

@@ -212,7 +212,6 @@ def programme_history(
     session: Session,
     account_id: UUID,
     device_id: str,
-    *,
     before: int | None = None,
     limit: int = 50,
 ) -> Sequence[DeviceProgramme]:
@@ -236,7 +235,6 @@ def refused_programmes(
     session: Session,
     account_id: UUID,
     device_id: str,
-    *,
     before: int | None = None,
     limit: int = 50,
 ) -> Sequence[RefusedProgramme]:

@@ -1,7 +1,7 @@
 """Answers as JSON, made by orjson from plain values.
 
-marshmallow describes what goes out, in the document, but does not make it: its dump costs more
-than everything else of a page together. Tests hold every answer to its schema in the document.
+marshmallow describes the answers in the document. It does not write them, because its dump costs
+more than all the rest of a page. Tests hold every answer to its schema in the document.
 """
 
 from typing import Any, Final
@@ -20,7 +20,7 @@ def dumps(value: Any) -> bytes:
 
 
 def answer(value: Any, *, status: int = 200) -> Response:
-    """`value` as JSON, for this one caller and moment: nobody may keep it."""
+    """`value` as JSON that nobody may cache."""
     return Response(dumps(value), status=status, content_type=MEDIA_TYPE)
 
 
@@ -32,7 +32,7 @@ def tagged(value: Any, *, status: int = 200, version: int | None = None) -> Resp
 
 
 def nothing() -> Response:
-    """204: done, and there is nothing to say."""
+    """204: done, without a body."""
     response = Response(status=204)
     del response.headers["Content-Type"]  # Flask's default says HTML, of which there is none
     return response

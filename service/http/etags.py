@@ -4,8 +4,7 @@ The tag of something that can be changed is `"<version>.<digest of the body>"`. 
 compares all of it. A conditional change compares the version alone, because the precondition is
 about what people edit: a device that comes online meanwhile must not make an edit of its name fail.
 
-Nothing here has a `Last-Modified`, so the headers that compare dates are passed over, as the RFC
-asks.
+Nothing here has a `Last-Modified`, so headers that compare dates are ignored, as the RFC asks.
 """
 
 import re
@@ -41,14 +40,14 @@ def set_etag(response: Response, body: bytes, version: int | None = None) -> Res
 
 
 def check_preconditions(version: int | None) -> None:
-    """Let a change go on only if its client has seen the version that is stored now.
+    """Optimistic concurrency: let a change go on only if its client has seen the stored version.
 
-    `version` None: nothing is stored, so `If-Match` holds for no version of it, and what would
-    make it needs none. `If-None-Match: *` is the other way about: it asks that nothing be there.
+    `version` None: nothing is stored. Then `If-Match` never matches, and creating needs none.
+    `If-None-Match: *` is the opposite: it asks that nothing is stored.
 
     Raises:
         PreconditionRequired: something is stored, and there is no `If-Match`.
-        PreconditionFailed: a header says that it must not be done to what is there, or is not.
+        PreconditionFailed: a header does not match what is stored.
     """
     wanted, unwanted = request.if_match, request.if_none_match
     if wanted and (version is None or not _names(wanted, version)):

@@ -1,4 +1,4 @@
-"""Examples of bodies and answers, composed from those that their fields carry."""
+"""Examples of bodies and answers, made from the examples of their fields."""
 
 from typing import Any, Final
 
@@ -10,8 +10,8 @@ EXAMPLE: Final = "sample"
 
 def described(about: str, example: Any = ma.missing, **more: Any) -> dict[str, Any]:
     """The metadata of a field: what it means, and what a value of it looks like."""
-    told = {"description": about} if about else {}
-    return told | more | ({} if example is ma.missing else {EXAMPLE: example})
+    metadata = {"description": about} if about else {}
+    return metadata | more | ({} if example is ma.missing else {EXAMPLE: example})
 
 
 def example_of(schema: type[ma.Schema], **changed: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What comes in is taken as it is meant or refused: no unknown field, no coercion, no NUL."""
+"""Fields of requests. They are strict: no unknown field, no coercion, no NUL."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ class Pattern(ma.validate.Regexp):
 
 
 class _Described(ma.fields.Field[Any]):
-    """`about` and `example` are what the document says of the field."""
+    """`about` and `example` describe the field in the document."""
 
     def __init__(
         self,
@@ -44,8 +44,7 @@ class _Described(ma.fields.Field[Any]):
         metadata: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        told = described(about, example, **(metadata or {}))
-        super().__init__(metadata=told, **kwargs)
+        super().__init__(metadata=described(about, example, **(metadata or {})), **kwargs)
 
 
 class Text(_Described, ma.fields.String):
@@ -59,7 +58,7 @@ class Text(_Described, ma.fields.String):
 
 
 class Email(Text):
-    """An e-mail address, given on as it is stored."""
+    """An e-mail address, in the form in which it is stored."""
 
     def __init__(self, **kwargs: Any) -> None:
         length = ma.validate.Length(max=addresses.MAX_CHARACTERS)
@@ -74,8 +73,8 @@ class Email(Text):
 
 
 class Whole(_Described, ma.fields.Integer):
-    """An integer, also one that a body writes as `5.0`: JSON has one kind of number, and some
-    languages write no other. In a query all values are text; in a body `"5"` is none."""
+    """An integer. A body may write it as `5.0`, as some languages do, but not as `"5"`. In a query
+    every value is text."""
 
     def __init__(self, *, in_query: bool = False, **kwargs: Any) -> None:
         self.in_query = in_query
@@ -92,7 +91,7 @@ class Whole(_Described, ma.fields.Integer):
 
 
 class Number(_Described, ma.fields.Float):
-    """A finite number of JSON; `"5"` and `true` are none."""
+    """A finite JSON number; `"5"` and `true` are errors."""
 
     def _validated(self, value: Any) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -113,7 +112,7 @@ class Flag(_Described, ma.fields.Boolean):
 
 
 class Instant(_Described, ma.fields.AwareDateTime):
-    """RFC 3339 with an offset, given on as UTC."""
+    """RFC 3339 with an offset; the view gets it in UTC."""
 
     _FORM = re.compile(
         r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -130,7 +129,7 @@ class Instant(_Described, ma.fields.AwareDateTime):
 
 
 class Day(_Described, ma.fields.Date):
-    """A day such as 2026-03-01, and no other way to write one."""
+    """A day such as 2026-03-01, in this form only."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> date:
         if not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
@@ -142,7 +141,7 @@ class Day(_Described, ma.fields.Date):
 
 
 class StrictParser(FlaskParser):
-    """Bodies as `read_json` takes them; errors as our problems."""
+    """Reads bodies by `read_json`, and raises our problems."""
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 - webargs' own protocol
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
@@ -193,7 +192,7 @@ def validation_failed(messages: Any) -> Rejected:
 
 
 def refuse_repeated(args: MultiDict[str, str]) -> None:
-    """A parameter given twice says two things; neither is taken."""
+    """A parameter that is given twice is ambiguous."""
     repeated = [name for name, values in args.lists() if len(values) > 1]
     if repeated:
         raise validation_failed({"query": {name: ["Given more than once."] for name in repeated}})

@@ -13,9 +13,9 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from cymba.errors import DomainError
 
-# No body needs a third of it; what is much deeper ends the recursion of whoever looks at it.
+# No body needs a third of it. Code that walks much deeper ones exceeds its recursion limit.
 MAX_DEPTH = 32
-# Strings, brackets and commas of a body that is split: what bounds the time that it takes.
+# Strings, brackets and commas of a body that is split. It bounds the time that splitting takes.
 MAX_MARKS = 100_000
 
 
@@ -28,8 +28,7 @@ def whole_body(request: Request) -> bytes:
     """The request's body as it came, of whichever type.
 
     Raises:
-        UnsupportedMediaType: it is compressed. What it would grow to nobody knows, and read as it
-            is it would be told to be broken.
+        UnsupportedMediaType: it is compressed, so its real size is unknown.
         RequestEntityTooLarge: it came in pieces and was cut off at the limit.
     """
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -43,7 +42,7 @@ def whole_body(request: Request) -> bytes:
 
 
 def body_of(request: Request) -> bytes:
-    """The request's body, which says that it is JSON and is no larger than the route takes."""
+    """The request's JSON body, as bytes."""
     body = whole_body(request)
     if not body:
         raise InvalidJson("The request has no body; a JSON object is needed.")
@@ -56,7 +55,7 @@ def read_json(text: bytes) -> Any:
     """Strict UTF-8, no lone surrogates, no NaN, and no object that names a member twice.
 
     Raises:
-        InvalidJson: and what is wrong with it.
+        InvalidJson: says what is wrong.
     """
     try:
         value = orjson.loads(text)
@@ -64,8 +63,8 @@ def read_json(text: bytes) -> Any:
         raise InvalidJson(f"The body is not JSON: {error.msg}.") from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(value):
         raise InvalidJson(f"The body is nested more than {MAX_DEPTH} deep.")
-    # orjson takes the last of two members with one name; a second look finds them. Numbers are of
-    # no interest to it, and a long one would be slow to read.
+    # orjson keeps the last of two members with one name, so a second parse looks for them. It
+    # skips numbers, because a long one would be slow to read.
     json.loads(text, object_pairs_hook=_distinct, parse_int=len, parse_float=len)
     return value
 
@@ -93,19 +92,19 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-# A string without its end goes on to the end: to look for another beginning inside of it would
-# take the square of its length.
+# A string without its end matches to the end of the body. To look for another start inside it
+# would take quadratic time.
 _STRING_OR_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{},]', re.DOTALL)
 
 
 def split_items(body: bytes) -> tuple[Any, list[bytes]]:
     """An object that holds one list: the object with 0 for each item, and the items' own texts.
 
-    So a broken item spoils no other. Lists of further members are split as well: look at the
-    object before the items are used.
+    So a broken item spoils no other. Lists in other members are split as well: check the object
+    before using the items.
 
     Raises:
-        InvalidJson: what stands around the items is not JSON, or there is too much of it.
+        InvalidJson: the text around the items is not JSON, or there are too many values.
     """
     items: list[bytes] = []
     around: list[bytes] = []

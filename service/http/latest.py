@@ -1,4 +1,4 @@
-"""The latest answer to a question that costs something, however many ask it."""
+"""A cached answer to an expensive question."""
 
 import time
 from collections.abc import Callable
@@ -9,8 +9,8 @@ T = TypeVar("T")
 
 
 class Latest(Generic[T]):
-    """Asks anew once the last answer is older than `fresh_s`. One asks; meanwhile others are given
-    the last answer, and wait only where there is none."""
+    """Asks again once the answer is older than `fresh_s`. One caller asks. The others get the last
+    answer meanwhile, and wait only if there is none."""
 
     def __init__(self, fresh_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._fresh_s = fresh_s

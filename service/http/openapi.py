@@ -1,4 +1,4 @@
-"""Blueprints that cannot answer what the OpenAPI document does not say.
+"""Blueprints whose routes always agree with the OpenAPI document.
 
 A `Resource` is a flask-smorest blueprint with the rules of this API built in: every route needs a
 bearer token unless it is marked `public`, refuses query parameters that it does not name, and
@@ -130,8 +130,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         )
 
     def component(self, schema: type[Schema]) -> dict[str, str]:
-        """A reference to a schema that is no body by itself, for where the document holds one
-        inside of a text."""
+        """A reference to a schema that is not a body itself, but describes text inside of one."""
         name = schema.__name__.removesuffix("Schema")
         self._components[name] = schema
         return {"$ref": f"#/components/schemas/{name}"}
@@ -146,7 +145,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         return _noted(view, public=True)
 
     def guard(self, check: Callable[[], None], *schemes: str) -> Callable[[View], View]:
-        """`check` lets in or raises, instead of the bearer token; `schemes` are the document's."""
+        """`check` replaces the bearer token, and raises; `schemes` name it in the document."""
         return lambda view: _noted(view, guard=check, schemes=schemes)
 
     def shared(self, scope: str) -> Callable[[View], View]:
@@ -162,7 +161,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         return lambda view: _noted(view, raw_body=body, max_bytes=max_bytes)
 
     def problems(self, *codes: str) -> Callable[[View], View]:
-        """The problems that this view may answer besides those that follow from its form."""
+        """The problems of this view besides those that follow from its declaration."""
         unknown = set(codes) - PROBLEMS.keys()
         if unknown:
             raise ValueError(f"not in the list of problems: {sorted(unknown)}")
@@ -225,7 +224,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
     def _prepare_rules_doc(
         self, doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any
     ) -> dict[str, Any]:
-        """Document what `add_url_rule` and the marks above make true."""
+        """Document what `add_url_rule` and the marks above enforce."""
         responses = doc.setdefault("responses", {})
         parameters = doc.setdefault("parameters", [])
         parameters += doc_info.get("headers_read", [])
@@ -256,7 +255,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
                     "headers": {"ETag": ETAG_HEADER},
                 }
         for status, response in _problem_responses(codes).items():
-            if status in responses:  # the same status, as something else than a problem
+            if status in responses:  # another answer has this status
                 response["content"] |= responses[status].get("content", {})
             responses[status] = response
         return doc

@@ -1,7 +1,7 @@
-"""Fields of answers: marshmallow's, each required, with an example and with what it means.
+"""Fields of answers: marshmallow's, each required, with an example and a description.
 
-`null` says that the value may be missing. `source` is where the row has it, if not under its own
-name, or GIVEN: the row does not have it, and who writes the answer gives it.
+`null`: the value may be missing. `source`: the row's attribute, if its name differs; or GIVEN, if
+the row does not have the value and the view passes it to the writer.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def whole(
 def number(
     example: float | None, about: str = "", *, null: bool = False, source: str | None = None
 ) -> AnyField:
-    """A number that leaves rounded by its name, as `rounding` says."""
+    """A number, rounded by its name (`rounding`)."""
     return _field(ma.fields.Float, described(about, example), null, source)
 
 
@@ -81,10 +81,10 @@ def many(
     source: str | None = None,
     example: Any = ma.missing,
 ) -> AnyField:
-    """A list; its example is one of what it holds, if no other is given."""
+    """A list. If no example is given, it holds one example item."""
     held = ma.fields.Nested(inner) if isinstance(inner, type) else inner
-    told = described(about, example)
-    return _field(ma.fields.List, told, null, source, cls_or_instance=held)
+    metadata = described(about, example)
+    return _field(ma.fields.List, metadata, null, source, cls_or_instance=held)
 
 
 def table(
@@ -96,11 +96,11 @@ def table(
     source: str | None = None,
     **more: Any,
 ) -> AnyField:
-    """Values by name: any, or such as `values`; `more` goes into the document's schema."""
+    """Values by name, each like `values` if given; `more` goes into the document's schema."""
     keys = None if values is None else ma.fields.String()
     held = ma.fields.Nested(values) if isinstance(values, type) else values
-    told = described(about, example, **more)
-    return _field(ma.fields.Dict, told, null, source, keys=keys, values=held)
+    metadata = described(about, example, **more)
+    return _field(ma.fields.Dict, metadata, null, source, keys=keys, values=held)
 
 
 def _field(

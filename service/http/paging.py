@@ -1,13 +1,13 @@
 """Cursors: where the next page begins, opaque and signed.
 
 A cursor holds the sort key of the last item of a page, so rows that come or go meanwhile shift
-nothing. It is signed for the account and the query it came from: it says nothing to another.
+nothing. It is signed for its account and query, and not valid for any other.
 """
 
 import base64
 import binascii
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -16,13 +16,14 @@ import msgspec
 
 from cymba.errors import Rejected
 from service.http import out
-from service.http.fields import Text, Whole, validation_failed
+from service.http.fields import Schema, Text, Whole, validation_failed
 from service.http.services import services
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 _MAC_BYTES = 16
 Key = TypeVar("Key")
+Row = TypeVar("Row")
 
 
 def cursor_field() -> ma.fields.Field[Any]:
@@ -45,17 +46,44 @@ def next_cursor_field() -> ma.fields.Field[Any]:
     return out.text(None, "null on the last page", null=True)
 
 
+class PageQuerySchema(Schema):
+    cursor = cursor_field()
+    limit = limit_field()
+
+
+def page_by_number(
+    query: Mapping[str, Any],
+    scope: str,
+    *,
+    read: Callable[[int | None, int], Sequence[Row]],
+    number: Callable[[Row], int],
+    show: Callable[[Row], dict[str, Any]],
+) -> dict[str, Any]:
+    """A page of rows that a falling number orders, such as their id.
+
+    Args:
+        read: at most so many rows below a number, the highest first; None begins at the top.
+    """
+    key = opened_cursor(scope, query, tuple[int])
+    limit: int = query["limit"]
+    rows = read(None if key is None else key[0], limit + 1)
+    items = [show(row) for row in rows[:limit]]
+    has_more = len(rows) > limit
+    next_cursor = seal_cursor(scope, (number(rows[limit - 1]),)) if has_more else None
+    return {"items": items, "next_cursor": next_cursor}
+
+
 def seal_cursor(scope: str, key: Sequence[Any]) -> str:
-    """The cursor for `key` that is good within `scope` alone."""
+    """The cursor for `key`, which is valid in `scope` only."""
     body = msgspec.msgpack.encode(key)
     return base64.urlsafe_b64encode(_mac(scope, body) + body).rstrip(b"=").decode()
 
 
 def open_cursor(scope: str, cursor: str, key_type: type[Key]) -> Key:
-    """The key in a cursor of `seal_cursor` with the same scope; its types are `key_type`'s.
+    """The key in a cursor that `seal_cursor` made for the same scope.
 
     Raises:
-        Rejected: it is not one of those.
+        Rejected: it did not.
     """
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
@@ -65,6 +93,11 @@ def open_cursor(scope: str, cursor: str, key_type: type[Key]) -> Key:
         return msgspec.msgpack.decode(body, type=key_type)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise _not_ours() from None
+
+
+def opened_cursor(scope: str, query: Mapping[str, Any], key_type: type[Key]) -> Key | None:
+    """The key in the cursor of a query; None on the first page."""
+    return open_cursor(scope, query["cursor"], key_type) if "cursor" in query else None
 
 
 def _mac(scope: str, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Places for what holds a thread, a connection or much memory of the server's for a while."""
+"""Concurrency limits for what holds a thread, a connection or much memory."""
 
 from collections import Counter
 from collections.abc import Hashable
@@ -6,10 +6,9 @@ from threading import Lock
 
 
 class Places:
-    """How many things are open, in all and of each owner; whoever finds no place is told so at
-    once, and waits in no thread of ours.
+    """Counts what is open, in total and by owner. `take` never waits for a place.
 
-    A thing may have several owners: who looks at it, and whose it is.
+    A thing may have several owners, such as the account that reads and the device it reads from.
     """
 
     def __init__(self, of_one: int, *, most: int | None = None, for_newcomers: int = 0) -> None:

@@ -86,7 +86,7 @@ def _answer(drawing: Drawing, query: dict[str, Any], content_type: str) -> Respo
         return response
     draw = drawing.picture.svg if content_type == SVG else drawing.picture.png
     response.set_data(draw(theme, form))
-    # It is a picture and nothing more, also for who opens it by itself.
+    # Nothing in it may run, even if a browser opens it by itself.
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     )

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): what every error looks like, and every kind of it there is.
+"""Problem details (RFC 9457): the form of every error, and the list of all kinds.
 
 The `type` is `urn:cymba:problem:<code>`; codes are part of the API's contract and never change
 their meaning. A domain error brings its own code; the rest is listed here.
@@ -22,7 +22,7 @@ TYPE_PREFIX: Final = "urn:cymba:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_UNAVAILABLE_S: Final = 5
 
-# code -> (status, title). The title says the same for every occurrence; `detail` tells this one.
+# code -> (status, title). The title is the same for every occurrence; `detail` describes this one.
 PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "invalid-json": (400, "The body is not JSON"),
     "bad-request": (400, "The request cannot be understood"),
@@ -116,7 +116,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **extensions: Any,
 ) -> Response:
-    """The response that tells of a problem; `extensions` are further members of its body."""
+    """The response for a problem; `extensions` are further members of its body."""
     body = _body(code, detail, status, errors) | extensions
     response = Response(orjson.dumps(body), status=body["status"], content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
@@ -141,7 +141,7 @@ def example_body(code: str) -> dict[str, Any]:
 
 
 def as_body(error: DomainError) -> dict[str, Any]:
-    """A problem inside of an answer, where each of several operations has its own outcome."""
+    """A problem as part of an answer that holds the outcomes of several operations."""
     return _body(error.code, error.detail, error.status, error.errors)
 
 
@@ -204,6 +204,6 @@ def _from_database(error: Exception) -> Response:
 
 
 def _from_defect(error: Exception) -> Response:
-    # The class and the place are enough to find it; a message could hold what a person typed.
+    # No message is logged: it could hold what a person typed. The class and the place are enough.
     _log.error("request failed", error=name_of(error), at=place_of(error))
     return problem("server", "The request was fine; the server has a defect. It was noted.")

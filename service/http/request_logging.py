@@ -46,7 +46,7 @@ def _finish(response: Response) -> Response:
     metrics.seconds.labels(method, where).observe(took_s)
     response.headers["X-Request-Id"] = g.request_id
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    # For answers that a browser is made to show: nothing in them runs, and nobody frames them.
+    # If a browser shows an answer, nothing in it runs and no page frames it.
     response.headers.setdefault(
         "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"
     )

@@ -1,8 +1,8 @@
-"""How many decimals the numbers of answers have: as many as they can mean, and no more.
+"""How many decimals the numbers of answers have: as many as are meaningful.
 
-A mean of whole beats a minute is not known to fifteen digits, and 0.1 + 0.2 is 0.3. Numbers are
-stored and computed whole, and rounded by their names as they leave (`writing`). The document tells
-it of every field. A new number of an answer goes into one of the two lists; a test says so.
+Numbers are stored and computed in full, and rounded by their names when an answer is written
+(`writing`). The document says so for each field. A test checks that every number of an answer is in
+one of the two lists below.
 """
 
 import math
@@ -87,27 +87,26 @@ EXACT: Final = frozenset(
 
 
 SCALES: Final = {name: 10.0**places for name, places in DECIMALS.items()}
-LARGEST: Final = 1e9  # what is larger has no decimals to spare; nor has NaN
+LARGEST: Final = 1e9  # larger numbers have no decimals left to round
 _SIGNED: Final = frozenset({"effect", "slope", "change_ratio"})
 _ENDS: Final = {"low": math.floor, "high": math.ceil}
 _PROBABILITIES: Final = frozenset({"p", "sequential_p", "follows_p"})
 DECISIVE: Final = _SIGNED | _ENDS.keys() | _PROBABILITIES
-_LEVELS: Final = (0.01, 0.02, 0.05, 0.08, 0.1)  # that something is decided by
+_LEVELS: Final = (0.01, 0.02, 0.05, 0.08, 0.1)  # at which something is decided
 _CLOSE: Final = 1e-6  # steps that a product of floats may be off
 
 
 def decided(name: str, value: float) -> int:
-    """The steps of a number that something is decided by.
+    """The number in whole steps of its last decimal, where something is decided by the number.
 
-    No rounding says more than the number did: an interval's ends go outwards, neither they nor what
-    lies between changes its sign or becomes 0, no p becomes 0, and none reaches a level it is not
-    at.
+    Rounding must not claim more than the number does. The ends of an interval go outwards. No
+    number changes its sign or becomes 0. No p reaches a level that it was not at.
     """
     scaled = value * SCALES[name]
     steps = round(scaled)
     if name in _PROBABILITIES:
         level = next((level for level in _LEVELS if steps == round(level * SCALES[name])), value)
-        if value != level:  # it came to lie on it
+        if value != level:  # rounding moved it onto the level
             steps += 1 if value > level else -1
     elif name in _ENDS and abs(scaled - steps) > _CLOSE:
         steps = _ENDS[name](scaled)

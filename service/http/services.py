@@ -24,13 +24,13 @@ from service.http.metrics import ApiMetrics
 from service.http.places import Places
 
 _KEY = "cymba"
-# Of one account, share or device, or of one network where nobody is signed in. A browser asks for
-# six things at once.
+# For one account, share or device, or for one network where nobody is signed in. A browser sends
+# six requests at once.
 REQUESTS_OF_ONE, CHANGES_OF_ONE = 8, 4
 STREAMS_OF_ONE = 4
 HASHES_OF_ONE = 2  # of one network, of the `passwords.AT_ONCE` that there are
 READINGS, READINGS_OF_ONE = 4, 2
-# Anybody may ask /readyz, and each look costs two connections to the database.
+# Anybody may ask /readyz, and each check takes two connections to the database.
 READY_FOR_S = 1.0
 
 
@@ -44,20 +44,20 @@ class Services:
     throttle_key: bytes
     programme_key: Ed25519PrivateKey
     oidc: Provider | None
-    flow: RateLimits  # of frames that come over HTTP
-    allowance: Quota  # what they may begin that stays
+    rate_limits: RateLimits  # of frames that come over HTTP
+    quota: Quota  # of what they store
     metrics: ApiMetrics
     denied_topics: DeniedTopics
     erasure_keys: ErasureKeys
     requests: Places  # under way, of one account, share or device
-    changes: Places  # those among them that are no reads
+    changes: Places  # those requests that are not reads
     sign_ins: Places  # under way, by the e-mail address that they name
     hashes: Places  # of passwords, by the network of those who are not signed in
-    readings: Places  # of whole sessions, which take much memory until their answer has left
+    readings: Places  # of whole sessions, which take much memory until they are sent
     streams: Places
     exports: Places
     readiness: Latest[dict[str, Any]]  # what /readyz found
-    closing: Event  # set by who stops the server, so that live views end at once
+    closing: Event  # set when the server stops, so that live views end at once
 
     @classmethod
     def make(cls, settings: Settings, engine: Engine) -> "Services":
@@ -82,8 +82,8 @@ class Services:
             throttle_key=throttle_key(secret),
             programme_key=load_key(settings),
             oidc=Provider.of(settings),
-            flow=RateLimits(),
-            allowance=Quota(),
+            rate_limits=RateLimits(),
+            quota=Quota(),
             metrics=metrics,
             denied_topics=DeniedTopics(),
             erasure_keys=ErasureKeys.of(secret),

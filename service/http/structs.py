@@ -1,4 +1,4 @@
-"""Schemas of what the wire protocol owns, made from its structs: bounds, choices and defaults."""
+"""Schemas made from the structs of the wire protocol, with bounds, choices and defaults."""
 
 from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
@@ -22,9 +22,9 @@ def schema_of(
     shown: bool = False,
     **changed: AnyField,
 ) -> type[ma.Schema]:
-    """A schema of `struct`, for bodies, or where it is `shown` for answers: those name every field.
+    """A schema of `struct`: for bodies, or if `shown` for answers, which name every field.
 
-    Fields that the struct leaves out at their default are optional in both.
+    Fields that the struct omits at their default are optional in both.
 
     Args:
         example: a value of the struct, whose fields are the examples.
@@ -41,8 +41,10 @@ def schema_of(
             fields[field.name] = changed[field.name]
             continue
         kind, is_null = _without_none(field.type)
-        told = described((about or {}).get(field.name, ""), examples.get(field.name, ma.missing))
-        options: dict[str, Any] = {"metadata": told}
+        metadata = described(
+            (about or {}).get(field.name, ""), examples.get(field.name, ma.missing)
+        )
+        options: dict[str, Any] = {"metadata": metadata}
         if struct.__struct_config__.omit_defaults:
             options["required"] = field.required
         elif shown or field.required:
@@ -58,7 +60,7 @@ def _without_none(kind: inspect.Type) -> tuple[inspect.Type, bool]:
         return kind, False
     others = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
     if len(others) != 1:
-        raise TypeError(f"no field says {kind}: give the schema one of its own")
+        raise TypeError(f"no field fits {kind}: pass one in `changed`")
     return others[0], len(others) < len(kind.types)
 
 
@@ -81,7 +83,7 @@ def _field(kind: inspect.Type, choices: tuple[Any, ...], options: dict[str, Any]
             length = ma.validate.Length(equal=len(items))
             field = ma.fields.List(_field(items[0], (), {}), validate=length, **options)
         case _:
-            raise TypeError(f"no field says {kind}: give the schema one of its own")
+            raise TypeError(f"no field fits {kind}: pass one in `changed`")
     return field
 
 

@@ -1,7 +1,7 @@
-"""Requests under way: no one party may hold all threads and connections of the server.
+"""Limits on requests under way: no party may hold all threads and connections of the server.
 
-Locks of the database are waited for in a thread and with a connection, and much that an account
-does takes the same locks. What comes beyond these bounds is refused before it waits for anything.
+A request that waits for a lock of the database holds a thread and a connection, and requests of one
+account often wait for the same lock. A request over the limit is refused before it waits.
 """
 
 from collections.abc import Hashable, Iterator
@@ -17,7 +17,7 @@ from service.http.services import services
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PIECE_BYTES = 64 * 1024
-LEAVE_S = 300.0  # for a large answer to leave; who reads slower is cut off
+LEAVE_S = 300.0  # a client that takes longer for a large answer is cut off
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def under_way() -> Iterator[None]:
     """Hold the request's places while it is answered.
 
     Raises:
-        Busy: whoever asks has too much under way.
+        Busy: the caller has too many requests under way.
     """
     with ExitStack() as g.under_way:
         changes = request.method not in _READING
@@ -57,12 +57,12 @@ def hold_hashing() -> None:
 
 
 def large_answer(body: bytes, content_type: str) -> Response:
-    """`body` in pieces, each as its client takes the last; the request's places are held until all
-    have left, so what waits here for slow clients is bounded as what is being made."""
+    """`body`, streamed in pieces. The request keeps its places until all are sent, which bounds the
+    memory that slow clients hold."""
     places = g.under_way.pop_all()
     response = Response(_pieces(body, places), content_type=content_type)
     response.headers["Content-Length"] = str(len(body))
-    response.call_on_close(places.close)  # also where nobody begins to read
+    response.call_on_close(places.close)  # also if the client never starts to read
     return response
 
 
@@ -76,7 +76,7 @@ def _pieces(body: bytes, places: ExitStack) -> Iterator[bytes]:
 
 
 def _owners(*, changes: bool) -> list[Hashable]:
-    """Who asks, as far as that is known without a look at the database."""
+    """The callers, as far as they are known without a query."""
     owners: list[Hashable] = []
     if "access" in g:
         owners.append(g.access.account_id)

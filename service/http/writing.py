@@ -1,8 +1,8 @@
-"""Answers made from rows by functions that are compiled from the schemas, once, at the start.
+"""Functions that make answers from rows. They are compiled from the schemas, once, at the start.
 
-marshmallow's own dump asks each field of each row anew what it is, and costs more than everything
-else of a page together. What a schema says of a field never changes while the service runs: where
-the row has it, what is nested in it, how it is rounded. So it is written out as source once.
+marshmallow's own dump inspects each field again for each row, which costs more than all the rest of
+a page. A schema never changes while the service runs: where the row has a value, what is nested in
+it, how it is rounded. So each schema is written out as source once.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ Fields = dict[str, AnyField]
 
 
 def writer(schema: type[ma.Schema]) -> Writer:
-    """A function that makes of a row what `schema` describes, as plain values for `answers`.
+    """A function from a row to what `schema` describes, in plain values for `answers`.
 
     A row is a dict, or an object with attributes. Fields that are GIVEN are the function's keyword
-    arguments, and stay as they are but for their rounding.
+    arguments; they are rounded and not changed otherwise.
     """
     fields: Fields = schema().fields
     if schema.opts.unknown == ma.INCLUDE:
@@ -43,12 +43,12 @@ def writer(schema: type[ma.Schema]) -> Writer:
 def _nested_writer(schema: type[ma.Schema]) -> Writer:
     given = [name for name, field in schema().fields.items() if GIVEN in field.metadata]
     if given:
-        raise TypeError(f"{schema.__name__} is written by itself, for it must be given {given}")
+        raise TypeError(f"{schema.__name__} cannot be nested: its fields {given} are GIVEN")
     return writer(schema)
 
 
 def _of_dict(fields: Fields, names: dict[str, Any]) -> list[str]:
-    """Of what is optional, a dict may have only a part."""
+    """A dict may lack fields that are optional."""
     always = {name: field for name, field in fields.items() if field.required}
     lines = [f"shown = {_display(always, names, _subscript)}"]
     for name, field in fields.items():
@@ -74,7 +74,7 @@ def _attribute(name: str, field: AnyField) -> str:
 
 
 def _subscript(name: str, field: AnyField) -> str:
-    # What an earlier version stored may lack what may be null.
+    # A dict that an earlier version stored may lack a field that may be null.
     key = repr(field.attribute or name)
     return f"row.get({key})" if field.allow_none else f"row[{key}]"
 

@@ -170,8 +170,8 @@ def prove(given: dict[str, Any]) -> Response:
     """Give the password once more
 
     Linking a provider, sharing, handing a device on and erasing the account ask for it
-    (`reauthentication-required`) when the sign-in is older than ten minutes. Who has no password
-    signs in at the provider anew.
+    (`reauthentication-required`) when the sign-in is older than ten minutes. Without a password,
+    sign in at the provider again.
     """
     verified_account(given["password"], pointer="/password")
     with transaction() as session:
@@ -187,7 +187,7 @@ def prove(given: dict[str, Any]) -> Response:
 def delete_account() -> Response:
     """Erase the account and everything that is held about the person, for good
 
-    Devices become free. What they still send of the person's time is erased as it comes. Export
+    Devices become free. What they still send from the person's time is erased on arrival. Export
     first what is to be kept: nobody can undo this.
     """
     with transaction() as session:

@@ -53,8 +53,8 @@ class RefreshSchema(Schema):
 def create_token(credentials: dict[str, Any]) -> Response:
     """Sign in with e-mail and password
 
-    Wrong guesses are slowed down for each place they come from. Nobody's guesses lock the owner
-    out of the places where they sign in.
+    Wrong guesses are rate-limited by where they come from. Nobody's guesses lock the owner out of
+    the places where they sign in.
     """
     email, password = credentials["email"], credentials["password"]
     hold(services().sign_ins, addresses.key(email))
@@ -102,10 +102,10 @@ def create_token(credentials: dict[str, Any]) -> Response:
 def refresh_token(given: dict[str, Any]) -> Response:
     """Trade a refresh token for a new pair
 
-    An answer that was lost on the way is no harm: the same token sent again within two minutes
-    (as the service has it set) is given another pair, as long as the lost one was not used; that
-    one is good no more. Otherwise a refresh token that comes a second time may have been stolen:
-    it ends its whole sign-in, access tokens included, and the person signs in again.
+    A lost answer does no harm: the same token, sent again within two minutes (the default), gets
+    another pair if the lost one was not used, and the lost one becomes invalid. Any other reuse of
+    a refresh token may mean theft: its whole sign-in ends, access tokens included, and the person
+    signs in again.
     """
     with transaction() as session:
         outcome = rotate(session, services().signer, given["refresh_token"], services().now())

@@ -1,6 +1,6 @@
-"""What an MQTT broker asks: may this client come in, and may it speak or hear of this topic?
+"""What an MQTT broker asks: may this client connect, and may it publish or subscribe here?
 
-Three brokers' own ways of asking, told apart by the request:
+Three brokers ask in their own ways, which the request shows:
 
 * VerneMQ's webhooks name themselves in the header `vernemq-hook`, and are answered 200 with
   `{"result": "ok"}` or `{"result": {"error": "not_allowed"}}`.
@@ -21,7 +21,7 @@ from flask import Response, g, request
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
-from cymba.devices.broker_rights import TopicAccess, is_theirs, may, may_come_in
+from cymba.devices.broker_rights import TopicAccess, is_theirs, may, may_connect
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.answers import MEDIA_TYPE, answer
 from service.http.fields import Schema, Text, validation_failed
@@ -41,7 +41,7 @@ class AskedTopic(msgspec.Struct):
 
 
 class BrokerQuestion(msgspec.Struct):
-    """All that any of the brokers sends and that matters here; the rest is passed over."""
+    """The fields that matter, of all three brokers; others are ignored."""
 
     username: str | None = None
     password: str | None = None
@@ -62,7 +62,7 @@ class SecretSchema(Schema):
 
 
 class VerdictSchema(Schema):
-    """In the form of the broker that asks."""
+    """The verdict, in the form of the broker that asks."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -72,13 +72,9 @@ _AUTH_CONTENT = {
     MEDIA_TYPE: {
         "schema": {
             "type": "object",
-            "properties": {
-                "username": _TEXT,
-                "password": _TEXT,
-                "clientid": _TEXT,
-                "client_id": _TEXT,
-                "action": _TEXT,
-            },
+            "properties": dict.fromkeys(
+                ("username", "password", "clientid", "client_id", "action"), _TEXT
+            ),
         },
         "example": {
             "username": "ey5f0c4e0b7c1d2a39",
@@ -92,12 +88,10 @@ _ACL_CONTENT = {
     MEDIA_TYPE: {
         "schema": {
             "type": "object",
-            "properties": {
-                "username": _TEXT,
-                "clientid": _TEXT,
-                "client_id": _TEXT,
-                "topic": _TEXT,
-                "action": _TEXT,
+            "properties": dict.fromkeys(
+                ("username", "clientid", "client_id", "topic", "action"), _TEXT
+            )
+            | {
                 "acc": {"type": ["integer", "string", "null"]},
                 "topics": {
                     "type": ["array", "null"],
@@ -120,7 +114,7 @@ _ALLOWED = {"result": "allow", "is_superuser": False}
 
 
 def require_broker() -> None:
-    """Let in only who knows `CYMBA_BROKER_HTTP_SECRET`.
+    """Require `CYMBA_BROKER_HTTP_SECRET`.
 
     Raises:
         Forbidden: no such secret is set, so no broker is expected to ask.
@@ -144,15 +138,15 @@ def require_broker() -> None:
 @blp.answers(200, VerdictSchema, example=_ALLOWED)
 @blp.problems("forbidden")
 def authenticate_client(_query: dict[str, Any]) -> Response:
-    """May this client come into the broker?
+    """May this client connect to the broker?
 
-    Devices come in by their id and secret, bridges by the password in `CYMBA_BROKER_URL`; the
+    Devices connect with their id and secret, bridges with the password in `CYMBA_BROKER_URL`; the
     client id must be the user name. For EMQX, VerneMQ and mosquitto-go-auth.
     """
     asked = _question()
     user, client_id = asked.username or "", asked.clientid or asked.client_id or ""
     with transaction() as session:
-        allowed = "\0" not in user and may_come_in(
+        allowed = "\0" not in user and may_connect(
             session,
             user,
             asked.password or "",
@@ -169,9 +163,9 @@ def authenticate_client(_query: dict[str, Any]) -> Response:
 @blp.answers(200, VerdictSchema, example=_ALLOWED)
 @blp.problems("forbidden")
 def authorize_client(_query: dict[str, Any]) -> Response:
-    """May this client publish to, or hear of, this topic?
+    """May this client publish or subscribe to this topic?
 
-    For EMQX, VerneMQ and mosquitto-go-auth; what is asked in none of their ways is denied.
+    For EMQX, VerneMQ and mosquitto-go-auth; a question in any other form is denied.
     """
     asked = _question()
     with transaction() as session:
@@ -179,7 +173,7 @@ def authorize_client(_query: dict[str, Any]) -> Response:
     user, topic = asked.username or "", asked.topic or ""
     if TopicAccess.PUBLISH in _accesses(asked) and not is_theirs(user, TopicAccess.PUBLISH, topic):
         services().metrics.denied_publishes.inc()
-        services().denied_topics.tell(user, topic)
+        services().denied_topics.log(user, topic)
     return _verdict(asked, allowed)
 
 
@@ -195,7 +189,7 @@ def _is_allowed(session: Session, asked: BrokerQuestion) -> bool:
 
 
 def _accesses(asked: BrokerQuestion) -> list[TopicAccess]:
-    """What the client wants to do; nothing where that cannot be told."""
+    """What the client wants to do; empty if that is unclear."""
     hook = request.headers.get("vernemq-hook", "")
     match hook.removesuffix("_m5") or asked.action or str(asked.acc):
         case "auth_on_publish" | "publish" | "2":

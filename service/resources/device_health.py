@@ -52,7 +52,7 @@ class HealthSchema(Schema):
     unsynced = out.text(
         "none",
         "`none`: all is uploaded. `waiting`: the device holds more. `unknown`: it may have "
-        "recorded since it was last heard of, so no session is not none",
+        "recorded since it was last seen, so an empty list does not mean that there was no session",
         one_of=UNSYNCED,
     )
     complete_until = out.instant(
@@ -62,7 +62,7 @@ class HealthSchema(Schema):
     hint = out.text(
         None,
         "`no-frames-arrive`: the device is online and said minutes ago that it holds frames, and "
-        "none has come since. Does it publish to `up/frame`, exactly so? A broker drops others",
+        "none has come since. Check that it publishes to exactly `up/frame`: brokers drop others",
         one_of=HINTS,
         null=True,
         source=out.GIVEN,
@@ -86,7 +86,7 @@ def get_health(device_id: str) -> Response:
         account_id = current_account(session).id
         held = held_device(session, account_id, device_id)
         found = health(session, held.presence, now)
-        # What it did before this holder is not this holder's to know.
+        # What it did for an earlier holder is not shown.
         since = max(held.tenure.claimed_at, now - LOOKED_BACK)
         complete = completeness(session, account_id, device_id, since)
         silent = is_silent(session, held.presence, now)

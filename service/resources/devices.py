@@ -67,9 +67,9 @@ class ClaimCodeSchema(Schema):
 def claim_device(given: dict[str, Any]) -> Response:
     """Become the holder of a device, with its serial number and claim code
 
-    A code is good for one claim; a holder who claims again is answered the same. Sessions belong
-    to whoever held the device at their time. A device that another held comes without their
-    programme and limits: it allows no current until its new holder sets a programme.
+    A code is good for one claim; claiming a device again that one holds changes nothing. Sessions
+    belong to whoever held the device at their time. A device that somebody else held comes without
+    their programme and limits: it allows no current until its new holder sets a programme.
     """
     with transaction() as session:
         account = current_account(session)
@@ -85,8 +85,8 @@ def claim_device(given: dict[str, Any]) -> Response:
         )
         if isinstance(outcome, claiming.Claimed):
             held = held_device(session, account_id, outcome.tenure.device_id)
-            told = before_trials(session, account).get(held.device.id)
-            shown, version = device_shown(held, told), held.tenure.version
+            before_trial = before_trials(session, account).get(held.device.id)
+            shown, version = device_shown(held, before_trial), held.tenure.version
     match outcome:
         case claiming.ClaimThrottled(retry_after_s):
             raise TooManyRequests("Too many wrong codes.", retry_after_s=retry_after_s)
@@ -103,9 +103,9 @@ def list_devices() -> Response:
     """List the devices"""
     with transaction() as session:
         account = current_account(session)
-        told = before_trials(session, account)
+        before = before_trials(session, account)
         shown = [
-            device_shown(held, told.get(held.device.id))
+            device_shown(held, before.get(held.device.id))
             for held in held_devices(session, account.id)
         ]
     return tagged({"items": shown})
@@ -119,8 +119,8 @@ def get_device(device_id: str) -> Response:
     with transaction() as session:
         account = current_account(session)
         held = held_device(session, account.id, device_id)
-        told = before_trials(session, account).get(device_id)
-        shown, version = device_shown(held, told), held.tenure.version
+        before_trial = before_trials(session, account).get(device_id)
+        shown, version = device_shown(held, before_trial), held.tenure.version
     return tagged(shown, version=version)
 
 
@@ -137,8 +137,8 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
         check_preconditions(tenure.version)
         held = held_device(session, account.id, device_id)
         rename(session, account.id, tenure, given["name"])
-        told = before_trials(session, account).get(device_id)
-        shown, version = device_shown(held, told), tenure.version
+        before_trial = before_trials(session, account).get(device_id)
+        shown, version = device_shown(held, before_trial), tenure.version
     return tagged(shown, version=version)
 
 

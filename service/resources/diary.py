@@ -19,8 +19,7 @@ from service.http.examples import described
 from service.http.fields import Instant, Schema, Text
 from service.http.openapi import Resource
 from service.http.paging import (
-    cursor_field,
-    limit_field,
+    PageQuerySchema,
     next_cursor_field,
     open_cursor,
     seal_cursor,
@@ -94,14 +93,12 @@ class WrittenEntrySchema(Schema):
     items = EntryValues(load_default=dict)
 
 
-class EntriesQuerySchema(Schema):
+class EntriesQuerySchema(PageQuerySchema):
     felt_from = Instant(data_key="from", metadata={"description": "Felt at or after this"})
     felt_to = Instant(data_key="to", metadata={"description": "Felt before this"})
     item = Text(
         validate=ma.validate.OneOf(ITEMS), metadata={"description": "Entries that answer this item"}
     )
-    cursor = cursor_field()
-    limit = limit_field()
 
 
 class EntriesSchema(Schema):
@@ -125,8 +122,7 @@ def list_diary_items() -> Response:
 @blp.shared("diary")
 def list_entries(query: dict[str, Any]) -> Response:
     """List diary entries, newest first"""
-    cursor = query.pop("cursor", None)
-    limit = query.pop("limit")
+    limit, cursor = query.pop("limit"), query.pop("cursor", None)
     with transaction() as session:
         account = current_account(session)
         scope = f"diary {account.id} {sorted(query.items())}"
@@ -187,7 +183,7 @@ def get_entry(entry_id: UUID) -> Response:
 def delete_entry(entry_id: UUID) -> Response:
     """Delete an entry
 
-    Its words are erased. Apps hear of it as a tombstone in their next sync.
+    Its words are erased. Apps get a tombstone with their next sync.
     """
     with transaction() as session:
         account = current_account(session)

@@ -1,4 +1,4 @@
-"""Trials of one's own: planned, sealed, agreed to block by block, and honest about their end."""
+"""Trials of one's own: planned, sealed, and agreed to block by block."""
 
 from datetime import datetime
 from typing import Any
@@ -219,11 +219,11 @@ def experiment_shown(
         departed = trials.deviations(session, found, now=now)
 
     def block_shown(block: Block) -> dict[str, Any]:
-        is_told = has_ended or now >= block.begins_at(zone) - AGREE_AHEAD
+        arm_is_known = has_ended or now >= block.begins_at(zone) - AGREE_AHEAD
         agreement = agreed.get(block.number)
         return _block_shown(
             block,
-            arm=block.arm if is_told else None,
+            arm=block.arm if arm_is_known else None,
             agreed_at=agreement and agreement.agreed_at,
             programme_version=agreement and agreement.programme_version,
         )

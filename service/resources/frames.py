@@ -131,28 +131,28 @@ def upload_frames(device_id: str) -> Response:
     them, but without `sent` unless they came from it this very moment; free only what is acked. In
     a CBOR sequence an item that cannot be read hides those after it: send them again one by one.
     """
-    # Who may not send at all, or has sent too much that was rejected, gets nothing read.
+    # Before the body is read: may the caller upload, and has the device paid for rejected frames?
     with transaction() as session:
         account_id = _uploader(session, device_id)
-    debt_s = services().flow.debt_s(device_id, monotonic())
+    debt_s = services().rate_limits.debt_s(device_id, monotonic())
     if debt_s > 0:
         raise TooManyRequests(_TOO_FAST, retry_after_s=math.ceil(debt_s))
     admitted, refused, pace = _admit(device_id, _frames(), account_id)
     arrived_at = services().now()
 
     def store(deliveries: Sequence[Delivery]) -> Ingested:
-        with services().allowance.attempt() as quota, transaction() as session:
+        with services().quota.attempt() as quota, transaction() as session:
             _uploader(session, device_id)
             return ingest(session, deliveries, quota=quota)
 
-    # Never settled: what a phone relays may have waited in it.
+    # Not `settled`: a phone may have held the frames for a while.
     deliveries = [Delivery(device_id, frame, arrived_at, settled=False) for frame in admitted]
     acks: list[Ack] = []
     rejected_bytes = 0
     for part in by_halves(deliveries, store, gave_up):
         acks += [ack for _, ack in part.acks]
         rejected_bytes += part.rejected_bytes().get(device_id, 0)
-    services().flow.charge_rejected(device_id, rejected_bytes, monotonic())
+    services().rate_limits.charge_rejected(device_id, rejected_bytes, monotonic())
     if refused:
         acks.append(Ack(upto=0, rejected=[_rate(frame) for frame in refused]))
     paced = [msgspec.structs.replace(ack, max_frames_per_s=pace) for ack in acks]
@@ -163,7 +163,7 @@ def _uploader(session: Session, device_id: str) -> UUID | None:
     """The account that uploads; None where the device itself does.
 
     Raises:
-        NotFound: there is no such device for whoever asks.
+        NotFound: the caller has no such device.
     """
     if g.uploading_device is None:
         account_id = current_account(session).id
@@ -204,7 +204,9 @@ def _admit(
     refused: list[bytes] = []
     pace = None
     for frame in frames:
-        admission = services().flow.admit(device_id, len(frame), monotonic(), account_id=account)
+        admission = services().rate_limits.admit(
+            device_id, len(frame), monotonic(), account_id=account
+        )
         (admitted if admission.admitted else refused).append(frame)
         pace = admission.max_frames_per_s
     if refused and not admitted:

@@ -1,4 +1,4 @@
-"""What operators and their machines ask: alive, ready, and how it goes."""
+"""Liveness, readiness and metrics, for operators and load balancers."""
 
 import socket
 import time
@@ -72,7 +72,7 @@ def check_alive() -> Response:
 def check_ready() -> Response:
     """Whether requests can be served: database, schema and broker, each by itself
 
-    It is looked once a second at most. With 503 the problem's member `checks` holds the same
+    It is checked once a second at most. With 503 the problem's member `checks` holds the same
     per-check detail.
     """
     settings, url = services().settings, _database_url()
@@ -122,7 +122,7 @@ def _database_url() -> str:
 
 
 def _connect(url: str) -> psycopg.Connection[Any]:
-    # A connection of its own: the pool may be in use to its last one, which is not an outage.
+    # A connection of its own, because an exhausted pool is not an outage.
     return psycopg.connect(
         url, connect_timeout=TIMEOUT_S, options=f"-c statement_timeout={TIMEOUT_S}s"
     )
@@ -144,7 +144,7 @@ def _schema(url: str) -> str:
     current: str | None = row[0] if row else None
     if current is None or current < head:  # revisions are numbers of four digits
         raise NotReady(f"at {current}, this code needs {head}")
-    # An upgrade migrates first: what still runs must go on serving until it is replaced.
+    # An upgrade migrates first, and the old processes must serve until they are replaced.
     return f"at {head}" if current == head else f"at {current}, ahead of this code's {head}"
 
 

@@ -38,14 +38,14 @@ class SymptomSchema(Schema):
 
 
 class PeriodSchema(Schema):
-    """null: of none of the days it is known whether there was a session."""
+    """null: it is not known of any of the days whether there was a session."""
 
     first_day = out.day("2026-03-02")
     last_day = out.day("2026-03-08")
     sessions = out.whole(9, null=True)
     stimulating_min = out.number(135.0, "Minutes with current", null=True)
     delivered_charge_mc = out.number(
-        101.2, "In millicoulomb; null also where no session tells its charge", null=True
+        101.2, "In millicoulomb; null also if no session's charge is known", null=True
     )
     days_with_session = out.whole(6)
     days_known = out.whole(7, "Days with a session, and days that certainly had none")
@@ -53,8 +53,8 @@ class PeriodSchema(Schema):
     complete = out.flag(True, "All that the devices recorded is uploaded")
     symptoms = out.many(
         SymptomSchema,
-        "How symptoms were rated, each on the day it was felt on; those without a rating are not "
-        "here. null for whoever looks by a share: a share of the diary opens the diary",
+        "Ratings, by the day they were felt on; symptoms without a rating are left out. null for "
+        "a share, because the diary has a scope of its own",
         null=True,
         source=out.GIVEN,
     )

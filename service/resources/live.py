@@ -44,7 +44,7 @@ blp = Resource("live", "Sessions while they run")
 POLL_S = 0.5
 HEARTBEAT_S = 5.0  # also how soon the server notices that a client is gone
 MEDIA_TYPE = "text/event-stream"
-FINISHED = "end"  # the id of the last event: who comes back with it is told to stay away
+FINISHED = "end"  # the id of the last event; a client that comes back with it gets 204
 
 _log = structlog.get_logger(__name__)
 
@@ -164,7 +164,7 @@ _WRITERS: dict[type[Frame], tuple[str, Writer]] = {
 @blp.answers(204, description="All was sent before: the Last-Event-ID is that of `end`")
 @blp.header(
     "Last-Event-ID",
-    "The `id` of the last event that was received: the stream goes on behind it.",
+    "The `id` of the last event that was received: the stream continues after it.",
 )
 @blp.problems("too-many-streams")
 def stream_session(session_id: UUID) -> Response:

@@ -96,8 +96,8 @@ def start_oidc_link() -> Response:
 def finish_oidc(given: dict[str, Any]) -> Response:
     """Sign in with what the provider sent back
 
-    A person who is new gets an account. An account with the same e-mail address is not opened: its
-    owner signs in to it and links the provider.
+    A new person gets an account. An existing account with the same e-mail address is not opened:
+    its owner signs in to it and links the provider.
     """
     provider, now = _prepared(_provider()), services().now()
     with transaction() as session:
@@ -168,7 +168,7 @@ def _prepared(provider: Provider) -> Provider:
 
 
 def _counted() -> Provider:
-    """The provider, for one more who begins: each costs a row here, and maybe a call there."""
+    """Count a sign-in that begins, which stores a row and may call the provider."""
     provider = _provider()
     with transaction() as session:
         full = throttle.count_oidc(

@@ -1,11 +1,11 @@
-"""A device's programme: what is desired of it, what it says of that, and what came before.
+"""A device's programme: desired, reported, and its history.
 
 Nothing here starts a session. The device enforces its limits; these routes may narrow them.
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from flask import Response
@@ -28,7 +28,7 @@ from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.openapi import Resource
-from service.http.paging import open_cursor, seal_cursor
+from service.http.paging import PageQuerySchema, page_by_number
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -36,7 +36,6 @@ from service.shapes.before_trial import before_trials
 from service.shapes.programmes import (
     LOCKS,
     ProgrammeChangeSchema,
-    ProgrammePageQuerySchema,
     ProgrammeStateSchema,
     RefusedPageSchema,
     RefusedSchema,
@@ -101,7 +100,7 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
 
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/history")
-@blp.query(ProgrammePageQuerySchema)
+@blp.query(PageQuerySchema)
 @blp.answers(200, VersionsSchema)
 @blp.etag
 @blp.problems("not-found")
@@ -109,18 +108,18 @@ def list_programme_versions(query: dict[str, Any], device_id: str) -> Response:
     """List the versions that this holder has set, the newest first"""
     with transaction() as session:
         account_id = current_account(session).id
-        scope, before = _place(query, "programmes", account_id, device_id)
-        rows = programme.programme_history(
-            session, account_id, device_id, before=before, limit=query["limit"] + 1
+        body = page_by_number(
+            query,
+            f"programmes|{account_id}|{device_id}",
+            read=partial(programme.programme_history, session, account_id, device_id),
+            number=lambda row: row.ver,
+            show=lambda row: version_shown(row, services().now()),
         )
-        items = [version_shown(row, services().now()) for row in rows[: query["limit"]]]
-    more = len(rows) > len(items)
-    next_cursor = seal_cursor(scope, (items[-1]["version"],)) if more else None
-    return tagged({"items": items, "next_cursor": next_cursor})
+    return tagged(body)
 
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/refused")
-@blp.query(ProgrammePageQuerySchema)
+@blp.query(PageQuerySchema)
 @blp.answers(200, RefusedPageSchema)
 @blp.etag
 @blp.problems("not-found")
@@ -128,15 +127,14 @@ def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
     """List the programmes that were asked for and not sent, the newest first"""
     with transaction() as session:
         account_id = current_account(session).id
-        scope, before = _place(query, "refused", account_id, device_id)
-        rows = programme.refused_programmes(
-            session, account_id, device_id, before=before, limit=query["limit"] + 1
+        body = page_by_number(
+            query,
+            f"refused|{account_id}|{device_id}",
+            read=partial(programme.refused_programmes, session, account_id, device_id),
+            number=lambda row: row.id,
+            show=_refused_shown,
         )
-        shown = rows[: query["limit"]]
-        items = [_refused_shown(row) for row in shown]
-    more = len(rows) > len(items)
-    next_cursor = seal_cursor(scope, (shown[-1].id,)) if more else None
-    return tagged({"items": items, "next_cursor": next_cursor})
+    return tagged(body)
 
 
 _version_shown = writer(VersionSchema)
@@ -181,13 +179,3 @@ def _state(session: Session, account: Caller, device_id: str) -> dict[str, Any]:
         lock=lock_shown(standing_lock(session, account_id, model, now)),
         before_trial=before_trials(session, account).get(device_id),
     )
-
-
-def _place(
-    query: dict[str, Any], kind: str, account_id: UUID, device_id: str
-) -> tuple[str, int | None]:
-    """A cursor's scope, and the key in the one that was given."""
-    scope = f"{kind}|{account_id}|{device_id}"
-    if "cursor" not in query:
-        return scope, None
-    return scope, open_cursor(scope, query["cursor"], tuple[int])[0]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -22,11 +23,9 @@ from service.http.bearer import current_account
 from service.http.fields import Schema
 from service.http.openapi import Resource
 from service.http.paging import (
-    cursor_field,
-    limit_field,
+    PageQuerySchema,
     next_cursor_field,
-    open_cursor,
-    seal_cursor,
+    page_by_number,
 )
 from service.http.problems import Unavailable
 from service.http.services import Services, services
@@ -43,11 +42,6 @@ LEAVE_S = 1800  # the whole of it
 READ_S = 60  # between two pieces
 
 _log = structlog.get_logger(__name__)
-
-
-class AuditQuerySchema(Schema):
-    cursor = cursor_field()
-    limit = limit_field()
 
 
 class AuditEntrySchema(Schema):
@@ -106,7 +100,7 @@ def export_account() -> Response:
         raise
     pieces = _archive(services(), account_id)
     try:
-        # What fails before the first piece is a problem with a status, and no empty archive.
+        # A failure before the first piece becomes a problem, not an empty archive.
         first = next(pieces)
     except BaseException:
         places.leave(account_id)
@@ -120,7 +114,7 @@ def export_account() -> Response:
 
 
 @blp.get("/v1/audit")
-@blp.query(AuditQuerySchema)
+@blp.query(PageQuerySchema)
 @blp.answers(200, AuditPageSchema)
 @blp.etag
 def list_audit(query: dict[str, Any]) -> Response:
@@ -129,16 +123,16 @@ def list_audit(query: dict[str, Any]) -> Response:
     Entries are added and never changed; they go with the account, or after the time that the
     operator has set.
     """
-    limit = query["limit"]
     with transaction() as session:
         account_id = current_account(session).id
-        scope = f"audit/{account_id}"
-        before = open_cursor(scope, query["cursor"], tuple[int])[0] if "cursor" in query else None
-        rows = audit.page(session, account_id, before=before, limit=limit + 1)
-        items = [_entry_shown(row) for row in rows[:limit]]
-        more = len(rows) > limit
-    following = seal_cursor(scope, (rows[limit - 1].id,)) if more else None
-    return tagged({"items": items, "next_cursor": following})
+        body = page_by_number(
+            query,
+            f"audit/{account_id}",
+            read=partial(audit.page, session, account_id),
+            number=lambda row: row.id,
+            show=_entry_shown,
+        )
+    return tagged(body)
 
 
 def _archive(at: Services, account_id: UUID) -> Iterator[bytes]:
@@ -147,7 +141,7 @@ def _archive(at: Services, account_id: UUID) -> Iterator[bytes]:
         with UnitOfWork(at.engine) as session:
             pieces = export(session, account_id, schema_version=migrations.head(), now=at.now())
             first = next(pieces)
-            # By the database itself: a thread that waits for its client looks at no clock.
+            # The database enforces it: a thread that waits for its client cannot.
             session.execute(_READ_ON, {"ms": f"{READ_S * 1000}"})
             yield from _until(end_s, chain([first], pieces))
     except (DBAPIError, TimeoutError) as error:

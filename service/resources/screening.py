@@ -52,7 +52,7 @@ class PrecautionSchema(Schema):
 
 
 class ModelScreeningSchema(Schema):
-    """The questions for one model, and how the person stands with it."""
+    """The questions for one model, and the person's latest answers."""
 
     model = out.text("ear_cymba")
     title = out.text("Ear, cymba conchae")

@@ -20,10 +20,9 @@ from service.http.etags import check_preconditions
 from service.http.fields import Flag, Instant, Pattern, Schema, Text
 from service.http.openapi import Resource
 from service.http.paging import (
-    cursor_field,
-    limit_field,
+    PageQuerySchema,
     next_cursor_field,
-    open_cursor,
+    opened_cursor,
     seal_cursor,
 )
 from service.http.services import services
@@ -35,13 +34,13 @@ blp = Resource("sessions", "Stimulation sessions")
 
 
 class UnsyncedSchema(Schema):
-    """A device of which not all may be here: no session in the list does not mean none."""
+    """A device that may hold more than was uploaded: an empty list does not mean no session."""
 
     device_id = out.text("ey5f0c4e0b7c1d2a39")
     unsynced = out.text(
         "waiting",
         "`waiting`: it holds frames that are not uploaded. `unknown`: it may have recorded since "
-        "it was last heard of",
+        "it was last seen",
         one_of=["waiting", "unknown"],
     )
     backlog_frames = out.whole(112, null=True)
@@ -58,14 +57,12 @@ class SessionPageSchema(Schema):
     )
 
 
-class SessionQuerySchema(Schema):
+class SessionQuerySchema(PageQuerySchema):
     begin = Instant(
         data_key="from", metadata={"description": "Sessions that started then or after"}
     )
     end = Instant(data_key="to", metadata={"description": "Sessions that started before"})
     device_id = Text(validate=Pattern(DEVICE_ID_PATTERN), about="Of this device alone")
-    cursor = cursor_field()
-    limit = limit_field()
 
     @ma.validates_schema
     def check_order(self, data: dict[str, Any], **_: Any) -> None:
@@ -110,21 +107,18 @@ def list_sessions(query: dict[str, Any]) -> Response:
     with transaction() as session:
         account_id = current_account(session).id
         scope = f"sessions|{account_id}|{begin}|{end}|{device_id}"
-        after = None
-        if "cursor" in query:
-            after = PageKey(*open_cursor(scope, query["cursor"], tuple[datetime, UUID]))
+        key = opened_cursor(scope, query, tuple[datetime, UUID])
         page = queries.page_of_sessions(
             session,
             account_id,
             begin=begin,
             end=end,
             device_id=device_id,
-            after=after,
+            after=key and PageKey(*key),
             limit=query["limit"],
         )
         behind = devices_behind(session, account_id)
-    key = page.next_key
-    next_cursor = key and seal_cursor(scope, key)
+    next_cursor = page.next_key and seal_cursor(scope, page.next_key)
     unsynced = [unsynced_shown(one) for one in behind if device_id in (None, one.device_id)]
     items = [session_shown(item) for item in page.items]
     return tagged({"items": items, "next_cursor": next_cursor, "unsynced": unsynced})

@@ -20,7 +20,7 @@ from service.http.examples import described, example_of
 from service.http.fields import Instant, Schema, Text, Whole, validation_failed
 from service.http.json_bodies import InvalidJson, body_of, read_json, split_items
 from service.http.openapi import ProblemSchema, Resource
-from service.http.paging import cursor_field, open_cursor, seal_cursor
+from service.http.paging import cursor_field, opened_cursor, seal_cursor
 from service.http.problems import as_body
 from service.http.services import services
 from service.http.transaction import transaction
@@ -91,7 +91,7 @@ class OperationSchema(Schema):
     base_version = Whole(
         required=True,
         validate=ma.validate.Range(min=0, max=2**31 - 1),
-        about="Of the copy that the app held when the edit was made, and for ever that; 0 where it "
+        about="Of the copy that the app held when the edit was made; it never changes. 0 if it "
         "held none",
         example=1,
     )
@@ -106,7 +106,7 @@ class OperationSchema(Schema):
             [],
         ),
     )
-    # Checked for each operation by itself: one that does not fit costs no other.
+    # Checked for each operation by itself: an invalid one does not affect the others.
     changes = ma.fields.Dict(
         data_key="fields",
         load_default=dict,
@@ -131,7 +131,7 @@ class OperationsSchema(Schema):
 
 
 class PushSchema(Schema):
-    """The body with each operation still to be read: one that does not fit costs no other."""
+    """The body before its operations are read: an invalid one does not affect the others."""
 
     operations = ma.fields.List(
         ma.fields.Raw(), required=True, validate=ma.validate.Length(max=MAX_OPERATIONS)
@@ -147,8 +147,8 @@ class OperationAnswerSchema(Schema):
     status = out.text("applied", one_of=["applied", "duplicate", "conflict", "rejected"])
     version = out.whole(
         2,
-        "Up to which the app has now seen all that was done to the entry: the base of later edits "
-        "for an app that sends no `builds_on`",
+        "The app has now seen every change up to this version. It is the base of later edits for "
+        "an app that sends no `builds_on`",
         null=True,
     )
     entry = out.nested(
@@ -183,24 +183,21 @@ _answer_shown = writer(OperationAnswerSchema)
 def read_changes(query: dict[str, Any]) -> Response:
     """Read what changed since the cursor
 
-    Without a cursor everything is read, and what the answer does not bring is not there any more.
-    A change that commits late is never skipped. What a device says of its presence is as of now,
-    and is no change.
+    Without a cursor everything is read; what no page brings has been deleted. A change that commits
+    late is never skipped. A device's presence is shown as of now, and is no change in the feed.
     """
     with transaction() as session:
         account = current_account(session)
         scope = f"sync|{account.id}"
-        after = None
-        if "cursor" in query:
-            after = Position(*open_cursor(scope, query["cursor"], tuple[UUID, int, int]))
-        feed = read_feed(session, account.id, after, limit=query["limit"])
+        key = opened_cursor(scope, query, tuple[UUID, int, int])
+        feed = read_feed(session, account.id, key and Position(*key), limit=query["limit"])
         voice = Voice.of(account.locale)
-        told = before_trials(session, account) if feed.devices else {}
+        before = before_trials(session, account) if feed.devices else {}
         body = {
             "sessions": [session_shown(dict(row)) for row in feed.sessions],
             "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
             "devices": [
-                devices.device_shown(held, told.get(held.device.id)) for held in feed.devices
+                devices.device_shown(held, before.get(held.device.id)) for held in feed.devices
             ],
             "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
             "findings": [finding_shown(finding, voice) for finding in feed.findings],

@@ -1,4 +1,4 @@
-"""What a device had before a trial that left it otherwise, wherever the API tells of it."""
+"""What a device was set to before a trial that changed it, as the API shows it."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ _shown = writer(BeforeTrialSchema)
 
 
 def before_trials(session: Session, account: Caller) -> dict[str, dict[str, Any]]:
-    """By device, what is to be told, as `BeforeTrialSchema`."""
-    told = before.standing(session, account.id, now=services().now())
+    """By device, as `BeforeTrialSchema`."""
+    standing = before.standing(session, account.id, now=services().now())
     voice = Voice.of(account.locale)
-    return {device_id: _told(one, voice) for device_id, one in told.items()}
+    return {device_id: _one_shown(one, voice) for device_id, one in standing.items()}
 
 
-def _told(told: BeforeTrial, voice: Voice) -> dict[str, Any]:
-    arm = told.experiment.plan["arms"]["full"]
-    sentence = of_before_trial(voice, told)
-    return _shown(told, programme=arm["programme"], limits=arm["limits"], sentence=sentence)
+def _one_shown(found: BeforeTrial, voice: Voice) -> dict[str, Any]:
+    arm = found.experiment.plan["arms"]["full"]
+    sentence = of_before_trial(voice, found)
+    return _shown(found, programme=arm["programme"], limits=arm["limits"], sentence=sentence)

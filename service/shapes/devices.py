@@ -29,11 +29,11 @@ class PresenceSchema(Schema):
 
 
 class SuspensionSchema(Schema):
-    """That the device is kept out of the broker for a while; what it records stays in it."""
+    """The device may not connect to the broker for a while; it keeps what it records."""
 
     reason = out.text(
         "flood",
-        "`flood`: it sent far more than it was told to, thousands in 10 s",
+        "`flood`: it sent far more than its rate limit, thousands of messages in 10 s",
         one_of=SUSPENSION_REASONS,
     )
     suspended_at = out.instant("2026-03-01T18:20:00Z")
@@ -41,8 +41,8 @@ class SuspensionSchema(Schema):
 
 
 class UnknownProgrammeSchema(Schema):
-    """That the device spoke of a programme version that was never set here: what it holds is not
-    known until it has applied a newer one, which is on its way."""
+    """The device reported a programme version that was never set here. What it holds is unknown
+    until it applies a newer one, which is on its way."""
 
     version = out.whole(3, source="ver")
     reported_at = out.instant("2026-03-01T18:20:00Z")

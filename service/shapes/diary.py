@@ -21,8 +21,8 @@ class EntryValues(ma.fields.Dict):
     def __init__(self, **kwargs: Any) -> None:
         properties = {name: item.value.json_schema() for name, item in ITEMS.items()}
         example = {"pain_now": 6, "phq4": [1, 0, None, 2], "cough": {"severity": "mild"}}
-        told = described("", example, properties=properties, additionalProperties=False)
-        super().__init__(metadata=told, **kwargs)
+        metadata = described("", example, properties=properties, additionalProperties=False)
+        super().__init__(metadata=metadata, **kwargs)
 
 
 class EntrySchema(Schema):

@@ -12,7 +12,7 @@ from service.http import out
 from service.http.examples import described, example_of
 from service.http.fields import Instant, Number, Schema
 from service.http.openapi import FieldErrorSchema
-from service.http.paging import cursor_field, limit_field, next_cursor_field
+from service.http.paging import next_cursor_field
 from service.http.structs import schema_of
 from service.http.writing import writer
 
@@ -97,7 +97,7 @@ class VersionSchema(Schema):
 
 
 class LockSchema(Schema):
-    """Why no programme with a current can be set now: as a problem tells it."""
+    """Why no programme with a current can be set now, in the members of a problem."""
 
     code = out.text("red-flag", one_of=LOCKS)
     detail = out.text("A serious symptom was reported: seek medical care.")
@@ -151,7 +151,7 @@ class ProgrammeStateSchema(Schema):
     in_step = out.flag(True, "The device holds what is desired of it")
     is_earlier_holders = out.flag(
         False,
-        "The device has not yet said that it has let go of an earlier holder's, which is not told",
+        "The device has not yet reported that it dropped an earlier holder's, which is not shown",
     )
     limits = out.nested(
         LimitsSchema,
@@ -178,11 +178,6 @@ class ProgrammeStateSchema(Schema):
     )
     lock = out.nested(LockSchema, null=True, source=out.GIVEN, example=None)
     before_trial = before_trial_field()
-
-
-class ProgrammePageQuerySchema(Schema):
-    cursor = cursor_field()
-    limit = limit_field()
 
 
 class VersionsSchema(Schema):

@@ -12,7 +12,7 @@ TIME_SOURCES = ("anchored", "device_clock", "between_boots", "arrival")
 
 
 class SessionSchema(Schema):
-    """A session as its frames tell it so far. null: not known, or not to be told from the data."""
+    """A session, from the frames that have come so far. null: the data does not show it."""
 
     id = out.uuid("5b0d7c2e-8f14-5a39-9c60-1e2f3a4b5c6d")
     device_id = out.text("ey5f0c4e0b7c1d2a39")

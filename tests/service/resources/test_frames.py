@@ -239,7 +239,7 @@ def test_a_phone_and_the_device_at_once_leave_each_frame_once(
 
 def slow_down(app, **rates):
     edge: Services = app.extensions["cymba"]
-    object.__setattr__(edge, "flow", RateLimits(**rates))
+    object.__setattr__(edge, "rate_limits", RateLimits(**rates))
 
 
 def test_a_backlog_is_slowed_down_not_cut_off(app, engine, upload, worn):
@@ -278,7 +278,7 @@ def test_all_devices_of_an_account_share_its_rate(app, client, wear, person, mak
 def test_what_a_device_may_begin_is_bounded_here_too(app, engine, upload, worn):
     edge: Services = app.extensions["cymba"]
     bounds = Quota(new_sessions=Rate(0.001, 2), quarantined_bytes=Rate(0.001, 600))
-    object.__setattr__(edge, "allowance", bounds)
+    object.__setattr__(edge, "quota", bounds)
     frames = [worn.samples_frame() | {"sid": str(uuid4())} for _ in range(3)]
     (ack,) = upload(frames).json["acks"]
     assert ack["upto"] == 3  # with the start, which came over MQTT
@@ -294,7 +294,7 @@ def test_what_could_not_be_stored_takes_nothing_of_what_a_device_may_begin(
     app, engine, upload, worn
 ):
     edge: Services = app.extensions["cymba"]
-    object.__setattr__(edge, "allowance", Quota(session_bytes=1_000))
+    object.__setattr__(edge, "quota", Quota(session_bytes=1_000))
     frame = worn.samples_frame() | {"sid": str(uuid4())}
     left = 2
 
@@ -336,7 +336,7 @@ def test_who_may_not_send_gets_nothing_read(
     app, client, path, worn, make_person, person, monkeypatch, reason
 ):
     sender = person if reason == "in debt" else make_person()
-    app.extensions["cymba"].flow.charge_rejected(worn.device_id, 10**9, time.monotonic())
+    app.extensions["cymba"].rate_limits.charge_rejected(worn.device_id, 10**9, time.monotonic())
 
     def read(*_):
         raise AssertionError

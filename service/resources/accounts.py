@@ -63,7 +63,7 @@ class AccountChangeSchema(Schema):
     new_password = _password()
 
 
-class ProofSchema(Schema):
+class FreshProofSchema(Schema):
     password = Text(
         required=True,
         validate=ma.validate.Length(max=MAX_CHARACTERS),
@@ -163,7 +163,7 @@ def update_account(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/account/proof")
-@blp.body(ProofSchema)
+@blp.body(FreshProofSchema)
 @blp.answers(204, description="For ten minutes this sign-in may do what needs fresh proof")
 @blp.problems("wrong-password", "rate")
 def prove(given: dict[str, Any]) -> Response:

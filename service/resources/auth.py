@@ -37,7 +37,7 @@ class CredentialsSchema(Schema):
     )
 
 
-class RefreshSchema(Schema):
+class TokenRefreshSchema(Schema):
     refresh_token = Text(
         required=True,
         validate=ma.validate.Length(min=1, max=200),
@@ -96,7 +96,7 @@ def create_token(credentials: dict[str, Any]) -> Response:
 
 @blp.post("/v1/auth/refresh")
 @blp.public
-@blp.body(RefreshSchema)
+@blp.body(TokenRefreshSchema)
 @blp.answers(200, TokenPairSchema)
 @blp.problems("refresh-invalid", "refresh-reused")
 def refresh_token(given: dict[str, Any]) -> Response:
@@ -126,7 +126,7 @@ def refresh_token(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/auth/logout")
 @blp.public
-@blp.body(RefreshSchema)
+@blp.body(TokenRefreshSchema)
 @blp.answers(204, description="Signed out, or it was already")
 def logout(given: dict[str, Any]) -> Response:
     """Sign out: the refresh token and the access tokens of its sign-in end at once"""

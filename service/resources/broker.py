@@ -61,7 +61,7 @@ class SecretSchema(Schema):
     )
 
 
-class VerdictSchema(Schema):
+class BrokerVerdictSchema(Schema):
     """The verdict, in the form of the broker that asks."""
 
     class Meta:
@@ -135,7 +135,7 @@ def require_broker() -> None:
 @blp.guard(require_broker, "broker", "broker_query")
 @blp.query(SecretSchema)
 @blp.raw_body(_AUTH_CONTENT, max_bytes=MAX_BODY_BYTES)
-@blp.answers(200, VerdictSchema, example=_ALLOWED)
+@blp.answers(200, BrokerVerdictSchema, example=_ALLOWED)
 @blp.problems("forbidden")
 def authenticate_client(_query: dict[str, Any]) -> Response:
     """May this client connect to the broker?
@@ -160,7 +160,7 @@ def authenticate_client(_query: dict[str, Any]) -> Response:
 @blp.guard(require_broker, "broker", "broker_query")
 @blp.query(SecretSchema)
 @blp.raw_body(_ACL_CONTENT, max_bytes=MAX_BODY_BYTES)
-@blp.answers(200, VerdictSchema, example=_ALLOWED)
+@blp.answers(200, BrokerVerdictSchema, example=_ALLOWED)
 @blp.problems("forbidden")
 def authorize_client(_query: dict[str, Any]) -> Response:
     """May this client publish or subscribe to this topic?

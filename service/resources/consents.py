@@ -30,7 +30,7 @@ class ConsentSchema(Schema):
     withdrawn_at = out.instant(None, null=True)
 
 
-class PurposeSchema(Schema):
+class ConsentPurposeSchema(Schema):
     name = out.text("insights")
     title = out.text("Looking for links between sessions and symptoms")
     text_version = out.whole(1, source="version")
@@ -45,15 +45,15 @@ class PurposeSchema(Schema):
 
 
 class ConsentsSchema(Schema):
-    purposes = out.many(PurposeSchema)
+    purposes = out.many(ConsentPurposeSchema)
     history = out.many(ConsentSchema, example=[])
 
 
 _shown = writer(ConsentSchema)
-_purpose_shown = writer(PurposeSchema)
+_purpose_shown = writer(ConsentPurposeSchema)
 
 
-class GivenSchema(Schema):
+class ConsentGivenSchema(Schema):
     text_version = Whole(
         required=True,
         validate=ma.validate.Range(min=1),
@@ -81,7 +81,7 @@ def list_consents() -> Response:
 
 
 @blp.post("/v1/consents/<string(maxlength=32):purpose>")
-@blp.body(GivenSchema)
+@blp.body(ConsentGivenSchema)
 @blp.answers(200, ConsentSchema)
 @blp.problems("not-found", "stale")
 def give_consent(given: dict[str, Any], purpose: str) -> Response:

@@ -85,7 +85,7 @@ class ComparedPeriodSchema(Schema):
     rated_days = out.whole(24, source=out.GIVEN)
 
 
-class ComparisonSchema(Schema):
+class ThenAndNowSchema(Schema):
     """Then and now; that it came from stimulation is not said, as nothing else was compared."""
 
     outcome = out.text("pain_now", source="outcome.name")
@@ -124,13 +124,13 @@ class ComparisonSchema(Schema):
     input_hash = out.text("2c0c9a4c1c1a5a9b0a5f0f1f7a8f1b6f3f0a7c6f9be2a4f0a1b2c3d4e5f60718")
 
 
-class ResponsesSchema(Schema):
-    items = out.many(ComparisonSchema)
+class ThenAndNowListSchema(Schema):
+    items = out.many(ThenAndNowSchema)
 
 
 _side_effect_shown = writer(SideEffectSchema)
 _period_shown = writer(ComparedPeriodSchema)
-_comparison_shown = writer(ComparisonSchema)
+_comparison_shown = writer(ThenAndNowSchema)
 
 
 @blp.get("/v1/insights/side-effects")
@@ -166,7 +166,7 @@ def draw_side_effect(_query: dict[str, Any], item: str) -> Drawing:
 
 
 @blp.get("/v1/insights/response")
-@blp.answers(200, ResponsesSchema)
+@blp.answers(200, ThenAndNowListSchema)
 @blp.etag
 @blp.problems("consent-required")
 @blp.shared("insights")

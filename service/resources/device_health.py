@@ -25,7 +25,7 @@ UNSYNCED = ("none", "waiting", "unknown")
 HINTS = ("no-frames-arrive",)
 
 
-class ClockSchema(Schema):
+class DeviceClockSchema(Schema):
     """How well the times of what the device records now are known."""
 
     source = out.text("anchored", one_of=TIME_SOURCES)
@@ -43,7 +43,7 @@ class CompletenessSchema(Schema):
     refused_frames = out.whole(0, "Unreadable; kept for an operator")
 
 
-class HealthSchema(Schema):
+class DeviceHealthSchema(Schema):
     online = out.flag(True)
     last_seen_at = out.instant("2026-03-01T18:22:05Z", "null: it never came online", null=True)
     firmware = out.text("2.4.1", null=True)
@@ -58,7 +58,7 @@ class HealthSchema(Schema):
     complete_until = out.instant(
         "2026-03-01T18:22:05Z", "All that it had recorded by then is here", null=True
     )
-    clock = out.nested(ClockSchema, null=True)
+    clock = out.nested(DeviceClockSchema, null=True)
     hint = out.text(
         None,
         "`no-frames-arrive`: the device is online and said minutes ago that it holds frames, and "
@@ -72,11 +72,11 @@ class HealthSchema(Schema):
 
 
 _completeness_shown = writer(CompletenessSchema)
-_health_shown = writer(HealthSchema)
+_health_shown = writer(DeviceHealthSchema)
 
 
 @blp.get("/v1/devices/<device_id:device_id>/health")
-@blp.answers(200, HealthSchema)
+@blp.answers(200, DeviceHealthSchema)
 @blp.etag
 @blp.problems("not-found")
 def get_health(device_id: str) -> Response:

@@ -28,7 +28,7 @@ from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.diary import (
-    EntrySchema,
+    DiaryEntrySchema,
     EntryValues,
     entry_shown,
 )
@@ -36,7 +36,7 @@ from service.shapes.diary import (
 blp = Resource("diary", "The symptom diary")
 
 
-class ItemSchema(Schema):
+class DiaryItemSchema(Schema):
     """One thing that the diary asks, with the reasons for which it may be shipped."""
 
     name = out.text("pain_now")
@@ -61,19 +61,19 @@ class ItemSchema(Schema):
     note = out.text("")
 
 
-class ConditionSchema(Schema):
+class DiaryConditionSchema(Schema):
     name = out.text("fibromyalgia")
     title = out.text("Fibromyalgia")
     snomed_ct = out.text("203082005", null=True)
     icd_10 = out.many(out.text("M79.7"))
 
 
-class ItemsSchema(Schema):
-    items = out.many(ItemSchema)
-    conditions = out.many(ConditionSchema)
+class DiaryItemsSchema(Schema):
+    items = out.many(DiaryItemSchema)
+    conditions = out.many(DiaryConditionSchema)
 
 
-class WrittenEntrySchema(Schema):
+class DiaryEntryChangeSchema(Schema):
     """An entry as the app writes it, whole: what it does not name is not there."""
 
     felt_at = Instant(required=True, about="When it was felt", example="2026-03-01T06:30:00Z")
@@ -101,13 +101,13 @@ class EntriesQuerySchema(PageQuerySchema):
     )
 
 
-class EntriesSchema(Schema):
-    items = out.many(EntrySchema)
+class DiaryPageSchema(Schema):
+    items = out.many(DiaryEntrySchema)
     next_cursor = next_cursor_field()
 
 
 @blp.get("/v1/diary/items")
-@blp.answers(200, ItemsSchema)
+@blp.answers(200, DiaryItemsSchema)
 @blp.etag
 @blp.shared("diary")
 def list_diary_items() -> Response:
@@ -117,7 +117,7 @@ def list_diary_items() -> Response:
 
 @blp.get("/v1/diary")
 @blp.query(EntriesQuerySchema)
-@blp.answers(200, EntriesSchema)
+@blp.answers(200, DiaryPageSchema)
 @blp.etag
 @blp.shared("diary")
 def list_entries(query: dict[str, Any]) -> Response:
@@ -140,9 +140,9 @@ def list_entries(query: dict[str, Any]) -> Response:
 
 
 @blp.put("/v1/diary/<uuid:entry_id>")
-@blp.body(WrittenEntrySchema)
-@blp.answers(200, EntrySchema, description="Changed, or as it was already")
-@blp.answers(201, EntrySchema, description="Written")
+@blp.body(DiaryEntryChangeSchema)
+@blp.answers(200, DiaryEntrySchema, description="Changed, or as it was already")
+@blp.answers(201, DiaryEntrySchema, description="Written")
 @blp.etag
 @blp.header("If-Match", "The ETag of the copy that was changed; none for a new entry.")
 @blp.problems("gone", "stale", "if-match-required")
@@ -165,7 +165,7 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
 
 
 @blp.get("/v1/diary/<uuid:entry_id>")
-@blp.answers(200, EntrySchema)
+@blp.answers(200, DiaryEntrySchema)
 @blp.etag
 @blp.shared("diary")
 def get_entry(entry_id: UUID) -> Response:
@@ -197,8 +197,8 @@ def _entries() -> DiaryEntries:
     return DiaryEntries(services().programme_key)
 
 
-_item_shown = writer(ItemSchema)
+_item_shown = writer(DiaryItemSchema)
 _CATALOGUE = {
     "items": [_item_shown(item, value=item.value.json_schema()) for item in ITEMS.values()],
-    "conditions": [writer(ConditionSchema)(condition) for condition in CONDITIONS.values()],
+    "conditions": [writer(DiaryConditionSchema)(condition) for condition in CONDITIONS.values()],
 }

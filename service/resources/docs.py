@@ -28,7 +28,7 @@ def keep(document: dict[str, Any]) -> dict[str, bytes]:
     return {_KEY: dumps(document)}
 
 
-class PagesSchema(Schema):
+class ApiPagesSchema(Schema):
     """Paths on this server, for people and for machines."""
 
     docs = out.text("/docs", "The API, to read and to try in a browser")
@@ -38,18 +38,18 @@ class PagesSchema(Schema):
     metrics = out.text("/metrics", "How it goes, for Prometheus")
 
 
-class IndexSchema(Schema):
+class ApiIndexSchema(Schema):
     name = out.text("Cymba")
     about = out.text("The backend of a companion app for transcutaneous vagus nerve stimulators.")
-    pages = out.nested(PagesSchema)
+    pages = out.nested(ApiPagesSchema)
 
 
-_INDEX = example_of(IndexSchema)
+_INDEX = example_of(ApiIndexSchema)
 
 
 @blp.get("/")
 @blp.public
-@blp.answers(200, IndexSchema)
+@blp.answers(200, ApiIndexSchema)
 @blp.answers(200, {"type": "string"}, content_type=HTML)
 @blp.etag
 def show_index() -> Response:

@@ -26,16 +26,16 @@ from service.http.writing import writer
 from service.shapes.before_trial import before_trials
 from service.shapes.experiments import (
     ENDED_EXAMPLE,
-    BlockSchema,
-    DeviationSchema,
+    ExperimentBlockSchema,
+    ExperimentDeviationSchema,
+    ExperimentPowerRequestSchema,
+    ExperimentPowerSchema,
+    ExperimentPowersSchema,
+    ExperimentRequestSchema,
+    ExperimentResultSchema,
     ExperimentSchema,
     ExperimentsSchema,
-    PowerQuestionSchema,
-    PowerSchema,
-    PowersSchema,
-    ResultSchema,
-    StopSchema,
-    WantedExperimentSchema,
+    ExperimentStopSchema,
 )
 from service.shapes.programmes import LOCKS
 
@@ -46,8 +46,8 @@ _REFUSED = ("beyond-limits", "limits-widened", *LOCKS)  # as of every programme
 
 
 @blp.post("/v1/experiments/preview")
-@blp.body(PowerQuestionSchema)
-@blp.answers(200, PowersSchema)
+@blp.body(ExperimentPowerRequestSchema)
+@blp.answers(200, ExperimentPowersSchema)
 def preview_experiment(given: dict[str, Any]) -> Response:
     """Learn what a trial could find, before deciding on one"""
     plans = [Plan(**one) for one in given["plans"]]
@@ -58,7 +58,7 @@ def preview_experiment(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/experiments")
-@blp.body(WantedExperimentSchema)
+@blp.body(ExperimentRequestSchema)
 @blp.answers(201, ExperimentSchema)
 @blp.etag
 @blp.problems("not-found", "consent-required", "no-programme", "no-contrast", "experiment-running")
@@ -127,7 +127,7 @@ def agree_to_block(experiment_id: UUID, number: int) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/stop")
-@blp.body(StopSchema)
+@blp.body(ExperimentStopSchema)
 @blp.answers(200, ExperimentSchema)
 @blp.etag
 @blp.problems("not-found", "experiment-ended")
@@ -184,10 +184,10 @@ def decline_before(experiment_id: UUID) -> Response:
     return tagged(body, version=version)
 
 
-_power_shown = writer(PowerSchema)
-_block_shown = writer(BlockSchema)
-_deviation_shown = writer(DeviationSchema)
-_result_shown = writer(ResultSchema)
+_power_shown = writer(ExperimentPowerSchema)
+_block_shown = writer(ExperimentBlockSchema)
+_deviation_shown = writer(ExperimentDeviationSchema)
+_result_shown = writer(ExperimentResultSchema)
 _experiment_shown = writer(ExperimentSchema)
 
 

@@ -69,9 +69,9 @@ CONTENT = {
 }
 
 
-RejectionSchema = schema_of(
+FrameRejectionSchema = schema_of(
     Rejection,
-    "RejectionSchema",
+    "FrameRejectionSchema",
     example=Rejection(code="rate", detail="the frames come too fast", retry=True, seq=4212),
     about={
         "retry": "Keep it and send it again later",
@@ -90,7 +90,7 @@ AckSchema = schema_of(
         "also": "Ranges beyond `upto` that are resolved too",
         "max_frames_per_s": "The rate to keep to from now on",
     },
-    rejected=ma.fields.List(ma.fields.Nested(RejectionSchema)),
+    rejected=ma.fields.List(ma.fields.Nested(FrameRejectionSchema)),
 )
 """What is stored for good, of one flash store: as on `down/ack`."""
 

@@ -28,29 +28,29 @@ TIMEOUT_S = 2
 Check = Callable[[], str]
 
 
-class AliveSchema(Schema):
+class LivenessSchema(Schema):
     status = out.text("alive", one_of=["alive"])
 
 
-class CheckSchema(Schema):
+class ReadinessCheckSchema(Schema):
     ok = out.flag(True)
     detail = out.text("answers")
     took_ms = out.number(1.9)
 
 
-class ReadySchema(Schema):
+class ReadinessSchema(Schema):
     status = out.text("ready", one_of=["ready"])
     checks = out.table(
         {
-            "database": example_of(CheckSchema),
-            "schema": example_of(CheckSchema, detail="at 0001", took_ms=2.4),
-            "broker": example_of(CheckSchema, detail="takes connections", took_ms=0.4),
+            "database": example_of(ReadinessCheckSchema),
+            "schema": example_of(ReadinessCheckSchema, detail="at 0001", took_ms=2.4),
+            "broker": example_of(ReadinessCheckSchema, detail="takes connections", took_ms=0.4),
         },
-        values=CheckSchema,
+        values=ReadinessCheckSchema,
     )
 
 
-_check_shown = writer(CheckSchema)
+_check_shown = writer(ReadinessCheckSchema)
 
 
 class NotReady(Exception):
@@ -59,7 +59,7 @@ class NotReady(Exception):
 
 @blp.get("/healthz")
 @blp.public
-@blp.answers(200, AliveSchema)
+@blp.answers(200, LivenessSchema)
 def check_alive() -> Response:
     """The process is alive and answers"""
     return answer({"status": "alive"})
@@ -67,7 +67,7 @@ def check_alive() -> Response:
 
 @blp.get("/readyz")
 @blp.public
-@blp.answers(200, ReadySchema)
+@blp.answers(200, ReadinessSchema)
 @blp.problems("not-ready")
 def check_ready() -> Response:
     """Whether requests can be served: database, schema and broker, each by itself

@@ -31,13 +31,13 @@ class HistoryQuerySchema(DaysQuerySchema):
     )
 
 
-class SymptomSchema(Schema):
+class SymptomRatingSchema(Schema):
     item = out.text("pain_now", "Of the diary")
     mean = out.number(4.5, "Of its ratings, in the item's own points")
     ratings = out.whole(6)
 
 
-class PeriodSchema(Schema):
+class HistoryPeriodSchema(Schema):
     """null: it is not known of any of the days whether there was a session."""
 
     first_day = out.day("2026-03-02")
@@ -52,7 +52,7 @@ class PeriodSchema(Schema):
     adherence = out.number(0.857, "`days_with_session / days_known`", null=True)
     complete = out.flag(True, "All that the devices recorded is uploaded")
     symptoms = out.many(
-        SymptomSchema,
+        SymptomRatingSchema,
         "Ratings, by the day they were felt on; symptoms without a rating are left out. null for "
         "a share, because the diary has a scope of its own",
         null=True,
@@ -64,11 +64,11 @@ class HistorySchema(Schema):
     time_zone = out.text(
         "Europe/Berlin", "The account's. A session counts in the zone of its own time"
     )
-    items = out.many(PeriodSchema)
+    items = out.many(HistoryPeriodSchema)
 
 
-_period_shown = writer(PeriodSchema)
-_symptom_shown = writer(SymptomSchema)
+_period_shown = writer(HistoryPeriodSchema)
+_symptom_shown = writer(SymptomRatingSchema)
 
 
 @blp.get("/v1/history")

@@ -30,7 +30,7 @@ PAIR = "/v1/insights/correlations/<string:exposure>/<string:outcome>"
 GRADES = {str(grade): place for place, grade in enumerate(Grade)}
 
 
-class LookSchema(Schema):
+class FindingLookSchema(Schema):
     """What was shown at one milestone; it can be made again from the inputs of that hash."""
 
     milestone = out.whole(80)
@@ -75,7 +75,7 @@ class LagQuerySchema(Schema):
     )
 
 
-class PointSchema(Schema):
+class CorrelationPointSchema(Schema):
     """One row of the regression. `partial_…` are after all else: their slope is the effect."""
 
     exposure_day = out.day("2026-03-01")
@@ -88,7 +88,7 @@ class PointSchema(Schema):
     leverage = out.number(0.14)
 
 
-class ResidualsSchema(Schema):
+class CorrelationResidualsSchema(Schema):
     correlation = out.number(
         0.08, "Of residuals on successive days; far from 0 is a warning", null=True
     )
@@ -97,12 +97,14 @@ class ResidualsSchema(Schema):
     largest_leverage = out.number(0.31, "Of one day, 0 to 1; near 1 that day alone decides")
 
 
-class PairSchema(Schema):
+class CorrelationDetailSchema(Schema):
     finding = out.nested(FindingSchema)
     lags = out.many(FindingSchema)
-    looks = out.many(LookSchema)
-    points = out.many(PointSchema, "The table behind the finding; empty where there is no estimate")
-    residuals = out.nested(ResidualsSchema, null=True)
+    looks = out.many(FindingLookSchema)
+    points = out.many(
+        CorrelationPointSchema, "The table behind the finding; empty where there is no estimate"
+    )
+    residuals = out.nested(CorrelationResidualsSchema, null=True)
     is_current = out.flag(True, "false: the days have changed, and it is about to be made anew")
     alt = out.text(
         f"{example_of(FindingSchema)['sentence']} The picture shows 150 days, pain now as dots and "
@@ -111,9 +113,9 @@ class PairSchema(Schema):
     )
 
 
-_look_shown = writer(LookSchema)
-_point_shown = writer(PointSchema)
-_residuals_shown = writer(ResidualsSchema)
+_look_shown = writer(FindingLookSchema)
+_point_shown = writer(CorrelationPointSchema)
+_residuals_shown = writer(CorrelationResidualsSchema)
 
 
 @blp.get("/v1/insights/correlations")
@@ -148,7 +150,7 @@ def list_correlations() -> Response:
 
 @blp.get(PAIR)
 @blp.query(LagQuerySchema)
-@blp.answers(200, PairSchema)
+@blp.answers(200, CorrelationDetailSchema)
 @blp.etag
 @blp.problems("consent-required", "not-found")
 @blp.shared("insights")

@@ -27,7 +27,7 @@ blp = Resource("oidc", "Signing in with another provider")
 _STATE = "v3Xq0B2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0"
 
 
-class BegunSchema(Schema):
+class OidcStartSchema(Schema):
     authorization_url = out.text(
         "https://id.example.org/authorize?response_type=code&client_id=cymba",
         "Where the person signs in, in a browser",
@@ -35,7 +35,7 @@ class BegunSchema(Schema):
     state = out.text(_STATE, "The app must see the same come back, or drop what came")
 
 
-class FinishSchema(Schema):
+class OidcFinishSchema(Schema):
     state = Text(required=True, validate=ma.validate.Length(min=1, max=200), example=_STATE)
     code = Text(
         required=True,
@@ -44,24 +44,24 @@ class FinishSchema(Schema):
     )
 
 
-class IdentitySchema(Schema):
+class ProviderIdentitySchema(Schema):
     id = out.uuid("0b8e8a0c-5b0f-5e0f-9d6c-2f1c4f4a1b3d", source=out.GIVEN)
     issuer = out.text("https://id.example.org", "The provider")
     subject = out.text("248289761001", "What the provider calls the person")
     linked_at = out.instant("2026-03-01T09:31:00Z", source="created_at")
 
 
-class IdentitiesSchema(Schema):
-    items = out.many(IdentitySchema)
+class ProviderIdentitiesSchema(Schema):
+    items = out.many(ProviderIdentitySchema)
 
 
-_begun_shown = writer(BegunSchema)
-_identity_shown = writer(IdentitySchema)
+_begun_shown = writer(OidcStartSchema)
+_identity_shown = writer(ProviderIdentitySchema)
 
 
 @blp.post("/v1/auth/oidc/start")
 @blp.public
-@blp.answers(200, BegunSchema)
+@blp.answers(200, OidcStartSchema)
 @blp.problems("oidc-not-set-up", "rate")
 def start_oidc() -> Response:
     """Begin to sign in with the provider"""
@@ -72,7 +72,7 @@ def start_oidc() -> Response:
 
 
 @blp.post("/v1/account/oidc/start")
-@blp.answers(200, BegunSchema)
+@blp.answers(200, OidcStartSchema)
 @blp.problems("oidc-not-set-up", "rate", "reauthentication-required")
 def start_oidc_link() -> Response:
     """Begin to link the provider to the account
@@ -88,7 +88,7 @@ def start_oidc_link() -> Response:
 
 @blp.post("/v1/auth/oidc/finish")
 @blp.public
-@blp.body(FinishSchema)
+@blp.body(OidcFinishSchema)
 @blp.answers(200, TokenPairSchema)
 @blp.problems(
     "oidc-not-set-up", "oidc-refused", "email-taken", "identity-taken", "email-not-verified"
@@ -116,7 +116,7 @@ def finish_oidc(given: dict[str, Any]) -> Response:
 
 
 @blp.get("/v1/account/identities")
-@blp.answers(200, IdentitiesSchema)
+@blp.answers(200, ProviderIdentitiesSchema)
 @blp.etag
 def list_identities() -> Response:
     """List the sign-ins at providers that open the account, the oldest first"""

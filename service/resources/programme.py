@@ -37,10 +37,10 @@ from service.shapes.programmes import (
     LOCKS,
     ProgrammeChangeSchema,
     ProgrammeStateSchema,
-    RefusedPageSchema,
-    RefusedSchema,
-    VersionSchema,
-    VersionsSchema,
+    ProgrammeVersionSchema,
+    ProgrammeVersionsSchema,
+    RefusedProgrammePageSchema,
+    RefusedProgrammeSchema,
     lock_shown,
 )
 
@@ -101,7 +101,7 @@ def set_programme(given: dict[str, Any], device_id: str) -> Response:
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/history")
 @blp.query(PageQuerySchema)
-@blp.answers(200, VersionsSchema)
+@blp.answers(200, ProgrammeVersionsSchema)
 @blp.etag
 @blp.problems("not-found")
 def list_programme_versions(query: dict[str, Any], device_id: str) -> Response:
@@ -120,7 +120,7 @@ def list_programme_versions(query: dict[str, Any], device_id: str) -> Response:
 
 @blp.get("/v1/devices/<device_id:device_id>/programme/refused")
 @blp.query(PageQuerySchema)
-@blp.answers(200, RefusedPageSchema)
+@blp.answers(200, RefusedProgrammePageSchema)
 @blp.etag
 @blp.problems("not-found")
 def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
@@ -137,9 +137,9 @@ def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
     return tagged(body)
 
 
-_version_shown = writer(VersionSchema)
+_version_shown = writer(ProgrammeVersionSchema)
 _state_shown = writer(ProgrammeStateSchema)
-_refused_shown = writer(RefusedSchema)
+_refused_shown = writer(RefusedProgrammeSchema)
 
 
 def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:

@@ -31,11 +31,11 @@ def _code() -> Text:
     )
 
 
-class AddressSchema(Schema):
+class EmailAddressSchema(Schema):
     email = Email(required=True, example="ada@example.org")
 
 
-class NewPasswordSchema(Schema):
+class PasswordResetSchema(Schema):
     code = _code()
     new_password = Text(
         required=True,
@@ -45,7 +45,7 @@ class NewPasswordSchema(Schema):
     )
 
 
-class NewAddressSchema(Schema):
+class EmailChangeSchema(Schema):
     new_email = Email(required=True, example="ada@example.com")
     password = Text(
         required=True,
@@ -55,13 +55,13 @@ class NewAddressSchema(Schema):
     )
 
 
-class CodeSchema(Schema):
+class EmailCodeSchema(Schema):
     code = _code()
 
 
 @blp.post("/v1/auth/reset")
 @blp.public
-@blp.body(AddressSchema)
+@blp.body(EmailAddressSchema)
 @blp.answers(202, description="A code is on its way, if the address has an account")
 @blp.problems("rate")
 def request_reset(given: dict[str, Any]) -> Response:
@@ -79,7 +79,7 @@ def request_reset(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/auth/reset/confirm")
 @blp.public
-@blp.body(NewPasswordSchema)
+@blp.body(PasswordResetSchema)
 @blp.answers(204, description="Set; every sign-in has ended")
 @blp.problems("code-not-good", "rate")
 def confirm_reset(given: dict[str, Any]) -> Response:
@@ -100,7 +100,7 @@ def confirm_reset(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/account/email")
-@blp.body(NewAddressSchema)
+@blp.body(EmailChangeSchema)
 @blp.answers(202, description="A code is on its way to the new address")
 @blp.problems("wrong-password", "rate")
 def request_email_change(given: dict[str, Any]) -> Response:
@@ -120,7 +120,7 @@ def request_email_change(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/account/email/confirm")
 @blp.public
-@blp.body(CodeSchema)
+@blp.body(EmailCodeSchema)
 @blp.answers(204, description="Changed; the old address is told")
 @blp.problems("code-not-good", "email-taken", "rate")
 def confirm_email_change(given: dict[str, Any]) -> Response:

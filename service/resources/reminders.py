@@ -21,8 +21,8 @@ from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.reminders import (
+    ReminderChangeSchema,
     ReminderSchema,
-    WantedSchema,
     reminder_shown,
 )
 
@@ -35,7 +35,7 @@ class RemindersSchema(Schema):
     items = out.many(ReminderSchema)
 
 
-class PromptSchema(Schema):
+class ReminderPromptSchema(Schema):
     at = out.instant("2026-03-02T07:00:00Z")
     local = out.text("2026-03-02T08:00:00+01:00", "As the wall clock shows it", source=out.GIVEN)
     reminder_id = out.uuid("7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f")
@@ -43,8 +43,8 @@ class PromptSchema(Schema):
     unless_session = out.flag(False, "Drop it once there is a session on that day")
 
 
-class PromptsSchema(Schema):
-    items = out.many(PromptSchema)
+class ReminderPromptsSchema(Schema):
+    items = out.many(ReminderPromptSchema)
 
 
 class CountSchema(Schema):
@@ -56,7 +56,7 @@ class CountSchema(Schema):
     )
 
 
-_prompt_shown = writer(PromptSchema)
+_prompt_shown = writer(ReminderPromptSchema)
 
 
 @blp.get("/v1/reminders")
@@ -72,7 +72,7 @@ def list_reminders() -> Response:
 
 @blp.get("/v1/reminders/next")
 @blp.query(CountSchema)
-@blp.answers(200, PromptsSchema)
+@blp.answers(200, ReminderPromptsSchema)
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the next prompts, over changes of clock and of zone
 
@@ -96,7 +96,7 @@ def list_prompts(query: dict[str, Any]) -> Response:
 
 
 @blp.put("/v1/reminders/<uuid:reminder_id>")
-@blp.body(WantedSchema)
+@blp.body(ReminderChangeSchema)
 @blp.answers(200, ReminderSchema, description="Changed, or as it was already")
 @blp.answers(201, ReminderSchema, description="Made")
 @blp.etag

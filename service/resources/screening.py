@@ -22,7 +22,7 @@ from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes.programmes import LockSchema, lock_shown
+from service.shapes.programmes import ProgrammeLockSchema, lock_shown
 
 blp = Resource("screening", "Contraindications, and what holds a programme back")
 
@@ -34,7 +34,7 @@ ASKED = [question for question in QUESTIONS if question.tier != "situational"]
 SHOWN = [question for question in QUESTIONS if question.tier == "situational"]
 
 
-class QuestionSchema(Schema):
+class ScreeningQuestionSchema(Schema):
     name = out.text(ASKED[0].name)
     tier = out.text(
         ASKED[0].tier,
@@ -44,7 +44,7 @@ class QuestionSchema(Schema):
     text = out.text(ASKED[0].text)
 
 
-class PrecautionSchema(Schema):
+class ScreeningPrecautionSchema(Schema):
     """To be shown with the questions. It asks for nothing, and an answer to it is refused."""
 
     name = out.text(SHOWN[0].name)
@@ -67,7 +67,7 @@ class ModelScreeningSchema(Schema):
     text_version = out.whole(1, "Of the text that was answered", null=True)
     answered_at = out.instant("2026-03-01T09:00:00Z", null=True)
     expires_at = out.instant("2026-08-28T09:00:00Z", null=True)
-    lock = out.nested(LockSchema, null=True, example=None)
+    lock = out.nested(ProgrammeLockSchema, null=True, example=None)
 
 
 class RedFlagSchema(Schema):
@@ -79,8 +79,8 @@ class RedFlagSchema(Schema):
 
 class ScreeningSchema(Schema):
     text_version = out.whole(1, "Of the questions' text; answers name it")
-    questions = out.many(QuestionSchema)
-    precautions = out.many(PrecautionSchema)
+    questions = out.many(ScreeningQuestionSchema)
+    precautions = out.many(ScreeningPrecautionSchema)
     models = out.many(ModelScreeningSchema)
     red_flags = out.many(
         RedFlagSchema, "Those that stand: every programme is locked by them", example=[]
@@ -109,7 +109,7 @@ class ScreeningAnswersSchema(Schema):
     )
 
 
-class ReleaseSchema(Schema):
+class RedFlagReleaseSchema(Schema):
     """What the person declares: a clinician has looked at what they felt."""
 
     clinician = Text(
@@ -121,8 +121,8 @@ class ReleaseSchema(Schema):
     seen_on = Day(required=True, about="When; not before the symptom", example="2026-03-04")
 
 
-_question_shown = writer(QuestionSchema)
-_precaution_shown = writer(PrecautionSchema)
+_question_shown = writer(ScreeningQuestionSchema)
+_precaution_shown = writer(ScreeningPrecautionSchema)
 _red_flag_shown = writer(RedFlagSchema)
 
 
@@ -168,7 +168,7 @@ def answer_screening(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/screening/release")
-@blp.body(ReleaseSchema)
+@blp.body(RedFlagReleaseSchema)
 @blp.answers(200, ScreeningSchema)
 @blp.etag
 @blp.problems("no-red-flag")

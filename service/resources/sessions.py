@@ -81,19 +81,19 @@ class SessionChangeSchema(Schema):
     excluded = Flag(example=True)
 
 
-class EventSchema(Schema):
+class SessionEventSchema(Schema):
     at = out.instant("2026-03-01T18:04:10Z")
     offset_ms = out.whole(250000, "Since the session's `started_at`")
     name = out.text("lead_off", "`start`, `end`, `reboot`, or the device's own word")
     detail = event_detail({"impedance_ohm": 24000})
 
 
-class EventsSchema(Schema):
-    items = out.many(EventSchema)
+class SessionEventsSchema(Schema):
+    items = out.many(SessionEventSchema)
 
 
 unsynced_shown = writer(UnsyncedSchema)
-event_shown = writer(EventSchema)
+event_shown = writer(SessionEventSchema)
 
 
 @blp.get("/v1/sessions")
@@ -178,7 +178,7 @@ def delete_session(session_id: UUID) -> Response:
 
 
 @blp.get("/v1/sessions/<uuid:session_id>/events")
-@blp.answers(200, EventsSchema)
+@blp.answers(200, SessionEventsSchema)
 @blp.etag
 @blp.shared("sessions")
 def list_session_events(session_id: UUID) -> Response:

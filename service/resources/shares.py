@@ -22,7 +22,7 @@ from service.http.writing import writer
 blp = Resource("shares", "Read-only shares")
 
 
-class WantedShareSchema(Schema):
+class ShareRequestSchema(Schema):
     label = Text(required=True, validate=ma.validate.Length(min=1, max=100), example="Dr. Weber")
     scopes = ma.fields.List(
         Text(validate=ma.validate.OneOf(SCOPES)),
@@ -61,7 +61,7 @@ _new_share_shown = writer(NewShareSchema)
 
 
 @blp.post("/v1/shares")
-@blp.body(WantedShareSchema)
+@blp.body(ShareRequestSchema)
 @blp.answers(201, NewShareSchema)
 @blp.problems("reauthentication-required")
 def create_share(given: dict[str, Any]) -> Response:

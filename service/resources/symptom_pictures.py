@@ -34,7 +34,7 @@ class PlotQuerySchema(ThemeSchema, DaysQuerySchema):
     pass
 
 
-class PictureSchema(Schema):
+class SymptomPictureSchema(Schema):
     title = out.text("Pain now, day by day")
     alt = out.text(
         "These are 91 days, 46 of them with a session. Of 87 days there is a rating: pain now was "
@@ -49,12 +49,12 @@ PICTURES: dict[str, tuple[Callable[..., Any], Callable[[Any, Voice], Picture]]] 
     "calendar": (load_symptom_days, picture_of_calendar),
     "around-sessions": (load_around_use, picture_of_around_use),
 }
-_picture_shown = writer(PictureSchema)
+_picture_shown = writer(SymptomPictureSchema)
 
 
 @blp.get(PICTURE)
 @blp.query(DaysQuerySchema)
-@blp.answers(200, PictureSchema)
+@blp.answers(200, SymptomPictureSchema)
 @blp.etag
 @blp.problems("not-found")
 def get_symptom_picture(query: dict[str, Any], symptom: str, picture: str) -> Response:

@@ -43,11 +43,11 @@ class TombstoneSchema(Schema):
     id = out.text("9b2c1d0e-3f4a-4b5c-8d6e-7f8a9b0c1d2e", source="entity_id")
 
 
-class FeedSchema(Schema):
+class SyncPageSchema(Schema):
     """Apply the lists in this order; then keep `next_cursor`, and ask again while `more`."""
 
     sessions = out.many(SessionSchema)
-    diary_entries = out.many(diary.EntrySchema)
+    diary_entries = out.many(diary.DiaryEntrySchema)
     devices = out.many(devices.DeviceSchema)
     reminders = out.many(reminders.ReminderSchema)
     findings = out.many(FindingSchema)
@@ -76,7 +76,7 @@ class FieldsSchema(Schema):
     items = diary.EntryValues()
 
 
-class OperationSchema(Schema):
+class SyncOperationSchema(Schema):
     id = ma.fields.UUID(
         required=True,
         metadata=described(
@@ -118,9 +118,9 @@ class OperationSchema(Schema):
     )
 
 
-class OperationsSchema(Schema):
+class SyncOperationsSchema(Schema):
     operations = ma.fields.List(
-        ma.fields.Nested(OperationSchema),
+        ma.fields.Nested(SyncOperationSchema),
         required=True,
         validate=ma.validate.Length(max=MAX_OPERATIONS),
         metadata={
@@ -138,7 +138,7 @@ class PushSchema(Schema):
     )
 
 
-class OperationAnswerSchema(Schema):
+class SyncAnswerSchema(Schema):
     id = out.uuid(
         "2f1e0d9c-8b7a-4654-b3c2-1d0e9f8a7b6c",
         "null where the operation could not be read that far",
@@ -152,11 +152,11 @@ class OperationAnswerSchema(Schema):
         null=True,
     )
     entry = out.nested(
-        diary.EntrySchema,
+        diary.DiaryEntrySchema,
         "The server's copy as it now stands; null if deleted or unknown",
         null=True,
         source=out.GIVEN,
-        example=example_of(diary.EntrySchema, version=2),
+        example=example_of(diary.DiaryEntrySchema, version=2),
     )
     deleted = out.flag(False, source=out.GIVEN)
     conflicting = out.many(
@@ -168,17 +168,17 @@ class OperationAnswerSchema(Schema):
     problem = out.nested(ProblemSchema, null=True, source=out.GIVEN, example=None)
 
 
-class OperationAnswersSchema(Schema):
-    answers = out.many(OperationAnswerSchema)
+class SyncAnswersSchema(Schema):
+    answers = out.many(SyncAnswerSchema)
 
 
 _tombstone_shown = writer(TombstoneSchema)
-_answer_shown = writer(OperationAnswerSchema)
+_answer_shown = writer(SyncAnswerSchema)
 
 
 @blp.get("/v1/sync")
 @blp.query(FeedQuerySchema)
-@blp.answers(200, FeedSchema)
+@blp.answers(200, SyncPageSchema)
 @blp.problems("cursor-expired")
 def read_changes(query: dict[str, Any]) -> Response:
     """Read what changed since the cursor
@@ -210,10 +210,15 @@ def read_changes(query: dict[str, Any]) -> Response:
 
 @blp.post("/v1/sync")
 @blp.raw_body(
-    {"application/json": {"schema": OperationsSchema, "example": example_of(OperationsSchema)}},
+    {
+        "application/json": {
+            "schema": SyncOperationsSchema,
+            "example": example_of(SyncOperationsSchema),
+        }
+    },
     max_bytes=MAX_BODY_BYTES,
 )
-@blp.answers(200, OperationAnswersSchema)
+@blp.answers(200, SyncAnswersSchema)
 def push_operations() -> Response:
     """Push what the app did offline
 
@@ -256,7 +261,7 @@ def _read(text: bytes) -> Operation | Answer:
     except InvalidJson as error:
         return Answer(None, "rejected", problem=error)
     try:
-        loaded = OperationSchema().load(raw)
+        loaded = SyncOperationSchema().load(raw)
     except ma.ValidationError as error:
         problem = validation_failed({"json": error.messages})
         return Answer(_readable_id(raw), "rejected", problem=problem)

@@ -62,7 +62,7 @@ class TelemetryQuerySchema(Schema):
             raise ma.ValidationError("Must not be before `from`.", "to")
 
 
-class SeriesSchema(Schema):
+class TelemetrySeriesSchema(Schema):
     channel = out.text("amplitude_ua")
     title = out.text("Amplitude set")
     unit = out.text("uA", "UCUM; null for a channel that is not known", null=True)
@@ -83,7 +83,7 @@ class SeriesSchema(Schema):
 class TelemetrySchema(Schema):
     session_id = out.uuid("5b0d7c2e-8f14-5a39-9c60-1e2f3a4b5c6d", source=out.GIVEN)
     started_at = out.instant("2026-03-01T18:00:00.120000Z")
-    series = out.many(SeriesSchema)
+    series = out.many(TelemetrySeriesSchema)
 
 
 _telemetry_shown = writer(TelemetrySchema)

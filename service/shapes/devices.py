@@ -12,7 +12,7 @@ from service.shapes.programmes import before_trial_field
 SUSPENSION_REASONS = ("flood",)
 
 
-class PresenceSchema(Schema):
+class DevicePresenceSchema(Schema):
     """What the device last said of itself."""
 
     online = out.flag(True)
@@ -28,7 +28,7 @@ class PresenceSchema(Schema):
     )
 
 
-class SuspensionSchema(Schema):
+class DeviceSuspensionSchema(Schema):
     """The device may not connect to the broker for a while; it keeps what it records."""
 
     reason = out.text(
@@ -50,7 +50,7 @@ class UnknownProgrammeSchema(Schema):
 
 def suspension_field(source: str | None = None) -> out.AnyField:
     about = "null of a device that may come in"
-    return out.nested(SuspensionSchema, about, null=True, source=source, example=None)
+    return out.nested(DeviceSuspensionSchema, about, null=True, source=source, example=None)
 
 
 class DeviceSchema(Schema):
@@ -60,7 +60,9 @@ class DeviceSchema(Schema):
     model_title = out.text("Ear, cymba conchae", source=out.GIVEN)
     name = out.text("Left ear", source="tenure.name")
     claimed_at = out.instant("2026-03-01T09:40:00Z", source="tenure.claimed_at")
-    presence = out.nested(PresenceSchema, "null of a device that never came online", null=True)
+    presence = out.nested(
+        DevicePresenceSchema, "null of a device that never came online", null=True
+    )
     suspension = suspension_field()
     unknown_programme = out.nested(
         UnknownProgrammeSchema,

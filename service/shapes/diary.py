@@ -25,7 +25,7 @@ class EntryValues(ma.fields.Dict):
         super().__init__(metadata=metadata, **kwargs)
 
 
-class EntrySchema(Schema):
+class DiaryEntrySchema(Schema):
     id = out.uuid("0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f")
     felt_at = out.instant("2026-03-01T06:30:00Z")
     written_at = out.instant("2026-03-01T06:31:12Z")
@@ -61,11 +61,11 @@ class EntrySchema(Schema):
     changed_at = out.instant("2026-03-01T06:31:12Z")
 
 
-_entry_shown = writer(EntrySchema)
+_entry_shown = writer(DiaryEntrySchema)
 
 
 def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
-    """An entry as the API shows it (`EntrySchema`)."""
+    """An entry as the API shows it (`DiaryEntrySchema`)."""
     flags = red_flags(values(entry))
     scores = {
         name: ITEMS[name].value.scores(value)

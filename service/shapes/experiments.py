@@ -15,7 +15,7 @@ from service.http.examples import described, example_of
 from service.http.fields import Pattern, Schema, Text, Whole
 from service.shapes.programmes import (
     BeforeTrialSchema,
-    LimitsSchema,
+    ProgrammeLimitsSchema,
     ShownProgrammeSchema,
     before_trial_field,
 )
@@ -48,22 +48,22 @@ def _pairs() -> Whole:
     )
 
 
-class PlanWantedSchema(Schema):
+class ExperimentPlanChoiceSchema(Schema):
     pairs = _pairs()
     block_days = _block_days()
 
 
-class PowerQuestionSchema(Schema):
+class ExperimentPowerRequestSchema(Schema):
     outcome = _outcome()
     plans = ma.fields.List(
-        ma.fields.Nested(PlanWantedSchema),
+        ma.fields.Nested(ExperimentPlanChoiceSchema),
         load_default=lambda: [plan._asdict() for plan in OFFERED],
         validate=ma.validate.Length(min=1, max=4),
         metadata=described("The two that are offered if absent"),
     )
 
 
-class PowerSchema(Schema):
+class ExperimentPowerSchema(Schema):
     """By simulation of the very test, with people who rate and stimulate as this person does."""
 
     pairs = out.whole(21, source="plan.pairs")
@@ -91,11 +91,11 @@ class PowerSchema(Schema):
     )
 
 
-class PowersSchema(Schema):
-    items = out.many(PowerSchema)
+class ExperimentPowersSchema(Schema):
+    items = out.many(ExperimentPowerSchema)
 
 
-class WantedExperimentSchema(Schema):
+class ExperimentRequestSchema(Schema):
     device_id = Text(required=True, validate=Pattern(DEVICE_ID_PATTERN), example=_DEVICE)
     outcome = _outcome()
     pairs = _pairs()
@@ -108,7 +108,7 @@ class WantedExperimentSchema(Schema):
     )
 
 
-class StopSchema(Schema):
+class ExperimentStopSchema(Schema):
     reason = Text(
         required=True,
         validate=ma.validate.Length(min=1, max=200),
@@ -116,7 +116,7 @@ class StopSchema(Schema):
     )
 
 
-class BlockSchema(Schema):
+class ExperimentBlockSchema(Schema):
     number = out.whole(0)
     pair = out.whole(0)
     first_day = out.day("2026-03-02")
@@ -132,12 +132,12 @@ class BlockSchema(Schema):
     programme_version = out.whole(4, null=True, source=out.GIVEN)
 
 
-class ArmSchema(Schema):
+class ExperimentArmSchema(Schema):
     """What the device is set to in the blocks of one arm."""
 
     programme = out.nested(ShownProgrammeSchema)
     limits = out.nested(
-        LimitsSchema,
+        ProgrammeLimitsSchema,
         "Narrower than the model's; those left out are the model's",
         example={"amplitude_ua": 4000},
     )
@@ -149,12 +149,12 @@ _OFF = {
 }
 
 
-class ArmsSchema(Schema):
-    full = out.nested(ArmSchema)
-    comparison = out.nested(ArmSchema, example=_OFF)
+class ExperimentArmsSchema(Schema):
+    full = out.nested(ExperimentArmSchema)
+    comparison = out.nested(ExperimentArmSchema, example=_OFF)
 
 
-class PlanSchema(Schema):
+class ExperimentPlanSchema(Schema):
     """All that was decided before the start, as it was sealed: to check the seal, write it as JSON
     with its names in order and without spaces, every number as it stands here."""
 
@@ -164,13 +164,13 @@ class PlanSchema(Schema):
     block_days = out.whole(2)
     first_day = out.day("2026-03-02")
     time_zone = out.text("Europe/Berlin", "IANA; its days begin at 04:00 there")
-    arms = out.nested(ArmsSchema)
+    arms = out.nested(ExperimentArmsSchema)
     test = out.text(
         "randomisation over pairs, two-sided, 0.05, by the blocks as planned", "In words"
     )
 
 
-class DeviationSchema(Schema):
+class ExperimentDeviationSchema(Schema):
     """Where a block that is over was not lived as planned."""
 
     block = out.whole(0, "Its `number`")
@@ -197,17 +197,18 @@ class TestedSchema(Schema):
     n = out.whole(79, "Rated days in these pairs")
 
 
-class SensitivitySchema(TestedSchema):
+class ExperimentSensitivitySchema(TestedSchema):
     """The same without the first days of each block, where the last block may linger."""
 
     left_out_days = out.whole(1, "Of each block")
 
 
-class ResultSchema(TestedSchema):
+class ExperimentResultSchema(TestedSchema):
     """By the plan, whatever was really done. null: fewer than six pairs can be compared."""
 
     sensitivity = out.nested(
-        SensitivitySchema, example=example_of(SensitivitySchema, effect=-0.91, n=40)
+        ExperimentSensitivitySchema,
+        example=example_of(ExperimentSensitivitySchema, effect=-0.91, n=40),
     )
     completed_pairs = out.whole(21, "That were over when the trial ended")
     blocks = out.whole(42, "Of these pairs")
@@ -225,7 +226,7 @@ class ResultSchema(TestedSchema):
         "6d0c9a4c1c1a5a9b0a5f0f1f7a8f1b6f3f0a7c6f9be2a4f0a1b2c3d4e5f60718",
         "Of the ratings and the plan it was made from",
     )
-    deviations = out.many(DeviationSchema, "As they were known when the trial ended")
+    deviations = out.many(ExperimentDeviationSchema, "As they were known when the trial ended")
 
 
 class ExperimentSchema(Schema):
@@ -237,7 +238,7 @@ class ExperimentSchema(Schema):
     comparison_amplitude_ua = out.whole(0, source=out.GIVEN)
     first_day = out.day("2026-03-02")
     time_zone = out.text("Europe/Berlin")
-    plan = out.nested(PlanSchema, source=out.GIVEN)
+    plan = out.nested(ExperimentPlanSchema, source=out.GIVEN)
     seal = out.text(
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "SHA-256 of the seed followed by the plan as canonical JSON",
@@ -253,12 +254,14 @@ class ExperimentSchema(Schema):
     stop_reason = out.text(None, null=True)
     sealed_at = out.instant("2026-03-01T18:00:00Z")
     ended_at = out.instant(None, null=True)
-    blocks = out.many(BlockSchema, source=out.GIVEN)
+    blocks = out.many(ExperimentBlockSchema, source=out.GIVEN)
     deviations = out.many(
-        DeviationSchema, "Where blocks that are over were not lived as planned", source=out.GIVEN
+        ExperimentDeviationSchema,
+        "Where blocks that are over were not lived as planned",
+        source=out.GIVEN,
     )
     result = out.nested(
-        ResultSchema,
+        ExperimentResultSchema,
         "null until the trial has ended, and of one whose seed is not here",
         null=True,
         source=out.GIVEN,
@@ -276,7 +279,7 @@ ENDED_EXAMPLE = example_of(
     status="finished",
     seed="c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00",
     ended_at="2026-05-27T02:00:10Z",
-    result=example_of(ResultSchema),
+    result=example_of(ExperimentResultSchema),
     before_trial=example_of(BeforeTrialSchema),
     sentence="Your own trial had 21 pairs of blocks. In blocks with the full programme, pain now "
     "was 0.8 points lower on average (0.2 to 1.4; p = 0.012).",

@@ -15,7 +15,7 @@ from service.http.writing import writer
 _UNITS = {exposure.name: exposure.unit for exposure in EXPOSURES}
 
 
-class MoreDaysSchema(Schema):
+class FindingMoreDaysSchema(Schema):
     low = out.whole(20)
     high = out.whole(60)
 
@@ -58,7 +58,7 @@ class FindingSchema(Schema):
         example=["sequential_p", "tier_test_passed", "halves_agree"],
     )
     more_days = out.nested(
-        MoreDaysSchema,
+        FindingMoreDaysSchema,
         "That may be needed; null: none, or more than can be said",
         null=True,
         source=out.GIVEN,

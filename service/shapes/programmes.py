@@ -55,16 +55,16 @@ ShownProgrammeSchema = schema_of(
 
 _NARROWED = {"amplitude_ua": 4000, "daily_s": 7200}
 _MODEL_LIMITS = MODELS["ear_cymba"].hard._asdict()
-LimitsSchema = Schema.from_dict(
+ProgrammeLimitsSchema = Schema.from_dict(
     {name: Number(validate=ma.validate.Range(min=0)) for name in Limits._fields},
-    name="LimitsSchema",
+    name="ProgrammeLimitsSchema",
 )
 
 
 class ProgrammeChangeSchema(Schema):
     programme = ma.fields.Nested(ProgrammeSchema, required=True)
     limits = ma.fields.Nested(
-        LimitsSchema,
+        ProgrammeLimitsSchema,
         load_default=dict,
         metadata=described("Narrower than the model's; those left out are the model's", _NARROWED),
     )
@@ -76,12 +76,12 @@ class ProgrammeChangeSchema(Schema):
     )
 
 
-class VersionSchema(Schema):
+class ProgrammeVersionSchema(Schema):
     """One version, and what the device said of it."""
 
     version = out.whole(7, source="ver")
     programme = out.nested(ShownProgrammeSchema)
-    limits = out.nested(LimitsSchema, example=_NARROWED)
+    limits = out.nested(ProgrammeLimitsSchema, example=_NARROWED)
     expires_at = out.instant("2026-09-01T00:00:00Z", null=True)
     has_expired = out.flag(False, source=out.GIVEN)
     created_at = out.instant("2026-03-01T09:00:00Z")
@@ -96,7 +96,7 @@ class VersionSchema(Schema):
     refusal = out.text(None, "That, in words", null=True, source=out.GIVEN)
 
 
-class LockSchema(Schema):
+class ProgrammeLockSchema(Schema):
     """Why no programme with a current can be set now, in the members of a problem."""
 
     code = out.text("red-flag", one_of=LOCKS)
@@ -116,7 +116,7 @@ class BeforeTrialSchema(Schema):
     )
     programme = out.nested(ShownProgrammeSchema, "From before the trial", source=out.GIVEN)
     limits = out.nested(
-        LimitsSchema,
+        ProgrammeLimitsSchema,
         "From before the trial",
         source=out.GIVEN,
         example={"amplitude_ua": 4000},
@@ -141,9 +141,9 @@ def before_trial_field() -> out.AnyField:
 
 class ProgrammeStateSchema(Schema):
     version = out.whole(7, "The newest one's; 0 before the first")
-    desired = out.nested(VersionSchema, null=True, source=out.GIVEN)
+    desired = out.nested(ProgrammeVersionSchema, null=True, source=out.GIVEN)
     held = out.nested(
-        VersionSchema,
+        ProgrammeVersionSchema,
         "The last version that the device said it applied",
         null=True,
         source=out.GIVEN,
@@ -154,14 +154,17 @@ class ProgrammeStateSchema(Schema):
         "The device has not yet reported that it dropped an earlier holder's, which is not shown",
     )
     limits = out.nested(
-        LimitsSchema,
+        ProgrammeLimitsSchema,
         "Those that hold with `desired`. A device that another held allows no current before its "
         "first",
         source=out.GIVEN,
         example=_MODEL_LIMITS | _NARROWED,
     )
     model_limits = out.nested(
-        LimitsSchema, "The widest that there can be", source=out.GIVEN, example=_MODEL_LIMITS
+        ProgrammeLimitsSchema,
+        "The widest that there can be",
+        source=out.GIVEN,
+        example=_MODEL_LIMITS,
     )
     rms_density_ma_per_cm2 = out.number(
         0.335,
@@ -176,22 +179,22 @@ class ProgrammeStateSchema(Schema):
         "(IEC 60601-2-10 wants the operator's attention), not refused",
         source=out.GIVEN,
     )
-    lock = out.nested(LockSchema, null=True, source=out.GIVEN, example=None)
+    lock = out.nested(ProgrammeLockSchema, null=True, source=out.GIVEN, example=None)
     before_trial = before_trial_field()
 
 
-class VersionsSchema(Schema):
-    items = out.many(VersionSchema)
+class ProgrammeVersionsSchema(Schema):
+    items = out.many(ProgrammeVersionSchema)
     next_cursor = next_cursor_field()
 
 
-class RefusedSchema(Schema):
+class RefusedProgrammeSchema(Schema):
     """A programme that was asked for and never sent."""
 
     programme = out.nested(
         ShownProgrammeSchema, example=example_of(ShownProgrammeSchema, amplitude_ua=9000)
     )
-    limits = out.nested(LimitsSchema, example={})
+    limits = out.nested(ProgrammeLimitsSchema, example={})
     code = out.text("beyond-limits")
     detail = out.text(
         "the programme goes beyond the device's limits: /programme/amplitude_ua: 9000 is …"
@@ -199,12 +202,12 @@ class RefusedSchema(Schema):
     refused_at = out.instant("2026-03-01T08:59:00Z")
 
 
-class RefusedPageSchema(Schema):
-    items = out.many(RefusedSchema)
+class RefusedProgrammePageSchema(Schema):
+    items = out.many(RefusedProgrammeSchema)
     next_cursor = next_cursor_field()
 
 
-_lock_shown = writer(LockSchema)
+_lock_shown = writer(ProgrammeLockSchema)
 
 
 def lock_shown(lock: DomainError | None) -> dict[str, Any] | None:

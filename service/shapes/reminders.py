@@ -11,7 +11,7 @@ from service.http.writing import writer
 LOCAL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
-class WantedSchema(Schema):
+class ReminderChangeSchema(Schema):
     title = Text(required=True, validate=ma.validate.Length(min=1, max=100), example="Morning")
     local_times = ma.fields.List(
         Text(validate=Pattern(LOCAL_TIME)),
@@ -44,7 +44,7 @@ class WantedSchema(Schema):
     )
 
 
-class ReminderSchema(WantedSchema):
+class ReminderSchema(ReminderChangeSchema):
     id = out.uuid("7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f")
     version = out.whole(1)
 

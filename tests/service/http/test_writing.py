@@ -92,7 +92,12 @@ def stored(field, value):
 
 
 def test_answers_are_found():
-    assert {"SessionPageSchema", "FindingSchema", "DeviceSchema", "EntrySchema"} <= SHOWN.keys()
+    assert {
+        "SessionPageSchema",
+        "FindingSchema",
+        "DeviceSchema",
+        "DiaryEntrySchema",
+    } <= SHOWN.keys()
 
 
 @pytest.mark.parametrize("schema", WRITTEN.values(), ids=WRITTEN)

@@ -13,7 +13,7 @@ from cymba.devices.programme import record_report
 from cymba.devices.publication import mark_published, unpublished
 from cymba.devices.signing import verify
 from service.http.services import Services
-from service.shapes.programmes import LimitsSchema, ProgrammeSchema
+from service.shapes.programmes import ProgrammeLimitsSchema, ProgrammeSchema
 
 pytestmark = pytest.mark.usefixtures("versions_from_one")
 
@@ -195,7 +195,7 @@ def test_the_schema_has_the_bounds_of_the_wire():
     sample = PROGRAMME | {"ramp_ua_per_s": 1, "native_level": 0, "sensory_threshold_ua": 1}
     fields = ProgrammeSchema().fields
     assert fields.keys() == set(Programme.__struct_fields__)
-    assert LimitsSchema().fields.keys() == set(Limits._fields)
+    assert ProgrammeLimitsSchema().fields.keys() == set(Limits._fields)
     for name in fields.keys() - {"site", "side"}:
         for value in (-1, 0, 0.5, 1, 1000, 1001, 10_000, 10_001, 14_400, 14_401, 60_001, 86_401):
             given = sample | {name: value}

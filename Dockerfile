@@ -15,6 +15,7 @@ COPY workers workers
 COPY firmware firmware
 COPY simulator simulator
 COPY conformance conformance
+COPY gateway gateway
 COPY ops ops
 COPY migrations migrations
 RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation . \

@@ -5,8 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 
 PRODUCT = (
-    "cymba", "service", "mqtt_bridge", "workers", "firmware", "simulator", "conformance", "ops",
-    "benchmarks",
+    "cymba", "service", "mqtt_bridge", "workers", "firmware", "simulator", "conformance",
+    "gateway", "ops", "benchmarks",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""A consumer stimulator at a desk: `radio` reaches it, `store` keeps its sessions' frames."""

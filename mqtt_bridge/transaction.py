@@ -122,10 +122,12 @@ def append(
         return None
     if cache.newly_seen(batch) or any(one.device_id not in cache.holders for one in batch):
         return None
-    with cache.quota.attempt() as attempt:
-        ingested = fast_path.append(connection, batch, cache.ledgers, cache.anchors, quota=attempt)
+    with cache.quota.reserve() as reservation:
+        ingested = fast_path.append(
+            connection, batch, cache.ledgers, cache.anchors, quota=reservation
+        )
         if ingested is None:
-            attempt.give_back()
+            reservation.give_back()
             return None
     written = Written()
     _add(written, batch, ingested)
@@ -146,10 +148,10 @@ def write(
     session: Session,
     batch: Sequence[IncomingMessage],
     cache: WriterCache,
-    attempt: Reservation,
+    reservation: Reservation,
 ) -> Written:
     """Write the batch without committing: presence, then frames with the clocks, then the rest.
-    `attempt` is on the cache's quota. Whatever is raised, nothing of it may be committed.
+    `reservation` is on the cache's quota. Whatever is raised, nothing of it may be committed.
 
     Two bridges take this way in the same order, and rows of devices in the devices' order, so
     neither ever waits for the other in a circle.
@@ -170,7 +172,7 @@ def write(
         frames,
         exchanges=_anchors(session, others, written),
         anchors=cache.anchors,
-        quota=attempt,
+        quota=reservation,
         believed_held=cache.holders.keys() | written.holders.keys(),
     )
     answered = {(device_id, ack.store) for device_id, ack in ingested.acks}

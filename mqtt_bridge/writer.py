@@ -122,10 +122,10 @@ class Writer:
             written = append(self._connections()[1], batch, self._cache)
             if written is None:
                 with (
-                    self._cache.quota.attempt() as attempt,
+                    self._cache.quota.reserve() as reservation,
                     UnitOfWork(self._connections()[0]) as session,
                 ):
-                    written = write(session, batch, self._cache, attempt)
+                    written = write(session, batch, self._cache, reservation)
                     session.commit()
             self._cache.remember(written)
         finally:

@@ -1,4 +1,4 @@
-"""Storing clock anchors: those that add information, and the clocks made from them."""
+"""Stores the clock anchors that add information, and loads the clocks made from them."""
 
 import math
 from collections.abc import Iterable
@@ -35,19 +35,19 @@ __all__ = [
 ]
 
 MINIMUM_GAIN_MS: dict[AnchorKind, float] = {
-    # An anchor that takes less than this off what is known is not kept. At 100 ppm a live device
-    # gains a row in 2,500 s, and its error grows by a quarter of a second until then.
+    # An anchor that narrows the interval by less is not kept. At 100 ppm a live device adds a row
+    # in 2,500 s, and its error grows by a quarter of a second until then.
     "exchange": 500.0,
     "arrival": 500.0,
     "queued": 60_000.0,
     "device_clock": 1_000.0,
 }
-RETIMING_GAIN_MS = 1_000.0  # from here on, sessions of the boot are placed anew
-MAX_ANCHORS_PER_BOOT = 4_096  # of a lying device; an honest one takes months to come so far
-# What is read of a device that lies, or has lived very long. Sessions have one boot or two.
+RETIMING_GAIN_MS = 1_000.0  # from here on, the sessions of the boot are summarised again
+MAX_ANCHORS_PER_BOOT = 4_096  # an honest device takes months to reach it
+# Bounds on what is read of a device that lies or is very old. A session has one boot or two.
 MOST_BOOTS_WITH_NEIGHBOURS = 16
-MOST_NEIGHBOURS = 1_000  # anchors, to either side of a boot
-MOST_CHECKED = 30_000  # anchors, to find by how far the device's own clock may be off
+MOST_NEIGHBOURS = 1_000  # anchors, on either side of a boot
+MOST_CHECKED = 30_000  # anchors, to find how far off the device's own clock may be
 
 
 _PRIMARY_KEY = ("device_id", "store", "boot", "kind", "up_ms")
@@ -110,13 +110,12 @@ def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]
 def load_clocks(
     session: Session, device_id: str, boots: Iterable[tuple[int, int]] | None = None
 ) -> DeviceClocks:
-    """What is known of the clocks of a device: of all its boots, or enough to place moments of
-    `boots` (store and boot of each) just as well.
+    """The clocks of a device: of all its boots, or enough to place moments of `boots` (store and
+    boot of each) just as well.
 
-    Enough are the boot itself, if it is anchored on both sides, and else its neighbours up to the
-    next ones that are; how far the device's own clock may be off is read when it is asked for.
-    What is read is bounded, whatever the device has sent: past the bounds an error is wider than
-    it would be.
+    A boot that is anchored on both sides is enough by itself. Otherwise its neighbours are read, up
+    to the next ones that are. How far off the device's own clock may be is read when asked for.
+    What is read is bounded, whatever the device has sent: beyond the bounds, errors get wider.
     """
     of_device = {"device_id": device_id}
     provisioned_at = session.scalar(select(Device.created_at).where(Device.id == device_id))
@@ -180,7 +179,7 @@ def _load(session: Session, keys: Iterable[BootKey]) -> dict[BootKey, list[Ancho
 
 
 def _forget_queued(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Delete bounds that a newer one outdoes; one that another bridge deletes is left to it."""
+    """Delete bounds that a newer one outdoes, but those that another bridge deletes now."""
     session.execute(
         text(
             """
@@ -205,7 +204,7 @@ def _forget_queued(session: Session, rows: list[dict[str, Any]]) -> None:
 
 
 def _row(key: BootKey, anchor: Anchor) -> dict[str, Any]:
-    """A row of the table: whole milliseconds of `up`, and what rounding them moved."""
+    """A row of the table: `up` in whole milliseconds, and the wall time moved with the rounding."""
     up_ms = math.floor(anchor.up_ms)
     return {
         "device_id": key.device_id,

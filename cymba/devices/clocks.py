@@ -1,4 +1,4 @@
-"""When something happened, by a device that knows only the time since its boot.
+"""When something happened on a device that knows only the time since its boot.
 
 Every anchor bounds the wall time of a moment of one boot. A crystal that is off by at most `DRIFT`
 carries the bound to other moments of the boot. The time of a moment is the middle of the
@@ -19,22 +19,21 @@ AnchorKind = Literal["exchange", "arrival", "queued", "device_clock"]
 TimeSource = Literal["anchored", "device_clock", "between_boots", "arrival"]
 
 DRIFT = 100e-6 / (1 - 100e-6)
-"""How far a device's clock may run off, in wall time for a time it measured: 100 ppm of its rate
-is a little more seen from there."""
+"""How far a device's clock may drift: 100 ppm of its own rate, which in wall time is a little
+more."""
 
 ARRIVAL_ALLOWANCE_MS = 60_000.0
-"""How late a live message may be. A device stamps `sent` anew at each sending, and a connection
-that is silent for this long is closed by its keep-alive, so the least delayed message of a boot
-took less."""
+"""How late a live message may be. A device stamps `sent` at each sending, and the keep-alive closes
+a connection that is silent for so long. So the least delayed message of a boot took less."""
 
 EARLIEST_MS = 1_577_836_800_000.0
-"""2020-01-01: no device is older, and a clock that says so was never set."""
+"""2020-01-01. No device is older; a clock that shows an earlier time was never set."""
 
 CLAIM_ERROR_MS = 15 * 60_000.0
 """The least error of a time that rests on the device's own clock."""
 
 NEAREST = 16
-"""Of a boot's anchors of one kind, so many on either side of a moment are asked."""
+"""How many of a boot's anchors of one kind are used on either side of a moment."""
 
 
 class Anchor(NamedTuple):
@@ -68,7 +67,7 @@ class Moment(NamedTuple):
 
 
 class BootClock:
-    """What the anchors of one boot say of its moments."""
+    """The clock of one boot, from its anchors."""
 
     def __init__(self, anchors: Iterable[Anchor] = ()) -> None:
         ordered = sorted(anchors, key=lambda anchor: (anchor.up_ms, anchor.wall_ms))
@@ -88,7 +87,7 @@ class BootClock:
         return bool(self.exchanges or self.arrivals)
 
     def high_ms(self, up_ms: float) -> float:
-        """The latest that `up_ms` can have been by the messages that had left by then."""
+        """The latest time that `up_ms` can have been, by the messages that had left by then."""
         return min(
             (
                 _later(anchor, up_ms)
@@ -99,10 +98,11 @@ class BootClock:
         )
 
     def interval(self, up_ms: float, latest_ms: float = math.inf) -> TimeInterval:
-        """Where all that is known of `up_ms` agrees; `latest_ms` is a bound from elsewhere.
+        """The interval on which all that is known of `up_ms` agrees; `latest_ms` is a bound from
+        elsewhere.
 
-        Where it contradicts itself (a clock that stopped or ran wild), only the anchors next to
-        `up_ms` are asked; where they do too, all that they allow is in doubt.
+        If the anchors contradict each other (a clock that stopped or ran wild), only those next to
+        `up_ms` are used. If these do too, the interval covers all that any of them allows.
         """
         upper_ms = min(self.high_ms(up_ms), latest_ms)
         arrived = self._arrived(up_ms)
@@ -127,7 +127,7 @@ class BootClock:
 
 
 class _Span(NamedTuple):
-    """What a boot's neighbours say: its start is not before, and its last moment not after."""
+    """The bounds from a boot's neighbours: on its start, and on its last moment."""
 
     start_low_ms: float
     end_high_ms: float
@@ -136,22 +136,22 @@ class _Span(NamedTuple):
 class StoreClocks:
     """The boots of one flash store, in the order of its boot counter.
 
-    What is known of a boot that is anchored on both sides rests on its own anchors alone, so
-    nothing reaches from one side of it to the other: `anchors.load_clocks` reads no further, and
-    `session.retiming` has no more summed up anew.
+    A boot that is anchored on both sides depends on its own anchors alone, and so separates the
+    boots before it from those after it: `anchors.load_clocks` reads no further, and
+    `session.retiming` has no more sessions summarised again.
     """
 
     def __init__(self, boots: Mapping[int, BootClock]) -> None:
         self.boots = dict(sorted(boots.items()))
         self._numbers = list(self.boots)
         clocks = list(self.boots.values())
-        # The time up to which all boots before the one at an index have lasted at least …
+        # By index: the time until which all earlier boots have lasted at least …
         self._ended_low = [-math.inf]
         for clock in clocks:
             known = clock.interval(clock.last_up_ms).low_ms
             lasted = self._ended_low[-1] + clock.last_up_ms * (1 - DRIFT)
             self._ended_low.append(known if clock.two_sided else max(known, lasted))
-        # … and by which the one at an index must have begun, and all boots before it ended.
+        # … and the time by which this boot must have begun, and all earlier ones ended.
         self._begun_high = [math.inf]
         for clock in reversed(clocks):
             known = clock.interval(0.0).high_ms
@@ -166,10 +166,10 @@ class StoreClocks:
 
 
 class DeviceClocks:
-    """All that is known of a device's clocks; `at` places any moment of any boot.
+    """All clocks of a device; `at` places any moment of any boot.
 
-    `provisioned_at` bounds what nothing else does. `checked` are boots whose claims show how far
-    the device's own clock may be off, where `anchors` has not all of them.
+    `provisioned_at` is the bound where there is no other. `checked` gives the boots that show how
+    far off the device's own clock may be, if `anchors` does not have all of them.
     """
 
     def __init__(
@@ -191,7 +191,8 @@ class DeviceClocks:
 
     @cached_property
     def claim_error_ms(self) -> float:
-        """How far the device's own clock may be off: the worst of what an anchored boot shows."""
+        """How far off the device's own clock may be: the largest error that an anchored boot
+        shows."""
         worst = CLAIM_ERROR_MS
         for clock in self._checked():
             if clock.two_sided:
@@ -202,7 +203,7 @@ class DeviceClocks:
         return worst
 
     def at(self, store: int, boot: int, up_ms: float, latest_at: datetime) -> Moment:
-        """When the device's `up_ms` since `boot` was; its frame had arrived by `latest_at`."""
+        """When `up_ms` after `boot` was. The frame of that moment had arrived by `latest_at`."""
         latest_ms = to_ms(latest_at)
         store_clocks = self.stores.get(store, _NO_BOOTS)
         clock = store_clocks.boots.get(boot, _NO_ANCHORS)
@@ -230,7 +231,8 @@ class DeviceClocks:
         return _moment(high, high - low, "arrival", latest_ms)
 
     def _claimed(self, clock: BootClock, up_ms: float, known: TimeInterval) -> TimeInterval | None:
-        """What the device's own clock adds to `known`, by its nearest claim that fits there."""
+        """`known`, narrowed by the nearest claim of the device's own clock that fits it; else
+        None."""
         for claim in sorted(clock.claims, key=lambda claim: abs(up_ms - claim.up_ms)):
             wall_ms = claim.wall_ms + up_ms - claim.up_ms
             if known.low_ms - CLAIM_ERROR_MS <= wall_ms <= known.high_ms + CLAIM_ERROR_MS:
@@ -250,8 +252,8 @@ _NO_BOOTS = StoreClocks({})
 def gain_ms(clock: BootClock, new: Anchor) -> float:
     """By how much `new` changes what `clock` says of the moment of `new`.
 
-    For bounds it is the width they take off the interval, or how far they contradict it; for the
-    device's own claim how far it departs from the claim before. Infinite where nothing was known.
+    For a bound: how much it narrows the interval, or how far it contradicts it. For the device's
+    own claim: how far it departs from the nearest claim. Infinite if nothing was known.
     """
     if new.kind == "device_clock":
         return _departure_ms(clock.claims, new)
@@ -277,7 +279,7 @@ def _departure_ms(claims: list[Anchor], new: Anchor) -> float:
 
 
 def outdoes(new: Anchor, old: Anchor) -> bool:
-    """Whether all that the upper bound `old` says follows from `new`."""
+    """Whether the upper bound `old` follows from `new`."""
     return _later(new, old.up_ms) <= old.wall_ms
 
 
@@ -293,7 +295,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _later(anchor: Anchor, up_ms: float) -> float:
-    """The latest that `up_ms` can have been, if the anchor's moment was not after its time."""
+    """The latest time that `up_ms` can have been, by the upper bound of the anchor."""
     away = up_ms - anchor.up_ms
     return anchor.wall_ms + away + DRIFT * abs(away)
 
@@ -305,7 +307,7 @@ def _exchanged(anchor: Anchor, up_ms: float) -> TimeInterval:
 
 
 def _nearest(anchors: list[Anchor], up_ms: float, either_side: int = NEAREST) -> list[Anchor]:
-    """Enough of the anchors around `up_ms`: a bound from further off is wider by the drift."""
+    """The anchors around `up_ms`; drift makes the bound of a farther one wider."""
     if len(anchors) <= either_side:
         return anchors
     at = bisect_left(anchors, up_ms, key=lambda anchor: anchor.up_ms)
@@ -314,5 +316,5 @@ def _nearest(anchors: list[Anchor], up_ms: float, either_side: int = NEAREST) ->
 
 def _moment(wall_ms: float, error_ms: float, source: TimeSource, latest_ms: float) -> Moment:
     """The moment, limited to the time between `EARLIEST_MS` and its arrival."""
-    told_ms = min(max(wall_ms, EARLIEST_MS), latest_ms)
-    return Moment(from_ms(told_ms), math.ceil(error_ms + abs(told_ms - wall_ms)), source)
+    limited_ms = min(max(wall_ms, EARLIEST_MS), latest_ms)
+    return Moment(from_ms(limited_ms), math.ceil(error_ms + abs(limited_ms - wall_ms)), source)

@@ -1,4 +1,4 @@
-"""The contraindication questions, as a versioned text: who answers another text is asked again.
+"""The contraindication questions, as a versioned text. After a change they are asked again.
 
 A change of any word changes `DIGEST`; the tests hold `VERSION` to it. The questions are a
 safeguard beside the device's instructions, no medical advice, and no answer proves safety.
@@ -12,7 +12,7 @@ from cymba.devices.messages import Site
 
 Tier = Literal["block", "clearance", "situational"]
 """`block`: not with this device. `clearance`: only after a clinician has agreed. `situational`:
-shown, and asks for nothing."""
+shown with the questions, without an answer."""
 
 Answer = Literal["no", "yes", "unsure", "cleared"]
 """`cleared`: yes, and a clinician who knows of it has agreed. `unsure` weighs as much as yes."""
@@ -24,7 +24,7 @@ class Question(NamedTuple):
     name: str
     tier: Tier
     text: str
-    sites: tuple[Site, ...] = ()  # none: of every device
+    sites: tuple[Site, ...] = ()  # none: for every device
 
     def asked_for(self, sites: tuple[Site, ...]) -> bool:
         return not self.sites or any(site in self.sites for site in sites)
@@ -84,5 +84,5 @@ def must_be_answered(sites: tuple[Site, ...]) -> list[Question]:
 
 
 def precautions(sites: tuple[Site, ...]) -> list[Question]:
-    """What is shown with the questions, and is none."""
+    """What is shown beside the questions and takes no answer."""
     return [one for one in QUESTIONS if one.asked_for(sites) and one.tier == "situational"]

@@ -1,7 +1,7 @@
 """The clock exchange on `up/time` and `down/time`: a moment known on both clocks.
 
-The server keeps nothing between the two requests: the device brings `t2` and `t3` back with its
-second. It can deceive itself about its own clock, and the server about no more than `MAX_AGE_MS`.
+The server keeps nothing between the two requests: the second one brings `t2` and `t3` back. A
+device that lies can shift its own times by no more than `MAX_AGE_MS`.
 """
 
 from typing import Literal, NamedTuple
@@ -10,10 +10,9 @@ from cymba.devices.clocks import DRIFT, Anchor
 from cymba.devices.messages import TimeReply, TimeRequest
 
 MAX_ROUND_TRIP_MS = 60_000
-# Of the reply that a second request brings back: a device that lies of it may claim to have been
-# heard of that much earlier than it was.
+# How old the reply may be that a second request brings back.
 MAX_AGE_MS = 10 * 60_000
-ROUNDING_MS = 2.0  # each of the four times is cut to whole milliseconds, at two clocks
+ROUNDING_MS = 2.0  # each of the four times is cut to whole milliseconds, on two clocks
 
 Fault = Literal["incomplete", "order", "slow", "future", "stale"]
 
@@ -27,9 +26,9 @@ class Unusable(NamedTuple):
 def reply(request: TimeRequest, received_ms: int, now_ms: int) -> TimeReply | Anchor | Unusable:
     """Answer a first request with a `TimeReply`; make an anchor of a second one.
 
-    The device's `u1` was before our `t2`, and its `u4` after our `t3`. So the middle of its round
-    trip lies within half of what the round trip took beside our own part, of the middle of ours:
-    the offset and dispersion of NTP (RFC 5905, section 8), with the drift over the exchange.
+    The device's `u1` was before our `t2`, and its `u4` after our `t3`. So the middles of the two
+    spans differ by at most half of the time on the network: the offset and dispersion of NTP
+    (RFC 5905, section 8), plus the drift over the exchange.
     """
     t2, t3, u4 = request.t2, request.t3, request.u4
     if t2 is None and t3 is None and u4 is None:

@@ -13,8 +13,8 @@ from cymba.devices.presence import KNOWN_TO_HOLDER
 from cymba.devices.tables import DevicePresence, DeviceTenure
 
 Unsynced = Literal["none", "waiting", "unknown"]
-"""`waiting`: the device said that it holds frames. `unknown`: it may have recorded since it was
-last heard of, so that no session does not mean that there was none."""
+"""`waiting`: the device reported frames that it holds. `unknown`: it may have recorded since it was
+last seen, so no session here does not mean that there was none."""
 
 
 class ClockQuality(NamedTuple):
@@ -36,7 +36,7 @@ class Health(NamedTuple):
 
 
 def health(session: Session, seen: DevicePresence | None, now: datetime) -> Health:
-    """How a device is doing by what it said last, which the caller may see."""
+    """A device's health by its last presence, if the caller may see one."""
     if seen is None:
         return Health(False, None, None, None, None, "unknown", None, None)
     clocks = load_clocks(session, seen.device_id, [(seen.store, seen.boot)])
@@ -57,7 +57,7 @@ def health(session: Session, seen: DevicePresence | None, now: datetime) -> Heal
 
 
 class Behind(NamedTuple):
-    """A device of which not all may be here."""
+    """A device that may hold more than was uploaded."""
 
     device_id: str
     unsynced: Unsynced

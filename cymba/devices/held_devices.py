@@ -32,7 +32,7 @@ class HeldDevice(NamedTuple):
 
 
 def held_devices(session: Session, account_id: UUID) -> Sequence[HeldDevice]:
-    """All devices of the account, the one claimed first at the front."""
+    """All devices of the account, by the time they were claimed."""
     statement = _held(account_id).order_by(DeviceTenure.claimed_at, DeviceTenure.device_id)
     return [_as_holding(*row) for row in session.execute(statement)]
 
@@ -55,7 +55,7 @@ def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTen
     Raises:
         NotFound: the account does not hold such a device.
     """
-    # The device first, as claiming and releasing do; key_share keeps no bridge from its frames.
+    # The device first, as claiming and releasing do; key_share does not block bridges.
     session.execute(select(Device.id).where(Device.id == device_id).with_for_update(key_share=True))
     tenure = session.scalars(
         select(DeviceTenure)
@@ -86,7 +86,7 @@ def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
         update(DeviceTenure)
         .where(DeviceTenure.account_id == account_id)
         .values(
-            id=func.gen_random_uuid(),  # an export has told the old one
+            id=func.gen_random_uuid(),  # an export has shown the old one
             account_id=None,
             name="",
             released_at=func.greatest(

@@ -1,4 +1,4 @@
-"""Who holds a device now, and having their apps read it anew."""
+"""Who holds a device now, and announcing its changes to them."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -11,7 +11,7 @@ from cymba.devices.tables import DeviceTenure
 
 
 def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
-    """The account that holds each of the devices now, where one does."""
+    """The account that holds each of the devices now; unclaimed ones are left out."""
     rows = session.execute(
         select(DeviceTenure.device_id, DeviceTenure.account_id).where(
             DeviceTenure.device_id.in_(sorted(device_ids)), DeviceTenure.released_at.is_(None)
@@ -21,6 +21,6 @@ def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
 
 
 def announce_to_holders(session: Session, device_ids: Iterable[str]) -> None:
-    """Have the apps of those who hold these devices read them anew."""
+    """Announce that these devices have changed, to the apps of their holders."""
     for device_id, account_id in holders_of(session, set(device_ids)).items():
         announce(session, UUID(account_id), "device", device_id)

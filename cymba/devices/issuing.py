@@ -16,9 +16,9 @@ from cymba.devices.signing import sign
 from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
 
 NUMBERED_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
-"""A version's number is at least the seconds since then: a database that is restored from a backup
-numbers on above all that it numbered before, though it no longer knows of it. The wire's uint32
-lasts until 2156, and firmware that keeps an int32 until 2088."""
+"""A version's number is at least the seconds since then. So a database that was restored from a
+backup gives higher numbers than any it has lost. The wire's uint32 lasts until 2156, and firmware
+that keeps an int32 until 2088."""
 
 
 def issue(
@@ -36,7 +36,7 @@ def issue(
         ValueError: there is no `key` to sign it with.
     """
     if key is None:
-        raise ValueError("a programme goes to a device signed: a key is needed")
+        raise ValueError("every programme is signed: a key is needed")
     programme, limits, expires_at = wanted
     desired = sign(
         key,
@@ -67,8 +67,8 @@ def issue(
 
 
 def lock_devices(session: Session, device_ids: Sequence[str]) -> None:
-    """Keep claims and releases away. Who holds a device is to be asked in a statement after this
-    one: one that waits for its lock still sees who held it before."""
+    """Block claims and releases. Read who holds a device in a later statement: this one may wait
+    for its lock and then still see the holder of before."""
     session.execute(
         select(Device.id)
         .where(Device.id.in_(device_ids))
@@ -87,18 +87,18 @@ def newest_version(session: Session, device_id: str) -> DeviceProgramme | None:
 
 
 def latest_number(device: Device, newest: DeviceProgramme | None) -> int:
-    """That of the last version that was set here; 0 before the first."""
+    """The number of the last version that was set here; 0 before the first."""
     return max(newest.ver if newest else 0, device.erased_ver)
 
 
 def unknown_number(session: Session, device_id: str) -> int:
-    """The highest version that the device said it applied and that was never set here, or 0."""
+    """The highest version that the device reported as applied but was never set here; or 0."""
     row = UnknownVersion
     return session.scalar(select(row.held_ver).where(row.device_id == device_id)) or 0
 
 
 def _next_number(session: Session, device: Device, now: datetime) -> int:
-    """Above all that the device may hold: it ignores what is not (R40)."""
+    """Above all that the device may hold, because it ignores lower ones (R40)."""
     latest = latest_number(device, newest_version(session, device.id))
     last = max(latest, unknown_number(session, device.id))
     return max(last + 1, int((now - NUMBERED_SINCE).total_seconds()))

@@ -1,7 +1,7 @@
 """The wire messages about the device itself: presence, clock, programme (protocol v1).
 
-Those about its frames stand above them in `cymba/stimulation/wire/messages.py`, where all of the
-protocol can be imported from. Times are milliseconds: `up`, `sent` and `u*` since the device's
+The messages about its frames are in `cymba/stimulation/wire/messages.py`, from which all messages
+can be imported. Times are milliseconds: `up`, `sent` and `u*` since the device's
 boot, `utc`, `expires` and `t*` since 1970-01-01T00:00:00Z.
 """
 
@@ -43,8 +43,8 @@ class Programme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Presence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Retained on `up/presence`; the same with `online` false is the connection's last will.
 
-    `sent` is the moment of this connection's start, in the will too: so a late will names the
-    connection it belongs to and cannot put out a newer one.
+    `sent` is the moment of this connection's start, in the will too. So a late will names its
+    connection and cannot mark a newer one as offline.
     """
 
     v: Literal[1] = 1
@@ -62,7 +62,7 @@ class Presence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class TimeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`up/time`: first `{boot, u1}`; then, after the reply, the same with `t2`, `t3` and `u4`.
 
-    `store` says whose boot counter `boot` is; without it the device's latest store is meant.
+    `boot` counts the boots of `store`; without it the device's latest store is meant.
     """
 
     boot: UInt32
@@ -83,7 +83,7 @@ class TimeReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReportedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`up/state`: the device applied version `ver` of its programme, or says why not."""
+    """`up/state`: the device applied version `ver` of its programme, or the reason why not."""
 
     ver: UInt32
     applied: bool

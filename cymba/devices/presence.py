@@ -19,10 +19,10 @@ def record_presence(
 ) -> Literal["current", "late"]:
     """Store a device's presence message, unless a newer one is stored.
 
-    Messages are ordered by the connection they speak of, `(boot, sent)`: a last will that comes
-    late names an older connection than the one that is online by now. Within one connection the
-    will is the last word. A new store (a factory reset) begins anew when it first comes online.
-    `live` is false for a message that the broker had retained: nobody was seen at that moment.
+    Messages are ordered by their connection, `(boot, sent)`: a last will that comes late belongs to
+    an older connection than the present one. Within one connection the will is the last message. A
+    new store (a factory reset) starts again when it first comes online. `live` is false for a
+    message that the broker had retained, which shows nobody at that moment.
     """
     row = DevicePresence
     drained = live and presence.online and presence.queued == 0
@@ -67,7 +67,7 @@ def record_presence(
                 "store": values.store,
                 "boot": values.boot,
                 "sent_ms": values.sent_ms,
-                # A will was written at the connection's start: what it leaves out stays known.
+                # A will was written at the connection's start: what it leaves out is kept.
                 "firmware": func.coalesce(values.firmware, row.firmware),
                 "battery_pct": func.coalesce(values.battery_pct, row.battery_pct),
                 "queued_frames": func.coalesce(values.queued_frames, row.queued_frames),
@@ -82,7 +82,7 @@ def record_presence(
 
 
 def record_seen(session: Session, seen: Mapping[str, datetime]) -> None:
-    """Move `seen_at` on for devices that sent frames; one that another process moves is left."""
+    """Update `seen_at` of devices that sent frames, but those that another process updates now."""
     session.execute(
         text(
             """
@@ -120,5 +120,5 @@ KNOWN_TO_HOLDER: ColumnElement[bool] = and_(
         .correlate(DeviceTenure),
     ),
 )
-"""Joins a tenure with what its device last said, unless it said so to an earlier holder: when that
-one last used it is not this one's to know."""
+"""Joins a tenure with its device's last presence, unless that was in an earlier holder's time: when
+they last used it is private."""

@@ -1,4 +1,4 @@
-"""A device's programme: what is desired, what the device reports, and all that came before.
+"""A device's programme: what is desired, what the device reports, and its history.
 
 The device is the safety boundary: it enforces its limits, and nothing here starts a session. The
 server may narrow the limits of a device, never widen them past its model's.
@@ -52,7 +52,7 @@ REFUSAL_CODES: dict[str, str] = {
 
 
 class Wanted(NamedTuple):
-    """What is asked of a device; `limits` (names of `models.Limits`) may only narrow."""
+    """What a person asks for; `limits` (names of `models.Limits`) may only narrow."""
 
     programme: Programme
     limits: Mapping[str, float] = MappingProxyType({})
@@ -83,8 +83,8 @@ class ProgrammeState(NamedTuple):
     version: int
     desired: DeviceProgramme | None
     held: DeviceProgramme | None  # the last version that the device said it applied
-    is_earlier_holders: bool = False  # the device has not said that it has let go of theirs
-    limits: Mapping[str, float] = MappingProxyType({})  # those that the newest version came with
+    is_earlier_holders: bool = False  # the device has not reported a later version than theirs
+    limits: Mapping[str, float] = MappingProxyType({})  # those of the newest version
 
     @property
     def in_step(self) -> bool:
@@ -104,7 +104,7 @@ def set_programme(
 ) -> Accepted | ProgrammeRefused:
     """Make `wanted` the desired programme of a device that the account holds: its next version.
 
-    To allow no current (a limit of 0) is always possible; all else needs a valid screening.
+    A limit of no current is always possible; everything else needs a valid screening.
 
     Raises:
         NotFound: the account does not hold such a device.
@@ -141,10 +141,10 @@ def set_programme(
 def withhold_current(
     session: Session, key: Ed25519PrivateKey | None, account_id: UUID, now: datetime
 ) -> list[str]:
-    """While a red flag stands, let no current flow: each device's next version has a limit of 0.
+    """While a red flag stands, allow no current: each device's next version has a limit of 0.
 
-    Gives the devices that got one; those whose desired version allows none already are left alone.
-    It stays when the flag is lifted: then the person sets a programme again.
+    Returns the devices that got one; those whose desired version has that limit are left alone. The
+    limit stays when the flag is lifted, until the person sets a programme again.
     """
     if not has_red_flag(session, account_id):
         return []
@@ -169,14 +169,14 @@ def withhold_current(
 def clear_programme(
     session: Session, key: Ed25519PrivateKey | None, device: Device, now: datetime
 ) -> None:
-    """Take what a holder set from a device that changes hands: nobody's version follows, without
-    any of it, and allows no current until the next holder sets a programme.
+    """Replace what a holder set on a device that changes hands: the next version belongs to nobody,
+    and allows no current until the next holder sets a programme.
 
-    Only a higher version moves a device, and one that is retained reaches it whenever it comes
-    online: an empty message would reach none that is offline. The device's row is locked.
+    A device changes only to a higher version. A retained one reaches it whenever it comes online;
+    an empty message would not. The device's row is locked.
 
     Raises:
-        ValueError: there is something to take, and no `key` to sign with.
+        ValueError: there is something to replace, and no `key` to sign with.
     """
     desired = newest_version(session, device.id)
     highest = max(latest_number(device, desired), unknown_number(session, device.id))
@@ -186,7 +186,7 @@ def clear_programme(
 
 
 def programme_state(session: Session, account_id: UUID, device_id: str) -> ProgrammeState:
-    """What is desired of a device that the account holds, and what the device holds.
+    """The desired and the held programme of a device that the account holds.
 
     Raises:
         NotFound: the account does not hold such a device.
@@ -223,12 +223,11 @@ def programme_history(
         NotFound: the account does not hold such a device.
     """
     _held_device(session, account_id, device_id)
-    statement = select(DeviceProgramme).where(
-        DeviceProgramme.device_id == device_id, DeviceProgramme.account_id == account_id
-    )
+    row = DeviceProgramme
+    statement = select(row).where(row.device_id == device_id, row.account_id == account_id)
     if before is not None:
-        statement = statement.where(DeviceProgramme.ver < before)
-    return session.scalars(statement.order_by(DeviceProgramme.ver.desc()).limit(limit)).all()
+        statement = statement.where(row.ver < before)
+    return session.scalars(statement.order_by(row.ver.desc()).limit(limit)).all()
 
 
 def refused_programmes(
@@ -238,7 +237,7 @@ def refused_programmes(
     before: int | None = None,
     limit: int = 50,
 ) -> Sequence[RefusedProgramme]:
-    """What the account asked of its device and was refused, newest first, with ids below `before`.
+    """The account's refused programmes for a device, newest first, with ids below `before`.
 
     Raises:
         NotFound: the account does not hold such a device.
@@ -254,9 +253,9 @@ def refused_programmes(
 def record_report(
     session: Session, device_id: str, reported: ReportedState, at: datetime
 ) -> Literal["recorded", "late", "unknown-version"]:
-    """Keep what a device said of a version; of two reports of one version the later holds.
+    """Store a device's report of a version; a later report of the same version replaces it.
 
-    Of a version that was never set here, `answer_unknown` sends a newer one.
+    After a version that was never set here, `answer_unknown` sends a newer one.
     """
     row = DeviceProgramme
     recorded = session.scalar(
@@ -318,7 +317,7 @@ def _details(error: DomainError) -> str:
 def _held_device(
     session: Session, account_id: UUID, device_id: str, *, lock: bool = False
 ) -> Device:
-    if lock:  # versions are given one by one
+    if lock:  # so that versions are numbered one by one
         lock_devices(session, [device_id])
     device = session.scalar(
         _held_by(account_id).where(Device.id == device_id).execution_options(populate_existing=True)

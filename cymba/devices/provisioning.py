@@ -31,7 +31,7 @@ ITERATIONS = 101  # as mosquitto_passwd
 BATCH = 500
 
 CHANGES = "cymba_credentials"
-"""The channel on which PostgreSQL tells, after the commit, that secrets have changed."""
+"""The channel on which PostgreSQL notifies, after the commit, that secrets have changed."""
 
 
 class Credentials(NamedTuple):
@@ -73,7 +73,7 @@ def _provision(session: Session, model: str, count: int) -> Iterator[Credentials
             }
             for one in made
         ]
-        # One drawn twice in a lifetime of draws is simply drawn again.
+        # An id that exists already is drawn again.
         stored = set(session.scalars(statement, rows))
         tell_brokers(session)
         new = [one for one in made if one.device_id in stored]
@@ -100,7 +100,7 @@ def revoke(session: Session, device_id: str) -> None:
 def reissue_claim_code(session: Session, device_id: str) -> str:
     """Give a device a new claim code, for the operator or its holder to hand on.
 
-    Whoever claims with it becomes the holder, also if another is held_device the device.
+    Whoever claims with it becomes the holder, even if somebody else holds the device.
     """
     code = _draw_code(CODE_LENGTH)
     _change(session, device_id, claim_code_hash=hash_claim_code(device_id, code))
@@ -108,15 +108,13 @@ def reissue_claim_code(session: Session, device_id: str) -> str:
 
 
 def authenticate(session: Session, device_id: str, secret: str) -> bool:
-    """Whether a broker may let `device_id` in with `secret`."""
+    """Whether `device_id` may connect to a broker with `secret`."""
     return admitting_hash(session, device_id, secret) is not None
 
 
 def admitting_hash(session: Session, device_id: str, secret: str) -> str | None:
-    """The hash by which `secret` lets `device_id` in, if it does.
-
-    The secret holds as long as `secret_hashes` gives the same.
-    """
+    """The stored hash that `secret` fits, if it does. It is valid as long as `secret_hashes` gives
+    the same."""
     stored = session.scalar(select(Device.secret_hash).where(Device.id == device_id))
     return stored if verify_secret(stored, secret) else None
 
@@ -155,7 +153,7 @@ def verify_secret(stored: str | None, secret: str) -> bool:
 
 
 def hash_claim_code(device_id: str, code: str) -> bytes:
-    """SHA-256 of the code as it is meant, under its device: a code guessed for one opens one."""
+    """SHA-256 of the code as it is meant, with its device: a guess counts for one device only."""
     return hashlib.sha256(f"{device_id}:{read_code(code)}".encode()).digest()
 
 
@@ -193,7 +191,7 @@ def _change(session: Session, device_id: str, **values: object) -> None:
 
 
 def _end_suspension(session: Session, device_id: str) -> None:
-    """The secret that waited for its end is not the device's any more."""
+    """The secret that was to come back is no longer the device's."""
     ended = session.scalar(
         delete(DeviceSuspension)
         .where(DeviceSuspension.device_id == device_id)

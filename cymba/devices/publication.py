@@ -1,8 +1,8 @@
 """The outbox of desired programmes that the broker does not have yet.
 
-The database says what is desired; the broker's retained message is a copy that it may lose. A
-version without `published_at` waits here. Of a device only the newest is ever sent, and one
-publisher works at a time, so that no older version can take the place of a newer one.
+The database holds what is desired; the broker's retained message is a copy that it may lose. A
+version without `published_at` waits here. Only the newest version of a device is sent, and one
+publisher works at a time, so no older version can replace a newer one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.tables import DeviceProgramme
 
-_LOCK = 0x63796D62_64657369  # "cymbdesi": this publication among the database's advisory locks
+_LOCK = 0x63796D62_64657369  # "cymbdesi", the key of an advisory lock
 
 
 class UnpublishedProgramme(NamedTuple):
@@ -27,9 +27,9 @@ class UnpublishedProgramme(NamedTuple):
 
 
 def begin_publication(session: Session) -> bool:
-    """Whether this transaction is the one that publishes now; it is until it ends.
+    """Whether this transaction is the one that publishes, until it ends.
 
-    No row is locked while the broker is waited for, so nobody waits with it.
+    It waits for the broker without a lock on any row, so it blocks nobody.
     """
     return bool(session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))))
 
@@ -56,7 +56,7 @@ def unpublished(session: Session, limit: int = 100) -> list[UnpublishedProgramme
 def mark_published(
     session: Session, published: Sequence[UnpublishedProgramme], now: datetime
 ) -> None:
-    """The broker has these and has said so. What they replaced waits no longer either."""
+    """The broker has acknowledged these, which replace all older versions."""
     row = DeviceProgramme
     for device_id, desired in published:
         session.execute(
@@ -67,7 +67,7 @@ def mark_published(
 
 
 def publish_again(session: Session, device_ids: Iterable[str]) -> None:
-    """These devices came online: what they have said nothing of is published once more."""
+    """Publish again to devices that came online what they have not reported on."""
     row = DeviceProgramme
     ids = sorted(set(device_ids))
     newest = (
@@ -87,7 +87,7 @@ def publish_again(session: Session, device_ids: Iterable[str]) -> None:
 
 
 def publish_all_again(session: Session) -> None:
-    """The broker has lost what it held: publish what is desired of every device once more."""
+    """Publish every device's desired version again, because the broker has lost its messages."""
     row = DeviceProgramme
     newest = select(row.device_id, func.max(row.ver)).group_by(row.device_id)
     session.execute(

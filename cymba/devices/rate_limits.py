@@ -14,7 +14,7 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-MAX_BUCKETS = 100_000  # of one kind; the least recently used are full again and can be forgotten
+MAX_BUCKETS = 100_000  # of one kind; the least recently used is full again when it is evicted
 
 
 class Rate(NamedTuple):
@@ -27,19 +27,19 @@ class Rate(NamedTuple):
 DEVICE_FRAMES = Rate(per_s=200, burst=2_000)
 DEVICE_BYTES = Rate(per_s=400_000, burst=8_000_000)
 ACCOUNT_FRAMES = Rate(per_s=500, burst=5_000)
-# What is no frame: presence, states, the clock. One connection makes about five of them.
+# Other messages than frames: presence, states, the clock. A connection sends about five.
 DEVICE_MESSAGES = Rate(per_s=5, burst=300)
-NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # years of a person's backlog at once
+NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # the burst is years of a person's backlog
 QUARANTINED_BYTES = Rate(per_s=2_000, burst=4_000_000)
-QUARANTINE_ROW_BYTES = 500  # what a row costs whatever it holds
+QUARANTINE_ROW_BYTES = 500  # the least that a row costs
 MAX_SESSIONS_KNOWN = 50_000
 # A session is aggregated as a whole, so its size is bounded: this much takes about 500 MB of
 # memory. A day of frames of 2 kB, one in five seconds, is 35 MB.
 MAX_SESSION_BYTES = 64_000_000
-# What may stay of a device. The worst honest one, 4 h a day of ten channels at 1 Hz in a frame of
-# 2 kB in 5 s, makes 6 MB a day; sixty days of that at once are the burst. The rate is 52 MB a day.
+# What a device may store. The busiest honest one (4 h a day, a frame of 2 kB in 5 s) makes 6 MB a
+# day; the burst is sixty days of that. The rate is 52 MB a day.
 STORED_BYTES = Rate(per_s=600, burst=400_000_000)
-FRAME_BYTES = 500  # what a frame costs whatever it holds
+FRAME_BYTES = 500  # the least that a frame costs
 REJECTED_FACTOR = 10  # times the bytes of a frame that is rejected
 LOW = 0.5  # of a burst: below this, acks name the rate limit
 
@@ -110,8 +110,8 @@ class Quota:
         self._known: LRUCache[tuple[str, UUID], int] = LRUCache(MAX_SESSIONS_KNOWN)  # their bytes
 
     def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
-        """Whether a frame of this session may be stored; of one that was begun all may, as long as
-        it is no larger than any session can be."""
+        """Whether a frame of this session may be stored. Once a session has begun, all its frames
+        may be, up to the largest size of a session."""
         key = (device_id, sid)
         cost = max(payload_bytes, FRAME_BYTES)
         stored = self._stored.filled(device_id, now_s)
@@ -141,7 +141,7 @@ class Quota:
         bucket.level -= cost
         return True
 
-    def attempt(self) -> "Reservation":
+    def reserve(self) -> "Reservation":
         return Reservation(self)
 
     def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
@@ -151,7 +151,7 @@ class Quota:
         left = self._known.get(key, 0) - max(payload_bytes, FRAME_BYTES)
         if left > 0:
             self._known[key] = left
-        elif self._known.pop(key, None) is not None:  # it was begun by this
+        elif self._known.pop(key, None) is not None:  # the frame had begun the session
             self._sessions.give_back(device_id, 1)
 
     def give_back_quarantine(self, device_id: str, payload_bytes: int) -> None:
@@ -159,7 +159,7 @@ class Quota:
 
 
 class QuotaCheck(Protocol):
-    """What is asked before something that stays is begun: an `Quota`, or an `Reservation` on it."""
+    """What ingest asks before it stores: a `Quota`, or a `Reservation` on it."""
 
     def session(
         self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0
@@ -169,14 +169,14 @@ class QuotaCheck(Protocol):
 
 
 class Reservation:
-    """One transaction's part of an allowance, given back where the block that it is for raises.
+    """One transaction's part of a quota, given back if its block raises.
 
-    A batch is tried again for as long as the database fails: counted each time, a session would
-    be too large before any of it was stored.
+    A batch is retried as long as the database fails. If every attempt counted, a session would be
+    too large before any of it was stored.
     """
 
-    def __init__(self, allowance: Quota) -> None:
-        self._allowance = allowance
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
         self._sessions: list[tuple[str, UUID, int]] = []
         self._quarantined: list[tuple[str, int]] = []
 
@@ -188,13 +188,13 @@ class Reservation:
             self.give_back()
 
     def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
-        allowed = self._allowance.session(device_id, sid, now_s, payload_bytes=payload_bytes)
+        allowed = self._quota.session(device_id, sid, now_s, payload_bytes=payload_bytes)
         if allowed:
             self._sessions.append((device_id, sid, payload_bytes))
         return allowed
 
     def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
-        allowed = self._allowance.quarantine(device_id, payload_bytes, now_s)
+        allowed = self._quota.quarantine(device_id, payload_bytes, now_s)
         if allowed:
             self._quarantined.append((device_id, payload_bytes))
         return allowed
@@ -202,9 +202,9 @@ class Reservation:
     def give_back(self) -> None:
         """Nothing of it was stored."""
         for device_id, sid, payload_bytes in self._sessions:
-            self._allowance.give_back_session(device_id, sid, payload_bytes=payload_bytes)
+            self._quota.give_back_session(device_id, sid, payload_bytes=payload_bytes)
         for device_id, payload_bytes in self._quarantined:
-            self._allowance.give_back_quarantine(device_id, payload_bytes)
+            self._quota.give_back_quarantine(device_id, payload_bytes)
         self._sessions, self._quarantined = [], []
 
 
@@ -227,7 +227,7 @@ class RateLimits:
         self._low_account = LOW * account_frames.burst
 
     def admit_message(self, device_id: str, now_s: float) -> bool:
-        """Take one message that is no frame off the device's bucket, if it has one."""
+        """Charge the device for a message that is not a frame; whether it is admitted."""
         bucket = self._messages.filled(device_id, now_s)
         if bucket.level < 1:
             return False
@@ -235,19 +235,19 @@ class RateLimits:
         return True
 
     def charge_rejected(self, device_id: str, payload_bytes: int, now_s: float) -> None:
-        """A frame that was let in had to be rejected. The debt is no more than one burst."""
+        """Charge for a frame that was admitted and then rejected. The debt is at most one burst."""
         bucket = self._bytes.filled(device_id, now_s)
         cost = (REJECTED_FACTOR - 1) * payload_bytes
         bucket.level = max(-self._bytes.rate.burst, bucket.level - cost)
 
     def debt_s(self, device_id: str, now_s: float) -> float:
-        """How long until any frame of the device is let in again."""
+        """How long until a frame of the device is admitted again."""
         return max(0.0, -self._bytes.filled(device_id, now_s).level / self._bytes.rate.per_s)
 
     def admit(
         self, device_id: str, payload_bytes: int, now_s: float, *, account_id: str | None = None
     ) -> Admission:
-        """Take one frame off the buckets, if all of them have it.
+        """Charge all buckets for one frame, if it is admitted.
 
         A rejected frame costs nothing, so a device that keeps to the rate limit gets through.
         """
@@ -269,8 +269,8 @@ class RateLimits:
             and size.level >= self._low_bytes
             and (account is None or account.level >= self._low_account)
         ):
-            return _FREE if admitted else _HELD_OFF
-        told = [
+            return _FREE if admitted else _OVER_LIMIT
+        rates = [
             rate.per_s / cost
             for bucket, rate, low, cost in (
                 (frames, self._frames.rate, self._low_frames, 1.0),
@@ -279,8 +279,8 @@ class RateLimits:
             )
             if bucket is not None and bucket.level < low
         ]
-        return Admission(admitted, min(told))
+        return Admission(admitted, min(rates))
 
 
 _FREE = Admission(admitted=True, max_frames_per_s=None)
-_HELD_OFF = Admission(admitted=False, max_frames_per_s=None)
+_OVER_LIMIT = Admission(admitted=False, max_frames_per_s=None)

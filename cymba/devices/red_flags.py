@@ -31,8 +31,9 @@ def raise_red_flag(
     felt_at: datetime,
     now: datetime,
 ) -> RedFlag:
-    """Lock the account's programmes because of a symptom of `RED_FLAGS`, and let no current flow.
-    `screening.SEEK_CARE` says more. `key` signs the versions without a current.
+    """Lock the account's programmes because of a symptom of `RED_FLAGS`, and allow no current.
+
+    `key` signs the versions without a current.
 
     Idempotent: the same symptom at the same time is raised once.
 
@@ -62,7 +63,7 @@ def release_red_flags(
 ) -> None:
     """The person declares that a clinician has looked at their symptoms: the lock is lifted.
 
-    No current comes back by it: the questions are to be answered again, and a programme to be set.
+    No current comes back by that: the person answers the questions again and sets a programme.
 
     Raises:
         Conflict: no red flag stands.

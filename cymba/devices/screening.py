@@ -102,14 +102,14 @@ def standing_lock(session: Session, account_id: UUID, model: Model, now: datetim
 
 
 def lock_safety(session: Session, account_id: UUID) -> None:
-    """Let a red flag be raised, and a device be claimed, one after the other in an account: else
-    the flag would miss the device, and the claim the flag."""
+    """Let an account raise a red flag and claim a device one after the other. Otherwise the flag
+    would miss the device, and the claim the flag."""
     turn = func.hashtextextended(f"safety/{account_id}", 0)
     session.execute(select(func.pg_advisory_xact_lock(turn)))
 
 
 def lift_red_flags(session: Session, account_id: UUID, note: str, now: datetime) -> int:
-    """A clinician has looked at it (`note` says who and when): lift the lock; how many were lifted.
+    """Lift the lock after a clinician has looked (`note` says who and when); how many were lifted.
 
     The flags stay on record.
     """
@@ -144,8 +144,8 @@ def _standing(account_id: UUID) -> Select[RedFlag]:
 
 
 def _staleness(session: Session, screening: Screening, now: datetime) -> Locked | None:
-    """Why answers that bar nothing must be given again."""
-    # A red flag may have changed what its person answers, also once it is lifted.
+    """Why answers that rule nothing out must be given again."""
+    # After a red flag, even a lifted one, the person may answer differently.
     flagged_since = select(RedFlag.id).where(
         RedFlag.account_id == screening.account_id, RedFlag.raised_at > screening.answered_at
     )
@@ -162,7 +162,8 @@ def _staleness(session: Session, screening: Screening, now: datetime) -> Locked 
 
 
 def _contraindication(model: Model, screening: Screening) -> Locked | None:
-    """What the answers bar; also of a text that has changed since, until they are given anew."""
+    """What the answers rule out. They count until they are given again, even if the text
+    changed."""
     given = screening.answers
     asked = must_be_answered(model.sites)
     named = {

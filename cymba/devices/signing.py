@@ -1,10 +1,10 @@
-"""The signature of a desired programme: whoever breaks into the broker cannot raise a current.
+"""The signature of a desired programme, so that an intruder in the broker cannot raise a current.
 
 Ed25519 over deterministic CBOR (RFC 8949, section 4.2.1) of the message without `signature` and
-absent fields, with the device's id added as `device`: a programme made for one device is none for
-another. A number without a fraction is encoded as an integer, so that a firmware need not know
-which fields could have one. A version that was signed once cannot come back either: a device
-ignores a `ver` that is not above the one it holds.
+absent fields, with the device's id added as `device`: a programme for one device is invalid for
+another. A number without a fraction is encoded as an integer, so firmware need not know which
+fields could have one. A signed version cannot be replayed: a device ignores a `ver` that is not
+above the one it holds.
 """
 
 import base64
@@ -74,7 +74,7 @@ def verify(key: Ed25519PublicKey, device_id: str, desired: Desired) -> bool:
 
 
 def signed_bytes(device_id: str, desired: Desired) -> bytes:
-    """What is signed: see the head of this module."""
+    """The bytes to sign, as the module's docstring describes."""
     message: dict[str, Any] = msgspec.to_builtins(desired)
     message.pop("signature", None)
     return cbor2.dumps(_plain({**message, "device": device_id}), canonical=True)
@@ -95,8 +95,8 @@ def _make(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
-    # Written aside and linked into place: of several processes that start together one wins, and
-    # none ever reads half a key.
+    # Written to a draft and linked into place: if several processes start together, one wins and
+    # none reads half a key.
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

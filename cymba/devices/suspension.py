@@ -30,13 +30,8 @@ class Suspended(NamedTuple):
 
 
 def suspend(session: Session, device_id: str, now: datetime) -> bool:
-    """Keep the device out until `SUSPENDED_FOR` has passed; False if nobody lets it in anyway."""
-    device = session.scalar(
-        select(Device)
-        .where(Device.id == device_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+    """Suspend the device for `SUSPENDED_FOR`; False if it has no valid secret anyway."""
+    device = _locked(session, device_id)
     if device is None or device.secret_hash is None:
         return False
     until = now + SUSPENDED_FOR
@@ -49,19 +44,14 @@ def suspend(session: Session, device_id: str, now: datetime) -> bool:
 
 
 def end_suspensions(session: Session, now: datetime) -> Sequence[str]:
-    """Let those in again whose time is over; gives their ids."""
+    """End the suspensions whose time is over; returns the ids of their devices."""
     ended = session.scalars(
         select(DeviceSuspension.device_id).where(DeviceSuspension.until <= now)
     ).all()
     let_in = []
     for device_id in sorted(ended):
-        # The device first, as everywhere; another process may have ended it meanwhile.
-        device = session.scalar(
-            select(Device)
-            .where(Device.id == device_id)
-            .with_for_update(key_share=True)
-            .execution_options(populate_existing=True)
-        )
+        # The device first, as everywhere. Another process may have ended the suspension meanwhile.
+        device = _locked(session, device_id)
         secret_hash = session.scalar(
             delete(DeviceSuspension)
             .where(DeviceSuspension.device_id == device_id, DeviceSuspension.until <= now)
@@ -77,11 +67,14 @@ def end_suspensions(session: Session, now: datetime) -> Sequence[str]:
     return let_in
 
 
+def _locked(session: Session, device_id: str) -> Device | None:
+    return session.scalar(
+        select(Device)
+        .where(Device.id == device_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
 def suspended(row: DeviceSuspension | None) -> Suspended | None:
     return None if row is None else Suspended("flood", row.until - SUSPENDED_FOR, row.until)
-
-
-def suspended_until(session: Session, device_id: str) -> datetime | None:
-    return session.scalar(
-        select(DeviceSuspension.until).where(DeviceSuspension.device_id == device_id)
-    )

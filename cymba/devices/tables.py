@@ -1,4 +1,4 @@
-"""Devices, who holds them, what their clocks are known by, and when they were last heard of."""
+"""Devices, their holders, clock anchors, presence, programmes and screenings."""
 
 from datetime import datetime
 from typing import Any
@@ -39,7 +39,7 @@ class Device(Base):
 
 
 class DeviceSuspension(Base):
-    """A device that is kept out of the broker for a while; its secret's hash waits here."""
+    """A device that may not connect for a while; its secret's hash is kept here."""
 
     __tablename__ = "device_suspension"
 
@@ -65,8 +65,8 @@ class DeviceTenure(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), index=True)
-    # Null once that account is erased: the time stays taken, so that what comes late of it is
-    # nobody's and not the next holder's.
+    # Null once that account is erased. The time stays taken, so that late frames of it belong to
+    # nobody, not to the next holder.
     account_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("account.id", ondelete="SET NULL"), index=True
     )
@@ -77,7 +77,7 @@ class DeviceTenure(Base):
 
 
 class DevicePresence(Base):
-    """What a device last said of itself; `boot` and `sent_ms` order its connections."""
+    """A device's last presence message; `boot` and `sent_ms` order its connections."""
 
     __tablename__ = "device_presence"
 
@@ -91,16 +91,16 @@ class DevicePresence(Base):
     queued_frames: Mapped[int | None] = mapped_column(BigInteger)
     changed_at: Mapped[datetime]
     seen_at: Mapped[datetime]
-    # When it last said that its flash was empty: all that it had recorded by then is here.
+    # When it last reported an empty flash: all that it had recorded by then is here.
     drained_at: Mapped[datetime | None]
 
 
 class ClockAnchor(Base):
     """A moment known on both clocks: the device's `up_ms` since `boot`, and the world's.
 
-    `exchange` anchors are two-sided (± `error_ms`). `arrival` anchors bound from above only: the
-    message left at `up_ms` and cannot have arrived before it left; `queued` ones also, of messages
-    that may have waited in the broker for the bridge. `device_clock` is the device's own claim.
+    An `exchange` is two-sided (± `error_ms`). An `arrival` is an upper bound: the message left at
+    `up_ms`, before it arrived. So is `queued`, for a message that may have waited in the broker.
+    `device_clock` is the device's own claim.
     """
 
     __tablename__ = "clock_anchor"
@@ -119,10 +119,7 @@ class ClockAnchor(Base):
 
 
 class DeviceProgramme(Base):
-    """One version of what a device is to hold; the highest is the desired one, the rest history.
-
-    What the device reported of a version stands beside it.
-    """
+    """One version of a device's programme, with the device's report. The highest is desired."""
 
     __tablename__ = "device_programme"
     __table_args__ = (
@@ -153,7 +150,7 @@ class DeviceProgramme(Base):
 
 
 class RetainedWithdrawal(Base):
-    """That what a broker retains of a device from an earlier holder's time is to be withdrawn."""
+    """Retained messages of a device, from an earlier holder's time, are to be withdrawn."""
 
     __tablename__ = "retained_withdrawal"
 
@@ -162,7 +159,7 @@ class RetainedWithdrawal(Base):
 
 
 class UnknownVersion(Base):
-    """That a device spoke of a version that was never set here."""
+    """A device reported a version that was never set here."""
 
     __tablename__ = "unknown_version"
     __table_args__ = (
@@ -170,11 +167,11 @@ class UnknownVersion(Base):
     )
 
     device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
-    ver: Mapped[int] = mapped_column(BigInteger)  # that it spoke of last
-    held_ver: Mapped[int] = mapped_column(BigInteger)  # the highest that it said it applied, or 0
+    ver: Mapped[int] = mapped_column(BigInteger)  # that it reported last
+    held_ver: Mapped[int] = mapped_column(BigInteger)  # the highest it reported as applied, or 0
     reported_at: Mapped[datetime]
     answered_at: Mapped[datetime | None]  # when a newer version was set for it
-    settled_at: Mapped[datetime | None]  # when the device said that it applied a newer one
+    settled_at: Mapped[datetime | None]  # when the device reported that it applied a newer one
 
 
 class RefusedProgramme(Base):

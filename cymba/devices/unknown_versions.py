@@ -1,7 +1,7 @@
-"""Versions that a device speaks of and that were never set here.
+"""Versions that a device reports although they were never set here.
 
-The database was restored from a backup that is older than they, or the device lies. Either way it
-may hold limits that nobody here knows of: it is sent a newer version, and an operator is told.
+The database was restored from an older backup, or the device lies. Either way the device may hold
+limits that nobody here knows: it is sent a newer version, and an operator is informed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,15 +20,15 @@ from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
 
 HIGHEST_FOLLOWED = 2**32 - 2**16
-"""Nobody signs such a number for a hundred years: a device that names a higher one is broken or
-lies, and following it would use up the numbers that the wire has."""
+"""No version gets such a number for a hundred years: a device that reports a higher one is broken
+or lies, and following it would use up the numbers of the wire."""
 ANSWERED_EVERY = timedelta(minutes=1)
-"""A device that goes on speaking of unknown versions gets no more than one answer in this time."""
+"""A device that keeps reporting unknown versions gets at most one answer in this time."""
 
 
 def note_unknown(session: Session, device_id: str, reported: ReportedState, at: datetime) -> None:
-    """Keep that the device spoke of a version, and that it holds it, if it says so;
-    `answer_unknown` answers it."""
+    """Store that the device reported a version, and whether it applied it; `answer_unknown`
+    follows."""
     row = UnknownVersion
     held_ver = min(reported.ver, HIGHEST_FOLLOWED) if reported.applied else 0
     statement = insert(row).values(
@@ -77,8 +77,8 @@ def unanswered(session: Session, now: datetime, limit: int = 100) -> Sequence[st
 def answer_unknown(
     session: Session, key: Ed25519PrivateKey, device_id: str, now: datetime
 ) -> DeviceProgramme:
-    """Desire of the device what was desired, by a number above the one that it spoke of; where
-    nothing was, no current."""
+    """Issue the desired programme again under a higher number than the device reported; or no
+    current if there is none."""
     lock_devices(session, [device_id])
     device = session.get_one(Device, device_id, populate_existing=True)
     desired = newest_version(session, device_id)
@@ -95,7 +95,7 @@ def answer_unknown(
 
 
 def no_current(device: Device) -> tuple[Programme, Mapping[str, float], None]:
-    """What is wanted of a device of which nobody wants anything."""
+    """What a device without a holder's programme is to hold."""
     usual = usual_programme(MODELS[device.model])
     none = msgspec.structs.replace(usual, amplitude_ua=0, native_level=None)
     return none, {"amplitude_ua": 0}, None
@@ -104,8 +104,8 @@ def no_current(device: Device) -> tuple[Programme, Mapping[str, float], None]:
 def _still(
     desired: DeviceProgramme, now: datetime
 ) -> tuple[Programme, Mapping[str, float], datetime | None]:
-    """The same. Of a programme that has ended its limits last (R41), and a device takes them only
-    with one that has not: then the person finds the current anew."""
+    """The same programme. If it has expired, its limits still hold (R41), but a device takes limits
+    only with a programme that has not: then one that leaves the current to titration."""
     programme = msgspec.convert(desired.programme, Programme)
     if desired.expires_at is None or desired.expires_at > now:
         return programme, desired.limits, desired.expires_at

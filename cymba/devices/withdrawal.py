@@ -1,7 +1,7 @@
-"""Retained messages that the broker is to forget: what was desired of a device by a holder who let
-it go or was erased, and what the device said of itself in their time.
+"""Retained messages to be withdrawn from the broker: a device's programme and presence from the
+time of a holder who released it or was erased.
 
-An empty retained message takes the place of one and is itself not kept (MQTT 3.1.1, 3.3.1.3).
+An empty retained message removes the one before and is itself not kept (MQTT 3.1.1, 3.3.1.3).
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from cymba.devices.tables import RetainedWithdrawal
 
 
 def ask_withdrawal(session: Session, device_ids: Iterable[str], now: datetime) -> None:
-    """Have what the broker retains of these devices withdrawn after the commit."""
+    """Withdraw the retained messages of these devices after the commit."""
     rows = [{"device_id": device_id, "asked_at": now} for device_id in sorted(set(device_ids))]
     if rows:
         statement = insert(RetainedWithdrawal).values(rows)
@@ -35,10 +35,10 @@ def awaited_withdrawals(session: Session, limit: int = 100) -> Sequence[Retained
 
 
 def mark_withdrawn(session: Session, withdrawn: Sequence[RetainedWithdrawal]) -> None:
-    """The broker has the empty messages and has said so.
+    """The broker has acknowledged the empty messages.
 
-    One that was asked for again meanwhile stays. A next holder's programme that the withdrawal
-    may have overtaken is published once more.
+    A withdrawal that was asked for again meanwhile stays. The programme of a next holder, which the
+    withdrawal may have removed, is published again.
     """
     for one in withdrawn:
         session.execute(

@@ -141,7 +141,7 @@ def upload_frames(device_id: str) -> Response:
     arrived_at = services().now()
 
     def store(deliveries: Sequence[Delivery]) -> Ingested:
-        with services().quota.attempt() as quota, transaction() as session:
+        with services().quota.reserve() as quota, transaction() as session:
             _uploader(session, device_id)
             return ingest(session, deliveries, quota=quota)
 

@@ -126,23 +126,23 @@ def test_what_an_attempt_took_is_given_back_where_it_fails() -> None:
     assert allowance.session("ear-0001", first, 0.0)
 
     def fail() -> None:
-        with allowance.attempt() as attempt:
-            assert attempt.session("ear-0001", first, 0.0)
-            assert attempt.session("ear-0001", first, 0.0)
-            assert not attempt.session("ear-0001", first, 0.0)
-            assert attempt.session("ear-0001", second, 0.0)
-            assert not attempt.session("ear-0001", third, 0.0)
-            assert attempt.quarantine("ear-0001", 900, 0.0)
-            assert not attempt.quarantine("ear-0001", 900, 0.0)
+        with allowance.reserve() as reservation:
+            assert reservation.session("ear-0001", first, 0.0)
+            assert reservation.session("ear-0001", first, 0.0)
+            assert not reservation.session("ear-0001", first, 0.0)
+            assert reservation.session("ear-0001", second, 0.0)
+            assert not reservation.session("ear-0001", third, 0.0)
+            assert reservation.quarantine("ear-0001", 900, 0.0)
+            assert not reservation.quarantine("ear-0001", 900, 0.0)
             raise ZeroDivisionError
 
     for _ in range(10):
         with pytest.raises(ZeroDivisionError):
             fail()
-    with allowance.attempt() as attempt:
-        assert attempt.session("ear-0001", third, 0.0)
-        assert attempt.session("ear-0001", first, 0.0)
-        assert attempt.quarantine("ear-0001", 900, 0.0)
+    with allowance.reserve() as reservation:
+        assert reservation.session("ear-0001", third, 0.0)
+        assert reservation.session("ear-0001", first, 0.0)
+        assert reservation.quarantine("ear-0001", 900, 0.0)
     assert not allowance.session("ear-0001", second, 0.0)
     assert not allowance.session("ear-0001", first, 0.0, payload_bytes=501)
     assert not allowance.quarantine("ear-0001", 900, 0.0)

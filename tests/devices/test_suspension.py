@@ -1,16 +1,24 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
 from cymba.devices.claiming import claim
 from cymba.devices.provisioning import authenticate, reissue_secret, revoke
-from cymba.devices.suspension import SUSPENDED_FOR, end_suspensions, suspend, suspended_until
+from cymba.devices.suspension import SUSPENDED_FOR, end_suspensions, suspend
+from cymba.devices.tables import DeviceSuspension
 from tests.devices.conftest import MakeAccount, MakeDevice
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + SUSPENDED_FOR
+
+
+def suspended_until(session: Session, device_id: str) -> datetime | None:
+    return session.scalar(
+        select(DeviceSuspension.until).where(DeviceSuspension.device_id == device_id)
+    )
 
 
 def test_a_suspended_device_is_out_until_its_time_is_over(

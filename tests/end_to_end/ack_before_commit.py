@@ -14,8 +14,8 @@ class HastyWriter(writer.Writer):
     """Acks first, and commits a little later, as a bridge does that gathers inserts."""
 
     def _commit(self, batch: Sequence[IncomingMessage]) -> Written:
-        with self._cache.quota.attempt() as attempt, UnitOfWork(self._engine) as session:
-            written = write(session, batch, self._cache, attempt)
+        with self._cache.quota.reserve() as reservation, UnitOfWork(self._engine) as session:
+            written = write(session, batch, self._cache, reservation)
             self._ack_sender.send(batch, written)
             time.sleep(0.05)
             session.commit()

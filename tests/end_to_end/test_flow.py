@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.provisioning import Credentials, authenticate
 from cymba.devices.rate_limits import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_BYTES
-from cymba.devices.suspension import suspended_until
 from cymba.devices.tables import DeviceSuspension
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
 from cymba.stimulation.tables import AckLedgerRow, QuarantinedFrame, SessionExtent, StoredFrame
@@ -85,7 +84,7 @@ class Stage:
 
     def is_suspended(self) -> bool:
         with UnitOfWork(self.engine) as session:
-            return suspended_until(session, self.hostile.device_id) is not None
+            return session.get(DeviceSuspension, self.hostile.device_id) is not None
 
     def stored(self, device_id: str) -> int:
         with UnitOfWork(self.engine) as session:

@@ -63,7 +63,7 @@ def test_a_device_has_only_so_much_stored_in_a_day(
     """Whatever its sessions are; what is over it keeps, and another device stores on."""
     quota = Quota(stored_bytes=Rate(per_s=1e-6, burst=1_200))
     frames = [payload(frame(seq, sid=str(UUID(int=seq)))) for seq in range(1, 5)]
-    failing = quota.attempt()
+    failing = quota.reserve()
     assert failing.session("device-1", UUID(int=9), 1.0, payload_bytes=1_000)
     failing.give_back()  # the database failed: nothing was stored
     deliveries = [Delivery("device-1", one, AT, True) for one in frames]

@@ -13,8 +13,8 @@ from cymba.insights.findings import accounts_due, claim_due, refresh
 from workers.asides import Asides
 from workers.progress import Progress
 
-# Each is one of an account, which may cost some tenths of a second: a round is short, so that who
-# becomes due meanwhile does not wait for a hundred of others.
+# An account may take some tenths of a second. Rounds are short, so that an account that becomes due
+# meanwhile does not wait for a hundred others.
 ACCOUNTS_A_ROUND = 20
 
 
@@ -23,7 +23,7 @@ class InsightsRound:
     """What one round did. `more` says that there was more to do than a round takes."""
 
     refreshed: int = 0  # accounts
-    told: int = 0  # changes announced to the apps
+    announced: int = 0  # changes, to the apps
     failed: list[UUID] = field(default_factory=list)  # accounts
     more: bool = False
 
@@ -78,5 +78,5 @@ class InsightsWorker:
             if not claim_due(session, account_id):
                 return False
             changes = refresh(session, account_id, now=now)
-        done.told += len(changes)
+        done.announced += len(changes)
         return True

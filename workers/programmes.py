@@ -1,4 +1,4 @@
-"""Answers devices that speak of programme versions which were never set here."""
+"""Sends a newer programme to devices that report a version which was never set here."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -16,8 +16,8 @@ log = structlog.get_logger(__name__)
 
 
 class ProgrammeAnswers:
-    """One device a transaction. The key is loaded when the first answer is due: a process that
-    never signs needs none."""
+    """One device a transaction. The key is loaded when the first answer is due, because a process
+    that never signs needs none."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ProgrammeAnswers:
         self._asides = Asides[str]("unknown programme", progress or Progress(), clock)
 
     def run_once(self) -> list[str]:
-        """Answer who waits; the devices that could not be answered.
+        """Answer the devices that wait. Return those that could not be answered.
 
         Raises:
             sqlalchemy.exc.DBAPIError: the database cannot be spoken to.

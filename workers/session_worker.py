@@ -1,8 +1,8 @@
 """The session worker: it aggregates frames into sessions, closes silent ones and compacts them.
 
-It works in small transactions of its own, and gives every account and device its turn in each
-round, whatever others have waiting. Any number may run, and each may be killed at any moment.
-A session that fails is set aside, logged, and retried with backoff, so that no other waits for it.
+It works in small transactions and gives every account and device a turn in each round, however much
+others have waiting. Any number of workers may run, and each may be killed at any moment. A session
+that fails is set aside and retried with backoff, so that no other waits for it.
 """
 
 import time
@@ -32,10 +32,10 @@ from workers.turns import take_turns
 
 SESSIONS_A_TRANSACTION = 20
 SESSIONS_A_ROUND = 500
-# Nobody's second session is begun after so long, so that whoever comes meanwhile is soon looked at.
+# After so long, no party's second session begins, so that new arrivals get their turn soon.
 ROUND_S = 0.15
 SECONDS_AT_ONCE = 2
-FRAMES_OF_A_PARTY = 5_000  # summarised in a round, from its second session on: some hours of frames
+FRAMES_OF_A_PARTY = 5_000  # in a round, from its second session on; some hours of frames
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class SessionWorker:
         self._asides = Asides[SessionKey]("session", progress, clock)
         self._closing = Asides[str]("closing", progress, clock)
         self._retiming = Asides[str]("retiming", progress, clock)
-        # The devices at which the last round ended, of each thing that it does.
+        # The device at which each step of the last round ended.
         self._closed_to = self._summarised_to = self._compacted_to = ""
 
     def run_once(self) -> SessionRound:
@@ -126,9 +126,10 @@ class SessionWorker:
         *,
         at_once: int = 1,
     ) -> tuple[int, bool]:
-        """Do everybody's first session, and then what else there is, while the round is short.
+        """Work on every party's first session, then on further ones until the time of the round is
+        over.
 
-        Gives what `work` gave, and whether there may be more to do.
+        Returns the sum of `work`, and whether there may be more to do.
         """
         began_s = time.monotonic()
         taken = take_turns(

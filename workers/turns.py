@@ -1,7 +1,7 @@
-"""Whose turn it is: everybody's first item, then everybody's second, each up to a share.
+"""Fair turns: every party's first item, then every party's second, each party up to a share.
 
-One party may have thousands of items, or have the same ones due again and again: another's item
-waits for one of each party at most, and for no party's costly one if its own is cheap.
+One party may have thousands of items, or the same ones due again and again. An item of another
+party waits for at most one item of each, and if it is cheap, for no costly one.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -18,10 +18,9 @@ def take_turns(
     cost: Callable[[Item], float] = lambda _: 0.0,
     share: float = 0.0,
 ) -> list[Item]:
-    """At most `most` of `items`, which come in the order in which they have waited.
+    """At most `most` of `items`, which are given in the order of their waiting.
 
-    A party that has spent its `share` of cost has no further turn: its first item it gets
-    whatever that costs.
+    A party always gets its first item, whatever it costs, and further ones up to its `share`.
     """
     turns: dict[int, list[Item]] = {}
     had: dict[Hashable, int] = {}
@@ -35,6 +34,6 @@ def take_turns(
         had[whose] += 1
     taken: list[Item] = []
     for number in sorted(turns):
-        # Who waited longest is taken in; among those taken, the cheap go first.
+        # Those that waited longest are taken; among them the cheap ones go first.
         taken += sorted(turns[number][: most - len(taken)], key=cost)
     return taken

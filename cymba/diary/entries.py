@@ -1,4 +1,4 @@
-"""Diary entries: what is special in writing them, and reading them by pages."""
+"""Diary entries: how they are merged, and how they are read by pages."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -56,7 +56,7 @@ class DiaryEntries(Mergeable[DiaryEntry]):
         self, session: Session, row: DiaryEntry, changed: Fields, now: datetime
     ) -> None:
         for symptom in entry_fields.red_flags(changed):
-            # In the entry's own transaction: what was written is never without its lock.
+            # In the entry's own transaction, so that no red flag is stored without its lock.
             raise_red_flag(
                 session, self._key, row.account_id, symptom, felt_at=row.felt_at, now=now
             )

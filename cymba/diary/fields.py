@@ -1,4 +1,4 @@
-"""An entry's fields, flat: what is checked, compared and merged one by one."""
+"""An entry's fields in a flat form: each is checked, compared and merged by itself."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from cymba.accounts.written_fields import Fields, moment_problem, note_problem, 
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 
-# So long before it was written, a time is more likely a slip than a memory.
+# A time so long before the entry was written is more likely a slip than a memory.
 LONG_AGO = timedelta(days=366)
 
 ITEM = "items."

@@ -34,12 +34,12 @@ class Item:
     ]
     unit: str | None = None  # UCUM
     code: str | None = None  # "LOINC 72514-3", "SNOMED CT 50219008"
-    # Which way is worse, for items that insights look at; None for those that have no direction.
+    # Which way is worse, for items that insights use; None for those without a direction.
     worse: Literal["higher", "lower"] | None = None
-    # The smallest change that matters to a person, in the item's own unit; what it rests on.
+    # The smallest change that matters to a person, in the item's own unit; `source` says why.
     minimal_important_difference: float | None = None
-    # How many days back it asks: 0 of now or since the session, 1 of the last night or 24 hours,
-    # None of so long that no day's stimulation can be told apart in it.
+    # How many days back it asks: 0: now, or since the session; 1: the last night or 24 hours;
+    # None: so long that no single day's stimulation can show in it.
     recall_days: int | None = 0
     scoring: str | None = None
     licence: str = OWN_WORDING

@@ -1,4 +1,4 @@
-"""Prompts at local times of day: the next ones, through changes of clock and of zone."""
+"""Prompts at local times of day, across changes of clock and of zone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a prompt at the usual hour needs of the person's sessions, which the diary knows not."""
+    """What a prompt at the usual hour needs to know of the person's sessions."""
 
-    usual_start: time | None = None  # by the wall clock; None: too few sessions to say
+    usual_start: time | None = None  # by the wall clock; None: too few sessions
     days_with_session: frozenset[date] = frozenset()
 
 
@@ -42,7 +42,7 @@ NO_USE = Use()
 @dataclass(frozen=True, slots=True)
 class Saved:
     reminder: Reminder
-    changed: bool  # false: it was so already
+    changed: bool  # false: it was already so
 
 
 def prompts(
@@ -50,9 +50,9 @@ def prompts(
 ) -> Iterator[Prompt]:
     """The reminder's prompts after a moment, without end, by the wall clock of `zone`.
 
-    A time that a spring change leaves out is prompted when the clock has jumped past it; a time
-    that an autumn change repeats is prompted once, the first time. One at the usual hour of a
-    session keeps to its own times until there is such an hour.
+    A time that a spring change skips is prompted right after the gap; a time that an autumn change
+    repeats is prompted once, the first time. A reminder at the usual hour of a session uses its own
+    times until there is a usual hour.
     """
     day = after.astimezone(zone).date() - timedelta(days=1)
     times = sorted(time.fromisoformat(text) for text in reminder.local_times)
@@ -70,8 +70,8 @@ def prompts(
 
 
 def _moment(day: date, wall: time, zone: ZoneInfo) -> datetime:
-    # fold=0 takes the first of a repeated hour. For a skipped one it gives the offset before the
-    # change, whose moment shows as a wall time past the gap by as much as the time was into it.
+    # fold=0 takes the first of a repeated hour. In a gap it takes the offset before the change, so
+    # the prompt comes as long after the gap as the wanted time lies in it.
     return datetime.combine(day, wall, tzinfo=zone).astimezone(UTC)
 
 
@@ -124,7 +124,7 @@ def get(session: Session, account_id: UUID, reminder_id: UUID) -> Reminder:
 
 
 def remove(session: Session, account_id: UUID, reminder_id: UUID, *, match: Match) -> None:
-    """Take the reminder away at the version that `match` accepts; twice is harmless.
+    """Delete the reminder at the version that `match` accepts. Idempotent.
 
     Raises:
         NotFound, PreconditionRequired, PreconditionFailed.

@@ -1,4 +1,4 @@
-"""Operations that an app made offline, applied one by one, each with an answer of its own."""
+"""Applies operations that an app made offline, one by one, each with its own answer."""
 
 import hashlib
 import json
@@ -35,8 +35,8 @@ def mergeables(key: Ed25519PrivateKey) -> Mergeables:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One edit of one thing, made on what the app showed: its copy of it, with its own earlier
-    operations on top that the copy did not hold yet."""
+    """One edit of one thing. It was made on what the app showed: its copy, with those of its own
+    earlier operations on top that the copy did not hold yet."""
 
     id: UUID
     kind: str  # of `mergeables`
@@ -44,22 +44,22 @@ class Operation:
     entity_id: UUID
     base_version: int  # of that copy; 0: the app had none
     fields: Fields = field(default_factory=dict)
-    # Those earlier operations, as far as they touch these fields; None: the app does not say.
+    # The earlier operations that touch these fields; None: the app does not send them.
     builds_on: Sequence[UUID] | None = None
-    # Why whoever read it could not take it: its `fields` then have names, and no values.
+    # Why the operation cannot be applied: its `fields` then have names but no values.
     problem: DomainError | None = None
 
     @property
     def entity(self) -> str:
-        """What it edits, as answers that are kept name it."""
-        is_first = self.kind == entries.KIND  # from before there were other kinds
+        """The thing that it edits, as stored answers name it."""
+        is_first = self.kind == entries.KIND  # which was once the only kind
         return str(self.entity_id) if is_first else f"{self.kind}/{self.entity_id}"
 
     @property
     def digest(self) -> str:
         """The same for the same edit, in whatever form and however often it is sent.
 
-        On what it was made does not count: a client may know more of that when it tries again.
+        `base_version` and `builds_on` do not count: a client may know more when it retries.
 
         Raises:
             Rejected: a value is nested deeper than any item's.
@@ -75,14 +75,14 @@ def _as_text(value: datetime | UUID) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an operation; `row` is the server's copy as it now stands.
+    """The outcome of an operation; `row` is the server's copy as it now stands.
 
-    `version` is the one up to which the app has seen all that was done to it: it is what the
-    operation made only where nobody else had changed the thing since. Clients that name no
-    `builds_on` take it for the base of their later edits.
+    The app has seen every change up to `version`. That is the version that the operation made only
+    if nobody else had changed the thing since. Clients that send no `builds_on` use it as the base
+    of their later edits.
     """
 
-    id: UUID | None  # None: it could not be read
+    id: UUID | None  # None: the operation could not be read
     status: Literal["applied", "duplicate", "conflict", "rejected"]
     row: Any = None  # of the table of its kind
     version: int | None = None
@@ -98,22 +98,22 @@ def push(
     key: Ed25519PrivateKey,
     now: datetime,
 ) -> list[Answer]:
-    """Apply operations in order; a bad one costs only itself.
+    """Apply operations in order; a bad one does not affect the others.
 
-    An applied operation's id is kept in the same transaction, so a retry after a lost answer is a
-    `duplicate`. Conflicts and rejections changed nothing and are judged anew when retried; those
-    of an app that names what it builds on are remembered for what was built on them.
+    Idempotent: an applied operation's id is stored in the same transaction, so a retry after a lost
+    answer is a `duplicate`. Conflicts and rejections change nothing and are judged again at a
+    retry. If the app sends `builds_on`, they are stored for the operations that build on them.
     `key` signs the programmes without a current that follow a red flag.
 
     Raises:
         Busy: another push of the account is under way.
     """
-    # One push of an account at a time: a retry must see what the first try has done. To wait for it
-    # would hold a thread and a connection for as long as the other takes.
+    # One push of an account at a time, because a retry must see what the first attempt did. It does
+    # not wait, which would hold a thread and a connection.
     turn = func.hashtextextended(f"sync/{account_id}", 0)
     if not session.scalar(select(func.pg_try_advisory_xact_lock(turn))):
         raise Busy("Another push of this account is under way. Wait for it, then push again.")
-    # A queue is sent in its order: what comes later was made on top of what comes before.
+    # A queue is sent in order: later operations were made on top of earlier ones.
     before: dict[UUID, dict[str, Any]] = {}
     kinds = mergeables(key)
     return [
@@ -202,7 +202,7 @@ def _seen(
     operation: Operation,
     before: Mapping[UUID, dict[str, Any]],
 ) -> tuple[Seen, int]:
-    """What the app showed of the thing, and the version up to which it had seen everything."""
+    """The state that the app showed, and the version up to which it had seen every change."""
     entity = operation.entity
     own = {id_: left for id_, left in before.items() if left["entity"] == entity}
     named = set(operation.builds_on or ())
@@ -220,14 +220,14 @@ def _seen(
             covered[name] = max(at, covered.get(name, 0))
         if "deletion" in left:
             deletion = max(left["deletion"], deletion or 0)
-    # One that is not known may have covered any field: what the copy says is no proof then.
+    # An unknown operation may have covered any field, so the copy proves nothing then.
     version = operation.base_version if named <= own.keys() else 0
     through = max(version, *(left.get("version", 0) for left in own.values()), 0)
     return Seen(version, covered, deletion), through
 
 
 def _seen_through(outcome: Applied[Any], through: int) -> int:
-    """The version up to which the app has seen everything, now that its edit is applied."""
+    """The version up to which the app has seen every change, now that its edit is applied."""
     before = outcome.row.version - outcome.changed
     if through > before:  # it is from before a backup was restored
         through = 0
@@ -237,8 +237,8 @@ def _seen_through(outcome: Applied[Any], through: int) -> int:
 def _left(
     operation: Operation, mergeable: Mergeable[Any], versions: Mapping[str, int], deletion: int
 ) -> dict[str, Any]:
-    """What edits on top of this operation need: up to which version of the thing the app knew
-    each field that it covers. Where it was not taken, that is what it knew beneath it."""
+    """What later edits on top of this operation need: for each field that it covers, the version up
+    to which the app knew the field. If it was not applied, that is the version beneath it."""
     entity = {"entity": operation.entity}
     if operation.action == "delete":
         return entity | {"fields": dict(versions), "deletion": deletion}

@@ -45,7 +45,7 @@ def insights(context: click.Context, *, options: WorkerOptions) -> None:
         def work() -> tuple[bool, int]:
             done = worker.run_once()
             if done.refreshed:
-                log.info("findings computed", accounts=done.refreshed, told=done.told)
+                log.info("findings computed", accounts=done.refreshed, announced=done.announced)
             return done.more, len(done.failed)
 
         work_on(settings, options, progress, work)

@@ -40,10 +40,10 @@ def test_a_round_computes_who_is_due_and_the_next_has_nothing_to_do(
 ) -> None:
     done = InsightsWorker(engine).run_once()
     assert (done.refreshed, done.failed, done.more) == (4, [], False)
-    told = session.scalar(select(func.count()).where(Change.kind == "finding"))
-    assert told == done.told > 4 * 4
+    announced = session.scalar(select(func.count()).where(Change.kind == "finding"))
+    assert announced == done.announced > 4 * 4
     again = InsightsWorker(engine).run_once()
-    assert (again.refreshed, again.told) == (0, 0)
+    assert (again.refreshed, again.announced) == (0, 0)
     assert set(session.scalars(select(InsightState.account_id))) == set(people)
 
 

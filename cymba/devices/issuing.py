@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -14,6 +15,8 @@ from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.signing import sign
 from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
+
+SetBy = Literal["person", "trial", "red_flag"]
 
 NUMBERED_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 """A version's number is at least the seconds since then. So a database that was restored from a
@@ -28,6 +31,7 @@ def issue(
     wanted: tuple[Programme, Mapping[str, float], datetime | None],
     *,
     account_id: UUID | None,
+    set_by: SetBy | None,
     now: datetime,
 ) -> DeviceProgramme:
     """Make `wanted` the device's next version. The device's row is locked (`lock_devices`).
@@ -56,6 +60,7 @@ def issue(
         programme=msgspec.to_builtins(programme),
         limits=dict(limits),
         expires_at=expires_at,
+        set_by=set_by,
         signature=desired.signature,
         created_at=now,
     )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.audit import note_own
 from cymba.devices.holders import announce_to_holders
 from cymba.devices.issuing import (
+    SetBy,
     issue,
     latest_number,
     lock_devices,
@@ -101,6 +102,7 @@ def set_programme(
     *,
     if_version: int,
     now: datetime,
+    set_by: SetBy = "person",
 ) -> Accepted | ProgrammeRefused:
     """Make `wanted` the desired programme of a device that the account holds: its next version.
 
@@ -133,7 +135,7 @@ def set_programme(
         )
         session.flush()
         return ProgrammeRefused(error)
-    row = issue(session, key, device, wanted, account_id=account_id, now=now)
+    row = issue(session, key, device, wanted, account_id=account_id, set_by=set_by, now=now)
     note_own(session, account_id, "programme.set", device=device_id, version=row.ver)
     return Accepted(row)
 
@@ -161,7 +163,7 @@ def withhold_current(
             programme, limits = msgspec.convert(desired.programme, Programme), desired.limits
         without = msgspec.structs.replace(programme, amplitude_ua=0, native_level=None)
         wanted = Wanted(without, {**limits, "amplitude_ua": 0})
-        issue(session, key, device, wanted, account_id=account_id, now=now)
+        issue(session, key, device, wanted, account_id=account_id, set_by="red_flag", now=now)
         withheld.append(device.id)
     return withheld
 
@@ -182,7 +184,7 @@ def clear_programme(
     highest = max(latest_number(device, desired), unknown_number(session, device.id))
     if highest == 0 or (desired and desired.account_id is None and desired.ver == highest):
         return
-    issue(session, key, device, no_current(device), account_id=None, now=now)
+    issue(session, key, device, no_current(device), account_id=None, set_by=None, now=now)
 
 
 def programme_state(session: Session, account_id: UUID, device_id: str) -> ProgrammeState:

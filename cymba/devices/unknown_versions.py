@@ -6,6 +6,7 @@ limits that nobody here knows: it is sent a newer version, and an operator is in
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.devices.holders import announce_to_holders
-from cymba.devices.issuing import issue, lock_devices, newest_version
+from cymba.devices.issuing import SetBy, issue, lock_devices, newest_version
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
@@ -83,10 +84,18 @@ def answer_unknown(
     device = session.get_one(Device, device_id, populate_existing=True)
     desired = newest_version(session, device_id)
     if desired is None:
-        row = issue(session, key, device, no_current(device), account_id=None, now=now)
+        none = no_current(device)
+        row = issue(session, key, device, none, account_id=None, set_by=None, now=now)
     else:
-        wanted = _still(desired, now)
-        row = issue(session, key, device, wanted, account_id=desired.account_id, now=now)
+        row = issue(
+            session,
+            key,
+            device,
+            _still(desired, now),
+            account_id=desired.account_id,
+            set_by=cast("SetBy | None", desired.set_by),
+            now=now,
+        )
     session.execute(
         update(UnknownVersion).where(UnknownVersion.device_id == device_id).values(answered_at=now)
     )

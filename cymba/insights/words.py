@@ -123,7 +123,7 @@ HELD_DOWN = "Your device is still set as in the trial: it gives up to {now} mA."
 SET_BACK = "Before the trial it gave up to {before} mA. You can set it back, or leave it as it is."
 SENT_TO_DEVICE = (
     "Your new settings were sent to the device. It has not taken them yet. Until then it stays as "
-    "in the trial."
+    "it was."
 )
 FADING = (
     "{effect_title} was noted less often with each session. It went from {first_share} of early "

@@ -146,18 +146,18 @@ def _told(
         return None  # not theirs now; should it be again, this is told again
     state = programme_state(session, experiment.account_id, experiment.device_id)
     model = MODELS[held_by_person.device.model]
-    desired, before = state.desired, experiment.plan["arms"]["full"]
+    desired, held, before = state.desired, state.held, experiment.plan["arms"]["full"]
     wanted = Wanted(msgspec.convert(before["programme"], Programme), before["limits"])
-    held_now = None if desired is None else _wanted(desired)
-    if desired is None or not (
-        _is(desired, before) or _chosen_since(session, experiment, last.programme_version)
-    ):
+    oldest = last.programme_version if held is None else min(held.ver, last.programme_version)
+    chosen = _chosen(session, experiment, since=oldest)
+    answers = [row for row in chosen if row.ver > last.programme_version]
+    if desired is None or not (_is(desired, before) or answers):
+        held_now = None if desired is None else _wanted(desired)
         return BeforeTrial(experiment, model, "offered", wanted, held_now)
-    held = state.held
-    is_taken = held is None or held.ver > last.programme_version or _is(held, before)
-    if is_taken or not _is_of_trial(session, experiment, held):
+    is_over = any(row.applied for row in answers)
+    if is_over or held is None or held in (desired, *chosen) or _is(held, before):
         return None
-    return BeforeTrial(experiment, model, "sent", wanted, held_now)
+    return BeforeTrial(experiment, model, "sent", wanted, _wanted(desired))
 
 
 def _is(row: DeviceProgramme, arm: Mapping[str, Any]) -> bool:
@@ -168,25 +168,21 @@ def _wanted(row: DeviceProgramme) -> Wanted:
     return Wanted(msgspec.convert(row.programme, Programme), row.limits)
 
 
-def _chosen_since(session: Session, experiment: Experiment, version: int) -> bool:
-    """Whether the person has set a programme of their own since. One that allows no current does
-    not tell: a red flag sets it too."""
+def _chosen(session: Session, experiment: Experiment, *, since: int) -> list[DeviceProgramme]:
+    """The versions from `since` on that the person set by themselves."""
     row = DeviceProgramme
-    limit: ColumnElement[Any] = row.limits["amplitude_ua"].as_float()
-    chosen = exists().where(
-        row.device_id == experiment.device_id,
-        row.account_id == experiment.account_id,
-        row.ver > version,
-        func.coalesce(limit, -1) != 0,
-    )
-    return bool(session.scalar(select(chosen)))
-
-
-def _is_of_trial(session: Session, experiment: Experiment, row: DeviceProgramme | None) -> bool:
-    if row is None:
-        return False
     of_block = exists().where(
-        ExperimentBlock.experiment_id == experiment.id,
+        ExperimentBlock.experiment_id == Experiment.id,
+        Experiment.device_id == row.device_id,
         ExperimentBlock.programme_version == row.ver,
     )
-    return bool(session.scalar(select(of_block)))
+    # From before it was kept who set a version: one without a current may be a red flag's.
+    limit: ColumnElement[Any] = row.limits["amplitude_ua"].as_float()
+    may_be_theirs = row.set_by.is_(None) & ~of_block & (func.coalesce(limit, -1) != 0)
+    query = select(row).where(
+        row.device_id == experiment.device_id,
+        row.account_id == experiment.account_id,
+        row.ver >= since,
+        (row.set_by == "person") | may_be_theirs,
+    )
+    return list(session.scalars(query))

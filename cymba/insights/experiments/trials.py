@@ -149,6 +149,7 @@ def agree(
         _wanted(experiment, block),
         if_version=programme_state(session, experiment.account_id, experiment.device_id).version,
         now=now,
+        set_by="trial",
     )
     if isinstance(outcome, ProgrammeRefused):
         return outcome

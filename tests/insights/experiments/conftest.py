@@ -8,19 +8,15 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
 from cymba.accounts.tables import Account
-from cymba.devices import contraindications
-from cymba.devices.contraindications import must_be_answered
 from cymba.devices.messages import Programme
-from cymba.devices.models import MODELS
 from cymba.devices.programme import (
     Accepted,
     Wanted,
     set_programme,
 )
-from cymba.devices.screening import answer
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.insights.experiments import plans
-from tests.insights.experiments.lives import BEGAN, DEVICE, KEY, PROGRAMME
+from tests.insights.experiments.lives import BEGAN, DEVICE, KEY, PROGRAMME, answer_again
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +38,7 @@ def account_id(session: Session) -> UUID:
 
 @pytest.fixture
 def programmed(session: Session, account_id: UUID) -> UUID:
-    model = MODELS["ear_cymba"]
-    answers = {question.name: "no" for question in must_be_answered(model.sites)}
-    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=BEGAN)  # type: ignore[arg-type]
+    answer_again(session, account_id, BEGAN)
     outcome = set_programme(
         session,
         KEY,

@@ -10,6 +10,10 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
+from cymba.devices import contraindications
+from cymba.devices.contraindications import must_be_answered
+from cymba.devices.models import MODELS
+from cymba.devices.screening import answer
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.experiments import plans, trials
 from cymba.insights.tables import Experiment
@@ -96,3 +100,9 @@ def advance(session: Session, experiment: Experiment, now: datetime) -> str:
     """What the worker does; gives the trial's status after it."""
     trials.advance(session, experiment.account_id, now=now)
     return experiment.status
+
+
+def answer_again(session: Session, account_id: UUID, now: datetime) -> None:
+    model = MODELS["ear_cymba"]
+    answers = {question.name: "no" for question in must_be_answered(model.sites)}
+    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=now)  # type: ignore[arg-type]

@@ -22,7 +22,9 @@ from cymba.devices.programme import (
 )
 from cymba.devices.provisioning import reissue_claim_code
 from cymba.devices.red_flags import raise_red_flag
+from cymba.devices.screening import lift_red_flags
 from cymba.devices.tables import Device
+from cymba.devices.unknown_versions import answer_unknown
 from cymba.errors import Conflict, Rejected
 from cymba.insights.experiments import before, plans, trials
 from cymba.insights.experiments.before import BeforeTrial
@@ -35,6 +37,7 @@ from tests.insights.experiments.lives import (
     KEY,
     PROGRAMME,
     advance,
+    answer_again,
     at_block,
     begin,
     end_of,
@@ -208,6 +211,78 @@ def test_what_the_person_sets_by_themselves_is_theirs(session: Session, programm
     report(session, now)
     assert told(session, programmed, now) is None
     assert begin(session, programmed).plan["arms"]["full"]["programme"]["amplitude_ua"] == 1500
+
+
+def choose(
+    session: Session, account_id: UUID, now: datetime, limits: dict[str, float] | None = None
+) -> None:
+    """The person sets a programme by themselves, of their own accord."""
+    own = Wanted(msgspec.convert(PROGRAMME, Programme), limits or {})
+    version = programme_state(session, account_id, DEVICE).version
+    accepted = set_programme(session, KEY, account_id, DEVICE, own, if_version=version, now=now)
+    assert isinstance(accepted, Accepted)
+
+
+def test_no_current_by_ones_own_choice_is_a_choice(session: Session, programmed: UUID) -> None:
+    now = stopped(session, held_down(session, programmed))
+    none = Wanted(msgspec.convert(PROGRAMME | {"amplitude_ua": 0}, Programme), {"amplitude_ua": 0})
+    version = programme_state(session, programmed, DEVICE).version
+    set_programme(session, KEY, programmed, DEVICE, none, if_version=version, now=now)
+    assert told(session, programmed, now).state == "sent"
+    report(session, now)
+    assert told(session, programmed, now) is None
+
+
+def test_what_a_red_flag_withholds_is_no_choice_even_once_it_is_lifted(
+    session: Session, programmed: UUID
+) -> None:
+    experiment = begin(session, programmed, comparison_amplitude_ua=400)
+    number = next(b.number for b in plans.all_blocks(experiment) if b.arm == "comparison")
+    trials.agree(session, KEY, experiment, number, now=at_block(experiment, number))
+    now = at_block(experiment, number + 1)
+    raise_red_flag(session, KEY, programmed, "chest_pain", felt_at=now, now=now)
+    report(session, now)
+    lift_red_flags(session, programmed, "seen", now + timedelta(hours=1))
+    assert told(session, programmed, now).state == "offered"
+
+
+def test_until_the_device_takes_what_was_chosen_it_is_told_whatever_holds_it_down(
+    session: Session, programmed: UUID
+) -> None:
+    """What a red flag withheld does as well as a trial, and an earlier trial as well as the last."""
+    experiment = held_down(session, programmed)
+    now = stopped(session, experiment)
+    choose(session, programmed, now)
+    assert told(session, programmed, now).state == "sent"
+    again = trials.begin(
+        session, programmed, device_id=DEVICE, outcome="pain_now", pairs=8, block_days=3,
+        comparison_amplitude_ua=0, now=now,
+    )  # fmt: skip
+    at = at_block(again, 0)
+    trials.agree(session, KEY, again, 0, now=at)  # the device is offline and hears nothing of it
+    trials.stop(session, again, reason="enough", now=at)
+    choose(session, programmed, at + timedelta(days=4))
+    assert told(session, programmed, at + timedelta(days=4)).state == "sent"
+    flagged = at + timedelta(days=5)
+    raise_red_flag(session, KEY, programmed, "chest_pain", felt_at=flagged, now=flagged)
+    report(session, flagged)
+    lift_red_flags(session, programmed, "seen", flagged + timedelta(days=1))
+    answer_again(session, programmed, flagged + timedelta(days=1))
+    choose(session, programmed, flagged + timedelta(days=1), {"duration_s": 1800})
+    assert told(session, programmed, flagged + timedelta(days=1)).state == "sent"
+    report(session, flagged + timedelta(days=1))
+    assert told(session, programmed, flagged + timedelta(days=1)) is None
+
+
+def test_the_servers_answer_to_an_unknown_version_is_no_choice(
+    session: Session, programmed: UUID
+) -> None:
+    now = stopped(session, held_down(session, programmed, comparison_amplitude_ua=400))
+    version = programme_state(session, programmed, DEVICE).version
+    record_report(session, DEVICE, ReportedState(ver=version + 5, applied=True), now)
+    answer_unknown(session, KEY, DEVICE, now)
+    report(session, now)
+    assert told(session, programmed, now).state == "offered"
 
 
 def test_a_red_flag_bars_what_was_before_and_it_stays_offered(

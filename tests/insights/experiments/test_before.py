@@ -249,7 +249,7 @@ def test_what_a_red_flag_withholds_is_no_choice_even_once_it_is_lifted(
 def test_until_the_device_takes_what_was_chosen_it_is_told_whatever_holds_it_down(
     session: Session, programmed: UUID
 ) -> None:
-    """What a red flag withheld does as well as a trial, and an earlier trial as well as the last."""
+    """What a red flag withheld does as well as a trial, an earlier trial as well as the last."""
     experiment = held_down(session, programmed)
     now = stopped(session, experiment)
     choose(session, programmed, now)

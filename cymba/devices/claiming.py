@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -158,22 +158,28 @@ class Tenures(NamedTuple):
         tenure = self.tenure_at(at)
         return None if tenure is None else tenure.account_id
 
-    def owner_of(self, at: datetime, known_since: Callable[[], datetime]) -> UUID | None:
-        """Whose it is what was recorded at `at`, of which the server has known since
-        `known_since()`.
+    def closed_at(self, at: datetime) -> datetime | None:
+        """Until when the server must have known of what was recorded at `at`. None: no end.
 
-        A tenure that is over gets only what was known before its end: all else another holder
-        could have made since, by a clock that lies. That is nobody's, until a better clock says
-        otherwise.
+        A tenure gets nothing that arrives after the device has gone to somebody else: the new
+        holder could have made it, under any number, boot or session that the device knows.
         """
         tenure = self.tenure_at(at)
-        if tenure is None or tenure.released_at is None:
-            return None if tenure is None else tenure.account_id
+        return None if tenure is None or not self._is_closed(tenure) else tenure.released_at
+
+    def closings(self) -> list[datetime]:
+        """All times of `closed_at`, in order."""
+        return sorted(
+            tenure.released_at
+            for tenure in self.of_device
+            if tenure.released_at is not None and self._is_closed(tenure)
+        )
+
+    def _is_closed(self, tenure: DeviceTenure) -> bool:
         after = self.of_device[self.of_device.index(tenure) + 1 :]
-        had_others = any(one.account_id != tenure.account_id for one in after)
-        if had_others and known_since() >= tenure.released_at:
-            return None
-        return tenure.account_id
+        return tenure.released_at is not None and any(
+            one.account_id != tenure.account_id for one in after
+        )
 
     def is_forgotten(self, at: datetime) -> bool:
         """Whether the holder at `at` was erased. What was recorded then belongs to nobody."""

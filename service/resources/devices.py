@@ -169,7 +169,9 @@ def release_device(device_id: str) -> Response:
 def transfer_device(device_id: str) -> Response:
     """Make a claim code to hand the device on
 
-    Whoever claims with it becomes the holder; an earlier code stops working.
+    Whoever claims with it becomes the holder; an earlier code stops working. What the device has
+    not uploaded when it is claimed is in nobody's record, since the next holder could have made it:
+    wait for `backlog_frames` to be 0.
     """
     with transaction() as session:
         code = claiming.hand_on(session, proven_account(session).id, device_id)

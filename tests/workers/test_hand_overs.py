@@ -1,8 +1,9 @@
 """Nobody gets a session into their record that a later holder of the device could have made."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,6 +15,10 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.clocks import to_ms
 from cymba.devices.tables import DeviceTenure
+from cymba.stimulation.archive.compaction import compact_session
+from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.session.live import SentRanges, read_update
+from cymba.stimulation.session.queries import events_of, telemetry_of
 from cymba.stimulation.tables import SessionExtent, StimulationSession
 from cymba.stimulation.wire.messages import Frame
 from tests.stimulation.conftest import (
@@ -40,6 +45,8 @@ class Recorded(NamedTuple):
     is_new_boot: bool
     clock_off: timedelta | None  # of the device's own clock, None: it does not know the date
     is_exchanged: bool  # right when it was recorded
+    # Written as if by whoever recorded first, whose boots and sessions the device knows.
+    imitates: Literal["boot", "session"] | None
 
 
 def recordings() -> st.SearchStrategy[Recorded]:
@@ -54,17 +61,18 @@ def recordings() -> st.SearchStrategy[Recorded]:
         clock_off=st.none()
         | st.sampled_from([timedelta(0), -DAY, -10 * DAY, -20 * DAY, -40 * DAY, 5 * DAY]),
         is_exchanged=st.booleans(),
+        imitates=st.sampled_from([None, None, "boot", "session"]),
     )
 
 
 def sessions_of(session: Session, device_id: str) -> dict[UUID, UUID | None]:
+    return {sid: row.account_id for sid, row in rows_of(session, device_id).items()}
+
+
+def rows_of(session: Session, device_id: str) -> dict[UUID, StimulationSession]:
     session.expire_all()
-    rows = session.execute(
-        select(StimulationSession.sid, StimulationSession.account_id).where(
-            StimulationSession.device_id == device_id
-        )
-    )
-    return {row.sid: row.account_id for row in rows}
+    mine = select(StimulationSession).where(StimulationSession.device_id == device_id)
+    return {row.sid: row for row in session.scalars(mine)}
 
 
 def by_own_clock(frames: Sequence[Frame], booted_at: datetime) -> list[Frame]:
@@ -86,25 +94,32 @@ def lived(of: Sequence[Recorded], begins: Sequence[datetime]) -> list[Made]:
     """The frames of each recording, in the order in which the device writes them."""
     last = len(begins) - 1
     made: list[Made] = []
-    store, boot, seq = 100, 1, 0
+    store, boot = 100, 1
+    seqs: dict[int, int] = {}
     for one in sorted(of, key=lambda one: begins[min(one.maker, last)] + one.after):
         maker = min(one.maker, last)
         at = begins[maker] + one.after
         if maker < last and at >= begins[maker + 1]:
             at = begins[maker + 1] - timedelta(hours=2)
         before = made[-1][1] if made else None
-        if one.is_new_store or (before is not None and at <= before):
-            store, boot, seq = store + 1, 1, 0
+        key, sid = (store, boot), uuid4()
+        if one.imitates is not None and made:
+            key = made[0][3]
+            sid = made[0][4][0].sid if one.imitates == "session" else sid
         else:
-            boot += one.is_new_boot or before is not None
-        tape = Tape(sid=uuid4(), store=store, boot=boot)
-        tape.seq = seq
+            if one.is_new_store or (before is not None and at <= before):
+                store, boot = store + 1, 1
+            else:
+                boot += one.is_new_boot or before is not None
+            key = (store, boot)
+        tape = Tape(sid=sid, store=key[0], boot=key[1])
+        tape.seq = seqs.get(key[0], 0)
         tape.start().samples(amplitude_ua=[1_000] * 10).end()
-        seq = tape.seq
+        seqs[key[0]] = tape.seq
         frames: list[Frame] = tape.frames
         if one.clock_off is not None:
             frames = by_own_clock(frames, at + one.clock_off)
-        made.append((maker, at, one, (store, boot), frames))
+        made.append((maker, at, one, key, frames))
     return made
 
 
@@ -136,7 +151,7 @@ def test_nobody_gets_what_a_later_holder_could_have_made(
         (begin, 0, person) for begin, person in zip(begins[1:], people[1:], strict=True)
     ]
     for _, at, one, key, frames in made:
-        if one.is_exchanged:
+        if one.is_exchanged and one.imitates is None:
             events.append((at + timedelta(minutes=1), 1, (key, at)))
         events.append((at + one.uploaded_after, 2, frames))
     for at, kind, what in sorted(events, key=lambda event: event[:2]):
@@ -148,15 +163,22 @@ def test_nobody_gets_what_a_later_holder_could_have_made(
             deliver_frames(session, what, at, device_id)
             summarise_due(session, now=at)
     summarise_due(session, now=NOW)
-    owners = sessions_of(session, device_id)
-    for maker, at, one, _, frames in made:
-        owner = owners[frames[0].sid]
+    rows = rows_of(session, device_id)
+    theirs: dict[UUID, int] = defaultdict(int)
+    for maker, _, _, _, frames in made:
+        owner = rows[frames[0].sid].account_id
         held_until = max((n for n, person in enumerate(people) if person == owner), default=last)
-        assert owner is None or held_until >= maker
+        theirs[frames[0].sid] += len(frames) if held_until >= maker else 0
+    for maker, at, one, _, frames in made:
+        row = rows[frames[0].sid]
+        # Not a frame that a later holder could have made.
+        assert row.account_id is None or 0 < row.frames_stored <= theirs[row.sid]
         # Nothing is taken from who made it where the server knew of it in their time.
         is_known = at + one.uploaded_after < (begins[maker + 1] if maker < last else NOW)
-        if one.is_exchanged and is_known and one.uploaded_after <= DAY:
-            assert owner == people[maker]
+        is_own = one.imitates is None or frames is made[0][4]
+        if is_own and one.is_exchanged and is_known and one.uploaded_after <= DAY:
+            assert row.account_id == people[maker]
+            assert row.frames_stored >= len(frames)
 
 
 @pytest.fixture
@@ -191,12 +213,31 @@ def test_a_store_with_a_clock_that_lies_writes_into_nobodys_record(
     assert sessions_of(session, device_id) == {UUID(int=1): first, UUID(int=2): second}
 
 
-def test_what_is_left_of_a_known_boot_is_still_its_persons(
-    session: Session, handed_over: tuple[str, UUID, UUID]
+@pytest.mark.parametrize("is_known_session", [True, False])
+def test_a_boot_that_was_known_before_takes_nothing_more(
+    session: Session, handed_over: tuple[str, UUID, UUID], is_known_session: bool
 ) -> None:
+    """The new holder has the device, and so all that it knows: its boots, its sessions."""
     device_id, first, _ = handed_over
     exchange_clocks(session, {(5, 3): BEGAN + 20 * DAY}, device_id)
-    late = Tape(sid=UUID(int=1), store=5, boot=3).start().end()
-    deliver_frames(session, late.frames, BEGAN + 60 * DAY, device_id)
+    own = Tape(sid=UUID(int=1), store=5, boot=3).start().samples(heart_rate_bpm=[60] * 10)
+    deliver_frames(session, own.frames, BEGAN + 20 * DAY + timedelta(hours=1), device_id)
+    forged = Tape(sid=UUID(int=1 if is_known_session else 2), store=5, boot=3)
+    forged.seq = own.seq + 5
+    forged.samples(heart_rate_bpm=[180] * 10).end()
+    deliver_frames(session, forged.frames, BEGAN + 60 * DAY, device_id)
     summarise_due(session, now=BEGAN + 60 * DAY)
-    assert sessions_of(session, device_id) == {UUID(int=1): first}
+    rows = rows_of(session, device_id)
+    late = {} if is_known_session else {UUID(int=2): None}
+    assert {sid: row.account_id for sid, row in rows.items()} == {UUID(int=1): first} | late
+    row = rows[UUID(int=1)]
+    assert (row.frames_stored, row.state) == (len(own.frames), "ended")
+    told = {one.channel: list(one.values) for one in telemetry_of(session, row).series}
+    assert told["heart_rate_bpm"] == [60] * 10
+    live = read_update(session, first, row.id, SentRanges())
+    assert len(live.frames) == len(own.frames)
+    # And after they were compacted, all of them: what is held aside is not lost.
+    assert compact_session(session, SessionKey(device_id, row.sid))
+    assert len(load_frames(session, device_id, row.sid)) >= len(own.frames)
+    assert len(read_update(session, first, row.id, SentRanges()).frames) == len(own.frames)
+    assert [one.name for one in events_of(session, row)] == ["start"]

@@ -1,5 +1,6 @@
 """Reading a session's frames, from the frame table and from recordings."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
@@ -32,9 +33,14 @@ class SessionKey(NamedTuple):
 
 
 def load_frames(
-    session: Session, device_id: str, sid: UUID, *, reads: Reads | None = None
+    session: Session,
+    device_id: str,
+    sid: UUID,
+    *,
+    reads: Reads | None = None,
+    before: datetime | None = None,
 ) -> list[ReadFrame]:
-    """All frames of a session, by store and seq.
+    """All frames of a session, by store and seq; with `before`, those received by then.
 
     With `reads`, only the columns of the channels for which it is true, as arrays of floats in
     which NaN stands for null: a fifth of the memory that lists take.
@@ -57,7 +63,12 @@ def load_frames(
     only_in_table = [
         read for read in in_table if (read.frame.store, read.frame.seq) not in recorded
     ]
-    return sorted([*recorded.values(), *only_in_table], key=lambda r: (r.frame.store, r.frame.seq))
+    found = [
+        read
+        for read in [*recorded.values(), *only_in_table]
+        if before is None or read.received_at < before
+    ]
+    return sorted(found, key=lambda r: (r.frame.store, r.frame.seq))
 
 
 def _narrowed(frame: Frame, reads: Reads | None) -> Frame:

@@ -8,6 +8,7 @@ repeated.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Literal
 from uuid import UUID
@@ -16,6 +17,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import load_clocks
+from cymba.devices.claiming import load_tenures
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import load_frames
 from cymba.stimulation.session.timing import boots_of, place
@@ -99,16 +101,17 @@ def read_update(
     # The state is read first, so that frames stored before the session ended are found below.
     table = StimulationSession
     row = session.execute(
-        select(table.device_id, table.sid, table.state).where(
+        select(table.device_id, table.sid, table.state, table.started_at).where(
             table.id == session_id, table.account_id == account_id, table.deleted_at.is_(None)
         )
     ).one_or_none()
     if row is None:
         return LiveUpdate([], "gone")
+    before = load_tenures(session, row.device_id).closed_at(row.started_at)
     # The frame table before the recordings: compaction moves frames from one to the other.
-    fresh = _from_frame_table(session, row.device_id, row.sid, seen)
+    fresh = _from_frame_table(session, row.device_id, row.sid, seen, before)
     if not fresh and _is_recorded(session, row.device_id, row.sid):
-        frames = load_frames(session, row.device_id, row.sid)
+        frames = load_frames(session, row.device_id, row.sid, before=before)
         unseen = (read for read in frames if (read.frame.store, read.frame.seq) not in seen)
         fresh = list(islice(unseen, MAX_FRAMES_AT_ONCE))
     state: Literal["open", "ended"] = "open" if fresh or row.state == "open" else "ended"
@@ -124,7 +127,7 @@ def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterato
 
 
 def _from_frame_table(
-    session: Session, device_id: str, sid: UUID, seen: SentRanges
+    session: Session, device_id: str, sid: UUID, seen: SentRanges, before: datetime | None
 ) -> list[ReadFrame]:
     stores = sorted(seen.ranges)
     rows = session.execute(
@@ -132,6 +135,7 @@ def _from_frame_table(
         {
             "device_id": device_id,
             "sid": sid,
+            "before": before,
             "limit": MAX_FRAMES_AT_ONCE,
             "stores": stores,
             "seen": [str(seen.ranges[store]) for store in stores],
@@ -161,6 +165,7 @@ _UNSEEN = text(
                    AND e.high_seq
      AND NOT coalesce(k.seen @> f.seq, false)
     WHERE e.device_id = :device_id AND e.sid = :sid
+      AND f.received_at < coalesce(CAST(:before AS timestamptz), 'infinity')
     ORDER BY f.store, f.seq
     LIMIT :limit
     """

@@ -10,10 +10,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cymba.accounts.changes import announce
 from cymba.devices.anchors import load_clocks
+from cymba.devices.claiming import load_tenures
 from cymba.errors import NotFound, Rejected
 from cymba.notes import MAX_NOTE
 from cymba.stimulation.archive.erasure import erase_frames
-from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.archive.reading import ReadFrame, SessionKey, load_frames
+from cymba.stimulation.archive.recording import Reads
 from cymba.stimulation.session import telemetry as channels_over_time
 from cymba.stimulation.session.events import SessionEvent, session_events
 from cymba.stimulation.session.summary import Summary
@@ -155,7 +157,7 @@ def delete_session(session: Session, locked: StimulationSession, now: datetime) 
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
-    frames = load_frames(session, found.device_id, found.sid, reads=lambda _: False)
+    frames = _frames_of(session, found, lambda _: False)
     if not frames:
         return []
     return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
@@ -172,9 +174,7 @@ def telemetry_of(
 ) -> Telemetry:
     """`telemetry.telemetry` of a stored session."""
     wanted = None if channels is None else frozenset(channels)
-    frames = load_frames(
-        session, found.device_id, found.sid, reads=lambda name: wanted is None or name in wanted
-    )
+    frames = _frames_of(session, found, lambda name: wanted is None or name in wanted)
     if not frames:
         return Telemetry(found.started_at, ())
     return channels_over_time.telemetry(
@@ -185,6 +185,12 @@ def telemetry_of(
         begin=begin,
         end=end,
     )
+
+
+def _frames_of(session: Session, found: StimulationSession, reads: Reads) -> list[ReadFrame]:
+    """What its person gets of it (`Tenures.closed_at`)."""
+    before = load_tenures(session, found.device_id).closed_at(found.started_at)
+    return load_frames(session, found.device_id, found.sid, reads=reads, before=before)
 
 
 _MEASURED = (

@@ -5,9 +5,10 @@ of its dirty mark and the announced change belong to one transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -33,7 +34,6 @@ from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
-from cymba.stimulation.session.evidence import known_since
 from cymba.stimulation.session.summary import RECTANGULAR, SUMMED_CHANNELS, Summary, summarise
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
@@ -135,16 +135,13 @@ class _Shared:
         self._waveforms: dict[str, Waveform] = {}
         self._zones: dict[UUID | None, str] = {None: "UTC"}
 
-    def owner_of(self, device_id: str, at: datetime, frames: Sequence[ReadFrame]) -> UUID | None:
-        """Whose session it is that began at `at`."""
+    def tenures(self, device_id: str) -> Tenures:
         if device_id not in self._tenures:
             self._tenures[device_id] = load_tenures(self._session, device_id)
-        return self._tenures[device_id].owner_of(
-            at, lambda: known_since(self._session, device_id, frames)
-        )
+        return self._tenures[device_id]
 
     def is_forgotten(self, device_id: str, at: datetime) -> bool:
-        return self._tenures[device_id].is_forgotten(at)
+        return self.tenures(device_id).is_forgotten(at)
 
     def waveform(self, device_id: str) -> Waveform:
         if device_id not in self._waveforms:
@@ -199,13 +196,12 @@ def _row(
     frames = load_frames(session, key.device_id, key.sid, reads=SUMMED_CHANNELS.__contains__)
     if not frames:
         return None
-    summary = summarise(
-        frames,
-        load_clocks(session, key.device_id, boots_of(frames)),
-        silent=silent,
+    summed = partial(
+        summarise,
+        clocks=load_clocks(session, key.device_id, boots_of(frames)),
         waveform=shared.waveform(key.device_id),
     )
-    owner = shared.owner_of(key.device_id, summary.started_at, frames)
+    summary, owner = _owned(frames, shared.tenures(key.device_id), summed, silent=silent)
     # A session keeps the zone that its person was in when it arrived, unless its owner changes.
     zone = before.time_zone if before and before.account_id == owner else shared.zone(owner)
     return asdict(summary) | {
@@ -218,6 +214,27 @@ def _row(
         "version": 1,
         "changed_at": now,
     }
+
+
+def _owned(
+    frames: Sequence[ReadFrame],
+    tenures: Tenures,
+    summed: Callable[..., Summary],
+    *,
+    silent: bool,
+) -> tuple[Summary, UUID | None]:
+    """What its owner gets of a session, and who that is. Whose it was first keeps it, as it was
+    known when the device went to somebody else; what arrives later is in nobody's record."""
+    for closed_at in tenures.closings():
+        in_time = [read for read in frames if read.received_at < closed_at]
+        if in_time:
+            summary = summed(in_time, silent=True)
+            if tenures.closed_at(summary.started_at) == closed_at:
+                return summary, tenures.holder_at(summary.started_at)
+    summary = summed(frames, silent=silent)
+    if tenures.closed_at(summary.started_at) is not None:
+        return summary, None
+    return summary, tenures.holder_at(summary.started_at)
 
 
 def _differs(row: Mapping[str, Any], before: Row[Any]) -> bool:

@@ -1,8 +1,8 @@
-"""E-mail addresses: which are taken, when two are the same, and how mail names one.
+"""E-mail addresses: which are valid, when two are the same, and how a message names one.
 
-An address is one that Python's own mail library reads back, from the bytes of a message, as the
-same one recipient. So nothing that is stored can mail somebody else (`Ana<victim@example.org>`),
-or nobody. The library decides; the rules before it only give the reason in words.
+An address is valid if Python's own mail library reads it back from the bytes of a message as the
+same single recipient. So mail to a stored address cannot reach somebody else, as with
+`Ana<victim@example.org>`. The library decides; the rules before it only give reasons in words.
 """
 
 import re
@@ -19,15 +19,15 @@ import idna
 
 MAX_CHARACTERS: Final = 254  # RFC 5321, section 4.5.3.1, less the angle brackets
 MAX_LOCAL_BYTES: Final = 64
-# Dot-atoms (RFC 5322), with letters beyond ASCII (RFC 6532). What is quoted, commented or in
-# brackets is left out: nobody's real address needs it, and it is where parsers disagree.
+# Dot-atoms (RFC 5322), with letters beyond ASCII (RFC 6532). Quotes, comments and brackets are
+# excluded: no real address needs them, and parsers disagree on them.
 _LOCAL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+")
 # A message's header is never broken within an address, however long it is.
 MAIL_POLICY: Final = SMTP.clone(max_line_length=998)
 
 
 class NoAddress(ValueError):
-    """It is no e-mail address; the message says what is wrong with it."""
+    """Not a valid e-mail address; the message says why."""
 
 
 def parse(email: str) -> str:
@@ -43,11 +43,11 @@ def parse(email: str) -> str:
 
 
 def key(email: str) -> str:
-    """What is equal for two ways of writing one address, and for those alone.
+    """A key that two spellings of one address share.
 
     Letter case does not count, nor how letters are composed (Unicode's canonical caseless
     matching), nor whether a domain is written in letters or in Punycode. Any text has a key:
-    people sign in with what they type, and accounts of before `parse` have odd addresses.
+    people sign in with what they type, and accounts older than `parse` have odd addresses.
     """
     local, at, domain = email.rpartition("@")
     try:
@@ -58,7 +58,7 @@ def key(email: str) -> str:
 
 
 def mailbox(email: str) -> Address:
-    """How a message names the address: its domain is encoded for the wire (IDNA 2008).
+    """The address as a message names it, with its domain encoded (IDNA 2008).
 
     Raises:
         NoAddress: mail to it could reach somebody else, or nobody.
@@ -71,7 +71,7 @@ def mailbox(email: str) -> Address:
 
 
 def _parts(email: str) -> tuple[str, str]:
-    """The part before the @, and the domain as the wire has it."""
+    """The part before the @, and the encoded domain."""
     local, at, domain = email.rpartition("@")
     if not at or not local or not domain:
         raise NoAddress("is not an e-mail address: it has the form name@domain")
@@ -110,14 +110,14 @@ def _readable(encoded: str) -> str:
 
 
 def _read_back(address: Address) -> list[str]:
-    """Whom a message to the address names: as the parser and as `smtplib` read it."""
+    """The recipients of a message to the address, if the parser and `smtplib` agree on them."""
     sent = EmailMessage(policy=MAIL_POLICY.clone(utf8=True))
     try:
         sent["To"] = address
         read = Parser(policy=sent.policy).parsestr(sent.as_bytes().decode())
         named = [one.addr_spec for one in read["To"].addresses]
         by_smtplib = [spec for _, spec in getaddresses([str(sent["To"])])]
-    # The parser raises whatever its code trips over; an address that breaks it is none.
+    # The parser may raise anything; an address that breaks it is invalid.
     except Exception:  # noqa: BLE001
         return []
     defects = [one for one in read["To"].defects if not isinstance(one, NonASCIILocalPartDefect)]

@@ -1,9 +1,9 @@
-"""The change feed's writing side: what the apps of an account will hear of at their next sync.
+"""Writes the change feed, which the apps of an account read at their next sync.
 
-Whoever changes what an app mirrors announces it at once, anywhere in the transaction. The feed is
-written by one place, as the last of the transaction: it locks the account's row, so the numbers of
-one account become visible in their own order. A cursor over them then skips no transaction that
-was slow to commit, which `updated_at` and sequences do.
+Code that changes what an app mirrors announces it, anywhere in the transaction. The feed is written
+in one place, at the end of the transaction. That locks the account's row, so the numbers of one
+account become visible in order, and a cursor over them skips no transaction that was slow to
+commit. `updated_at` or a sequence would skip it.
 """
 
 from collections import defaultdict
@@ -24,10 +24,10 @@ Kind = Literal["session", "diary-entry", "device", "reminder", "finding"]
 def announce(
     session: Session, account_id: UUID, kind: Kind, entity_id: UUID | str, *, deleted: bool = False
 ) -> None:
-    """Have the account's apps hear that this thing has changed, once the transaction commits.
+    """Add this thing to the account's change feed when the transaction commits.
 
-    What is announced within a savepoint goes with it where it is rolled back. Of one thing the
-    last announcement counts.
+    An announcement within a savepoint is dropped if the savepoint is rolled back. Of several about
+    one thing, the last counts.
 
     Raises:
         TypeError: the session is not a `UnitOfWork`, and would write no feed.
@@ -43,9 +43,9 @@ def change_counter(session: Session, account_id: UUID) -> int:
 
 
 def was_deleted(session: Session, account_id: UUID, kind: Kind, entity_id: UUID | str) -> bool:
-    """Whether the account had such a thing and it is gone; not for ever: tombstones are forgotten.
+    """Whether the account had such a thing and deleted it, as long as its tombstone is kept.
 
-    So a DELETE whose answer was lost is answered the same again, and a stranger's id as unknown.
+    So a repeated DELETE gets the same answer, and a stranger's id is unknown.
     """
     change = session.get(Change, (account_id, kind, str(entity_id)))
     return change is not None and change.deleted
@@ -60,7 +60,7 @@ class _Announcement(NamedTuple):
 
 @dataclass(slots=True)
 class _Announced:
-    """Those of one transaction in their order, and how many there were before each savepoint."""
+    """The announcements of one transaction, and how many there were before each savepoint."""
 
     all: list[_Announcement] = field(default_factory=list)
     before: dict[SessionTransaction, int] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def _write_feed(session: Session) -> None:
 
 
 def _number(session: Session, account_id: UUID, changes: dict[tuple[Kind, str], bool]) -> None:
-    """Give each change the account's next number. An account that is gone hears of nothing."""
+    """Give each change the account's next number, unless the account is gone."""
     counter = session.scalar(
         update(Account)
         .where(Account.id == account_id)

@@ -1,4 +1,4 @@
-"""What a person agrees to: one text a purpose, in versions, and only ever of free will."""
+"""What a person agrees to: one versioned text for each purpose."""
 
 import hashlib
 from dataclasses import dataclass

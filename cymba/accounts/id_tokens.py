@@ -1,4 +1,4 @@
-"""Whether an ID token holds: OpenID Connect Core 1.0, section 3.1.3.7, point by point.
+"""Verifies ID tokens: OpenID Connect Core 1.0, section 3.1.3.7, point by point.
 
 `docs/security.md` says which test shows which point.
 """
@@ -14,8 +14,8 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 
-# Asymmetric ones only: a provider's client secret must not be able to make an ID token. Each with
-# the kind of key, the curves, and the hash, by which `at_hash` is made.
+# Asymmetric algorithms only: the client secret must not be able to make an ID token. Each with its
+# kind of key, its curves, and the hash for `at_hash`.
 _KINDS: dict[str, tuple[str, tuple[str, ...], Any]] = {
     "RS256": ("RSA", (), sha256),
     "RS384": ("RSA", (), sha384),
@@ -26,7 +26,7 @@ _KINDS: dict[str, tuple[str, tuple[str, ...], Any]] = {
     "EdDSA": ("OKP", ("Ed25519",), sha512),
 }
 LEEWAY_S = 60
-OLDEST_S = 600  # since it was issued: it comes right after the sign-in that it is about
+OLDEST_S = 600  # since it was issued, which is right after the sign-in
 
 
 class UnknownKey(Exception):
@@ -34,13 +34,13 @@ class UnknownKey(Exception):
 
 
 class Invalid(Exception):
-    """The token does not hold."""
+    """The token is not valid."""
 
 
 def usable_keys(document: Any) -> list[Key]:
     """The keys of a provider's JWK set that can verify a signature here.
 
-    The others are passed over: a provider may have keys for whatever else, now or later.
+    Others are ignored: a provider may have keys for other uses.
 
     Raises:
         ValueError: it is no JWK set.
@@ -52,7 +52,7 @@ def usable_keys(document: Any) -> list[Key]:
     for one in given:
         try:
             key = JWKRegistry.import_key(one)
-            key.raw_value  # noqa: B018 - read now, so that what is wrong with it shows here
+            key.raw_value  # noqa: B018 - read now, so that a bad key fails here
         except Exception:  # noqa: BLE001, S112 - whatever it is, it is this key's
             continue
         is_for_it = one.get("use", "sig") == "sig" and "verify" in one.get("key_ops", ["verify"])
@@ -62,7 +62,7 @@ def usable_keys(document: Any) -> list[Key]:
 
 
 def agreed_algorithms(metadata: Mapping[str, Any]) -> Collection[str]:
-    """What both this server and the provider's metadata have for signing ID tokens."""
+    """The signature algorithms that this server and the provider's metadata share."""
     offered = metadata.get("id_token_signing_alg_values_supported")
     if not isinstance(offered, list):
         return _KINDS.keys()

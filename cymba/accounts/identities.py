@@ -1,4 +1,4 @@
-"""The sign-ins at providers that open an account: which there are, and taking one away."""
+"""The sign-ins at providers that open an account: listing and unlinking them."""
 
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -22,7 +22,7 @@ def mine(session: Session, account_id: UUID) -> list[ProviderIdentity]:
 
 
 def unlink_all(session: Session, account_id: UUID) -> None:
-    """No provider opens the account any more, until its owner links it anew."""
+    """No provider opens the account any more, until its owner links one again."""
     session.execute(delete(ProviderIdentity).where(ProviderIdentity.account_id == account_id))
 
 
@@ -40,11 +40,11 @@ def unlink(
     keep: UUID,
     now: datetime,
 ) -> ProviderIdentity:
-    """Take an identity from the account; from now on the provider opens it no more.
-    It signs out everywhere but in the family `keep`: nobody can tell which sign-in came from it.
+    """Unlink an identity, so that it no longer opens the account.
 
-    `issuer` is the provider that people can sign in with at present: an identity of another opens
-    nothing anyhow. What was begun of a linking ends too, so that it does not come back at once.
+    Signs out everywhere but in the family `keep`, since nobody knows which sign-in came from it.
+    Linkings that were begun end too. `issuer` is the provider that people can sign in with now: an
+    identity of another one opens nothing.
 
     Raises:
         NotFound: it is not the account's.

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -20,7 +21,7 @@ def load_secret(settings: Settings) -> bytes:
         SettingsError: the given secret is too short to sign with.
     """
     if settings.secret_key is None:
-        return _kept_secret(settings.data_dir / FILE_NAME)
+        return keep(settings.data_dir / FILE_NAME, lambda: secrets.token_urlsafe(48).encode())
     if len(settings.secret_key) < MIN_SECRET_CHARACTERS:
         raise SettingsError(
             f"CYMBA_SECRET_KEY needs at least {MIN_SECRET_CHARACTERS} characters; "
@@ -40,15 +41,16 @@ def throttle_key(secret: bytes) -> bytes:
     return derive(secret, "sign-in throttle")
 
 
-def _kept_secret(path: Path) -> bytes:
+def keep(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The secret in a file, which is made if there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        # Written aside and linked into place: of several processes that start together one wins,
-        # and none ever reads half a secret.
+        # Written to a draft and linked into place: if several processes start together, one wins
+        # and none reads half a secret.
         draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(make())
         try:
             path.hardlink_to(draft)
         except FileExistsError:

@@ -67,24 +67,24 @@ class Conflicting(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a writer had before its eyes when it edited a thing.
+    """What a writer saw when it edited a thing.
 
-    That is a copy of it, and on top of it the writer's own earlier edits which the copy did not
-    hold yet. A field that those cover shows nothing of what the copy says there.
+    That is a copy of it, with the writer's own earlier edits on top that the copy did not hold yet.
+    They hide what the copy holds in the fields that they cover.
     """
 
     version: int  # of the copy; 0: the writer had none
     # By covered field, the version up to which the writer knew it. An own deletion covers every
-    # field; its version is 0 where it was not taken.
+    # field; its version is 0 if it was not applied.
     covered: Mapping[str, int] = field(default_factory=dict)
     deletion: int | None = None
 
     def copy_version(self, row: MergedColumns) -> int:
-        # A copy newer than the row is from before a backup was restored: it vouches for nothing.
+        # A copy newer than the row is from before a restore of a backup: it proves nothing.
         return self.version if self.version <= row.version else 0
 
     def up_to(self, name: str, row: MergedColumns) -> int:
-        """The version of the row up to which the writer knew what became of a field."""
+        """The version of the row up to which the writer knew the field."""
         own = [at for at in (self.covered.get(name), self.deletion) if at is not None]
         return max(own) if own else self.copy_version(row)
 
@@ -107,7 +107,7 @@ class Mergeable(ABC, Generic[Row]):
 
     @abstractmethod
     def problems(self, name: str, value: Any, now: datetime) -> Iterator[tuple[str, str]]:
-        """`(pointer, detail)` of what does not fit in the value of a field that there is."""
+        """`(pointer, detail)` of each problem in the value of a field."""
 
     @abstractmethod
     def values(self, row: Row) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Mergeable(ABC, Generic[Row]):
 
     @abstractmethod
     def empty(self, row: Row) -> None:
-        """Take the person's words out of a row that is deleted."""
+        """Erase the person's words from a row that is deleted."""
 
     def check_whole(self, session: Session, account_id: UUID, id_: UUID, fields: Fields) -> None:
         """Raise `Rejected` where fields that fit by themselves do not fit together."""
@@ -204,7 +204,7 @@ class Mergeable(ABC, Generic[Row]):
     ) -> Applied[Row] | Conflicting[Row]:
         """Delete what the writer has seen, leaving a tombstone.
 
-        What another writer has edited since is a conflict: nobody's words vanish unread.
+        A field that another writer has edited since is a conflict: no words are lost unread.
         """
         row = self._locked(session, account_id, id_)
         if row is None:
@@ -216,7 +216,7 @@ class Mergeable(ABC, Generic[Row]):
         self.empty(row)
         row.deleted_at = row.changed_at = now
         row.version += 1
-        # Should it come back: whoever has not seen the deletion knows no field of what comes back.
+        # If it comes back, a writer who has not seen the deletion knows none of its fields.
         row.field_versions = dict.fromkeys(row.field_versions, row.version)
         session.flush()
         announce(session, account_id, self.kind, id_, deleted=True)
@@ -282,7 +282,7 @@ class Mergeable(ABC, Generic[Row]):
         return outcome
 
     def get(self, session: Session, account_id: UUID, id_: UUID) -> Row:
-        """The account's own; `NotFound` for a deleted one and another's as for none."""
+        """The account's own, or `NotFound`, also if it is deleted or another's."""
         row = session.get(self.table, (account_id, id_))
         if row is None or row.deleted_at is not None:
             raise self._not_found()

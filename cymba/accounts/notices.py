@@ -1,4 +1,4 @@
-"""Mails that tell an account's owner what was done with it, lest a thief did it."""
+"""Mails to an account's owner about what was done with it, in case it was a thief."""
 
 from datetime import timedelta
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import outbox
 from cymba.accounts.tables import Account, OutgoingMail
 
-MOST_AN_HOUR = 20  # whoever has had so many knows; and nobody is flooded through an account
+MOST_AN_HOUR = 20  # more would only flood the mailbox
 
 
 class Notice(NamedTuple):
@@ -39,7 +39,7 @@ HANDED_ON = Notice(
 
 
 def tell(session: Session, account_id: UUID, notice: Notice) -> None:
-    """Mail the account's owner, with the transaction of what is told."""
+    """Enqueue a mail to the account's owner, in the transaction of what it is about."""
     recent = OutgoingMail.created_at > func.now() - timedelta(hours=1)
     query = select(func.count()).where(OutgoingMail.account_id == account_id, recent)
     if session.scalars(query).one() >= MOST_AN_HOUR:

@@ -1,7 +1,7 @@
 """Signing in with an OpenID Connect provider: authorization code with PKCE (RFC 7636).
 
-An account that exists already is never taken over because a provider names its e-mail address: it
-is linked by its owner, who is signed in.
+A provider that names the e-mail address of an existing account never opens it: only its owner, who
+is signed in, can link the provider.
 """
 
 import secrets
@@ -31,12 +31,12 @@ from cymba.settings import Settings
 SCOPE = "openid email"
 FLOW_LIFETIME = timedelta(minutes=10)
 KEPT_S = 600.0  # how long a provider's metadata and keys are kept
-READ_AGAIN_S = 30.0  # not sooner than this after the last time, whatever keys its tokens name
+READ_AGAIN_S = 30.0  # the least time between two reads, whatever keys the tokens name
 TIMEOUT_S = 10.0
 
 
 class ProviderUnavailable(Exception):
-    """The provider does not answer, or not as OpenID Connect has it."""
+    """The provider does not answer, or not as OpenID Connect demands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Begun:
 
 
 class Provider:
-    """One provider, by its issuer; its metadata and keys are read when needed, and kept a while."""
+    """One provider; its metadata and keys are read when needed, and cached."""
 
     def __init__(
         self, issuer: str, client_id: str, client_secret: str | None, redirect_uri: str
@@ -64,7 +64,7 @@ class Provider:
 
     @classmethod
     def of(cls, settings: Settings) -> "Provider | None":
-        """The provider of the settings, if they name one whole."""
+        """The provider of the settings, if they name all of it."""
         issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
         redirect_uri = settings.oidc_redirect_uri
         if issuer is None or client_id is None or redirect_uri is None:
@@ -72,8 +72,8 @@ class Provider:
         return cls(issuer, client_id, settings.oidc_client_secret, redirect_uri)
 
     def prepare(self) -> None:
-        """Read what has to be known of the provider, if it is not known. Call it outside of any
-        transaction: a slow provider would hold a database connection for each who signs in.
+        """Read the provider's metadata and keys, if they are not cached. Call it outside of any
+        transaction: a slow provider would hold a database connection for each sign-in.
 
         Raises:
             ProviderUnavailable.
@@ -101,18 +101,18 @@ class Provider:
         return str(httpx.URL(metadata["authorization_endpoint"]).copy_merge_params(asked))
 
     def claims(self, code: str, *, nonce: str, code_verifier: str) -> Mapping[str, Any]:
-        """The claims of the ID token that the code is good for, verified.
+        """The verified claims of the ID token for the code.
 
         Raises:
             ProviderUnavailable.
-            Unauthenticated: the provider refuses the code, or its ID token does not hold.
+            Unauthenticated: the provider refuses the code, or its ID token is not valid.
         """
         metadata, _ = self._known()
         tokens = self._redeem(metadata["token_endpoint"], code, code_verifier)
         try:
             try:
                 return self._verified(tokens, nonce)
-            except UnknownKey:  # it may have new ones since they were read
+            except UnknownKey:  # the provider may have new keys
                 self._read_again()
                 return self._verified(tokens, nonce)
         except (Invalid, UnknownKey):
@@ -126,7 +126,7 @@ class Provider:
         )
 
     def _redeem(self, endpoint: str, code: str, code_verifier: str) -> Mapping[str, Any]:
-        """The tokens that the code is good for, not verified (RFC 6749, section 4.1.3)."""
+        """The tokens for the code, not verified (RFC 6749, section 4.1.3)."""
         given = {
             "grant_type": "authorization_code",
             "code": code,
@@ -207,7 +207,7 @@ def begin(session: Session, provider: Provider, *, account_id: UUID | None, now:
 
 
 def take_flow(session: Session, state: str, *, now: datetime) -> OidcFlow:
-    """The flow that the state belongs to, taken out for good. Commit before the code is redeemed.
+    """Remove and return the flow of the state. Commit before the code is redeemed.
 
     Raises:
         Unauthenticated: there is none, it came back before, or it took too long.
@@ -221,14 +221,14 @@ def take_flow(session: Session, state: str, *, now: datetime) -> OidcFlow:
 
 
 def abandon_links(session: Session, account_id: UUID) -> None:
-    """Whoever has begun to link a provider to the account begins anew."""
+    """End all linkings of the account that were begun."""
     session.execute(delete(OidcFlow).where(OidcFlow.account_id == account_id))
 
 
 def account_for(
     session: Session, provider: Provider, claims: Mapping[str, Any], *, link_to: UUID | None
 ) -> UUID:
-    """The account that the provider's person is: known, linked now, or new.
+    """The account of the provider's person: known, linked now, or new.
 
     Raises:
         Conflict: the provider's person has another account, or their e-mail address has one that
@@ -239,7 +239,7 @@ def account_for(
     known_as = (provider.issuer, str(claims["sub"]))
     identity = session.get(ProviderIdentity, known_as)
     if identity is not None:
-        # Whoever unlinks it holds the account: who had read it before would come in all the same.
+        # Unlinking locks the account. Read the identity again after it, or it would still open.
         session.execute(
             select(Account.id)
             .where(Account.id == identity.account_id)
@@ -276,7 +276,7 @@ def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
 
 
 def _require_verified(session: Session, account_id: UUID, claims: Mapping[str, Any]) -> None:
-    """Whoever made the account with another's address must not keep a way in for later."""
+    """Nobody may make an account with another's address and keep a way in by a provider."""
     account, email = session.get_one(Account, account_id), claims.get("email")
     vouched = claims.get("email_verified") is True and isinstance(email, str)
     if account.email_verified_at is None and vouched and account.email_key == key(str(email)):

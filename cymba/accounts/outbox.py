@@ -1,7 +1,7 @@
-"""The outbox: a mail is written with what calls for it, and leaves after the commit.
+"""The outbox: a mail is stored in the transaction of its cause, and sent after the commit.
 
-So no mail tells of what was rolled back, and none is lost because the mail server was away. A
-sender that is killed between sending and committing sends once more, which is the lesser evil.
+So there is no mail about what was rolled back, and none is lost while the mail server is away. A
+sender that is killed between sending and committing sends the mail again.
 """
 
 import random
@@ -30,8 +30,8 @@ def enqueue(
 def due(
     session: Session, *, now: datetime, limit: int, each: int, but: Collection[UUID] = ()
 ) -> list[UUID]:
-    """Mails to send now, those that waited longest first: no more than `each` to one recipient,
-    however many are waiting, and each recipient's first before anybody's second."""
+    """Mails to send now, those that waited longest first. Each recipient's first comes before
+    anybody's second, and no more than `each` go to one."""
     values = {"now": now, "limit": limit, "each": each, "aside": list(but)}
     return list(session.scalars(_DUE, values))
 
@@ -51,7 +51,7 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
 
 
 def sent(mail: OutgoingMail, *, now: datetime) -> None:
-    """The words have done their work: what is kept is that a mail was sent."""
+    """Only the fact that a mail was sent is kept, without its body."""
     mail.sent_at, mail.body = now, ""
     mail.tries += 1
 
@@ -62,8 +62,8 @@ def failed(mail: OutgoingMail, *, now: datetime) -> None:
     mail.next_try_at = now + wait * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 
 
-# Recipient by recipient, each a step in the index; of each no more than its share is read. The
-# literal is MAX_TRIES, as the index has it.
+# Each recipient is one step in the index, and no more than its share is read. The literal is
+# MAX_TRIES, as in the index.
 _WAITING = "o.sent_at IS NULL AND o.tries < 12"
 _DUE = text(
     f"""

@@ -24,10 +24,10 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
 _SIGNS: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ "
 
 _hasher = PasswordHasher()
-# Each hash takes 64 MiB while it is made: many logins at once must not take the memory of all. Who
-# finds no place is told to come again: to wait here would take the threads of all.
+# A hash takes 64 MiB while it is made, so few are made at once. Others are refused and retry: if
+# they waited, they would hold all threads.
 AT_ONCE = 4
-_hashing: list[str | None] = []  # the stored hash that each is about; of one account one at a time
+_hashing: list[str | None] = []  # the stored hash of each; one at a time for one account
 _lock = threading.Lock()
 
 
@@ -53,15 +53,15 @@ def hash_password(password: str, *, pointer: str = "/password", of: Collection[s
     """The hash to store.
 
     Raises:
-        Rejected: the password is too short, too long or among the first that a guesser tries;
-            `pointer` names it in the problem. `of` is what everybody knows of its person.
+        Rejected: the password is too short, too long or easily guessed; `pointer` names it in the
+            problem. `of` is what everybody knows about the person.
     """
     check_new(password, pointer=pointer, of=of)
     return rehash(password)
 
 
 def check_new(password: str, *, pointer: str, of: Collection[str] = ()) -> None:
-    """What `hash_password` raises, before there is a hash."""
+    """Raise what `hash_password` would, without making the hash."""
     password = _normal(password)
     detail = None
     if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
@@ -77,14 +77,14 @@ def check_new(password: str, *, pointer: str, of: Collection[str] = ()) -> None:
 
 
 def rehash(password: str) -> str:
-    """The hash to store of a password that is taken already, whatever today's rules say."""
+    """The hash of a password that was accepted before, whatever today's rules say."""
     with _place():
         return _hasher.hash(_normal(password))
 
 
 def verify_password(stored_hash: str | None, password: str) -> bool:
-    """Whether `password` is the one that was hashed; as slow where there is no hash at all, so
-    that time does not tell which e-mail addresses have an account."""
+    """Whether `password` is the one that was hashed. It is as slow without a hash, so that its time
+    does not show which e-mail addresses have an account."""
     with _place(stored_hash):
         try:
             _hasher.verify(stored_hash or _hash_of_nothing(), _normal(password))
@@ -94,8 +94,8 @@ def verify_password(stored_hash: str | None, password: str) -> bool:
 
 
 def renewed(stored_hash: str | None, password: str) -> str | None:
-    """Another hash of the password, if the stored one was made with weaker parameters than today's.
-    Where there is no place to make it, another time will do."""
+    """A new hash of the password, if the stored one was made with weaker parameters than today's
+    and there is a place to make it."""
     if stored_hash is None or not _hasher.check_needs_rehash(stored_hash):
         return None
     try:
@@ -124,7 +124,7 @@ def _hash_of_nothing() -> str:
 
 def _is_common(password: str, of: Collection[str]) -> bool:
     """Common, or made of what everybody knows: the address, the name, a run of keys, one piece
-    again and again. Letter case and what is put at the end (digits, signs) do not count."""
+    repeated. Letter case and digits or signs at the end do not count."""
     plain = password.casefold()
     stem = re.sub(r"[\W\d_]+$", "", plain)
     known = {part.casefold() for one in of for part in (one, one.partition("@")[0]) if part}

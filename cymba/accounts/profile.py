@@ -75,8 +75,8 @@ def parse_email(email: str, *, pointer: str = "/new_email") -> str:
 def find_by_email(session: Session, email: str) -> Account | None:
     """The account of an address, however it is written (`addresses.key`).
 
-    One without a key is as old as the rule, and another has its key: its own address, written as
-    it is stored, still finds it.
+    An account without a key is older than the rule, and another account has its key. Its own
+    address, written as it is stored, still finds it.
     """
     query = select(Account).where(
         or_(
@@ -84,15 +84,15 @@ def find_by_email(session: Session, email: str) -> Account | None:
             and_(Account.email_key.is_(None), func.lower(Account.email) == func.lower(email)),
         )
     )
-    # As it is stored before as it is meant; then the one that has the key.
+    # First the account with exactly this spelling, then the one that has the key.
     order = (Account.email != email, Account.email_key.is_(None), Account.created_at)
     return session.scalars(query.order_by(*order).limit(1)).one_or_none()
 
 
 def without_key(session: Session) -> list[tuple[UUID, UUID | None]]:
-    """Accounts whose address has another way of writing that an older account has, and that one.
+    """Accounts whose address is another spelling of an older account's, with that account.
 
-    None for the older: the account was made by the code of before, and waits for its key.
+    None for the older account: an earlier version of the code made this one, and its key is due.
     """
     found = session.execute(select(Account.id, Account.email).where(Account.email_key.is_(None)))
     keys = {account_id: addresses.key(email) for account_id, email in found}
@@ -102,14 +102,14 @@ def without_key(session: Session) -> list[tuple[UUID, UUID | None]]:
 
 
 def verify_email(account: Account, now: datetime) -> None:
-    """A secret has come back from the mailbox, or a provider vouches for it."""
+    """The person proved the mailbox with a code from it, or a provider vouches for it."""
     if account.email_verified_at is None:
         account.email_verified_at = now
 
 
 def renew(session: Session, account: Account, renewed_hash: str | None) -> None:
-    """Bring up to date what only the password's giver can: its hash, if it was made with weaker
-    parameters (`passwords.renewed`); and the key of an address, if nobody has it."""
+    """Renew at a sign-in what needs the password: its hash, if that was made with weaker parameters
+    (`passwords.renewed`); and the key of the address, if no account has it."""
     if renewed_hash is not None:
         account.password_hash = renewed_hash
     if account.email_key is None:

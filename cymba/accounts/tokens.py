@@ -1,9 +1,9 @@
 """Access tokens (signed, short) and refresh tokens (stored as hashes, each good for one use).
 
-A refresh token that comes again may be stolen, so its family ends (RFC 9700, section 4.14.2). One
-exception spares a phone whose answer was lost on the way: the token that was spent last may come
-again for a short while, as long as the one it was spent for has not been used. It is then given
-another pair, and the unused one ends; whoever shows that one later holds a copy, and ends all.
+A refresh token that is used twice may be stolen, so its family ends (RFC 9700, section 4.14.2). One
+exception is for a phone whose answer was lost: the token that was spent last may come again for a
+short while, if its successor has not been used. It gets another pair, and the unused successor
+ends. If that one is used later it is a copy, and the family ends.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from sqlalchemy import Uuid, bindparam, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Uuid, bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, RefreshToken
@@ -34,8 +34,8 @@ class Signer:
     key: OctKey
     access_lifetime: timedelta
     refresh_lifetime: timedelta
-    sign_in_lifetime: timedelta  # from then on no refresh helps: the person signs in again
-    retry_lifetime: timedelta  # how long a spent refresh token may come again, its answer lost
+    sign_in_lifetime: timedelta  # after it no refresh is possible: the person signs in again
+    retry_lifetime: timedelta  # how long a spent refresh token may come again after a lost answer
 
     @classmethod
     def make(
@@ -66,7 +66,7 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What a good access token says: whose it is, and which sign-in it came from."""
+    """The content of a valid access token: its account, and the sign-in it came from."""
 
     account_id: UUID
     family_id: UUID
@@ -74,7 +74,7 @@ class AccessToken:
 
 
 class Caller(NamedTuple):
-    """What every request has to know of the account that asks."""
+    """What every request needs to know about the account that asks."""
 
     id: UUID
     time_zone: str
@@ -95,7 +95,7 @@ class Reused:
 
 
 def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -> TokenPair:
-    """The first pair of a new family. Expired tokens of the account are swept on the way."""
+    """The first pair of a new family. Also deletes expired tokens of the account."""
     session.execute(
         delete(RefreshToken).where(
             RefreshToken.account_id == account_id, RefreshToken.expires_at < now
@@ -134,7 +134,7 @@ def rotate(
     token_hash = _hash(refresh_token)
     if _lock_holder(session, token_hash) is None:
         return Unknown()
-    # No lock on the row: every change of a family holds its account's.
+    # The row needs no lock: every change of a family locks its account.
     given = session.scalars(
         select(RefreshToken)
         .where(RefreshToken.token_hash == token_hash)
@@ -148,7 +148,7 @@ def rotate(
             return Unknown()
         given.spent_at = now
     elif not _take_back(session, given, now - signer.retry_lifetime, now):
-        _revoke(session, now, family_id=given.family_id)
+        _revoke(session, now, RefreshToken.family_id == given.family_id)
         return Reused(given.account_id)
     pair, given.successor_id = _issue(
         session,
@@ -169,34 +169,22 @@ def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
         select(RefreshToken.family_id).where(RefreshToken.token_hash == _hash(refresh_token))
     )
     if family_id is not None:
-        _revoke(session, now, family_id=family_id)
+        _revoke(session, now, RefreshToken.family_id == family_id)
 
 
 def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: datetime) -> None:
-    """Revoke every family of the account but `keep`: after a change of password. Lock the account
+    """Revoke every family of the account but `keep`, after a change of password. Lock the account
     first."""
-    session.execute(
-        update(RefreshToken)
-        .where(
-            RefreshToken.account_id == account_id,
-            RefreshToken.family_id != keep,
-            RefreshToken.revoked_at.is_(None),
-        )
-        .values(revoked_at=now)
-    )
+    _revoke(session, now, RefreshToken.account_id == account_id, RefreshToken.family_id != keep)
 
 
 def sign_out_everywhere(session: Session, account_id: UUID, now: datetime) -> None:
     """Revoke every family of the account. Lock the account first."""
-    session.execute(
-        update(RefreshToken)
-        .where(RefreshToken.account_id == account_id, RefreshToken.revoked_at.is_(None))
-        .values(revoked_at=now)
-    )
+    _revoke(session, now, RefreshToken.account_id == account_id)
 
 
 def read_access(signer: Signer, token: str, now: datetime) -> AccessToken | None:
-    """What the token says, or None where it is not one of ours or has expired."""
+    """The token's content, or None if it is forged or has expired."""
     seconds = int(now.timestamp())
     try:
         claims = jwt.decode(token, signer.key, algorithms=[ALGORITHM]).claims
@@ -214,7 +202,7 @@ def read_access(signer: Signer, token: str, now: datetime) -> AccessToken | None
 
 
 def load_caller(session: Session, access: AccessToken) -> Caller | None:
-    """Whose token it is, or None where they are gone or that sign-in was revoked since."""
+    """The account of the token, or None if it is gone or the sign-in was revoked."""
     row = session.execute(
         _CALLER, {"account_id": access.account_id, "family_id": access.family_id}
     ).one_or_none()
@@ -222,12 +210,12 @@ def load_caller(session: Session, access: AccessToken) -> Caller | None:
 
 
 def caller_of(session: Session, account_id: UUID) -> Caller:
-    """The account as a caller, for whoever was let in by something else than its token."""
+    """The account as a caller, for requests that do not come with its own token."""
     account = session.get_one(Account, account_id)
     return Caller._make(getattr(account, name) for name in Caller._fields)
 
 
-# Every request begins with this: made once, of plain columns.
+# Every request begins with this query, so it is built once, of plain columns.
 _CALLER = select(*(Account.__table__.c[name] for name in Caller._fields)).where(
     Account.__table__.c.id == bindparam("account_id", type_=Uuid()),
     exists().where(
@@ -280,21 +268,21 @@ def _issue(
 
 
 def _take_back(session: Session, given: RefreshToken, since: datetime, now: datetime) -> bool:
-    """End the token that `given` was spent for, if that was since then and it was never used."""
+    """End the successor of `given`, if `given` was spent after `since` and the successor never."""
     if given.spent_at is None or given.spent_at <= since or given.successor_id is None:
         return False
     successor = session.get(RefreshToken, given.successor_id, populate_existing=True)
     if successor is None or successor.spent_at is not None:
         return False
-    successor.spent_at = now  # for nothing: it has no successor, so it can never come again
+    successor.spent_at = now  # without a successor of its own, so it can never come again
     return True
 
 
 def _lock_holder(session: Session, token_hash: bytes) -> UUID | None:
-    """Lock the account of a refresh token; None where there is no such token.
+    """Lock the account of a refresh token; None if there is no such token.
 
-    Else a refresh that commits while its family is revoked would leave a token that the revocation
-    has not seen: whoever refreshes all the time would outlast it.
+    Without the lock, a refresh that commits while its family is being revoked would leave a valid
+    token behind.
     """
     return session.scalar(
         select(Account.id)
@@ -308,11 +296,9 @@ def _lock_holder(session: Session, token_hash: bytes) -> UUID | None:
     )
 
 
-def _revoke(session: Session, now: datetime, *, family_id: UUID) -> None:
+def _revoke(session: Session, now: datetime, *whose: ColumnElement[bool]) -> None:
     session.execute(
-        update(RefreshToken)
-        .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
-        .values(revoked_at=now)
+        update(RefreshToken).where(*whose, RefreshToken.revoked_at.is_(None)).values(revoked_at=now)
     )
 
 

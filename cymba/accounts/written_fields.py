@@ -1,4 +1,5 @@
-"""Fields of what a person writes: the one form in which they are kept, and what fits them."""
+"""Fields that a person writes: the form in which they are stored, and the checks of their
+values."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from cymba.notes import MAX_NOTE
 
 MAX_DEPTH = 4
 EXACT_BELOW = 2**53
-"""Floats of this size and more may stand for another whole number than the one that was meant."""
+"""A float of this size or more may differ from the whole number that was meant."""
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # A phone's clock may run fast, and a person may write on the far side of the date line.
@@ -67,6 +68,6 @@ def zone_problem(value: Any) -> str | None:
 
 
 def note_problem(value: Any) -> str | None:
-    # PostgreSQL holds every character but NUL.
+    # PostgreSQL stores every character but NUL.
     fits = isinstance(value, str) and len(value) <= MAX_NOTE and "\0" not in value
     return None if fits else f"must be a text of at most {MAX_NOTE} characters"

@@ -9,9 +9,6 @@ above the one it holds.
 
 import base64
 import binascii
-import os
-import secrets
-from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -26,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from cymba.accounts.keys import keep
 from cymba.devices.messages import Desired
 from cymba.settings import Settings, SettingsError
 
@@ -39,11 +37,9 @@ def load_key(settings: Settings) -> Ed25519PrivateKey:
         SettingsError: the named file holds no Ed25519 key in PEM.
     """
     path = settings.programme_key_file
-    if path is None:
-        path = settings.data_dir / FILE_NAME
-        _make(path)
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        pem = keep(settings.data_dir / FILE_NAME, _new_pem) if path is None else path.read_bytes()
+        key = load_pem_private_key(pem, password=None)
     except (OSError, ValueError, TypeError) as error:
         raise SettingsError(f"CYMBA_PROGRAMME_KEY_FILE: {error}") from None
     if not isinstance(key, Ed25519PrivateKey):
@@ -88,25 +84,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _make(path: Path) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(
+def _new_pem() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
-    # Written to a draft and linked into place: if several processes start together, one wins and
-    # none reads half a key.
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def _encode(raw: bytes) -> str:

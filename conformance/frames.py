@@ -174,7 +174,9 @@ def _sessions(frames: list[Frame], tally: Tally) -> None:
 
 def _units(frames: list[Frame], tally: Tally) -> None:
     """A value near a thousandth of what is plausible is in the wrong unit."""
-    aims = {one.sid: one.programme.amplitude_ua for one in frames if isinstance(one, StartFrame)}
+    aims = {
+        one.sid: one.programme.amplitude_ua or 0 for one in frames if isinstance(one, StartFrame)
+    }
     columns: dict[tuple[UUID, str], list[int]] = defaultdict(list)
     for frame in frames:
         if isinstance(frame, SamplesFrame):

@@ -4,6 +4,7 @@ A life depends on its seed alone and knows nothing of the link. So the same seed
 frames, whether they arrive at once, twice or days later. Times are simulated ms.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ from cymba.stimulation.wire.messages import (
 from simulator import stimulator
 from simulator.clock import RealTimeClock, SimulatedBootClock, epoch_ms
 from simulator.faults import SPOILINGS, Behaviour, Profile, Spoiling, draw_firmware
-from simulator.physiology import ELECTRODES, draw_body
+from simulator.physical import electrode_of, physical, told_programme
+from simulator.physiology import draw_body
 from simulator.prescription import Prescription
 from simulator.recorder import Chunk, Happened, Recorder
 from simulator.seeding import chance, stream, uuid4
@@ -118,7 +120,7 @@ class Life:
         self._identity = stream(seed, device_id, "identity", round(epoch_ms(began_at)))
         self.store = int(self._identity.integers(1, 2**32))
         made = stream(seed, device_id, "made")
-        self.body = draw_body(ELECTRODES[model], made)
+        self.body = draw_body(electrode_of(self.model), made)
         self.firmware = draw_firmware(profile, made)
         self._drift_ppm = made.uniform(*profile.drift_ppm) * made.choice((-1.0, 1.0))
         self._local_time_ms = (
@@ -223,7 +225,8 @@ class Life:
         )
         origin_s, origin_up = 0, self._clock.up_ms(start_ms)
         up = origin_up
-        yield self._write(up, StartFrame(programme=programme, **self._head(sid, up)), rng)
+        told = told_programme(self.model, programme)
+        yield self._write(up, StartFrame(programme=told, **self._head(sid, up)), rng)
         first_seq = self._seq
         for item in recorder.write(self._frame_s):
             match item:
@@ -270,7 +273,7 @@ class Life:
 
     def _equipment(self, start_ms: float, rng: np.random.Generator) -> Equipment:
         return Equipment(
-            compliance_mv=int(self.model.compliance_v * 1000),
+            compliance_mv=int((physical(self.model).compliance_v or 0) * 1000),
             battery_pct=self._battery_pct,
             battery_pct_per_s=rng.uniform(3.0, 6.0) / 1800.0,
             dose_left_s=self._dose_left_s(start_ms),
@@ -282,9 +285,11 @@ class Life:
         up."""
         while self._doses and self._doses[0].ended_ms + DAY_MS <= at_ms:
             self._doses.popleft()
-        if len(self._doses) >= self.prescription.limits.daily_sessions:
+        limits = self.prescription.limits
+        if limits.daily_sessions is not None and len(self._doses) >= limits.daily_sessions:
             return 0.0
-        left_s = self.prescription.limits.daily_s - sum(dose.seconds for dose in self._doses)
+        daily_s = math.inf if limits.daily_s is None else limits.daily_s
+        left_s = daily_s - sum(dose.seconds for dose in self._doses)
         return left_s if left_s >= SHORTEST_DOSE_S else 0.0
 
     def _charge_battery(self, pause_ms: float, rng: np.random.Generator) -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cymba.devices.charge import phase_charge_uc
+from cymba.devices.charge import Pulse, phase_charge_uc
 from cymba.devices.messages import Programme
 from cymba.devices.models import Model
 from cymba.stimulation.wire.messages import Column, Columns, Event
 from simulator import physiology
 from simulator.faults import Firmware
+from simulator.physical import physical, told_channels
 from simulator.physiology import Body
 from simulator.stimulator import SessionCourse
 
@@ -72,21 +73,25 @@ class Recorder:
         pulseless = physiology.sensor_gaps(seconds, rng)
         seen = ~pulseless[np.minimum(at_s.astype(np.int64), seconds - 1)]
         self._beat_at_s, self._beats = at_s, _Track(_whole(intervals_ms), seen)
-        charge_uc = phase_charge_uc(model.waveform, 1.0, programme.pulse_width_us)
-        charge_uc *= programme.frequency_hz
+        whole = physical(model)
+        frequency_hz = programme.frequency_hz or 0.0
+        width_us = programme.pulse_width_us or 0
+        charge_uc = phase_charge_uc(whole.waveform or Pulse(), 1.0, width_us) * frequency_hz
         flowing = course.delivered_ua > 0
         set_ua, ohm = course.set_ua, course.impedance_ohm
-        peak_mv = np.minimum(course.delivered_ua * ohm // 1000, int(model.compliance_v * 1000))
+        most_mv = int((whole.compliance_v or 0) * 1000)
+        peak_mv = np.minimum(course.delivered_ua * ohm // 1000, most_mv)
         if wrong_units:
             set_ua, ohm = set_ua // 1000, ohm // 1000
         signal_dbm = np.clip(rng.normal(-62.0, 6.0, seconds), -100, -30)
         temperature = physiology.skin_temperature(body, seconds, rng)
         oxygen = np.clip(rng.normal(97.2, 0.8, seconds), 90, 100)
         charge = np.cumsum(course.delivered_ua * charge_uc)
-        pulses = np.cumsum(flowing * programme.frequency_hz)
+        pulses = np.cumsum(flowing * frequency_hz)
         tracks = {
             "amplitude_ua": _Track(_whole(set_ua)),
             "amplitude_delivered_ua": _Track(_whole(course.delivered_ua)),
+            "native_level": _Track(_whole(course.set_ua // (whole.amplitude_step_ua or 1))),
             "impedance_ohm": _Track(_whole(ohm)),
             "peak_voltage_mv": _Track(_whole(peak_mv)),
             "heart_rate_bpm": _Track(_whole(rate), ~pulseless),
@@ -97,7 +102,12 @@ class Recorder:
             "battery_pct": _Track(_whole(course.battery_pct), _every(SLOW_EVERY_S, seconds)),
             "signal_dbm": _Track(_whole(signal_dbm), _every(SLOW_EVERY_S, seconds)),
         }
-        wanted = firmware.channels
+        told = told_channels(model)
+        if model.native_levels is None:
+            del tracks["native_level"]
+        self._has_samples = told is None or bool(told)
+        self._has_details = told is None
+        wanted = firmware.channels if told is None else told
         self._tracks = {
             firmware.renamed.get(name, name): track
             for name, track in tracks.items()
@@ -113,6 +123,8 @@ class Recorder:
         """
         reboot_at_s, end_s = self.course.reboot_at_s, self.course.seconds
         events = sorted(self.course.events, key=lambda one: one[0])
+        if not self._has_details:  # nobody measured them
+            events = [(at_s, Event(name=event.name)) for at_s, event in events]
         if reboot_at_s is None:
             yield from self._stretch(0, end_s, frame_s, events)
             return
@@ -130,7 +142,8 @@ class Recorder:
             until_s = min(at_s + frame_s, end_s)
             while waiting and waiting[0][0] < until_s:
                 yield Happened(*waiting.pop(0))
-            yield Chunk(at_s, until_s - at_s, self._cut(at_s, until_s))
+            if self._has_samples:
+                yield Chunk(at_s, until_s - at_s, self._cut(at_s, until_s))
         for happened in waiting:
             yield Happened(*happened)
 

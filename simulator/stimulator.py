@@ -71,7 +71,8 @@ class SessionCourse:
 def run(
     programme: Programme, body: Body, equipment: Equipment, rng: np.random.Generator
 ) -> SessionCourse:
-    """Simulate one whole session. Every output ends in a ramp, whatever ended it."""
+    """Simulate one whole session of a programme that leaves nothing open. Every output ends in a
+    ramp, whatever ended it."""
     return _Session(programme, body, equipment, rng).lived()
 
 
@@ -90,13 +91,14 @@ class _Output:
     def level_ua(self) -> int:
         """The current to set now. Every on-phase has a ramp at both ends."""
         programme = self.programme
-        since_s, left_s = self.flowing_s, programme.duration_s - self.programme_s
-        if programme.off_s:
-            phase_s = self.programme_s % (programme.on_s + programme.off_s)
+        on_s, off_s = programme.on_s or 0, programme.off_s or 0
+        since_s, left_s = self.flowing_s, (programme.duration_s or 0) - self.programme_s
+        if off_s:
+            phase_s = self.programme_s % (on_s + off_s)
             since_s = min(since_s, phase_s)
-            left_s = min(left_s, programme.on_s - phase_s)
+            left_s = min(left_s, on_s - phase_s)
         wanted = self.ramp_ua_per_s * max(0, min(since_s, left_s))
-        return min(programme.amplitude_ua, wanted)
+        return min(programme.amplitude_ua or 0, wanted)
 
     def advance(self) -> None:
         self.programme_s += 1
@@ -111,7 +113,7 @@ class _Session:
     ) -> None:
         self.body, self.equipment, self.rng = body, equipment, rng
         self.output = _Output(programme)
-        duration_s = programme.duration_s
+        duration_s = programme.duration_s or 0
         longest_s = LEAD_IN_S + 2 * duration_s + 3600
         self.ohm = physiology.contact_impedance(body, longest_s, rng)
         self.noise = rng.normal(1.0, 0.004, longest_s)
@@ -130,7 +132,7 @@ class _Session:
             self._second(0, 0)
         self._note("stimulation_started")
         while not self.over:
-            if self.output.programme_s >= self.output.programme.duration_s:
+            if self.output.programme_s >= (self.output.programme.duration_s or 0):
                 self._end("completed")
             elif self.output.programme_s >= self.equipment.dose_left_s:
                 self._end("daily_dose_lockout")
@@ -244,7 +246,8 @@ class _Session:
     def _course(self) -> SessionCourse:
         programme = self.output.programme
         delivered = np.array(self.delivered_ua, dtype=np.int64)
-        on_share = programme.on_s / (programme.on_s + programme.off_s)
+        on_s, off_s = programme.on_s or 1, programme.off_s or 0
+        on_share = on_s / (on_s + off_s)
         battery = self.equipment.battery_pct - self.equipment.battery_pct_per_s * np.arange(
             len(delivered)
         )
@@ -253,7 +256,7 @@ class _Session:
             delivered_ua=delivered,
             impedance_ohm=np.clip(self.impedance_ohm, 0, 1_000_000).astype(np.int64),
             battery_pct=np.clip(battery, 0.0, 100.0),
-            drive=delivered / (max(programme.amplitude_ua, 1) * on_share),
+            drive=delivered / (max(programme.amplitude_ua or 0, 1) * on_share),
             events=self.events,
             end_reason=self.end_reason,
             reboot_at_s=self.reboot_at_s,

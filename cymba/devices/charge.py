@@ -6,19 +6,23 @@ J. Neurosci. Methods 141 (2005) 171-198, for rectangular pulses, and plain integ
 """
 
 import math
-from typing import NamedTuple
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 
-class Pulse(NamedTuple):
+class Pulse(Struct, frozen=True, tag_field="shape", tag="pulse", forbid_unknown_fields=True):
     """Rectangular pulses: one phase, or two that balance each other."""
 
-    phases: int = 2
+    phases: Annotated[int, Meta(ge=1, le=2)] = 2
 
 
-class SineBurst(NamedTuple):
+class SineBurst(
+    Struct, frozen=True, tag_field="shape", tag="sine_burst", forbid_unknown_fields=True
+):
     """Bursts of a sine; the pulse width is the length of a burst."""
 
-    carrier_hz: float
+    carrier_hz: Annotated[float, Meta(gt=0, le=1e6)]
 
 
 Waveform = Pulse | SineBurst

@@ -23,18 +23,22 @@ Side = Literal["left", "right", "both"]
 class Programme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a device is set to do. `native_level` is the model's own scale, where it has one.
 
-    Of a desired programme `amplitude_ua` is a ceiling: the person may take less. With 0 the
-    person finds the current by titration, up to the device's limit; a limit of 0 allows none.
+    A member that the device's model does not have, or does not know, is not given:
+    `cymba/devices/models.py` says which a model needs.
+
+    Of a desired programme `amplitude_ua`, or `native_level` where there is no current, is a
+    ceiling: the person may take less. With 0 the person finds it by titration, up to the device's
+    limit; a limit of 0 allows none.
     """
 
-    frequency_hz: Annotated[float, Meta(gt=0, le=10_000)]
-    pulse_width_us: Annotated[int, Meta(ge=1, le=10_000)]
-    amplitude_ua: Annotated[int, Meta(ge=0, le=60_000)]
-    on_s: Annotated[int, Meta(ge=1, le=14_400)]
-    off_s: Annotated[int, Meta(ge=0, le=14_400)]
-    duration_s: Annotated[int, Meta(ge=1, le=86_400)]
+    frequency_hz: Annotated[float, Meta(gt=0, le=10_000)] | None = None
+    pulse_width_us: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    amplitude_ua: Annotated[int, Meta(ge=0, le=60_000)] | None = None
+    on_s: Annotated[int, Meta(ge=1, le=14_400)] | None = None
+    off_s: Annotated[int, Meta(ge=0, le=14_400)] | None = None
+    duration_s: Annotated[int, Meta(ge=1, le=86_400)] | None = None
     site: Site
-    side: Side
+    side: Side | None = None
     ramp_ua_per_s: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     native_level: Annotated[int, Meta(ge=0, le=1_000)] | None = None
     sensory_threshold_ua: Annotated[int, Meta(ge=1, le=60_000)] | None = None

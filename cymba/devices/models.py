@@ -1,76 +1,124 @@
-"""The device models: what each can do, and where its hard limits lie.
+"""The device models: what each knows of a session, what can be set, where its hard limits lie.
 
-One row of `MODELS` adds a model everywhere. The usual ranges are what the app offers; the hard
-limits are the model's own: a server may narrow them for a device and never widen them. The
-models are simulated, after the kinds of device on the market; no limit here proves safety.
+A model is a document; those in `shipped_models/` come with Cymba. The usual ranges are what the app
+offers; the hard limits are the model's own: a server may narrow them for a device and never widen
+them. No limit here proves safety.
 
-Amplitudes of different models are never comparable: electrode, waveform and site differ. Beside
-the current stand the model's native level and the multiple of the person's sensory threshold.
+What nobody measures is null. A model that tells only a level has no current, charge or density.
+Levels and amplitudes of different models are never comparable: electrode, waveform and site differ.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from cymba.devices.charge import (
-    Pulse,
-    SineBurst,
-    Waveform,
-    phase_charge_uc,
-    rms_current_density,
-)
-from cymba.devices.messages import Programme, Site
+import msgspec
+from msgspec import Meta, Struct
 
+from cymba.devices.charge import Pulse, Waveform, phase_charge_uc, rms_current_density
+from cymba.devices.messages import Programme, ShortText, Site
 
-class Range(NamedTuple):
-    low: float
-    high: float
-    default: float
-
-
-class Usual(NamedTuple):
-    """The ranges that the app offers."""
-
-    frequency_hz: Range
-    pulse_width_us: Range
-    amplitude_ua: Range
-    ramp_ua_per_s: Range
-    on_s: Range
-    off_s: Range
-    duration_s: Range
+Figure = Annotated[float, Meta(ge=0, le=1e6)]
+ModelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{1,31}$(?!\n)")]
+Recorder = Literal["device", "phone", "person"]
+Known = Literal["known", "unknown"]
+Settable = Literal[
+    "frequency_hz",
+    "pulse_width_us",
+    "amplitude_ua",
+    "on_s",
+    "off_s",
+    "duration_s",
+    "side",
+    "ramp_ua_per_s",
+    "native_level",
+]
 
 
-class Limits(NamedTuple):
-    """Upper bounds that a device enforces. These are the names in the `limits` of `desired`."""
-
-    frequency_hz: float
-    pulse_width_us: float
-    amplitude_ua: float
-    ramp_ua_per_s: float
-    duration_s: float  # of one session
-    daily_s: float  # of all sessions in any 24 h
-    daily_sessions: float
-    phase_charge_uc: float
+class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of a model's document: a member that it does not name is a mistake of its writer."""
 
 
-class Model(NamedTuple):
-    name: str
-    title: str
-    prefix: str  # of its serial numbers
-    sites: tuple[Site, ...]
-    waveform: Waveform
-    electrode_cm2: float
-    compliance_v: float
-    native_levels: int | None  # steps of the device's own scale; one step is `level_step_ua`
-    level_step_ua: int
-    usual: Usual
-    hard: Limits
+class Range(_Part, frozen=True, kw_only=True):
+    low: Figure
+    high: Figure
+    default: Figure
+
+
+class Usual(_Part, frozen=True, kw_only=True):
+    """The ranges that the app offers of what can be set."""
+
+    frequency_hz: Range | None = None
+    pulse_width_us: Range | None = None
+    amplitude_ua: Range | None = None
+    native_level: Range | None = None
+    ramp_ua_per_s: Range | None = None
+    on_s: Range | None = None
+    off_s: Range | None = None
+    duration_s: Range | None = None
+
+
+class Limits(_Part, frozen=True, kw_only=True):
+    """Upper bounds that a device enforces. These are the names in the `limits` of `desired`; one
+    that is null does not exist for the model."""
+
+    frequency_hz: Figure | None = None
+    pulse_width_us: Figure | None = None
+    amplitude_ua: Figure | None = None
+    native_level: Figure | None = None
+    ramp_ua_per_s: Figure | None = None
+    duration_s: Figure | None = None  # of one session
+    daily_s: Figure | None = None  # of all sessions in any 24 h
+    daily_sessions: Figure | None = None
+    phase_charge_uc: Figure | None = None
+
+
+LIMIT_NAMES = Limits.__struct_fields__
+
+
+class Reports(_Part, frozen=True, kw_only=True):
+    """What a session of the model tells. `current`: `by_level` where only a level is told, and
+    `unknown` where neither is."""
+
+    current: Literal["known", "by_level", "unknown"]
+    frequency: Known = "unknown"
+    pulse_width: Known = "unknown"
+
+
+class Model(_Part, frozen=True, kw_only=True):
+    name: ModelName
+    version: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    titles: dict[Annotated[str, Meta(pattern=r"^[a-z]{2}$(?!\n)")], ShortText]  # by language
+    prefix: Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)")]  # of its serial numbers
+    sites: Annotated[tuple[Site, ...], Meta(min_length=1)]
+    recorder: Recorder  # who writes its sessions down: the device, a phone beside it, the person
+    reports: Reports
+    settable: tuple[Settable, ...] = ()  # by a programme; none: it takes no programme
+    waveform: Waveform | None = None  # null: not known
+    electrode_cm2: Annotated[float, Meta(gt=0, le=1_000)] | None = None
+    compliance_v: Figure | None = None
+    native_levels: Annotated[int, Meta(ge=1, le=1_000)] | None = None  # of the device's own scale
+    amplitude_step_ua: Annotated[int, Meta(ge=1, le=60_000)] | None = None  # one level, or a step
+    usual: Usual = Usual()
+    hard: Limits = Limits()
+    # Where each figure comes from, by its name (`hard.duration_s`) or its group's (`hard`).
+    sources: dict[str, Annotated[str, Meta(min_length=1, max_length=500)]] = {}
+
+    @property
+    def title(self) -> str:
+        return self.titles["en"]
+
+    @property
+    def knows_current(self) -> bool:
+        return self.reports.current == "known"
 
     @property
     def pulse_phases(self) -> int:
         return self.waveform.phases if isinstance(self.waveform, Pulse) else 1
 
 
-class Violation(NamedTuple):
+class Violation(Struct, frozen=True):
     """A field of a programme or of its limits that goes beyond what is allowed."""
 
     field: str
@@ -81,25 +129,71 @@ ATTENTION_DENSITY_MA_PER_CM2 = 2.0
 """From here on IEC 60601-2-10 wants the operator's attention: flagged, not refused."""
 
 
+def named(part: Limits | Usual) -> dict[str, Any]:
+    """Those of its members that the model has."""
+    return {
+        name: value for name in part.__struct_fields__ if (value := getattr(part, name)) is not None
+    }
+
+
+def programme_members(model: Model) -> frozenset[str]:
+    """What a programme for the model must name. Where the current is known, a level beside it
+    may be left out."""
+    beside_current = {"native_level"} if model.knows_current else set()
+    return frozenset({"site", *model.settable} - beside_current)
+
+
+def start_members(model: Model) -> frozenset[str]:
+    """What the start of a session must tell: all that can be set, and all that the model knows."""
+    known = {
+        "frequency_hz": model.reports.frequency == "known",
+        "pulse_width_us": model.reports.pulse_width == "known",
+        "amplitude_ua": model.knows_current,
+        "native_level": model.reports.current == "by_level",
+    }
+    told = {name for name, is_known in known.items() if is_known}
+    return (programme_members(model) | told) - {"ramp_ua_per_s"}
+
+
 def usual_programme(model: Model) -> Programme:
-    """The model's default programme, which leaves the amplitude to titration."""
-    usual = model.usual
-    return Programme(
-        frequency_hz=usual.frequency_hz.default,
-        pulse_width_us=int(usual.pulse_width_us.default),
-        amplitude_ua=0,
-        on_s=int(usual.on_s.default),
-        off_s=int(usual.off_s.default),
-        duration_s=int(usual.duration_s.default),
-        site=model.sites[0],
-        side="left",
-        ramp_ua_per_s=int(usual.ramp_ua_per_s.default),
+    """The model's default programme, which leaves amplitude or level to titration."""
+    usual = named(model.usual)
+    set_to: dict[str, Any] = {
+        name: usual[name].default if name == "frequency_hz" else int(usual[name].default)
+        for name in programme_members(model)
+        if name in usual
+    }
+    for name in ("amplitude_ua", "native_level"):
+        if name in programme_members(model):
+            set_to[name] = 0
+    if "side" in model.settable:
+        set_to["side"] = "left"
+    return Programme(site=model.sites[0], **set_to)
+
+
+def without_output(programme: Programme) -> Programme:
+    """The programme with its amplitude or level at 0: by itself that leaves it to titration."""
+    is_by_level = programme.amplitude_ua is None and programme.native_level is not None
+    return msgspec.structs.replace(
+        programme,
+        amplitude_ua=None if programme.amplitude_ua is None else 0,
+        native_level=0 if is_by_level else None,
     )
+
+
+def no_output_limit(model: Model) -> dict[str, float]:
+    """The limit that lets nothing flow."""
+    names = {"known": "amplitude_ua", "by_level": "native_level", "unknown": "daily_sessions"}
+    return {names[model.reports.current]: 0}
+
+
+def allows_no_output(limits: Mapping[str, float]) -> bool:
+    return 0 in {limits.get(n) for n in ("amplitude_ua", "native_level", "daily_sessions")}
 
 
 def widened(model: Model, limits: Mapping[str, float]) -> list[Violation]:
     """Where `limits` name what the model does not have, or reach past its hard limits."""
-    hard = model.hard._asdict()
+    hard = named(model.hard)
     violations = []
     for name, value in limits.items():
         if name not in hard:
@@ -111,169 +205,105 @@ def widened(model: Model, limits: Mapping[str, float]) -> list[Violation]:
 
 def narrowed(model: Model, limits: Mapping[str, float]) -> Limits:
     """The limits that hold: of each the narrower, `limits` where given and the model's."""
-    hard = model.hard._asdict()
+    hard = named(model.hard)
     return Limits(**{name: min(value, limits.get(name, value)) for name, value in hard.items()})
 
 
 def violations(model: Model, programme: Programme, limits: Limits) -> list[Violation]:
     """Where `programme` goes beyond `limits` or what the model can do at all; none is fine."""
     found = [
-        Violation(name, f"{value:g} is above {getattr(limits, name):g}")
-        for name, value in (
-            ("frequency_hz", programme.frequency_hz),
-            ("pulse_width_us", float(programme.pulse_width_us)),
-            ("amplitude_ua", float(programme.amplitude_ua)),
-            ("ramp_ua_per_s", float(programme.ramp_ua_per_s or 0)),
-            ("duration_s", float(programme.duration_s)),
-        )
-        if value > getattr(limits, name)
+        Violation(name, f"{value:g} is above {limit:g}")
+        for name, limit in named(limits).items()
+        if (value := getattr(programme, name, None)) is not None and value > limit
     ]
-    charge_uc = phase_charge_uc(model.waveform, programme.amplitude_ua, programme.pulse_width_us)
-    pulse_share = programme.frequency_hz * programme.pulse_width_us * model.pulse_phases / 1e6
-    rules = (
-        (
-            programme.duration_s > limits.daily_s,
-            Violation("duration_s", f"{programme.duration_s} is above {limits.daily_s:g} a day"),
-        ),
-        (
-            charge_uc > limits.phase_charge_uc + 1e-9,
-            Violation(
-                "amplitude_ua",
-                f"{charge_uc:.3g} uC a phase is above {limits.phase_charge_uc:g} uC",
-            ),
-        ),
-        (pulse_share > 1, Violation("pulse_width_us", "the pulses overlap")),
-        (
-            programme.site not in model.sites,
-            Violation("site", f"{model.name} is made for {', '.join(model.sites)}"),
-        ),
-        (programme.on_s > programme.duration_s, Violation("on_s", "longer than the session")),
-        (
-            programme.ramp_ua_per_s is None,
-            Violation("ramp_ua_per_s", "a current is always ramped"),
-        ),
-    )
-    found += [violation for broken, violation in rules if broken]
-    if programme.native_level is not None:
+    found += _members_violations(model, programme)
+    found += [violation for broken, violation in _rules(model, programme, limits) if broken]
+    if programme.native_level is not None and "native_level" not in {one.field for one in found}:
         found += _level_violations(model, programme.native_level, programme.amplitude_ua)
     return found
 
 
-def _level_violations(model: Model, level: int, amplitude_ua: int) -> list[Violation]:
-    if model.native_levels is None:
-        return [Violation("native_level", f"{model.name} has no levels")]
-    if level > model.native_levels:
-        return [Violation("native_level", f"{level} is above {model.native_levels}")]
-    meant_ua = level * model.level_step_ua
-    if amplitude_ua != meant_ua:
-        return [Violation("native_level", f"level {level} is {meant_ua} uA, not {amplitude_ua}")]
-    return []
+def _members_violations(model: Model, programme: Programme) -> Iterator[Violation]:
+    needed = programme_members(model)
+    # A threshold is noted beside a current, and set by nothing.
+    taken = (
+        needed | {*model.settable} | ({"sensory_threshold_ua"} if model.knows_current else set())
+    )
+    for name in Programme.__struct_fields__:
+        is_given = getattr(programme, name) is not None
+        if name == "ramp_ua_per_s" and name in needed and not is_given:
+            yield Violation(name, "a current is always ramped")
+        elif name in needed and not is_given:
+            yield Violation(name, f"a programme for {model.name} needs it")
+        elif name == "native_level" and is_given and model.native_levels is None:
+            yield Violation(name, f"{model.name} has no levels")
+        elif is_given and name not in taken:
+            yield Violation(name, f"it cannot be set on {model.name}")
 
 
-def density_ma_per_cm2(model: Model, programme: Programme, limits: Limits) -> float:
+def _rules(model: Model, programme: Programme, limits: Limits) -> Iterator[tuple[bool, Violation]]:
+    """Rules between members, of those that are given: whether each is broken."""
+    duration_s, width_us = programme.duration_s, programme.pulse_width_us
+    if duration_s is not None and limits.daily_s is not None:
+        yield (
+            duration_s > limits.daily_s,
+            Violation("duration_s", f"{duration_s} is above {limits.daily_s:g} a day"),
+        )
+    if programme.amplitude_ua is not None and width_us is not None and model.waveform is not None:
+        charge_uc = phase_charge_uc(model.waveform, programme.amplitude_ua, width_us)
+        most_uc = limits.phase_charge_uc
+        yield (
+            most_uc is not None and charge_uc > most_uc + 1e-9,
+            Violation("amplitude_ua", f"{charge_uc:.3g} uC a phase is above {most_uc} uC"),
+        )
+    if programme.frequency_hz is not None and width_us is not None:
+        pulse_share = programme.frequency_hz * width_us * model.pulse_phases / 1e6
+        yield pulse_share > 1, Violation("pulse_width_us", "the pulses overlap")
+    yield (
+        programme.site not in model.sites,
+        Violation("site", f"{model.name} is made for {', '.join(model.sites)}"),
+    )
+    if programme.on_s is not None and duration_s is not None:
+        yield programme.on_s > duration_s, Violation("on_s", "longer than the session")
+
+
+def _level_violations(model: Model, level: int, amplitude_ua: int | None) -> Iterator[Violation]:
+    if model.native_levels is not None and level > model.native_levels:
+        yield Violation("native_level", f"{level} is above {model.native_levels}")
+    elif amplitude_ua is not None and model.amplitude_step_ua is not None:
+        meant_ua = level * model.amplitude_step_ua
+        if amplitude_ua != meant_ua:
+            detail = f"level {level} is {meant_ua} uA, not {amplitude_ua}"
+            yield Violation("native_level", detail)
+
+
+def density_ma_per_cm2(model: Model, programme: Programme, limits: Limits) -> float | None:
     """The rms current density under the electrode while a current flows: at the programme's, or,
-    where that is left to titration, at the highest that `limits` allow."""
+    where that is left to titration, at the highest that `limits` allow. None where it is not
+    known: not the current, the pulses, or the electrode."""
+    current_ua = programme.amplitude_ua or limits.amplitude_ua
+    if (
+        programme.amplitude_ua is None
+        or current_ua is None
+        or programme.frequency_hz is None
+        or programme.pulse_width_us is None
+        or model.waveform is None
+        or model.electrode_cm2 is None
+    ):
+        return None
     return rms_current_density(
         model.waveform,
-        programme.amplitude_ua or limits.amplitude_ua,
+        current_ua,
         programme.frequency_hz,
         programme.pulse_width_us,
         model.electrode_cm2,
     )
 
 
-MODELS: dict[str, Model] = {
-    model.name: model
-    for model in (
-        Model(
-            name="ear_clip",
-            title="Ear clip, tragus",
-            prefix="EC",
-            sites=("tragus",),
-            waveform=Pulse(phases=2),
-            electrode_cm2=1.0,
-            compliance_v=60.0,
-            native_levels=45,
-            level_step_ua=800,
-            usual=Usual(
-                frequency_hz=Range(1, 30, 20),
-                pulse_width_us=Range(50, 500, 200),
-                amplitude_ua=Range(0, 12_000, 0),
-                ramp_ua_per_s=Range(100, 1_000, 500),
-                on_s=Range(1, 3_600, 3_600),
-                off_s=Range(0, 300, 0),
-                duration_s=Range(60, 3_600, 3_600),
-            ),
-            hard=Limits(
-                frequency_hz=100,
-                pulse_width_us=1_000,
-                amplitude_ua=36_000,
-                ramp_ua_per_s=1_000,
-                duration_s=14_400,
-                daily_s=14_400,
-                daily_sessions=24,
-                phase_charge_uc=7.2,
-            ),
-        ),
-        Model(
-            name="ear_cymba",
-            title="Ear, cymba conchae",
-            prefix="EY",
-            sites=("cymba_conchae",),
-            waveform=Pulse(phases=2),
-            electrode_cm2=0.5,
-            compliance_v=60.0,
-            native_levels=None,
-            level_step_ua=100,
-            usual=Usual(
-                frequency_hz=Range(1, 30, 25),
-                pulse_width_us=Range(50, 500, 250),
-                amplitude_ua=Range(0, 5_000, 0),
-                ramp_ua_per_s=Range(100, 1_000, 500),
-                on_s=Range(1, 60, 30),
-                off_s=Range(0, 300, 30),
-                duration_s=Range(60, 3_600, 1_800),
-            ),
-            hard=Limits(
-                frequency_hz=100,
-                pulse_width_us=1_000,
-                amplitude_ua=8_000,
-                ramp_ua_per_s=1_000,
-                duration_s=14_400,
-                daily_s=14_400,
-                daily_sessions=24,
-                phase_charge_uc=2.5,
-            ),
-        ),
-        Model(
-            name="neck",
-            title="Neck, cervical vagus",
-            prefix="NK",
-            sites=("neck",),
-            waveform=SineBurst(carrier_hz=5_000),
-            electrode_cm2=3.0,
-            compliance_v=24.0,
-            native_levels=40,
-            level_step_ua=1_500,
-            usual=Usual(
-                frequency_hz=Range(1, 30, 25),
-                pulse_width_us=Range(200, 1_000, 1_000),
-                amplitude_ua=Range(0, 60_000, 0),
-                ramp_ua_per_s=Range(100, 5_000, 2_000),
-                on_s=Range(30, 120, 120),
-                off_s=Range(0, 300, 0),
-                duration_s=Range(30, 120, 120),
-            ),
-            hard=Limits(
-                frequency_hz=100,
-                pulse_width_us=1_000,
-                amplitude_ua=60_000,
-                ramp_ua_per_s=5_000,
-                duration_s=120,
-                daily_s=2_880,
-                daily_sessions=24,
-                phase_charge_uc=4.0,
-            ),
-        ),
-    )
-}
+def _shipped() -> Iterator[Model]:
+    for path in sorted((Path(__file__).parent / "shipped_models").glob("*.toml")):
+        yield msgspec.convert(tomllib.loads(path.read_text()), Model)
+
+
+MODELS: dict[str, Model] = {model.name: model for model in _shipped()}
+"""The models that come with Cymba."""

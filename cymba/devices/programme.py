@@ -27,14 +27,17 @@ from cymba.devices.issuing import (
 )
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import (
+    LIMIT_NAMES,
     MODELS,
-    Limits,
     Model,
     Violation,
+    allows_no_output,
     narrowed,
+    no_output_limit,
     usual_programme,
     violations,
     widened,
+    without_output,
 )
 from cymba.devices.screening import has_red_flag, standing_lock
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure, RefusedProgramme
@@ -53,16 +56,16 @@ REFUSAL_CODES: dict[str, str] = {
 
 
 class Wanted(NamedTuple):
-    """What a person asks for; `limits` (names of `models.Limits`) may only narrow."""
+    """What a person asks for; `limits` (`models.LIMIT_NAMES`) may only narrow."""
 
     programme: Programme
     limits: Mapping[str, float] = MappingProxyType({})
     expires_at: datetime | None = None
 
     @property
-    def allows_no_current(self) -> bool:
-        """Only a limit does: an amplitude of 0 leaves the current to the person's titration."""
-        return self.limits.get("amplitude_ua") == 0
+    def allows_no_output(self) -> bool:
+        """Only a limit does: an amplitude or level of 0 leaves it to the person's titration."""
+        return allows_no_output(self.limits)
 
 
 class Accepted(NamedTuple):
@@ -119,7 +122,7 @@ def set_programme(
         raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
     model = MODELS[device.model]
     error = _objection(model, wanted, now)
-    if error is None and not wanted.allows_no_current:
+    if error is None and not wanted.allows_no_output:
         error = standing_lock(session, account_id, model, now)
     if error is not None:
         session.add(
@@ -127,7 +130,7 @@ def set_programme(
                 device_id=device_id,
                 account_id=account_id,
                 programme=msgspec.to_builtins(programme),
-                limits={name: limits[name] for name in Limits._fields if name in limits},
+                limits={name: limits[name] for name in LIMIT_NAMES if name in limits},
                 code=error.code,
                 detail=_details(error)[:500],
                 refused_at=now,
@@ -155,14 +158,16 @@ def withhold_current(
     devices = session.scalars(held.execution_options(populate_existing=True)).all()
     withheld = []
     for device in devices:
+        model = MODELS[device.model]
+        if not model.settable:
+            continue
         desired = newest_version(session, device.id)
-        programme, limits = usual_programme(MODELS[device.model]), {}
+        programme, limits = usual_programme(model), {}
         if desired is not None and desired.account_id == account_id:
-            if desired.limits.get("amplitude_ua") == 0:
+            if allows_no_output(desired.limits):
                 continue
             programme, limits = msgspec.convert(desired.programme, Programme), desired.limits
-        without = msgspec.structs.replace(programme, amplitude_ua=0, native_level=None)
-        wanted = Wanted(without, {**limits, "amplitude_ua": 0})
+        wanted = Wanted(without_output(programme), {**limits, **no_output_limit(model)})
         issue(session, key, device, wanted, account_id=account_id, set_by="red_flag", now=now)
         withheld.append(device.id)
     return withheld
@@ -293,6 +298,9 @@ def record_report(
 
 def _objection(model: Model, wanted: Wanted, now: datetime) -> DomainError | None:
     programme, limits, expires_at = wanted
+    if not model.settable:
+        detail = f"{model.title} takes no programme: nothing of it can be set from here"
+        return Rejected(detail, code="no-programme-taken")
     too_wide = widened(model, limits)
     if too_wide:
         return _rejected("limits-widened", "these limits are not the model's", "/limits", too_wide)

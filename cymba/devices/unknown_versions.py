@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cymba.devices.holders import announce_to_holders
 from cymba.devices.issuing import SetBy, issue, lock_devices, newest_version
 from cymba.devices.messages import Programme, ReportedState
-from cymba.devices.models import MODELS, usual_programme
+from cymba.devices.models import MODELS, no_output_limit, usual_programme, without_output
 from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
 
 HIGHEST_FOLLOWED = 2**32 - 2**16
@@ -105,9 +105,8 @@ def answer_unknown(
 
 def no_current(device: Device) -> tuple[Programme, Mapping[str, float], None]:
     """What a device without a holder's programme is to hold."""
-    usual = usual_programme(MODELS[device.model])
-    none = msgspec.structs.replace(usual, amplitude_ua=0, native_level=None)
-    return none, {"amplitude_ua": 0}, None
+    model = MODELS[device.model]
+    return without_output(usual_programme(model)), no_output_limit(model), None
 
 
 def _still(
@@ -118,5 +117,4 @@ def _still(
     programme = msgspec.convert(desired.programme, Programme)
     if desired.expires_at is None or desired.expires_at > now:
         return programme, desired.limits, desired.expires_at
-    ended = msgspec.structs.replace(programme, amplitude_ua=0, native_level=None)
-    return ended, desired.limits, None
+    return without_output(programme), desired.limits, None

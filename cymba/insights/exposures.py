@@ -25,7 +25,7 @@ class SessionFact:
     local_start: datetime
     started_at: datetime
     ended_at: datetime
-    stimulating_s: float
+    stimulating_s: float | None  # null: not known
     charge_uc: float | None = None
     amplitude_over_threshold: float | None = None
     max_amplitude_ua: int | None = None
@@ -46,11 +46,13 @@ class Exposure:
 
 def _mean_over_threshold(sessions: Sequence[SessionFact]) -> float:
     """Mean amplitude over the sensory threshold, each session by the seconds it stimulated."""
-    known = [s for s in sessions if s.amplitude_over_threshold is not None and s.stimulating_s > 0]
-    seconds = sum(s.stimulating_s for s in known)
-    if not seconds:
-        return NAN
-    return sum((s.amplitude_over_threshold or 0) * s.stimulating_s for s in known) / seconds
+    known = [
+        (s.amplitude_over_threshold, s.stimulating_s)
+        for s in sessions
+        if s.amplitude_over_threshold is not None and s.stimulating_s
+    ]
+    total_s = sum(seconds for _, seconds in known)
+    return sum(over * seconds for over, seconds in known) / total_s if total_s else NAN
 
 
 def _charge_mc(sessions: Sequence[SessionFact]) -> float:
@@ -60,6 +62,10 @@ def _charge_mc(sessions: Sequence[SessionFact]) -> float:
     return sum(s.charge_uc or 0 for s in sessions) / 1000
 
 
+def _stimulating_s(sessions: Sequence[SessionFact]) -> float:
+    return sum(NAN if s.stimulating_s is None else s.stimulating_s for s in sessions)
+
+
 EXPOSURES: tuple[Exposure, ...] = (
     Exposure("charge", "Stimulation", "mC", _charge_mc, primary=True),
     Exposure("sessions", "Sessions", "{session}", lambda sessions: float(len(sessions))),
@@ -67,7 +73,7 @@ EXPOSURES: tuple[Exposure, ...] = (
         "minutes",
         "Minutes of stimulation",
         "min",
-        lambda sessions: sum(s.stimulating_s for s in sessions) / 60,
+        lambda sessions: _stimulating_s(sessions) / 60,
     ),
     Exposure(
         "amplitude_over_threshold",
@@ -111,8 +117,8 @@ def programme_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]
 
 def _share_of(programme: str) -> Callable[[Sequence[SessionFact]], float]:
     def share(sessions: Sequence[SessionFact]) -> float:
-        seconds = sum(s.stimulating_s for s in sessions)
-        own = sum(s.stimulating_s for s in sessions if s.programme == programme)
+        seconds = _stimulating_s(sessions)
+        own = _stimulating_s([s for s in sessions if s.programme == programme])
         return own / seconds if seconds else NAN
 
     return share
@@ -120,8 +126,10 @@ def _share_of(programme: str) -> Callable[[Sequence[SessionFact]], float]:
 
 def programme_name(programme: dict[str, Any] | None) -> str | None:
     """How people tell programmes apart: frequency, pulse width and duty cycle; not the current,
-    which they adjust every day. Fit for a path of the API."""
-    if programme is None:
+    which they adjust every day. Fit for a path of the API. None of a model that does not tell
+    them all."""
+    parts = ("frequency_hz", "pulse_width_us", "on_s", "off_s")
+    if programme is None or any(programme.get(part) is None for part in parts):
         return None
     return (
         f"{programme['frequency_hz']:g}hz-{programme['pulse_width_us']}us-"

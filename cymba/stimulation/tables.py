@@ -210,12 +210,14 @@ class StimulationSession(Base):
     frames_expected: Mapped[int | None] = mapped_column(BigInteger)
     completeness: Mapped[float | None] = mapped_column(Float(53))
     sample_count: Mapped[int]
-    stimulating_s: Mapped[float] = mapped_column(Float(53))
+    stimulating_s: Mapped[float | None] = mapped_column(Float(53))  # null: not known
     contact_lost_s: Mapped[float] = mapped_column(Float(53))
     delivered_charge_uc: Mapped[float | None] = mapped_column(Float(53))
     pulses: Mapped[int | None] = mapped_column(BigInteger)
     mean_amplitude_ua: Mapped[float | None] = mapped_column(Float(53))
     max_amplitude_ua: Mapped[int | None]
+    mean_native_level: Mapped[float | None] = mapped_column(Float(53))
+    max_native_level: Mapped[int | None]
     mean_amplitude_over_threshold: Mapped[float | None] = mapped_column(Float(53))
     mean_impedance_ohm: Mapped[float | None] = mapped_column(Float(53))
     heart_rate_before_bpm: Mapped[float | None] = mapped_column(Float(53))
@@ -224,6 +226,8 @@ class StimulationSession(Base):
     rr_artefact_share: Mapped[float | None] = mapped_column(Float(53))
     event_count: Mapped[int]
     boots: Mapped[list[int]] = mapped_column(JSONB)
+    # Where the frames contradict themselves: names of `session.summary.DOUBTS`.
+    doubts: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     note: Mapped[str | None] = mapped_column(Text)
     excluded: Mapped[bool] = mapped_column(default=False)  # the person leaves it out of insights
     # Deleted by the person; its frames are erased.

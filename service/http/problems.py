@@ -61,6 +61,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "no-red-flag": (409, "Nothing is locked by a red flag"),
     "validation": (422, "Fields or parameters are not as they must be"),
     "rejected": (422, "A rule does not allow this"),
+    "no-programme-taken": (422, "The device's model takes no programme"),
     "no-programme": (422, "The device has no programme yet"),
     "not-this-blocks-time": (422, "It is not this block's time"),
     "email-not-verified": (422, "The provider vouches for no e-mail address"),

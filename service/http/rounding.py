@@ -16,6 +16,7 @@ DECIMALS: Final = {
     "contact_lost_s": 3,
     "delivered_charge_uc": 3,
     "mean_amplitude_ua": 1,
+    "mean_native_level": 2,
     "mean_amplitude_over_threshold": 3,
     "mean_impedance_ohm": 1,
     "heart_rate_before_bpm": 1,
@@ -71,6 +72,7 @@ EXACT: Final = frozenset(
         "frequency_hz",  # of a programme
         "pulse_width_us",  # from here on limits
         "amplitude_ua",
+        "native_level",
         "ramp_ua_per_s",
         "duration_s",
         "daily_s",

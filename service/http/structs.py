@@ -1,7 +1,7 @@
 """Schemas made from the structs of the wire protocol, with bounds, choices and defaults."""
 
 from collections.abc import Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import marshmallow as ma
 import msgspec
@@ -51,7 +51,7 @@ def schema_of(
             options |= {"required": True, "allow_none": is_null}
         else:
             options |= {"load_default": field.default, "allow_none": is_null}
-        fields[field.name] = _field(kind, get_args(hints[field.name]), options)
+        fields[field.name] = _field(kind, _choices(hints[field.name]), options)
     return Schema.from_dict(fields, name=name)
 
 
@@ -62,6 +62,13 @@ def _without_none(kind: inspect.Type) -> tuple[inspect.Type, bool]:
     if len(others) != 1:
         raise TypeError(f"no field fits {kind}: pass one in `changed`")
     return others[0], len(others) < len(kind.types)
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """What a literal, or one that may also be None, lists, in its order."""
+    arguments = get_args(hint)
+    literals = [get_args(one) for one in arguments if get_origin(one) is Literal]
+    return literals[0] if literals else arguments
 
 
 def _field(kind: inspect.Type, choices: tuple[Any, ...], options: dict[str, Any]) -> AnyField:

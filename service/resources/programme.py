@@ -19,6 +19,7 @@ from cymba.devices.models import (
     ATTENTION_DENSITY_MA_PER_CM2,
     MODELS,
     density_ma_per_cm2,
+    named,
     narrowed,
 )
 from cymba.devices.programme import REFUSAL_CODES, ProgrammeRefused, Wanted
@@ -66,7 +67,9 @@ def get_programme(device_id: str) -> Response:
 @blp.answers(200, ProgrammeStateSchema)
 @blp.etag
 @blp.if_match
-@blp.problems("not-found", "limits-widened", "beyond-limits", "expired", *LOCKS)
+@blp.problems(
+    "not-found", "no-programme-taken", "limits-widened", "beyond-limits", "expired", *LOCKS
+)
 def set_programme(given: dict[str, Any], device_id: str) -> Response:
     """Make a programme the desired one: the device's next version
 
@@ -172,8 +175,8 @@ def _state(session: Session, account: Caller, device_id: str) -> dict[str, Any]:
         state,
         desired=state.desired and version_shown(state.desired, now),
         held=state.held and version_shown(state.held, now),
-        limits=limits._asdict(),
-        model_limits=model.hard._asdict(),
+        limits=named(limits),
+        model_limits=named(model.hard),
         rms_density_ma_per_cm2=density,
         density_needs_attention=(density or 0) > ATTENTION_DENSITY_MA_PER_CM2,
         lock=lock_shown(standing_lock(session, account_id, model, now)),

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import marshmallow as ma
 
 from cymba.devices.messages import Programme
-from cymba.devices.models import ATTENTION_DENSITY_MA_PER_CM2, MODELS, Limits
+from cymba.devices.models import ATTENTION_DENSITY_MA_PER_CM2, LIMIT_NAMES, MODELS, named
 from cymba.errors import DomainError
 from cymba.insights.experiments import before
 from service.http import out
@@ -54,9 +54,9 @@ ShownProgrammeSchema = schema_of(
 """What a device was or is to be set to. null: not given."""
 
 _NARROWED = {"amplitude_ua": 4000, "daily_s": 7200}
-_MODEL_LIMITS = MODELS["ear_cymba"].hard._asdict()
+_MODEL_LIMITS = named(MODELS["ear_cymba"].hard)
 ProgrammeLimitsSchema = Schema.from_dict(
-    {name: Number(validate=ma.validate.Range(min=0)) for name in Limits._fields},
+    {name: Number(validate=ma.validate.Range(min=0)) for name in LIMIT_NAMES},
     name="ProgrammeLimitsSchema",
 )
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cymba.stimulation.session.summary import DOUBTS
 from cymba.stimulation.wire.messages import END_REASONS
 from service.http import out
 from service.http.fields import Schema
@@ -36,7 +37,12 @@ class SessionSchema(Schema):
     frames_expected = out.whole(182, null=True)
     completeness = out.number(1.0, "Share of the session's frames that came", null=True)
     sample_count = out.whole(1800)
-    stimulating_s = out.number(900.0, "With current, ramps included")
+    stimulating_s = out.number(
+        900.0,
+        "With current, ramps included; where the model tells none, with a level above 0; where it "
+        "tells neither, from the session's start to its end, without pauses",
+        null=True,
+    )
     contact_lost_s = out.number(0.0, "In which the electrode had no contact")
     delivered_charge_uc = out.number(11250.0, "Charge delivered, in microcoulomb", null=True)
     pulses = out.whole(22500, null=True)
@@ -44,6 +50,12 @@ class SessionSchema(Schema):
         2000.0, "While stimulating. Not comparable between device models", null=True
     )
     max_amplitude_ua = out.whole(2000, null=True)
+    mean_native_level = out.number(
+        None,
+        "On the model's own scale, while stimulating. Not comparable between device models",
+        null=True,
+    )
+    max_native_level = out.whole(None, null=True)
     mean_amplitude_over_threshold = out.number(
         2.0, "Multiple of the person's sensory threshold", null=True
     )
@@ -56,6 +68,12 @@ class SessionSchema(Schema):
     rr_artefact_share = out.number(0.02, "Share of the beats that are artefacts", null=True)
     event_count = out.whole(0)
     boots = out.many(out.whole(17), "The device's boots that the session spans")
+    doubts = out.many(
+        out.text("counter_falls", one_of=DOUBTS),
+        "Where the frames contradict themselves, so that a figure may be wrong: "
+        + "; ".join(f"`{name}`: {meaning}" for name, meaning in DOUBTS.items()),
+        example=[],
+    )
     note = out.text(None, "The person's own", null=True)
     excluded = out.flag(False, "Left out of the insights by the person")
     version = out.whole(3, 'As If-Match: `"<version>"`')

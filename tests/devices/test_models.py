@@ -16,11 +16,14 @@ from cymba.devices.charge import (
 )
 from cymba.devices.messages import Programme
 from cymba.devices.models import (
+    LIMIT_NAMES,
     MODELS,
     Limits,
     Model,
     density_ma_per_cm2,
+    named,
     narrowed,
+    start_members,
     usual_programme,
     violations,
     widened,
@@ -65,17 +68,27 @@ def test_rms_current_counts_both_phases() -> None:
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
 def test_a_model_is_whole(model: Model) -> None:
     assert violations(model, usual_programme(model), model.hard) == []
-    usual, hard = model.usual._asdict(), model.hard._asdict()
-    for name, (low, high, default) in usual.items():
-        assert low <= default <= high
-        assert high <= hard.get(name, math.inf)
-    assert hard["duration_s"] <= hard["daily_s"]
-    if model.native_levels is not None:
-        assert model.native_levels * model.level_step_ua <= hard["amplitude_ua"]
+    usual, hard = named(model.usual), named(model.hard)
+    for name, offered in usual.items():
+        assert offered.low <= offered.default <= offered.high
+        assert offered.high <= hard.get(name, math.inf)
+    assert hard.get("duration_s", 0) <= hard.get("daily_s", 0)
+    if model.native_levels is not None and model.amplitude_step_ua is not None:
+        assert model.native_levels * model.amplitude_step_ua <= hard["amplitude_ua"]
+    figures = {*usual} | {f"hard.{name}" for name in hard}
+    assert {*model.titles} >= {"en", "de"}
+    groups = {
+        name
+        for name in ("electrode_cm2", "compliance_v", "native_levels", "waveform")
+        if getattr(model, name) is not None
+    }
+    groups |= {"usual"} if usual else set()
+    groups |= {"hard"} if hard else set()
+    assert groups <= {*model.sources}, figures
     msgspec.convert(msgspec.to_builtins(usual_programme(model)), Programme)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", [EAR, NECK, MODELS["ear_clip"]], ids=lambda model: model.name)
 @pytest.mark.parametrize(
     "name", ["frequency_hz", "pulse_width_us", "amplitude_ua", "ramp_ua_per_s", "duration_s"]
 )
@@ -100,7 +113,7 @@ def test_rules_between_fields(changed: dict[str, Any], field: str) -> None:
 
 
 def test_pulses_must_fit_into_their_period() -> None:
-    wild = EAR.hard._replace(frequency_hz=1_000, pulse_width_us=1_000)
+    wild = msgspec.structs.replace(EAR.hard, frequency_hz=1_000, pulse_width_us=1_000)
     assert "pulse_width_us" in fields(EAR, programme(frequency_hz=600, pulse_width_us=900), wild)
 
 
@@ -126,9 +139,9 @@ def test_limits_only_narrow() -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from(Limits._fields), st.floats(0, 1e6)),
+    st.dictionaries(st.sampled_from(LIMIT_NAMES), st.floats(0, 1e6)),
     st.integers(0, 60_000),
-    st.sampled_from(list(MODELS.values())),
+    st.sampled_from([EAR, NECK, MODELS["ear_clip"]]),
 )
 def test_what_the_narrowed_limits_let_through_the_hard_ones_do(
     limits: dict[str, float], amplitude_ua: int, model: Model
@@ -142,4 +155,41 @@ def test_a_high_density_can_be_seen() -> None:
     usual = programme(amplitude_ua=2_000)
     high = programme(amplitude_ua=8_000, frequency_hz=100)
     assert density_ma_per_cm2(EAR, usual, EAR.hard) == pytest.approx(0.447, abs=1e-3)
-    assert density_ma_per_cm2(EAR, high, EAR.hard) > 2
+    assert (density_ma_per_cm2(EAR, high, EAR.hard) or 0) > 2
+
+
+BAND, TENS, IMPLANT = MODELS["neck_band"], MODELS["tens_ear_clip"], MODELS["implant"]
+
+
+def test_a_model_by_level_is_programmed_and_limited_by_level() -> None:
+    wanted = programme(BAND, native_level=5)
+    assert fields(BAND, wanted) == []
+    assert fields(BAND, wanted, narrowed(BAND, {"native_level": 4})) == ["native_level"]
+    assert fields(BAND, programme(BAND, native_level=10)) == ["native_level"]
+    assert [one.field for one in widened(BAND, {"amplitude_ua": 0})] == ["amplitude_ua"]
+    assert density_ma_per_cm2(BAND, wanted, BAND.hard) is None
+
+
+@pytest.mark.parametrize(
+    "made_up", [{"amplitude_ua": 0}, {"frequency_hz": 25.0}, {"pulse_width_us": 250}]
+)
+def test_what_a_model_does_not_have_cannot_be_set(made_up: dict[str, Any]) -> None:
+    assert fields(BAND, programme(BAND, native_level=5, **made_up)) == list(made_up)
+
+
+@pytest.mark.parametrize("missing", ["native_level", "duration_s", "side"])
+def test_a_programme_names_what_the_model_has(missing: str) -> None:
+    assert fields(BAND, programme(BAND, **{missing: None})) == [missing]
+    with_current = [one for one in (missing, "frequency_hz") if one != "native_level"]
+    for name in with_current:
+        assert fields(EAR, programme(EAR, **{name: None})) == [name]
+
+
+def test_a_start_tells_what_the_model_knows_and_nothing_else() -> None:
+    assert start_members(BAND) == {"site", "side", "duration_s", "native_level"}
+    assert start_members(TENS) == {"site", "amplitude_ua", "frequency_hz", "pulse_width_us"}
+    assert start_members(IMPLANT) == {"site"}
+    assert start_members(EAR) == {
+        "site", "side", "duration_s", "amplitude_ua", "frequency_hz", "pulse_width_us", "on_s",
+        "off_s",
+    }  # fmt: skip

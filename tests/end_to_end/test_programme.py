@@ -130,7 +130,7 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
         session.commit()
         return outcome
 
-    most_ua = int(MODEL.hard.amplitude_ua)
+    most_ua = int(MODEL.hard.amplitude_ua or 0)
     assert isinstance(wanted(most_ua + 100, 0), ProgrammeRefused)
     assert unpublished(session) == []
     assert isinstance(wanted(1_500, 0), Accepted)

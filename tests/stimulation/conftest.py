@@ -63,8 +63,10 @@ class Tape:
             "up": self.up,
         }
 
-    def start(self, programme: Programme = PROGRAMME) -> "Tape":
-        self.frames.append(StartFrame(**self._key(), programme=programme))
+    def start(
+        self, programme: Programme = PROGRAMME, counters: dict[str, int] | None = None
+    ) -> "Tape":
+        self.frames.append(StartFrame(**self._key(), programme=programme, counters=counters))
         self.first_seq = self.seq
         return self
 

@@ -38,6 +38,8 @@ def arms(
             "The device has no programme yet for the trial to keep.", code="no-programme"
         )
     programme, limits = full.programme, dict(full.limits)
+    if programme.amplitude_ua is None:
+        raise _refused(f"{model.title} has no current that a trial could hold down")
     _check_contrast(model, full, comparison_amplitude_ua, taken_ua)
     held_down = msgspec.structs.replace(
         programme, amplitude_ua=min(programme.amplitude_ua, comparison_amplitude_ua)
@@ -55,7 +57,8 @@ def arms(
 
 def ceiling_ua(limits: Limits, programme: Programme) -> float:
     """The most current that a session may have: with an amplitude of 0 the limit alone holds."""
-    return min(programme.amplitude_ua or limits.amplitude_ua, limits.amplitude_ua)
+    most_ua = limits.amplitude_ua or 0
+    return min(programme.amplitude_ua or most_ua, most_ua)
 
 
 def recent_currents_ua(session: Session, account_id: UUID, device_id: str) -> list[int]:

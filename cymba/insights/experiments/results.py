@@ -151,7 +151,7 @@ def _is_above(day: Iterable[SessionFact], limit_ua: float) -> bool:
 
 
 def _used(fact: SessionFact) -> bool:
-    return fact.stimulating_s > 0
+    return bool(fact.stimulating_s)
 
 
 def _days(block: Block) -> list[date]:

@@ -1,12 +1,16 @@
-"""The dose that reached the person: charge, pulses, time and amplitude.
+"""The dose that reached the person: time, amplitude or level, charge and pulses.
 
-Pauses and lost contact are left out. A session's charge is that of one phase of each pulse, summed
-over the pulses: `∫ Q(I) · f dt`, with Q from `cymba.devices.charge`. Each sample stands for its
-interval, so a ramp is summed as steps. Where a device counts pulses or charge itself, its counters
-are used instead.
+Pauses and lost contact are left out. Time is that with a current; of a sample without one, that
+with a level above 0; of a session that tells neither, that between its own marks: start, end and
+the pauses between. What a model does not know stays null.
+
+A session's charge is that of one phase of each pulse, summed over the pulses: `∫ Q(I) · f dt`, with
+Q from `cymba.devices.charge`. Each sample stands for its interval, so a ramp is summed as steps.
+Where a device counts pulses or charge itself, its counters are used instead
+(`cymba.stimulation.session.counters`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from cymba.devices.charge import SineBurst, Waveform, phase_charge_uc
 from cymba.devices.messages import Programme
 from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.session.counters import Count
 from cymba.stimulation.session.timeline import Floats, Milliseconds, Timeline
 from cymba.stimulation.session.timing import Timing, last_up
 from cymba.stimulation.wire.messages import EventFrame
@@ -27,12 +32,14 @@ MIN_HEART_READINGS = 10  # fewer give no mean heart rate
 class Dose:
     """Some of the derived columns of `stimulation_session`, by the same names."""
 
-    stimulating_s: float
+    stimulating_s: float | None
     contact_lost_s: float
     delivered_charge_uc: float | None
     pulses: int | None
     mean_amplitude_ua: float | None
     max_amplitude_ua: int | None
+    mean_native_level: float | None
+    max_native_level: int | None
     mean_impedance_ohm: float | None
     heart_rate_before_bpm: float | None
     heart_rate_during_bpm: float | None
@@ -43,32 +50,63 @@ def dose(
     ordered: Sequence[ReadFrame],
     timing: Timing,
     programme: Programme | None,
-    waveform: Waveform,
+    waveform: Waveform | None,
+    *,
+    counts: Mapping[str, Count],
+    has_marks: bool,
 ) -> Dose:
     """Aggregate `samples`. `ordered` are the session's frames in time order, for their events.
 
-    In an off phase or a pause the amplitude is zero, or a `pause` event says so.
+    In an off phase or a pause the amplitude is zero, or a `pause` event says so. `has_marks`: its
+    start and all between it and its last frame are here, so they tell how long it was.
     """
     nothing = np.full(samples.at_ms.size, np.nan)
     impedance = samples.columns.get("impedance_ohm", nothing)
     high = impedance > LEAD_OFF_OHM
     off = _between(ordered, timing, "lead_off", "lead_on")
-    paused = _between(ordered, timing, "pause", "resume")
+    pauses = _between(ordered, timing, "pause", "resume")
     contact = ~(high | _inside(samples.at_ms, off))
+    flows = contact & ~_inside(samples.at_ms, pauses)
     amplitude = _amplitude(samples, nothing)
-    stimulating = (amplitude > 0) & contact & ~_inside(samples.at_ms, paused)
-    current = amplitude[stimulating]
-    seconds = samples.interval_ms[stimulating] / 1000
-    stimulating_s = float(seconds.sum())
+    level = samples.columns.get("native_level", nothing)
+    strength = np.where(np.isnan(amplitude), level, amplitude)
+    tells_strength = not np.isnan(strength).all()
+    seconds = samples.interval_ms / 1000
     untouched = np.stack([samples.at_ms, samples.at_ms + samples.interval_ms], axis=1)[high]
+    lost = np.concatenate([off, untouched])
+    stimulating_s: float | None = None
+    if tells_strength:
+        stimulating = (strength > 0) & flows
+        stimulating_s = float(seconds[stimulating].sum())
+    elif has_marks:
+        stimulating = flows
+        still = np.concatenate([lost, pauses])
+        stimulating_s = _outside_ms(_spans(ordered, timing), still) / 1000
+    else:
+        stimulating = np.zeros(samples.at_ms.size, dtype=np.bool_)
+    with_current = stimulating & (amplitude > 0)
     before, during = _heart_rates(samples, stimulating, nothing)
+    charge, pulses = counts.get("charge_uc"), counts.get("pulses")
+    ua_s = float(amplitude[with_current] @ seconds[with_current])
+    current_s = float(seconds[with_current].sum())
+    tells_current = not np.isnan(amplitude).all()
     return Dose(
         stimulating_s=stimulating_s,
-        contact_lost_s=_covered_ms(np.concatenate([off, untouched])) / 1000,
-        delivered_charge_uc=_charge_uc(samples, programme, waveform, float(current @ seconds)),
-        pulses=_pulses(samples, programme, stimulating_s),
-        mean_amplitude_ua=float(np.average(current, weights=seconds)) if current.size else None,
-        max_amplitude_ua=int(current.max()) if current.size else None,
+        contact_lost_s=_covered_ms(lost) / 1000,
+        delivered_charge_uc=charge.total
+        if charge
+        else _charge_uc(programme, waveform, ua_s)
+        if tells_current
+        else None,
+        pulses=round(pulses.total)
+        if pulses
+        else _pulses(programme, current_s)
+        if tells_current
+        else None,
+        mean_amplitude_ua=_weighted(amplitude, with_current, seconds),
+        max_amplitude_ua=_highest(amplitude, with_current),
+        mean_native_level=_weighted(level, stimulating & (level > 0), seconds),
+        max_native_level=_highest(level, stimulating & (level > 0)),
         mean_impedance_ohm=_mean(impedance[contact]),
         heart_rate_before_bpm=before,
         heart_rate_during_bpm=during,
@@ -81,52 +119,30 @@ def _amplitude(samples: Timeline, nothing: Floats) -> Floats:
     return np.where(np.isnan(delivered), samples.columns.get("amplitude_ua", nothing), delivered)
 
 
-def _charge_uc(
-    samples: Timeline, programme: Programme | None, waveform: Waveform, ua_s: float
-) -> float | None:
-    counted = _counted(samples, "charge_uc")
-    if counted is not None:
-        return counted
-    if programme is None or not _has_amplitude(samples):
+def _charge_uc(programme: Programme | None, waveform: Waveform | None, ua_s: float) -> float | None:
+    if programme is None or waveform is None:
+        return None
+    width_us, frequency_hz = programme.pulse_width_us, programme.frequency_hz
+    if width_us is None or frequency_hz is None:
         return None
     cycles = 1.0
     if isinstance(waveform, SineBurst):
-        cycles = waveform.carrier_hz * programme.pulse_width_us * 1e-6  # of one burst
-    return (
-        ua_s
-        * phase_charge_uc(waveform, 1.0, programme.pulse_width_us)
-        * cycles
-        * programme.frequency_hz
-    )
+        cycles = waveform.carrier_hz * width_us * 1e-6  # of one burst
+    return ua_s * phase_charge_uc(waveform, 1.0, width_us) * cycles * frequency_hz
 
 
-def _pulses(samples: Timeline, programme: Programme | None, stimulating_s: float) -> int | None:
-    counted = _counted(samples, "pulses")
-    if counted is not None:
-        return round(counted)
-    if programme is None or not _has_amplitude(samples):
+def _pulses(programme: Programme | None, current_s: float) -> int | None:
+    if programme is None or programme.frequency_hz is None:
         return None
-    return round(stimulating_s * programme.frequency_hz)
+    return round(current_s * programme.frequency_hz)
 
 
-def _has_amplitude(samples: Timeline) -> bool:
-    return not samples.columns.keys().isdisjoint({"amplitude_ua", "amplitude_delivered_ua"})
+def _weighted(values: Floats, which: NDArray[np.bool_], seconds: Floats) -> float | None:
+    return float(np.average(values[which], weights=seconds[which])) if which.any() else None
 
 
-def _counted(samples: Timeline, channel: str) -> float | None:
-    """The total of a counter. It never falls within a boot; a lower value after a reboot means that
-    it was reset."""
-    values = samples.columns.get(channel)
-    if values is None:
-        return None
-    known = ~np.isnan(values)
-    total, reached = 0.0, 0.0
-    for boot in np.unique(samples.boot[known]):
-        of_boot = values[known & (samples.boot == boot)]
-        if of_boot[0] < reached:
-            total += reached
-        reached = float(of_boot.max())
-    return total + reached if known.any() else None
+def _highest(values: Floats, which: NDArray[np.bool_]) -> int | None:
+    return int(values[which].max()) if which.any() else None
 
 
 def _heart_rates(
@@ -146,22 +162,32 @@ def _mean(values: Floats, at_least: int = 1) -> float | None:
     return float(known.mean()) if known.size >= at_least else None
 
 
+def _spans(ordered: Sequence[ReadFrame], timing: Timing) -> Milliseconds:
+    """From the first to the last moment of each boot, in milliseconds since 1970."""
+    spans: dict[tuple[int, int], tuple[int, int]] = {}
+    for read in ordered:
+        key = (read.frame.store, read.frame.boot)
+        at_ms = timing.at_ms(read.frame)
+        last_ms = at_ms + last_up(read.frame) - read.frame.up
+        first, last = spans.get(key, (at_ms, last_ms))
+        spans[key] = (min(first, at_ms), max(last, last_ms))
+    return np.array(list(spans.values()), dtype=np.int64).reshape(-1, 2)
+
+
 def _between(
     ordered: Sequence[ReadFrame], timing: Timing, opening: str, closing: str
 ) -> Milliseconds:
     """The times from each `opening` event to its `closing` one, as rows of begin and end in
     milliseconds since 1970. One that is never closed ends with the last frame of its boot."""
+    rows: list[tuple[int, int]] = []
+    opened: dict[tuple[int, int], int] = {}
     lasts: dict[tuple[int, int], int] = {}
     for read in ordered:
         key = (read.frame.store, read.frame.boot)
-        last_ms = timing.at_ms(read.frame) + last_up(read.frame) - read.frame.up
+        at_ms = timing.at_ms(read.frame)
+        last_ms = at_ms + last_up(read.frame) - read.frame.up
         lasts[key] = max(lasts.get(key, last_ms), last_ms)
-    rows: list[tuple[int, int]] = []
-    opened: dict[tuple[int, int], int] = {}
-    for read in ordered:
         if isinstance(read.frame, EventFrame):
-            key = (read.frame.store, read.frame.boot)
-            at_ms = timing.at_ms(read.frame)
             if read.frame.event.name == opening:
                 opened.setdefault(key, at_ms)
             elif read.frame.event.name == closing and key in opened:
@@ -175,6 +201,11 @@ def _inside(at_ms: Milliseconds, spans: Milliseconds) -> NDArray[np.bool_]:
     begun = np.searchsorted(np.sort(spans[:, 0]), at_ms, side="right")
     ended = np.searchsorted(np.sort(spans[:, 1]), at_ms, side="right")
     return begun > ended
+
+
+def _outside_ms(spans: Milliseconds, still: Milliseconds) -> float:
+    """How much of the union of `spans` lies outside `still`."""
+    return _covered_ms(np.concatenate([spans, still])) - _covered_ms(still)
 
 
 def _covered_ms(spans: Milliseconds) -> float:

@@ -35,14 +35,14 @@ class HistoryPeriod:
     """A local day, an ISO week from Monday, or a month. `last_day` is included.
 
     `sessions`, `stimulating_min` and `delivered_charge_mc` are null if nothing is known of any of
-    its days.
+    its days, and the last two also where sessions do not tell them.
     """
 
     first_day: date
     last_day: date
     sessions: int | None
     stimulating_min: float | None
-    delivered_charge_mc: float | None  # null also if no session has a known charge
+    delivered_charge_mc: float | None
     days_with_session: int
     days_known: int  # days with a session, and days that certainly had none
     adherence: float | None  # days_with_session / days_known
@@ -52,7 +52,7 @@ class HistoryPeriod:
 @dataclass(frozen=True, slots=True)
 class _Done:
     day: date
-    seconds: float
+    seconds: float | None
     charge_uc: float | None
 
 
@@ -92,19 +92,25 @@ def _period(
     uploaded = [_is_uploaded(day, uploads, zone) for day in days]
     known = sum(bool(done.get(day)) or up for day, up in zip(days, uploaded, strict=True))
     active = sum(bool(done.get(day)) for day in days)
-    charges = [one.charge_uc for one in sessions if one.charge_uc is not None]
-    charge_mc = sum(charges) / 1000 if charges or not sessions else None
+    charge_uc = _sum([one.charge_uc for one in sessions])
+    seconds = _sum([one.seconds for one in sessions])
     return HistoryPeriod(
         first_day=days[0],
         last_day=days[-1],
         sessions=len(sessions) if known else None,
-        stimulating_min=sum(one.seconds for one in sessions) / 60 if known else None,
-        delivered_charge_mc=charge_mc if known else None,
+        stimulating_min=None if seconds is None or not known else seconds / 60,
+        delivered_charge_mc=None if charge_uc is None or not known else charge_uc / 1000,
         days_with_session=active,
         days_known=known,
         adherence=active / known if known else None,
         complete=all(uploaded),
     )
+
+
+def _sum(told: Sequence[float | None]) -> float | None:
+    """Of those sessions that tell it; null if there are sessions, and none does."""
+    known = [value for value in told if value is not None]
+    return sum(known) if known or not told else None
 
 
 def _sessions(

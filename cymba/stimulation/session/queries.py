@@ -198,6 +198,8 @@ _MEASURED = (
     "pulses",
     "mean_amplitude_ua",
     "max_amplitude_ua",
+    "mean_native_level",
+    "max_native_level",
     "mean_amplitude_over_threshold",
     "mean_impedance_ohm",
     "heart_rate_before_bpm",
@@ -240,7 +242,7 @@ def _blank(row: StimulationSession, now: datetime) -> None:
     row.state, row.end_reason = "ended", None
     row.note, row.excluded, row.programme = None, False, None
     row.frames_stored, row.frames_expected, row.completeness = 0, None, None
-    row.sample_count, row.event_count, row.boots = 0, 0, []
+    row.sample_count, row.event_count, row.boots, row.doubts = 0, 0, [], []
     row.stimulating_s, row.contact_lost_s = 0.0, 0.0
     row.time_zone, row.time_source, row.time_error_ms = "UTC", "arrival", 0
     for name in _MEASURED:

@@ -19,9 +19,8 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.devices.anchors import load_clocks
-from cymba.devices.charge import Waveform
 from cymba.devices.claiming import Tenures, load_tenures
-from cymba.devices.models import MODELS
+from cymba.devices.models import MODELS, Model
 from cymba.devices.tables import Device
 from cymba.stimulation.archive.by_device import (
     DEVICES_A_ROUND,
@@ -34,7 +33,13 @@ from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
-from cymba.stimulation.session.summary import RECTANGULAR, SUMMED_CHANNELS, Summary, summarise
+from cymba.stimulation.session.summary import (
+    KNOWS_ALL,
+    RECTANGULAR,
+    SUMMED_CHANNELS,
+    Summary,
+    summarise,
+)
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
 
@@ -132,7 +137,7 @@ class _Shared:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._tenures: dict[str, Tenures] = {}
-        self._waveforms: dict[str, Waveform] = {}
+        self._models: dict[str, Model | None] = {}
         self._zones: dict[UUID | None, str] = {None: "UTC"}
 
     def tenures(self, device_id: str) -> Tenures:
@@ -143,12 +148,11 @@ class _Shared:
     def is_forgotten(self, device_id: str, at: datetime) -> bool:
         return self.tenures(device_id).is_forgotten(at)
 
-    def waveform(self, device_id: str) -> Waveform:
-        if device_id not in self._waveforms:
+    def model(self, device_id: str) -> Model | None:
+        if device_id not in self._models:
             name = self._session.scalar(select(Device.model).where(Device.id == device_id)) or ""
-            model = MODELS.get(name)
-            self._waveforms[device_id] = model.waveform if model else RECTANGULAR
-        return self._waveforms[device_id]
+            self._models[device_id] = MODELS.get(name)
+        return self._models[device_id]
 
     def zone(self, account_id: UUID | None) -> str:
         if account_id not in self._zones:
@@ -196,10 +200,12 @@ def _row(
     frames = load_frames(session, key.device_id, key.sid, reads=SUMMED_CHANNELS.__contains__)
     if not frames:
         return None
+    model = shared.model(key.device_id)
     summed = partial(
         summarise,
         clocks=load_clocks(session, key.device_id, boots_of(frames)),
-        waveform=shared.waveform(key.device_id),
+        waveform=model.waveform if model else RECTANGULAR,
+        reports=model.reports if model else KNOWS_ALL,
     )
     summary, owner = _owned(frames, shared.tenures(key.device_id), summed, silent=silent)
     # A session keeps the zone that its person was in when it arrived, unless its owner changes.

@@ -14,7 +14,9 @@ import msgspec
 from cymba.devices.charge import Pulse, Waveform
 from cymba.devices.clocks import DeviceClocks, TimeSource, from_ms
 from cymba.devices.messages import Programme
+from cymba.devices.models import Reports
 from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.session.counters import counts_of
 from cymba.stimulation.session.dose import dose
 from cymba.stimulation.session.hrv import variability
 from cymba.stimulation.session.timeline import timeline
@@ -22,11 +24,13 @@ from cymba.stimulation.session.timing import Timing, last_up, place
 from cymba.stimulation.wire.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
 
 RECTANGULAR = Pulse()
+KNOWS_ALL = Reports(current="known", frequency="known", pulse_width="known")
 # The channels that go into a summary. The others are stored and shown only.
 SUMMED_CHANNELS = frozenset(
     {
         "amplitude_ua",
         "amplitude_delivered_ua",
+        "native_level",
         "impedance_ohm",
         "charge_uc",
         "pulses",
@@ -34,6 +38,16 @@ SUMMED_CHANNELS = frozenset(
         "rr_ms",
     }
 )
+
+
+DOUBTS: dict[str, str] = {
+    "counter_falls": "a counter of charge or pulses fell without a reboot: its highest counts",
+}
+"""What frames say of a session that contradicts itself, so that a figure may be wrong."""
+
+
+# Made up where the model does not know its current.
+OF_A_CURRENT = frozenset({"amplitude_ua", "amplitude_delivered_ua", "charge_uc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +65,14 @@ class Summary:
     frames_expected: int | None
     completeness: float | None
     sample_count: int
-    stimulating_s: float
+    stimulating_s: float | None
     contact_lost_s: float
     delivered_charge_uc: float | None
     pulses: int | None
     mean_amplitude_ua: float | None
     max_amplitude_ua: int | None
+    mean_native_level: float | None
+    max_native_level: int | None
     mean_amplitude_over_threshold: float | None
     mean_impedance_ohm: float | None
     heart_rate_before_bpm: float | None
@@ -65,6 +81,7 @@ class Summary:
     rr_artefact_share: float | None
     event_count: int
     boots: list[int]
+    doubts: list[str]  # names of `DOUBTS`
 
 
 def summarise(
@@ -72,20 +89,34 @@ def summarise(
     clocks: DeviceClocks,
     *,
     silent: bool,
-    waveform: Waveform = RECTANGULAR,
+    waveform: Waveform | None = RECTANGULAR,
+    reports: Reports = KNOWS_ALL,
 ) -> Summary:
-    """Aggregate a session of at least one frame.
+    """Aggregate a session of at least one frame. `waveform` and `reports` are its model's: a figure
+    that the model does not know is made up, and left out.
 
     `silent` says that nothing of the session has arrived for so long that it counts as ended even
     without an end frame. Its reason is then unknown.
     """
     timing = place(frames, clocks)
     ordered = sorted(frames, key=lambda r: (timing.at_ms(r.frame), r.frame.store, r.frame.seq))
-    samples = timeline(ordered, timing, SUMMED_CHANNELS)
-    programme = _programme(ordered)
+    channels = SUMMED_CHANNELS if reports.current == "known" else SUMMED_CHANNELS - OF_A_CURRENT
+    samples = timeline(ordered, timing, channels)
+    start = _start(ordered)
+    programme = None if start is None else _known(start.programme, reports)
     end = _end(ordered)
     expected = None if end is None else _expected(ordered, end)
-    given = dose(samples, ordered, timing, programme, waveform)
+    counts = counts_of(samples, (start and start.counters) or {})
+    is_whole = expected == len(ordered)
+    given = dose(
+        samples,
+        ordered,
+        timing,
+        programme,
+        waveform,
+        counts=counts,
+        has_marks=start is not None and (is_whole or reports.current == "unknown"),
+    )
     beats = samples.beats.get("rr_ms")
     heart = variability(beats.values, beats.follows) if beats else None
     started_ms = timing.at_ms(ordered[0].frame)
@@ -108,6 +139,8 @@ def summarise(
         pulses=given.pulses,
         mean_amplitude_ua=given.mean_amplitude_ua,
         max_amplitude_ua=given.max_amplitude_ua,
+        mean_native_level=given.mean_native_level,
+        max_native_level=given.max_native_level,
         mean_amplitude_over_threshold=(
             given.mean_amplitude_ua / threshold
             if given.mean_amplitude_ua is not None and threshold
@@ -120,6 +153,7 @@ def summarise(
         rr_artefact_share=heart.artefact_share if heart else None,
         event_count=sum(isinstance(read.frame, EventFrame) for read in ordered),
         boots=sorted({read.frame.boot for read in ordered}),
+        doubts=["counter_falls"] if any(count.falls for count in counts.values()) else [],
     )
 
 
@@ -127,11 +161,22 @@ def _last_ms(read: ReadFrame, timing: Timing) -> int:
     return timing.at_ms(read.frame) + last_up(read.frame) - read.frame.up
 
 
-def _programme(ordered: Sequence[ReadFrame]) -> Programme | None:
-    """The programme that the session began with."""
-    starts = (read.frame for read in ordered if isinstance(read.frame, StartFrame))
-    first = next(starts, None)
-    return first.programme if first else None
+def _start(ordered: Sequence[ReadFrame]) -> StartFrame | None:
+    """What the session began with."""
+    return next((read.frame for read in ordered if isinstance(read.frame, StartFrame)), None)
+
+
+def _known(programme: Programme, reports: Reports) -> Programme:
+    """Without what the model does not know."""
+    unknown = {
+        "frequency_hz": reports.frequency != "known",
+        "pulse_width_us": reports.pulse_width != "known",
+        "amplitude_ua": reports.current != "known",
+        "sensory_threshold_ua": reports.current != "known",
+    }
+    return msgspec.structs.replace(
+        programme, **{name: None for name, is_unknown in unknown.items() if is_unknown}
+    )
 
 
 def _end(ordered: Sequence[ReadFrame]) -> EndFrame | None:

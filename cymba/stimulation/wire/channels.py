@@ -31,6 +31,7 @@ CHANNELS: dict[str, Channel] = {
     for channel in (
         Channel("amplitude_ua", "Amplitude set", "mA", "uA", 1000, 0, 60_000, 1),
         Channel("amplitude_delivered_ua", "Amplitude delivered", "mA", "uA", 1000, 0, 60_000, 1),
+        Channel("native_level", "Level", "{level}", "{level}", 1, 0, 1_000, 1),
         Channel("impedance_ohm", "Impedance", "kOhm", "Ohm", 1000, 0, 1_000_000, 1),
         Channel("peak_voltage_mv", "Peak voltage", "V", "mV", 1000, 0, 200_000, 1),
         Channel(

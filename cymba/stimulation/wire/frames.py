@@ -118,6 +118,8 @@ def pack(frame: Frame) -> Packed:
             fields = msgspec.structs.asdict(frame.programme)
             # Without absent members, so that a field added later changes no digest.
             content = {name: value for name, value in fields.items() if value is not None}
+            if frame.counters is not None:
+                content["counters"] = frame.counters
         case EventFrame():
             detail = frame.event.detail
             plain = None if detail is None else {k: _plain(v) for k, v in detail.items()}
@@ -144,7 +146,10 @@ def unpack(row: FrameRow) -> Frame:
             dt, n, columns = _SAMPLES.decode(row.body)
             return SamplesFrame(**identity, dt=dt, n=n, c=columns)
         case 1:
-            return StartFrame(**identity, programme=_PROGRAMME.decode(row.body))
+            fields = _START.decode(row.body)
+            counters = fields.pop("counters", None)
+            programme = msgspec.convert(fields, Programme)
+            return StartFrame(**identity, programme=programme, counters=counters)
         case 3:
             name, detail = _EVENT.decode(row.body)
             return EventFrame(**identity, event=Event(name=name, detail=detail))
@@ -159,7 +164,7 @@ _FRAME: Any = Frame
 _JSON: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(_FRAME)
 _BODY = msgspec.msgpack.Encoder(order="sorted")
 _SAMPLES = msgspec.msgpack.Decoder(tuple[int, int, Columns])
-_PROGRAMME = msgspec.msgpack.Decoder(Programme)
+_START = msgspec.msgpack.Decoder(dict[str, Any])
 _EVENT = msgspec.msgpack.Decoder(tuple[str, dict[str, str | int | float | bool | None] | None])
 _END = msgspec.msgpack.Decoder(tuple[str, int, int])
 _HEAD = struct.Struct(">BIII16sQq")  # kind, store, seq, boot, sid, up, utc

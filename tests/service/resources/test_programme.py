@@ -8,7 +8,7 @@ import pytest
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.contraindications import VERSION, must_be_answered
 from cymba.devices.messages import Programme, ReportedState
-from cymba.devices.models import MODELS, Limits
+from cymba.devices.models import LIMIT_NAMES, MODELS, named
 from cymba.devices.programme import record_report
 from cymba.devices.publication import mark_published, unpublished
 from cymba.devices.signing import verify
@@ -79,7 +79,7 @@ def test_before_the_first_there_is_only_what_the_model_allows(client, path, pers
     assert state.json["desired"] is None
     assert state.json["held"] is None
     assert state.json["in_step"]
-    assert state.json["limits"] == state.json["model_limits"] == EAR.hard._asdict()
+    assert state.json["limits"] == state.json["model_limits"] == named(EAR.hard)
     assert state.json["lock"]["code"] == "screening-required"
 
 
@@ -107,7 +107,7 @@ def test_a_programme_is_set_published_and_reported(client, app, engine, path, pu
     done = client.put(path, json=body, headers={**person.headers, "If-Match": etag})
     assert done.status_code == 200
     assert done.json["desired"]["state"] == "waiting"
-    assert done.json["limits"] == EAR.hard._asdict() | {"amplitude_ua": 3000}
+    assert done.json["limits"] == named(EAR.hard) | {"amplitude_ua": 3000}
     assert not done.json["in_step"]
     with UnitOfWork(engine) as session, session.begin():
         (sent,) = unpublished(session)
@@ -195,7 +195,7 @@ def test_the_schema_has_the_bounds_of_the_wire():
     sample = PROGRAMME | {"ramp_ua_per_s": 1, "native_level": 0, "sensory_threshold_ua": 1}
     fields = ProgrammeSchema().fields
     assert fields.keys() == set(Programme.__struct_fields__)
-    assert ProgrammeLimitsSchema().fields.keys() == set(Limits._fields)
+    assert ProgrammeLimitsSchema().fields.keys() == set(LIMIT_NAMES)
     for name in fields.keys() - {"site", "side"}:
         for value in (-1, 0, 0.5, 1, 1000, 1001, 10_000, 10_001, 14_400, 14_401, 60_001, 86_401):
             given = sample | {name: value}

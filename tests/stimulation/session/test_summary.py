@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from cymba.devices.charge import SineBurst
 from cymba.devices.clocks import DeviceClocks
 from cymba.devices.messages import Programme
+from cymba.devices.models import MODELS, Model
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.session.summary import Summary, summarise
 
@@ -69,9 +71,25 @@ def test_the_devices_counters_are_believed_before_the_integral(
     tape: Any, clocks: DeviceClocks
 ) -> None:
     session = tape().start()
-    session.samples(amplitude_ua=[2_000] * 3, charge_uc=[10, None, 30], pulses=[25, 50, 75])
+    session.samples(amplitude_ua=[2_000] * 3, charge_uc=[0, None, 30], pulses=[0, 50, 75])
     found = sum_up(session, clocks)
     assert (found.delivered_charge_uc, found.pulses) == (30, 75)
+
+
+def test_a_counter_of_the_devices_life_counts_from_where_it_stood(
+    tape: Any, clocks: DeviceClocks
+) -> None:
+    """500,000 … 500,300 is 300, and not half a coulomb."""
+    life = {"charge_uc": [500_000, None, 500_300], "pulses": [9_000_000, 9_000_025, 9_000_075]}
+    found = sum_up(tape().start().samples(amplitude_ua=[2_000] * 3, **life), clocks)
+    assert (found.delivered_charge_uc, found.pulses) == (300, 75)
+    told = tape().start(counters={"charge_uc": 499_990, "pulses": 9_000_000})
+    found = sum_up(told.samples(amplitude_ua=[2_000] * 3, **life), clocks)
+    assert (found.delivered_charge_uc, found.pulses) == (310, 75)
+    from_zero = tape().start(counters={"charge_uc": 0})
+    found = sum_up(from_zero.samples(charge_uc=[10, 40]), clocks)
+    assert found.delivered_charge_uc == 40
+    assert found.doubts == []
 
 
 def test_a_counter_that_begins_anew_after_a_reboot_is_added_on(
@@ -79,14 +97,92 @@ def test_a_counter_that_begins_anew_after_a_reboot_is_added_on(
 ) -> None:
     clocks = clocks_of({(7, 1): booted_at, (7, 2): booted_at + timedelta(minutes=5)})
     anew = tape().start().samples(charge_uc=[10, 40]).reboot().samples(charge_uc=[0, 15])
-    assert sum_up(anew, clocks).delivered_charge_uc == 55
+    assert sum_up(anew, clocks).delivered_charge_uc == 45
     kept_on = tape().start().samples(charge_uc=[10, 40]).reboot().samples(charge_uc=[40, 55])
-    assert sum_up(kept_on, clocks).delivered_charge_uc == 55
+    assert sum_up(kept_on, clocks).delivered_charge_uc == 45
 
 
-def test_a_counter_never_falls_within_a_boot(tape: Any, clocks: DeviceClocks) -> None:
-    session = tape().start().samples(charge_uc=[10, 40]).samples(charge_uc=[5, 20])
-    assert sum_up(session, clocks).delivered_charge_uc == 40
+def test_a_counter_that_falls_within_a_boot_is_marked(tape: Any, clocks: DeviceClocks) -> None:
+    session = tape().start().samples(charge_uc=[0, 40]).samples(charge_uc=[5, 20])
+    found = sum_up(session, clocks)
+    assert (found.delivered_charge_uc, found.doubts) == (40, ["counter_falls"])
+    anew = tape().start().samples(charge_uc=[0, 40]).reboot().samples(charge_uc=[5, 20])
+    assert sum_up(anew, clocks).doubts == []
+
+
+BAND = MODELS["neck_band"]
+BY_LEVEL = Programme(native_level=5, duration_s=240, site="neck", side="left")
+
+
+def by_model(tape: Any, clocks: DeviceClocks, model: Model) -> Summary:
+    return summarise(
+        tape.read(), clocks, silent=False, waveform=model.waveform, reports=model.reports
+    )
+
+
+def test_a_session_by_level_has_its_level_and_minutes_and_no_current(
+    tape: Any, clocks: DeviceClocks
+) -> None:
+    session = tape().start(BY_LEVEL).samples(native_level=[0] * 5 + [5] * 115)
+    session.event("pause").samples(native_level=[5] * 10).event("resume")
+    found = by_model(session.samples(native_level=[7] * 120 + [None] * 3).end(), clocks, BAND)
+    assert found.stimulating_s == 235
+    assert found.mean_native_level == pytest.approx((5 * 115 + 7 * 120) / 235)
+    assert found.max_native_level == 7
+    assert NO_CURRENT.items() <= asdict(found).items()
+
+
+def test_figures_that_the_model_cannot_know_are_left_out(tape: Any, clocks: DeviceClocks) -> None:
+    """What firmware had to invent to be taken: an amplitude of 0 hides no four minutes."""
+    invented = msgspec.structs.replace(
+        BY_LEVEL, amplitude_ua=0, frequency_hz=25.0, pulse_width_us=250
+    )
+    session = tape().start(invented).samples(native_level=[5] * 240, amplitude_ua=[0] * 240)
+    found = by_model(session.end(), clocks, BAND)
+    assert found.stimulating_s == 240
+    assert found.programme == msgspec.to_builtins(BY_LEVEL)
+    assert NO_CURRENT.items() <= asdict(found).items()
+
+
+def test_where_neither_current_nor_level_is_told_the_sessions_marks_count(
+    tape: Any, clocks_of: ClocksOf, booted_at: datetime
+) -> None:
+    clocks = clocks_of({(7, 1): booted_at, (7, 2): booted_at + timedelta(hours=1)})
+    implant, only_site = MODELS["implant"], Programme(site="neck")
+    session = tape().start(only_site).pass_time(60_000).event("pause").pass_time(10_000)
+    session.event("resume").pass_time(50_000).event("beep").reboot().event("beep").pass_time(20_000)
+    found = by_model(session.end(), clocks, implant)
+    assert found.stimulating_s == 60 + 50 + 20
+    assert NO_CURRENT.items() <= asdict(found).items()
+    assert (found.mean_native_level, found.max_native_level) == (None, None)
+
+
+@pytest.mark.parametrize("lost", ["start", "samples", "end"])
+def test_a_time_that_nothing_tells_is_unknown_and_not_zero(
+    tape: Any, clocks: DeviceClocks, lost: str
+) -> None:
+    session = tape()
+    if lost == "start":
+        session.lose()
+    else:
+        session.start()
+    if lost == "samples":
+        session.lose()
+    session.pass_time(60_000).event("beep").pass_time(60_000)
+    if lost != "end":
+        session.end()
+    assert by_model(session, clocks, MODELS["ear_cymba"]).stimulating_s is None
+
+
+NO_CURRENT = dict.fromkeys(
+    (
+        "delivered_charge_uc",
+        "pulses",
+        "mean_amplitude_ua",
+        "max_amplitude_ua",
+        "mean_amplitude_over_threshold",
+    )
+)
 
 
 def test_without_a_programme_the_charge_is_unknown_not_zero(

@@ -31,7 +31,8 @@ class Member:
         self.size += len(data)
         self.rows += rows
 
-    def told(self) -> dict[str, Any]:
+    def listed(self) -> dict[str, Any]:
+        """Its entry in the manifest."""
         return {
             "name": self.name,
             "rows": self.rows,
@@ -53,10 +54,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is buffered."""
+        """`ZipFile` asks for it; nothing is buffered."""
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """`ZipFile` asks for it."""
 
 
 class Archive:

@@ -1,4 +1,4 @@
-"""Taking a consent back, and with it what rested on it."""
+"""Withdrawing a consent, and removing what depended on it."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from cymba.insights import findings
 
 
 def withdraw(session: Session, account_id: UUID, name: str, *, now: datetime) -> None:
-    """Take a consent back; where there is none this changes nothing.
+    """Withdraw a consent. Idempotent.
 
     Without `insights` the findings are removed.
 

@@ -1,9 +1,9 @@
-"""Erasing a person: every row listed in `personal_data`, and whatever else could identify them.
+"""Erasing a person: every row listed in `personal_data`, and all else that could identify them.
 
 What stays names nobody. Devices stay in the inventory, free for the next holder. A device may still
-send what it recorded in the person's time. So an unnamed tenure stays, and of each flash store the
-clock anchors of the last boot: by these the session worker recognises such frames and erases them.
-The ledgers of resolved numbers stay too, so that the device is told to free its frames.
+send what it recorded in the person's time. So an unnamed tenure stays, and for each flash store the
+clock anchors of the last boot. By these the session worker recognises such frames and erases them.
+The ack ledgers stay too, so that the device gets its acks and frees its frames.
 """
 
 from collections.abc import Mapping
@@ -90,8 +90,10 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     entries = select(func.count()).where(AuditEntry.account_id == account_id)
     erased.rows["audit_entry"] = session.scalars(entries).one()
     erased.rows["account"] = 1
-    told = {name: count for name, count in erased.rows.items() if count}
-    session.execute(select(func.erase_account(account_id, erased.pseudonym, cast(told, JSONB))))
+    rows_erased = {name: count for name, count in erased.rows.items() if count}
+    session.execute(
+        select(func.erase_account(account_id, erased.pseudonym, cast(rows_erased, JSONB)))
+    )
     return erased
 
 

@@ -164,7 +164,7 @@ def as_json(holding: PersonalTable, account_id: UUID) -> Select[str]:
 
 
 def _left_out(holding: PersonalTable) -> dict[str, str]:
-    """Why an export does not show a column, or not of every row."""
+    """Columns that the export does not show, or not for every row, with the reasons."""
     return {**holding.left_out, **{name: one.why for name, one in holding.withheld.items()}}
 
 
@@ -175,13 +175,13 @@ def _sessions(account_id: UUID, what: Any) -> Select[Any]:
 
 
 def _manifest(archive: Archive, account_id: UUID, schema_version: str, now: datetime) -> bytes:
-    told = {
+    manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "schema_version": schema_version,
         "account_id": str(account_id),
         "exported_at": now.astimezone(UTC),
-        "members": [member.told() for member in archive.members],
+        "members": [member.listed() for member in archive.members],
         "tables": {holding.name: holding.about for holding in PERSONAL_TABLES},
         "left_out": [
             {"table": holding.name, "column": column, "why": why}
@@ -190,4 +190,4 @@ def _manifest(archive: Archive, account_id: UUID, schema_version: str, now: date
         ],
         "not_personal": NOT_PERSONAL,
     }
-    return msgspec.json.format(msgspec.json.encode(told), indent=2)
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2)

@@ -1,4 +1,4 @@
-"""A forgotten password set anew: a thief is out of the account, with all that they left."""
+"""Resetting a forgotten password, which also ends all access that a thief may have."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,9 +10,10 @@ from cymba.devices import claiming
 
 
 def reset_password(session: Session, token: str, new_hash: str, *, now: datetime) -> UUID:
-    """Set a new password with the secret that was mailed, and end all that a thief may have begun:
-    sign-ins, shares, links to providers, codes that hand a device on, a change of the address.
-    Gives the account's id.
+    """Set a new password with the mailed code. Return the account's id.
+
+    Ends all that a thief may have begun: sign-ins, shares, links to providers, codes that hand a
+    device on, a change of the address.
 
     Raises:
         Rejected: the secret is not good (any more).

@@ -84,7 +84,7 @@ def ever_held(device_id: _Column) -> Whose:
 
 
 def last_held(device_id: _Column) -> Whose:
-    """Of devices that the account was the last to hold: nobody has them after it."""
+    """Of devices that nobody has held after the account."""
     own, later = _table(_HELD).alias("own"), _table(_HELD).alias("later")
     after = exists().where(
         later.c.device_id == own.c.device_id, later.c.claimed_at > own.c.claimed_at
@@ -154,13 +154,13 @@ def _token_hash() -> str:
 
 
 def _account_arrives(row: dict[str, Any]) -> None:
-    """What an account may do, and whose its address is, has to be shown here anew."""
+    """Its role and its address are not proven here."""
     key = addresses.key(str(row.get("email")))
     row |= {"role": "person", "email_key": key, "email_verified_at": None}
 
 
 def _audit_entry_arrives(row: dict[str, Any]) -> None:
-    """An entry's time is when it was added here; the archive's is what an archive says."""
+    """The time is that of the import; the archive's own time is only a claim."""
     at = row.pop("at", None)
     row["claimed_at"] = row.get("claimed_at") or at
 
@@ -254,7 +254,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         _table(stimulation.AckLedgerRow),
         "which frames of the devices are here",
         last_held(stimulation.AckLedgerRow.__table__.c.device_id),
-        erased=False,  # numbers alone, so that a device which resends one is told to free it
+        erased=False,  # only numbers, so that a device which resends a frame gets its ack
     ),
     _account_table(stimulation.StimulationSession, "sessions"),
     PersonalTable(_table(_EXTENT), "where the sessions' frames lie", _of_sessions(_EXTENT)),
@@ -289,9 +289,8 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         withheld={
             "seed": Withheld(
                 insights.Experiment.__table__.c.status == "running",
-                "while a trial runs: it tells the coming blocks, which nobody is to know before "
-                "their time; `seal` holds it to what it was, and once the trial has ended it is "
-                "shown",
+                "while a trial runs, because it shows the coming blocks, which nobody is to know "
+                "before their time; it is shown once the trial has ended, and `seal` proves it",
             )
         },
         arrives=_trial_arrives,
@@ -302,14 +301,14 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
 BY_NAME = {holding.name: holding for holding in PERSONAL_TABLES}
 
 NOT_PERSONAL: dict[str, str] = {
-    "account_id_used": "hashes of ids, none of which is used twice; they tell who has the id alone",
+    "account_id_used": "hashes of ids that were used, which only who has the id can test",
     "rate_limit": "hashes of whose guesses are counted, leaking away; erased all the same",
     "sign_in_bucket": "what the version before counts in, as `rate_limit`",
     "claim_guesses": "what the version before counts in, as `rate_limit`",
     "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",
     "retiming": "devices whose clocks moved, and how long they rest for that",
-    "retained_withdrawal": "devices whose messages the broker is to forget",
-    "unknown_version": "devices that spoke of a programme version that was never set",
+    "retained_withdrawal": "devices whose retained messages are to be withdrawn",
+    "unknown_version": "devices that reported a programme version that was never set",
     "device_suspension": "devices that flood the broker, for ten minutes each",
     "sync_epoch": "one number for the whole database",
 }

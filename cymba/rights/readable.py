@@ -20,8 +20,8 @@ from cymba.diary.tables import DiaryEntry
 from cymba.insights.tables import Finding
 from cymba.stimulation.tables import StimulationSession
 
-# Where a spreadsheet may take a cell to begin, and what it then takes for a formula. Depending on
-# its locale it divides at another sign than we do, and then pays no heed to our quotes.
+# Where a spreadsheet may see the beginning of a cell, and what it then takes for a formula. In some
+# locales it splits at another sign than we do, and ignores our quotes.
 _BEGINS = r"(^|[;,|\t\r\n\v\f\x85\u2028\u2029])"
 _SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four as wide as a Chinese character
 _FORMULA = re.compile(rf"{_BEGINS}(?=[ \xa0\"']{{0,8}}[{_SIGNS}])|^(?=[\t\r])")
@@ -42,8 +42,8 @@ class Sheet:
 def line(cells: Sequence[Cell]) -> bytes:
     """A line of CSV (RFC 4180), in UTF-8.
 
-    What a spreadsheet would take for a formula has an apostrophe before it, as OWASP advises
-    ("CSV injection"): what somebody else named a thing must not run on the person's machine.
+    What a spreadsheet would take for a formula gets an apostrophe before it, as OWASP advises
+    ("CSV injection"): another person's text must not run on this person's machine.
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow([_plain(cell) for cell in cells])
@@ -254,6 +254,6 @@ tables/                      everything, as Cymba stores it: one JSON object a l
                              takes it in with `cymba account import`.
 manifest.json                what is here, with counts and SHA-256 sums, and what was left out.
 
-insights.csv tells of links between days. A link is not a cause, and none of this is medical
+insights.csv shows links between days. A link is not a cause, and none of this is medical
 advice.
 """

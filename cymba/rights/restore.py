@@ -69,9 +69,9 @@ def restore(
     """Write the account of an archive (a seekable file) into the database.
 
     Raises:
-        Rejected: it is no complete archive (`bad-archive`), or of another schema
-        (`schema-mismatch`). Conflict: the database has the account, its address or a device of it
-        already, or the
+        Rejected: it is not a complete archive (`bad-archive`), or of another schema
+            (`schema-mismatch`).
+        Conflict: the database already has the account, its address or a device of it, or the
             account was erased here.
     """
     try:

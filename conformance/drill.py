@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from conformance.story import Key, parse
-from conformance.trace import Expected, Heard, ProtocolTimes
+from conformance.trace import Expected, FromDevice, ProtocolTimes
 from cymba.database import utc_now
 from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Presence, ReportedState, TimeReply, TimeRequest
@@ -102,7 +102,7 @@ class Drill:
             began_s = max(began_s, self.refused_s)
         return now_s - began_s > calm_s
 
-    def hear(self, heard: Heard, now_s: float) -> list[Action]:
+    def hear(self, heard: FromDevice, now_s: float) -> list[Action]:
         if heard.retained:
             return []
         self.cbor = heard.payload[:1] != b"{"

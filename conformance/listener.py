@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from conformance.drill import Action, Drill, Evict
-from conformance.trace import Ended, Entry, Evicted, Heard, Probed, QosRaised, Told
+from conformance.trace import Ended, Entry, Evicted, FromDevice, Probed, QosRaised, ToDevice
 from cymba.broker_address import BrokerAddress
 
 ANSWER_S = 10.0
@@ -51,8 +51,8 @@ class Listener:
         self.trace: list[Entry] = []
         self._entrance, self._device_id, self._drill = entrance, device_id, drill
         self._root = f"cymba/v1/{device_id}/"
-        self._told: set[tuple[str, bytes]] = set()
-        self._queue: SimpleQueue[Heard | Told | QosRaised] = SimpleQueue()
+        self._sent: set[tuple[str, bytes]] = set()
+        self._queue: SimpleQueue[FromDevice | ToDevice | QosRaised] = SimpleQueue()
         self._refusal: str | None = None
         self._subscribed = threading.Event()
         # A broker may require that the client id is the user name.
@@ -110,22 +110,23 @@ class Listener:
             entry = self._queue.get(timeout=TICK_S)
         except Empty:
             entry = None
-        if isinstance(entry, Told):
+        if isinstance(entry, ToDevice):
             self._overhear(entry)
         elif entry is not None:
             self.trace.append(entry)
-            if self._drill is not None and isinstance(entry, Heard):
+            if self._drill is not None and isinstance(entry, FromDevice):
                 self._do(self._drill.hear(entry, entry.at_s))
         if self._drill is not None:
             self._do(self._drill.tick(now_s))
 
-    def _overhear(self, told: Told) -> None:
+    def _overhear(self, message: ToDevice) -> None:
         """A message to the device: the drill's own, or one of another server."""
         if self._drill is None:
-            self.trace.append(told)
-        elif told.subject != "desired" and (told.subject, told.payload) not in self._told:
+            self.trace.append(message)
+        elif message.subject != "desired" and (message.subject, message.payload) not in self._sent:
             raise AnotherServer(
-                f"another server answers on {self._root}down/{told.subject}: listen without --drill"
+                f"another server answers on {self._root}down/{message.subject}: listen without "
+                "--drill"
             )
 
     def _do(self, actions: list[Action]) -> None:
@@ -134,8 +135,8 @@ class Listener:
                 self._evict()
                 continue
             subject, payload, expected = action
-            self._told.add((subject, payload))
-            self.trace.append(Told(time.monotonic(), subject, payload, expected))
+            self._sent.add((subject, payload))
+            self.trace.append(ToDevice(time.monotonic(), subject, payload, expected))
             qos = 1 if subject == "desired" else 0
             self._client.publish(f"{self._root}down/{subject}", payload, qos)
 
@@ -171,7 +172,7 @@ class Listener:
 
     def _has_met(self) -> bool:
         return any(
-            isinstance(entry, Heard) and entry.topic == "up/presence" and not entry.retained
+            isinstance(entry, FromDevice) and entry.topic == "up/presence" and not entry.retained
             for entry in self.trace
         )
 
@@ -200,9 +201,9 @@ class Listener:
             if message.qos > DOWN_QOS.get(topic, message.qos):
                 self._queue.put(QosRaised(at_s))
             if not message.retain:
-                self._queue.put(Told(at_s, topic.removeprefix("down/"), payload))
+                self._queue.put(ToDevice(at_s, topic.removeprefix("down/"), payload))
         else:
-            self._queue.put(Heard(at_s, topic, payload, message.qos, bool(message.retain)))
+            self._queue.put(FromDevice(at_s, topic, payload, message.qos, bool(message.retain)))
 
 
 def _client(client_id: str, broker: BrokerAddress) -> Client:

@@ -4,7 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from conformance.trace import Ended, Entry, Evicted, Expected, Heard, Probed, QosRaised, Told
+from conformance.trace import (
+    Ended,
+    Entry,
+    Evicted,
+    Expected,
+    FromDevice,
+    Probed,
+    QosRaised,
+    ToDevice,
+)
 from cymba.stimulation.wire.frames import decode
 from cymba.stimulation.wire.messages import (
     Ack,
@@ -111,7 +120,7 @@ Happening = (
 @dataclass(slots=True)
 class Story:
     happenings: list[Happening] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
+    heard: list[FromDevice] = field(default_factory=list)
     began_s: float = 0.0
     ended_s: float = 0.0
 
@@ -141,7 +150,7 @@ def read(trace: Iterable[Entry]) -> Story:
         story.began_s = story.began_s or entry.at_s
         story.ended_s = entry.at_s
         match entry:
-            case Heard():
+            case FromDevice():
                 story.heard.append(entry)
                 happening = _heard(entry, present)
                 if isinstance(happening, PresenceHeard):
@@ -157,8 +166,8 @@ def read(trace: Iterable[Entry]) -> Story:
                         )
                         happening = replace(happening, connects=connects)
                         last = said
-            case Told():
-                happening = _told(entry)
+            case ToDevice():
+                happening = _to_device(entry)
             case Evicted() | Probed() | QosRaised():
                 happening = entry
             case Ended():
@@ -172,7 +181,7 @@ def _connection(presence: Presence) -> tuple[int, int, int]:
     return presence.store, presence.boot, presence.sent
 
 
-def _heard(heard: Heard, present: tuple[int, int] | None) -> Happening | None:
+def _heard(heard: FromDevice, present: tuple[int, int] | None) -> Happening | None:
     if heard.topic == "up/frame" and not heard.retained:
         return Sending(heard.at_s, heard.payload, decode(heard.payload), present)
     type_ = _UP.get(heard.topic)
@@ -185,7 +194,7 @@ def _heard(heard: Heard, present: tuple[int, int] | None) -> Happening | None:
     return None if heard.retained else _passing(heard, message)
 
 
-def _passing(heard: Heard, message: TimeRequest | ReportedState | str) -> Happening:
+def _passing(heard: FromDevice, message: TimeRequest | ReportedState | str) -> Happening:
     match message:
         case TimeRequest():
             return Asked(heard.at_s, message)
@@ -194,16 +203,16 @@ def _passing(heard: Heard, message: TimeRequest | ReportedState | str) -> Happen
     return MalformedMessage(heard.at_s, heard.topic, message)
 
 
-def _told(told: Told) -> Happening | None:
-    """None if it is no message of the protocol: that is the server's fault."""
-    type_ = _DOWN.get(told.subject)
-    match parse(told.payload, type_) if type_ is not None else None:
+def _to_device(sent: ToDevice) -> Happening | None:
+    """None if it is not a message of the protocol, which is the server's fault."""
+    type_ = _DOWN.get(sent.subject)
+    match parse(sent.payload, type_) if type_ is not None else None:
         case Ack() as ack:
-            return Acked(told.at_s, ack)
+            return Acked(sent.at_s, ack)
         case TimeReply() as reply:
-            return Replied(told.at_s, reply)
+            return Replied(sent.at_s, reply)
         case Desired() as desired:
-            return Desiring(told.at_s, desired, told.expected)
+            return Desiring(sent.at_s, desired, sent.expected)
     return None
 
 

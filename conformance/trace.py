@@ -33,7 +33,7 @@ class ProtocolTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class FromDevice:
     """A message of the device, or its retained copy."""
 
     at_s: float
@@ -44,7 +44,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToDevice:
     """A message to the device on `down/{subject}`. `expected` belongs to a drill's programme."""
 
     at_s: float
@@ -79,4 +79,4 @@ class Ended:
     at_s: float
 
 
-Entry = Heard | Told | Probed | Evicted | QosRaised | Ended
+Entry = FromDevice | ToDevice | Probed | Evicted | QosRaised | Ended

@@ -67,10 +67,6 @@ class EmbeddedBroker:
         """For the bridge. Its user name stands for that of each slot."""
         return f"mqtt://bridge:{quote(self.secret, safe='')}@{HOST}:{self.port}"
 
-    @property
-    def device_url(self) -> str:
-        return f"mqtt://{HOST}:{self.port}"
-
     def stop(self, timeout_s: float = 10) -> None:
         """Terminate it, and kill it if it does not end."""
         self.process.terminate()
@@ -270,7 +266,7 @@ async def serve(
                     await answers.close()
                     return
             name = connect.client_id
-            # A bridge is never held back: it only answers, and its reading is what makes room.
+            # A bridge gets no backpressure: it only answers, and what it reads makes room.
             client.rewind(None if is_bridge(name) else partial(broker.waiting_count, name))
             with guests.stay(writer, connect.username or "", verdict):
                 await broker.external_connected(client, answers, LISTENER)

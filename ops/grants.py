@@ -88,9 +88,7 @@ def grant(
             for kind, plain, quoted in made.execute(_OURS).fetchall():
                 thing = {"kind": sql.SQL(kind), "thing": sql.SQL(quoted), "role": name}
                 if taking:
-                    made.execute(
-                        sql.SQL("REVOKE ALL ON {kind} {thing} FROM {role}").format(**thing)
-                    )
+                    made.execute(_TAKE.format(**thing))
                 if kind == "TABLE":
                     rights = sql.SQL(LESS.get(plain, ROWS))
                 elif kind == "SEQUENCE":

@@ -87,7 +87,7 @@ _describe = ExceptionDictTransformer(show_locals=False)
 def _where_and_what(exc_info: ExcInfo) -> list[dict[str, Any]]:
     """The traceback with the first line of each message. In later lines a database quotes the row
     that it rejects."""
-    told = _describe(exc_info)
-    for one in told:
+    described = _describe(exc_info)
+    for one in described:
         one["exc_value"] = one["exc_value"].partition("\n")[0]
-    return told
+    return described

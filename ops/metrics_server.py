@@ -18,7 +18,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _SharedServer(_Server):
-    """Of several processes on one port: each connection is one's of them."""
+    """For several processes on one port: each connection goes to one of them."""
 
     allow_reuse_port = True
 

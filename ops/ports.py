@@ -4,8 +4,8 @@ import socket
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Whether the port is in use. A server that sets SO_REUSEPORT would not notice: another would
-    answer half of its connections."""
+    """Whether the port is in use. A server that sets SO_REUSEPORT would not notice, and share its
+    connections with another."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free

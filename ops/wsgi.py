@@ -30,8 +30,8 @@ def create() -> Flask:
     app = create_app(settings, engine)
     edge = Services.of(app)
     _set_on_signal(edge.closing)
-    # In a thread of its own: a server whose other threads are all busy is alive, and whoever
-    # restarts it for being late cuts off everybody. It ends with the process.
+    # In a thread of its own: a server whose other threads are all busy is still alive, and a
+    # restart would cut everybody off. It ends with the process.
     health = serving(
         settings.http_host, settings.metrics_port, edge.metrics.registry, lambda: None, shared=True
     )
@@ -40,10 +40,10 @@ def create() -> Flask:
 
 
 def _set_on_signal(closing: Event) -> None:
-    """Have live views end when this worker is told to stop: the server waits for them.
+    """End live views when this worker is to stop, because the server waits for them.
 
     The server installs its own signal handlers after this, so they cannot be ours; the wake-up
-    file descriptor hears of every signal whoever handles it.
+    file descriptor gets every signal, whoever handles it.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

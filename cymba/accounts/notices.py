@@ -38,7 +38,7 @@ HANDED_ON = Notice(
 )
 
 
-def tell(session: Session, account_id: UUID, notice: Notice) -> None:
+def notify(session: Session, account_id: UUID, notice: Notice) -> None:
     """Enqueue a mail to the account's owner, in the transaction of what it is about."""
     recent = OutgoingMail.created_at > func.now() - timedelta(hours=1)
     query = select(func.count()).where(OutgoingMail.account_id == account_id, recent)

@@ -53,7 +53,7 @@ def create(
     session.add(share)
     session.flush()
     note_own(session, account_id, "share.created", share=str(share.id), scopes=share.scopes)
-    notices.tell(session, account_id, notices.SHARED)
+    notices.notify(session, account_id, notices.SHARED)
     return share, token
 
 

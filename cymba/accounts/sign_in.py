@@ -53,6 +53,6 @@ def sign_in_by_provider(
     pair = tokens.sign_in(session, signer, account_id, now)
     if link_to is not None:
         note_own(session, account_id, "identity.linked", provider=provider.issuer)
-        notices.tell(session, account_id, notices.LINKED)
+        notices.notify(session, account_id, notices.LINKED)
     note_own(session, account_id, "account.signed_in", provider=provider.issuer)
     return pair

@@ -129,7 +129,7 @@ def hand_on(session: Session, account_id: UUID, device_id: str) -> str:
     """
     _own(session, account_id, device_id)
     note_own(session, account_id, "device.handed_on", device=device_id)
-    notices.tell(session, account_id, notices.HANDED_ON)
+    notices.notify(session, account_id, notices.HANDED_ON)
     return reissue_claim_code(session, device_id)
 
 

@@ -172,8 +172,8 @@ def check(settings: Settings) -> None:
 
 
 def _tell_twins(session: Session) -> None:
-    """Accounts of one address written in two ways, as it was possible once: both work, but people
-    who sign in to the younger must write it as they did."""
+    """Warn of accounts whose address is another spelling of an older account's. Both work, but to
+    sign in to the younger one, people must spell the address as they did."""
     for account_id, older in profile.without_key(session):
         if older is not None:
             click.echo(f"  account {account_id} has the address of account {older}, written anew")

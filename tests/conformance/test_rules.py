@@ -9,7 +9,16 @@ import pytest
 from conformance import report, rules
 from conformance.frames import rule_of
 from conformance.report import Report
-from conformance.trace import Ended, Entry, Evicted, Heard, Probed, ProtocolTimes, QosRaised, Told
+from conformance.trace import (
+    Ended,
+    Entry,
+    Evicted,
+    FromDevice,
+    Probed,
+    ProtocolTimes,
+    QosRaised,
+    ToDevice,
+)
 from cymba.stimulation.wire.frames import Unreadable, decode
 from cymba.stimulation.wire.messages import Ack, Rejection, to_json
 
@@ -31,16 +40,16 @@ def presence(*, online: bool = True, sent: int = 100, **members: object) -> byte
     return json.dumps({"online": online, "store": 9, "boot": 3, "sent": sent, **members}).encode()
 
 
-def heard(at_s: float, topic: str, payload: bytes, **of: object) -> Heard:
+def heard(at_s: float, topic: str, payload: bytes, **of: object) -> FromDevice:
     qos = 0 if topic == "up/time" else 1
-    return Heard(at_s, topic, payload, **{"qos": qos, **of})  # type: ignore[arg-type]
+    return FromDevice(at_s, topic, payload, **{"qos": qos, **of})  # type: ignore[arg-type]
 
 
-def sent(at_s: float, seq: int = 1, **members: object) -> Heard:
+def sent(at_s: float, seq: int = 1, **members: object) -> FromDevice:
     return heard(at_s, "up/frame", frame(seq, **members))
 
 
-def begun(at_s: float, seq: int) -> Heard:
+def begun(at_s: float, seq: int) -> FromDevice:
     programme = {
         "frequency_hz": 25, "pulse_width_us": 250, "amplitude_ua": 0, "on_s": 30, "off_s": 30,
         "duration_s": 1800, "site": "cymba_conchae", "side": "left",
@@ -48,9 +57,9 @@ def begun(at_s: float, seq: int) -> Heard:
     return sent(at_s, seq, kind="start", programme=programme, n=..., dt=..., c=...)
 
 
-def acked(at_s: float, *seqs: int, **members: object) -> Told:
+def acked(at_s: float, *seqs: int, **members: object) -> ToDevice:
     ack = Ack(store=9, upto=0, also=[(seq, seq) for seq in seqs], **members)  # type: ignore[arg-type]
-    return Told(at_s, "ack", to_json(ack))
+    return ToDevice(at_s, "ack", to_json(ack))
 
 
 def judged(*trace: Entry) -> Report:
@@ -228,7 +237,7 @@ def test_a_clock_is_confirmed_as_it_was_told(confirmed: dict[str, int], holds: b
     trace: list[Entry] = [
         heard(0, "up/presence", presence()),
         heard(1, "up/time", b'{"boot":3,"store":9,"u1":200}'),
-        Told(1.1, "time", b'{"boot":3,"u1":200,"t2":5000,"t3":5001}'),
+        ToDevice(1.1, "time", b'{"boot":3,"u1":200,"t2":5000,"t3":5001}'),
         heard(1.2, "up/time", json.dumps({"boot": 3, "store": 9, **confirmed}).encode()),
         Ended(100),
     ]

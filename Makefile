@@ -25,6 +25,7 @@ check: $(READY) ## Run what CI runs besides the tests: format, lint, types, laye
 	$(BIN)/cymba db upgrade --sql | $(BIN)/squawk --config .squawk.toml --stdin-filepath migrations.sql
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m ops.asyncapi | diff - docs/asyncapi.json
+	$(BIN)/cymba model schema | diff - docs/model.schema.json
 
 bench: $(READY) ## Measure against the floors; prints tables with ratios
 	@for bench in benchmarks/bench_*.py; do \
@@ -39,6 +40,7 @@ format: $(READY) ## Format the code and fix what can be fixed
 
 docs: $(READY) ## Write the documents that are generated from the code
 	$(BIN)/python -m ops.asyncapi > docs/asyncapi.json
+	$(BIN)/cymba model schema > docs/model.schema.json
 
 migration: $(READY) ## Draft the next migration from the models (NAME=add_thing)
 	$(BIN)/python -m ops.draft_migration $(NAME)

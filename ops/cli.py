@@ -31,6 +31,7 @@ COMMANDS = {
     "conformance": "ops.commands.conformance:conformance",
     "db": "ops.commands.db:db",
     "account": "ops.commands.account:account",
+    "model": "ops.commands.model:model",
     "device": "ops.commands.device:device",
     "quarantine": "ops.commands.quarantine:quarantine",
     "erasure": "ops.commands.erasure:erasure",

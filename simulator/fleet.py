@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from cymba.broker_address import BrokerAddress
 from cymba.database import utc_now
+from cymba.devices.models import MODELS, Model
 from cymba.devices.signing import read_public_key
 from firmware.broker_link import BrokerLink, BrokerLogin, Hooks, Reactor
 from firmware.flash import Key
@@ -58,6 +59,7 @@ class Fleet:
         profile: Profile | str = "realistic",
         behaviour: Behaviour | None = None,
         schedule: Schedule | None = None,
+        models: Mapping[str, Model] = MODELS,
         frame_s: int = FRAME_S,
         distortion: Callable[[], Distortion] | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class Fleet:
         self._profile = PROFILES[profile] if isinstance(profile, str) else profile
         self._behaviour = behaviour or Behaviour()
         self._schedule, self._frame_s = schedule or Rhythm(), frame_s
+        self._models = models
         self._distortions = {one.device_id: distortion() for one in devices if distortion}
         self._counters = Counters()
         self._devices: list[SimulatedDevice] = []
@@ -131,7 +134,7 @@ class Fleet:
     ) -> SimulatedDevice:
         life = Life(
             one.device_id,
-            one.model,
+            self._models[one.model],
             seed=self._seed,
             began_at=world.began_at,
             profile=self._profile,

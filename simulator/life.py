@@ -14,7 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
-from cymba.devices.models import MODELS
+from cymba.devices.models import MODELS, Model
 from cymba.stimulation.wire.messages import (
     EndFrame,
     EventFrame,
@@ -101,7 +101,7 @@ class Life:
     def __init__(
         self,
         device_id: str,
-        model: str,
+        model: str | Model,
         *,
         seed: int,
         began_at: datetime,
@@ -110,7 +110,8 @@ class Life:
         behaviour: Behaviour | None = None,
         frame_s: int = FRAME_S,
     ) -> None:
-        self.device_id, self.model, self.profile = device_id, MODELS[model], profile
+        self.device_id, self.profile = device_id, profile
+        self.model = model if isinstance(model, Model) else MODELS[model]
         self._seed, self._began_at, self._frame_s = seed, began_at, frame_s
         self._schedule = schedule or Rhythm()
         self._behaviour = behaviour or Behaviour()

@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
+from cymba.devices.catalogue import find_models
+from cymba.devices.models import Model
 from cymba.devices.presence import KNOWN_TO_HOLDER
 from cymba.devices.suspension import Suspended, suspended
 from cymba.devices.tables import (
@@ -29,12 +31,13 @@ class HeldDevice(NamedTuple):
     presence: DevicePresence | None  # none of a device that never came online
     suspension: Suspended | None
     unknown_programme: UnknownVersion | None  # until the device has applied a newer one
+    model: Model
 
 
 def held_devices(session: Session, account_id: UUID) -> Sequence[HeldDevice]:
     """All devices of the account, by the time they were claimed."""
     statement = _held(account_id).order_by(DeviceTenure.claimed_at, DeviceTenure.device_id)
-    return [_as_holding(*row) for row in session.execute(statement)]
+    return _as_holding(session, session.execute(statement).all())
 
 
 def held_device(session: Session, account_id: UUID, device_id: str) -> HeldDevice:
@@ -43,10 +46,10 @@ def held_device(session: Session, account_id: UUID, device_id: str) -> HeldDevic
     Raises:
         NotFound: the account does not hold such a device.
     """
-    row = session.execute(_held(account_id).where(Device.id == device_id)).one_or_none()
-    if row is None:
+    found = session.execute(_held(account_id).where(Device.id == device_id)).all()
+    if not found:
         raise NotFound("There is no such device.")
-    return _as_holding(*row)
+    return _as_holding(session, found)[0]
 
 
 def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
@@ -96,14 +99,15 @@ def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
     )
 
 
-def _as_holding(
-    device: Device,
-    tenure: DeviceTenure,
-    presence: DevicePresence | None,
-    suspension: DeviceSuspension | None,
-    unknown: UnknownVersion | None,
-) -> HeldDevice:
-    return HeldDevice(device, tenure, presence, suspended(suspension), unknown)
+_Row = Row[Device, DeviceTenure, DevicePresence, DeviceSuspension, UnknownVersion]
+
+
+def _as_holding(session: Session, rows: Sequence[_Row]) -> list[HeldDevice]:
+    models = find_models(session, {row[0].model for row in rows})
+    return [
+        HeldDevice(device, tenure, presence, suspended(suspension), unknown, models[device.model])
+        for device, tenure, presence, suspension, unknown in rows
+    ]
 
 
 def _held(

@@ -16,6 +16,7 @@ from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
+from cymba.devices.catalogue import model_of
 from cymba.devices.holders import announce_to_holders
 from cymba.devices.issuing import (
     SetBy,
@@ -28,7 +29,6 @@ from cymba.devices.issuing import (
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import (
     LIMIT_NAMES,
-    MODELS,
     Model,
     Violation,
     allows_no_output,
@@ -120,7 +120,7 @@ def set_programme(
     version = latest_number(device, newest_version(session, device_id))
     if version != if_version:
         raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
-    model = MODELS[device.model]
+    model = model_of(session, device)
     error = _objection(model, wanted, now)
     if error is None and not wanted.allows_no_output:
         error = standing_lock(session, account_id, model, now)
@@ -158,7 +158,7 @@ def withhold_current(
     devices = session.scalars(held.execution_options(populate_existing=True)).all()
     withheld = []
     for device in devices:
-        model = MODELS[device.model]
+        model = model_of(session, device)
         if not model.settable:
             continue
         desired = newest_version(session, device.id)
@@ -189,7 +189,7 @@ def clear_programme(
     highest = max(latest_number(device, desired), unknown_number(session, device.id))
     if highest == 0 or (desired and desired.account_id is None and desired.ver == highest):
         return
-    issue(session, key, device, no_current(device), account_id=None, set_by=None, now=now)
+    issue(session, key, device, no_current(session, device), account_id=None, set_by=None, now=now)
 
 
 def programme_state(session: Session, account_id: UUID, device_id: str) -> ProgrammeState:

@@ -18,8 +18,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
+from cymba.devices.catalogue import all_models, find_model
 from cymba.devices.holders import announce_to_holders
-from cymba.devices.models import MODELS
+from cymba.devices.models import Model
 from cymba.devices.tables import Device, DeviceSuspension
 from cymba.errors import NotFound, Rejected
 
@@ -52,13 +53,22 @@ def provision(session: Session, model: str, count: int = 1) -> Iterator[Credenti
     Raises:
         Rejected: there is no such model.
     """
-    if model not in MODELS:
-        known = ", ".join(MODELS)
-        raise Rejected(f"there is no model {model!r}; there are {known}", code="unknown-model")
-    return _provision(session, model, count)
+    return _provision(session, known_model(session, model), count)
 
 
-def _provision(session: Session, model: str, count: int) -> Iterator[Credentials]:
+def known_model(session: Session, name: str) -> Model:
+    """
+    Raises:
+        Rejected: there is no such model.
+    """
+    found = find_model(session, name)
+    if found is None:
+        known = ", ".join(one.name for one in all_models(session))
+        raise Rejected(f"there is no model {name!r}; there are {known}", code="unknown-model")
+    return found
+
+
+def _provision(session: Session, model: Model, count: int) -> Iterator[Credentials]:
     left = count
     while left:
         made = [_draw(model) for _ in range(min(left, BATCH))]
@@ -67,7 +77,7 @@ def _provision(session: Session, model: str, count: int) -> Iterator[Credentials
             {
                 "id": one.device_id,
                 "serial": one.serial,
-                "model": model,
+                "model": model.name,
                 "secret_hash": hash_secret(one.secret),
                 "claim_code_hash": hash_claim_code(one.device_id, one.claim_code),
             }
@@ -168,11 +178,11 @@ def show_code(code: str) -> str:
     return "-".join(code[at : at + 5] for at in range(0, len(code), 5))
 
 
-def _draw(model: str) -> Credentials:
+def _draw(model: Model) -> Credentials:
     return Credentials(
-        device_id=f"{MODELS[model].prefix}{secrets.token_hex(8)}".lower(),
-        serial=MODELS[model].prefix + _draw_code(10),
-        model=model,
+        device_id=f"{model.prefix}{secrets.token_hex(8)}".lower(),
+        serial=model.prefix + _draw_code(10),
+        model=model.name,
         secret=secrets.token_urlsafe(24),
         claim_code=show_code(_draw_code(CODE_LENGTH)),
     )

@@ -28,7 +28,7 @@ class Device(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     serial: Mapped[str] = mapped_column(String(32), unique=True)
-    model: Mapped[str] = mapped_column(String(32))  # a name of cymba/devices/models.py
+    model: Mapped[str] = mapped_column(String(32))  # a name of cymba/devices/catalogue.py
     secret_hash: Mapped[str | None] = mapped_column(String(200))  # PBKDF2, as Mosquitto writes it
     claim_code_hash: Mapped[bytes | None]  # SHA-256; null once it is used
     created_at: Mapped[CreatedAt]
@@ -36,6 +36,19 @@ class Device(Base):
     # Programme versions up to this one were an erased person's. They are gone, but the device
     # ignores a version that is not above the one it holds.
     erased_ver: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class DeviceModel(Base):
+    """One version of a model that an operator has added; the highest holds (`catalogue`)."""
+
+    __tablename__ = "device_model"
+    __table_args__ = (CheckConstraint("version >= 1", name="version"),)
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    document: Mapped[dict[str, Any]] = mapped_column(JSONB)  # of `models.Model`
+    added_at: Mapped[datetime]
+    added_by: Mapped[str] = mapped_column(String(64))  # the operator's name
 
 
 class DeviceSuspension(Base):

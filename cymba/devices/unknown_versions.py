@@ -14,10 +14,11 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cymba.devices.catalogue import model_of
 from cymba.devices.holders import announce_to_holders
 from cymba.devices.issuing import SetBy, issue, lock_devices, newest_version
 from cymba.devices.messages import Programme, ReportedState
-from cymba.devices.models import MODELS, no_output_limit, usual_programme, without_output
+from cymba.devices.models import no_output_limit, usual_programme, without_output
 from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
 
 HIGHEST_FOLLOWED = 2**32 - 2**16
@@ -84,7 +85,7 @@ def answer_unknown(
     device = session.get_one(Device, device_id, populate_existing=True)
     desired = newest_version(session, device_id)
     if desired is None:
-        none = no_current(device)
+        none = no_current(session, device)
         row = issue(session, key, device, none, account_id=None, set_by=None, now=now)
     else:
         row = issue(
@@ -103,9 +104,9 @@ def answer_unknown(
     return row
 
 
-def no_current(device: Device) -> tuple[Programme, Mapping[str, float], None]:
+def no_current(session: Session, device: Device) -> tuple[Programme, Mapping[str, float], None]:
     """What a device without a holder's programme is to hold."""
-    model = MODELS[device.model]
+    model = model_of(session, device)
     return without_output(usual_programme(model)), no_output_limit(model), None
 
 

@@ -301,6 +301,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
 BY_NAME = {holding.name: holding for holding in PERSONAL_TABLES}
 
 NOT_PERSONAL: dict[str, str] = {
+    "device_model": "kinds of device; the name in it is an operator's",
     "account_id_used": "hashes of ids that were used, which only who has the id can test",
     "rate_limit": "hashes of whose guesses are counted, leaking away; erased all the same",
     "sign_in_bucket": "what the version before counts in, as `rate_limit`",

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import provisioning
-from cymba.devices.models import MODELS
 from cymba.devices.provisioning import Credentials
 from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
@@ -30,7 +29,7 @@ def device() -> None:
 
 
 @device.command()
-@click.option("--model", required=True, type=click.Choice(list(MODELS)), help="The device model.")
+@click.option("--model", required=True, help="The device model: one of `cymba model list`.")
 @click.option(
     "--count", default=1, show_default=True, type=click.IntRange(min=1), help="How many to make."
 )
@@ -54,6 +53,8 @@ def provision(settings: Settings, model: str, count: int, csv_file: Path | None)
     """
     programme_key = show_public_key(load_key(settings))
     with open_engine(settings) as engine:
+        with UnitOfWork(engine) as session:
+            provisioning.known_model(session, model)  # before a file is made
         provisioned = _Provisioned(engine, programme_key)
         if csv_file is not None and str(csv_file) == "-":
             provisioned.write(model, count, sys.stdout)

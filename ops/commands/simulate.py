@@ -6,14 +6,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from cymba.broker_address import BrokerAddress
 from cymba.database import UnitOfWork
-from cymba.devices.models import MODELS
+from cymba.devices.catalogue import all_models, read_document
+from cymba.devices.models import MODELS, Model
 from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
 from ops.database import open_engine
@@ -32,7 +33,7 @@ TELL_EVERY_S = 1.0
     default=3,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many, spread evenly over the models.",
+    help="How many, spread evenly over the models that record by themselves, or those of --model.",
 )
 @click.option(
     "--speed",
@@ -65,6 +66,14 @@ TELL_EVERY_S = 1.0
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Devices as `cymba device provision --csv` wrote them; needs no database.",
 )
+@click.option("--model", "names", multiple=True, help="Only of this model; may be repeated.")
+@click.option(
+    "--model-file",
+    "model_files",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A model's document (`cymba model add`), for --credentials that name it.",
+)
 @click.option(
     "--made",
     "made_file",
@@ -83,6 +92,8 @@ def simulate(
     seconds: float | None,
     drain_s: float,
     credentials_file: Path | None,
+    names: tuple[str, ...],
+    model_files: tuple[Path, ...],
     made_file: Path | None,
 ) -> None:
     """Run simulated devices, which record and publish until Ctrl-C (or for --seconds).
@@ -95,11 +106,16 @@ def simulate(
 
     Exit status 3 if frames are left that were not acknowledged.
     """
-    credentials = (
-        _read(credentials_file)[:count]
-        if credentials_file is not None
-        else _provisioned(settings, count)
-    )
+    models = MODELS | _documents(model_files)
+    if credentials_file is not None:
+        credentials = [one for one in _read(credentials_file) if not names or one.model in names]
+        credentials = credentials[:count]
+    else:
+        credentials, models = _provisioned(settings, count, names)
+    unknown = {one.model for one in credentials} - models.keys()
+    if unknown:
+        detail = f"no model {', '.join(sorted(unknown))}: give its document with --model-file"
+        raise click.BadParameter(detail, param_hint="--credentials")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -107,7 +123,7 @@ def simulate(
         broker = BrokerAddress.parse(broker_url or settings.broker_url, settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--broker") from None
-    fleet = Fleet(broker, credentials, seed=seed, speed=speed, profile=profile)
+    fleet = Fleet(broker, credentials, seed=seed, speed=speed, profile=profile, models=models)
     if made_file is not None:
         made_file.touch()  # it exists from here on, however this ends
     fleet.start()
@@ -132,13 +148,28 @@ def _left(until_s: float) -> float:
     return max(0.0, min(TELL_EVERY_S, until_s - time.monotonic()))
 
 
-def _provisioned(settings: Settings, count: int) -> list[DeviceCredentials]:
-    models = [list(MODELS)[i % len(MODELS)] for i in range(count)]
+def _documents(files: Iterable[Path]) -> dict[str, Model]:
+    read = (
+        read_document(file.read_bytes(), is_toml=file.suffix.lower() == ".toml") for file in files
+    )
+    return {model.name: model for model in read}
+
+
+def _provisioned(
+    settings: Settings, count: int, names: Sequence[str]
+) -> tuple[list[DeviceCredentials], dict[str, Model]]:
+    """Of the models named, or else of those that record by themselves."""
     programme_key = show_public_key(load_key(settings))
     with open_engine(settings) as engine, UnitOfWork(engine) as session:
-        made = provision_for(session, "simulated@cymba.invalid", models)
+        models = {model.name: model for model in all_models(session)}
+        wanted = names or [one.name for one in models.values() if one.recorder == "device"]
+        each = [wanted[i % len(wanted)] for i in range(count)]
+        made = provision_for(session, "simulated@cymba.invalid", each)
         session.commit()
-    return [DeviceCredentials(one.device_id, one.secret, one.model, programme_key) for one in made]
+    devices = [
+        DeviceCredentials(one.device_id, one.secret, one.model, programme_key) for one in made
+    ]
+    return devices, models
 
 
 def _read(path: Path) -> list[DeviceCredentials]:

@@ -78,6 +78,10 @@ EXACT: Final = frozenset(
         "daily_s",
         "daily_sessions",
         "phase_charge_uc",
+        "electrode_cm2",  # of a model
+        "compliance_v",
+        "carrier_hz",
+        "default",
         "values",  # of telemetry
         "sleep_hours",  # from here on the diary
         "value",

@@ -17,7 +17,6 @@ from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
 from cymba.devices.models import (
     ATTENTION_DENSITY_MA_PER_CM2,
-    MODELS,
     density_ma_per_cm2,
     named,
     narrowed,
@@ -165,7 +164,7 @@ def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
 def _state(session: Session, account: Caller, device_id: str) -> dict[str, Any]:
     now, account_id = services().now(), account.id
     state = programme.programme_state(session, account_id, device_id)
-    model = MODELS[held_device(session, account_id, device_id).device.model]
+    model = held_device(session, account_id, device_id).model
     limits = narrowed(model, state.limits)
     density = None
     if state.desired is not None:

@@ -8,10 +8,12 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from cymba.devices import contraindications, red_flags, screening
+from cymba.devices.catalogue import all_models, find_model
 from cymba.devices.contraindications import QUESTIONS, must_be_answered, precautions
-from cymba.devices.models import MODELS, Model
+from cymba.devices.models import Model
 from cymba.devices.screening import RED_FLAGS, SEEK_CARE
 from cymba.devices.tables import RedFlag
+from cymba.errors import Rejected
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
@@ -89,7 +91,7 @@ class ScreeningSchema(Schema):
 
 
 class ScreeningAnswersSchema(Schema):
-    model = Text(required=True, validate=ma.validate.OneOf(list(MODELS)), example="ear_cymba")
+    model = Text(required=True, validate=ma.validate.Length(max=32), example="ear_cymba")
     text_version = Whole(
         required=True,
         validate=ma.validate.Range(min=1, max=2**31 - 1),
@@ -151,8 +153,11 @@ def answer_screening(given: dict[str, Any]) -> Response:
     Every question of the model needs an answer, and nothing else takes one; earlier answers are
     kept beside these. If-Match names the text that was read: answers to an older one are not taken.
     """
-    model = MODELS[given["model"]]
     with transaction() as session:
+        model = find_model(session, given["model"])
+        if model is None:
+            errors = [{"pointer": "/model", "detail": "there is no such model"}]
+            raise Rejected("The answers were not saved.", code="validation", errors=errors)
         account_id = current_account(session).id
         check_preconditions(contraindications.VERSION)
         screening.answer(
@@ -191,7 +196,7 @@ def _shown(session: Session, account_id: UUID) -> dict[str, Any]:
         "text_version": contraindications.VERSION,
         "questions": [_question_shown(question) for question in ASKED],
         "precautions": [_precaution_shown(precaution) for precaution in SHOWN],
-        "models": [_model_shown(session, account_id, model) for model in MODELS.values()],
+        "models": [_model_shown(session, account_id, model) for model in all_models(session)],
         "red_flags": [_flag_shown(flag) for flag in flags],
         "advice": SEEK_CARE if flags else None,
     }

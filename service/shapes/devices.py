@@ -3,7 +3,6 @@
 from typing import Any
 
 from cymba.devices.held_devices import HeldDevice
-from cymba.devices.models import MODELS
 from service.http import out
 from service.http.fields import Schema
 from service.http.writing import writer
@@ -78,6 +77,4 @@ _device_shown = writer(DeviceSchema)
 
 def device_shown(held: HeldDevice, before_trial: dict[str, Any] | None) -> dict[str, Any]:
     """`before_trial`: of `before_trials`."""
-    model = MODELS.get(held.device.model)
-    title = model.title if model else held.device.model
-    return _device_shown(held, model_title=title, before_trial=before_trial)
+    return _device_shown(held, model_title=held.model.title, before_trial=before_trial)

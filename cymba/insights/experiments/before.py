@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
-from cymba.devices.models import MODELS, Model, narrowed
+from cymba.devices.models import Model, narrowed
 from cymba.devices.programme import (
     Accepted,
     ProgrammeRefused,
@@ -145,7 +145,7 @@ def _told(
     except NotFound:
         return None  # not theirs now; should it be again, this is told again
     state = programme_state(session, experiment.account_id, experiment.device_id)
-    model = MODELS[held_by_person.device.model]
+    model = held_by_person.model
     desired, held, before = state.desired, state.held, experiment.plan["arms"]["full"]
     wanted = Wanted(msgspec.convert(before["programme"], Programme), before["limits"])
     oldest = last.programme_version if held is None else min(held.ver, last.programme_version)

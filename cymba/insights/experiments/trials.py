@@ -18,7 +18,6 @@ from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
-from cymba.devices.models import MODELS
 from cymba.devices.programme import (
     Accepted,
     ProgrammeRefused,
@@ -75,7 +74,7 @@ def begin(
         )
     state = programme_state(session, account_id, device_id)
     planned_arms = arms.arms(
-        MODELS[held_device(session, account_id, device_id).device.model],
+        held_device(session, account_id, device_id).model,
         before.starting_point(session, account_id, device_id, state, now=now),
         comparison_amplitude_ua,
         taken_ua=arms.recent_currents_ua(session, account_id, device_id),

@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.devices.anchors import load_clocks
+from cymba.devices.catalogue import find_model
 from cymba.devices.claiming import Tenures, load_tenures
-from cymba.devices.models import MODELS, Model
+from cymba.devices.models import Model
 from cymba.devices.tables import Device
 from cymba.stimulation.archive.by_device import (
     DEVICES_A_ROUND,
@@ -151,7 +152,7 @@ class _Shared:
     def model(self, device_id: str) -> Model | None:
         if device_id not in self._models:
             name = self._session.scalar(select(Device.model).where(Device.id == device_id)) or ""
-            self._models[device_id] = MODELS.get(name)
+            self._models[device_id] = find_model(self._session, name)
         return self._models[device_id]
 
     def zone(self, account_id: UUID | None) -> str:

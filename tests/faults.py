@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 
 @dataclass
-class Fault:
+class StatementFault:
     """Strikes at the `at`th statement or commit; `struck` is which one that was."""
 
     at: int
@@ -29,8 +29,8 @@ class Fault:
 
 
 @contextmanager
-def failing(engine: Engine, at: int) -> Iterator[Fault]:
-    fault = Fault(at)
+def failing(engine: Engine, at: int) -> Iterator[StatementFault]:
+    fault = StatementFault(at)
 
     def before_statement(*args: Any) -> None:
         fault.pass_by(args[2])

@@ -45,7 +45,7 @@ WRITTEN = st.one_of(
 )
 
 
-class Server(smtplib.SMTP):
+class FakeSmtp(smtplib.SMTP):
     """Takes everything, and notes whom each mail was for and what was in it."""
 
     def __init__(self):
@@ -65,7 +65,7 @@ def recipients(stored):
     """Those that `smtplib` names to the server, and those in the header, for a mail to `stored`."""
     mail = OutgoingMail(recipient=stored, subject="s", body="b")
     mail.id = uuid4()
-    server = Server()
+    server = FakeSmtp()
     server.send_message(MailSender(NO_ENGINE, "Cymba <no-reply@example.org>", print)._message(mail))
     ((named, raw),) = server.taken
     (line,) = [one for one in raw.decode().split("\r\n") if one.startswith("To:")]

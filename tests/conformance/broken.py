@@ -12,7 +12,7 @@ from simulator.life import FRAME_S
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Flaw:
     """A way to break `rule`. `behaviour` changes a device's own, whatever its delays are."""
 
     rule: str
@@ -223,46 +223,46 @@ def _own_t2(request: Members) -> Members:
     return {**request, "t2": request["t2"] - 60_000} if "t2" in request else request
 
 
-FAULTS: Mapping[str, Fault] = {
-    "speaks on another topic": Fault("R1", distortion=Elsewhere),
-    "sends frames with QoS 0": Fault("R1", distortion=lambda: Published("frame", qos=0)),
-    "retains frames": Fault("R1", distortion=lambda: Published("frame", retain=True)),
-    "is back at once": Fault("R5", lambda b: replace(b, reconnect_at_most_s=0.0)),
-    "sends too large frames": Fault("R7", distortion=TooLarge),
-    "adds a member": Fault("R8", distortion=_reworded(lambda frame: {**frame, "rssi": -60})),
-    "writes fractions": Fault("R9", distortion=_of_samples("skin_temp_mc", 33.5)),
-    "skips a number": Fault("R12", distortion=SkipsANumber),
-    "reuses numbers": Fault("R13", lambda b: replace(b, reuses_keys=True)),
-    "has one session id": Fault("R15", distortion=_reworded(_own_session)),
-    "falls back a boot": Fault("R16", distortion=_reworded(_earlier_boot)),
-    "says sent of an old boot": Fault("R17", distortion=_reworded(_sent_of_any_boot)),
-    "thinks that it is 1970": Fault("R18", distortion=_reworded(_undated)),
-    "sends mA and kOhm": Fault("R19", lambda b: replace(b, wrong_units=True)),
-    "sends what no sensor gives": Fault("R21", distortion=_of_samples("heart_rate_bpm", 0)),
-    "names a channel badly": Fault("R22", distortion=_of_samples("SpO2", None)),
-    "sends a minute at once": Fault("R23", frame_s=60),
-    "ends a session too early": Fault("R24", distortion=_reworded(_ends_early)),
-    "frees before the ack": Fault("R25", lambda b: replace(b, frees_before_ack=True)),
-    "never frees": Fault("R25", distortion=lambda: Misheard(_deaf_to_also)),
-    "has sixty outstanding": Fault("R27", lambda b: replace(b, max_outstanding=60)),
-    "resends too fast": Fault("R28", lambda b: replace(b, resend_after_s=b.resend_after_s / 10)),
+FAULTS: Mapping[str, Flaw] = {
+    "speaks on another topic": Flaw("R1", distortion=Elsewhere),
+    "sends frames with QoS 0": Flaw("R1", distortion=lambda: Published("frame", qos=0)),
+    "retains frames": Flaw("R1", distortion=lambda: Published("frame", retain=True)),
+    "is back at once": Flaw("R5", lambda b: replace(b, reconnect_at_most_s=0.0)),
+    "sends too large frames": Flaw("R7", distortion=TooLarge),
+    "adds a member": Flaw("R8", distortion=_reworded(lambda frame: {**frame, "rssi": -60})),
+    "writes fractions": Flaw("R9", distortion=_of_samples("skin_temp_mc", 33.5)),
+    "skips a number": Flaw("R12", distortion=SkipsANumber),
+    "reuses numbers": Flaw("R13", lambda b: replace(b, reuses_keys=True)),
+    "has one session id": Flaw("R15", distortion=_reworded(_own_session)),
+    "falls back a boot": Flaw("R16", distortion=_reworded(_earlier_boot)),
+    "says sent of an old boot": Flaw("R17", distortion=_reworded(_sent_of_any_boot)),
+    "thinks that it is 1970": Flaw("R18", distortion=_reworded(_undated)),
+    "sends mA and kOhm": Flaw("R19", lambda b: replace(b, wrong_units=True)),
+    "sends what no sensor gives": Flaw("R21", distortion=_of_samples("heart_rate_bpm", 0)),
+    "names a channel badly": Flaw("R22", distortion=_of_samples("SpO2", None)),
+    "sends a minute at once": Flaw("R23", frame_s=60),
+    "ends a session too early": Flaw("R24", distortion=_reworded(_ends_early)),
+    "frees before the ack": Flaw("R25", lambda b: replace(b, frees_before_ack=True)),
+    "never frees": Flaw("R25", distortion=lambda: Misheard(_deaf_to_also)),
+    "has sixty outstanding": Flaw("R27", lambda b: replace(b, max_outstanding=60)),
+    "resends too fast": Flaw("R28", lambda b: replace(b, resend_after_s=b.resend_after_s / 10)),
     # A little short, within what a listener forgives, or the jitter of a delay might hide it.
-    "never doubles a delay": Fault(
+    "never doubles a delay": Flaw(
         "R28", lambda b: replace(b, resend_at_most_s=0.8 * b.resend_after_s)
     ),
-    "takes a retry for an end": Fault("R29", distortion=lambda: Misheard(_takes_no_for_done)),
-    "sends the newest first": Fault("R30", distortion=NewestFirst),
-    "keeps to no rate": Fault("R31", distortion=lambda: Misheard(_hurried)),
-    "retains no presence": Fault("R36", distortion=lambda: Published("presence")),
-    "leaves no will": Fault("R36", distortion=lambda: Willed(None)),
-    "leaves another's will": Fault(
+    "takes a retry for an end": Flaw("R29", distortion=lambda: Misheard(_takes_no_for_done)),
+    "sends the newest first": Flaw("R30", distortion=NewestFirst),
+    "keeps to no rate": Flaw("R31", distortion=lambda: Misheard(_hurried)),
+    "retains no presence": Flaw("R36", distortion=lambda: Published("presence")),
+    "leaves no will": Flaw("R36", distortion=lambda: Willed(None)),
+    "leaves another's will": Flaw(
         "R36", distortion=lambda: Willed(lambda will: {**will, "sent": will["sent"] + 1})
     ),
-    "waits for no answer": Fault("R37", lambda b: replace(b, answer_awaited_s=0.0)),
-    "never asks for the time": Fault("R38", profile=replace(CLEAN, old_firmware_per_device=1.0)),
-    "confirms another time": Fault("R38", distortion=_reworded(_own_t2, "time")),
-    "dates frames anew": Fault("R39", distortion=lambda: Resaid(_redated)),
-    "believes a forged programme": Fault("R40", distortion=_reworded(_credulous, "state")),
-    "goes back to an older programme": Fault("R40", lambda b: replace(b, ignores_versions=True)),
+    "waits for no answer": Flaw("R37", lambda b: replace(b, answer_awaited_s=0.0)),
+    "never asks for the time": Flaw("R38", profile=replace(CLEAN, old_firmware_per_device=1.0)),
+    "confirms another time": Flaw("R38", distortion=_reworded(_own_t2, "time")),
+    "dates frames anew": Flaw("R39", distortion=lambda: Resaid(_redated)),
+    "believes a forged programme": Flaw("R40", distortion=_reworded(_credulous, "state")),
+    "goes back to an older programme": Flaw("R40", lambda b: replace(b, ignores_versions=True)),
 }
 """By what the device does. Cut connections, and a server that loses acks, bring most of it out."""

@@ -12,7 +12,7 @@ from cymba.broker_address import BrokerAddress
 PERIOD_S = 0.02
 
 
-class Pulse:
+class ServerPulse:
     """Sends itself the time through `broker`; `longest_s` is the longest way that one took."""
 
     def __init__(self, broker: BrokerAddress) -> None:

@@ -27,8 +27,8 @@ from ops.exits import Exit
 from simulator.faults import Behaviour
 from simulator.fleet import DeviceCredentials, Fleet
 from simulator.life import Rhythm
-from tests.conformance.broken import FAULTS, Fault
-from tests.conformance.pulse import Pulse
+from tests.conformance.broken import FAULTS, Flaw
+from tests.conformance.pulse import ServerPulse
 from tests.end_to_end.parts import free_port, listens, wait_until
 from tests.ops.conftest import Run
 from tests.programs import IN_CI, MOSQUITTO
@@ -37,7 +37,7 @@ KEY = Ed25519PrivateKey.generate()
 
 
 @dataclass(frozen=True)
-class Pace:
+class Tempo:
     """The protocol's delays, twenty times as fast, or less where the machine cannot keep up."""
 
     factor: float = 1.0
@@ -73,7 +73,7 @@ class Pace:
         return 0.25 * self.factor
 
 
-FAST = Pace()
+FAST = Tempo()
 SLOWEST = 16.0
 GROUP_COUNT = 4
 # What no broker shows that leaves the old line of a client standing when its id is taken.
@@ -117,7 +117,7 @@ def broker(tmp_path: Path) -> Iterator[OpenBroker]:
 
 
 def make_fleet(
-    broker: OpenBroker, device_id: str, fault: Fault, model: str = "neck", pace: Pace = FAST
+    broker: OpenBroker, device_id: str, fault: Flaw, model: str = "neck", pace: Tempo = FAST
 ) -> Fleet:
     """A device with two hours of sessions behind it."""
     credentials = DeviceCredentials(device_id, None, model, show_public_key(KEY))
@@ -137,11 +137,11 @@ def make_fleet(
 
 class Pupil(NamedTuple):
     name: str
-    fault: Fault
+    fault: Flaw
     model: str = "neck"
 
 
-def drill(broker: OpenBroker, pupil: Pupil, pace: Pace) -> Report:
+def drill(broker: OpenBroker, pupil: Pupil, pace: Tempo) -> Report:
     device_id = f"{pupil.name}-{pace.factor:.0f}"
     fleet = make_fleet(broker, device_id, pupil.fault, pupil.model, pace)
     lesson = Drill(device_id, pace.timing, Programmes(KEY, 5), cuts=broker.cuts)
@@ -154,12 +154,12 @@ def drill(broker: OpenBroker, pupil: Pupil, pace: Pace) -> Report:
     return report.judge(device_id, listener.trace, pace.timing)
 
 
-def at_a_pace(broker: OpenBroker, attempt: Callable[[Pace], None]) -> None:
+def at_a_pace(broker: OpenBroker, attempt: Callable[[Tempo], None]) -> None:
     """Where a message was held up for so long meanwhile that a verdict says nothing of the device,
     there is another attempt at half the pace."""
     pace = FAST
     while True:
-        with Pulse(broker.address) as pulse:
+        with ServerPulse(broker.address) as pulse:
             try:
                 attempt(pace)
             except AssertionError:
@@ -167,13 +167,13 @@ def at_a_pace(broker: OpenBroker, attempt: Callable[[Pace], None]) -> None:
                     raise
             else:
                 return
-        pace = Pace(2 * pace.factor)
+        pace = Tempo(2 * pace.factor)
 
 
 def drill_all(
     broker: OpenBroker, pupils: Sequence[Pupil], check: Callable[[Sequence[Report]], None]
 ) -> None:
-    def attempt(pace: Pace) -> None:
+    def attempt(pace: Tempo) -> None:
         with ThreadPoolExecutor(len(pupils)) as pool:
             check(list(pool.map(lambda pupil: drill(broker, pupil, pace), pupils)))
 
@@ -198,7 +198,7 @@ def test_simulated_devices_keep_every_rule(broker: OpenBroker) -> None:
             assert made.outcome == ("kept" if broker.cuts else "unseen")
             assert made.frames > 100
 
-    drill_all(broker, [Pupil(f"right-{model}", Fault(""), model) for model in models], check)
+    drill_all(broker, [Pupil(f"right-{model}", Flaw(""), model) for model in models], check)
 
 
 GROUPS = [list(FAULTS)[at::GROUP_COUNT] for at in range(GROUP_COUNT)]
@@ -230,9 +230,9 @@ def test_beside_a_server_it_hears_both_and_two_servers_are_one_too_many(
 ) -> None:
     """The drill is the server here; a listener follows it, and a second drill gives way."""
 
-    def attempt(pace: Pace) -> None:
+    def attempt(pace: Tempo) -> None:
         device_id = f"overheard-{pace.factor:.0f}"
-        fleet = make_fleet(broker, device_id, Fault(""), pace=pace)
+        fleet = make_fleet(broker, device_id, Flaw(""), pace=pace)
         beside = Listener(Entrance(broker.address), device_id)
         serving = Listener(
             Entrance(broker.address), device_id, Drill(device_id, pace.timing, cuts=broker.cuts)

@@ -34,7 +34,7 @@ TABLES: tuple[Table, ...] = (DeviceProgramme.__table__, UnknownVersion.__table__
 
 
 @dataclass
-class History:
+class ReportHistory:
     """A person, their device with its memory, and the server's tables with a backup of them."""
 
     session: Session
@@ -94,11 +94,11 @@ class History:
         ).first()
 
 
-STEPS: dict[str, Callable[[History], None]] = {
-    "connect": History.connect,
-    "answer": History.answer,
-    "back up": History.back_up,
-    "restore": History.restore,
+STEPS: dict[str, Callable[[ReportHistory], None]] = {
+    "connect": ReportHistory.connect,
+    "answer": ReportHistory.answer,
+    "back up": ReportHistory.back_up,
+    "restore": ReportHistory.restore,
 }
 
 
@@ -131,7 +131,7 @@ def test_the_device_comes_to_hold_what_was_set_last(
     hold one that was numbered from 1 on, as versions once were."""
     for one in TABLES:
         session.execute(delete(one))
-    history = History(session, held)
+    history = ReportHistory(session, held)
     history.device.version = old_memory
     for step in steps:
         if isinstance(step, int):

@@ -61,14 +61,14 @@ def session_frames(store: int, count: int, seed: int, first_seq: int = 1) -> lis
 
 
 @dataclass
-class Waiting:
+class UnackedFrame:
     payload: bytes
     attempts: int = 0
     due_at: float = 0.0  # of the next attempt
 
 
 @dataclass
-class Device:
+class ScriptedDevice:
     """A device whose frames come into being at `frames_per_s`, and go only when they are acked."""
 
     device_id: str
@@ -78,7 +78,7 @@ class Device:
     frames_per_s: float
     resend_s: float
     cbor: bool = False
-    flash: dict[int, Waiting] = field(default_factory=dict)
+    flash: dict[int, UnackedFrame] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
     sent: int = 0
     resent: int = 0
@@ -126,7 +126,7 @@ class Device:
             self._ticked_at = now
             due = min(self._allowed, int(self._making_s * self.frames_per_s))
             for frame in self.made[self._written : due]:
-                self.flash[frame.seq] = Waiting(encode(frame))
+                self.flash[frame.seq] = UnackedFrame(encode(frame))
             self._written = max(self._written, due)
             if not self._online:
                 return
@@ -191,10 +191,10 @@ class Device:
                 self.freed += self.flash.pop(seq, None) is not None
 
 
-class Fleet:
+class ScriptedFleet:
     """Devices with one clock: a thread that lets each do what is due."""
 
-    def __init__(self, devices: list[Device]) -> None:
+    def __init__(self, devices: list[ScriptedDevice]) -> None:
         self.devices = devices
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)

@@ -184,7 +184,7 @@ class MosquittoBroker:
             self._process.wait(PATIENCE_S)
 
 
-class EmbeddedBroker:
+class BrokerProcess:
     """`ops.broker`, which asks the database who may come in."""
 
     def __init__(self, database_url: str) -> None:

@@ -133,7 +133,7 @@ class ShippedMosquitto:
 
 
 @dataclass
-class Caller:
+class MqttCaller:
     """A client that does what it is told, and keeps what it was answered and what it heard."""
 
     client: Client
@@ -179,7 +179,7 @@ def call(
     will: str | None = None,
     persistent: bool = False,
     tls: SSLContext | None = None,
-) -> Caller:
+) -> MqttCaller:
     """Connect, and wait until the broker has said something to it."""
     options: dict[str, Any] = {} if protocol == MQTTv5 else {"clean_session": not persistent}
     client = Client(
@@ -195,7 +195,7 @@ def call(
         client.will_set(will, b"will", 1)
     if tls is not None:
         client.tls_set_context(tls)
-    caller = Caller(client)
+    caller = MqttCaller(client)
     client.on_connect = lambda _c, _u, _f, reason, _p: caller.reasons.append(str(reason))
     client.on_disconnect = lambda *_: caller.lost.set()
     client.on_message = lambda _c, _u, message: caller.heard.append(

@@ -16,8 +16,8 @@ from cymba.devices.tables import DeviceProgramme, DeviceTenure, RetainedWithdraw
 from cymba.rights.erasure import ErasureKeys, erase
 from tests.end_to_end.parts import (
     BridgeProcess,
+    BrokerProcess,
     DatabaseServer,
-    EmbeddedBroker,
     MosquittoBroker,
     wait_until,
 )
@@ -72,7 +72,7 @@ def test_the_broker_forgets(tmp_path: Path) -> None:
     database = DatabaseServer(tmp_path / "postgres")
     (device,) = database.provision(1)
     folder = tmp_path / "mosquitto"
-    broker: MosquittoBroker | EmbeddedBroker = EmbeddedBroker(database.url)
+    broker: MosquittoBroker | BrokerProcess = BrokerProcess(database.url)
     if or_another("mosquitto", "embedded") == "mosquitto":
         broker = MosquittoBroker(folder, {device.device_id: device.secret})
     settings = {

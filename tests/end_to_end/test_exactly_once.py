@@ -17,12 +17,12 @@ from sqlalchemy import func, select
 
 from cymba.database import make_engine
 from cymba.stimulation.tables import QuarantinedFrame, StoredFrame
-from tests.end_to_end.devices import Device, Fleet, session_frames
+from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
 from tests.end_to_end.parts import (
     BridgeProcess,
     Broker,
+    BrokerProcess,
     DatabaseServer,
-    EmbeddedBroker,
     MosquittoBroker,
     wait_until,
 )
@@ -38,11 +38,11 @@ HASTY = ("-m", "tests.end_to_end.ack_before_commit")
 
 
 @dataclass
-class World:
+class RunningParts:
     database: DatabaseServer
     broker: Broker
     bridge: BridgeProcess
-    fleet: Fleet
+    fleet: ScriptedFleet
 
     def kill_one_by_one(self, names: list[str]) -> None:
         """Kill each part at a random moment at which frames are on their way: the devices make
@@ -68,18 +68,18 @@ class World:
         part.start()
 
 
-MakeWorld = Callable[..., World]
+MakeWorld = Callable[..., RunningParts]
 
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     """Start all the parts; `devices` devices of `frames` frames each are ready to go."""
-    worlds: list[World] = []
+    worlds: list[RunningParts] = []
 
     def make(
         kind: str, *, devices: int = DEVICES, frames: int = FRAMES_EACH,
         frames_per_s: float = FRAMES_PER_S, program: tuple[str, ...] | None = None,
-    ) -> World:  # fmt: skip
+    ) -> RunningParts:  # fmt: skip
         database = DatabaseServer(tmp_path / "postgres")
         credentials = database.provision(devices)
         broker: Broker
@@ -88,7 +88,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 tmp_path / "mosquitto", {one.device_id: one.secret for one in credentials}
             )
         else:
-            broker = EmbeddedBroker(database.url)
+            broker = BrokerProcess(database.url)
         broker.start()
         bridge = BridgeProcess(
             tmp_path / "bridge.log",
@@ -100,9 +100,9 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             **({"program": program} if program else {}),  # type: ignore[arg-type]
         )
         bridge.start()
-        fleet = Fleet(
+        fleet = ScriptedFleet(
             [
-                Device(
+                ScriptedDevice(
                     one.device_id, one.secret, broker.port,
                     session_frames(store=1_000 + number, count=frames, seed=number),
                     frames_per_s=frames_per_s, resend_s=RESEND_S, cbor=number % 4 == 0,
@@ -110,7 +110,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 for number, one in enumerate(credentials)
             ]
         )  # fmt: skip
-        world = World(database, broker, bridge, fleet)
+        world = RunningParts(database, broker, bridge, fleet)
         worlds.append(world)
         return world
 
@@ -122,7 +122,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
         world.database.stop()
 
 
-def stored(world: World) -> dict[tuple[str, int, int], bytes]:
+def stored(world: RunningParts) -> dict[tuple[str, int, int], bytes]:
     engine = make_engine(world.database.url)
     key = (StoredFrame.device_id, StoredFrame.store, StoredFrame.seq)
     with engine.connect() as connection:

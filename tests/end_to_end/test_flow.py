@@ -19,12 +19,12 @@ from cymba.devices.rate_limits import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_B
 from cymba.devices.tables import DeviceSuspension
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
 from cymba.stimulation.tables import AckLedgerRow, QuarantinedFrame, SessionExtent, StoredFrame
-from tests.end_to_end.devices import Device, Fleet, session_frames
+from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
 from tests.end_to_end.parts import (
     ROOT,
     BridgeProcess,
+    BrokerProcess,
     DatabaseServer,
-    EmbeddedBroker,
     wait_until,
 )
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto
@@ -34,7 +34,7 @@ NEIGHBOURS = 5
 FRAMES = 200
 
 
-class Stage:
+class FlowStage:
     """A bridge, a broker and a database; neighbours that are live, and one that means harm."""
 
     def __init__(self, folder: Path) -> None:
@@ -43,11 +43,11 @@ class Stage:
         everybody = self.database.provision(NEIGHBOURS + 1)
         self.hostile: Credentials = everybody[0]
         self.neighbours = everybody[1:]
-        self.broker: ShippedMosquitto | EmbeddedBroker
+        self.broker: ShippedMosquitto | BrokerProcess
         if or_another("mosquitto", "embedded") == "mosquitto":
             self.broker = ShippedMosquitto(folder / "site", self.engine)
         else:
-            self.broker = EmbeddedBroker(self.database.url)
+            self.broker = BrokerProcess(self.database.url)
         self.broker.start()
         self.bridge = BridgeProcess(
             folder / "bridge.log",
@@ -67,11 +67,11 @@ class Stage:
         command = [sys.executable, "-m", "tests.end_to_end.hostile", *map(str, made), victim]
         self._attacks.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL))
 
-    def live(self) -> Fleet:
+    def live(self) -> ScriptedFleet:
         """The neighbours, each with frames of its own; started."""
-        fleet = Fleet(
+        fleet = ScriptedFleet(
             [
-                Device(
+                ScriptedDevice(
                     one.device_id, one.secret, self.broker.port,
                     session_frames(store=1_000 + number, count=FRAMES, seed=number),
                     frames_per_s=50, resend_s=2.0,
@@ -106,8 +106,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path)
+def stage(tmp_path: Path) -> Iterator[FlowStage]:
+    made = FlowStage(tmp_path)
     yield made
     made.stop()
 
@@ -165,7 +165,7 @@ def nothing_of_others(session: Session, device_id: str, run_s: float) -> None:
     ],
 )
 def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
-    stage: Stage, kind: str, holds: Callable[[Session, str, float], None]
+    stage: FlowStage, kind: str, holds: Callable[[Session, str, float], None]
 ) -> None:
     began_s = time.monotonic()
     stage.attack(kind)
@@ -197,7 +197,7 @@ def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
 
 
 @pytest.mark.slow
-def test_a_flood_is_cut_off_and_may_come_back_when_its_time_is_over(stage: Stage) -> None:
+def test_a_flood_is_cut_off_and_may_come_back_when_its_time_is_over(stage: FlowStage) -> None:
     stage.attack("flood")
     hostile = stage.hostile.device_id
 
@@ -208,9 +208,9 @@ def test_a_flood_is_cut_off_and_may_come_back_when_its_time_is_over(stage: Stage
         session.get_one(DeviceSuspension, hostile).until = utc_now()
     wait_until(lambda: not stage.is_suspended(), what="the suspension ends")
     frames = session_frames(store=77, count=5, seed=77)
-    late = Device(hostile, stage.hostile.secret, stage.broker.port, frames,
+    late = ScriptedDevice(hostile, stage.hostile.secret, stage.broker.port, frames,
                   frames_per_s=5, resend_s=2.0)  # fmt: skip
-    fleet = Fleet([late])
+    fleet = ScriptedFleet([late])
     fleet.start()
     try:
         wait_until(lambda: fleet.done, what=lambda: f"{fleet.in_flash} are left")
@@ -219,14 +219,14 @@ def test_a_flood_is_cut_off_and_may_come_back_when_its_time_is_over(stage: Stage
 
 
 @pytest.mark.slow
-def test_a_backlog_beyond_its_burst_is_slowed_down_and_arrives_whole(stage: Stage) -> None:
+def test_a_backlog_beyond_its_burst_is_slowed_down_and_arrives_whole(stage: FlowStage) -> None:
     count = int(DEVICE_FRAMES.burst) + 500
     one = stage.neighbours[0]
-    device = Device(
+    device = ScriptedDevice(
         one.device_id, one.secret, stage.broker.port,
         session_frames(store=5, count=count, seed=5), frames_per_s=1e6, resend_s=1.0,
     )  # fmt: skip
-    fleet = Fleet([device])
+    fleet = ScriptedFleet([device])
     fleet.start()
     try:
         wait_until(lambda: fleet.done, what=lambda: f"{fleet.in_flash} are left")

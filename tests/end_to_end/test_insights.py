@@ -30,10 +30,10 @@ from simulator.faults import CLEAN
 from simulator.life import Life, WrittenFrame
 from simulator.past import Planned
 from simulator.people import BECAUSE_IT_HURTS, World
-from tests.end_to_end.devices import Device, Fleet
+from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet
 from tests.end_to_end.parts import (
     BridgeProcess,
-    EmbeddedBroker,
+    BrokerProcess,
     MosquittoBroker,
     wait_until,
 )
@@ -52,7 +52,7 @@ FOUND = {"moderate", "strong", "tested"}  # an early signal says of itself that 
 
 
 @dataclass
-class Person:
+class SimulatedPerson:
     world: World
     credentials: Credentials
     headers: dict[str, str]
@@ -92,10 +92,10 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def move_in(client: FlaskClient, engine: Engine) -> Callable[[World], Person]:
+def move_in(client: FlaskClient, engine: Engine) -> Callable[[World], SimulatedPerson]:
     """A person with an account, the consent, and a device of their own."""
 
-    def make(world: World) -> Person:
+    def make(world: World) -> SimulatedPerson:
         given = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "time_zone": ZONE}
         assert client.post("/v1/accounts", json=given).status_code == 201
         login = {"email": given["email"], "password": PASSWORD}
@@ -109,7 +109,7 @@ def move_in(client: FlaskClient, engine: Engine) -> Callable[[World], Person]:
         claim = {"serial": made.serial, "code": made.claim_code}
         claimed = client.post("/v1/devices/claim", json=claim, headers=headers)
         assert claimed.status_code == 201
-        return Person(world, made, headers)
+        return SimulatedPerson(world, made, headers)
 
     return make
 
@@ -126,7 +126,7 @@ def publish(
         broker = (
             MosquittoBroker(tmp_path / "mosquitto", users)
             if or_another("mosquitto", "embedded") == "mosquitto"
-            else EmbeddedBroker(database_url)
+            else BrokerProcess(database_url)
         )
         parts.append(broker)
         broker.start()
@@ -136,9 +136,9 @@ def publish(
         )
         parts.append(bridge)
         bridge.start()
-        fleet = Fleet(
+        fleet = ScriptedFleet(
             [
-                Device(device_id, secret, broker.port, frames, frames_per_s=1e6, resend_s=5)
+                ScriptedDevice(device_id, secret, broker.port, frames, frames_per_s=1e6, resend_s=5)
                 for device_id, (secret, frames) in made.items()
             ]
         )
@@ -155,8 +155,8 @@ def publish(
 
 
 @pytest.fixture
-def write_diary(client: FlaskClient) -> Callable[[Person, list[Any]], None]:
-    def push(person: Person, entries: list[Any]) -> None:
+def write_diary(client: FlaskClient) -> Callable[[SimulatedPerson, list[Any]], None]:
+    def push(person: SimulatedPerson, entries: list[Any]) -> None:
         operations = [
             {
                 "id": str(uuid4()),
@@ -198,7 +198,7 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(inner)
 
 
-def everything(client: FlaskClient, person: Person) -> Iterator[str]:
+def everything(client: FlaskClient, person: SimulatedPerson) -> Iterator[str]:
     told = person.read(client, "correlations")
     pairs = {(one["exposure"], one["outcome"]) for one in told["primary"] + told["exploratory"]}
     for path in ("side-effects", "response", *(f"correlations/{e}/{o}" for e, o in sorted(pairs))):
@@ -216,9 +216,9 @@ def test_months_over_mqtt_and_sync_tell_each_person_what_is_true(
     client: FlaskClient,
     engine: Engine,
     app: Flask,
-    move_in: Callable[[World], Person],
+    move_in: Callable[[World], SimulatedPerson],
     publish: Callable[[dict[str, tuple[str, list[Frame]]]], None],
-    write_diary: Callable[[Person, list[Any]], None],
+    write_diary: Callable[[SimulatedPerson, list[Any]], None],
 ) -> None:
     affected = move_in(World(days=150, effect=EFFECT))
     unaffected = move_in(World(days=150))

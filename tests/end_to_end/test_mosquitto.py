@@ -14,7 +14,13 @@ from mqtt_bridge.topics import share_group
 from ops.commands.conformance import conformance
 from ops.exits import Exit
 from tests.end_to_end.parts import PATIENCE_S, wait_until
-from tests.end_to_end.shipped_mosquitto import PASSWORDS, PROTOCOLS, Caller, ShippedMosquitto, call
+from tests.end_to_end.shipped_mosquitto import (
+    PASSWORDS,
+    PROTOCOLS,
+    MqttCaller,
+    ShippedMosquitto,
+    call,
+)
 from tests.programs import needs
 
 pytestmark = [
@@ -22,7 +28,7 @@ pytestmark = [
     needs("mosquitto"),
 ]
 BRIDGE = ("bridge-0", PASSWORDS["BRIDGE_PASSWORD"])
-Call = Callable[..., Caller]
+Call = Callable[..., MqttCaller]
 Start = Callable[..., ShippedMosquitto]
 
 
@@ -52,9 +58,9 @@ def protocol(request: pytest.FixtureRequest) -> MQTTProtocolVersion:
 @pytest.fixture
 def enter() -> Iterator[Call]:
     """`call` until the broker lets in: it may not have read of a new secret yet."""
-    callers: list[Caller] = []
+    callers: list[MqttCaller] = []
 
-    def entered(broker: ShippedMosquitto, *arguments: object, **options: object) -> Caller:
+    def entered(broker: ShippedMosquitto, *arguments: object, **options: object) -> MqttCaller:
         def try_it() -> bool:
             callers.append(call(broker.port, *arguments, **options))  # type: ignore[arg-type]
             return callers[-1].entered

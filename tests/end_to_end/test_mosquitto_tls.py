@@ -21,7 +21,7 @@ from cymba.stimulation.tables import StoredFrame
 from cymba.stimulation.wire.messages import to_json
 from tests.end_to_end.devices import session_frames
 from tests.end_to_end.parts import BridgeProcess, wait_until
-from tests.end_to_end.shipped_mosquitto import PASSWORDS, Caller, ShippedMosquitto, call
+from tests.end_to_end.shipped_mosquitto import PASSWORDS, MqttCaller, ShippedMosquitto, call
 from tests.programs import needs
 
 pytestmark = [
@@ -102,15 +102,15 @@ def authority(broker: ShippedMosquitto, tmp_path: Path) -> Authority:
     return made
 
 
-Enter = Callable[..., Caller]
+Enter = Callable[..., MqttCaller]
 
 
 @pytest.fixture
 def enter(broker: ShippedMosquitto) -> Iterator[Enter]:
     """Connect until the broker lets in: it may not have read of a new device yet."""
-    callers: list[Caller] = []
+    callers: list[MqttCaller] = []
 
-    def entered(port: int, *arguments: object, **options: object) -> Caller:
+    def entered(port: int, *arguments: object, **options: object) -> MqttCaller:
         def try_it() -> bool:
             callers.append(call(port, *arguments, **options))  # type: ignore[arg-type]
             return callers[-1].entered

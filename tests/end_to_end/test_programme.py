@@ -32,7 +32,7 @@ from tests.end_to_end.parts import (
     BRIDGE_SECRET,
     PATIENCE_S,
     Broker,
-    EmbeddedBroker,
+    BrokerProcess,
     MosquittoBroker,
     wait_until,
 )
@@ -70,7 +70,7 @@ def broker(
         users = {device.device_id: device.secret or ""}
         running = MosquittoBroker(tmp_path / "mosquitto", users, slots=2)
     else:
-        running = EmbeddedBroker(database_url)
+        running = BrokerProcess(database_url)
     running.start()
     yield running
     running.stop()

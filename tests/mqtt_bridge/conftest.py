@@ -18,7 +18,7 @@ from cymba.devices.tables import DeviceTenure
 from cymba.settings import Settings
 from cymba.stimulation.tables import StoredFrame
 from mqtt_bridge.app import Bridge, BridgeFailed
-from tests.end_to_end.parts import PATIENCE_S, Broker, EmbeddedBroker, MosquittoBroker, wait_until
+from tests.end_to_end.parts import PATIENCE_S, Broker, BrokerProcess, MosquittoBroker, wait_until
 from tests.programs import or_another
 
 
@@ -83,7 +83,7 @@ def broker(tmp_path: Path, database_url: str, devices: list[Credentials]) -> Ite
         users = {one.device_id: one.secret for one in devices}
         running = MosquittoBroker(tmp_path / "mosquitto", users, slots=2)
     else:
-        running = EmbeddedBroker(database_url)
+        running = BrokerProcess(database_url)
     running.start()
     yield running
     running.stop()

@@ -13,7 +13,7 @@ from tests.end_to_end.parts import PATIENCE_S, Broker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeTalker
 
 
-class Recorder:
+class CallRecorder:
     """A receiver that keeps what it gets, and acks nothing."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Recorder:
         self.messages.append(message)
 
 
-def connect(url: str, recorder: Recorder) -> Connection:
+def connect(url: str, recorder: CallRecorder) -> Connection:
     address = BrokerAddress.parse(url).for_slot("bridge-0")
     connection = Connection(address, "bridge-0", [("cymba/v1/+/up/frame", 1)], [], recorder)
     connection.start()
@@ -40,7 +40,7 @@ def connect(url: str, recorder: Recorder) -> Connection:
 def test_an_ack_of_an_earlier_connection_is_dropped(
     broker: Broker, devices: list[Credentials], talk: MakeTalker
 ) -> None:
-    recorder = Recorder()
+    recorder = CallRecorder()
     connection = connect(broker.bridge_url, recorder)
     wait_until(lambda: connection.current == 1, what="connected")
     talker = talk(devices[0])
@@ -60,7 +60,7 @@ def test_an_ack_of_an_earlier_connection_is_dropped(
 def test_what_was_acked_does_not_come_again_and_the_rest_does(
     broker: Broker, devices: list[Credentials], talk: MakeTalker
 ) -> None:
-    recorder = Recorder()
+    recorder = CallRecorder()
     connection = connect(broker.bridge_url, recorder)
     talker = talk(devices[0])
     wait_until(lambda: bool(talker.say("frame", b"0") or recorder.messages),
@@ -83,7 +83,7 @@ def test_what_was_acked_does_not_come_again_and_the_rest_does(
 
 
 def test_nothing_leaves_while_there_is_no_connection() -> None:
-    connection = connect(f"mqtt://127.0.0.1:{free_port()}", Recorder())
+    connection = connect(f"mqtt://127.0.0.1:{free_port()}", CallRecorder())
     assert not connection.publish("cymba/v1/device-0001/down/ack", b"{}")
     assert connection.publish_all([("cymba/v1/device-0001/down/ack", b"{}")]) == 0
     assert connection.ack([(0, 1), (1, 1)]) == 0
@@ -95,7 +95,7 @@ def test_nothing_leaves_while_there_is_no_connection() -> None:
 def test_a_failing_callback_is_noticed(
     broker: Broker, devices: list[Credentials], talk: MakeTalker
 ) -> None:
-    recorder = Recorder()
+    recorder = CallRecorder()
     recorder.fault = RuntimeError("a fault of ours")
     connection = connect(broker.bridge_url, recorder)
     wait_until(lambda: connection.current == 1, what="connected")
@@ -107,7 +107,7 @@ def test_a_failing_callback_is_noticed(
 
 
 def test_a_dead_network_thread_is_noticed(broker: Broker) -> None:
-    connection = connect(broker.bridge_url, Recorder())
+    connection = connect(broker.bridge_url, CallRecorder())
     wait_until(lambda: connection.current == 1, what="connected")
     assert connection.problem() is None
     connection._client.loop_misc = None  # type: ignore[assignment]
@@ -136,7 +136,7 @@ def test_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:
         port = listener.getsockname()[1]
         settings = msgspec.structs.replace(certificates, broker_url=f"mqtts://localhost:{port}")
         address = BrokerAddress.of(settings).for_slot("bridge-0")
-        connection = Connection(address, "bridge-0", [], [], Recorder())
+        connection = Connection(address, "bridge-0", [], [], CallRecorder())
         connection.start()
         plain, _ = listener.accept()
         with context.wrap_socket(plain, server_side=True) as line:

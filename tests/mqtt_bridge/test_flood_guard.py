@@ -19,7 +19,7 @@ from mqtt_bridge.metrics import BridgeMetrics
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class Clock:
+class StepClock:
     now_at = NOW
 
     @classmethod
@@ -28,10 +28,10 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
-    monkeypatch.setattr(Clock, "now_at", NOW)
-    monkeypatch.setattr(flood_guard, "datetime", Clock)
-    return Clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[StepClock]:
+    monkeypatch.setattr(StepClock, "now_at", NOW)
+    monkeypatch.setattr(flood_guard, "datetime", StepClock)
+    return StepClock
 
 
 def told(engine: Engine) -> dict[str, int]:
@@ -50,7 +50,7 @@ def suspensions(engine: Engine) -> dict[str, Any]:
 
 
 def test_a_suspension_and_its_end_are_told(
-    engine: Engine, devices: list[Credentials], clock: type[Clock]
+    engine: Engine, devices: list[Credentials], clock: type[StepClock]
 ) -> None:
     flooding = deque([devices[0].device_id, devices[1].device_id, devices[0].device_id])
     keeper = FloodGuard(engine, flooding, BridgeMetrics())
@@ -69,7 +69,7 @@ def test_a_suspension_and_its_end_are_told(
 
 
 def test_a_device_that_nobody_holds_is_told_to_nobody(
-    engine: Engine, devices: list[Credentials], clock: type[Clock]
+    engine: Engine, devices: list[Credentials], clock: type[StepClock]
 ) -> None:
     del clock
     with UnitOfWork(engine) as session, session.begin():

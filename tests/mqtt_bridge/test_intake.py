@@ -13,7 +13,7 @@ from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.rate_limits import IncomingRateLimits
 
 
-class Line:
+class FakeLine:
     """In place of the connection: what was acked and published."""
 
     client_id = "bridge-0"
@@ -31,10 +31,10 @@ class Line:
         return True
 
 
-class Bench:
+class IntakeBench:
     def __init__(self, clock: list[float], burst: int) -> None:
         self.clock = clock
-        self.line = Line()
+        self.line = FakeLine()
         self.queue = DeliveryQueue()
         self.metrics = BridgeMetrics()
         self.limits = IncomingRateLimits({}, RateLimits(device_messages=Rate(per_s=1, burst=burst)))
@@ -65,18 +65,18 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(monkeypatch: pytest.MonkeyPatch) -> IntakeBench:
     """With room for three messages of a device, and another each second."""
     clock = [100.0]
     monkeypatch.setattr("mqtt_bridge.rate_limits.time.monotonic", lambda: clock[0])
-    return Bench(clock, burst=3)
+    return IntakeBench(clock, burst=3)
 
 
 def online(sent: int, *, online: bool = True) -> bytes:
     return to_json(Presence(online=online, store=5, boot=1, sent=sent))
 
 
-def test_of_too_many_only_the_newest_waits_for_its_turn(bench: Bench) -> None:
+def test_of_too_many_only_the_newest_waits_for_its_turn(bench: IntakeBench) -> None:
     ids = [bench.say("presence", online(sent)) for sent in range(10)]
     assert bench.queued() == [online(0), online(1), online(2)]
     # The writer acks what is queued; of the rest all that was replaced is done with.
@@ -89,7 +89,7 @@ def test_of_too_many_only_the_newest_waits_for_its_turn(bench: Bench) -> None:
     assert bench.queued() == [online(9)]
 
 
-def test_the_last_word_of_each_subject_waits(bench: Bench) -> None:
+def test_the_last_word_of_each_subject_waits(bench: IntakeBench) -> None:
     for sent in range(5):
         bench.say("presence", online(sent))
     bench.say("state", b"one")
@@ -101,7 +101,7 @@ def test_the_last_word_of_each_subject_waits(bench: Bench) -> None:
     assert bench.queued() == [online(4, online=False), b"two"]
 
 
-def test_what_goes_on_replaces_what_waits(bench: Bench) -> None:
+def test_what_goes_on_replaces_what_waits(bench: IntakeBench) -> None:
     ids = [bench.say("presence", online(sent)) for sent in range(4)]
     bench.clock[0] += 1
     bench.say("presence", online(4))
@@ -112,7 +112,7 @@ def test_what_goes_on_replaces_what_waits(bench: Bench) -> None:
     assert bench.queued() == []
 
 
-def test_few_wait_so_that_the_brokers_window_stays_open(bench: Bench) -> None:
+def test_few_wait_so_that_the_brokers_window_stays_open(bench: IntakeBench) -> None:
     devices = [f"flood-{number:03}" for number in range(MOST_WAITING + 2)]
     for device_id in devices:
         for sent in range(4):
@@ -127,7 +127,7 @@ def test_few_wait_so_that_the_brokers_window_stays_open(bench: Bench) -> None:
     assert bench.queued() == [online(3)] * MOST_WAITING
 
 
-def test_presence_that_is_taken_off_the_broker_says_nothing(bench: Bench) -> None:
+def test_presence_that_is_taken_off_the_broker_says_nothing(bench: IntakeBench) -> None:
     waits = [bench.say("presence", online(sent)) for sent in range(4)]
     emptied = bench.say("presence", b"")
     bench.clock[0] += 10
@@ -138,7 +138,7 @@ def test_presence_that_is_taken_off_the_broker_says_nothing(bench: Bench) -> Non
     assert (1, waits[3]) not in bench.line.acked
 
 
-def test_too_many_clock_requests_are_not_answered(bench: Bench) -> None:
+def test_too_many_clock_requests_are_not_answered(bench: IntakeBench) -> None:
     for u1 in range(10):
         bench.say("time", to_json(TimeRequest(boot=1, u1=u1)))
     assert bench.line.published == ["cymba/v1/flood-001/down/time"] * 3
@@ -148,13 +148,13 @@ def test_too_many_clock_requests_are_not_answered(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("subject", ["presence", "state", "time"])
-def test_a_flood_of_any_message_is_a_flood(bench: Bench, subject: str) -> None:
+def test_a_flood_of_any_message_is_a_flood(bench: IntakeBench, subject: str) -> None:
     for _ in range(rate_limits.FLOOD_FRAMES + 10):
         bench.say(subject, b"{}")
     assert list(bench.limits.flooding) == ["flood-001"]
 
 
-def test_frames_do_not_use_up_the_other_messages_room(bench: Bench) -> None:
+def test_frames_do_not_use_up_the_other_messages_room(bench: IntakeBench) -> None:
     for _ in range(100):
         bench.say("frame", b"{}")
     bench.queued()

@@ -14,8 +14,8 @@ from cymba.settings import Settings
 from mqtt_bridge import app, loopback_probe
 from mqtt_bridge.app import Bridge
 from mqtt_bridge.loopback_probe import LOST_S
-from tests.end_to_end.devices import Device, Fleet, session_frames
-from tests.end_to_end.parts import Broker, EmbeddedBroker, MosquittoBroker, wait_until
+from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
+from tests.end_to_end.parts import Broker, BrokerProcess, MosquittoBroker, wait_until
 from tests.mqtt_bridge.conftest import RunningBridge
 from tests.mqtt_bridge.slow_database import held_database
 from tests.programs import needs
@@ -36,7 +36,7 @@ CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON frame DEFERRABLE INITIAL
 """
 
 
-class Clock:
+class SettableClock:
     """Time as the probe sees it: `per_look_s` later each time that it looks."""
 
     def __init__(self) -> None:
@@ -50,14 +50,20 @@ class Clock:
         return self.now_s
 
 
-def make_fleet(broker: Broker, devices: list[Credentials]) -> Fleet:
-    return Fleet(
+def make_fleet(broker: Broker, devices: list[Credentials]) -> ScriptedFleet:
+    return ScriptedFleet(
         [
-            Device(one.device_id, one.secret, broker.port, session_frames(number + 1, FRAMES, 1),
-                   frames_per_s=100, resend_s=2)
+            ScriptedDevice(
+                one.device_id,
+                one.secret,
+                broker.port,
+                session_frames(number + 1, FRAMES, 1),
+                frames_per_s=100,
+                resend_s=2,
+            )
             for number, one in enumerate(devices)
         ]
-    )  # fmt: skip
+    )
 
 
 def metric(bridge: RunningBridge, name: str) -> float:
@@ -70,7 +76,7 @@ def is_busy(bridge: RunningBridge) -> bool:
 
 
 def arrives_over_one_connection(
-    bridge: RunningBridge, fleet: Fleet, stored_seqs: StoredSeqs
+    bridge: RunningBridge, fleet: ScriptedFleet, stored_seqs: StoredSeqs
 ) -> None:
     wait_until(lambda: fleet.done, what=lambda: f"{fleet.in_flash} frames are still in flash")
     for device in fleet.devices:
@@ -85,7 +91,7 @@ def test_a_slow_disk_over_the_embedded_broker(
 ) -> None:
     with engine.begin() as connection:
         connection.execute(text(SLOW_COMMIT))
-    broker = EmbeddedBroker(database_url)
+    broker = BrokerProcess(database_url)
     broker.start()
     bridge = RunningBridge(Bridge(Settings(broker_url=broker.bridge_url), engine, 0))
     fleet = make_fleet(broker, devices)
@@ -108,7 +114,7 @@ def test_a_database_that_answers_late_while_the_brokers_window_is_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The echo is behind what waits for the commit. It is not there yet as the commit is over."""
-    clock = Clock()
+    clock = SettableClock()
     monkeypatch.setattr(loopback_probe, "time", clock)
     monkeypatch.setattr(app, "TICK_S", 0.01)
     users = {one.device_id: one.secret for one in devices}

@@ -51,7 +51,7 @@ class Notes:
 
 
 @dataclass
-class Bench:
+class WriterBench:
     queue: DeliveryQueue
     writer: Writer
     ack_sender: AckSender
@@ -64,7 +64,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(engine: Engine) -> Iterator[Bench]:
+def bench(engine: Engine) -> Iterator[WriterBench]:
     def count() -> int:
         with engine.connect() as connection:
             return connection.scalar(text("SELECT count(*) FROM frame")) or 0
@@ -78,7 +78,7 @@ def bench(engine: Engine) -> Iterator[Bench]:
     ack_sender = AckSender(notes, metrics, charge)  # type: ignore[arg-type] # what it uses
     ack_sender.start()
     writer = Writer(queue, engine, ack_sender, metrics, 1_000)
-    yield Bench(queue, writer, ack_sender, notes, metrics, charged)
+    yield WriterBench(queue, writer, ack_sender, notes, metrics, charged)
     queue.close()
     writer.finish(PATIENCE_S)
     ack_sender.finish(PATIENCE_S)
@@ -98,13 +98,13 @@ def deliveries(device_id: str, payloads: Sequence[bytes]) -> list[IncomingMessag
     ]  # fmt: skip
 
 
-def fill(bench: Bench, batch: Sequence[IncomingMessage]) -> None:
+def fill(bench: WriterBench, batch: Sequence[IncomingMessage]) -> None:
     for delivery in batch:
         bench.queue.put(delivery)
 
 
 def test_nobody_may_forget_before_it_is_committed(
-    bench: Bench, devices: list[Credentials], stored_seqs: StoredSeqs
+    bench: WriterBench, devices: list[Credentials], stored_seqs: StoredSeqs
 ) -> None:
     batch = deliveries(devices[0].device_id, [to_json(one) for one in session_frames(5, 50, 1)])
     fill(bench, batch)
@@ -119,7 +119,7 @@ def test_nobody_may_forget_before_it_is_committed(
 
 
 def test_a_poisonous_delivery_costs_only_itself(
-    bench: Bench,
+    bench: WriterBench,
     devices: list[Credentials],
     stored_seqs: StoredSeqs,
     monkeypatch: pytest.MonkeyPatch,
@@ -148,7 +148,7 @@ def test_a_poisonous_delivery_costs_only_itself(
 
 
 def test_bad_and_foreign_frames_are_counted_by_their_codes(
-    bench: Bench, devices: list[Credentials]
+    bench: WriterBench, devices: list[Credentials]
 ) -> None:
     good = to_json(session_frames(5, 3, 1)[0])
     fill(bench, deliveries(devices[0].device_id, [b"{", good, good]))
@@ -192,7 +192,7 @@ def outage(engine: Engine) -> Iterator[Callable[[bool], None]]:
 
 
 def test_while_the_database_is_down_nothing_is_acked(
-    bench: Bench,
+    bench: WriterBench,
     devices: list[Credentials],
     outage: Callable[[bool], None],
     stored_seqs: StoredSeqs,
@@ -211,7 +211,7 @@ def test_while_the_database_is_down_nothing_is_acked(
 
 
 def test_stopped_while_the_database_is_down_it_leaves_without_acking(
-    bench: Bench, devices: list[Credentials], outage: Callable[[bool], None]
+    bench: WriterBench, devices: list[Credentials], outage: Callable[[bool], None]
 ) -> None:
     outage(True)
     fill(bench, deliveries(devices[0].device_id, [to_json(session_frames(5, 3, 1)[0])]))
@@ -223,7 +223,7 @@ def test_stopped_while_the_database_is_down_it_leaves_without_acking(
 
 
 def test_a_lost_line_is_no_fault_of_the_batch(
-    bench: Bench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+    bench: WriterBench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
 ) -> None:
     """The server cuts the connection before COMMIT: the batch is written anew, whole."""
     cuts = iter([True, True, False])
@@ -246,7 +246,7 @@ def test_a_lost_line_is_no_fault_of_the_batch(
 
 
 def test_frames_that_follow_take_one_statement(
-    bench: Bench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+    bench: WriterBench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
 ) -> None:
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2].strip()))
@@ -266,7 +266,7 @@ def test_frames_that_follow_take_one_statement(
 
 
 def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
-    bench: Bench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+    bench: WriterBench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
 ) -> None:
     """The line breaks after the statement has committed itself, before its answer is here."""
     lost: list[str] = []
@@ -292,7 +292,7 @@ def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
 
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_what_was_not_stored_takes_nothing_of_the_allowance(
-    bench: Bench,
+    bench: WriterBench,
     devices: list[Credentials],
     engine: Engine,
     stored_seqs: StoredSeqs,
@@ -341,7 +341,7 @@ def test_memory_keeps_few_devices() -> None:
 
 
 def test_the_end_of_the_writer_is_noticed(
-    bench: Bench, devices: list[Credentials], monkeypatch: pytest.MonkeyPatch
+    bench: WriterBench, devices: list[Credentials], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("a fault of ours")
@@ -355,7 +355,7 @@ def test_the_end_of_the_writer_is_noticed(
 
 
 def test_the_end_of_the_answers_is_noticed(
-    bench: Bench, devices: list[Credentials], monkeypatch: pytest.MonkeyPatch
+    bench: WriterBench, devices: list[Credentials], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_messages: object) -> int:
         raise RuntimeError("a fault of ours")

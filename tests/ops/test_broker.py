@@ -23,7 +23,7 @@ SECRET = "a secret of the tests"
 
 
 @dataclass
-class Caller:
+class BrokerCaller:
     """A client, what it was told at the door, and what it has heard."""
 
     client: Client
@@ -42,7 +42,7 @@ class Caller:
         return granted[0]
 
 
-Call = Callable[..., Caller]
+Call = Callable[..., BrokerCaller]
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ def embedded(database_url: str) -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def call(embedded: EmbeddedBroker) -> Iterator[Call]:
-    callers: list[Caller] = []
+    callers: list[BrokerCaller] = []
 
     def connect(
         user: str, secret: str, *, client_id: str | None = None, will: str | None = None
-    ) -> Caller:
+    ) -> BrokerCaller:
         client = Client(
             CallbackAPIVersion.VERSION2, client_id=client_id or user, protocol=MQTTv311,
             clean_session=True, reconnect_on_failure=False,
@@ -73,7 +73,7 @@ def call(embedded: EmbeddedBroker) -> Iterator[Call]:
         client.username_pw_set(user, secret)
         if will is not None:
             client.will_set(will, b"will", 1)
-        caller = Caller(client)
+        caller = BrokerCaller(client)
         client.on_connect = lambda _c, _u, _f, reason, _p: caller.reasons.append(str(reason))
         client.on_disconnect = lambda *_: caller.lost.set()
         client.on_message = lambda _c, _u, message: caller.heard.append(
@@ -212,7 +212,7 @@ def test_many_that_come_at_once_are_all_heard(call: Call) -> None:
     bridge = call("bridge-0", SECRET)
     assert bridge.subscribe("cymba/bridge/bridge-0/echo")
     users = [f"bridge-{number}" for number in range(1, 31)]
-    callers: list[Caller] = []
+    callers: list[BrokerCaller] = []
     threads = [
         threading.Thread(target=lambda user=user: callers.append(call(user, SECRET)))
         for user in users

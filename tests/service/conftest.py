@@ -48,7 +48,7 @@ def is_utc_instant(value: object) -> bool:
     return not isinstance(value, str) or INSTANT.fullmatch(value) is not None
 
 
-class Document:
+class CheckedDocument:
     """The application's own document, to check answers against.
 
     It is stricter than what apps read: an answer must have no member that the document does not
@@ -133,7 +133,7 @@ def check_rounded(value: Any, name: str = "") -> None:
 class CheckedClient(FlaskClient):
     """Every answer that a test receives must be one that the document describes."""
 
-    document: Document
+    document: CheckedDocument
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         response = super().open(*args, **kwargs)
@@ -168,12 +168,12 @@ def app(settings: Settings, engine: Engine) -> Flask:
 
 
 @pytest.fixture
-def document(app: Flask) -> Document:
-    return Document(app)
+def document(app: Flask) -> CheckedDocument:
+    return CheckedDocument(app)
 
 
 @pytest.fixture
-def client(app: Flask, document: Document) -> FlaskClient:
+def client(app: Flask, document: CheckedDocument) -> FlaskClient:
     checked = CheckedClient(app, app.response_class)
     checked.document = document
     return checked
@@ -259,7 +259,7 @@ class Worn:
 def hold(engine: Engine) -> Callable[..., str]:
     """Gives a person a new device; returns its id."""
 
-    def claim(person: "Person", *, model: str = "ear_cymba") -> str:
+    def claim(person: "ApiUser", *, model: str = "ear_cymba") -> str:
         with UnitOfWork(engine) as session, session.begin():
             made = next(provision(session, model))
             long_ago = MORNING - timedelta(days=400)
@@ -276,7 +276,7 @@ def wear(engine: Engine, hold: Callable[..., str]) -> Callable[..., Worn]:
 
     flash: Counter[str] = Counter()
 
-    def begin(person: "Person", *, device_id: str | None = None, at: datetime = MORNING) -> Worn:
+    def begin(person: "ApiUser", *, device_id: str | None = None, at: datetime = MORNING) -> Worn:
         return Worn(engine, device_id or hold(person), at, flash).start()
 
     return begin
@@ -313,7 +313,7 @@ def serve() -> Iterator[Callable[[Flask], str]]:
 
 
 @dataclass(frozen=True)
-class Person:
+class ApiUser:
     """Someone signed in, without the cost of a password."""
 
     id: Any
@@ -322,21 +322,21 @@ class Person:
 
 
 @pytest.fixture
-def make_person(app: Flask, engine: Engine) -> Callable[..., Person]:
+def make_person(app: Flask, engine: Engine) -> Callable[..., ApiUser]:
     edge: Services = app.extensions["cymba"]
 
-    def make(*, time_zone: str = "UTC") -> Person:
+    def make(*, time_zone: str = "UTC") -> ApiUser:
         with UnitOfWork(engine) as session, session.begin():
             account = Account(email=f"{uuid4().hex}@example.org", time_zone=time_zone)
             session.add(account)
             session.flush()
             pair = sign_in(session, edge.signer, account.id, utc_now())
             headers = {"Authorization": f"Bearer {pair.access_token}"}
-            return Person(account.id, account.email, headers)
+            return ApiUser(account.id, account.email, headers)
 
     return make
 
 
 @pytest.fixture
-def person(make_person: Callable[..., Person]) -> Person:
+def person(make_person: Callable[..., ApiUser]) -> ApiUser:
     return make_person()

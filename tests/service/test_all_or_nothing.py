@@ -22,7 +22,7 @@ from cymba.insights.tables import Finding
 from cymba.tables import metadata
 from service.http.services import Services
 from tests.faults import fail_each_statement
-from tests.service.conftest import Person
+from tests.service.conftest import ApiUser
 
 TABLES = (
     "account", "audit_entry", "change", "consent", "device", "device_programme", "device_tenure",
@@ -79,7 +79,7 @@ def done(response: Any) -> None:
 
 
 def test_a_device_that_is_claimed_under_a_red_flag(
-    client: FlaskClient, person: Person, hold: Any, engine: Engine, state: Any, is_safe: Any
+    client: FlaskClient, person: ApiUser, hold: Any, engine: Engine, state: Any, is_safe: Any
 ) -> None:
     hold(person)
     done(client.put(f"/v1/diary/{uuid4()}", json=FAINTED, headers=person.headers))
@@ -96,7 +96,7 @@ def test_a_device_that_is_claimed_under_a_red_flag(
 
 
 def test_a_red_flag_that_is_written_into_the_diary(
-    client: FlaskClient, person: Person, hold: Any, engine: Engine, state: Any, is_safe: Any
+    client: FlaskClient, person: ApiUser, hold: Any, engine: Engine, state: Any, is_safe: Any
 ) -> None:
     hold(person)
     hold(person, model="neck")
@@ -111,7 +111,7 @@ def test_a_red_flag_that_is_written_into_the_diary(
 
 
 def test_a_red_flag_that_comes_with_sync(
-    client: FlaskClient, person: Person, hold: Any, engine: Engine, state: Any, is_safe: Any
+    client: FlaskClient, person: ApiUser, hold: Any, engine: Engine, state: Any, is_safe: Any
 ) -> None:
     hold(person)
     operation = {
@@ -129,7 +129,7 @@ def test_a_red_flag_that_comes_with_sync(
 
 
 def test_a_device_that_is_let_go(
-    client: FlaskClient, person: Person, hold: Any, engine: Engine, state: Any, is_safe: Any
+    client: FlaskClient, person: ApiUser, hold: Any, engine: Engine, state: Any, is_safe: Any
 ) -> None:
     device_id = hold(person)
     done(client.put(f"/v1/diary/{uuid4()}", json=FAINTED, headers=person.headers))
@@ -142,7 +142,7 @@ def test_a_device_that_is_let_go(
 
 
 def test_a_consent_that_is_taken_back(
-    client: FlaskClient, person: Person, engine: Engine, state: Any
+    client: FlaskClient, person: ApiUser, engine: Engine, state: Any
 ) -> None:
     with UnitOfWork(engine) as session, session.begin():
         consent.give(session, person.id, "insights", version=1, now=utc_now())
@@ -172,7 +172,7 @@ def a_finding(account_id: UUID) -> Finding:
 
 
 @pytest.fixture
-def elsewhere(app: Any, engine: Engine, person: Person) -> None:
+def elsewhere(app: Any, engine: Engine, person: ApiUser) -> None:
     """The person has a password and a linked provider, and is signed in elsewhere; a change of the
     address and a linking have been begun there."""
     services: Services = app.extensions["cymba"]
@@ -187,7 +187,7 @@ def elsewhere(app: Any, engine: Engine, person: Person) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_new_password(client: FlaskClient, person: Person, engine: Engine, state: Any) -> None:
+def test_a_new_password(client: FlaskClient, person: ApiUser, engine: Engine, state: Any) -> None:
     etag = client.get("/v1/account", headers=person.headers).headers["ETag"]
     headers = {**person.headers, "If-Match": etag}
     body = {"current_password": "correct horse battery", "new_password": "staple battery horse"}
@@ -206,7 +206,7 @@ def test_a_new_password(client: FlaskClient, person: Person, engine: Engine, sta
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_sign_in_at_a_provider_that_is_unlinked(
-    client: FlaskClient, person: Person, engine: Engine, state: Any
+    client: FlaskClient, person: ApiUser, engine: Engine, state: Any
 ) -> None:
     (linked,) = client.get("/v1/account/identities", headers=person.headers).json["items"]
     path = f"/v1/account/identities/{linked['id']}"
@@ -218,7 +218,7 @@ def test_a_sign_in_at_a_provider_that_is_unlinked(
 
 
 def test_a_look_at_what_is_shared_is_never_without_its_note(
-    client: FlaskClient, person: Person, engine: Engine, state: Any
+    client: FlaskClient, person: ApiUser, engine: Engine, state: Any
 ) -> None:
     wanted = {"label": "Dr. Weber", "scopes": ["diary"]}
     wanted["expires_at"] = (utc_now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -228,7 +228,7 @@ def test_a_look_at_what_is_shared_is_never_without_its_note(
 
 
 def test_a_claim_and_a_red_flag_at_the_same_time(
-    client: FlaskClient, person: Person, engine: Engine, is_safe: Any
+    client: FlaskClient, person: ApiUser, engine: Engine, is_safe: Any
 ) -> None:
     """The flag is raised while a claim is under way, which has not seen it."""
     with UnitOfWork(engine) as session, session.begin():

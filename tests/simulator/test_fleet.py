@@ -90,7 +90,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyBroker
     made.kill()
 
 
-class Server:
+class AckingServer:
     """Keeps what comes, acks it, and forgets nothing; `port` may go and come back."""
 
     def __init__(self, port: int) -> None:
@@ -136,8 +136,8 @@ class Server:
 
 
 @pytest.fixture
-def server(broker: AnyBroker) -> Iterator[Server]:
-    serving = Server(broker.port)
+def server(broker: AnyBroker) -> Iterator[AckingServer]:
+    serving = AckingServer(broker.port)
     yield serving
     serving.stop()
 
@@ -160,7 +160,7 @@ def make_fleet(port: int, profile: Profile | str, *, count: int = 6, speed: floa
 
 @pytest.mark.slow
 def test_every_frame_arrives_whole_over_a_stormy_link_and_a_killed_broker(
-    broker: AnyBroker, server: Server
+    broker: AnyBroker, server: AckingServer
 ) -> None:
     fleet = make_fleet(broker.port, STORMY)
     fleet.start()
@@ -182,7 +182,7 @@ def test_every_frame_arrives_whole_over_a_stormy_link_and_a_killed_broker(
 
 @pytest.mark.slow
 def test_a_clean_fleet_sends_each_frame_once_and_says_goodbye(
-    broker: AnyBroker, server: Server
+    broker: AnyBroker, server: AckingServer
 ) -> None:
     fleet = make_fleet(broker.port, "clean")
     fleet.start()
@@ -222,7 +222,7 @@ def test_devices_speak_tls_to_a_broker_with_a_certificate(tmp_path: Path) -> Non
         extra=f"certfile {paths['cert']}\nkeyfile {paths['key']}\nlistener {plain} 127.0.0.1",
     )
     secured.start()
-    server = Server(plain)
+    server = AckingServer(plain)
     try:
         fleet = Fleet(
             BrokerAddress("127.0.0.1", secured.port, tls=True, ca_file=paths["ca"]),

@@ -34,7 +34,7 @@ class Copy:
 
 
 @dataclass
-class Phone:
+class PushingPhone:
     """A client that raises the base of its queued edits to what an answer says it has seen."""
 
     engine: Engine
@@ -143,7 +143,7 @@ def test_both_phones_end_with_the_servers_state(engine: Engine, steps: list[Any]
         session.add(account)
         session.flush()
         account_id = account.id
-    phones = [Phone(engine, account_id), Phone(engine, account_id)]
+    phones = [PushingPhone(engine, account_id), PushingPhone(engine, account_id)]
     for step in steps:
         match step:
             case ("edit", who, entry_id, changes):

@@ -13,7 +13,7 @@ from workers.progress import Progress
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class Clock:
+class WorkerClock:
     now = NOW
 
     def __call__(self) -> datetime:
@@ -54,7 +54,7 @@ CAUSES = [
 def test_one_bad_item_keeps_no_other_waiting(cause: Exception, at_once: int) -> None:
     work = Work({"c": cause})
     progress = Progress()
-    asides = Asides[str]("letter", progress, Clock())
+    asides = Asides[str]("letter", progress, WorkerClock())
     asides.begin_round()
     with capture_logs() as logs:
         assert asides.each("abcdefg", work, at_once=at_once) == 6
@@ -71,14 +71,14 @@ def test_one_bad_item_keeps_no_other_waiting(cause: Exception, at_once: int) -> 
 
 @pytest.mark.parametrize("sqlstate", OUTAGES)
 def test_an_outage_sets_nothing_aside(sqlstate: str) -> None:
-    asides = Asides[str]("letter", Progress(), Clock())
+    asides = Asides[str]("letter", Progress(), WorkerClock())
     with pytest.raises(Exception, match=r"ada@example\.org"):
         asides.each("abc", Work({"b": failed(sqlstate)}), at_once=2)
     assert asides.waiting() == set()
 
 
 def test_the_wait_doubles_up_to_an_hour_and_ends_with_success() -> None:
-    clock, work = Clock(), Work({"a": ValueError()})
+    clock, work = WorkerClock(), Work({"a": ValueError()})
     asides = Asides[str]("letter", Progress(), clock)
     waits = []
     for _ in range(12):
@@ -101,7 +101,7 @@ def test_the_wait_doubles_up_to_an_hour_and_ends_with_success() -> None:
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
-    clock = Clock()
+    clock = WorkerClock()
     asides = Asides[int]("number", Progress(), clock)
     asides.each(range(100), lambda _: 1 // 0)
     clock.now += timedelta(days=1)

@@ -13,7 +13,7 @@ from workers import retention
 from workers.retention import DAY_S, DailyRetention
 
 
-class Applied:
+class AppliedRules:
     """Stands for what is removed: which rules were applied, and the one that fails."""
 
     def __init__(self, failure: Exception) -> None:
@@ -31,7 +31,7 @@ class Applied:
 def test_a_rule_that_fails_stops_no_other_and_is_tried_again_the_same_day(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    applied, now_s = Applied(failed("22003")), [0.0]
+    applied, now_s = AppliedRules(failed("22003")), [0.0]
     monkeypatch.setattr(retention, "remove_all", applied)
     monkeypatch.setattr("workers.asides.FIRST_WAIT", timedelta(0))
     daily = DailyRetention(engine, Settings(), clock=lambda: now_s[0])
@@ -50,7 +50,7 @@ def test_a_rule_that_fails_stops_no_other_and_is_tried_again_the_same_day(
 
 
 def test_an_outage_leaves_it_all_due(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    applied = Applied(failed("53100"))
+    applied = AppliedRules(failed("53100"))
     monkeypatch.setattr(retention, "remove_all", applied)
     daily = DailyRetention(engine, Settings(), clock=lambda: 0.0)
     with pytest.raises(DBAPIError):

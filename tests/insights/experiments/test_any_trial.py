@@ -51,7 +51,7 @@ PAIRS, BLOCK_DAYS = 10, 2
 
 
 @dataclass(frozen=True)
-class Habits:
+class TrialHabits:
     """How likely each thing is in each block."""
 
     agrees: float
@@ -62,19 +62,19 @@ class Habits:
     red_flag: float
 
 
-CAREFUL = Habits(agrees=1, is_online=0.97, refuses=0, departs=0.02, rates=1, red_flag=0)
-HUMAN = Habits(agrees=0.8, is_online=0.7, refuses=0.1, departs=0.15, rates=0.8, red_flag=0.02)
-ADRIFT = Habits(agrees=0.3, is_online=0.4, refuses=0.2, departs=0.5, rates=0.5, red_flag=0.1)
+CAREFUL = TrialHabits(agrees=1, is_online=0.97, refuses=0, departs=0.02, rates=1, red_flag=0)
+HUMAN = TrialHabits(agrees=0.8, is_online=0.7, refuses=0.1, departs=0.15, rates=0.8, red_flag=0.02)
+ADRIFT = TrialHabits(agrees=0.3, is_online=0.4, refuses=0.2, departs=0.5, rates=0.5, red_flag=0.1)
 ENDS = ("completed", "stopped", "left alone", "handed on and back")
 AFTERWARDS = ("nothing", "set back", "decline", "own programme")
 
 
 @dataclass
-class Life:
+class TrialLife:
     session: Session
     account_id: UUID
     chance: Random
-    habits: Habits
+    habits: TrialHabits
     now: datetime = BEGAN
     taken: int = 1  # the version that the device holds
     is_lost: bool = False  # offline for good: nothing more is uploaded
@@ -238,13 +238,13 @@ def test_nobody_is_left_below_unknowing_and_nothing_is_tested_that_was_not_done(
     session: Session,
     programmed: UUID,
     seed: int,
-    habits: Habits,
+    habits: TrialHabits,
     ends: tuple[str, str],
     afterwards: tuple[str, str],
     is_flag_lifted: bool,
 ) -> None:
     with undone(session):
-        life = Life(session, programmed, Random(seed), habits)
+        life = TrialLife(session, programmed, Random(seed), habits)
         for end, after in zip(ends, afterwards, strict=True):
             experiment = life.try_trial(end)
             if is_flag_lifted and has_red_flag(session, programmed):

@@ -11,7 +11,7 @@ from tests.service.resources.sync_phone import Json, Phone, flat
 
 
 @dataclass
-class Shown:
+class Screen:
     """Who wrote each field of an entry, as a screen or the server has it; None: nobody."""
 
     writers: dict[str, str | None] = field(default_factory=dict)
@@ -19,8 +19,8 @@ class Shown:
     deleted_by: str | None = None  # the last time that it was
     is_gone: bool = False
 
-    def copy(self) -> "Shown":
-        return Shown(dict(self.writers), dict(self.values), self.deleted_by, self.is_gone)
+    def copy(self) -> "Screen":
+        return Screen(dict(self.writers), dict(self.values), self.deleted_by, self.is_gone)
 
     def put(self, writer: str, fields: Json) -> None:
         self.writers |= dict.fromkeys(fields, writer)
@@ -40,17 +40,17 @@ class Shown:
 
 @dataclass
 class Witness:
-    server: dict[str, Shown] = field(default_factory=dict)
-    versions: dict[tuple[str, int], Shown] = field(default_factory=dict)
-    screens: dict[str, Shown] = field(default_factory=dict)  # by operation: what it was made on
+    server: dict[str, Screen] = field(default_factory=dict)
+    versions: dict[tuple[str, int], Screen] = field(default_factory=dict)
+    screens: dict[str, Screen] = field(default_factory=dict)  # by operation: what it was made on
     settled: dict[str, str] = field(default_factory=dict)  # by operation: its first answer
     # An operation that was not taken, or changed nothing, stands for what lay beneath it, by field.
     stands_for: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
-    def screen(self, phone: Phone, entity_id: str) -> Shown:
+    def screen(self, phone: Phone, entity_id: str) -> Screen:
         """What the phone shows: its copy, with its queue on top."""
         copy = phone.mirror.get(entity_id)
-        shown = self.versions[entity_id, copy["version"]].copy() if copy else Shown()
+        shown = self.versions[entity_id, copy["version"]].copy() if copy else Screen()
         for operation in phone.queued(entity_id):
             if operation["action"] == "delete":
                 shown.delete(operation["id"])
@@ -58,7 +58,7 @@ class Witness:
                 shown.put(operation["id"], flat(operation["fields"]))
         return shown
 
-    def made(self, operation: Json, screen: Shown) -> None:
+    def made(self, operation: Json, screen: Screen) -> None:
         self.screens[operation["id"]] = screen
 
     def judge(self, operations: list[Json], answers: list[Json]) -> None:
@@ -97,7 +97,7 @@ class Witness:
         at, screen = self.server.get(operation["entity_id"]), self.screens[id_]
         if at is None:
             assert answer["status"] == "applied", operation
-            self.server[operation["entity_id"]] = at = Shown()
+            self.server[operation["entity_id"]] = at = Screen()
             at.put(id_, fields)
             return
         unseen = at.is_gone and at.deleted_by != self._deleted_by(screen)
@@ -134,11 +134,11 @@ class Witness:
         assert clashing == [], f"silent deletion of {clashing}: {operation}"
         at.delete(id_)
 
-    def _saw(self, screen: Shown, at: Shown, name: str) -> bool:
+    def _saw(self, screen: Screen, at: Screen, name: str) -> bool:
         """Whether the screen showed what the server has there: of this writer, or as good."""
         return self._true_writer(screen.writers.get(name), name) == at.writers.get(name)
 
-    def _deleted_by(self, screen: Shown) -> str | None:
+    def _deleted_by(self, screen: Screen) -> str | None:
         return self._true_writer(screen.deleted_by, "deleted")
 
     def _true_writer(self, writer: str | None, name: str) -> str | None:
@@ -152,7 +152,7 @@ class Witness:
         screen = self.screens[id_]
         names = flat(operation["fields"])
         if operation["action"] == "delete":
-            at = self.server.get(operation["entity_id"], Shown())
+            at = self.server.get(operation["entity_id"], Screen())
             names = dict.fromkeys([*screen.writers, *at.writers])
             self.stands_for[id_, "deleted"] = screen.deleted_by
         self.stands_for |= {(id_, name): screen.writers.get(name) for name in names}

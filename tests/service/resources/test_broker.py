@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision, revoke
 from service import create_app
-from tests.service.conftest import CheckedClient, Document
+from tests.service.conftest import CheckedClient, CheckedDocument
 
 SECRET = "what the brokers know"
 BEARER = {"Authorization": f"Bearer {SECRET}"}
@@ -22,7 +22,7 @@ def client(settings, engine):
     )
     app = create_app(changed, engine)
     checked = CheckedClient(app, app.response_class)
-    checked.document = Document(app)
+    checked.document = CheckedDocument(app)
     return checked
 
 

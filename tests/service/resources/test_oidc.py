@@ -19,7 +19,7 @@ from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity, RefreshTo
 from cymba.database import UnitOfWork
 from cymba.errors import Unauthenticated
 from service import create_app
-from tests.service.conftest import CheckedClient, Document
+from tests.service.conftest import CheckedClient, CheckedDocument
 
 
 @dataclass
@@ -304,7 +304,7 @@ def test_a_provider_that_does_not_answer_is_not_a_defect(settings, engine):
     )
     app = create_app(nowhere, engine)
     client = CheckedClient(app, app.response_class)
-    client.document = Document(app)
+    client.document = CheckedDocument(app)
     assert client.post("/v1/auth/oidc/start").status_code == 503
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
-from tests.service.conftest import Person
+from tests.service.conftest import ApiUser
 from tests.service.resources.sync_phone import Json, Phone
 from tests.service.resources.sync_witness import Witness, drop_none, flat
 
@@ -26,10 +26,10 @@ class Killed(Exception):
     pass
 
 
-class World:
+class SyncServer:
     """A server that may be killed before a commit, a network that may lose what comes after."""
 
-    def __init__(self, client: FlaskClient, engine: Engine, person: Person) -> None:
+    def __init__(self, client: FlaskClient, engine: Engine, person: ApiUser) -> None:
         self.client, self.engine, self.headers = client, engine, person.headers
         self.witness = Witness()
         self.fate: Fate = "answered"
@@ -112,8 +112,8 @@ STEP = st.one_of(
 )
 
 
-class History:
-    def __init__(self, world: World, phones: list[Phone]) -> None:
+class SyncHistory:
+    def __init__(self, world: SyncServer, phones: list[Phone]) -> None:
         self.world, self.phones = world, phones
         self.made = 0
 
@@ -181,8 +181,8 @@ def test_no_history_has_a_false_conflict_or_loses_doubles_or_overwrites_anything
     app: Flask, engine: Engine, make_person: Any, count: int, steps: list[Any]
 ) -> None:
     note(f"{count} phones: {steps}")
-    world = World(app.test_client(), engine, make_person())
-    history = History(world, world.phones(count))
+    world = SyncServer(app.test_client(), engine, make_person())
+    history = SyncHistory(world, world.phones(count))
     for step in steps:
         history.step(step)
     history.end()

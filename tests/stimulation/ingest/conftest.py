@@ -42,7 +42,7 @@ def to_json(members: dict[str, Any]) -> bytes:
     return json.dumps(members, separators=(",", ":")).encode()
 
 
-class Line:
+class Uplink:
     """A way into the database: sends payloads of one device or of several, and commits."""
 
     def __init__(self, session: Session) -> None:
@@ -93,17 +93,17 @@ class Line:
 
 
 @pytest.fixture
-def line(session: Session) -> Line:
+def line(session: Session) -> Uplink:
     """With `device-1`, which somebody holds, and `device-2`, which nobody does."""
-    line = Line(session)
+    line = Uplink(session)
     line.hold("device-1")
     line.hold("device-2", held=False)
     return line
 
 
 @pytest.fixture
-def line_of() -> type[Line]:
-    return Line
+def line_of() -> type[Uplink]:
+    return Uplink
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from cymba.stimulation.ingest.fast_path import LedgerCache, append
 from cymba.stimulation.ingest.ingest import Ingested
 from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
 from tests.end_to_end.parts import PATIENCE_S
-from tests.stimulation.ingest.conftest import AT, Line, samples, to_json
+from tests.stimulation.ingest.conftest import AT, Uplink, samples, to_json
 
 SIDS = [str(UUID(int=number)) for number in (1, 2)]
 _names = itertools.count(1)
@@ -27,7 +27,7 @@ _names = itertools.count(1)
 class Process:
     """What a bridge does with each batch: append it, else take it in and remember."""
 
-    def __init__(self, line: Line, engine: Engine) -> None:
+    def __init__(self, line: Uplink, engine: Engine) -> None:
         self.line = line
         self.ledgers = LedgerCache()
         self.anchors = AnchorCache()
@@ -59,7 +59,7 @@ class Process:
 
 
 @pytest.fixture
-def process(line: Line, engine: Engine) -> Iterator[Process]:
+def process(line: Uplink, engine: Engine) -> Iterator[Process]:
     """Which has stored frame 1 of `device-1`."""
     process = Process(line, engine)
     process.take_in(samples(1))

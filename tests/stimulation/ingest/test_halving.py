@@ -15,7 +15,7 @@ from cymba.stimulation.ingest import decide
 from cymba.stimulation.ingest.decide import Delivery, Refused, Stored
 from cymba.stimulation.ingest.halving import by_halves
 from cymba.stimulation.ingest.ingest import ingest
-from tests.stimulation.ingest.conftest import Line
+from tests.stimulation.ingest.conftest import Uplink
 
 AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 Batch = Callable[..., list[Delivery]]
@@ -68,7 +68,7 @@ def test_what_is_no_fault_of_the_batch_ends_it() -> None:
 
 
 def test_a_batch_takes_no_savepoint_though_it_begins_a_store(
-    session: Session, line: Line, batch: Batch
+    session: Session, line: Uplink, batch: Batch
 ) -> None:
     savepoints: list[str] = []
     event.listen(session.get_bind(), "savepoint", lambda _connection, name: savepoints.append(name))
@@ -84,7 +84,7 @@ def test_a_batch_takes_no_savepoint_though_it_begins_a_store(
 
 
 def test_what_the_database_refuses_is_raised_and_costs_only_itself(
-    session: Session, line: Line, batch: Batch
+    session: Session, line: Uplink, batch: Batch
 ) -> None:
     line.deliver(batch(1))
     session.execute(text("ALTER TABLE frame ADD CONSTRAINT odd CHECK (seq <> 3)"))
@@ -99,7 +99,7 @@ def test_what_the_database_refuses_is_raised_and_costs_only_itself(
 
 
 def test_a_payload_is_read_once_however_often_it_is_tried(
-    session: Session, line: Line, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    session: Session, line: Uplink, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[bytes] = []
 
@@ -117,7 +117,7 @@ def test_a_payload_is_read_once_however_often_it_is_tried(
 
 @pytest.mark.parametrize("device_id", ["device-2", "device-unknown"])
 def test_the_payload_of_nobodys_device_is_not_read(
-    line: Line, monkeypatch: pytest.MonkeyPatch, device_id: str
+    line: Uplink, monkeypatch: pytest.MonkeyPatch, device_id: str
 ) -> None:
     def read(_: bytes) -> None:
         raise AssertionError
@@ -130,7 +130,9 @@ def test_the_payload_of_nobodys_device_is_not_read(
     ]
 
 
-def test_a_belief_that_is_late_decides_nothing(session: Session, line: Line, batch: Batch) -> None:
+def test_a_belief_that_is_late_decides_nothing(
+    session: Session, line: Uplink, batch: Batch
+) -> None:
     """A process may believe that a device is held which was let go since."""
     line.deliver(batch(1))
     session.execute(text("UPDATE device_tenure SET released_at = claimed_at"))

@@ -7,7 +7,7 @@ from uuid import UUID
 from cymba.devices.rate_limits import Quota, Rate
 from cymba.stimulation.ingest.decide import Delivery, Duplicate, Quarantined, Refused, Stored
 from cymba.stimulation.ingest.ingest import ingest
-from tests.stimulation.ingest.conftest import AT, Line
+from tests.stimulation.ingest.conftest import AT, Uplink
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]
@@ -15,7 +15,7 @@ SLOW = Rate(per_s=1e-6, burst=2)
 
 
 def test_too_many_sessions_are_kept_by_their_device(
-    line: Line, frame: Frame, payload: Payload
+    line: Uplink, frame: Frame, payload: Payload
 ) -> None:
     quota = Quota(new_sessions=SLOW)
 
@@ -34,7 +34,7 @@ def test_too_many_sessions_are_kept_by_their_device(
 
 
 def test_a_process_that_forgot_refuses_no_stored_frame(
-    line: Line, frame: Frame, payload: Payload
+    line: Uplink, frame: Frame, payload: Payload
 ) -> None:
     for quota in (Quota(), Quota(new_sessions=Rate(per_s=1e-6, burst=0))):
         ingested = ingest(
@@ -44,7 +44,7 @@ def test_a_process_that_forgot_refuses_no_stored_frame(
     assert ingested.outcomes == [Duplicate(7, 1)]
 
 
-def test_quarantine_takes_only_so_much(line: Line, payload: Payload, frame: Frame) -> None:
+def test_quarantine_takes_only_so_much(line: Uplink, payload: Payload, frame: Frame) -> None:
     quota = Quota(quarantined_bytes=Rate(per_s=1e-6, burst=1_000))
     bad = [Delivery("device-1", b"{%d" % n, AT, True) for n in range(4)]
     good = Delivery("device-1", payload(frame(1)), AT, True)
@@ -58,7 +58,7 @@ def test_quarantine_takes_only_so_much(line: Line, payload: Payload, frame: Fram
 
 
 def test_a_device_has_only_so_much_stored_in_a_day(
-    line: Line, frame: Frame, payload: Payload
+    line: Uplink, frame: Frame, payload: Payload
 ) -> None:
     """Whatever its sessions are; what is over it keeps, and another device stores on."""
     quota = Quota(stored_bytes=Rate(per_s=1e-6, burst=1_200))

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine, text
 
-from benchmarks.bench_bridge import Loading, metric
+from benchmarks.bridge_run import Loading, metric
 from benchmarks.mqtt_load import LoadPlan
 from cymba.database import make_engine
 from tests.end_to_end.hostile import KINDS

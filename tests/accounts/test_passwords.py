@@ -8,6 +8,11 @@ from cymba.accounts.passwords import hash_password, renewed, verify_password
 from cymba.errors import Rejected
 
 
+@pytest.fixture(autouse=True)
+def as_shipped(monkeypatch, shipped_hasher):
+    monkeypatch.setattr(passwords, "_hasher", shipped_hasher)
+
+
 def test_a_password_fits_its_hash_alone():
     stored = hash_password("correct horse battery")
     assert stored.startswith("$argon2id$")

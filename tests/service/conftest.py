@@ -48,6 +48,27 @@ def is_utc_instant(value: object) -> bool:
     return not isinstance(value, str) or INSTANT.fullmatch(value) is not None
 
 
+READ: dict[object, dict[str, Any]] = {}
+"""Documents by the routes of their application: to read one takes more time than some tests."""
+
+
+def read_document(app: Flask) -> dict[str, Any]:
+    api: dict[str, Any] = json.loads(app.test_client().get("/v1/openapi.json").data)
+    parts = api["components"]
+    for schema in parts["schemas"].values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    for answer in parts["responses"].values():
+        for media in answer["content"].values():
+            media["examples"] = {code: parts["examples"][code] for code in media["examples"]}
+    for item in api["paths"].values():
+        for operation in (held for held in item.values() if isinstance(held, dict)):
+            for status, answer in operation["responses"].items():
+                name = answer.get("$ref", "").rpartition("/")[2]
+                operation["responses"][status] = parts["responses"].get(name, answer)
+    return api
+
+
 class CheckedDocument:
     """The application's own document, to check answers against.
 
@@ -57,19 +78,9 @@ class CheckedDocument:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self.api: dict[str, Any] = json.loads(app.test_client().get("/v1/openapi.json").data)
-        parts = self.api["components"]
-        for schema in parts["schemas"].values():
-            if "properties" in schema:
-                schema.setdefault("additionalProperties", False)
-        for answer in parts["responses"].values():
-            for media in answer["content"].values():
-                media["examples"] = {code: parts["examples"][code] for code in media["examples"]}
-        for item in self.api["paths"].values():
-            for operation in (held for held in item.values() if isinstance(held, dict)):
-                for status, answer in operation["responses"].items():
-                    name = answer.get("$ref", "").rpartition("/")[2]
-                    operation["responses"][status] = parts["responses"].get(name, answer)
+        if app.url_map not in READ:
+            READ[app.url_map] = read_document(app)
+        self.api = READ[app.url_map]
 
     def operation(self, method: str, path: str) -> dict[str, Any] | None:
         adapter = self.app.url_map.bind("")

@@ -1,9 +1,12 @@
-"""The session worker's two steps, within a test's own transaction."""
+"""The session worker's two steps, within a test's own transaction, and what apps hear of them."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.tables import Change
 from cymba.database import utc_now
 from cymba.stimulation.archive.by_device import SESSIONS_OF_A_DEVICE
 from cymba.stimulation.archive.compaction import SILENT_AFTER, compact_session, sessions_to_compact
@@ -33,3 +36,10 @@ def compact_due(session: Session, *, now: datetime | None = None) -> int:
     """How many ended sessions were compacted."""
     keys = [one.key for one in sessions_to_compact(session, now or utc_now()).sessions]
     return sum(compact_session(session, key) for key in sorted(keys))
+
+
+def changes(session: Session) -> dict[UUID, tuple[int, bool]]:
+    """The number of each account's change, and whether it tells of a deletion."""
+    session.commit()
+    rows = session.execute(select(Change.account_id, Change.number, Change.deleted))
+    return {account_id: (number, deleted) for account_id, number, deleted in rows}

@@ -1,5 +1,7 @@
 """A real PostgreSQL for each worker, and an empty database for each test."""
 
+import math
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,6 +30,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         folder = config.stash[OWN_FOLDER] = run_folder.make()
         config.option.basetemp = folder / "t"  # pytest makes this one anew
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: many tests wait for a device's pace or a process."""
+    return math.ceil(1.5 * (os.cpu_count() or 1))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a fixture go to one worker. Else each worker would make its own."""
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+        shared = [one[-1].baseid for one in fixtures if one[-1].scope in {"module", "package"}]
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(min(shared)))
 
 
 @pytest.hookimpl(trylast=True)
@@ -128,17 +144,20 @@ def database_url(kept_databases: KeptDatabases) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def compiled() -> dict[str, Engine]:
-    """The engine of the last test by its URL. It knows how statements are written in SQL, and to
-    find that out anew takes a third of the time of many tests."""
+    """An engine by its URL. It knows how statements are written in SQL, and to find that out anew
+    takes a third of the time of many tests."""
     return {}
 
 
 @pytest.fixture
 def engine(database_url: str, compiled: dict[str, Engine]) -> Iterator[Engine]:
+    """With connections and listeners of its own."""
     if database_url not in compiled:
         compiled.clear()
         compiled[database_url] = make_engine(database_url)
-    engine = compiled[database_url].execution_options()  # what listens to this one ends with it
+    kept = compiled[database_url]
+    engine = Engine(kept.pool.recreate(), kept.dialect, kept.url, hide_parameters=True)
+    engine._compiled_cache = kept._compiled_cache
     yield engine
     engine.dispose()
 

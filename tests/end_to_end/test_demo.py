@@ -110,7 +110,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
     folder: Path, shell: dict[str, str]
 ) -> None:
@@ -163,7 +162,6 @@ def try_a_trial(demo: Demo) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 def test_ctrl_c_ends_it_cleanly(folder: Path) -> None:
     demo = Demo(folder)
     demo.read_until("frames stored")
@@ -175,7 +173,6 @@ def test_ctrl_c_ends_it_cleanly(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 def test_a_part_that_dies_ends_it_with_a_reason(folder: Path) -> None:
     demo = Demo(folder)
     demo.read_until("frames stored")
@@ -190,7 +187,6 @@ def test_a_part_that_dies_ends_it_with_a_reason(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 def test_its_parts_end_with_it_where_it_is_killed(folder: Path) -> None:
     demo = Demo(folder)
     demo.read_until("frames stored")

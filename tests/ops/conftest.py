@@ -9,6 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from tests.end_to_end.parts import PATIENCE_S
+from tests.ops.services_role import granted, logged, service  # noqa: F401 - fixtures
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from tests.end_to_end.parts import PATIENCE_S
 from tests.programs import needs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("served"), needs("nginx")]
+pytestmark = [pytest.mark.slow, needs("nginx")]
 
 
 def test_an_event_passes_while_its_stream_is_open(proxy, wear, person):

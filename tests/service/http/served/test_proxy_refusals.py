@@ -18,7 +18,7 @@ from tests.end_to_end.parts import PATIENCE_S
 from tests.programs import needs
 from tests.service.http.served.parts import Dribbler, guess
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("served"), needs("nginx")]
+pytestmark = [pytest.mark.slow, needs("nginx")]
 SLOW_CLIENTS = 200
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tests.end_to_end.parts import PATIENCE_S, wait_until
 from tests.service.http.served.parts import ApiProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("served")]
+pytestmark = pytest.mark.slow
 
 
 def live_streams(api: ApiProcess) -> float:

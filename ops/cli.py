@@ -28,6 +28,7 @@ COMMANDS = {
     "mail": "ops.commands.mail:mail",
     "broker": "ops.commands.broker:broker",
     "simulate": "ops.commands.simulate:simulate",
+    "gateway": "ops.commands.gateway:gateway",
     "conformance": "ops.commands.conformance:conformance",
     "db": "ops.commands.db:db",
     "account": "ops.commands.account:account",

@@ -64,11 +64,11 @@ class DatabaseServer:
                 assert connection.scalar(text(f"SHOW {setting}")) == "on"
         engine.dispose()
 
-    def provision(self, count: int) -> list[Credentials]:
+    def provision(self, count: int, model: str | None = None) -> list[Credentials]:
         """Devices, each held by a person of its own: an account has a rate to keep to."""
         engine = make_engine(self.url)
         with UnitOfWork(engine) as session:
-            made = list(provision(session, next(iter(MODELS)), count))
+            made = list(provision(session, model or next(iter(MODELS)), count))
             accounts = [Account(email=f"{one.device_id}@example.org") for one in made]
             session.add_all(accounts)
             session.flush()

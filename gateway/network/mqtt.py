@@ -1,0 +1,136 @@
+"""The gateway on a broker: a device of the protocol whose flash is the store."""
+
+import random
+import time
+from collections.abc import Sequence
+
+from cymba.broker_address import BrokerAddress
+from cymba.devices.messages import Desired, Presence, ReportedState
+from cymba.devices.signing import read_public_key
+from cymba.stimulation.wire.messages import Ack, to_json
+from firmware.broker_link import BrokerLink, BrokerLogin, Hooks, Reactor
+from firmware.device import NetworkedDevice
+from firmware.flash import Key, Pace
+from gateway.clock import ProgramBoot
+from gateway.config import GatewayConfig
+from gateway.limits import held_programme
+from gateway.store import FrameStore
+
+LOOKS_EVERY_S = 0.25  # into the store
+GOODBYE_S = 3.0
+FIRMWARE = "gateway 1"
+
+
+class BrokerUplink(NetworkedDevice):
+    """Belongs to one thread, as its store does."""
+
+    def __init__(
+        self, config: GatewayConfig, store: FrameStore, boot: ProgramBoot, pace: Pace | None = None
+    ) -> None:
+        super().__init__(
+            config.device_id,
+            pace=pace or Pace(),
+            connect=self._connect_to_broker,
+            rng=random.SystemRandom(),
+            form="json",
+        )
+        self._config, self._store, self._boot = config, store, boot
+        self._held = held_programme(config, store.desired)
+        self._seen = 0  # of the store's running numbers
+        self._reactor = Reactor(BrokerAddress.parse(config.server))
+        self._told: str | None = None
+
+    def step_once(self) -> None:
+        """Look into the store, send what is due, wait a moment for the network."""
+        for number, frame in self._store.frames_after(self._seen):
+            self.flash.keep(frame)
+            self._seen = number
+        due_s = self.step(time.monotonic())
+        now_s = time.monotonic()
+        self._reactor.serve(max(0.0, min(due_s - now_s, LOOKS_EVERY_S)), now_s)
+
+    def shut(self) -> None:
+        """Say goodbye, and wait a moment for it to leave."""
+        self.leave()
+        until_s = time.monotonic() + GOODBYE_S
+        while self._reactor.open_connections and time.monotonic() < until_s:
+            self._reactor.serve(0.05, time.monotonic())
+        self._reactor.shut()
+
+    # What the protocol asks of it.
+
+    @property
+    def store_and_boot(self) -> tuple[int, int]:
+        return self._store.number, self._boot.number
+
+    def up_ms(self, now_s: float) -> int:
+        del now_s  # its own clock goes on while the machine sleeps
+        return self._boot.up_ms()
+
+    def presence(self, *, online: bool, connected_up_ms: int) -> Presence:
+        return Presence(
+            online=online,
+            store=self._store.number,
+            boot=self._boot.number,
+            sent=connected_up_ms,
+            firmware=FIRMWARE,
+            model=self._config.model,
+            queued=len(self.flash),
+            utc=self._boot.utc_ms(),
+        )
+
+    def receive(self, desired: Desired, now_s: float) -> ReportedState:
+        del now_s
+        before = self._held.version
+        reported = self._held.receive(
+            desired,
+            self.device_id,
+            read_public_key(self._config.programme_key) if self._config.programme_key else None,
+            self._boot.utc_ms(),
+        )
+        if self._held.version != before:
+            self._store.hold(to_json(desired))
+            self._tell(
+                f"Version {desired.ver} of your programme and limits is here. It holds for what is "
+                "started, raised or gone on with from now on; it stops nothing that runs."
+            )
+        return reported
+
+    def note_ack(self, ack: Ack, freed: Sequence[Key]) -> None:
+        self._store.free(freed)
+        if any(one.code == "key-reuse" for one in ack.rejected):
+            self._store.ask_for_renewal()
+        for rejection in ack.rejected:
+            self._tell(f"The server does not take a frame: {rejection.code} ({rejection.detail}).")
+
+    def on_connected(self, now_s: float) -> None:
+        super().on_connected(now_s)
+        self._tell("Online: what is recorded is sent to the server.")
+
+    def on_lost(self, now_s: float) -> None:
+        super().on_lost(now_s)
+        self._tell("Offline: what is recorded is kept here, and sent later.")
+
+    def _connect_to_broker(self, will: bytes) -> BrokerLink | None:
+        root = f"cymba/v1/{self.device_id}"
+        down = f"{root}/down/"
+        login = BrokerLogin(
+            client_id=self.device_id,
+            secret=self._config.secret,
+            subscription=f"{down}#",
+            will_topic=f"{root}/up/presence",
+            will=will,
+        )
+        hooks = Hooks(
+            connected=lambda: self.on_connected(time.monotonic()),
+            message=lambda topic, payload: self.on_message(
+                topic[len(down) :], payload, time.monotonic()
+            ),
+            lost=lambda _reason: self.on_lost(time.monotonic()),
+        )
+        return self._reactor.open(login, hooks, time.monotonic())
+
+    def _tell(self, line: str) -> None:
+        if line != self._told:
+            self._told = line
+            self._store.tell(line)

@@ -1,0 +1,75 @@
+"""The thread that sends. It is given a folder, and no more: it cannot reach the stimulator."""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from firmware.flash import Pace
+from gateway.config import GatewayConfig
+from gateway.network.http import HttpUplink
+from gateway.network.mqtt import BrokerUplink
+from gateway.store import FrameStore
+
+AGAIN_AFTER_S = 5.0
+log = structlog.get_logger()
+
+
+class Uplink(Protocol):
+    def step_once(self) -> None: ...
+    def shut(self) -> None: ...
+
+
+def open_uplink(config: GatewayConfig, store: FrameStore, pace: Pace | None = None) -> Uplink:
+    """
+    Raises:
+        ValueError: the server's address is none.
+    """
+    if config.server.startswith(("http://", "https://")):
+        return HttpUplink(config, store, store.boot(), pace)
+    return BrokerUplink(config, store, store.boot(), pace)
+
+
+class SendingThread:
+    """Sends until it is stopped. Its faults are noted and end nothing: a session goes on."""
+
+    def __init__(self, folder: Path, config: GatewayConfig, pace: Pace | None = None) -> None:
+        self._folder, self._config, self._pace = folder, config, pace
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sending", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, drain_s: float = 0.0) -> None:
+        """Give what is kept up to `drain_s` to be acknowledged."""
+        store = FrameStore(self._folder)
+        waited = threading.Event()
+        while drain_s > 0 and len(store):
+            waited.wait(0.1)
+            drain_s -= 0.1
+        store.close()
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._send()
+            except (OSError, ValueError, sqlite3.Error) as error:
+                log.warning("sending failed", error=str(error))
+                self._stopping.wait(AGAIN_AFTER_S)
+
+    def _send(self) -> None:
+        store = FrameStore(self._folder)
+        try:
+            uplink = open_uplink(self._config, store, self._pace)
+            try:
+                while not self._stopping.is_set():
+                    uplink.step_once()
+            finally:
+                uplink.shut()
+        finally:
+            store.close()

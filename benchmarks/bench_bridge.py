@@ -87,9 +87,9 @@ def _play_peer(stage: BridgeRun, way: Way, command: list[str], frames: int) -> N
         assert peer.stdout is not None
         assert peer.stdout.readline() == "ready\n"
         stage.load(frames, receipts=False).result()
-        told = json.loads(peer.stdout.readline())
-    way.rates.append(told["rate"])
-    way.cpu_us.append(told["cpu_s"] / (frames * len(stage.devices)) * 1e6)
+        measured = json.loads(peer.stdout.readline())
+    way.rates.append(measured["rate"])
+    way.cpu_us.append(measured["cpu_s"] / (frames * len(stage.devices)) * 1e6)
 
 
 def node_command(stage: BridgeRun, node: Path, count: int) -> list[str]:

@@ -6,9 +6,9 @@ python -m benchmarks.bench_flow [--rounds 3] [--seconds 30] [--kinds flood huge 
 Its neighbours are a hundred live devices that send 1,000 frames a second between them, over a
 Mosquitto as it is shipped, to one bridge and a PostgreSQL with its durability on. The hostile
 device is in a process of its own and sends as fast as the broker reads, from the beginning of the
-measured time on; it dials again as often as it is cut off. Runs with and without it take turns.
-Told are the time in which all the neighbours' frames were acknowledged, as a ratio to the time
-without it, and how long after it was published a frame was acknowledged.
+measured time on; it dials again as often as it is cut off. Runs with and without it take turns. It
+prints the time until all the neighbours' frames were acknowledged, as a ratio to the time without
+the flood, and the time from the publication of a frame to its acknowledgement.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FRAMES_PER_S = 1_000
 
 
 class FlowRun:
-    """Database, broker, bridge, and everybody who takes part."""
+    """Database, broker, bridge, and all devices."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,15 +80,15 @@ class FlowRun:
                 hostile.kill()
                 hostile.wait()
         assert result["frames"] == plan.frames * NEIGHBOURS, result
-        with np.load(times) as told:
-            took = (told["acked_at"] - told["published_at"])[:, 1:]
+        with np.load(times) as measured:
+            took = (measured["acked_at"] - measured["published_at"])[:, 1:]
         self.settle()
         with self.engine.begin() as connection:
             connection.execute(text("TRUNCATE frame, session_extent, quarantine"))
         return result["seconds"], took.ravel()
 
     def attack(self, kind: str) -> "subprocess.Popen[bytes]":
-        """By a device that nobody has heard of yet: its bursts are whole."""
+        """By a device that is new to the bridge, so that its buckets are full."""
         (made,) = self.database.provision(1)
         with self.engine.begin() as connection:
             connection.execute(text("NOTIFY cymba_credentials"))

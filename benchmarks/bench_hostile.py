@@ -3,8 +3,8 @@
 python -m benchmarks.bench_hostile
 
 Sessions: the hostile device has 1,000 sessions that were placed by its own clock, and sends two
-frames a second, each of a new boot, by which all of them have to be placed anew. Findings: the
-hostile account, with a year of diary, changes as often as it is looked at. Mail: the hostile
+frames a second, each of a new boot, so that all sessions are summarised again. Findings: the
+hostile account, with a year of diary, changes as often as it is computed. Mail: the hostile
 recipient has 300 mails waiting, and twenty more come each second.
 """
 
@@ -43,7 +43,7 @@ CHANGED = text("UPDATE account AS a SET change_counter = change_counter + 1 WHER
 
 @contextmanager
 def repeating(work: Callable[[], bool], every_s: float) -> Iterator[None]:
-    """Do `work` in a thread of its own, at once again where it says that there is more."""
+    """Repeat `work` in a thread of its own, at once if it returns that there is more."""
     ending = threading.Event()
 
     def run() -> None:

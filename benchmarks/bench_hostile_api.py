@@ -1,8 +1,8 @@
 """One hostile account with 60 connections, and ten honest people: how long do the honest wait?
 
-Each way of the hostile one is tried by itself, as fast as its connections go, against the shipped
-server and its default pool. The honest each read their account, one request after another. Without
-the proxy, which would refuse most of the hostile before they reach the server.
+Each attack is tried by itself, as fast as its connections go, against the shipped server and its
+default pool, without the proxy, which would refuse most of the attack. Each honest person reads
+their account, one request after another.
 """
 
 import argparse
@@ -33,7 +33,7 @@ PASSWORD = "correct horse battery"
 
 @dataclass
 class Waits:
-    """What those who asked were answered, and how long they waited."""
+    """The answers, and how long they took."""
 
     waits_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -79,7 +79,7 @@ async def measure(url: str, seconds: float) -> None:
         tag = (await client.get("/v1/account", headers=hostile)).headers["ETag"]
         right = {"email": email, "password": PASSWORD}
         wrong = {"current_password": "not the right one", "new_password": "another password"}
-        # Made once: who asks shares the machine with who is asked.
+        # Made once, because clients and server share the machine.
         queue = json.dumps(operations()).encode()
         as_json = {"headers": hostile | {"Content-Type": "application/json"}}
         ways: dict[str, Any] = {

@@ -147,7 +147,8 @@ class Load:
         return line
 
     def run(self) -> dict[str, object]:
-        """Publish all; the result's `rate` is of the middle: from a tenth freed to nine tenths."""
+        """Publish all. `rate` in the result is that of the middle, from one tenth freed to nine
+        tenths."""
         self._began = time.monotonic()
         if self.plan.rate is None:
             for number, line in enumerate(self._lines):

@@ -32,7 +32,7 @@ class NaiveBase(DeclarativeBase):
 
 
 class NaiveSample(NaiveBase):
-    """A row a sample, as the first draft of such a bridge has it."""
+    """A row a sample, as in the first draft of such a bridge."""
 
     __tablename__ = "naive_sample"
 
@@ -71,9 +71,9 @@ class Middle:
 
 
 class BareStore:
-    """The least that is durable and tells so: what waits goes into a table in one statement,
-    unread; once that is committed, broker and device get their acks. A device's frames are
-    counted, which is right of a device that sends each once and in order."""
+    """The least that is durable: what waits goes into a table in one statement, unread, and after
+    the commit broker and device get their acks. It only counts the frames of a device, which is
+    right if that sends each once and in order."""
 
     def __init__(self, client: Client, middle: Middle, database_url: str) -> None:
         self._client, self._middle = client, middle

@@ -21,7 +21,7 @@ LIVE_FRAME_MS = 10_000
 MADE_IN_MS = 1_577_836_800_000  # 2020: no clock that was set shows an earlier date
 # An electrode in place has hundreds of ohms. A thousandth of that is kΩ sent as Ω.
 CONTACT_OHM = 50
-TELLING_UA = 300  # a weaker programme, in mA, could not be told from zero
+TELLING_UA = 300  # a weaker programme, in mA, could not be distinguished from zero
 
 
 def judge(story: Story, timing: ProtocolTimes, tally: Tally) -> None:

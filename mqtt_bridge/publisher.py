@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Among several slots one publishes at a time."""
+    """Of several slots, one publishes at a time."""
 
     def __init__(self, engine: Engine, connection: Connection, metrics: BridgeMetrics) -> None:
         self._engine = engine
@@ -45,7 +45,8 @@ class Publisher:
         return self._publish() == AT_ONCE
 
     def _publish(self) -> int:
-        """Publish some of what waits. Return for how many devices the broker has confirmed it."""
+        """Publish some of what waits. Return the number of devices for which the broker confirmed
+        it."""
         if self._connection.current is None:
             return 0
         fresh_sessions = self._connection.fresh_sessions
@@ -74,7 +75,7 @@ class Publisher:
 def _messages(
     withdrawn: Sequence[RetainedWithdrawal], waiting: Sequence[UnpublishedProgramme]
 ) -> list[tuple[str, bytes]]:
-    """The empty ones first: a programme may be desired again of a device that was emptied."""
+    """Empty messages first, because a device may have both: a withdrawal and a new programme."""
     emptied = [
         (topic(one.device_id), b"")
         for one in withdrawn

@@ -15,7 +15,7 @@ from cymba.accounts.tables import Account, Share
 from cymba.errors import Forbidden, NotFound, Rejected, Unauthenticated
 
 SCOPES = ("sessions", "diary", "insights")
-TOKEN_PREFIX = "share_"  # noqa: S105 - a prefix, not a secret: it tells the two kinds apart
+TOKEN_PREFIX = "share_"  # noqa: S105 - a prefix, not a secret; access tokens have none
 LONGEST = timedelta(days=365)
 
 

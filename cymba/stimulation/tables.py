@@ -98,10 +98,10 @@ class SessionExtent(Base):
 
 
 class Retiming(Base):
-    """That clocks of a device have moved, and with them the times of sessions.
+    """The clocks of a device have moved, and with them the times of its sessions.
 
-    The bridge asks, in one row whatever the device has stored. The session worker marks the
-    sessions dirty, some at a time, and waits before the next time: longer if a device asks often.
+    The bridge writes one row, however much the device has stored. The session worker marks the
+    sessions dirty, some at a time, and waits in between: longer if a device needs it often.
     """
 
     __tablename__ = "retiming"

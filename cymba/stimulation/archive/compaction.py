@@ -30,7 +30,7 @@ from cymba.stimulation.tables import Recording, SessionExtent, StimulationSessio
 from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 SILENT_AFTER = timedelta(hours=24)
-"""A session is over when nothing of it has arrived for so long."""
+"""A session is over when none of its frames has arrived for so long."""
 
 UNSEALED_OF_A_DEVICE = 100  # that are looked at in a round, on either side of a place
 
@@ -43,8 +43,11 @@ def sessions_to_compact(
     after: str = "",
     but: Collection[SessionKey] = (),
 ) -> WaitingSessions:
-    """Ended sessions with frames in the frame table that are complete, or of which nothing has
-    arrived for `silent_after`. Of each device some are looked at, from another place each time."""
+    """Ended sessions with frames in the frame table that are complete, or silent for
+    `silent_after`.
+
+    A round looks at some of each device, and at others in the next round.
+    """
     values = {"before": now - silent_after, "somewhere": uuid4(), "most": UNSEALED_OF_A_DEVICE}
     return read_waiting(session, _FINISHED, values, after=after, but=but)
 

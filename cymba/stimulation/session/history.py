@@ -35,7 +35,7 @@ class HistoryPeriod:
     """A local day, an ISO week from Monday, or a month. `last_day` is included.
 
     `sessions`, `stimulating_min` and `delivered_charge_mc` are null if nothing is known of any of
-    its days, and the last two also where sessions do not tell them.
+    its days, and the last two also if no session has them.
     """
 
     first_day: date
@@ -107,10 +107,10 @@ def _period(
     )
 
 
-def _sum(told: Sequence[float | None]) -> float | None:
-    """Of those sessions that tell it; null if there are sessions, and none does."""
-    known = [value for value in told if value is not None]
-    return sum(known) if known or not told else None
+def _sum(values: Sequence[float | None]) -> float | None:
+    """The sum over the sessions that have it; null if there are sessions but none has it."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known or not values else None
 
 
 def _sessions(

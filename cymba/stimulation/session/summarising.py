@@ -58,7 +58,7 @@ _DERIVED = (*Summary.__dataclass_fields__, "account_id")
 def dirty_sessions(
     session: Session, now: datetime, *, after: str = "", but: Collection[SessionKey] = ()
 ) -> WaitingSessions:
-    """Sessions that are due for a new summary, of each device its share."""
+    """Sessions that are due for a new summary, some of each device."""
     values = {"now": now, "no_rest": now + LONGEST_REST}
     return read_waiting(session, _DUE, values, after=after, but=but)
 
@@ -66,9 +66,9 @@ def dirty_sessions(
 def summarise_sessions(
     session: Session, keys: Sequence[SessionKey], *, now: datetime, silent_after: timedelta
 ) -> int:
-    """Aggregate the sessions anew and return how many changed.
+    """Aggregate the sessions again and return how many changed.
 
-    A session that another process is working on is left to it.
+    A session that another process is working on is skipped.
     """
     keys = _reserve(session, keys)
     if not keys:
@@ -114,8 +114,11 @@ class Closed(NamedTuple):
 def close_silent(
     session: Session, now: datetime, silent_after: timedelta = SILENT_AFTER, *, after: str = ""
 ) -> Closed:
-    """Mark open sessions dirty of which nothing has arrived for `silent_after`: the next summary
-    ends them. Of each device some are looked at, from another place each time."""
+    """Mark open sessions dirty that have been silent for `silent_after`: the next summary ends
+    them.
+
+    A round looks at some of each device, and at others in the next round.
+    """
     values = {"before": now - silent_after, "somewhere": uuid4()}
     values |= {"after": after, "devices": DEVICES_A_ROUND, "each": OPEN_OF_A_DEVICE}
     extents, devices, last = session.execute(_MARK_SILENT, values).one()
@@ -230,8 +233,8 @@ def _owned(
     *,
     silent: bool,
 ) -> tuple[Summary, UUID | None]:
-    """What its owner gets of a session, and who that is. Whose it was first keeps it, as it was
-    known when the device went to somebody else; what arrives later is in nobody's record."""
+    """A session's owner, and the part of it that is theirs. The first owner keeps it as it was
+    known when the device went to somebody else; frames that arrive later are in nobody's record."""
     for closed_at in tenures.closings():
         in_time = [read for read in frames if read.received_at < closed_at]
         if in_time:
@@ -276,11 +279,11 @@ def _rest(frames: int) -> timedelta:
 
 
 def _clear(session: Session, marks: Sequence[tuple[_Mark, timedelta]], now: datetime) -> None:
-    """Clear the marks, except of extents that were written to since: they stay dirty. Neither is
-    summarised again before the rest beside it is over.
+    """Clear the marks, except of extents that were written to meanwhile. None is summarised again
+    before its rest is over.
 
-    This skips extents that another transaction has locked, so it can never deadlock: whoever has
-    locked one is about to mark it.
+    It skips extents that another transaction has locked, which is about to mark them. So it can
+    never deadlock.
     """
     session.execute(
         _CLEAR,

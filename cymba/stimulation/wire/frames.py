@@ -246,7 +246,7 @@ def _plain(value: object) -> object:
 
 
 def _may_repeat_a_member(payload: bytes, frame: Frame) -> bool:
-    """Whether the JSON may have a repeated member, of which the decoder keeps the last.
+    """Whether the JSON may repeat a member; the decoder would keep the last.
 
     No string of a samples frame holds a colon, so there must be as many colons as members. `null`
     for `sent` or `utc` gives a false alarm, which costs a little time.

@@ -12,7 +12,7 @@ from firmware.flash import Pace
 from gateway.config import GatewayConfig
 from gateway.desk.desk import HELP, Desk
 from gateway.desk.recording import end_broken_off
-from gateway.desk.terminal import QUIT, Screen, follow
+from gateway.desk.terminal import QUIT, DeskScreen, follow
 from gateway.limits import allowance
 from gateway.network.sending import SendingThread
 from gateway.radio.drivers import DRIVERS
@@ -32,7 +32,7 @@ def run(
     sends: bool = True,
 ) -> bool:
     """Until the person leaves. False if the stimulator may still be on."""
-    screen, driver = Screen(), DRIVERS[config.kind]
+    screen, driver = DeskScreen(), DRIVERS[config.kind]
     with sole_use(folder):
         store = FrameStore(folder)
         left = end_broken_off(store)

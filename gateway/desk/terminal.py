@@ -32,7 +32,7 @@ def follow(keys: Iterator[str], press: Callable[[str], None]) -> None:
     threading.Thread(target=pressing, name="keys", daemon=True).start()
 
 
-class Screen:
+class DeskScreen:
     """Lines that stay, over one line of status that is written anew."""
 
     def __init__(self) -> None:

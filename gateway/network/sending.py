@@ -17,12 +17,12 @@ AGAIN_AFTER_S = 5.0
 log = structlog.get_logger()
 
 
-class Uplink(Protocol):
+class StoreUplink(Protocol):
     def step_once(self) -> None: ...
     def shut(self) -> None: ...
 
 
-def open_uplink(config: GatewayConfig, store: FrameStore, pace: Pace | None = None) -> Uplink:
+def open_uplink(config: GatewayConfig, store: FrameStore, pace: Pace | None = None) -> StoreUplink:
     """
     Raises:
         ValueError: the server's address is none.

@@ -1,9 +1,9 @@
 """One hostile account with 60 connections, and ten honest people: how long do the honest wait?
 
-Each way of the hostile one is tried by itself, as fast as its connections go, against the shipped
-server with its default pool, behind the shipped nginx. The honest read their account, one request
-after another, and one request in ten writes a diary entry. The hostile one is a process of its own
-that leaves the processor to all others, as if it were elsewhere.
+Each attack is tried by itself, as fast as its connections go, against the shipped server and its
+default pool, behind the shipped nginx. Each honest person reads their account, one request after
+another; one request in ten writes a diary entry. The attacker is a process of the lowest priority,
+because a real one has a machine of its own.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 @dataclass
 class Waits:
-    """What those who asked were answered, and how long they waited."""
+    """The answers, and how long they took."""
 
     waits_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -104,8 +104,8 @@ def nested(depth: int) -> Any:
 
 
 def ways(email: str, own: dict[str, str]) -> dict[str, list[Request]]:
-    """What the hostile one asks for again and again. Each is made once: who asks shares the machine
-    with who is asked."""
+    """The attacks, each by the requests that are repeated. They are made once, because clients and
+    server share the machine."""
     right = {"email": email, "password": PASSWORD}
     wrong = {"email": email, "password": "not the right one"}
     current = {"current_password": "not the right one", "new_password": "staple battery horse"}

@@ -18,7 +18,7 @@ from cymba.devices.holders import holders_of
 from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, record_seen
 from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
-from cymba.devices.rate_limits import Quota, Reservation
+from cymba.devices.quotas import Quota, Reservation
 from cymba.devices.tables import Device
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.clock_hints import AnchorCache

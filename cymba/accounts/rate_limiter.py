@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -62,6 +62,31 @@ def add(session: Session, limits: Limits, now: datetime, *, cost: float = 1) -> 
         row.level += cost
 
 
+def spend(
+    session: Session, costs: Mapping[bytes, tuple[Bucket, float]], now: datetime
+) -> dict[bytes, float]:
+    """Count a cost in each bucket, and give what is left of it; below 0 it was too much. A bucket
+    that costs nothing is not locked."""
+    limits = {key: bucket for key, (bucket, _) in costs.items()}
+    left = {key: float(bucket.capacity) for key, bucket in limits.items()}
+    found = session.execute(_LEVELS.where(RateLimit.key.in_([k for k in costs if not costs[k][1]])))
+    for key, level, updated_at in found:
+        elapsed_s = (now - updated_at).total_seconds()
+        left[key] -= limits[key].level(level, elapsed_s)
+    for key, (bucket, cost) in sorted(costs.items()):
+        if not cost:
+            continue
+        row = {"key": key, "cost": cost, "leak_s": bucket.leak_s, "now": now}
+        left[key] -= session.scalars(_SPEND, row).one()
+    return left
+
+
+def forget(session: Session, prefix: bytes) -> None:
+    """Delete the buckets whose keys begin with `prefix`."""
+    last = prefix + b"\xff" * KEY_BYTES * 2
+    session.execute(delete(RateLimit).where(RateLimit.key.between(prefix, last)))
+
+
 def take_back(session: Session, keys: Collection[bytes], *, cost: float = 1) -> None:
     for row in _rows(session, keys):
         row.level = max(0.0, row.level - cost)
@@ -69,8 +94,7 @@ def take_back(session: Session, keys: Collection[bytes], *, cost: float = 1) -> 
 
 def waits_s(session: Session, limits: Limits, now: datetime) -> dict[bytes, int]:
     """How long one more would have to wait for each bucket, as it is now; nothing is locked."""
-    query = select(RateLimit.key, RateLimit.level, RateLimit.updated_at)
-    found = session.execute(query.where(RateLimit.key.in_(limits)))
+    found = session.execute(_LEVELS.where(RateLimit.key.in_(limits)))
     return {
         key: limits[key].wait_s(limits[key].level(level, (now - updated_at).total_seconds()))
         for key, level, updated_at in found
@@ -105,3 +129,16 @@ def _forget_old(session: Session, now: datetime) -> None:
         .with_for_update(skip_locked=True)
     )
     session.execute(delete(RateLimit).where(RateLimit.key.in_(old)))
+
+
+_LEVELS = select(RateLimit.key, RateLimit.level, RateLimit.updated_at)
+_SPEND = text(
+    """
+    INSERT INTO rate_limit AS r (key, level, updated_at) VALUES (:key, :cost, :now)
+    ON CONFLICT (key) DO UPDATE SET
+      level = greatest(0, :cost + greatest(0, r.level - greatest(
+                0, extract(epoch FROM :now - r.updated_at)) / :leak_s)),
+      updated_at = greatest(r.updated_at, :now)
+    RETURNING level
+    """
+)

@@ -128,9 +128,9 @@ def count_oidc(session: Session, key: bytes, *, address: str, now: datetime) -> 
 def forget(session: Session, key: bytes, email: str) -> None:
     """Delete what was counted of an e-mail address: its account is erased."""
     of_email = _of_email(key, email)
-    last = of_email + b"\xff" * KEY_BYTES
-    for table in (RateLimit.__table__, retired_sign_in_bucket):
-        session.execute(delete(table).where(table.c.key.between(of_email, last)))  # type: ignore[arg-type]
+    rate_limiter.forget(session, of_email)
+    retired = retired_sign_in_bucket.c.key.between(of_email, of_email + b"\xff" * KEY_BYTES)
+    session.execute(delete(retired_sign_in_bucket).where(retired))
 
 
 def network(address: str) -> str:

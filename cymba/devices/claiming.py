@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from cymba.accounts import notices, rate_limiter
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
-from cymba.accounts.tables import RateLimit, retired_claim_guesses
+from cymba.accounts.quotas import of_account
+from cymba.accounts.tables import retired_claim_guesses
 from cymba.devices.programme import clear_programme, withhold_current
 from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
 from cymba.devices.screening import lock_safety
@@ -197,14 +198,13 @@ def load_tenures(session: Session, device_id: str) -> Tenures:
 
 
 def forget_guesses(session: Session, account_id: UUID) -> None:
-    """Delete what an account has guessed: it is erased."""
-    session.execute(delete(RateLimit).where(RateLimit.key.in_(_guesses(account_id))))
+    """Delete what an account has guessed as the version before counts it: it is erased."""
     retired = hashlib.sha256(f"account:{account_id}".encode()).digest()
     session.execute(delete(retired_claim_guesses).where(retired_claim_guesses.c.key == retired))
 
 
 def _guesses(account_id: UUID) -> dict[bytes, rate_limiter.Bucket]:
-    return {rate_limiter.make_key("claim", str(account_id)): ACCOUNT_GUESSES}
+    return {of_account(account_id) + rate_limiter.make_key("claim", ""): ACCOUNT_GUESSES}
 
 
 def _own(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:

@@ -1,4 +1,4 @@
-"""Rate limits: token buckets for devices and accounts, and quotas for what stays.
+"""Rate limits: token buckets for devices and accounts. Quotas for what stays are in `quotas`.
 
 Every device has a bucket for frames, one for their bytes and one for all other messages. Every
 account has one for frames. A rejected frame costs ten times its bytes, because reading and
@@ -9,8 +9,7 @@ device has a bucket in each.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
-from uuid import UUID
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -29,17 +28,6 @@ DEVICE_BYTES = Rate(per_s=400_000, burst=8_000_000)
 ACCOUNT_FRAMES = Rate(per_s=500, burst=5_000)
 # Other messages than frames: presence, states, the clock. A connection sends about five.
 DEVICE_MESSAGES = Rate(per_s=5, burst=300)
-NEW_SESSIONS = Rate(per_s=1 / 60, burst=1_000)  # the burst is years of a person's backlog
-QUARANTINED_BYTES = Rate(per_s=2_000, burst=4_000_000)
-QUARANTINE_ROW_BYTES = 500  # the least that a row costs
-MAX_SESSIONS_KNOWN = 50_000
-# A session is aggregated as a whole, so its size is bounded: this much takes about 500 MB of
-# memory. A day of frames of 2 kB, one in five seconds, is 35 MB.
-MAX_SESSION_BYTES = 64_000_000
-# What a device may store. The busiest honest one (4 h a day, a frame of 2 kB in 5 s) makes 6 MB a
-# day; the burst is sixty days of that. The rate is 52 MB a day.
-STORED_BYTES = Rate(per_s=600, burst=400_000_000)
-FRAME_BYTES = 500  # the least that a frame costs
 REJECTED_FACTOR = 10  # times the bytes of a frame that is rejected
 LOW = 0.5  # of a burst: below this, acks name the rate limit
 
@@ -81,131 +69,6 @@ class Buckets:
             bucket.level = level if level < self.rate.burst else self.rate.burst  # noqa: FURB136
             bucket.at_s = now_s
         return bucket
-
-    def give_back(self, key: str, amount: float) -> None:
-        bucket = self._buckets.get(key)
-        if bucket is not None:
-            bucket.level = min(self.rate.burst, bucket.level + amount)
-
-
-class Quota:
-    """The quota of a device: new sessions, the size of each, and payloads for quarantine.
-
-    A correct device stays far below it. A faulty one would leave rows and summaries for ever. What
-    exceeds the quota is rejected with `rate`, and its device keeps it. `now_s` is monotonic.
-    """
-
-    def __init__(
-        self,
-        new_sessions: Rate = NEW_SESSIONS,
-        quarantined_bytes: Rate = QUARANTINED_BYTES,
-        *,
-        stored_bytes: Rate = STORED_BYTES,
-        session_bytes: int = MAX_SESSION_BYTES,
-    ) -> None:
-        self._sessions = Buckets(new_sessions)
-        self._session_bytes = session_bytes
-        self._stored = Buckets(stored_bytes)
-        self._quarantined = Buckets(quarantined_bytes)
-        self._known: LRUCache[tuple[str, UUID], int] = LRUCache(MAX_SESSIONS_KNOWN)  # their bytes
-
-    def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
-        """Whether a frame of this session may be stored. Once a session has begun, all its frames
-        may be, up to the largest size of a session."""
-        key = (device_id, sid)
-        cost = max(payload_bytes, FRAME_BYTES)
-        stored = self._stored.filled(device_id, now_s)
-        if stored.level < cost:
-            return False
-        known = self._known.get(key)
-        if known is not None:
-            if known + cost > self._session_bytes:
-                return False
-            stored.level -= cost
-            self._known[key] = known + cost
-            return True
-        bucket = self._sessions.filled(device_id, now_s)
-        if bucket.level < 1:
-            return False
-        bucket.level -= 1
-        stored.level -= cost
-        self._known[key] = cost
-        return True
-
-    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
-        """Whether a payload may be kept in quarantine."""
-        bucket = self._quarantined.filled(device_id, now_s)
-        cost = float(max(payload_bytes, QUARANTINE_ROW_BYTES))
-        if bucket.level < cost:
-            return False
-        bucket.level -= cost
-        return True
-
-    def reserve(self) -> "Reservation":
-        return Reservation(self)
-
-    def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
-        """Undo what `session` allowed: nothing was stored."""
-        key = (device_id, sid)
-        self._stored.give_back(device_id, max(payload_bytes, FRAME_BYTES))
-        left = self._known.get(key, 0) - max(payload_bytes, FRAME_BYTES)
-        if left > 0:
-            self._known[key] = left
-        elif self._known.pop(key, None) is not None:  # the frame had begun the session
-            self._sessions.give_back(device_id, 1)
-
-    def give_back_quarantine(self, device_id: str, payload_bytes: int) -> None:
-        self._quarantined.give_back(device_id, max(payload_bytes, QUARANTINE_ROW_BYTES))
-
-
-class QuotaCheck(Protocol):
-    """What ingest asks before it stores: a `Quota`, or a `Reservation` on it."""
-
-    def session(
-        self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0
-    ) -> bool: ...
-
-    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool: ...
-
-
-class Reservation:
-    """One transaction's part of a quota, given back if its block raises.
-
-    A batch is retried as long as the database fails. If every attempt counted, a session would be
-    too large before any of it was stored.
-    """
-
-    def __init__(self, quota: Quota) -> None:
-        self._quota = quota
-        self._sessions: list[tuple[str, UUID, int]] = []
-        self._quarantined: list[tuple[str, int]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self.give_back()
-
-    def session(self, device_id: str, sid: UUID, now_s: float, *, payload_bytes: int = 0) -> bool:
-        allowed = self._quota.session(device_id, sid, now_s, payload_bytes=payload_bytes)
-        if allowed:
-            self._sessions.append((device_id, sid, payload_bytes))
-        return allowed
-
-    def quarantine(self, device_id: str, payload_bytes: int, now_s: float) -> bool:
-        allowed = self._quota.quarantine(device_id, payload_bytes, now_s)
-        if allowed:
-            self._quarantined.append((device_id, payload_bytes))
-        return allowed
-
-    def give_back(self) -> None:
-        """Nothing of it was stored."""
-        for device_id, sid, payload_bytes in self._sessions:
-            self._quota.give_back_session(device_id, sid, payload_bytes=payload_bytes)
-        for device_id, payload_bytes in self._quarantined:
-            self._quota.give_back_quarantine(device_id, payload_bytes)
-        self._sessions, self._quarantined = [], []
 
 
 class RateLimits:

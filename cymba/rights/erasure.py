@@ -15,7 +15,7 @@ from sqlalchemy import TextClause, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from cymba.accounts import throttle
+from cymba.accounts import quotas, throttle
 from cymba.accounts.keys import throttle_key
 from cymba.accounts.tables import Account, AuditEntry, Share
 from cymba.devices.claiming import forget_guesses
@@ -85,6 +85,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     ask_withdrawal(session, device_ids, now)
     throttle.forget(session, keys.throttle, email)
     forget_guesses(session, account_id)
+    quotas.forget(session, account_id)
     if email_key is not None:
         _close_shares_to(session, email_key, now)
     entries = select(func.count()).where(AuditEntry.account_id == account_id)

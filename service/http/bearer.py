@@ -10,10 +10,11 @@ from collections.abc import Callable
 from flask import g, request
 from sqlalchemy.orm import Session
 
-from cymba.accounts import consent, sharing
+from cymba.accounts import consent, quotas, sharing
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller, read_access
 from cymba.errors import Forbidden, Unauthenticated
+from service.http.charges import charge
 from service.http.services import services
 from service.http.under_way import hold
 
@@ -92,6 +93,7 @@ def _sharer(session: Session) -> Caller:
     now = services().now()
     share = sharing.open_share(session, g.share_token, g.share_scope, viewer=viewer, now=now)
     hold(services().requests, ("shares", share.account_id))  # however many shares there are
+    charge(quotas.share_look(share.account_id, share.id))
     return caller_of(session, share.account_id)
 
 

@@ -23,7 +23,7 @@ from service.http.under_way import under_way
 View = TypeVar("View", bound=Callable[..., Any])
 
 EVERY_ROUTE = ("validation", "server", "unavailable")
-WITH_TOKEN = ("unauthenticated", "share-scope", "busy")
+WITH_TOKEN = ("unauthenticated", "share-scope", "busy", "rate")
 WITH_BODY = ("invalid-json", "too-large", "unsupported-media-type", "busy")
 WITH_IF_MATCH = ("stale", "if-match-required")
 

@@ -15,7 +15,8 @@ from cymba.accounts.oidc import Provider
 from cymba.accounts.tokens import Signer
 from cymba.database import UnitOfWork, units_of_work, utc_now
 from cymba.devices.denied_topics import DeniedTopics
-from cymba.devices.rate_limits import Quota, RateLimits
+from cymba.devices.quotas import Quota
+from cymba.devices.rate_limits import RateLimits
 from cymba.devices.signing import load_key
 from cymba.rights.erasure import ErasureKeys
 from cymba.settings import Settings

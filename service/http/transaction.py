@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
+from service.http.charges import take_charges
 from service.http.services import services
 
 
@@ -18,3 +19,4 @@ def transaction() -> Iterator[Session]:
     """
     with services().sessions.begin() as session:
         yield session
+        take_charges(session)

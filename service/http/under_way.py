@@ -10,8 +10,10 @@ from time import monotonic
 
 from flask import Response, g, request
 
+from cymba.accounts import quotas
 from cymba.accounts.throttle import network
 from cymba.errors import Busy
+from service.http.charges import body_bytes, charge
 from service.http.places import Places
 from service.http.services import services
 
@@ -33,6 +35,9 @@ def under_way() -> Iterator[None]:
             hold(services().requests, owner)
             if changes:
                 hold(services().changes, owner)
+        # Frames have quotas of their own.
+        if changes and "access" in g and "uploading_device" not in g:
+            charge(quotas.written(g.access.account_id, body_bytes()))
         yield
 
 

@@ -1,10 +1,8 @@
-from uuid import UUID
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cymba.devices.rate_limits import Buckets, Quota, Rate, RateLimits
+from cymba.devices.rate_limits import Buckets, Rate, RateLimits
 
 
 def test_a_live_device_never_hears_of_it() -> None:
@@ -76,76 +74,6 @@ def test_buckets_do_not_pile_up() -> None:
     for n in range(1_000):
         buckets.filled(f"device-{n}", float(n))
     assert len(buckets) == 10
-
-
-def test_a_device_begins_only_so_many_sessions() -> None:
-    allowance = Quota(new_sessions=Rate(per_s=0.5, burst=3))
-    sids = [UUID(int=n) for n in range(10)]
-    assert [allowance.session("flood-01", sid, 0.0) for sid in sids] == [True] * 3 + [False] * 7
-    assert allowance.session("flood-01", sids[0], 0.0)  # one that was begun goes on
-    assert allowance.session("ear-0001", sids[9], 0.0)
-    assert allowance.session("flood-01", sids[9], 2.0)
-    assert not allowance.session("flood-01", sids[8], 2.0)
-
-
-def test_a_session_grows_only_so_large() -> None:
-    allowance = Quota(session_bytes=10_000)
-    one, other = UUID(int=1), UUID(int=2)
-    allowed = [allowance.session("flood-01", one, 0.0, payload_bytes=3_000) for _ in range(5)]
-    assert allowed == [True] * 3 + [False] * 2
-    assert allowance.session("flood-01", one, 0.0, payload_bytes=1_000)
-    assert sum(allowance.session("flood-01", other, 0.0, payload_bytes=1) for _ in range(50)) == 20
-
-
-def test_a_day_of_full_telemetry_is_no_flood() -> None:
-    allowance = Quota()
-    frames = 24 * 3_600 // 5
-    sid = UUID(int=1)
-    assert all(allowance.session("a", sid, 0.0, payload_bytes=2_000) for _ in range(frames))
-
-
-def test_years_of_backlog_begin_at_once() -> None:
-    allowance = Quota()
-    assert all(allowance.session("ear-0001", UUID(int=n), 0.0) for n in range(2 * 365))
-
-
-def test_what_cannot_be_read_is_kept_up_to_a_bound() -> None:
-    allowance = Quota(quarantined_bytes=Rate(per_s=100, burst=10_000))
-    assert sum(allowance.quarantine("broken-1", 4_000, 0.0) for _ in range(10)) == 2
-    assert sum(allowance.quarantine("broken-2", 1, 0.0) for _ in range(100)) == 20
-    assert allowance.quarantine("broken-1", 4_000, 20.0)
-
-
-def test_what_an_attempt_took_is_given_back_where_it_fails() -> None:
-    allowance = Quota(
-        new_sessions=Rate(per_s=1e-6, burst=2),
-        quarantined_bytes=Rate(per_s=1e-6, burst=1_000),
-        session_bytes=1_500,
-    )
-    first, second, third = (UUID(int=n) for n in range(3))
-    assert allowance.session("ear-0001", first, 0.0)
-
-    def fail() -> None:
-        with allowance.reserve() as reservation:
-            assert reservation.session("ear-0001", first, 0.0)
-            assert reservation.session("ear-0001", first, 0.0)
-            assert not reservation.session("ear-0001", first, 0.0)
-            assert reservation.session("ear-0001", second, 0.0)
-            assert not reservation.session("ear-0001", third, 0.0)
-            assert reservation.quarantine("ear-0001", 900, 0.0)
-            assert not reservation.quarantine("ear-0001", 900, 0.0)
-            raise ZeroDivisionError
-
-    for _ in range(10):
-        with pytest.raises(ZeroDivisionError):
-            fail()
-    with allowance.reserve() as reservation:
-        assert reservation.session("ear-0001", third, 0.0)
-        assert reservation.session("ear-0001", first, 0.0)
-        assert reservation.quarantine("ear-0001", 900, 0.0)
-    assert not allowance.session("ear-0001", second, 0.0)
-    assert not allowance.session("ear-0001", first, 0.0, payload_bytes=501)
-    assert not allowance.quarantine("ear-0001", 900, 0.0)
 
 
 def test_what_is_rejected_costs_ten_times_its_bytes_and_its_device_alone() -> None:

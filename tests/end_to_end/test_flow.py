@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.provisioning import Credentials, authenticate
-from cymba.devices.rate_limits import DEVICE_FRAMES, NEW_SESSIONS, QUARANTINED_BYTES
+from cymba.devices.quotas import BUCKETS, PORTIONS, QUARANTINED, SESSIONS
+from cymba.devices.rate_limits import DEVICE_FRAMES
 from cymba.devices.tables import DeviceSuspension
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
 from cymba.stimulation.tables import AckLedgerRow, QuarantinedFrame, SessionExtent, StoredFrame
@@ -112,10 +113,15 @@ def stage(tmp_path: Path) -> Iterator[FlowStage]:
     made.stop()
 
 
+def most_of(quota: str, run_s: float) -> float:
+    bucket = BUCKETS[quota]
+    return bucket.capacity + run_s / bucket.leak_s + PORTIONS[quota] + 1
+
+
 def sessions_begun(session: Session, device_id: str, run_s: float) -> None:
     begun = session.scalar(select(func.count()).where(SessionExtent.device_id == device_id)) or 0
     # What the rate lets in beside the burst.
-    assert 0 < begun <= NEW_SESSIONS.burst + run_s * NEW_SESSIONS.per_s + 1
+    assert 0 < begun <= most_of(SESSIONS, run_s)
 
 
 def stores_begun(session: Session, device_id: str, run_s: float) -> None:
@@ -130,7 +136,7 @@ def little_quarantined(session: Session, device_id: str, run_s: float) -> None:
             QuarantinedFrame.device_id == device_id
         )
     )
-    assert 0 < (size or 0) <= QUARANTINED_BYTES.burst + run_s * QUARANTINED_BYTES.per_s + 20_010
+    assert 0 < (size or 0) <= most_of(QUARANTINED, run_s) + 20_010
 
 
 def few_ranges(session: Session, device_id: str, run_s: float) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from cymba.database import utc_now
 from cymba.devices.provisioning import Credentials
-from cymba.devices.rate_limits import FRAME_BYTES, Quota
+from cymba.devices.quotas import FRAME_BYTES, Quota
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest

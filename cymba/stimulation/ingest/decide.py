@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from time import monotonic
 from typing import NamedTuple, TypeGuard
 from uuid import UUID
 
-from cymba.devices.rate_limits import QuotaCheck
+from cymba.devices.quotas import QuotaCheck
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES, AckLedger, StoreKey
 from cymba.stimulation.ingest.statements import Batch, Found, FrameKey, QuarantineRow
 from cymba.stimulation.wire.frames import Packed, Unreadable, decode, pack
@@ -210,7 +209,7 @@ def _decide_frame(
         if not ledger.has_room_for(seq):
             return _refused(delivery, "rate", _TOO_MANY_RANGES)
         if quota and not quota.session(
-            key.device_id, frame.sid, monotonic(), payload_bytes=len(delivery.payload)
+            key.device_id, frame.sid, payload_bytes=len(delivery.payload)
         ):
             detail = "too much was stored of late, or too many sessions, or this one is too large"
             return _refused(delivery, "rate", detail)
@@ -221,6 +220,11 @@ def _decide_frame(
     if content is Found.ERASED or packed.digest.startswith(content):
         return Duplicate(store, seq)
     return _quarantine(batch, delivery, ledger, _reused(frame, packed), quota)
+
+
+def kept_bytes(delivery: Delivery) -> int:
+    """How many of a payload quarantine keeps."""
+    return min(len(delivery.payload), MAX_KEPT_BYTES)
 
 
 class _Reused(NamedTuple):
@@ -244,8 +248,7 @@ def _quarantine(
     why: Unreadable | _Reused,
     quota: QuotaCheck | None,
 ) -> Outcome:
-    size = min(len(delivery.payload), MAX_KEPT_BYTES)
-    if quota and not quota.quarantine(delivery.device_id, size, monotonic()):
+    if quota and not quota.quarantine(delivery.device_id, kept_bytes(delivery)):
         return _refused(delivery, "rate", "too many payloads that cannot be read")
     if ledger is not None and why.seq is not None:
         if not ledger.has_room_for(why.seq):

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
-from cymba.devices.rate_limits import QuotaCheck
+from cymba.devices.quotas import QuotaCheck
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery, Ledgers, acks_of, decide, store_of
 from cymba.stimulation.ingest.ingest import Ingested

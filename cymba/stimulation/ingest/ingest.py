@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
+from cymba.database import utc_now
 from cymba.devices.anchors import BootAnchor, add_anchors
-from cymba.devices.rate_limits import QuotaCheck
+from cymba.devices.quotas import Demand, Reservation
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import (
     Delivery,
@@ -20,6 +21,7 @@ from cymba.stimulation.ingest.decide import (
     acks_of,
     decide,
     is_rejected,
+    kept_bytes,
     not_stored,
     numbers_used,
     store_of,
@@ -32,6 +34,7 @@ from cymba.stimulation.ingest.ledgers import (
     read_resolved,
 )
 from cymba.stimulation.ingest.statements import ask_retiming, held_contents, write
+from cymba.stimulation.wire.frames import Unreadable
 from cymba.stimulation.wire.messages import Ack
 
 
@@ -65,7 +68,7 @@ def ingest(
     *,
     exchanges: Iterable[BootAnchor] = (),
     anchors: AnchorCache | None = None,
-    quota: QuotaCheck | None = None,
+    quota: Reservation | None = None,
     believed_held: Container[str] = (),
 ) -> Ingested:
     """Write a batch, and the clock `exchanges` that came with it, without committing.
@@ -86,6 +89,8 @@ def ingest(
         _ = delivery.read
     offered = clock_hints_of(readable)
     kept = [*(offered if anchors is None else anchors.news(offered)), *exchanges]
+    if quota is not None:
+        quota.settle(session, _demands(readable), utc_now())
     ledgers = _lock(session, deliveries, readable, kept)
     unknown = {one.device_id for one in deliveries if store_of(one) not in ledgers} - asked
     if unknown:
@@ -97,6 +102,18 @@ def ingest(
     _anchor(session, kept, ledgers)
     acks = acks_of(deliveries, outcomes, ledgers)
     return Ingested(deliveries, outcomes, acks, kept, ledgers)
+
+
+def _demands(readable: Iterable[Delivery]) -> dict[str, Demand]:
+    """The most that the batch may use of each device's quotas."""
+    demands: dict[str, Demand] = {}
+    for delivery in readable:
+        demand = demands.setdefault(delivery.device_id, Demand())
+        if isinstance(delivery.read, Unreadable):
+            demand.quarantine(kept_bytes(delivery))
+        else:
+            demand.store(delivery.read.sid, len(delivery.payload))
+    return demands
 
 
 def gave_up(delivery: Delivery) -> Ingested:

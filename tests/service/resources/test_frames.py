@@ -12,9 +12,11 @@ import pytest
 from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import OperationalError
 
+from cymba.accounts.rate_limiter import Bucket
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import provision, reissue_secret, revoke
-from cymba.devices.rate_limits import Quota, Rate, RateLimits
+from cymba.devices.quotas import BUCKETS, PORTIONS, QUARANTINED, SESSIONS, Quota
+from cymba.devices.rate_limits import Rate, RateLimits
 from cymba.devices.tables import DeviceTenure
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
@@ -277,7 +279,10 @@ def test_all_devices_of_an_account_share_its_rate(app, client, wear, person, mak
 
 def test_what_a_device_may_begin_is_bounded_here_too(app, engine, upload, worn):
     edge: Services = app.extensions["cymba"]
-    bounds = Quota(new_sessions=Rate(0.001, 2), quarantined_bytes=Rate(0.001, 600))
+    bounds = Quota(
+        {**BUCKETS, SESSIONS: Bucket(2, 1_000), QUARANTINED: Bucket(600, 1_000)},
+        portions=dict.fromkeys(PORTIONS, 0.0),
+    )
     object.__setattr__(edge, "quota", bounds)
     frames = [worn.samples_frame() | {"sid": str(uuid4())} for _ in range(3)]
     (ack,) = upload(frames).json["acks"]

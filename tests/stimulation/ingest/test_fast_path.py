@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from cymba.devices.rate_limits import Quota, Rate
+from cymba.accounts.rate_limiter import Bucket
+from cymba.devices.quotas import BUCKETS, SESSIONS, Demand, Quota
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Delivery, Stored
 from cymba.stimulation.ingest.fast_path import LedgerCache, append
@@ -53,6 +54,15 @@ class Process:
         ingested = self.line.send(*sent, device_id=device_id)
         self.anchors.remember(ingested.anchors)
         self.ledgers.remember(ingested.ledgers)
+
+    def allow(self, sessions: int) -> None:
+        """From now on so many new sessions, as the database says."""
+        self.quota = Quota({**BUCKETS, SESSIONS: Bucket(sessions, leak_s=1e6)})
+        demand = Demand()
+        for number in range(9):
+            demand.store(UUID(int=number), 1_000)
+        with self.line.session.begin():
+            self.quota.settle(self.line.session, {"device-1": demand}, AT)
 
     def seqs(self) -> list[int]:
         return [seq for (seq,) in self.line.rows("SELECT seq FROM frame ORDER BY seq")]
@@ -148,7 +158,7 @@ def test_what_the_database_refuses_is_left_to_ingest(process: Process) -> None:
 
 
 def test_a_frame_too_many_is_left_to_ingest(process: Process) -> None:
-    process.quota = Quota(new_sessions=Rate(per_s=1e-6, burst=1))
+    process.allow(1)
     assert process.append(samples(2, sid=SIDS[0]), samples(3, sid=SIDS[1])) is None
     assert process.seqs() == [1]
     assert process.append(samples(2, sid=SIDS[0])) is not None
@@ -162,7 +172,7 @@ def test_no_answer_rests_on_memory_alone(process: Process) -> None:
     process.line.session.execute(text("DELETE FROM frame WHERE seq > 1"))
     process.line.session.execute(text("UPDATE flash_store SET resolved = '{[1,2)}'"))
     process.line.session.commit()
-    process.quota = Quota(new_sessions=Rate(per_s=1e-6, burst=0))
+    process.allow(0)
     assert process.append(samples(4)) is None
     ingested = process.line.send(samples(4))
     assert [ack.upto for _, ack in ingested.acks] == [1]

@@ -1,0 +1,66 @@
+"""What one party may make the database keep: counted by day in the database (`rate_limiter`).
+
+A person at their worst stays far below. What comes beyond is refused whole, and can be sent again
+later. What devices make is in `devices.quotas`.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from cymba.accounts import rate_limiter
+from cymba.accounts.rate_limiter import Bucket, make_key
+from cymba.errors import TooManyRequests
+
+# Bytes of the requests that change something. Five years of a diary, written offline, are 15 MB;
+# in the long run it is 4 MB a day, which makes 6,000 entries or operations.
+WRITTEN = Bucket(capacity=32_000_000, leak_s=1 / 50)
+REQUEST_BYTES = 500  # what a request costs whatever it holds: rows, the feed, the audit log
+# Each look at a share is an entry in the owner's audit log: 1,440 a day in the long run.
+SHARE_LOOKS = Bucket(capacity=1_000, leak_s=60)
+
+
+class Charge(NamedTuple):
+    """What a request costs its sender, if it is answered."""
+
+    key: bytes
+    bucket: Bucket
+    cost: float
+    detail: str  # where it is too much
+
+
+def written(account_id: UUID, body_bytes: int) -> Charge:
+    """For a request of the account that changes something."""
+    key = of_account(account_id) + make_key("written", "")
+    detail = "This account has written too much of late. Wait, then send it again."
+    return Charge(key, WRITTEN, REQUEST_BYTES + body_bytes, detail)
+
+
+def share_look(account_id: UUID, share_id: UUID) -> Charge:
+    """For a look at what the account shares."""
+    key = of_account(account_id) + make_key("share", str(share_id))
+    return Charge(key, SHARE_LOOKS, 1, "Too much was read by this share of late. Wait.")
+
+
+def of_account(account_id: UUID) -> bytes:
+    """What the keys of an account's buckets begin with."""
+    return make_key("account", str(account_id))
+
+
+def take(session: Session, charge: Charge, now: datetime) -> None:
+    """Count a charge. Call it as the last of the transaction: the bucket is locked until its end.
+
+    Raises:
+        TooManyRequests: it does not fit. Roll back, and it is not counted.
+    """
+    (left,) = rate_limiter.spend(session, {charge.key: (charge.bucket, charge.cost)}, now).values()
+    if left < 0:
+        wait_s = charge.bucket.wait_s(charge.bucket.capacity - left - charge.cost, charge.cost)
+        raise TooManyRequests(charge.detail, retry_after_s=max(1, wait_s))
+
+
+def forget(session: Session, account_id: UUID) -> None:
+    """Delete what was counted of an account: it is erased."""
+    rate_limiter.forget(session, of_account(account_id))

@@ -108,7 +108,7 @@ def versions_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """One server for this worker; durability is switched off, since nobody pulls its plug."""
+    """One server for this worker, without durability: nobody pulls its plug."""
     folder: Path = tmp_path_factory.mktemp("postgres") / "data"
     server = postgres.start(folder)
     admin = make_engine(server.url, isolation_level="AUTOCOMMIT")

@@ -36,7 +36,7 @@ OF_THE_ITEM = ["21000", "22003", "22P02", "23505", "23514", "42601", "54000", "P
 def test_what_the_server_says_decides(sqlstate: str, fault: Fault) -> None:
     error = failed(sqlstate)
     assert fault_of(error) is fault
-    assert fault_of(error.orig or error) is fault  # also where psycopg is spoken to directly
+    assert fault_of(error.orig or error) is fault  # also for psycopg without SQLAlchemy
     assert name_of(error) == f"{type(error.orig).__name__} {sqlstate}"
 
 

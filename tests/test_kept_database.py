@@ -1,4 +1,4 @@
-"""A test finds nothing of the one before it, whatever that one did to its database."""
+"""A test finds nothing that an earlier test left in its database."""
 
 from collections.abc import Iterator
 

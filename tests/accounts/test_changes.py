@@ -1,4 +1,4 @@
-"""What is announced is written once, as the last of its transaction, and by nobody else."""
+"""An announcement is written once, at the end of its transaction, and by no other code."""
 
 import ast
 import contextlib

@@ -13,7 +13,7 @@ from simulator.life import FRAME_S
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A way to break `rule`. `behaviour` changes a device's own, whatever its delays are."""
+    """A way to break `rule`. `behaviour` changes that of a correct device, with any delays."""
 
     rule: str
     behaviour: Callable[[Behaviour], Behaviour] = field(default=lambda behaviour: behaviour)

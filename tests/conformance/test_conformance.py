@@ -82,7 +82,7 @@ OF_A_CUT = {"R5", "R37"}
 
 @dataclass
 class OpenBroker:
-    """Lets everybody do everything. `cuts`: it ends a connection whose client id is taken."""
+    """Allows everybody everything. `cuts`: it ends a connection whose client id another takes."""
 
     port: int
     cuts: bool

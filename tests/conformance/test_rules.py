@@ -162,7 +162,7 @@ def test_without_hearing_acks_nothing_is_said_of_them() -> None:
             [sent(1), acked(2, 7), heard(5, "up/presence", presence(online=False)), Ended(500)],
             set(),
         ),
-        # Of a session that began before it was listened to, nobody knows what was sent before.
+        # What was sent of a session before the listener began is unknown.
         ([sent(90, 2), sent(90.1, 1), acked(91, 1, 2), Ended(95)], set()),
         (
             [begun(90, 1), sent(90.1, 3), sent(90.2, 2), acked(91, 1, 2, 3), Ended(95)],

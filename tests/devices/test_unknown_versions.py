@@ -66,10 +66,10 @@ class ReportHistory:
             self.session.execute(delete(one))
             if self.backup[one.name]:
                 self.session.execute(insert(one), self.backup[one.name])
-        self.last_set_ua = None  # nobody here knows of it: whatever it was, it is not lost below
+        self.last_set_ua = None  # unknown here: whatever it was, it is not lost below
 
     def connect(self) -> None:
-        """The device hears what is desired and reports."""
+        """The device gets what is desired and reports."""
         desired = self.desired()
         if desired is not None:
             report = self.device.receive(

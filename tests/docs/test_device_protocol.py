@@ -1,4 +1,4 @@
-"""The protocol's page tells the truth: its examples decode, and its tables are the code's."""
+"""The protocol's page is true: its examples decode, and its tables are the code's."""
 
 import json
 import re

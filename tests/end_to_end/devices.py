@@ -69,7 +69,7 @@ class UnackedFrame:
 
 @dataclass
 class ScriptedDevice:
-    """A device whose frames come into being at `frames_per_s`, and go only when they are acked."""
+    """A device that makes `frames_per_s`, and frees a frame only when it is acked."""
 
     device_id: str
     secret: str

@@ -134,7 +134,7 @@ class ShippedMosquitto:
 
 @dataclass
 class MqttCaller:
-    """A client that does what it is told, and keeps what it was answered and what it heard."""
+    """A client that a test controls, and that keeps its answers and messages."""
 
     client: Client
     reasons: list[str] = field(default_factory=list)

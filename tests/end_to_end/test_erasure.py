@@ -39,7 +39,7 @@ pytestmark = pytest.mark.slow
 
 
 def retained(port: int, device: Credentials) -> list[bytes]:
-    """What a device that comes new to the broker is told at once."""
+    """The retained messages that a device gets when it subscribes."""
     told: list[bytes] = []
     subscribed: list[bool] = []
     client = Client(CallbackAPIVersion.VERSION2, client_id=device.device_id, protocol=MQTTv311)
@@ -59,7 +59,7 @@ def retained(port: int, device: Credentials) -> list[bytes]:
 
 
 def stored(broker: MosquittoBroker, folder: Path) -> bytes:
-    """The broker's store, which it writes when it is told to."""
+    """The broker's store, which it writes at a signal."""
     file = folder / "data" / "mosquitto.db"
     file.unlink(missing_ok=True)
     os.kill(broker.pid, signal.SIGUSR1)
@@ -68,7 +68,7 @@ def stored(broker: MosquittoBroker, folder: Path) -> bytes:
 
 
 def test_the_broker_forgets(tmp_path: Path) -> None:
-    """Where there is no Mosquitto, the embedded broker; it keeps nothing on disk."""
+    """Without Mosquitto, the embedded broker, which keeps nothing on disk."""
     database = DatabaseServer(tmp_path / "postgres")
     (device,) = database.provision(1)
     folder = tmp_path / "mosquitto"

@@ -120,7 +120,7 @@ def most_of(quota: str, run_s: float) -> float:
 
 def sessions_begun(session: Session, device_id: str, run_s: float) -> None:
     begun = session.scalar(select(func.count()).where(SessionExtent.device_id == device_id)) or 0
-    # What the rate lets in beside the burst.
+    # What the rate admits beside the burst.
     assert 0 < begun <= most_of(SESSIONS, run_s)
 
 

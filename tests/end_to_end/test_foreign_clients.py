@@ -1,4 +1,4 @@
-"""Clients nobody here wrote publish a session from the protocol's page alone, and it arrives."""
+"""Foreign clients publish a session by the protocol's page alone, and it arrives."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Four people live, their frames over MQTT and their diaries by sync: what are they told?
+"""Four simulated people, with frames over MQTT and diaries by sync: which insights do they get?
 
 One has an effect of -1 point a session, one lives the same months without any, one has had their
 device for two weeks, and one stimulates because it hurts.

@@ -57,7 +57,7 @@ def protocol(request: pytest.FixtureRequest) -> MQTTProtocolVersion:
 
 @pytest.fixture
 def enter() -> Iterator[Call]:
-    """`call` until the broker lets in: it may not have read of a new secret yet."""
+    """`call` until the broker admits it: it may not have read a new secret yet."""
     callers: list[MqttCaller] = []
 
     def entered(broker: ShippedMosquitto, *arguments: object, **options: object) -> MqttCaller:
@@ -142,7 +142,7 @@ def test_the_bridge_takes_presence_off_and_says_nothing_else_for_a_device(
     wait_until(lambda: len(bridge.heard) == 2, what=lambda: broker.log)
     assert bridge.heard == [(presence, b"online"), (presence, b"")]
     bridge.heard.clear()
-    assert bridge.subscribe("cymba/v1/+/up/+")  # would be told of what is retained
+    assert bridge.subscribe("cymba/v1/+/up/+")  # would get what is retained
     device.say(frame, b"own")
     wait_until(lambda: bool(bridge.heard), what=lambda: broker.log)
     assert bridge.heard == [(frame, b"own")]
@@ -162,7 +162,7 @@ def test_the_conformance_kit_hears_all_and_says_nothing(start: Start, enter: Cal
          "--broker", f"mqtt://conformance:{secret}@127.0.0.1:{broker.port}"],
         obj=broker.settings,
     )  # fmt: skip
-    assert kit.exit_code == Exit.UNMET, kit.output  # it was let in, and nothing was seen
+    assert kit.exit_code == Exit.UNMET, kit.output  # it was admitted, and nothing was seen
     listener = enter(broker, "conformance", PASSWORDS["CONFORMANCE_PASSWORD"])
     assert listener.subscribe("cymba/v1/#")
     for topic in (f"cymba/v1/{one[0]}/up/frame", f"cymba/v1/{one[0]}/down/ack"):

@@ -107,7 +107,7 @@ Enter = Callable[..., MqttCaller]
 
 @pytest.fixture
 def enter(broker: ShippedMosquitto) -> Iterator[Enter]:
-    """Connect until the broker lets in: it may not have read of a new device yet."""
+    """Connect until the broker admits it: it may not have read a new device yet."""
     callers: list[MqttCaller] = []
 
     def entered(port: int, *arguments: object, **options: object) -> MqttCaller:

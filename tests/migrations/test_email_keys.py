@@ -1,4 +1,4 @@
-"""Accounts of before get their addresses' keys, and nobody is shut out."""
+"""Older accounts get the keys of their addresses, and can still sign in."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -115,7 +115,7 @@ def make_bridge(broker: Broker, engine: Engine) -> Iterator[MakeBridge]:
 
 
 class Talker:
-    """A device that says what the test tells it to, and keeps what it hears."""
+    """A device that a test controls, and that keeps the messages it gets."""
 
     def __init__(self, port: int, credentials: Credentials) -> None:
         self.device_id = credentials.device_id

@@ -195,7 +195,7 @@ def test_it_leaves_only_when_all_that_it_took_in_is_acked(
     engine: Engine,
     stored_seqs: StoredSeqs,
 ) -> None:
-    """It is told to stop while a lock holds up its commit; nothing comes again to its successor."""
+    """It is to stop while a lock holds up its commit; its successor gets nothing again."""
     bridge = make_bridge()
     talker = talk(devices[0])
     frames = [to_json(frame) for frame in session_frames(5, 30, 1)]

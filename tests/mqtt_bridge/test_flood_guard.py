@@ -1,4 +1,4 @@
-"""Who floods is kept out, and the apps of who holds the device hear of it."""
+"""A device that floods is suspended, and its holder's apps are informed."""
 
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ def test_a_suspension_and_its_end_are_told(
     assert shown[devices[2].device_id] is None
     first = told(engine)
     keeper.do()
-    assert told(engine) == first  # nothing new, nothing told
+    assert told(engine) == first  # nothing new, nothing announced
     clock.now_at = NOW + SUSPENDED_FOR + timedelta(seconds=1)
     keeper.do()
     assert min(told(engine).values()) > max(first.values())

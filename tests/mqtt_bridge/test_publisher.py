@@ -1,4 +1,4 @@
-"""What is desired of a device is on the broker, retained, whatever the broker loses."""
+"""A device's desired programme is retained on the broker, even after the broker lost it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -217,7 +217,7 @@ def test_an_erased_persons_programme_is_taken_off_the_broker(
 
 
 def retained_presence(broker: Broker, device_id: str) -> list[bytes]:
-    """What the broker retains of it, as another bridge is told."""
+    """What the broker retains of it, as another bridge gets it."""
     heard: list[bytes] = []
     client = Client(CallbackAPIVersion.VERSION2, client_id="bridge-1", protocol=MQTTv311)
     client.username_pw_set("bridge-1", BRIDGE_SECRET)

@@ -1,4 +1,4 @@
-"""A bridge whose database is slow goes on slowly: it cuts no connection, and loses nothing."""
+"""A bridge with a slow database works slowly: it cuts no connection, and loses nothing."""
 
 import os
 import signal

@@ -32,7 +32,7 @@ StoredSeqs = Callable[[str], list[int]]
 
 @dataclass
 class Notes:
-    """A connection that tells at each ack what the database held at that moment."""
+    """A connection that records at each ack what the database held."""
 
     look: Callable[[], int]
     answers: list[tuple[str, bytes]] = field(default_factory=list)
@@ -225,7 +225,7 @@ def test_stopped_while_the_database_is_down_it_leaves_without_acking(
 def test_a_lost_line_is_no_fault_of_the_batch(
     bench: WriterBench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
 ) -> None:
-    """The server cuts the connection before COMMIT: the batch is written anew, whole."""
+    """The server cuts the connection before COMMIT: the whole batch is written again."""
     cuts = iter([True, True, False])
 
     def cut(connection: Any) -> None:

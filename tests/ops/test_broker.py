@@ -1,4 +1,4 @@
-"""The embedded broker: devices let in by the database, each to its own topics."""
+"""The embedded broker: the database admits devices, each to its own topics."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ SECRET = "a secret of the tests"
 
 @dataclass
 class BrokerCaller:
-    """A client, what it was told at the door, and what it has heard."""
+    """A client, its CONNACK, and the messages it got."""
 
     client: Client
     reasons: list[str] = field(default_factory=list)

@@ -66,7 +66,7 @@ def deployment(tmp_path: Path, database: Path) -> Iterator[Deployment]:
 
 
 class DeviceClient:
-    """A device that is nobody's here: paho, its own name, and what it hears."""
+    """A device without a holder: paho, its own name, and the messages it gets."""
 
     def __init__(self, deployment: Deployment, user: str, secret: str) -> None:
         self.user = user
@@ -134,7 +134,7 @@ def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_i
         device.acked.wait(1)
     assert device.heard[0]["topic"] == f"cymba/v1/{device_id}/down/ack"
 
-    # Another device's topics stay shut, although Mosquitto says so to nobody.
+    # Another device's topics stay closed, although Mosquitto reports it to nobody.
     stranger = DeviceClient(deployment, device_id, "not its secret")
     stranger.answered.wait(PATIENCE_S)
     assert stranger.answer != 0

@@ -1,4 +1,4 @@
-"""What a log line tells of a defect: where it was, and nothing of what was being dealt with."""
+"""A log line about a defect says where it was, and nothing about the data."""
 
 import io
 import json

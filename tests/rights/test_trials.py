@@ -1,4 +1,4 @@
-"""The archive of a trial that runs does not tell its coming blocks, and can be taken in."""
+"""The archive of a running trial does not show its coming blocks, and can be imported."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""A device against a network that records what it says and says what it is told."""
+"""A device on a network that records its messages and answers as a test wants."""
 
 import json
 from collections.abc import Callable

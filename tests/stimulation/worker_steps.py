@@ -1,4 +1,4 @@
-"""The session worker's two steps, within a test's own transaction, and what apps hear of them."""
+"""The session worker's two steps, within a test's own transaction, and their announcements."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -39,7 +39,7 @@ def compact_due(session: Session, *, now: datetime | None = None) -> int:
 
 
 def changes(session: Session) -> dict[UUID, tuple[int, bool]]:
-    """The number of each account's change, and whether it tells of a deletion."""
+    """The number of each account's change, and whether it is a deletion."""
     session.commit()
     rows = session.execute(select(Change.account_id, Change.number, Change.deleted))
     return {account_id: (number, deleted) for account_id, number, deleted in rows}

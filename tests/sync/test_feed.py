@@ -85,7 +85,7 @@ def test_eight_slow_writers_and_the_feed_misses_nothing(engine: Engine, account_
 
 
 def test_a_cursor_on_updated_at_does_miss_some(engine: Engine, account_id: UUID) -> None:
-    """The negative control: the harness can tell a feed that skips from one that does not."""
+    """The negative control: the harness notices a feed that skips."""
     since = datetime(1970, 1, 1, tzinfo=UTC)
 
     def read(session: Session) -> set[UUID]:
@@ -148,7 +148,7 @@ def test_cursors_older_than_the_pruned_tombstones_have_expired(
 
 
 def test_pruning_reads_tombstones_by_their_age(session: Session, account_id: UUID) -> None:
-    """Not the whole table for each batch, most of which never grows old."""
+    """It does not read the whole table for each batch."""
     session.execute(
         text("""
         INSERT INTO change (account_id, kind, entity_id, number, deleted, changed_at)

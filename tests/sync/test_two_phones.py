@@ -164,6 +164,6 @@ def test_both_phones_end_with_the_servers_state(engine: Engine, steps: list[Any]
     alive = {id_: copy for id_, copy in server.items() if copy.fields}
     for phone in phones:
         assert {id_: copy for id_, copy in phone.mirror.items() if copy.fields} == alive
-    # Each operation was applied once, or its phone was told of a conflict.
+    # Each operation was applied once, or its phone got a conflict.
     told = sum(len(phone.conflicts) for phone in phones)
     assert applied + told == sum(phone.made for phone in phones)

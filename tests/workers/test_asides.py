@@ -1,4 +1,4 @@
-"""An item that fails is set aside, whatever it raises; the others go on."""
+"""An item that fails with any error is set aside; the others go on."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Rounds go on whatever one of them raises, and a worker shows how it is."""
+"""Rounds go on after any error, and a worker shows its state."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing_then_ending(error: Exception) -> Callable[[], bool]:
-    """Work that fails twice, works, and is then told to stop."""
+    """Work that fails twice, works, and then has to stop."""
     outcomes = iter([error, error, None])
 
     def work() -> bool:

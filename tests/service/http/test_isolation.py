@@ -51,7 +51,7 @@ def example_body(operation):
 
 @pytest.fixture(autouse=True)
 def stopped_clock(monkeypatch):
-    """So that what is told as of now is told alike before and after."""
+    """So that what depends on the time is the same before and after."""
     moment = utc_now() + timedelta(seconds=30)
     monkeypatch.setattr(Services, "now", staticmethod(lambda: moment))
 

@@ -12,7 +12,7 @@ from tests.service.resources.sync_phone import Json, Phone, flat
 
 @dataclass
 class Screen:
-    """Who wrote each field of an entry, as a screen or the server has it; None: nobody."""
+    """Who wrote each field of an entry, as a screen or the server has it; None: no writer."""
 
     writers: dict[str, str | None] = field(default_factory=dict)
     values: Json = field(default_factory=dict)

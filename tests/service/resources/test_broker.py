@@ -195,7 +195,7 @@ def test_what_is_asked_in_no_known_way_is_denied(client, device):
 
 @pytest.mark.parametrize("subject", ["frame/", "Frame", "frames", "frame/1"])
 def test_a_wrong_topic_is_told_to_who_reads_the_log(client, device, subject):
-    """MQTT 3.1.1 has no word for it: the device hears that all is well."""
+    """MQTT 3.1.1 cannot say so: the device gets an ordinary PUBACK."""
     topic = f"cymba/v1/{device.device_id}/up/{subject}"
     with capture_logs() as logs:
         for _ in range(3):

@@ -64,7 +64,7 @@ def everything(engine):
 
 
 class Marks(NamedTuple):
-    """What would lead to a person; `also` are other forms, of which nothing may be stored."""
+    """What would identify a person; `also` are other forms that may not be stored either."""
 
     stored: list[str]
     also: list[str]

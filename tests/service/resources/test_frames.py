@@ -31,7 +31,7 @@ SEQUENCE = "application/cbor-seq"
 
 @pytest.fixture
 def worn(wear, person):
-    """A session of which one frame, the start, has come over MQTT."""
+    """A session with one frame, the start, that came over MQTT."""
     return wear(person)
 
 

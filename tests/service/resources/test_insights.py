@@ -1,4 +1,4 @@
-"""What the app is told of links, side effects and symptoms, and how it looks."""
+"""What the API says about links, side effects and symptoms, and how the pictures look."""
 
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta

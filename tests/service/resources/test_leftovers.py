@@ -1,4 +1,4 @@
-"""A thief who had a token: what asks for fresh proof, what a reset ends, what the owner hears."""
+"""A thief with a token: what needs fresh proof, what a reset ends, which mails the owner gets."""
 
 import re
 from datetime import timedelta

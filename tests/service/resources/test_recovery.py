@@ -1,4 +1,4 @@
-"""Codes by mail: they tell nobody who has an account, and are good for one thing once."""
+"""Codes by mail: they do not show who has an account, and are good for one use."""
 
 import re
 from datetime import timedelta

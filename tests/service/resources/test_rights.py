@@ -1,4 +1,4 @@
-"""What leaves in an archive gives the same answers from another Cymba; who looked is told."""
+"""An archive gives the same answers from another Cymba; the audit log says who looked."""
 
 import csv
 import hashlib

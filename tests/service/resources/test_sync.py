@@ -1,4 +1,4 @@
-"""The feed and the pushes over HTTP: pages, conflicts told, answers lost."""
+"""The feed and pushes over HTTP: pages, conflicts, lost answers."""
 
 import json
 from uuid import uuid4

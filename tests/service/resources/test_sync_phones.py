@@ -140,7 +140,7 @@ class SyncHistory:
                 phone.pull(limit=limit)
 
     def end(self) -> None:
-        """All push, all pull; then all agree, and each operation came to one end that was told."""
+        """All push, all pull; then all agree, and each operation has had one outcome."""
         for phone in self.phones:
             assert phone.push()
         fresh = Phone(self.world.send)

@@ -1,4 +1,4 @@
-"""What frames tell of clocks by arriving, and which sessions that moves."""
+"""Clock hints from arrivals of frames, and the sessions that they move."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What becomes of a delivery, and what its device is told."""
+"""The outcome of a delivery, and the ack that its device gets."""
 
 import threading
 from collections.abc import Callable

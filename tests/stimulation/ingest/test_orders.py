@@ -36,7 +36,7 @@ def arrivals(draw: st.DrawFn) -> tuple[list[tuple[int, bool]], list[list[int]]]:
 
 @pytest.fixture
 def rows_of(line: Any) -> Callable[[str], dict[str, list[tuple[Any, ...]]]]:
-    """The rows that tell of a device, without its name and without what arrival adds."""
+    """The rows about a device, without its name and the times of arrival."""
 
     def read(device_id: str) -> dict[str, list[tuple[Any, ...]]]:
         rows = {

@@ -8,13 +8,13 @@ and first of all when a link is back while the stimulator may be on.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from cymba.devices.messages import Programme, Side, Site
 from cymba.stimulation.wire.messages import EndReason
 from gateway.clock import ProgramBoot
 from gateway.desk.recording import SessionRecord
+from gateway.desk.session import RunningSession, minutes, state_of
 from gateway.limits import Allowed, NotAllowed
 from gateway.radio.drivers import Driver
 from gateway.radio.interface import LinkLost, Radio, RadioUnavailable
@@ -24,6 +24,7 @@ from gateway.store import FrameStore
 LOWEST_LEVEL = 1
 GIVES_UP_MS = 300_000  # a session that is paused, or whose link stays lost
 BATTERY_EVERY_MS = 60_000
+RAISES_EVERY_MS = 1_000  # a key that is held down is no ramp
 TICK_S = 0.5
 CONNECT_AGAIN_S = (1.0, 2.0, 5.0)
 
@@ -35,16 +36,6 @@ HELP = """
 SAME_KEYS = {"=": "+", "\x1b[a": "+", "\x1b[b": "-"} | dict.fromkeys(
     ("\r", "\n", "\x1b", "0", "x"), " "
 )
-
-
-@dataclass(slots=True)
-class RunningSession:
-    record: SessionRecord
-    side: Side
-    level: int | None  # null: not known, the link is lost
-    ends_up_ms: int
-    written_up_ms: int
-    waits_since_up_ms: int | None = None  # paused, or without a link
 
 
 class Desk:
@@ -133,11 +124,16 @@ class Desk:
         record = SessionRecord(self._store, self._boot, programme)
         began_ms = record.began_up_ms
         self._session = RunningSession(
-            record, self._side, None, began_ms + allowed.longest_s * 1000, began_ms
+            record=record,
+            side=self._side,
+            level=None,
+            ends_up_ms=began_ms + allowed.longest_s * 1000,
+            written_up_ms=began_ms,
+            raised_up_ms=began_ms,
         )
         if await self._write_level(self._session, LOWEST_LEVEL, begins=True):
             self._say(
-                f"Started at level {LOWEST_LEVEL}, for {_minutes(allowed.longest_s)}; "
+                f"Started at level {LOWEST_LEVEL}, for {minutes(allowed.longest_s)}; "
                 f"at most level {allowed.highest_level}. SPACE STOPS."
             )
 
@@ -175,7 +171,7 @@ class Desk:
         else:
             now_ms = self._boot.up_ms()
             session.ends_up_ms += now_ms - session.waits_since_up_ms
-            session.waits_since_up_ms = None
+            session.waits_since_up_ms, session.raised_up_ms = None, now_ms
             self._store.set_may_be_on(is_so=True)
             session.record.note("resume")
             if await self._write_level(session, LOWEST_LEVEL, begins=True):
@@ -186,15 +182,18 @@ class Desk:
         if session is None or session.level is None or session.waits_since_up_ms is not None:
             self._say("No level can be set: nothing is running.")
             return
-        level = session.level + by
+        level, now_ms = session.level + by, self._boot.up_ms()
         allowed = self._allowance()
-        if by > 0 and isinstance(allowed, NotAllowed):
+        if by > 0 and now_ms - session.raised_up_ms < RAISES_EVERY_MS:
+            self._say("Not raised: one level a second.")
+        elif by > 0 and isinstance(allowed, NotAllowed):
             self._say(f"Not raised: {allowed.because}.")
         elif by > 0 and isinstance(allowed, Allowed) and level > allowed.highest_level:
             self._say(f"Level {allowed.highest_level} is the highest that your limits allow.")
         elif level < LOWEST_LEVEL:
             self._say(f"Level {LOWEST_LEVEL} is the lowest. SPACE stops.")
         elif await self._write_level(session, level):
+            session.raised_up_ms = now_ms if by > 0 else session.raised_up_ms
             self._say(f"Level {level}.")
 
     async def _leave(self) -> None:
@@ -244,7 +243,7 @@ class Desk:
             lost = self._store.may_be_on
             session.record.end("unknown_inferred" if lost else "user_pause_timeout")
             self._say(
-                f"No link for {_minutes(GIVES_UP_MS // 1000)}: the record of this session ends. "
+                f"No link for {minutes(GIVES_UP_MS // 1000)}: the record of this session ends. "
                 f"{self._driver.when_lost}"
                 if lost
                 else "Nobody went on: the session is over."
@@ -267,10 +266,13 @@ class Desk:
         self._battery_task = asyncio.create_task(self._hear_battery(self._stimulator))
 
     async def _hear_battery(self, stimulator: LinkedStimulator) -> None:
-        with suppress(LinkLost):  # its loss is told by the link itself
+        try:
             battery_mv = await stimulator.battery_mv()
-            if battery_mv is not None and self._session is not None:
-                self._session.record.note_battery(battery_mv)
+        except LinkLost:
+            self._happenings.put_nowait(partial(self._lose, stimulator))
+            return
+        if battery_mv is not None and self._session is not None:
+            self._session.record.note_battery(battery_mv)
 
     # The link.
 
@@ -381,20 +383,6 @@ class Desk:
         return True
 
     def _status(self, now_ms: int) -> str:
-        session = self._session
         link = "linked" if self._stimulator is not None else "NO LINK"
         waiting = f"{len(self._store)} frames to send" if len(self._store) else "all sent"
-        if session is None:
-            state = "may be on" if self._store.may_be_on else "off"
-        elif session.level is None:
-            state = "NOT KNOWN, may be on"
-        elif session.waits_since_up_ms is not None:
-            state = "paused"
-        else:
-            left_s = max(0, session.ends_up_ms - now_ms) // 1000
-            state = f"level {session.level}, {left_s // 60}:{left_s % 60:02} left"
-        return f"{link} · {state} · {waiting}"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
+        return f"{link} · {state_of(self._session, self._store, now_ms)} · {waiting}"

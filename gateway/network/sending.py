@@ -2,10 +2,9 @@
 
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
-
-import structlog
 
 from firmware.flash import Pace
 from gateway.config import GatewayConfig
@@ -14,7 +13,6 @@ from gateway.network.mqtt import BrokerUplink
 from gateway.store import FrameStore
 
 AGAIN_AFTER_S = 5.0
-log = structlog.get_logger()
 
 
 class StoreUplink(Protocol):
@@ -33,7 +31,7 @@ def open_uplink(config: GatewayConfig, store: FrameStore, pace: Pace | None = No
 
 
 class SendingThread:
-    """Sends until it is stopped. Its faults are noted and end nothing: a session goes on."""
+    """Sends until it is stopped. Its faults are told and end nothing: a session goes on."""
 
     def __init__(self, folder: Path, config: GatewayConfig, pace: Pace | None = None) -> None:
         self._folder, self._config, self._pace = folder, config, pace
@@ -58,9 +56,15 @@ class SendingThread:
         while not self._stopping.is_set():
             try:
                 self._send()
-            except (OSError, ValueError, sqlite3.Error) as error:
-                log.warning("sending failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                self._tell(f"Sending failed ({error!r}). What is recorded is kept here.")
                 self._stopping.wait(AGAIN_AFTER_S)
+
+    def _tell(self, line: str) -> None:
+        with suppress(sqlite3.Error):  # the fault may be the store's own
+            store = FrameStore(self._folder)
+            store.tell(line)
+            store.close()
 
     def _send(self) -> None:
         store = FrameStore(self._folder)

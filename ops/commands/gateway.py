@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import sqlite3
 import sys
 import tempfile
 import time
@@ -277,6 +278,11 @@ def _run(folder: Path, config: GatewayConfig, radio: Radio) -> bool:
         return gateway_run.run(folder, config, radio, keys_of_terminal())
     except StoreInUse as error:
         raise click.ClickException(str(error)) from None
+    except sqlite3.Error as error:
+        raise click.ClickException(
+            f"the records in {folder} cannot be written ({error}). The stimulator was told to "
+            "stop, if there was a link: look whether it did"
+        ) from None
 
 
 def _end(is_off: bool) -> None:

@@ -76,9 +76,11 @@ class Scene:
         await self.until(lambda: len(self.shown) > seen + 1)
 
     async def press(self, keys: str) -> None:
+        """One after the other, as fast as a level may be raised."""
         for key in keys:
+            SetBoot.now_ms += 1000 * (key == "+")
             self.desk.press(key)
-        await self.tick()
+            await self.tick()
 
     @property
     def commands(self) -> list[bytes]:

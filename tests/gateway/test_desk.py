@@ -1,5 +1,7 @@
 """What each key does, and what is said and recorded when the link breaks."""
 
+import sqlite3
+
 import pytest
 
 from cymba.stimulation.wire.messages import EndFrame, SamplesFrame, StartFrame
@@ -35,7 +37,7 @@ def test_a_session_is_recorded_by_level_and_by_nothing_else(play) -> None:
     assert given == {"site", "side", "native_level", "duration_s"}
     assert scene.reasons == ["user_stop"]
     assert scene.levels[:4] == [1, 1, 1, 1]
-    assert scene.levels[4:7] == [3, 3, 3]
+    assert scene.levels[5:9] == [3, 3, 3, 3]
     for frame in samples:
         assert isinstance(frame, SamplesFrame)
         assert set(frame.c) <= {"native_level", "battery_mv"}
@@ -69,6 +71,35 @@ def test_no_repeated_level_follows_a_stop(play) -> None:
     scene = play(acts)
     assert scene.commands[-1] == b"0\n"
     assert scene.band.level == 0
+
+
+def test_a_key_that_is_held_down_raises_one_level_a_second(play) -> None:
+    async def acts(scene: Scene) -> None:
+        await started(scene)
+        await scene.pass_time(1)
+        for _ in range(30):
+            scene.desk.press("+")
+        await scene.until_said("Not raised: one level a second")
+        await scene.tick()
+        assert scene.band.level == 2
+        for key in "-+":  # down at once, and up no sooner
+            scene.desk.press(key)
+        await scene.tick()
+        assert scene.band.level == 1
+
+    play(acts)
+
+
+def test_a_record_that_cannot_be_written_ends_with_a_stop(play, band: PretendBand) -> None:
+    async def acts(scene: Scene) -> None:
+        await started(scene)
+        scene.store._db.execute("DROP TABLE frame")  # as a disk that is full
+        SetBoot.now_ms += 15_000
+        await scene.until(lambda: band.level == 0)
+
+    with pytest.raises(sqlite3.OperationalError):
+        play(acts)
+    assert band.level == 0
 
 
 @pytest.mark.parametrize("key", [" ", "\r", "\n", "\x1b", "0", "x", "X"])

@@ -8,8 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from cymba.devices.messages import Desired, Programme
+from cymba.devices.models import MODELS, no_output_limit, usual_programme, without_output
 from cymba.devices.signing import show_public_key, sign
 from cymba.stimulation.wire.messages import to_json
+from firmware.programme import HeldProgramme
 from gateway.config import GatewayConfig
 from gateway.limits import Allowed, NotAllowed, allowance
 from gateway.store import FrameStore
@@ -67,6 +69,18 @@ def test_the_narrowest_holds(store, limits, programme, own, level, seconds) -> N
 @pytest.mark.parametrize("limits", [{"native_level": 0}, {"daily_sessions": 0}])
 def test_a_limit_of_no_output_allows_none(store: FrameStore, limits) -> None:
     store.hold(to_json(desired(limits=limits)))
+    assert isinstance(allowed(store), NotAllowed)
+
+
+def test_a_red_flag_or_a_hand_over_is_applied_and_allows_nothing(store: FrameStore) -> None:
+    model = MODELS[CONFIG.model]
+    version = Desired(
+        ver=1, programme=without_output(usual_programme(model)), limits=no_output_limit(model)
+    )
+    held = HeldProgramme(model)
+    signed = sign(KEY, CONFIG.device_id, version)
+    assert held.receive(signed, CONFIG.device_id, KEY.public_key(), NOW_MS).applied
+    store.hold(to_json(signed))
     assert isinstance(allowed(store), NotAllowed)
 
 

@@ -1,12 +1,15 @@
 """Access tokens (signed, short) and refresh tokens (stored as hashes, each good for one use).
 
-A refresh token that is used twice may be stolen, so its family ends (RFC 9700, section 4.14.2). One
-exception is for a phone whose answer was lost: the token that was spent last may come again for a
-short while, if its successor has not been used. It gets another pair, and the unused successor
-ends. If that one is used later it is a copy, and the family ends.
+A refresh token that comes again may be stolen, so its family ends (RFC 9700, section 4.14.2). One
+exception spares a phone whose answer was lost on the way, and an app of several processes that
+refresh at once: the token that was spent last may come again for a short while, as long as its
+successor has not been used. It is then given the same successor. The database holds only hashes,
+so a successor is made from the token it follows: HMAC-SHA256 under the server's key.
 """
 
+import hmac
 import secrets
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -101,8 +104,15 @@ def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -
             RefreshToken.account_id == account_id, RefreshToken.expires_at < now
         )
     )
-    pair, _ = _issue(session, signer, account_id, uuid4(), now, signed_in_at=now, proved_at=now)
-    return pair
+    token = secrets.token_urlsafe(32)
+    stored = RefreshToken(
+        account_id=account_id,
+        family_id=uuid4(),
+        signed_in_at=now,
+        proved_at=now,
+        token_hash=_hash(token),
+    )
+    return _pair(signer, token, _store(session, signer, stored, now), now)
 
 
 def prove(session: Session, family_id: UUID, now: datetime) -> None:
@@ -142,24 +152,26 @@ def rotate(
     ).one_or_none()
     if given is None or given.revoked_at is not None:
         return Unknown()
+    token = _successor_of(signer, refresh_token)
     if given.spent_at is None:
         signed_in_at = given.signed_in_at or given.created_at
         if min(given.expires_at, signed_in_at + signer.sign_in_lifetime) <= now:
             return Unknown()
-        given.spent_at = now
-    elif not _take_back(session, given, now - signer.retry_lifetime, now):
-        _revoke(session, now, RefreshToken.family_id == given.family_id)
-        return Reused(given.account_id)
-    pair, given.successor_id = _issue(
-        session,
-        signer,
-        given.account_id,
-        given.family_id,
-        now,
-        signed_in_at=given.signed_in_at or given.created_at,
-        proved_at=given.proved_at,
-    )
-    return pair
+        successor = _store(
+            session,
+            signer,
+            RefreshToken(
+                account_id=given.account_id,
+                family_id=given.family_id,
+                signed_in_at=signed_in_at,
+                proved_at=given.proved_at,
+                token_hash=_hash(token),
+            ),
+            now,
+        )
+        given.spent_at, given.successor_id = now, successor.id
+        return _pair(signer, token, successor, now)
+    return _again(session, signer, given, token, now)
 
 
 def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
@@ -225,57 +237,56 @@ _CALLER = select(*(Account.__table__.c[name] for name in Caller._fields)).where(
 )
 
 
-def _issue(
-    session: Session,
-    signer: Signer,
-    account_id: UUID,
-    family_id: UUID,
-    now: datetime,
-    *,
-    signed_in_at: datetime,
-    proved_at: datetime | None,
-) -> tuple[TokenPair, UUID]:
-    """A pair, and the id of its refresh token."""
+def _store(session: Session, signer: Signer, token: RefreshToken, now: datetime) -> RefreshToken:
+    """The token with its end and its id."""
+    ends_at = (token.signed_in_at or now) + signer.sign_in_lifetime
+    token.expires_at = min(now + signer.refresh_lifetime, ends_at)
+    session.add(token)
+    session.flush()
+    return token
+
+
+def _pair(signer: Signer, token: str, stored: RefreshToken, now: datetime) -> TokenPair:
+    """A refresh token with a new access token of its sign-in."""
     issued_s = int(now.timestamp())
     lifetime_s = int(signer.access_lifetime.total_seconds())
     claims = {
         "iss": ISSUER,
-        "sub": str(account_id),
-        "fam": str(family_id),
+        "sub": str(stored.account_id),
+        "fam": str(stored.family_id),
         "iat": issued_s,
         "exp": issued_s + lifetime_s,
         "jti": secrets.token_urlsafe(12),
     }
-    refresh_token = secrets.token_urlsafe(32)
-    expires_at = min(now + signer.refresh_lifetime, signed_in_at + signer.sign_in_lifetime)
-    stored = RefreshToken(
-        account_id=account_id,
-        family_id=family_id,
-        signed_in_at=signed_in_at,
-        proved_at=proved_at,
-        token_hash=_hash(refresh_token),
-        expires_at=expires_at,
-    )
-    session.add(stored)
-    session.flush()
-    pair = TokenPair(
+    return TokenPair(
         access_token=jwt.encode({"alg": ALGORITHM}, claims, signer.key),
         access_expires_in_s=lifetime_s,
-        refresh_token=refresh_token,
-        refresh_expires_at=expires_at,
+        refresh_token=token,
+        refresh_expires_at=stored.expires_at,
     )
-    return pair, stored.id
 
 
-def _take_back(session: Session, given: RefreshToken, since: datetime, now: datetime) -> bool:
-    """End the successor of `given`, if `given` was spent after `since` and the successor never."""
-    if given.spent_at is None or given.spent_at <= since or given.successor_id is None:
-        return False
-    successor = session.get(RefreshToken, given.successor_id, populate_existing=True)
-    if successor is None or successor.spent_at is not None:
-        return False
-    successor.spent_at = now  # without a successor of its own, so it can never come again
-    return True
+def _successor_of(signer: Signer, token: str) -> str:
+    digest = hmac.digest(signer.key.raw_value, b"refresh token after " + token.encode(), "sha256")
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _again(
+    session: Session, signer: Signer, spent: RefreshToken, token: str, now: datetime
+) -> TokenPair | Unknown | Reused:
+    """`spent` has come again: give its successor `token` again, if that may still be."""
+    in_time = spent.spent_at is not None and now - spent.spent_at < signer.retry_lifetime
+    successor = (
+        session.get(RefreshToken, spent.successor_id, populate_existing=True)
+        if spent.successor_id
+        else None
+    )
+    if not in_time or successor is None or successor.spent_at is not None:
+        _revoke(session, now, RefreshToken.family_id == spent.family_id)
+        return Reused(spent.account_id)
+    if successor.token_hash != _hash(token):
+        return Unknown()  # the server's key has changed since: nobody can make that token again
+    return _pair(signer, token, successor, now)
 
 
 def _lock_holder(session: Session, token_hash: bytes) -> UUID | None:

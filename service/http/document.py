@@ -101,7 +101,8 @@ DESCRIPTION = """\
 The API of a companion app for transcutaneous vagus nerve stimulators: sessions and their
 telemetry, devices, history.
 
-* **Times** are RFC 3339 in UTC. Anything by day goes by the account's IANA time zone.
+* **Times** are RFC 3339 in UTC, with six digits of a second. Anything by day goes by the
+  account's IANA time zone.
 * **Errors** are problem details (RFC 9457); `type` is stable, `errors[]` names fields.
 * **Pages** are `{"items": […], "next_cursor": …}`; a cursor is opaque and good for the same query.
 * **Versions**: reads carry an `ETag`; a change must send it back as `If-Match`.

@@ -79,7 +79,7 @@ class AccountSchema(Schema):
     time_zone = out.text("Europe/Berlin")
     locale = out.text("de-DE")
     role = out.text("person", one_of=["person", "clinician", "operator"])
-    created_at = out.instant("2026-03-01T09:30:00Z")
+    created_at = out.instant("2026-03-01T09:30:00.000000Z")
 
 
 _shown = writer(AccountSchema)

@@ -102,10 +102,10 @@ def create_token(credentials: dict[str, Any]) -> Response:
 def refresh_token(given: dict[str, Any]) -> Response:
     """Trade a refresh token for a new pair
 
-    A lost answer does no harm: the same token, sent again within two minutes (the default), gets
-    another pair if the lost one was not used, and the lost one becomes invalid. Any other reuse of
-    a refresh token may mean theft: its whole sign-in ends, access tokens included, and the person
-    signs in again.
+    A lost answer does no harm, and neither do several processes of one app that refresh at once:
+    the same token, sent again within two minutes (the default), gets the same successor, as long as
+    that was not used. Any other reuse of a refresh token may mean theft: its whole sign-in ends,
+    access tokens included, and the person signs in again.
     """
     with transaction() as session:
         outcome = rotate(session, services().signer, given["refresh_token"], services().now())

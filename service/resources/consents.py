@@ -26,7 +26,7 @@ class ConsentSchema(Schema):
     purpose = out.text("insights")
     text_version = out.whole(1)
     text_sha256 = out.text(_SHA256)
-    given_at = out.instant("2026-03-01T09:31:00Z")
+    given_at = out.instant("2026-03-01T09:31:00.000000Z")
     withdrawn_at = out.instant(None, null=True)
 
 

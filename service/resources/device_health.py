@@ -35,7 +35,7 @@ class DeviceClockSchema(Schema):
 class CompletenessSchema(Schema):
     """Of the sessions since `since`, or since the device was claimed."""
 
-    since = out.instant("2026-01-30T18:22:05Z", source=out.GIVEN)
+    since = out.instant("2026-01-30T18:22:05.000000Z", source=out.GIVEN)
     sessions = out.whole(51)
     incomplete_sessions = out.whole(1, "Of which frames are missing")
     open_sessions = out.whole(0)
@@ -45,7 +45,9 @@ class CompletenessSchema(Schema):
 
 class DeviceHealthSchema(Schema):
     online = out.flag(True)
-    last_seen_at = out.instant("2026-03-01T18:22:05Z", "null: it never came online", null=True)
+    last_seen_at = out.instant(
+        "2026-03-01T18:22:05.000000Z", "null: it never came online", null=True
+    )
     firmware = out.text("2.4.1", null=True)
     battery_pct = out.whole(83, null=True)
     backlog_frames = out.whole(0, "When it last said so", null=True)
@@ -56,7 +58,7 @@ class DeviceHealthSchema(Schema):
         one_of=UNSYNCED,
     )
     complete_until = out.instant(
-        "2026-03-01T18:22:05Z", "All that it had recorded by then is here", null=True
+        "2026-03-01T18:22:05.000000Z", "All that it had recorded by then is here", null=True
     )
     clock = out.nested(DeviceClockSchema, null=True)
     hint = out.text(

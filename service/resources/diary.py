@@ -76,7 +76,9 @@ class DiaryItemsSchema(Schema):
 class DiaryEntryChangeSchema(Schema):
     """An entry as the app writes it, whole: what it does not name is not there."""
 
-    felt_at = Instant(required=True, about="When it was felt", example="2026-03-01T06:30:00Z")
+    felt_at = Instant(
+        required=True, about="When it was felt", example="2026-03-01T06:30:00.000000Z"
+    )
     time_zone = Text(required=True, about="IANA, where it was felt", example="Europe/Berlin")
     session_id = ma.fields.UUID(
         load_default=None,

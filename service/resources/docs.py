@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Flask, Response, current_app, request
 
 from service.http import out
 from service.http.answers import MEDIA_TYPE, dumps, tagged
@@ -26,6 +26,12 @@ HTML = "text/html; charset=utf-8"
 def keep(document: dict[str, Any]) -> dict[str, bytes]:
     """The finished document as the application holds it: in bytes, made once."""
     return {_KEY: dumps(document)}
+
+
+def document_of(app: Flask) -> bytes:
+    """What `keep` kept."""
+    document: bytes = app.extensions[_KEY]
+    return document
 
 
 class ApiPagesSchema(Schema):
@@ -66,7 +72,7 @@ def show_index() -> Response:
 @blp.etag
 def get_openapi() -> Response:
     """This document"""
-    body: bytes = current_app.extensions[_KEY]
+    body = document_of(current_app)
     return set_etag(Response(body, content_type=MEDIA_TYPE), body)
 
 

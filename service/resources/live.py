@@ -51,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 class _LiveFrameSchema(Schema):
     at = out.instant(
-        "2026-03-01T18:00:00Z",
+        "2026-03-01T18:00:00.000000Z",
         "Of the first sample, as well as it is known now",
         source=out.GIVEN,
     )
@@ -136,7 +136,7 @@ def _event(name: str, event_id: str, data: dict[str, Any]) -> str:
     return f"event: {name}\nid: {event_id}\ndata: {answers.dumps(data).decode()}\n\n"
 
 
-_SECOND = example_of(LiveSamplesSchema, at="2026-03-01T18:00:01Z", seq=4201)
+_SECOND = example_of(LiveSamplesSchema, at="2026-03-01T18:00:01.000000Z", seq=4201)
 EXAMPLE = (
     "retry: 1000\n\n"
     + _event("start", "3735928559:4200-4200", example_of(LiveStartSchema))

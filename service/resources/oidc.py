@@ -48,7 +48,7 @@ class ProviderIdentitySchema(Schema):
     id = out.uuid("0b8e8a0c-5b0f-5e0f-9d6c-2f1c4f4a1b3d", source=out.GIVEN)
     issuer = out.text("https://id.example.org", "The provider")
     subject = out.text("248289761001", "What the provider calls the person")
-    linked_at = out.instant("2026-03-01T09:31:00Z", source="created_at")
+    linked_at = out.instant("2026-03-01T09:31:00.000000Z", source="created_at")
 
 
 class ProviderIdentitiesSchema(Schema):

@@ -36,7 +36,7 @@ class RemindersSchema(Schema):
 
 
 class ReminderPromptSchema(Schema):
-    at = out.instant("2026-03-02T07:00:00Z")
+    at = out.instant("2026-03-02T07:00:00.000000Z")
     local = out.text("2026-03-02T08:00:00+01:00", "As the wall clock shows it", source=out.GIVEN)
     reminder_id = out.uuid("7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f")
     items = out.many(out.text("pain_now"), example=["pain_now", "sleep_quality"])

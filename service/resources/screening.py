@@ -67,16 +67,16 @@ class ModelScreeningSchema(Schema):
         values=out.text("no", one_of=ANSWERS),
     )
     text_version = out.whole(1, "Of the text that was answered", null=True)
-    answered_at = out.instant("2026-03-01T09:00:00Z", null=True)
-    expires_at = out.instant("2026-08-28T09:00:00Z", null=True)
+    answered_at = out.instant("2026-03-01T09:00:00.000000Z", null=True)
+    expires_at = out.instant("2026-08-28T09:00:00.000000Z", null=True)
     lock = out.nested(ProgrammeLockSchema, null=True, example=None)
 
 
 class RedFlagSchema(Schema):
     symptom = out.text("chest_pain", one_of=RED_FLAGS)
     title = out.text("Chest pain", source=out.GIVEN)
-    felt_at = out.instant("2026-03-01T06:30:00Z")
-    raised_at = out.instant("2026-03-01T06:31:12Z")
+    felt_at = out.instant("2026-03-01T06:30:00.000000Z")
+    raised_at = out.instant("2026-03-01T06:31:12.000000Z")
 
 
 class ScreeningSchema(Schema):

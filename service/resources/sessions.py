@@ -45,7 +45,7 @@ class UnsyncedSchema(Schema):
     )
     backlog_frames = out.whole(112, null=True)
     complete_until = out.instant(
-        "2026-03-01T17:58:00Z", "All that it had recorded by then is here", null=True
+        "2026-03-01T17:58:00.000000Z", "All that it had recorded by then is here", null=True
     )
 
 
@@ -82,7 +82,7 @@ class SessionChangeSchema(Schema):
 
 
 class SessionEventSchema(Schema):
-    at = out.instant("2026-03-01T18:04:10Z")
+    at = out.instant("2026-03-01T18:04:10.000000Z")
     offset_ms = out.whole(250000, "Since the session's `started_at`")
     name = out.text("lead_off", "`start`, `end`, `reboot`, or the device's own word")
     detail = event_detail({"impedance_ohm": 24000})

@@ -31,7 +31,7 @@ class ShareRequestSchema(Schema):
         metadata=described("", ["diary", "sessions"]),
     )
     expires_at = Instant(
-        required=True, about="At most a year from now", example="2026-04-01T00:00:00Z"
+        required=True, about="At most a year from now", example="2026-04-01T00:00:00.000000Z"
     )
     clinician_email = Email(
         load_default=None, allow_none=True, about="Then only this clinician, signed in, can use it"
@@ -43,8 +43,8 @@ class ShareSchema(Schema):
     label = out.text("Dr. Weber")
     scopes = out.many(out.text("diary"), example=["diary", "sessions"])
     clinician_email = out.text(None, null=True)
-    created_at = out.instant("2026-03-01T10:00:00Z")
-    expires_at = out.instant("2026-04-01T00:00:00Z")
+    created_at = out.instant("2026-03-01T10:00:00.000000Z")
+    expires_at = out.instant("2026-04-01T00:00:00.000000Z")
     revoked_at = out.instant(None, null=True)
 
 

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -146,7 +145,7 @@ def _wanted(given: str | None) -> str:
 
 def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
     shown = _telemetry_shown(telemetry, session_id=session_id)  # orjson writes NaN as null
-    return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
+    return answers.dumps(shown)
 
 
 def _as_csv(table: pa.Table) -> bytes:

@@ -15,8 +15,8 @@ class DevicePresenceSchema(Schema):
     """What the device last said of itself."""
 
     online = out.flag(True)
-    last_seen_at = out.instant("2026-03-01T18:22:05Z", source="seen_at")
-    changed_at = out.instant("2026-03-01T18:01:00Z")
+    last_seen_at = out.instant("2026-03-01T18:22:05.000000Z", source="seen_at")
+    changed_at = out.instant("2026-03-01T18:01:00.000000Z")
     firmware = out.text("2.4.1", null=True)
     battery_pct = out.whole(83, null=True)
     backlog_frames = out.whole(
@@ -35,8 +35,10 @@ class DeviceSuspensionSchema(Schema):
         "`flood`: it sent far more than its rate limit, thousands of messages in 10 s",
         one_of=SUSPENSION_REASONS,
     )
-    suspended_at = out.instant("2026-03-01T18:20:00Z")
-    until = out.instant("2026-03-01T18:30:00Z", "Soon after which it is let in again by itself")
+    suspended_at = out.instant("2026-03-01T18:20:00.000000Z")
+    until = out.instant(
+        "2026-03-01T18:30:00.000000Z", "Soon after which it is let in again by itself"
+    )
 
 
 class UnknownProgrammeSchema(Schema):
@@ -44,7 +46,7 @@ class UnknownProgrammeSchema(Schema):
     until it applies a newer one, which is on its way."""
 
     version = out.whole(3, source="ver")
-    reported_at = out.instant("2026-03-01T18:20:00Z")
+    reported_at = out.instant("2026-03-01T18:20:00.000000Z")
 
 
 def suspension_field(source: str | None = None) -> out.AnyField:
@@ -58,7 +60,7 @@ class DeviceSchema(Schema):
     model = out.text("ear_cymba", source="device.model")
     model_title = out.text("Ear, cymba conchae", source=out.GIVEN)
     name = out.text("Left ear", source="tenure.name")
-    claimed_at = out.instant("2026-03-01T09:40:00Z", source="tenure.claimed_at")
+    claimed_at = out.instant("2026-03-01T09:40:00.000000Z", source="tenure.claimed_at")
     presence = out.nested(
         DevicePresenceSchema, "null of a device that never came online", null=True
     )

@@ -27,8 +27,8 @@ class EntryValues(ma.fields.Dict):
 
 class DiaryEntrySchema(Schema):
     id = out.uuid("0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f")
-    felt_at = out.instant("2026-03-01T06:30:00Z")
-    written_at = out.instant("2026-03-01T06:31:12Z")
+    felt_at = out.instant("2026-03-01T06:30:00.000000Z")
+    written_at = out.instant("2026-03-01T06:31:12.000000Z")
     time_zone = out.text("Europe/Berlin")
     session_id = out.uuid(None, null=True)
     note = out.text("Slept badly", null=True)
@@ -58,7 +58,7 @@ class DiaryEntrySchema(Schema):
         example=[],
     )
     version = out.whole(1)
-    changed_at = out.instant("2026-03-01T06:31:12Z")
+    changed_at = out.instant("2026-03-01T06:31:12.000000Z")
 
 
 _entry_shown = writer(DiaryEntrySchema)

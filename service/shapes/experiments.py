@@ -128,7 +128,7 @@ class ExperimentBlockSchema(Schema):
         one_of=["full", "comparison"],
         source=out.GIVEN,
     )
-    agreed_at = out.instant("2026-03-01T20:11:00Z", null=True, source=out.GIVEN)
+    agreed_at = out.instant("2026-03-01T20:11:00.000000Z", null=True, source=out.GIVEN)
     programme_version = out.whole(4, null=True, source=out.GIVEN)
 
 
@@ -252,7 +252,7 @@ class ExperimentSchema(Schema):
     )
     status = out.text("running", one_of=STATUSES)
     stop_reason = out.text(None, null=True)
-    sealed_at = out.instant("2026-03-01T18:00:00Z")
+    sealed_at = out.instant("2026-03-01T18:00:00.000000Z")
     ended_at = out.instant(None, null=True)
     blocks = out.many(ExperimentBlockSchema, source=out.GIVEN)
     deviations = out.many(
@@ -278,7 +278,7 @@ ENDED_EXAMPLE = example_of(
     ExperimentSchema,
     status="finished",
     seed="c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00",
-    ended_at="2026-05-27T02:00:10Z",
+    ended_at="2026-05-27T02:00:10.000000Z",
     result=example_of(ExperimentResultSchema),
     before_trial=example_of(BeforeTrialSchema),
     sentence="Your own trial had 21 pairs of blocks. In blocks with the full programme, pain now "

@@ -72,7 +72,7 @@ class ProgrammeChangeSchema(Schema):
         load_default=None,
         allow_none=True,
         about="Ends the programme, not its limits",
-        example="2026-09-01T00:00:00Z",
+        example="2026-09-01T00:00:00.000000Z",
     )
 
 
@@ -82,16 +82,16 @@ class ProgrammeVersionSchema(Schema):
     version = out.whole(7, source="ver")
     programme = out.nested(ShownProgrammeSchema)
     limits = out.nested(ProgrammeLimitsSchema, example=_NARROWED)
-    expires_at = out.instant("2026-09-01T00:00:00Z", null=True)
+    expires_at = out.instant("2026-09-01T00:00:00.000000Z", null=True)
     has_expired = out.flag(False, source=out.GIVEN)
-    created_at = out.instant("2026-03-01T09:00:00Z")
+    created_at = out.instant("2026-03-01T09:00:00.000000Z")
     state = out.text(
         "applied",
         "`waiting` for the broker; `sent`: the device has said nothing of it yet",
         one_of=STATES,
         source=out.GIVEN,
     )
-    reported_at = out.instant("2026-03-01T09:00:04Z", null=True)
+    reported_at = out.instant("2026-03-01T09:00:04.000000Z", null=True)
     refusal_code = out.text(None, "The device's own, if `refused`", null=True, source=out.GIVEN)
     refusal = out.text(None, "That, in words", null=True, source=out.GIVEN)
 
@@ -199,7 +199,7 @@ class RefusedProgrammeSchema(Schema):
     detail = out.text(
         "the programme goes beyond the device's limits: /programme/amplitude_ua: 9000 is …"
     )
-    refused_at = out.instant("2026-03-01T08:59:00Z")
+    refused_at = out.instant("2026-03-01T08:59:00.000000Z")
 
 
 class RefusedProgrammePageSchema(Schema):

@@ -77,7 +77,7 @@ class SessionSchema(Schema):
     note = out.text(None, "The person's own", null=True)
     excluded = out.flag(False, "Left out of the insights by the person")
     version = out.whole(3, 'As If-Match: `"<version>"`')
-    changed_at = out.instant("2026-03-01T18:30:02Z")
+    changed_at = out.instant("2026-03-01T18:30:02.000000Z")
 
 
 session_shown = writer(SessionSchema)

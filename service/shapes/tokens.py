@@ -18,7 +18,7 @@ class TokenPairSchema(Schema):
         "Zq0rB2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q",
         "Good for one use: each refresh gives the next.",
     )
-    refresh_expires_at = out.instant("2026-12-01T08:00:00Z")
+    refresh_expires_at = out.instant("2026-12-01T08:00:00.000000Z")
 
 
 _pair_shown = writer(TokenPairSchema)

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-ENTRY = {"felt_at": "2026-03-01T09:00:00Z", "time_zone": "UTC", "items": {"pain_now": 4}}
+ENTRY = {"felt_at": "2026-03-01T09:00:00.000000Z", "time_zone": "UTC", "items": {"pain_now": 4}}
 REMINDER = {
     "title": "Morning", "local_times": ["08:00"], "weekdays": [1], "items": ["pain_now"],
     "enabled": True,

@@ -112,7 +112,7 @@ def test_a_row_of_the_examples_values_is_written_as_the_example(schema):
 class Leaf(Schema):
     share = out.number(0.5, null=True)
     note = out.text(None, null=True)
-    at = out.instant("2026-03-01T18:00:00Z", source="happened_at")
+    at = out.instant("2026-03-01T18:00:00.000000Z", source="happened_at")
 
 
 class Tree(Schema):

@@ -35,7 +35,7 @@ class Phone:
     def queued(self, entity_id: str) -> list[Json]:
         return [operation for operation in self.queue if operation["entity_id"] == entity_id]
 
-    def edit(self, entity_id: str, changes: Json | None) -> Json:
+    def edit(self, entity_id: str, changes: Json | None) -> Json | None:
         """Put the changes (None: the entry's deletion) into the queue; gives the operation."""
         operation = {
             "id": str(uuid4()),

@@ -39,7 +39,7 @@ def test_an_entry_is_written_read_changed_and_deleted(client, write, person):
     id_ = uuid4()
     made = write(entry(pain_now=6), id_)
     assert (made.status_code, made.json["version"]) == (201, 1)
-    assert made.json["felt_at"] == "2026-03-01T06:30:00Z"
+    assert made.json["felt_at"] == "2026-03-01T06:30:00.000000Z"
     again = write(entry(pain_now=6), id_)
     assert (again.status_code, again.json) == (200, made.json)
     assert write(entry(pain_now=5), id_).status_code == 428

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from cymba.accounts.tables import Account, AuditEntry, Share
 from cymba.database import UnitOfWork, utc_now
 
-FELT = {"felt_at": "2026-03-01T07:30:00Z", "time_zone": "UTC", "items": {"pain_now": 4}}
+FELT = {"felt_at": "2026-03-01T07:30:00.000000Z", "time_zone": "UTC", "items": {"pain_now": 4}}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from cymba.database import UnitOfWork
 from cymba.sync.feed import renew_epoch
 from tests.service.resources.sync_phone import Phone
 
-FELT = {"felt_at": "2026-03-01T07:30:00Z", "time_zone": "UTC"}
+FELT = {"felt_at": "2026-03-01T07:30:00.000000Z", "time_zone": "UTC"}
 
 
 @pytest.fixture

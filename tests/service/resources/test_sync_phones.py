@@ -17,7 +17,7 @@ from tests.service.conftest import ApiUser
 from tests.service.resources.sync_phone import Json, Phone
 from tests.service.resources.sync_witness import Witness, drop_none, flat
 
-FELT = {"felt_at": "2026-03-01T07:30:00Z", "time_zone": "UTC"}
+FELT = {"felt_at": "2026-03-01T07:30:00.000000Z", "time_zone": "UTC"}
 
 Fate = Literal["answered", "lost", "killed"]
 
@@ -57,7 +57,9 @@ class SyncServer:
 
     def edit(self, phone: Phone, entity_id: str, changes: Json | None) -> None:
         screen = self.witness.screen(phone, entity_id)
-        self.witness.made(phone.edit(entity_id, changes), screen)
+        operation = phone.edit(entity_id, changes)
+        if operation is not None:  # else the phone lost it, and its person sees that it is gone
+            self.witness.made(operation, screen)
 
     def _written_anew(self, value: Any) -> Any:
         """The same JSON: members in another order, whole numbers with and without a point."""
@@ -167,7 +169,7 @@ class SyncHistory:
         self.made += 1
         made = {name: f"n{self.made}" if value == "?" else value for name, value in change.items()}
         if made.get("felt_at", "").startswith("n"):
-            made["felt_at"] = f"2026-03-01T{self.made // 60 % 24:02}:{self.made % 60:02}:00Z"
+            made["felt_at"] = f"2026-03-01T{self.made // 60 % 24:02}:{self.made % 60:02}:00.000000Z"
         if change.get("items", {}).get("medication") == "?":
             made["items"] = {"medication": [{"name": f"n{self.made}"}]}
         return made

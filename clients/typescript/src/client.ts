@@ -1,0 +1,69 @@
+/**
+ * The typed client: every route of the API, by its path.
+ *
+ * It signs requests, refreshes tokens, and sends again what may be sent again: reads, changes under
+ * an id or a version of the app's own, and pushes, whose operations carry ids.
+ */
+
+import createFetchClient, { type Client } from "openapi-fetch";
+import type { paths } from "../generated/api.ts";
+import { SignIn, type TokenStore } from "./sign_in.ts";
+import { backoffMs, type Sleep, sleepFor } from "./waiting.ts";
+
+export type CymbaClient = Client<paths>;
+
+export interface ClientOptions {
+  /** Where the API is, such as `https://cymba.example.org`. */
+  baseUrl: string;
+  tokens: TokenStore;
+  fetch?: typeof fetch;
+  sleep?: Sleep;
+  /** How often a request is sent in all, where it may be sent again. */
+  tries?: number;
+}
+
+/** Routes that ask for no token, and answer 401 for reasons of their own. */
+const PUBLIC = /\/v1\/(auth\/|accounts$|version$)/;
+const SENT_AGAIN = new Set(["GET", "HEAD", "PUT", "DELETE"]);
+const PASSING = new Set([429, 502, 503, 504]);
+
+export function createCymba(options: ClientOptions): CymbaClient {
+  return createFetchClient<paths>({
+    baseUrl: options.baseUrl,
+    fetch: signedFetch(options),
+  });
+}
+
+/** `fetch` for this API, also for what the typed client does not read, such as streams. */
+export function signedFetch(options: ClientOptions): (request: Request) => Promise<Response> {
+  const bare = options.fetch ?? globalThis.fetch.bind(globalThis);
+  const sleep = options.sleep ?? sleepFor;
+  const signIn = new SignIn(options.baseUrl, options.tokens, { fetch: bare, sleep });
+  const most = options.tries ?? 3;
+
+  return async (request) => {
+    const path = new URL(request.url).pathname;
+    if (PUBLIC.test(path)) return await bare(request);
+    const mayRepeat = SENT_AGAIN.has(request.method) || path === "/v1/sync";
+    let token = await signIn.accessToken();
+    let refreshed = false;
+    for (let tries = 1; ; tries++) {
+      const again = request.clone();
+      request.headers.set("Authorization", `Bearer ${token}`);
+      const response = await bare(request).catch((error: unknown) => {
+        if (!mayRepeat || tries >= most || request.signal.aborted) throw error;
+        return null;
+      });
+      if (response?.status === 401 && !refreshed) {
+        token = (await signIn.refresh(token)).access_token;
+        refreshed = true;
+      } else if (response !== null && !(mayRepeat && PASSING.has(response.status))) {
+        return response;
+      } else {
+        if (response !== null && tries >= most) return response;
+        await sleep(backoffMs(tries - 1, response));
+      }
+      request = again;
+    }
+  };
+}

@@ -1,0 +1,74 @@
+/** What an operation is, and what the person sees while some are queued. */
+
+import type { components } from "../../generated/api.ts";
+
+export type Operation = components["schemas"]["SyncOperation"];
+export type Answer = components["schemas"]["SyncAnswer"];
+export type Problem = components["schemas"]["Problem"];
+export type Page = components["schemas"]["SyncPage"];
+export type Kind = Operation["kind"];
+export type Fields = Record<string, unknown>;
+
+/** An entity as the server gave it. */
+export interface Entity {
+  id: string;
+  version: number;
+  [field: string]: unknown;
+}
+
+/** An operation that the server did not take, for the person to decide on. */
+export interface SetAside {
+  operation: Operation;
+  /** What is there now, and the fields in question; of a conflict. */
+  conflict?: { entity: Entity | null; deleted: boolean; conflicting: string[] };
+  /** What was wrong; of a rejection. */
+  problem?: Problem;
+}
+
+const MOST_BUILT_ON = 200;
+
+/** The fields of an operation by one name each: `items` are fields of their own. */
+export function fieldNames(operation: Operation): string[] {
+  return Object.entries((operation.fields ?? {}) as Fields).flatMap(([name, value]) =>
+    name === "items" ? Object.keys(value as object).map((item) => `items.${item}`) : [name],
+  );
+}
+
+/**
+ * The ids of the queued operations that a new one is made on: all of them, or where they are too
+ * many, for each field the last that edits it. A deletion edits every field.
+ */
+export function builtOn(queued: Operation[], fields: Fields | null): string[] {
+  if (queued.length <= MOST_BUILT_ON) return queued.map((operation) => operation.id);
+  const names =
+    fields === null
+      ? queued.flatMap(fieldNames)
+      : fieldNames({ fields } as unknown as Operation);
+  const last = new Set<string>();
+  for (const name of new Set(names)) {
+    const found = queued.findLast(
+      (one) => one.action === "delete" || fieldNames(one).includes(name),
+    );
+    if (found !== undefined) last.add(found.id);
+  }
+  const deletion = queued.findLast((one) => one.action === "delete");
+  if (deletion !== undefined) last.add(deletion.id);
+  return queued.map((one) => one.id).filter((id) => last.has(id));
+}
+
+/** The server's copy with the queued operations on top; null where there is nothing to show. */
+export function withQueued(copy: Entity | null, queued: Operation[]): Fields | null {
+  let shown: Fields | null = copy === null ? null : structuredClone(copy);
+  for (const operation of queued) {
+    if (operation.action === "delete") {
+      shown = null;
+      continue;
+    }
+    const fields = (operation.fields ?? {}) as Fields;
+    const items = { ...(shown?.["items"] as Fields), ...(fields["items"] as Fields) };
+    shown = { ...shown, id: operation.entity_id, ...fields };
+    const kept = Object.entries(items).filter(([, value]) => value !== null);
+    if ("items" in shown || kept.length > 0) shown["items"] = Object.fromEntries(kept);
+  }
+  return shown;
+}

@@ -1,0 +1,71 @@
+"""The TypeScript engine beside a phone written from the page, and a store that loses power."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from tests.clients.typescript_phone import Node, TypeScriptPhone
+from tests.service.resources.test_sync_phones import FELT, STEP, WHO, SyncHistory, SyncServer
+
+CUT = st.tuples(st.just("cut"), WHO, st.integers(1, 6), st.booleans())
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    running = Node()
+    yield running
+    running.close()
+
+
+class HistoryWithPowerLoss(SyncHistory):
+    def step(self, step: Any) -> None:
+        kind, who, *rest = step
+        if kind != "cut":
+            super().step(step)
+        elif isinstance(phone := self.phones[who % len(self.phones)], TypeScriptPhone):
+            phone.cut(rest[0], kept=rest[1])
+
+    def end(self) -> None:
+        for phone in self.phones:
+            if isinstance(phone, TypeScriptPhone):
+                phone.cut(1_000_000, kept=True)
+        super().end()
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(st.one_of(STEP, STEP, STEP, CUT), max_size=40))
+def test_two_phones_agree_whatever_happens(
+    app: Flask, engine: Engine, make_person: Any, node: Node, steps: list[Any]
+) -> None:
+    note(f"a phone in Python, one in TypeScript: {steps}")
+    world = SyncServer(app.test_client(), engine, make_person())
+    phones = [*world.phones(1), TypeScriptPhone(node, world.send)]
+    history = HistoryWithPowerLoss(world, phones)
+    for step in steps:
+        history.step(step)
+    history.end()
+
+
+def test_what_the_person_sees_is_their_own_edits_on_top(
+    app: Flask, engine: Engine, make_person: Any, node: Node
+) -> None:
+    world = SyncServer(app.test_client(), engine, make_person())
+    phone = TypeScriptPhone(node, world.send)
+    entry = "8f14e45f-ceea-467f-ab8e-1f0e6f2d7c11"
+    world.edit(phone, entry, FELT | {"items": {"pain_now": 5, "mood": 4}})
+    assert phone.push()
+    world.edit(phone, entry, {"note": "at night", "items": {"mood": None}})
+    shown = phone.shown(entry)
+    assert shown is not None
+    assert (shown["note"], shown["items"]) == ("at night", {"pain_now": 5})
+    world.edit(phone, entry, None)
+    assert phone.shown(entry) is None
+    assert phone.push()
+    assert phone.mirror == {}

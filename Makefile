@@ -4,9 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLIENT := clients/typescript
+MQTT_JS := tests/end_to_end/mqtt_js
+NODE_READY := $(CLIENT)/node_modules/.ready $(MQTT_JS)/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format lock calibrate migration docs clean
+.PHONY: help demo test check bench format lock calibrate migration docs client clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -14,10 +17,10 @@ help: ## Show this list
 demo: $(READY) ## Run everything on this machine with a person, their past and live sessions
 	$(BIN)/cymba demo $(ARGS)
 
-test: $(READY) ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
+test: $(READY) client ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
 	$(BIN)/pytest -n auto --dist loadgroup --durations 20 $(ARGS)
 
-check: $(READY) ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
+check: $(READY) client ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -42,6 +45,10 @@ docs: $(READY) ## Write the documents that are generated from the code
 	$(BIN)/python -m ops.asyncapi > docs/asyncapi.json
 	$(BIN)/cymba model schema > docs/model.schema.json
 
+client: $(READY) $(NODE_READY) ## Write the TypeScript client's types from the API's document
+	$(BIN)/python -m ops.openapi > $(CLIENT)/openapi.json
+	$(BIN)/node $(CLIENT)/scripts/generate.ts $(CLIENT)/openapi.json
+
 migration: $(READY) ## Draft the next migration from the models (NAME=add_thing)
 	$(BIN)/python -m ops.draft_migration $(NAME)
 
@@ -56,6 +63,10 @@ lock: $(READY) ## Lock the dependencies of pyproject.toml with their hashes
 clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)
 	rm -rf $(VENV) build *.egg-info .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+%/node_modules/.ready: %/package-lock.json | $(READY)
+	$(BIN)/npm ci --prefix $* --no-audit --no-fund --silent
+	@touch $@
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from tests.programs import NODE
 from tests.service.resources.sync_phone import MOST_OPERATIONS, Json, Phone, Send
 
 CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
-NODE = Path(sys.executable).with_name("node")
 
 
 class Node:

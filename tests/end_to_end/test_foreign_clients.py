@@ -118,13 +118,11 @@ def test_the_cbor_of_the_page_is_the_frame_that_the_json_is(site: Site) -> None:
     arrives(site)
 
 
-@needs("node", missing=NODE is None)
-@needs("`npm ci` in tests/end_to_end/mqtt_js", missing=not (MQTT_JS / "node_modules").exists())
 @pytest.mark.parametrize("version", ["4", "5"])
 def test_a_device_made_of_mqtt_js(site: Site, version: str) -> None:
     url = f"mqtt://127.0.0.1:{site.broker.port}"
     told = subprocess.run(
-        ["node", "publish.mjs", PAGE, url, version, site.device_id, site.secret],
+        [NODE, "publish.mjs", PAGE, url, version, site.device_id, site.secret],
         cwd=MQTT_JS, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr

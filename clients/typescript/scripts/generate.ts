@@ -15,5 +15,5 @@ ${codes.map((code) => `  | ${JSON.stringify(code)}`).join("\n")};
 
 const folder = new URL("../generated/", import.meta.url);
 await mkdir(folder, { recursive: true });
-await writeFile(new URL("api.ts", folder), astToString(await openapiTS(document)));
+await writeFile(new URL("api.ts", folder), astToString(await openapiTS(document, { defaultNonNullable: false })));
 await writeFile(new URL("problems.ts", folder), problems);

@@ -165,6 +165,17 @@ def test_a_waiting_view_holds_no_connection(follow, wear, engine, person):
         time.sleep(0.001)
 
 
+def test_those_who_share_a_device_share_its_views(app, url, wear, person):
+    """Accounts cost nothing: without a bound by device its holders' would take all there are."""
+    worn = wear(person).sum_up()
+    streams = app.extensions["cymba"].streams
+    for number in range(STREAMS_OF_ONE):
+        assert streams.take(f"another holder {number}", worn.device_id)
+    refused = httpx.get(f"{url}/v1/sessions/{worn.id}/live", headers=person.headers)
+    assert refused.status_code == 503
+    assert refused.json()["type"] == "urn:cymba:problem:too-many-streams"
+
+
 def test_only_so_many_views_can_be_open(url, follow, wear, person, make_person):
     worn = wear(person).sum_up()
     views = [follow(person, worn.id) for _ in range(STREAMS_OF_ONE)]

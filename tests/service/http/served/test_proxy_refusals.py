@@ -7,7 +7,9 @@ import json
 import socket
 import time
 from contextlib import ExitStack, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from typing import cast
 from uuid import uuid4
 
 import httpx
@@ -16,7 +18,7 @@ import pytest
 from service.resources import frames, sync
 from tests.end_to_end.parts import PATIENCE_S
 from tests.programs import needs
-from tests.service.http.served.parts import Dribbler, guess
+from tests.service.http.served.parts import ApiProcess, Dribbler, Proxied, guess
 
 pytestmark = [pytest.mark.slow, needs("nginx")]
 SLOW_CLIENTS = 200
@@ -171,3 +173,63 @@ def test_an_api_that_is_away_is_told_as_a_problem_and_comes_back(proxy):
         assert away.json()["type"] == "urn:cymba:problem:unavailable"
         proxy.api.start()
         assert client.get("/healthz").status_code == 200
+
+
+class Endless:
+    """In place of the API: what it is asked for has 32 MB, and it knows how many it got rid of."""
+
+    SIZE = 32 * 1024 * 1024
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                size = outer.SIZE if self.path == "/large" else 2
+                self.send_response(200)
+                self.send_header("Content-Length", str(size))
+                self.end_headers()
+                number = len(outer.sent)
+                outer.sent.append(0)
+                piece = b"x" * min(size, 65_536)
+                while outer.sent[number] < size:
+                    self.wfile.write(piece)
+                    outer.sent[number] += len(piece)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_clients_that_do_not_read_fill_no_disk(tmp_path):
+    """What they have not taken waits in the API, which bounds how much that is. The proxy's own
+    buffers would be files, and those of twelve fill the space that all share."""
+    api = Endless()
+    proxied = Proxied(tmp_path, cast(ApiProcess, api))
+    proxied.start()
+    try:
+        with ExitStack() as open_until_the_end:
+            for _ in range(12):
+                slow = open_until_the_end.enter_context(
+                    socket.create_connection(("127.0.0.1", proxied.port))
+                )
+                slow.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            while len(api.sent) < 13 or 0 in api.sent:  # one is the health that was asked for
+                time.sleep(0.01)
+            with proxied.client("127.0.0.3") as neighbour:
+                for _ in range(200):
+                    assert neighbour.get("/small").content == b"xx"
+            files = sum(one.stat().st_size for one in proxied.run.rglob("*") if one.is_file())
+            assert files < 1_000_000
+            assert max(api.sent) < api.SIZE
+    finally:
+        proxied.stop()
+        api.server.shutdown()
+        api.server.server_close()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -72,6 +73,11 @@ def _local(at: datetime, time_zone: str) -> str:
 
 def _scaled(value: float | None, scale: float, digits: int) -> float | None:
     return None if value is None else round(value / scale, digits)
+
+
+def _fields(*names: str) -> Callable[[Any], Iterator[Sequence[Cell]]]:
+    read = attrgetter(*names)
+    return lambda row: iter([read(row)])
 
 
 def _session(row: StimulationSession) -> Iterator[Sequence[Cell]]:
@@ -185,17 +191,13 @@ SHEETS: tuple[Sheet, ...] = (
             .where(DeviceTenure.account_id == account_id)
             .order_by(DeviceTenure.claimed_at)
         ),
-        lambda row: iter(
-            [
-                (
-                    row.Device.id,
-                    row.Device.serial,
-                    row.Device.model,
-                    row.DeviceTenure.name,
-                    row.DeviceTenure.claimed_at,
-                    row.DeviceTenure.released_at,
-                )
-            ]
+        _fields(
+            "Device.id",
+            "Device.serial",
+            "Device.model",
+            "DeviceTenure.name",
+            "DeviceTenure.claimed_at",
+            "DeviceTenure.released_at",
         ),
     ),
     Sheet(
@@ -206,20 +208,7 @@ SHEETS: tuple[Sheet, ...] = (
             .where(Finding.account_id == account_id)
             .order_by(Finding.exposure, Finding.outcome, Finding.lag)
         ),
-        lambda row: iter(
-            [
-                (
-                    row.exposure,
-                    row.outcome,
-                    row.lag,
-                    row.grade,
-                    row.milestone,
-                    row.effect,
-                    row.low,
-                    row.high,
-                )
-            ]
-        ),
+        _fields("exposure", "outcome", "lag", "grade", "milestone", "effect", "low", "high"),
     ),
     Sheet(
         "consents.csv",
@@ -227,9 +216,7 @@ SHEETS: tuple[Sheet, ...] = (
         lambda account_id: (
             select(Consent).where(Consent.account_id == account_id).order_by(Consent.given_at)
         ),
-        lambda row: iter(
-            [(row.purpose, row.text_version, row.text_sha256, row.given_at, row.withdrawn_at)]
-        ),
+        _fields("purpose", "text_version", "text_sha256", "given_at", "withdrawn_at"),
     ),
     Sheet(
         "audit.csv",

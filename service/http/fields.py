@@ -10,7 +10,7 @@ from flask import Request
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
-from cymba.accounts import addresses
+from cymba.accounts import addresses, passwords
 from cymba.accounts.written_fields import whole
 from cymba.errors import Rejected
 from service.http.examples import described
@@ -70,6 +70,15 @@ class Email(Text):
             return text if text is None else addresses.parse(text)
         except addresses.NoAddress as error:
             raise ma.ValidationError(str(error)) from None
+
+
+class Password(Text):
+    """A password as it is given. A `new` one is checked for its length here."""
+
+    def __init__(self, *, new: bool = False, **kwargs: Any) -> None:
+        least = passwords.MIN_CHARACTERS if new else None
+        length = ma.validate.Length(min=least, max=passwords.MAX_CHARACTERS)
+        super().__init__(validate=length, metadata={"format": "password"}, **kwargs)
 
 
 class Whole(_Described, ma.fields.Integer):

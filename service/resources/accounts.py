@@ -6,7 +6,7 @@ import marshmallow as ma
 from flask import Response, request
 
 from cymba.accounts import profile, recovery, throttle, tokens
-from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS, hash_password
+from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected, TooManyRequests
 from cymba.rights.erasure import erase
@@ -14,7 +14,7 @@ from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_access, current_account
 from service.http.etags import check_preconditions
-from service.http.fields import Email, Pattern, Schema, Text
+from service.http.fields import Email, Password, Pattern, Schema, Text
 from service.http.openapi import Resource
 from service.http.proof import proven_account, verified_account
 from service.http.services import services
@@ -23,11 +23,6 @@ from service.http.under_way import hold_hashing
 from service.http.writing import writer
 
 blp = Resource("account", "The person's own account")
-
-
-def _password(**kwargs: Any) -> Text:
-    length = ma.validate.Length(min=MIN_CHARACTERS, max=MAX_CHARACTERS)
-    return Text(validate=length, metadata={"format": "password"}, **kwargs)
 
 
 def _name(**kwargs: Any) -> Text:
@@ -45,7 +40,7 @@ def _locale(**kwargs: Any) -> Text:
 
 class RegistrationSchema(Schema):
     email = Email(required=True, example="ada@example.org")
-    password = _password(required=True, example="correct horse battery")
+    password = Password(new=True, required=True, example="correct horse battery")
     name = _name(load_default="", example="Ada")
     time_zone = _time_zone(load_default="UTC", example="Europe/Berlin")
     locale = _locale(load_default="en", example="de-DE")
@@ -57,19 +52,12 @@ class AccountChangeSchema(Schema):
     name = _name()
     time_zone = _time_zone(example="Asia/Tokyo")
     locale = _locale()
-    current_password = Text(
-        validate=ma.validate.Length(max=MAX_CHARACTERS), metadata={"format": "password"}
-    )
-    new_password = _password()
+    current_password = Password()
+    new_password = Password(new=True)
 
 
 class FreshProofSchema(Schema):
-    password = Text(
-        required=True,
-        validate=ma.validate.Length(max=MAX_CHARACTERS),
-        metadata={"format": "password"},
-        example="correct horse battery",
-    )
+    password = Password(required=True, example="correct horse battery")
 
 
 class AccountSchema(Schema):

@@ -7,13 +7,13 @@ from flask import Response, request
 
 from cymba.accounts import addresses, throttle
 from cymba.accounts.addresses import MAX_CHARACTERS as MAX_EMAIL_CHARACTERS
-from cymba.accounts.passwords import MAX_CHARACTERS, renewed, verify_password
+from cymba.accounts.passwords import renewed, verify_password
 from cymba.accounts.profile import find_by_email
 from cymba.accounts.sign_in import sign_in_by_password
 from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_out
 from cymba.errors import TooManyRequests, Unauthenticated
 from service.http.answers import answer, nothing
-from service.http.fields import Schema, Text
+from service.http.fields import Password, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -29,12 +29,7 @@ class CredentialsSchema(Schema):
         validate=ma.validate.Length(max=MAX_EMAIL_CHARACTERS),
         example="ada@example.org",
     )
-    password = Text(
-        required=True,
-        validate=ma.validate.Length(max=MAX_CHARACTERS),
-        metadata={"format": "password"},
-        example="correct horse battery",
-    )
+    password = Password(required=True, example="correct horse battery")
 
 
 class TokenRefreshSchema(Schema):

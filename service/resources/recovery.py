@@ -7,13 +7,13 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from cymba.accounts import recovery, single_use, throttle
-from cymba.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS, hash_password
+from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import TooManyRequests
 from cymba.rights.password_reset import reset_password
 from service.http.answers import nothing
 from service.http.bearer import current_access, current_account
-from service.http.fields import Email, Schema, Text
+from service.http.fields import Email, Password, Schema, Text
 from service.http.openapi import Resource
 from service.http.proof import verified_account
 from service.http.services import services
@@ -37,22 +37,12 @@ class EmailAddressSchema(Schema):
 
 class PasswordResetSchema(Schema):
     code = _code()
-    new_password = Text(
-        required=True,
-        validate=ma.validate.Length(min=MIN_CHARACTERS, max=MAX_CHARACTERS),
-        metadata={"format": "password"},
-        example="staple battery",
-    )
+    new_password = Password(new=True, required=True, example="staple battery")
 
 
 class EmailChangeSchema(Schema):
     new_email = Email(required=True, example="ada@example.com")
-    password = Text(
-        required=True,
-        validate=ma.validate.Length(max=MAX_CHARACTERS),
-        metadata={"format": "password"},
-        example="correct horse battery",
-    )
+    password = Password(required=True, example="correct horse battery")
 
 
 class EmailCodeSchema(Schema):

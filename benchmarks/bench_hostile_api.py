@@ -25,13 +25,16 @@ from uuid import uuid4
 
 import httpx
 
-from cymba.database import make_engine
+from cymba.accounts.keys import derive
+from cymba.accounts.sign_up import SIGN_UP_CODES, make_code
+from cymba.database import make_engine, utc_now
 from ops import postgres, schema
 from tests.service.http.served.parts import TRUSTED_PROXIES, ApiProcess, Proxied
 
 HOSTILE = 60
 HONEST = 10
 PASSWORD = "correct horse battery"
+SECRET = secrets.token_hex(32)
 HOSTILE_ADDRESS = "127.0.0.2"
 PAUSE_S = 0.1  # of an honest person between two requests
 ENTRY = {"felt_at": "2026-03-01T08:00:00Z", "time_zone": "UTC", "note": "x"}
@@ -79,7 +82,8 @@ async def sign_up(url: str, address: str) -> tuple[str, dict[str, str]]:
     email = f"{uuid4().hex}@example.org"
     credentials = {"email": email, "password": PASSWORD}
     async with client_at(url, address) as client:
-        (await client.post("/v1/accounts", json=credentials)).raise_for_status()
+        code = make_code(derive(SECRET.encode(), SIGN_UP_CODES), email, utc_now())
+        (await client.post("/v1/accounts", json=credentials | {"code": code})).raise_for_status()
         pair = (await client.post("/v1/auth/token", json=credentials)).raise_for_status()
     return email, {"Authorization": f"Bearer {pair.json()['access_token']}"}
 
@@ -216,7 +220,7 @@ def main() -> None:
         environ = {
             "CYMBA_DATABASE_URL": server.url,
             "CYMBA_DATA_DIR": name,
-            "CYMBA_SECRET_KEY": secrets.token_hex(32),
+            "CYMBA_SECRET_KEY": SECRET,
             "CYMBA_TRUSTED_PROXIES": "0" if chosen.no_proxy else TRUSTED_PROXIES,
             "CYMBA_LOG_LEVEL": "error",
         }

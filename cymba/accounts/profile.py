@@ -9,9 +9,9 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts import addresses
+from cymba.accounts import addresses, passwords
 from cymba.accounts.audit import note_own
-from cymba.accounts.passwords import hash_password
+from cymba.accounts.passwords import rehash
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import is_zone
 from cymba.errors import Conflict, Rejected
@@ -38,14 +38,14 @@ def register(
         Rejected: a value breaks a rule; `errors` names each.
         Conflict: the e-mail address has an account already, however it is written there.
     """
-    _check({"email": email, "name": name, "time_zone": time_zone, "locale": locale})
+    check_new(email=email, password=password, name=name, time_zone=time_zone, locale=locale)
     email = addresses.parse(email)
     account_id = session.scalar(
         insert(Account)
         .values(
             email=email,
             email_key=addresses.key(email),
-            password_hash=hash_password(password, of=(email, name)),
+            password_hash=rehash(password),
             name=name,
             time_zone=time_zone,
             locale=locale,
@@ -57,6 +57,16 @@ def register(
     if account_id is None:
         raise Conflict("This e-mail address has an account already.", code="email-taken")
     return session.get_one(Account, account_id)
+
+
+def check_new(*, email: str, password: str, name: str, time_zone: str, locale: str) -> None:
+    """What `register` raises whoever has an account.
+
+    Raises:
+        Rejected: a value breaks a rule; `errors` names each.
+    """
+    _check({"email": email, "name": name, "time_zone": time_zone, "locale": locale})
+    passwords.check_new(password, pointer="/password", of=(email, name))
 
 
 def parse_email(email: str, *, pointer: str = "/new_email") -> str:

@@ -8,6 +8,7 @@ documents the problems that follow from how it was declared. A view adds only it
 from collections.abc import Callable
 from copy import deepcopy
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import marshmallow as ma
@@ -247,7 +248,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
             parameters.append(IF_MATCH)
         if doc_info.get("etag_sent"):
             for status in doc_info.get("success_status_codes", ()):
-                responses[status].setdefault("headers", {})["ETag"] = ETAG_HEADER
+                if status != HTTPStatus.ACCEPTED:  # nothing to read yet
+                    responses[status].setdefault("headers", {})["ETag"] = ETAG_HEADER
             if method == "get":
                 parameters.append(IF_NONE_MATCH)
                 responses[304] = {

@@ -12,6 +12,7 @@ from sqlalchemy.orm import sessionmaker
 
 from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.oidc import Provider
+from cymba.accounts.sign_up import SIGN_UP_CODES
 from cymba.accounts.tokens import Signer
 from cymba.database import UnitOfWork, units_of_work, utc_now
 from cymba.devices.denied_topics import DeniedTopics
@@ -43,6 +44,7 @@ class Services:
     signer: Signer
     cursor_key: bytes
     throttle_key: bytes
+    sign_up_key: bytes
     programme_key: Ed25519PrivateKey
     oidc: Provider | None
     rate_limits: RateLimits  # of frames that come over HTTP
@@ -81,6 +83,7 @@ class Services:
             ),
             cursor_key=derive(secret, "cursors"),
             throttle_key=throttle_key(secret),
+            sign_up_key=derive(secret, SIGN_UP_CODES),
             programme_key=load_key(settings),
             oidc=Provider.of(settings),
             rate_limits=RateLimits(),

@@ -1,11 +1,12 @@
 """The person's own account."""
 
+from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
 from flask import Response, request
 
-from cymba.accounts import profile, recovery, throttle, tokens
+from cymba.accounts import profile, recovery, sign_up, throttle, tokens
 from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected, TooManyRequests
@@ -13,6 +14,7 @@ from cymba.rights.erasure import erase
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_access, current_account
+from service.http.codes import count_code, has_enough
 from service.http.etags import check_preconditions
 from service.http.fields import Email, Password, Pattern, Schema, Text
 from service.http.openapi import Resource
@@ -44,6 +46,11 @@ class RegistrationSchema(Schema):
     name = _name(load_default="", example="Ada")
     time_zone = _time_zone(load_default="UTC", example="Europe/Berlin")
     locale = _locale(load_default="en", example="de-DE")
+    code = Text(
+        validate=ma.validate.Length(min=1, max=200),
+        about="From the mail; without it, one is sent",
+        example="AGrKc-Tm3QhJx3kQ2m8mK2y0dYpQm1w3",
+    )
 
 
 class AccountChangeSchema(Schema):
@@ -76,25 +83,44 @@ _shown = writer(AccountSchema)
 @blp.post("/v1/accounts")
 @blp.public
 @blp.body(RegistrationSchema)
+@blp.answers(202, description="Asked without a code: one is on its way, if all else is right")
 @blp.answers(201, AccountSchema)
 @blp.etag
-@blp.problems("email-taken", "rate")
+@blp.problems("code-not-good", "email-taken", "rate")
 def create_account(given: dict[str, Any]) -> Response:
-    """Make an account"""
+    """Make an account
+
+    Ask twice: first without `code`, which mails one to the address, then the same with it. Of an
+    address that has an account the mail says so, and the answer is the same: nobody learns from it
+    who has one. A code is good for an hour. One address is sent five in an hour at most.
+    """
+    code = given.pop("code", None)
+    now, email = services().now(), given["email"]
+    if code is None:
+        return _mail_code(given, now)
     hold_hashing()
+    if not sign_up.is_good(services().sign_up_key, email, code, now=now):
+        count_code(request.remote_addr or "")
+        raise recovery.code_not_good()
+    with transaction() as session:
+        account = profile.register(session, **given)
+        profile.verify_email(account, now)
+        shown, version = _shown(account), account.version
+    return tagged(shown, status=201, version=version)
+
+
+def _mail_code(given: dict[str, Any], now: datetime) -> Response:
     with transaction() as session:
         full = throttle.count_sign_up(
-            session,
-            services().throttle_key,
-            address=request.remote_addr or "",
-            now=services().now(),
+            session, services().throttle_key, address=request.remote_addr or "", now=now
         )
     if full is not None:
         raise TooManyRequests("Too many new accounts from here.", retry_after_s=full.retry_after_s)
+    profile.check_new(**given)
     with transaction() as session:
-        account = profile.register(session, **given)
-        shown, version = _shown(account), account.version
-    return tagged(shown, status=201, version=version)
+        if not has_enough(session, given["email"]):
+            sign_up.request(session, services().sign_up_key, given["email"], now=now)
+    return Response(status=202)
 
 
 @blp.get("/v1/account")

@@ -4,15 +4,15 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Response, request
-from sqlalchemy.orm import Session
 
-from cymba.accounts import recovery, single_use, throttle
+from cymba.accounts import recovery, single_use
 from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import TooManyRequests
 from cymba.rights.password_reset import reset_password
 from service.http.answers import nothing
 from service.http.bearer import current_access, current_account
+from service.http.codes import count_code, has_enough
 from service.http.fields import Email, Password, Schema, Text
 from service.http.openapi import Resource
 from service.http.proof import verified_account
@@ -60,9 +60,9 @@ def request_reset(given: dict[str, Any]) -> Response:
     The answer is the same whether or not the address has an account. One address is sent five
     codes in an hour at most; the last of them is good.
     """
-    _count(request.remote_addr or "")
+    count_code(request.remote_addr or "")
     with transaction() as session:
-        if not _is_full(session, given["email"]):
+        if not has_enough(session, given["email"]):
             recovery.request_reset(session, given["email"], now=services().now())
     return Response(status=202)
 
@@ -98,11 +98,11 @@ def request_email_change(given: dict[str, Any]) -> Response:
 
     With the account's own address it asks for a code that confirms it.
     """
-    _count(str(current_access().account_id))
+    count_code(str(current_access().account_id))
     verified = verified_account(given["password"], pointer="/password")
     with transaction() as session:
         current_account(session)
-        if _is_full(session, given["new_email"]):
+        if has_enough(session, given["new_email"]):
             raise TooManyRequests("This address was sent enough codes.", retry_after_s=720)
         recovery.request_email_change(session, verified, given["new_email"], now=services().now())
     return Response(status=202)
@@ -121,16 +121,6 @@ def confirm_email_change(given: dict[str, Any]) -> Response:
     return nothing()
 
 
-def _count(whose: str) -> None:
-    """Each of these costs a mail or a guess: counted by where it comes from, or who asks."""
-    with transaction() as session:
-        full = throttle.count_recovery(
-            session, services().throttle_key, address=whose, now=services().now()
-        )
-    if full is not None:
-        raise TooManyRequests("Too many tries from here.", retry_after_s=full.retry_after_s)
-
-
 def _account_of(code: str, purpose: single_use.Purpose) -> Account:
     """Whose code it is. One that is not good is counted; who has a good one is let in, whatever
     others have tried.
@@ -142,14 +132,6 @@ def _account_of(code: str, purpose: single_use.Purpose) -> Account:
     with transaction() as session:
         account = single_use.account_of(session, code, purpose, now=services().now())
     if account is None:
-        _count(request.remote_addr or "")
+        count_code(request.remote_addr or "")
         raise recovery.code_not_good()
     return account
-
-
-def _is_full(session: Session, email: str) -> bool:
-    """Whether so many codes were sent to the address that no other goes there yet."""
-    full = throttle.count_recipient(
-        session, services().throttle_key, email=email, now=services().now()
-    )
-    return full is not None

@@ -39,6 +39,7 @@ from tests.end_to_end.parts import (
 )
 from tests.insights.test_words import forbidden_in
 from tests.programs import or_another
+from tests.service.conftest import sign_up
 from workers.insights import InsightsWorker
 from workers.session_worker import SessionWorker
 
@@ -97,7 +98,7 @@ def move_in(client: FlaskClient, engine: Engine) -> Callable[[World], SimulatedP
 
     def make(world: World) -> SimulatedPerson:
         given = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "time_zone": ZONE}
-        assert client.post("/v1/accounts", json=given).status_code == 201
+        assert sign_up(client, given).status_code == 201
         login = {"email": given["email"], "password": PASSWORD}
         tokens = client.post("/v1/auth/token", json=login).json
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}

@@ -15,6 +15,7 @@ from cymba.database import UnitOfWork
 from service import create_app
 from service.http.latest import Latest
 from service.resources import health
+from tests.service.conftest import sign_up
 from tests.test_failures import failed
 
 REGISTRATION = {"email": "ada@example.org", "password": "correct horse battery"}
@@ -41,7 +42,7 @@ def test_what_fails_half_way_leaves_nothing(client, engine, monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr("service.resources.accounts._shown", broken)
-    assert client.post("/v1/accounts", json=REGISTRATION).status_code == 500
+    assert sign_up(client, REGISTRATION).status_code == 500
     with UnitOfWork(engine) as session:
         assert session.scalar(select(func.count(Account.id))) == 0
 
@@ -90,7 +91,7 @@ def test_only_what_may_work_later_is_called_unavailable(
 
 def test_nothing_personal_reaches_the_log(client, person):
     with capture_logs() as logs:
-        client.post("/v1/accounts", json=REGISTRATION)
+        sign_up(client, REGISTRATION)
         client.post("/v1/auth/token", json=REGISTRATION)
         client.get("/v1/account?note=private", headers=person.headers)
         client.get("/v1/devices/private-device", headers=person.headers)

@@ -21,6 +21,7 @@ from service.http.places import Places
 from service.http.services import HASHES_OF_ONE, READINGS_OF_ONE, REQUESTS_OF_ONE
 from service.resources import accounts
 from tests.end_to_end.parts import PATIENCE_S
+from tests.service.conftest import sign_up
 
 CONNECTIONS = 60
 PASSWORD = "correct horse battery"
@@ -168,7 +169,7 @@ def test_a_new_account_makes_its_hash_with_no_connection_held(app, gate, engine)
 
     def ask() -> int:
         account = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD}
-        return app.test_client().post("/v1/accounts", json=account).status_code
+        return sign_up(app.test_client(), account).status_code
 
     statuses = gate.crowd(ask, within=HASHES_OF_ONE)
     assert statuses.count(429) == CONNECTIONS - HASHES_OF_ONE

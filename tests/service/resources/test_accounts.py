@@ -1,24 +1,27 @@
+import re
 from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
-from cymba.accounts.tables import Account
+from cymba.accounts.sign_up import make_code
+from cymba.accounts.tables import Account, OutgoingMail
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.claiming import Claimed
 from cymba.devices.provisioning import reissue_claim_code
 from cymba.devices.tables import Device
 from cymba.stimulation.tables import StimulationSession, StoredFrame
+from service.http.services import Services
+from tests.service.conftest import sign_up
 
 PASSWORD = "correct horse battery"
 
 
 def register(client: FlaskClient, **changes: object) -> dict[str, str]:
     given = {"email": "ada@example.org", "password": PASSWORD, **changes}
-    response = client.post("/v1/accounts", json=given)
-    assert response.status_code == 201
+    assert sign_up(client, given).status_code == 201
     tokens = client.post(
         "/v1/auth/token", json={"email": given["email"], "password": given["password"]}
     ).json
@@ -36,9 +39,73 @@ def test_a_new_account_can_be_read_back(client):
     assert "password_hash" not in account
 
 
+@pytest.fixture
+def mails(engine):
+    def read():
+        with UnitOfWork(engine) as session:
+            found = session.scalars(select(OutgoingMail).order_by(OutgoingMail.created_at))
+            return [(mail.recipient, mail.subject, mail.body) for mail in found]
+
+    return read
+
+
+def test_the_mailbox_makes_the_account_and_nobody_else_learns_of_one(client, mails, app):
+    """An address with an account and one without are answered the same, with the same work."""
+    given = {"email": "ada@example.org", "password": PASSWORD, "name": "Ada"}
+    asked = client.post("/v1/accounts", json=given)
+    ((recipient, _, body),) = mails()
+    (code,) = re.findall(r"^    (\S+)$", body, re.MULTILINE)
+    assert recipient == "ada@example.org"
+    stranger = {"email": "eve@example.org", "password": PASSWORD, "code": code}
+    refused = client.post("/v1/accounts", json=stranger)
+    assert refused.json["type"] == "urn:cymba:problem:code-not-good"
+    assert client.post("/v1/accounts", json=given | {"code": code}).status_code == 201
+    statements: list[list[str]] = []
+
+    def note(_connection, _cursor, statement, *_):
+        statements[-1].append(" ".join(statement.split()[:3]))
+
+    event.listen(app.extensions["cymba"].engine, "before_cursor_execute", note)
+    for email in ("ADA@example.org", "bea@example.org"):
+        statements.append([])
+        again = client.post("/v1/accounts", json=given | {"email": email})
+        assert (again.status_code, again.data) == (asked.status_code, asked.data) == (202, b"")
+        guess = given | {"email": email, "code": "no-such-code"}
+        assert client.post("/v1/accounts", json=guess).json["type"] == refused.json["type"]
+    assert statements[0] == statements[1]
+    (_, subject, body), (other, _, _) = mails()[1:]
+    assert (subject, other) == ("You have an account", "bea@example.org")
+    assert code not in body
+    with UnitOfWork(app.extensions["cymba"].engine) as session:
+        (account,) = session.scalars(select(Account))
+        assert account.email_verified_at is not None
+
+
+@pytest.mark.parametrize("late", [timedelta(minutes=59), timedelta(minutes=61)])
+def test_a_code_is_good_for_an_hour(client, late, monkeypatch):
+    given = {"email": "ada@example.org", "password": PASSWORD}
+    code = make_code(Services.of(client.application).sign_up_key, given["email"], utc_now())
+    at = utc_now() + late
+    monkeypatch.setattr(Services, "now", staticmethod(lambda: at))
+    made = client.post("/v1/accounts", json=given | {"code": code})
+    assert made.status_code == (201 if late < timedelta(hours=1) else 422)
+
+
+@pytest.mark.parametrize("code", ["", "x", "é", "A" * 32, "A" * 200, "====", "AAAA"])
+def test_what_is_no_code_is_refused(client, code):
+    given = {"email": "ada@example.org", "password": PASSWORD, "code": code}
+    assert client.post("/v1/accounts", json=given).status_code == 422
+
+
+def test_an_address_is_mailed_five_codes_and_no_more(client, mails):
+    given = {"email": "ada@example.org", "password": PASSWORD}
+    assert {client.post("/v1/accounts", json=given).status_code for _ in range(7)} == {202}
+    assert len(mails()) == 5
+
+
 def test_letter_case_makes_no_second_account(client):
     register(client)
-    again = client.post("/v1/accounts", json={"email": "ADA@Example.ORG", "password": PASSWORD})
+    again = sign_up(client, {"email": "ADA@Example.ORG", "password": PASSWORD})
     assert again.status_code == 409
     assert again.json["type"] == "urn:cymba:problem:email-taken"
 

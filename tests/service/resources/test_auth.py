@@ -7,13 +7,14 @@ from sqlalchemy import update
 
 from cymba.accounts.tables import RateLimit, RefreshToken
 from cymba.database import UnitOfWork, utc_now
+from tests.service.conftest import sign_up
 
 LOGIN = {"email": "ada@example.org", "password": "correct horse battery"}
 
 
 @pytest.fixture
 def ada(client):
-    assert client.post("/v1/accounts", json=LOGIN).status_code == 201
+    assert sign_up(client, LOGIN).status_code == 201
     return LOGIN
 
 

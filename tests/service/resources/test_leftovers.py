@@ -11,6 +11,7 @@ from cymba.accounts.tokens import PROVED_FOR
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.tables import Device
+from tests.service.conftest import sign_up
 
 OWNER = {"email": "ada@example.org", "password": "correct horse battery"}
 NEW = "staple battery horse"
@@ -22,7 +23,7 @@ def bearer(pair):
 
 @pytest.fixture
 def pair(client):
-    assert client.post("/v1/accounts", json=OWNER).status_code == 201
+    assert sign_up(client, OWNER).status_code == 201
     return client.post("/v1/auth/token", json=OWNER).json
 
 

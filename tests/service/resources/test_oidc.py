@@ -19,7 +19,7 @@ from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity, RefreshTo
 from cymba.database import UnitOfWork
 from cymba.errors import Unauthenticated
 from service import create_app
-from tests.service.conftest import CheckedClient, CheckedDocument
+from tests.service.conftest import CheckedClient, CheckedDocument, sign_up
 
 
 @dataclass
@@ -211,7 +211,7 @@ def test_an_address_that_has_an_account_is_not_taken_over_but_linked_by_its_owne
     client, provider, sign_in
 ):
     account = {"email": "Grace@example.org", "password": "correct horse battery"}
-    client.post("/v1/accounts", json=account)
+    sign_up(client, account)
     assert sign_in().json["type"] == "urn:cymba:problem:email-taken"
     pair = client.post("/v1/auth/token", json=account).json
     headers = {"Authorization": f"Bearer {pair['access_token']}"}

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 
 from cymba.accounts.tables import OutgoingMail, SingleUseToken
 from cymba.database import UnitOfWork, utc_now
+from tests.service.conftest import sign_up
 
 OLD, NEW = "correct horse battery", "staple battery horse"
 
@@ -15,7 +16,7 @@ OLD, NEW = "correct horse battery", "staple battery horse"
 @pytest.fixture
 def ada(client):
     account = {"email": "ada@example.org", "password": OLD}
-    assert client.post("/v1/accounts", json=account).status_code == 201
+    assert sign_up(client, account).status_code == 201
     return account
 
 
@@ -96,7 +97,7 @@ def test_an_address_that_was_taken_meanwhile_is_not_taken_twice(client, signed_i
     wanted = {"new_email": "eve@example.org", "password": OLD}
     client.post("/v1/account/email", json=wanted, headers=signed_in)
     code = code_in(mails()[-1][2])
-    client.post("/v1/accounts", json={"email": "Eve@example.org", "password": OLD})
+    sign_up(client, {"email": "Eve@example.org", "password": OLD})
     taken = client.post("/v1/account/email/confirm", json={"code": code})
     assert taken.json["type"] == "urn:cymba:problem:email-taken"
 

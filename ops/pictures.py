@@ -43,7 +43,13 @@ SESSION = timedelta(minutes=30)
 CHARGE_UC = 11_000.0
 NOBODY = UUID(int=0)
 HISTORY_DAYS = 91
-OF_ONE = ("timeline", "calendar", "around-use")  # without an effect they look much the same
+# Without an effect these look much the same.
+OF_ONE = (
+    "timeline",
+    "calendar",
+    "around-use",
+    "response-mood",
+)
 SESSIONS = [exposure.name for exposure in EXPOSURES].index("sessions")
 SHOWN = ("pain_now", "mood", "fatigue", "sleep_quality")
 
@@ -85,6 +91,9 @@ def pictures(person: Person) -> dict[str, Picture]:
         made["side-effect"] = picture_of_side_effect(effect, voice)
     first_use = local_day(sessions[0].local_start)
     compared = compare(OUTCOMES["pain_now"], entries, first_use=first_use, today=days.dates[-1])
+    mood = compare(OUTCOMES["mood"], entries, first_use=first_use, today=days.dates[-1])
+    if mood is not None:
+        made["response-mood"] = picture_of_response(mood, voice)
     if compared is not None:
         made["response"] = picture_of_response(compared, voice)
         made |= _of_history(days, compared.whole.values, voice)

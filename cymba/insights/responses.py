@@ -19,12 +19,13 @@ from cymba.insights.exposures import SessionFact
 from cymba.insights.inputs import entry_facts, session_facts
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.pair_inputs import inputs_hash
-from cymba.insights.statistics import Response, response
+from cymba.insights.statistics import Response, response, response_in_points
 from cymba.insights.statistics.response import CURRENT_DAYS, LOOK_LEVEL, MIN_BASELINE_DAYS
 
 FIRST_WEEKS = 28  # days, where too few were rated before the first session
 FIRST_LOOK_DAYS = 14  # after the baseline: day 42, where that is the first four weeks
 LOOK_EVERY_DAYS = 28
+POINTS = "{score}"  # the unit of what is rated
 Baseline = Literal["before_first_session", "first_weeks"]
 
 
@@ -68,7 +69,7 @@ class Comparison:
 
 
 def load_responses(session: Session, account_id: UUID, *, now: datetime) -> list[Comparison]:
-    """Each symptom that the person rates and where higher is worse, as of their local day."""
+    """Each symptom that the person rates, as of their local day."""
     zone = session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
     return compare_all(
         session_facts(session, account_id),
@@ -80,12 +81,11 @@ def load_responses(session: Session, account_id: UUID, *, now: datetime) -> list
 def compare_all(
     sessions: Sequence[SessionFact], entries: Sequence[EntryFact], *, today: date
 ) -> list[Comparison]:
-    """A share of the baseline means something of a scale from "none" up, so no other is compared;
-    of side effects `cymba.insights.side_effects` tells."""
+    """All that is rated in points; of side effects `cymba.insights.side_effects` tells."""
     first_use = min((local_day(fact.local_start) for fact in sessions), default=None)
     compared = []
     for outcome in OUTCOMES.values():
-        if outcome.worse == "higher" and not outcome.is_side_effect:
+        if outcome.unit == POINTS:
             found = compare(outcome, entries, first_use=first_use, today=today)
             if found is not None:
                 compared.append(found)
@@ -112,6 +112,8 @@ def compare(
         kind, until = "before_first_session", first_use
     last = _last_look(until, today)
     since = max(last - timedelta(days=CURRENT_DAYS - 1), until)
+    # A share of the baseline means something of a scale from "none" up alone.
+    compared = response if outcome.worse == "higher" else response_in_points
     baseline = _period(rated, first, until)
     current = _period(rated, since, last + timedelta(days=1))
     return Comparison(
@@ -120,7 +122,7 @@ def compare(
         baseline=baseline,
         current=current,
         whole=_period(rated, first, today + timedelta(days=1)),
-        response=response(baseline.values, current.values, level=LOOK_LEVEL),
+        response=compared(baseline.values, current.values, level=LOOK_LEVEL),
     )
 
 

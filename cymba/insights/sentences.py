@@ -70,11 +70,13 @@ def of_finding(voice: Voice, finding: Finding) -> str:
         case "no_clear_link":
             outcome = OUTCOMES[finding.outcome]
             in_days, mid = outcome.is_side_effect, outcome.minimal_difference
-            return voice.say(
-                words.NO_CLEAR_LINK_DAYS if in_days else words.NO_CLEAR_LINK,
-                n=n,
-                mid=voice.number(100 * mid, 0) if in_days else voice.number(mid),
-                **names,
+            number = voice.number(100 * mid, 0) if in_days else voice.number(mid)
+            if (finding.low or 0) <= 0 <= (finding.high or 0):
+                nothing = words.NO_CLEAR_LINK_DAYS if in_days else words.NO_CLEAR_LINK
+                return voice.say(nothing, n=n, mid=number, **names)
+            little = words.SMALL_LINK_DAYS if in_days else words.SMALL_LINK
+            return _join(
+                voice.say(little, n=n, mid=number, **names), voice.translate(words.DISCLAIMER)
             )
         case "not_enough" if finding.effect is None:
             title = exposure_title(voice, finding.exposure)
@@ -155,10 +157,12 @@ def of_side_effect(voice: Voice, outcome: Outcome, trend: Trend, answers: int) -
 
 
 def of_response(voice: Voice, outcome: Outcome, found: Response, *, until: date) -> str:
-    """How the 28 days `until` compare with the baseline; a ratio is only ever of a symptom's
-    scale. It ends with what a change does not show."""
+    """How the 28 days `until` compare with the baseline: as a share of it, or in points where
+    higher is better. It ends with what a change does not show."""
     if found.grade is ResponseGrade.NOT_ENOUGH:
         return voice.translate(words.RESPONSE_NOT_ENOUGH)
+    if outcome.worse == "lower":
+        return _of_response_in_points(voice, outcome, found, until)
     # A fall is told as "lower by": its ends change places.
     low, high = sorted((-found.high, -found.low))
     values = {
@@ -182,6 +186,19 @@ def of_response(voice: Voice, outcome: Outcome, found: Response, *, until: date)
             said = voice.say(words.RESPONSE_HIGHER, **values | as_it_is)
         case _:
             return voice.say(words.RESPONSE_NONE, **values | as_it_is)
+    return _join(said, voice.translate(words.DISCLAIMER))
+
+
+def _of_response_in_points(voice: Voice, outcome: Outcome, found: Response, until: date) -> str:
+    names = {
+        "outcome": inside(voice, voice.translate(outcome.title)),
+        "until": voice.day(until),
+    }
+    low, high = found.points_low, found.points_high
+    if found.grade is ResponseGrade.NO_CLEAR_CHANGE:
+        ends = {"low": voice.number(low), "high": voice.number(high)}
+        return voice.say(words.RESPONSE_POINTS_NONE, **names, **ends)
+    said = voice.say(words.RESPONSE_POINTS, **names, **size(voice, found.change_points, low, high))
     return _join(said, voice.translate(words.DISCLAIMER))
 
 

@@ -84,6 +84,15 @@ NO_CLEAR_LINK = (
     "Over {n} days there is no clear link between {exposure} and {outcome}. Any difference is "
     "likely less than {mid} points."
 )
+# The same where the interval leaves 0 out: to call that no link would be untrue.
+SMALL_LINK = (
+    "Over {n} days {exposure} and {outcome} go together only a little. Any difference is likely "
+    "less than {mid} points."
+)
+SMALL_LINK_DAYS = (
+    "Over {n} days {exposure} and {outcome} go together only a little. Any difference is likely "
+    "less than {mid} days in 100."
+)
 NO_CLEAR_LINK_DAYS = (
     "Over {n} days there is no clear link between {exposure} and {outcome}. Any difference is "
     "likely less than {mid} days in 100."
@@ -160,6 +169,15 @@ RESPONSE_HIGHER = (
     "In the four weeks up to {until}, {outcome} is {share} higher than in your first weeks ({low} "
     "to {high})."
 )
+# Of a scale where higher is better, as mood or sleep
+RESPONSE_POINTS = (
+    "In the four weeks up to {until}, {outcome} is {size} points {direction} than in your first "
+    "weeks ({low} to {high})."
+)
+RESPONSE_POINTS_NONE = (
+    "In the four weeks up to {until}, {outcome} has not clearly changed from your first weeks "
+    "({low} to {high} points)."
+)
 RESPONSE_NOT_ENOUGH = (
     "To compare with your first weeks, ratings are needed on at least 14 days of your first four "
     "weeks. The four weeks that are compared need 14 as well. This is done anew every four weeks."
@@ -173,12 +191,13 @@ MORE, FEWER = "more", "fewer"
 TEMPLATES: tuple[str, ...] = (
     *OBSERVED.values(), BOTH_TIMES, *OBSERVED_DAYS.values(), SEEN_OVER,
     DISCLAIMER, EARLY, HALVES, ONE_OF_MANY, FOLLOWS_PAIN, FOLLOWS_RATING, MORE_IS_WORSE,
-    MORE_SIDE_EFFECT, NO_CLEAR_LINK, NO_CLEAR_LINK_DAYS, NOT_ENOUGH,
+    MORE_SIDE_EFFECT, NO_CLEAR_LINK, NO_CLEAR_LINK_DAYS, SMALL_LINK, SMALL_LINK_DAYS, NOT_ENOUGH,
     NOT_ENOUGH_REFUSED, COLLECTING, MORE_DAYS, TESTED, NO_DIFFERENCE, DEPARTED, NOT_CARRIED_OUT,
     STOPPED_EARLY, NOT_TESTED,
     HELD_OFF, HELD_DOWN, SET_BACK, SENT_TO_DEVICE,
     FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
-    RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
+    RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_POINTS,
+    RESPONSE_POINTS_NONE, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
     MORE, FEWER, PROGRAMME_USE,
 )  # fmt: skip
 

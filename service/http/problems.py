@@ -43,6 +43,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "conflict": (409, "In conflict with what is stored"),
     "experiment-running": (409, "A trial is running already"),
     "experiment-ended": (409, "The trial has ended"),
+    "programme-ends": (422, "The programme has an end date, which a trial cannot keep"),
     "no-contrast": (422, "The two programmes of the trial would not differ"),
     "nothing-to-set-back": (409, "There is nothing of a trial to set back"),
     "identity-taken": (409, "The provider's sign-in opens another account"),

@@ -108,6 +108,13 @@ class ThenAndNowSchema(Schema):
     low = out.number(-0.52, null=True, source="response.low")
     high = out.number(-0.12, null=True, source="response.high")
     change_points = out.number(-2.1, null=True, source="response.change_points")
+    points_low = out.number(
+        None,
+        "Of the change in points, which is told where higher is better; its ratios are null then",
+        null=True,
+        source="response.points_low",
+    )
+    points_high = out.number(None, null=True, source="response.points_high")
     two_points = out.flag(True, "Lower by at least 2 points", source="response.two_points")
     baseline_kind = out.text(
         "before_first_session", one_of=["before_first_session", "first_weeks"], source="kind"
@@ -171,10 +178,11 @@ def draw_side_effect(_query: dict[str, Any], item: str) -> Drawing:
 @blp.problems("consent-required")
 @blp.shared("insights")
 def list_responses() -> Response:
-    """How far each symptom has come since the beginning, for those where higher is worse
+    """How far each symptom has come since the beginning
 
-    Looked at every four weeks and frozen between, so that reading it often finds nothing by chance:
-    `current` ends with the last look.
+    As a share of the beginning; where higher is better, as of mood or sleep, in points. Looked at
+    every four weeks and frozen between, so that reading it often finds nothing by chance: `current`
+    ends with the last look.
     """
     with transaction() as session:
         account = consenting_account(session)

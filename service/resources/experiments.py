@@ -61,7 +61,14 @@ def preview_experiment(given: dict[str, Any]) -> Response:
 @blp.body(ExperimentRequestSchema)
 @blp.answers(201, ExperimentSchema)
 @blp.etag
-@blp.problems("not-found", "consent-required", "no-programme", "no-contrast", "experiment-running")
+@blp.problems(
+    "not-found",
+    "consent-required",
+    "no-programme",
+    "programme-ends",
+    "no-contrast",
+    "experiment-running",
+)
 def begin_experiment(given: dict[str, Any]) -> Response:
     """Plan a trial and draw its coin
 

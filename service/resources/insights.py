@@ -107,8 +107,8 @@ class CorrelationDetailSchema(Schema):
     residuals = out.nested(CorrelationResidualsSchema, null=True)
     is_current = out.flag(True, "false: the days have changed, and it is about to be made anew")
     alt = out.text(
-        f"{example_of(FindingSchema)['sentence']} The picture shows 150 days, pain now as dots and "
-        "stimulation as bars.",
+        f"{example_of(FindingSchema)['sentence']} Days shown: 150. Dots: pain now. Bars: "
+        "stimulation.",
         "What the picture shows",
     )
 

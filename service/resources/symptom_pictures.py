@@ -37,8 +37,8 @@ class PlotQuerySchema(ThemeSchema, DaysQuerySchema):
 class SymptomPictureSchema(Schema):
     title = out.text("Pain now, day by day")
     alt = out.text(
-        "These are 91 days, 46 of them with a session. Of 87 days there is a rating: pain now was "
-        "4.3 on average, from 0 to 7.",
+        "Days shown: 91. With a session: 46. With a rating: 87. In the mean pain now was 4.3, "
+        "from 0 to 7.",
         "What the picture shows",
     )
 

@@ -11,12 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Text
 
-from cymba.insights.pictures import DARK, LIGHT, THEMES, USUAL, Form, Picture, Theme
+from cymba.insights.pictures import DARK, LIGHT, THEMES, USUAL, Form, Picture, Theme, captions
 from cymba.insights.pictures.canvas import WIDTH, Page, line, tick
 from cymba.insights.pictures.history import FAINTEST, STRONGEST, tinted
 from cymba.insights.pictures.pair import is_told, observed
 from cymba.insights.tables import Finding
-from cymba.insights.words import Voice
+from cymba.insights.words import LANGUAGES, Voice
 from ops.pictures import PEOPLE, pictures
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -158,7 +158,7 @@ def test_no_line_stands_out_where_the_days_cannot_tell() -> None:
 def test_every_picture_is_as_wide_as_a_phone_and_has_its_words(
     drawn: dict[str, Picture],
 ) -> None:
-    assert len(drawn) == 18
+    assert len(drawn) == 21
     for name, picture in drawn.items():
         root = ET.fromstring(picture.svg(LIGHT))  # noqa: S314 - our own
         assert root.get("viewBox", "").split()[2] == str(WIDTH), name
@@ -182,6 +182,16 @@ def test_a_picture_without_an_estimate_shows_no_fit(drawn: dict[str, Picture]) -
         for name in ("effect-pair", "two-weeks-pair")
     }
     assert heights["two-weeks-pair"] < heights["effect-pair"] / 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_count_that_may_be_one_stands_before_no_plural(language: str) -> None:
+    """As "(1 days)"; what is told of four weeks alone has more."""
+    more_than_one = {captions.RESPONSE_ALT_MEANS}
+    plural = re.compile(r"\{(?!sentence)\w+\} (days|sessions|answers|Tagen?|Sitzungen|Antworten)\b")
+    for caption in set(captions.CAPTIONS) - more_than_one:
+        text = Voice.of(language).translate(caption)
+        assert not plural.search(text), text
 
 
 def test_a_title_with_signs_of_markup_stays_text() -> None:

@@ -1,14 +1,19 @@
 """Which days are the baseline and which the present."""
 
+import math
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from cymba.insights.days import EntryFact
 from cymba.insights.exposures import SessionFact
 from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.responses import compare, compare_all
-from cymba.insights.statistics import ResponseGrade, response
+from cymba.insights.sentences import of_response
+from cymba.insights.statistics import ResponseGrade, response, response_in_points
+from cymba.insights.words import DISCLAIMER, Voice
 
 FIRST = date(2026, 1, 1)
 PAIN = OUTCOMES["pain_now"]
@@ -37,6 +42,42 @@ def test_the_days_before_the_first_session_are_the_baseline_if_there_are_enough(
     assert (found.current.first_day, found.current.last_day) == (day(62), day(89))
     assert found.response.grade in (ResponseGrade.CONFIRMED, ResponseGrade.LIKELY)
     assert found.response.baseline_n == 17  # the first three days are dropped
+
+
+@pytest.mark.parametrize(
+    ("now", "grade", "said"),
+    [
+        (7, ResponseGrade.BETTER, "points higher than in your first weeks"),
+        (1, ResponseGrade.WORSE, "points lower than in your first weeks"),
+        (4, ResponseGrade.NO_CLEAR_CHANGE, "has not clearly changed from your first weeks"),
+    ],
+)
+def test_where_higher_is_better_it_is_told_in_points(
+    now: int, grade: ResponseGrade, said: str
+) -> None:
+    """A share of a mood means nothing: 0 is the worst of it and not none."""
+    entries = [
+        replace(one, items={"mood": one.items["pain_now"]}) for one in months(100, 4, now, 20)
+    ]
+    [found] = compare_all([], entries, today=day(99))
+    compared = found.response
+    assert compared.grade is grade
+    assert math.isnan(compared.change_ratio)
+    assert compared.threshold is None
+    assert compared.change_points == pytest.approx(compared.current_mean - compared.baseline_mean)
+    told = of_response(Voice.of("en"), found.outcome, compared, until=day(97))
+    assert said in told
+    assert "%" not in told
+    assert told.endswith(DISCLAIMER) == (grade is not ResponseGrade.NO_CLEAR_CHANGE)
+
+
+def test_the_interval_in_points_leaves_0_out_where_the_ratio_leaves_out_1() -> None:
+    rng = np.random.default_rng(11)
+    for _ in range(200):
+        then, now = rng.normal(5, 1, 28), rng.normal(rng.uniform(3, 7), 1, 28)
+        share, points = response(then, now), response_in_points(then, now)
+        assert (share.high < 0) == (points.points_high < 0)
+        assert (share.low > 0) == (points.points_low > 0)
 
 
 @pytest.mark.parametrize("first_use", [None, day(0), day(13)])
@@ -105,10 +146,10 @@ def test_a_day_is_the_mean_of_its_ratings_and_begins_at_four() -> None:
     assert found.whole.values.size == 3
 
 
-def test_scales_where_more_is_better_and_side_effects_are_not_compared() -> None:
+def test_what_is_not_rated_in_points_is_not_compared() -> None:
     at = datetime(2026, 1, 1, 8, tzinfo=UTC)
-    items = {"pain_now": 3, "mood": 4, "cough": {"severity": "mild"}, "anxiety": 2}
+    items = {"pain_now": 3, "mood": 4, "cough": {"severity": "mild"}, "sleep_hours": 7.5}
     used = SessionFact(at, at, at, 900.0)
     found = compare_all([used], [EntryFact(at, at, items)], today=FIRST)
-    assert {one.outcome.name for one in found} == {"pain_now", "anxiety"}
+    assert {one.outcome.name for one in found} == {"pain_now", "mood"}
     assert compare_all([], [], today=FIRST) == []

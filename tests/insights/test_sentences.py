@@ -132,9 +132,22 @@ def test_what_is_missing_is_said_with_a_range() -> None:
 
 
 def test_no_link_and_a_refusal_are_answers() -> None:
-    assert "likely less than 1.0 points" in sentences.of_finding(ENGLISH, finding("no_clear_link"))
+    unclear = finding("no_clear_link", effect=-0.2, low=-0.7, high=0.3)
+    said = sentences.of_finding(ENGLISH, unclear)
+    assert "there is no clear link" in said
+    assert said.endswith("likely less than 1.0 points.")
     refused = finding("not_enough", effect=None, low=None, high=None)
     assert sentences.of_finding(ENGLISH, refused).startswith("Stimulation changed too little")
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.9, -0.1), (0.1, 0.9)])
+def test_a_clear_link_that_is_too_small_to_matter_is_not_called_none(
+    low: float, high: float
+) -> None:
+    said = sentences.of_finding(ENGLISH, finding("no_clear_link", low=low, high=high))
+    assert said.startswith("Over 62 days stimulation and pain now go together only a little.")
+    assert "no clear link" not in said
+    assert said.endswith(f"less than 1.0 points. {ENDING}")
 
 
 def test_a_programmes_share_is_named_by_the_programme() -> None:

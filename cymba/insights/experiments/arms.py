@@ -30,12 +30,18 @@ def arms(
     """What the device is set to in either arm; `taken_ua`: what the person takes of late.
 
     Raises:
-        Rejected: there is no programme to keep, or the doses of the arms could not differ by
-            `LEAST_CONTRAST`.
+        Rejected: there is no programme to keep, it has an end date, or the doses of the arms could
+            not differ by `LEAST_CONTRAST`.
     """
     if full is None:
         raise Rejected(
             "The device has no programme yet for the trial to keep.", code="no-programme"
+        )
+    if full.expires_at is not None:
+        raise Rejected(
+            "The programme has an end date, and a trial would carry it on without one. Set it "
+            "without an end date first if that is what you want.",
+            code="programme-ends",
         )
     programme, limits = full.programme, dict(full.limits)
     if programme.amplitude_ua is None:

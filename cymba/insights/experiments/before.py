@@ -165,7 +165,7 @@ def _is(row: DeviceProgramme, arm: Mapping[str, Any]) -> bool:
 
 
 def _wanted(row: DeviceProgramme) -> Wanted:
-    return Wanted(msgspec.convert(row.programme, Programme), row.limits)
+    return Wanted(msgspec.convert(row.programme, Programme), row.limits, row.expires_at)
 
 
 def _chosen(session: Session, experiment: Experiment, *, since: int) -> list[DeviceProgramme]:

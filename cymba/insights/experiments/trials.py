@@ -60,7 +60,7 @@ def begin(
         Forbidden: the person has not agreed to insights.
         NotFound: the account does not hold such a device.
         Rejected: the outcome has no trials, the pairs are too few, the device has no programme to
-            keep, or the arms could not differ.
+            keep or one with an end date, or the arms could not differ.
         Conflict: another trial is running.
     """
     consent.require(session, account_id, "insights")

@@ -14,13 +14,13 @@ LAG_NAMES = ("Same day", "Next day", "2 days", "3 days")
 SCALE_ENDS = "{best}: best, {worst}: worst"
 NOT_YET = "not yet"
 PAIR_TITLE = "{outcome} and {exposure}"
-PAIR_ALT = "{sentence} The picture shows {days} days, {outcome} as dots and {exposure} as bars."
+PAIR_ALT = "{sentence} Days shown: {days}. Dots: {outcome}. Bars: {exposure}."
 PAIR_ALT_LAG = "{lag}: {effect} points ({low} to {high})."
 SIDE_EFFECT_TITLE = "{effect}, from session to session"
 SIDE_EFFECT_Y = "How often it was reported"
 SIDE_EFFECT_X = "Session"
 SIDE_EFFECT_DOTS = "Dots: each answer, yes above and no below"
-SIDE_EFFECT_ALT = "{sentence} Reported in {yes} of {n} answers over {sessions} sessions."
+SIDE_EFFECT_ALT = "{sentence} Sessions: {sessions}. Answers: {n}. Of these, it was there in {yes}."
 SIDE_EFFECT_ALT_CURVE = (
     "The fitted share goes from {first} at the first session to {last} at session {sessions}."
 )
@@ -42,14 +42,12 @@ CALENDAR_TITLE = "{outcome}, day by day"
 CALENDAR_MARKS = (
     "Number: the mean of the day. The stronger the colour, the worse. Dot: a session, up to three."
 )
-HISTORY_DAYS = "These are {days} days, {used} of them with a session."
-HISTORY_RATED = (
-    "Of {rated} days there is a rating: {outcome} was {mean} on average, from {low} to {high}."
-)
+HISTORY_DAYS = "Days shown: {days}. With a session: {used}."
+HISTORY_RATED = "With a rating: {rated}. In the mean {outcome} was {mean}, from {low} to {high}."
 HISTORY_UNRATED = "No rating was made on these days."
 AROUND_TITLE = "{outcome}, before and after sessions"
-AROUND_USED = "Days with a session: {before} before, {after} after ({n} days)."
-AROUND_WITHOUT = "Days without one, at your usual hours: {before} before, {after} after ({n} days)."
+AROUND_USED = "With a session: {before} before, {after} after (days: {n})."
+AROUND_WITHOUT = "Without one, at your usual hours: {before} before, {after} after (days: {n})."
 AROUND_WHY = "A bad hour often passes by itself, so look at both kinds of days."
 BEFORE, AFTER = "before", "after"
 

@@ -44,7 +44,8 @@ def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
         page.dots(axes, at, compared.whole.values, page.theme.felt, size=3.8)
         _draw_period(axes, page, compared, compared.baseline, found.baseline_mean)
         _draw_period(axes, page, compared, compared.current, found.current_mean)
-        if not math.isnan(found.baseline_mean):
+        has_goal = compared.outcome.worse == "higher" and not math.isnan(found.baseline_mean)
+        if has_goal:
             goal = found.baseline_mean * (1 + MODERATE_RATIO)
             axes.axhline(goal, color=page.theme.muted, linewidth=1.2, linestyle=(0, (4, 3)))
         date_ticks(axes, page, voice, compared.whole.first_day, at.size)
@@ -57,7 +58,7 @@ def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
                 page.paragraph(
                     voice.say(template, mean=voice.number(mean), until=until), size=SMALL
                 )
-        if not math.isnan(found.baseline_mean):
+        if has_goal:
             page.note(voice.translate(captions.THIRTY_PERCENT))
 
     return Picture(voice.say(captions.RESPONSE_TITLE, outcome=title), " ".join(parts), draw)

@@ -29,7 +29,13 @@ from cymba.insights.statistics.repeated_measures import (
     RepeatedMeasures,
     repeated_measures_correlation,
 )
-from cymba.insights.statistics.response import Response, ResponseGrade, Threshold, response
+from cymba.insights.statistics.response import (
+    Response,
+    ResponseGrade,
+    Threshold,
+    response,
+    response_in_points,
+)
 from cymba.insights.statistics.sequential import (
     MILESTONES,
     Look,
@@ -97,6 +103,7 @@ __all__ = [
     "randomization_test",
     "repeated_measures_correlation",
     "response",
+    "response_in_points",
     "sequential_p",
     "side_effect_trend",
     "simes",

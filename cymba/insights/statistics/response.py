@@ -4,7 +4,7 @@ The ratio of the two periods' means with Fieller's (1954) interval. Days resembl
 so the variance of a mean is that of a first-order autoregression over the days that were rated.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -33,7 +33,8 @@ class ResponseGrade(StrEnum):
     LIKELY = "likely"  # the point past it, the interval below 0
     SMALL = "small"  # the interval below 0, the point short of the lowest threshold
     NO_CLEAR_CHANGE = "no_clear_change"
-    WORSE = "worse"  # the interval above 0
+    WORSE = "worse"  # the interval on the worse side of 0
+    BETTER = "better"  # the interval on the better side of 0, in points
     NOT_ENOUGH = "not_enough"
 
 
@@ -48,7 +49,8 @@ class Response:
 
     threshold is the one that `confirmed` and `likely` refer to. change_points is in the rating's
     points, and two_points whether it is a fall of at least 2. NaN where there is not enough, or
-    the baseline too near 0 for a ratio.
+    the baseline too near 0 for a ratio. `points_low` and `points_high` are the interval of
+    change_points, where that is what is told (`response_in_points`).
     """
 
     change_ratio: float
@@ -64,6 +66,8 @@ class Response:
     current_n: int
     phi: float
     df: float
+    points_low: float = float("nan")
+    points_high: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,9 @@ def response(baseline: ArrayLike, current: ArrayLike, *, level: float = LEVEL) -
     A lower rating is a better one. The first 3 days of the baseline, from its first rating, are
     dropped here; 14 rated days of each period are needed. The interval is at 1 - `level`.
     """
-    before = _period("baseline", baseline, 0, None)
-    now = _period("current", current, -CURRENT_DAYS, None)
-    enough = before.values.size >= MIN_BASELINE_DAYS and now.values.size >= MIN_CURRENT_DAYS
-    if enough:
-        kept = before.days >= before.days[0] + DROPPED_BASELINE_DAYS
-        before = _Period(before.days[kept], before.values[kept])
+    before, now, enough = _periods(baseline, current)
     if not enough or before.mean <= 0:
         return _not_enough(before, now)
-
     phi = _autocorrelation(before, now)
     variances, df = _mean_variances((before, now), phi)
     low, high = _fieller((now.mean, before.mean), (variances[1], variances[0]), df, level)
@@ -117,6 +115,48 @@ def response(baseline: ArrayLike, current: ArrayLike, *, level: float = LEVEL) -
         phi=phi,
         df=df,
     )
+
+
+def response_in_points(
+    baseline: ArrayLike, current: ArrayLike, *, level: float = LEVEL
+) -> Response:
+    """The same of a rating where higher is better: such a scale has no "none" to be a share of, so
+    the difference of the means is told, and no threshold. Its interval leaves 0 out where that of
+    the ratio would leave out 1.
+    """
+    before, now, enough = _periods(baseline, current)
+    nothing = _not_enough(before, now)
+    if not enough:
+        return nothing
+    phi = _autocorrelation(before, now)
+    variances, df = _mean_variances((before, now), phi)
+    change = now.mean - before.mean
+    margin = float(stdtrit(df, 1 - level / 2)) * float(np.sqrt(sum(variances)))
+    low, high = change - margin, change + margin
+    return replace(
+        nothing,
+        grade=ResponseGrade.BETTER
+        if low > 0
+        else ResponseGrade.WORSE
+        if high < 0
+        else ResponseGrade.NO_CLEAR_CHANGE,
+        change_points=change,
+        points_low=low,
+        points_high=high,
+        phi=phi,
+        df=df,
+    )
+
+
+def _periods(baseline: ArrayLike, current: ArrayLike) -> tuple[_Period, _Period, bool]:
+    """Both, and whether they hold enough; the baseline then without its first days."""
+    before = _period("baseline", baseline, 0, None)
+    now = _period("current", current, -CURRENT_DAYS, None)
+    enough = before.values.size >= MIN_BASELINE_DAYS and now.values.size >= MIN_CURRENT_DAYS
+    if enough:
+        kept = before.days >= before.days[0] + DROPPED_BASELINE_DAYS
+        before = _Period(before.days[kept], before.values[kept])
+    return before, now, enough
 
 
 def _period(name: str, ratings: ArrayLike, first: int, last: int | None) -> _Period:

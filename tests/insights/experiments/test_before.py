@@ -308,6 +308,19 @@ def test_the_app_hears_of_a_block_that_is_over(session: Session, programmed: UUI
     assert trials.accounts_due(session, now=now) == []  # until the next block is over
 
 
+@pytest.mark.parametrize("days", [-1, 30, 300], ids=["ended", "ends in it", "ends after it"])
+def test_no_trial_carries_a_programme_on_beyond_its_end(
+    session: Session, programmed: UUID, days: int
+) -> None:
+    ends = Wanted(msgspec.convert(PROGRAMME, Programme), {}, BEGAN + timedelta(days=days))
+    set_programme(
+        session, KEY, programmed, DEVICE, ends, if_version=1, now=BEGAN - timedelta(days=2)
+    )
+    with pytest.raises(Rejected) as refused:
+        begin(session, programmed)
+    assert refused.value.code == "programme-ends"
+
+
 @pytest.mark.parametrize(
     ("amplitude_ua", "limits", "taken_ua", "comparison_ua", "is_accepted"),
     [

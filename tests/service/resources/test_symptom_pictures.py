@@ -54,14 +54,14 @@ def test_each_picture_says_in_words_what_it_shows(read, picture):
 @pytest.mark.usefixtures("lived")
 def test_what_is_told_is_what_was_done_and_felt(read):
     days = read("pain_now/timeline").json["alt"]
-    assert days.startswith("These are 31 days, 3 of them with a session.")
-    assert "Of 4 days there is a rating: pain now was 5.0 on average, from 5 to 5." in days
+    assert days.startswith("Days shown: 31. With a session: 3.")
+    assert "With a rating: 4. In the mean pain now was 5.0, from 5 to 5." in days
     assert read("mood/calendar").json["alt"].endswith("No rating was made on these days.")
     around = read("pain_now/around-sessions").json["alt"]
-    assert "Days with a session: not yet before, not yet after (3 days)." in around
-    assert "at your usual hours: not yet before, not yet after (1 days)." in around
+    assert "With a session: not yet before, not yet after (days: 3)." in around
+    assert "at your usual hours: not yet before, not yet after (days: 1)." in around
     assert around.endswith("This does not show that stimulation caused it.")
-    assert "(2 days)" in read("pain_now/around-sessions", to="2026-03-04").json["alt"]
+    assert "(days: 2)" in read("pain_now/around-sessions", to="2026-03-04").json["alt"]
 
 
 @pytest.mark.parametrize("picture", PICTURES)

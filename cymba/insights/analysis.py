@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +69,12 @@ class LookTaken:
     @classmethod
     def known(cls, stored: Mapping[str, Any]) -> Self | None:
         """As it was stored; None of one with less in it, from before."""
-        if stored.keys() != {one.name for one in fields(cls)}:
+        if stored.keys() != LOOK_NAMES:
             return None
         return cls(**{**stored, "half_signs": tuple(stored["half_signs"])})
+
+
+LOOK_NAMES = {one.name for one in fields(LookTaken)}
 
 
 @dataclass(slots=True)
@@ -108,6 +111,14 @@ class Pair:
     @property
     def last(self) -> LookTaken | None:
         return self.taken[-1] if self.taken else None
+
+    def take(self, look: LookTaken) -> None:
+        """The next look. Its hash is of all days up to it, so those before it are in it too, and
+        its `sequential_p` is of them all."""
+        self.sequential_p = look.sequential_p
+        if look.follows_p is not None:
+            self.follows_p = min(self.follows_p, look.follows_p)
+        self.taken.append(look)
 
 
 def analyse(
@@ -167,6 +178,7 @@ def _look_at(
     hours = None if hours is None else hours[rows_o]
     pairs = np.empty((len(lags), len(outcomes), len(exposures)), dtype=object)
     hashes: dict[tuple[int, ...], list[str]] = {}
+    inputs: dict[tuple[int, int], PairInputs] = {}
     for row, lag in enumerate(lags):
         complete = complete_pairs(exposed, felt, before, lag)
         for o, e in np.ndindex(complete.shape[:2]):
@@ -185,8 +197,10 @@ def _look_at(
             )
             ends = [int(rows[number - 1]) + 1 for number in MILESTONES if number <= rows.size]
             if ends:
-                inputs = PairInputs.of(days, rows_e[e], rows_o[o], lag, pooled=pooled)
-                hashes[row, o, e] = inputs.hashes_until(ends)
+                # The lags share all but their number.
+                if (o, e) not in inputs:
+                    inputs[o, e] = PairInputs.of(days, rows_e[e], rows_o[o], lag, pooled=pooled)
+                hashes[row, o, e] = replace(inputs[o, e], lag=lag).hashes_until(ends)
     stand = {
         (index, *place)
         for place, of_pair in hashes.items()
@@ -196,10 +210,15 @@ def _look_at(
     for look in looks(
         exposed, felt, before, days.weekdays, lags, hours=hours, cycle=days.cycle, known=stand
     ):
-        for place in zip(*(index.tolist() for index in np.nonzero(look.reached)), strict=True):
-            input_hash = hashes[place][look.index]
-            taken = known.get(input_hash) or _taken(look, place, input_hash)
-            _take(pairs[place], taken)
+        made: list[_Numbers] = []
+        places = zip(*(index.tolist() for index in np.nonzero(look.reached)), strict=True)
+        for number, place in enumerate(places):
+            pair, input_hash = pairs[place], hashes[place][look.index]
+            taken = known.get(input_hash)
+            if taken is None:
+                made = made or _numbers(look)
+                taken = _taken(look.milestone, made[number], pair.sequential_p, input_hash)
+            pair.take(taken)
     return [pair for pair in pairs.ravel() if not pair.outcome.reaches_before(pair.lag)]
 
 
@@ -207,31 +226,54 @@ def _first(known: NDArray[np.bool_]) -> int:
     return int(known.argmax()) if known.any() else known.size
 
 
-def _taken(look: Look, place: tuple[int, ...], input_hash: str) -> LookTaken:
+class _Numbers(NamedTuple):
+    """What a look says of one pair; NaN where it was refused."""
+
+    effect: float
+    se: float
+    df: float
+    low: float
+    high: float
+    p: float
+    contrast: float
+    follows_p: float
+    first_half: float
+    second_half: float
+
+
+def _numbers(look: Look) -> list[_Numbers]:
+    """Of those pairs that have reached it, in the order of their places."""
     numbers: Associations = look.associations
-    at: Any = place
-    halves = numbers.half_effects[(slice(None), *at)]
+    columns = (
+        numbers.shown_effect,
+        numbers.shown_se,
+        numbers.df,
+        numbers.shown_low,
+        numbers.shown_high,
+        numbers.p,
+        numbers.contrast,
+        numbers.follows_p,
+        *numbers.half_effects,
+    )
+    reached = (column[look.reached].tolist() for column in columns)
+    return [_Numbers(*of_pair) for of_pair in zip(*reached, strict=True)]
+
+
+def _taken(milestone: int, told: _Numbers, p_before: float, input_hash: str) -> LookTaken:
     return LookTaken(
-        milestone=look.milestone,
-        effect=_known(numbers.shown_effect[at]),
-        se=_known(numbers.shown_se[at]),
-        df=_known(numbers.df[at]),
-        low=_known(numbers.shown_low[at]),
-        high=_known(numbers.shown_high[at]),
-        p=_known(numbers.p[at]),
-        contrast=_known(numbers.contrast[at]),
-        half_signs=(_sign(halves[0]), _sign(halves[1])),
-        sequential_p=1.0,
-        follows_p=_known(numbers.follows_p[at]),
+        milestone=milestone,
+        effect=_known(told.effect),
+        se=_known(told.se),
+        df=_known(told.df),
+        low=_known(told.low),
+        high=_known(told.high),
+        p=_known(told.p),
+        contrast=_known(told.contrast),
+        half_signs=(_sign(told.first_half), _sign(told.second_half)),
+        sequential_p=sequential_p(told.p, p_before),
+        follows_p=_known(told.follows_p),
         input_hash=input_hash,
     )
-
-
-def _take(pair: Pair, taken: LookTaken) -> None:
-    """`sequential_p` is of all looks so far, not of this one's inputs alone."""
-    pair.sequential_p = sequential_p(_or_nan(taken.p), pair.sequential_p)
-    pair.follows_p = float(np.fmin(pair.follows_p, _or_nan(taken.follows_p)))
-    pair.taken.append(replace(taken, sequential_p=pair.sequential_p))
 
 
 def _flag(pairs: Iterable[Pair], questions: Iterable[Pair]) -> None:
@@ -314,7 +356,7 @@ def _exploratories_passed(pairs: Sequence[Pair]) -> set[int]:
 
 
 def _sign(value: float) -> int:
-    return 0 if math.isnan(value) else int(np.sign(value))
+    return (value > 0) - (value < 0)  # of NaN 0
 
 
 def _known(value: float) -> float | None:

@@ -6,11 +6,12 @@ filled in: a morning without an entry is missing, and so is a day whose device h
 """
 
 import statistics
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -83,8 +84,8 @@ def build_days(
     by_day: defaultdict[date, list[SessionFact]] = defaultdict(list)
     for fact in sorted(sessions, key=lambda fact: fact.started_at):
         by_day[local_day(fact.local_start)].append(fact)
-    felt = sorted(entries, key=lambda fact: fact.felt_at)
-    touched = [*by_day, *(local_day(fact.local) for fact in felt)]
+    felt = _ratings(entries, outcomes)
+    touched = [*by_day, *(rating.day for rating in felt)]
     if not touched:
         return _empty(len(exposures), len(outcomes))
     first, last = min(touched), max(touched)
@@ -103,13 +104,44 @@ def build_days(
                 for e in exposures
             ]
         ).reshape(len(exposures), len(dates)),
-        mornings=_outcome_rows(outcomes, moments, _mornings(felt, moments)),
-        same_day=_outcome_rows(outcomes, moments, _same_day(felt, moments)),
-        before=_outcome_rows(outcomes, moments, _before(felt, moments), last_only=True),
+        mornings=_outcome_rows(len(outcomes), moments, _mornings(felt, moments)),
+        same_day=_outcome_rows(len(outcomes), moments, _same_day(felt, moments)),
+        before=_outcome_rows(len(outcomes), moments, _before(felt, moments), last_only=True),
         cycle=cycle_terms([(day - first).days for day in cycle_starts], len(dates))
         if cycle_starts
         else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rating:
+    """An entry with the outcomes that it answers, by their rows."""
+
+    local: datetime
+    felt_at: datetime
+    day: date
+    values: list[tuple[int, float]]
+
+
+def _ratings(entries: Sequence[EntryFact], outcomes: Sequence[Outcome]) -> list[_Rating]:
+    """In the order in which they were felt."""
+    of_item: defaultdict[str, list[tuple[int, Outcome]]] = defaultdict(list)
+    for row, outcome in enumerate(outcomes):
+        of_item[outcome.item].append((row, outcome))
+    return [
+        _Rating(
+            fact.local,
+            fact.felt_at,
+            local_day(fact.local),
+            [
+                (row, value)
+                for item in fact.items
+                for row, outcome in of_item.get(item, ())
+                if (value := outcome.value(fact.items)) is not None
+            ],
+        )
+        for fact in sorted(entries, key=attrgetter("felt_at"))
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +155,22 @@ class _Moments:
 
 
 def _moments(
-    dates: Sequence[date], by_day: dict[date, list[SessionFact]], felt: Sequence[EntryFact]
+    dates: Sequence[date], by_day: dict[date, list[SessionFact]], felt: Sequence[_Rating]
 ) -> list[_Moments]:
     """The usual times are medians over the days *before*, so that a late frame or an edited entry
     changes no day that came earlier; to the half hour, so that it changes few that came later."""
     zone_on = _zones(dates, by_day, felt)
-    starts: list[float] = []
+    starts: list[float] = []  # in order, as are the ends
     ends: list[float] = []
     found = []
     for day in dates:
         sessions = by_day.get(day)
         if sessions:
             midnight = datetime.combine(day, time.min)
-            starts.append(_hours(sessions[0].local_start, midnight))
+            start = _hours(sessions[0].local_start, midnight)
             last = max(sessions, key=lambda fact: fact.ended_at)
-            ends.append(
-                starts[-1] + (last.ended_at - sessions[0].started_at).total_seconds() / 3600
-            )
+            insort(starts, start)
+            insort(ends, start + (last.ended_at - sessions[0].started_at).total_seconds() / 3600)
             found.append(_Moments(day, True, sessions[0].started_at, last.ended_at))
         elif starts:
             usual = (_usual(starts, day, zone_on[day]), _usual(ends, day, zone_on[day]))
@@ -150,10 +181,10 @@ def _moments(
 
 
 def _zones(
-    dates: Sequence[date], by_day: dict[date, list[SessionFact]], felt: Sequence[EntryFact]
+    dates: Sequence[date], by_day: dict[date, list[SessionFact]], felt: Sequence[_Rating]
 ) -> dict[date, Any]:
     """The zone the person was in on each day: that of its last event, else of the day before."""
-    known = {local_day(fact.local): fact.local.tzinfo for fact in felt}
+    known = {rating.day: rating.local.tzinfo for rating in felt}
     known |= {day: facts[-1].local_start.tzinfo for day, facts in by_day.items()}
     zone: Any = next((known[day] for day in dates if day in known), ZoneInfo("UTC"))
     zones = {}
@@ -167,7 +198,8 @@ def _hours(local: datetime, midnight: datetime) -> float:
 
 
 def _usual(hours: Sequence[float], day: date, zone: Any) -> datetime:
-    half_hours = round(statistics.median(hours) * 2)
+    """By the median of `hours`, which are in order."""
+    half_hours = round(hours[(len(hours) - 1) // 2] + hours[len(hours) // 2])
     wall = datetime.combine(day, time.min, tzinfo=zone) + timedelta(minutes=30 * half_hours)
     return wall.astimezone(UTC)
 
@@ -178,10 +210,10 @@ def _exposed(exposure: Exposure, sessions: Sequence[SessionFact], synced: bool) 
     return 0.0 if synced and exposure.is_amount else float("nan")
 
 
-_Slots = dict[date, list[EntryFact]]
+_Slots = dict[date, list[_Rating]]
 
 
-def _mornings(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
+def _mornings(felt: Sequence[_Rating], moments: Sequence[_Moments]) -> _Slots:
     """Felt before the day's first session and after the sessions of all days before: whoever flies
     back over the date line lives the evening of the day before after this morning."""
     first_start = {m.day: m.first_start for m in moments if m.used}
@@ -190,28 +222,27 @@ def _mornings(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
     for m in moments:
         ended[m.day] = latest
         latest = max(latest, m.last_end) if m.used and m.last_end is not None else latest
-    slots: defaultdict[date, list[EntryFact]] = defaultdict(list)
-    for fact in felt:
-        day = fact.local.date()
-        if DAY_STARTS_HOUR <= fact.local.hour < MORNING_ENDS_HOUR:
-            start = first_start.get(day)
-            if fact.felt_at >= ended[day] and (start is None or fact.felt_at < start):
-                slots[day].append(fact)
+    slots: defaultdict[date, list[_Rating]] = defaultdict(list)
+    for rating in felt:
+        if DAY_STARTS_HOUR <= rating.local.hour < MORNING_ENDS_HOUR:
+            start = first_start.get(rating.day)
+            if rating.felt_at >= ended[rating.day] and (start is None or rating.felt_at < start):
+                slots[rating.day].append(rating)
     return slots
 
 
-def _same_day(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
+def _same_day(felt: Sequence[_Rating], moments: Sequence[_Moments]) -> _Slots:
     last_end = {m.day: m.last_end for m in moments}
-    slots: defaultdict[date, list[EntryFact]] = defaultdict(list)
-    for fact in felt:
-        end = last_end.get(local_day(fact.local))
-        if end is not None and fact.felt_at >= end + SETTLE:
-            slots[local_day(fact.local)].append(fact)
+    slots: defaultdict[date, list[_Rating]] = defaultdict(list)
+    for rating in felt:
+        end = last_end.get(rating.day)
+        if end is not None and rating.felt_at >= end + SETTLE:
+            slots[rating.day].append(rating)
     return slots
 
 
-def _before(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
-    times = [fact.felt_at for fact in felt]
+def _before(felt: Sequence[_Rating], moments: Sequence[_Moments]) -> _Slots:
+    times = [rating.felt_at for rating in felt]
     return {
         m.day: list(
             felt[
@@ -224,19 +255,23 @@ def _before(felt: Sequence[EntryFact], moments: Sequence[_Moments]) -> _Slots:
 
 
 def _outcome_rows(
-    outcomes: Sequence[Outcome],
-    moments: Sequence[_Moments],
-    slots: _Slots,
-    *,
-    last_only: bool = False,
+    outcomes: int, moments: Sequence[_Moments], slots: _Slots, *, last_only: bool = False
 ) -> Floats:
     """(O, D): each day's mean, or last value, over the entries in its slot that answer it."""
-    rows = np.full((len(outcomes), len(moments)), np.nan)
-    for o, outcome in enumerate(outcomes):
-        for t, m in enumerate(moments):
-            values = [v for f in slots.get(m.day, ()) if (v := outcome.value(f.items)) is not None]
-            if values:
-                rows[o, t] = values[-1] if last_only else statistics.fmean(values)
+    rows = np.full((outcomes, len(moments)), np.nan)
+    for t, m in enumerate(moments):
+        ratings = slots.get(m.day, ())
+        if last_only:
+            last = {row: value for rating in ratings for row, value in rating.values}
+            for row, value in last.items():
+                rows[row, t] = value
+            continue
+        told: dict[int, list[float]] = {}
+        for rating in ratings:
+            for row, value in rating.values:
+                told.setdefault(row, []).append(value)
+        for row, values in told.items():
+            rows[row, t] = values[0] if len(values) == 1 else statistics.fmean(values)
     return rows
 
 

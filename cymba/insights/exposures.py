@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,10 +12,12 @@ NAN = float("nan")
 DAY_STARTS_HOUR = 4
 EVENING_FROM_HOUR = 18
 MAX_PROGRAMMES = 3
+MAX_LEVELS = 3  # models
 _PROGRAMME_NAME = re.compile(
     r"(?P<frequency_hz>[0-9.]+)hz-(?P<pulse_width_us>[0-9.]+)us-(?P<on_s>[0-9.]+)s-(?P<off_s>[0-9.]+)s"
 )
 PROGRAMME = "programme:"  # begins the name of a programme's share
+LEVEL = "level:"  # begins the name of the level on one model
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class SessionFact:
     charge_uc: float | None = None
     amplitude_over_threshold: float | None = None
     max_amplitude_ua: int | None = None
+    native_level: float | None = None  # its mean; of a model's own scale, so of no other's
+    model: str | None = None
     programme: str | None = None
     id: UUID | None = None
 
@@ -94,6 +98,49 @@ EXPOSURES: tuple[Exposure, ...] = (
         ),
     ),
 )
+
+
+def exposures_of(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]:
+    """What the person's sessions can be summed up as.
+
+    The primary exposure goes by what they tell, never by what was found: the charge, where at least
+    half of them tell one, else the minutes, which every kind of device and a diary of use have.
+    """
+    tell_charge = sum(s.charge_uc is not None for s in sessions)
+    primary = "charge" if 2 * tell_charge >= len(sessions) else "minutes"
+    fixed = (replace(one, primary=one.name == primary) for one in EXPOSURES)
+    return (*fixed, *programme_exposures(sessions), *level_exposures(sessions))
+
+
+def level_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]:
+    """The level on each model that tells no current, where it varies. Levels of two models are not
+    compared, and none stands beside a current."""
+    levels: dict[str, list[float]] = {}
+    for s in sessions:
+        if s.model is not None and s.native_level is not None and s.max_amplitude_ua is None:
+            levels.setdefault(s.model, []).append(s.native_level)
+    varied = [model for model, told in levels.items() if len(set(told)) > 1]
+    ranked = sorted(varied, key=lambda model: (-len(levels[model]), model))[:MAX_LEVELS]
+    return tuple(
+        Exposure(LEVEL + model, LEVEL + model, "1", _level_on(model), is_amount=False)
+        for model in ranked
+    )
+
+
+def _level_on(model: str) -> Callable[[Sequence[SessionFact]], float]:
+    """Of a day on which nothing else was used and every session tells its level, each session by
+    the time it stimulated."""
+
+    def level(sessions: Sequence[SessionFact]) -> float:
+        if any(s.model != model or s.native_level is None for s in sessions):
+            return NAN
+        told = [(s.native_level or 0.0, s.stimulating_s) for s in sessions]
+        total_s = _stimulating_s(sessions)
+        if not total_s > 0:
+            return NAN
+        return sum(level * (seconds or 0.0) for level, seconds in told) / total_s
+
+    return level
 
 
 def programme_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]:

@@ -78,7 +78,7 @@ def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[str]:
     trials = tested(session, account_id)
     whole = _hash_of_all(
         days,
-        [e.name for e in exposures],
+        [f"{e.name} primary" if e.primary else e.name for e in exposures],
         [o.name for o in outcomes],
         [trial["input_hash"] for trial in trials.values()],
     )

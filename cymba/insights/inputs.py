@@ -9,14 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.devices.tables import Device
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.days import Days, EntryFact, build_days, local_day
 from cymba.insights.exposures import (
     DAY_STARTS_HOUR,
-    EXPOSURES,
     Exposure,
     SessionFact,
-    programme_exposures,
+    exposures_of,
     programme_name,
 )
 from cymba.insights.outcomes import OUTCOMES, Outcome
@@ -36,7 +36,7 @@ def load_days(
         session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
     )
     uploads = load_uploads(session, account_id)
-    exposures = (*EXPOSURES, *programme_exposures(sessions))
+    exposures = exposures_of(sessions)
     answered = {name for fact in entries for name in fact.items}
     outcomes = tuple(o for o in OUTCOMES.values() if o.primary or o.item in answered)
     has_synced, left_out = _has_synced(uploads, zone), _days_left_out(session, account_id)
@@ -64,8 +64,11 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
             StimulationSession.delivered_charge_uc,
             StimulationSession.mean_amplitude_over_threshold,
             StimulationSession.max_amplitude_ua,
+            StimulationSession.mean_native_level,
             StimulationSession.programme,
+            Device.model,
         )
+        .join(Device, Device.id == StimulationSession.device_id)
         .where(
             StimulationSession.account_id == account_id,
             StimulationSession.deleted_at.is_(None),
@@ -83,6 +86,8 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
             charge_uc=row.delivered_charge_uc,
             amplitude_over_threshold=row.mean_amplitude_over_threshold,
             max_amplitude_ua=row.max_amplitude_ua,
+            native_level=row.mean_native_level,
+            model=row.model,
             programme=programme_name(row.programme),
             id=row.id,
         )

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+from cymba.devices.models import MODELS
 from cymba.insights import words
 from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.experiments.results import LEAST_ADHERENCE
-from cymba.insights.exposures import EXPOSURES, PROGRAMME, programme_parts
+from cymba.insights.exposures import EXPOSURES, LEVEL, PROGRAMME, programme_parts
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import (
     MILESTONES,
@@ -32,9 +33,16 @@ _EXPOSURES = {exposure.name: exposure for exposure in EXPOSURES}
 
 
 def exposure_title(voice: Voice, name: str) -> str:
-    """An exposure's title; a programme's share is named by the programme itself."""
+    """An exposure's title; a programme's share is named by the programme itself, and a level by its
+    model, as it means nothing on another."""
     if name in _EXPOSURES:
         return voice.translate(_EXPOSURES[name].title)
+    if name.startswith(LEVEL):
+        model = name.removeprefix(LEVEL)
+        titles = MODELS[model].titles if model in MODELS else {}
+        return voice.say(
+            words.LEVEL_USE, model=titles.get(voice.language) or titles.get("en", model)
+        )
     parts = programme_parts(name.removeprefix(PROGRAMME))
     if parts is None:
         return name
@@ -68,16 +76,7 @@ def of_finding(voice: Voice, finding: Finding) -> str:
                 voice, finding.outcome, finding.trial, planned_pairs=planned, stopped=False
             )
         case "no_clear_link":
-            outcome = OUTCOMES[finding.outcome]
-            in_days, mid = outcome.is_side_effect, outcome.minimal_difference
-            number = voice.number(100 * mid, 0) if in_days else voice.number(mid)
-            if (finding.low or 0) <= 0 <= (finding.high or 0):
-                nothing = words.NO_CLEAR_LINK_DAYS if in_days else words.NO_CLEAR_LINK
-                return voice.say(nothing, n=n, mid=number, **names)
-            little = words.SMALL_LINK_DAYS if in_days else words.SMALL_LINK
-            return _join(
-                voice.say(little, n=n, mid=number, **names), voice.translate(words.DISCLAIMER)
-            )
+            return _small(voice, finding, n=n, **names)
         case "not_enough" if finding.effect is None:
             title = exposure_title(voice, finding.exposure)
             return voice.say(
@@ -92,6 +91,19 @@ def of_finding(voice: Voice, finding: Finding) -> str:
     )
     over = voice.say(words.SEEN_OVER, n=n)
     return _join(observed, over, *_why(voice, finding), voice.translate(words.DISCLAIMER))
+
+
+def _small(voice: Voice, finding: Finding, **values: str) -> str:
+    """A difference, if there is one, that is smaller than what matters."""
+    outcome = OUTCOMES[finding.outcome]
+    in_days, mid = outcome.is_side_effect, outcome.minimal_difference
+    values["mid"] = voice.number(100 * mid, 0) if in_days else voice.number(mid)
+    if (finding.low or 0) <= 0 <= (finding.high or 0):
+        nothing = words.NO_CLEAR_LINK_DAYS if in_days else words.NO_CLEAR_LINK
+        return voice.say(nothing, **values)
+    values["exposure_title"] = exposure_title(voice, finding.exposure)
+    little = words.SMALL_LINK_DAYS if in_days else words.SMALL_LINK
+    return _join(voice.say(little, **values), voice.translate(words.DISCLAIMER))
 
 
 def _observed(finding: Finding) -> str:

@@ -86,12 +86,12 @@ NO_CLEAR_LINK = (
 )
 # The same where the interval leaves 0 out: to call that no link would be untrue.
 SMALL_LINK = (
-    "Over {n} days {exposure} and {outcome} go together only a little. Any difference is likely "
-    "less than {mid} points."
+    "{exposure_title} and {outcome} go together only a little. This is from {n} days. Any gap is "
+    "likely less than {mid} points."
 )
 SMALL_LINK_DAYS = (
-    "Over {n} days {exposure} and {outcome} go together only a little. Any difference is likely "
-    "less than {mid} days in 100."
+    "{exposure_title} and {outcome} go together only a little. This is from {n} days. Any gap is "
+    "likely less than {mid} days in 100."
 )
 NO_CLEAR_LINK_DAYS = (
     "Over {n} days there is no clear link between {exposure} and {outcome}. Any difference is "
@@ -185,6 +185,7 @@ RESPONSE_NOT_ENOUGH = (
 PROGRAMME_USE = (
     "Use of {frequency_hz} pulses a second ({pulse_width_us} µs each, {on_s} s on, {off_s} s off)"
 )
+LEVEL_USE = "Strength set on “{model}”"
 LOWER, HIGHER = "lower", "higher"
 MORE, FEWER = "more", "fewer"
 
@@ -198,7 +199,7 @@ TEMPLATES: tuple[str, ...] = (
     FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_POINTS,
     RESPONSE_POINTS_NONE, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
-    MORE, FEWER, PROGRAMME_USE,
+    MORE, FEWER, PROGRAMME_USE, LEVEL_USE,
 )  # fmt: skip
 
 

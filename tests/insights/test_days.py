@@ -10,7 +10,10 @@ import pytest
 from cymba.insights.days import Days, EntryFact, build_days, local_day
 from cymba.insights.exposures import (
     EXPOSURES,
+    Exposure,
     SessionFact,
+    exposures_of,
+    level_exposures,
     programme_exposures,
     programme_name,
 )
@@ -34,12 +37,15 @@ def felt(wall: str, pain: int, zone: ZoneInfo = BERLIN) -> EntryFact:
 
 
 def days(
-    sessions: list[SessionFact], entries: list[EntryFact], unsynced: tuple[str, ...] = ()
+    sessions: list[SessionFact],
+    entries: list[EntryFact],
+    unsynced: tuple[str, ...] = (),
+    exposures: tuple[Exposure, ...] = EXPOSURES,
 ) -> Days:
     return build_days(
         sessions,
         entries,
-        exposures=EXPOSURES,
+        exposures=exposures,
         outcomes=PAIN,
         has_synced=lambda day: day.isoformat() not in unsynced,
     )
@@ -175,6 +181,59 @@ def test_programmes_are_told_apart_by_what_they_are_and_shared_by_time() -> None
     first, second = programme_exposures(sessions)
     assert (first.of_day(sessions), second.of_day(sessions)) == (0.75, 0.25)
     assert programme_exposures(sessions[:1]) == ()
+
+
+@pytest.mark.parametrize(
+    ("charges", "primary"),
+    [
+        ([], "charge"),
+        ([1.0, 1.0], "charge"),
+        ([1.0, None], "charge"),
+        ([1.0, None, None], "minutes"),
+        ([None], "minutes"),
+    ],
+)
+def test_minutes_are_the_primary_exposure_of_who_has_no_current(
+    charges: list[float | None], primary: str
+) -> None:
+    sessions = [used("2026-05-01T10:00", charge_uc=charge) for charge in charges]
+    assert [one.name for one in exposures_of(sessions) if one.primary] == [primary]
+
+
+def test_a_level_is_of_one_model_and_never_beside_a_current() -> None:
+    band: dict[str, Any] = {"model": "neck_band", "charge_uc": None}
+    sessions = [
+        used("2026-05-01T10:00", native_level=3.0, minutes=10, **band),
+        used("2026-05-01T18:00", native_level=6.0, minutes=20, **band),
+        used("2026-05-02T10:00", native_level=4.0, **band),
+        used("2026-05-02T18:00", native_level=40.0, model="other_band", charge_uc=None),
+        used("2026-05-03T18:00", native_level=41.0, model="other_band", charge_uc=None),
+        used("2026-05-04T10:00", native_level=5.0, **band),
+        used("2026-05-04T18:00", native_level=None, **band),
+        used("2026-05-05T10:00", native_level=9.0, model="ear_cymba", max_amplitude_ua=900),
+        used("2026-05-06T10:00", native_level=8.0, model="ear_cymba", max_amplitude_ua=800),
+    ]
+    exposures = level_exposures(sessions)
+    assert [one.name for one in exposures] == ["level:neck_band", "level:other_band"]
+    built = days(sessions, [], exposures=exposures)
+    assert table(built.exposures[0]) == [5, None, None, None, None, None]
+    assert table(built.exposures[1]) == [None, None, 41, None, None, None]
+
+
+def test_who_changes_device_keeps_their_minutes() -> None:
+    """Whatever a device tells, the minutes go on, and nobody's levels or charges are mixed."""
+    sessions = [
+        used("2026-05-01T10:00", minutes=30, model="ear_cymba"),
+        used("2026-05-02T10:00", minutes=15, model="neck_band", charge_uc=None, native_level=3.0),
+        used("2026-05-03T10:00", minutes=10, model="neck_band", charge_uc=None, native_level=4.0),
+        used("2026-05-04T10:00", minutes=20, model="tens_ear_clip", charge_uc=None),
+    ]
+    names = [one.name for one in exposures_of(sessions)]
+    built = days(sessions, [], exposures=exposures_of(sessions))
+    assert table(built.exposures[names.index("minutes")]) == [15, 7.5, 5, 10]
+    assert table(built.exposures[names.index("sessions")]) == [1, 1, 1, 1]
+    assert table(built.exposures[names.index("charge")])[1:] == [None, None, None]
+    assert table(built.exposures[names.index("level:neck_band")]) == [None, 3, 4, None]
 
 
 def test_a_charge_that_is_not_known_makes_the_days_sum_unknown() -> None:

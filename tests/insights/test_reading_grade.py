@@ -20,6 +20,7 @@ from cymba.insights.words import (
     LANGUAGES,
     NO_CLEAR_LINK_DAYS,
     OBSERVED_DAYS,
+    SMALL_LINK_DAYS,
     TEMPLATES,
     Voice,
 )
@@ -37,7 +38,7 @@ NUMBERS = {
     "last_share": "6 %", "sentence": "",
 }  # fmt: skip
 SAID = [text for text in (*TEMPLATES, *CAPTIONS) if len(words_of(text)) >= LEAST_WORDS]
-OF_SIDE_EFFECTS = {*OBSERVED_DAYS.values(), NO_CLEAR_LINK_DAYS}
+OF_SIDE_EFFECTS = {*OBSERVED_DAYS.values(), NO_CLEAR_LINK_DAYS, SMALL_LINK_DAYS}
 NAMED = [
     *(text for text in (*TEMPLATES, *CAPTIONS) if len(words_of(text)) < LEAST_WORDS),
     *(exposure.title for exposure in EXPOSURES),

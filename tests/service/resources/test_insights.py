@@ -135,7 +135,10 @@ def test_side_effects_and_responses_are_told(read, person, settle):
     assert effect["interval"] == "bounded"
     assert effect["low"] < effect["slope"] < effect["high"] < 0
     compared = {one["outcome"]: one for one in read("/v1/insights/response").json["items"]}
-    assert compared.keys() == {"pain_now", "fatigue"}  # of mood more is better: no share of it
+    assert compared.keys() == {"pain_now", "fatigue", "mood", "sleep_quality"}
+    mood = compared["mood"]  # of which more is better: no share of it, but points
+    assert mood["change_ratio"] is None
+    assert mood["points_low"] < mood["change_points"] < mood["points_high"]
     assert compared["pain_now"]["baseline_kind"] == "first_weeks"
     assert compared["pain_now"]["current"]["rated_days"] > 14
 

@@ -1,12 +1,12 @@
-"""What holds the audit log to growing: triggers, and the only two ways by which entries go.
+"""What makes the audit log append-only: triggers, and the only two functions that remove entries.
 
 A trigger refuses UPDATE, DELETE and TRUNCATE while `cymba.erasing` is not set. The functions set it
 and work with the rights of the tables' owner, so that the services' role needs none of its own to
 change the log or to delete an account (`ops.grants`). Erasing an account enters it in the ledger.
 
-An account's id is used once, or whoever may add accounts and entries could erase one and add it
-again with another log. A hash of each id is kept from when the account is made: a key refuses the
-second, whatever snapshot its transaction reads. Migrations make the same.
+An account's id is used once. Otherwise a role that may add accounts and entries could erase an
+account and add it again with another log. A hash of each id is kept in a table whose key refuses
+the second. The migrations create the same.
 """
 
 from sqlalchemy import DDL, event
@@ -48,7 +48,7 @@ $$""",
 CREATE TRIGGER account_id_used_once AFTER INSERT OR UPDATE OF id ON account
 FOR EACH ROW EXECUTE FUNCTION use_account_id()""",
 )
-# The account takes its own log with it; in the logs of others it is named no longer.
+# The account's own log goes with it, and its name is removed from the logs of others.
 _ERASE_ACCOUNT = """
 CREATE FUNCTION erase_account(erased uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

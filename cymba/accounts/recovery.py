@@ -1,4 +1,4 @@
-"""A forgotten password, and a change of address: both by a secret that only the mailbox sees."""
+"""A forgotten password, and a change of address: both by a code sent to the mailbox."""
 
 from datetime import datetime
 from uuid import UUID
@@ -43,7 +43,7 @@ was not you, ask for a new password and write to whoever runs this service.
 
 
 def request_reset(session: Session, email: str, *, now: datetime) -> None:
-    """Mail a secret to the address, if it has an account. Nothing tells the caller which it was."""
+    """Mail a code to the address, if it has an account. The caller cannot see whether it has."""
     account = find_by_email(session, email)
     if account is None:
         _work_as_much(session)
@@ -59,7 +59,7 @@ def request_reset(session: Session, email: str, *, now: datetime) -> None:
 
 
 def _work_as_much(session: Session) -> None:
-    """As for an address that has an account, so that time does not tell which have one."""
+    """Spend the same time as for an address that has an account."""
     with session.begin_nested() as undone:
         _tell(session, None, "nobody@example.org", RESET_SUBJECT, RESET_BODY)
         session.flush()
@@ -67,7 +67,7 @@ def _work_as_much(session: Session) -> None:
 
 
 def spend_reset(session: Session, token: str, *, now: datetime) -> UUID:
-    """The account that the secret sets a new password for; it is used up.
+    """Use up the code, and return the account that may set a new password.
 
     Raises:
         Rejected: it is not good (any more).
@@ -79,8 +79,8 @@ def spend_reset(session: Session, token: str, *, now: datetime) -> UUID:
 
 
 def set_password(session: Session, account_id: UUID, new_hash: str, *, now: datetime) -> None:
-    """Set a password without the one of before, which the mailbox stands for: it signs out
-    everywhere. `rights.password_reset` ends the rest."""
+    """Set a password without the old one, after a code from the mailbox. It signs out everywhere;
+    `rights.password_reset` ends the rest."""
     account = lock(session, account_id)
     account.password_hash = new_hash
     account.version += 1
@@ -116,7 +116,7 @@ def change_password(
 
 
 def _end_what_is_open(session: Session, account_id: UUID) -> None:
-    """With a new password: what was begun with the old one, maybe by a thief, ends."""
+    """End what was begun with the old password, maybe by a thief."""
     single_use.withdraw(session, account_id)
     oidc.abandon_links(session, account_id)
 
@@ -139,7 +139,7 @@ def request_email_change(
 
 
 def confirm_email_change(session: Session, token: str, *, now: datetime) -> None:
-    """Use the new address from now on, and tell the old one.
+    """Use the new address from now on, and mail a notice to the old one.
 
     Raises:
         Rejected: the secret is not good (any more).

@@ -90,7 +90,7 @@ def mine(session: Session, account_id: UUID) -> list[Share]:
 
 
 def revoke(session: Session, account_id: UUID, share_id: UUID, *, now: datetime) -> Share:
-    """End a share at once; `NotFound` where it is not the account's."""
+    """End a share at once; `NotFound` if it is not the account's."""
     share = session.get(Share, share_id)
     if share is None or share.account_id != account_id:
         raise NotFound("There is no such share.")

@@ -1,4 +1,4 @@
-"""Signing in: by a password that was verified, or by what a provider says."""
+"""Signing in: by a verified password, or at a provider."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,8 +23,8 @@ def sign_in_by_password(
     attempt: throttle.Attempt,
     now: datetime,
 ) -> TokenPair | None:
-    """Sign in to an account whose password was verified outside of any transaction, which takes a
-    tenth of a second. None: it was removed, or given another password, in that time."""
+    """Sign in to an account whose password was verified outside of any transaction, because that
+    takes a tenth of a second. None: meanwhile the account was removed or its password changed."""
     account = session.get(Account, verified.id, populate_existing=True)
     if account is None or account.password_hash != verified.password_hash:
         return None
@@ -44,7 +44,7 @@ def sign_in_by_provider(
     link_to: UUID | None,
     now: datetime,
 ) -> TokenPair:
-    """Sign in with what the provider vouches for; `link_to` is the account that it is to open.
+    """Sign in with the provider's claims; `link_to` is an account to link the provider to.
 
     Raises:
         Conflict, Rejected: as `oidc.account_for`.

@@ -1,4 +1,4 @@
-"""Secrets that are sent by mail and are good for one thing, once, for an hour."""
+"""Codes that are sent by mail, valid for one purpose, once, for an hour."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ def make(
     payload: str | None = None,
     now: datetime,
 ) -> str:
-    """A new secret; an earlier one of the same account and purpose is good no more."""
+    """A new code; an earlier one of the same account and purpose becomes invalid."""
     session.execute(
         delete(SingleUseToken).where(
             SingleUseToken.account_id == account_id, SingleUseToken.purpose == purpose
@@ -45,7 +45,7 @@ def make(
 
 
 def account_of(session: Session, token: str, purpose: Purpose, *, now: datetime) -> Account | None:
-    """Whose secret it is, if `spend` would take it."""
+    """The code's account, if `spend` would accept the code."""
     found = session.get(SingleUseToken, _hash(token))
     if (
         found is None
@@ -60,7 +60,7 @@ def account_of(session: Session, token: str, purpose: Purpose, *, now: datetime)
 def spend(
     session: Session, token: str, purpose: Purpose, *, now: datetime
 ) -> SingleUseToken | None:
-    """Use the secret up; None where it is unknown, used, too old or for something else."""
+    """Use the code up; None if it is unknown, used, too old or for another purpose."""
     return session.scalars(
         update(SingleUseToken)
         .where(
@@ -75,7 +75,7 @@ def spend(
 
 
 def withdraw(session: Session, account_id: UUID) -> None:
-    """No secret that the account was sent is good any more."""
+    """Make all codes that were sent to the account invalid."""
     session.execute(
         delete(SingleUseToken).where(
             SingleUseToken.account_id == account_id, SingleUseToken.used_at.is_(None)

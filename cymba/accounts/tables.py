@@ -36,9 +36,9 @@ class Account(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     email: Mapped[str] = mapped_column(String(320))
-    # What is equal however the address is written; null where an older account has the key.
+    # The same for all spellings of the address; null if an older account has the key.
     email_key: Mapped[str | None] = mapped_column(Text)
-    email_verified_at: Mapped[datetime | None]  # when a secret came back from the mailbox
+    email_verified_at: Mapped[datetime | None]  # when a code came back from the mailbox
     password_hash: Mapped[str | None] = mapped_column(String(200))
     name: Mapped[str] = mapped_column(String(200), default="")
     time_zone: Mapped[str] = mapped_column(String(64), default="UTC")  # IANA
@@ -57,7 +57,7 @@ class Account(Base):
 
 
 class AccountIdUsed(Base):
-    """That there is or was an account of this id: no other gets it (`audit_guard`)."""
+    """The id of an account that exists or existed; no other gets it (`audit_guard`)."""
 
     __tablename__ = "account_id_used"
 
@@ -65,8 +65,8 @@ class AccountIdUsed(Base):
 
 
 class RefreshToken(Base):
-    """One link of a chain of rotations; using a spent one revokes the whole family, except as
-    `cymba/accounts/tokens.py` says."""
+    """One link of a chain of rotations. Using a spent one revokes the whole family, with one
+    exception (`cymba/accounts/tokens.py`)."""
 
     __tablename__ = "refresh_token"
 
@@ -78,7 +78,7 @@ class RefreshToken(Base):
     signed_in_at: Mapped[datetime | None]  # when the family began
     proved_at: Mapped[
         datetime | None
-    ]  # when the family last gave a password, or came of a provider
+    ]  # when the family last gave a password, or signed in at a provider
     token_hash: Mapped[bytes] = mapped_column(unique=True)  # SHA-256
     expires_at: Mapped[datetime] = mapped_column(index=True)
     spent_at: Mapped[datetime | None]
@@ -100,12 +100,12 @@ class RateLimit(Base):
 
 
 class Change(Base):
-    """The latest change of each thing an account's app keeps a copy of."""
+    """The latest change of each thing that an account's apps mirror."""
 
     __tablename__ = "change"
     __table_args__ = (
         Index("ix_change_account_id_number", "account_id", "number", unique=True),
-        # By which retention finds the tombstones that are old enough.
+        # For retention, which looks for old tombstones.
         Index("ix_change_tombstone", "changed_at", postgresql_where=text("deleted")),
         CheckConstraint("number > 0", name="number"),
     )
@@ -121,7 +121,7 @@ class Change(Base):
 
 
 class Consent(Base):
-    """That a person agreed to one purpose, in the very words they read; withdrawn, never edited."""
+    """A person's consent to one purpose, with the text that they read. Withdrawn, never edited."""
 
     __tablename__ = "consent"
     __table_args__ = (
@@ -147,13 +147,13 @@ class Consent(Base):
 
 
 class AuditEntry(Base):
-    """Who saw or changed what of a person's. Rows are added and read; `audit_guard` refuses the
-    rest, except for erasure and retention."""
+    """Who saw or changed what of a person's data. Append-only (`audit_guard`), except for erasure
+    and retention."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (
         Index("ix_audit_entry_account_id_id", "account_id", "id"),
-        # By which a viewer's own erasure finds them in the logs of others.
+        # For a viewer's own erasure, which looks for them in the logs of others.
         Index(
             "ix_audit_entry_clinician",
             text("(detail ->> 'clinician')"),
@@ -173,7 +173,7 @@ class AuditEntry(Base):
 
 
 class Share(Base):
-    """A read-only look at parts of a person's data, for whoever holds its token."""
+    """Read access to parts of a person's data, for the holder of its token."""
 
     __tablename__ = "share"
     __table_args__ = (CheckConstraint("cardinality(scopes) >= 1", name="scopes"),)
@@ -185,7 +185,7 @@ class Share(Base):
     label: Mapped[str] = mapped_column(String(100))
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String(16)))
     token_hash: Mapped[bytes] = mapped_column(unique=True)  # SHA-256
-    # By the key of the address; where it is named, only this clinician's account can use the token.
+    # The key of an address. If it is set, only this clinician's account can use the token.
     clinician_email: Mapped[str | None] = mapped_column(String(320))
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[datetime]
@@ -193,7 +193,7 @@ class Share(Base):
 
 
 class SingleUseToken(Base):
-    """A secret sent by mail, good for one thing once."""
+    """A code sent by mail, valid for one purpose once."""
 
     __tablename__ = "single_use_token"
 
@@ -208,7 +208,7 @@ class SingleUseToken(Base):
 
 
 class OutgoingMail(Base):
-    """The outbox: written in the transaction that calls for a mail, sent after its commit."""
+    """The outbox: a mail is stored in the transaction of its cause, and sent after the commit."""
 
     __tablename__ = "outgoing_mail"
     __table_args__ = (
@@ -247,7 +247,7 @@ class ProviderIdentity(Base):
 
 
 class ErasureLedger(Base):
-    """That an account was erased, by a pseudonym alone: replayed after a backup is restored."""
+    """An erased account, by its pseudonym only; replayed after a backup is restored."""
 
     __tablename__ = "erasure_ledger"
 
@@ -257,14 +257,14 @@ class ErasureLedger(Base):
 
 
 class OidcFlow(Base):
-    """A sign-in begun at a provider; taken out when it comes back, so that it comes back once."""
+    """A sign-in begun at a provider; deleted when it comes back, so that it comes back once."""
 
     __tablename__ = "oidc_flow"
 
     state_hash: Mapped[bytes] = mapped_column(primary_key=True)  # SHA-256
     nonce: Mapped[str] = mapped_column(String(64))
     code_verifier: Mapped[str] = mapped_column(String(128))
-    # Who links the provider to their account; null: whoever comes back signs in.
+    # The account to which the provider is linked; null: it is a sign-in.
     account_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("account.id", ondelete="CASCADE"), index=True
     )

@@ -1,4 +1,4 @@
-"""Who holds a device: claiming it by serial and code, letting it go, handing it on."""
+"""Claiming a device by serial and code, releasing it, and handing it on."""
 
 import hashlib
 import hmac
@@ -25,7 +25,8 @@ from cymba.errors import NotFound
 
 ACCOUNT_GUESSES = rate_limiter.Bucket(capacity=10, leak_s=360)
 """A code has 50 bits: a million accounts that guess all day would need ten thousand years. So
-nothing is counted by serial: strangers who guess at it keep nobody from it who has the code."""
+guesses are not counted by serial, and strangers who guess do not lock out the person with the
+code."""
 
 
 class Claimed(NamedTuple):
@@ -53,12 +54,12 @@ def claim(
 ) -> Claimed | NoMatch | ClaimThrottled:
     """Make the account the holder of the device that has this serial and claim code.
 
-    The code is used up. A device that another holds passes to the account: the code came from
-    its holder or the operator (`hand_on`, `reissue_claim_code`). What an earlier holder had it do
-    is taken from it by a version signed with `key` (`clear_programme`), and while a red flag stands
-    it allows the account no current. A holder who claims again, because the answer was lost, is
-    answered the same. The guess is counted before the code is looked at, and taken back where it
-    was none, so the caller commits whatever the outcome.
+    The code is used up. A device that another account holds passes to this one: the code came from
+    its holder or the operator (`hand_on`, `reissue_claim_code`). A version signed with `key`
+    replaces an earlier holder's programme (`clear_programme`), and while a red flag stands it
+    allows no current. Idempotent: a holder who claims again gets the same answer. The guess is
+    counted before the code is checked, and given back if the code is right, so the caller commits
+    in any case.
     """
     wait_s = rate_limiter.count(session, _guesses(account_id), now)
     if wait_s:
@@ -67,7 +68,7 @@ def claim(
     device = session.scalar(
         select(Device)
         .where(Device.serial == read_code(serial))
-        .with_for_update(key_share=True)  # keeps no bridge from storing the device's frames
+        .with_for_update(key_share=True)  # does not block bridges that store the device's frames
         .execution_options(populate_existing=True)
     )
     known, device_id = (device.claim_code_hash, device.id) if device else (None, "")
@@ -107,8 +108,8 @@ def release(
 ) -> None:
     """End the account's tenure; what was recorded during it stays the account's.
 
-    What the account had it do is taken from it by a version signed with `key`. The device then
-    waits for a code that the operator re-issues.
+    A version signed with `key` replaces the account's programme. The device then waits for a code
+    that the operator re-issues.
 
     Raises:
         NotFound: the account does not hold such a device.
@@ -123,7 +124,7 @@ def release(
 
 
 def hand_on(session: Session, account_id: UUID, device_id: str) -> str:
-    """A code by which another may take the device over; until then the account holds it.
+    """A code by which another account may claim the device; until then this one holds it.
 
     Raises:
         NotFound: the account does not hold such a device.
@@ -135,7 +136,7 @@ def hand_on(session: Session, account_id: UUID, device_id: str) -> str:
 
 
 def withdraw_codes(session: Session, account_id: UUID) -> None:
-    """No code that was made for a device of the account hands it on any more."""
+    """Make all codes that hand on a device of the account invalid."""
     held = select(DeviceTenure.device_id).where(
         DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None)
     )
@@ -148,7 +149,7 @@ class Tenures(NamedTuple):
     of_device: Sequence[DeviceTenure]
 
     def tenure_at(self, at: datetime) -> DeviceTenure | None:
-        """The tenure that `at` lies in; where it is in none, the next one."""
+        """The tenure that `at` lies in, or else the next one."""
         for tenure in self.of_device:
             if tenure.released_at is None or at < tenure.released_at:
                 return tenure

@@ -13,7 +13,7 @@ from service.http.transaction import transaction
 
 
 def proven_account(session: Session) -> Caller:
-    """The account that asks, whose sign-in gave its password, or came of a provider, just now.
+    """The account that asks, if its sign-in gave its password, or came from a provider, just now.
 
     Raises:
         Forbidden: it was too long ago (`reauthentication-required`).

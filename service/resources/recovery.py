@@ -122,7 +122,7 @@ def confirm_email_change(given: dict[str, Any]) -> Response:
 
 
 def _account_of(code: str, purpose: single_use.Purpose) -> Account:
-    """Whose code it is. One that is not good is counted; who has a good one is let in, whatever
+    """The account of a code. A wrong code is counted; a right one works, however many wrong ones
     others have tried.
 
     Raises:

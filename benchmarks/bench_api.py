@@ -32,7 +32,8 @@ from cymba.accounts.tokens import sign_in
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.tables import Device
 from cymba.settings import load
-from cymba.stimulation.session.queries import SHOWN, page_of_sessions
+from cymba.stimulation.session.queries import page_of_sessions
+from cymba.stimulation.session.shown import SHOWN
 from cymba.stimulation.tables import StimulationSession
 from ops import logs, postgres, schema
 from service import create_app

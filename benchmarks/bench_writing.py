@@ -13,12 +13,11 @@ from typing import Any
 import orjson
 
 from benchmarks.bench_api import PAGE, session_row
-from cymba.stimulation.session.queries import SHOWN
+from cymba.stimulation.session.shown import NAMES, recorded_shown
 from service.http.answers import dumps
 from service.http.rounding import LARGEST, SCALES
 from service.shapes.sessions import SessionSchema, session_shown
 
-NAMES = [column.key for column in SHOWN]
 GOAL = 0.25
 
 
@@ -38,7 +37,7 @@ def main() -> None:
     rows = [tuple(session_row(number).get(name) for name in NAMES) for number in range(PAGE)]
 
     def page() -> list[dict[str, Any]]:
-        return [dict(zip(NAMES, row, strict=True)) for row in rows]
+        return [recorded_shown(dict(zip(NAMES, row, strict=True))) for row in rows]
 
     schema = SessionSchema(many=True)
     ready = [session_shown(row) for row in page()]

@@ -7,8 +7,11 @@ from cymba.devices import tables as devices
 from cymba.diary import tables as diary
 from cymba.insights import tables as insights
 from cymba.stimulation import tables as stimulation
+from cymba.stimulation.written import tables as written
 from cymba.sync import tables as sync
 
-__all__ = ["accounts", "devices", "diary", "insights", "metadata", "stimulation", "sync"]
+__all__ = [
+    "accounts", "devices", "diary", "insights", "metadata", "stimulation", "sync", "written",
+]  # fmt: skip
 
 metadata = Base.metadata

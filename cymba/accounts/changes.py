@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from cymba.accounts.tables import Account, Change
 from cymba.database import UnitOfWork
 
-Kind = Literal["session", "diary-entry", "device", "reminder", "finding"]
+Kind = Literal["session", "diary-entry", "device", "reminder", "finding", "remark"]
 
 
 def announce(

@@ -127,8 +127,9 @@ class Mergeable(ABC, Generic[Row]):
     def before_write(self, session: Session, account_id: UUID) -> None:
         """Called before a row is locked for writing."""
 
-    def after_write(self, session: Session, row: Row, changed: Fields, now: datetime) -> None:
-        """Called in the transaction of each change; of a deletion `changed` is empty."""
+    def after_write(self, session: Session, row: Row, before: Fields, now: datetime) -> None:
+        """Called in the transaction of each change; `before`: what the fields were, none of a new
+        thing."""
 
     def flat(self, row: Row) -> dict[str, Any]:
         """The row's fields; none of a tombstone."""
@@ -213,6 +214,7 @@ class Mergeable(ABC, Generic[Row]):
             return Applied(row, changed=False)
         if newer := seen.unseen(row.field_versions, row):
             return Conflicting(row, newer)
+        before = self.values(row)
         self.empty(row)
         row.deleted_at = row.changed_at = now
         row.version += 1
@@ -220,7 +222,7 @@ class Mergeable(ABC, Generic[Row]):
         row.field_versions = dict.fromkeys(row.field_versions, row.version)
         session.flush()
         announce(session, account_id, self.kind, id_, deleted=True)
-        self.after_write(session, row, {}, now)
+        self.after_write(session, row, before, now)
         return Applied(row, changed=True)
 
     def put(
@@ -288,6 +290,13 @@ class Mergeable(ABC, Generic[Row]):
             raise self._not_found()
         return row
 
+    def lock(self, session: Session, account_id: UUID, id_: UUID) -> Row:
+        """As it is now, locked, so that its version can be checked; `NotFound` as `get`."""
+        row = self._locked(session, account_id, id_)
+        if row is None or row.deleted_at is not None:
+            raise self._not_found()
+        return row
+
     def _not_found(self) -> NotFound:
         return NotFound(f"There is no such {self.noun}.")
 
@@ -307,7 +316,6 @@ class Mergeable(ABC, Generic[Row]):
         row = self.table()
         row.account_id, row.id, row.written_at = account_id, id_, now
         row.version, row.field_versions = 0, {}
-        self.fill(row, fields)
         session.add(row)
         self._write(session, row, fields, fields, now)
         return row
@@ -315,6 +323,7 @@ class Mergeable(ABC, Generic[Row]):
     def _write(
         self, session: Session, row: Row, whole: Fields, changed: Fields, now: datetime
     ) -> None:
+        before = self.flat(row) if row.version else {}
         row.version += 1
         self.fill(row, whole)
         row.field_versions = row.field_versions | dict.fromkeys(changed, row.version)
@@ -322,4 +331,4 @@ class Mergeable(ABC, Generic[Row]):
         row.changed_at = now
         session.flush()
         announce(session, row.account_id, self.kind, row.id)
-        self.after_write(session, row, changed, now)
+        self.after_write(session, row, before, now)

@@ -17,6 +17,9 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # A phone's clock may run fast, and a person may write on the far side of the date line.
 LATEST_AHEAD = timedelta(days=1)
 
+# So long before it was written, a time is more likely a slip than a memory.
+LONG_AGO = timedelta(days=366)
+
 Fields = Mapping[str, Any]
 """Flat fields by name (`note`, `items.pain_now`). A missing value is None: an item that was not
 answered, a note that was taken back."""

@@ -52,9 +52,9 @@ class DiaryEntries(Mergeable[DiaryEntry]):
     def empty(self, row: DiaryEntry) -> None:
         row.items, row.note, row.session_id = {}, None, None
 
-    def after_write(
-        self, session: Session, row: DiaryEntry, changed: Fields, now: datetime
-    ) -> None:
+    def after_write(self, session: Session, row: DiaryEntry, before: Fields, now: datetime) -> None:
+        said = self.flat(row).items()
+        changed = {name: value for name, value in said if before.get(name) != value}
         for symptom in entry_fields.red_flags(changed):
             # In the entry's own transaction, so that no red flag is stored without its lock.
             raise_red_flag(

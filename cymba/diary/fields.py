@@ -1,16 +1,19 @@
 """An entry's fields in a flat form: each is checked, compared and merged by itself."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from cymba.accounts.written_fields import Fields, moment_problem, note_problem, zone_problem
+from cymba.accounts.written_fields import (
+    LONG_AGO,
+    Fields,
+    moment_problem,
+    note_problem,
+    zone_problem,
+)
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
-
-# A time so long before the entry was written is more likely a slip than a memory.
-LONG_AGO = timedelta(days=366)
 
 ITEM = "items."
 NAMES = frozenset({"felt_at", "time_zone", "session_id", "note"})

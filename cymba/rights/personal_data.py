@@ -20,6 +20,7 @@ from cymba.devices import tables as devices
 from cymba.diary import tables as diary
 from cymba.insights import tables as insights
 from cymba.stimulation import tables as stimulation
+from cymba.stimulation.written import tables as written
 from cymba.sync import tables as sync
 
 Whose = Callable[[UUID], ColumnElement[bool]]
@@ -279,6 +280,8 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         ),
         rows_at_once=20,
     ),
+    _account_table(written.WrittenSession, "sessions that a phone or the person wrote down"),
+    _account_table(written.Remark, "what the person said of devices and days"),
     _account_table(diary.DiaryEntry, "the diary"),
     _account_table(diary.Reminder, "reminders"),
     _account_table(insights.InsightState, "what insights were computed from"),

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import get_args
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, delete, func, inspect, select, tuple_
+from sqlalchemy import delete, func, inspect, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -17,8 +17,9 @@ from cymba.diary.tables import DiaryEntry, Reminder
 from cymba.errors import Gone
 from cymba.insights import findings
 from cymba.insights.tables import Finding
-from cymba.stimulation.session.queries import SHOWN
+from cymba.stimulation.session.shown import SHOWN, Shown, shown_by_id
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.tables import Remark, WrittenSession
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
 NEVER_RESTORED = UUID(int=0)
@@ -48,10 +49,11 @@ class Tombstone:
 class Feed:
     position: Position
     more: bool
-    sessions: Sequence[RowMapping] = ()  # the columns of queries.SHOWN
+    sessions: Sequence[Shown] = ()
     diary_entries: Sequence[DiaryEntry] = ()
     devices: Sequence[HeldDevice] = ()
     reminders: Sequence[Reminder] = ()
+    remarks: Sequence[Remark] = ()
     findings: Sequence[Finding] = ()
     tombstones: list[Tombstone] = field(default_factory=list)
 
@@ -102,12 +104,7 @@ def read_feed(
 def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed: Feed) -> None:
     # A row that was deleted after its change was read has a later change of its own.
     if ids := wanted["session"]:
-        query = select(*SHOWN).where(
-            StimulationSession.account_id == account_id,
-            StimulationSession.id.in_(map(UUID, ids)),
-            StimulationSession.deleted_at.is_(None),
-        )
-        feed.sessions = session.execute(query).mappings().all()
+        feed.sessions = _sessions(session, account_id, [UUID(id_) for id_ in ids])
     if ids := wanted["diary-entry"]:
         entries = select(DiaryEntry).where(
             DiaryEntry.account_id == account_id,
@@ -123,8 +120,29 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
             Reminder.account_id == account_id, Reminder.id.in_(map(UUID, ids))
         )
         feed.reminders = session.scalars(reminders).all()
+    if ids := wanted["remark"]:
+        remarks = select(Remark).where(
+            Remark.account_id == account_id,
+            Remark.id.in_(map(UUID, ids)),
+            Remark.deleted_at.is_(None),
+        )
+        feed.remarks = session.scalars(remarks).all()
     if ids := wanted[findings.KIND]:
         feed.findings = findings.by_entity_ids(session, account_id, ids)
+
+
+def _sessions(session: Session, account_id: UUID, ids: Sequence[UUID]) -> list[Shown]:
+    query = select(*SHOWN).where(
+        StimulationSession.account_id == account_id,
+        StimulationSession.id.in_(ids),
+        StimulationSession.deleted_at.is_(None),
+    )
+    recorded = session.execute(query).mappings().all()
+    row = WrittenSession
+    of_account = (row.account_id == account_id) & row.deleted_at.is_(None)
+    written = session.scalars(select(row).where(of_account, row.id.in_(ids))).all()
+    there = {one["id"] for one in recorded} | {one.id for one in written}
+    return shown_by_id(session, account_id, recorded, written, [id_ for id_ in ids if id_ in there])
 
 
 def _pruned_through(session: Session, account_id: UUID) -> int:

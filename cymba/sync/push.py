@@ -19,6 +19,8 @@ from cymba.accounts.written_fields import Fields, normal
 from cymba.diary import entries
 from cymba.diary.entries import DiaryEntries
 from cymba.errors import Busy, DomainError, NotFound, Rejected
+from cymba.stimulation.written.remarks import Remarks
+from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.sync.tables import SyncOperation
 
 MAX_OPERATIONS = 200
@@ -29,7 +31,7 @@ Mergeables = Mapping[str, Mergeable[Any]]
 
 def mergeables(key: Ed25519PrivateKey) -> Mergeables:
     """`key` signs the programmes without a current that follow a red flag."""
-    kinds: tuple[Mergeable[Any], ...] = (DiaryEntries(key),)
+    kinds: tuple[Mergeable[Any], ...] = (DiaryEntries(key), WrittenSessions(), Remarks())
     return {one.kind: one for one in kinds}
 
 

@@ -68,6 +68,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "email-not-verified": (422, "The provider vouches for no e-mail address"),
     "code-not-good": (422, "The code is not good (any more)"),
     "operation-reused": (422, "The operation's id was used before, for something else"),
+    "recorded-session": (422, "The id is of a session that a device recorded"),
     "unstorable": (422, "The database cannot hold this"),
     "wrong-password": (422, "The current password is not right"),
     "locked": (423, "A safety rule holds this back"),

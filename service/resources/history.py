@@ -43,6 +43,9 @@ class HistoryPeriodSchema(Schema):
     first_day = out.day("2026-03-02")
     last_day = out.day("2026-03-08")
     sessions = out.whole(9, null=True)
+    sessions_written = out.whole(
+        2, "Of them, those that no device recorded: by a phone's timer, or by hand", null=True
+    )
     stimulating_min = out.number(135.0, "Minutes with current", null=True)
     delivered_charge_mc = out.number(
         101.2, "In millicoulomb; null also if no session's charge is known", null=True

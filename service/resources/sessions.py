@@ -6,6 +6,7 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
+from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import was_deleted
 from cymba.devices.health import devices_behind
@@ -13,6 +14,8 @@ from cymba.notes import MAX_NOTE
 from cymba.stimulation.session import queries
 from cymba.stimulation.session.queries import PageKey
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
+from cymba.stimulation.written.sessions import WrittenSessions
+from cymba.stimulation.written.witnesses import lock_alone
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account, hold_reading
@@ -28,7 +31,12 @@ from service.http.paging import (
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes.sessions import SessionSchema, event_detail, session_shown
+from service.shapes.sessions import (
+    SessionSchema,
+    WantedSessionSchema,
+    event_detail,
+    session_shown,
+)
 
 blp = Resource("sessions", "Stimulation sessions")
 
@@ -131,9 +139,32 @@ def list_sessions(query: dict[str, Any]) -> Response:
 def get_session(session_id: UUID) -> Response:
     """Read one session"""
     with transaction() as session:
-        found = queries.get_session(session, current_account(session).id, session_id)
-        shown, version = session_shown(found), found.version
-    return tagged(shown, version=version)
+        shown = _read(session, current_account(session).id, session_id)
+    return tagged(shown, version=shown["version"])
+
+
+@blp.put("/v1/sessions/<uuid:session_id>")
+@blp.body(WantedSessionSchema)
+@blp.answers(200, SessionSchema, description="Changed, or as it was already")
+@blp.answers(201, SessionSchema, description="Written down")
+@blp.etag
+@blp.header("If-Match", "The ETag of the copy that was changed; none for a new session.")
+@blp.problems("gone", "stale", "if-match-required", "recorded-session")
+def write_session(given: dict[str, Any], session_id: UUID) -> Response:
+    """Write down a session that no device records, under an id that the app makes
+
+    It is a record and starts nothing. What a device recorded of the same session is shown as one
+    with it. The same content again changes nothing, so a retry is harmless. Changing a session
+    needs the ETag of the copy that was changed.
+    """
+    with transaction() as session:
+        account_id = current_account(session).id
+        written = WrittenSessions().put(
+            session, account_id, session_id, given, match=check_preconditions, now=services().now()
+        )
+        shown = _read(session, account_id, session_id)
+    status = 201 if written.is_new else 200
+    return tagged(shown, status=status, version=shown["version"])
 
 
 @blp.patch("/v1/sessions/<uuid:session_id>")
@@ -144,19 +175,26 @@ def get_session(session_id: UUID) -> Response:
 def update_session(given: dict[str, Any], session_id: UUID) -> Response:
     """Note something, or leave the session out of the insights"""
     with transaction() as session:
-        account_id = current_account(session).id
-        locked = queries.lock_session(session, account_id, session_id)
-        check_preconditions(locked.version)
-        queries.edit_session(
-            session,
-            locked,
-            services().now(),
-            note=given.get("note", locked.note),
-            excluded=given.get("excluded", locked.excluded),
-        )
-        session.flush()
-        shown, version = session_shown(locked), locked.version
-    return tagged(shown, version=version)
+        account_id, now = current_account(session).id, services().now()
+        if queries.recorded_session(session, account_id, session_id) is None:
+            written = WrittenSessions()
+            row = written.lock(session, account_id, session_id)
+            check_preconditions(row.version)
+            fields = {**written.values(row), **given}
+            written.put(session, account_id, session_id, fields, match=lambda _: None, now=now)
+        else:
+            locked = queries.lock_session(session, account_id, session_id)
+            check_preconditions(locked.version)
+            queries.edit_session(
+                session,
+                locked,
+                now,
+                note=given.get("note", locked.note),
+                excluded=given.get("excluded", locked.excluded),
+            )
+            session.flush()
+        shown = _read(session, account_id, session_id)
+    return tagged(shown, version=shown["version"])
 
 
 @blp.delete("/v1/sessions/<uuid:session_id>")
@@ -165,15 +203,22 @@ def update_session(given: dict[str, Any], session_id: UUID) -> Response:
 def delete_session(session_id: UUID) -> Response:
     """Erase a session and its recording, for good
 
-    What the device sends of it later is erased too.
+    What the device sends of it later is erased too. Where others tell of the same session, what
+    they wrote stays and is shown in its place.
     """
     with transaction() as session:
-        account_id = current_account(session).id
+        account_id, now = current_account(session).id, services().now()
         if was_deleted(session, account_id, "session", str(session_id)):
             return nothing()
+        if queries.recorded_session(session, account_id, session_id) is None:
+            WrittenSessions().delete(
+                session, account_id, session_id, match=check_preconditions, now=now
+            )
+            return nothing()
+        lock_alone(session, account_id)
         locked = queries.lock_session(session, account_id, session_id)
         check_preconditions(locked.version)
-        queries.delete_session(session, locked, services().now())
+        queries.delete_session(session, locked, now)
     return nothing()
 
 
@@ -185,7 +230,11 @@ def list_session_events(session_id: UUID) -> Response:
     """List what happened in a session"""
     with transaction() as session:
         account = current_account(session)
-        found = queries.get_session(session, account.id, session_id)
+        found = queries.recorded_session(session, account.id, session_id)
         hold_reading(account)
-        events = queries.events_of(session, found)
+        events = queries.events_of(session, found) if found else []
     return tagged({"items": [event_shown(event) for event in events]})
+
+
+def _read(session: Session, account_id: UUID, session_id: UUID) -> dict[str, Any]:
+    return session_shown(queries.read_session(session, account_id, session_id))

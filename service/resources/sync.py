@@ -6,11 +6,17 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
+from sqlalchemy.orm import Session
 
-from cymba.diary.entries import KIND
+from cymba.diary import entries as entry_kind
+from cymba.diary.tables import DiaryEntry
 from cymba.errors import Rejected
 from cymba.insights.words import Voice
 from cymba.notes import MAX_NOTE
+from cymba.stimulation.session.queries import read_session
+from cymba.stimulation.written import remarks as remark_kind
+from cymba.stimulation.written import sessions as session_kind
+from cymba.stimulation.written.tables import Remark, WrittenSession
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
 from service.http import out
@@ -25,10 +31,10 @@ from service.http.problems import as_body
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes import devices, diary, reminders
+from service.shapes import devices, diary, remarks, reminders
 from service.shapes.before_trial import before_trials
 from service.shapes.findings import FindingSchema, finding_shown
-from service.shapes.sessions import SessionSchema, session_shown
+from service.shapes.sessions import SessionSchema, WantedSessionSchema, session_shown
 
 blp = Resource("sync", "Keeping a copy on a phone")
 
@@ -50,6 +56,7 @@ class SyncPageSchema(Schema):
     diary_entries = out.many(diary.DiaryEntrySchema)
     devices = out.many(devices.DeviceSchema)
     reminders = out.many(reminders.ReminderSchema)
+    remarks = out.many(remarks.RemarkSchema)
     findings = out.many(FindingSchema)
     tombstones = out.many(TombstoneSchema)
     next_cursor = out.text("mKx1t2y0bJ7c…")
@@ -66,14 +73,23 @@ class FeedQuerySchema(Schema):
     )
 
 
-class FieldsSchema(Schema):
-    """The fields that the app changed. null takes a value away."""
+class EntryFieldsSchema(Schema):
+    """The fields that the app changed of a diary entry. null takes a value away."""
 
     felt_at = Instant()
     time_zone = Text()
     session_id = ma.fields.UUID(allow_none=True)
     note = Text(allow_none=True, validate=ma.validate.Length(max=MAX_NOTE))
     items = diary.EntryValues()
+
+
+# Of a part of what PUT takes whole.
+_FIELDS: dict[str, ma.Schema] = {
+    entry_kind.KIND: EntryFieldsSchema(),
+    session_kind.KIND: WantedSessionSchema(partial=True),
+    remark_kind.KIND: remarks.WantedRemarkSchema(partial=True),
+}
+"""What the app may change, by kind."""
 
 
 class SyncOperationSchema(Schema):
@@ -83,7 +99,12 @@ class SyncOperationSchema(Schema):
             "Made by the app; a retry carries the same", "2f1e0d9c-8b7a-4654-b3c2-1d0e9f8a7b6c"
         ),
     )
-    kind = Text(required=True, validate=ma.validate.OneOf([KIND]), example=KIND)
+    kind = Text(
+        required=True,
+        validate=ma.validate.OneOf(list(_FIELDS)),
+        about="`session`: one that a phone or the person wrote down",
+        example=entry_kind.KIND,
+    )
     action = Text(required=True, validate=ma.validate.OneOf(["put", "delete"]), example="put")
     entity_id = ma.fields.UUID(
         required=True, metadata=described("", "0d5c8f0e-6a7b-4c3d-9e2f-1a2b3c4d5e6f")
@@ -112,7 +133,8 @@ class SyncOperationSchema(Schema):
         load_default=dict,
         metadata=described(
             "What the app changed: any of `felt_at`, `time_zone`, `session_id`, `note` and `items` "
-            "of a diary entry. null takes a value away",
+            "of a diary entry, or of the fields that PUT takes of a session or a remark. null "
+            "takes a value away",
             {"note": "Better after a nap", "items": {"pain_now": 4, "cough": None}},
         ),
     )
@@ -158,6 +180,12 @@ class SyncAnswerSchema(Schema):
         source=out.GIVEN,
         example=example_of(diary.DiaryEntrySchema, version=2),
     )
+    session = out.nested(
+        SessionSchema, "The same of a session", null=True, source=out.GIVEN, example=None
+    )
+    remark = out.nested(
+        remarks.RemarkSchema, "The same of a remark", null=True, source=out.GIVEN, example=None
+    )
     deleted = out.flag(False, source=out.GIVEN)
     conflicting = out.many(
         out.text("note"),
@@ -194,12 +222,13 @@ def read_changes(query: dict[str, Any]) -> Response:
         voice = Voice.of(account.locale)
         before = before_trials(session, account) if feed.devices else {}
         body = {
-            "sessions": [session_shown(dict(row)) for row in feed.sessions],
+            "sessions": [session_shown(shown) for shown in feed.sessions],
             "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
             "devices": [
                 devices.device_shown(held, before.get(held.device.id)) for held in feed.devices
             ],
             "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
+            "remarks": [remarks.remark_shown(remark) for remark in feed.remarks],
             "findings": [finding_shown(finding, voice) for finding in feed.findings],
             "tombstones": [_tombstone_shown(stone) for stone in feed.tombstones],
             "next_cursor": seal_cursor(scope, astuple(feed.position)),
@@ -235,7 +264,11 @@ def push_operations() -> Response:
             push(session, account.id, good, now=services().now(), key=services().programme_key)
         )
         answers = [
-            _shown(next(answered) if isinstance(operation, Operation) else operation, voice)
+            _shown(
+                session,
+                next(answered) if isinstance(operation, Operation) else operation,
+                voice,
+            )
             for operation in read
         ]
     return answer({"answers": answers})
@@ -267,7 +300,7 @@ def _read(text: bytes) -> Operation | Answer:
         return Answer(_readable_id(raw), "rejected", problem=problem)
     changes = loaded.pop("changes")
     try:
-        return Operation(**loaded, fields=_fields(loaded["action"], changes))
+        return Operation(**loaded, fields=_fields(loaded["kind"], loaded["action"], changes))
     except Rejected as unfit:
         items = changes.get("items") or {}
         names = [
@@ -277,11 +310,11 @@ def _read(text: bytes) -> Operation | Answer:
         return Operation(**loaded, fields=dict.fromkeys(names), problem=unfit)
 
 
-def _fields(action: str, changes: dict[str, Any]) -> dict[str, Any]:
+def _fields(kind: str, action: str, changes: dict[str, Any]) -> dict[str, Any]:
     if action == "delete" and changes:
         raise Rejected("A deletion takes no fields.", code="validation")
     try:
-        fields: dict[str, Any] = FieldsSchema().load(changes)
+        fields: dict[str, Any] = _FIELDS[kind].load(changes)
     except ma.ValidationError as error:
         raise validation_failed({"json": {"fields": error.messages}}) from None
     items = fields.pop("items", {})
@@ -295,12 +328,22 @@ def _readable_id(raw: Any) -> UUID | None:
         return None
 
 
-def _shown(answered: Answer, voice: Voice) -> dict[str, Any]:
-    entry = answered.row
-    is_deleted = entry is not None and entry.deleted_at is not None
+def _shown(session: Session, answered: Answer, voice: Voice) -> dict[str, Any]:
+    row = answered.row
+    is_deleted = row is not None and row.deleted_at is not None
+    entry = shown_session = remark = None
+    match row:
+        case DiaryEntry(deleted_at=None):
+            entry = diary.entry_shown(row, voice)
+        case WrittenSession(deleted_at=None):
+            shown_session = session_shown(read_session(session, row.account_id, row.id))
+        case Remark(deleted_at=None):
+            remark = remarks.remark_shown(row)
     return _answer_shown(
         answered,
-        entry=None if entry is None or is_deleted else diary.entry_shown(entry, voice),
+        entry=entry,
+        session=shown_session,
+        remark=remark,
         deleted=is_deleted,
         problem=as_body(answered.problem) if answered.problem is not None else None,
     )

@@ -111,15 +111,19 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     channels = query["channels"].split(",") if "channels" in query else None
     with transaction() as session:
         account = current_account(session)
-        found = queries.get_session(session, account.id, session_id)
+        found = queries.recorded_session(session, account.id, session_id)
         hold_reading(account)
-        telemetry = queries.telemetry_of(
-            session,
-            found,
-            channels=channels,
-            points=query.get("points"),
-            begin=query.get("begin"),
-            end=query.get("end"),
+        telemetry = (
+            Telemetry(queries.read_session(session, account.id, session_id)["started_at"], ())
+            if found is None
+            else queries.telemetry_of(
+                session,
+                found,
+                channels=channels,
+                points=query.get("points"),
+                begin=query.get("begin"),
+                end=query.get("end"),
+            )
         )
     match media_type:
         case answers.MEDIA_TYPE:

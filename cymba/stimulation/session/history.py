@@ -20,8 +20,10 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected
+from cymba.stimulation.session.shown import counted_written
 from cymba.stimulation.session.uploads import Upload, is_uploaded, load_uploads
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.tables import WrittenSession
 
 Period = Literal["day", "week", "month"]
 MAX_DAYS = 3_700  # ten years
@@ -41,6 +43,7 @@ class HistoryPeriod:
     first_day: date
     last_day: date
     sessions: int | None
+    sessions_written: int | None  # of them, those that no device recorded
     stimulating_min: float | None
     delivered_charge_mc: float | None
     days_with_session: int
@@ -54,6 +57,7 @@ class _Done:
     day: date
     seconds: float | None
     charge_uc: float | None
+    is_written: bool = False
 
 
 def history(
@@ -98,6 +102,7 @@ def _period(
         first_day=days[0],
         last_day=days[-1],
         sessions=len(sessions) if known else None,
+        sessions_written=sum(one.is_written for one in sessions) if known else None,
         stimulating_min=None if seconds is None or not known else seconds / 60,
         delivered_charge_mc=None if charge_uc is None or not known else charge_uc / 1000,
         days_with_session=active,
@@ -133,6 +138,10 @@ def _sessions(
     )
     for started_at, zone_name, seconds, charge_uc in rows:
         yield _Done(started_at.astimezone(_zone(zone_name)).date(), seconds, charge_uc)
+    at = WrittenSession.started_at
+    for row in counted_written(session, account_id, at >= begin, at < end):
+        day = row.started_at.astimezone(_zone(row.time_zone)).date()
+        yield _Done(day, row.stimulating_s, None, is_written=True)
 
 
 def _is_uploaded(day: date, uploads: Iterable[Upload], zone: ZoneInfo) -> bool:

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select, tuple_, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select, true, tuple_, update
+from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.devices.anchors import load_clocks
@@ -18,25 +18,13 @@ from cymba.stimulation.archive.reading import ReadFrame, SessionKey, load_frames
 from cymba.stimulation.archive.recording import Reads
 from cymba.stimulation.session import telemetry as channels_over_time
 from cymba.stimulation.session.events import SessionEvent, session_events
-from cymba.stimulation.session.summary import Summary
+from cymba.stimulation.session.shown import NAMES, Shown, counted_written, shown_by_id
 from cymba.stimulation.session.telemetry import Telemetry
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import SessionExtent, StimulationSession
-
-SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
-    getattr(StimulationSession, name)
-    for name in (
-        "id",
-        "device_id",
-        "time_zone",
-        *Summary.__dataclass_fields__,
-        "note",
-        "excluded",
-        "version",
-        "changed_at",
-    )
-)
-"""The columns that an account sees of a session, in this order."""
+from cymba.stimulation.written.sessions import WrittenSessions
+from cymba.stimulation.written.tables import WrittenSession
+from cymba.stimulation.written.witnesses import Span, regroup
 
 
 class PageKey(NamedTuple):
@@ -47,18 +35,17 @@ class PageKey(NamedTuple):
 
 
 class SessionPage(NamedTuple):
-    items: Sequence[dict[str, Any]]  # of `SHOWN`
+    items: Sequence[Shown]
     next_key: PageKey | None  # null on the last page
 
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _LAST_ID = UUID(int=2**128 - 1)
-_NAMES = tuple(column.key for column in SHOWN)
 _TABLE = StimulationSession.__table__.c
 # The query that every app starts with. It is built once, from plain columns.
 _PAGE = (
-    select(*(_TABLE[name] for name in _NAMES))
+    select(*(_TABLE[name] for name in NAMES))
     .where(
         _TABLE.account_id == bindparam("account_id", type_=_TABLE.account_id.type),
         _TABLE.hidden_at.is_(None),
@@ -87,7 +74,8 @@ def page_of_sessions(
     after: PageKey | None = None,
     limit: int = 50,
 ) -> SessionPage:
-    """Sessions that started from `begin` to before `end`, the latest first."""
+    """Sessions that started from `begin` to before `end`, the latest first, each once whoever
+    tells of it."""
     rows = session.execute(
         _PAGE,
         {
@@ -100,13 +88,53 @@ def page_of_sessions(
             "limit": limit + 1,
         },
     ).all()
-    items = [dict(zip(_NAMES, row, strict=True)) for row in rows[:limit]]
-    more = len(rows) > limit
-    return SessionPage(items, PageKey(items[-1]["started_at"], items[-1]["id"]) if more else None)
+    recorded = [dict(zip(NAMES, row, strict=True)) for row in rows]
+    row = WrittenSession
+    conditions = [
+        row.started_at >= (begin or _EARLIEST),
+        row.started_at < (end or _LATEST),
+        row.device_id == device_id if device_id is not None else true(),
+    ]
+    if after is not None:
+        conditions.append(tuple_(row.started_at, row.id) < tuple_(after.started_at, after.id))
+    written = counted_written(session, account_id, *conditions, latest=limit + 1)
+    found = [PageKey(one["started_at"], one["id"]) for one in recorded]
+    found += [PageKey(one.started_at, one.id) for one in written]
+    keys = sorted(found, reverse=True)[:limit]
+    items = shown_by_id(session, account_id, recorded, written, [key.id for key in keys])
+    return SessionPage(items, keys[-1] if len(found) > limit else None)
+
+
+def read_session(session: Session, account_id: UUID, session_id: UUID) -> Shown:
+    """A session, whoever recorded it.
+
+    Raises:
+        NotFound: the account has no such session.
+    """
+    found = recorded_session(session, account_id, session_id)
+    recorded = [] if found is None else [{name: getattr(found, name) for name in NAMES}]
+    written = [] if found else [WrittenSessions().get(session, account_id, session_id)]
+    return shown_by_id(session, account_id, recorded, written, [session_id])[0]
+
+
+def recorded_session(
+    session: Session, account_id: UUID, session_id: UUID
+) -> StimulationSession | None:
+    """A session that a device recorded; None: it was written down, and has no frames.
+
+    Raises:
+        NotFound: the account has no such session.
+    """
+    try:
+        return get_session(session, account_id, session_id)
+    except NotFound:
+        WrittenSessions().get(session, account_id, session_id)
+        return None
 
 
 def get_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:
-    """
+    """A session that a device recorded.
+
     Raises:
         NotFound: the account has no such session.
     """
@@ -148,12 +176,16 @@ def edit_session(
 def delete_session(session: Session, locked: StimulationSession, now: datetime) -> None:
     """Delete a session: its frames and everything derived from them are erased for good.
 
-    An empty row stays, so that late frames are erased too.
+    An empty row stays, so that late frames are erased too. What else tells of the same session is
+    shown in its place. The caller holds the account's lock (`lock_alone`).
     """
+    account_id, was = locked.account_id, Span(locked.device_id, locked.started_at, locked.ended_at)
     _blank(locked, now)
     _erase_frames(session, locked)
-    if locked.account_id is not None:
-        announce(session, locked.account_id, "session", locked.id, deleted=True)
+    if account_id is not None:
+        announce(session, account_id, "session", locked.id, deleted=True)
+        session.flush()
+        regroup(session, account_id, [was], {locked.id})
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:

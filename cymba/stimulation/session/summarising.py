@@ -5,7 +5,7 @@ of its dirty mark and the announced change belong to one transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,6 +43,7 @@ from cymba.stimulation.session.summary import (
 )
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.witnesses import Span, lock_shared, regroup
 
 # A summary costs more the longer the session is, so a long one is aggregated less often while it
 # runs: it rests for `REST_PER_FRAME` times its frames, and for ten minutes at most. Four hours of a
@@ -52,6 +53,7 @@ LONGEST_REST = timedelta(minutes=10)
 
 OPEN_OF_A_DEVICE = 100  # that are looked at in a round, on either side of a place
 
+_PLACED = ("account_id", "started_at", "ended_at", "time_error_ms")
 _DERIVED = (*Summary.__dataclass_fields__, "account_id")
 
 
@@ -96,11 +98,15 @@ def summarise_sessions(
             frames[key] = row["frames_stored"]
         if row is not None and (before is None or _differs(row, before)):
             rows.append(row)
+    writing = lock_shared(session, _accounts(rows, known))
     written = _write(session, rows)
     # Ledgers are locked before extents, as in ingest. So the marks are cleared after this.
     erase_sessions(session, forgotten)
     _clear(session, [(mark, _rest(frames.get(key, 0))) for key in keys for mark in marks[key]], now)
-    _announce(session, [row for row in rows if row["id"] in written], known)
+    told = [row for row in rows if row["id"] in written]
+    _announce(session, told, known)
+    for account_id in writing:
+        regroup(session, account_id, _moved(account_id, told, known))
     return len(written)
 
 
@@ -308,6 +314,27 @@ def _announce(
             announce(session, owner, "session", row["id"])
         if before is not None and before.account_id not in {owner, None}:
             announce(session, before.account_id, "session", row["id"], deleted=True)
+
+
+def _accounts(rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]) -> set[UUID]:
+    """Whose sessions these are, or were."""
+    owners = {row["account_id"] for row in rows}
+    before = {known[row["id"]].account_id for row in rows if row["id"] in known}
+    return (owners | before) - {None}
+
+
+def _moved(
+    account_id: UUID, rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]
+) -> Iterator[Span]:
+    """When those of an account's sessions are, and were, whose times are others than before."""
+    for row in rows:
+        before = known.get(row["id"])
+        if before is not None and all(row[name] == getattr(before, name) for name in _PLACED):
+            continue
+        if row["account_id"] == account_id:
+            yield Span(row["device_id"], row["started_at"], row["ended_at"])
+        if before is not None and before.account_id == account_id:
+            yield Span(before.device_id, before.started_at, before.ended_at)
 
 
 _DUE = waiting_sessions(

@@ -13,7 +13,6 @@ from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.decide import Duplicate
 from cymba.stimulation.session.queries import (  # type: ignore[attr-defined]
     MAX_NOTE,
-    SHOWN,
     delete_session,
     edit_session,
     events_of,
@@ -22,6 +21,7 @@ from cymba.stimulation.session.queries import (  # type: ignore[attr-defined]
     page_of_sessions,
     telemetry_of,
 )
+from cymba.stimulation.session.shown import SHOWN
 from cymba.stimulation.tables import Recording, StimulationSession, StoredFrame
 from tests.stimulation.worker_steps import compact_due, summarise_due
 
@@ -72,7 +72,7 @@ def test_pages_hold_each_session_once_the_latest_first(
     for limit in (1, 2, 5, 50):
         assert paged(session, account_id, limit=limit) == ids
     first = page_of_sessions(session, account_id, limit=2)
-    assert list(first.items[0].keys()) == [column.key for column in SHOWN]
+    assert {column.key for column in SHOWN} <= first.items[0].keys()
 
 
 def test_pages_of_a_time_and_of_a_device(

@@ -1,0 +1,142 @@
+"""A session as its person sees it, whoever recorded it: what several witnesses tell, as one.
+
+Each field is the device's where it told it, else the phone's, else the person's. What nobody told
+is null.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from cymba.stimulation.session.summary import Summary
+from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.grouping import BEST_FIRST
+from cymba.stimulation.written.sessions import to_confirm
+from cymba.stimulation.written.tables import WrittenSession
+
+Shown = dict[str, Any]
+"""By name what the API shows of a session (`SessionSchema`)."""
+
+SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
+    getattr(StimulationSession, name)
+    for name in (
+        "id",
+        "device_id",
+        "time_zone",
+        *Summary.__dataclass_fields__,
+        "note",
+        "excluded",
+        "version",
+        "changed_at",
+    )
+)
+"""The columns that an account sees of a recorded session, in this order."""
+
+NAMES = tuple(column.key for column in SHOWN)
+
+# What one witness may tell where a better one did not.
+_TOLD = (
+    "mean_native_level",
+    "max_native_level",
+    "mean_amplitude_ua",
+    "max_amplitude_ua",
+    "site",
+    "side",
+    "note",
+)
+_OF_WRITTEN: Shown = dict.fromkeys(NAMES) | {
+    "state": "ended",
+    "frames_stored": 0,
+    "sample_count": 0,
+    "event_count": 0,
+    "boots": (),
+    "doubts": (),
+}
+
+
+def witnesses_of(
+    session: Session, account_id: UUID, ids: Collection[UUID]
+) -> dict[UUID, list[WrittenSession]]:
+    """The written sessions that are shown as one of these, the best witness first."""
+    found: dict[UUID, list[WrittenSession]] = {}
+    if not ids:
+        return found
+    query = select(WrittenSession).where(
+        WrittenSession.account_id == account_id, WrittenSession.shown_with.in_(ids)
+    )
+    for row in session.scalars(query):
+        if row.shown_with is not None:
+            found.setdefault(row.shown_with, []).append(row)
+    for rows in found.values():
+        rows.sort(key=lambda row: (BEST_FIRST.index(row.recorder), row.started_at, row.id))
+    return found
+
+
+def recorded_shown(row: Mapping[str, Any], witnesses: Sequence[WrittenSession] = ()) -> Shown:
+    """`row`: by `NAMES`, of a session that a device recorded."""
+    programme = row["programme"] or {}
+    own = {**row, "recorder": "device", "model": None, "written": None, "shown_with": None}
+    own |= {"site": programme.get("site"), "side": programme.get("side"), "to_confirm": []}
+    return _as_one(own, witnesses)
+
+
+def written_shown(row: WrittenSession, witnesses: Sequence[WrittenSession] = ()) -> Shown:
+    told = {name: getattr(row, name) for name in NAMES if hasattr(row, name)}
+    own = _OF_WRITTEN | told | _measured(row)
+    own |= {"time_source": row.recorder, "recorder": row.recorder, "model": row.model}
+    own |= {"site": row.site, "side": row.side, "written": row, "shown_with": row.shown_with}
+    return _as_one(own | {"to_confirm": to_confirm(row)}, witnesses)
+
+
+def _measured(row: WrittenSession) -> Shown:
+    levels = [(seconds, level) for seconds, level in row.levels() if level > 0]
+    seconds = sum(seconds for seconds, _ in levels)
+    mean = sum(seconds * level for seconds, level in levels) / seconds if seconds else None
+    return {
+        "mean_native_level": mean,
+        "max_native_level": max((level for _, level in levels), default=None),
+        "mean_amplitude_ua": row.amplitude_ua,
+        "max_amplitude_ua": row.amplitude_ua,
+    }
+
+
+def _as_one(own: Shown, witnesses: Sequence[WrittenSession]) -> Shown:
+    told_by: dict[str, str] = {}
+    for witness in witnesses:
+        told = _measured(witness) | {n: getattr(witness, n) for n in ("site", "side", "note")}
+        for name in _TOLD:
+            if own[name] is None and told[name] is not None:
+                own[name], told_by[name] = told[name], witness.recorder
+    return own | {"told_by": told_by, "witnesses": list(witnesses)}
+
+
+def counted_written(
+    session: Session, account_id: UUID, *conditions: Any, latest: int | None = None
+) -> Sequence[WrittenSession]:
+    """The written sessions that count, as no better witness tells of them: the latest first."""
+    row = WrittenSession
+    counted = (row.deleted_at.is_(None), row.shown_with.is_(None))
+    query = select(row).where(row.account_id == account_id, *counted, *conditions)
+    return session.scalars(query.order_by(row.started_at.desc(), row.id.desc()).limit(latest)).all()
+
+
+def shown_by_id(
+    session: Session,
+    account_id: UUID,
+    recorded: Iterable[Any],
+    written: Iterable[WrittenSession],
+    ids: Sequence[UUID],
+) -> list[Shown]:
+    """Those with these ids, in their order: of `recorded` (by `NAMES`) and of `written`."""
+    witnesses = witnesses_of(session, account_id, ids)
+    rows = {row.id: row for row in written}
+    rows_recorded = {row["id"]: row for row in recorded}  # whoever has two of an id has the device
+    return [
+        recorded_shown(rows_recorded[id_], witnesses.get(id_, ()))
+        if id_ in rows_recorded
+        else written_shown(rows[id_], witnesses.get(id_, ()))
+        for id_ in ids
+    ]

@@ -1,0 +1,187 @@
+"""Keeping `shown_with` of written sessions up to date with all that tells of the same session.
+
+Whoever writes a session down and whoever summarises a device's takes the account's lock first, so
+that neither misses what the other is about to commit. Summarising shares it: only where an account
+has written sessions does one wait for another.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import announce
+from cymba.stimulation.written.grouping import WRITTEN_WITHIN, Recorder, Witness, leads
+from cymba.stimulation.written.tables import WrittenSession
+
+_WITHIN = max(WRITTEN_WITHIN.values())
+_FARTHEST = timedelta(days=366)  # a clock that is off by more says nothing
+
+
+class Span(NamedTuple):
+    """When something of a unit was, or had been before an edit."""
+
+    unit: str
+    begin: datetime
+    end: datetime
+
+
+def lock_alone(session: Session, account_id: UUID) -> None:
+    """Before a written session is changed: wait for whoever summarises sessions of the account."""
+    session.execute(_LOCK_ALONE, {"account_id": str(account_id)})
+
+
+def lock_shared(session: Session, account_ids: Collection[UUID]) -> list[UUID]:
+    """Before devices' sessions are changed. Gives those of the accounts that have written ones:
+    what became of these is `regroup`ed in the same transaction, by one process at a time."""
+    in_order = sorted(account_ids)
+    if not in_order:
+        return []
+    session.execute(_LOCK_SHARED, {"account_ids": list(map(str, in_order))})
+    writing = sorted(session.scalars(_WRITING, {"account_ids": in_order}).all())
+    if writing:
+        session.execute(_LOCK_TURN, {"account_ids": list(map(str, writing))})
+    return writing
+
+
+def regroup(
+    session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterable[UUID] = ()
+) -> None:
+    """Set `shown_with` anew of all that the sessions at these times, or with these ids, may be
+    joined with, and announce what is shown otherwise than before.
+
+    The caller holds the account's lock.
+    """
+    near = _near(session, account_id, spans, ids)
+    shown_as = leads(near.devices + [_witness(row) for row in near.written])
+    recorded = {one.id for one in near.devices}
+    alive = recorded | {row.id for row in near.written}
+    touched: set[UUID] = set()
+    for row in near.written:
+        # One that took a recorded session's id is that session, whatever it says.
+        lead = row.id if row.id in recorded else shown_as[row.id]
+        shown_with = None if lead == row.id and row.id not in recorded else lead
+        if row.shown_with != shown_with:
+            touched |= {row.id, *({row.shown_with, shown_with} - {None})}  # type: ignore[arg-type]
+            row.shown_with = shown_with
+    for id_ in sorted(touched & alive):
+        announce(session, account_id, "session", id_)
+
+
+def announce_lead(session: Session, row: WrittenSession) -> None:
+    """Have apps read anew the session as which this one is shown: a part of it has changed."""
+    if row.shown_with is not None:
+        announce(session, row.account_id, "session", row.shown_with)
+
+
+class _Near(NamedTuple):
+    devices: list[Witness]
+    written: list[WrittenSession]
+
+
+def _near(session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterable[UUID]) -> _Near:
+    """Everything that could be joined with what is at these times, and with what that could be
+    joined with, and so on: nothing outside of it has a part in how it is grouped."""
+    devices: dict[UUID, Witness] = {}
+    written: dict[UUID, WrittenSession] = {}
+    new_spans, new_ids = list(spans), set(ids)
+    asked: set[UUID] = set()
+    while new_spans or new_ids:
+        asked |= new_ids
+        values = {
+            "account_id": account_id,
+            "within": _WITHIN,
+            "farthest_ms": _FARTHEST // timedelta(milliseconds=1),
+            "units": [span.unit for span in new_spans],
+            "begins": [span.begin for span in new_spans],
+            "ends": [span.end for span in new_spans],
+            "ids": sorted(new_ids),
+        }
+        found = [_recorded(*row) for row in session.execute(_DEVICES_NEAR, values)]
+        fresh = [one for one in found if one.id not in devices]
+        devices |= {one.id: one for one in fresh}
+        rows = _written(session, account_id, session.scalars(_WRITTEN_NEAR, values).all())
+        for row in rows:
+            if row.id not in written:
+                written[row.id] = row
+                fresh.append(_witness(row))
+        new_spans = [Span(one.unit, one.begin - one.error, one.end + one.error) for one in fresh]
+        new_ids = {id_ for one in fresh for id_ in (one.id, one.same_as) if id_} - asked
+    return _Near(list(devices.values()), list(written.values()))
+
+
+def _written(session: Session, account_id: UUID, ids: Sequence[UUID]) -> Sequence[WrittenSession]:
+    query = select(WrittenSession).where(
+        WrittenSession.account_id == account_id, WrittenSession.id.in_(ids)
+    )
+    return session.scalars(query).all()
+
+
+def _witness(row: WrittenSession) -> Witness:
+    error = WRITTEN_WITHIN[row.recorder]
+    recorder: Recorder = "phone" if row.recorder == "phone" else "person"
+    return Witness(row.id, recorder, row.unit, row.started_at, row.ended_at, error, row.same_as)
+
+
+def _recorded(
+    id_: UUID, device_id: str, started_at: datetime, ended_at: datetime, error_ms: int
+) -> Witness:
+    error = min(timedelta(milliseconds=error_ms), _FARTHEST)
+    return Witness(id_, "device", device_id, started_at, ended_at, error)
+
+
+_LOCK_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('witnesses/' || :account_id, 0))")
+_LOCK_SHARED = text(
+    """
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('witnesses/' || k.id, 0))
+    FROM (SELECT * FROM unnest(CAST(:account_ids AS text[])) WITH ORDINALITY AS a (id, place)
+          ORDER BY a.place) AS k
+    """
+)
+_LOCK_TURN = text(
+    """
+    SELECT pg_advisory_xact_lock(hashtextextended('regroup/' || k.id, 0))
+    FROM (SELECT * FROM unnest(CAST(:account_ids AS text[])) WITH ORDINALITY AS a (id, place)
+          ORDER BY a.place) AS k
+    """
+)
+_WRITING = text(
+    """
+    SELECT a.id FROM unnest(CAST(:account_ids AS uuid[])) AS a (id)
+    WHERE EXISTS (SELECT FROM written_session AS w WHERE w.account_id = a.id)
+    """
+)
+_SPANS = """
+    unnest(CAST(:units AS text[]), CAST(:begins AS timestamptz[]), CAST(:ends AS timestamptz[]))
+      AS k (unit, low, high)
+"""
+_WRITTEN_NEAR = text(
+    f"""
+    SELECT w.id FROM written_session AS w
+    WHERE w.account_id = :account_id AND w.deleted_at IS NULL
+      AND (w.id = ANY (CAST(:ids AS uuid[])) OR w.same_as = ANY (CAST(:ids AS uuid[]))
+           OR EXISTS (
+             SELECT FROM {_SPANS}
+             WHERE k.unit = coalesce(w.device_id, 'model:' || w.model)
+               AND w.started_at <= k.high + :within
+               AND w.started_at + w.duration_s * interval '1 second' >= k.low - :within))
+    """  # noqa: S608 - a constant of this code
+)
+_DEVICES_NEAR = text(
+    f"""
+    SELECT s.id, s.device_id, s.started_at, s.ended_at, s.time_error_ms
+    FROM stimulation_session AS s
+    WHERE s.account_id = :account_id AND s.hidden_at IS NULL
+      AND (s.id = ANY (CAST(:ids AS uuid[]))
+           OR EXISTS (
+             SELECT FROM {_SPANS}
+             WHERE k.unit = s.device_id
+               AND s.started_at - least(s.time_error_ms, :farthest_ms) * interval '1 millisecond'
+                   <= k.high + :within
+               AND s.ended_at + least(s.time_error_ms, :farthest_ms) * interval '1 millisecond'
+                   >= k.low - :within))
+    """  # noqa: S608 - a constant of this code
+)

@@ -20,8 +20,10 @@ from cymba.insights.exposures import (
     programme_name,
 )
 from cymba.insights.outcomes import OUTCOMES, Outcome
-from cymba.stimulation.session.uploads import Upload, is_uploaded, load_uploads
+from cymba.stimulation.session.shown import counted_written
+from cymba.stimulation.session.uploads import DaysTold, load_days_told
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.tables import WrittenSession
 
 CYCLE_START = "cycle_start"
 
@@ -35,14 +37,14 @@ def load_days(
     zone = ZoneInfo(
         session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
     )
-    uploads = load_uploads(session, account_id)
+    days_told = load_days_told(session, account_id)
     exposures = exposures_of(sessions)
     answered = {name for fact in entries for name in fact.items}
     outcomes = tuple(o for o in OUTCOMES.values() if o.primary or o.item in answered)
-    has_synced, left_out = _has_synced(uploads, zone), _days_left_out(session, account_id)
+    has_synced, left_out = _has_synced(days_told, zone), _days_left_out(session, account_id)
     days = build_days(
         sessions,
-        _since_a_device_was_held(entries, uploads, zone),
+        _since_a_device_was_held(entries, days_told, zone),
         exposures=exposures,
         outcomes=outcomes,
         has_synced=lambda day: day not in left_out and has_synced(day),
@@ -77,7 +79,7 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
         )
         .order_by(StimulationSession.started_at, StimulationSession.id)
     )
-    return [
+    recorded = [
         SessionFact(
             local_start=row.started_at.astimezone(ZoneInfo(row.time_zone)),
             started_at=row.started_at,
@@ -93,6 +95,25 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
         )
         for row in session.execute(query)
     ]
+    written = counted_written(session, account_id, WrittenSession.excluded.is_(False))
+    of_devices = {row.device_id for row in written} - {None}
+    named = select(Device.id, Device.model).where(Device.id.in_(of_devices))
+    models = {id_: model for id_, model in session.execute(named)} if of_devices else {}
+    facts = [_written_fact(row, row.model or models.get(row.device_id or "")) for row in written]
+    return sorted([*recorded, *facts], key=lambda one: one.started_at)
+
+
+def _written_fact(row: WrittenSession, model: str | None) -> SessionFact:
+    return SessionFact(
+        local_start=row.started_at.astimezone(ZoneInfo(row.time_zone)),
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        stimulating_s=row.stimulating_s,
+        max_amplitude_ua=row.amplitude_ua,
+        native_level=row.mean_native_level,
+        model=model,
+        id=row.id,
+    )
 
 
 def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
@@ -108,15 +129,14 @@ def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
 
 
 def _since_a_device_was_held(
-    entries: Sequence[EntryFact], uploads: Sequence[Upload], zone: ZoneInfo
+    entries: Sequence[EntryFact], days_told: DaysTold, zone: ZoneInfo
 ) -> list[EntryFact]:
     """What was felt before any device says nothing of stimulation: one entry of years ago would
     only draw the days out. The day before the first counts, as its evening may come right before
     the first session."""
-    if not uploads:
+    if days_told.since is None:
         return []
-    held_from = min(upload.held_from for upload in uploads).astimezone(zone)
-    first = local_day(held_from) - timedelta(days=1)
+    first = local_day(days_told.since.astimezone(zone)) - timedelta(days=1)
     return [fact for fact in entries if local_day(fact.local) >= first]
 
 
@@ -128,16 +148,16 @@ def _days_left_out(session: Session, account_id: UUID) -> set[date]:
         StimulationSession.deleted_at.is_(None),
         StimulationSession.excluded.is_(True),
     )
-    return {
-        local_day(started_at.astimezone(ZoneInfo(zone)))
-        for started_at, zone in session.execute(query)
-    }
+    rows = [(started_at, zone) for started_at, zone in session.execute(query)]
+    written = counted_written(session, account_id, WrittenSession.excluded.is_(True))
+    rows += [(row.started_at, row.time_zone) for row in written]
+    return {local_day(started_at.astimezone(ZoneInfo(zone))) for started_at, zone in rows}
 
 
-def _has_synced(uploads: Sequence[Upload], zone: ZoneInfo) -> Callable[[date], bool]:
+def _has_synced(days_told: DaysTold, zone: ZoneInfo) -> Callable[[date], bool]:
     """Whether a day's sessions would all be here."""
 
     def begins_at(day: date) -> datetime:
         return datetime.combine(day, time(DAY_STARTS_HOUR), tzinfo=zone).astimezone(UTC)
 
-    return lambda day: is_uploaded(uploads, begins_at(day), begins_at(day + timedelta(days=1)))
+    return lambda day: days_told.is_told(day, begins_at(day), begins_at(day + timedelta(days=1)))

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.stimulation.session.shown import counted_written
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.tables import WrittenSession
 
 REACH = timedelta(days=28)
 LEAST_DAYS = 3  # with a session, before an hour is a usual one
@@ -29,8 +31,9 @@ def habit(session: Session, account_id: UUID, zone: ZoneInfo, *, now: datetime) 
             StimulationSession.started_at > now - REACH,
         )
     )
+    written = counted_written(session, account_id, WrittenSession.started_at > now - REACH)
     first: dict[date, int] = {}
-    for started_at in starts:
+    for started_at in [*starts, *(row.started_at for row in written)]:
         local = started_at.astimezone(zone)
         minute = local.hour * 60 + local.minute
         first[local.date()] = min(first.get(local.date(), minute), minute)

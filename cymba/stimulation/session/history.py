@@ -6,7 +6,7 @@ the person's devices recorded on it has been uploaded; else it is unknown.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected
 from cymba.stimulation.session.shown import counted_written
-from cymba.stimulation.session.uploads import Upload, is_uploaded, load_uploads
+from cymba.stimulation.session.uploads import DaysTold, load_days_told
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
 
@@ -49,7 +49,7 @@ class HistoryPeriod:
     days_with_session: int
     days_known: int  # days with a session, and days that certainly had none
     adherence: float | None  # days_with_session / days_known
-    complete: bool  # everything recorded in it has been uploaded
+    complete: bool  # no session of it can be missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +81,20 @@ def history(
     done: dict[date, list[_Done]] = defaultdict(list)
     for one in _sessions(session, account_id, first_day, last_day):
         done[one.day].append(one)
-    uploads = load_uploads(session, account_id)
+    days_told = load_days_told(session, account_id)
     days = groupby(_days(first_day, last_day), key=lambda day: _first_of(period, day))
-    return [_period(list(of_period), done, uploads, zone) for _, of_period in days]
+    return [_period(list(of_period), done, days_told, zone) for _, of_period in days]
 
 
 def _period(
     days: Sequence[date],
     done: Mapping[date, Sequence[_Done]],
-    uploads: Sequence[Upload],
+    days_told: DaysTold,
     zone: ZoneInfo,
 ) -> HistoryPeriod:
     sessions = [one for day in days for one in done.get(day, ())]
-    uploaded = [_is_uploaded(day, uploads, zone) for day in days]
-    known = sum(bool(done.get(day)) or up for day, up in zip(days, uploaded, strict=True))
+    told = [_is_told(day, days_told, zone) for day in days]
+    known = sum(bool(done.get(day)) or is_told for day, is_told in zip(days, told, strict=True))
     active = sum(bool(done.get(day)) for day in days)
     charge_uc = _sum([one.charge_uc for one in sessions])
     seconds = _sum([one.seconds for one in sessions])
@@ -108,7 +108,7 @@ def _period(
         days_with_session=active,
         days_known=known,
         adherence=active / known if known else None,
-        complete=all(uploaded),
+        complete=all(told),
     )
 
 
@@ -144,10 +144,10 @@ def _sessions(
         yield _Done(day, row.stimulating_s, None, is_written=True)
 
 
-def _is_uploaded(day: date, uploads: Iterable[Upload], zone: ZoneInfo) -> bool:
+def _is_told(day: date, days_told: DaysTold, zone: ZoneInfo) -> bool:
     begins_at = datetime.combine(day, time(), zone).astimezone(UTC)
     ends_at = datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
-    return is_uploaded(uploads, begins_at, ends_at)
+    return days_told.is_told(day, begins_at, ends_at)
 
 
 def _days(first_day: date, last_day: date) -> Iterator[date]:

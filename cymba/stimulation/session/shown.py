@@ -92,12 +92,9 @@ def written_shown(row: WrittenSession, witnesses: Sequence[WrittenSession] = ())
 
 
 def _measured(row: WrittenSession) -> Shown:
-    levels = [(seconds, level) for seconds, level in row.levels() if level > 0]
-    seconds = sum(seconds for seconds, _ in levels)
-    mean = sum(seconds * level for seconds, level in levels) / seconds if seconds else None
     return {
-        "mean_native_level": mean,
-        "max_native_level": max((level for _, level in levels), default=None),
+        "mean_native_level": row.mean_native_level,
+        "max_native_level": row.max_native_level,
         "mean_amplitude_ua": row.amplitude_ua,
         "max_amplitude_ua": row.amplitude_ua,
     }

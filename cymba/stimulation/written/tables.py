@@ -85,6 +85,17 @@ class WrittenSession(MergedColumns, Base):
             yield float(end - change["offset_s"]), change["native_level"]
 
     @property
+    def mean_native_level(self) -> float | None:
+        """While it stimulated."""
+        on = [(seconds, level) for seconds, level in self.levels() if level > 0]
+        whole_s = sum(seconds for seconds, _ in on)
+        return sum(seconds * level for seconds, level in on) / whole_s if whole_s else None
+
+    @property
+    def max_native_level(self) -> int | None:
+        return max((level for _, level in self.levels() if level > 0), default=None)
+
+    @property
     def unit(self) -> str:
         """What it was made with: only sessions of one unit can be one and the same."""
         return self.device_id or f"model:{self.model}"

@@ -46,6 +46,7 @@ def test_sessions_add_up_on_the_local_day_they_started_on(
         first_day=date(2026, 3, 10),
         last_day=date(2026, 3, 10),
         sessions=2,
+        sessions_written=0,
         stimulating_min=30.0,
         delivered_charge_mc=22.5,
         days_with_session=1,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from cymba.devices.models import MODELS
+from cymba.devices.catalogue import find_models
 from cymba.devices.tables import Device, DevicePresence, DeviceTenure
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 from cymba.stimulation.written.tables import Remark, WrittenSession
@@ -140,8 +140,10 @@ def _held(session: Session, account_id: UUID) -> tuple[list[Upload], list[UsedBy
         .where(DeviceTenure.account_id == account_id)
     )
     uploads, by_hand = [], []
-    for model, *row in rows:
-        known = MODELS.get(model)
+    found = rows.all()
+    models = find_models(session, {row[0] for row in found})
+    for name, *row in found:
+        known = models.get(name)
         if known is not None and known.recorder == "person":
             by_hand.append(UsedByHand(row[0], row[1]))
         else:

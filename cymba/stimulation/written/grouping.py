@@ -24,7 +24,7 @@ SURE_SHARE = 0.5  # of the shorter of two that overlap, from which on they certa
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class SessionWitness:
     """One record of a session."""
 
     id: UUID
@@ -40,10 +40,10 @@ class Witness:
 class _Group:
     """Witnesses that are one, by their times."""
 
-    members: list[Witness]
+    members: list[SessionWitness]
 
     @property
-    def lead(self) -> Witness:
+    def lead(self) -> SessionWitness:
         return min(self.members, key=_rank)
 
 
@@ -57,12 +57,12 @@ class _Fit:
     apart: timedelta  # their starts
 
 
-def leads(witnesses: Iterable[Witness]) -> dict[UUID, UUID]:
+def leads(witnesses: Iterable[SessionWitness]) -> dict[UUID, UUID]:
     """By witness, the one that it is shown and counted as; its own id: as itself."""
     by_id = {one.id: one for one in witnesses}
     told = {one.id: one.same_as for one in by_id.values() if one.same_as in by_id and one.same_as}
     _break_circles(told)
-    by_unit: dict[str, list[Witness]] = {}
+    by_unit: dict[str, list[SessionWitness]] = {}
     for one in sorted(by_id.values(), key=_rank):
         if one.id not in told:
             by_unit.setdefault(one.unit, []).append(one)
@@ -76,7 +76,7 @@ def leads(witnesses: Iterable[Witness]) -> dict[UUID, UUID]:
     return {id_: group.lead.id for id_, group in group_of.items()}
 
 
-def _rank(one: Witness) -> tuple[int, datetime, UUID]:
+def _rank(one: SessionWitness) -> tuple[int, datetime, UUID]:
     return BEST_FIRST.index(one.recorder), one.begin, one.id
 
 
@@ -97,7 +97,7 @@ def _break_circles(told: dict[UUID, UUID]) -> None:
 def _follow(
     id_: UUID,
     told: Mapping[UUID, UUID],
-    by_id: Mapping[UUID, Witness],
+    by_id: Mapping[UUID, SessionWitness],
     group_of: dict[UUID, _Group],
 ) -> None:
     path = []
@@ -109,7 +109,7 @@ def _follow(
         group_of[one] = group_of[id_]
 
 
-def _by_time(alike: Sequence[Witness]) -> list[_Group]:
+def _by_time(alike: Sequence[SessionWitness]) -> list[_Group]:
     """The groups of one unit's witnesses, which come in the order of their ranks. What a device
     recorded are sessions of their own; what was written down joins the group that it fits best."""
     groups = [_Group([one]) for one in alike if one.recorder == "device"]
@@ -129,14 +129,14 @@ def _by_time(alike: Sequence[Witness]) -> list[_Group]:
     return groups
 
 
-def _order(found: tuple[_Fit, Witness, _Group]) -> tuple[_Fit, UUID, UUID]:
+def _order(found: tuple[_Fit, SessionWitness, _Group]) -> tuple[_Fit, UUID, UUID]:
     fit, one, group = found
     return fit, one.id, group.lead.id
 
 
 def _fits(
-    written: Iterable[Witness], groups: Sequence[_Group]
-) -> Iterator[tuple[_Fit, Witness, _Group]]:
+    written: Iterable[SessionWitness], groups: Sequence[_Group]
+) -> Iterator[tuple[_Fit, SessionWitness, _Group]]:
     for one in written:
         for group in groups:
             fits = [fit for member in group.members if (fit := _fit(one, member)) is not None]
@@ -144,7 +144,7 @@ def _fits(
                 yield min(fits), one, group
 
 
-def _fit(one: Witness, other: Witness) -> _Fit | None:
+def _fit(one: SessionWitness, other: SessionWitness) -> _Fit | None:
     """None: they cannot be the same, whatever their errors."""
     latest_begin, first_end = max(one.begin, other.begin), min(one.end, other.end)
     overlap = max(first_end - latest_begin, timedelta())
@@ -156,7 +156,7 @@ def _fit(one: Witness, other: Witness) -> _Fit | None:
     return _Fit(not is_sure, gap, -overlap, abs(one.begin - other.begin))
 
 
-def _has_other(group: _Group, one: Witness) -> bool:
+def _has_other(group: _Group, one: SessionWitness) -> bool:
     """Whether the same recorder already tells of this session, and of another time of it."""
     return any(
         member.recorder == one.recorder and ((fit := _fit(one, member)) is None or fit.is_unsure)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.accounts.merging import Mergeable
 from cymba.accounts.written_fields import Fields, moment_problem, note_problem, zone_problem
-from cymba.devices.models import MODELS
+from cymba.devices.catalogue import find_model
 from cymba.devices.tables import DeviceTenure
 from cymba.errors import Rejected
 from cymba.stimulation.written.tables import Remark
@@ -96,7 +96,7 @@ def _subject_problem(
     if value is None:
         return "is required"
     if name == "model":
-        return None if value in MODELS else "is not a model that is known here"
+        return None if find_model(session, value) else "is not a model that is known here"
     held = exists().where(DeviceTenure.device_id == value, DeviceTenure.account_id == account_id)
     return None if session.scalar(select(held)) else "is not a device that you hold or held"
 

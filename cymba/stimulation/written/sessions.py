@@ -19,8 +19,8 @@ from cymba.accounts.written_fields import (
     note_problem,
     zone_problem,
 )
+from cymba.devices.catalogue import find_model
 from cymba.devices.messages import Side, Site
-from cymba.devices.models import MODELS
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import Rejected
 from cymba.stimulation.tables import StimulationSession
@@ -169,7 +169,7 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
         if name is None:
             yield "/device_id", "is not a device that you hold or held"
             return
-    elif name not in MODELS:
+    elif find_model(session, str(name)) is None:
         yield "/model", "is not a model that is known here"
         return
     changes = fields.get("level_changes")
@@ -182,7 +182,7 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
             yield "/level_changes", "go on after the session's end"
     levels = [change["native_level"] for change in changes or ()]
     level = max([fields.get("native_level") or 0, *levels])
-    model = MODELS.get(name or "")
+    model = find_model(session, str(name))
     if model is not None and model.native_levels is not None and level > model.native_levels:
         yield "/native_level", f"{name} has no level above {model.native_levels}"
 

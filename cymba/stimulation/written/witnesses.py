@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
-from cymba.stimulation.written.grouping import WRITTEN_WITHIN, Recorder, Witness, leads
+from cymba.stimulation.written.grouping import WRITTEN_WITHIN, Recorder, SessionWitness, leads
 from cymba.stimulation.written.tables import WrittenSession
 
 _WITHIN = max(WRITTEN_WITHIN.values())
@@ -78,14 +78,14 @@ def announce_lead(session: Session, row: WrittenSession) -> None:
 
 
 class _Near(NamedTuple):
-    devices: list[Witness]
+    devices: list[SessionWitness]
     written: list[WrittenSession]
 
 
 def _near(session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterable[UUID]) -> _Near:
     """Everything that could be joined with what is at these times, and with what that could be
     joined with, and so on: nothing outside of it has a part in how it is grouped."""
-    devices: dict[UUID, Witness] = {}
+    devices: dict[UUID, SessionWitness] = {}
     written: dict[UUID, WrittenSession] = {}
     new_spans, new_ids = list(spans), set(ids)
     asked: set[UUID] = set()
@@ -120,17 +120,19 @@ def _written(session: Session, account_id: UUID, ids: Sequence[UUID]) -> Sequenc
     return session.scalars(query).all()
 
 
-def _witness(row: WrittenSession) -> Witness:
+def _witness(row: WrittenSession) -> SessionWitness:
     error = WRITTEN_WITHIN[row.recorder]
     recorder: Recorder = "phone" if row.recorder == "phone" else "person"
-    return Witness(row.id, recorder, row.unit, row.started_at, row.ended_at, error, row.same_as)
+    return SessionWitness(
+        row.id, recorder, row.unit, row.started_at, row.ended_at, error, row.same_as
+    )
 
 
 def _recorded(
     id_: UUID, device_id: str, started_at: datetime, ended_at: datetime, error_ms: int
-) -> Witness:
+) -> SessionWitness:
     error = min(timedelta(milliseconds=error_ms), _FARTHEST)
-    return Witness(id_, "device", device_id, started_at, ended_at, error)
+    return SessionWitness(id_, "device", device_id, started_at, ended_at, error)
 
 
 _LOCK_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('witnesses/' || :account_id, 0))")

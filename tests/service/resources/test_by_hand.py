@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from cymba.database import UnitOfWork
 from cymba.insights.inputs import load_days
 from cymba.rights.export import export
-from tests.service.conftest import Person
+from tests.service.conftest import ApiUser
 
 UNIT = "tens_ear_clip"
 FIRST = datetime(2025, 11, 1, 18, tzinfo=UTC)
@@ -42,7 +42,7 @@ def remark_on(day: int, what: str = "no_session", **more: Any) -> dict[str, Any]
 
 
 @pytest.fixture
-def push(client: FlaskClient, person: Person) -> Any:
+def push(client: FlaskClient, person: ApiUser) -> Any:
     def send(operations: list[dict[str, Any]]) -> None:
         for at in range(0, len(operations), 200):
             body = {"operations": operations[at : at + 200]}
@@ -53,7 +53,7 @@ def push(client: FlaskClient, person: Person) -> Any:
 
 
 @pytest.fixture
-def history(client: FlaskClient, person: Person) -> Any:
+def history(client: FlaskClient, person: ApiUser) -> Any:
     def read(first: int, last: int, **query: str) -> list[dict[str, Any]]:
         query |= {
             "from": (FIRST + timedelta(days=first)).date().isoformat(),
@@ -66,7 +66,7 @@ def history(client: FlaskClient, person: Person) -> Any:
 
 
 def test_120_days_by_hand_have_a_history_and_an_adherence(
-    push: Any, history: Any, person: Person, engine: Engine
+    push: Any, history: Any, person: ApiUser, engine: Engine
 ) -> None:
     # Of every six days: four with a session, one of which they say that there was none, one of
     # which they say nothing.
@@ -90,7 +90,7 @@ def test_120_days_by_hand_have_a_history_and_an_adherence(
 
 
 def test_what_is_put_away_says_nothing_of_later_days(
-    push: Any, history: Any, wear: Any, person: Person
+    push: Any, history: Any, wear: Any, person: ApiUser
 ) -> None:
     push([session_on(0)])
     worn = wear(person, at=FIRST + timedelta(days=9)).samples().end().sum_up()
@@ -104,7 +104,7 @@ def test_what_is_put_away_says_nothing_of_later_days(
 
 
 def test_a_held_unit_that_the_person_records_for_is_like_its_model(
-    push: Any, history: Any, hold: Any, person: Person
+    push: Any, history: Any, hold: Any, person: ApiUser
 ) -> None:
     device_id = hold(person, model=UNIT)
     written = session_on(0)
@@ -126,14 +126,14 @@ def test_a_held_unit_that_the_person_records_for_is_like_its_model(
     ],
 )
 def test_a_remark_that_says_nothing_is_refused(
-    client: FlaskClient, person: Person, remark: dict[str, Any]
+    client: FlaskClient, person: ApiUser, remark: dict[str, Any]
 ) -> None:
     whole = {"said_of": "2026-03-01T12:00:00Z", "time_zone": "UTC", **remark}
     answer = client.put(f"/v1/remarks/{uuid4()}", json=whole, headers=person.headers)
     assert answer.status_code == 422
 
 
-def test_a_remark_is_kept_changed_and_taken_back(client: FlaskClient, person: Person) -> None:
+def test_a_remark_is_kept_changed_and_taken_back(client: FlaskClient, person: ApiUser) -> None:
     path = f"/v1/remarks/{uuid4()}"
     said = {"what": "no_session", "said_of": "2026-03-01T12:00:00Z", "time_zone": "UTC"}
     made = client.put(path, json=said, headers=person.headers)
@@ -153,7 +153,7 @@ def test_a_remark_is_kept_changed_and_taken_back(client: FlaskClient, person: Pe
     assert [stone["kind"] for stone in news["tombstones"]] == ["remark"]
 
 
-def test_an_archive_holds_what_was_written_down(push: Any, person: Person, engine: Engine) -> None:
+def test_an_archive_holds_what_was_written_down(push: Any, person: ApiUser, engine: Engine) -> None:
     push([session_on(0), remark_on(1)])
     with UnitOfWork(engine) as session:
         archive = b"".join(export(session, person.id, schema_version="x", now=datetime.now(UTC)))

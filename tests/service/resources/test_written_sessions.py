@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from flask.testing import FlaskClient
 
-from tests.service.conftest import MORNING, Person
+from tests.service.conftest import MORNING, ApiUser
 
 NOON = {
     "recorder": "person", "model": "ear_clip", "started_at": "2026-03-01T12:00:00Z",
@@ -18,7 +18,7 @@ NOON = {
 
 @pytest.fixture
 def put(client: FlaskClient) -> Any:
-    def write(person: Person, id_: str, body: dict[str, Any], etag: str | None = None) -> Any:
+    def write(person: ApiUser, id_: str, body: dict[str, Any], etag: str | None = None) -> Any:
         headers = person.headers | ({"If-Match": etag} if etag else {})
         return client.put(f"/v1/sessions/{id_}", json=body, headers=headers)
 
@@ -27,7 +27,7 @@ def put(client: FlaskClient) -> Any:
 
 @pytest.fixture
 def listed(client: FlaskClient) -> Any:
-    def read(person: Person, **query: Any) -> list[dict[str, Any]]:
+    def read(person: ApiUser, **query: Any) -> list[dict[str, Any]]:
         answer = client.get("/v1/sessions", query_string=query, headers=person.headers)
         return answer.json["items"]
 
@@ -38,7 +38,7 @@ def at(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def push(client: FlaskClient, person: Person, id_: str, **more: Any) -> dict[str, Any]:
+def push(client: FlaskClient, person: ApiUser, id_: str, **more: Any) -> dict[str, Any]:
     operation = {
         "id": str(uuid4()), "kind": "session", "action": "put", "entity_id": id_,
         "base_version": 0, "builds_on": [], **more,
@@ -48,7 +48,7 @@ def push(client: FlaskClient, person: Person, id_: str, **more: Any) -> dict[str
     return answer
 
 
-def test_what_nobody_measured_is_null(put: Any, listed: Any, person: Person) -> None:
+def test_what_nobody_measured_is_null(put: Any, listed: Any, person: ApiUser) -> None:
     id_ = str(uuid4())
     made = put(person, id_, NOON)
     assert made.status_code == 201
@@ -67,7 +67,7 @@ def test_what_nobody_measured_is_null(put: Any, listed: Any, person: Person) -> 
 
 
 def test_put_is_idempotent_and_a_change_needs_what_was_read(
-    client: FlaskClient, put: Any, person: Person
+    client: FlaskClient, put: Any, person: ApiUser
 ) -> None:
     id_ = str(uuid4())
     etag = put(person, id_, NOON).headers["ETag"]
@@ -117,7 +117,7 @@ def test_put_is_idempotent_and_a_change_needs_what_was_read(
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_and_says_where(
-    client: FlaskClient, put: Any, person: Person, change: dict[str, Any], pointer: str
+    client: FlaskClient, put: Any, person: ApiUser, change: dict[str, Any], pointer: str
 ) -> None:
     refused = put(person, str(uuid4()), NOON | change)
     assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, pointer)
@@ -126,12 +126,12 @@ def test_what_does_not_fit_is_refused_and_says_where(
     assert answer["problem"]["errors"][0]["pointer"] == f"/fields{pointer}"
 
 
-def test_what_may_be_a_slip_is_kept_and_asked_about(put: Any, person: Person) -> None:
+def test_what_may_be_a_slip_is_kept_and_asked_about(put: Any, person: ApiUser) -> None:
     slip = NOON | {"started_at": "2009-03-01T12:00:00Z", "duration_s": 50_000}
     assert put(person, str(uuid4()), slip).json["to_confirm"] == ["started_at", "duration_s"]
 
 
-def test_a_phones_levels_over_time(put: Any, person: Person) -> None:
+def test_a_phones_levels_over_time(put: Any, person: ApiUser) -> None:
     changes = [
         {"offset_s": 0, "native_level": 2},
         {"offset_s": 60, "native_level": 0},
@@ -145,7 +145,7 @@ def test_a_phones_levels_over_time(put: Any, person: Person) -> None:
 
 
 def test_ids_are_the_persons_own(
-    client: FlaskClient, put: Any, person: Person, make_person: Any, wear: Any
+    client: FlaskClient, put: Any, person: ApiUser, make_person: Any, wear: Any
 ) -> None:
     recorded = wear(person).samples().end().sum_up()
     refused = put(person, recorded.id, NOON)
@@ -161,7 +161,7 @@ def test_ids_are_the_persons_own(
     assert client.get(f"/v1/sessions/{id_}", headers=person.headers).json["stimulating_s"] == 1800
 
 
-def test_a_record_is_no_start(client: FlaskClient, put: Any, person: Person) -> None:
+def test_a_record_is_no_start(client: FlaskClient, put: Any, person: ApiUser) -> None:
     fainted = {"felt_at": "2026-03-01T08:00:00Z", "time_zone": "UTC",
                "items": {"fainting": {"severity": "severe"}}}  # fmt: skip
     diary = f"/v1/diary/{uuid4()}"
@@ -169,7 +169,7 @@ def test_a_record_is_no_start(client: FlaskClient, put: Any, person: Person) -> 
     assert put(person, str(uuid4()), NOON).status_code == 201
 
 
-def test_a_day_holds_only_so_many(put: Any, person: Person) -> None:
+def test_a_day_holds_only_so_many(put: Any, person: ApiUser) -> None:
     for i in range(100):
         assert put(person, str(uuid4()), NOON | {"duration_s": 60 + i}).status_code == 201
     assert put(person, str(uuid4()), NOON).status_code == 422
@@ -178,7 +178,7 @@ def test_a_day_holds_only_so_many(put: Any, person: Person) -> None:
 
 
 def test_a_share_of_sessions_reads_them_and_writes_none(
-    client: FlaskClient, put: Any, person: Person
+    client: FlaskClient, put: Any, person: ApiUser
 ) -> None:
     id_ = str(uuid4())
     put(person, id_, NOON)
@@ -190,7 +190,7 @@ def test_a_share_of_sessions_reads_them_and_writes_none(
     assert client.put(f"/v1/sessions/{uuid4()}", json=NOON, headers=headers).status_code == 403
 
 
-def test_two_phones_edit_the_same_session_offline(client: FlaskClient, person: Person) -> None:
+def test_two_phones_edit_the_same_session_offline(client: FlaskClient, person: ApiUser) -> None:
     id_ = str(uuid4())
     made = push(client, person, id_, fields=NOON)
     assert (made["status"], made["session"]["recorder"]) == ("applied", "person")
@@ -210,7 +210,7 @@ def test_two_phones_edit_the_same_session_offline(client: FlaskClient, person: P
 
 
 def test_pages_hold_each_session_once_whoever_wrote_it(
-    client: FlaskClient, put: Any, wear: Any, person: Person
+    client: FlaskClient, put: Any, wear: Any, person: ApiUser
 ) -> None:
     device = None
     for day in range(3):
@@ -230,7 +230,7 @@ def test_pages_hold_each_session_once_whoever_wrote_it(
 
 
 @pytest.fixture
-def three(wear: Any, put: Any, person: Person) -> Any:
+def three(wear: Any, put: Any, person: ApiUser) -> Any:
     """What a device, a phone and the person tell of one session, each to be told by a call."""
     recorded = wear(person).samples(200).samples(200).samples(200)
     of_device = NOON | {"model": None, "device_id": recorded.device_id, "amplitude_ua": None}
@@ -246,7 +246,7 @@ def three(wear: Any, put: Any, person: Person) -> Any:
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_one_session_with_several_witnesses_is_shown_and_counted_once(
-    client: FlaskClient, listed: Any, person: Person, three: Any, order: tuple[int, ...]
+    client: FlaskClient, listed: Any, person: ApiUser, three: Any, order: tuple[int, ...]
 ) -> None:
     ids = list(three)
     for i in order:
@@ -268,7 +268,7 @@ def test_one_session_with_several_witnesses_is_shown_and_counted_once(
 
 
 def test_the_person_parts_what_is_shown_as_one_and_joins_it_again(
-    client: FlaskClient, listed: Any, person: Person, three: Any
+    client: FlaskClient, listed: Any, person: ApiUser, three: Any
 ) -> None:
     recorded, phone, hand = three
     for tell in three.values():
@@ -282,7 +282,7 @@ def test_the_person_parts_what_is_shown_as_one_and_joins_it_again(
 
 
 def test_who_else_told_of_it_is_shown_where_the_recording_is_erased(
-    client: FlaskClient, listed: Any, person: Person, three: Any
+    client: FlaskClient, listed: Any, person: ApiUser, three: Any
 ) -> None:
     recorded, phone, hand = three
     for tell in three.values():
@@ -299,7 +299,7 @@ def test_who_else_told_of_it_is_shown_where_the_recording_is_erased(
 
 
 def test_another_device_at_the_same_time_is_another_session(
-    put: Any, listed: Any, hold: Any, wear: Any, person: Person
+    put: Any, listed: Any, hold: Any, wear: Any, person: ApiUser
 ) -> None:
     wear(person).samples(200).end().sum_up()
     elsewhere = NOON | {"model": None, "device_id": hold(person), "started_at": at(MORNING)}

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cymba.stimulation.written.grouping import Recorder, Witness, leads
+from cymba.stimulation.written.grouping import Recorder, SessionWitness, leads
 
 BEGAN = datetime(2026, 3, 1, 8, tzinfo=UTC)
 WITHIN = {"device": 0, "phone": 1, "person": 5}
@@ -22,16 +22,16 @@ def minute(
     unit: str = "a",
     error: float | None = None,
     same_as: int | None = None,
-) -> Witness:
+) -> SessionWitness:
     start = BEGAN + timedelta(minutes=begin)
     off = timedelta(minutes=WITHIN[recorder] if error is None else error)
     word = None if same_as is None else UUID(int=same_as)
-    return Witness(
+    return SessionWitness(
         UUID(int=number), recorder, unit, start, start + timedelta(minutes=length), off, word
     )
 
 
-def told(*witnesses: Witness) -> dict[int, int]:
+def told(*witnesses: SessionWitness) -> dict[int, int]:
     return {one.int: lead.int for one, lead in leads(witnesses).items()}
 
 

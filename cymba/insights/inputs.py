@@ -98,7 +98,7 @@ def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
     written = counted_written(session, account_id, WrittenSession.excluded.is_(False))
     of_devices = {row.device_id for row in written} - {None}
     named = select(Device.id, Device.model).where(Device.id.in_(of_devices))
-    models = {id_: model for id_, model in session.execute(named)} if of_devices else {}
+    models = dict(session.execute(named).tuples().all()) if of_devices else {}
     facts = [_written_fact(row, row.model or models.get(row.device_id or "")) for row in written]
     return sorted([*recorded, *facts], key=lambda one: one.started_at)
 

@@ -4,7 +4,7 @@ marshmallow describes the answers in the document. It does not write them, becau
 more than all the rest of a page. Tests hold every answer to its schema in the document.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import orjson
@@ -23,6 +23,8 @@ def dumps(value: Any) -> bytes:
 
 
 def _as_json(value: Any) -> str:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
     if not isinstance(value, datetime):
         raise TypeError(f"an answer holds a {type(value).__name__}")
     text = value.isoformat(timespec="microseconds")

@@ -57,7 +57,7 @@ def test_what_nobody_measured_is_null(put: Any, listed: Any, person: ApiUser) ->
     assert (shown["recorder"], shown["time_source"]) == ("person", "person")
     assert shown["model"] == "ear_clip"
     assert (shown["stimulating_s"], shown["mean_amplitude_ua"]) == (1800, 2000)
-    assert shown["ended_at"] == "2026-03-01T12:30:00Z"
+    assert shown["ended_at"] == "2026-03-01T12:30:00.000000Z"
     unmeasured = (
         "device_id", "time_error_ms", "completeness", "contact_lost_s", "delivered_charge_uc",
         "pulses", "mean_impedance_ohm", "mean_native_level", "programme", "end_reason",

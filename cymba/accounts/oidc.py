@@ -17,7 +17,7 @@ from uuid import UUID
 
 import httpx
 from joserfc.jwk import Key
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.addresses import key
@@ -207,17 +207,35 @@ def begin(session: Session, provider: Provider, *, account_id: UUID | None, now:
 
 
 def take_flow(session: Session, state: str, *, now: datetime) -> OidcFlow:
-    """Remove and return the flow of the state. Commit before the code is redeemed.
+    """The flow of the state, which does not come back again. Commit before the code is redeemed,
+    and then `end_flow`.
 
     Raises:
         Unauthenticated: there is none, it came back before, or it took too long.
     """
     flow = session.scalars(
-        delete(OidcFlow).where(OidcFlow.state_hash == _hash(state)).returning(OidcFlow)
+        update(OidcFlow)
+        .where(OidcFlow.state_hash == _hash(state))
+        .values(state_hash=_taken(state))
+        .returning(OidcFlow)
     ).one_or_none()
     if flow is None or flow.expires_at <= now:
         raise _refused()
     return flow
+
+
+def end_flow(session: Session, state: str, *, account_id: UUID | None) -> None:
+    """Remove a flow that was taken, in the transaction that signs in or links.
+
+    Raises:
+        Unauthenticated: what the account had begun was ended while the code was redeemed: by a new
+            password, say.
+    """
+    if account_id is not None:  # the account first, as whoever abandons its links
+        _hold(session, account_id)
+    gone = delete(OidcFlow).where(OidcFlow.state_hash == _taken(state))
+    if session.execute(gone.returning(OidcFlow.expires_at)).one_or_none() is None:
+        raise _refused()
 
 
 def abandon_links(session: Session, account_id: UUID) -> None:
@@ -240,11 +258,7 @@ def account_for(
     identity = session.get(ProviderIdentity, known_as)
     if identity is not None:
         # Unlinking locks the account. Read the identity again after it, or it would still open.
-        session.execute(
-            select(Account.id)
-            .where(Account.id == identity.account_id)
-            .with_for_update(read=True, key_share=True)
-        )
+        _hold(session, identity.account_id)
         session.expunge(identity)
         identity = session.get(ProviderIdentity, known_as)
     if identity is not None:
@@ -257,6 +271,12 @@ def account_for(
     session.add(ProviderIdentity(issuer=known_as[0], subject=known_as[1], account_id=account_id))
     session.flush()
     return account_id
+
+
+def _hold(session: Session, account_id: UUID) -> None:
+    """Keep others from changing how the account is opened, and wait for those who do."""
+    account = select(Account.id).where(Account.id == account_id)
+    session.execute(account.with_for_update(read=True, key_share=True))
 
 
 def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
@@ -295,3 +315,7 @@ def _refused() -> Unauthenticated:
 
 def _hash(state: str) -> bytes:
     return sha256(state.encode()).digest()
+
+
+def _taken(state: str) -> bytes:
+    return sha256(_hash(state)).digest()

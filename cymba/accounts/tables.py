@@ -257,7 +257,8 @@ class ErasureLedger(Base):
 
 
 class OidcFlow(Base):
-    """A sign-in begun at a provider; deleted when it comes back, so that it comes back once."""
+    """A sign-in begun at a provider. When it comes back it gets another `state_hash`, so that it
+    comes back once, and is removed when it has signed in."""
 
     __tablename__ = "oidc_flow"
 

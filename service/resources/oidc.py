@@ -109,6 +109,7 @@ def finish_oidc(given: dict[str, Any]) -> Response:
     except ProviderUnavailable:
         raise _away() from None
     with transaction() as session:
+        oidc.end_flow(session, given["state"], account_id=flow.account_id)
         pair = sign_in_by_provider(
             session, services().signer, provider, claims, link_to=flow.account_id, now=now
         )

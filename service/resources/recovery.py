@@ -6,7 +6,7 @@ import marshmallow as ma
 from flask import Response, request
 
 from cymba.accounts import recovery, single_use
-from cymba.accounts.passwords import hash_password
+from cymba.accounts.passwords import hash_password, wrong_password
 from cymba.accounts.tables import Account
 from cymba.errors import TooManyRequests
 from cymba.rights.password_reset import reset_password
@@ -15,7 +15,7 @@ from service.http.bearer import current_access, current_account
 from service.http.codes import count_code, has_enough
 from service.http.fields import Email, Password, Schema, Text
 from service.http.openapi import Resource
-from service.http.proof import verified_account
+from service.http.proof import proven_account, verified_account
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.under_way import hold_hashing
@@ -42,7 +42,10 @@ class PasswordResetSchema(Schema):
 
 class EmailChangeSchema(Schema):
     new_email = Email(required=True, example="ada@example.com")
-    password = Password(required=True, example="correct horse battery")
+    password = Password(
+        about="Of an account that has one; without, the sign-in must be of the last ten minutes",
+        example="correct horse battery",
+    )
 
 
 class EmailCodeSchema(Schema):
@@ -92,14 +95,14 @@ def confirm_reset(given: dict[str, Any]) -> Response:
 @blp.post("/v1/account/email")
 @blp.body(EmailChangeSchema)
 @blp.answers(202, description="A code is on its way to the new address")
-@blp.problems("wrong-password", "rate")
+@blp.problems("wrong-password", "rate", "reauthentication-required")
 def request_email_change(given: dict[str, Any]) -> Response:
     """Ask to use another e-mail address
 
     With the account's own address it asks for a code that confirms it.
     """
     count_code(str(current_access().account_id))
-    verified = verified_account(given["password"], pointer="/password")
+    verified = _asking(given.get("password"))
     with transaction() as session:
         current_account(session)
         if has_enough(session, given["new_email"]):
@@ -119,6 +122,17 @@ def confirm_email_change(given: dict[str, Any]) -> Response:
     with transaction() as session:
         recovery.confirm_email_change(session, given["code"], now=services().now())
     return nothing()
+
+
+def _asking(password: str | None) -> Account:
+    """Whose address it is to be, who has shown that they hold the account."""
+    if password is not None:
+        return verified_account(password, pointer="/password")
+    with transaction() as session:
+        account = session.get_one(Account, proven_account(session).id)
+    if account.password_hash is not None:
+        raise wrong_password("/password")
+    return account
 
 
 def _account_of(code: str, purpose: single_use.Purpose) -> Account:

@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -14,10 +15,12 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import func, select, update
 
-from cymba.accounts.oidc import Provider, ProviderUnavailable
+from cymba.accounts import single_use
+from cymba.accounts.oidc import Provider, ProviderUnavailable, abandon_links
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity, RefreshToken
-from cymba.database import UnitOfWork
+from cymba.database import UnitOfWork, utc_now
 from cymba.errors import Unauthenticated
+from cymba.rights.password_reset import reset_password
 from service import create_app
 from tests.service.conftest import CheckedClient, CheckedDocument, sign_up
 
@@ -221,6 +224,35 @@ def test_an_address_that_has_an_account_is_not_taken_over_but_linked_by_its_owne
     linked = client.post("/v1/auth/oidc/finish", json=finish)
     assert me(client, linked)["email"] == "Grace@example.org"
     assert me(client, sign_in())["id"] == me(client, linked)["id"]
+
+
+@pytest.mark.parametrize("ends", ["reset", "unlink"])
+def test_a_linking_that_is_ended_while_its_code_is_redeemed_links_nothing(
+    client, provider, sign_in, engine, monkeypatch, ends
+):
+    """A thief's linking, which the provider answers just as the owner ends what was begun."""
+    owner = sign_in()
+    account_id = UUID(me(client, owner)["id"])
+    begun = client.post("/v1/account/oidc/start", headers=bearer(owner)).json
+    code = provider.sign_in_at(begun["authorization_url"], sub="thief", email="thief@example.org")
+    redeemed = Provider.claims
+
+    def meanwhile(*args, **kwargs):
+        claims = redeemed(*args, **kwargs)
+        with UnitOfWork(engine) as session, session.begin():
+            if ends == "reset":
+                token = single_use.make(session, account_id, "password-reset", now=utc_now())
+                reset_password(session, token, "a hash", now=utc_now())
+            else:
+                abandon_links(session, account_id)
+        return claims
+
+    monkeypatch.setattr(Provider, "claims", meanwhile)
+    finish = {"state": begun["state"], "code": code}
+    assert client.post("/v1/auth/oidc/finish", json=finish).status_code == 401
+    with UnitOfWork(engine) as session:
+        assert "thief" not in session.scalars(select(ProviderIdentity.subject)).all()
+        assert session.scalars(select(OidcFlow)).all() == []
 
 
 def test_what_opens_one_account_is_not_linked_to_another(client, provider, sign_in, person):

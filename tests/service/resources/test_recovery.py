@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from cymba.accounts.tables import OutgoingMail, SingleUseToken
+from cymba.accounts.tables import Account, OutgoingMail, RefreshToken, SingleUseToken
+from cymba.accounts.tokens import PROVED_FOR
 from cymba.database import UnitOfWork, utc_now
 from tests.service.conftest import sign_up
 
@@ -91,6 +92,24 @@ def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_told(
     assert client.get("/v1/account", headers=signed_in).json["email"] == "ada@example.com"
     assert mails()[-1][:2] == ("ada@example.org", "Your address was changed")
     assert client.post("/v1/auth/token", json=ada).status_code == 401
+
+
+def test_without_a_password_a_fresh_sign_in_is_the_proof_for_another_address(
+    client, signed_in, engine
+):
+    """As of who signs in at a provider."""
+    wanted = {"new_email": "ada@example.com"}
+
+    def ask():
+        return client.post("/v1/account/email", json=wanted, headers=signed_in)
+
+    assert ask().json["type"] == "urn:cymba:problem:wrong-password"
+    with UnitOfWork(engine) as session, session.begin():
+        session.execute(update(Account).values(password_hash=None))
+    assert ask().status_code == 202
+    with UnitOfWork(engine) as session, session.begin():
+        session.execute(update(RefreshToken).values(proved_at=utc_now() - PROVED_FOR))
+    assert ask().json["type"] == "urn:cymba:problem:reauthentication-required"
 
 
 def test_an_address_that_was_taken_meanwhile_is_not_taken_twice(client, signed_in, mails):

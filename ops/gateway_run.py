@@ -61,6 +61,7 @@ def run(
         try:
             return asyncio.run(_sit(desk, keys))
         finally:
+            screen.close()
             if sends:
                 sending.stop(drain_s=SENDS_ON_S)
             store.close()

@@ -61,7 +61,6 @@ class LinkedStimulator:
             return None
         finally:
             self._question = None
-            self._heard = b""
 
     async def close(self) -> None:
         link, self._link = self._link, None

@@ -212,6 +212,7 @@ def try_out(kind: str) -> None:
         kind=kind,
         address=PRETEND_ADDRESS,
     )
+    click.echo(f"This {DRIVERS[kind].title} is pretended: nothing is kept, and nothing is sent.")
     with tempfile.TemporaryDirectory() as folder:
         gateway_run.run(Path(folder), config, PretendRadio(), keys_of_terminal(), sends=False)
 

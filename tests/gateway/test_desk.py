@@ -261,6 +261,19 @@ def test_a_machine_that_slept_has_no_readings_of_that_time(play) -> None:
     assert len(play(acts).levels) < 10
 
 
+def test_seconds_that_the_program_did_not_see_have_no_level(play) -> None:
+    async def acts(scene: Scene) -> None:
+        await started(scene)
+        await scene.pass_time(4)
+        SetBoot.now_ms += 7_000  # the machine was busy with something else
+        await scene.tick()
+        await scene.press(" ")
+
+    levels = play(acts).levels
+    assert levels[:5] == [1] * 5
+    assert levels[5:11] == [None] * 6
+
+
 def test_a_battery_is_told_in_volts_and_only_where_it_was_read(play) -> None:
     async def acts(scene: Scene) -> None:
         await started(scene)

@@ -53,6 +53,10 @@ def test_what_comes_without_a_question_is_no_answer_to_the_next() -> None:
         band.tell(b"Batt:4.")  # a stale half must not be made whole by what follows
         band.battery_answers = [b"20\n"]
         assert await stimulator.battery_mv() is None
+        band.battery_answers = [b"Batt:3."]  # nor the half of one answer by the half of another
+        assert await stimulator.battery_mv() is None
+        band.battery_answers = [b"95\n"]
+        assert await stimulator.battery_mv() is None
 
     asyncio.run(scene())
 

@@ -102,7 +102,7 @@ def document() -> dict[str, Any]:
             "version": "1.0.0",
             "description": (
                 "The messages between stimulators and the server over MQTT, as JSON or as CBOR "
-                "of the same structure, told apart by the first byte. The rules are in "
+                "of the same structure; the first byte shows which. The rules are in "
                 f"device-protocol.md. A payload has at most {MAX_PAYLOAD_BYTES} bytes."
             ),
         },

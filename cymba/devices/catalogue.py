@@ -81,8 +81,8 @@ def read_document(document: bytes, *, is_toml: bool) -> Model:
         raise Rejected(f"the document is no model: {error}", code="model-document") from None
     errors = [{"pointer": f"/{where}", "detail": detail} for where, detail in _flaws(model)]
     if errors:
-        told = "; ".join(f"{one['pointer']}: {one['detail']}" for one in errors)
-        raise Rejected(f"the model contradicts itself: {told}", code="model-document")
+        listed = "; ".join(f"{one['pointer']}: {one['detail']}" for one in errors)
+        raise Rejected(f"the model contradicts itself: {listed}", code="model-document")
     return model
 
 

@@ -32,8 +32,8 @@ class DiaryEntry(MergedColumns, Base):
 class Reminder(Base):
     """A prompt at local times of day: it follows the person's zone over DST and travel.
 
-    at_usual_hour: not at these times, but when a session usually begins, on days without one. Who
-    rates at sessions alone is told of links that are not there (docs/calibration.md).
+    at_usual_hour: not at these times, but when a session usually begins, on days without one.
+    Ratings at sessions alone would show links that are not there (docs/calibration.md).
     """
 
     __tablename__ = "reminder"

@@ -114,7 +114,7 @@ def request_email_change(given: dict[str, Any]) -> Response:
 @blp.post("/v1/account/email/confirm")
 @blp.public
 @blp.body(EmailCodeSchema)
-@blp.answers(204, description="Changed; the old address is told")
+@blp.answers(204, description="Changed; the old address gets a notice")
 @blp.problems("code-not-good", "email-taken", "rate")
 def confirm_email_change(given: dict[str, Any]) -> Response:
     """Use the new e-mail address, with the code that was sent to it"""

@@ -2,8 +2,9 @@
 
 Every anchor bounds the wall time of a moment of one boot. A crystal that is off by at most `DRIFT`
 carries the bound to other moments of the boot. The time of a moment is the middle of the
-intersection of all these bounds, and its error half the width.
-(Marzullo's intersection, as in NTP: RFC 5905, section 11.2.1.)
+intersection of all these bounds, and its error half the width. Where bounds contradict each other,
+the most that agree give the time, and the error reaches to all that the others say
+(`cymba.devices.agreement`, `cymba.devices.counter_laps`).
 
 Pure: times are milliseconds since 1970-01-01T00:00:00Z as floats, `up_ms` since the boot.
 """
@@ -15,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-AnchorKind = Literal["exchange", "arrival", "queued", "device_clock"]
-TimeSource = Literal["anchored", "device_clock", "between_boots", "arrival"]
+from cymba.devices.agreement import TimeInterval, agreed
+from cymba.devices.counter_laps import DRIFT, LAP_MS, Anchor, AnchorKind, lap_by, laps_of
 
-DRIFT = 100e-6 / (1 - 100e-6)
-"""How far a device's clock may drift: 100 ppm of its own rate, which in wall time is a little
-more."""
+__all__ = ["DRIFT", "Anchor", "AnchorKind", "TimeInterval"]
+
+TimeSource = Literal["anchored", "device_clock", "between_boots", "arrival"]
 
 ARRIVAL_ALLOWANCE_MS = 60_000.0
 """How late a live message may be. A device stamps `sent` at each sending, and the keep-alive closes
@@ -32,30 +33,12 @@ EARLIEST_MS = 1_577_836_800_000.0
 CLAIM_ERROR_MS = 15 * 60_000.0
 """The least error of a time that rests on the device's own clock."""
 
+VOTING = 3
+"""Where anchors contradict each other, so many of each kind on either side of a moment vote. More
+would let those of before outvote a clock that has stopped since."""
+
 NEAREST = 16
 """How many of a boot's anchors of one kind are used on either side of a moment."""
-
-
-class Anchor(NamedTuple):
-    """A moment known on both clocks; `ClockAnchor` describes the kinds."""
-
-    kind: AnchorKind
-    up_ms: float
-    wall_ms: float
-    error_ms: float = 0.0
-
-
-class TimeInterval(NamedTuple):
-    low_ms: float
-    high_ms: float
-
-    @property
-    def middle_ms(self) -> float:
-        return (self.low_ms + self.high_ms) / 2
-
-    @property
-    def half_width_ms(self) -> float:
-        return (self.high_ms - self.low_ms) / 2
 
 
 class Moment(NamedTuple):
@@ -70,7 +53,13 @@ class BootClock:
     """The clock of one boot, from its anchors."""
 
     def __init__(self, anchors: Iterable[Anchor] = ()) -> None:
-        ordered = sorted(anchors, key=lambda anchor: (anchor.up_ms, anchor.wall_ms))
+        self.anchors = list(anchors)
+        self.counts_far = any(anchor.up_ms >= LAP_MS for anchor in self.anchors)
+        self.laps = {} if self.counts_far else laps_of(self.anchors)
+        ordered = sorted(
+            (_lapped(anchor, self.laps.get(anchor, 0)) for anchor in self.anchors),
+            key=lambda anchor: (anchor.up_ms, anchor.wall_ms),
+        )
         self.exchanges = [anchor for anchor in ordered if anchor.kind == "exchange"]
         self.arrivals = [anchor for anchor in ordered if anchor.kind == "arrival"]
         self.queued = [anchor for anchor in ordered if anchor.kind == "queued"]
@@ -97,33 +86,37 @@ class BootClock:
             default=math.inf,
         )
 
-    def interval(self, up_ms: float, latest_ms: float = math.inf) -> TimeInterval:
-        """The interval on which all that is known of `up_ms` agrees; `latest_ms` is a bound from
-        elsewhere.
+    def contradicts(self, up_ms: float) -> bool:
+        """Whether the anchors around `up_ms` contradict each other."""
+        known = [_exchanged(one, up_ms) for one in _nearest(self.exchanges, up_ms)]
+        known += [_arrived(one, up_ms) for one in _nearest(self.arrivals, up_ms)]
+        highest_low = max((one.low_ms for one in known), default=-math.inf)
+        return highest_low > min((one.high_ms for one in known), default=math.inf)
 
-        If the anchors contradict each other (a clock that stopped or ran wild), only those next to
-        `up_ms` are used. If these do too, the interval covers all that any of them allows.
+    def interval(self, up_ms: float, latest_ms: float = math.inf) -> TimeInterval:
+        """Where all that is known of `up_ms` agrees; `latest_ms` is a bound from elsewhere.
+
+        Where anchors contradict each other (a clock that stopped, a boot counter that did not rise,
+        a server's clock that jumped), the interval lies around what most of the nearest agree on
+        and reaches to what the others say.
         """
         upper_ms = min(self.high_ms(up_ms), latest_ms)
-        arrived = self._arrived(up_ms)
-        for exchanges in (_nearest(self.exchanges, up_ms), _nearest(self.exchanges, up_ms, 1)):
-            known = [_exchanged(anchor, up_ms) for anchor in exchanges] + arrived
-            low = max((interval.low_ms for interval in known), default=-math.inf)
-            high = min([upper_ms, *(interval.high_ms for interval in known)])
-            if low <= high:
-                return TimeInterval(low, high)
-        low = min([upper_ms, *(interval.low_ms for interval in known)])
-        return TimeInterval(low, max(interval.high_ms for interval in known))
-
-    def _arrived(self, up_ms: float) -> list[TimeInterval]:
-        """The interval of the least delayed live message, if there is any."""
-        nearby = _nearest(self.arrivals, up_ms)
-        if not nearby:
-            return []
-        tightest = min(nearby, key=lambda anchor: _later(anchor, up_ms))
-        away = up_ms - tightest.up_ms
-        earliest = tightest.wall_ms + away - DRIFT * abs(away) - ARRIVAL_ALLOWANCE_MS
-        return [TimeInterval(earliest, _later(tightest, up_ms))]
+        exchanged = [_exchanged(one, up_ms) for one in _nearest(self.exchanges, up_ms)]
+        arrived = [_arrived(one, up_ms) for one in _nearest(self.arrivals, up_ms)]
+        known = exchanged + arrived
+        if not known:
+            return TimeInterval(-math.inf, upper_ms)
+        high = min(upper_ms, *(interval.high_ms for interval in known))
+        if max(interval.low_ms for interval in known) <= high:
+            # Only of the least delayed message it is certain that it came so soon.
+            soonest = min(arrived, key=lambda interval: interval.high_ms, default=None)
+            lows = [interval.low_ms for interval in exchanged]
+            return TimeInterval(max(lows + ([soonest.low_ms] if soonest else [])), high)
+        voting = [_exchanged(one, up_ms) for one in _nearest(self.exchanges, up_ms, VOTING)]
+        voting += [_arrived(one, up_ms) for one in _nearest(self.arrivals, up_ms, VOTING)]
+        nearest = min(self.exchanges + self.arrivals, key=lambda anchor: abs(anchor.up_ms - up_ms))
+        bounds = _exchanged if nearest.kind == "exchange" else _arrived
+        return TimeInterval(*agreed(known, voting, bounds(nearest, up_ms), upper_ms))
 
 
 class _Span(NamedTuple):
@@ -208,8 +201,10 @@ class DeviceClocks:
         store_clocks = self.stores.get(store, _NO_BOOTS)
         clock = store_clocks.boots.get(boot, _NO_ANCHORS)
         if clock.two_sided:
-            interval = clock.interval(up_ms, latest_ms)
-            return _moment(interval.middle_ms, interval.half_width_ms, "anchored", latest_ms)
+            lap, slack_ms = self._lap(clock, up_ms, latest_ms)
+            interval = clock.interval(up_ms + lap * LAP_MS, latest_ms)
+            error_ms = interval.half_width_ms + slack_ms
+            return _moment(interval.middle_ms, error_ms, "anchored", latest_ms)
         own_high = clock.high_ms(up_ms)
         if own_high >= EARLIEST_MS:
             latest_ms = min(latest_ms, own_high)
@@ -229,6 +224,13 @@ class DeviceClocks:
         if math.isinf(low):
             low = self._provisioned_ms if self._provisioned_ms < high else EARLIEST_MS
         return _moment(high, high - low, "arrival", latest_ms)
+
+    def _lap(self, clock: BootClock, up_ms: float, latest_ms: float) -> tuple[int, float]:
+        """In which lap of a counter of 32 bits `up_ms` was, and by how much that may be wrong."""
+        if clock.counts_far or up_ms >= LAP_MS:
+            return 0, 0.0
+        first = clock.interval(up_ms)
+        return lap_by(latest_ms - first.low_ms, has_lapped=any(clock.laps.values()))
 
     def _claimed(self, clock: BootClock, up_ms: float, known: TimeInterval) -> TimeInterval | None:
         """`known`, narrowed by the nearest claim of the device's own clock that fits it; else
@@ -250,23 +252,30 @@ _NO_BOOTS = StoreClocks({})
 
 
 def gain_ms(clock: BootClock, new: Anchor) -> float:
-    """By how much `new` changes what `clock` says of the moment of `new`.
+    """By how much `new` changes what `clock` says of the moment of `new`, and of its neighbours: of
+    those that contradict each other it may decide which are right.
 
-    For a bound: how much it narrows the interval, or how far it contradicts it. For the device's
-    own claim: how far it departs from the nearest claim. Infinite if nothing was known.
+    For bounds: by how far the ends of the interval move. For the device's own claim: how far it
+    departs from the last claim. Infinite where nothing was known.
     """
     if new.kind == "device_clock":
         return _departure_ms(clock.claims, new)
     if new.kind == "arrival" and not clock.two_sided:
         return math.inf
-    low = new.wall_ms - new.error_ms if new.kind == "exchange" else -math.inf
-    high = new.wall_ms + new.error_ms
-    before = clock.interval(new.up_ms)
-    contradiction = max(low - before.high_ms, before.low_ms - high)
-    if contradiction > 0:
-        return contradiction
-    raised = max(0.0, low - before.low_ms) if math.isfinite(low) else 0.0
-    return raised + max(0.0, before.high_ms - high)
+    with_new = BootClock([*clock.anchors, new])
+    up_ms = new.up_ms + with_new.laps.get(new, 0) * LAP_MS
+    neighbours = [
+        anchor.up_ms
+        for anchors in (clock.exchanges, clock.arrivals)
+        for anchor in _nearest(anchors, up_ms, VOTING)
+    ]
+    places = {up_ms, *neighbours} if clock.contradicts(up_ms) else {up_ms}
+    return max(_moved(clock.interval(up), with_new.interval(up)) for up in places)
+
+
+def _moved(before: TimeInterval, after: TimeInterval) -> float:
+    ends = ((before.low_ms, after.low_ms), (before.high_ms, after.high_ms))
+    return sum(0.0 if one == other else abs(other - one) for one, other in ends)
 
 
 def _departure_ms(claims: list[Anchor], new: Anchor) -> float:
@@ -304,6 +313,17 @@ def _exchanged(anchor: Anchor, up_ms: float) -> TimeInterval:
     away = up_ms - anchor.up_ms
     error = anchor.error_ms + DRIFT * abs(away)
     return TimeInterval(anchor.wall_ms + away - error, anchor.wall_ms + away + error)
+
+
+def _arrived(anchor: Anchor, up_ms: float) -> TimeInterval:
+    """A live message, which was no later than `ARRIVAL_ALLOWANCE_MS`."""
+    away = up_ms - anchor.up_ms
+    earliest = anchor.wall_ms + away - DRIFT * abs(away) - ARRIVAL_ALLOWANCE_MS
+    return TimeInterval(earliest, _later(anchor, up_ms))
+
+
+def _lapped(anchor: Anchor, lap: int) -> Anchor:
+    return anchor._replace(up_ms=anchor.up_ms + lap * LAP_MS) if lap else anchor
 
 
 def _nearest(anchors: list[Anchor], up_ms: float, either_side: int = NEAREST) -> list[Anchor]:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
+from cymba.devices.counter_laps import HALF_A_LAP_MS
 from cymba.devices.messages import Presence
 from cymba.devices.tables import DevicePresence, DeviceTenure
 
@@ -21,7 +22,8 @@ def record_presence(
 
     Messages are ordered by their connection, `(boot, sent)`: a last will that comes late belongs to
     an older connection than the present one. Within one connection the will is the last message. A
-    new store (a factory reset) starts again when it first comes online. `live` is false for a
+    new store (a factory reset) starts again when it first comes online, and so does a counter of 32
+    bits that has lapped (`counter_laps`). `live` is false for a
     message that the broker had retained, which shows nobody at that moment.
     """
     row = DevicePresence
@@ -49,7 +51,11 @@ def record_presence(
                 and_(
                     values.boot == row.boot,
                     or_(
-                        values.sent_ms > row.sent_ms,
+                        and_(
+                            values.sent_ms > row.sent_ms,
+                            or_(values.online, values.sent_ms - row.sent_ms <= HALF_A_LAP_MS),
+                        ),
+                        and_(values.online, row.sent_ms - values.sent_ms > HALF_A_LAP_MS),
                         and_(
                             values.sent_ms == row.sent_ms,
                             or_(row.online, ~values.online),

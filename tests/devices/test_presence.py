@@ -97,3 +97,15 @@ def test_frames_move_last_seen_in_steps(session: Session, device: MakeDevice) ->
 
 def test_nothing_is_known_of_a_device_that_never_came(session: Session) -> None:
     assert latest_store(session, "never-here") is None
+
+
+def test_a_counter_that_began_anew_is_not_late_for_ever(
+    session: Session, device: MakeDevice
+) -> None:
+    """A counter of 32 bits after 49.7 days in one boot."""
+    device_id, last = device().device_id, 2**32 - 60_000
+    record_presence(session, device_id, on(3, last), NOW)
+    assert record_presence(session, device_id, on(3, 40), NOW + MINUTE) == "current"
+    assert record_presence(session, device_id, off(3, last), NOW + 2 * MINUTE) == "late"
+    assert session.get_one(DevicePresence, device_id, populate_existing=True).online
+    assert record_presence(session, device_id, on(3, 900_000), NOW + 3 * MINUTE) == "current"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from cachetools import LRUCache
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
-from cymba.devices.clocks import AnchorKind, to_ms
+from cymba.devices.clocks import ARRIVAL_ALLOWANCE_MS, AnchorKind, to_ms
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.wire.frames import Unreadable
 from cymba.stimulation.wire.messages import Frame
@@ -81,4 +81,6 @@ class AnchorCache:
         if last is None or abs(anchor.up_ms - last.up_ms) >= self.LATER_MS:
             return True
         gain = (last.wall_ms - last.up_ms) - (anchor.wall_ms - anchor.up_ms)
+        if anchor.kind == "arrival" and gain < -ARRIVAL_ALLOWANCE_MS:
+            return True  # one of the two is wrong: all of them tell which
         return (abs(gain) if anchor.kind == "device_clock" else gain) >= self.TIGHTER_MS

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cymba.devices.clocks import DRIFT, DeviceClocks, Moment, TimeSource, from_ms, to_ms
+from cymba.devices.counter_laps import HALF_A_LAP_MS, LAP_MS
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.wire.messages import Frame, SamplesFrame
 
 SUREST_FIRST: tuple[TimeSource, ...] = ("anchored", "device_clock", "between_boots", "arrival")
+_LAP_MS = int(LAP_MS)
 STRAIGHT_WITHIN = 1e-3  # of the rate; further off, the two moments contradict each other
 
 
@@ -40,10 +42,13 @@ class Timing:
     lines: dict[tuple[int, int], _BootLine]
     source: TimeSource
     error_ms: int
+    # Of frames whose counter of 32 bits had begun anew since the boot's first: by store and seq.
+    laps: dict[tuple[int, int], int]
 
     def at_ms(self, frame: Frame) -> int:
         """The frame's `up`, in milliseconds since 1970."""
-        return self.lines[frame.store, frame.boot].at_ms(frame.up)
+        lap_ms = self.laps.get((frame.store, frame.seq), 0) * _LAP_MS
+        return self.lines[frame.store, frame.boot].at_ms(frame.up + lap_ms)
 
 
 def last_up(frame: Frame) -> int:
@@ -67,16 +72,49 @@ def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
     lines: dict[tuple[int, int], _BootLine] = {}
     sources: set[TimeSource] = set()
     error = 0.0
+    laps: dict[tuple[int, int], int] = {}
     for (store, boot), reads in boots.items():
-        low, high = min(r.frame.up for r in reads), max(last_up(r.frame) for r in reads)
-        latest = [_latest_at(reads, up) for up in (low, high)]
+        of_boot = _laps(reads)
+        laps |= of_boot
+        moments = [
+            (read, read.frame.up + of_boot.get((store, read.frame.seq), 0) * _LAP_MS)
+            for read in reads
+        ]
+        low = min(up for _, up in moments)
+        high = max(up + last_up(read.frame) - read.frame.up for read, up in moments)
+        latest = [_latest_at(moments, up) for up in (low, high)]
         first = clocks.at(store, boot, low, latest[0])
-        last = clocks.at(store, boot, high, latest[1]) if high > low else first
+        if of_boot:
+            last = _later(first, high - low)
+        else:
+            last = clocks.at(store, boot, high, latest[1]) if high > low else first
         line, mismatch = _line(low, high, first, last)
         lines[store, boot] = line
         sources |= {first.source, last.source}
         error = max(error, first.error_ms + mismatch, last.error_ms + mismatch)
-    return Timing(lines, max(sources, key=SUREST_FIRST.index), round(error))
+    return Timing(lines, max(sources, key=SUREST_FIRST.index), round(error), laps)
+
+
+def _laps(reads: Iterable[ReadFrame]) -> dict[tuple[int, int], int]:
+    """The frames of a boot in whose time its counter had begun anew (`cymba.devices.counter_laps`),
+    by store and seq: in the order of their numbers it fell by more than half of what it counts."""
+    laps: dict[tuple[int, int], int] = {}
+    lap, before = 0, None
+    for read in sorted(reads, key=lambda read: read.frame.seq):
+        up = read.frame.up
+        if before is not None and max(before, up) < _LAP_MS:
+            # An event may come before the samples around it, so the lap may also go back by one.
+            lap += (before - up > HALF_A_LAP_MS) - (up - before > HALF_A_LAP_MS)
+        before = up
+        if lap > 0:
+            laps[read.frame.store, read.frame.seq] = lap
+    return laps
+
+
+def _later(moment: Moment, passed_ms: int) -> Moment:
+    """`passed_ms` after `moment`, by the device's own crystal."""
+    at = from_ms(to_ms(moment.at) + passed_ms)
+    return Moment(at, moment.error_ms + round(DRIFT * passed_ms), moment.source)
 
 
 def _line(low: int, high: int, first: Moment, last: Moment) -> tuple[_BootLine, float]:
@@ -96,12 +134,12 @@ def _line(low: int, high: int, first: Moment, last: Moment) -> tuple[_BootLine, 
     return _BootLine(high, last_ms, 1.0, *bounds), mismatch
 
 
-def _latest_at(reads: Iterable[ReadFrame], up_ms: int) -> datetime:
+def _latest_at(moments: Iterable[tuple[ReadFrame, int]], up_ms: int) -> datetime:
     """The latest that a moment can have been: before the arrival of the frames after it, allowing
     for drift."""
 
-    def bound(read: ReadFrame) -> float:
-        ahead = last_up(read.frame) - up_ms
+    def bound(read: ReadFrame, up: int) -> float:
+        ahead = up + last_up(read.frame) - read.frame.up - up_ms
         return to_ms(read.received_at) - ahead + DRIFT * abs(ahead)
 
-    return from_ms(max(0.0, min(map(bound, reads))))
+    return from_ms(max(0.0, min(bound(read, up) for read, up in moments)))

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from cymba.devices.counter_laps import HALF_A_LAP_MS
 from cymba.devices.messages import Programme
 from cymba.stimulation.wire.channels import CHANNELS
 from cymba.stimulation.wire.messages import (
@@ -181,7 +182,7 @@ _SAMPLES_MEMBERS = 10
 
 def _problem(frame: Frame) -> tuple[UnreadableCode, str] | None:
     """Checks that go beyond the types of a frame."""
-    if frame.sent is not None and frame.sent < frame.up:
+    if frame.sent is not None and frame.sent < frame.up < frame.sent + HALF_A_LAP_MS:
         return "impossible-value", f"sent: {frame.sent} is before up, {frame.up}"
     if isinstance(frame, SamplesFrame):
         return _columns_problem(frame)

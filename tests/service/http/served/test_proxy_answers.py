@@ -122,12 +122,12 @@ def test_with_a_certificate_there_is_tls(proxied):
     certificate.private_key_pem.write_to_path(proxied.tls / "server.key")
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(proxied.tls / "server.crt", append=True)
-    proxied.start()
+    proxied.start(HSTS="max-age=60; includeSubDomains")
     context = ssl.create_default_context()
     authority.configure_trust(context)
     answer = httpx.get(f"https://127.0.0.1:{proxied.tls_port}/healthz", verify=context)
     assert answer.json() == {"status": "alive"}
-    assert "max-age=" in answer.headers["Strict-Transport-Security"]
+    assert answer.headers["Strict-Transport-Security"] == "max-age=60; includeSubDomains"
     plain = httpx.get(f"http://127.0.0.1:{proxied.port}/healthz")
     assert "Strict-Transport-Security" not in plain.headers
     assert handshakes(proxied.tls_port, authority, "ECDHE-RSA-AES128-GCM-SHA256")

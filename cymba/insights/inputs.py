@@ -21,7 +21,7 @@ from cymba.insights.exposures import (
 )
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.stimulation.session.shown import counted_written
-from cymba.stimulation.session.uploads import DaysTold, load_days_told
+from cymba.stimulation.session.uploads import CompleteDays, load_complete_days
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
 
@@ -37,14 +37,14 @@ def load_days(
     zone = ZoneInfo(
         session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
     )
-    days_told = load_days_told(session, account_id)
+    complete_days = load_complete_days(session, account_id)
     exposures = exposures_of(sessions)
     answered = {name for fact in entries for name in fact.items}
     outcomes = tuple(o for o in OUTCOMES.values() if o.primary or o.item in answered)
-    has_synced, left_out = _has_synced(days_told, zone), _days_left_out(session, account_id)
+    has_synced, left_out = _has_synced(complete_days, zone), _days_left_out(session, account_id)
     days = build_days(
         sessions,
-        _since_a_device_was_held(entries, days_told, zone),
+        _since_a_device_was_held(entries, complete_days, zone),
         exposures=exposures,
         outcomes=outcomes,
         has_synced=lambda day: day not in left_out and has_synced(day),
@@ -129,14 +129,14 @@ def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
 
 
 def _since_a_device_was_held(
-    entries: Sequence[EntryFact], days_told: DaysTold, zone: ZoneInfo
+    entries: Sequence[EntryFact], complete_days: CompleteDays, zone: ZoneInfo
 ) -> list[EntryFact]:
     """What was felt before any device says nothing of stimulation: one entry of years ago would
     only draw the days out. The day before the first counts, as its evening may come right before
     the first session."""
-    if days_told.since is None:
+    if complete_days.since is None:
         return []
-    first = local_day(days_told.since.astimezone(zone)) - timedelta(days=1)
+    first = local_day(complete_days.since.astimezone(zone)) - timedelta(days=1)
     return [fact for fact in entries if local_day(fact.local) >= first]
 
 
@@ -154,10 +154,12 @@ def _days_left_out(session: Session, account_id: UUID) -> set[date]:
     return {local_day(started_at.astimezone(ZoneInfo(zone))) for started_at, zone in rows}
 
 
-def _has_synced(days_told: DaysTold, zone: ZoneInfo) -> Callable[[date], bool]:
+def _has_synced(complete_days: CompleteDays, zone: ZoneInfo) -> Callable[[date], bool]:
     """Whether a day's sessions would all be here."""
 
     def begins_at(day: date) -> datetime:
         return datetime.combine(day, time(DAY_STARTS_HOUR), tzinfo=zone).astimezone(UTC)
 
-    return lambda day: days_told.is_told(day, begins_at(day), begins_at(day + timedelta(days=1)))
+    return lambda day: complete_days.is_complete(
+        day, begins_at(day), begins_at(day + timedelta(days=1))
+    )

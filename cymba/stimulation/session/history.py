@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected
 from cymba.stimulation.session.shown import counted_written
-from cymba.stimulation.session.uploads import DaysTold, load_days_told
+from cymba.stimulation.session.uploads import CompleteDays, load_complete_days
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
 
@@ -81,20 +81,22 @@ def history(
     done: dict[date, list[_Done]] = defaultdict(list)
     for one in _sessions(session, account_id, first_day, last_day):
         done[one.day].append(one)
-    days_told = load_days_told(session, account_id)
+    complete_days = load_complete_days(session, account_id)
     days = groupby(_days(first_day, last_day), key=lambda day: _first_of(period, day))
-    return [_period(list(of_period), done, days_told, zone) for _, of_period in days]
+    return [_period(list(of_period), done, complete_days, zone) for _, of_period in days]
 
 
 def _period(
     days: Sequence[date],
     done: Mapping[date, Sequence[_Done]],
-    days_told: DaysTold,
+    complete_days: CompleteDays,
     zone: ZoneInfo,
 ) -> HistoryPeriod:
     sessions = [one for day in days for one in done.get(day, ())]
-    told = [_is_told(day, days_told, zone) for day in days]
-    known = sum(bool(done.get(day)) or is_told for day, is_told in zip(days, told, strict=True))
+    complete = [_is_complete(day, complete_days, zone) for day in days]
+    known = sum(
+        bool(done.get(day)) or is_complete for day, is_complete in zip(days, complete, strict=True)
+    )
     active = sum(bool(done.get(day)) for day in days)
     charge_uc = _sum([one.charge_uc for one in sessions])
     seconds = _sum([one.seconds for one in sessions])
@@ -108,7 +110,7 @@ def _period(
         days_with_session=active,
         days_known=known,
         adherence=active / known if known else None,
-        complete=all(told),
+        complete=all(complete),
     )
 
 
@@ -144,10 +146,10 @@ def _sessions(
         yield _Done(day, row.stimulating_s, None, is_written=True)
 
 
-def _is_told(day: date, days_told: DaysTold, zone: ZoneInfo) -> bool:
+def _is_complete(day: date, complete_days: CompleteDays, zone: ZoneInfo) -> bool:
     begins_at = datetime.combine(day, time(), zone).astimezone(UTC)
     ends_at = datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
-    return days_told.is_told(day, begins_at, ends_at)
+    return complete_days.is_complete(day, begins_at, ends_at)
 
 
 def _days(first_day: date, last_day: date) -> Iterator[date]:

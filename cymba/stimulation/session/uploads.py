@@ -1,6 +1,7 @@
-"""What tells of a person's days: devices by what they have uploaded, and the person of all else.
+"""The days of a person of which all sessions are here: devices show it by what they have uploaded,
+and the person says it of all else.
 
-History and insights use it to tell "no session" from "not known yet".
+So history and insights can distinguish "no session" from "not known yet".
 """
 
 from collections.abc import Sequence
@@ -31,15 +32,15 @@ class Upload(NamedTuple):
 
 
 class UsedByHand(NamedTuple):
-    """What tells nothing by itself: a device or a model of which the person is the recorder."""
+    """A device, or a model, that reports nothing: the person writes its sessions down."""
 
     used_from: datetime
     used_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class DaysTold:
-    """Of which days it is known that all of their sessions are here."""
+class CompleteDays:
+    """The days of which all sessions are known to be here."""
 
     uploads: Sequence[Upload]
     by_hand: Sequence[UsedByHand]
@@ -47,16 +48,16 @@ class DaysTold:
 
     @property
     def since(self) -> datetime | None:
-        """The first time of which anything can be known."""
+        """The first time about which anything can be known."""
         return min(
             [*(one[0] for one in self.uploads), *(one[0] for one in self.by_hand)], default=None
         )
 
-    def is_told(self, day: date, begins_at: datetime, ends_at: datetime) -> bool:
-        """Whether no session of the local `day`, between these times, is missing: what devices
-        recorded is uploaded, and of what cannot tell the person said that there was none.
+    def is_complete(self, day: date, begins_at: datetime, ends_at: datetime) -> bool:
+        """Whether no session of the local `day`, between these times, is missing: all that devices
+        recorded is uploaded, and for all else the person said that there was none.
 
-        False for a time in which the person used nothing: nothing is known of it.
+        False for a time in which the person used nothing, because nothing is known about it.
         """
 
         def in_use(one: Upload | UsedByHand) -> bool:
@@ -74,9 +75,9 @@ class DaysTold:
         )
 
 
-def load_days_told(session: Session, account_id: UUID) -> DaysTold:
+def load_complete_days(session: Session, account_id: UUID) -> CompleteDays:
     uploads, by_hand = _held(session, account_id)
-    return DaysTold(
+    return CompleteDays(
         uploads,
         by_hand + _models_used(session, account_id),
         _days_without_session(session, account_id),

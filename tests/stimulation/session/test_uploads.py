@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.devices.tables import Device, DevicePresence, DeviceTenure
-from cymba.stimulation.session.uploads import load_days_told
+from cymba.stimulation.session.uploads import load_complete_days
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 
 DEVICE = "device-0001"
@@ -43,7 +43,7 @@ def resolve(session: Session, *ranges: tuple[int, int]) -> None:
 
 
 def uploaded_until(session: Session, account_id: UUID) -> datetime | None:
-    (upload,) = load_days_told(session, account_id).uploads
+    (upload,) = load_complete_days(session, account_id).uploads
     return upload.uploaded_until
 
 
@@ -83,10 +83,10 @@ def test_a_device_that_recorded_before_it_was_claimed_is_held_from_then(
     resolve(session, (1, 400))
     claimed_at = LATEST + timedelta(days=2)
     session.execute(update(DeviceTenure).values(claimed_at=claimed_at))
-    told = load_days_told(session, account_id)
-    (upload,) = told.uploads
+    complete = load_complete_days(session, account_id)
+    (upload,) = complete.uploads
     assert upload.held_from == LATEST
     before = LATEST - timedelta(days=40)
-    assert not told.is_told(
+    assert not complete.is_complete(
         before.date(), before, before + timedelta(days=1)
     )  # nothing is known of it

@@ -8,15 +8,17 @@ import msgspec
 from msgspec import Meta
 
 from cymba.devices.messages import Side
+from cymba.devices.models import Model
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`gateway.json` in the gateway's folder. It holds the device's secret, so only its owner may
-    read it. `highest_level` and `longest_s` are the person's own limits, which hold offline too."""
+    read it. `model` is its whole document, and `highest_level` and `longest_s` are the person's own
+    limits: so all of them hold offline too."""
 
     device_id: str
     secret: str
-    model: str
+    model: Model
     programme_key: str | None
     server: str  # mqtt[s]://host[:port] or http[s]://host[:port]
     kind: str  # of the driver

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from cymba.devices.messages import Desired, Programme
-from cymba.devices.models import MODELS, Limits, allows_no_output, usual_programme
+from cymba.devices.models import Limits, allows_no_output, usual_programme
 from cymba.devices.signing import read_public_key
 from firmware.programme import HeldProgramme
 from gateway.config import GatewayConfig
@@ -29,7 +29,7 @@ class NotAllowed:
 
 def held_programme(config: GatewayConfig, desired: bytes | None) -> HeldProgramme:
     """With the version that was applied last; its signature is verified again."""
-    held = HeldProgramme(MODELS[config.model])
+    held = HeldProgramme(config.model)
     if desired is not None and config.programme_key is not None:
         held.receive(
             msgspec.json.decode(desired, type=Desired),
@@ -75,7 +75,7 @@ def _highest(
     """A level of 0 in a programme leaves it to the person, up to the limit."""
     named = (
         driver_levels,
-        MODELS[config.model].native_levels,
+        config.model.native_levels,
         limits.native_level,
         config.highest_level,
         (programme.native_level or None) if programme is not None else None,
@@ -84,6 +84,6 @@ def _highest(
 
 
 def _longest_s(config: GatewayConfig, limits: Limits, programme: Programme | None) -> float:
-    usual = programme or usual_programme(MODELS[config.model])
+    usual = programme or usual_programme(config.model)
     named = (limits.duration_s, config.longest_s, usual.duration_s)
     return min((one for one in named if one is not None), default=math.inf)

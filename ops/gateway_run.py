@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from cymba.devices.models import MODELS
 from firmware.flash import Pace
 from gateway.config import GatewayConfig
 from gateway.desk.desk import HELP, Desk
@@ -46,7 +45,7 @@ def run(
             driver=driver,
             radio=radio,
             address=config.address,
-            site=MODELS[config.model].sites[0],
+            site=config.model.sites[0],
             side=config.side,
             store=store,
             boot=boot,

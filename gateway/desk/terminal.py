@@ -33,11 +33,10 @@ def follow(keys: Iterator[str], press: Callable[[str], None]) -> None:
     """
 
     def pressing() -> None:
-        try:
+        with suppress(Exception):  # a keyboard that fails is one that is gone
             for key in keys:
                 press(key)
-        finally:
-            press(QUIT)
+        press(QUIT)
 
     threading.Thread(target=pressing, name="keys", daemon=True).start()
 

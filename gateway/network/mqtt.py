@@ -74,7 +74,7 @@ class BrokerUplink(NetworkedDevice):
             boot=self._boot.number,
             sent=connected_up_ms,
             firmware=FIRMWARE,
-            model=self._config.model,
+            model=self._config.model.name,
             queued=len(self.flash),
             utc=self._boot.utc_ms(),
         )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from cymba.devices.models import MODELS
+from cymba.devices.catalogue import read_document
+from cymba.devices.models import MODELS, Model
 from cymba.settings import Settings
 from gateway.config import GatewayConfig, NotSetUp, read_config, write_config
 from gateway.desk.terminal import keys_of_terminal
@@ -100,6 +101,11 @@ def find(kind: str, seconds: float) -> None:
 )
 @click.option("--device", "device_id", help="Which device of that file, if it has several.")
 @click.option(
+    "--model-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The model's document, as for `cymba model add`, where Cymba does not ship it.",
+)
+@click.option(
     "--server",
     required=True,
     help="mqtt[s]://host[:port] of the broker, or http[s]://host[:port] of the API.",
@@ -128,6 +134,7 @@ def set_up(
     kind: str,
     credentials: Path,
     device_id: str | None,
+    model_file: Path | None,
     server: str,
     address: str | None,
     side: str,
@@ -144,17 +151,13 @@ def set_up(
     cymba gateway set-up --credentials band.csv --server mqtts://cymba.example.org
     """
     row = _credentials(credentials, device_id)
-    model = MODELS.get(row["model"])
-    if model is None or model.native_levels is None or model.reports.current != "by_level":
-        raise click.BadParameter(
-            f"{row['model']} is no model that is set by level alone", param_hint="--credentials"
-        )
+    model = _model(row["model"], model_file)
     if not server.startswith(("mqtt://", "mqtts://", "http://", "https://")):
         raise click.BadParameter("it is not mqtt[s]://… or http[s]://…", param_hint="--server")
     config = GatewayConfig(
         device_id=row["device_id"],
         secret=row["secret"],
-        model=model.name,
+        model=model,
         programme_key=row.get("programme_key"),
         server=server,
         kind=kind,
@@ -206,7 +209,7 @@ def try_out(kind: str) -> None:
     config = GatewayConfig(
         device_id="pretended",
         secret="",
-        model="neck_band",
+        model=MODELS["neck_band"],
         programme_key=None,
         server="",
         kind=kind,
@@ -227,7 +230,7 @@ def status(settings: Settings, folder: Path | None) -> None:
     store = FrameStore(place)
     driver = DRIVERS[config.kind]
     allowed = allowance(config, store, driver.highest_level, time.time_ns() // 1_000_000)
-    click.echo(f"Device      {config.device_id}, {MODELS[config.model].title} at {config.address}")
+    click.echo(f"Device      {config.device_id}, {config.model.title} at {config.address}")
     click.echo(f"Server      {config.server}")
     if isinstance(allowed, Allowed):
         minutes = allowed.longest_s / 60
@@ -325,6 +328,23 @@ def _only_one(kind: str) -> str:
     raise click.BadParameter(
         f"{what}; see `cymba gateway find`, and give one", param_hint="--address"
     )
+
+
+def _model(name: str, file: Path | None) -> Model:
+    if file is None:
+        model = MODELS.get(name)
+        if model is None:
+            raise click.BadParameter(
+                f"Cymba ships no model {name}; give its document", param_hint="--model-file"
+            )
+    else:
+        model = read_document(file.read_bytes(), is_toml=file.suffix.lower() == ".toml")
+    if model.name != name or model.native_levels is None or model.reports.current != "by_level":
+        raise click.BadParameter(
+            f"wanted is {name}, which tells a level and no current; this is {model.name}",
+            param_hint="--model-file" if file else "--credentials",
+        )
+    return model
 
 
 def _credentials(path: Path, device_id: str | None) -> dict[str, str]:

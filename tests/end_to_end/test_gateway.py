@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from cymba.database import make_engine
+from cymba.devices.models import MODELS
 from cymba.stimulation.tables import QuarantinedFrame, StoredFrame
 from cymba.stimulation.wire.frames import unpack
 from cymba.stimulation.wire.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
@@ -67,7 +68,7 @@ def world(tmp_path: Path) -> Iterator[tuple[DatabaseServer, BridgeProcess, Path]
     bridge.start()
     folder = tmp_path / "gateway"
     config = GatewayConfig(
-        device_id=one.device_id, secret=one.secret, model=one.model, programme_key=None,
+        device_id=one.device_id, secret=one.secret, model=MODELS[one.model], programme_key=None,
         server=f"mqtt://127.0.0.1:{broker.port}", kind="neck-band", address="pretended",
     )  # fmt: skip
     write_config(folder, config)

@@ -19,7 +19,7 @@ from gateway.store import FrameStore
 KEY = Ed25519PrivateKey.generate()
 NOW_MS = 1_800_000_000_000
 CONFIG = GatewayConfig(
-    device_id="band-0001", secret="a secret", model="neck_band",
+    device_id="band-0001", secret="a secret", model=MODELS["neck_band"],
     programme_key=show_public_key(KEY), server="mqtt://localhost", kind="neck-band", address="AA",
 )  # fmt: skip
 USUAL: dict[str, Any] = {"site": "neck", "side": "both", "native_level": 0, "duration_s": 240}
@@ -73,7 +73,7 @@ def test_a_limit_of_no_output_allows_none(store: FrameStore, limits) -> None:
 
 
 def test_a_red_flag_or_a_hand_over_is_applied_and_allows_nothing(store: FrameStore) -> None:
-    model = MODELS[CONFIG.model]
+    model = CONFIG.model
     version = Desired(
         ver=1, programme=without_output(usual_programme(model)), limits=no_output_limit(model)
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from cymba.devices.models import MODELS
 from cymba.stimulation.wire.messages import Event, EventFrame, Frame
 from gateway.config import GatewayConfig, NotSetUp, read_config, write_config
 from gateway.store import FrameStore, Numbers, StoreInUse, sole_use
@@ -113,7 +114,7 @@ def test_a_store_that_was_no_store_is_told(tmp_path: Path) -> None:
 
 
 CONFIG = GatewayConfig(
-    device_id="band-0001", secret="a secret", model="neck_band", programme_key=None,
+    device_id="band-0001", secret="a secret", model=MODELS["neck_band"], programme_key=None,
     server="mqtts://cymba.example.org", kind="neck-band", address="AA:BB", highest_level=3,
 )  # fmt: skip
 

@@ -29,7 +29,6 @@ def test_an_escape_sequence_that_is_not_known_stops() -> None:
     assert split("\x1b[3~")[0] == "\x1b"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("fails", [False, True])
 def test_where_the_keys_end_the_person_leaves(fails: bool) -> None:
     pressed: list[str] = []

@@ -220,6 +220,7 @@ class StimulationSession(Base):
     max_native_level: Mapped[int | None]
     mean_amplitude_over_threshold: Mapped[float | None] = mapped_column(Float(53))
     mean_impedance_ohm: Mapped[float | None] = mapped_column(Float(53))
+    start_impedance_ohm: Mapped[float | None] = mapped_column(Float(53))
     heart_rate_before_bpm: Mapped[float | None] = mapped_column(Float(53))
     heart_rate_during_bpm: Mapped[float | None] = mapped_column(Float(53))
     rmssd_ms: Mapped[float | None] = mapped_column(Float(53))

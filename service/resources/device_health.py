@@ -15,7 +15,7 @@ from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes.devices import suspension_field
+from service.shapes.devices import ElectrodeSchema, electrode_shown, suspension_field
 from service.shapes.sessions import TIME_SOURCES
 
 blp = Resource("device-health", "How a device is doing")
@@ -71,6 +71,7 @@ class DeviceHealthSchema(Schema):
     )
     suspension = suspension_field(source=out.GIVEN)
     completeness = out.nested(CompletenessSchema, source=out.GIVEN)
+    electrode = out.nested(ElectrodeSchema, source=out.GIVEN)
 
 
 _completeness_shown = writer(CompletenessSchema)
@@ -92,11 +93,13 @@ def get_health(device_id: str) -> Response:
         since = max(held.tenure.claimed_at, now - LOOKED_BACK)
         complete = completeness(session, account_id, device_id, since)
         silent = is_silent(session, held.presence, now)
+        electrode = electrode_shown(session, account_id, held)
     return tagged(
         _health_shown(
             found,
             hint="no-frames-arrive" if silent else None,
             suspension=held.suspension and held.suspension._asdict(),
             completeness=_completeness_shown(complete, since=since),
+            electrode=electrode,
         )
     )

@@ -86,7 +86,10 @@ def claim_device(given: dict[str, Any]) -> Response:
         if isinstance(outcome, claiming.Claimed):
             held = held_device(session, account_id, outcome.tenure.device_id)
             before_trial = before_trials(session, account).get(held.device.id)
-            shown, version = device_shown(held, before_trial), held.tenure.version
+            shown, version = (
+                device_shown(session, account.id, held, before_trial),
+                held.tenure.version,
+            )
     match outcome:
         case claiming.ClaimThrottled(retry_after_s):
             raise TooManyRequests("Too many wrong codes.", retry_after_s=retry_after_s)
@@ -105,7 +108,7 @@ def list_devices() -> Response:
         account = current_account(session)
         before = before_trials(session, account)
         shown = [
-            device_shown(held, before.get(held.device.id))
+            device_shown(session, account.id, held, before.get(held.device.id))
             for held in held_devices(session, account.id)
         ]
     return tagged({"items": shown})
@@ -120,7 +123,7 @@ def get_device(device_id: str) -> Response:
         account = current_account(session)
         held = held_device(session, account.id, device_id)
         before_trial = before_trials(session, account).get(device_id)
-        shown, version = device_shown(held, before_trial), held.tenure.version
+        shown, version = device_shown(session, account.id, held, before_trial), held.tenure.version
     return tagged(shown, version=version)
 
 
@@ -138,7 +141,7 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
         held = held_device(session, account.id, device_id)
         rename(session, account.id, tenure, given["name"])
         before_trial = before_trials(session, account).get(device_id)
-        shown, version = device_shown(held, before_trial), tenure.version
+        shown, version = device_shown(session, account.id, held, before_trial), tenure.version
     return tagged(shown, version=version)
 
 

@@ -225,7 +225,8 @@ def read_changes(query: dict[str, Any]) -> Response:
             "sessions": [session_shown(shown) for shown in feed.sessions],
             "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
             "devices": [
-                devices.device_shown(held, before.get(held.device.id)) for held in feed.devices
+                devices.device_shown(session, account.id, held, before.get(held.device.id))
+                for held in feed.devices
             ],
             "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
             "remarks": [remarks.remark_shown(remark) for remark in feed.remarks],

@@ -1,8 +1,12 @@
 """A device as the API shows it to its holder."""
 
-from typing import Any
+from typing import Any, get_args
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from cymba.devices.held_devices import HeldDevice
+from cymba.stimulation.session.electrode import Reason, State, electrode_wear
 from service.http import out
 from service.http.fields import Schema
 from service.http.writing import writer
@@ -54,6 +58,29 @@ def suspension_field(source: str | None = None) -> out.AnyField:
     return out.nested(DeviceSuspensionSchema, about, null=True, source=source, example=None)
 
 
+class ElectrodeSchema(Schema):
+    """How worn the electrode is, by the impedance at the start of sessions since it was changed.
+    Our own rule, which no maker stands for."""
+
+    state = out.text("good", one_of=get_args(State))
+    reason = out.text(
+        None,
+        "`doubled`: twice that of the first sessions. `high`: above 10 kΩ. `rising`: at this pace "
+        "it doubles within a week. `too_few_sessions`, `no_impedance`: why nothing is known",
+        null=True,
+        one_of=get_args(Reason),
+    )
+    changed_at = out.instant(
+        None, "As the person said by a remark; null: counted since the claim", null=True
+    )
+    sessions = out.whole(14, "Since then, that tell an impedance")
+    first_ohm = out.number(3200.0, "At the start of the first three, their median", null=True)
+    recent_ohm = out.number(3500.0, "Of the last three", null=True)
+    rise_per_week = out.number(
+        None, "0.1: a tenth more each week; null where it does not certainly rise", null=True
+    )
+
+
 class DeviceSchema(Schema):
     id = out.text("ey5f0c4e0b7c1d2a39", source="device.id")
     serial = out.text("EY4T7KQ2M9XD", source="device.serial")
@@ -72,11 +99,25 @@ class DeviceSchema(Schema):
         example=None,
     )
     before_trial = before_trial_field()
+    electrode = out.nested(ElectrodeSchema, source=out.GIVEN)
 
 
+_electrode_shown = writer(ElectrodeSchema)
 _device_shown = writer(DeviceSchema)
 
 
-def device_shown(held: HeldDevice, before_trial: dict[str, Any] | None) -> dict[str, Any]:
+def electrode_shown(session: Session, account_id: UUID, held: HeldDevice) -> dict[str, Any]:
+    found = electrode_wear(session, account_id, held.device.id, held.tenure.claimed_at)
+    return _electrode_shown(found)
+
+
+def device_shown(
+    session: Session, account_id: UUID, held: HeldDevice, before_trial: dict[str, Any] | None
+) -> dict[str, Any]:
     """`before_trial`: of `before_trials`."""
-    return _device_shown(held, model_title=held.model.title, before_trial=before_trial)
+    return _device_shown(
+        held,
+        model_title=held.model.title,
+        before_trial=before_trial,
+        electrode=electrode_shown(session, account_id, held),
+    )

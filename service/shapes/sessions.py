@@ -184,6 +184,7 @@ class SessionSchema(Schema):
         2.0, "Multiple of the person's sensory threshold", null=True
     )
     mean_impedance_ohm = out.number(3200.0, "While stimulating", null=True)
+    start_impedance_ohm = out.number(3500.0, "In its first minute with contact", null=True)
     heart_rate_before_bpm = out.number(71.5, "Mean before the first stimulation", null=True)
     heart_rate_during_bpm = out.number(70.2, "Mean while stimulating", null=True)
     rmssd_ms = out.number(

@@ -24,6 +24,9 @@ from cymba.stimulation.session.timeline import Floats, Milliseconds, Timeline
 from cymba.stimulation.session.timing import Timing, last_up
 from cymba.stimulation.wire.messages import EventFrame
 
+SHORT_OHM = 200  # less is a short circuit, and no electrode on a skin
+START_MS = 60_000
+LEAST_AT_START = 3  # readings
 LEAD_OFF_OHM = 20_000  # where every model stops
 MIN_HEART_READINGS = 10  # fewer give no mean heart rate
 
@@ -41,6 +44,7 @@ class Dose:
     mean_native_level: float | None
     max_native_level: int | None
     mean_impedance_ohm: float | None
+    start_impedance_ohm: float | None
     heart_rate_before_bpm: float | None
     heart_rate_during_bpm: float | None
 
@@ -108,9 +112,19 @@ def dose(
         mean_native_level=_weighted(level, stimulating & (level > 0), seconds),
         max_native_level=_highest(level, stimulating & (level > 0)),
         mean_impedance_ohm=_mean(impedance[contact]),
+        start_impedance_ohm=_at_start(samples.at_ms, impedance, contact),
         heart_rate_before_bpm=before,
         heart_rate_during_bpm=during,
     )
+
+
+def _at_start(at_ms: Milliseconds, impedance: Floats, contact: NDArray[np.bool_]) -> float | None:
+    """The median of the first minute's readings with contact: it falls from then on."""
+    known = contact & (impedance >= SHORT_OHM)
+    if not known.any():
+        return None
+    first = known & (at_ms < at_ms[known][0] + START_MS)
+    return float(np.median(impedance[first])) if first.sum() >= LEAST_AT_START else None
 
 
 def _amplitude(samples: Timeline, nothing: Floats) -> Floats:

@@ -234,6 +234,7 @@ _MEASURED = (
     "max_native_level",
     "mean_amplitude_over_threshold",
     "mean_impedance_ohm",
+    "start_impedance_ohm",
     "heart_rate_before_bpm",
     "heart_rate_during_bpm",
     "rmssd_ms",

@@ -21,6 +21,7 @@ from cymba.accounts.tables import Account
 from cymba.devices.anchors import load_clocks
 from cymba.devices.catalogue import find_model
 from cymba.devices.claiming import Tenures, load_tenures
+from cymba.devices.holders import announce_to_holders
 from cymba.devices.models import Model
 from cymba.devices.tables import Device
 from cymba.stimulation.archive.by_device import (
@@ -314,6 +315,22 @@ def _announce(
             announce(session, owner, "session", row["id"])
         if before is not None and before.account_id not in {owner, None}:
             announce(session, before.account_id, "session", row["id"], deleted=True)
+    # By which apps show how worn an electrode is.
+    announce_to_holders(
+        session,
+        {
+            row["device_id"]
+            for row in rows
+            if row["start_impedance_ohm"] is not None
+            and row["state"] == "ended"
+            and not _has_told(row, known.get(row["id"]))
+        },
+    )
+
+
+def _has_told(row: Mapping[str, Any], before: Row[Any] | None) -> bool:
+    names = ("state", "account_id", "started_at", "start_impedance_ohm")
+    return before is not None and all(row[name] == getattr(before, name) for name in names)
 
 
 def _accounts(rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]) -> set[UUID]:

@@ -75,6 +75,7 @@ class Summary:
     max_native_level: int | None
     mean_amplitude_over_threshold: float | None
     mean_impedance_ohm: float | None
+    start_impedance_ohm: float | None
     heart_rate_before_bpm: float | None
     heart_rate_during_bpm: float | None
     rmssd_ms: float | None
@@ -147,6 +148,7 @@ def summarise(
             else None
         ),
         mean_impedance_ohm=given.mean_impedance_ohm,
+        start_impedance_ohm=given.start_impedance_ohm,
         heart_rate_before_bpm=given.heart_rate_before_bpm,
         heart_rate_during_bpm=given.heart_rate_during_bpm,
         rmssd_ms=heart.rmssd_ms if heart else None,

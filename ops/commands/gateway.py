@@ -143,8 +143,8 @@ def set_up(
 ) -> None:
     """Say which stimulator this machine is beside, and who it is to the server.
 
-    Set it up again to change anything. Over HTTP the limits that the app sets do not arrive:
-    give your own here, or use a broker.
+    Set it up again to change anything. Over HTTP the limits that the app sets do not arrive, so
+    your own highest level is needed then.
 
     \b
     cymba device provision --model neck_band --csv band.csv
@@ -154,6 +154,11 @@ def set_up(
     model = _model(row["model"], model_file)
     if not server.startswith(("mqtt://", "mqtts://", "http://", "https://")):
         raise click.BadParameter("it is not mqtt[s]://… or http[s]://…", param_hint="--server")
+    if server.startswith("http") and highest_level is None:
+        raise click.BadParameter(
+            "over HTTP the app's limits do not arrive; give the highest level that you want",
+            param_hint="--highest-level",
+        )
     config = GatewayConfig(
         device_id=row["device_id"],
         secret=row["secret"],

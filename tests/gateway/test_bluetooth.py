@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from bleak.exc import BleakError
 
 from gateway.radio.bluetooth import BleakRadio
 from gateway.radio.drivers import EmsBoardDriver, NeckBandDriver
-from gateway.radio.interface import LinkLost
+from gateway.radio.interface import LinkLost, RadioUnavailable
 from gateway.radio.stimulator import LinkedStimulator
 from tests.gateway.virtual_radio import BAND_ADDRESS, VirtualBand
 
@@ -61,3 +64,31 @@ def test_a_device_of_another_kind_is_refused() -> None:
             await LinkedStimulator.connect(radio, BAND_ADDRESS, EmsBoardDriver(), lambda: None)
 
     on_air(scene)
+
+
+def test_bands_are_found_by_name_or_service_and_the_nearest_comes_first(monkeypatch) -> None:
+    def advertised(name: str | None, rssi: int, *services: str) -> tuple[Any, Any]:
+        address = f"{name}{rssi}"
+        told = SimpleNamespace(local_name=name, rssi=rssi, service_uuids=list(services))
+        return SimpleNamespace(address=address, name=None), told
+
+    async def discover(**_: Any) -> dict[str, Any]:
+        prefix, service = DRIVER.profile.name_prefix, DRIVER.profile.service
+        heard = [
+            advertised("Headphones", -30), advertised(f"{prefix}_1", -80),
+            advertised(None, -60, service), advertised(f"{prefix}_2", -40, service),
+        ]  # fmt: skip
+        return {device.address: (device, told) for device, told in heard}
+
+    monkeypatch.setattr("bleak.BleakScanner.discover", discover)
+    found = asyncio.run(BleakRadio().find(DRIVER.profile, 1.0))
+    assert [one.signal_dbm for one in found] == [-40, -60, -80]
+
+
+def test_a_machine_without_bluetooth_is_told_what_to_do(monkeypatch) -> None:
+    async def discover(**_: Any) -> None:
+        raise BleakError("no adapter")
+
+    monkeypatch.setattr("bleak.BleakScanner.discover", discover)
+    with pytest.raises(RadioUnavailable, match="Switch Bluetooth on"):
+        asyncio.run(BleakRadio().find(DRIVER.profile, 1.0))

@@ -16,7 +16,9 @@ from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.tables import DiaryEntry
 from cymba.insights import findings
 from cymba.insights.inputs import load_days
+from cymba.insights.sentences import exposure_title, of_finding
 from cymba.insights.tables import Finding, InsightState
+from cymba.insights.words import Voice
 from cymba.rights import consents
 from cymba.stimulation.session.history import history
 from cymba.stimulation.tables import StimulationSession
@@ -75,11 +77,20 @@ def rate(session: Session, account_id: UUID, at: datetime, pain: int) -> None:
     )
 
 
-def use(session: Session, account_id: UUID, at: datetime) -> None:
+def use(
+    session: Session,
+    account_id: UUID,
+    at: datetime,
+    *,
+    device_id: str = "device-0001",
+    minutes: float = 15,
+    charge_uc: float | None = 11_250,
+    level: float | None = None,
+) -> None:
     session.add(
         StimulationSession(
             id=uuid4(),
-            device_id="device-0001",
+            device_id=device_id,
             sid=uuid4(),
             account_id=account_id,
             state="ended",
@@ -90,9 +101,10 @@ def use(session: Session, account_id: UUID, at: datetime) -> None:
             time_error_ms=20,
             frames_stored=10,
             sample_count=1800,
-            stimulating_s=900,
+            stimulating_s=60 * minutes,
             contact_lost_s=0,
-            delivered_charge_uc=11_250,
+            delivered_charge_uc=charge_uc,
+            mean_native_level=level,
             event_count=0,
             boots=[1],
             changed_at=at,
@@ -290,3 +302,44 @@ def test_a_logged_cycle_is_taken_into_account(session: Session, account_id: UUID
     assert days.cycle is not None
     assert days.cycle[0, [6, 34]] == pytest.approx(1)
     assert finding(session, account_id).input_hash != without
+
+
+def test_who_has_no_current_is_told_by_minutes_and_keeps_them_with_another_device(
+    session: Session, account_id: UUID
+) -> None:
+    """First a device with a current, then for longer a band that knows levels alone. The minutes
+    count through both; neither its charge nor its levels are taken for the other's."""
+    session.add(Device(id="band-0001", serial="S2", model="neck_band"))
+    session.flush()
+    changes_on = BEGAN + timedelta(days=30)
+    band = DeviceTenure(device_id="band-0001", account_id=account_id, claimed_at=changes_on)
+    session.add(band)
+    rng = np.random.default_rng(4)
+    pain, minutes = 0.0, 0.0
+    for day in range(150):
+        morning = BEGAN + timedelta(days=day, hours=7)
+        pain = 0.5 * pain + rng.normal(0, 0.8)
+        rate(session, account_id, morning, int(np.clip(round(6 + pain - minutes / 10), 0, 10)))
+        minutes = float(rng.choice([5, 15, 30]))
+        at = morning + timedelta(hours=11)
+        if at < changes_on:
+            use(session, account_id, at, minutes=minutes)
+        else:
+            level = float(rng.integers(2, 7))
+            use(session, account_id, at, minutes=minutes, device_id="band-0001", charge_uc=None,
+                level=level)  # fmt: skip
+    changed(session, account_id)
+    refresh(session, account_id)
+    by_minutes = session.get_one(Finding, (account_id, "minutes", "pain_now", 1))
+    assert by_minutes.grade in {"moderate", "strong"}
+    assert by_minutes.tier == "primary"
+    assert by_minutes.milestone == 112  # of both devices
+    said = of_finding(Voice.of("en"), by_minutes)
+    assert said.startswith("On days with more minutes of stimulation, pain now was")
+    by_charge = session.get_one(Finding, (account_id, "charge", "pain_now", 1))
+    assert (by_charge.tier, by_charge.milestone, by_charge.pairs_now) == ("exploratory", 28, 29)
+    by_level = session.get_one(Finding, (account_id, "level:neck_band", "pain_now", 1))
+    assert (by_level.tier, by_level.pairs_now) == ("exploratory", 118)
+    assert by_level.grade not in {"moderate", "strong", "early_signal"}
+    title = exposure_title(Voice.of("de"), by_level.exposure)
+    assert title == "Stärke an „Halsband, nach Stufen“"

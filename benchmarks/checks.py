@@ -19,6 +19,7 @@ from benchmarks.measures import (
     sticky_side_effect,
     trial_as_stated,
 )
+from benchmarks.previews import trial_from_diary
 from benchmarks.primaries import four_primaries
 from simulator.people import (
     BECAUSE_IT_HURTS,
@@ -207,6 +208,17 @@ def _as_stated() -> Iterator[Check]:
             yield Check(row, cell, f"trial stated: {cell}", measure, "found", (0.75, 0.85))
 
 
+def _from_a_diary() -> Iterator[Check]:
+    for value, row in (
+        ("probability", "own trial: stated from a diary to be found with .8: the probability"),
+        ("far", "own trial: stated from a diary to be found with .8: people with less than .65"),
+    ):
+        for days in (45, 90):
+            cell = f"{days} days"
+            measure = trial_from_diary(days)
+            yield Check(row, cell, f"trial from a diary: {cell}", measure, value)
+
+
 def _the_rest() -> Iterator[Check]:
     for pairs in (8, 14):
         for phi in (0.3, 0.6, 0.9):
@@ -368,4 +380,10 @@ CHECKS = (
     *_the_rest(),
     *_as_stated(),
 )
-SHOWN = (*_shown(), *_held_back(), *_kept_in_waves(), *_asked_of_the_past())
+SHOWN = (
+    *_shown(),
+    *_held_back(),
+    *_kept_in_waves(),
+    *_asked_of_the_past(),
+    *_from_a_diary(),
+)

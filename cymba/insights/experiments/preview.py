@@ -90,34 +90,34 @@ def _power(plan: Plan, habits: Habits, minimal: float) -> Power:
     found = trial_power(
         plan.pairs,
         plan.block_days,
-        phi=_step(habits.phi),
-        rated=_step(habits.rated),
-        rated_again=_step(habits.rated_again),
-        used=_step(habits.used),
+        phi=step(habits.phi),
+        rated=step(habits.rated),
+        rated_again=step(habits.rated_again),
+        used=step(habits.used),
     )
     return Power(
         plan, found.smallest_difference(habits.sd), found.of(minimal, habits.sd), minimal, habits
     )
 
 
-def _step(share: float) -> float:
+def step(share: float) -> float:
     return round(round(share / STEP) * STEP, 4)
 
 
 def _habits(session: Session, account_id: UUID, outcome: str) -> Habits:
     mornings = ratings.rated_days(session, account_id, outcome).mornings[0]
-    spread = _spread(mornings)
-    sd, phi = spread or (USUAL_SD, USUAL_PHI)
+    seen = spread(mornings)
+    sd, phi = seen or (USUAL_SD, USUAL_PHI)
     rated, again = USUAL_RATED, USUAL_RATED
-    if spread is not None:
+    if seen is not None:
         recent = np.isfinite(mornings[-RECENT_DAYS:])
         rated = float(recent.mean())
         again = float(recent[1:][recent[:-1]].mean())
     used = _used(session, account_id)
-    return Habits(sd, phi, rated, again, used, from_own_diary=spread is not None)
+    return Habits(sd, phi, rated, again, used, from_own_diary=seen is not None)
 
 
-def _spread(mornings: Floats) -> tuple[float, float] | None:
+def spread(mornings: Floats) -> tuple[float, float] | None:
     """Standard deviation and lag-1 autocorrelation of the mornings, where there are enough."""
     rated = np.isfinite(mornings)
     successive = rated[1:] & rated[:-1]

@@ -98,6 +98,8 @@ class TrialLife:
 
     def live_block(self, experiment: Experiment, block: plans.Block) -> None:
         self.now = block.begins_at(ZONE) + timedelta(hours=1)
+        if self.happens(self.habits.departs):
+            self.answer_offer(self.chance.choice(("set back", "decline")))
         if self.happens(self.habits.agrees):
             agreed = trials.agree(self.session, KEY, experiment, block.number, now=self.now)
             self.knows &= not isinstance(agreed, trials.ExperimentBlock)  # type: ignore[attr-defined]
@@ -173,14 +175,19 @@ class TrialLife:
     def advance(self) -> None:
         trials.advance(self.session, self.account_id, now=self.now)
 
-    def afterwards(self, what: str) -> None:
+    def answer_offer(self, what: str) -> None:
+        """If what was before is offered now."""
         told = before.standing(self.session, self.account_id, now=self.now).get(DEVICE)
-        if told is not None and told.state == "offered":
-            if what == "set back":
-                before.set_back(self.session, KEY, told.experiment, now=self.now)
-            elif what == "decline":
-                before.decline(self.session, told.experiment, now=self.now)
-                self.knows = True
+        if told is None or told.state != "offered":
+            return
+        if what == "set back":
+            before.set_back(self.session, KEY, told.experiment, now=self.now)
+        elif what == "decline":
+            before.decline(self.session, told.experiment, now=self.now)
+            self.knows = True
+
+    def afterwards(self, what: str) -> None:
+        self.answer_offer(what)
         if what == "own programme":
             state = programme_state(self.session, self.account_id, DEVICE)
             own = Wanted(msgspec.convert(PROGRAMME, Programme))

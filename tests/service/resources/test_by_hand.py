@@ -5,6 +5,7 @@ from math import isnan
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
@@ -12,7 +13,9 @@ from sqlalchemy import Engine
 from cymba.database import UnitOfWork
 from cymba.insights.inputs import load_days
 from cymba.rights.export import export
+from tests.insights.people import agree
 from tests.service.conftest import ApiUser
+from workers.insights import InsightsWorker
 
 UNIT = "tens_ear_clip"
 FIRST = datetime(2025, 11, 1, 18, tzinfo=UTC)
@@ -26,11 +29,11 @@ def operation(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def session_on(day: int) -> dict[str, Any]:
+def session_on(day: int, minutes: int = 25) -> dict[str, Any]:
     return operation(
         "session",
         {
-            "recorder": "person", "model": UNIT, "amplitude_ua": 2500, "duration_s": 1500,
+            "recorder": "person", "model": UNIT, "amplitude_ua": 2500, "duration_s": 60 * minutes,
             "started_at": (FIRST + timedelta(days=day)).isoformat(), "time_zone": "UTC",
         },
     )  # fmt: skip
@@ -47,7 +50,8 @@ def push(client: FlaskClient, person: ApiUser) -> Any:
         for at in range(0, len(operations), 200):
             body = {"operations": operations[at : at + 200]}
             answers = client.post("/v1/sync", json=body, headers=person.headers).json["answers"]
-            assert {answer["status"] for answer in answers} == {"applied"}, answers[0]
+            refused = [answer for answer in answers if answer["status"] != "applied"]
+            assert not refused, refused[0]
 
     return send
 
@@ -87,6 +91,39 @@ def test_120_days_by_hand_have_a_history_and_an_adherence(
         found, exposures, _ = load_days(session, person.id)
     minutes = found.exposures[[one.name for one in exposures].index("minutes")]
     assert [None if isnan(one) else one for one in minutes[:6]] == [25, 25, 25, 25, 0, None]
+
+
+def test_120_days_by_hand_have_a_finding_by_minutes(
+    push: Any, client: FlaskClient, person: ApiUser, engine: Engine
+) -> None:
+    """From what they write down alone: no current, no charge, and no device that uploads."""
+    rng = np.random.default_rng(7)
+    sessions, remarks, entries, pain, minutes = [], [], [], 0.0, 0
+    for day in range(DAYS):
+        pain = 0.5 * pain + rng.normal(0, 0.7)
+        felt_at = (FIRST + timedelta(days=day, hours=-11)).isoformat()
+        rating = int(np.clip(round(6 + pain - minutes / 12), 0, 10))
+        told = {"felt_at": felt_at, "time_zone": "UTC", "items": {"pain_now": rating}}
+        entries.append(operation("diary-entry", told))
+        minutes = int(rng.choice([0, 10, 20, 40]))
+        if minutes:
+            sessions.append(session_on(day, minutes))
+        else:
+            remarks.append(remark_on(day))
+    push([*sessions, *remarks, *entries])
+    with UnitOfWork(engine) as session, session.begin():
+        agree(session, person.id, "insights")
+    assert InsightsWorker(engine).run_once().refreshed == 1
+    told = client.get("/v1/insights/correlations", headers=person.headers).json
+    assert {one["exposure"] for one in told["primary"]} == {"minutes"}
+    (found,) = (one for one in told["primary"] if one["outcome"] == "pain_now")
+    assert found["grade"] in {"moderate", "strong"}
+    assert found["high"] < 0
+    assert (found["exposure_title"], found["contrast_unit"]) == ("Minutes of stimulation", "min")
+    assert found["sentence"].startswith("On days with more minutes of stimulation, pain now was")
+    # Nothing is said of a charge or a strength that nobody measured.
+    by_others = {one["exposure"] for one in told["exploratory"] if one["n"]}
+    assert by_others <= {"minutes", "sessions", "evening_use"}
 
 
 def test_what_is_put_away_says_nothing_of_later_days(

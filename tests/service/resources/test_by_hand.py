@@ -103,8 +103,8 @@ def test_120_days_by_hand_have_a_finding_by_minutes(
         pain = 0.5 * pain + rng.normal(0, 0.7)
         felt_at = (FIRST + timedelta(days=day, hours=-11)).isoformat()
         rating = int(np.clip(round(6 + pain - minutes / 12), 0, 10))
-        told = {"felt_at": felt_at, "time_zone": "UTC", "items": {"pain_now": rating}}
-        entries.append(operation("diary-entry", told))
+        fields = {"felt_at": felt_at, "time_zone": "UTC", "items": {"pain_now": rating}}
+        entries.append(operation("diary-entry", fields))
         minutes = int(rng.choice([0, 10, 20, 40]))
         if minutes:
             sessions.append(session_on(day, minutes))

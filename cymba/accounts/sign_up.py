@@ -1,21 +1,17 @@
 """A new account: by a code that only the mailbox sees, so that nobody learns who has one.
 
-Nothing is kept of a code. It holds when it ends, and a MAC over that and the address.
+Nothing is kept of a code: it is a voucher for the address.
 """
 
-import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from cymba.accounts import addresses, outbox
+from cymba.accounts import addresses, outbox, vouchers
 from cymba.accounts.profile import find_by_email
 from cymba.accounts.single_use import LIFETIME
 
 SIGN_UP_CODES = "sign-up codes"  # what their key is for (`keys.derive`)
-_MAC_BYTES, _TIME_BYTES = 19, 5
 
 SUBJECT = "Confirm this address"
 BODY = """\
@@ -50,20 +46,8 @@ def request(session: Session, key: bytes, email: str, *, now: datetime) -> None:
 
 def make_code(key: bytes, email: str, now: datetime) -> str:
     """A code for the address, however it is written, that is good for an hour."""
-    ends_s = int((now + LIFETIME).timestamp()).to_bytes(_TIME_BYTES)
-    return urlsafe_b64encode(ends_s + _mac(key, email, ends_s)).decode()
+    return vouchers.make(key, addresses.key(email), now=now, lifetime=LIFETIME)
 
 
 def is_good(key: bytes, email: str, code: str, *, now: datetime) -> bool:
-    try:
-        given = urlsafe_b64decode(code)
-    except (Error, ValueError):
-        return False
-    ends_s, mac = given[:_TIME_BYTES], given[_TIME_BYTES:]
-    return hmac.compare_digest(mac, _mac(key, email, ends_s)) and now.timestamp() < int.from_bytes(
-        ends_s
-    )
-
-
-def _mac(key: bytes, email: str, ends_s: bytes) -> bytes:
-    return hmac.digest(key, ends_s + addresses.key(email).encode(), "sha256")[:_MAC_BYTES]
+    return vouchers.number_of(key, addresses.key(email), code, now=now) is not None

@@ -3,8 +3,9 @@
 Wrong guesses fill leaky buckets: one for each pair of e-mail and network address, one for each
 address, and one for each e-mail. The last stops a guess spread over many addresses. Where a pair
 has signed in lately, its own bucket alone is asked: so nobody can lock the owner out of the places
-they sign in from, not even somebody who guesses at other accounts from the same address. E-mails
-and addresses are stored as keyed hashes only.
+they sign in from, not even somebody who guesses at other accounts from the same address. An app
+that has signed in gets a token for that (`known_device`), by which it is known from any address,
+until the account has another password. E-mails and addresses are stored as keyed hashes only.
 
 The buckets are asked before a password is looked at, and a wrong one is counted after that. So a
 right one is never counted as a failure, whatever fails in between. Guesses that are made at once
@@ -22,11 +23,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts import addresses, rate_limiter
+from cymba.accounts import addresses, rate_limiter, vouchers
 from cymba.accounts.rate_limiter import KEY_BYTES, Bucket, make_key
-from cymba.accounts.tables import RateLimit, retired_sign_in_bucket
+from cymba.accounts.tables import Account, RateLimit, retired_sign_in_bucket
 
 PAIR = "pair"
+DEVICE = "device"
 ADDRESS = "address"
 EMAIL = "email"
 SIGN_UP = "sign-up"
@@ -37,6 +39,7 @@ OIDC = "oidc"
 SIGNED_IN = "signed-in"
 BUCKETS = {
     PAIR: Bucket(capacity=5, leak_s=180),
+    DEVICE: Bucket(capacity=5, leak_s=180),  # of an app that has signed in to the account
     ADDRESS: Bucket(capacity=30, leak_s=20),
     EMAIL: Bucket(capacity=50, leak_s=300),
     SIGN_UP: Bucket(capacity=20, leak_s=60),  # of accounts from one address
@@ -47,6 +50,7 @@ BUCKETS = {
     SIGNED_IN: Bucket(capacity=30, leak_s=60),  # of sign-ins with the right password
 }
 KNOWN_FOR = timedelta(days=90)  # how long a pair that signed in stays known
+DEVICE_KNOWN_FOR = timedelta(days=400)  # an app, which says so itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +61,55 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn(Attempt):
+    of_email: bytes
+    pair: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Throttled:
     retry_after_s: int
 
 
+def make_known_device(key: bytes, account: Account, now: datetime) -> str:
+    """What an app that has signed in to the account is known by. It ends with the password."""
+    return vouchers.make(key, _about(account), now=now, lifetime=DEVICE_KNOWN_FOR)
+
+
+def read_known_device(
+    key: bytes, account: Account | None, given: str | None, now: datetime
+) -> bytes | None:
+    """The number of the app that signs in, if the account knows it."""
+    if account is None or given is None:
+        return None
+    return vouchers.number_of(key, _about(account), given, now=now)
+
+
 def ask_sign_in(
-    session: Session, key: bytes, *, email: str, address: str, now: datetime
-) -> Attempt | Throttled:
-    """Whether somebody may try to sign in."""
+    session: Session,
+    key: bytes,
+    *,
+    email: str,
+    address: str,
+    device: bytes | None = None,
+    now: datetime,
+) -> SignIn | Throttled:
+    """Whether somebody may try to sign in. A known `device` has its own guesses, and no others'
+    keep it out."""
     place = network(address)
     of_email = _of_email(key, email)
     # A pair's key begins with its e-mail's, so that `forget` finds it without the address.
     pair = of_email + make_key(PAIR, f"{addresses.key(email)}\0{place}", key)
     keys = {PAIR: pair, ADDRESS: make_key(ADDRESS, place, key), EMAIL: of_email}
+    if device is not None:
+        keys = {DEVICE: of_email + make_key(DEVICE, device.hex(), key)}
     waits_s = rate_limiter.waits_s(session, _buckets(keys), now)
     # Who signs in all the time is no owner who forgets; only the right password fills this one.
     often_s = rate_limiter.waits_s(session, _buckets(_signed_in(of_email)), now)
-    if _is_known(session, pair, now):
+    if device is None and _is_known(session, pair, now):
         waits_s = {pair: waits_s.get(pair, 0)}
     wait_s = max([0, *waits_s.values(), *often_s.values()])
-    return Throttled(wait_s) if wait_s else Attempt(keys)
+    return Throttled(wait_s) if wait_s else SignIn(keys, of_email, pair)
 
 
 def ask_proof(
@@ -94,11 +127,11 @@ def count_wrong(session: Session, attempt: Attempt, now: datetime) -> None:
     rate_limiter.add(session, _buckets(attempt.keys), now)
 
 
-def count_right(session: Session, attempt: Attempt, now: datetime) -> None:
+def count_right(session: Session, attempt: SignIn, now: datetime) -> None:
     """A sign-in's password was right: know this pair from now on."""
-    rate_limiter.add(session, _buckets(_signed_in(attempt.keys[EMAIL])), now)
+    rate_limiter.add(session, _buckets(_signed_in(attempt.of_email)), now)
     known = {"level": 0.0, "updated_at": now, "succeeded_at": now}
-    pair = insert(RateLimit).values(key=attempt.keys[PAIR], **known)
+    pair = insert(RateLimit).values(key=attempt.pair, **known)
     session.execute(pair.on_conflict_do_update(index_elements=["key"], set_=known))
 
 
@@ -148,6 +181,10 @@ def network(address: str) -> str:
 def _count(session: Session, kind: str, key: bytes, now: datetime) -> Throttled | None:
     wait_s = rate_limiter.count(session, {key: BUCKETS[kind]}, now)
     return Throttled(wait_s) if wait_s else None
+
+
+def _about(account: Account) -> str:
+    return f"{DEVICE}\0{account.id}\0{account.password_hash}"
 
 
 def _buckets(keys: Mapping[str, bytes]) -> dict[bytes, Bucket]:

@@ -7,12 +7,12 @@ from service.http import out
 from service.http.fields import Schema
 from service.http.writing import writer
 
-_SCHEME = "Bearer"
+SCHEME = "Bearer"
 
 
 class TokenPairSchema(Schema):
     access_token = out.text("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl")
-    token_type = out.text(_SCHEME, one_of=[_SCHEME], source=out.GIVEN)
+    token_type = out.text(SCHEME, one_of=[SCHEME], source=out.GIVEN)
     expires_in = out.whole(900, "Seconds", source="access_expires_in_s")
     refresh_token = out.text(
         "Zq0rB2m8mK2y0dYpQm1w3xS5tV7uN9aL4cE6gI8kO0Q",
@@ -25,4 +25,4 @@ _pair_shown = writer(TokenPairSchema)
 
 
 def pair_shown(pair: TokenPair) -> dict[str, Any]:
-    return _pair_shown(pair, token_type=_SCHEME)
+    return _pair_shown(pair, token_type=SCHEME)

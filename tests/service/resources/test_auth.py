@@ -5,8 +5,11 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from sqlalchemy import update
 
+from cymba.accounts.profile import find_by_email
 from cymba.accounts.tables import RateLimit, RefreshToken
+from cymba.accounts.throttle import read_known_device
 from cymba.database import UnitOfWork, utc_now
+from service.http.services import Services
 from tests.service.conftest import sign_up
 
 LOGIN = {"email": "ada@example.org", "password": "correct horse battery"}
@@ -159,6 +162,37 @@ def test_guessing_is_slowed_down_and_the_owner_is_not_locked_out(client, ada):
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) > 0
     assert client.post("/v1/auth/token", json=ada, environ_base=home).status_code == 200
+
+
+def test_an_app_that_has_signed_in_is_kept_out_by_nobody_elses_guesses(client, ada, engine):
+    """Not from another address, nor from the very one that guesses come from."""
+    known = client.post("/v1/auth/token", json=ada).json["known_device"]
+    eve = {"email": "eve@example.org", "password": ada["password"]}
+    sign_up(client, eve)
+    others = client.post("/v1/auth/token", json=eve).json["known_device"]
+
+    def sign_in(address, **changes):
+        given = {**ada, **changes}
+        where = {"REMOTE_ADDR": address}
+        return client.post("/v1/auth/token", json=given, environ_base=where).status_code
+
+    for guess in range(60):
+        sign_in(f"198.51.100.{guess // 5}", password="guess")
+    for address in ("198.51.100.9", "203.0.113.9"):
+        assert sign_in(address) == 429
+        assert sign_in(address, known_device=others) == 429
+        assert sign_in(address, known_device="no-such-token") == 429
+        assert sign_in(address, known_device=known) == 200
+    # Who has it has guesses of its own, and no more than others.
+    wrong = [sign_in(f"192.0.2.{n}", known_device=known, password="guess") for n in range(7)]
+    assert wrong == [401] * 5 + [429] * 2
+    assert sign_in("203.0.113.9", known_device=known) == 429
+    with UnitOfWork(engine) as session, session.begin():
+        account = find_by_email(session, ada["email"])
+        key = Services.of(client.application).throttle_key
+        assert read_known_device(key, account, known, utc_now()) is not None
+        account.password_hash = "another"
+        assert read_known_device(key, account, known, utc_now()) is None
 
 
 def test_the_throttle_keeps_no_address_and_no_e_mail(client, ada, engine):

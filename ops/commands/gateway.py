@@ -163,7 +163,7 @@ def set_up(
         device_id=row["device_id"],
         secret=row["secret"],
         model=model,
-        programme_key=row.get("programme_key"),
+        programme_key=row.get("programme_key") or None,
         server=server,
         kind=kind,
         address=address or _only_one(kind),

@@ -6,6 +6,7 @@ import pytest
 
 from cymba.stimulation.wire.messages import EndFrame, SamplesFrame, StartFrame
 from gateway.limits import Allowed, NotAllowed
+from gateway.radio.drivers import EmsBoardDriver
 from tests.gateway.conftest import PretendBand, Scene, SetBoot
 
 
@@ -293,3 +294,19 @@ def test_a_quit_without_a_link_tells_that_the_band_may_be_on(play, band: Pretend
     scene = play(acts)
     assert scene.store.may_be_on
     assert any("THE STOP DID NOT GET THROUGH" in line for line in scene.said)
+
+
+def test_a_board_is_kept_alive_each_second_and_stopped_on_both_channels(play, monkeypatch) -> None:
+    monkeypatch.setattr("tests.gateway.conftest.NeckBandDriver", EmsBoardDriver)
+
+    async def acts(scene: Scene) -> None:
+        await started(scene)
+        await scene.pass_time(5)
+        scene.band.break_link()
+        await scene.until_said("LINK LOST. The EMS board may still be stimulating at level 1")
+        scene.band.is_within_reach = True
+        await scene.until_said("The link is back, and the EMS board was told to stop")
+
+    commands = play(acts).commands
+    assert commands[:12] == [b"C0I1T2500G", b"C1I1T2500G"] * 6
+    assert commands[-2:] == [b"C0I0T1G", b"C1I0T1G"]

@@ -41,6 +41,7 @@ def test_a_band_is_set_up_with_its_persons_own_limits(tmp_path: Path, credential
     assert "a-secret" not in run.output
     config = read_config(tmp_path / "gateway")
     assert config.model == MODELS["neck_band"]
+    assert config.programme_key is None  # the file has none
     store = FrameStore(tmp_path / "gateway")
     assert allowance(config, store, 9, 0) == Allowed(highest_level=3, longest_s=120)
     shown = CliRunner().invoke(gateway, ["status"], obj=Settings(data_dir=tmp_path))

@@ -10,7 +10,7 @@ def configuration(headers):
         "seed": 20260301,
         "headers": headers,
         "continue-on-failure": True,
-        "generation": {"max-examples": 15, "deterministic": True, "database": "none"},
+        "generation": {"max-examples": 8, "deterministic": True, "database": "none"},
         "phases": {"stateful": {"generation": {"max-examples": 10}}},
         "cache": {"enabled": False},
         "checks": {

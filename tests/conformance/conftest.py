@@ -1,3 +1,3 @@
 """The kit is tried through the `cymba` command too."""
 
-from tests.ops.conftest import cymba, settings  # noqa: F401 - fixtures
+from tests.ops.conftest import command_runner, cymba, settings  # noqa: F401 - fixtures

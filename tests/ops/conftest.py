@@ -1,21 +1,27 @@
-"""The command as a shell would run it."""
+"""The command, and a database for it."""
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import pytest
 
-from tests.end_to_end.parts import PATIENCE_S
+from tests.ops.command import CommandRunner
 from tests.ops.services_role import granted, logged, service  # noqa: F401 - fixtures
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def command_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandRunner]:
+    runner = CommandRunner(tmp_path_factory.mktemp("commands"))
+    yield runner
+    runner.close()
+
+
 @pytest.fixture
-def cymba() -> Run:
+def cymba(command_runner: CommandRunner) -> Run:
     """Run `cymba …` with `settings` as its only `CYMBA_*` variables, and wait for its end."""
 
     def run(
@@ -25,17 +31,8 @@ def cymba() -> Run:
         stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CYMBA_")}
-        return subprocess.run(
-            [sys.executable, "-m", "ops", *arguments],
-            env=clean
-            | dict(environ)
-            | {f"CYMBA_{name}": value for name, value in settings.items()},
-            input=stdin,
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
+        given = {f"CYMBA_{name}": value for name, value in settings.items()}
+        return command_runner.run(arguments, clean | dict(environ) | given, stdin)
 
     return run
 

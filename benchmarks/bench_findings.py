@@ -30,8 +30,8 @@ from cymba.insights.pictures import LIGHT, picture_of_pair
 from cymba.insights.statistics import MILESTONES, complete_pairs
 from cymba.insights.statistics.arrays import Floats
 from cymba.insights.statistics.nuisance import Calendar
-from cymba.insights.words import Voice
 from cymba.tables import metadata
+from cymba.voice import Voice
 from ops import postgres
 from simulator.people import World
 from tests.insights.people import enrol, live_in_database

@@ -32,7 +32,7 @@ from cymba.insights.pictures import (
 from cymba.insights.responses import compare
 from cymba.insights.side_effects import side_effects
 from cymba.insights.symptom_days import SymptomDays, around_use
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from simulator.diarist import Months, live_months
 from simulator.people import World
 

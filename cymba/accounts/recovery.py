@@ -6,40 +6,11 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cymba.accounts import audit, oidc, outbox, single_use, tokens
+from cymba.accounts import audit, letters, oidc, single_use, tokens
 from cymba.accounts.passwords import wrong_password
 from cymba.accounts.profile import find_by_email, lock, parse_email, verify_email
 from cymba.accounts.tables import Account
 from cymba.errors import Conflict, Rejected
-
-RESET_SUBJECT = "Set a new password"
-RESET_BODY = """\
-Somebody, probably you, asked for a new password for your account. Enter this code in the app
-within an hour:
-
-    {token}
-
-If it was not you, you need not do anything: your password stays as it is.
-"""
-CHANGE_SUBJECT = "Confirm this address"
-CHANGE_BODY = """\
-To use this address for your account from now on, enter this code in the app within an hour:
-
-    {token}
-
-If you did not ask for this, ignore this mail.
-"""
-CHANGED_SUBJECT = "Your address was changed"
-CHANGED_BODY = """\
-From now on your account uses another address. If this was not you, set a new password and write
-to whoever runs this service.
-"""
-RESET_DONE_SUBJECT = "Your password was changed"
-RESET_DONE_BODY = """\
-A new password was set for your account. It was signed out everywhere; its shares, its links to
-other providers and codes that hand a device on have ended: make those anew that you want. If this
-was not you, ask for a new password and write to whoever runs this service.
-"""
 
 
 def request_reset(session: Session, email: str, *, now: datetime) -> None:
@@ -49,19 +20,15 @@ def request_reset(session: Session, email: str, *, now: datetime) -> None:
         _work_as_much(session)
         return
     token = single_use.make(session, account.id, "password-reset", now=now)
-    outbox.enqueue(
-        session,
-        account_id=account.id,
-        recipient=account.email,
-        subject=RESET_SUBJECT,
-        body=RESET_BODY.format(token=token),
-    )
+    _post(session, account, letters.RESET, code=token)
 
 
 def _work_as_much(session: Session) -> None:
     """Spend the same time as for an address that has an account."""
     with session.begin_nested() as undone:
-        _tell(session, None, "nobody@example.org", RESET_SUBJECT, RESET_BODY)
+        letters.post(
+            session, letters.RESET, account_id=None, recipient="nobody@example.org", locale="en"
+        )
         session.flush()
         undone.rollback()
 
@@ -87,7 +54,7 @@ def set_password(session: Session, account_id: UUID, new_hash: str, *, now: date
     verify_email(account, now)
     tokens.sign_out_everywhere(session, account.id, now)
     _end_what_is_open(session, account.id)
-    _tell(session, account.id, account.email, RESET_DONE_SUBJECT, RESET_DONE_BODY)
+    _post(session, account, letters.RESET_DONE)
     audit.note_own(session, account.id, "password.reset")
 
 
@@ -135,7 +102,7 @@ def request_email_change(
     if account.password_hash != verified.password_hash:
         raise wrong_password("/password")
     token = single_use.make(session, account.id, "email-change", payload=new_email, now=now)
-    _tell(session, account.id, new_email, CHANGE_SUBJECT, CHANGE_BODY.format(token=token))
+    _post(session, account, letters.CHANGE_EMAIL, recipient=new_email, code=token)
 
 
 def confirm_email_change(session: Session, token: str, *, now: datetime) -> None:
@@ -158,14 +125,26 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
     except IntegrityError:
         raise Conflict("This e-mail address has an account already.", code="email-taken") from None
     single_use.withdraw(session, account.id)  # what was sent to the old address is good no more
-    _tell(session, account.id, old, CHANGED_SUBJECT, CHANGED_BODY)
+    _post(session, account, letters.EMAIL_CHANGED, recipient=old)
     audit.note_own(session, account.id, "email.changed")
 
 
-def _tell(
-    session: Session, account_id: UUID | None, recipient: str, subject: str, body: str
+def _post(
+    session: Session,
+    account: Account,
+    letter: letters.Letter,
+    *,
+    recipient: str | None = None,
+    code: str = "",
 ) -> None:
-    outbox.enqueue(session, account_id=account_id, recipient=recipient, subject=subject, body=body)
+    letters.post(
+        session,
+        letter,
+        account_id=account.id,
+        recipient=recipient or account.email,
+        locale=account.locale,
+        code=code,
+    )
 
 
 def code_not_good() -> Rejected:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from cymba.accounts import addresses, notices
+from cymba.accounts import addresses, letters
 from cymba.accounts.audit import Actor, note, note_own
 from cymba.accounts.tables import Account, Share
 from cymba.errors import Forbidden, NotFound, Rejected, Unauthenticated
@@ -53,7 +53,7 @@ def create(
     session.add(share)
     session.flush()
     note_own(session, account_id, "share.created", share=str(share.id), scopes=share.scopes)
-    notices.notify(session, account_id, notices.SHARED)
+    letters.notify(session, account_id, letters.SHARED)
     return share, token
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from cymba.accounts import notices, oidc, throttle, tokens
+from cymba.accounts import letters, oidc, throttle, tokens
 from cymba.accounts.audit import note_own
 from cymba.accounts.profile import renew
 from cymba.accounts.tables import Account
@@ -53,6 +53,6 @@ def sign_in_by_provider(
     pair = tokens.sign_in(session, signer, account_id, now)
     if link_to is not None:
         note_own(session, account_id, "identity.linked", provider=provider.issuer)
-        notices.notify(session, account_id, notices.LINKED)
+        letters.notify(session, account_id, letters.LINKED)
     note_own(session, account_id, "account.signed_in", provider=provider.issuer)
     return pair

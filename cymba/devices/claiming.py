@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from cymba.accounts import notices, rate_limiter
+from cymba.accounts import letters, rate_limiter
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.accounts.quotas import of_account
@@ -131,7 +131,7 @@ def hand_on(session: Session, account_id: UUID, device_id: str) -> str:
     """
     _own(session, account_id, device_id)
     note_own(session, account_id, "device.handed_on", device=device_id)
-    notices.notify(session, account_id, notices.HANDED_ON)
+    letters.notify(session, account_id, letters.HANDED_ON)
     return reissue_claim_code(session, device_id)
 
 

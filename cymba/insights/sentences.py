@@ -24,7 +24,7 @@ from cymba.insights.statistics import (
 )
 from cymba.insights.statistics.grades import EARLY_SIGNAL_P
 from cymba.insights.tables import Finding
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 SMALLEST_OF_THREE_DIGITS = 0.001
 CLEAR_P = 0.05  # over all looks: above it a primary question's early signal may well be chance

@@ -4,20 +4,7 @@ A correlation is never worded as a cause: `FORBIDDEN` lists the words, for each 
 text below a completed trial may hold, and a test reads every template for them.
 """
 
-from dataclasses import dataclass
-from datetime import date
-from functools import cache
-from pathlib import Path
-
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
-from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po
-from babel.numbers import format_decimal, format_percent
-
 from cymba.devices.screening import SEEK_CARE
-
-LANGUAGES = ("en", "de")
 
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "en": (
@@ -201,50 +188,3 @@ TEMPLATES: tuple[str, ...] = (
     RESPONSE_POINTS_NONE, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
     MORE, FEWER, PROGRAMME_USE, LEVEL_USE,
 )  # fmt: skip
-
-
-@cache
-def _catalog(language: str) -> Catalog | None:
-    path = Path(__file__).parent / "locale" / language / "insights.po"
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        return read_po(file, locale=language)
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """Speaks the person's language, and writes numbers as they are written there."""
-
-    locale: Locale
-
-    @classmethod
-    def of(cls, tag: str) -> "Voice":
-        """For a BCP 47 tag; English words where the language has no catalogue."""
-        try:
-            return cls(Locale.parse(tag, sep="-"))
-        except (UnknownLocaleError, ValueError):
-            return cls(Locale("en"))
-
-    @property
-    def language(self) -> str:
-        return self.locale.language if self.locale.language in LANGUAGES else "en"
-
-    def say(self, template: str, **values: str) -> str:
-        return self.translate(template).format(**values)
-
-    def translate(self, text: str) -> str:
-        catalog = _catalog(self.language)
-        message = catalog.get(text) if catalog is not None else None
-        return str(message.string) if message is not None and message.string else text
-
-    def number(self, value: float, digits: int = 1) -> str:
-        pattern = "#,##0." + "0" * digits if digits else "#,##0"
-        # Rounded here, and never to "-0.0".
-        return format_decimal(round(value, digits) + 0.0, format=pattern, locale=self.locale)
-
-    def percent(self, value: float) -> str:
-        return format_percent(value, format="#,##0 %", locale=self.locale)
-
-    def day(self, day: date) -> str:
-        return format_date(day, format="long", locale=self.locale)

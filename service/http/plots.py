@@ -9,7 +9,7 @@ from flask import Response
 
 from cymba.insights.pair_inputs import METHOD_VERSION
 from cymba.insights.pictures import THEMES, USUAL, Form, Picture
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from service.http.etags import set_etag
 from service.http.fields import Schema, Text, Whole
 from service.http.openapi import Resource

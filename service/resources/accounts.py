@@ -119,7 +119,13 @@ def _mail_code(given: dict[str, Any], now: datetime) -> Response:
     profile.check_new(**given)
     with transaction() as session:
         if not has_enough(session, given["email"]):
-            sign_up.request(session, services().sign_up_key, given["email"], now=now)
+            sign_up.request(
+                session,
+                services().sign_up_key,
+                given["email"],
+                locale=given["locale"],
+                now=now,
+            )
     return Response(status=202)
 
 

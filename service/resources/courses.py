@@ -10,7 +10,7 @@ from cymba.insights.pictures import picture_of_response, picture_of_side_effect
 from cymba.insights.responses import Comparison, load_responses
 from cymba.insights.side_effects import SideEffect, load_side_effects
 from cymba.insights.statistics import Course, Interval, ResponseGrade, Threshold
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import consenting_account

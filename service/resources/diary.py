@@ -9,8 +9,8 @@ from flask import Response
 
 from cymba.diary.entries import DiaryEntries, page
 from cymba.diary.items import CONDITIONS, ITEMS
-from cymba.insights.words import Voice
 from cymba.notes import MAX_NOTE
+from cymba.voice import Voice
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account

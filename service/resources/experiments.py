@@ -16,7 +16,7 @@ from cymba.insights.experiments.preview import Plan, Power
 from cymba.insights.experiments.trials import AGREE_AHEAD
 from cymba.insights.sentences import of_trial
 from cymba.insights.tables import Experiment
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from service.http.answers import answer, tagged
 from service.http.bearer import current_account
 from service.http.openapi import Resource

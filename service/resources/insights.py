@@ -12,7 +12,8 @@ from cymba.insights.pairs import PairView, load_pair
 from cymba.insights.pictures import picture_of_pair
 from cymba.insights.statistics import Grade
 from cymba.insights.tables import Finding, InsightState
-from cymba.insights.words import DISCLAIMER, Voice
+from cymba.insights.words import DISCLAIMER
+from cymba.voice import Voice
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import consenting_account

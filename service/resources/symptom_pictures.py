@@ -13,7 +13,7 @@ from cymba.insights.pictures import (
     picture_of_timeline,
 )
 from cymba.insights.symptom_days import load_around_use, load_symptom_days
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account

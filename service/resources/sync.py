@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from cymba.diary import entries as entry_kind
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Rejected
-from cymba.insights.words import Voice
 from cymba.notes import MAX_NOTE
 from cymba.stimulation.session.queries import read_session
 from cymba.stimulation.written import remarks as remark_kind
@@ -19,6 +18,7 @@ from cymba.stimulation.written import sessions as session_kind
 from cymba.stimulation.written.tables import Remark, WrittenSession
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
+from cymba.voice import Voice
 from service.http import out
 from service.http.answers import answer
 from service.http.bearer import current_account

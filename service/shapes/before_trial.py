@@ -8,7 +8,7 @@ from cymba.accounts.tokens import Caller
 from cymba.insights.experiments import before
 from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.sentences import of_before_trial
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from service.http.services import services
 from service.http.writing import writer
 from service.shapes.programmes import BeforeTrialSchema

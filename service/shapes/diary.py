@@ -8,7 +8,7 @@ from cymba.devices.screening import SEEK_CARE
 from cymba.diary.fields import red_flags, to_confirm, values
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from service.http import out
 from service.http.examples import described
 from service.http.fields import Schema

@@ -7,7 +7,7 @@ from cymba.insights.exposures import EXPOSURES
 from cymba.insights.findings import entity_id
 from cymba.insights.statistics import Grade, Reason
 from cymba.insights.tables import Finding
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from service.http import out
 from service.http.fields import Schema
 from service.http.writing import writer

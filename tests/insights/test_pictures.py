@@ -16,7 +16,7 @@ from cymba.insights.pictures.canvas import WIDTH, Page, line, tick
 from cymba.insights.pictures.history import FAINTEST, STRONGEST, tinted
 from cymba.insights.pictures.pair import is_told, observed
 from cymba.insights.tables import Finding
-from cymba.insights.words import LANGUAGES, Voice
+from cymba.voice import LANGUAGES, Voice
 from ops.pictures import PEOPLE, pictures
 
 SVG = "{http://www.w3.org/2000/svg}"

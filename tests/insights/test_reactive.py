@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from cymba.insights import findings, sentences
-from cymba.insights.words import FOLLOWS_PAIN, Voice
+from cymba.insights.words import FOLLOWS_PAIN
+from cymba.voice import Voice
 from simulator.people import BECAUSE_IT_HURTS, World
 from tests.insights.people import enrol, live_in_database, refresh
 

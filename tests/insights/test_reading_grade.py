@@ -17,13 +17,12 @@ from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import PRIMARY_OUTCOMES
 from cymba.insights.pictures.captions import CAPTIONS
 from cymba.insights.words import (
-    LANGUAGES,
     NO_CLEAR_LINK_DAYS,
     OBSERVED_DAYS,
     SMALL_LINK_DAYS,
     TEMPLATES,
-    Voice,
 )
+from cymba.voice import LANGUAGES, Voice
 from tests.insights.readability import reading_grade, syllables, words_of
 
 MOST = 8.0

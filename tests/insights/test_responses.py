@@ -13,7 +13,8 @@ from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.responses import compare, compare_all
 from cymba.insights.sentences import of_response
 from cymba.insights.statistics import ResponseGrade, response, response_in_points
-from cymba.insights.words import DISCLAIMER, Voice
+from cymba.insights.words import DISCLAIMER
+from cymba.voice import Voice
 
 FIRST = date(2026, 1, 1)
 PAIN = OUTCOMES["pain_now"]

@@ -12,7 +12,7 @@ from cymba.insights import sentences, words
 from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.statistics import ResponseGrade, response, side_effect_trend
 from cymba.insights.tables import Finding
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 ENGLISH, GERMAN = Voice.of("en"), Voice.of("de-DE")
 DAY = date(2026, 6, 3)

@@ -10,7 +10,8 @@ from cymba.insights import words
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.pictures.captions import CAPTIONS
-from cymba.insights.words import DISCLAIMER, FORBIDDEN, LANGUAGES, TEMPLATES, Voice
+from cymba.insights.words import DISCLAIMER, FORBIDDEN, TEMPLATES
+from cymba.voice import LANGUAGES, Voice
 
 TITLES = [e.title for e in EXPOSURES] + [o.title for o in OUTCOMES.values()]
 EVERY = [(language, text) for language in LANGUAGES for text in (*TEMPLATES, *CAPTIONS, *TITLES)]

@@ -10,7 +10,8 @@ from cymba.insights.pictures import captions
 from cymba.insights.pictures.canvas import Page, Picture, set_ticks
 from cymba.insights.pictures.scales import ends_named, whole_scale
 from cymba.insights.symptom_days import AroundUse
-from cymba.insights.words import DISCLAIMER, Voice
+from cymba.insights.words import DISCLAIMER
+from cymba.voice import Voice
 
 LEAST_DAYS = 5  # of which a mean is told
 JITTER = 0.16

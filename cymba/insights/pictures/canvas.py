@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cymba.insights.pictures.themes import Theme
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 WIDTH = 390
 MARGIN_LEFT, MARGIN_RIGHT = 52, 16

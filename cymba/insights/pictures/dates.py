@@ -6,7 +6,7 @@ from typing import Any
 from babel.dates import format_date, format_skeleton
 
 from cymba.insights.pictures.canvas import Page, set_ticks
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 LONGEST = 7  # characters of a day: "30. Apr"
 NEAR_EDGE = 0.92  # of the axis: a label in the middle of its tick would be cut off

@@ -11,7 +11,7 @@ from cymba.insights.pictures import captions
 from cymba.insights.pictures.canvas import Page, ticks
 from cymba.insights.pictures.dates import date_ticks
 from cymba.insights.pictures.scales import ends_named, whole_scale
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 
 @dataclass(frozen=True, slots=True)

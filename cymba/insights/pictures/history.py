@@ -18,7 +18,7 @@ from cymba.insights.pictures.scales import ends_named, ends_of
 from cymba.insights.pictures.themes import Theme
 from cymba.insights.sentences import inside
 from cymba.insights.symptom_days import SymptomDays
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 SESSIONS = next(one.title for one in EXPOSURES if one.name == "sessions")
 FAINTEST, STRONGEST = 0.05, 0.28  # tint of a day: number and dots on it keep their contrast

@@ -10,7 +10,7 @@ from cymba.insights.pictures import captions
 from cymba.insights.pictures.canvas import Page, Picture, line, set_ticks, tick, ticks
 from cymba.insights.pictures.days import Shown, draw_days
 from cymba.insights.tables import Finding
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 LAGS = (0, 1, 2, 3)
 

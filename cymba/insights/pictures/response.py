@@ -13,7 +13,7 @@ from cymba.insights.pictures.scales import ends_named, whole_scale
 from cymba.insights.responses import Comparison, Period
 from cymba.insights.statistics import ResponseGrade
 from cymba.insights.statistics.response import MODERATE_RATIO
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 
 def picture_of_response(compared: Comparison, voice: Voice) -> Picture:

@@ -9,7 +9,7 @@ from cymba.diary.values import IntegerRange
 from cymba.insights.outcomes import Outcome
 from cymba.insights.pictures import captions
 from cymba.insights.pictures.canvas import tick, ticks
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 ROOM = 0.05  # of the scale, beyond its ends: half a dot would be cut off
 

@@ -9,7 +9,7 @@ from cymba.insights.pictures import captions
 from cymba.insights.pictures.canvas import Page, Picture, line, ticks
 from cymba.insights.side_effects import SideEffect
 from cymba.insights.statistics import Course, trend_band
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 
 CURVE_POINTS = 48
 JITTER = 0.045  # in shares, so that answers beside each other can be told apart

@@ -30,7 +30,7 @@ from cymba.insights.experiments import before, plans, trials
 from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.sentences import of_before_trial
 from cymba.insights.tables import Experiment
-from cymba.insights.words import Voice
+from cymba.voice import Voice
 from tests.insights.experiments.lives import (
     BEGAN,
     DEVICE,

@@ -20,8 +20,8 @@ from cymba.insights import findings
 from cymba.insights.experiments import plans, preview, trials
 from cymba.insights.sentences import of_finding, of_trial
 from cymba.insights.tables import ExperimentBlock, Finding
-from cymba.insights.words import Voice
 from cymba.stimulation.tables import StimulationSession
+from cymba.voice import Voice
 from tests.insights.experiments.lives import (
     BEGAN,
     DEVICE,

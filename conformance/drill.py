@@ -253,6 +253,8 @@ class Drill:
         return []
 
     def _programmes(self) -> Iterator[tuple[Expected, Desired]]:
+        if not self.model.settable:
+            return
         programme = usual_programme(self.model)
         ver = UNSIGNED_VER if self.programmes is None else self.programmes.ver
 

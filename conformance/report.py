@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from conformance import connection, flash, frames, programme
+from conformance import connection, flash, frames, knowledge, programme
 from conformance.judgement import Outcome, RuleVerdict, Tally, verdicts
 from conformance.rules import JUDGED, PAGE, Place
 from conformance.story import Sending, read
 from conformance.trace import Entry, ProtocolTimes
+from cymba.devices.models import Model
 
 WIDTH = 60
 
@@ -33,9 +34,13 @@ class Report:
         return "unseen" if outcomes["unseen"] else "kept"
 
 
-def judge(device_id: str, trace: list[Entry], timing: ProtocolTimes) -> Report:
+def judge(
+    device_id: str, trace: list[Entry], timing: ProtocolTimes, model: Model | None = None
+) -> Report:
+    """`model`: the device's, where it is not one that comes with Cymba and that presence names."""
     story = read(trace)
     tally = Tally()
+    knowledge.judge(story, model, tally)
     for judged in (frames, flash, connection, programme):
         judged.judge(story, timing, tally)
     return Report(

@@ -39,6 +39,7 @@ JUDGED: dict[str, str] = {
     "R38": "exchanges the time after each connect",
     "R39": "never changes up or utc of a written frame",
     "R40": "refuses forged and older programmes, and reports",
+    "R42": "starts and samples tell what the model knows, and no more",
 }
 """A short title of each rule."""
 

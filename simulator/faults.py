@@ -119,7 +119,7 @@ def spoil(message: dict[str, Any], spoiling: Spoiling) -> dict[str, Any]:
     if not columns:
         return {**message, "up": str(message["up"])}
     impossible: str | int = "72" if spoiling == "schema" else -1
-    name = "impedance_ohm"
+    name = "impedance_ohm" if "impedance_ohm" in columns else next(iter(columns))
     return {**message, "c": {**columns, name: [impossible, *columns[name][1:]]}}
 
 

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import click
 
@@ -13,6 +14,8 @@ from conformance.judgement import Outcome
 from conformance.listener import AnotherServer, Entrance, Listener, Unreachable
 from conformance.trace import ProtocolTimes
 from cymba.broker_address import SLOT_USER, BrokerAddress
+from cymba.devices.catalogue import read_document
+from cymba.devices.models import MODELS
 from cymba.devices.signing import load_key
 from cymba.settings import Settings
 from ops.exits import Exit
@@ -57,6 +60,11 @@ EXITS: dict[Outcome, Exit] = {
     type=click.IntRange(min=2, max=2**31),
     help="In a drill, send signed programmes from this version on; it is above the device's.",
 )
+@click.option(
+    "--model-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The document of the device's model, if it is not one that comes with Cymba.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.pass_obj
 def conformance(
@@ -69,6 +77,7 @@ def conformance(
     secret: str | None,
     cuts: bool,
     programme_version: int | None,
+    model_file: Path | None,
     as_json: bool,
 ) -> None:
     """Listen to a device and report which rules of docs/device-protocol.md it keeps.
@@ -84,13 +93,17 @@ def conformance(
     if the broker does not answer.
     """
     entrance = _entrance(settings, broker_url, secret)
+    model = None
+    if model_file is not None:
+        is_toml = model_file.suffix.lower() == ".toml"
+        model = read_document(model_file.read_bytes(), is_toml=is_toml)
     timing = ProtocolTimes()
     drill = None
     if drilled:
         programmes = (
             Programmes(load_key(settings), programme_version) if programme_version else None
         )
-        drill = Drill(device_id, timing, programmes, cuts)
+        drill = Drill(device_id, timing, programmes, cuts, model=model or MODELS["ear_cymba"])
     elif secret or programme_version:
         raise click.UsageError("--secret and --programme-version go with --drill")
     stopping = threading.Event()
@@ -105,7 +118,7 @@ def conformance(
     except AnotherServer as error:
         click.echo(f"cymba: {error}", err=True)
         sys.exit(Exit.USAGE)
-    found = report.judge(device_id, listener.trace, timing)
+    found = report.judge(device_id, listener.trace, timing, model)
     places = rules.places()
     if as_json:
         click.echo(json.dumps(report.as_json(found, places), indent=2))

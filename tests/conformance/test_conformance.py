@@ -187,7 +187,7 @@ def outcomes(made: Report) -> dict[str, tuple[str, ...]]:
 
 @pytest.mark.slow
 def test_simulated_devices_keep_every_rule(broker: OpenBroker) -> None:
-    models = ("ear_clip", "ear_cymba", "neck")
+    models = ("ear_clip", "ear_cymba", "neck", "neck_band")
 
     def check(reports: Sequence[Report]) -> None:
         expected = set() if broker.cuts else OF_A_CUT | {"R1"}

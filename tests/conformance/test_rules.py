@@ -313,3 +313,47 @@ def test_silence_is_told_with_its_likely_mistake() -> None:
     assert "no frame came. If the device is connected" in online
     assert topic in online
     assert topic not in report.as_text(judged(sent(0), Ended(60)), {})
+
+
+BY_LEVEL = {"site": "neck", "side": "both", "native_level": 4, "duration_s": 240}
+BY_CURRENT = {
+    "frequency_hz": 25, "pulse_width_us": 250, "amplitude_ua": 0, "on_s": 30, "off_s": 30,
+    "duration_s": 1800, "site": "neck", "side": "left",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "programme", "columns", "is_kept"),
+    [
+        ("neck_band", BY_LEVEL, {"native_level": [4, 5]}, True),
+        ("neck_band", BY_LEVEL | {"amplitude_ua": 0}, {"native_level": [4, 5]}, False),
+        ("neck_band", {"site": "neck"}, {"native_level": [4, 5]}, False),
+        ("neck_band", BY_LEVEL, {"amplitude_ua": [4, 5]}, False),
+        ("implant", {"site": "neck"}, {"battery_pct": [80, None]}, True),
+        ("implant", {"site": "neck"}, {"native_level": [1, 1]}, False),
+        ("tens_ear_clip", {"site": "tragus", "frequency_hz": 20, "pulse_width_us": 200,
+                           "amplitude_ua": 3000}, {"amplitude_ua": [3000, 3000]}, True),
+        ("tens_ear_clip", {"site": "tragus", "amplitude_ua": 3000}, {}, False),
+        ("neck", BY_CURRENT, {"amplitude_ua": [0, 0]}, True),
+        ("neck", BY_LEVEL, {"amplitude_ua": [0, 0]}, False),
+    ],
+)  # fmt: skip
+def test_each_kind_of_model_tells_what_it_knows_and_no_more(
+    model: str, programme: dict[str, object], columns: dict[str, object], is_kept: bool
+) -> None:
+    trace: list[Entry] = [
+        heard(0, "up/presence", presence(model=model), retained=True),
+        sent(1, 1, kind="start", programme=programme, n=..., dt=..., c=...),
+        sent(2, 2, c=columns or {"battery_pct": [80, None]}),
+        acked(3, 1, 2),
+        Ended(20),
+    ]
+    assert ("R42" not in broken(*trace)) is is_kept
+    assert ("R42" in kept(*trace)) is is_kept
+
+
+def test_a_device_that_is_cut_off_again_and_again_sends_more_than_the_broker_takes() -> None:
+    times = [heard(at, "up/presence", presence(sent=100 * at)) for at in (1, 3, 6, 10)]
+    assert "R7" in broken(*times, Ended(15))
+    assert "R7" not in broken(*times[:2], Ended(15))
+    assert "R7" not in broken(*times, sent(11), acked(12, 1), Ended(15))

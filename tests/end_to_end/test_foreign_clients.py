@@ -58,8 +58,9 @@ class Site(NamedTuple):
 
 
 @pytest.fixture
-def site(tmp_path: Path, engine: Engine) -> Iterator[Site]:
-    """A broker, a bridge, and a device that is provisioned and claimed."""
+def site(request: pytest.FixtureRequest, tmp_path: Path, engine: Engine) -> Iterator[Site]:
+    """A broker, a bridge, and a claimed device; its model may be a parameter."""
+    model = getattr(request, "param", "ear_cymba")
     broker = ShippedMosquitto(tmp_path / "site", engine)
     broker.start()
     bridge = BridgeProcess(
@@ -70,7 +71,7 @@ def site(tmp_path: Path, engine: Engine) -> Iterator[Site]:
         },
     )
     bridge.start()
-    row = broker.operate("provision", "--model", "ear_cymba", "--csv", "-").splitlines()[1]
+    row = broker.operate("provision", "--model", model, "--csv", "-").splitlines()[1]
     device_id, serial, _, secret, code, _ = row.split(",")
     with UnitOfWork(engine) as session:
         person = register(session, email=EMAIL, password=PASSWORD)
@@ -128,3 +129,51 @@ def test_a_device_made_of_mqtt_js(site: Site, version: str) -> None:
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["upto"] == 4
     arrives(site)
+
+
+BY_LEVEL = re.compile(r"^```json by-level\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
+OF_A_CURRENT = (
+    "delivered_charge_uc",
+    "pulses",
+    "mean_amplitude_ua",
+    "max_amplitude_ua",
+    "mean_amplitude_over_threshold",
+    "mean_impedance_ohm",
+)
+
+
+def arrives_by_level(site: Site) -> None:
+    wait_until(lambda: site.frames() == 6, what="the six frames by level are stored")
+    assert site.quarantined() == 0
+    (told,) = site.sessions()
+    assert (told["state"], told["completeness"]) == ("ended", 1)
+    assert (told["stimulating_s"], told["max_native_level"]) == (240.0, 5)
+    assert told["mean_native_level"] == 4.75
+    assert [told[name] for name in OF_A_CURRENT] == [None] * len(OF_A_CURRENT)
+    programme = {"site": "neck", "side": "both", "native_level": 4, "duration_s": 240}
+    shown: dict[str, object] = told["programme"]  # type: ignore[assignment]
+    assert {name: value for name, value in shown.items() if value is not None} == programme
+
+
+@pytest.mark.parametrize("site", ["neck_band"], indirect=True)
+def test_a_session_by_level_by_mosquitto_pub(site: Site) -> None:
+    (frames,) = BY_LEVEL.findall(PAGE.read_text())
+    subprocess.run(
+        ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(site.broker.port), "-q", "1",
+         "-u", site.device_id, "-P", site.secret, "-i", site.device_id,
+         "-t", f"cymba/v1/{site.device_id}/up/frame", "-l"],
+        input=frames, text=True, check=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    arrives_by_level(site)
+
+
+@pytest.mark.parametrize("site", ["neck_band"], indirect=True)
+def test_a_session_by_level_by_mqtt_js(site: Site) -> None:
+    url = f"mqtt://127.0.0.1:{site.broker.port}"
+    told = subprocess.run(
+        [NODE, "publish.mjs", PAGE, url, "4", site.device_id, site.secret, "by-level"],
+        cwd=MQTT_JS, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["upto"] == 6
+    arrives_by_level(site)

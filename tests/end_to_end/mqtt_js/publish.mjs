@@ -1,17 +1,17 @@
 // A device that knows nothing but the protocol's page: it says the page's examples, byte for byte,
-// and ends once all its frames are acknowledged. node publish.mjs PAGE URL VERSION ID SECRET
+// and ends once all its frames are acknowledged. node publish.mjs PAGE URL VERSION ID SECRET [FENCE]
 import { readFileSync } from "node:fs";
 import mqtt from "mqtt";
 
-const [file, url, version, id, secret] = process.argv.slice(2);
+const [file, url, version, id, secret, fence = "frame"] = process.argv.slice(2);
 const page = readFileSync(file, "utf8");
 
 function examples(kind) {
-  const fence = new RegExp("^```json " + kind + "\\n(.*)\\n```$", "gm");
-  return [...page.matchAll(fence)].map((found) => found[1]);
+  const fence = new RegExp("^```json " + kind + "\\n([^`]*)\\n```$", "gm");
+  return [...page.matchAll(fence)].flatMap((found) => found[1].split("\n"));
 }
 
-const frames = examples("frame");
+const frames = examples(fence);
 const [online, offline] = examples("presence");
 const { store } = JSON.parse(frames[0]);
 const last = JSON.parse(frames.at(-1)).seq;

@@ -61,7 +61,7 @@ class NetworkedDevice(ABC):
         self._connects_at_s = connects_at_s
         self._exchange_at_s = math.inf
         self._exchange_u1: int | None = None
-        self._told_drained_s: float | None = None
+        self._reported_drained_s: float | None = None
 
     # What each device knows for itself.
 
@@ -150,7 +150,7 @@ class NetworkedDevice(ABC):
             ack = wire.decode(payload, Ack)
             if ack is not None:
                 self.note_ack(ack, self.flash.resolve(ack))
-                self._tell_drained(now_s)
+                self._report_drained(now_s)
         elif subject == "time":
             self._finish_exchange(wire.decode(payload, TimeReply), now_s)
         elif subject == "desired" and payload:
@@ -183,14 +183,14 @@ class NetworkedDevice(ABC):
             f"{self._topic}/presence", self._presence(online=online), qos=1, retain=True
         )
 
-    def _tell_drained(self, now_s: float) -> None:
+    def _report_drained(self, now_s: float) -> None:
         """Report that the flash is empty, once it is: the server then knows that no session is
         missing."""
-        told_s = self._told_drained_s
+        reported_s = self._reported_drained_s
         if len(self.flash) or self._connection is None or not self._online:
             return
-        if told_s is None or now_s - told_s >= DRAINED_AGAIN_S:
-            self._told_drained_s = now_s
+        if reported_s is None or now_s - reported_s >= DRAINED_AGAIN_S:
+            self._reported_drained_s = now_s
             self._say_presence(self._connection, online=True)
 
     def _say(self, subject: str, message: AnyMessage, *, qos: int) -> None:

@@ -1,6 +1,6 @@
 """What may be started: the narrowest of the model's limits, the server's, and the person's own.
 
-The server's came as a signed version and are kept, so they hold without a network as well.
+The server's limits are kept here with their signature, so they hold without a network as well.
 """
 
 import math

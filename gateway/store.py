@@ -44,7 +44,7 @@ class StoreInUse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Who a frame is: given by the store, written with it."""
+    """What names a frame: given by the store, written with it."""
 
     store: int
     seq: int
@@ -186,6 +186,7 @@ class FrameStore:
 
     @property
     def told(self) -> str | None:
+        """The last line of the network side for the person; the desk shows it."""
         line: str | None = self._db.execute("SELECT told FROM counters").fetchone()[0]
         return line
 

@@ -26,7 +26,7 @@ from cymba.stimulation.wire.messages import (
 from simulator import stimulator
 from simulator.clock import RealTimeClock, SimulatedBootClock, epoch_ms
 from simulator.faults import SPOILINGS, Behaviour, Profile, Spoiling, draw_firmware
-from simulator.physical import electrode_of, physical, told_programme
+from simulator.physical import electrode_of, physical, reported_programme
 from simulator.physiology import draw_body
 from simulator.prescription import Prescription
 from simulator.recorder import Chunk, Happened, Recorder
@@ -226,8 +226,8 @@ class Life:
         )
         origin_s, origin_up = 0, self._clock.up_ms(start_ms)
         up = origin_up
-        told = told_programme(self.model, programme)
-        yield self._write(up, StartFrame(programme=told, **self._head(sid, up)), rng)
+        reported = reported_programme(self.model, programme)
+        yield self._write(up, StartFrame(programme=reported, **self._head(sid, up)), rng)
         first_seq = self._seq
         for item in recorder.write(self._frame_s):
             match item:

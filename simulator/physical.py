@@ -1,7 +1,7 @@
-"""What a simulated stimulator does, whatever its model tells of it.
+"""What a simulated stimulator does, also where its model reports none of it.
 
-A model may know no current, width or waveform; the simulation has to give some. They stay in here:
-of a session is told (`told_programme`, `told_channels`) what a device of the model can tell.
+A model may know no current, width or waveform; the simulation needs some. They stay in here: frames
+carry only what a device of the model reports (`reported_programme`, `reported_channels`).
 """
 
 from typing import Any
@@ -78,19 +78,19 @@ def whole_programme(model: Model, programme: Programme) -> Programme:
     return Programme(**whole)
 
 
-def told_programme(model: Model, programme: Programme) -> Programme:
-    """Of what a device does, what one of the model tells at the start."""
-    told = start_members(model) | programme_members(model) | {"site"}
+def reported_programme(model: Model, programme: Programme) -> Programme:
+    """Of what a device does, what the start frame of one of the model holds."""
+    reported = start_members(model) | programme_members(model) | {"site"}
     if model.knows_current:
-        told |= {"native_level", "sensory_threshold_ua"}
+        reported |= {"native_level", "sensory_threshold_ua"}
     return msgspec.structs.replace(
-        programme, **{name: None for name in Programme.__struct_fields__ if name not in told}
+        programme, **{name: None for name in Programme.__struct_fields__ if name not in reported}
     )
 
 
-def told_channels(model: Model) -> frozenset[str] | None:
-    """The channels that a device of the model can tell; None: all. A person who writes a session
-    down, or a timer beside it, has no samples."""
+def reported_channels(model: Model) -> frozenset[str] | None:
+    """The channels that a device of the model reports; None: all of them. A person who writes a
+    session down, or a phone's timer, has no samples."""
     if model.recorder == "person" or model.reports.current == "unknown":
         return frozenset()
     return _BY_LEVEL if model.reports.current == "by_level" else None

@@ -12,7 +12,7 @@ from cymba.devices.models import Model
 from cymba.stimulation.wire.messages import Column, Columns, Event
 from simulator import physiology
 from simulator.faults import Firmware
-from simulator.physical import physical, told_channels
+from simulator.physical import physical, reported_channels
 from simulator.physiology import Body
 from simulator.stimulator import SessionCourse
 
@@ -102,12 +102,12 @@ class Recorder:
             "battery_pct": _Track(_whole(course.battery_pct), _every(SLOW_EVERY_S, seconds)),
             "signal_dbm": _Track(_whole(signal_dbm), _every(SLOW_EVERY_S, seconds)),
         }
-        told = told_channels(model)
+        reported = reported_channels(model)
         if model.native_levels is None:
             del tracks["native_level"]
-        self._has_samples = told is None or bool(told)
-        self._has_details = told is None
-        wanted = firmware.channels if told is None else told
+        self._has_samples = reported is None or bool(reported)
+        self._has_details = reported is None
+        wanted = firmware.channels if reported is None else reported
         self._tracks = {
             firmware.renamed.get(name, name): track
             for name, track in tracks.items()

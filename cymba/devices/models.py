@@ -1,10 +1,10 @@
-"""The device models: what each knows of a session, what can be set, where its hard limits lie.
+"""The device models: what each reports of a session, what can be set, and its hard limits.
 
 A model is a document; those in `shipped_models/` come with Cymba. The usual ranges are what the app
 offers; the hard limits are the model's own: a server may narrow them for a device and never widen
 them. No limit here proves safety.
 
-What nobody measures is null. A model that tells only a level has no current, charge or density.
+What nobody measures is null. A model that reports only a level has no current, charge or density.
 Levels and amplitudes of different models are never comparable: electrode, waveform and site differ.
 """
 
@@ -78,7 +78,7 @@ LIMIT_NAMES = Limits.__struct_fields__
 
 
 class Reports(_Part, frozen=True, kw_only=True):
-    """What a session of the model tells. `current`: `by_level` where only a level is told, and
+    """What is known of each session. `current`: `by_level` where only a level is reported, and
     `unknown` where neither is."""
 
     current: Literal["known", "by_level", "unknown"]
@@ -144,15 +144,15 @@ def programme_members(model: Model) -> frozenset[str]:
 
 
 def start_members(model: Model) -> frozenset[str]:
-    """What the start of a session must tell: all that can be set, and all that the model knows."""
+    """What the start frame of a session must hold: all that can be set, and all that is known."""
     known = {
         "frequency_hz": model.reports.frequency == "known",
         "pulse_width_us": model.reports.pulse_width == "known",
         "amplitude_ua": model.knows_current,
         "native_level": model.reports.current == "by_level",
     }
-    told = {name for name, is_known in known.items() if is_known}
-    return (programme_members(model) | told) - {"ramp_ua_per_s"}
+    reported = {name for name, is_known in known.items() if is_known}
+    return (programme_members(model) | reported) - {"ramp_ua_per_s"}
 
 
 def usual_programme(model: Model) -> Programme:

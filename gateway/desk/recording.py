@@ -1,7 +1,7 @@
-"""A session as it is written down: a level each second where it is known, and what happened.
+"""The record of a session: its level each second, where that is known, and its events.
 
-Nothing is made up. While the link is lost the level is null; a stimulator that tells no current has
-none in any frame.
+Nothing is made up. While the link is lost the level is null. A stimulator that reports no current
+has none in any frame.
 """
 
 from typing import Any

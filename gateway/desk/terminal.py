@@ -44,7 +44,7 @@ def follow(keys: Iterator[str], press: Callable[[str], None]) -> None:
 class DeskScreen:
     """Lines that stay, over one line of status that is written anew.
 
-    A screen that is gone ends nothing: the stop matters, not that it is told.
+    A screen that is gone ends nothing: the stop matters, not that it is shown.
     """
 
     def __init__(self, out: TextIO = sys.stderr) -> None:

@@ -1,4 +1,4 @@
-"""What the store holds goes to the server, and the limits that it sets into the store.
+"""Sends the store's frames to the server, and keeps in the store the limits that the server sets.
 
 It imports neither the desk nor the radio: nothing that arrives reaches the stimulator.
 """

@@ -23,7 +23,7 @@ class StoreUplink(Protocol):
 def open_uplink(config: GatewayConfig, store: FrameStore, pace: Pace | None = None) -> StoreUplink:
     """
     Raises:
-        ValueError: the server's address is none.
+        ValueError: the server's address cannot be read.
     """
     if config.server.startswith(("http://", "https://")):
         return HttpUplink(config, store, store.boot(), pace)
@@ -31,7 +31,7 @@ def open_uplink(config: GatewayConfig, store: FrameStore, pace: Pace | None = No
 
 
 class SendingThread:
-    """Sends until it is stopped. Its faults are told and end nothing: a session goes on."""
+    """Sends until it is stopped. A fault is shown to the person, and no session ends by it."""
 
     def __init__(self, folder: Path, config: GatewayConfig, pace: Pace | None = None) -> None:
         self._folder, self._config, self._pace = folder, config, pace

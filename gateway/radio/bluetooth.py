@@ -1,4 +1,7 @@
-"""Bluetooth LE through bleak, which speaks to BlueZ, CoreBluetooth or WinRT. Its only import."""
+"""Bluetooth LE through bleak, which speaks to BlueZ, CoreBluetooth or WinRT.
+
+No other module imports bleak.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +25,7 @@ SWITCH_ON = "Switch Bluetooth on, and let this program use it"
 
 class BleakRadio:
     def __init__(self, backend: Any = None) -> None:
-        """`backend`: another of bleak's than this platform's own."""
+        """`backend`: one of bleak's, in place of this platform's own."""
         self._backend = backend
 
     async def find(self, profile: GattProfile, seconds: float) -> list[FoundDevice]:
@@ -36,10 +39,10 @@ class BleakRadio:
         except (BleakError, OSError) as error:
             raise RadioUnavailable(f"{SWITCH_ON} ({error}).") from None
         found = [
-            FoundDevice(device.address, told.local_name or device.name or "", told.rssi)
-            for device, told in heard.values()
-            if (told.local_name or device.name or "").startswith(profile.name_prefix)
-            or profile.service in told.service_uuids
+            FoundDevice(device.address, advertised.local_name or device.name or "", advertised.rssi)
+            for device, advertised in heard.values()
+            if (advertised.local_name or device.name or "").startswith(profile.name_prefix)
+            or profile.service in advertised.service_uuids
         ]
         return sorted(found, key=lambda one: -(one.signal_dbm or -999))
 

@@ -34,7 +34,7 @@ class Driver(Protocol):
 
     def stop(self) -> tuple[bytes, ...]: ...
     def ask_battery(self) -> bytes | None:
-        """None: it does not tell its battery."""
+        """None: it does not report its battery."""
         ...
 
     def read_battery_mv(self, heard: bytes) -> int | None:

@@ -15,7 +15,7 @@ class RadioUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GattProfile:
-    """Where a kind of device takes its commands and tells its answers."""
+    """Where a kind of device takes its commands and sends its answers."""
 
     name_prefix: str  # of the name that it advertises
     service: str
@@ -31,7 +31,7 @@ class FoundDevice:
 
 
 class RadioLink(Protocol):
-    """One connection to one device, from its beginning to its loss. Another is another link."""
+    """One connection to one device, from its beginning to its loss. A reconnect is another link."""
 
     async def write(self, data: bytes) -> None:
         """
@@ -54,7 +54,7 @@ class Radio(Protocol):
         heard: Callable[[bytes], None],
         lost: Callable[[], None],
     ) -> RadioLink:
-        """`heard` gets what the device tells, in the pieces in which it comes. `lost` is called at
+        """`heard` gets what the device sends, in the pieces in which it comes. `lost` is called at
         most once, and not after `close`.
 
         Raises:

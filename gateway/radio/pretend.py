@@ -18,7 +18,7 @@ class PretendBand:
         self.written: list[bytes] = []
         self.level = 0
         self.is_within_reach = True
-        self.battery_answers: list[bytes] = [b"Batt:3.95\n"]  # the pieces in which it is told
+        self.battery_answers: list[bytes] = [b"Batt:3.95\n"]  # the pieces of an answer
         self._link: PretendLink | None = None
 
     def break_link(self) -> None:
@@ -28,18 +28,18 @@ class PretendBand:
             self._link.break_off()
 
     def tell(self, piece: bytes) -> None:
-        """Something that was not asked for."""
+        """Send a piece that was not asked for."""
         if self._link is not None:
             self._link.hear(piece)
 
     def attach(self, link: "PretendLink") -> None:
         self._link = link
 
-    def take(self, command: bytes, tell: Callable[[bytes], None]) -> None:
+    def take(self, command: bytes, answer: Callable[[bytes], None]) -> None:
         self.written.append(command)
         if command == b"Q\n":
             for piece in self.battery_answers:
-                tell(piece)
+                answer(piece)
         elif command[:-1].isdigit():
             self.level = int(command)
 

@@ -14,7 +14,7 @@ class LinkedStimulator:
     """One link to one device. It remembers nothing of the device across links."""
 
     def __init__(self, driver: Driver, lost: Callable[[], None]) -> None:
-        self._driver, self._tell_lost = driver, lost
+        self._driver, self._report_lost = driver, lost
         self._link: RadioLink | None = None
         self._heard = b""
         self._question: asyncio.Future[int] | None = None
@@ -44,7 +44,7 @@ class LinkedStimulator:
         await self._write(self._driver.stop())
 
     async def battery_mv(self) -> int | None:
-        """None where it does not tell, or not all of it, or not in time.
+        """None if the device does not report it, or not all of it, or not in time.
 
         Only what comes after the question is an answer to it: what an earlier one brought late, or
         another link left over, says nothing of now.
@@ -88,4 +88,4 @@ class LinkedStimulator:
         self._link = None
         if self._question is not None and not self._question.done():
             self._question.set_exception(LinkLost("the link broke before the answer"))
-        self._tell_lost()
+        self._report_lost()

@@ -21,7 +21,7 @@ from cymba.stimulation.wire.messages import (
 from firmware import wire
 from simulator.faults import CLEAN, HOSTILE, PROFILES, REALISTIC, Behaviour, encode_frame
 from simulator.life import Booted, Life, Lived, Rhythm, WrittenFrame
-from simulator.physical import told_channels
+from simulator.physical import reported_channels
 
 MakeLife = Callable[..., Life]
 LiveOn = Callable[..., list[Lived]]
@@ -112,7 +112,7 @@ def test_the_readings_are_of_the_registrys_channels_and_their_rates(
                 assert all(channel.low <= value <= channel.high for value in values)
     has_levels = MODELS[model].native_levels is not None
     every = set(CHANNELS) - (set() if has_levels else {"native_level"})
-    told = told_channels(MODELS[model])
+    told = reported_channels(MODELS[model])
     assert set(seen) == (every if told is None else told)
     for name, count in seen.items():
         if CHANNELS[name].layout == "sampled":
@@ -259,7 +259,7 @@ def test_programmes_keep_to_the_model_and_begin_with_a_titration(
             if isinstance(frame, EventFrame) and frame.event.name == "titrated"
         ]
         if not titrated.detail:  # nobody measured it
-            assert told_channels(model) is not None
+            assert reported_channels(model) is not None
             continue
         assert titrated.detail["sensory_threshold_ua"] == starts[0].programme.sensory_threshold_ua
 

@@ -6,6 +6,7 @@ at these ten sample sizes; between, both are linear in their logarithms.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -33,7 +34,9 @@ SEQUENTIAL_LEVELS = (
     (0.1359, 0.5),
     (1.0, 1.0),
 )
-_LOG_LOOK, _LOG_OVERALL = np.log(np.array(SEQUENTIAL_LEVELS)).T
+_LOGS = [(math.log(look), math.log(overall)) for look, overall in SEQUENTIAL_LEVELS]
+_LOG_LOOK = [look for look, _ in _LOGS]
+_LOG_OVERALL = [overall for _, overall in _LOGS]
 
 
 def milestone(n: int, milestones: Sequence[int] = MILESTONES) -> int | None:
@@ -64,13 +67,23 @@ def sequential_p(p_now: float, p_before: float = 1.0) -> float:
     if p_now < smallest:
         overall = min(smallest_overall, len(MILESTONES) * p_now)
     else:
-        overall = float(np.exp(np.interp(math.log(p_now), _LOG_LOOK, _LOG_OVERALL)))
+        overall = _between(p_now, _LOG_LOOK, _LOG_OVERALL)
     return overall if math.isnan(p_before) else min(p_before, overall)
 
 
 def look_level(overall: float) -> float:
     """The level of one look that holds this level over all: where `sequential_p` gives it."""
-    return float(np.exp(np.interp(math.log(overall), _LOG_OVERALL, _LOG_LOOK)))
+    return _between(overall, _LOG_OVERALL, _LOG_LOOK)
+
+
+def _between(p: float, known: Sequence[float], wanted: Sequence[float]) -> float:
+    """Linear in the logarithms; beyond the table's ends as at them. NumPy's own `interp` takes ten
+    times as long for one number, and there is one for each look of each pair."""
+    at = math.log(p) if p > 0 else -math.inf
+    after = min(max(bisect_right(known, at), 1), len(known) - 1)
+    low, high = known[after - 1], known[after]
+    share = min(max((at - low) / (high - low), 0.0), 1.0)
+    return math.exp(wanted[after - 1] + share * (wanted[after] - wanted[after - 1]))
 
 
 @dataclass(frozen=True)

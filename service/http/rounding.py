@@ -47,6 +47,8 @@ DECIMALS: Final = {
     "mean": 3,
     "change_ratio": 3,
     "change_points": 3,
+    "points_low": 3,
+    "points_high": 3,
     "smallest_difference": 3,
     "sd": 3,
     "phi": 3,

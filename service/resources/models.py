@@ -24,7 +24,7 @@ KNOWN = ("known", "unknown")
 class ReportsSchema(Schema):
     current = out.text(
         "known",
-        "`by_level`: only a level is told, and there is no current, charge or density",
+        "`by_level`: only a level is reported, and there is no current, charge or density",
         one_of=["known", "by_level", "unknown"],
     )
     frequency = out.text("known", one_of=KNOWN)
@@ -63,7 +63,7 @@ class ModelSchema(Schema):
         out.text("amplitude_ua"), "What a programme for it must name", source=out.GIVEN
     )
     start_members = out.many(
-        out.text("amplitude_ua"), "What the start of its sessions tells", source=out.GIVEN
+        out.text("amplitude_ua"), "What the start of its sessions holds", source=out.GIVEN
     )
     waveform = out.nested(WaveformSchema, null=True, source=out.GIVEN)
     electrode_cm2 = out.number(0.5, null=True)

@@ -203,8 +203,8 @@ def update_session(given: dict[str, Any], session_id: UUID) -> Response:
 def delete_session(session_id: UUID) -> Response:
     """Erase a session and its recording, for good
 
-    What the device sends of it later is erased too. Where others tell of the same session, what
-    they wrote stays and is shown in its place.
+    What the device sends of it later is erased too. What a phone or the person wrote down of
+    the same session stays, and is shown in its place.
     """
     with transaction() as session:
         account_id, now = current_account(session).id, services().now()

@@ -73,7 +73,7 @@ class ElectrodeSchema(Schema):
     changed_at = out.instant(
         None, "As the person said by a remark; null: counted since the claim", null=True
     )
-    sessions = out.whole(14, "Since then, that tell an impedance")
+    sessions = out.whole(14, "Since then, with an impedance")
     first_ohm = out.number(3200.0, "At the start of the first three, their median", null=True)
     recent_ohm = out.number(3500.0, "Of the last three", null=True)
     rise_per_week = out.number(

@@ -8,8 +8,9 @@ from service.http.fields import Instant, Schema, Text
 from service.http.writing import writer
 
 _ABOUT = (
-    "`electrode_changed`: of a device. `no_session`: there was none on that day with anything that "
-    "does not tell by itself. `put_away`: a model without a device is used no more"
+    "`electrode_changed`: of a device. `no_session`: there was none on that day with a "
+    "stimulator that reports nothing by itself. `put_away`: a model without a device is no longer "
+    "used"
 )
 
 

@@ -69,7 +69,7 @@ class WantedSessionSchema(Schema):
         allow_none=True,
         metadata=described(
             "The person's word: another session that this one is. Its own id: it is none other. "
-            "null: its times tell",
+            "null: its times decide",
             None,
         ),
     )
@@ -126,7 +126,7 @@ class SessionSchema(Schema):
     )
     told_by = out.table(
         {},
-        "Fields that `recorder` did not tell and another witness did, by name",
+        "Fields that `recorder` does not have and another witness does, by name",
         values=out.text("person", one_of=RECORDERS),
     )
     written = out.nested(WrittenSchema, "null of what a device recorded", null=True, example=None)
@@ -163,8 +163,8 @@ class SessionSchema(Schema):
     sample_count = out.whole(1800)
     stimulating_s = out.number(
         900.0,
-        "With current, ramps included; where the model tells none, with a level above 0; where it "
-        "tells neither, from the session's start to its end, without pauses",
+        "With current, ramps included; where the model reports none, with a level above 0; "
+        "where it reports neither, from the session's start to its end, without pauses",
         null=True,
     )
     contact_lost_s = out.number(0.0, "In which the electrode had no contact", null=True)

@@ -1,9 +1,9 @@
 """What a device's own counters of charge and pulses say of a session.
 
-Some count a session, some the device's life, and the values do not tell which: so the first value
-in a session is its zero, unless the start tells where the counters stood. Within a boot a counter
-never falls; one that does is marked, and its highest value counts. A lower value after a reboot
-means that it began anew.
+Some count a session, some the device's life, and the values do not show which. So the first value
+in a session is its zero, unless the start frame says where the counters stood. Within a boot a
+counter never falls; one that does is marked, and its highest value counts. A lower value after a
+reboot means that it began anew.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """The dose that reached the person: time, amplitude or level, charge and pulses.
 
 Pauses and lost contact are left out. Time is that with a current; of a sample without one, that
-with a level above 0; of a session that tells neither, that between its own marks: start, end and
-the pauses between. What a model does not know stays null.
+with a level above 0; of a session that reports neither, that between its own marks: start, end
+and the pauses between. What a model does not know stays null.
 
 A session's charge is that of one phase of each pulse, summed over the pulses: `∫ Q(I) · f dt`, with
 Q from `cymba.devices.charge`. Each sample stands for its interval, so a ramp is summed as steps.
@@ -62,7 +62,7 @@ def dose(
     """Aggregate `samples`. `ordered` are the session's frames in time order, for their events.
 
     In an off phase or a pause the amplitude is zero, or a `pause` event says so. `has_marks`: its
-    start and all between it and its last frame are here, so they tell how long it was.
+    start and all between it and its last frame are here, so they show how long it was.
     """
     nothing = np.full(samples.at_ms.size, np.nan)
     impedance = samples.columns.get("impedance_ohm", nothing)

@@ -1,8 +1,8 @@
 """How worn an electrode is, by the impedance at the start of sessions since it was changed.
 
 Impedance falls within a session as skin and electrode settle, so starts are compared with starts.
-It is told by several sessions or not at all: one may have had a dry electrode. All figures are our
-own choice, and none is a maker's.
+Several sessions decide, never one: that may have had a dry electrode. All figures are our own
+choice, and none is a maker's.
 """
 
 import math
@@ -28,7 +28,7 @@ LEAST_OF_A_TREND = 8
 LEAST_DAYS_OF_A_TREND = 4.0
 WORN_RATIO = 2.0
 HIGH_OHM = 10_000
-AHEAD_DAYS = 7.0  # a rise that reaches `WORN_RATIO` within them is told
+AHEAD_DAYS = 7.0  # a rise that reaches `WORN_RATIO` within them is reported
 SURE = 0.05
 MOST_SESSIONS = 200
 _DAY_S = 86_400
@@ -38,7 +38,7 @@ class ElectrodeWear(NamedTuple):
     state: State
     reason: Reason | None  # why it is to be replaced, or why nothing is known
     changed_at: datetime | None  # null: the person never said
-    sessions: int  # since then, that tell an impedance
+    sessions: int  # since then, with an impedance
     first_ohm: float | None  # at the start of the first sessions
     recent_ohm: float | None
     rise_per_week: float | None  # 0.1: a tenth more each week
@@ -70,25 +70,25 @@ def electrode_wear(
         .order_by(row.started_at.desc(), row.id)
         .limit(MOST_SESSIONS)
     ).all()
-    told = [(at, ohm) for at, ohm in reversed(found) if ohm is not None]
-    return wear(told, changed_at=changed_at, tells_none=bool(found) and not told)
+    starts = [(at, ohm) for at, ohm in reversed(found) if ohm is not None]
+    return wear(starts, changed_at=changed_at, has_none=bool(found) and not starts)
 
 
 def wear(
-    told: Sequence[tuple[datetime, float]],
+    starts: Sequence[tuple[datetime, float]],
     *,
     changed_at: datetime | None = None,
-    tells_none: bool = False,
+    has_none: bool = False,
 ) -> ElectrodeWear:
-    """`told`: the start of each session in order, and the impedance then."""
-    count = len(told)
+    """`starts`: the start of each session in order, and the impedance then."""
+    count = len(starts)
     if count < LEAST_SESSIONS:
-        reason: Reason = "no_impedance" if tells_none else "too_few_sessions"
+        reason: Reason = "no_impedance" if has_none else "too_few_sessions"
         return ElectrodeWear("not_known", reason, changed_at, count, None, None, None)
-    ohms = [ohm for _, ohm in told]
+    ohms = [ohm for _, ohm in starts]
     first = statistics.median(ohms[:AT_EITHER_END])
     recent = statistics.median(ohms[-AT_EITHER_END:])
-    rise = _rise_a_day(told)
+    rise = _rise_a_day(starts)
     why: Reason | None = None
     if recent >= WORN_RATIO * first:
         why = "doubled"
@@ -101,13 +101,13 @@ def wear(
     return ElectrodeWear(state, why, changed_at, count, first, recent, weekly)
 
 
-def _rise_a_day(told: Sequence[tuple[datetime, float]]) -> float | None:
+def _rise_a_day(starts: Sequence[tuple[datetime, float]]) -> float | None:
     """The slope of the impedance's logarithm (Theil and Sen), where it certainly rises (Mann and
     Kendall): a single odd session changes neither."""
-    days = [(at - told[0][0]).total_seconds() / _DAY_S for at, _ in told]
-    if len(told) < LEAST_OF_A_TREND or days[-1] < LEAST_DAYS_OF_A_TREND:
+    days = [(at - starts[0][0]).total_seconds() / _DAY_S for at, _ in starts]
+    if len(starts) < LEAST_OF_A_TREND or days[-1] < LEAST_DAYS_OF_A_TREND:
         return None
-    logs = [math.log(ohm) for _, ohm in told]
+    logs = [math.log(ohm) for _, ohm in starts]
     tau = kendalltau(days, logs)
     if not (tau.pvalue < SURE and tau.statistic > 0):
         return None

@@ -74,8 +74,8 @@ def page_of_sessions(
     after: PageKey | None = None,
     limit: int = 50,
 ) -> SessionPage:
-    """Sessions that started from `begin` to before `end`, the latest first, each once whoever
-    tells of it."""
+    """Sessions that started from `begin` to before `end`, the latest first, each once,
+    whoever recorded it."""
     rows = session.execute(
         _PAGE,
         {
@@ -176,8 +176,8 @@ def edit_session(
 def delete_session(session: Session, locked: StimulationSession, now: datetime) -> None:
     """Delete a session: its frames and everything derived from them are erased for good.
 
-    An empty row stays, so that late frames are erased too. What else tells of the same session is
-    shown in its place. The caller holds the account's lock (`lock_alone`).
+    An empty row stays, so that late frames are erased too. Its other witnesses are shown in its
+    place. The caller holds the account's lock (`lock_alone`).
     """
     account_id, was = locked.account_id, Span(locked.device_id, locked.started_at, locked.ended_at)
     _blank(locked, now)

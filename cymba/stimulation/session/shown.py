@@ -1,7 +1,7 @@
-"""A session as its person sees it, whoever recorded it: what several witnesses tell, as one.
+"""A session as its person sees it: what several witnesses recorded, shown as one.
 
-Each field is the device's where it told it, else the phone's, else the person's. What nobody told
-is null.
+Each field is the device's where the device has it, else the phone's, else the person's
+(`told_by`). What no witness has is null.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -37,8 +37,8 @@ SHOWN: tuple[InstrumentedAttribute[object], ...] = tuple(
 
 NAMES = tuple(column.key for column in SHOWN)
 
-# What one witness may tell where a better one did not.
-_TOLD = (
+# What is taken from another witness where the session's own recorder does not have it.
+_FROM_WITNESSES = (
     "mean_native_level",
     "max_native_level",
     "mean_amplitude_ua",
@@ -60,7 +60,7 @@ _OF_WRITTEN: Shown = dict.fromkeys(NAMES) | {
 def witnesses_of(
     session: Session, account_id: UUID, ids: Collection[UUID]
 ) -> dict[UUID, list[WrittenSession]]:
-    """The written sessions that are shown as one of these, the best witness first."""
+    """By session, the written sessions that are shown as it, the best witness first."""
     found: dict[UUID, list[WrittenSession]] = {}
     if not ids:
         return found
@@ -84,8 +84,8 @@ def recorded_shown(row: Mapping[str, Any], witnesses: Sequence[WrittenSession] =
 
 
 def written_shown(row: WrittenSession, witnesses: Sequence[WrittenSession] = ()) -> Shown:
-    told = {name: getattr(row, name) for name in NAMES if hasattr(row, name)}
-    own = _OF_WRITTEN | told | _measured(row)
+    given = {name: getattr(row, name) for name in NAMES if hasattr(row, name)}
+    own = _OF_WRITTEN | given | _measured(row)
     own |= {"time_source": row.recorder, "recorder": row.recorder, "model": row.model}
     own |= {"site": row.site, "side": row.side, "written": row, "shown_with": row.shown_with}
     return _as_one(own | {"to_confirm": to_confirm(row)}, witnesses)
@@ -103,17 +103,17 @@ def _measured(row: WrittenSession) -> Shown:
 def _as_one(own: Shown, witnesses: Sequence[WrittenSession]) -> Shown:
     told_by: dict[str, str] = {}
     for witness in witnesses:
-        told = _measured(witness) | {n: getattr(witness, n) for n in ("site", "side", "note")}
-        for name in _TOLD:
-            if own[name] is None and told[name] is not None:
-                own[name], told_by[name] = told[name], witness.recorder
+        given = _measured(witness) | {n: getattr(witness, n) for n in ("site", "side", "note")}
+        for name in _FROM_WITNESSES:
+            if own[name] is None and given[name] is not None:
+                own[name], told_by[name] = given[name], witness.recorder
     return own | {"told_by": told_by, "witnesses": list(witnesses)}
 
 
 def counted_written(
     session: Session, account_id: UUID, *conditions: Any, latest: int | None = None
 ) -> Sequence[WrittenSession]:
-    """The written sessions that count, as no better witness tells of them: the latest first."""
+    """The written sessions that count, as they have no better witness: the latest first."""
     row = WrittenSession
     counted = (row.deleted_at.is_(None), row.shown_with.is_(None))
     query = select(row).where(row.account_id == account_id, *counted, *conditions)

@@ -104,10 +104,10 @@ def summarise_sessions(
     # Ledgers are locked before extents, as in ingest. So the marks are cleared after this.
     erase_sessions(session, forgotten)
     _clear(session, [(mark, _rest(frames.get(key, 0))) for key in keys for mark in marks[key]], now)
-    told = [row for row in rows if row["id"] in written]
-    _announce(session, told, known)
+    changed = [row for row in rows if row["id"] in written]
+    _announce(session, changed, known)
     for account_id in writing:
-        regroup(session, account_id, _moved(account_id, told, known))
+        regroup(session, account_id, _moved(account_id, changed, known))
     return len(written)
 
 

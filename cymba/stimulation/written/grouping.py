@@ -1,8 +1,8 @@
-"""Which witnesses tell of one and the same session: a pure function of the set of them.
+"""Which witnesses are records of one session: a pure function of the set of them.
 
-So it depends neither on the order in which they arrive nor on how often they are edited. Witnesses
-of one unit (a device, or a model where no device was named) belong together by time; across units
-only where the person says so.
+So neither the order in which they arrive nor how often they are edited changes the result.
+Witnesses of one unit (a device, or a model where no device was named) are grouped by their times;
+those of different units only where the person says so (`same_as`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ WRITTEN_WITHIN: Mapping[str, timedelta] = {
     "phone": timedelta(minutes=1),
     "person": timedelta(minutes=5),
 }
-SURE_SHARE = 0.5  # of the shorter of two that overlap, from which on they certainly are one
+SURE_SHARE = 0.5  # of the shorter of two: if they overlap by this much, they surely are one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class SessionWitness:
     begin: datetime
     end: datetime
     error: timedelta
-    same_as: UUID | None = None  # the person's word; its own id: it is none other
+    same_as: UUID | None = None  # the person's word; its own id: it is no other
 
 
 @dataclass(slots=True)
@@ -58,21 +58,23 @@ class _Fit:
 
 
 def leads(witnesses: Iterable[SessionWitness]) -> dict[UUID, UUID]:
-    """By witness, the one that it is shown and counted as; its own id: as itself."""
+    """For each witness, the one that it is shown and counted as; its own id: as itself."""
     by_id = {one.id: one for one in witnesses}
-    told = {one.id: one.same_as for one in by_id.values() if one.same_as in by_id and one.same_as}
-    _break_circles(told)
+    same_as_of = {
+        one.id: one.same_as for one in by_id.values() if one.same_as in by_id and one.same_as
+    }
+    _break_circles(same_as_of)
     by_unit: dict[str, list[SessionWitness]] = {}
     for one in sorted(by_id.values(), key=_rank):
-        if one.id not in told:
+        if one.id not in same_as_of:
             by_unit.setdefault(one.unit, []).append(one)
     group_of: dict[UUID, _Group] = {}
     for alike in by_unit.values():
         for group in _by_time(alike):
             group_of |= {one.id: group for one in group.members}
-    group_of |= {id_: _Group([by_id[id_]]) for id_, target in told.items() if target == id_}
-    for id_ in told:
-        _follow(id_, told, by_id, group_of)
+    group_of |= {id_: _Group([by_id[id_]]) for id_, target in same_as_of.items() if target == id_}
+    for id_ in same_as_of:
+        _follow(id_, same_as_of, by_id, group_of)
     return {id_: group.lead.id for id_, group in group_of.items()}
 
 
@@ -80,38 +82,38 @@ def _rank(one: SessionWitness) -> tuple[int, datetime, UUID]:
     return BEST_FIRST.index(one.recorder), one.begin, one.id
 
 
-def _break_circles(told: dict[UUID, UUID]) -> None:
-    """Forget the word of whoever only refers to each other: they go by their times."""
+def _break_circles(same_as_of: dict[UUID, UUID]) -> None:
+    """Ignore `same_as` where witnesses only refer to each other: they go by their times."""
     circular = set()
-    for start, target in told.items():
+    for start, target in same_as_of.items():
         seen, at = [start], target
-        while at in told and at not in seen:
+        while at in same_as_of and at not in seen:
             seen.append(at)
-            at = told[at]
+            at = same_as_of[at]
         if at == start and len(seen) > 1:
             circular.add(start)
     for one in circular:
-        del told[one]
+        del same_as_of[one]
 
 
 def _follow(
     id_: UUID,
-    told: Mapping[UUID, UUID],
+    same_as_of: Mapping[UUID, UUID],
     by_id: Mapping[UUID, SessionWitness],
     group_of: dict[UUID, _Group],
 ) -> None:
     path = []
     while id_ not in group_of:
         path.append(id_)
-        id_ = told[id_]
+        id_ = same_as_of[id_]
     for one in path:
         group_of[id_].members.append(by_id[one])
         group_of[one] = group_of[id_]
 
 
 def _by_time(alike: Sequence[SessionWitness]) -> list[_Group]:
-    """The groups of one unit's witnesses, which come in the order of their ranks. What a device
-    recorded are sessions of their own; what was written down joins the group that it fits best."""
+    """The groups of one unit's witnesses, which come in the order of their ranks. Each session of a
+    device is a group of its own; a written one joins the group that it fits best."""
     groups = [_Group([one]) for one in alike if one.recorder == "device"]
     for recorder in BEST_FIRST[1:]:
         written = [one for one in alike if one.recorder == recorder]
@@ -157,7 +159,7 @@ def _fit(one: SessionWitness, other: SessionWitness) -> _Fit | None:
 
 
 def _has_other(group: _Group, one: SessionWitness) -> bool:
-    """Whether the same recorder already tells of this session, and of another time of it."""
+    """Whether the group has a witness of the same recorder at another time."""
     return any(
         member.recorder == one.recorder and ((fit := _fit(one, member)) is None or fit.is_unsure)
         for member in group.members

@@ -1,8 +1,8 @@
-"""What a person says of a device or a day, apart from sessions.
+"""What a person notes of a device, a model or a day, apart from sessions.
 
-`electrode_changed`: of a device, from then on impedance is that of a new electrode. `no_session`:
-there was none on that day with what tells us nothing by itself. `put_away`: a model that was used
-without a device of Cymba's is used no more.
+`electrode_changed`: from then on the device's impedance is that of a new electrode. `no_session`:
+there was none on that day with a stimulator that reports nothing by itself. `put_away`: a model
+that was used without a device of Cymba's is no longer used.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Sessions written down by a phone or by the person: what fits, and how they are kept.
+"""Sessions written down by a phone or by the person: what is valid, and how they are kept.
 
 They are records and start nothing, so no lock and no red flag holds them back.
 """
@@ -175,9 +175,9 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
     changes = fields.get("level_changes")
     if changes is not None:
         if fields["recorder"] != "phone":
-            yield "/level_changes", "only a phone's timer can tell them"
+            yield "/level_changes", "only a phone's timer records them"
         if fields.get("native_level") is not None:
-            yield "/native_level", "is told by `level_changes` already"
+            yield "/native_level", "is given by `level_changes` already"
         if changes[-1]["offset_s"] >= fields["duration_s"]:
             yield "/level_changes", "go on after the session's end"
     levels = [change["native_level"] for change in changes or ()]
@@ -195,7 +195,7 @@ def _own_device(account_id: UUID, device_id: str) -> Any:
 
 
 def _check_id(session: Session, account_id: UUID, id_: UUID) -> None:
-    """A session that the account's device recorded keeps its id; of others' nothing is said."""
+    """A session that the account's device recorded keeps its id; of others' ids nothing is said."""
     recorded = exists().where(
         StimulationSession.id == id_, StimulationSession.account_id == account_id
     )

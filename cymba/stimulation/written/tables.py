@@ -58,7 +58,7 @@ class WrittenSession(MergedColumns, Base):
     side: Mapped[str | None] = mapped_column(String(8))
     note: Mapped[str | None] = mapped_column(Text)
     excluded: Mapped[bool] = mapped_column(default=False)
-    # The person's own word: another session that this one is, or its own id: it is none other.
+    # The person's own word: the session that this one is; its own id: it is no other.
     same_as: Mapped[UUID | None]
     # The session that it is shown and counted as; null: as itself. `witnesses` derives it.
     shown_with: Mapped[UUID | None]
@@ -69,7 +69,7 @@ class WrittenSession(MergedColumns, Base):
 
     @property
     def stimulating_s(self) -> float:
-        """All of it, but for what a phone saw at level 0."""
+        """Its duration, without the time that a phone recorded at level 0."""
         if self.level_changes is None:
             return float(self.duration_s)
         return sum(seconds for seconds, level in self.levels() if level > 0)

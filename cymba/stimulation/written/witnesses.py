@@ -1,8 +1,8 @@
-"""Keeping `shown_with` of written sessions up to date with all that tells of the same session.
+"""Keeps `shown_with` of written sessions up to date with all witnesses of the same session.
 
-Whoever writes a session down and whoever summarises a device's takes the account's lock first, so
-that neither misses what the other is about to commit. Summarising shares it: only where an account
-has written sessions does one wait for another.
+Who writes a session down, or summarises a device's, takes the account's lock first. So neither
+misses what the other is about to commit. Those who summarise share the lock: one waits for another
+only where the account has written sessions.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -35,8 +35,8 @@ def lock_alone(session: Session, account_id: UUID) -> None:
 
 
 def lock_shared(session: Session, account_ids: Collection[UUID]) -> list[UUID]:
-    """Before devices' sessions are changed. Gives those of the accounts that have written ones:
-    what became of these is `regroup`ed in the same transaction, by one process at a time."""
+    """Before devices' sessions are changed. Returns the accounts that have written sessions: for
+    these the caller calls `regroup` in the same transaction, one process at a time."""
     in_order = sorted(account_ids)
     if not in_order:
         return []
@@ -50,8 +50,8 @@ def lock_shared(session: Session, account_ids: Collection[UUID]) -> list[UUID]:
 def regroup(
     session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterable[UUID] = ()
 ) -> None:
-    """Set `shown_with` anew of all that the sessions at these times, or with these ids, may be
-    joined with, and announce what is shown otherwise than before.
+    """Set `shown_with` anew for all written sessions that may be grouped with these spans or ids,
+    and announce every session that is then shown differently.
 
     The caller holds the account's lock.
     """
@@ -72,7 +72,7 @@ def regroup(
 
 
 def announce_lead(session: Session, row: WrittenSession) -> None:
-    """Have apps read anew the session as which this one is shown: a part of it has changed."""
+    """Announce the session that this one is shown as: a part of it has changed."""
     if row.shown_with is not None:
         announce(session, row.account_id, "session", row.shown_with)
 
@@ -83,8 +83,8 @@ class _Near(NamedTuple):
 
 
 def _near(session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterable[UUID]) -> _Near:
-    """Everything that could be joined with what is at these times, and with what that could be
-    joined with, and so on: nothing outside of it has a part in how it is grouped."""
+    """All witnesses that may be grouped with these spans or ids, all that may be grouped with those
+    in turn, and so on. No other witness can change how these are grouped."""
     devices: dict[UUID, SessionWitness] = {}
     written: dict[UUID, WrittenSession] = {}
     new_spans, new_ids = list(spans), set(ids)

@@ -23,7 +23,7 @@ class WantedRemarkSchema(Schema):
     said_of = Instant(
         required=True,
         about="The moment, or one of the day, it is about",
-        example="2026-03-01T20:00:00Z",
+        example="2026-03-01T20:00:00.000000Z",
     )
     time_zone = Text(required=True, about="IANA, where that was", example="Europe/Berlin")
     device_id = Text(
@@ -36,13 +36,13 @@ class WantedRemarkSchema(Schema):
 class RemarkSchema(Schema):
     id = out.uuid("7d0a4a53-0b86-4c0e-8d1c-6a5b4c3d2e1f")
     what = out.text("no_session", _ABOUT, one_of=OF)
-    said_of = out.instant("2026-03-01T20:00:00Z")
+    said_of = out.instant("2026-03-01T20:00:00.000000Z")
     time_zone = out.text("Europe/Berlin")
     device_id = out.text(None, null=True)
     model = out.text(None, null=True)
     note = out.text(None, null=True)
     version = out.whole(1)
-    changed_at = out.instant("2026-03-01T20:01:12Z")
+    changed_at = out.instant("2026-03-01T20:01:12.000000Z")
 
 
 remark_shown = writer(RemarkSchema)

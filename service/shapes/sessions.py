@@ -42,7 +42,7 @@ class WantedSessionSchema(Schema):
         about="Where there is no device of Cymba's: only its kind",
         example="ear_clip",
     )
-    started_at = Instant(required=True, example="2026-03-01T18:00:00Z")
+    started_at = Instant(required=True, example="2026-03-01T18:00:00.000000Z")
     time_zone = Text(required=True, about="IANA, where it took place", example="Europe/Berlin")
     duration_s = Whole(required=True, about="At most a day", example=1800)
     native_level = Whole(
@@ -81,7 +81,7 @@ class WrittenSchema(Schema):
     recorder = out.text("person", one_of=RECORDERS)
     device_id = out.text(None, null=True)
     model = out.text("ear_clip", null=True)
-    started_at = out.instant("2026-03-01T18:00:00Z")
+    started_at = out.instant("2026-03-01T18:00:00.000000Z")
     time_zone = out.text("Europe/Berlin")
     duration_s = out.whole(1800)
     native_level = out.whole(None, null=True)

@@ -33,6 +33,7 @@ const LISTS = {
   diary_entries: "diary-entry",
   devices: "device",
   reminders: "reminder",
+  remarks: "remark",
   findings: "finding",
 } as const satisfies Partial<Record<keyof Page, string>>;
 
@@ -175,13 +176,14 @@ export class OfflineEngine {
       for (const [at, [where, operation]] of batch.entries()) {
         const answer = answers[at]!;
         await transaction.delete("queue", where);
-        if (answer.entry !== null) await learn(transaction, operation.kind, answer.entry as Entity);
+        const entity = (answer.entry ?? answer.session ?? answer.remark) as Entity | null;
+        if (entity !== null) await learn(transaction, operation.kind, entity);
         if (answer.deleted) {
           await transaction.delete("mirror", key(operation.kind, operation.entity_id));
         }
-        const { entry, deleted, conflicting } = answer;
+        const { deleted, conflicting } = answer;
         if (answer.status === "conflict") {
-          const conflict = { entity: entry as Entity | null, deleted, conflicting };
+          const conflict = { entity, deleted, conflicting };
           await setAside(transaction, { operation, conflict });
         } else if (answer.status === "rejected") {
           await setAside(transaction, { operation, problem: answer.problem as Problem });

@@ -13,7 +13,8 @@ from cymba.accounts import addresses, passwords
 from cymba.accounts.audit import note_own
 from cymba.accounts.passwords import rehash
 from cymba.accounts.tables import Account
-from cymba.accounts.zones import is_zone
+from cymba.accounts.zones import is_zone, with_past
+from cymba.database import utc_now
 from cymba.errors import Conflict, Rejected
 
 LOCALE_PATTERN: Final = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"  # the usual part of BCP 47
@@ -153,6 +154,8 @@ def change(
         if value is not None and value != getattr(account, field)
     }
     _check(changes)
+    if "time_zone" in changes:
+        account.past_zones = with_past(account.past_zones, account.time_zone, utc_now())
     for field, value in changes.items():
         setattr(account, field, value)
     if changes:

@@ -42,6 +42,10 @@ class Account(Base):
     password_hash: Mapped[str | None] = mapped_column(String(200))
     name: Mapped[str] = mapped_column(String(200), default="")
     time_zone: Mapped[str] = mapped_column(String(64), default="UTC")  # IANA
+    # The zones before it, each with when it ended: what the person did by then was in their time.
+    past_zones: Mapped[list[dict[str, str]]] = mapped_column(
+        JSONB, default=list, server_default=text("'[]'")
+    )
     locale: Mapped[str] = mapped_column(String(35), default="en")  # BCP 47
     role: Mapped[str] = mapped_column(String(16), default="person")
     version: Mapped[int] = mapped_column(default=1)  # of the account itself, for its ETag

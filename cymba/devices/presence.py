@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -12,6 +12,7 @@ from cymba.devices.counter_laps import HALF_A_LAP_MS
 from cymba.devices.messages import Presence
 from cymba.devices.tables import DevicePresence, DeviceTenure
 
+CUT_OFF_WITHIN = timedelta(minutes=2)  # of its last word: a will that soon cuts a connection off
 SEEN_STEP = timedelta(seconds=60)  # how exact "last seen" is, for a device that only sends frames
 
 
@@ -23,8 +24,8 @@ def record_presence(
     Messages are ordered by their connection, `(boot, sent)`: a last will that comes late belongs to
     an older connection than the present one. Within one connection the will is the last message. A
     new store (a factory reset) starts again when it first comes online, and so does a counter of 32
-    bits that has lapped (`counter_laps`). `live` is false for a
-    message that the broker had retained, which shows nobody at that moment.
+    bits that begins anew (`counter_laps`). `live` is false for a message that the broker had
+    retained, which shows nobody at that moment.
     """
     row = DevicePresence
     drained = live and presence.online and presence.queued == 0
@@ -65,6 +66,8 @@ def record_presence(
             ),
         ),
     )
+    ends = and_(row.online, ~values.online)
+    soon = values.changed_at - row.changed_at < CUT_OFF_WITHIN
     stored = session.scalar(
         statement.on_conflict_do_update(
             index_elements=[row.device_id],
@@ -79,6 +82,12 @@ def record_presence(
                 "queued_frames": func.coalesce(values.queued_frames, row.queued_frames),
                 "drained_at": func.coalesce(values.drained_at, row.drained_at),
                 "changed_at": values.changed_at,
+                "cut_offs": case((ends & soon, row.cut_offs + 1), (ends, 0), else_=row.cut_offs),
+                "cut_off_since": case(
+                    (ends & soon, func.coalesce(row.cut_off_since, row.changed_at)),
+                    (ends, None),
+                    else_=row.cut_off_since,
+                ),
                 "seen_at": func.greatest(row.seen_at, values.seen_at) if live else row.seen_at,
             },
             where=newer,

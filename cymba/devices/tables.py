@@ -104,6 +104,9 @@ class DevicePresence(Base):
     queued_frames: Mapped[int | None] = mapped_column(BigInteger)
     changed_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+    # How many connections in a row ended soon after they began, and since when.
+    cut_offs: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    cut_off_since: Mapped[datetime | None]
     # When it last reported an empty flash: all that it had recorded by then is here.
     drained_at: Mapped[datetime | None]
 

@@ -1,12 +1,14 @@
 """How a device is doing, and whether all that it recorded has arrived."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flask import Response
+from sqlalchemy.orm import Session
 
 from cymba.devices.health import health
 from cymba.devices.held_devices import held_device
-from cymba.stimulation.session.completeness import completeness, is_silent
+from cymba.devices.tables import DevicePresence
+from cymba.stimulation.session.completeness import completeness, is_cut_off, is_silent
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
@@ -22,7 +24,7 @@ blp = Resource("device-health", "How a device is doing")
 
 LOOKED_BACK = timedelta(days=30)
 UNSYNCED = ("none", "waiting", "unknown")
-HINTS = ("no-frames-arrive",)
+HINTS = ("no-frames-arrive", "cut-off")
 
 
 class DeviceClockSchema(Schema):
@@ -64,7 +66,9 @@ class DeviceHealthSchema(Schema):
     hint = out.text(
         None,
         "`no-frames-arrive`: the device is online and said minutes ago that it holds frames, and "
-        "none has come since. Check that it publishes to exactly `up/frame`: brokers drop others",
+        "none has come since. Check that it publishes to exactly `up/frame`: brokers drop others. "
+        "`cut-off`: it holds frames, and each time soon after it had connected it was put out, "
+        "with none of them here. Check that no frame is larger than protocol and broker take",
         one_of=HINTS,
         null=True,
         source=out.GIVEN,
@@ -92,14 +96,20 @@ def get_health(device_id: str) -> Response:
         # What it did for an earlier holder is not shown.
         since = max(held.tenure.claimed_at, now - LOOKED_BACK)
         complete = completeness(session, account_id, device_id, since)
-        silent = is_silent(session, held.presence, now)
+        hint = _hint(session, held.presence, now)
         electrode = electrode_shown(session, account_id, held)
     return tagged(
         _health_shown(
             found,
-            hint="no-frames-arrive" if silent else None,
+            hint=hint,
             suspension=held.suspension and held.suspension._asdict(),
             completeness=_completeness_shown(complete, since=since),
             electrode=electrode,
         )
     )
+
+
+def _hint(session: Session, seen: DevicePresence | None, now: datetime) -> str | None:
+    if is_cut_off(session, seen):
+        return "cut-off"
+    return "no-frames-arrive" if is_silent(session, seen, now) else None

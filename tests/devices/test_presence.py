@@ -109,3 +109,21 @@ def test_a_counter_that_began_anew_is_not_late_for_ever(
     assert record_presence(session, device_id, off(3, last), NOW + 2 * MINUTE) == "late"
     assert session.get_one(DevicePresence, device_id, populate_existing=True).online
     assert record_presence(session, device_id, on(3, 900_000), NOW + 3 * MINUTE) == "current"
+
+
+def test_connections_that_end_as_soon_as_they_begin_are_counted(
+    session: Session, device: MakeDevice
+) -> None:
+    device_id = device().device_id
+
+    def connects(number: int, lasts: timedelta) -> DevicePresence:
+        at = NOW + number * 10 * MINUTE
+        record_presence(session, device_id, on(1, number, queued=3), at)
+        record_presence(session, device_id, off(1, number), at + lasts)
+        return session.get_one(DevicePresence, device_id, populate_existing=True)
+
+    for number in (1, 2, 3):
+        row = connects(number, timedelta(seconds=5))
+        assert (row.cut_offs, row.cut_off_since) == (number, NOW + 10 * MINUTE)
+    row = connects(4, 5 * MINUTE)
+    assert (row.cut_offs, row.cut_off_since) == (0, None)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from cymba.devices.tables import DevicePresence
 from cymba.stimulation.tables import QuarantinedFrame, SessionExtent, StimulationSession
 
+CUT_OFF_TIMES = 3  # in a row
 QUIET = timedelta(minutes=2)  # a device that is online and holds frames sends some within it
 
 
@@ -28,16 +29,29 @@ def is_silent(session: Session, seen: DevicePresence | None, now: datetime) -> b
     publish them to a wrong topic, which a broker drops without a word."""
     if seen is None or not seen.online or not seen.queued_frames or seen.changed_at > now - QUIET:
         return False
+    return not _came_since(session, seen.device_id, seen.changed_at)
+
+
+def is_cut_off(session: Session, seen: DevicePresence | None) -> bool:
+    """Whether a device that holds frames was put out again and again soon after it had connected,
+    and no frame came: a broker does so to whoever sends more than it takes, without a word."""
+    if seen is None or not seen.queued_frames or seen.cut_off_since is None:
+        return False
+    return seen.cut_offs >= CUT_OFF_TIMES and not _came_since(
+        session, seen.device_id, seen.cut_off_since
+    )
+
+
+def _came_since(session: Session, device_id: str, at: datetime) -> bool:
+    """Whether anything that a device published as a frame came."""
     came, refused = SessionExtent, QuarantinedFrame
-    return not session.scalar(
-        select(
-            or_(
-                exists().where(
-                    came.device_id == seen.device_id, came.last_received_at >= seen.changed_at
-                ),
-                exists().where(
-                    refused.device_id == seen.device_id, refused.received_at >= seen.changed_at
-                ),
+    return bool(
+        session.scalar(
+            select(
+                or_(
+                    exists().where(came.device_id == device_id, came.last_received_at >= at),
+                    exists().where(refused.device_id == device_id, refused.received_at >= at),
+                )
             )
         )
     )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
+from cymba.accounts.zones import PastZones, zone_at
 from cymba.devices.anchors import load_clocks
 from cymba.devices.catalogue import find_model
 from cymba.devices.claiming import Tenures, load_tenures
@@ -142,6 +143,11 @@ class _Mark(NamedTuple):
     last_received_at: datetime
 
 
+class _Zones(NamedTuple):
+    past: PastZones
+    zone: str
+
+
 class _Shared:
     """What the sessions of a device or an account have in common, read once."""
 
@@ -149,7 +155,7 @@ class _Shared:
         self._session = session
         self._tenures: dict[str, Tenures] = {}
         self._models: dict[str, Model | None] = {}
-        self._zones: dict[UUID | None, str] = {None: "UTC"}
+        self._zones: dict[UUID, _Zones] = {}
 
     def tenures(self, device_id: str) -> Tenures:
         if device_id not in self._tenures:
@@ -165,11 +171,17 @@ class _Shared:
             self._models[device_id] = find_model(self._session, name)
         return self._models[device_id]
 
-    def zone(self, account_id: UUID | None) -> str:
+    def zone(self, account_id: UUID | None, at: datetime, told: str | None) -> str:
+        """The person's zone at a time. `told` is what was told before: it stands where no change of
+        the zone is known, since it may be from before changes were kept."""
+        if account_id is None:
+            return "UTC"
         if account_id not in self._zones:
-            zone = select(Account.time_zone).where(Account.id == account_id)
-            self._zones[account_id] = self._session.scalar(zone) or "UTC"
-        return self._zones[account_id]
+            query = select(Account.past_zones, Account.time_zone).where(Account.id == account_id)
+            row = self._session.execute(query).one_or_none()
+            self._zones[account_id] = _Zones(*row) if row else _Zones([], "UTC")
+        past, zone = self._zones[account_id]
+        return zone_at(past, zone, at) if past or told is None else told
 
 
 def _reserve(session: Session, keys: Iterable[SessionKey]) -> list[SessionKey]:
@@ -219,8 +231,8 @@ def _row(
         reports=model.reports if model else KNOWS_ALL,
     )
     summary, owner = _owned(frames, shared.tenures(key.device_id), summed, silent=silent)
-    # A session keeps the zone that its person was in when it arrived, unless its owner changes.
-    zone = before.time_zone if before and before.account_id == owner else shared.zone(owner)
+    told = before.time_zone if before and before.account_id == owner else None
+    zone = shared.zone(owner, summary.started_at, told)
     return asdict(summary) | {
         "id": key.id,
         "device_id": key.device_id,
@@ -255,7 +267,7 @@ def _owned(
 
 
 def _differs(row: Mapping[str, Any], before: Row[Any]) -> bool:
-    return any(row[name] != getattr(before, name) for name in _DERIVED)
+    return any(row[name] != getattr(before, name) for name in (*_DERIVED, "time_zone"))
 
 
 def _write(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:

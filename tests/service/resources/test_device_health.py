@@ -149,3 +149,17 @@ def test_a_device_that_is_online_and_sends_nothing_is_hinted_at(health, say, eng
     assert health()["hint"] is None
     say(now - timedelta(minutes=3), sent=7_000, queued=0)
     assert health()["hint"] is None
+
+
+def test_a_device_that_is_put_out_again_and_again_is_told_of(health, say, engine, device_id):
+    """A broker ends the connection of whoever sends more than it takes, and says nothing."""
+    now = utc_now()
+    for times in (1, 2, 3):
+        assert health()["hint"] is None
+        at = now - timedelta(minutes=9 - times)
+        say(at, sent=times, queued=4)
+        say(at + timedelta(seconds=2), sent=times, online=False)
+    assert health()["hint"] == "cut-off"
+    with UnitOfWork(engine) as session, session.begin():
+        deliver_frames(session, Tape().start().frames, now, device_id)
+    assert health()["hint"] is None

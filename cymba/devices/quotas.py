@@ -39,9 +39,11 @@ FRAME_BYTES = 500  # the least that a frame costs
 QUARANTINE_ROW_BYTES = 500  # the least that a row costs
 MAX_METERS = 200_000
 MAX_SESSIONS_KNOWN = 200_000  # more than run at once
-# A session is aggregated as a whole, so its size is bounded. A day of frames of 2 kB, one in five
-# seconds, is 35 MB.
+# A session is read and aggregated as a whole, so its size is bounded: by its bytes, and by what its
+# frames and readings take in memory. A day of frames of 2 kB, one in five seconds, is 35 MB.
 MAX_SESSION_BYTES = 64_000_000
+SESSION_FRAME_BYTES = 1_000  # the least that a frame counts of it
+READING_BYTES = 16
 
 
 @dataclass(slots=True)
@@ -130,12 +132,15 @@ class Quota:
             meter.spent += spent
             meter.left = 0.0
 
-    def session(self, device_id: str, sid: UUID, *, payload_bytes: int = 0) -> bool:
+    def session(
+        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, readings: int = 0
+    ) -> bool:
         """Whether a frame of this session may be stored. Once a session has begun, all its frames
         may be, up to the largest size of a session."""
         cost = frame_cost(payload_bytes)
+        size = _size(payload_bytes, readings)
         known = self._known.get((device_id, sid))
-        if known is not None and known + cost > self._session_bytes:
+        if known is not None and known + size > self._session_bytes:
             return False
         stored, sessions = self._meter(STORED, device_id), self._meter(SESSIONS, device_id)
         if stored.left < cost or (known is None and sessions.left < 1):
@@ -143,7 +148,7 @@ class Quota:
         if known is None:
             _use(sessions, 1)
         _use(stored, cost)
-        self._known[device_id, sid] = (known or 0) + cost
+        self._known[device_id, sid] = (known or 0) + size
         return True
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool:
@@ -157,11 +162,12 @@ class Quota:
     def reserve(self) -> "Reservation":
         return Reservation(self)
 
-    def give_back_session(self, device_id: str, sid: UUID, *, payload_bytes: int) -> None:
+    def give_back_session(
+        self, device_id: str, sid: UUID, *, payload_bytes: int, readings: int
+    ) -> None:
         """Undo what `session` allowed: nothing was stored."""
-        cost = frame_cost(payload_bytes)
-        _use(self._meter(STORED, device_id), -cost)
-        before = self._known.get((device_id, sid), 0) - cost
+        _use(self._meter(STORED, device_id), -frame_cost(payload_bytes))
+        before = self._known.get((device_id, sid), 0) - _size(payload_bytes, readings)
         if before > 0:
             self._known[device_id, sid] = before
         elif self._known.pop((device_id, sid), None) is not None:  # the frame had begun the session
@@ -197,6 +203,11 @@ class Quota:
             yield key, self._buckets[OF_ACCOUNT]
 
 
+def _size(payload_bytes: int, readings: int) -> int:
+    """What a frame counts of its session."""
+    return max(payload_bytes, SESSION_FRAME_BYTES, READING_BYTES * readings)
+
+
 def _use(meter: _Meter, cost: float) -> None:
     meter.left -= cost
     meter.spent += cost
@@ -205,7 +216,9 @@ def _use(meter: _Meter, cost: float) -> None:
 class QuotaCheck(Protocol):
     """What ingest asks before it stores: a `Quota`, or a `Reservation` on it."""
 
-    def session(self, device_id: str, sid: UUID, *, payload_bytes: int = 0) -> bool: ...
+    def session(
+        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, readings: int = 0
+    ) -> bool: ...
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool: ...
 
@@ -220,7 +233,7 @@ class Reservation:
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
         self._entered: list[dict[_Key, float]] = []
-        self._sessions: list[tuple[str, UUID, int]] = []
+        self._sessions: list[tuple[str, UUID, int, int]] = []
         self._quarantined: list[tuple[str, int]] = []
 
     def __enter__(self) -> Self:
@@ -233,10 +246,14 @@ class Reservation:
     def settle(self, session: Session, demands: Mapping[str, Demand], now: datetime) -> None:
         self._entered.append(self._quota.settle(session, demands, now))
 
-    def session(self, device_id: str, sid: UUID, *, payload_bytes: int = 0) -> bool:
-        allowed = self._quota.session(device_id, sid, payload_bytes=payload_bytes)
+    def session(
+        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, readings: int = 0
+    ) -> bool:
+        allowed = self._quota.session(
+            device_id, sid, payload_bytes=payload_bytes, readings=readings
+        )
         if allowed:
-            self._sessions.append((device_id, sid, payload_bytes))
+            self._sessions.append((device_id, sid, payload_bytes, readings))
         return allowed
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool:
@@ -247,8 +264,10 @@ class Reservation:
 
     def give_back(self) -> None:
         """Nothing of it was stored."""
-        for device_id, sid, payload_bytes in self._sessions:
-            self._quota.give_back_session(device_id, sid, payload_bytes=payload_bytes)
+        for device_id, sid, payload_bytes, readings in self._sessions:
+            self._quota.give_back_session(
+                device_id, sid, payload_bytes=payload_bytes, readings=readings
+            )
         for device_id, payload_bytes in self._quarantined:
             self._quota.give_back_quarantine(device_id, payload_bytes)
         for entered in self._entered:

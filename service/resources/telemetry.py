@@ -130,7 +130,7 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
             body = _as_json(session_id, telemetry)
         case _:
             table = as_table(telemetry)
-            body = _as_csv(table) if media_type == CSV else _as_arrow(table)
+            body = csv_of(table) if media_type == CSV else _as_arrow(table)
     response = large_answer(body, media_type)
     response.headers["Vary"] = "Accept"
     return set_etag(response, body)
@@ -152,7 +152,7 @@ def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
     return answers.dumps(shown)
 
 
-def _as_csv(table: pa.Table) -> bytes:
+def csv_of(table: pa.Table) -> bytes:
     plain = {
         "channel": table["channel"].cast(pa.string()),
         "unit": table["unit"].cast(pa.string()),

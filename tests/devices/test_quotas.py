@@ -19,6 +19,7 @@ from cymba.devices.quotas import (
     OF_ALL,
     PORTIONS,
     QUARANTINED,
+    SESSION_FRAME_BYTES,
     SESSIONS,
     STORED,
     Demand,
@@ -89,7 +90,7 @@ def test_a_session_grows_only_so_large(engine: Engine) -> None:
     process = Stores(engine, Quota(session_bytes=10_000))
     assert process.store(*[(1, 3_000)] * 5) == 3
     assert process.store((1, 1_000)) == 1
-    assert process.store(*[(2, 1)] * 50) == 10_000 // FRAME_BYTES
+    assert process.store(*[(2, 1)] * 50) == 10_000 // SESSION_FRAME_BYTES
 
 
 def test_no_honest_device_comes_near(stores: Callable[..., Stores]) -> None:
@@ -168,7 +169,7 @@ def test_quarantine_is_bounded_by_device_and_in_all(stores: Callable[..., Stores
 
 def test_what_was_rolled_back_used_nothing(engine: Engine) -> None:
     quota = Quota(
-        {**BUCKETS, STORED: Bucket(1_000, NEVER), SESSIONS: Bucket(1, NEVER)}, session_bytes=1_500
+        {**BUCKETS, STORED: Bucket(1_000, NEVER), SESSIONS: Bucket(1, NEVER)}, session_bytes=3_000
     )
     demand = Demand()
     demand.store(UUID(int=1), 500)
@@ -203,3 +204,17 @@ def test_the_database_is_asked_once_for_many_frames(
         assert process.store(*[(0, 2_000)] * 10) == 10  # 4 MB in all
     counted = [one for one in asked if "INSERT INTO rate_limit" in one]
     assert 3 <= len(counted) <= 8
+
+
+def test_a_session_is_bounded_by_what_its_readings_take_in_memory(engine: Engine) -> None:
+    """A reading may be one byte of a frame, and is a number of eight wherever it is read."""
+    quota = Quota(session_bytes=100_000)
+    demand = Demand()
+    demand.store(UUID(int=1), 100_000)
+    with UnitOfWork(engine) as session, session.begin():
+        quota.settle(session, {"ear-00001": demand}, NOON)
+    frames = [
+        quota.session("ear-00001", UUID(int=1), payload_bytes=2_000, readings=1_900)
+        for _ in range(10)
+    ]
+    assert frames == [True] * 3 + [False] * 7

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from cymba.database import utc_now
 from cymba.devices.provisioning import Credentials
-from cymba.devices.quotas import FRAME_BYTES, Quota
+from cymba.devices.quotas import SESSION_FRAME_BYTES, Quota
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
@@ -300,7 +300,7 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
 ) -> None:
     """A full disk, say: the database answers and stores nothing, for far longer than here."""
     frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 4, 1)])
-    sizes = sum(max(len(one.payload), FRAME_BYTES) for one in frames)
+    sizes = sum(max(len(one.payload), SESSION_FRAME_BYTES) for one in frames)
     cache = bench.writer._cache
     cache.quota = Quota(session_bytes=sizes)
     if not is_alone:

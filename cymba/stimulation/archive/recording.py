@@ -165,6 +165,10 @@ def _decode(body: bytes, store: int, sid: UUID, reads: Reads | None) -> list[Rea
 
 def _compress(frames: Sequence[Frame], received: Sequence[datetime]) -> _Body:
     samples = [frame for frame in frames if isinstance(frame, SamplesFrame)]
+    having: dict[str, list[SamplesFrame]] = {}
+    for one in samples:
+        for name in one.c:
+            having.setdefault(name, []).append(one)
     others = [pack(frame) for frame in frames if not isinstance(frame, SamplesFrame)]
     kinds = iter([packed.kind for packed in others])
     layouts: dict[tuple[str, ...], int] = {}
@@ -186,14 +190,12 @@ def _compress(frames: Sequence[Frame], received: Sequence[datetime]) -> _Body:
         layouts=[list(names) for names in layouts],
         layout=pack_integers(layout),
         channels={
-            name: _packed_channel(name, samples)
-            for name in sorted({name for names in layouts for name in names})
+            name: _packed_channel(name, of_channel) for name, of_channel in sorted(having.items())
         },
     )
 
 
-def _packed_channel(name: str, samples: Sequence[SamplesFrame]) -> _ChannelColumn:
-    having = [frame for frame in samples if name in frame.c]
+def _packed_channel(name: str, having: Sequence[SamplesFrame]) -> _ChannelColumn:
     values: Column = []
     for frame in having:
         values += frame.c[name]
@@ -208,18 +210,20 @@ def _samples(
     """`dt`, `n` and `c` of each samples frame."""
     dts, ns = unpack_integers(packed.dt, count).tolist(), unpack_integers(packed.n, count)
     columns: list[dict[str, Any]] = [{} for _ in range(count)]
-    layout = unpack_integers(packed.layout, count)
-    for name, channel in packed.channels.items():
-        if reads is not None and not reads(name):
-            continue
-        has = np.array([name in names for names in packed.layouts], dtype=np.bool_)
-        having = np.flatnonzero(has[layout])
-        lengths = ns[having]
+    wanted = {name for name in packed.channels if reads is None or reads(name)}
+    having: dict[str, list[int]] = {name: [] for name in wanted}  # the frames that have it
+    layouts = [[name for name in names if name in wanted] for names in packed.layouts]
+    for frame, layout in enumerate(unpack_integers(packed.layout, count).tolist()):
+        for name in layouts[layout]:
+            having[name].append(frame)
+    for name, frames in having.items():
+        channel = packed.channels[name]
+        lengths = ns[frames]
         if channel.lengths is not None:
-            lengths = unpack_integers(channel.lengths, having.size)
+            lengths = unpack_integers(channel.lengths, len(frames))
         values = _nullable(channel.values) if reads is None else _floats(channel.values)
         borders = [0, *np.cumsum(lengths).tolist()]
-        for frame, (begin, end) in zip(having.tolist(), pairwise(borders), strict=True):
+        for frame, (begin, end) in zip(frames, pairwise(borders), strict=True):
             columns[frame][name] = values[begin:end]
     return list(zip(dts, ns.tolist(), columns, strict=True))
 

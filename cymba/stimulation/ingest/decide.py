@@ -15,7 +15,7 @@ from cymba.devices.quotas import QuotaCheck
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES, AckLedger, StoreKey
 from cymba.stimulation.ingest.statements import Batch, Found, FrameKey, QuarantineRow
 from cymba.stimulation.wire.frames import Packed, Unreadable, decode, pack
-from cymba.stimulation.wire.messages import Ack, Frame, Rejection, RejectionCode
+from cymba.stimulation.wire.messages import Ack, Frame, Rejection, RejectionCode, SamplesFrame
 from cymba.stimulation.wire.parsing import FrameNumber, read_number
 
 
@@ -209,7 +209,10 @@ def _decide_frame(
         if not ledger.has_room_for(seq):
             return _refused(delivery, "rate", _TOO_MANY_RANGES)
         if quota and not quota.session(
-            key.device_id, frame.sid, payload_bytes=len(delivery.payload)
+            key.device_id,
+            frame.sid,
+            payload_bytes=len(delivery.payload),
+            readings=readings_of(frame),
         ):
             detail = "too much was stored of late, or too many sessions, or this one is too large"
             return _refused(delivery, "rate", detail)
@@ -225,6 +228,10 @@ def _decide_frame(
 def kept_bytes(delivery: Delivery) -> int:
     """How many of a payload quarantine keeps."""
     return min(len(delivery.payload), MAX_KEPT_BYTES)
+
+
+def readings_of(frame: Frame) -> int:
+    return sum(map(len, frame.c.values())) if isinstance(frame, SamplesFrame) else 0
 
 
 class _Reused(NamedTuple):

@@ -27,6 +27,16 @@ from cymba.stimulation.written.tables import WrittenSession
 from cymba.stimulation.written.witnesses import Span, regroup
 
 
+READINGS_AT_ONCE = 1_000_000
+"""A session of more is read some channels at a time, so that memory holds no more of it."""
+
+MOST_READINGS = 1_000_000
+"""In one answer. A day of ten channels at 1 Hz has 864,000."""
+
+MOST_CHANNELS = 64
+"""In one answer. A device names its own, and may name others in each frame."""
+
+
 class PageKey(NamedTuple):
     """The last session of a page: the next begins after it."""
 
@@ -205,24 +215,52 @@ def telemetry_of(
     end: datetime | None = None,
 ) -> Telemetry:
     """`telemetry.telemetry` of a stored session."""
-    wanted = None if channels is None else frozenset(channels)
-    frames = _frames_of(session, found, lambda name: wanted is None or name in wanted)
+    of_session: set[str] = set()
+
+    def is_wanted(name: str) -> bool:
+        if channels is not None and name not in channels:
+            return False
+        of_session.add(name)
+        return not is_large
+
+    is_large = MOST_CHANNELS * found.sample_count > READINGS_AT_ONCE
+    frames = _frames_of(session, found, is_wanted)
     if not frames:
         return Telemetry(found.started_at, ())
-    return channels_over_time.telemetry(
-        frames,
-        load_clocks(session, found.device_id, boots_of(frames)),
-        channels=channels,
-        points=points,
-        begin=begin,
-        end=end,
-    )
+    if len(of_session) > MOST_CHANNELS:
+        raise _too_large("/channels", f"more than {MOST_CHANNELS} channels: name some")
+    clocks = load_clocks(session, found.device_id, boots_of(frames))
+    whole = Telemetry(found.started_at, ())
+    at_once = max(1, READINGS_AT_ONCE // found.sample_count) if is_large else MOST_CHANNELS
+    # What arrives between two parts of a large session is for the next request.
+    latest = max(read.received_at for read in frames)
+    ordered = sorted(of_session, key=channels_over_time.in_registrys_order)
+    for first in range(0, len(ordered), at_once):
+        some = ordered[first : first + at_once]
+        if is_large:
+            frames = _frames_of(session, found, frozenset(some).__contains__, latest)
+        part = channels_over_time.telemetry(
+            frames, clocks, channels=some, points=points, begin=begin, end=end
+        )
+        whole = Telemetry(part.started_at, whole.series + part.series)
+        if sum(len(one.values) for one in whole.series) > MOST_READINGS:
+            detail = f"more than {MOST_READINGS:,} readings: give `channels`, `from`, `to` or less"
+            raise _too_large("/points", detail)
+    return whole
 
 
-def _frames_of(session: Session, found: StimulationSession, reads: Reads) -> list[ReadFrame]:
-    """What its person gets of it (`Tenures.closed_at`)."""
+def _too_large(pointer: str, detail: str) -> Rejected:
+    errors = [{"pointer": pointer, "detail": detail}]
+    return Rejected("The answer would be too large.", code="validation", errors=errors)
+
+
+def _frames_of(
+    session: Session, found: StimulationSession, reads: Reads, latest: datetime | None = None
+) -> list[ReadFrame]:
+    """What its person gets of it (`Tenures.closed_at`), received at `latest` at the latest."""
     before = load_tenures(session, found.device_id).closed_at(found.started_at)
-    return load_frames(session, found.device_id, found.sid, reads=reads, before=before)
+    frames = load_frames(session, found.device_id, found.sid, reads=reads, before=before)
+    return [read for read in frames if latest is None or read.received_at <= latest]
 
 
 _MEASURED = (

@@ -67,7 +67,7 @@ def telemetry(
     low = -np.inf if begin is None else to_ms(begin)
     high = np.inf if end is None else to_ms(end)
     series = []
-    for name in sorted([*laid_out.columns, *laid_out.beats], key=_in_registrys_order):
+    for name in sorted([*laid_out.columns, *laid_out.beats], key=in_registrys_order):
         if name in laid_out.beats:
             at_ms, values = _beats(laid_out.beats[name])
         else:
@@ -151,6 +151,6 @@ def _with_gaps(
     return np.insert(at_ms, where + 1, gap_ms), np.insert(values, where + 1, np.nan)
 
 
-def _in_registrys_order(name: str) -> tuple[int, str]:
+def in_registrys_order(name: str) -> tuple[int, str]:
     names = list(CHANNELS)
     return (names.index(name) if name in CHANNELS else len(names), name)

@@ -6,6 +6,9 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
+from cymba.stimulation.session import queries
+from cymba.stimulation.session import telemetry as channels_over_time
+
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -139,3 +142,35 @@ def test_each_format_has_its_own_tag(read, client, worn, person):
     headers = {**person.headers, "If-None-Match": ", ".join(tags)}
     path = f"/v1/sessions/{worn.id}/telemetry"
     assert client.get(path, headers=headers).status_code == 304
+
+
+@pytest.mark.parametrize("query", [{}, {"points": 20}, {"channels": "rr_ms,mystery_x"}])
+def test_a_large_session_is_read_some_channels_at_a_time_and_says_the_same(
+    read, monkeypatch, query
+):
+    at_once = []
+    honest = channels_over_time.telemetry
+
+    def telemetry(frames, *args, **options):
+        at_once.append(max(len(one.frame.c) for one in frames if hasattr(one.frame, "c")))
+        return honest(frames, *args, **options)
+
+    whole = read(**query).json
+    monkeypatch.setattr(queries, "READINGS_AT_ONCE", 1)
+    monkeypatch.setattr(channels_over_time, "telemetry", telemetry)
+    assert read(**query).json == whole
+    assert at_once == [1] * len(whole["series"])
+
+
+def test_an_answer_holds_so_many_readings_and_channels_and_no_more(read, monkeypatch):
+    monkeypatch.setattr(queries, "MOST_READINGS", 150)
+    refused = read()
+    assert refused.status_code == 422
+    assert [one["pointer"] for one in refused.json["errors"]] == ["/points"]
+    assert read(points=20).status_code == 200
+    assert read(channels="rr_ms").status_code == 200
+    monkeypatch.setattr(queries, "MOST_CHANNELS", 2)
+    refused = read(points=20)
+    assert refused.status_code == 422
+    assert [one["pointer"] for one in refused.json["errors"]] == ["/channels"]
+    assert read(channels="rr_ms,mystery_x").status_code == 200

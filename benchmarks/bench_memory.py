@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, make_engine
 from cymba.devices.models import MODELS, usual_programme
-from cymba.devices.quotas import MAX_SESSION_BYTES, READING_BYTES, SESSION_FRAME_BYTES
+from cymba.devices.quotas import MAX_SESSION_BYTES, READING_BYTES, SAMPLE_BYTES, SESSION_FRAME_BYTES
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.stimulation.archive.compaction import compact_session, multirange
 from cymba.stimulation.archive.read_frame import ReadFrame
@@ -52,13 +52,15 @@ SMALL = Shape("small", UUID(int=1), 5, 0.001)
 SHAPES = [
     Shape("many readings", UUID(int=2), 200, 1.0),
     Shape("many frames", UUID(int=3), 1, 1.0),
-    Shape("24 h, a frame in 5 s", UUID(int=4), 5, 17_280 * SESSION_FRAME_BYTES / MAX_SESSION_BYTES),
+    Shape("24 h, a frame in 5 s", UUID(int=4), 5, 17_280 * 1_120 / MAX_SESSION_BYTES),
 ]
 
 
 def frames_of(shape: Shape) -> Iterator[ReadFrame]:
     """As many as a session of this shape may hold."""
-    counted = max(SESSION_FRAME_BYTES, READING_BYTES * shape.readings * len(CHANNELS))
+    counted = max(
+        SESSION_FRAME_BYTES, shape.readings * (SAMPLE_BYTES + READING_BYTES * len(CHANNELS))
+    )
     first = StartFrame(v=1, store=1, seq=1, boot=1, sid=shape.sid, up=0, programme=PROGRAMME)
     yield ReadFrame(first, AT)
     noise = np.random.default_rng(1)

@@ -43,6 +43,8 @@ MAX_SESSIONS_KNOWN = 200_000  # more than run at once
 # frames and readings take in memory. A day of frames of 2 kB, one in five seconds, is 35 MB.
 MAX_SESSION_BYTES = 64_000_000
 SESSION_FRAME_BYTES = 1_000  # the least that a frame counts of it
+# What a sample, and each of its readings, takes while a session is read: 64 MB of them take 100 MB.
+SAMPLE_BYTES = 160
 READING_BYTES = 16
 
 
@@ -133,12 +135,12 @@ class Quota:
             meter.left = 0.0
 
     def session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, readings: int = 0
+        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
     ) -> bool:
         """Whether a frame of this session may be stored. Once a session has begun, all its frames
         may be, up to the largest size of a session."""
         cost = frame_cost(payload_bytes)
-        size = _size(payload_bytes, readings)
+        size = _size(payload_bytes, memory_bytes)
         known = self._known.get((device_id, sid))
         if known is not None and known + size > self._session_bytes:
             return False
@@ -163,11 +165,11 @@ class Quota:
         return Reservation(self)
 
     def give_back_session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int, readings: int
+        self, device_id: str, sid: UUID, *, payload_bytes: int, memory_bytes: int
     ) -> None:
         """Undo what `session` allowed: nothing was stored."""
         _use(self._meter(STORED, device_id), -frame_cost(payload_bytes))
-        before = self._known.get((device_id, sid), 0) - _size(payload_bytes, readings)
+        before = self._known.get((device_id, sid), 0) - _size(payload_bytes, memory_bytes)
         if before > 0:
             self._known[device_id, sid] = before
         elif self._known.pop((device_id, sid), None) is not None:  # the frame had begun the session
@@ -203,9 +205,9 @@ class Quota:
             yield key, self._buckets[OF_ACCOUNT]
 
 
-def _size(payload_bytes: int, readings: int) -> int:
+def _size(payload_bytes: int, memory_bytes: int) -> int:
     """What a frame counts of its session."""
-    return max(payload_bytes, SESSION_FRAME_BYTES, READING_BYTES * readings)
+    return max(payload_bytes, SESSION_FRAME_BYTES, memory_bytes)
 
 
 def _use(meter: _Meter, cost: float) -> None:
@@ -217,7 +219,7 @@ class QuotaCheck(Protocol):
     """What ingest asks before it stores: a `Quota`, or a `Reservation` on it."""
 
     def session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, readings: int = 0
+        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
     ) -> bool: ...
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool: ...
@@ -247,13 +249,13 @@ class Reservation:
         self._entered.append(self._quota.settle(session, demands, now))
 
     def session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, readings: int = 0
+        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
     ) -> bool:
         allowed = self._quota.session(
-            device_id, sid, payload_bytes=payload_bytes, readings=readings
+            device_id, sid, payload_bytes=payload_bytes, memory_bytes=memory_bytes
         )
         if allowed:
-            self._sessions.append((device_id, sid, payload_bytes, readings))
+            self._sessions.append((device_id, sid, payload_bytes, memory_bytes))
         return allowed
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool:
@@ -264,9 +266,9 @@ class Reservation:
 
     def give_back(self) -> None:
         """Nothing of it was stored."""
-        for device_id, sid, payload_bytes, readings in self._sessions:
+        for device_id, sid, payload_bytes, memory_bytes in self._sessions:
             self._quota.give_back_session(
-                device_id, sid, payload_bytes=payload_bytes, readings=readings
+                device_id, sid, payload_bytes=payload_bytes, memory_bytes=memory_bytes
             )
         for device_id, payload_bytes in self._quarantined:
             self._quota.give_back_quarantine(device_id, payload_bytes)

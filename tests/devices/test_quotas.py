@@ -207,14 +207,14 @@ def test_the_database_is_asked_once_for_many_frames(
 
 
 def test_a_session_is_bounded_by_what_its_readings_take_in_memory(engine: Engine) -> None:
-    """A reading may be one byte of a frame, and is a number of eight wherever it is read."""
+    """A reading may be one byte of a frame, and takes many more wherever it is read."""
     quota = Quota(session_bytes=100_000)
     demand = Demand()
     demand.store(UUID(int=1), 100_000)
     with UnitOfWork(engine) as session, session.begin():
         quota.settle(session, {"ear-00001": demand}, NOON)
     frames = [
-        quota.session("ear-00001", UUID(int=1), payload_bytes=2_000, readings=1_900)
+        quota.session("ear-00001", UUID(int=1), payload_bytes=2_000, memory_bytes=30_000)
         for _ in range(10)
     ]
     assert frames == [True] * 3 + [False] * 7

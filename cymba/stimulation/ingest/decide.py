@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple, TypeGuard
 from uuid import UUID
 
-from cymba.devices.quotas import QuotaCheck
+from cymba.devices.quotas import READING_BYTES, SAMPLE_BYTES, QuotaCheck
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES, AckLedger, StoreKey
 from cymba.stimulation.ingest.statements import Batch, Found, FrameKey, QuarantineRow
 from cymba.stimulation.wire.frames import Packed, Unreadable, decode, pack
@@ -212,7 +212,7 @@ def _decide_frame(
             key.device_id,
             frame.sid,
             payload_bytes=len(delivery.payload),
-            readings=readings_of(frame),
+            memory_bytes=memory_bytes(frame),
         ):
             detail = "too much was stored of late, or too many sessions, or this one is too large"
             return _refused(delivery, "rate", detail)
@@ -230,8 +230,11 @@ def kept_bytes(delivery: Delivery) -> int:
     return min(len(delivery.payload), MAX_KEPT_BYTES)
 
 
-def readings_of(frame: Frame) -> int:
-    return sum(map(len, frame.c.values())) if isinstance(frame, SamplesFrame) else 0
+def memory_bytes(frame: Frame) -> int:
+    """What the samples of a frame take while its session is read."""
+    if not isinstance(frame, SamplesFrame):
+        return 0
+    return SAMPLE_BYTES * frame.n + READING_BYTES * sum(map(len, frame.c.values()))
 
 
 class _Reused(NamedTuple):

@@ -26,7 +26,6 @@ from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.stimulation.written.tables import WrittenSession
 from cymba.stimulation.written.witnesses import Span, regroup
 
-
 READINGS_AT_ONCE = 1_000_000
 """A session of more is read some channels at a time, so that memory holds no more of it."""
 

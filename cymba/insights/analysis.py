@@ -155,9 +155,9 @@ def analyse(
     by_question = {pair.key: pair for pair in (*apart, *pooled)}
     _flag((*apart, *pooled), by_question.values())
     # That evening lies nearest to the pain that brings use about, so only where use follows none.
-    told = [one if (one := by_question[pair.key]).follows is None else pair for pair in apart]
-    _grade(told, tested)
-    return told
+    chosen = [one if (one := by_question[pair.key]).follows is None else pair for pair in apart]
+    _grade(chosen, tested)
+    return chosen
 
 
 def _look_at(
@@ -259,19 +259,19 @@ def _numbers(look: Look) -> list[_Numbers]:
     return [_Numbers(*of_pair) for of_pair in zip(*reached, strict=True)]
 
 
-def _taken(milestone: int, told: _Numbers, p_before: float, input_hash: str) -> LookTaken:
+def _taken(milestone: int, numbers: _Numbers, p_before: float, input_hash: str) -> LookTaken:
     return LookTaken(
         milestone=milestone,
-        effect=_known(told.effect),
-        se=_known(told.se),
-        df=_known(told.df),
-        low=_known(told.low),
-        high=_known(told.high),
-        p=_known(told.p),
-        contrast=_known(told.contrast),
-        half_signs=(_sign(told.first_half), _sign(told.second_half)),
-        sequential_p=sequential_p(told.p, p_before),
-        follows_p=_known(told.follows_p),
+        effect=_known(numbers.effect),
+        se=_known(numbers.se),
+        df=_known(numbers.df),
+        low=_known(numbers.low),
+        high=_known(numbers.high),
+        p=_known(numbers.p),
+        contrast=_known(numbers.contrast),
+        half_signs=(_sign(numbers.first_half), _sign(numbers.second_half)),
+        sequential_p=sequential_p(numbers.p, p_before),
+        follows_p=_known(numbers.follows_p),
         input_hash=input_hash,
     )
 

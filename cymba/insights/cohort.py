@@ -1,7 +1,7 @@
 """One pair over many people who agreed to research: each person's own fit first, then their mean.
 
 People appear under pseudonyms that only the holder of the key could make again. Below ten people
-nothing is told at all, not even how many there are.
+nothing is shown at all, not even how many there are.
 """
 
 import hmac
@@ -65,7 +65,7 @@ class TooFew:
 def load_cohort(
     session: Session, exposure: str, outcome: str, *, lag: int = PRIMARY_LAG, key: bytes, by: Actor
 ) -> Cohort | TooFew:
-    """The pair over all who agreed to research; each is told of it in their audit log.
+    """The pair over all who agreed to research; each finds it in their audit log.
 
     Raises:
         NotFound: there is no such exposure or outcome.

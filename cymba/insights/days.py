@@ -266,11 +266,11 @@ def _outcome_rows(
             for row, value in last.items():
                 rows[row, t] = value
             continue
-        told: dict[int, list[float]] = {}
+        values_of: dict[int, list[float]] = {}
         for rating in ratings:
             for row, value in rating.values:
-                told.setdefault(row, []).append(value)
-        for row, values in told.items():
+                values_of.setdefault(row, []).append(value)
+        for row, values in values_of.items():
             rows[row, t] = values[0] if len(values) == 1 else statistics.fmean(values)
     return rows
 

@@ -103,23 +103,23 @@ EXPOSURES: tuple[Exposure, ...] = (
 def exposures_of(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]:
     """What the person's sessions can be summed up as.
 
-    The primary exposure goes by what they tell, never by what was found: the charge, where at least
-    half of them tell one, else the minutes, which every kind of device and a diary of use have.
+    The primary exposure goes by what they report, never by what was found: the charge, where at
+    least half of them report one, else the minutes, which every session has.
     """
-    tell_charge = sum(s.charge_uc is not None for s in sessions)
-    primary = "charge" if 2 * tell_charge >= len(sessions) else "minutes"
+    with_charge = sum(s.charge_uc is not None for s in sessions)
+    primary = "charge" if 2 * with_charge >= len(sessions) else "minutes"
     fixed = (replace(one, primary=one.name == primary) for one in EXPOSURES)
     return (*fixed, *programme_exposures(sessions), *level_exposures(sessions))
 
 
 def level_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]:
-    """The level on each model that tells no current, where it varies. Levels of two models are not
-    compared, and none stands beside a current."""
+    """The level on each model that reports no current, where it varies. Levels are compared neither
+    between models nor with a current."""
     levels: dict[str, list[float]] = {}
     for s in sessions:
         if s.model is not None and s.native_level is not None and s.max_amplitude_ua is None:
             levels.setdefault(s.model, []).append(s.native_level)
-    varied = [model for model, told in levels.items() if len(set(told)) > 1]
+    varied = [model for model, used in levels.items() if len(set(used)) > 1]
     ranked = sorted(varied, key=lambda model: (-len(levels[model]), model))[:MAX_LEVELS]
     return tuple(
         Exposure(LEVEL + model, LEVEL + model, "1", _level_on(model), is_amount=False)
@@ -128,17 +128,17 @@ def level_exposures(sessions: Sequence[SessionFact]) -> tuple[Exposure, ...]:
 
 
 def _level_on(model: str) -> Callable[[Sequence[SessionFact]], float]:
-    """Of a day on which nothing else was used and every session tells its level, each session by
-    the time it stimulated."""
+    """The mean level of a day, weighted by each session's stimulating time; NaN where another model
+    was used, or a session has no level."""
 
     def level(sessions: Sequence[SessionFact]) -> float:
         if any(s.model != model or s.native_level is None for s in sessions):
             return NAN
-        told = [(s.native_level or 0.0, s.stimulating_s) for s in sessions]
+        levels = [(s.native_level or 0.0, s.stimulating_s) for s in sessions]
         total_s = _stimulating_s(sessions)
         if not total_s > 0:
             return NAN
-        return sum(level * (seconds or 0.0) for level, seconds in told) / total_s
+        return sum(level * (seconds or 0.0) for level, seconds in levels) / total_s
 
     return level
 
@@ -173,8 +173,8 @@ def _share_of(programme: str) -> Callable[[Sequence[SessionFact]], float]:
 
 def programme_name(programme: dict[str, Any] | None) -> str | None:
     """How people tell programmes apart: frequency, pulse width and duty cycle; not the current,
-    which they adjust every day. Fit for a path of the API. None of a model that does not tell
-    them all."""
+    which they adjust every day. Fit for a path of the API. None where the model does not
+    report them all."""
     parts = ("frequency_hz", "pulse_width_us", "on_s", "off_s")
     if programme is None or any(programme.get(part) is None for part in parts):
         return None

@@ -1,4 +1,4 @@
-"""Findings kept: computed when their inputs have changed, told to the app when they say more."""
+"""Stored findings: computed when their inputs change, announced when they say something new."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,7 @@ from cymba.insights.tables import Finding, InsightState
 KIND: Final = "finding"
 
 # A change in any of these is news for the app; that another day was complete is not.
-_TOLD = ("grade", "milestone", "effect", "low", "high", "tier", "method_version")
+_NEWS = ("grade", "milestone", "effect", "low", "high", "tier", "method_version")
 _LOOK = tuple(one.name for one in fields(LookTaken))
 _of_look = attrgetter(*_LOOK)  # dataclasses.asdict copies deeply: a tenth of a refresh
 
@@ -71,7 +71,7 @@ def _due() -> Select[UUID]:
 def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[str]:
     """Compute the account's findings anew if what they rest on has changed.
 
-    Gives the entity ids of those that the app hears of.
+    Returns the entity ids of those that are announced to the app.
     """
     at_change = change_counter(session, account_id)
     days, exposures, outcomes = load_days(session, account_id)
@@ -97,13 +97,13 @@ def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[str]:
         tested=frozenset((TRIED_EXPOSURE, outcome) for outcome in trials),
         known={look.input_hash: look for look in known if look is not None},
     )
-    told = _store(session, account_id, stored, pairs, trials, now=now)
-    # What `refresh` itself tells the app is no new input: each takes one number at the commit.
-    state.at_change = at_change + len(told)
+    announced = _store(session, account_id, stored, pairs, trials, now=now)
+    # What `refresh` itself announces is no new input: each takes one number at the commit.
+    state.at_change = at_change + len(announced)
     state.input_hash, state.method_version, state.computed_at = whole, METHOD_VERSION, now
     session.add(state)
     session.flush()
-    return told
+    return announced
 
 
 def forget(session: Session, account_id: UUID) -> None:
@@ -156,7 +156,7 @@ def _store(
 ) -> list[str]:
     """Every primary, and what else has reached a milestone: before that there is nothing to say."""
     stored = {(f.exposure, f.outcome, f.lag): f for f in findings}
-    told = []
+    announced = []
     for pair in pairs:
         if pair.tier is not Tier.PRIMARY and not pair.taken:
             continue
@@ -173,21 +173,21 @@ def _store(
         elif all(getattr(finding, name) == values[name] for name in values):
             continue
         else:
-            news = any(getattr(finding, name) != values[name] for name in _TOLD)
+            news = any(getattr(finding, name) != values[name] for name in _NEWS)
             for name, value in values.items():
                 setattr(finding, name, value)
             if not news:
                 continue
         finding.version += 1
         finding.changed_at = now
-        told.append(entity_id(*key))
-        announce(session, account_id, KIND, told[-1])
+        announced.append(entity_id(*key))
+        announce(session, account_id, KIND, announced[-1])
     for key, finding in stored.items():
         session.delete(finding)
-        told.append(entity_id(*key))
-        announce(session, account_id, KIND, told[-1], deleted=True)
+        announced.append(entity_id(*key))
+        announce(session, account_id, KIND, announced[-1], deleted=True)
     session.flush()
-    return told
+    return announced
 
 
 def of_pair(account_id: UUID, pair: Pair) -> Finding:

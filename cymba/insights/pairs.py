@@ -43,11 +43,11 @@ class PairView:
     @property
     def shown_hash(self) -> str:
         """Of all that is shown: the same hash, the same picture."""
-        told = [
+        shown = [
             (one.lag, one.grade, one.effect, one.low, one.high, one.pairs_now) for one in self.lags
         ]
         began = self.dates[0].isoformat() if self.dates else ""
-        text = f"{began} {self.finding.lag} {self.finding.input_hash} {told}".encode()
+        text = f"{began} {self.finding.lag} {self.finding.input_hash} {shown}".encode()
         return inputs_hash(
             self.finding.lag, self.exposed, self.felt, np.frombuffer(text, dtype=np.uint8)
         )

@@ -81,7 +81,7 @@ def load_responses(session: Session, account_id: UUID, *, now: datetime) -> list
 def compare_all(
     sessions: Sequence[SessionFact], entries: Sequence[EntryFact], *, today: date
 ) -> list[Comparison]:
-    """All that is rated in points; of side effects `cymba.insights.side_effects` tells."""
+    """All that is rated in points; side effects are in `cymba.insights.side_effects`."""
     first_use = min((local_day(fact.local_start) for fact in sessions), default=None)
     compared = []
     for outcome in OUTCOMES.values():
@@ -137,7 +137,7 @@ def _first_of_enough(rated: Sequence[date]) -> date:
 def _last_look(baseline_ends: date, today: date) -> date:
     """The day of the last look: the first two weeks after the baseline, then every four weeks.
 
-    Before the first look today: there is nothing to be told of yet.
+    Before the first look it is today: there is nothing to show yet.
     """
     first = baseline_ends + timedelta(days=FIRST_LOOK_DAYS - 1)
     if today < first:

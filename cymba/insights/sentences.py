@@ -175,7 +175,7 @@ def of_response(voice: Voice, outcome: Outcome, found: Response, *, until: date)
         return voice.translate(words.RESPONSE_NOT_ENOUGH)
     if outcome.worse == "lower":
         return _of_response_in_points(voice, outcome, found, until)
-    # A fall is told as "lower by": its ends change places.
+    # A fall is shown as "lower by": its ends change places.
     low, high = sorted((-found.high, -found.low))
     values = {
         "outcome": inside(voice, voice.translate(outcome.title)),
@@ -273,16 +273,16 @@ def _of_tested(voice: Voice, outcome: str, result: dict[str, Any]) -> str:
     )
 
 
-def of_before_trial(voice: Voice, told: BeforeTrial) -> str:
+def of_before_trial(voice: Voice, before: BeforeTrial) -> str:
     """That the device is still as a trial left it, and what the person can do about it."""
-    if told.state == "sent":
+    if before.state == "sent":
         return voice.translate(words.SENT_TO_DEVICE)
-    held_ua = 0.0 if told.now is None else told.ceiling_ua(told.now)
+    held_ua = 0.0 if before.now is None else before.ceiling_ua(before.now)
     return _join(
         voice.say(words.HELD_DOWN, now=_ma(voice, held_ua))
         if held_ua
         else voice.translate(words.HELD_OFF),
-        voice.say(words.SET_BACK, before=_ma(voice, told.ceiling_ua(told.wanted))),
+        voice.say(words.SET_BACK, before=_ma(voice, before.ceiling_ua(before.wanted))),
     )
 
 

@@ -20,7 +20,7 @@ from cymba.stimulation.session.history import history
 @dataclass(frozen=True, slots=True)
 class SymptomDays:
     """By calendar day from `first_day`: (D,) the mean rating, NaN unrated, and (D,) the sessions,
-    NaN where it is not known whether there were any. Both as `/v1/history` tells them."""
+    NaN where it is not known whether there were any. Both as `/v1/history` shows them."""
 
     outcome: Outcome
     first_day: date

@@ -22,7 +22,7 @@ _SYMPTOMS = tuple(one for one in OUTCOMES.values() if ITEMS[one.item].group == "
 
 @dataclass(frozen=True, slots=True)
 class SymptomRated:
-    """A mean of `ratings` ratings; a symptom without any is left out, never told as 0."""
+    """A mean of `ratings` ratings; a symptom without any is left out, never shown as 0."""
 
     item: str
     mean: float

@@ -68,7 +68,7 @@ def ceiling_ua(limits: Limits, programme: Programme) -> float:
 
 
 def recent_currents_ua(session: Session, account_id: UUID, device_id: str) -> list[int]:
-    """The highest current of each of the device's last sessions that tells one."""
+    """The highest current of each of the device's last sessions that has one."""
     row = StimulationSession
     query = (
         select(row.max_amplitude_ua)

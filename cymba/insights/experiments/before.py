@@ -2,7 +2,7 @@
 
 A trial holds a device down in half of its blocks, and may end in one of them in any way: stopped,
 over, left alone, handed on. The server raises no limit by itself. So from the end of the block
-that was last agreed to, the person is told and offered what was there before, until the device
+that was last agreed to, the person is shown and offered what was there before, until the device
 holds it, they have set something else, or they have said that it is to stay.
 """
 
@@ -56,7 +56,7 @@ class BeforeTrial:
 
 
 def standing(session: Session, account_id: UUID, *, now: datetime) -> dict[str, BeforeTrial]:
-    """By device, what the person is to be told. A later trial of a device tells for the earlier."""
+    """By device, what its person is offered. Of several trials of a device the latest decides."""
     query = (
         select(Experiment, ExperimentBlock)
         .join(ExperimentBlock, ExperimentBlock.experiment_id == Experiment.id)
@@ -66,9 +66,9 @@ def standing(session: Session, account_id: UUID, *, now: datetime) -> dict[str, 
     )
     found = {}
     for experiment, last in session.execute(query):
-        told = _told(session, experiment, last, now)
-        if told is not None:
-            found[experiment.device_id] = told
+        left = _standing_of(session, experiment, last, now)
+        if left is not None:
+            found[experiment.device_id] = left
     return found
 
 
@@ -77,9 +77,9 @@ def starting_point(
 ) -> Wanted | None:
     """What a new trial keeps in its full blocks: what was before an earlier one while that is
     offered, else what the device is to hold. None: nothing."""
-    told = standing(session, account_id, now=now).get(device_id)
-    if told is not None and told.state == "offered":
-        return told.wanted
+    left = standing(session, account_id, now=now).get(device_id)
+    if left is not None and left.state == "offered":
+        return left.wanted
     return None if state.desired is None else _wanted(state.desired)
 
 
@@ -91,14 +91,14 @@ def set_back(
     Raises:
         Conflict: it is not offered.
     """
-    told = _offered(session, experiment, now)
+    left = _offered(session, experiment, now)
     version = programme_state(session, experiment.account_id, experiment.device_id).version
     outcome = set_programme(
         session,
         key,
         experiment.account_id,
         experiment.device_id,
-        told.wanted,
+        left.wanted,
         if_version=version,
         now=now,
     )
@@ -122,16 +122,16 @@ def decline(session: Session, experiment: Experiment, *, now: datetime) -> None:
 
 
 def _offered(session: Session, experiment: Experiment, now: datetime) -> BeforeTrial:
-    told = standing(session, experiment.account_id, now=now).get(experiment.device_id)
-    if told is None or told.state != "offered" or told.experiment.id != experiment.id:
+    left = standing(session, experiment.account_id, now=now).get(experiment.device_id)
+    if left is None or left.state != "offered" or left.experiment.id != experiment.id:
         raise Conflict(
             "The device is not held at what this trial set: there is nothing to set back.",
             code="nothing-to-set-back",
         )
-    return told
+    return left
 
 
-def _told(
+def _standing_of(
     session: Session, experiment: Experiment, last: ExperimentBlock, now: datetime
 ) -> BeforeTrial | None:
     if experiment.declined_at is not None:
@@ -143,7 +143,7 @@ def _told(
     try:
         held_by_person = held_device(session, experiment.account_id, experiment.device_id)
     except NotFound:
-        return None  # not theirs now; should it be again, this is told again
+        return None  # not theirs now; once it is again, this is offered again
     state = programme_state(session, experiment.account_id, experiment.device_id)
     model = held_by_person.model
     desired, held, before = state.desired, state.held, experiment.plan["arms"]["full"]

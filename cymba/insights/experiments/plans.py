@@ -75,7 +75,7 @@ def blocks(seed: bytes, *, pairs: int, block_days: int, first_day: date) -> list
 
 
 def all_blocks(experiment: Experiment) -> list[Block]:
-    """Every block with its arm: not to be told before its time."""
+    """Every block with its arm, which must not be shown before its time."""
     return blocks(
         experiment.seed,
         pairs=experiment.pairs,

@@ -1,7 +1,7 @@
 """What a trial showed: the randomisation test over its plan, and where life departed from it.
 
 The test goes by the plan, whatever was really done ("as randomised"): only so is it exact. What
-was really done is told beside it, from the sessions that the device uploaded; and where too little
+was really done is shown beside it, from the sessions that the device uploaded; and where too little
 was done as drawn, the trial was not carried out, and its numbers grade nothing.
 """
 
@@ -142,8 +142,7 @@ def _as_drawn(block: Block, lived: Lived, limit_ua: float) -> bool:
 
 
 def _is_above(day: Iterable[SessionFact], limit_ua: float) -> bool:
-    """Whether there was a session above the limit. One that tells no current may be: above no
-    current at all it is."""
+    """Whether there was a session above the limit. One that reports no current counts as above."""
     return any(
         _used(fact) and (fact.max_amplitude_ua is None or fact.max_amplitude_ua > limit_ua)
         for fact in day

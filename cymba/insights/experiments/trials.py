@@ -246,9 +246,9 @@ def tested(session: Session, account_id: UUID) -> dict[str, dict[str, Any]]:
     """By outcome, the result of the latest trial that ran to its end and was carried out.
 
     A result stays as it was computed, but for its person it ends with its ratings: once too few
-    of them are left to be tested, nothing is told of what they showed.
+    of them are left to be tested, nothing is shown of it.
     """
-    results_told = {}
+    of_outcome = {}
     for experiment in reversed(mine(session, account_id)):
         result = result_of(session, experiment)
         if (
@@ -257,8 +257,8 @@ def tested(session: Session, account_id: UUID) -> dict[str, dict[str, Any]]:
             and result["carried_out"]
             and _found(session, experiment, completed_pairs=experiment.pairs)["p"] is not None
         ):
-            results_told[experiment.outcome] = result
-    return results_told
+            of_outcome[experiment.outcome] = result
+    return of_outcome
 
 
 def result_of(session: Session, experiment: Experiment) -> dict[str, Any] | None:
@@ -278,7 +278,7 @@ def deviations(
     session: Session, experiment: Experiment, *, now: datetime
 ) -> list[results.Deviation]:
     """Where the trial was not lived as planned, by what has been uploaded so far. Of a trial whose
-    seed is not here nothing can be told."""
+    seed is not here nothing is known."""
     if not experiment.seed:
         return []
     return results.deviations(
@@ -312,11 +312,11 @@ def _comparison_limit_ua(experiment: Experiment) -> float:
 
 
 def _announce_device(session: Session, experiment: Experiment, now: datetime) -> bool:
-    """Have the app hear of the trial's device if there is something to tell of it."""
-    told = experiment.device_id in before.standing(session, experiment.account_id, now=now)
-    if told:
+    """Announce the trial's device if there is something to offer for it."""
+    is_standing = experiment.device_id in before.standing(session, experiment.account_id, now=now)
+    if is_standing:
         announce(session, experiment.account_id, "device", experiment.device_id)
-    return told
+    return is_standing
 
 
 def _stop(session: Session, experiment: Experiment, *, reason: str, now: datetime) -> None:

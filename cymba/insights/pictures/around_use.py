@@ -13,15 +13,15 @@ from cymba.insights.symptom_days import AroundUse
 from cymba.insights.words import DISCLAIMER
 from cymba.voice import Voice
 
-LEAST_DAYS = 5  # of which a mean is told
+LEAST_DAYS = 5  # of which a mean is shown
 JITTER = 0.16
 
 
 def picture_of_around_use(seen: AroundUse, voice: Voice) -> Picture:
     title = voice.translate(seen.outcome.title)
-    told = [
-        _told(captions.AROUND_USED, seen.used, voice),
-        _told(captions.AROUND_WITHOUT, seen.without, voice),
+    sentences = [
+        _sentence(captions.AROUND_USED, seen.used, voice),
+        _sentence(captions.AROUND_WITHOUT, seen.without, voice),
     ]
     why = voice.translate(captions.AROUND_WHY)
     closing = voice.translate(DISCLAIMER)
@@ -31,15 +31,15 @@ def picture_of_around_use(seen: AroundUse, voice: Voice) -> Picture:
         ends = ends_named(seen.outcome, voice)
         if ends:
             page.note(ends)
-        for pairs, sentence in zip((seen.used, seen.without), told, strict=True):
+        for pairs, sentence in zip((seen.used, seen.without), sentences, strict=True):
             page.paragraph(sentence)
             _draw_pairs(page, seen, pairs, voice)
 
-    alt = " ".join([*told, why, closing])
+    alt = " ".join([*sentences, why, closing])
     return Picture(voice.say(captions.AROUND_TITLE, outcome=title), alt, draw)
 
 
-def _told(template: str, pairs: Floats, voice: Voice) -> str:
+def _sentence(template: str, pairs: Floats, voice: Voice) -> str:
     n = pairs.shape[1]
     if n < LEAST_DAYS:
         before = after = voice.translate(captions.NOT_YET)

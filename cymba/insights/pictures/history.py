@@ -28,10 +28,10 @@ MOST_DOTS = 3
 
 def picture_of_timeline(seen: SymptomDays, voice: Voice) -> Picture:
     title = voice.translate(seen.outcome.title)
-    told = _told(seen, voice)
+    sentence = _sentence(seen, voice)
 
     def draw(page: Page) -> None:
-        page.paragraph(told)
+        page.paragraph(sentence)
         shown = Shown(
             first_day=seen.first_day,
             outcome=seen.outcome,
@@ -42,15 +42,15 @@ def picture_of_timeline(seen: SymptomDays, voice: Voice) -> Picture:
         )
         draw_days(page, voice, shown)
 
-    return Picture(voice.say(captions.TIMELINE_TITLE, outcome=title), told, draw)
+    return Picture(voice.say(captions.TIMELINE_TITLE, outcome=title), sentence, draw)
 
 
 def picture_of_calendar(seen: SymptomDays, voice: Voice) -> Picture:
     title = voice.translate(seen.outcome.title)
-    told = _told(seen, voice)
+    sentence = _sentence(seen, voice)
 
     def draw(page: Page) -> None:
-        page.paragraph(told)
+        page.paragraph(sentence)
         ends = ends_named(seen.outcome, voice)
         for text in (ends, voice.translate(captions.CALENDAR_MARKS)):
             if text:
@@ -60,10 +60,10 @@ def picture_of_calendar(seen: SymptomDays, voice: Voice) -> Picture:
         page.room(2 * page.small)
         _draw_weeks(page, seen, voice)
 
-    return Picture(voice.say(captions.CALENDAR_TITLE, outcome=title), told, draw)
+    return Picture(voice.say(captions.CALENDAR_TITLE, outcome=title), sentence, draw)
 
 
-def _told(seen: SymptomDays, voice: Voice) -> str:
+def _sentence(seen: SymptomDays, voice: Voice) -> str:
     rated = seen.felt[np.isfinite(seen.felt)]
     days = voice.say(
         captions.HISTORY_DAYS,

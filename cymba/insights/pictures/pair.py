@@ -17,13 +17,13 @@ LAGS = (0, 1, 2, 3)
 
 def picture_of_pair(view: PairView, voice: Voice) -> Picture:
     names = _Names(view, voice)
-    told = [sentences.of_finding(voice, view.finding)]
+    spoken = [sentences.of_finding(voice, view.finding)]
     digits = sentences.digits(view.finding.outcome)
     for one in view.lags:
         seen = observed(one)
         if seen is not None:
             effect, low, high = (voice.number(value, digits) for value in seen)
-            told.append(
+            spoken.append(
                 voice.say(
                     captions.PAIR_ALT_LAG,
                     lag=voice.translate(captions.LAG_NAMES[one.lag]),
@@ -34,21 +34,21 @@ def picture_of_pair(view: PairView, voice: Voice) -> Picture:
             )
     alt = voice.say(
         captions.PAIR_ALT,
-        sentence=told[0],
+        sentence=spoken[0],
         days=voice.number(len(view.dates), 0),
         outcome=names.outcome_inside,
         exposure=names.exposure_inside,
     )
 
     def draw(page: Page) -> None:
-        page.paragraph(told[0])
+        page.paragraph(spoken[0])
         _draw_days(page, view, voice, names)
         _draw_fit(page, view, voice, names)
         if any(observed(one) is not None for one in view.lags):
             _draw_lags(page, view, voice, names)
 
     title = voice.say(captions.PAIR_TITLE, outcome=names.outcome, exposure=names.exposure_inside)
-    return Picture(title, " ".join([alt, *told[1:]]), draw)
+    return Picture(title, " ".join([alt, *spoken[1:]]), draw)
 
 
 def observed(finding: Finding) -> tuple[float, float, float] | None:

@@ -19,8 +19,10 @@ from cymba.voice import Voice
 def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
     found = compared.response
     title = voice.translate(compared.outcome.title)
-    told = sentences.of_response(voice, compared.outcome, found, until=compared.current.last_day)
-    parts = [told]
+    sentence = sentences.of_response(
+        voice, compared.outcome, found, until=compared.current.last_day
+    )
+    parts = [sentence]
     until = voice.day(compared.current.last_day)
     has_means = not (math.isnan(found.baseline_mean) or math.isnan(found.current_mean))
     if has_means:
@@ -36,7 +38,7 @@ def picture_of_response(compared: Comparison, voice: Voice) -> Picture:
         )
 
     def draw(page: Page) -> None:
-        page.paragraph(told)
+        page.paragraph(sentence)
         ends = ends_named(compared.outcome, voice)
         page.note(f"{title} ({ends})" if ends else title)
         axes = page.panel(230)
@@ -73,5 +75,5 @@ def _draw_period(axes: Any, page: Page, compared: Comparison, period: Period, me
     for side in (begin, end):
         axes.axvline(side, color=page.theme.muted, linewidth=0.8)
     if not math.isnan(mean):
-        is_told = compared.response.grade is not ResponseGrade.NOT_ENOUGH
-        axes.plot([begin, end], [mean, mean], color=page.theme.ink, **line(is_told, width=3))
+        is_shown = compared.response.grade is not ResponseGrade.NOT_ENOUGH
+        axes.plot([begin, end], [mean, mean], color=page.theme.ink, **line(is_shown, width=3))

@@ -18,11 +18,11 @@ JITTER = 0.045  # in shares, so that answers beside each other can be told apart
 def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
     trend, sessions = found.trend, found.present.size
     title = voice.translate(found.outcome.title)
-    told = sentences.of_side_effect(voice, found.outcome, trend, found.answers)
+    sentence = sentences.of_side_effect(voice, found.outcome, trend, found.answers)
     parts = [
         voice.say(
             captions.SIDE_EFFECT_ALT,
-            sentence=told,
+            sentence=sentence,
             yes=voice.number(found.yes, 0),
             n=voice.number(found.answers, 0),
             sessions=voice.number(sessions, 0),
@@ -33,7 +33,7 @@ def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
         parts.extend(_curve_in_words(found, voice))
 
     def draw(page: Page) -> None:
-        page.paragraph(told)
+        page.paragraph(sentence)
         page.caption(voice.translate(captions.SIDE_EFFECT_Y))
         axes = page.panel(210, below=46)
         answered = np.flatnonzero(np.isfinite(found.present))
@@ -45,8 +45,8 @@ def picture_of_side_effect(found: SideEffect, voice: Voice) -> Picture:
             if band is not None:
                 page.band(axes, numbers, *band, page.theme.felt)
             share = trend.probability(numbers)
-            is_told = trend.course is not Course.NOT_ENOUGH
-            axes.plot(numbers, share, color=page.theme.ink, **line(is_told, width=2.5))
+            is_shown = trend.course is not Course.NOT_ENOUGH
+            axes.plot(numbers, share, color=page.theme.ink, **line(is_shown, width=2.5))
         ticks(axes, voice, x=True)
         axes.set_ylim(-0.1, 1.1)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])

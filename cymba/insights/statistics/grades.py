@@ -3,8 +3,8 @@
 Grades rise from `collecting` to `tested`. Three rules hold one down whatever the numbers. An
 interval within the item's minimal important difference is `no_clear_link` however small p is. "More
 stimulation, worse symptom" stays at `early_signal`, because people who stimulate when it hurts
-produce just that. And so does whatever there is to say of an exposure that follows the rating
-before it: which came first the days cannot tell then, in either direction.
+produce just that. So does every pair whose exposure follows the rating before it, in either
+direction: the days cannot show which came first.
 """
 
 import math
@@ -77,7 +77,7 @@ class Fit:
     days        : from the first day of both series to today
     half_signs  : signs of the two halves' effects, each -1, 0 or 1
     tier_passed : Benjamini-Hochberg at .10 for a primary; exploratory_discoveries for the rest
-    follows     : the reason why the exposure's days cannot tell cause from consequence, if any
+    follows     : the reason why the exposure's days cannot separate cause from consequence, if any
     """
 
     effect: float

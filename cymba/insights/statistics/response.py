@@ -19,7 +19,7 @@ CURRENT_DAYS = 28
 MIN_CURRENT_DAYS = 14
 LEVEL = 0.05
 # Looked at every four weeks: the level of each look. Of people whose pain does not change (φ .6)
-# who read it all year, .02 are ever told of a fall by a third (docs/calibration.md).
+# who read it all year, .02 are ever shown a fall by a third (docs/calibration.md).
 LOOK_LEVEL = 0.006
 # IMMPACT (Dworkin et al. 2008): reductions of a 0 to 10 pain rating
 MODERATE_RATIO, SUBSTANTIAL_RATIO, MODERATE_POINTS = -0.30, -0.50, -2.0
@@ -50,7 +50,7 @@ class Response:
     threshold is the one that `confirmed` and `likely` refer to. change_points is in the rating's
     points, and two_points whether it is a fall of at least 2. NaN where there is not enough, or
     the baseline too near 0 for a ratio. `points_low` and `points_high` are the interval of
-    change_points, where that is what is told (`response_in_points`).
+    change_points, where that is what is shown (`response_in_points`).
     """
 
     change_ratio: float
@@ -121,7 +121,7 @@ def response_in_points(
     baseline: ArrayLike, current: ArrayLike, *, level: float = LEVEL
 ) -> Response:
     """The same of a rating where higher is better: such a scale has no "none" to be a share of, so
-    the difference of the means is told, and no threshold. Its interval leaves 0 out where that of
+    the difference of the means is shown, and no threshold. Its interval leaves 0 out where that of
     the ratio would leave out 1.
     """
     before, now, enough = _periods(baseline, current)

@@ -9,9 +9,9 @@ The interval is that of the penalised profile likelihood, so it holds exactly th
 test of the penalised likelihood ratio does not reject (Venzon & Moolgavkar 1988; Heinze & Schemper
 2002). A Wald interval is symmetric where the likelihood is not, and may touch 0 beside a small p.
 
-What is told moves only at SIDE_EFFECT_MILESTONES. Of the .05 that somebody without a trend may ever
-be told of one, FADING_LEVEL takes .01 and GROWING_LEVEL .04: a false all-clear is worse than a late
-one, and a late warning is worse than a false one.
+What is shown changes only at SIDE_EFFECT_MILESTONES. The chance that somebody without a trend is
+ever shown one is at most .05: .01 by FADING_LEVEL and .04 by GROWING_LEVEL. A false all-clear is
+worse than a late one, and a late warning is worse than a false one.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from cymba.insights.statistics.sequential import MILESTONES, look_level, milesto
 # In answers. Sooner and longer than those of findings, as a warning is awaited: each about √2 of
 # the one before, as the levels over ten looks suppose; a year of two sessions a day has eleven.
 SIDE_EFFECT_MILESTONES = (20, *MILESTONES, 896, 1280)
-# Two-sided over all looks, and half of it falls on the side that is told of.
+# Two-sided over all looks, and half of it falls on the side that is shown.
 FADING_LEVEL = 0.02
 GROWING_LEVEL = 0.08
 MIN_ANSWERS = 15

@@ -34,6 +34,7 @@ class HistoryWithPowerLoss(SyncHistory):
         for phone in self.phones:
             if isinstance(phone, TypeScriptPhone):
                 phone.cut(1_000_000, kept=True)
+        self.world.fate = "answered"  # meant for a request that the power loss kept back
         super().end()
 
 

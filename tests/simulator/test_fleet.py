@@ -52,11 +52,7 @@ class Mosquitto:
         self.process = subprocess.Popen(
             [MOSQUITTO, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(self.listens, what="mosquitto listens")
-
-    def listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        wait_until(lambda: listens(self.port), what="mosquitto listens")
 
     def kill(self) -> None:
         if self.process is not None:
@@ -76,6 +72,11 @@ class AmqttBroker:
         if self.running is not None:
             self.running.process.kill()
             self.running.stop()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 AnyBroker = Mosquitto | AmqttBroker
@@ -222,6 +223,7 @@ def test_devices_speak_tls_to_a_broker_with_a_certificate(tmp_path: Path) -> Non
         extra=f"certfile {paths['cert']}\nkeyfile {paths['key']}\nlistener {plain} 127.0.0.1",
     )
     secured.start()
+    wait_until(lambda: listens(plain), what="mosquitto's second listener listens")
     server = AckingServer(plain)
     try:
         fleet = Fleet(

@@ -20,6 +20,7 @@ from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.tables import Finding
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.tables import Remark, WrittenSession
 
 # Where a spreadsheet may see the beginning of a cell, and what it then takes for a formula. In some
 # locales it splits at another sign than we do, and ignores our quotes.
@@ -161,6 +162,75 @@ SHEETS: tuple[Sheet, ...] = (
             .order_by(StimulationSession.started_at, StimulationSession.id)
         ),
         _session,
+    ),
+    Sheet(
+        "written_sessions.csv",
+        (
+            "id",
+            "recorder",
+            "device",
+            "model",
+            "started_at",
+            "started_local",
+            "time_zone",
+            "duration_min",
+            "native_level",
+            "amplitude_ma",
+            "site",
+            "side",
+            "shown_as",
+            "left_out_of_insights",
+            "note",
+        ),
+        lambda account_id: (
+            select(WrittenSession)
+            .where(WrittenSession.account_id == account_id, WrittenSession.deleted_at.is_(None))
+            .order_by(WrittenSession.started_at, WrittenSession.id)
+        ),
+        lambda row: iter(
+            [
+                (
+                    row.id,
+                    row.recorder,
+                    row.device_id,
+                    row.model,
+                    row.started_at,
+                    _local(row.started_at, row.time_zone),
+                    row.time_zone,
+                    round(row.duration_s / 60, 2),
+                    _scaled(row.mean_native_level, 1, 2),
+                    _scaled(row.amplitude_ua, 1000, 3),
+                    row.site,
+                    row.side,
+                    row.shown_with,
+                    row.excluded,
+                    row.note,
+                )
+            ]
+        ),
+    ),
+    Sheet(
+        "remarks.csv",
+        ("id", "what", "said_of", "said_of_local", "time_zone", "device", "model", "note"),
+        lambda account_id: (
+            select(Remark)
+            .where(Remark.account_id == account_id, Remark.deleted_at.is_(None))
+            .order_by(Remark.said_of, Remark.id)
+        ),
+        lambda row: iter(
+            [
+                (
+                    row.id,
+                    row.what,
+                    row.said_of,
+                    _local(row.said_of, row.time_zone),
+                    row.time_zone,
+                    row.device_id,
+                    row.model,
+                    row.note,
+                )
+            ]
+        ),
     ),
     Sheet(
         "diary.csv",

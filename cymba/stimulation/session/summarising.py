@@ -5,7 +5,7 @@ of its dirty mark and the announced change belong to one transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,13 +16,11 @@ from sqlalchemy import Row, case, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import PastZones, zone_at
 from cymba.devices.anchors import load_clocks
 from cymba.devices.catalogue import find_model
 from cymba.devices.claiming import Tenures, load_tenures
-from cymba.devices.holders import announce_to_holders
 from cymba.devices.models import Model
 from cymba.devices.tables import Device
 from cymba.stimulation.archive.by_device import (
@@ -43,9 +41,10 @@ from cymba.stimulation.session.summary import (
     Summary,
     summarise,
 )
+from cymba.stimulation.session.summary_news import announce_summaries, moved, owners
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.written.witnesses import Span, lock_shared, regroup
+from cymba.stimulation.written.witnesses import lock_shared, regroup
 
 # A summary costs more the longer the session is, so a long one is aggregated less often while it
 # runs: it rests for `REST_PER_FRAME` times its frames, and for ten minutes at most. Four hours of a
@@ -55,7 +54,6 @@ LONGEST_REST = timedelta(minutes=10)
 
 OPEN_OF_A_DEVICE = 100  # that are looked at in a round, on either side of a place
 
-_PLACED = ("account_id", "started_at", "ended_at", "time_error_ms")
 _DERIVED = (*Summary.__dataclass_fields__, "account_id")
 
 
@@ -82,11 +80,12 @@ def summarise_sessions(
     shared = _Shared(session)
     rows: list[dict[str, Any]] = []
     frames: dict[SessionKey, int] = {}
+    late: list[SessionKey] = []
     forgotten: list[SessionKey] = []
     for key in keys:
         before = known.get(key.id)
         if before is not None and before.hidden_at is not None:
-            erase_frames(session, key)  # they came late: a deleted session stays deleted
+            late.append(key)  # a deleted session stays deleted
             continue
         last_received_at = max((mark.last_received_at for mark in marks[key]), default=now)
         row = _row(session, key, shared, before, now, silent=last_received_at < now - silent_after)
@@ -100,15 +99,17 @@ def summarise_sessions(
             frames[key] = row["frames_stored"]
         if row is not None and (before is None or _differs(row, before)):
             rows.append(row)
-    writing = lock_shared(session, _accounts(rows, known))
+    writing = lock_shared(session, owners(rows, known))
     written = _write(session, rows)
+    for key in late:
+        erase_frames(session, key)
     # Ledgers are locked before extents, as in ingest. So the marks are cleared after this.
     erase_sessions(session, forgotten)
     _clear(session, [(mark, _rest(frames.get(key, 0))) for key in keys for mark in marks[key]], now)
     changed = [row for row in rows if row["id"] in written]
-    _announce(session, changed, known)
+    announce_summaries(session, changed, known)
     for account_id in writing:
-        regroup(session, account_id, _moved(account_id, changed, known))
+        regroup(session, account_id, moved(account_id, changed, known))
     return len(written)
 
 
@@ -315,55 +316,6 @@ def _clear(session: Session, marks: Sequence[tuple[_Mark, timedelta]], now: date
             "now": now,
         },
     )
-
-
-def _announce(
-    session: Session, rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]
-) -> None:
-    for row in rows:
-        before = known.get(row["id"])
-        owner = row["account_id"]
-        if owner is not None:
-            announce(session, owner, "session", row["id"])
-        if before is not None and before.account_id not in {owner, None}:
-            announce(session, before.account_id, "session", row["id"], deleted=True)
-    # By which apps show how worn an electrode is.
-    announce_to_holders(
-        session,
-        {
-            row["device_id"]
-            for row in rows
-            if row["start_impedance_ohm"] is not None
-            and row["state"] == "ended"
-            and not _has_told(row, known.get(row["id"]))
-        },
-    )
-
-
-def _has_told(row: Mapping[str, Any], before: Row[Any] | None) -> bool:
-    names = ("state", "account_id", "started_at", "start_impedance_ohm")
-    return before is not None and all(row[name] == getattr(before, name) for name in names)
-
-
-def _accounts(rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]) -> set[UUID]:
-    """Whose sessions these are, or were."""
-    owners = {row["account_id"] for row in rows}
-    before = {known[row["id"]].account_id for row in rows if row["id"] in known}
-    return (owners | before) - {None}
-
-
-def _moved(
-    account_id: UUID, rows: Iterable[Mapping[str, Any]], known: Mapping[UUID, Row[Any]]
-) -> Iterator[Span]:
-    """When those of an account's sessions are, and were, whose times are others than before."""
-    for row in rows:
-        before = known.get(row["id"])
-        if before is not None and all(row[name] == getattr(before, name) for name in _PLACED):
-            continue
-        if row["account_id"] == account_id:
-            yield Span(row["device_id"], row["started_at"], row["ended_at"])
-        if before is not None and before.account_id == account_id:
-            yield Span(before.device_id, before.started_at, before.ended_at)
 
 
 _DUE = waiting_sessions(

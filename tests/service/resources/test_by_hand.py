@@ -194,5 +194,5 @@ def test_an_archive_holds_what_was_written_down(push: Any, person: ApiUser, engi
     push([session_on(0), remark_on(1)])
     with UnitOfWork(engine) as session:
         archive = b"".join(export(session, person.id, schema_version="x", now=datetime.now(UTC)))
-    for name in (b"sessions.csv", b"tables/written_session.jsonl", b"tables/remark.jsonl"):
-        assert name in archive
+    for name in ("written_sessions.csv", "remarks.csv", "tables/written_session.jsonl"):
+        assert name.encode() in archive

@@ -1,0 +1,66 @@
+"""What new summaries change for others: for apps, and for what was written of the same sessions.
+
+`rows` are the new summaries, by column; `known` the rows that they replace, by id.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from cymba.accounts.changes import announce
+from cymba.devices.holders import announce_to_holders
+from cymba.stimulation.written.witnesses import Span
+
+Known = Mapping[UUID, Row[Any]]
+NewRow = Mapping[str, Any]
+
+_PLACED = ("account_id", "started_at", "ended_at", "time_error_ms")
+_WORN = ("state", "account_id", "started_at", "start_impedance_ohm")
+
+
+def owners(rows: Iterable[NewRow], known: Known) -> set[UUID]:
+    """Whose sessions these are, or were."""
+    now = {row["account_id"] for row in rows}
+    before = {known[row["id"]].account_id for row in rows if row["id"] in known}
+    return (now | before) - {None}
+
+
+def announce_summaries(session: Session, rows: Sequence[NewRow], known: Known) -> None:
+    """Have the accounts' apps read the sessions, and the devices whose electrode's wear they
+    tell."""
+    for row in rows:
+        before = known.get(row["id"])
+        owner = row["account_id"]
+        if owner is not None:
+            announce(session, owner, "session", row["id"])
+        if before is not None and before.account_id not in {owner, None}:
+            announce(session, before.account_id, "session", row["id"], deleted=True)
+    worn = {
+        row["device_id"]
+        for row in rows
+        if row["start_impedance_ohm"] is not None
+        and row["state"] == "ended"
+        and _differs(row, known, _WORN)
+    }
+    if worn:
+        announce_to_holders(session, worn)
+
+
+def moved(account_id: UUID, rows: Iterable[NewRow], known: Known) -> Iterator[Span]:
+    """When those of an account's sessions are, and were, whose times are others than before."""
+    for row in rows:
+        if not _differs(row, known, _PLACED):
+            continue
+        if row["account_id"] == account_id:
+            yield Span(row["device_id"], row["started_at"], row["ended_at"])
+        before = known.get(row["id"])
+        if before is not None and before.account_id == account_id:
+            yield Span(before.device_id, before.started_at, before.ended_at)
+
+
+def _differs(row: NewRow, known: Known, names: Iterable[str]) -> bool:
+    before = known.get(row["id"])
+    return before is None or any(row[name] != getattr(before, name) for name in names)

@@ -29,7 +29,7 @@ IDS = [UUID(int=i) for i in range(1, 7)]  # of what is written
 RECORDED = [UUID(int=i) for i in range(100, 103)]
 
 
-class World:
+class ManyWitnesses:
     """An account with two devices, and what a session worker and an app do to its sessions."""
 
     def __init__(self, engine: Engine) -> None:
@@ -168,7 +168,7 @@ STEP = st.one_of(
 def test_what_came_in_whatever_order_is_shown_as_if_it_had_come_at_once(
     engine: Engine, steps: list[Any]
 ) -> None:
-    world = World(engine)
+    world = ManyWitnesses(engine)
     for name, *arguments in steps:
         getattr(world, name)(*arguments)
     world.check()
@@ -176,7 +176,7 @@ def test_what_came_in_whatever_order_is_shown_as_if_it_had_come_at_once(
 
 @pytest.mark.parametrize("unit", ["device", "model"])
 def test_what_is_moved_frees_what_it_was_one_with(engine: Engine, unit: str) -> None:
-    world = World(engine)
+    world = ManyWitnesses(engine)
     of = (
         {"device_id": DEVICES[0], "model": None}
         if unit == "device"

@@ -41,6 +41,8 @@ SUMMED_CHANNELS = frozenset(
 
 
 DOUBTS: dict[str, str] = {
+    "starts_twice": "two starts came under its id: it may be two sessions in one",
+    "clock_falls": "its device's clock fell without a new boot: its parts may lie further apart",
     "counter_falls": "a counter of charge or pulses fell without a reboot: its highest counts",
 }
 """What frames say of a session that contradicts itself, so that a figure may be wrong."""
@@ -122,6 +124,11 @@ def summarise(
     heart = variability(beats.values, beats.follows) if beats else None
     started_ms = timing.at_ms(ordered[0].frame)
     threshold = programme.sensory_threshold_ua if programme else None
+    doubts = {
+        "starts_twice": sum(isinstance(read.frame, StartFrame) for read in ordered) > 1,
+        "clock_falls": timing.falls,
+        "counter_falls": any(count.falls for count in counts.values()),
+    }
     return Summary(
         state="ended" if end is not None or silent else "open",
         started_at=from_ms(started_ms),
@@ -155,7 +162,7 @@ def summarise(
         rr_artefact_share=heart.artefact_share if heart else None,
         event_count=sum(isinstance(read.frame, EventFrame) for read in ordered),
         boots=sorted({read.frame.boot for read in ordered}),
-        doubts=["counter_falls"] if any(count.falls for count in counts.values()) else [],
+        doubts=[name for name, stands in doubts.items() if stands],
     )
 
 

@@ -5,6 +5,7 @@ placed by its first and last moment, with a straight line between them. Duration
 on the number of frames, and samples are evenly spaced.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from cymba.stimulation.wire.messages import Frame, SamplesFrame
 
 SUREST_FIRST: tuple[TimeSource, ...] = ("anchored", "device_clock", "between_boots", "arrival")
 _LAP_MS = int(LAP_MS)
+FALLS_MS = 60_000  # by less, what is written in another order than it happened may differ
 STRAIGHT_WITHIN = 1e-3  # of the rate; further off, the two moments contradict each other
 
 
@@ -44,6 +46,8 @@ class Timing:
     error_ms: int
     # Of frames whose counter of 32 bits had begun anew since the boot's first: by store and seq.
     laps: dict[tuple[int, int], int]
+    # In some boot `up` fell as the numbers rose: two boots under one number, or a clock set back.
+    falls: bool
 
     def at_ms(self, frame: Frame) -> int:
         """The frame's `up`, in milliseconds since 1970."""
@@ -73,6 +77,7 @@ def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
     sources: set[TimeSource] = set()
     error = 0.0
     laps: dict[tuple[int, int], int] = {}
+    falls = False
     for (store, boot), reads in boots.items():
         of_boot = _laps(reads)
         laps |= of_boot
@@ -92,7 +97,12 @@ def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
         lines[store, boot] = line
         sources |= {first.source, last.source}
         error = max(error, first.error_ms + mismatch, last.error_ms + mismatch)
-    return Timing(lines, max(sources, key=SUREST_FIRST.index), round(error), laps)
+        if _falls(moments):
+            # What came after the fall was some time later, and before it arrived.
+            falls = True
+            came_ms = max(to_ms(read.received_at) for read in reads)
+            error = max(error, came_ms - to_ms(first.at))
+    return Timing(lines, max(sources, key=SUREST_FIRST.index), round(error), laps, falls)
 
 
 def _laps(reads: Iterable[ReadFrame]) -> dict[tuple[int, int], int]:
@@ -109,6 +119,16 @@ def _laps(reads: Iterable[ReadFrame]) -> dict[tuple[int, int], int]:
         if lap > 0:
             laps[read.frame.store, read.frame.seq] = lap
     return laps
+
+
+def _falls(moments: Iterable[tuple[ReadFrame, int]]) -> bool:
+    highest = -math.inf
+    for read, up in sorted(moments, key=lambda one: one[0].frame.seq):
+        ends = up + last_up(read.frame) - read.frame.up
+        if ends < highest - FALLS_MS:
+            return True
+        highest = max(highest, ends)
+    return False
 
 
 def _later(moment: Moment, passed_ms: int) -> Moment:

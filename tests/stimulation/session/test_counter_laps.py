@@ -46,3 +46,23 @@ def test_a_frame_that_is_sent_after_its_counter_began_anew_is_taken() -> None:
 
 def to_json_of(members: dict[str, Any]) -> bytes:
     return json.dumps(members).encode()
+
+
+def test_two_boots_under_one_number_are_marked_and_their_error_reaches_to_the_arrival(
+    tape: Any,
+) -> None:
+    session: Tape = tape(up=7_200_000).start().samples(amplitude_ua=[1_000] * 4)
+    session.up = 2_000  # it restarted, and its boot counter did not rise
+    session.samples(amplitude_ua=[1_000] * 4).end()
+    clocks = DeviceClocks({(7, 1): [Anchor("exchange", 0, to_ms(BOOTED_AT), 20)]})
+    came_at = BOOTED_AT + timedelta(hours=9)
+    found = summarise(session.read(came_at), clocks, silent=False)
+    assert found.doubts == ["clock_falls"]
+    for true in (BOOTED_AT + timedelta(hours=2), came_at - timedelta(minutes=1)):
+        assert abs(found.started_at - true) <= timedelta(milliseconds=found.time_error_ms)
+
+
+def test_two_sessions_under_one_id_are_marked(tape: Any, clocks: DeviceClocks) -> None:
+    session: Tape = tape().start().samples(amplitude_ua=[1_000] * 4).end()
+    session.pass_time(60_000).start().samples(amplitude_ua=[1_000] * 4).end()
+    assert summarise(session.read(), clocks, silent=False).doubts == ["starts_twice"]

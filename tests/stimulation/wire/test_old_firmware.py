@@ -28,6 +28,9 @@ BODY_OF_THE_START = bytes.fromhex(
 )
 
 
+SID = UUID(int=1)
+
+
 @dataclass
 class Row:
     """Of the frame table, or of a recording."""
@@ -37,7 +40,7 @@ class Row:
     store: int = 9
     seq: int = 1
     boot: int = 1
-    sid: UUID = UUID(int=1)
+    sid: UUID = SID
     up_ms: int = 5
     utc_ms: int | None = None
 
@@ -48,7 +51,7 @@ def read(payload: str) -> Frame:
     return frame
 
 
-@pytest.mark.parametrize(("shown", "digest"), zip(SHOWN, DIGESTS, strict=True), ids=DIGESTS)
+@pytest.mark.parametrize(("shown", "digest"), list(zip(SHOWN, DIGESTS, strict=True)), ids=DIGESTS)
 def test_a_frame_that_is_sent_again_is_known_again(shown: str, digest: str) -> None:
     assert pack(read(shown)).digest.hex() == digest
 

@@ -195,7 +195,7 @@ def run(settings: Settings, folder: Path | None) -> None:
     G      go on after a pause            Q        stop and quit
 
     To close this program or its window stops the stimulator as well, as long as there is a link. If
-    the program is killed or the machine loses power, the stimulator is told nothing and may go on.
+    the program is killed or the machine loses power, the stimulator gets no stop and may go on.
 
     Exit status 1 if a stop did not get through at the end: the stimulator may still be on.
     """
@@ -346,7 +346,7 @@ def _model(name: str, file: Path | None) -> Model:
         model = read_document(file.read_bytes(), is_toml=file.suffix.lower() == ".toml")
     if model.name != name or model.native_levels is None or model.reports.current != "by_level":
         raise click.BadParameter(
-            f"wanted is {name}, which tells a level and no current; this is {model.name}",
+            f"the gateway needs {name}, by level and without a current; this is {model.name}",
             param_hint="--model-file" if file else "--credentials",
         )
     return model

@@ -22,7 +22,7 @@ def model() -> None:
 @model.command("list")
 @click.pass_obj
 def list_(settings: Settings) -> None:
-    """List the models, with what each tells of a session and who writes it down.
+    """List the models, with what each reports of a session and who writes it down.
 
     \b
     cymba model list

@@ -91,7 +91,7 @@ def demo(
 @contextmanager
 def _on_stage(folder: Path, http_port: int, mqtt_port: int) -> Iterator[tuple[Stage, Engine]]:
     """The database and a supervisor. Both are stopped at the end, the database last."""
-    with _told("Starting PostgreSQL"):
+    with _step("Starting PostgreSQL"):
         database = postgres.start(folder / "postgres")
     engine = make_engine(database.url, application_name="cymba demo")
     try:
@@ -106,7 +106,7 @@ def _on_stage(folder: Path, http_port: int, mqtt_port: int) -> Iterator[tuple[St
 
 
 def _set_up(stage: Stage, engine: Engine) -> Household:
-    with _told("Migrating"):
+    with _step("Migrating"):
         outcome = schema.upgrade(engine)
         if not isinstance(outcome, schema.Upgraded):
             raise StageError(f"the database in {stage.folder} cannot be migrated: {outcome}")
@@ -119,7 +119,7 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
         with _bar("Summing them up and compacting them") as progress:
             _wait_for_keeper(stage, engine, progress)
         people.keep(home, stage.folder)
-    with _told("Starting broker, bridge and API"):
+    with _step("Starting broker, bridge and API"):
         stage.start_servers()
         stage.start_insights()
     return home
@@ -151,20 +151,20 @@ def _run(
     for number, device in enumerate(home.devices):
         stage.start_device(device, speed=1 if number == 0 else speed, seed=number)
     try:
-        with _told("Waiting for the first live session"):
+        with _step("Waiting for the first live session"):
             live = _wait_for_session(stage, token, earlier)
         click.echo(_welcome(stage, home, live))
         while seconds is None or time.monotonic() - began_s < seconds:
             stage.supervisor.check()
-            _tell(stage, engine, before, verdict.devices_now(engine, ids, earlier))
+            _show(stage, engine, before, verdict.devices_now(engine, ids, earlier))
             time.sleep(1)
     except KeyboardInterrupt:
         pass
     _end_undisturbed()
     click.echo()
-    with _told("Stopping: the devices hand over what they still hold"):
+    with _step("Stopping: the devices hand over what they still hold"):
         made_files = stage.stop_devices()
-    _tell(stage, engine, before, "stopped")
+    _show(stage, engine, before, "stopped")
     click.echo()
     return verdict.judge(engine, verdict.read_made(made_files))
 
@@ -204,7 +204,7 @@ Ctrl-C ends it.
 """
 
 
-def _tell(stage: Stage, engine: Engine, before: verdict.Counts, devices: str) -> None:
+def _show(stage: Stage, engine: Engine, before: verdict.Counts, devices: str) -> None:
     now = verdict.count(engine)
     line = (
         f"  frames stored {now.stored - before.stored:>6}   duplicates {stage.duplicates():>4}   "
@@ -215,7 +215,7 @@ def _tell(stage: Stage, engine: Engine, before: verdict.Counts, devices: str) ->
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _step(what: str) -> Iterator[None]:
     click.echo(f"{what} … ", nl=False)
     began_s = time.monotonic()
     yield

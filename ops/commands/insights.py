@@ -88,10 +88,10 @@ def cohort(settings: Settings, *, exposure: str, outcome: str, lag: int, people:
     if isinstance(found, TooFew):
         click.echo(f"cymba: fewer than {MIN_COHORT} people, so there is nothing to see", err=True)
         sys.exit(Exit.UNMET)
-    _tell(found, exposure, outcome, lag, people=people)
+    _show(found, exposure, outcome, lag, people=people)
 
 
-def _tell(found: Cohort, exposure: str, outcome: str, lag: int, *, people: bool) -> None:
+def _show(found: Cohort, exposure: str, outcome: str, lag: int, *, people: bool) -> None:
     mean, within = found.mean, found.within
     click.echo(f"{exposure} and {outcome}, {lag} days later, over {mean.people} people")
     click.echo("points between each person's days with more and with less; 95 % intervals")

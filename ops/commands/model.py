@@ -55,7 +55,7 @@ def add(settings: Settings, file: Path, *, widens_limits: bool) -> None:
     with open_engine(settings) as engine, UnitOfWork(engine) as session:
         added = catalogue.add_model(session, document, by, widens=widens_limits, now=utc_now())
         session.commit()
-    click.echo(_told(added))
+    click.echo(_in_words(added))
 
 
 @model.command()
@@ -68,7 +68,7 @@ def schema() -> None:
     click.echo(json.dumps(catalogue.schema(), indent=2, ensure_ascii=False))
 
 
-def _told(added: catalogue.Added) -> str:
+def _in_words(added: catalogue.Added) -> str:
     one: Model = added.model
     if added.before == one:
         return f"{one.name} is there already, as version {one.version}"

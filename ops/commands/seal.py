@@ -40,12 +40,12 @@ def seal(settings: Settings, *, options: WorkerOptions) -> None:
         def work() -> tuple[bool, int]:
             unruly = [*programmes.run_once(), *retention.run_once()]
             done = worker.run_once()
-            _tell(done)
+            _log_round(done)
             return done.more, len(done.failed) + len(unruly)
 
         work_on(settings, options, progress, work)
 
 
-def _tell(done: SessionRound) -> None:
+def _log_round(done: SessionRound) -> None:
     if done.summarised or done.closed or done.compacted:
         log.info("kept", summarised=done.summarised, closed=done.closed, compacted=done.compacted)

@@ -130,12 +130,12 @@ def simulate(
     until_s = None if seconds is None else time.monotonic() + seconds
     while not stopping.wait(TELL_EVERY_S if until_s is None else _left(until_s)):
         fleet.check()
-        _tell(fleet)
+        _show(fleet)
         if until_s is not None and time.monotonic() >= until_s:
             break
     click.echo("\nwaiting for the last acknowledgements", err=True)
     is_drained = fleet.stop(timeout_s=drain_s)
-    _tell(fleet)
+    _show(fleet)
     click.echo(err=True)
     if made_file is not None:
         _write(made_file, fleet.made)
@@ -187,7 +187,7 @@ def _read(path: Path) -> list[DeviceCredentials]:
             ) from None
 
 
-def _tell(fleet: Fleet) -> None:
+def _show(fleet: Fleet) -> None:
     counters = fleet.counters
     click.echo(
         f"\r{fleet.connected} online  {counters.made} made  {counters.acked} acknowledged  "

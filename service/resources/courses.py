@@ -110,7 +110,7 @@ class ThenAndNowSchema(Schema):
     change_points = out.number(-2.1, null=True, source="response.change_points")
     points_low = out.number(
         None,
-        "Of the change in points, which is told where higher is better; its ratios are null then",
+        "Of the change in points, which is shown where higher is better; its ratios are null then",
         null=True,
         source="response.points_low",
     )

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from cymba.insights.pictures import DARK, LIGHT, THEMES, USUAL, Form, Picture, Theme, captions
 from cymba.insights.pictures.canvas import WIDTH, Page, line, tick
 from cymba.insights.pictures.history import FAINTEST, STRONGEST, tinted
-from cymba.insights.pictures.pair import is_told, observed
+from cymba.insights.pictures.pair import is_shown, observed
 from cymba.insights.tables import Finding
 from cymba.voice import LANGUAGES, Voice
 from ops.pictures import PEOPLE, pictures
@@ -150,9 +150,9 @@ def test_a_scale_is_shown_whole_and_its_months_by_their_starts(
 
 def test_no_line_stands_out_where_the_days_cannot_tell() -> None:
     collecting = Finding(grade="not_enough", looks=[])
-    assert not is_told(collecting)
-    assert line(is_told(collecting))["linewidth"] <= 1
-    assert line(is_told(Finding(grade="moderate", looks=[])))["linewidth"] > 1
+    assert not is_shown(collecting)
+    assert line(is_shown(collecting))["linewidth"] <= 1
+    assert line(is_shown(Finding(grade="moderate", looks=[])))["linewidth"] > 1
 
 
 def test_every_picture_is_as_wide_as_a_phone_and_has_its_words(

@@ -62,7 +62,7 @@ def observed(finding: Finding) -> tuple[float, float, float] | None:
     return last["effect"], last["low"], last["high"]
 
 
-def is_told(finding: Finding) -> bool:
+def is_shown(finding: Finding) -> bool:
     """Whether it says anything: of too few days no line is to stand out."""
     return finding.grade not in {"collecting", "not_enough"}
 
@@ -108,7 +108,7 @@ def _draw_fit(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
     slope, low, high = (value / (view.finding.contrast or np.nan) for value in seen)
     page.band(axes, ends, low * ends, high * ends, page.theme.felt)
     page.dots(axes, x, full.partial_y, page.theme.felt, size=4)
-    axes.plot(ends, slope * ends, color=page.theme.ink, **line(is_told(view.finding)))
+    axes.plot(ends, slope * ends, color=page.theme.ink, **line(is_shown(view.finding)))
     axes.axhline(0, color=page.theme.muted, linewidth=0.8)
     ticks(axes, voice, x=True)
     label = voice.say(captions.FIT_X, exposure=names.exposure) + names.exposure_unit
@@ -133,7 +133,7 @@ def _draw_lags(page: Page, view: PairView, voice: Voice, names: _Names) -> None:
                 by_lag.get(lag),
                 lag,
                 voice,
-                is_bold=lag == view.finding.lag and is_told(view.finding),
+                is_bold=lag == view.finding.lag and is_shown(view.finding),
             )
     axes.set_xlim(-0.5, len(LAGS) - 0.5)
     names_of_lags = [voice.translate(name) for name in captions.LAG_NAMES]

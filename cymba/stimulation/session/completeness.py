@@ -62,14 +62,14 @@ def completeness(
 ) -> Completeness:
     """The completeness of the account's sessions with the device."""
     row = StimulationSession
-    is_told = row.frames_expected.is_not(None)
+    has_expected = row.frames_expected.is_not(None)
     sessions, incomplete, still_open, stored, expected = session.execute(
         select(
             func.count(),
             func.count().filter(row.completeness < 1),
             func.count().filter(row.state == "open"),
-            func.sum(row.frames_stored).filter(is_told),
-            func.sum(row.frames_expected).filter(is_told),
+            func.sum(row.frames_stored).filter(has_expected),
+            func.sum(row.frames_expected).filter(has_expected),
         ).where(
             row.account_id == account_id,
             row.device_id == device_id,

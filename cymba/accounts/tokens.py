@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, Uuid, bindparam, delete, exists, func, sel
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, RefreshToken
-from cymba.errors import Forbidden
+from cymba.errors import Forbidden, NotFound
 
 ALGORITHM = "HS256"
 ISSUER = "cymba"
@@ -182,6 +182,40 @@ def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
     )
     if family_id is not None:
         _revoke(session, now, RefreshToken.family_id == family_id)
+
+
+class SignIn(NamedTuple):
+    """A family of tokens that is still good."""
+
+    id: UUID
+    signed_in_at: datetime | None  # null: before this was kept
+    refreshed_at: datetime
+
+
+def sign_ins(session: Session, account_id: UUID, now: datetime) -> list[SignIn]:
+    """Where the account is signed in, the one used last at the front."""
+    refreshed_at = func.max(RefreshToken.created_at)
+    rows = session.execute(
+        select(RefreshToken.family_id, func.min(RefreshToken.signed_in_at), refreshed_at)
+        .where(RefreshToken.account_id == account_id, RefreshToken.revoked_at.is_(None))
+        .group_by(RefreshToken.family_id)
+        .having(func.max(RefreshToken.expires_at) > now)
+        .order_by(refreshed_at.desc(), RefreshToken.family_id)
+    )
+    return [SignIn(*row) for row in rows]
+
+
+def end_sign_in(session: Session, account_id: UUID, family_id: UUID, now: datetime) -> None:
+    """Sign out one of the account's sign-ins. Lock the account first.
+
+    Raises:
+        NotFound: it has no such sign-in (any more).
+    """
+    if all(one.id != family_id for one in sign_ins(session, account_id, now)):
+        raise NotFound("There is no such sign-in.")
+    _revoke(
+        session, now, RefreshToken.account_id == account_id, RefreshToken.family_id == family_id
+    )
 
 
 def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: datetime) -> None:

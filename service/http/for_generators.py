@@ -32,6 +32,7 @@ PATH_PARAMETERS: Final = {
     "reminder_id": "The reminder's id, which the app that wrote it has chosen.",
     "session_id": "A session of the list `/v1/sessions`, or an id chosen for one by its app.",
     "share_id": "A share of the list `/v1/shares`.",
+    "sign_in_id": "A sign-in of the list `/v1/account/sign-ins`.",
     "symptom": "A symptom by its code, as `/v1/diary/items` lists it.",
 }
 

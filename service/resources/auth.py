@@ -1,12 +1,14 @@
 """Signing in: access tokens for 15 minutes, and refresh tokens good for one use each."""
 
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
 
-from cymba.accounts import addresses, throttle
+from cymba.accounts import addresses, profile, throttle, tokens
 from cymba.accounts.addresses import MAX_CHARACTERS as MAX_EMAIL_CHARACTERS
+from cymba.accounts.audit import note_own
 from cymba.accounts.passwords import renewed, verify_password
 from cymba.accounts.profile import find_by_email
 from cymba.accounts.sign_in import sign_in_by_password
@@ -14,7 +16,8 @@ from cymba.accounts.tables import Account
 from cymba.accounts.tokens import Reused, TokenPair, Unknown, rotate, sign_out
 from cymba.errors import TooManyRequests, Unauthenticated
 from service.http import out
-from service.http.answers import answer, nothing
+from service.http.answers import answer, nothing, tagged
+from service.http.bearer import current_access, current_account
 from service.http.fields import Password, Schema, Text
 from service.http.openapi import Resource
 from service.http.services import services
@@ -48,7 +51,23 @@ class SignedInSchema(TokenPairSchema):
     )
 
 
+class SignInSchema(Schema):
+    """That somebody signed in, and is signed in still."""
+
+    id = out.uuid("7d1f0a52-93a1-4c63-8f0e-5b7d1c2e3f40")
+    signed_in_at = out.instant("2026-03-01T09:30:00.000000Z", null=True)
+    refreshed_at = out.instant(
+        "2026-03-01T18:00:00.000000Z", "When it last got an access token, good for a quarter hour"
+    )
+    current = out.flag(True, "Whether it is the one that asks", source=out.GIVEN)
+
+
+class SignInsSchema(Schema):
+    items = out.many(SignInSchema)
+
+
 _shown = writer(SignedInSchema)
+_sign_in_shown = writer(SignInSchema)
 
 
 class TokenRefreshSchema(Schema):
@@ -151,6 +170,32 @@ def logout(given: dict[str, Any]) -> Response:
     """Sign out: the refresh token and the access tokens of its sign-in end at once"""
     with transaction() as session:
         sign_out(session, given["refresh_token"], services().now())
+    return nothing()
+
+
+@blp.get("/v1/account/sign-ins")
+@blp.answers(200, SignInsSchema)
+@blp.etag
+def list_sign_ins() -> Response:
+    """List where the account is signed in, the one used last first"""
+    with transaction() as session:
+        mine = tokens.sign_ins(session, current_account(session).id, services().now())
+        here = current_access().family_id
+        items = [_sign_in_shown(one, current=one.id == here) for one in mine]
+    return tagged({"items": items})
+
+
+@blp.delete("/v1/account/sign-ins/<uuid:sign_in_id>")
+@blp.answers(204, description="Signed out; its access tokens end too")
+def end_sign_in(sign_in_id: UUID) -> Response:
+    """Sign out one sign-in: a phone that was lost, for one
+
+    A new password ends all others at once.
+    """
+    with transaction() as session:
+        account = profile.lock(session, current_account(session).id)
+        tokens.end_sign_in(session, account.id, sign_in_id, services().now())
+        note_own(session, account.id, "account.signed_out")
     return nothing()
 
 

@@ -145,6 +145,9 @@ def of_ada(client, ada, wear, document, begin_trial, engine):
         "experiment_id": begin_trial(ada, worn.device_id),
         "share_id": share_of(client, ada),
         "identity_id": identity_of(engine, ada),
+        "sign_in_id": client.get("/v1/account/sign-ins", headers=ada.headers).json["items"][0][
+            "id"
+        ],
         **PUBLIC_NAMES,
     }
 

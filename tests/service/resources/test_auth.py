@@ -195,6 +195,25 @@ def test_an_app_that_has_signed_in_is_kept_out_by_nobody_elses_guesses(client, a
         assert read_known_device(key, account, known, utc_now()) is None
 
 
+def test_a_person_sees_where_they_are_signed_in_and_ends_one(client, ada):
+    phone, lost = (client.post("/v1/auth/token", json=ada).json for _ in range(2))
+    lost = refresh(client, lost).json
+    eve = {"email": "eve@example.org", "password": ada["password"]}
+    sign_up(client, eve)
+    others = client.post("/v1/auth/token", json=eve).json
+    listed = client.get("/v1/account/sign-ins", headers=bearer(phone)).json["items"]
+    assert [one["current"] for one in listed] == [False, True]
+    assert all(one["signed_in_at"] <= one["refreshed_at"] for one in listed)
+    where = f"/v1/account/sign-ins/{listed[0]['id']}"
+    assert client.delete(where, headers=bearer(others)).status_code == 404
+    assert client.delete(where, headers=bearer(phone)).status_code == 204
+    assert client.delete(where, headers=bearer(phone)).status_code == 404
+    assert client.get("/v1/account", headers=bearer(lost)).status_code == 401
+    assert refresh(client, lost).status_code == 401
+    left = client.get("/v1/account/sign-ins", headers=bearer(phone)).json["items"]
+    assert left == listed[1:]
+
+
 def test_the_throttle_keeps_no_address_and_no_e_mail(client, ada, engine):
     client.post("/v1/auth/token", json=ada, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     with UnitOfWork(engine) as session:

@@ -24,6 +24,7 @@ from cymba.devices.messages import Side, Site
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import Rejected
 from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.grouping import WRITTEN_WITHIN
 from cymba.stimulation.written.tables import WrittenSession
 from cymba.stimulation.written.witnesses import Span, announce_lead, lock_alone, regroup
 
@@ -94,9 +95,9 @@ def to_confirm(row: WrittenSession) -> list[str]:
 
 
 def _span(fields: Fields) -> Span:
-    begin = fields["started_at"]
+    begin, error = fields["started_at"], WRITTEN_WITHIN[fields["recorder"]]
     unit = fields["device_id"] or f"model:{fields['model']}"
-    return Span(unit, begin, begin + timedelta(seconds=fields["duration_s"]))
+    return Span(unit, begin - error, begin + timedelta(seconds=fields["duration_s"]) + error)
 
 
 def _one_of(value: Any, options: Sequence[str]) -> str | None:

@@ -87,10 +87,10 @@ def _near(session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterab
     in turn, and so on. No other witness can change how these are grouped."""
     devices: dict[UUID, SessionWitness] = {}
     written: dict[UUID, WrittenSession] = {}
-    new_spans, new_ids = list(spans), set(ids)
-    asked: set[UUID] = set()
+    new_spans, new_ids = set(spans), set(ids)
+    asked: set[UUID | Span] = set()
     while new_spans or new_ids:
-        asked |= new_ids
+        asked |= new_ids | new_spans
         values = {
             "account_id": account_id,
             "within": _WITHIN,
@@ -108,7 +108,9 @@ def _near(session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterab
             if row.id not in written:
                 written[row.id] = row
                 fresh.append(_witness(row))
-        new_spans = [Span(one.unit, one.begin - one.error, one.end + one.error) for one in fresh]
+        new_spans = {
+            Span(one.unit, one.begin - one.error, one.end + one.error) for one in fresh
+        } - asked
         new_ids = {id_ for one in fresh for id_ in (one.id, one.same_as) if id_} - asked
     return _Near(list(devices.values()), list(written.values()))
 

@@ -150,6 +150,26 @@ def test_a_held_unit_that_the_person_records_for_is_like_its_model(
     assert [day["sessions"] for day in history(0, 2)] == [1, None, 0]
 
 
+def test_a_session_counts_on_the_day_of_its_own_zone_over_travel_and_changes_of_clock(
+    client: FlaskClient, make_person: Any
+) -> None:
+    traveller = make_person(time_zone="Europe/Berlin")
+    moments = [
+        ("2026-03-28T22:30:00Z", "Europe/Berlin"),  # 23:30 on the 28th
+        ("2026-03-28T23:30:00Z", "Europe/Berlin"),  # 00:30 on the 29th, which has 23 hours
+        ("2026-03-29T21:30:00Z", "Europe/Berlin"),  # 23:30 on it, by summer time
+        ("2026-03-30T05:30:00Z", "America/New_York"),  # 01:30 on the 30th
+        ("2026-03-31T02:30:00Z", "America/New_York"),  # 22:30 on it
+    ]
+    for started_at, zone in moments:
+        written = session_on(0)["fields"] | {"started_at": started_at, "time_zone": zone}
+        put = client.put(f"/v1/sessions/{uuid4()}", json=written, headers=traveller.headers)
+        assert put.status_code == 201
+    query = {"from": "2026-03-28", "to": "2026-03-30"}
+    answer = client.get("/v1/history", query_string=query, headers=traveller.headers)
+    assert [day["sessions"] for day in answer.json["items"]] == [1, 2, 2]
+
+
 @pytest.mark.parametrize(
     "remark",
     [

@@ -2,13 +2,14 @@
 or deleted on the way."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.merging import Seen
@@ -25,6 +26,7 @@ from cymba.stimulation.written.witnesses import Span, lock_alone, lock_shared, r
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 BEGAN = datetime(2026, 3, 1, 8, tzinfo=UTC)
 DEVICES = ("device-0001", "device-0002")
+WAITS = text("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
 IDS = [UUID(int=i) for i in range(1, 7)]  # of what is written
 RECORDED = [UUID(int=i) for i in range(100, 103)]
 
@@ -172,6 +174,29 @@ def test_what_came_in_whatever_order_is_shown_as_if_it_had_come_at_once(
     for name, *arguments in steps:
         getattr(world, name)(*arguments)
     world.check()
+
+
+def test_two_that_are_written_at_once_do_not_miss_each_other(engine: Engine) -> None:
+    """The session worker has yet to commit when the person's session comes."""
+    world = ManyWitnesses(engine)
+    fields = {
+        "recorder": "person", "device_id": DEVICES[0], "started_at": BEGAN, "time_zone": "UTC",
+        "duration_s": 1800,
+    }  # fmt: skip
+    thread = Thread(target=world.write, args=(0, fields))
+    with UnitOfWork(engine) as session, session.begin():
+        assert lock_shared(session, [world.account_id]) == []
+        row = recorded(RECORDED[0], DEVICES[0], world.account_id)
+        row.started_at, row.ended_at = BEGAN, BEGAN + timedelta(minutes=30)
+        row.time_error_ms = 0
+        session.add(row)
+        session.flush()
+        thread.start()
+        while not session.scalar(WAITS):
+            pass
+    thread.join()
+    with UnitOfWork(engine) as session:
+        assert session.scalars(select(WrittenSession.shown_with)).all() == [RECORDED[0]]
 
 
 @pytest.mark.parametrize("unit", ["device", "model"])

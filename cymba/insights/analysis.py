@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 class LookTaken:
     """What one milestone said of a pair, in the outcome's points; None where it was refused.
 
-    All that comes of it later is made from this, so that the same inputs are estimated once.
+    Everything later is computed from this, so that the same inputs are estimated only once.
 
     contrast   : in the exposure's unit
     half_signs : of the effect in either half of the days, each -1, 0 or 1
@@ -113,8 +113,8 @@ class Pair:
         return self.taken[-1] if self.taken else None
 
     def take(self, look: LookTaken) -> None:
-        """The next look. Its hash is of all days up to it, so those before it are in it too, and
-        its `sequential_p` is of them all."""
+        """Add the next look. Its hash covers all days up to it, so also those of earlier looks; its
+        `sequential_p` is over all of them."""
         self.sequential_p = look.sequential_p
         if look.follows_p is not None:
             self.follows_p = min(self.follows_p, look.follows_p)
@@ -277,8 +277,8 @@ def _taken(milestone: int, numbers: _Numbers, p_before: float, input_hash: str) 
 
 
 def _flag(pairs: Iterable[Pair], questions: Iterable[Pair]) -> None:
-    """Set whose exposure follows the rating before it: the pair's own, or that of any question that
-    was fixed in advance, as whoever acts on pain so acts on what goes with it."""
+    """Set for which pairs the exposure follows the rating before it: the pair's own rating, or that
+    of any primary question, because who acts on pain also acts on what goes with pain."""
     asked: dict[str, list[Pair]] = {}
     for pair in questions:
         if pair.outcome.primary and pair.lag == PRIMARY_LAG:

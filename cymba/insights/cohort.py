@@ -59,7 +59,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class TooFew:
-    """Fewer than ten people have an estimate: a mean would say something of single ones."""
+    """Fewer than ten people have an estimate: a mean would disclose something of each."""
 
 
 def load_cohort(
@@ -98,7 +98,7 @@ def pool(people: Sequence[PersonFit]) -> Cohort:
 
 
 def pseudonym(key: bytes, account_id: UUID) -> str:
-    """The same person has the same under one key; without the key nobody is found by it."""
+    """One person has one pseudonym under one key. Without the key it identifies nobody."""
     return hmac.new(key, account_id.bytes, "sha256").hexdigest()[:PSEUDONYM_CHARACTERS]
 
 

@@ -31,17 +31,17 @@ _of_look = attrgetter(*_LOOK)  # dataclasses.asdict copies deeply: a tenth of a 
 
 def accounts_due(session: Session, *, limit: int = 100, but: Collection[UUID] = ()) -> list[UUID]:
     """Accounts that agreed to insights and have changed since their findings were computed, or
-    whose findings an older method computed: first whose were computed the longest time ago, so
-    that who changes all the time has one turn in each of the others'."""
+    whose findings are of an older method. Those computed the longest time ago come first, so that
+    an account that changes all the time holds up no other."""
     query = _due().where(Account.id.not_in(but))
     waited = InsightState.computed_at.asc().nulls_first()
     return list(session.scalars(query.order_by(waited, Account.id).limit(limit)))
 
 
 def claim_due(session: Session, account_id: UUID) -> bool:
-    """Take the account for this transaction; False if another has it or was done with it just now.
+    """Take the account for this transaction; False if another process has it, or has just done it.
 
-    Whoever refreshes in several processes asks this first, so that no work is done twice.
+    Each process calls this before `refresh`, so that no work is done twice.
     """
     if not session.scalar(select(func.pg_try_advisory_xact_lock(_lock_key(account_id)))):
         return False

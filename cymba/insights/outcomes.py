@@ -26,8 +26,8 @@ class Outcome:
     recall_days: int | None  # how many days back it asks; None: too many to tell days apart
 
     def reaches_before(self, lag: int) -> bool:
-        """Whether it also asks of what was before a session so many days ago: what is felt then
-        brings sessions about, and would look as if it followed them."""
+        """Whether it also asks about the time before a session `lag` days ago. What was felt then
+        leads to sessions, and would look as if it followed them."""
         return self.recall_days is None or lag < self.recall_days
 
     @property

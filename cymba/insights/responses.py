@@ -45,8 +45,8 @@ class Period:
 class Comparison:
     """An outcome's baseline and present; `whole` is all from the baseline to today.
 
-    Looked at every four weeks, so that reading it daily finds nothing by chance: between looks the
-    present and what is said of it stay as they were, and are made again from the same ratings.
+    There is a look every four weeks, so that reading it daily finds nothing by chance. Between
+    looks the present stays as it was, computed again from the same ratings.
     """
 
     outcome: Outcome

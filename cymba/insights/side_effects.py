@@ -1,4 +1,4 @@
-"""Side effects over a person's sessions: which answer belongs to which, and where they tend."""
+"""Side effects over a person's sessions: which answer is about which session, and their trend."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def side_effects(sessions: Sequence[SessionFact], entries: Sequence[EntryFact]) 
 def _session_of(ordered: Sequence[SessionFact], entry: EntryFact) -> int | None:
     """The session that the entry names, or else the last one begun before, if it is not long over.
 
-    One that names a session which is not here says nothing of another.
+    An entry that names a session which is not here is about no other.
     """
     if entry.session_id is not None:
         places = (i for i, fact in enumerate(ordered) if fact.id == entry.session_id)

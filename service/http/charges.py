@@ -12,6 +12,11 @@ def charge(one: Charge) -> None:
     g.setdefault("charges", []).append(one)
 
 
+def waive_charges() -> None:
+    """Who asks is erased by what they ask for: nothing is to be counted of them any more."""
+    g.pop("charges", None)
+
+
 def body_bytes() -> int:
     length = request.content_length
     return len(request.get_data()) if length is None else length

@@ -14,6 +14,7 @@ from cymba.rights.erasure import erase
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_access, current_account
+from service.http.charges import waive_charges
 from service.http.codes import count_code, has_enough
 from service.http.etags import check_preconditions
 from service.http.fields import Email, Password, Pattern, Schema, Text
@@ -214,4 +215,5 @@ def delete_account() -> Response:
         account = session.get_one(Account, proven_account(session).id)
         check_preconditions(account.version)
         erase(session, services().erasure_keys, account.id, now=services().now())
+        waive_charges()
     return nothing()

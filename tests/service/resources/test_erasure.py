@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from cymba.accounts import audit, consent, sharing, throttle
+from cymba.accounts.quotas import of_account
 from cymba.accounts.rate_limiter import make_key
 from cymba.accounts.tables import (
     Account,
@@ -184,9 +185,9 @@ def lived(app, client, engine, document, person, device_id, wear):
     with UnitOfWork(engine) as session:
         tenure = session.scalar(text("SELECT id FROM device_tenure"))
         marks.append(str(tenure))
-        assert session.scalar(text("SELECT count(*) FROM rate_limit")) == 4
+        assert session.scalar(text("SELECT count(*) FROM rate_limit")) == 5
     marks.append(make_key(throttle.EMAIL, person.email, edge.throttle_key).hex())
-    marks.append(make_key("claim", str(person.id)).hex())
+    marks.append(of_account(person.id).hex())
     return Marks(marks, [unsummed.id, person.id.hex, *(sid.hex for sid in sids)])
 
 

@@ -63,7 +63,7 @@ class TrialHabits:
 
 
 CAREFUL = TrialHabits(agrees=1, is_online=0.97, refuses=0, departs=0.02, rates=1, red_flag=0)
-HUMAN = TrialHabits(agrees=0.8, is_online=0.7, refuses=0.1, departs=0.15, rates=0.8, red_flag=0.02)
+HUMAN = TrialHabits(agrees=0.8, is_online=0.7, refuses=0.1, departs=0.15, rates=0.8, red_flag=0.05)
 ADRIFT = TrialHabits(agrees=0.3, is_online=0.4, refuses=0.2, departs=0.5, rates=0.5, red_flag=0.1)
 ENDS = ("completed", "stopped", "left alone", "handed on and back")
 AFTERWARDS = ("nothing", "set back", "decline", "own programme")

@@ -20,7 +20,7 @@ def sign_in_by_password(
     verified: Account,
     *,
     renewed_hash: str | None,
-    attempt: throttle.SignIn,
+    attempt: throttle.SignInAttempt,
     now: datetime,
 ) -> TokenPair | None:
     """Sign in to an account whose password was verified outside of any transaction, because that

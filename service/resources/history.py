@@ -53,7 +53,11 @@ class HistoryPeriodSchema(Schema):
     days_with_session = out.whole(6)
     days_known = out.whole(7, "Days with a session, and days that certainly had none")
     adherence = out.number(0.857, "`days_with_session / days_known`", null=True)
-    complete = out.flag(True, "All that the devices recorded is uploaded")
+    complete = out.flag(
+        True,
+        "No session of it can be missing: what devices recorded is uploaded, and where the person "
+        "is the recorder, they said that there was none",
+    )
     symptoms = out.many(
         SymptomRatingSchema,
         "Ratings, by the day they were felt on; symptoms without a rating are left out. null for "

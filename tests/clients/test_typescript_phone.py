@@ -39,15 +39,15 @@ class HistoryWithPowerLoss(SyncHistory):
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=st.lists(st.one_of(STEP, STEP, STEP, CUT), max_size=40))
+@given(steps=st.lists(st.one_of(STEP, STEP, STEP, CUT), min_size=10, max_size=50))
 def test_two_phones_agree_whatever_happens(
     app: Flask, engine: Engine, make_person: Any, node: Node, steps: list[Any]
 ) -> None:
     note(f"a phone in Python, one in TypeScript: {steps}")
     world = SyncServer(app.test_client(), engine, make_person())
-    phones = [*world.phones(1), TypeScriptPhone(node, world.send)]
+    phones = [TypeScriptPhone(node, world.send), *world.phones(1)]
     history = HistoryWithPowerLoss(world, phones)
     for step in steps:
         history.step(step)

@@ -6,10 +6,10 @@ from itertools import pairwise
 from conformance.judgement import Tally
 from conformance.story import PresenceHeard, Sending, Story
 from cymba.devices.models import MODELS, Model, programme_members, start_members
+from cymba.stimulation.session.made_up import unknown_to
 from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES, Frame, SamplesFrame, StartFrame
 
 CUT_OFF_TIMES = 3
-OF_A_CURRENT = ("amplitude_ua", "amplitude_delivered_ua", "charge_uc")
 
 
 def judge(story: Story, model: Model | None, tally: Tally) -> None:
@@ -43,9 +43,7 @@ def _frame(model: Model, frame: Frame, tally: Tally) -> None:
         )
         tally.judge("R42", not made_up, f"{where}: {model.name} does not know {', '.join(made_up)}")
     elif isinstance(frame, SamplesFrame):
-        made_up = [] if model.knows_current else [name for name in OF_A_CURRENT if name in frame.c]
-        if model.reports.current == "unknown" and "native_level" in frame.c:
-            made_up.append("native_level")
+        made_up = sorted(frame.c.keys() & unknown_to(model.reports))
         tally.judge("R42", not made_up, f"{where}: {model.name} does not know {', '.join(made_up)}")
 
 

@@ -20,6 +20,7 @@ from cymba.devices.anchors import load_clocks
 from cymba.devices.claiming import load_tenures
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import load_frames
+from cymba.stimulation.session.made_up import reports_of, without_made_up
 from cymba.stimulation.session.timing import boots_of, place
 from cymba.stimulation.tables import Recording, StimulationSession
 from cymba.stimulation.wire.frames import unpack
@@ -122,7 +123,7 @@ def read_update(
 def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterator[LiveFrame]:
     if fresh:
         timing = place(fresh, load_clocks(session, device_id, boots_of(fresh)))
-        for read in fresh:
+        for read in without_made_up(fresh, reports_of(session, device_id)):
             yield LiveFrame(timing.at_ms(read.frame), read.frame)
 
 

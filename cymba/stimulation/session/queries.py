@@ -18,6 +18,7 @@ from cymba.stimulation.archive.reading import ReadFrame, SessionKey, load_frames
 from cymba.stimulation.archive.recording import Reads
 from cymba.stimulation.session import telemetry as channels_over_time
 from cymba.stimulation.session.events import SessionEvent, session_events
+from cymba.stimulation.session.made_up import reports_of, unknown_to, without_made_up
 from cymba.stimulation.session.shown import NAMES, Shown, counted_written, shown_by_id
 from cymba.stimulation.session.telemetry import Telemetry
 from cymba.stimulation.session.timing import boots_of
@@ -255,11 +256,18 @@ def _too_large(pointer: str, detail: str) -> Rejected:
 
 def _frames_of(
     session: Session, found: StimulationSession, reads: Reads, latest: datetime | None = None
-) -> list[ReadFrame]:
+) -> Sequence[ReadFrame]:
     """What its person gets of it (`Tenures.closed_at`), received at `latest` at the latest."""
     before = load_tenures(session, found.device_id).closed_at(found.started_at)
-    frames = load_frames(session, found.device_id, found.sid, reads=reads, before=before)
-    return [read for read in frames if latest is None or read.received_at <= latest]
+    reports = reports_of(session, found.device_id)
+    unknown = unknown_to(reports)
+
+    def is_read(name: str) -> bool:
+        return name not in unknown and reads(name)
+
+    frames = load_frames(session, found.device_id, found.sid, reads=is_read, before=before)
+    in_time = [read for read in frames if latest is None or read.received_at <= latest]
+    return without_made_up(in_time, reports)
 
 
 _MEASURED = (

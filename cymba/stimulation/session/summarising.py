@@ -34,13 +34,8 @@ from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
-from cymba.stimulation.session.summary import (
-    KNOWS_ALL,
-    RECTANGULAR,
-    SUMMED_CHANNELS,
-    Summary,
-    summarise,
-)
+from cymba.stimulation.session.made_up import KNOWS_ALL
+from cymba.stimulation.session.summary import RECTANGULAR, SUMMED_CHANNELS, Summary, summarise
 from cymba.stimulation.session.summary_news import announce_summaries, moved, owners
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession

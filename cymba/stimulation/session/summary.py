@@ -13,18 +13,17 @@ import msgspec
 
 from cymba.devices.charge import Pulse, Waveform
 from cymba.devices.clocks import DeviceClocks, TimeSource, from_ms
-from cymba.devices.messages import Programme
 from cymba.devices.models import Reports
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.session.counters import counts_of
 from cymba.stimulation.session.dose import dose
 from cymba.stimulation.session.hrv import variability
+from cymba.stimulation.session.made_up import KNOWS_ALL, without_made_up
 from cymba.stimulation.session.timeline import timeline
 from cymba.stimulation.session.timing import Timing, last_up, place
 from cymba.stimulation.wire.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
 
 RECTANGULAR = Pulse()
-KNOWS_ALL = Reports(current="known", frequency="known", pulse_width="known")
 # The channels that go into a summary. The others are stored and shown only.
 SUMMED_CHANNELS = frozenset(
     {
@@ -46,10 +45,6 @@ DOUBTS: dict[str, str] = {
     "counter_falls": "a counter of charge or pulses fell without a reboot: its highest counts",
 }
 """What frames say of a session that contradicts itself, so that a figure may be wrong."""
-
-
-# Made up where the model does not know its current.
-OF_A_CURRENT = frozenset({"amplitude_ua", "amplitude_delivered_ua", "charge_uc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +90,17 @@ def summarise(
     waveform: Waveform | None = RECTANGULAR,
     reports: Reports = KNOWS_ALL,
 ) -> Summary:
-    """Aggregate a session of at least one frame. `waveform` and `reports` are its model's: a figure
-    that the model does not know is made up, and left out.
+    """Aggregate a session of at least one frame. `waveform` and `reports` are its model's.
 
     `silent` says that nothing of the session has arrived for so long that it counts as ended even
     without an end frame. Its reason is then unknown.
     """
+    frames = without_made_up(frames, reports)
     timing = place(frames, clocks)
     ordered = sorted(frames, key=lambda r: (timing.at_ms(r.frame), r.frame.store, r.frame.seq))
-    channels = SUMMED_CHANNELS if reports.current == "known" else SUMMED_CHANNELS - OF_A_CURRENT
-    samples = timeline(ordered, timing, channels)
+    samples = timeline(ordered, timing, SUMMED_CHANNELS)
     start = _start(ordered)
-    programme = None if start is None else _known(start.programme, reports)
+    programme = None if start is None else start.programme
     end = _end(ordered)
     expected = None if end is None else _expected(ordered, end)
     counts = counts_of(samples, (start and start.counters) or {})
@@ -173,19 +167,6 @@ def _last_ms(read: ReadFrame, timing: Timing) -> int:
 def _start(ordered: Sequence[ReadFrame]) -> StartFrame | None:
     """What the session began with."""
     return next((read.frame for read in ordered if isinstance(read.frame, StartFrame)), None)
-
-
-def _known(programme: Programme, reports: Reports) -> Programme:
-    """Without what the model does not know."""
-    unknown = {
-        "frequency_hz": reports.frequency != "known",
-        "pulse_width_us": reports.pulse_width != "known",
-        "amplitude_ua": reports.current != "known",
-        "sensory_threshold_ua": reports.current != "known",
-    }
-    return msgspec.structs.replace(
-        programme, **{name: None for name, is_unknown in unknown.items() if is_unknown}
-    )
 
 
 def _end(ordered: Sequence[ReadFrame]) -> EndFrame | None:

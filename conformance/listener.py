@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from conformance.drill import Action, Drill, Evict
+from conformance.largest import LargestFrame
 from conformance.trace import Ended, Entry, Evicted, FromDevice, Probed, QosRaised, ToDevice
 from cymba.broker_address import BrokerAddress
 
@@ -26,6 +27,10 @@ HEARD_MOST = 2  # QoS of the subscription: messages arrive with the QoS of their
 
 class Unreachable(Exception):
     """The broker does not answer, or refuses the listener."""
+
+
+class TooSmall(Unreachable):
+    """The broker does not carry the largest frame that the protocol allows."""
 
 
 class AnotherServer(Exception):
@@ -55,6 +60,7 @@ class Listener:
         self._queue: SimpleQueue[FromDevice | ToDevice | QosRaised] = SimpleQueue()
         self._refusal: str | None = None
         self._subscribed = threading.Event()
+        self._largest, self._largest_came = LargestFrame.make(), threading.Event()
         # A broker may require that the client id is the user name.
         client_id = entrance.broker.username or f"conformance-{secrets.token_hex(4)}"
         self._client = _client(client_id, entrance.broker)
@@ -66,8 +72,8 @@ class Listener:
         """Listen for so long, or until a drill is over. Then ask for the retained messages.
 
         Raises:
-            Unreachable: the broker does not answer, or refuses the listener. AnotherServer: this is
-            a drill, and another server answers the device.
+            Unreachable: the broker does not answer, or refuses the listener. TooSmall: or not the
+            largest frame. AnotherServer: this is a drill, and another server answers the device.
         """
         self._open()
         until_s = time.monotonic() + seconds
@@ -156,6 +162,8 @@ class Listener:
                 client.loop(TICK_S)
         except OSError:
             admitted.clear()
+        if admitted == [True]:
+            self._try_largest(client)
         while admitted and time.monotonic() < began_s + EVICTING_S:
             client.loop(TICK_S)
         client.disconnect()
@@ -164,6 +172,25 @@ class Listener:
             self.trace.append(Evicted(began_s))
         elif self._drill is not None:
             self._drill.cannot_evict(time.monotonic())
+
+    def _try_largest(self, client: Client) -> None:
+        """Send the largest frame in the device's place, and acknowledge it as any other.
+
+        A broker that takes less cuts off whoever sends it, and says nothing: a device would begin
+        with this frame on each connection, for ever.
+        """
+        until_s = time.monotonic() + ANSWER_S
+        client.publish(f"{self._root}up/frame", self._largest.payload, 1)
+        while not self._largest_came.is_set() and time.monotonic() < until_s:
+            if client.loop(TICK_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                break
+        if not self._largest_came.wait(TICK_S):
+            raise TooSmall(
+                f"the broker does not carry a frame of {len(self._largest.payload):,} bytes, which "
+                "a device may send: raise its limit (Mosquitto: max_packet_size 20480)"
+            )
+        self._sent.add(("ack", self._largest.ack))
+        self._client.publish(f"{self._root}down/ack", self._largest.ack, 0)
 
     def _probe(self) -> None:
         """Subscribe anew: the broker then sends all retained messages, marked as such."""
@@ -197,6 +224,9 @@ class Listener:
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         at_s, payload = time.monotonic(), bytes(message.payload)
         topic = message.topic.removeprefix(self._root)
+        if payload == self._largest.payload:  # the kit's own, and no message of the device
+            self._largest_came.set()
+            return
         if topic.startswith("down/"):
             if message.qos > DOWN_QOS.get(topic, message.qos):
                 self._queue.put(QosRaised(at_s))

@@ -1,0 +1,74 @@
+"""The kit tries the largest frame that the protocol allows, so that no broker that takes less looks
+like a device that keeps no rule."""
+
+import getpass
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conformance.drill import Action, Drill, Evict
+from conformance.largest import LargestFrame
+from conformance.listener import Entrance, Listener, TooSmall
+from conformance.trace import Evicted, FromDevice, ProtocolTimes
+from cymba.broker_address import BrokerAddress
+from cymba.stimulation.wire.frames import decode
+from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES, EventFrame
+from tests.end_to_end.parts import free_port, listens, wait_until
+from tests.programs import IN_CI, MOSQUITTO
+
+DEVICE_ID = "device-0001"
+
+
+class CutsAtOnce(Drill):
+    """Takes the device's id, and is over."""
+
+    def tick(self, now_s: float) -> list[Action]:
+        del now_s
+        actions: list[Action] = [] if self.was_cut else [Evict()]
+        self.was_cut = True
+        return actions
+
+    def is_over(self, now_s: float) -> bool:
+        del now_s
+        return self.was_cut
+
+
+@contextmanager
+def mosquitto(folder: Path, most_bytes: int) -> Iterator[BrokerAddress]:
+    port, config = free_port(), folder / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_type error\n"
+        f"max_packet_size {most_bytes}\nuser {getpass.getuser()}\n"
+    )
+    with subprocess.Popen([str(MOSQUITTO), "-c", config]) as process:
+        wait_until(lambda: listens(port), what="mosquitto listens")
+        try:
+            yield BrokerAddress("127.0.0.1", port)
+        finally:
+            process.terminate()
+
+
+def test_the_largest_frame_is_a_frame() -> None:
+    made = LargestFrame.make()
+    assert len(made.payload) == MAX_PAYLOAD_BYTES
+    assert isinstance(decode(made.payload), EventFrame)
+
+
+def test_a_broker_that_carries_it_is_told_from_one_that_does_not(tmp_path: Path) -> None:
+    if MOSQUITTO is None:
+        assert not IN_CI, "the CI has to have mosquitto"
+        return
+    for most_bytes, is_enough in ((20_480, True), (16_384, False)):
+        with mosquitto(tmp_path, most_bytes) as broker:
+            listener = Listener(Entrance(broker), DEVICE_ID, CutsAtOnce(DEVICE_ID, ProtocolTimes()))
+            if is_enough:
+                listener.listen(10)
+                assert any(isinstance(entry, Evicted) for entry in listener.trace)
+            else:
+                with pytest.raises(TooSmall, match="16,384 bytes"):
+                    listener.listen(10)
+        # It is the kit's own, and nothing that the device did.
+        assert not any(isinstance(entry, FromDevice) for entry in listener.trace)

@@ -17,7 +17,7 @@ from cymba.accounts.changes import announce
 from cymba.accounts.quotas import of_account
 from cymba.accounts.tables import retired_claim_guesses
 from cymba.devices.programme import clear_programme, withhold_current
-from cymba.devices.provisioning import hash_claim_code, read_code, reissue_claim_code
+from cymba.devices.provisioning import hash_claim_code, read_serial, reissue_claim_code
 from cymba.devices.screening import lock_safety
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
@@ -67,7 +67,7 @@ def claim(
     lock_safety(session, account_id)
     device = session.scalar(
         select(Device)
-        .where(Device.serial == read_code(serial))
+        .where(Device.serial == read_serial(serial))
         .with_for_update(key_share=True)  # does not block bridges that store the device's frames
         .execution_options(populate_existing=True)
     )

@@ -27,6 +27,8 @@ from cymba.errors import NotFound, Rejected
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Base 32 without letters that are mistaken for others: crockford.com/base32.html"""
 
+_MISTAKEN = str.maketrans("OIL", "011")
+
 CODE_LENGTH = 10  # 50 bits
 ITERATIONS = 101  # as mosquitto_passwd
 BATCH = 500
@@ -168,9 +170,18 @@ def hash_claim_code(device_id: str, code: str) -> bytes:
 
 
 def read_code(typed: str) -> str:
-    """A code or serial as it was meant: without spaces, dashes and case, and O read as 0."""
-    plain = "".join(letter for letter in typed.upper() if letter.isascii() and letter.isalnum())
-    return plain.translate(str.maketrans("OIL", "011"))
+    """A code as it was meant: without spaces, dashes and case, and O read as 0."""
+    return _plain(typed).translate(_MISTAKEN)
+
+
+def read_serial(typed: str) -> str:
+    """A serial as it was meant: its first two are its model's letters, which may be O, I or L."""
+    plain = _plain(typed)
+    return plain[:2] + plain[2:].translate(_MISTAKEN)
+
+
+def _plain(typed: str) -> str:
+    return "".join(letter for letter in typed.upper() if letter.isascii() and letter.isalnum())
 
 
 def show_code(code: str) -> str:

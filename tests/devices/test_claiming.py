@@ -18,6 +18,7 @@ from cymba.devices.claiming import (
     load_tenures,
     release,
 )
+from cymba.devices.models import MODELS
 from cymba.devices.provisioning import Credentials, provision, reissue_claim_code
 from cymba.devices.tables import DeviceTenure, RetainedWithdrawal
 from cymba.errors import NotFound
@@ -67,6 +68,14 @@ def test_a_code_is_typed_as_people_type(
     typed = made.claim_code.lower().replace("-", " ").replace("0", "o").replace("1", "l")
     serial = f" {made.serial.lower()} "
     assert isinstance(claim(session, account("ann"), serial, typed, NOW), Claimed)
+
+
+def test_a_serial_may_begin_with_any_letters(session: Session, account: MakeAccount) -> None:
+    """Also with those that a code does not have, as an implant's."""
+    ann = account("ann")
+    for model in MODELS:
+        made = next(provision(session, model))
+        assert isinstance(claim(session, ann, made.serial.lower(), made.claim_code, NOW), Claimed)
 
 
 def test_an_account_that_guesses_must_wait(

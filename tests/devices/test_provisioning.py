@@ -1,6 +1,8 @@
 import re
 import tracemalloc
+from itertools import product
 from pathlib import Path
+from string import ascii_uppercase
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,7 @@ from cymba.devices.provisioning import (
     hash_secret,
     provision,
     read_code,
+    read_serial,
     reissue_claim_code,
     reissue_secret,
     revoke,
@@ -141,3 +144,8 @@ def test_a_broken_hash_lets_nobody_in(stored: str | None) -> None:
 
 def test_a_code_is_read_as_it_was_meant() -> None:
     assert read_code(" ab-cO1 il\u00a0\x00☃") == "ABC0111"
+
+
+def test_the_letters_of_a_model_stay_in_its_serial() -> None:
+    for letters in map("".join, product(ascii_uppercase, repeat=2)):
+        assert read_serial(f" {letters.lower()}-o1 l5") == f"{letters}0115"

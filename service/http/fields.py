@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import marshmallow as ma
 from flask import Request
@@ -81,6 +81,9 @@ class Password(Text):
         super().__init__(validate=length, metadata={"format": "password"}, **kwargs)
 
 
+EXACT_IN_JSON: Final = 2**53 - 1  # beyond it, JavaScript's numbers skip integers
+
+
 class Whole(_Described, ma.fields.Integer):
     """An integer. A body may write it as `5.0`, as some languages do, but not as `"5"`. In a query
     every value is text."""
@@ -95,6 +98,8 @@ class Whole(_Described, ma.fields.Integer):
                 raise self.make_error("invalid", input=value)
             value = int(value)
         elif not isinstance(value := whole(value), int) or isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        if abs(value) > EXACT_IN_JSON:
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
 

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from service.http.fields import EXACT_IN_JSON
 from service.http.problems import MEDIA_TYPE, PROBLEMS, example_body
 
 Document = dict[str, Any]
 
 METHODS: Final = ("get", "put", "post", "patch", "delete")
 INT32: Final = 2**31 - 1
-EXACT_IN_JSON: Final = 2**53 - 1  # beyond it, JavaScript's numbers skip integers
 
 PATH_PARAMETERS: Final = {
     "device_id": "A device of the list `/v1/devices`.",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 MOST_LINES = 400
 KINDS = {".py", ".js", ".mjs", ".ts", ".tsx", ".css", ".html", ".sh", ".conf", ".toml"}
-MADE_BY_TOOLS = {"build", "dist", "node_modules", "__pycache__"}
+MADE_BY_TOOLS = {"build", "dist", "generated", "node_modules", "__pycache__"}
 # The first schema: a migration stays as it was written.
 LONGER = {"migrations/versions/0001_create_accounts_devices_sessions.py"}
 

@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_answered_and_stops_nothing(
         lambda: metric(bridge, "messages_malformed_total", subject="state") == 1,
         what="told of",
     )  # fmt: skip
-    assert metric(bridge, "programmes_unknown_total") == 1
+    wait_until(lambda: metric(bridge, "programmes_unknown_total") == 1, what="counted")
     assert metric(bridge, "messages_malformed_total", subject="presence") == 1
     assert metric(bridge, "messages_malformed_total", subject="time") == 1
     assert session.scalars(select(QuarantinedFrame.payload)).all() == [b"\x00 no frame"]

@@ -77,7 +77,7 @@ export class SignIn {
         await this.#tokens.write(next);
         return next;
       }
-      if (response?.status === 401) {
+      if (response !== null && response.status < 500 && response.status !== 429) {
         await this.#tokens.write(null);
         throw new SignedOut();
       }

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from cymba.devices.messages import Desired, Programme
+from cymba.devices.messages import Desired, Programme, ReportedState
 from cymba.devices.models import Limits, allows_no_output, usual_programme
 from cymba.devices.signing import read_public_key
+from cymba.stimulation.wire.messages import to_json
 from firmware.programme import HeldProgramme
 from gateway.config import GatewayConfig
 from gateway.store import FrameStore
@@ -27,17 +28,39 @@ class NotAllowed:
     because: str
 
 
+class KeptProgramme:
+    """The server's versions as they come in: the one that is applied is kept in the store."""
+
+    def __init__(self, config: GatewayConfig, store: FrameStore) -> None:
+        self._config, self._store = config, store
+        self._held = held_programme(config, store.desired)
+
+    def receive(self, desired: Desired, now_utc_ms: float) -> ReportedState:
+        before = self._held.version
+        reported = _received(self._config, self._held, desired, now_utc_ms)
+        if self._held.version != before:
+            self._store.hold(to_json(desired))
+            self._store.tell(
+                f"Version {desired.ver} of your programme and limits is here. It holds for what is "
+                "started, raised or gone on with from now on; it stops nothing that runs."
+            )
+        return reported
+
+
 def held_programme(config: GatewayConfig, desired: bytes | None) -> HeldProgramme:
     """With the version that was applied last; its signature is verified again."""
     held = HeldProgramme(config.model)
-    if desired is not None and config.programme_key is not None:
-        held.receive(
-            msgspec.json.decode(desired, type=Desired),
-            config.device_id,
-            read_public_key(config.programme_key),
-            -math.inf,  # it was in time when it came; `programme_at` knows when it ends
-        )
+    if desired is not None:
+        # It was in time when it came; `programme_at` knows when it ends.
+        _received(config, held, msgspec.json.decode(desired, type=Desired), -math.inf)
     return held
+
+
+def _received(
+    config: GatewayConfig, held: HeldProgramme, desired: Desired, now_utc_ms: float
+) -> ReportedState:
+    key = None if config.programme_key is None else read_public_key(config.programme_key)
+    return held.receive(desired, config.device_id, key, now_utc_ms)
 
 
 def allowance(

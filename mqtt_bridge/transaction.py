@@ -187,12 +187,6 @@ def write(
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
         if outcome == "unknown-version":
             written.unknown_programmes += 1
-            log.error(
-                "a device reports a programme that was never set here: was a backup restored?",
-                device=delivery.device_id,
-                version=report.ver,
-                applied=report.applied,
-            )
     came_online = {
         delivery.device_id
         for delivery, presence in others.presences

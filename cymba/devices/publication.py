@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.devices.clocks import to_ms
+from cymba.devices.issuing import newest_version
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.tables import DeviceProgramme
 
@@ -93,6 +94,12 @@ def publish_all_again(session: Session) -> None:
     session.execute(
         update(row).where(func.row(row.device_id, row.ver).in_(newest)).values(published_at=None)
     )
+
+
+def retained_message(session: Session, device_id: str) -> Desired | None:
+    """What the broker retains for a device, or is about to. None before the first version."""
+    newest = newest_version(session, device_id)
+    return None if newest is None else as_message(newest)
 
 
 def as_message(row: DeviceProgramme) -> Desired:

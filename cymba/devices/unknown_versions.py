@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import msgspec
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -21,6 +22,7 @@ from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import no_output_limit, usual_programme, without_output
 from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
 
+log = structlog.get_logger(__name__)
 HIGHEST_FOLLOWED = 2**32 - 2**16
 """No version gets such a number for a hundred years: a device that reports a higher one is broken
 or lies, and following it would use up the numbers of the wire."""
@@ -31,6 +33,12 @@ ANSWERED_EVERY = timedelta(minutes=1)
 def note_unknown(session: Session, device_id: str, reported: ReportedState, at: datetime) -> None:
     """Store that the device reported a version, and whether it applied it; `answer_unknown`
     follows."""
+    log.error(
+        "a device reports a programme that was never set here: was a backup restored?",
+        device=device_id,
+        version=reported.ver,
+        applied=reported.applied,
+    )
     row = UnknownVersion
     held_ver = min(reported.ver, HIGHEST_FOLLOWED) if reported.applied else 0
     statement = insert(row).values(

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from cymba.broker_address import BrokerAddress
 from cymba.devices.messages import Desired, Presence, ReportedState
-from cymba.devices.signing import read_public_key
-from cymba.stimulation.wire.messages import Ack, to_json
+from cymba.stimulation.wire.messages import Ack
 from firmware.broker_link import BrokerLink, BrokerLogin, Hooks, Reactor
 from firmware.device import NetworkedDevice
 from firmware.flash import Key, Pace
 from gateway.clock import ProgramBoot
 from gateway.config import GatewayConfig
-from gateway.limits import held_programme
+from gateway.limits import KeptProgramme
 from gateway.store import FrameStore
 
 LOOKS_EVERY_S = 0.25  # into the store
@@ -35,7 +34,7 @@ class BrokerUplink(NetworkedDevice):
             form="json",
         )
         self._config, self._store, self._boot = config, store, boot
-        self._held = held_programme(config, store.desired)
+        self._programme = KeptProgramme(config, store)
         self._seen = 0  # of the store's running numbers
         self._reactor = Reactor(BrokerAddress.parse(config.server))
         self._told: str | None = None
@@ -81,20 +80,7 @@ class BrokerUplink(NetworkedDevice):
 
     def receive(self, desired: Desired, now_s: float) -> ReportedState:
         del now_s
-        before = self._held.version
-        reported = self._held.receive(
-            desired,
-            self.device_id,
-            read_public_key(self._config.programme_key) if self._config.programme_key else None,
-            self._boot.utc_ms(),
-        )
-        if self._held.version != before:
-            self._store.hold(to_json(desired))
-            self._tell(
-                f"Version {desired.ver} of your programme and limits is here. It holds for what is "
-                "started, raised or gone on with from now on; it stops nothing that runs."
-            )
-        return reported
+        return self._programme.receive(desired, self._boot.utc_ms())
 
     def note_ack(self, ack: Ack, freed: Sequence[Key]) -> None:
         self._store.free(freed)

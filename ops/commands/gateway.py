@@ -143,8 +143,8 @@ def set_up(
 ) -> None:
     """Say which stimulator this machine is beside, and who it is to the server.
 
-    Set it up again to change anything. Over HTTP the limits that the app sets do not arrive, so
-    your own highest level is needed then.
+    Set it up again to change anything. Over HTTP a server that is older than this program gives no
+    limits of the app, so your own highest level is needed then.
 
     \b
     cymba device provision --model neck_band --csv band.csv
@@ -156,7 +156,8 @@ def set_up(
         raise click.BadParameter("it is not mqtt[s]://… or http[s]://…", param_hint="--server")
     if server.startswith("http") and highest_level is None:
         raise click.BadParameter(
-            "over HTTP the app's limits do not arrive; give the highest level that you want",
+            "over HTTP the app's limits may not arrive (an older server gives none); give the "
+            "highest level that you want",
             param_hint="--highest-level",
         )
     config = GatewayConfig(

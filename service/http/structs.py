@@ -1,7 +1,7 @@
 """Schemas made from the structs of the wire protocol, with bounds, choices and defaults."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import marshmallow as ma
 import msgspec
@@ -21,7 +21,7 @@ def schema_of(
     about: Mapping[str, str] | None = None,
     shown: bool = False,
     **changed: AnyField,
-) -> type[ma.Schema]:
+) -> type[Schema]:
     """A schema of `struct`: for bodies, or if `shown` for answers, which name every field.
 
     Fields that the struct omits at their default are optional in both.
@@ -52,7 +52,8 @@ def schema_of(
         else:
             options |= {"load_default": field.default, "allow_none": is_null}
         fields[field.name] = _field(kind, _choices(hints[field.name]), options)
-    return Schema.from_dict(fields, name=name)
+    # marshmallow types what it makes as its own `Schema`.
+    return cast("type[Schema]", Schema.from_dict(fields, name=name))
 
 
 def _without_none(kind: inspect.Type) -> tuple[inspect.Type, bool]:

@@ -7,13 +7,12 @@ from uuid import UUID
 
 import marshmallow as ma
 import msgspec
-from flask import Response, g, request
+from flask import Response, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import UnsupportedMediaType
 
 from cymba.devices.held_devices import held_device
-from cymba.devices.provisioning import authenticate
-from cymba.errors import NotFound, TooManyRequests, Unauthenticated
+from cymba.errors import TooManyRequests
 from cymba.stimulation.ingest.decide import Delivery, payload_name
 from cymba.stimulation.ingest.halving import by_halves
 from cymba.stimulation.ingest.ingest import Ingested, gave_up, ingest
@@ -22,6 +21,7 @@ from cymba.stimulation.wire.parsing import split_cbor
 from service.http import out
 from service.http.answers import MEDIA_TYPE
 from service.http.bearer import current_account, require_token
+from service.http.device_login import check_is_own, is_by_device, require_device
 from service.http.fields import Schema, validation_failed
 from service.http.json_bodies import InvalidJson, whole_body
 from service.http.openapi import Resource
@@ -105,17 +105,10 @@ def require_uploader() -> None:
     Raises:
         Unauthenticated: neither is given, or it is not good.
     """
-    g.uploading_device = None
-    given = request.authorization
-    if given is None or given.type != "basic":
+    if is_by_device():
+        require_device()
+    else:
         require_token()
-        return
-    device_id, secret = given.username or "", given.password or ""
-    with transaction() as session:
-        # PostgreSQL's text holds no NUL; no device's id does either.
-        if "\0" in device_id or not authenticate(session, device_id, secret):
-            raise Unauthenticated("There is no device with this id and this secret.")
-    g.uploading_device = device_id
 
 
 @blp.post("/v1/devices/<device_id:device_id>/frames")
@@ -165,13 +158,12 @@ def _uploader(session: Session, device_id: str) -> UUID | None:
     Raises:
         NotFound: the caller has no such device.
     """
-    if g.uploading_device is None:
-        account_id = current_account(session).id
-        held_device(session, account_id, device_id)
-        return account_id
-    if g.uploading_device != device_id:
-        raise NotFound("There is no such device.")
-    return None
+    if is_by_device():
+        check_is_own(device_id)
+        return None
+    account_id = current_account(session).id
+    held_device(session, account_id, device_id)
+    return account_id
 
 
 def _frames() -> list[bytes]:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,11 @@ from msgspec.structs import replace
 from cymba.devices.messages import Desired, Programme, TimeReply
 from cymba.devices.signing import sign
 from cymba.stimulation.wire.messages import Ack, Rejection, to_cbor, to_json
+from gateway.clock import ProgramBoot
 from gateway.desk import desk as desks
 from gateway.limits import allowance
+from gateway.network import http
+from gateway.network.http import HttpUplink
 from gateway.network.mqtt import BrokerUplink
 from gateway.radio.pretend import PretendBand
 from gateway.store import FrameStore
@@ -72,14 +76,30 @@ class NoBroker:
     drop = close
 
 
-def played(acts: Callable[[Scene, BrokerUplink], Awaitable[None]]) -> Scene:
+class BothUplinks:
+    """A message comes over MQTT, and is what any request over HTTP is answered with."""
+
+    def __init__(self, folder: Path, boot: ProgramBoot) -> None:
+        self._by_broker = BrokerUplink(OWN, FrameStore(folder), boot)
+        self._by_broker._connect = lambda _will: NoBroker()
+        self._by_broker.step(0.0)
+        self._by_broker.on_connected(0.0)
+        self._answer = b""
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=self._answer))
+        config = replace(OWN, server="http://cymba.example.org")
+        self._by_http = HttpUplink(config, FrameStore(folder), boot, transport=transport)
+
+    def on_message(self, subject: str, payload: bytes, now_s: float) -> None:
+        self._by_broker.on_message(subject, payload, now_s)
+        self._answer = payload
+        self._by_http.step_once()
+
+
+def played(acts: Callable[[Scene, BothUplinks], Awaitable[None]]) -> Scene:
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Path(folder), PretendBand())
         scene.desk._allowance = lambda: allowance(OWN, scene.store, 9, scene.boot.utc_ms())
-        uplink = BrokerUplink(OWN, FrameStore(Path(folder)), scene.boot)
-        uplink._connect = lambda _will: NoBroker()
-        uplink.step(0.0)
-        uplink.on_connected(0.0)
+        uplink = BothUplinks(Path(folder), scene.boot)
 
         async def on_stage() -> None:
             running = asyncio.create_task(scene.desk.run())
@@ -95,6 +115,8 @@ def played(acts: Callable[[Scene, BrokerUplink], Awaitable[None]]) -> Scene:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desks, "TICK_S", 0)
+    for waits in ("LOOKS_EVERY_S", "ASKS_EVERY_S", "ASKS_AGAIN_AFTER_S"):
+        monkeypatch.setattr(http, waits, 0)
 
 
 few = settings(
@@ -105,7 +127,7 @@ few = settings(
 @few
 @given(messages=st.lists(a_message(), max_size=8))
 def test_no_message_writes_a_byte_to_the_band(messages: list[Message]) -> None:
-    async def acts(scene: Scene, uplink: BrokerUplink) -> None:
+    async def acts(scene: Scene, uplink: BothUplinks) -> None:
         for subject, payload in messages:
             uplink.on_message(subject, payload, 1.0)
             await scene.pass_time(1)
@@ -116,7 +138,7 @@ def test_no_message_writes_a_byte_to_the_band(messages: list[Message]) -> None:
 @few
 @given(messages=st.lists(a_message(), max_size=8))
 def test_no_message_changes_what_a_session_is_set_to(messages: list[Message]) -> None:
-    async def acts(scene: Scene, uplink: BrokerUplink) -> None:
+    async def acts(scene: Scene, uplink: BothUplinks) -> None:
         await scene.press("s+")
         for subject, payload in messages:
             uplink.on_message(subject, payload, 1.0)
@@ -129,7 +151,7 @@ def test_no_message_changes_what_a_session_is_set_to(messages: list[Message]) ->
 @few
 @given(messages=st.lists(a_message(), max_size=6))
 def test_messages_only_ever_make_less_possible(messages: list[Message]) -> None:
-    async def acts(scene: Scene, uplink: BrokerUplink) -> None:
+    async def acts(scene: Scene, uplink: BothUplinks) -> None:
         for subject, payload in messages:
             uplink.on_message(subject, payload, 1.0)
         await scene.press("s" + 12 * "+")
@@ -141,7 +163,7 @@ def test_messages_only_ever_make_less_possible(messages: list[Message]) -> None:
 def test_the_applied_limits_are_those_that_hold() -> None:
     """The tests above would also pass if nothing ever arrived."""
 
-    async def acts(scene: Scene, uplink: BrokerUplink) -> None:
+    async def acts(scene: Scene, uplink: BothUplinks) -> None:
         programme = Programme(site="neck", side="both", native_level=0, duration_s=60)
         version = Desired(ver=5, programme=programme, limits={"native_level": 3, "duration_s": 60})
         uplink.on_message("desired", to_json(sign(KEY, CONFIG.device_id, version)), 1.0)

@@ -49,11 +49,11 @@ def test_a_band_is_set_up_with_its_persons_own_limits(tmp_path: Path, credential
 
 
 def test_over_http_a_person_sets_their_own_limit(tmp_path: Path, credentials: Path) -> None:
-    """The app's do not arrive that way."""
+    """An older server gives none that way."""
     over_http = ("--server", "https://cymba.example.org")
     refused = set_up(tmp_path, credentials, *over_http)
     assert refused.exit_code == Exit.USAGE
-    assert "the app's limits do not arrive" in refused.output
+    assert "the app's limits may not arrive" in refused.output
     run = set_up(tmp_path, credentials, *over_http, "--highest-level", "4")
     assert run.exit_code == Exit.DONE
 

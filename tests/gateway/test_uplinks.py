@@ -1,6 +1,7 @@
 """The store on its way to the server: by HTTP, and as a device on a broker."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,16 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from cymba.devices.messages import Desired
+from cymba.devices.signing import sign
 from cymba.stimulation.wire.messages import Ack, Rejection, to_json
 from firmware.flash import Pace
+from gateway.limits import Allowed, NotAllowed
 from gateway.network import http
 from gateway.network.http import HttpUplink
 from gateway.network.mqtt import BrokerUplink
 from gateway.store import FrameStore
-from tests.gateway.test_limits import CONFIG
+from tests.gateway.test_limits import CONFIG, KEY, allowed, desired
 from tests.gateway.test_store import write
 
 ONLINE = replace(CONFIG, server="http://cymba.example.org")
@@ -32,11 +36,35 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FrameStore:
 class Server:
     def __init__(self) -> None:
         self.heard: list[list[dict[str, Any]]] = []
-        self.answers: list[httpx.Response | Exception] = []
+        self.answers: list[httpx.Response | Exception] = []  # to frames
         self.asked: list[httpx.Request] = []
+        self.desired: Desired | httpx.Response | Exception = httpx.Response(204)
+        self.takes_reports = True
+        self.reports: list[dict[str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
+        match request.url.path.rpartition("/")[2]:
+            case "desired":
+                return self.give_desired(request)
+            case "reported":
+                self.reports.append(json.loads(request.content))
+                return httpx.Response(204 if self.takes_reports else 503)
+            case _:
+                return self.take_frames(request)
+
+    def give_desired(self, request: httpx.Request) -> httpx.Response:
+        if isinstance(self.desired, Exception):
+            raise self.desired
+        if isinstance(self.desired, httpx.Response):
+            return self.desired
+        content = to_json(self.desired)
+        tag = f'"{sha256(content).hexdigest()}"'
+        if request.headers.get("If-None-Match") == tag:
+            return httpx.Response(304)
+        return httpx.Response(200, content=content, headers={"ETag": tag})
+
+    def take_frames(self, request: httpx.Request) -> httpx.Response:
         frames = json.loads(request.content)
         self.heard.append(frames)
         answer = self.answers.pop(0) if self.answers else None
@@ -66,8 +94,10 @@ def test_what_is_acknowledged_is_freed_and_nothing_else(store: FrameStore) -> No
         uplink.step_once()
     assert [[one["seq"] for one in frames] for frames in server.heard] == [[1, 2, 3], [3]]
     assert all("sent" in one for frames in server.heard for one in frames)
-    assert server.asked[0].url.path == f"/v1/devices/{CONFIG.device_id}/frames"
-    assert server.asked[0].headers["Authorization"].startswith("Basic ")
+    paths = [request.url.path for request in server.asked]
+    root = f"/v1/devices/{CONFIG.device_id}"
+    assert paths == [f"{root}/desired", f"{root}/frames", f"{root}/frames"]
+    assert all(one.headers["Authorization"].startswith("Basic ") for one in server.asked)
 
 
 def test_the_same_frames_are_sent_again_after_any_failure(store: FrameStore) -> None:
@@ -107,6 +137,88 @@ def test_a_number_that_is_taken_renews_the_store_and_a_refusal_is_told(store: Fr
     store.renew_if_due()
     assert store.number != before
     assert "key-reuse" in str(store.told)
+
+
+@pytest.fixture
+def asks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "ASKS_EVERY_S", 0)
+    monkeypatch.setattr(http, "ASKS_AGAIN_AFTER_S", 0)
+
+
+@pytest.mark.usefixtures("asks_each_time")
+def test_limits_over_http_are_kept_and_hold_without_a_network(
+    store: FrameStore, tmp_path: Path
+) -> None:
+    server = Server()
+    server.desired = desired(ver=5, limits={"native_level": 3})
+    uplink = uplink_to(server, store)
+    uplink.step_once()
+    uplink.step_once()
+    assert [one["ver"] for one in server.reports] == [5]  # nothing was new the second time
+    assert str(store.told).startswith("Version 5 of your programme")
+    server.desired = httpx.ConnectError("no route")
+    uplink.step_once()
+    assert allowed(store, ONLINE) == Allowed(highest_level=3, longest_s=240)
+    assert allowed(FrameStore(tmp_path), ONLINE) == Allowed(highest_level=3, longest_s=240)
+    server.desired = desired(ver=6, limits={"native_level": 0})
+    uplink.step_once()
+    assert isinstance(allowed(store, ONLINE), NotAllowed)
+    assert server.reports[-1] == {"ver": 6, "applied": True}
+
+
+@pytest.mark.usefixtures("asks_each_time")
+def test_what_is_not_the_servers_is_refused_over_http_too(store: FrameStore) -> None:
+    server = Server()
+    server.desired = desired(ver=5, limits={"native_level": 3})
+    uplink = uplink_to(server, store)
+    uplink.step_once()
+    for wider in (
+        replace(desired(ver=6, limits={"native_level": 3}), limits={"native_level": 9}),
+        sign(KEY, "band-0002", replace(desired(ver=6), signature=None)),
+        desired(ver=4, limits={"native_level": 9}),
+    ):
+        server.desired = wider
+        uplink.step_once()
+        assert allowed(store, ONLINE) == Allowed(highest_level=3, longest_s=240)
+    assert [(one["ver"], one.get("code")) for one in server.reports[1:]] == [
+        (6, "bad-signature"), (6, "bad-signature"), (5, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("asks_each_time")
+def test_a_report_that_is_not_taken_is_sent_again(store: FrameStore) -> None:
+    server = Server()
+    server.desired, server.takes_reports = desired(ver=5), False
+    uplink = uplink_to(server, store)
+    uplink.step_once()
+    server.takes_reports = True
+    for _ in range(3):
+        uplink.step_once()
+    assert [(one["ver"], one["applied"]) for one in server.reports] == [(5, True)] * 2
+
+
+@pytest.mark.usefixtures("asks_each_time")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(404), httpx.Response(503), httpx.Response(302), httpx.Response(429),
+        httpx.Response(200, content=b"<html>"), httpx.Response(200, content=b"{}"),
+    ],
+)  # fmt: skip
+def test_a_server_that_gives_no_limits_gets_the_frames_and_is_told_of(
+    store: FrameStore, answer: httpx.Response
+) -> None:
+    store.hold(to_json(desired(limits={"native_level": 2})))
+    write(store, 2)
+    server = Server()
+    server.desired = answer
+    uplink = uplink_to(server, store)
+    while len(store):
+        uplink.step_once()
+    assert "Online" in str(store.told)
+    assert "those that are kept here hold" in str(store.told)
+    assert allowed(store, ONLINE) == Allowed(highest_level=2, longest_s=240)
+    assert server.reports == []
 
 
 def test_a_desk_on_a_broker_is_a_device_of_the_protocol(store: FrameStore, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from cymba.devices.contraindications import must_be_answered
 from cymba.devices.messages import Programme
 from cymba.devices.models import MODELS
 from cymba.devices.programme import Wanted, set_programme
+from cymba.devices.provisioning import reissue_secret
 from cymba.devices.screening import answer
 from cymba.insights import findings
 from cymba.insights.exposures import EXPOSURES
@@ -243,6 +244,36 @@ def test_a_token_is_needed_everywhere(client, routes, of_ada):
             filled(path, of_ada), method=method.upper(), json=example_body(operation)
         )
         assert response.status_code == 401, f"{method} {path}"
+
+
+def test_no_device_asks_for_another(client, document, engine, ada, hold, wear):
+    """By any route that a device's own secret opens, with whatever body it takes."""
+    worn, other = wear(ada), hold(ada)
+    with UnitOfWork(engine) as session, session.begin():
+        secret = reissue_secret(session, other)
+    before = client.get(f"/v1/devices/{worn.device_id}", headers=ada.headers).data
+    opened = [
+        (method.upper(), path, operation)
+        for path, item in document.api["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS and {"device": []} in operation.get("security", [])
+    ]
+    assert len(opened) == 3
+    for method, path, operation in opened:
+        asked = {"method": method, "json": example_body(operation)}
+        for device_id, given, status in (
+            (worn.device_id, (other, secret), 404),
+            ("ey00000000000000", (other, secret), 404),
+            (worn.device_id, (worn.device_id, secret), 401),
+            (other, (other, secret + "x"), 401),
+            (other, None, 401),
+        ):
+            response = client.open(path.format(device_id=device_id), auth=given, **asked)
+            assert response.status_code == status, f"{method} {path}"
+            assert worn.id not in response.text
+        answered = client.open(path.format(device_id=other), auth=(other, secret), **asked)
+        assert answered.status_code in {200, 204}, f"{method} {path}"
+    assert client.get(f"/v1/devices/{worn.device_id}", headers=ada.headers).data == before
 
 
 def test_the_sync_of_one_never_tells_of_the_other(client, ada, eve, of_ada):

@@ -58,7 +58,10 @@ class WantedSessionSchema(Schema):
         metadata=described("Of a phone, instead of `native_level`: from the start on", None),
     )
     amplitude_ua = Whole(
-        load_default=None, allow_none=True, about="As the device's dials say", example=2000
+        load_default=None,
+        allow_none=True,
+        about="As the device's dials say; none of a model by level",
+        example=2000,
     )
     site = Text(load_default=None, allow_none=True, example="tragus")
     side = Text(load_default=None, allow_none=True, example="left")

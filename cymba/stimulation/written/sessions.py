@@ -186,6 +186,8 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
     model = find_model(session, str(name))
     if model is not None and model.native_levels is not None and level > model.native_levels:
         yield "/native_level", f"{name} has no level above {model.native_levels}"
+    if model is not None and model.reports.current == "by_level" and fields.get("amplitude_ua"):
+        yield "/amplitude_ua", f"{name} tells a level and no current: give `native_level`"
 
 
 def _own_device(account_id: UUID, device_id: str) -> Any:

@@ -105,6 +105,7 @@ def test_put_is_idempotent_and_a_change_needs_what_was_read(
         ({"started_at": "1800-01-01T00:00:00Z"}, "/started_at"),
         ({"time_zone": "Mars/Base"}, "/time_zone"),
         ({"amplitude_ua": 0}, "/amplitude_ua"),  # a zero that nobody measured
+        ({"model": "neck_band"}, "/amplitude_ua"),  # it shows levels, and no current to read
         ({"native_level": 0}, "/native_level"),
         ({"native_level": 46}, "/native_level"),  # the model has 45
         ({"site": "knee"}, "/site"),

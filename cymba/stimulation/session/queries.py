@@ -25,7 +25,7 @@ from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import SessionExtent, StimulationSession
 from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.stimulation.written.tables import WrittenSession
-from cymba.stimulation.written.witnesses import Span, regroup
+from cymba.stimulation.written.witnesses import recorded_witness, regroup
 
 READINGS_AT_ONCE = 1_000_000
 """A session of more is read some channels at a time, so that memory holds no more of it."""
@@ -189,13 +189,16 @@ def delete_session(session: Session, locked: StimulationSession, now: datetime) 
     An empty row stays, so that late frames are erased too. Its other witnesses are shown in its
     place. The caller holds the account's lock (`lock_alone`).
     """
-    account_id, was = locked.account_id, Span(locked.device_id, locked.started_at, locked.ended_at)
+    account_id = locked.account_id
+    was = recorded_witness(
+        locked.id, locked.device_id, locked.started_at, locked.ended_at, locked.time_error_ms
+    )
     _blank(locked, now)
     _erase_frames(session, locked)
     if account_id is not None:
         announce(session, account_id, "session", locked.id, deleted=True)
         session.flush()
-        regroup(session, account_id, [was], {locked.id})
+        regroup(session, account_id, [was])
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:

@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.devices.holders import announce_to_holders
-from cymba.stimulation.written.witnesses import Span
+from cymba.stimulation.written.grouping import SessionWitness
+from cymba.stimulation.written.witnesses import recorded_witness
 
 Known = Mapping[UUID, Row[Any]]
 NewRow = Mapping[str, Any]
 
+_WITNESS = ("id", "device_id", "started_at", "ended_at", "time_error_ms")
 _PLACED = ("account_id", "started_at", "ended_at", "time_error_ms")
 _WORN = ("state", "account_id", "started_at", "start_impedance_ohm")
 
@@ -49,16 +51,17 @@ def announce_summaries(session: Session, rows: Sequence[NewRow], known: Known) -
         announce_to_holders(session, worn)
 
 
-def moved(account_id: UUID, rows: Iterable[NewRow], known: Known) -> Iterator[Span]:
-    """When those of an account's sessions are, and were, whose times are others than before."""
+def moved(account_id: UUID, rows: Iterable[NewRow], known: Known) -> Iterator[SessionWitness]:
+    """What those of an account's sessions are, and were, whose times or owners are others than
+    before."""
     for row in rows:
         if not _differs(row, known, _PLACED):
             continue
         if row["account_id"] == account_id:
-            yield Span(row["device_id"], row["started_at"], row["ended_at"])
+            yield recorded_witness(*(row[name] for name in _WITNESS))
         before = known.get(row["id"])
         if before is not None and before.account_id == account_id:
-            yield Span(before.device_id, before.started_at, before.ended_at)
+            yield recorded_witness(*(getattr(before, name) for name in _WITNESS))
 
 
 def _differs(row: NewRow, known: Known, names: Iterable[str]) -> bool:

@@ -24,9 +24,8 @@ from cymba.devices.messages import Side, Site
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import Rejected
 from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.written.grouping import WRITTEN_WITHIN
 from cymba.stimulation.written.tables import WrittenSession
-from cymba.stimulation.written.witnesses import Span, announce_lead, lock_alone, regroup
+from cymba.stimulation.written.witnesses import announce_lead, lock_alone, regroup, written_witness
 
 KIND: Final = "session"
 RECORDERS = ("phone", "person")
@@ -81,10 +80,12 @@ class WrittenSessions(Mergeable[WrittenSession]):
     ) -> None:
         del now
         announce_lead(session, row)
-        spans = [_span(self.values(row))]
+        changed = [written_witness(row)]
         if before:
-            spans.append(_span(before))
-        regroup(session, row.account_id, spans, {row.id})
+            was = WrittenSession(id=row.id)
+            self.fill(was, before)
+            changed.append(written_witness(was))
+        regroup(session, row.account_id, changed)
 
 
 def to_confirm(row: WrittenSession) -> list[str]:
@@ -92,12 +93,6 @@ def to_confirm(row: WrittenSession) -> list[str]:
     is_long_ago = row.started_at < row.written_at - LONG_AGO
     asked = {"started_at": is_long_ago, "duration_s": row.duration_s > USUALLY_BELOW_S}
     return [name for name, is_asked in asked.items() if is_asked]
-
-
-def _span(fields: Fields) -> Span:
-    begin, error = fields["started_at"], WRITTEN_WITHIN[fields["recorder"]]
-    unit = fields["device_id"] or f"model:{fields['model']}"
-    return Span(unit, begin - error, begin + timedelta(seconds=fields["duration_s"]) + error)
 
 
 def _one_of(value: Any, options: Sequence[str]) -> str | None:

@@ -21,8 +21,8 @@ _WITHIN = max(WRITTEN_WITHIN.values())
 _FARTHEST = timedelta(days=366)  # a clock that is off by more says nothing
 
 
-class Span(NamedTuple):
-    """When something of a unit was, or had been before an edit."""
+class _Span(NamedTuple):
+    """When something of a unit may have been, whatever its error."""
 
     unit: str
     begin: datetime
@@ -47,16 +47,31 @@ def lock_shared(session: Session, account_ids: Collection[UUID]) -> list[UUID]:
     return writing
 
 
-def regroup(
-    session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterable[UUID] = ()
-) -> None:
-    """Set `shown_with` anew for all written sessions that may be grouped with these spans or ids,
-    and announce every session that is then shown differently.
+def written_witness(row: WrittenSession) -> SessionWitness:
+    error = WRITTEN_WITHIN[row.recorder]
+    recorder: Recorder = "phone" if row.recorder == "phone" else "person"
+    return SessionWitness(
+        row.id, recorder, row.unit, row.started_at, row.ended_at, error, row.same_as
+    )
 
-    The caller holds the account's lock.
+
+def recorded_witness(
+    id_: UUID, device_id: str, started_at: datetime, ended_at: datetime, error_ms: int
+) -> SessionWitness:
+    error = min(timedelta(milliseconds=error_ms), _FARTHEST)
+    return SessionWitness(id_, "device", device_id, started_at, ended_at, error)
+
+
+def regroup(session: Session, account_id: UUID, changed: Iterable[SessionWitness]) -> None:
+    """Set `shown_with` anew for all written sessions that what changed may be grouped with, or may
+    have been, and announce every session that is then shown differently.
+
+    `changed`: of each witness what it was, unless it is new, and what it is, unless it went. Its
+    error and the person's word count too: they say how far away its group may be. The caller holds
+    the account's lock.
     """
-    near = _near(session, account_id, spans, ids)
-    shown_as = leads(near.devices + [_witness(row) for row in near.written])
+    near = _near(session, account_id, changed)
+    shown_as = leads(near.devices + [written_witness(row) for row in near.written])
     recorded = {one.id for one in near.devices}
     alive = recorded | {row.id for row in near.written}
     touched: set[UUID] = set()
@@ -82,14 +97,18 @@ class _Near(NamedTuple):
     written: list[WrittenSession]
 
 
-def _near(session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterable[UUID]) -> _Near:
-    """All witnesses that may be grouped with these spans or ids, all that may be grouped with those
-    in turn, and so on. No other witness can change how these are grouped."""
+def _near(session: Session, account_id: UUID, changed: Iterable[SessionWitness]) -> _Near:
+    """All witnesses that may be grouped with these, all that may be grouped with those in turn, and
+    so on. No other witness can change how these are grouped."""
     devices: dict[UUID, SessionWitness] = {}
     written: dict[UUID, WrittenSession] = {}
-    new_spans, new_ids = set(spans), set(ids)
-    asked: set[UUID | Span] = set()
-    while new_spans or new_ids:
+    fresh = list(changed)
+    asked: set[UUID | _Span] = set()
+    while True:
+        new_spans = {_span(one) for one in fresh} - asked
+        new_ids = {id_ for one in fresh for id_ in (one.id, one.same_as) if id_} - asked
+        if not new_spans and not new_ids:
+            return _Near(list(devices.values()), list(written.values()))
         asked |= new_ids | new_spans
         values = {
             "account_id": account_id,
@@ -100,19 +119,18 @@ def _near(session: Session, account_id: UUID, spans: Iterable[Span], ids: Iterab
             "ends": [span.end for span in new_spans],
             "ids": sorted(new_ids),
         }
-        found = [_recorded(*row) for row in session.execute(_DEVICES_NEAR, values)]
+        found = [recorded_witness(*row) for row in session.execute(_DEVICES_NEAR, values)]
         fresh = [one for one in found if one.id not in devices]
         devices |= {one.id: one for one in fresh}
         rows = _written(session, account_id, session.scalars(_WRITTEN_NEAR, values).all())
         for row in rows:
             if row.id not in written:
                 written[row.id] = row
-                fresh.append(_witness(row))
-        new_spans = {
-            Span(one.unit, one.begin - one.error, one.end + one.error) for one in fresh
-        } - asked
-        new_ids = {id_ for one in fresh for id_ in (one.id, one.same_as) if id_} - asked
-    return _Near(list(devices.values()), list(written.values()))
+                fresh.append(written_witness(row))
+
+
+def _span(one: SessionWitness) -> _Span:
+    return _Span(one.unit, one.begin - one.error, one.end + one.error)
 
 
 def _written(session: Session, account_id: UUID, ids: Sequence[UUID]) -> Sequence[WrittenSession]:
@@ -120,21 +138,6 @@ def _written(session: Session, account_id: UUID, ids: Sequence[UUID]) -> Sequenc
         WrittenSession.account_id == account_id, WrittenSession.id.in_(ids)
     )
     return session.scalars(query).all()
-
-
-def _witness(row: WrittenSession) -> SessionWitness:
-    error = WRITTEN_WITHIN[row.recorder]
-    recorder: Recorder = "phone" if row.recorder == "phone" else "person"
-    return SessionWitness(
-        row.id, recorder, row.unit, row.started_at, row.ended_at, error, row.same_as
-    )
-
-
-def _recorded(
-    id_: UUID, device_id: str, started_at: datetime, ended_at: datetime, error_ms: int
-) -> SessionWitness:
-    error = min(timedelta(milliseconds=error_ms), _FARTHEST)
-    return SessionWitness(id_, "device", device_id, started_at, ended_at, error)
 
 
 _LOCK_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('witnesses/' || :account_id, 0))")

@@ -52,7 +52,7 @@ SMALL = Shape("small", UUID(int=1), 5, 0.001)
 SHAPES = [
     Shape("many readings", UUID(int=2), 200, 1.0),
     Shape("many frames", UUID(int=3), 1, 1.0),
-    Shape("24 h, a frame in 5 s", UUID(int=4), 5, 17_280 * 1_120 / MAX_SESSION_BYTES),
+    Shape("24 h, a frame in 5 s", UUID(int=4), 5, 17_280 * 1_820 / MAX_SESSION_BYTES),
 ]
 
 

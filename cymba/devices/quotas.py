@@ -40,12 +40,13 @@ QUARANTINE_ROW_BYTES = 500  # the least that a row costs
 MAX_METERS = 200_000
 MAX_SESSIONS_KNOWN = 200_000  # more than run at once
 # A session is read and aggregated as a whole, so its size is bounded: by its bytes, and by what its
-# frames and readings take in memory. A day of frames of 2 kB, one in five seconds, is 35 MB.
+# frames and readings take in memory. A day of ten channels at 1 Hz, a frame in 5 s, is 45 MB.
 MAX_SESSION_BYTES = 64_000_000
-SESSION_FRAME_BYTES = 1_000  # the least that a frame counts of it
-# What a sample, and each of its readings, takes while a session is read: 64 MB of them take 100 MB.
-SAMPLE_BYTES = 160
-READING_BYTES = 16
+SESSION_FRAME_BYTES = 1_700  # the least that a frame counts of it
+# What a frame, a sample and a reading take in memory, while their session is read, shown or
+# compacted: 64 MB of them take 100 MB (`benchmarks.bench_memory`).
+SAMPLE_BYTES = 260
+READING_BYTES = 26
 
 
 @dataclass(slots=True)

@@ -87,10 +87,10 @@ def test_a_device_begins_only_so_many_sessions(stores: Callable[..., Stores]) ->
 
 
 def test_a_session_grows_only_so_large(engine: Engine) -> None:
-    process = Stores(engine, Quota(session_bytes=10_000))
+    process = Stores(engine, Quota(session_bytes=11_000))
     assert process.store(*[(1, 3_000)] * 5) == 3
     assert process.store((1, 1_000)) == 1
-    assert process.store(*[(2, 1)] * 50) == 10_000 // SESSION_FRAME_BYTES
+    assert process.store(*[(2, 1)] * 50) == 11_000 // SESSION_FRAME_BYTES
 
 
 def test_no_honest_device_comes_near(stores: Callable[..., Stores]) -> None:
@@ -169,7 +169,7 @@ def test_quarantine_is_bounded_by_device_and_in_all(stores: Callable[..., Stores
 
 def test_what_was_rolled_back_used_nothing(engine: Engine) -> None:
     quota = Quota(
-        {**BUCKETS, STORED: Bucket(1_000, NEVER), SESSIONS: Bucket(1, NEVER)}, session_bytes=3_000
+        {**BUCKETS, STORED: Bucket(1_000, NEVER), SESSIONS: Bucket(1, NEVER)}, session_bytes=4_000
     )
     demand = Demand()
     demand.store(UUID(int=1), 500)

@@ -1,5 +1,6 @@
 """MQTT for the conformance kit: it listens to a device and its server, or is the server."""
 
+import re
 import secrets
 import threading
 import time
@@ -12,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from conformance.drill import Action, Drill, Evict
-from conformance.largest import LargestFrame
+from conformance.largest import largest_frame
 from conformance.trace import Ended, Entry, Evicted, FromDevice, Probed, QosRaised, ToDevice
 from cymba.broker_address import BrokerAddress
 
@@ -60,7 +61,8 @@ class Listener:
         self._queue: SimpleQueue[FromDevice | ToDevice | QosRaised] = SimpleQueue()
         self._refusal: str | None = None
         self._subscribed = threading.Event()
-        self._largest, self._largest_came = LargestFrame.make(), threading.Event()
+        self._largest, self._largest_came = largest_frame(), threading.Event()
+        self._online_at_s = 0.0
         # A broker may require that the client id is the user name.
         client_id = entrance.broker.username or f"conformance-{secrets.token_hex(4)}"
         self._client = _client(client_id, entrance.broker)
@@ -162,35 +164,36 @@ class Listener:
                 client.loop(TICK_S)
         except OSError:
             admitted.clear()
-        if admitted == [True]:
+        took_its_id = admitted == [True]
+        if took_its_id:
             self._try_largest(client)
         while admitted and time.monotonic() < began_s + EVICTING_S:
             client.loop(TICK_S)
         client.disconnect()
         client.loop(TICK_S)
-        if admitted == [True]:
+        if took_its_id:
             self.trace.append(Evicted(began_s))
         elif self._drill is not None:
             self._drill.cannot_evict(time.monotonic())
 
     def _try_largest(self, client: Client) -> None:
-        """Send the largest frame in the device's place, and acknowledge it as any other.
+        """Send the largest frame in the device's place.
 
         A broker that takes less cuts off whoever sends it, and says nothing: a device would begin
         with this frame on each connection, for ever.
         """
-        until_s = time.monotonic() + ANSWER_S
-        client.publish(f"{self._root}up/frame", self._largest.payload, 1)
-        while not self._largest_came.is_set() and time.monotonic() < until_s:
+        began_s = time.monotonic()
+        client.publish(f"{self._root}up/frame", self._largest, 1)
+        while not self._largest_came.is_set() and time.monotonic() < began_s + ANSWER_S:
             if client.loop(TICK_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 break
-        if not self._largest_came.wait(TICK_S):
+        if not self._largest_came.wait(EVICTING_S):
+            if self._online_at_s > began_s:
+                return  # the device came back at once, and took its id with this connection
             raise TooSmall(
-                f"the broker does not carry a frame of {len(self._largest.payload):,} bytes, which "
+                f"the broker does not carry a frame of {len(self._largest):,} bytes, which "
                 "a device may send: raise its limit (Mosquitto: max_packet_size 20480)"
             )
-        self._sent.add(("ack", self._largest.ack))
-        self._client.publish(f"{self._root}down/ack", self._largest.ack, 0)
 
     def _probe(self) -> None:
         """Subscribe anew: the broker then sends all retained messages, marked as such."""
@@ -224,7 +227,7 @@ class Listener:
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         at_s, payload = time.monotonic(), bytes(message.payload)
         topic = message.topic.removeprefix(self._root)
-        if payload == self._largest.payload:  # the kit's own, and no message of the device
+        if payload == self._largest:  # the kit's own, and no message of the device
             self._largest_came.set()
             return
         if topic.startswith("down/"):
@@ -233,6 +236,8 @@ class Listener:
             if not message.retain:
                 self._queue.put(ToDevice(at_s, topic.removeprefix("down/"), payload))
         else:
+            if topic == "up/presence" and re.search(rb'online("\s*:\s*true|\xf5)', payload):
+                self._online_at_s = at_s  # in JSON or in CBOR
             self._queue.put(FromDevice(at_s, topic, payload, message.qos, bool(message.retain)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance.drill import Action, Drill, Evict
-from conformance.largest import LargestFrame
+from conformance.largest import largest_frame
 from conformance.listener import Entrance, Listener, TooSmall
 from conformance.trace import Evicted, FromDevice, ProtocolTimes
 from cymba.broker_address import BrokerAddress
@@ -52,9 +52,9 @@ def mosquitto(folder: Path, most_bytes: int) -> Iterator[BrokerAddress]:
 
 
 def test_the_largest_frame_is_a_frame() -> None:
-    made = LargestFrame.make()
-    assert len(made.payload) == MAX_PAYLOAD_BYTES
-    assert isinstance(decode(made.payload), EventFrame)
+    made = largest_frame()
+    assert len(made) == MAX_PAYLOAD_BYTES
+    assert isinstance(decode(made), EventFrame)
 
 
 def test_a_broker_that_carries_it_is_told_from_one_that_does_not(tmp_path: Path) -> None:

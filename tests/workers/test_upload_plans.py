@@ -45,7 +45,7 @@ AS_THEY_ARE = (
 
 
 @dataclass
-class Life:
+class UploadedLife:
     """What happened to a person and their device. Times are true ones."""
 
     frames: list[tuple[Frame, datetime]] = field(default_factory=list)  # and when it was complete
@@ -67,8 +67,8 @@ class Life:
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> Life:
-    life, tape, at = Life(), Tape(), BOOTED_AT
+def lives(draw: st.DrawFn) -> UploadedLife:
+    life, tape, at = UploadedLife(), Tape(), BOOTED_AT
     knows_clocks = draw(st.booleans())
 
     def boot(after: timedelta) -> None:
@@ -117,7 +117,7 @@ Step = tuple[datetime, str, Any]
 
 
 @st.composite
-def plans(draw: st.DrawFn, life: Life) -> list[Step]:
+def plans(draw: st.DrawFn, life: UploadedLife) -> list[Step]:
     """One way in which all of it may come to the server, and what its account is set to by then."""
     steps: list[Step] = [(at, "travels", zone) for at, zone in life.journeys]
     for boot, booted_at in enumerate(life.booted_at, start=1):
@@ -143,14 +143,14 @@ def _within(draw: st.DrawFn, begin: datetime) -> datetime:
 
 
 @st.composite
-def lives_and_plans(draw: st.DrawFn) -> tuple[Life, list[Step], list[Step], list[int]]:
+def lives_and_plans(draw: st.DrawFn) -> tuple[UploadedLife, list[Step], list[Step], list[int]]:
     life = draw(lives())
     worked = draw(st.lists(st.integers(0, 30), max_size=4))  # after which steps a worker comes by
     return life, draw(plans(life)), draw(plans(life)), worked
 
 
 class Server:
-    def __init__(self, session: Session, account_id: UUID, life: Life) -> None:
+    def __init__(self, session: Session, account_id: UUID, life: UploadedLife) -> None:
         self.session, self.account_id, self.life = session, account_id, life
         self.now = BOOTED_AT
 
@@ -205,7 +205,7 @@ class Server:
         ingest(self.session, [delivery])
 
 
-def _day_of(life: Life, began_at: datetime) -> tuple[str, date] | None:
+def _day_of(life: UploadedLife, began_at: datetime) -> tuple[str, date] | None:
     """The zone and the day of a session, in truth; None too near to the border of either."""
     zone = HOME
     for at, went_to in life.journeys:
@@ -223,7 +223,7 @@ def _day_of(life: Life, began_at: datetime) -> tuple[str, date] | None:
 )  # fmt: skip
 @given(lives_and_plans())
 def test_two_ways_of_uploading_the_same_life_show_the_same(
-    session: Session, owner_id: UUID, lived: tuple[Life, list[Step], list[Step], list[int]]
+    session: Session, owner_id: UUID, lived: tuple[UploadedLife, list[Step], list[Step], list[int]]
 ) -> None:
     life, *both, worked = lived
     found, days = [], []

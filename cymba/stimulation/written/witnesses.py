@@ -21,7 +21,7 @@ _WITHIN = max(WRITTEN_WITHIN.values())
 _FARTHEST = timedelta(days=366)  # a clock that is off by more says nothing
 
 
-class _Span(NamedTuple):
+class _Reach(NamedTuple):
     """When something of a unit may have been, whatever its error."""
 
     unit: str
@@ -103,7 +103,7 @@ def _near(session: Session, account_id: UUID, changed: Iterable[SessionWitness])
     devices: dict[UUID, SessionWitness] = {}
     written: dict[UUID, WrittenSession] = {}
     fresh = list(changed)
-    asked: set[UUID | _Span] = set()
+    asked: set[UUID | _Reach] = set()
     while True:
         new_spans = {_span(one) for one in fresh} - asked
         new_ids = {id_ for one in fresh for id_ in (one.id, one.same_as) if id_} - asked
@@ -129,8 +129,8 @@ def _near(session: Session, account_id: UUID, changed: Iterable[SessionWitness])
                 fresh.append(written_witness(row))
 
 
-def _span(one: SessionWitness) -> _Span:
-    return _Span(one.unit, one.begin - one.error, one.end + one.error)
+def _span(one: SessionWitness) -> _Reach:
+    return _Reach(one.unit, one.begin - one.error, one.end + one.error)
 
 
 def _written(session: Session, account_id: UUID, ids: Sequence[UUID]) -> Sequence[WrittenSession]:

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from conformance.drill import Action, Drill, Evict
-from conformance.largest import largest_frame
+from conformance.largest import is_largest_frame, largest_frame
 from conformance.trace import Ended, Entry, Evicted, FromDevice, Probed, QosRaised, ToDevice
 from cymba.broker_address import BrokerAddress
 
@@ -227,8 +227,9 @@ class Listener:
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         at_s, payload = time.monotonic(), bytes(message.payload)
         topic = message.topic.removeprefix(self._root)
-        if payload == self._largest:  # the kit's own, and no message of the device
-            self._largest_came.set()
+        if is_largest_frame(payload):
+            if payload == self._largest:
+                self._largest_came.set()
             return
         if topic.startswith("down/"):
             if message.qos > DOWN_QOS.get(topic, message.qos):

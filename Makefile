@@ -29,6 +29,7 @@ check: $(READY) client ## Run what CI runs besides the tests: format, lint, type
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m ops.asyncapi | diff - docs/asyncapi.json
 	$(BIN)/cymba model schema | diff - docs/model.schema.json
+	cd $(CLIENT) && ../../$(BIN)/node node_modules/typescript/bin/tsc
 
 bench: $(READY) ## Measure against the floors; prints tables with ratios
 	@for bench in benchmarks/bench_*.py; do \

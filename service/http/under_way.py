@@ -36,7 +36,7 @@ def under_way() -> Iterator[None]:
             if changes:
                 hold(services().changes, owner)
         # Frames have quotas of their own.
-        if changes and "access" in g and "uploading_device" not in g:
+        if changes and "access" in g and "brings_frames" not in g:
             charge(quotas.written(g.access.account_id, body_bytes()))
         yield
 
@@ -87,8 +87,8 @@ def _owners(*, changes: bool) -> list[Hashable]:
         owners.append(g.access.account_id)
     if "share_token" in g:
         owners.append(g.share_token)
-    if (device_id := g.get("uploading_device")) is not None:
-        owners.append(device_id)
+    if "asking_device" in g:
+        owners.append(g.asking_device)
     if not owners and changes and not g.get("by_broker"):
         owners.append(network(request.remote_addr or ""))
     return owners

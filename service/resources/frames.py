@@ -7,7 +7,7 @@ from uuid import UUID
 
 import marshmallow as ma
 import msgspec
-from flask import Response, request
+from flask import Response, g, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -105,6 +105,7 @@ def require_uploader() -> None:
     Raises:
         Unauthenticated: neither is given, or it is not good.
     """
+    g.brings_frames = True
     if is_by_device():
         require_device()
     else:

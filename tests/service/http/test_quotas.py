@@ -67,6 +67,18 @@ def test_an_account_writes_so_much_and_no_more(client, person, make_person, engi
 
 
 @pytest.mark.usefixtures("little")
+def test_frames_that_a_phone_relays_take_nothing_of_what_its_person_may_write(client, person, wear):
+    """They have quotas of their own, and a backlog must not keep anybody from their diary."""
+    worn = wear(person)
+    path = f"/v1/devices/{worn.device_id}/frames"
+    for _ in range(10):
+        frames = [worn.samples_frame() for _ in range(10)]
+        assert client.post(path, json=frames, headers=person.headers).status_code == 200
+    entry = client.put(f"/v1/diary/{uuid4()}", json=ENTRY, headers=person.headers)
+    assert entry.status_code == 201
+
+
+@pytest.mark.usefixtures("little")
 def test_what_was_refused_is_taken_later(client, person, monkeypatch):
     path = f"/v1/diary/{uuid4()}"
     while client.put(f"/v1/diary/{uuid4()}", json=ENTRY, headers=person.headers).status_code < 300:

@@ -1,5 +1,6 @@
 """One party holds no more of the server than its part: threads, connections, hashes."""
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,18 @@ from cymba.accounts import passwords, single_use
 from cymba.accounts.tables import Account
 from cymba.accounts.throttle import BUCKETS, SIGNED_IN
 from cymba.database import UnitOfWork, utc_now
+from cymba.devices.provisioning import reissue_secret
 from cymba.stimulation.session import queries
 from service.http import bearer
+from service.http.device_login import check_is_own
 from service.http.places import Places
-from service.http.services import HASHES_OF_ONE, READINGS_OF_ONE, REQUESTS_OF_ONE
-from service.resources import accounts
+from service.http.services import (
+    CHANGES_OF_ONE,
+    HASHES_OF_ONE,
+    READINGS_OF_ONE,
+    REQUESTS_OF_ONE,
+)
+from service.resources import accounts, frames
 from tests.end_to_end.parts import PATIENCE_S
 from tests.service.conftest import sign_up
 
@@ -124,6 +132,39 @@ def test_reads_of_one_account_hold_so_many_threads_and_no_more(
         within=REQUESTS_OF_ONE,
     )
     assert statuses == [200] * REQUESTS_OF_ONE + [429] * (CONNECTIONS - REQUESTS_OF_ONE)
+
+
+def test_one_device_that_uploads_holds_no_place_of_another_behind_its_address(
+    app, gate, engine, make_person, wear, monkeypatch
+):
+    worn, other = (wear(make_person()) for _ in range(2))
+
+    def login(device_id: str) -> dict[str, str]:
+        with UnitOfWork(engine) as session, session.begin():
+            secret = reissue_secret(session, device_id)
+        given = base64.b64encode(f"{device_id}:{secret}".encode()).decode()
+        return {"Authorization": f"Basic {given}"}
+
+    logins = {one.device_id: login(one.device_id) for one in (worn, other)}
+
+    def wait(device_id: str) -> None:
+        check_is_own(device_id)
+        if device_id == worn.device_id:
+            gate.wait()
+
+    monkeypatch.setattr(frames, "check_is_own", wait)
+
+    def upload(one) -> int:
+        path = f"/v1/devices/{one.device_id}/frames"
+        asked = app.test_client().post(path, json=[], headers=logins[one.device_id])
+        return asked.status_code
+
+    def check_other() -> None:
+        assert upload(other) == 200
+
+    gate.check = check_other
+    statuses = gate.crowd(lambda: upload(worn), within=CHANGES_OF_ONE)
+    assert statuses == [200] * CHANGES_OF_ONE + [429] * (CONNECTIONS - CHANGES_OF_ONE)
 
 
 def test_pushes_wait_for_no_other_push_of_their_account(app, engine, person):

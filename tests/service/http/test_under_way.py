@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
 from sqlalchemy import func, select
 
 from cymba.accounts import passwords, single_use
@@ -279,7 +278,6 @@ def test_a_busy_moment_is_no_wrong_guess(app, with_password, monkeypatch):
 def test_right_sign_ins_are_limited_too_and_the_limit_is_no_strangers(
     app, with_password, monkeypatch
 ):
-    monkeypatch.setattr(passwords, "_hasher", Quick())
     monkeypatch.setitem(BUCKETS, SIGNED_IN, type(BUCKETS[SIGNED_IN])(capacity=3, leak_s=60))
     client = app.test_client()
 
@@ -289,19 +287,6 @@ def test_right_sign_ins_are_limited_too_and_the_limit_is_no_strangers(
 
     assert [sign_in("wrong") for _ in range(3)] == [401] * 3
     assert [sign_in(PASSWORD) for _ in range(4)] == [200] * 3 + [429]
-
-
-class Quick:
-    def hash(self, _password: str) -> str:
-        return "a hash"
-
-    def verify(self, _stored: str, password: str) -> bool:
-        if password != PASSWORD:
-            raise VerificationError
-        return True
-
-    def check_needs_rehash(self, _stored: str) -> bool:
-        return False
 
 
 @contextmanager

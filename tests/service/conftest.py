@@ -4,7 +4,7 @@ import json
 import re
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row, select
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from cymba.accounts.sign_up import make_code
-from cymba.accounts.tables import Account
+from cymba.accounts.tables import Account, OutgoingMail
 from cymba.accounts.tokens import sign_in
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
@@ -159,6 +159,28 @@ def sign_up(client: FlaskClient, given: Mapping[str, Any]) -> TestResponse:
     key = Services.of(client.application).sign_up_key
     code = make_code(key, given["email"], utc_now())
     return client.post("/v1/accounts", json=dict(given) | {"code": code})
+
+
+def bearer(tokens: Mapping[str, str]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def code_in(body: str) -> str:
+    """The code that a mail brings."""
+    (code,) = re.findall(r"^    (\S+)$", body, re.MULTILINE)
+    return str(code)
+
+
+@pytest.fixture
+def mails(engine: Engine) -> Callable[[], Sequence[Row[str, str, str]]]:
+    """Every mail that waits or was sent, the first one first."""
+    shown = (OutgoingMail.recipient, OutgoingMail.subject, OutgoingMail.body)
+
+    def read() -> Sequence[Row[str, str, str]]:
+        with UnitOfWork(engine) as session:
+            return session.execute(select(*shown).order_by(OutgoingMail.created_at)).all()
+
+    return read
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import re
 from datetime import timedelta
 
 import pytest
@@ -6,7 +5,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, func, select
 
 from cymba.accounts.sign_up import make_code
-from cymba.accounts.tables import Account, OutgoingMail
+from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.claiming import Claimed
@@ -14,7 +13,7 @@ from cymba.devices.provisioning import reissue_claim_code
 from cymba.devices.tables import Device
 from cymba.stimulation.tables import StimulationSession, StoredFrame
 from service.http.services import Services
-from tests.service.conftest import sign_up
+from tests.service.conftest import code_in, sign_up
 
 PASSWORD = "correct horse battery"
 
@@ -39,22 +38,12 @@ def test_a_new_account_can_be_read_back(client):
     assert "password_hash" not in account
 
 
-@pytest.fixture
-def mails(engine):
-    def read():
-        with UnitOfWork(engine) as session:
-            found = session.scalars(select(OutgoingMail).order_by(OutgoingMail.created_at))
-            return [(mail.recipient, mail.subject, mail.body) for mail in found]
-
-    return read
-
-
 def test_the_mailbox_makes_the_account_and_nobody_else_learns_of_one(client, mails, app):
     """An address with an account and one without are answered the same, with the same work."""
     given = {"email": "ada@example.org", "password": PASSWORD, "name": "Ada"}
     asked = client.post("/v1/accounts", json=given)
     ((recipient, _, body),) = mails()
-    (code,) = re.findall(r"^    (\S+)$", body, re.MULTILINE)
+    code = code_in(body)
     assert recipient == "ada@example.org"
     stranger = {"email": "eve@example.org", "password": PASSWORD, "code": code}
     refused = client.post("/v1/accounts", json=stranger)

@@ -10,7 +10,7 @@ from cymba.accounts.tables import RateLimit, RefreshToken
 from cymba.accounts.throttle import read_known_device
 from cymba.database import UnitOfWork, utc_now
 from service.http.services import Services
-from tests.service.conftest import sign_up
+from tests.service.conftest import bearer, sign_up
 
 LOGIN = {"email": "ada@example.org", "password": "correct horse battery"}
 
@@ -19,10 +19,6 @@ LOGIN = {"email": "ada@example.org", "password": "correct horse battery"}
 def ada(client):
     assert sign_up(client, LOGIN).status_code == 201
     return LOGIN
-
-
-def bearer(tokens):
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
 def refresh(client, tokens):

@@ -1,24 +1,19 @@
 """A thief with a token: what needs fresh proof, what a reset ends, which mails the owner gets."""
 
-import re
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
-from cymba.accounts.tables import OutgoingMail, ProviderIdentity, RefreshToken, SingleUseToken
+from cymba.accounts.tables import ProviderIdentity, RefreshToken, SingleUseToken
 from cymba.accounts.tokens import PROVED_FOR
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.tables import Device
-from tests.service.conftest import sign_up
+from tests.service.conftest import bearer, code_in, sign_up
 
 OWNER = {"email": "ada@example.org", "password": "correct horse battery"}
 NEW = "staple battery horse"
-
-
-def bearer(pair):
-    return {"Authorization": f"Bearer {pair['access_token']}"}
 
 
 @pytest.fixture
@@ -50,14 +45,9 @@ def share(client, headers):
     return client.post("/v1/shares", json=wanted, headers=headers)
 
 
-def mails(engine):
-    with UnitOfWork(engine) as session:
-        return list(session.scalars(select(OutgoingMail).order_by(OutgoingMail.created_at)))
-
-
-def reset(client, engine):
+def reset(client, mails):
     client.post("/v1/auth/reset", json={"email": OWNER["email"]})
-    (code,) = re.findall(r"^    (\S+)$", mails(engine)[-1].body, re.MULTILINE)
+    code = code_in(mails()[-1].body)
     return client.post("/v1/auth/reset/confirm", json={"code": code, "new_password": NEW})
 
 
@@ -87,7 +77,7 @@ def test_what_outlasts_a_token_asks_for_fresh_proof(client, engine, pair, device
     assert client.delete("/v1/account", headers=guarded).status_code == 204
 
 
-def test_a_reset_ends_all_that_was_begun(client, engine, ada, device_id, make_person):
+def test_a_reset_ends_all_that_was_begun(client, engine, ada, device_id, make_person, mails):
     token = share(client, ada.headers).json["token"]
     code = client.post(f"/v1/devices/{device_id}/transfer", headers=ada.headers).json["claim_code"]
     wanted = {"new_email": "thief@example.org", "password": OWNER["password"]}
@@ -98,7 +88,7 @@ def test_a_reset_ends_all_that_was_begun(client, engine, ada, device_id, make_pe
         serial = session.get_one(Device, device_id).serial
     by_share = {"Authorization": f"Bearer {token}"}
     assert client.get("/v1/diary", headers=by_share).status_code == 200
-    assert reset(client, engine).status_code == 204
+    assert reset(client, mails).status_code == 204
     assert client.get("/v1/diary", headers=by_share).status_code == 401
     assert client.get("/v1/account", headers=ada.headers).status_code == 401
     with UnitOfWork(engine) as session, session.begin():
@@ -109,10 +99,10 @@ def test_a_reset_ends_all_that_was_begun(client, engine, ada, device_id, make_pe
         assert claimed == claiming.NoMatch()
 
 
-def test_the_owner_hears_of_each_by_mail_and_in_the_log(client, engine, ada, device_id):
+def test_the_owner_hears_of_each_by_mail_and_in_the_log(client, mails, ada, device_id):
     share(client, ada.headers)
     client.post(f"/v1/devices/{device_id}/transfer", headers=ada.headers)
-    told = {(mail.recipient, mail.subject) for mail in mails(engine)}
+    told = {(mail.recipient, mail.subject) for mail in mails()}
     assert told == {
         (OWNER["email"], "A share was made"),
         (OWNER["email"], "A device can be handed on"),
@@ -121,21 +111,21 @@ def test_the_owner_hears_of_each_by_mail_and_in_the_log(client, engine, ada, dev
     assert {"share.created", "device.handed_on"} <= {entry["action"] for entry in log}
     for _ in range(25):
         share(client, ada.headers)
-    assert len(mails(engine)) == 20, "nobody is flooded through an account"
+    assert len(mails()) == 20, "nobody is flooded through an account"
 
 
 @pytest.mark.usefixtures("pair")
-def test_one_recipient_is_sent_few_codes_and_the_answer_is_the_same(client, engine):
+def test_one_recipient_is_sent_few_codes_and_the_answer_is_the_same(client, mails):
     for n in range(9):
         place = {"REMOTE_ADDR": f"198.51.100.{n}"}
         for email in ("ADA@example.org", "nobody@example.org"):
             asked = client.post("/v1/auth/reset", json={"email": email}, environ_base=place)
             assert (asked.status_code, asked.data) == (202, b"")
-    assert len(mails(engine)) == 5
+    assert len(mails()) == 5
 
 
 @pytest.mark.usefixtures("pair")
-def test_a_good_code_is_taken_whatever_others_tried_from_the_same_address(client, engine):
+def test_a_good_code_is_taken_whatever_others_tried_from_the_same_address(client, mails):
     for _ in range(25):
         wrong = {"code": "guess", "new_password": NEW}
         answer = client.post("/v1/auth/reset/confirm", json=wrong)
@@ -143,7 +133,7 @@ def test_a_good_code_is_taken_whatever_others_tried_from_the_same_address(client
     elsewhere = {"REMOTE_ADDR": "198.51.100.7"}
     asked = {"email": OWNER["email"]}
     client.post("/v1/auth/reset", json=asked, environ_base=elsewhere)
-    (code,) = re.findall(r"^    (\S+)$", mails(engine)[-1].body, re.MULTILINE)
+    code = code_in(mails()[-1].body)
     given = {"code": code, "new_password": NEW}
     assert client.post("/v1/auth/reset/confirm", json=given).status_code == 204
 

@@ -1,15 +1,14 @@
 """Codes by mail: they do not show who has an account, and are good for one use."""
 
-import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from cymba.accounts.tables import Account, OutgoingMail, RefreshToken, SingleUseToken
+from cymba.accounts.tables import Account, RefreshToken, SingleUseToken
 from cymba.accounts.tokens import PROVED_FOR
 from cymba.database import UnitOfWork, utc_now
-from tests.service.conftest import sign_up
+from tests.service.conftest import code_in, sign_up
 
 OLD, NEW = "correct horse battery", "staple battery horse"
 
@@ -25,21 +24,6 @@ def ada(client):
 def signed_in(client, ada):
     pair = client.post("/v1/auth/token", json=ada).json
     return {"Authorization": f"Bearer {pair['access_token']}"}
-
-
-@pytest.fixture
-def mails(engine):
-    def read():
-        with UnitOfWork(engine) as session:
-            found = session.scalars(select(OutgoingMail).order_by(OutgoingMail.created_at))
-            return [(mail.recipient, mail.subject, mail.body) for mail in found]
-
-    return read
-
-
-def code_in(body):
-    (code,) = re.findall(r"^    (\S+)$", body, re.MULTILINE)
-    return code
 
 
 def test_an_address_without_an_account_is_answered_the_same_and_gets_no_mail(client, ada, mails):

@@ -214,16 +214,7 @@ class Mergeable(ABC, Generic[Row]):
             return Applied(row, changed=False)
         if newer := seen.unseen(row.field_versions, row):
             return Conflicting(row, newer)
-        before = self.values(row)
-        self.empty(row)
-        row.deleted_at = row.changed_at = now
-        row.version += 1
-        # If it comes back, a writer who has not seen the deletion knows none of its fields.
-        row.field_versions = dict.fromkeys(row.field_versions, row.version)
-        session.flush()
-        announce(session, account_id, self.kind, id_, deleted=True)
-        self.after_write(session, row, before, now)
-        return Applied(row, changed=True)
+        return self._erase(session, row, now)
 
     def put(
         self,
@@ -262,7 +253,6 @@ class Mergeable(ABC, Generic[Row]):
             if whole.get(name) != current.get(name)
         }
         self._write(session, row, whole, changed, now)
-        session.flush()
         return Applied(row, changed=True)
 
     def delete(
@@ -279,9 +269,7 @@ class Mergeable(ABC, Generic[Row]):
         if row.deleted_at is not None:
             return Applied(row, changed=False)
         match(row.version)
-        outcome = self.remove(session, account_id, id_, seen=Seen(row.version), now=now)
-        assert isinstance(outcome, Applied)  # noqa: S101 - the row is locked at this very version
-        return outcome
+        return self._erase(session, row, now)
 
     def get(self, session: Session, account_id: UUID, id_: UUID) -> Row:
         """The account's own, or `NotFound`, also if it is deleted or another's."""
@@ -332,3 +320,15 @@ class Mergeable(ABC, Generic[Row]):
         session.flush()
         announce(session, row.account_id, self.kind, row.id)
         self.after_write(session, row, before, now)
+
+    def _erase(self, session: Session, row: Row, now: datetime) -> Applied[Row]:
+        before = self.values(row)
+        self.empty(row)
+        row.deleted_at = row.changed_at = now
+        row.version += 1
+        # If it comes back, a writer who has not seen the deletion knows none of its fields.
+        row.field_versions = dict.fromkeys(row.field_versions, row.version)
+        session.flush()
+        announce(session, row.account_id, self.kind, row.id, deleted=True)
+        self.after_write(session, row, before, now)
+        return Applied(row, changed=True)

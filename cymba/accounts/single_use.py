@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, SingleUseToken
@@ -46,15 +46,8 @@ def make(
 
 def account_of(session: Session, token: str, purpose: Purpose, *, now: datetime) -> Account | None:
     """The code's account, if `spend` would accept the code."""
-    found = session.get(SingleUseToken, _hash(token))
-    if (
-        found is None
-        or found.purpose != purpose
-        or found.used_at is not None
-        or found.expires_at <= now
-    ):
-        return None
-    return session.get(Account, found.account_id)
+    query = select(Account).join(SingleUseToken, SingleUseToken.account_id == Account.id)
+    return session.scalars(query.where(*_good(token, purpose, now))).one_or_none()
 
 
 def spend(
@@ -63,12 +56,7 @@ def spend(
     """Use the code up; None if it is unknown, used, too old or for another purpose."""
     return session.scalars(
         update(SingleUseToken)
-        .where(
-            SingleUseToken.token_hash == _hash(token),
-            SingleUseToken.purpose == purpose,
-            SingleUseToken.used_at.is_(None),
-            SingleUseToken.expires_at > now,
-        )
+        .where(*_good(token, purpose, now))
         .values(used_at=now)
         .returning(SingleUseToken)
     ).one_or_none()
@@ -80,6 +68,15 @@ def withdraw(session: Session, account_id: UUID) -> None:
         delete(SingleUseToken).where(
             SingleUseToken.account_id == account_id, SingleUseToken.used_at.is_(None)
         )
+    )
+
+
+def _good(token: str, purpose: Purpose, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        SingleUseToken.token_hash == _hash(token),
+        SingleUseToken.purpose == purpose,
+        SingleUseToken.used_at.is_(None),
+        SingleUseToken.expires_at > now,
     )
 
 

@@ -103,12 +103,13 @@ def ask_sign_in(
     keys = {PAIR: pair, ADDRESS: make_key(ADDRESS, place, key), EMAIL: of_email}
     if device is not None:
         keys = {DEVICE: of_email + make_key(DEVICE, device.hex(), key)}
-    waits_s = rate_limiter.waits_s(session, _buckets(keys), now)
     # Who signs in all the time is no owner who forgets; only the right password fills this one.
-    often_s = rate_limiter.waits_s(session, _buckets(_signed_in(of_email)), now)
+    often = _signed_in(of_email)
+    waits_s = rate_limiter.waits_s(session, _buckets(keys | often), now)
     if device is None and _is_known(session, pair, now):
-        waits_s = {pair: waits_s.get(pair, 0)}
-    wait_s = max([0, *waits_s.values(), *often_s.values()])
+        asked = {pair, *often.values()}
+        waits_s = {bucket: wait_s for bucket, wait_s in waits_s.items() if bucket in asked}
+    wait_s = max(waits_s.values(), default=0)
     return Throttled(wait_s) if wait_s else SignInAttempt(keys, of_email, pair)
 
 

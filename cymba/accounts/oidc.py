@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.addresses import key
 from cymba.accounts.id_tokens import Invalid, UnknownKey, agreed_algorithms, usable_keys, verified
-from cymba.accounts.profile import find_by_email, parse_email
+from cymba.accounts.profile import find_by_email, parse_email, verify_email
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from cymba.database import utc_now
 from cymba.errors import Conflict, Rejected, Unauthenticated
@@ -280,8 +280,8 @@ def _hold(session: Session, account_id: UUID) -> None:
 
 
 def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
-    email = claims.get("email")
-    if not isinstance(email, str) or claims.get("email_verified") is not True:
+    email = _vouched_email(claims)
+    if email is None:
         raise Rejected("The provider vouches for no e-mail address.", code="email-not-verified")
     email = parse_email(email, pointer="")
     if find_by_email(session, email) is not None:
@@ -297,16 +297,21 @@ def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
 
 def _require_verified(session: Session, account_id: UUID, claims: Mapping[str, Any]) -> None:
     """Nobody may make an account with another's address and keep a way in by a provider."""
-    account, email = session.get_one(Account, account_id), claims.get("email")
-    vouched = claims.get("email_verified") is True and isinstance(email, str)
-    if account.email_verified_at is None and vouched and account.email_key == key(str(email)):
-        account.email_verified_at = utc_now()
+    account, email = session.get_one(Account, account_id), _vouched_email(claims)
+    if email is not None and account.email_key == key(email):
+        verify_email(account, utc_now())
     if account.email_verified_at is None:
         raise Rejected(
             "Confirm the account's own e-mail address first: ask for a code with "
             "`POST /v1/account/email`, and enter it.",
             code="email-not-verified",
         )
+
+
+def _vouched_email(claims: Mapping[str, Any]) -> str | None:
+    """The person's address, if the provider says that it is theirs."""
+    email = claims.get("email")
+    return email if isinstance(email, str) and claims.get("email_verified") is True else None
 
 
 def _refused() -> Unauthenticated:

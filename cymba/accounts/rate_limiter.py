@@ -43,23 +43,23 @@ def make_key(kind: str, whose: str, secret: bytes = b"") -> bytes:
     return blake2b(f"{kind}\0{whose}".encode(), key=secret, digest_size=KEY_BYTES).digest()
 
 
-def count(session: Session, limits: Limits, now: datetime, *, cost: float = 1) -> int:
-    """Count `cost` in each bucket where it fits into all. Else the seconds to wait until it does.
+def count(session: Session, limits: Limits, now: datetime) -> int:
+    """Count one in each bucket where it fits into all. Else the seconds to wait until it does.
 
     The rows stay locked until the end of the transaction.
     """
     rows = _locked(session, limits, now)
-    wait_s = max(limits[key].wait_s(row.level, cost) for key, row in rows.items())
+    wait_s = max(limits[key].wait_s(row.level) for key, row in rows.items())
     if not wait_s:
         for row in rows.values():
-            row.level += cost
+            row.level += 1
     return wait_s
 
 
-def add(session: Session, limits: Limits, now: datetime, *, cost: float = 1) -> None:
-    """Count what has happened, however full the buckets are."""
+def add(session: Session, limits: Limits, now: datetime) -> None:
+    """Count one that has happened, however full the buckets are."""
     for row in _locked(session, limits, now).values():
-        row.level += cost
+        row.level += 1
 
 
 def spend(
@@ -87,9 +87,9 @@ def forget(session: Session, prefix: bytes) -> None:
     session.execute(delete(RateLimit).where(RateLimit.key.between(prefix, last)))
 
 
-def take_back(session: Session, keys: Collection[bytes], *, cost: float = 1) -> None:
+def take_back(session: Session, keys: Collection[bytes]) -> None:
     for row in _rows(session, keys):
-        row.level = max(0.0, row.level - cost)
+        row.level = max(0.0, row.level - 1)
 
 
 def waits_s(session: Session, limits: Limits, now: datetime) -> dict[bytes, int]:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.accounts import audit
-from cymba.devices.models import LIMIT_NAMES, MODELS, Model, named, programme_members
+from cymba.devices.models import LIMIT_NAMES, MODELS, OUTPUT_LIMIT, Model, named, programme_members
 from cymba.devices.tables import Device, DeviceModel, DeviceTenure
 from cymba.errors import Conflict, Rejected
 
@@ -188,13 +188,12 @@ def _unknown_flaws(model: Model) -> Iterator[tuple[str, str]]:
 def _limit_flaws(model: Model) -> Iterator[tuple[str, str]]:
     """What a model that takes programmes must limit."""
     hard = named(model.hard)
-    strength = {"known": "amplitude_ua", "by_level": "native_level"}.get(model.reports.current)
     if model.reports.current == "by_level" and model.native_levels is None:
         yield "native_levels", "a model by level says how many there are"
     if not model.settable:
         return
-    for name in (strength, "daily_sessions"):
-        if name is not None and name not in hard:
+    for name in dict.fromkeys((OUTPUT_LIMIT[model.reports.current], "daily_sessions")):
+        if name not in hard:
             yield f"hard/{name}", "a model that takes programmes has such a limit"
 
 

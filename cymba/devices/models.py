@@ -75,6 +75,12 @@ class Limits(_Part, frozen=True, kw_only=True):
 
 
 LIMIT_NAMES = Limits.__struct_fields__
+OUTPUT_LIMIT: Mapping[str, str] = {
+    "known": "amplitude_ua",
+    "by_level": "native_level",
+    "unknown": "daily_sessions",
+}
+"""By what a model reports of its current: the limit that stops all output where it is 0."""
 
 
 class Reports(_Part, frozen=True, kw_only=True):
@@ -183,12 +189,11 @@ def without_output(programme: Programme) -> Programme:
 
 def no_output_limit(model: Model) -> dict[str, float]:
     """The limit that lets nothing flow."""
-    names = {"known": "amplitude_ua", "by_level": "native_level", "unknown": "daily_sessions"}
-    return {names[model.reports.current]: 0}
+    return {OUTPUT_LIMIT[model.reports.current]: 0}
 
 
 def allows_no_output(limits: Mapping[str, float]) -> bool:
-    return 0 in {limits.get(n) for n in ("amplitude_ua", "native_level", "daily_sessions")}
+    return 0 in {limits.get(name) for name in OUTPUT_LIMIT.values()}
 
 
 def widened(model: Model, limits: Mapping[str, float]) -> list[Violation]:

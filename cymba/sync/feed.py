@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import Kind, change_counter
+from cymba.accounts.merging import Row
 from cymba.accounts.tables import Change
 from cymba.devices.held_devices import HeldDevice, held_devices
 from cymba.diary.tables import DiaryEntry, Reminder
@@ -106,12 +107,7 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
     if ids := wanted["session"]:
         feed.sessions = _sessions(session, account_id, [UUID(id_) for id_ in ids])
     if ids := wanted["diary-entry"]:
-        entries = select(DiaryEntry).where(
-            DiaryEntry.account_id == account_id,
-            DiaryEntry.id.in_(map(UUID, ids)),
-            DiaryEntry.deleted_at.is_(None),
-        )
-        feed.diary_entries = session.scalars(entries).all()
+        feed.diary_entries = _there(session, DiaryEntry, account_id, ids)
     if ids := wanted["device"]:
         held = held_devices(session, account_id)
         feed.devices = [held_device for held_device in held if held_device.device.id in ids]
@@ -121,14 +117,18 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
         )
         feed.reminders = session.scalars(reminders).all()
     if ids := wanted["remark"]:
-        remarks = select(Remark).where(
-            Remark.account_id == account_id,
-            Remark.id.in_(map(UUID, ids)),
-            Remark.deleted_at.is_(None),
-        )
-        feed.remarks = session.scalars(remarks).all()
+        feed.remarks = _there(session, Remark, account_id, ids)
     if ids := wanted[findings.KIND]:
         feed.findings = findings.by_entity_ids(session, account_id, ids)
+
+
+def _there(
+    session: Session, table: type[Row], account_id: UUID, ids: Sequence[str]
+) -> Sequence[Row]:
+    query = select(table).where(
+        table.account_id == account_id, table.id.in_(map(UUID, ids)), table.deleted_at.is_(None)
+    )
+    return session.scalars(query).all()
 
 
 def _sessions(session: Session, account_id: UUID, ids: Sequence[UUID]) -> list[Shown]:

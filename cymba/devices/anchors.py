@@ -85,8 +85,10 @@ def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]
         of_boot = list(before)
         clock = BootClock(of_boot)
         for anchor in sorted(offered[key], key=_most_telling_first):
+            if len(of_boot) >= MAX_ANCHORS_PER_BOOT:
+                break
             gain = gain_ms(clock, anchor)
-            if gain < MINIMUM_GAIN_MS[anchor.kind] or len(of_boot) >= MAX_ANCHORS_PER_BOOT:
+            if gain < MINIMUM_GAIN_MS[anchor.kind]:
                 continue
             of_boot.append(anchor)
             clock = BootClock(of_boot)

@@ -116,7 +116,7 @@ class BootClock:
         voting += [_arrived(one, up_ms) for one in _nearest(self.arrivals, up_ms, VOTING)]
         nearest = min(self.exchanges + self.arrivals, key=lambda anchor: abs(anchor.up_ms - up_ms))
         bounds = _exchanged if nearest.kind == "exchange" else _arrived
-        return TimeInterval(*agreed(known, voting, bounds(nearest, up_ms), upper_ms))
+        return agreed(known, voting, bounds(nearest, up_ms), upper_ms)
 
 
 class _Span(NamedTuple):

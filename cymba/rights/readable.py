@@ -109,6 +109,39 @@ def _session(row: StimulationSession) -> Iterator[Sequence[Cell]]:
     )
 
 
+def _written_session(row: WrittenSession) -> Iterator[Sequence[Cell]]:
+    yield (
+        row.id,
+        row.recorder,
+        row.device_id,
+        row.model,
+        row.started_at,
+        _local(row.started_at, row.time_zone),
+        row.time_zone,
+        round(row.duration_s / 60, 2),
+        _scaled(row.mean_native_level, 1, 2),
+        _scaled(row.amplitude_ua, 1000, 3),
+        row.site,
+        row.side,
+        row.shown_with,
+        row.excluded,
+        row.note,
+    )
+
+
+def _remark(row: Remark) -> Iterator[Sequence[Cell]]:
+    yield (
+        row.id,
+        row.what,
+        row.said_of,
+        _local(row.said_of, row.time_zone),
+        row.time_zone,
+        row.device_id,
+        row.model,
+        row.note,
+    )
+
+
 def _entry(row: DiaryEntry) -> Iterator[Sequence[Cell]]:
     moment = (row.id, row.felt_at, _local(row.felt_at, row.time_zone), row.time_zone)
     for name, value in sorted(row.items.items()):
@@ -187,27 +220,7 @@ SHEETS: tuple[Sheet, ...] = (
             .where(WrittenSession.account_id == account_id, WrittenSession.deleted_at.is_(None))
             .order_by(WrittenSession.started_at, WrittenSession.id)
         ),
-        lambda row: iter(
-            [
-                (
-                    row.id,
-                    row.recorder,
-                    row.device_id,
-                    row.model,
-                    row.started_at,
-                    _local(row.started_at, row.time_zone),
-                    row.time_zone,
-                    round(row.duration_s / 60, 2),
-                    _scaled(row.mean_native_level, 1, 2),
-                    _scaled(row.amplitude_ua, 1000, 3),
-                    row.site,
-                    row.side,
-                    row.shown_with,
-                    row.excluded,
-                    row.note,
-                )
-            ]
-        ),
+        _written_session,
     ),
     Sheet(
         "remarks.csv",
@@ -217,20 +230,7 @@ SHEETS: tuple[Sheet, ...] = (
             .where(Remark.account_id == account_id, Remark.deleted_at.is_(None))
             .order_by(Remark.said_of, Remark.id)
         ),
-        lambda row: iter(
-            [
-                (
-                    row.id,
-                    row.what,
-                    row.said_of,
-                    _local(row.said_of, row.time_zone),
-                    row.time_zone,
-                    row.device_id,
-                    row.model,
-                    row.note,
-                )
-            ]
-        ),
+        _remark,
     ),
     Sheet(
         "diary.csv",

@@ -106,13 +106,10 @@ def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -
     )
     token = secrets.token_urlsafe(32)
     stored = RefreshToken(
-        account_id=account_id,
-        family_id=uuid4(),
-        signed_in_at=now,
-        proved_at=now,
-        token_hash=_hash(token),
+        account_id=account_id, family_id=uuid4(), proved_at=now, token_hash=_hash(token)
     )
-    return _pair(signer, token, _store(session, signer, stored, now), now)
+    _store(session, signer, stored, signed_in_at=now, now=now)
+    return _pair(signer, token, stored, now)
 
 
 def prove(session: Session, family_id: UUID, now: datetime) -> None:
@@ -157,18 +154,13 @@ def rotate(
         signed_in_at = given.signed_in_at or given.created_at
         if min(given.expires_at, signed_in_at + signer.sign_in_lifetime) <= now:
             return Unknown()
-        successor = _store(
-            session,
-            signer,
-            RefreshToken(
-                account_id=given.account_id,
-                family_id=given.family_id,
-                signed_in_at=signed_in_at,
-                proved_at=given.proved_at,
-                token_hash=_hash(token),
-            ),
-            now,
+        successor = RefreshToken(
+            account_id=given.account_id,
+            family_id=given.family_id,
+            proved_at=given.proved_at,
+            token_hash=_hash(token),
         )
+        _store(session, signer, successor, signed_in_at=signed_in_at, now=now)
         given.spent_at, given.successor_id = now, successor.id
         return _pair(signer, token, successor, now)
     return _again(session, signer, given, token, now)
@@ -271,13 +263,14 @@ _CALLER = select(*(Account.__table__.c[name] for name in Caller._fields)).where(
 )
 
 
-def _store(session: Session, signer: Signer, token: RefreshToken, now: datetime) -> RefreshToken:
-    """The token with its end and its id."""
-    ends_at = (token.signed_in_at or now) + signer.sign_in_lifetime
-    token.expires_at = min(now + signer.refresh_lifetime, ends_at)
+def _store(
+    session: Session, signer: Signer, token: RefreshToken, *, signed_in_at: datetime, now: datetime
+) -> None:
+    """Give the token its end and its id."""
+    token.signed_in_at = signed_in_at
+    token.expires_at = min(now + signer.refresh_lifetime, signed_in_at + signer.sign_in_lifetime)
     session.add(token)
     session.flush()
-    return token
 
 
 def _pair(signer: Signer, token: str, stored: RefreshToken, now: datetime) -> TokenPair:

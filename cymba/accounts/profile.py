@@ -46,6 +46,8 @@ def register(
         .values(
             email=email,
             email_key=addresses.key(email),
+            # Slow on purpose. The API makes it here without holding a connection: its session takes
+            # one with its first statement, which is this one.
             password_hash=rehash(password),
             name=name,
             time_zone=time_zone,

@@ -91,7 +91,7 @@ def _end_what_is_open(session: Session, account_id: UUID) -> None:
 def request_email_change(
     session: Session, verified: Account, new_email: str, *, now: datetime
 ) -> None:
-    """Mail a secret to the new address, which is used only once it has come back. `verified` is the
+    """Mail a code to the new address, which is used only once it has come back. `verified` is the
     account as it was when its current password was looked at.
 
     Raises:
@@ -109,7 +109,7 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
     """Use the new address from now on, and mail a notice to the old one.
 
     Raises:
-        Rejected: the secret is not good (any more).
+        Rejected: the code is not good (any more).
         Conflict: another account has taken the address meanwhile.
     """
     spent = single_use.spend(session, token, "email-change", now=now)

@@ -22,7 +22,7 @@ _DOWN = frozenset({"ack", "desired", "time", "+", "#"})
 
 class TopicAccess(Enum):
     PUBLISH = "publish"
-    SUBSCRIBE = "hear"  # to subscribe to a filter, or to receive a message
+    SUBSCRIBE = "subscribe"  # to subscribe to a filter, or to receive a message
 
 
 def is_bridge(user: str) -> bool:

@@ -12,7 +12,7 @@ from cymba.devices.counter_laps import HALF_A_LAP_MS
 from cymba.devices.messages import Presence
 from cymba.devices.tables import DevicePresence, DeviceTenure
 
-CUT_OFF_WITHIN = timedelta(minutes=2)  # of its last word: a will that soon cuts a connection off
+CUT_OFF_WITHIN = timedelta(minutes=2)  # a will so soon after the message before it: cut off
 SEEN_STEP = timedelta(seconds=60)  # how exact "last seen" is, for a device that only sends frames
 
 

@@ -156,7 +156,8 @@ class DeviceProgramme(Base):
     programme: Mapped[dict[str, Any]] = mapped_column(JSONB)
     limits: Mapped[dict[str, Any]] = mapped_column(JSONB)
     expires_at: Mapped[datetime | None]
-    # Who had it set, a copy by whom the copied was; null of nobody's, and from before it was kept
+    # Who set it; of a version that is issued again, who set it at first. Null: nobody, or it is
+    # older than this column.
     set_by: Mapped[str | None] = mapped_column(String(16))
     signature: Mapped[str] = mapped_column(String(100))  # of the message, signing.sign
     created_at: Mapped[datetime]

@@ -16,7 +16,7 @@ def reset_password(session: Session, token: str, new_hash: str, *, now: datetime
     device on, a change of the address.
 
     Raises:
-        Rejected: the secret is not good (any more).
+        Rejected: the code is not good (any more).
     """
     account_id = recovery.spend_reset(session, token, now=now)
     claiming.withdraw_codes(session, account_id)  # devices are locked before their account

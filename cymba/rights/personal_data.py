@@ -181,7 +181,8 @@ def _account_table(model: type[Base], about: str, **more: Any) -> PersonalTable:
     return PersonalTable(_table(model), about, _of_account(model), **more)
 
 
-# In the order in which an import writes them. Erasure uses the reverse order.
+# In the order in which an import writes them, but for the change feed, which comes last. Erasure
+# uses the reverse order.
 PERSONAL_TABLES: tuple[PersonalTable, ...] = (
     PersonalTable(
         _table(accounts.Account),

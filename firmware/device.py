@@ -210,11 +210,7 @@ class NetworkedDevice(ABC):
             self.deliver(kept, payload, now_s)
 
     def encode_now(self, kept: FlashFrame, now_s: float) -> bytes:
-        """With `sent`, where the frame is of this boot."""
-        is_current = (kept.frame.store, kept.frame.boot) == self.store_and_boot
-        return self.encode_frame(
-            kept, max(self.up_ms(now_s), kept.frame.up) if is_current else None
-        )
+        return self.encode_frame(kept, kept.sent_ms(self.store_and_boot, self.up_ms(now_s)))
 
     # The clock.
 

@@ -44,6 +44,11 @@ class FlashFrame:
     def key(self) -> Key:
         return self.frame.store, self.frame.seq
 
+    def sent_ms(self, store_and_boot: tuple[int, int], up_ms: int) -> int | None:
+        """The moment of a sending, where the frame is of this boot."""
+        is_current = (self.frame.store, self.frame.boot) == store_and_boot
+        return max(up_ms, self.frame.up) if is_current else None
+
     def stamped(self, sent_ms: int | None) -> Frame:
         """The frame with the moment of this sending, which is all that ever changes in it."""
         return msgspec.structs.replace(self.frame, sent=sent_ms)

@@ -13,10 +13,11 @@ import msgspec
 
 from cymba.stimulation.wire.messages import Ack, Desired, to_json
 from firmware import wire
-from firmware.flash import Flash, FlashFrame, Key, Pace
+from firmware.flash import Flash, Key, Pace
 from gateway.clock import ProgramBoot
 from gateway.config import GatewayConfig
 from gateway.limits import KeptProgramme
+from gateway.network.outbox import OFFLINE, ONLINE, Outbox
 from gateway.store import FrameStore
 
 LOOKS_EVERY_S = 1.0  # into the store
@@ -24,8 +25,6 @@ ASKS_EVERY_S = 20.0  # R43 wants 30 s at most
 ASKS_AGAIN_AFTER_S = 5.0  # without an answer
 ANSWER_WITHIN_S = 60.0
 SHORT_ANSWER_WITHIN_S = 10.0  # of what frames wait for
-ONLINE = "Online: what is recorded is sent to the server."
-OFFLINE = "Offline: what is recorded is kept here, and sent later."
 KEPT_HOLD = "those that are kept here hold."
 JSON = {"Content-Type": "application/json"}
 
@@ -47,10 +46,10 @@ class HttpUplink:
     ) -> None:
         self._store, self._boot = store, boot
         self.flash = Flash(pace or Pace(), random.SystemRandom())
+        self._outbox = Outbox(store, self.flash)
         self._programme = KeptProgramme(config, store)
         self._asks_at_s = 0.0
         self._settled_tag: str | None = None  # of the version that was reported
-        self._seen = 0
         self._path = f"/v1/devices/{config.device_id}"
         self._http = httpx.Client(
             base_url=config.server,
@@ -65,21 +64,14 @@ class HttpUplink:
         moment where nothing is."""
         if time.monotonic() >= self._asks_at_s:
             self._ask_desired()
-        for number, frame in self._store.frames_after(self._seen):
-            self.flash.keep(frame)
-            self._seen = number
+        self._outbox.pull()
         due = self._take_due()
         if not due:
             time.sleep(LOOKS_EVERY_S)
             return
         for ack in self._send(due):
-            self._store.free(self.flash.resolve(ack))
-            if any(one.code == "key-reuse" for one in ack.rejected):
-                self._store.ask_for_renewal()
-            for rejection in ack.rejected:
-                self._tell(
-                    f"The server does not take a frame: {rejection.code} ({rejection.detail})."
-                )
+            for line in self._outbox.settle(ack, self.flash.resolve(ack)):
+                self._tell(line)
 
     def shut(self) -> None:
         self._http.close()
@@ -126,18 +118,12 @@ class HttpUplink:
 
     def _take_due(self) -> list[bytes]:
         due: dict[Key, bytes] = {}
-        now_s = time.monotonic()
+        now_s, store_and_boot = time.monotonic(), (self._store.number, self._boot.number)
         while (kept := self.flash.take_due(now_s)) is not None and kept.key not in due:
-            payload = msgspec.json.encode(self._stamped(kept))
+            payload = to_json(kept.stamped(kept.sent_ms(store_and_boot, self._boot.up_ms())))
             self.flash.sent(kept, now_s, payload)
             due[kept.key] = payload
         return list(due.values())
-
-    def _stamped(self, kept: FlashFrame) -> dict[str, object]:
-        is_current = kept.key[0] == self._store.number and kept.frame.boot == self._boot.number
-        frame = kept.stamped(max(self._boot.up_ms(), kept.frame.up) if is_current else None)
-        whole: dict[str, object] = msgspec.to_builtins(frame)
-        return {name: value for name, value in whole.items() if value is not None}
 
     def _send(self, due: list[bytes]) -> list[Ack]:
         """No acks where there is no answer: what is due is sent again later."""

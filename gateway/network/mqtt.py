@@ -13,6 +13,7 @@ from firmware.flash import Key, Pace
 from gateway.clock import ProgramBoot
 from gateway.config import GatewayConfig
 from gateway.limits import KeptProgramme
+from gateway.network.outbox import OFFLINE, ONLINE, Outbox
 from gateway.store import FrameStore
 
 LOOKS_EVERY_S = 0.25  # into the store
@@ -34,16 +35,14 @@ class BrokerUplink(NetworkedDevice):
             form="json",
         )
         self._config, self._store, self._boot = config, store, boot
+        self._outbox = Outbox(store, self.flash)
         self._programme = KeptProgramme(config, store)
-        self._seen = 0  # of the store's running numbers
         self._reactor = Reactor(BrokerAddress.parse(config.server))
         self._told: str | None = None
 
     def step_once(self) -> None:
         """Look into the store, send what is due, wait a moment for the network."""
-        for number, frame in self._store.frames_after(self._seen):
-            self.flash.keep(frame)
-            self._seen = number
+        self._outbox.pull()
         due_s = self.step(time.monotonic())
         now_s = time.monotonic()
         self._reactor.serve(max(0.0, min(due_s - now_s, LOOKS_EVERY_S)), now_s)
@@ -83,19 +82,16 @@ class BrokerUplink(NetworkedDevice):
         return self._programme.receive(desired, self._boot.utc_ms())
 
     def note_ack(self, ack: Ack, freed: Sequence[Key]) -> None:
-        self._store.free(freed)
-        if any(one.code == "key-reuse" for one in ack.rejected):
-            self._store.ask_for_renewal()
-        for rejection in ack.rejected:
-            self._tell(f"The server does not take a frame: {rejection.code} ({rejection.detail}).")
+        for line in self._outbox.settle(ack, freed):
+            self._tell(line)
 
     def on_connected(self, now_s: float) -> None:
         super().on_connected(now_s)
-        self._tell("Online: what is recorded is sent to the server.")
+        self._tell(ONLINE)
 
     def on_lost(self, now_s: float) -> None:
         super().on_lost(now_s)
-        self._tell("Offline: what is recorded is kept here, and sent later.")
+        self._tell(OFFLINE)
 
     def _connect_to_broker(self, will: bytes) -> BrokerLink | None:
         root = f"cymba/v1/{self.device_id}"

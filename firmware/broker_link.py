@@ -1,4 +1,4 @@
-"""MQTT for a whole fleet: many connections, one thread, one selector. The only paho import.
+"""MQTT for one device or many: their connections in one thread, over one selector.
 
 A thread for each client does not scale far beyond two hundred. So the clients are served through
 paho's hooks for an external event loop.
@@ -7,6 +7,7 @@ paho's hooks for an external event loop.
 import selectors
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 3.0
 CONNACK_TIMEOUT_S = 10.0
 TENDED_EVERY_S = 1.0
+GOODBYE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,18 @@ class BrokerLogin:
     subscription: str
     will_topic: str
     will: bytes | None
+
+    @classmethod
+    def of_device(cls, device_id: str, secret: str | None, will: bytes | None) -> "BrokerLogin":
+        """As the protocol asks: it hears what is for it, and its will is a presence."""
+        root = f"cymba/v1/{device_id}"
+        return cls(
+            client_id=device_id,
+            secret=secret,
+            subscription=f"{root}/down/#",
+            will_topic=f"{root}/up/presence",
+            will=will,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +202,11 @@ class Reactor:
             for connection in tuple(self._connections):
                 connection.tend(now_s)
 
-    @property
-    def open_connections(self) -> int:
-        return len(self._connections)
+    def wait_closed(self) -> None:
+        """After the goodbyes: let them leave, for a moment at most."""
+        until_s = time.monotonic() + GOODBYE_S
+        while self._connections and time.monotonic() < until_s:
+            self.serve(0.05, time.monotonic())
 
     def shut(self) -> None:
         for connection in tuple(self._connections):

@@ -24,7 +24,6 @@ from simulator.seeding import stream
 
 CONNECTS_PER_S = 200.0
 LONGEST_WAIT_S = 0.25
-GOODBYE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +196,15 @@ class Fleet:
     def _say_goodbye(self) -> None:
         for device in self._devices:
             device.leave()
-        until_s = time.monotonic() + GOODBYE_S
-        while self._reactor.open_connections and time.monotonic() < until_s:
-            self._reactor.serve(0.05, time.monotonic())
+        self._reactor.wait_closed()
 
     def _connect(self, device: SimulatedDevice, will: bytes) -> BrokerLink | Distorted | None:
         root = f"cymba/v1/{device.device_id}"
         down = f"{root}/down/"
         distortion = self._distortions.get(device.device_id)
-        login = BrokerLogin(
-            client_id=device.device_id,
-            secret=self._credentials[device.device_id].secret,
-            subscription=f"{down}#",
-            will_topic=f"{root}/up/presence",
-            will=will if distortion is None else distortion.leave(will),
-        )
+        secret = self._credentials[device.device_id].secret
+        left = will if distortion is None else distortion.leave(will)
+        login = BrokerLogin.of_device(device.device_id, secret, left)
         hooks = Hooks(
             connected=self._touching(device, device.on_connected),
             message=lambda topic, payload: self._hear(device, topic[len(down) :], payload),

@@ -17,7 +17,6 @@ from gateway.network.outbox import OFFLINE, ONLINE, Outbox
 from gateway.store import FrameStore
 
 LOOKS_EVERY_S = 0.25  # into the store
-GOODBYE_S = 3.0
 FIRMWARE = "gateway 1"
 
 
@@ -50,9 +49,7 @@ class BrokerUplink(NetworkedDevice):
     def shut(self) -> None:
         """Say goodbye, and wait a moment for it to leave."""
         self.leave()
-        until_s = time.monotonic() + GOODBYE_S
-        while self._reactor.open_connections and time.monotonic() < until_s:
-            self._reactor.serve(0.05, time.monotonic())
+        self._reactor.wait_closed()
         self._reactor.shut()
 
     # What the protocol asks of it.
@@ -94,15 +91,8 @@ class BrokerUplink(NetworkedDevice):
         self._tell(OFFLINE)
 
     def _connect_to_broker(self, will: bytes) -> BrokerLink | None:
-        root = f"cymba/v1/{self.device_id}"
-        down = f"{root}/down/"
-        login = BrokerLogin(
-            client_id=self.device_id,
-            secret=self._config.secret,
-            subscription=f"{down}#",
-            will_topic=f"{root}/up/presence",
-            will=will,
-        )
+        down = f"cymba/v1/{self.device_id}/down/"
+        login = BrokerLogin.of_device(self.device_id, self._config.secret, will)
         hooks = Hooks(
             connected=lambda: self.on_connected(time.monotonic()),
             message=lambda topic, payload: self.on_message(

@@ -8,6 +8,7 @@ unless the operator says so; the holders of such devices read of it in their aud
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -62,6 +63,14 @@ def all_models(session: Session) -> list[Model]:
     """By name."""
     every = _stored(session, None) | MODELS
     return [every[name] for name in sorted(every)]
+
+
+def read_file(path: Path) -> Model:
+    """
+    Raises:
+        Rejected: as `read_document`.
+    """
+    return read_document(path.read_bytes(), is_toml=path.suffix.lower() == ".toml")
 
 
 def read_document(document: bytes, *, is_toml: bool) -> Model:

@@ -14,7 +14,7 @@ from conformance.judgement import Outcome
 from conformance.listener import AnotherServer, Entrance, Listener, Unreachable
 from conformance.trace import ProtocolTimes
 from cymba.broker_address import SLOT_USER, BrokerAddress
-from cymba.devices.catalogue import read_document
+from cymba.devices.catalogue import read_file
 from cymba.devices.models import MODELS
 from cymba.devices.signing import load_key
 from cymba.settings import Settings
@@ -93,10 +93,7 @@ def conformance(
     if the broker does not answer.
     """
     entrance = _entrance(settings, broker_url, secret)
-    model = None
-    if model_file is not None:
-        is_toml = model_file.suffix.lower() == ".toml"
-        model = read_document(model_file.read_bytes(), is_toml=is_toml)
+    model = None if model_file is None else read_file(model_file)
     timing = ProtocolTimes()
     drill = None
     if drilled:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from cymba.devices.catalogue import read_document
+from cymba.devices.catalogue import read_file
 from cymba.devices.models import MODELS, Model
 from cymba.settings import Settings
 from gateway.config import GatewayConfig, NotSetUp, read_config, write_config
@@ -344,7 +344,7 @@ def _model(name: str, file: Path | None) -> Model:
                 f"Cymba ships no model {name}; give its document", param_hint="--model-file"
             )
     else:
-        model = read_document(file.read_bytes(), is_toml=file.suffix.lower() == ".toml")
+        model = read_file(file)
     if model.name != name or model.native_levels is None or model.reports.current != "by_level":
         raise click.BadParameter(
             f"the gateway needs {name}, by level and without a current; this is {model.name}",

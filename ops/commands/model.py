@@ -50,7 +50,7 @@ def add(settings: Settings, file: Path, *, widens_limits: bool) -> None:
     \b
     cymba model add our-band.toml
     """
-    document = catalogue.read_document(file.read_bytes(), is_toml=file.suffix.lower() == ".toml")
+    document = catalogue.read_file(file)
     by = Actor("operator", getpass.getuser()[:64])
     with open_engine(settings) as engine, UnitOfWork(engine) as session:
         added = catalogue.add_model(session, document, by, widens=widens_limits, now=utc_now())

@@ -13,7 +13,7 @@ import click
 
 from cymba.broker_address import BrokerAddress
 from cymba.database import UnitOfWork
-from cymba.devices.catalogue import all_models, read_document
+from cymba.devices.catalogue import all_models, read_file
 from cymba.devices.models import MODELS, Model
 from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
@@ -149,10 +149,7 @@ def _left(until_s: float) -> float:
 
 
 def _documents(files: Iterable[Path]) -> dict[str, Model]:
-    read = (
-        read_document(file.read_bytes(), is_toml=file.suffix.lower() == ".toml") for file in files
-    )
-    return {model.name: model for model in read}
+    return {model.name: model for model in map(read_file, files)}
 
 
 def _provisioned(

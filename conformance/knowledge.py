@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from conformance.judgement import Tally
 from conformance.story import PresenceHeard, Sending, Story
-from cymba.devices.models import MODELS, Model, programme_members, start_members
+from cymba.devices.models import MODELS, Model, named, programme_members, start_members
 from cymba.stimulation.session.made_up import unknown_to
 from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES, Frame, SamplesFrame, StartFrame
 
@@ -28,11 +28,7 @@ def judge(story: Story, model: Model | None, tally: Tally) -> None:
 def _frame(model: Model, frame: Frame, tally: Tally) -> None:
     where = f"seq {frame.seq} of store {frame.store}"
     if isinstance(frame, StartFrame):
-        told = {
-            name
-            for name in frame.programme.__struct_fields__
-            if getattr(frame.programme, name) is not None
-        }
+        told = named(frame.programme).keys()
         missing = sorted(start_members(model) - told)
         known = start_members(model) | programme_members(model)
         if model.knows_current:

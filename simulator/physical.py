@@ -64,23 +64,18 @@ def physical(model: Model) -> Model:
 def whole_programme(model: Model, programme: Programme) -> Programme:
     """`programme`, with all that it does not say taken from the `physical` model."""
     usual = named(model.usual)
-    given: dict[str, Any] = {
-        name: value
-        for name in Programme.__struct_fields__
-        if (value := getattr(programme, name)) is not None
-    }
     defaults: dict[str, Any] = {
         name: usual[name].default if name == "frequency_hz" else int(usual[name].default)
         for name in named(_USUAL)
     }
-    whole: dict[str, Any] = {"amplitude_ua": 0, "side": "left"} | defaults | given
+    whole: dict[str, Any] = {"amplitude_ua": 0, "side": "left"} | defaults | named(programme)
     whole["on_s"] = min(whole["on_s"], whole["duration_s"])
     return Programme(**whole)
 
 
 def reported_programme(model: Model, programme: Programme) -> Programme:
     """Of what a device does, what the start frame of one of the model holds."""
-    reported = start_members(model) | programme_members(model) | {"site"}
+    reported = start_members(model) | programme_members(model)
     if model.knows_current:
         reported |= {"native_level", "sensory_threshold_ua"}
     return msgspec.structs.replace(

@@ -135,8 +135,8 @@ ATTENTION_DENSITY_MA_PER_CM2 = 2.0
 """From here on IEC 60601-2-10 wants the operator's attention: flagged, not refused."""
 
 
-def named(part: Limits | Usual) -> dict[str, Any]:
-    """Those of its members that the model has."""
+def named(part: Limits | Usual | Programme) -> dict[str, Any]:
+    """Those of its members that are not null."""
     return {
         name: value for name in part.__struct_fields__ if (value := getattr(part, name)) is not None
     }

@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import partial
 
 from cymba.devices.messages import Programme, Side, Site
-from cymba.stimulation.wire.messages import EndReason
 from gateway.clock import ProgramBoot
 from gateway.desk.recording import SessionRecord
 from gateway.desk.session import RunningSession, minutes, state_of
@@ -138,9 +137,6 @@ class Desk:
             )
 
     async def _stop(self) -> None:
-        await self._stop_because("user_stop", "Stopped.")
-
-    async def _stop_because(self, reason: EndReason, says: str) -> None:
         """The stimulator first, then the record."""
         stopped = await self._write_stop()
         session, self._session = self._session, None
@@ -148,9 +144,9 @@ class Desk:
             session.record.advance(self._boot.up_ms(), 0 if stopped else None)
             if not stopped:
                 session.record.note("stop_not_through")
-            session.record.end(reason)
+            session.record.end("user_stop")
         if stopped:
-            self._say(says)
+            self._say("Stopped.")
         elif session is not None or self._store.may_be_on:
             self._say(
                 f"THE STOP DID NOT GET THROUGH: there is no link. The {self._driver.title} may "
@@ -183,18 +179,24 @@ class Desk:
             self._say("No level can be set: nothing is running.")
             return
         level, now_ms = session.level + by, self._boot.up_ms()
-        allowed = self._allowance()
-        if by > 0 and now_ms - session.raised_up_ms < RAISES_EVERY_MS:
-            self._say("Not raised: one level a second.")
-        elif by > 0 and isinstance(allowed, NotAllowed):
-            self._say(f"Not raised: {allowed.because}.")
-        elif by > 0 and isinstance(allowed, Allowed) and level > allowed.highest_level:
-            self._say(f"Level {allowed.highest_level} is the highest that your limits allow.")
+        refusal = self._why_not_raised(session, level, now_ms) if by > 0 else None
+        if refusal is not None:
+            self._say(refusal)
         elif level < LOWEST_LEVEL:
             self._say(f"Level {LOWEST_LEVEL} is the lowest. SPACE stops.")
         elif await self._write_level(session, level):
             session.raised_up_ms = now_ms if by > 0 else session.raised_up_ms
             self._say(f"Level {level}.")
+
+    def _why_not_raised(self, session: RunningSession, level: int, now_ms: int) -> str | None:
+        if now_ms - session.raised_up_ms < RAISES_EVERY_MS:
+            return "Not raised: one level a second."
+        allowed = self._allowance()
+        if isinstance(allowed, NotAllowed):
+            return f"Not raised: {allowed.because}."
+        if level > allowed.highest_level:
+            return f"Level {allowed.highest_level} is the highest that your limits allow."
+        return None
 
     async def _leave(self) -> None:
         if self._session is not None or self._store.may_be_on:
@@ -216,9 +218,10 @@ class Desk:
     async def _tick(self) -> None:
         self._ticked.set()
         now_ms = self._boot.up_ms()
-        if self._store.told != self._told:
-            self._told = self._store.told
-            self._say(str(self._told))
+        told = self._store.told
+        if told != self._told:
+            self._told = told
+            self._say(str(told))
         session = self._session
         if session is not None:
             session.record.advance(now_ms, session.level)
@@ -293,13 +296,13 @@ class Desk:
             tries += 1
 
     async def _link(self) -> None:
-        holder: list[LinkedStimulator] = []
+        stimulator: LinkedStimulator | None = None
 
         def lost() -> None:
-            self._happenings.put_nowait(partial(self._lose, holder[0] if holder else None))
+            if stimulator is not None:
+                self._happenings.put_nowait(partial(self._lose, stimulator))
 
         stimulator = await LinkedStimulator.connect(self._radio, self._address, self._driver, lost)
-        holder.append(stimulator)
         linked = asyncio.Event()
         self._happenings.put_nowait(partial(self._linked, stimulator, linked))
         await linked.wait()
@@ -319,11 +322,12 @@ class Desk:
             return
         now_ms = self._boot.up_ms()
         session.record.note("link_back")
-        if (session.waits_since_up_ms or now_ms) >= session.ends_up_ms:
+        waits_since_ms = session.waits_since_up_ms or now_ms
+        if waits_since_ms >= session.ends_up_ms:
             self._complete(session)
             return
         session.record.advance(now_ms, 0)
-        session.ends_up_ms += now_ms - (session.waits_since_up_ms or now_ms)
+        session.ends_up_ms += now_ms - waits_since_ms
         session.level, session.waits_since_up_ms = 0, now_ms
         session.record.note("pause")
         self._say(
@@ -331,8 +335,8 @@ class Desk:
             "G goes on at level 1, SPACE ends the session."
         )
 
-    async def _lose(self, stimulator: LinkedStimulator | None) -> None:
-        if stimulator is None or stimulator is not self._stimulator:
+    async def _lose(self, stimulator: LinkedStimulator) -> None:
+        if stimulator is not self._stimulator:
             return
         self._stimulator = None
         await stimulator.close()
@@ -384,5 +388,6 @@ class Desk:
 
     def _status(self, now_ms: int) -> str:
         link = "linked" if self._stimulator is not None else "NO LINK"
-        waiting = f"{len(self._store)} frames to send" if len(self._store) else "all sent"
+        kept = len(self._store)
+        waiting = f"{kept} frames to send" if kept else "all sent"
         return f"{link} · {state_of(self._session, self._store, now_ms)} · {waiting}"

@@ -59,10 +59,9 @@ class SessionRecord:
     def note_battery(self, battery_mv: int) -> None:
         self._battery_mv = battery_mv
 
-    def note(self, name: str, **detail: int | str) -> None:
+    def note(self, name: str) -> None:
         self._flush()
-        event = Event(name=name, detail=dict(detail) or None)
-        self._write(EventFrame, self._boot.up_ms(), event=event)
+        self._write(EventFrame, self._boot.up_ms(), event=Event(name=name))
 
     def end(self, reason: EndReason) -> None:
         self._flush()
@@ -118,8 +117,8 @@ def end_broken_off(store: FrameStore) -> OpenSession | None:
         ),
         boot=left.boot,
     )
-    seconds = (up_ms - left.began_up_ms) / 1000
-    store.note_spent(left.began_utc_ms + round(seconds * 1000), seconds)
+    lasted_ms = up_ms - left.began_up_ms
+    store.note_spent(left.began_utc_ms + lasted_ms, lasted_ms / 1000)
     return left
 
 

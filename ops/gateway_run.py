@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -62,8 +63,15 @@ def run(
         finally:
             screen.close()
             if sends:
-                sending.stop(drain_s=SENDS_ON_S)
+                _await_sent(store)
+                sending.stop()
             store.close()
+
+
+def _await_sent(store: FrameStore) -> None:
+    until_s = time.monotonic() + SENDS_ON_S
+    while len(store) and time.monotonic() < until_s:
+        time.sleep(0.1)
 
 
 async def _sit(desk: Desk, keys: Iterator[str]) -> bool:

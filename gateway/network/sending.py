@@ -41,14 +41,7 @@ class SendingThread:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, *, drain_s: float = 0.0) -> None:
-        """Give what is kept up to `drain_s` to be acknowledged."""
-        store = FrameStore(self._folder)
-        waited = threading.Event()
-        while drain_s > 0 and len(store):
-            waited.wait(0.1)
-            drain_s -= 0.1
-        store.close()
+    def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
 

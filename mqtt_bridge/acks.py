@@ -67,8 +67,8 @@ class AckSender:
             for device_id, size in written.rejected_bytes.items():
                 self._charge_rejected(device_id, size)
             self._connection.publish_all(
-                (topics.down_ack(device_id), payloads.encode(ack, form))
-                for device_id, ack, form in written.answers
+                (topics.down_ack(device_id), payloads.encode(ack, encoding))
+                for device_id, ack, encoding in written.answers
             )
             self._connection.ack((one.connection, one.packet_id) for one in batch)
             self._count(batch, written)

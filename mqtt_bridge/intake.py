@@ -146,8 +146,8 @@ class Intake:
         connection.ack([(message.connection, message.packet_id)])
         ack = self._limits.refusal(device_id, message.payload, rate_per_s)
         if ack is not None:
-            form = payloads.form_of(message.payload)
-            connection.publish(topics.down_ack(device_id), payloads.encode(ack, form))
+            encoding = payloads.encoding_of(message.payload)
+            connection.publish(topics.down_ack(device_id), payloads.encode(ack, encoding))
 
     def _answered(
         self, connection: Connection, device_id: str, payload: bytes, arrived_ns: int
@@ -165,6 +165,6 @@ class Intake:
         if not isinstance(reply, TimeReply):
             return False
         connection.publish(
-            topics.down_time(device_id), payloads.encode(reply, payloads.form_of(payload))
+            topics.down_time(device_id), payloads.encode(reply, payloads.encoding_of(payload))
         )
         return True

@@ -35,7 +35,7 @@ class Malformed(NamedTuple):
     detail: str
 
 
-def form_of(payload: bytes) -> Encoding:
+def encoding_of(payload: bytes) -> Encoding:
     """By the first byte, which is that of a CBOR map; what is neither is answered in JSON."""
     return Encoding.CBOR if b"\xa0" <= payload[:1] <= b"\xbf" else Encoding.JSON
 
@@ -51,6 +51,6 @@ def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
         return Malformed(str(error)[:200])
 
 
-def encode(message: Ack | TimeReply, form: Encoding) -> bytes:
+def encode(message: Ack | TimeReply, encoding: Encoding) -> bytes:
     # Neither has a member that may be null, so what `to_json` leaves out they do not have.
-    return msgspec.json.encode(message) if form is Encoding.JSON else to_cbor(message)
+    return msgspec.json.encode(message) if encoding is Encoding.JSON else to_cbor(message)

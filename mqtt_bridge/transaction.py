@@ -214,10 +214,10 @@ def _answers(
     batch: Sequence[IncomingMessage], acks: Iterable[tuple[str, Ack]]
 ) -> list[tuple[str, Ack, Encoding]]:
     """Encode the acks in the encoding that each device last used, with its rate limit."""
-    forms = {delivery.device_id: payloads.form_of(delivery.payload) for delivery in batch}
+    encodings = {delivery.device_id: payloads.encoding_of(delivery.payload) for delivery in batch}
     rates = _rate_limits(batch)
     return [
-        (device_id, _with_rate_limit(ack, rates.get(device_id)), forms[device_id])
+        (device_id, _with_rate_limit(ack, rates.get(device_id)), encodings[device_id])
         for device_id, ack in acks
     ]
 

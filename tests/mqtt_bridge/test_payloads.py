@@ -19,20 +19,22 @@ from mqtt_bridge.payloads import Encoding, Malformed
 PRESENCE = Presence(online=True, store=7, boot=3, sent=1_000, firmware="1.2", queued=4)
 
 
-@pytest.mark.parametrize(("encode", "form"), [(to_json, Encoding.JSON), (to_cbor, Encoding.CBOR)])
-def test_both_forms_say_the_same(encode: object, form: Encoding) -> None:
+@pytest.mark.parametrize(
+    ("encode", "encoding"), [(to_json, Encoding.JSON), (to_cbor, Encoding.CBOR)]
+)
+def test_both_encodings_say_the_same(encode: object, encoding: Encoding) -> None:
     payload = encode(PRESENCE)  # type: ignore[operator]
-    assert payloads.form_of(payload) is form
+    assert payloads.encoding_of(payload) is encoding
     assert payloads.decode(payload, Presence) == PRESENCE
 
 
-@pytest.mark.parametrize("form", list(Encoding))
-def test_an_answer_takes_the_form_asked_for(form: Encoding) -> None:
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_an_answer_takes_the_encoding_asked_for(encoding: Encoding) -> None:
     reply = TimeReply(boot=1, u1=2, t2=3, t3=4)
-    payload = payloads.encode(reply, form)
-    assert payloads.form_of(payload) is form
-    ack = payloads.encode(Ack(store=1, upto=2, also=[(4, 5)]), form)
-    told = msgspec.json.decode(ack) if form is Encoding.JSON else cbor2.loads(ack)
+    payload = payloads.encode(reply, encoding)
+    assert payloads.encoding_of(payload) is encoding
+    ack = payloads.encode(Ack(store=1, upto=2, also=[(4, 5)]), encoding)
+    told = msgspec.json.decode(ack) if encoding is Encoding.JSON else cbor2.loads(ack)
     assert told == {"store": 1, "upto": 2, "also": [[4, 5]]}
 
 

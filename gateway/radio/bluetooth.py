@@ -20,6 +20,7 @@ from gateway.radio.interface import (
 
 CONNECT_WITHIN_S = 15.0
 WRITE_WITHIN_S = 2.0
+FAILURES = (BleakError, OSError, TimeoutError, EOFError)  # of a link, by bleak and its backends
 SWITCH_ON = "Switch Bluetooth on, and let this program use it"
 
 
@@ -89,8 +90,8 @@ class BleakLink:
                 await client.start_notify(profile.notify, lambda _, piece: heard(bytes(piece)))
         except BleakBluetoothNotAvailableError as error:
             raise RadioUnavailable(f"{SWITCH_ON} ({error}).") from None
-        except (BleakError, OSError, TimeoutError, EOFError) as error:
-            raise LinkLost(str(error) or type(error).__name__) from None
+        except FAILURES as error:
+            raise _lost(error) from None
         return link
 
     async def write(self, data: bytes) -> None:
@@ -100,11 +101,15 @@ class BleakLink:
                 await self._client.write_gatt_char(
                     self._profile.write, data, response=self._confirmed
                 )
-        except (BleakError, OSError, TimeoutError, EOFError) as error:
-            raise LinkLost(str(error) or type(error).__name__) from None
+        except FAILURES as error:
+            raise _lost(error) from None
 
     async def close(self) -> None:
         try:
             await self._client.disconnect()
-        except (BleakError, OSError, TimeoutError, EOFError):
+        except FAILURES:
             return  # it is gone already
+
+
+def _lost(error: Exception) -> LinkLost:
+    return LinkLost(str(error) or type(error).__name__)

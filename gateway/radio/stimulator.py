@@ -26,7 +26,8 @@ class LinkedStimulator:
     ) -> "LinkedStimulator":
         """
         Raises:
-            LinkLost: the device does not answer.
+            LinkLost: the device does not answer, or is another kind.
+            RadioUnavailable: there is no Bluetooth.
         """
         stimulator = cls(driver, lost)
         stimulator._link = await radio.connect(

@@ -200,8 +200,7 @@ def run(settings: Settings, folder: Path | None) -> None:
 
     Exit status 1 if a stop did not get through at the end: the stimulator may still be on.
     """
-    if not sys.stdin.isatty():
-        raise click.UsageError("it needs a keyboard: without one there is no stop key")
+    _need_keyboard()
     place = _folder(settings, folder)
     _end(_run(place, _config(place), _bluetooth()))
 
@@ -210,8 +209,7 @@ def run(settings: Settings, folder: Path | None) -> None:
 @KIND
 def try_out(kind: str) -> None:
     """Try the keys with a pretended stimulator. Nothing is kept, and nothing is sent."""
-    if not sys.stdin.isatty():
-        raise click.UsageError("it needs a keyboard: without one there is no stop key")
+    _need_keyboard()
     config = GatewayConfig(
         device_id="pretended",
         secret="",
@@ -281,6 +279,11 @@ def send(settings: Settings, folder: Path | None, seconds: float) -> None:
         raise click.ClickException(str(error)) from None
     click.echo(f"{left} frames are left" if left else "all is sent")
     sys.exit(Exit.UNMET if left else Exit.DONE)
+
+
+def _need_keyboard() -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("it needs a keyboard: without one there is no stop key")
 
 
 def _run(folder: Path, config: GatewayConfig, radio: Radio) -> bool:

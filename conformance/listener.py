@@ -238,7 +238,7 @@ class Listener:
                 self._queue.put(ToDevice(at_s, topic.removeprefix("down/"), payload))
         else:
             if topic == "up/presence" and re.search(rb'online("\s*:\s*true|\xf5)', payload):
-                self._online_at_s = at_s  # in JSON or in CBOR
+                self._online_at_s = at_s  # in JSON or in CBOR, however malformed
             self._queue.put(FromDevice(at_s, topic, payload, message.qos, bool(message.retain)))
 
 

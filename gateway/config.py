@@ -46,6 +46,18 @@ def read_config(folder: Path) -> GatewayConfig:
         raise NotSetUp(f"{path} cannot be read ({error}): set it up again") from None
 
 
+class _Named(msgspec.Struct):
+    device_id: str
+
+
+def device_of(folder: Path) -> str | None:
+    """Whose records the folder keeps, also where the rest of its configuration cannot be read."""
+    try:
+        return msgspec.json.decode((folder / "gateway.json").read_bytes(), type=_Named).device_id
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
 def write_config(folder: Path, config: GatewayConfig) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path, fresh = folder / "gateway.json", folder / "gateway.json.new"

@@ -13,7 +13,7 @@ import click
 from cymba.devices.catalogue import read_file
 from cymba.devices.models import MODELS, Model
 from cymba.settings import Settings
-from gateway.config import GatewayConfig, NotSetUp, read_config, write_config
+from gateway.config import GatewayConfig, NotSetUp, device_of, read_config, write_config
 from gateway.desk.terminal import keys_of_terminal
 from gateway.limits import Allowed, allowance
 from gateway.network.sending import open_uplink
@@ -173,10 +173,10 @@ def set_up(
         longest_s=None if longest_minutes is None else int(longest_minutes * 60),
     )
     place = _folder(settings, folder)
-    if (place / "gateway.json").exists() and _config(place).device_id != config.device_id:
+    before = device_of(place)
+    if before not in {None, config.device_id}:
         raise click.BadParameter(
-            f"{place} keeps the records of {_config(place).device_id}; give another folder",
-            param_hint="--folder",
+            f"{place} keeps the records of {before}; give another folder", param_hint="--folder"
         )
     path = write_config(place, config)
     click.echo(f"{model.title} at {config.address}: {path}")

@@ -67,6 +67,33 @@ def test_another_device_takes_another_folder(tmp_path: Path, credentials: Path) 
     assert set_up(tmp_path, credentials, "--side", "left").exit_code == Exit.DONE
 
 
+@pytest.mark.parametrize("flaw", [b'"', b'{"device_id": "band-0001"', b"[]", b"\xff", b""])
+def test_a_set_up_that_cannot_be_read_is_replaced(
+    tmp_path: Path, credentials: Path, flaw: bytes
+) -> None:
+    kept = tmp_path / "gateway" / "gateway.json"
+    kept.parent.mkdir()
+    kept.write_bytes(flaw)
+    shown = CliRunner().invoke(gateway, ["status"], obj=Settings(data_dir=tmp_path))
+    assert "set it up again" in shown.output
+    run = set_up(tmp_path, credentials)
+    assert run.exit_code == Exit.DONE, run.output
+    assert read_config(kept.parent).device_id == "band-0001"
+
+
+def test_a_set_up_whose_rest_cannot_be_read_still_says_whose_records_there_are(
+    tmp_path: Path, credentials: Path
+) -> None:
+    assert set_up(tmp_path, credentials).exit_code == Exit.DONE
+    kept = tmp_path / "gateway" / "gateway.json"
+    kept.write_text(kept.read_text().replace('"kind"', '"no longer known"'))
+    refused = set_up(tmp_path, credentials, device="band-0002")
+    assert refused.exit_code == Exit.USAGE
+    assert "give another folder" in refused.output
+    assert set_up(tmp_path, credentials).exit_code == Exit.DONE
+    assert read_config(kept.parent).kind == "neck-band"
+
+
 def test_a_model_of_an_operator_is_kept_whole(tmp_path: Path, credentials: Path) -> None:
     shipped = (Path(models.__file__).parent / "shipped_models" / "neck_band.toml").read_text()
     document = shipped.replace('name = "neck_band"', 'name = "our_band"')

@@ -1,6 +1,6 @@
 """An account's sessions, read and edited by its app. Every query names the account."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -202,7 +202,7 @@ def delete_session(session: Session, locked: StimulationSession, now: datetime) 
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
-    frames = _frames_of(session, found, lambda _: False)
+    frames = _reader_of(session, found)(lambda _: False, None)
     if not frames:
         return []
     return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
@@ -226,8 +226,10 @@ def telemetry_of(
         of_session.add(name)
         return not is_large
 
-    is_large = MOST_CHANNELS * found.sample_count > READINGS_AT_ONCE
-    frames = _frames_of(session, found, is_wanted)
+    most = MOST_CHANNELS if channels is None else min(len(channels), MOST_CHANNELS)
+    is_large = most * found.sample_count > READINGS_AT_ONCE
+    read_frames = _reader_of(session, found)
+    frames = read_frames(is_wanted, None)
     if not frames:
         return Telemetry(found.started_at, ())
     if len(of_session) > MOST_CHANNELS:
@@ -241,7 +243,7 @@ def telemetry_of(
     for first in range(0, len(ordered), at_once):
         some = ordered[first : first + at_once]
         if is_large:
-            frames = _frames_of(session, found, frozenset(some).__contains__, latest)
+            frames = read_frames(frozenset(some).__contains__, latest)
         part = channels_over_time.telemetry(
             frames, clocks, channels=some, points=points, begin=begin, end=end
         )
@@ -257,20 +259,24 @@ def _too_large(pointer: str, detail: str) -> Rejected:
     return Rejected("The answer would be too large.", code="validation", errors=errors)
 
 
-def _frames_of(
-    session: Session, found: StimulationSession, reads: Reads, latest: datetime | None = None
-) -> Sequence[ReadFrame]:
-    """What its person gets of it (`Tenures.closed_at`), received at `latest` at the latest."""
+def _reader_of(
+    session: Session, found: StimulationSession
+) -> Callable[[Reads, datetime | None], Sequence[ReadFrame]]:
+    """Reads what its person gets of it (`Tenures.closed_at`): the channels that are asked for,
+    received at a given time at the latest."""
     before = load_tenures(session, found.device_id).closed_at(found.started_at)
     reports = reports_of(session, found.device_id)
     unknown = unknown_to(reports)
 
-    def is_read(name: str) -> bool:
-        return name not in unknown and reads(name)
+    def read_frames(reads: Reads, latest: datetime | None) -> Sequence[ReadFrame]:
+        def is_read(name: str) -> bool:
+            return name not in unknown and reads(name)
 
-    frames = load_frames(session, found.device_id, found.sid, reads=is_read, before=before)
-    in_time = [read for read in frames if latest is None or read.received_at <= latest]
-    return without_made_up(in_time, reports)
+        frames = load_frames(session, found.device_id, found.sid, reads=is_read, before=before)
+        in_time = [read for read in frames if latest is None or read.received_at <= latest]
+        return without_made_up(in_time, reports)
+
+    return read_frames
 
 
 _MEASURED = (

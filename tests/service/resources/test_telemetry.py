@@ -6,6 +6,7 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
+from cymba.stimulation.archive import reading
 from cymba.stimulation.session import queries
 from cymba.stimulation.session import telemetry as channels_over_time
 
@@ -160,6 +161,21 @@ def test_a_large_session_is_read_some_channels_at_a_time_and_says_the_same(
     monkeypatch.setattr(channels_over_time, "telemetry", telemetry)
     assert read(**query).json == whole
     assert at_once == [1] * len(whole["series"])
+
+
+def test_a_session_is_read_once_where_the_channels_asked_for_are_few(read, monkeypatch):
+    reads = []
+
+    def load_frames(*args, **options):
+        reads.append(args)
+        return reading.load_frames(*args, **options)
+
+    monkeypatch.setattr(queries, "load_frames", load_frames)
+    monkeypatch.setattr(queries, "READINGS_AT_ONCE", 2 * 120)  # two channels of the session
+    by_channel(read(channels="impedance_ohm,mystery_x"))
+    assert len(reads) == 1
+    by_channel(read(channels="impedance_ohm,mystery_x,rr_ms"))
+    assert len(reads) > 2  # names first, and then in parts
 
 
 def test_an_answer_holds_so_many_readings_and_channels_and_no_more(read, monkeypatch):

@@ -10,7 +10,7 @@ Where a device counts pulses or charge itself, its counters are used instead
 (`cymba.stimulation.session.counters`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from cymba.devices.messages import Programme
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.session.counters import Count
 from cymba.stimulation.session.timeline import Floats, Milliseconds, Timeline
-from cymba.stimulation.session.timing import Timing, last_up
+from cymba.stimulation.session.timing import Timing
 from cymba.stimulation.wire.messages import EventFrame
 
 SHORT_OHM = 200  # less is a short circuit, and no electrode on a skin
@@ -29,6 +29,9 @@ START_MS = 60_000
 LEAST_AT_START = 3  # readings
 LEAD_OFF_OHM = 20_000  # where every model stops
 MIN_HEART_READINGS = 10  # fewer give no mean heart rate
+
+# By store and boot: the first and the last moment, in milliseconds since 1970.
+_Boots = dict[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,9 @@ def dose(
     nothing = np.full(samples.at_ms.size, np.nan)
     impedance = samples.columns.get("impedance_ohm", nothing)
     high = impedance > LEAD_OFF_OHM
-    off = _between(ordered, timing, "lead_off", "lead_on")
-    pauses = _between(ordered, timing, "pause", "resume")
+    boots = _boots(ordered, timing)
+    off = _between(ordered, timing, boots, "lead_off", "lead_on")
+    pauses = _between(ordered, timing, boots, "pause", "resume")
     contact = ~(high | _inside(samples.at_ms, off))
     flows = contact & ~_inside(samples.at_ms, pauses)
     amplitude = _amplitude(samples, nothing)
@@ -85,7 +89,7 @@ def dose(
     elif has_marks:
         stimulating = flows
         still = np.concatenate([lost, pauses])
-        stimulating_s = _outside_ms(_spans(ordered, timing), still) / 1000
+        stimulating_s = _outside_ms(_rows(boots.values()), still) / 1000
     else:
         stimulating = np.zeros(samples.at_ms.size, dtype=np.bool_)
     with_current = stimulating & (amplitude > 0)
@@ -176,38 +180,36 @@ def _mean(values: Floats, at_least: int = 1) -> float | None:
     return float(known.mean()) if known.size >= at_least else None
 
 
-def _spans(ordered: Sequence[ReadFrame], timing: Timing) -> Milliseconds:
-    """From the first to the last moment of each boot, in milliseconds since 1970."""
-    spans: dict[tuple[int, int], tuple[int, int]] = {}
+def _boots(ordered: Sequence[ReadFrame], timing: Timing) -> _Boots:
+    spans: _Boots = {}
     for read in ordered:
         key = (read.frame.store, read.frame.boot)
-        at_ms = timing.at_ms(read.frame)
-        last_ms = at_ms + last_up(read.frame) - read.frame.up
+        at_ms, last_ms = timing.at_ms(read.frame), timing.last_ms(read.frame)
         first, last = spans.get(key, (at_ms, last_ms))
         spans[key] = (min(first, at_ms), max(last, last_ms))
-    return np.array(list(spans.values()), dtype=np.int64).reshape(-1, 2)
+    return spans
 
 
 def _between(
-    ordered: Sequence[ReadFrame], timing: Timing, opening: str, closing: str
+    ordered: Sequence[ReadFrame], timing: Timing, boots: _Boots, opening: str, closing: str
 ) -> Milliseconds:
     """The times from each `opening` event to its `closing` one, as rows of begin and end in
     milliseconds since 1970. One that is never closed ends with the last frame of its boot."""
     rows: list[tuple[int, int]] = []
     opened: dict[tuple[int, int], int] = {}
-    lasts: dict[tuple[int, int], int] = {}
     for read in ordered:
-        key = (read.frame.store, read.frame.boot)
-        at_ms = timing.at_ms(read.frame)
-        last_ms = at_ms + last_up(read.frame) - read.frame.up
-        lasts[key] = max(lasts.get(key, last_ms), last_ms)
         if isinstance(read.frame, EventFrame):
+            key = (read.frame.store, read.frame.boot)
             if read.frame.event.name == opening:
-                opened.setdefault(key, at_ms)
+                opened.setdefault(key, timing.at_ms(read.frame))
             elif read.frame.event.name == closing and key in opened:
-                rows.append((opened.pop(key), at_ms))
-    rows += [(begin_ms, lasts[key]) for key, begin_ms in opened.items()]
-    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+                rows.append((opened.pop(key), timing.at_ms(read.frame)))
+    rows += [(begin_ms, boots[key][1]) for key, begin_ms in opened.items()]
+    return _rows(rows)
+
+
+def _rows(spans: Collection[tuple[int, int]]) -> Milliseconds:
+    return np.array(list(spans), dtype=np.int64).reshape(-1, 2)
 
 
 def _inside(at_ms: Milliseconds, spans: Milliseconds) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from cymba.stimulation.session.dose import dose
 from cymba.stimulation.session.hrv import variability
 from cymba.stimulation.session.made_up import KNOWS_ALL, without_made_up
 from cymba.stimulation.session.timeline import timeline
-from cymba.stimulation.session.timing import Timing, last_up, place
+from cymba.stimulation.session.timing import place
 from cymba.stimulation.wire.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
 
 RECTANGULAR = Pulse()
@@ -126,7 +126,7 @@ def summarise(
     return Summary(
         state="ended" if end is not None or silent else "open",
         started_at=from_ms(started_ms),
-        ended_at=from_ms(max(_last_ms(read, timing) for read in ordered)),
+        ended_at=from_ms(max(timing.last_ms(read.frame) for read in ordered)),
         time_source=timing.source,
         time_error_ms=timing.error_ms,
         end_reason=end.reason if end is not None else "unknown_inferred" if silent else None,
@@ -158,10 +158,6 @@ def summarise(
         boots=sorted({read.frame.boot for read in ordered}),
         doubts=[name for name, stands in doubts.items() if stands],
     )
-
-
-def _last_ms(read: ReadFrame, timing: Timing) -> int:
-    return timing.at_ms(read.frame) + last_up(read.frame) - read.frame.up
 
 
 def _start(ordered: Sequence[ReadFrame]) -> StartFrame | None:

@@ -54,10 +54,14 @@ class Timing:
         lap_ms = self.laps.get((frame.store, frame.seq), 0) * _LAP_MS
         return self.lines[frame.store, frame.boot].at_ms(frame.up + lap_ms)
 
+    def last_ms(self, frame: Frame) -> int:
+        """The frame's last sample, or its `up` if it has none; in milliseconds since 1970."""
+        return self.at_ms(frame) + _length_ms(frame)
 
-def last_up(frame: Frame) -> int:
-    """The device's clock at the frame's last sample, or `up` if it has none."""
-    return frame.up + (frame.n - 1) * frame.dt if isinstance(frame, SamplesFrame) else frame.up
+
+def _length_ms(frame: Frame) -> int:
+    """From `up` to the frame's last sample."""
+    return (frame.n - 1) * frame.dt if isinstance(frame, SamplesFrame) else 0
 
 
 def boots_of(frames: Iterable[ReadFrame]) -> set[tuple[int, int]]:
@@ -86,7 +90,7 @@ def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
             for read in reads
         ]
         low = min(up for _, up in moments)
-        high = max(up + last_up(read.frame) - read.frame.up for read, up in moments)
+        high = max(up + _length_ms(read.frame) for read, up in moments)
         latest = [_latest_at(moments, up) for up in (low, high)]
         first = clocks.at(store, boot, low, latest[0])
         if of_boot:
@@ -124,7 +128,7 @@ def _laps(reads: Iterable[ReadFrame]) -> dict[tuple[int, int], int]:
 def _falls(moments: Iterable[tuple[ReadFrame, int]]) -> bool:
     highest = -math.inf
     for read, up in sorted(moments, key=lambda one: one[0].frame.seq):
-        ends = up + last_up(read.frame) - read.frame.up
+        ends = up + _length_ms(read.frame)
         if ends < highest - FALLS_MS:
             return True
         highest = max(highest, ends)
@@ -159,7 +163,7 @@ def _latest_at(moments: Iterable[tuple[ReadFrame, int]], up_ms: int) -> datetime
     for drift."""
 
     def bound(read: ReadFrame, up: int) -> float:
-        ahead = up + last_up(read.frame) - read.frame.up - up_ms
+        ahead = up + _length_ms(read.frame) - up_ms
         return to_ms(read.received_at) - ahead + DRIFT * abs(ahead)
 
     return from_ms(max(0.0, min(bound(read, up) for read, up in moments)))

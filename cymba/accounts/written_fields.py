@@ -1,9 +1,10 @@
 """Fields that a person writes: the form in which they are stored, and the checks of their
 values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from cymba.accounts.zones import is_zone
 from cymba.errors import Rejected
@@ -68,6 +69,19 @@ def moment_problem(value: Any, now: datetime) -> str | None:
 def zone_problem(value: Any) -> str | None:
     fits = isinstance(value, str) and is_zone(value)
     return None if fits else "must be an IANA time zone, such as Europe/Berlin"
+
+
+def one_of_problem(value: Any, options: Collection[str]) -> str | None:
+    fits = isinstance(value, str) and value in options
+    return None if fits else f"must be one of {', '.join(options)}"
+
+
+def uuid_problem(value: Any) -> str | None:
+    return None if isinstance(value, UUID) else "must be a UUID"
+
+
+def text_problem(value: Any) -> str | None:
+    return None if isinstance(value, str) and "\0" not in value else "must be a text"
 
 
 def note_problem(value: Any) -> str | None:

@@ -59,6 +59,12 @@ def model_of(session: Session, device: Device) -> Model:
     return model
 
 
+def model_by_device(session: Session, device_id: str) -> Model | None:
+    """None where the device or its model is not known here."""
+    name = session.scalar(select(Device.model).where(Device.id == device_id))
+    return None if name is None else find_model(session, name)
+
+
 def all_models(session: Session) -> list[Model]:
     """By name."""
     every = _stored(session, None) | MODELS

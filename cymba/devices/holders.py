@@ -1,9 +1,9 @@
-"""Who holds a device now, and announcing its changes to them."""
+"""Who holds a device, or held it, and announcing its changes to its holder."""
 
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
@@ -18,6 +18,14 @@ def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
         )
     )
     return {device_id: str(account_id) for device_id, account_id in rows}
+
+
+def ever_held(session: Session, account_id: UUID, device_id: str) -> bool:
+    """Whether the account holds the device, or held it at any time."""
+    tenure = exists().where(
+        DeviceTenure.device_id == device_id, DeviceTenure.account_id == account_id
+    )
+    return bool(session.scalar(select(tenure)))
 
 
 def announce_to_holders(session: Session, device_ids: Iterable[str]) -> None:

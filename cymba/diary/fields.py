@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from cymba.accounts.written_fields import (
     LONG_AGO,
     Fields,
     moment_problem,
     note_problem,
+    uuid_problem,
     zone_problem,
 )
 from cymba.diary.items import ITEMS
@@ -40,7 +40,7 @@ def _problem(name: str, value: Any, now: datetime) -> str | None:
         case "note":
             return note_problem(value)
         case _:
-            return None if isinstance(value, UUID) else "must be a UUID"
+            return uuid_problem(value)
 
 
 def values(entry: DiaryEntry) -> dict[str, Any]:

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import asdict, replace
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cymba.devices.catalogue import find_model
+from cymba.devices.catalogue import model_by_device
 from cymba.devices.models import Reports
-from cymba.devices.tables import Device
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.wire.messages import EventFrame, Frame, SamplesFrame, StartFrame
 
@@ -41,8 +39,7 @@ def unknown_to(reports: Reports) -> frozenset[str]:
 
 
 def reports_of(session: Session, device_id: str) -> Reports:
-    name = session.scalar(select(Device.model).where(Device.id == device_id)) or ""
-    model = find_model(session, name)
+    model = model_by_device(session, device_id)
     return model.reports if model else KNOWS_ALL
 
 

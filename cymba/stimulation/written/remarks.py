@@ -10,14 +10,21 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import exists, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.accounts.merging import Mergeable
-from cymba.accounts.written_fields import Fields, moment_problem, note_problem, zone_problem
+from cymba.accounts.written_fields import (
+    Fields,
+    moment_problem,
+    note_problem,
+    one_of_problem,
+    text_problem,
+    zone_problem,
+)
 from cymba.devices.catalogue import find_model
-from cymba.devices.tables import DeviceTenure
+from cymba.devices.holders import ever_held, holders_of
 from cymba.errors import Rejected
 from cymba.stimulation.written.tables import Remark
 
@@ -63,9 +70,10 @@ class Remarks(Mergeable[Remark]):
 
     def after_write(self, session: Session, row: Remark, before: Fields, now: datetime) -> None:
         del now
-        devices = {row.device_id, before.get("device_id")} - {None}
-        for device_id in sorted(filter(None, devices)):
-            if session.scalar(select(_holds(row.account_id, device_id))):
+        devices = {one for one in (row.device_id, before.get("device_id")) if one is not None}
+        holders = holders_of(session, devices) if devices else {}
+        for device_id, holder in sorted(holders.items()):
+            if holder == str(row.account_id):
                 announce(session, row.account_id, "device", device_id)
 
 
@@ -97,23 +105,14 @@ def _subject_problem(
         return "is required"
     if name == "model":
         return None if find_model(session, value) else "is not a model that is known here"
-    held = exists().where(DeviceTenure.device_id == value, DeviceTenure.account_id == account_id)
-    return None if session.scalar(select(held)) else "is not a device that you hold or held"
-
-
-def _holds(account_id: UUID, device_id: str) -> Any:
-    return exists().where(
-        DeviceTenure.device_id == device_id,
-        DeviceTenure.account_id == account_id,
-        DeviceTenure.released_at.is_(None),
-    )
+    is_own = ever_held(session, account_id, value)
+    return None if is_own else "is not a device that you hold or held"
 
 
 def _problem(name: str, value: Any, now: datetime) -> str | None:
     match name:
         case "what":
-            fits = isinstance(value, str) and value in OF
-            return None if fits else f"must be one of {', '.join(OF)}"
+            return one_of_problem(value, OF)
         case "said_of":
             return moment_problem(value, now)
         case "time_zone":
@@ -121,4 +120,4 @@ def _problem(name: str, value: Any, now: datetime) -> str | None:
         case "note":
             return note_problem(value)
         case _:  # device_id, model: looked up in `check_whole`
-            return None if isinstance(value, str) and "\0" not in value else "must be a text"
+            return text_problem(value)

@@ -17,11 +17,14 @@ from cymba.accounts.written_fields import (
     Fields,
     moment_problem,
     note_problem,
+    one_of_problem,
+    text_problem,
+    uuid_problem,
     zone_problem,
 )
-from cymba.devices.catalogue import find_model
+from cymba.devices.catalogue import find_model, model_by_device
+from cymba.devices.holders import ever_held
 from cymba.devices.messages import Side, Site
-from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import Rejected
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
@@ -95,10 +98,6 @@ def to_confirm(row: WrittenSession) -> list[str]:
     return [name for name, is_asked in asked.items() if is_asked]
 
 
-def _one_of(value: Any, options: Sequence[str]) -> str | None:
-    return None if value in options else f"must be one of {', '.join(options)}"
-
-
 def _whole(value: Any, low: int, high: int) -> str | None:
     fits = type(value) is int and low <= value <= high
     return None if fits else f"must be a whole number from {low} to {high}"
@@ -117,26 +116,22 @@ def _constant_level(value: Any) -> str | None:
     return "must be above 0; leave out what is not known" if value == 0 else _level(value)
 
 
-def _text(value: Any) -> str | None:
-    # What it names is looked up in `check_whole`.
-    return None if isinstance(value, str) and "\0" not in value else "must be a text"
-
-
 _CHECKS: dict[str, Callable[[Any, datetime], str | None]] = {
-    "recorder": lambda value, _: _one_of(value, RECORDERS),
-    "device_id": lambda value, _: _text(value),
-    "model": lambda value, _: _text(value),
+    "recorder": lambda value, _: one_of_problem(value, RECORDERS),
+    # What these two name is looked up in `check_whole`.
+    "device_id": lambda value, _: text_problem(value),
+    "model": lambda value, _: text_problem(value),
     "started_at": moment_problem,
     "time_zone": lambda value, _: zone_problem(value),
     "duration_s": lambda value, _: _whole(value, 1, LONGEST_S),
     "native_level": lambda value, _: _constant_level(value),
     "level_changes": lambda value, _: _list(value),
     "amplitude_ua": lambda value, _: _whole(value, 1, MAX_AMPLITUDE_UA),
-    "site": lambda value, _: _one_of(value, SITES),
-    "side": lambda value, _: _one_of(value, SIDES),
+    "site": lambda value, _: one_of_problem(value, SITES),
+    "side": lambda value, _: one_of_problem(value, SIDES),
     "note": lambda value, _: note_problem(value),
     "excluded": lambda value, _: None if isinstance(value, bool) else "must be true or false",
-    "same_as": lambda value, _: None if isinstance(value, UUID) else "must be a UUID",
+    "same_as": lambda value, _: uuid_problem(value),
 }
 
 
@@ -160,13 +155,15 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
     if (device_id is None) == (name is None):
         yield "/device_id", "give either the device or its model"
         return
-    if device_id is not None:
-        name = session.scalar(_own_device(account_id, device_id))
-        if name is None:
-            yield "/device_id", "is not a device that you hold or held"
+    if device_id is None:
+        model = find_model(session, str(name))
+        if model is None:
+            yield "/model", "is not a model that is known here"
             return
-    elif find_model(session, str(name)) is None:
-        yield "/model", "is not a model that is known here"
+    elif ever_held(session, account_id, device_id):
+        model = model_by_device(session, device_id)
+    else:
+        yield "/device_id", "is not a device that you hold or held"
         return
     changes = fields.get("level_changes")
     if changes is not None:
@@ -178,18 +175,10 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
             yield "/level_changes", "go on after the session's end"
     levels = [change["native_level"] for change in changes or ()]
     level = max([fields.get("native_level") or 0, *levels])
-    model = find_model(session, str(name))
     if model is not None and model.native_levels is not None and level > model.native_levels:
-        yield "/native_level", f"{name} has no level above {model.native_levels}"
+        yield "/native_level", f"{model.name} has no level above {model.native_levels}"
     if model is not None and model.reports.current == "by_level" and fields.get("amplitude_ua"):
-        yield "/amplitude_ua", f"{name} tells a level and no current: give `native_level`"
-
-
-def _own_device(account_id: UUID, device_id: str) -> Any:
-    return select(Device.model).where(
-        Device.id == device_id,
-        exists().where(DeviceTenure.device_id == Device.id, DeviceTenure.account_id == account_id),
-    )
+        yield "/amplitude_ua", f"{model.name} tells a level and no current: give `native_level`"
 
 
 def _check_id(session: Session, account_id: UUID, id_: UUID) -> None:

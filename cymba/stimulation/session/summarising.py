@@ -19,10 +19,9 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import PastZones, zone_at
 from cymba.devices.anchors import load_clocks
-from cymba.devices.catalogue import find_model
+from cymba.devices.catalogue import model_by_device
 from cymba.devices.claiming import Tenures, load_tenures
 from cymba.devices.models import Model
-from cymba.devices.tables import Device
 from cymba.stimulation.archive.by_device import (
     DEVICES_A_ROUND,
     WaitingSessions,
@@ -36,7 +35,7 @@ from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.session.made_up import KNOWS_ALL
 from cymba.stimulation.session.summary import RECTANGULAR, SUMMED_CHANNELS, Summary, summarise
-from cymba.stimulation.session.summary_news import announce_summaries, moved, owners
+from cymba.stimulation.session.summary_news import announce_summaries, differs, moved, owners
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.witnesses import lock_shared, regroup
@@ -49,7 +48,7 @@ LONGEST_REST = timedelta(minutes=10)
 
 OPEN_OF_A_DEVICE = 100  # that are looked at in a round, on either side of a place
 
-_DERIVED = (*Summary.__dataclass_fields__, "account_id")
+_DERIVED = (*Summary.__dataclass_fields__, "account_id", "time_zone")
 
 
 def dirty_sessions(
@@ -92,7 +91,7 @@ def summarise_sessions(
             row |= {"account_id": before.account_id, "time_zone": before.time_zone}
         if row is not None:
             frames[key] = row["frames_stored"]
-        if row is not None and (before is None or _differs(row, before)):
+        if row is not None and differs(row, before, _DERIVED):
             rows.append(row)
     writing = lock_shared(session, owners(rows, known))
     written = _write(session, rows)
@@ -163,13 +162,12 @@ class _Shared:
 
     def model(self, device_id: str) -> Model | None:
         if device_id not in self._models:
-            name = self._session.scalar(select(Device.model).where(Device.id == device_id)) or ""
-            self._models[device_id] = find_model(self._session, name)
+            self._models[device_id] = model_by_device(self._session, device_id)
         return self._models[device_id]
 
-    def zone(self, account_id: UUID | None, at: datetime, told: str | None) -> str:
-        """The person's zone at a time. `told` is what was told before: it stands where no change of
-        the zone is known, since it may be from before changes were kept."""
+    def zone(self, account_id: UUID | None, at: datetime, stored: str | None) -> str:
+        """The person's zone at a time. `stored` is what the session has so far: it stands where no
+        change of the zone is known, since it may be from before changes were kept."""
         if account_id is None:
             return "UTC"
         if account_id not in self._zones:
@@ -177,7 +175,7 @@ class _Shared:
             row = self._session.execute(query).one_or_none()
             self._zones[account_id] = _Zones(*row) if row else _Zones([], "UTC")
         past, zone = self._zones[account_id]
-        return zone_at(past, zone, at) if past or told is None else told
+        return zone_at(past, zone, at) if past or stored is None else stored
 
 
 def _reserve(session: Session, keys: Iterable[SessionKey]) -> list[SessionKey]:
@@ -227,8 +225,8 @@ def _row(
         reports=model.reports if model else KNOWS_ALL,
     )
     summary, owner = _owned(frames, shared.tenures(key.device_id), summed, silent=silent)
-    told = before.time_zone if before and before.account_id == owner else None
-    zone = shared.zone(owner, summary.started_at, told)
+    stored = before.time_zone if before and before.account_id == owner else None
+    zone = shared.zone(owner, summary.started_at, stored)
     return asdict(summary) | {
         "id": key.id,
         "device_id": key.device_id,
@@ -262,10 +260,6 @@ def _owned(
     return summary, tenures.holder_at(summary.started_at)
 
 
-def _differs(row: Mapping[str, Any], before: Row[Any]) -> bool:
-    return any(row[name] != getattr(before, name) for name in (*_DERIVED, "time_zone"))
-
-
 def _write(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:
     """Write the rows. Return the ids of those that were not deleted meanwhile."""
     if not rows:
@@ -275,7 +269,7 @@ def _write(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:
     handed_over = old.account_id.is_distinct_from(new.account_id)
     statement = statement.on_conflict_do_update(
         index_elements=[old.id],
-        set_={name: new[name] for name in (*_DERIVED, "time_zone", "changed_at")}
+        set_={name: new[name] for name in (*_DERIVED, "changed_at")}
         | {
             "version": old.version + 1,
             # The note of one person is not shown to the next.

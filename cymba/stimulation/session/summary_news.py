@@ -32,7 +32,7 @@ def owners(rows: Iterable[NewRow], known: Known) -> set[UUID]:
 
 def announce_summaries(session: Session, rows: Sequence[NewRow], known: Known) -> None:
     """Have the accounts' apps read the sessions, and the devices whose electrode's wear they
-    tell."""
+    show."""
     for row in rows:
         before = known.get(row["id"])
         owner = row["account_id"]
@@ -45,7 +45,7 @@ def announce_summaries(session: Session, rows: Sequence[NewRow], known: Known) -
         for row in rows
         if row["start_impedance_ohm"] is not None
         and row["state"] == "ended"
-        and _differs(row, known, _WORN)
+        and differs(row, known.get(row["id"]), _WORN)
     }
     if worn:
         announce_to_holders(session, worn)
@@ -55,15 +55,15 @@ def moved(account_id: UUID, rows: Iterable[NewRow], known: Known) -> Iterator[Se
     """What those of an account's sessions are, and were, whose times or owners are others than
     before."""
     for row in rows:
-        if not _differs(row, known, _PLACED):
+        before = known.get(row["id"])
+        if not differs(row, before, _PLACED):
             continue
         if row["account_id"] == account_id:
             yield recorded_witness(*(row[name] for name in _WITNESS))
-        before = known.get(row["id"])
         if before is not None and before.account_id == account_id:
             yield recorded_witness(*(getattr(before, name) for name in _WITNESS))
 
 
-def _differs(row: NewRow, known: Known, names: Iterable[str]) -> bool:
-    before = known.get(row["id"])
+def differs(row: NewRow, before: Row[Any] | None, names: Iterable[str]) -> bool:
+    """Whether a summary has other values in these columns than the one before, if there was one."""
     return before is None or any(row[name] != getattr(before, name) for name in names)

@@ -51,7 +51,6 @@ MAX_INTEGER = 2**53  # the largest that every JSON reader holds exactly
 DEVICE_ID_PATTERN = r"^[A-Za-z0-9_-]{8,32}$(?!\n)"
 CHANNEL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}$(?!\n)"
 
-Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Seq = Annotated[int, Meta(ge=1, le=2**32 - 1)]
 # Names and values of columns are checked in `frames.decode`, several times faster than here. The
 # schemas in the protocol's documents include those checks.
@@ -125,7 +124,7 @@ class StartFrame(_Frame, frozen=True, tag="start"):
     session is its zero."""
 
     programme: Programme
-    counters: Annotated[dict[ChannelName, Count], Meta(max_length=8)] | None = None
+    counters: Annotated[dict[ChannelName, UInt32], Meta(max_length=8)] | None = None
 
 
 class SamplesFrame(_Frame, frozen=True, tag="samples"):

@@ -2,9 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,8 +23,6 @@ KIND: Final = "finding"
 
 # A change in any of these is news for the app; that another day was complete is not.
 _NEWS = ("grade", "milestone", "effect", "low", "high", "tier", "method_version")
-_LOOK = tuple(one.name for one in fields(LookTaken))
-_of_look = attrgetter(*_LOOK)  # dataclasses.asdict copies deeply: a tenth of a refresh
 
 
 def accounts_due(session: Session, *, limit: int = 100, but: Collection[UUID] = ()) -> list[UUID]:
@@ -219,10 +215,7 @@ def _values(pair: Pair) -> dict[str, Any]:
         "more_days_low": more.low if more else None,
         "more_days_high": more.high if more else None,
         "trial": None,
-        "looks": [
-            {**dict(zip(_LOOK, _of_look(look), strict=True)), "half_signs": list(look.half_signs)}
-            for look in pair.taken
-        ],
+        "looks": [look.stored() for look in pair.taken],
         "method_version": METHOD_VERSION,
         "input_hash": last.input_hash if last else "",
     }

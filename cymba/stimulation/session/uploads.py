@@ -49,9 +49,8 @@ class CompleteDays:
     @property
     def since(self) -> datetime | None:
         """The first time about which anything can be known."""
-        return min(
-            [*(one[0] for one in self.uploads), *(one[0] for one in self.by_hand)], default=None
-        )
+        begun = [one.held_from for one in self.uploads] + [one.used_from for one in self.by_hand]
+        return min(begun, default=None)
 
     def is_complete(self, day: date, begins_at: datetime, ends_at: datetime) -> bool:
         """Whether no session of the local `day`, between these times, is missing: all that devices

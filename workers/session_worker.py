@@ -32,9 +32,10 @@ from workers.turns import take_turns
 
 SESSIONS_A_TRANSACTION = 20
 SESSIONS_A_ROUND = 500
-# After so long, no party's second session begins, so that new arrivals get their turn soon.
-ROUND_S = 0.15
-SECONDS_AT_ONCE = 2
+# After so long in one step of a round (the summaries, the compaction), no party's second session
+# begins, so that new arrivals get their turn soon.
+STEP_S = 0.15
+FURTHER_SESSIONS_AT_ONCE = 2  # in a transaction, once each party has had its first
 FRAMES_OF_A_PARTY = 5_000  # in a round, from its second session on; some hours of frames
 
 
@@ -126,8 +127,7 @@ class SessionWorker:
         *,
         at_once: int = 1,
     ) -> tuple[int, bool]:
-        """Work on every party's first session, then on further ones until the time of the round is
-        over.
+        """Work on every party's first session, then on further ones until the step's time is over.
 
         Returns the sum of `work`, and whether there may be more to do.
         """
@@ -142,8 +142,8 @@ class SessionWorker:
         keys = [one.key for one in taken]
         firsts = len({one.party for one in taken})
         done = self._asides.each(keys[:firsts], work, at_once=at_once)
-        at, step = firsts, min(at_once, SECONDS_AT_ONCE)
-        while at < len(keys) and time.monotonic() - began_s < ROUND_S:
+        at, step = firsts, min(at_once, FURTHER_SESSIONS_AT_ONCE)
+        while at < len(keys) and time.monotonic() - began_s < STEP_S:
             done += self._asides.each(keys[at : at + step], work, at_once=at_once)
             at += step
         of_devices = Counter(one.key.device_id for one in waiting.sessions)

@@ -60,7 +60,8 @@ from which on such a difference were called `moderate`:
 | any that passes its family's test | .867 | .0665 |
 
 None has both. Counting those who hear of a small difference whose interval leaves 0 out,
-{answered:.2f} have an answer. One in twenty is flagged by chance.
+{answered:.2f} have an answer. Of one in twenty it is found by chance that use follows pain
+("flagged" in the table below), and from then on they are told of nothing.
 
 ## Beside it
 

@@ -3,8 +3,9 @@
 import random
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import cbor2
@@ -12,6 +13,7 @@ import msgspec
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cymba.devices.provisioning import Credentials
 from cymba.stimulation.wire.frames import pack
 from cymba.stimulation.wire.messages import (
     Ack,
@@ -198,6 +200,28 @@ class ScriptedFleet:
         self.devices = devices
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+
+    @classmethod
+    def of(
+        cls,
+        port: int,
+        devices: Sequence[Credentials],
+        count: int,
+        *,
+        frames_per_s: float,
+        resend_s: float,
+    ) -> Self:
+        """Each with a store and a session of its own, of `count` frames."""
+        return cls(
+            [
+                ScriptedDevice(
+                    one.device_id, one.secret, port,
+                    session_frames(store=1_000 + number, count=count, seed=number),
+                    frames_per_s=frames_per_s, resend_s=resend_s,
+                )
+                for number, one in enumerate(devices)
+            ]
+        )  # fmt: skip
 
     @property
     def done(self) -> bool:

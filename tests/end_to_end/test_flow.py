@@ -70,16 +70,9 @@ class FlowStage:
 
     def live(self) -> ScriptedFleet:
         """The neighbours, each with frames of its own; started."""
-        fleet = ScriptedFleet(
-            [
-                ScriptedDevice(
-                    one.device_id, one.secret, self.broker.port,
-                    session_frames(store=1_000 + number, count=FRAMES, seed=number),
-                    frames_per_s=50, resend_s=2.0,
-                )
-                for number, one in enumerate(self.neighbours)
-            ]
-        )  # fmt: skip
+        fleet = ScriptedFleet.of(
+            self.broker.port, self.neighbours, FRAMES, frames_per_s=50, resend_s=2
+        )
         fleet.start()
         return fleet
 

@@ -32,7 +32,7 @@ from mqtt_bridge import app, loopback_probe
 from mqtt_bridge.app import Bridge
 from mqtt_bridge.intake import Intake
 from ops.metrics_server import serving
-from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
+from tests.end_to_end.devices import ScriptedFleet, session_frames
 from tests.end_to_end.parts import PATIENCE_S, Broker, MosquittoBroker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, RunningBridge
 
@@ -268,19 +268,7 @@ def test_a_queue_that_is_full_holds_the_broker_back_and_loses_nothing(
     running = Bridge(Settings(broker_url=broker.bridge_url, bridge_batch=7), engine, 0)
     running._queue._limit = 10
     bridge = RunningBridge(running)
-    fleet = ScriptedFleet(
-        [
-            ScriptedDevice(
-                one.device_id,
-                one.secret,
-                broker.port,
-                session_frames(number + 1, 300, number),
-                frames_per_s=1_000,
-                resend_s=5,
-            )
-            for number, one in enumerate(devices)
-        ]
-    )
+    fleet = ScriptedFleet.of(broker.port, devices, 300, frames_per_s=1_000, resend_s=5)
     wait_until(bridge.connected, what="connected")
     fleet.start()
     wait_until(lambda: fleet.done, what="all acked")
@@ -329,19 +317,7 @@ def test_two_slots_share_the_work_and_one_takes_over_from_the_other(
     bridges = [RunningBridge(Bridge(settings, engine, slot)) for slot in (0, 1)]
     wait_until(lambda: all(bridge.connected() for bridge in bridges), what="both connected")
     wait_until(lambda: all(metric(bridge, "settled") for bridge in bridges), what="settled")
-    fleet = ScriptedFleet(
-        [
-            ScriptedDevice(
-                one.device_id,
-                one.secret,
-                mosquitto.port,
-                session_frames(number + 1, 200, number),
-                frames_per_s=200,
-                resend_s=2,
-            )
-            for number, one in enumerate(devices)
-        ]
-    )
+    fleet = ScriptedFleet.of(mosquitto.port, devices, 200, frames_per_s=200, resend_s=2)
     fleet.allow(0.5)
     fleet.start()
     wait_until(lambda: fleet.freed == 400, what="half is stored")

@@ -14,7 +14,7 @@ from cymba.settings import Settings
 from mqtt_bridge import app, loopback_probe
 from mqtt_bridge.app import Bridge
 from mqtt_bridge.loopback_probe import LOST_S
-from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
+from tests.end_to_end.devices import ScriptedFleet
 from tests.end_to_end.parts import Broker, BrokerProcess, MosquittoBroker, wait_until
 from tests.mqtt_bridge.conftest import RunningBridge
 from tests.mqtt_bridge.slow_database import held_database
@@ -51,19 +51,7 @@ class SettableClock:
 
 
 def make_fleet(broker: Broker, devices: list[Credentials]) -> ScriptedFleet:
-    return ScriptedFleet(
-        [
-            ScriptedDevice(
-                one.device_id,
-                one.secret,
-                broker.port,
-                session_frames(number + 1, FRAMES, 1),
-                frames_per_s=100,
-                resend_s=2,
-            )
-            for number, one in enumerate(devices)
-        ]
-    )
+    return ScriptedFleet.of(broker.port, devices, FRAMES, frames_per_s=100, resend_s=2)
 
 
 def metric(bridge: RunningBridge, name: str) -> float:

@@ -17,7 +17,7 @@ from cymba.broker_address import BrokerAddress
 from cymba.stimulation.wire.frames import decode
 from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES, EventFrame
 from tests.end_to_end.parts import free_port, listens, wait_until
-from tests.programs import IN_CI, MOSQUITTO
+from tests.programs import MOSQUITTO, needs
 
 DEVICE_ID = "device-0001"
 
@@ -57,10 +57,8 @@ def test_the_largest_frame_is_a_frame() -> None:
     assert isinstance(decode(made), EventFrame)
 
 
+@needs("mosquitto")
 def test_a_broker_that_carries_it_is_told_from_one_that_does_not(tmp_path: Path) -> None:
-    if MOSQUITTO is None:
-        assert not IN_CI, "the CI has to have mosquitto"
-        return
     for most_bytes, is_enough in ((20_480, True), (16_384, False)):
         with mosquitto(tmp_path, most_bytes) as broker:
             listener = Listener(Entrance(broker), DEVICE_ID, CutsAtOnce(DEVICE_ID, ProtocolTimes()))

@@ -26,6 +26,7 @@ from gateway.store import FrameStore
 from service.http.services import Services
 from tests.gateway.conftest import Play, Scene
 from tests.gateway.test_limits import CONFIG, replace
+from tests.service.bodies import FAINTED
 from tests.service.conftest import SECRET_KEY, app_with
 from tests.stimulation.worker_steps import summarise_due
 
@@ -51,11 +52,7 @@ def flag_red(app: Flask, engine: Engine) -> None:
         pair = sign_in(session, Services.of(app).signer, account_id, utc_now())
     written = app.test_client().put(
         f"/v1/diary/{uuid4()}",
-        json={
-            "felt_at": "2026-03-01T08:00:00Z",
-            "time_zone": "UTC",
-            "items": {"fainting": {"severity": "severe"}},
-        },
+        json=FAINTED,
         headers={"Authorization": f"Bearer {pair.access_token}"},
     )
     assert written.status_code == 201

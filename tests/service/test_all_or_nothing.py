@@ -22,6 +22,7 @@ from cymba.insights.tables import Finding
 from cymba.tables import metadata
 from service.http.services import Services
 from tests.faults import fail_each_statement
+from tests.service.bodies import FAINTED
 from tests.service.conftest import ApiUser
 
 TABLES = (
@@ -29,11 +30,6 @@ TABLES = (
     "diary_entry", "finding", "insight_state", "provider_identity", "rate_limit", "red_flag",
     "refresh_token", "retained_withdrawal", "single_use_token", "sync_operation",
 )  # fmt: skip
-FAINTED = {
-    "felt_at": "2026-03-01T08:00:00Z",
-    "time_zone": "UTC",
-    "items": {"fainting": {"severity": "severe"}},
-}
 UNSAFE = text(
     """
     SELECT t.device_id FROM device_tenure AS t

@@ -11,17 +11,14 @@ from cymba.accounts import quotas
 from cymba.accounts.rate_limiter import Bucket
 from cymba.accounts.tables import AuditEntry
 from cymba.database import UnitOfWork, utc_now
+from tests.service.bodies import operation
 
 NEVER = 1e9  # seconds until one is forgotten
 ENTRY = {"felt_at": "2026-03-01T08:00:00Z", "time_zone": "UTC", "note": "x" * 1_000}
 
 
 def push(note: str) -> dict:
-    operation = {
-        "id": str(uuid4()), "kind": "diary-entry", "action": "put", "entity_id": str(uuid4()),
-        "base_version": 0, "builds_on": [], "fields": ENTRY | {"note": note},
-    }  # fmt: skip
-    return {"operations": [operation]}
+    return {"operations": [operation("diary-entry", fields=ENTRY | {"note": note})]}
 
 
 @pytest.fixture

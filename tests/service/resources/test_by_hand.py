@@ -14,6 +14,7 @@ from cymba.database import UnitOfWork
 from cymba.insights.inputs import load_days
 from cymba.rights.export import export
 from tests.insights.people import agree
+from tests.service.bodies import operation
 from tests.service.conftest import ApiUser
 from workers.insights import InsightsWorker
 
@@ -22,17 +23,10 @@ FIRST = datetime(2025, 11, 1, 18, tzinfo=UTC)
 DAYS = 120
 
 
-def operation(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": str(uuid4()), "kind": kind, "action": "put", "entity_id": str(uuid4()),
-        "base_version": 0, "builds_on": [], "fields": fields,
-    }  # fmt: skip
-
-
 def session_on(day: int, minutes: int = 25) -> dict[str, Any]:
     return operation(
         "session",
-        {
+        fields={
             "recorder": "person", "model": UNIT, "amplitude_ua": 2500, "duration_s": 60 * minutes,
             "started_at": (FIRST + timedelta(days=day)).isoformat(), "time_zone": "UTC",
         },
@@ -41,7 +35,7 @@ def session_on(day: int, minutes: int = 25) -> dict[str, Any]:
 
 def remark_on(day: int, what: str = "no_session", **more: Any) -> dict[str, Any]:
     moment = (FIRST + timedelta(days=day)).isoformat()
-    return operation("remark", {"what": what, "said_of": moment, "time_zone": "UTC", **more})
+    return operation("remark", fields={"what": what, "said_of": moment, "time_zone": "UTC", **more})
 
 
 @pytest.fixture
@@ -104,7 +98,7 @@ def test_120_days_by_hand_have_a_finding_by_minutes(
         felt_at = (FIRST + timedelta(days=day, hours=-11)).isoformat()
         rating = int(np.clip(round(6 + pain - minutes / 12), 0, 10))
         fields = {"felt_at": felt_at, "time_zone": "UTC", "items": {"pain_now": rating}}
-        entries.append(operation("diary-entry", fields))
+        entries.append(operation("diary-entry", fields=fields))
         minutes = int(rng.choice([0, 10, 20, 40]))
         if minutes:
             sessions.append(session_on(day, minutes))

@@ -18,14 +18,9 @@ from cymba.devices.signing import verify
 from cymba.devices.tables import Device, UnknownVersion
 from cymba.devices.unknown_versions import answer_unknown, unanswered
 from cymba.stimulation.wire.messages import to_json
+from tests.service.bodies import FAINTED
 
 pytestmark = pytest.mark.usefixtures("versions_from_one")
-
-FAINTED = {
-    "felt_at": "2026-03-01T08:00:00Z",
-    "time_zone": "UTC",
-    "items": {"fainting": {"severity": "severe"}},
-}
 
 
 @pytest.fixture
@@ -111,14 +106,13 @@ def test_it_is_sent_again_once_it_is_another(read, set_limits):
 
 
 def test_a_red_flag_and_a_release_come_as_a_limit_of_no_output(
-    app, client, engine, read, report, person, device_id
+    client, engine, read, report, person, device_id, key
 ):
     flagged = client.put(f"/v1/diary/{uuid4()}", json=FAINTED, headers=person.headers)
     assert flagged.status_code == 201
     locked = read().json
     assert locked["limits"] == {"native_level": 0}
     assert report(ver=locked["ver"], applied=True).status_code == 204
-    key = app.extensions["cymba"].programme_key
     with UnitOfWork(engine) as session, session.begin():
         claiming.release(session, person.id, device_id, utc_now(), key=key)
     released = read().json

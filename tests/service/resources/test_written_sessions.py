@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from flask.testing import FlaskClient
 
+from tests.service.bodies import FAINTED, operation
 from tests.service.conftest import MORNING, ApiUser
 
 NOON = {
@@ -39,11 +40,7 @@ def at(moment: datetime) -> str:
 
 
 def push(client: FlaskClient, person: ApiUser, id_: str, **more: Any) -> dict[str, Any]:
-    operation = {
-        "id": str(uuid4()), "kind": "session", "action": "put", "entity_id": id_,
-        "base_version": 0, "builds_on": [], **more,
-    }  # fmt: skip
-    body = {"operations": [operation]}
+    body = {"operations": [operation("session", entity_id=id_, **more)]}
     (answer,) = client.post("/v1/sync", json=body, headers=person.headers).json["answers"]
     return answer
 
@@ -163,10 +160,8 @@ def test_ids_are_the_persons_own(
 
 
 def test_a_record_is_no_start(client: FlaskClient, put: Any, person: ApiUser) -> None:
-    fainted = {"felt_at": "2026-03-01T08:00:00Z", "time_zone": "UTC",
-               "items": {"fainting": {"severity": "severe"}}}  # fmt: skip
     diary = f"/v1/diary/{uuid4()}"
-    assert client.put(diary, json=fainted, headers=person.headers).status_code == 201
+    assert client.put(diary, json=FAINTED, headers=person.headers).status_code == 201
     assert put(person, str(uuid4()), NOON).status_code == 201
 
 

@@ -102,11 +102,6 @@ def line(session: Session) -> Uplink:
 
 
 @pytest.fixture
-def line_of() -> type[Uplink]:
-    return Uplink
-
-
-@pytest.fixture
 def frame() -> Callable[..., dict[str, Any]]:
     return samples
 

@@ -3,7 +3,8 @@
 import os
 import subprocess
 
-from sqlalchemy import create_engine
+import pytest
+from sqlalchemy import Engine
 
 from cymba.accounts.keys import derive
 from cymba.accounts.sign_up import SIGN_UP_CODES, make_code
@@ -14,12 +15,12 @@ from tests.programs import NODE
 from tests.service.conftest import SECRET_KEY
 from tests.service.http.served.parts import ApiProcess
 
+pytestmark = pytest.mark.slow
 
-def test_from_sign_up_to_erasure(api: ApiProcess, database_url: str) -> None:
-    engine = create_engine(database_url)
+
+def test_from_sign_up_to_erasure(api: ApiProcess, engine: Engine) -> None:
     with UnitOfWork(engine) as session, session.begin():
         (device,) = provision(session, "ear_cymba", 1)
-    engine.dispose()
     email = "life@example.org"
     environ = {
         "BASE": api.url,

@@ -23,9 +23,13 @@ from cymba.database import UnitOfWork
 from tests.end_to_end.parts import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SIGNER = Signer.make(
-    b"k" * 32, access_seconds=900, refresh_days=60, sign_in_days=90, retry_seconds=120
-)
+
+
+def signer(key: bytes) -> Signer:
+    return Signer.make(key, access_seconds=900, refresh_days=60, sign_in_days=90, retry_seconds=120)
+
+
+SIGNER = signer(b"k" * 32)
 
 
 @pytest.fixture
@@ -76,18 +80,14 @@ def test_a_refresh_whose_answer_was_lost_may_be_tried_again(first, refresh, open
 
 def test_a_successor_can_be_made_by_nobody_without_the_servers_key(first, refresh):
     """Else whoever once held a refresh token would know all that follow it."""
-    other = Signer.make(
-        b"o" * 32, access_seconds=900, refresh_days=60, sign_in_days=90, retry_seconds=120
-    )
+    other = signer(b"o" * 32)
     assert _successor_of(SIGNER, first.refresh_token) == refresh(first.refresh_token).refresh_token
     assert _successor_of(other, first.refresh_token) != _successor_of(SIGNER, first.refresh_token)
 
 
 def test_after_a_change_of_the_servers_key_a_second_try_ends_nothing(engine, first, refresh, opens):
     lost = refresh(first.refresh_token)
-    other = Signer.make(
-        b"o" * 32, access_seconds=900, refresh_days=60, sign_in_days=90, retry_seconds=120
-    )
+    other = signer(b"o" * 32)
     with UnitOfWork(engine) as session, session.begin():
         outcome = rotate(session, other, first.refresh_token, NOW)
     assert isinstance(outcome, Unknown)

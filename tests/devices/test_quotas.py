@@ -1,6 +1,7 @@
 """Quotas are the database's: of all processes together, and after each has begun anew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from cymba.devices.quotas import (
     STORED,
     Demand,
     Quota,
+    Reservation,
 )
 from tests.devices.conftest import MakeAccount, MakeDevice
 
@@ -47,12 +49,7 @@ class Stores:
         demand = Demand()
         for number, size in frames:
             demand.store(UUID(int=number), size)
-        with (
-            self.quota.reserve() as taken,
-            UnitOfWork(self.engine) as session,
-            session.begin(),
-        ):
-            taken.settle(session, {device_id: demand}, at)
+        with self._settled(demand, device_id, at) as taken:
             return sum(
                 taken.session(device_id, UUID(int=number), payload_bytes=size)
                 for number, size in frames
@@ -63,13 +60,18 @@ class Stores:
         demand = Demand()
         for size in sizes:
             demand.quarantine(size)
+        with self._settled(demand, device_id, at) as taken:
+            return sum(taken.quarantine(device_id, size) for size in sizes)
+
+    @contextmanager
+    def _settled(self, demand: Demand, device_id: str, at: datetime) -> Iterator[Reservation]:
         with (
             self.quota.reserve() as taken,
             UnitOfWork(self.engine) as session,
             session.begin(),
         ):
             taken.settle(session, {device_id: demand}, at)
-            return sum(taken.quarantine(device_id, size) for size in sizes)
+            yield taken
 
 
 @pytest.fixture

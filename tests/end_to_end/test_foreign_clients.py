@@ -38,6 +38,14 @@ class Site(NamedTuple):
     secret: str
     engine: Engine
 
+    def mosquitto_pub(self) -> list[str]:
+        """The command as the device, but for the frame."""
+        return [
+            "mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.broker.port), "-q", "1",
+            "-u", self.device_id, "-P", self.secret, "-i", self.device_id,
+            "-t", f"cymba/v1/{self.device_id}/up/frame",
+        ]  # fmt: skip
+
     def frames(self) -> int:
         with UnitOfWork(self.engine) as session:
             return session.scalar(select(func.count()).select_from(StoredFrame)) or 0
@@ -110,9 +118,7 @@ def test_the_commands_of_the_page(site: Site, version: str) -> None:
 
 def test_the_cbor_of_the_page_is_the_frame_that_the_json_is(site: Site) -> None:
     (shown,) = re.findall(r"^```hex frame\n(.*?)\n```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(site.broker.port), "-q", "1",
-               "-u", site.device_id, "-P", site.secret, "-i", site.device_id,
-               "-t", f"cymba/v1/{site.device_id}/up/frame"]  # fmt: skip
+    publish = site.mosquitto_pub()
     subprocess.run([*publish, "-s"], input=bytes.fromhex(shown), check=True, timeout=PATIENCE_S)
     wait_until(lambda: site.frames() == 1, what="it is stored")
     for frame in re.findall(r"^```json frame\n(.*)\n```$", PAGE.read_text(), re.MULTILINE):
@@ -120,15 +126,21 @@ def test_the_cbor_of_the_page_is_the_frame_that_the_json_is(site: Site) -> None:
     arrives(site)
 
 
-@pytest.mark.parametrize("version", ["4", "5"])
-def test_a_device_made_of_mqtt_js(site: Site, version: str) -> None:
+def publish_by_mqtt_js(site: Site, version: str, *form: str) -> int:
+    """The page's frames; up to which one Cymba's ack frees them."""
     url = f"mqtt://127.0.0.1:{site.broker.port}"
     told = subprocess.run(
-        [NODE, "publish.mjs", PAGE, url, version, site.device_id, site.secret],
+        [NODE, "publish.mjs", PAGE, url, version, site.device_id, site.secret, *form],
         cwd=MQTT_JS, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout)["upto"] == 4
+    upto: int = json.loads(told.stdout)["upto"]
+    return upto
+
+
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_a_device_made_of_mqtt_js(site: Site, version: str) -> None:
+    assert publish_by_mqtt_js(site, version) == 4
     arrives(site)
 
 
@@ -162,21 +174,16 @@ def test_a_session_by_level_by_mosquitto_pub(site: Site) -> None:
     first, *rest = BY_LEVEL.findall(PAGE.read_text())[0].splitlines()
     frames = "\n".join([first[:-1].ljust(MAX_PAYLOAD_BYTES - 1) + "}", *rest])
     subprocess.run(
-        ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(site.broker.port), "-q", "1",
-         "-u", site.device_id, "-P", site.secret, "-i", site.device_id,
-         "-t", f"cymba/v1/{site.device_id}/up/frame", "-l"],
-        input=frames, text=True, check=True, timeout=PATIENCE_S,
-    )  # fmt: skip
+        [*site.mosquitto_pub(), "-l"],
+        input=frames,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
+    )
     arrives_by_level(site)
 
 
 @pytest.mark.parametrize("site", ["neck_band"], indirect=True)
 def test_a_session_by_level_by_mqtt_js(site: Site) -> None:
-    url = f"mqtt://127.0.0.1:{site.broker.port}"
-    told = subprocess.run(
-        [NODE, "publish.mjs", PAGE, url, "4", site.device_id, site.secret, "by-level"],
-        cwd=MQTT_JS, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout)["upto"] == 6
+    assert publish_by_mqtt_js(site, "4", "by-level") == 6
     arrives_by_level(site)

@@ -52,7 +52,7 @@ class Mosquitto:
         self.process = subprocess.Popen(
             [MOSQUITTO, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(lambda: listens(self.port), what="mosquitto listens")
+        wait_until(lambda: takes_connections(self.port), what="mosquitto listens")
 
     def kill(self) -> None:
         if self.process is not None:
@@ -74,7 +74,7 @@ class AmqttBroker:
             self.running.stop()
 
 
-def listens(port: int) -> bool:
+def takes_connections(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -223,7 +223,7 @@ def test_devices_speak_tls_to_a_broker_with_a_certificate(tmp_path: Path) -> Non
         extra=f"certfile {paths['cert']}\nkeyfile {paths['key']}\nlistener {plain} 127.0.0.1",
     )
     secured.start()
-    wait_until(lambda: listens(plain), what="mosquitto's second listener listens")
+    wait_until(lambda: takes_connections(plain), what="mosquitto's second listener listens")
     server = AckingServer(plain)
     try:
         fleet = Fleet(

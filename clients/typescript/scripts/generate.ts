@@ -1,4 +1,8 @@
-/** Writes `generated/` from the API's document: `node scripts/generate.ts openapi.json`. */
+/**
+ * Writes `generated/` from the API's document: `node scripts/generate.ts openapi.json`.
+ *
+ * Besides the types: the codes of problems, and the paths that need no token.
+ */
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
@@ -13,7 +17,15 @@ export type ProblemCode =
 ${codes.map((code) => `  | ${JSON.stringify(code)}`).join("\n")};
 `;
 
+const open = Object.entries<Record<string, { security?: unknown[] }>>(document.paths)
+  .filter(([, item]) => Object.values(item).some((operation) => operation.security?.length === 0))
+  .map(([path]) => path);
+const paths = `/** Paths that ask for no token. What they answer with 401 is no token that has ended. */
+export const PUBLIC_PATHS: readonly string[] = ${JSON.stringify(open, null, 2)};
+`;
+
 const folder = new URL("../generated/", import.meta.url);
 await mkdir(folder, { recursive: true });
 await writeFile(new URL("api.ts", folder), astToString(await openapiTS(document, { defaultNonNullable: false })));
 await writeFile(new URL("problems.ts", folder), problems);
+await writeFile(new URL("public_paths.ts", folder), paths);

@@ -7,6 +7,8 @@
 
 import createFetchClient, { type Client } from "openapi-fetch";
 import type { paths } from "../generated/api.ts";
+import { PUBLIC_PATHS } from "../generated/public_paths.ts";
+import { urlOf } from "./places.ts";
 import { SignIn, type TokenStore } from "./sign_in.ts";
 import { backoffMs, type Sleep, sleepFor } from "./waiting.ts";
 
@@ -22,8 +24,6 @@ export interface ClientOptions {
   tries?: number;
 }
 
-/** Routes that ask for no token, and answer 401 for reasons of their own. */
-const PUBLIC = /\/v1\/(auth\/|accounts$|version$)/;
 const SENT_AGAIN = new Set(["GET", "HEAD", "PUT", "DELETE"]);
 const PASSING = new Set([429, 502, 503, 504]);
 
@@ -40,11 +40,12 @@ export function signedFetch(options: ClientOptions): (request: Request) => Promi
   const sleep = options.sleep ?? sleepFor;
   const signIn = new SignIn(options.baseUrl, options.tokens, { fetch: bare, sleep });
   const most = options.tries ?? 3;
+  const isOpen = new Set(PUBLIC_PATHS.map((path) => urlOf(options.baseUrl, path)));
 
   return async (request) => {
-    const path = new URL(request.url).pathname;
-    if (PUBLIC.test(path)) return await bare(request);
-    const mayRepeat = SENT_AGAIN.has(request.method) || path === "/v1/sync";
+    const url = request.url.replace(/[?#].*$/, "");
+    if (isOpen.has(url)) return await bare(request);
+    const mayRepeat = SENT_AGAIN.has(request.method) || url === urlOf(options.baseUrl, "/v1/sync");
     let token = await signIn.accessToken();
     let refreshed = false;
     for (let tries = 1; ; tries++) {

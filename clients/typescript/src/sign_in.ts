@@ -7,6 +7,7 @@
  */
 
 import type { components } from "../generated/api.ts";
+import { urlOf } from "./places.ts";
 import { backoffMs, type Sleep, sleepFor } from "./waiting.ts";
 
 export type TokenPair = components["schemas"]["TokenPair"];
@@ -89,7 +90,7 @@ export class SignIn {
 
   async #ask(refresh_token: string): Promise<Response | null> {
     try {
-      return await this.#fetch(new URL("/v1/auth/refresh", this.#baseUrl), {
+      return await this.#fetch(urlOf(this.#baseUrl, "/v1/auth/refresh"), {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ refresh_token }),

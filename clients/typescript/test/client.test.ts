@@ -76,6 +76,25 @@ test("a refresh that is refused signs out, and keeps no token", async () => {
   assert.equal(tokens.pair, null);
 });
 
+test("what needs no token is asked without one, also where the API has a path before its own", async () => {
+  const signedOut = new Kept();
+  signedOut.pair = null;
+  for (const baseUrl of [BASE, `${BASE}/cymba/`]) {
+    const { asked, fetch } = server([200]);
+    const client = createCymba({ baseUrl, tokens: signedOut, fetch });
+    await client.POST("/v1/account/email/confirm", { body: { code: "c" } });
+    assert.match(asked[0] ?? "", /confirm +\{"code":"c"\}$/);
+    await assert.rejects(client.GET("/v1/account"), SignedOut);
+  }
+});
+
+test("a refresh goes to where the API is", async () => {
+  const { asked, fetch } = server([401]);
+  const client = createCymba({ baseUrl: `${BASE}/cymba/`, tokens: new Kept(), fetch });
+  await client.GET("/v1/account").catch(() => undefined);
+  assert.match(asked[1] ?? "", /^POST \/cymba\/v1\/auth\/refresh/);
+});
+
 test("only what does no harm is sent again by itself", async () => {
   const signedIn = new Kept();
   signedIn.pair = pair("2");

@@ -13,10 +13,10 @@ import {
   type Kind,
   type Operation,
   type Page,
-  type Problem,
   type SetAside,
   withQueued,
 } from "./operations.ts";
+import type { Problem } from "../problems.ts";
 import type { Store, Transaction } from "./store.ts";
 
 /** Sends a request; null where no answer came. */

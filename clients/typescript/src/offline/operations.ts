@@ -1,10 +1,10 @@
 /** What an operation is, and what the person sees while some are queued. */
 
 import type { components } from "../../generated/api.ts";
+import type { Problem } from "../problems.ts";
 
 export type Operation = components["schemas"]["SyncOperation"];
 export type Answer = components["schemas"]["SyncAnswer"];
-export type Problem = components["schemas"]["Problem"];
 export type Page = components["schemas"]["SyncPage"];
 export type Kind = Operation["kind"];
 export type Fields = Record<string, unknown>;
@@ -27,11 +27,15 @@ export interface SetAside {
 
 const MOST_BUILT_ON = 200;
 
-/** The fields of an operation by one name each: `items` are fields of their own. */
-export function fieldNames(operation: Operation): string[] {
-  return Object.entries((operation.fields ?? {}) as Fields).flatMap(([name, value]) =>
+/** The fields that are changed, by one name each: `items` are fields of their own. */
+export function fieldNames(fields: Fields): string[] {
+  return Object.entries(fields).flatMap(([name, value]) =>
     name === "items" ? Object.keys(value as object).map((item) => `items.${item}`) : [name],
   );
+}
+
+function fieldsOf(operation: Operation): Fields {
+  return (operation.fields ?? {}) as Fields;
 }
 
 /**
@@ -40,14 +44,12 @@ export function fieldNames(operation: Operation): string[] {
  */
 export function builtOn(queued: Operation[], fields: Fields | null): string[] {
   if (queued.length <= MOST_BUILT_ON) return queued.map((operation) => operation.id);
-  const names =
-    fields === null
-      ? queued.flatMap(fieldNames)
-      : fieldNames({ fields } as unknown as Operation);
+  const names = fieldNames(fields ?? {});
+  if (fields === null) names.push(...queued.flatMap((one) => fieldNames(fieldsOf(one))));
   const last = new Set<string>();
   for (const name of new Set(names)) {
     const found = queued.findLast(
-      (one) => one.action === "delete" || fieldNames(one).includes(name),
+      (one) => one.action === "delete" || fieldNames(fieldsOf(one)).includes(name),
     );
     if (found !== undefined) last.add(found.id);
   }
@@ -64,7 +66,7 @@ export function withQueued(copy: Entity | null, queued: Operation[]): Fields | n
       shown = null;
       continue;
     }
-    const fields = (operation.fields ?? {}) as Fields;
+    const fields = fieldsOf(operation);
     const items = { ...(shown?.["items"] as Fields), ...(fields["items"] as Fields) };
     shown = { ...shown, id: operation.entity_id, ...fields };
     const kept = Object.entries(items).filter(([, value]) => value !== null);

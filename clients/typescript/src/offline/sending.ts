@@ -1,5 +1,6 @@
 /** The engine's requests, sent by the client's signed `fetch`. */
 
+import { urlOf } from "../places.ts";
 import { SignedOut } from "../sign_in.ts";
 import type { Send } from "./engine.ts";
 
@@ -11,7 +12,7 @@ export function sendBy(baseUrl: string, signed: (request: Request) => Promise<Re
       init.body = JSON.stringify(body);
     }
     try {
-      const response = await signed(new Request(new URL(path, baseUrl), init));
+      const response = await signed(new Request(urlOf(baseUrl, path), init));
       return { status: response.status, body: await response.json() };
     } catch (error) {
       if (error instanceof SignedOut) throw error;

@@ -18,9 +18,8 @@ from cymba.diary.tables import DiaryEntry, Reminder
 from cymba.errors import Gone
 from cymba.insights import findings
 from cymba.insights.tables import Finding
-from cymba.stimulation.session.shown import SHOWN, Shown, shown_by_id
-from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.written.tables import Remark, WrittenSession
+from cymba.stimulation.session.shown import Shown, load_shown
+from cymba.stimulation.written.tables import Remark
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
 NEVER_RESTORED = UUID(int=0)
@@ -105,7 +104,7 @@ def read_feed(
 def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed: Feed) -> None:
     # A row that was deleted after its change was read has a later change of its own.
     if ids := wanted["session"]:
-        feed.sessions = _sessions(session, account_id, [UUID(id_) for id_ in ids])
+        feed.sessions = load_shown(session, account_id, [UUID(id_) for id_ in ids])
     if ids := wanted["diary-entry"]:
         feed.diary_entries = _there(session, DiaryEntry, account_id, ids)
     if ids := wanted["device"]:
@@ -129,20 +128,6 @@ def _there(
         table.account_id == account_id, table.id.in_(map(UUID, ids)), table.deleted_at.is_(None)
     )
     return session.scalars(query).all()
-
-
-def _sessions(session: Session, account_id: UUID, ids: Sequence[UUID]) -> list[Shown]:
-    query = select(*SHOWN).where(
-        StimulationSession.account_id == account_id,
-        StimulationSession.id.in_(ids),
-        StimulationSession.deleted_at.is_(None),
-    )
-    recorded = session.execute(query).mappings().all()
-    row = WrittenSession
-    of_account = (row.account_id == account_id) & row.deleted_at.is_(None)
-    written = session.scalars(select(row).where(of_account, row.id.in_(ids))).all()
-    there = {one["id"] for one in recorded} | {one.id for one in written}
-    return shown_by_id(session, account_id, recorded, written, [id_ for id_ in ids if id_ in there])
 
 
 def _pruned_through(session: Session, account_id: UUID) -> int:

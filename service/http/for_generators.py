@@ -5,7 +5,6 @@ once and named; integers say how many bits they need; and no schema of an answer
 members, for a client of today must be able to read what is added tomorrow.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -68,14 +67,16 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
 def name_problems(document: Document) -> None:
     """Write each answer that tells of problems once, named after its status and its codes."""
     answers = document["components"].setdefault("responses", {})
+    used: set[str] = set()
     for _, _, operation in operations(document):
         for status, answer in operation["responses"].items():
             content = answer.get("content", {})
+            codes = content[MEDIA_TYPE]["examples"] if MEDIA_TYPE in content else {}
+            used |= codes.keys()
             if content.keys() == {MEDIA_TYPE}:
-                name = ".".join([str(status), *content[MEDIA_TYPE]["examples"]])
+                name = ".".join([str(status), *codes])
                 answers[name] = answer
                 operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
-    used = set(re.findall(r"#/components/examples/([a-z-]+)", repr(document)))
     examples = {code: {"value": example_body(code)} for code in PROBLEMS if code in used}
     document["components"]["examples"] = examples
 

@@ -79,12 +79,16 @@ def seal_cursor(scope: str, key: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(_mac(scope, body) + body).rstrip(b"=").decode()
 
 
-def open_cursor(scope: str, cursor: str, key_type: type[Key]) -> Key:
-    """The key in a cursor that `seal_cursor` made for the same scope.
+def opened_cursor(scope: str, query: Mapping[str, Any], key_type: type[Key]) -> Key | None:
+    """The key in the cursor of a query, which `seal_cursor` made for the same scope; None on the
+    first page.
 
     Raises:
         Rejected: it did not.
     """
+    if "cursor" not in query:
+        return None
+    cursor: str = query["cursor"]
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
@@ -93,11 +97,6 @@ def open_cursor(scope: str, cursor: str, key_type: type[Key]) -> Key:
         return msgspec.msgpack.decode(body, type=key_type)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise _not_ours() from None
-
-
-def opened_cursor(scope: str, query: Mapping[str, Any], key_type: type[Key]) -> Key | None:
-    """The key in the cursor of a query; None on the first page."""
-    return open_cursor(scope, query["cursor"], key_type) if "cursor" in query else None
 
 
 def _mac(scope: str, body: bytes) -> bytes:

@@ -9,27 +9,25 @@ from flask import Response
 
 from cymba.diary.entries import DiaryEntries, page
 from cymba.diary.items import CONDITIONS, ITEMS
-from cymba.notes import MAX_NOTE
 from cymba.voice import Voice
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
-from service.http.examples import described
 from service.http.fields import Instant, Schema, Text
 from service.http.openapi import Resource
 from service.http.paging import (
     PageQuerySchema,
     next_cursor_field,
-    open_cursor,
+    opened_cursor,
     seal_cursor,
 )
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.diary import (
+    DiaryEntryChangeSchema,
     DiaryEntrySchema,
-    EntryValues,
     entry_shown,
 )
 
@@ -73,28 +71,6 @@ class DiaryItemsSchema(Schema):
     conditions = out.many(DiaryConditionSchema)
 
 
-class DiaryEntryChangeSchema(Schema):
-    """An entry as the app writes it, whole: what it does not name is not there."""
-
-    felt_at = Instant(
-        required=True, about="When it was felt", example="2026-03-01T06:30:00.000000Z"
-    )
-    time_zone = Text(required=True, about="IANA, where it was felt", example="Europe/Berlin")
-    session_id = ma.fields.UUID(
-        load_default=None,
-        allow_none=True,
-        metadata=described("The session it is about, which may not have arrived yet", None),
-    )
-    note = Text(
-        load_default=None,
-        allow_none=True,
-        validate=ma.validate.Length(max=MAX_NOTE),
-        about="Free text. Nobody monitors it",
-        example="Slept badly",
-    )
-    items = EntryValues(load_default=dict)
-
-
 class EntriesQuerySchema(PageQuerySchema):
     felt_from = Instant(data_key="from", metadata={"description": "Felt at or after this"})
     felt_to = Instant(data_key="to", metadata={"description": "Felt before this"})
@@ -124,16 +100,16 @@ def list_diary_items() -> Response:
 @blp.shared("diary")
 def list_entries(query: dict[str, Any]) -> Response:
     """List diary entries, newest first"""
-    limit, cursor = query.pop("limit"), query.pop("cursor", None)
+    filters = {name: value for name, value in query.items() if name not in {"cursor", "limit"}}
     with transaction() as session:
         account = current_account(session)
-        scope = f"diary {account.id} {sorted(query.items())}"
+        scope = f"diary {account.id} {sorted(filters.items())}"
         found = page(
             session,
             account.id,
-            **query,
-            after=open_cursor(scope, cursor, tuple[datetime, UUID]) if cursor else None,
-            limit=limit,
+            **filters,
+            after=opened_cursor(scope, query, tuple[datetime, UUID]),
+            limit=query["limit"],
         )
         voice = Voice.of(account.locale)
         items = [entry_shown(entry, voice) for entry in found.entries]

@@ -13,23 +13,12 @@ from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Schema
 from service.http.openapi import Resource
-from service.http.paging import (
-    cursor_field,
-    limit_field,
-    next_cursor_field,
-    open_cursor,
-    seal_cursor,
-)
+from service.http.paging import PageQuerySchema, next_cursor_field, opened_cursor, seal_cursor
 from service.http.services import services
 from service.http.transaction import transaction
 from service.shapes.remarks import RemarkSchema, WantedRemarkSchema, remark_shown
 
 blp = Resource("remarks", "What the person says of devices and days")
-
-
-class RemarksQuerySchema(Schema):
-    cursor = cursor_field()
-    limit = limit_field()
 
 
 class RemarksSchema(Schema):
@@ -38,17 +27,16 @@ class RemarksSchema(Schema):
 
 
 @blp.get("/v1/remarks")
-@blp.query(RemarksQuerySchema)
+@blp.query(PageQuerySchema)
 @blp.answers(200, RemarksSchema)
 @blp.etag
 @blp.shared("sessions")
 def list_remarks(query: dict[str, Any]) -> Response:
     """List remarks, the latest first"""
-    cursor = query.get("cursor")
     with transaction() as session:
         account = current_account(session)
         scope = f"remarks {account.id}"
-        after = open_cursor(scope, cursor, tuple[datetime, UUID]) if cursor else None
+        after = opened_cursor(scope, query, tuple[datetime, UUID])
         found = page(session, account.id, after=after, limit=query["limit"])
         items = [remark_shown(remark) for remark in found.remarks]
     next_cursor = found.next_after and seal_cursor(scope, found.next_after)

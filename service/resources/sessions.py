@@ -15,6 +15,7 @@ from cymba.stimulation.session import queries
 from cymba.stimulation.session.queries import PageKey
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from cymba.stimulation.written.sessions import WrittenSessions
+from cymba.stimulation.written.tables import WrittenSession
 from cymba.stimulation.written.witnesses import lock_alone
 from service.http import out
 from service.http.answers import nothing, tagged
@@ -176,7 +177,7 @@ def update_session(given: dict[str, Any], session_id: UUID) -> Response:
     """Note something, or leave the session out of the insights"""
     with transaction() as session:
         account_id, now = current_account(session).id, services().now()
-        if queries.recorded_session(session, account_id, session_id) is None:
+        if isinstance(queries.find_session(session, account_id, session_id), WrittenSession):
             written = WrittenSessions()
             row = written.lock(session, account_id, session_id)
             check_preconditions(row.version)
@@ -210,7 +211,7 @@ def delete_session(session_id: UUID) -> Response:
         account_id, now = current_account(session).id, services().now()
         if was_deleted(session, account_id, "session", str(session_id)):
             return nothing()
-        if queries.recorded_session(session, account_id, session_id) is None:
+        if isinstance(queries.find_session(session, account_id, session_id), WrittenSession):
             WrittenSessions().delete(
                 session, account_id, session_id, match=check_preconditions, now=now
             )
@@ -230,9 +231,9 @@ def list_session_events(session_id: UUID) -> Response:
     """List what happened in a session"""
     with transaction() as session:
         account = current_account(session)
-        found = queries.recorded_session(session, account.id, session_id)
+        found = queries.find_session(session, account.id, session_id)
         hold_reading(account)
-        events = queries.events_of(session, found) if found else []
+        events = [] if isinstance(found, WrittenSession) else queries.events_of(session, found)
     return tagged({"items": [event_shown(event) for event in events]})
 
 

@@ -1,18 +1,17 @@
 """Sync: what changed since the app last asked, and what the app did while it was offline."""
 
+from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
-from sqlalchemy.orm import Session
 
 from cymba.diary import entries as entry_kind
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Rejected
-from cymba.notes import MAX_NOTE
-from cymba.stimulation.session.queries import read_session
+from cymba.stimulation.session.shown import load_shown
 from cymba.stimulation.written import remarks as remark_kind
 from cymba.stimulation.written import sessions as session_kind
 from cymba.stimulation.written.tables import Remark, WrittenSession
@@ -23,7 +22,7 @@ from service.http import out
 from service.http.answers import answer
 from service.http.bearer import current_account
 from service.http.examples import described, example_of
-from service.http.fields import Instant, Schema, Text, Whole, validation_failed
+from service.http.fields import Schema, Text, Whole, validation_failed
 from service.http.json_bodies import InvalidJson, body_of, read_json, split_items
 from service.http.openapi import ProblemSchema, Resource
 from service.http.paging import cursor_field, opened_cursor, seal_cursor
@@ -73,19 +72,9 @@ class FeedQuerySchema(Schema):
     )
 
 
-class EntryFieldsSchema(Schema):
-    """The fields that the app changed of a diary entry. null takes a value away."""
-
-    felt_at = Instant()
-    time_zone = Text()
-    session_id = ma.fields.UUID(allow_none=True)
-    note = Text(allow_none=True, validate=ma.validate.Length(max=MAX_NOTE))
-    items = diary.EntryValues()
-
-
 # Of a part of what PUT takes whole.
 _FIELDS: dict[str, ma.Schema] = {
-    entry_kind.KIND: EntryFieldsSchema(),
+    entry_kind.KIND: diary.DiaryEntryChangeSchema(partial=True),
     session_kind.KIND: WantedSessionSchema(partial=True),
     remark_kind.KIND: remarks.WantedRemarkSchema(partial=True),
 }
@@ -265,14 +254,13 @@ def push_operations() -> Response:
             push(session, account.id, good, now=services().now(), key=services().programme_key)
         )
         answers = [
-            _shown(
-                session,
-                next(answered) if isinstance(operation, Operation) else operation,
-                voice,
-            )
-            for operation in read
+            next(answered) if isinstance(operation, Operation) else operation for operation in read
         ]
-    return answer({"answers": answers})
+        rows = [one.row for one in answers if isinstance(one.row, WrittenSession)]
+        there = load_shown(session, account.id, [row.id for row in rows])
+        sessions = {shown["id"]: session_shown(shown) for shown in there}
+        shown = [_shown(one, sessions, voice) for one in answers]
+    return answer({"answers": shown})
 
 
 def _operations(body: bytes) -> list[bytes]:
@@ -329,7 +317,9 @@ def _readable_id(raw: Any) -> UUID | None:
         return None
 
 
-def _shown(session: Session, answered: Answer, voice: Voice) -> dict[str, Any]:
+def _shown(
+    answered: Answer, sessions: Mapping[UUID, dict[str, Any]], voice: Voice
+) -> dict[str, Any]:
     row = answered.row
     is_deleted = row is not None and row.deleted_at is not None
     entry = shown_session = remark = None
@@ -337,7 +327,7 @@ def _shown(session: Session, answered: Answer, voice: Voice) -> dict[str, Any]:
         case DiaryEntry(deleted_at=None):
             entry = diary.entry_shown(row, voice)
         case WrittenSession(deleted_at=None):
-            shown_session = session_shown(read_session(session, row.account_id, row.id))
+            shown_session = sessions[row.id]
         case Remark(deleted_at=None):
             remark = remarks.remark_shown(row)
     return _answer_shown(

@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotAcceptable
 from cymba.stimulation.session import queries
 from cymba.stimulation.session.arrow import as_table
 from cymba.stimulation.session.telemetry import MIN_POINTS, Telemetry
+from cymba.stimulation.written.tables import WrittenSession
 from service.http import answers, out
 from service.http.bearer import current_account, hold_reading
 from service.http.etags import set_etag
@@ -111,11 +112,11 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     channels = query["channels"].split(",") if "channels" in query else None
     with transaction() as session:
         account = current_account(session)
-        found = queries.recorded_session(session, account.id, session_id)
+        found = queries.find_session(session, account.id, session_id)
         hold_reading(account)
         telemetry = (
-            Telemetry(queries.read_session(session, account.id, session_id)["started_at"], ())
-            if found is None
+            Telemetry(found.started_at, ())
+            if isinstance(found, WrittenSession)
             else queries.telemetry_of(
                 session,
                 found,

@@ -1,4 +1,4 @@
-"""A diary entry as the API shows it, and the values of its items."""
+"""A diary entry as the API takes it and shows it, and the values of its items."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from cymba.devices.screening import SEEK_CARE
 from cymba.diary.fields import red_flags, to_confirm, values
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
+from cymba.notes import MAX_NOTE
 from cymba.voice import Voice
 from service.http import out
 from service.http.examples import described
-from service.http.fields import Schema
+from service.http.fields import Instant, Schema, Text
 from service.http.writing import writer
 
 
@@ -23,6 +24,28 @@ class EntryValues(ma.fields.Dict):
         example = {"pain_now": 6, "phq4": [1, 0, None, 2], "cough": {"severity": "mild"}}
         metadata = described("", example, properties=properties, additionalProperties=False)
         super().__init__(metadata=metadata, **kwargs)
+
+
+class DiaryEntryChangeSchema(Schema):
+    """An entry as the app writes it, whole: what it does not name is not there."""
+
+    felt_at = Instant(
+        required=True, about="When it was felt", example="2026-03-01T06:30:00.000000Z"
+    )
+    time_zone = Text(required=True, about="IANA, where it was felt", example="Europe/Berlin")
+    session_id = ma.fields.UUID(
+        load_default=None,
+        allow_none=True,
+        metadata=described("The session it is about, which may not have arrived yet", None),
+    )
+    note = Text(
+        load_default=None,
+        allow_none=True,
+        validate=ma.validate.Length(max=MAX_NOTE),
+        about="Free text. Nobody monitors it",
+        example="Slept badly",
+    )
+    items = EntryValues(load_default=dict)
 
 
 class DiaryEntrySchema(Schema):

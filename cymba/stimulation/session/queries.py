@@ -121,16 +121,17 @@ def read_session(session: Session, account_id: UUID, session_id: UUID) -> Shown:
     Raises:
         NotFound: the account has no such session.
     """
-    found = recorded_session(session, account_id, session_id)
-    recorded = [] if found is None else [{name: getattr(found, name) for name in NAMES}]
-    written = [] if found else [WrittenSessions().get(session, account_id, session_id)]
-    return shown_by_id(session, account_id, recorded, written, [session_id])[0]
+    found = find_session(session, account_id, session_id)
+    if isinstance(found, WrittenSession):
+        return shown_by_id(session, account_id, [], [found], [session_id])[0]
+    recorded = {name: getattr(found, name) for name in NAMES}
+    return shown_by_id(session, account_id, [recorded], [], [session_id])[0]
 
 
-def recorded_session(
+def find_session(
     session: Session, account_id: UUID, session_id: UUID
-) -> StimulationSession | None:
-    """A session that a device recorded; None: it was written down, and has no frames.
+) -> StimulationSession | WrittenSession:
+    """A session that a device recorded, or one that was written down, which has no frames.
 
     Raises:
         NotFound: the account has no such session.
@@ -138,8 +139,7 @@ def recorded_session(
     try:
         return get_session(session, account_id, session_id)
     except NotFound:
-        WrittenSessions().get(session, account_id, session_id)
-        return None
+        return WrittenSessions().get(session, account_id, session_id)
 
 
 def get_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:

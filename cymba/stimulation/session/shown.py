@@ -137,3 +137,20 @@ def shown_by_id(
         else written_shown(rows[id_], witnesses.get(id_, ()))
         for id_ in ids
     ]
+
+
+def load_shown(session: Session, account_id: UUID, ids: Sequence[UUID]) -> list[Shown]:
+    """Those of these sessions that there are, in the order of the ids, whoever recorded them."""
+    if not ids:
+        return []
+    query = select(*SHOWN).where(
+        StimulationSession.account_id == account_id,
+        StimulationSession.id.in_(ids),
+        StimulationSession.deleted_at.is_(None),
+    )
+    recorded = session.execute(query).mappings().all()
+    row = WrittenSession
+    of_account = (row.account_id == account_id) & row.deleted_at.is_(None)
+    written = session.scalars(select(row).where(of_account, row.id.in_(ids))).all()
+    there = {one["id"] for one in recorded} | {one.id for one in written}
+    return shown_by_id(session, account_id, recorded, written, [id_ for id_ in ids if id_ in there])

@@ -23,7 +23,7 @@ def count_code(whose: str) -> None:
 
 
 def has_enough(session: Session, email: str) -> bool:
-    """Whether so many codes were sent to the address that no other goes there yet."""
+    """Count a code for the address; whether it has had so many that no other goes there yet."""
     full = throttle.count_recipient(
         session, services().throttle_key, email=email, now=services().now()
     )

@@ -112,7 +112,8 @@ def test_every_frame_is_there_once_and_every_session_right(
         list(pool.map(bridge, range(BRIDGES)))
     assert [key for kept in rounds for key in kept.failed] == []
     last = SessionWorker(engine, Settings(), clock=clock(NOW + timedelta(minutes=2)))
-    last.run_once()
+    while last.run_once().more:  # a round has a time, and a busy machine leaves some of it over
+        pass
     assert last.run_once() == SessionRound()
     assert session.scalar(select(func.count()).select_from(StoredFrame)) == 0
     assert session.scalar(select(func.sum(Recording.frame_count))) == len(frames)

@@ -1,4 +1,8 @@
-"""What a person agrees to: one versioned text for each purpose."""
+"""What a person agrees to: one versioned text for each purpose, which decides something here.
+
+That Cymba keeps sessions and the diary is no such purpose: it does so for as long as there is an
+account, and erases them with it.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -28,14 +32,6 @@ class Purpose:
 PURPOSES: dict[str, Purpose] = {
     purpose.name: purpose
     for purpose in (
-        Purpose(
-            "storage",
-            "Keeping your sessions and diary",
-            1,
-            "Cymba keeps the sessions your device uploads and what you write in your diary, so "
-            "that you can see them on your devices. You can download everything, and erase it, "
-            "at any time. Your diary is not monitored by anyone.",
-        ),
         Purpose(
             "insights",
             "Looking for links between sessions and symptoms",

@@ -211,8 +211,7 @@ def end_sign_in(session: Session, account_id: UUID, family_id: UUID, now: dateti
 
 
 def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: datetime) -> None:
-    """Revoke every family of the account but `keep`, after a change of password. Lock the account
-    first."""
+    """Revoke every family of the account but `keep`. Lock the account first."""
     _revoke(session, now, RefreshToken.account_id == account_id, RefreshToken.family_id != keep)
 
 

@@ -16,10 +16,11 @@ def withdraw(session: Session, account_id: UUID, name: str, *, now: datetime) ->
     Without `insights` the findings are removed.
 
     Raises:
-        NotFound: there is no such purpose.
+        NotFound: there is no such purpose, and none was agreed to while there was.
     """
-    purpose_of(name)
     current = standing(session, account_id).get(name)
+    if current is None:
+        purpose_of(name)
     if current is not None:
         current.withdrawn_at = now
         session.flush()

@@ -144,14 +144,13 @@ def live_past(
 def write_diary(
     session: Session, key: Ed25519PrivateKey, email: str, written: Sequence[Entry]
 ) -> None:
-    """Write the person's diary, and their consent to storing and analysing it."""
+    """Write the person's diary, and their consent to analysing it."""
     account = find_by_email(session, email)
     if account is None:
         raise RuntimeError("the demo's person is gone")
     entries, now = DiaryEntries(key), utc_now()
-    for purpose in ("storage", "insights"):
-        version = consent.PURPOSES[purpose].version
-        consent.give(session, account.id, purpose, version=version, now=now)
+    version = consent.PURPOSES["insights"].version
+    consent.give(session, account.id, "insights", version=version, now=now)
     for entry in written:
         entry_id = uuid4()
         fields = {"felt_at": entry.felt_at, "time_zone": TIME_ZONE}

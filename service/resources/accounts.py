@@ -71,6 +71,12 @@ class FreshProofSchema(Schema):
 class AccountSchema(Schema):
     id = out.uuid("0d9e4c1f-6a43-4f7e-9c56-3c0d0f1c2b11")
     email = out.text("ada@example.org")
+    email_verified_at = out.instant(
+        "2026-03-01T09:30:00.000000Z",
+        "When a code came back from the mailbox, or a provider vouched for it; null: ask for a "
+        "code with `POST /v1/account/email`",
+        null=True,
+    )
     name = out.text("Ada")
     time_zone = out.text("Europe/Berlin")
     locale = out.text("de-DE")

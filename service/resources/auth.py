@@ -185,13 +185,24 @@ def list_sign_ins() -> Response:
     return tagged({"items": items})
 
 
+@blp.delete("/v1/account/sign-ins")
+@blp.answers(204, description="Signed out everywhere but here")
+def end_other_sign_ins() -> Response:
+    """Sign out everywhere else
+
+    This sign-in stays; the access tokens of all others end at once.
+    """
+    with transaction() as session:
+        account = profile.lock(session, current_account(session).id)
+        tokens.sign_out_elsewhere(session, account.id, current_access().family_id, services().now())
+        note_own(session, account.id, "account.signed_out_elsewhere")
+    return nothing()
+
+
 @blp.delete("/v1/account/sign-ins/<uuid:sign_in_id>")
 @blp.answers(204, description="Signed out; its access tokens end too")
 def end_sign_in(sign_in_id: UUID) -> Response:
-    """Sign out one sign-in: a phone that was lost, for one
-
-    A new password ends all others at once.
-    """
+    """Sign out one sign-in: a phone that was lost, for one"""
     with transaction() as session:
         account = profile.lock(session, current_account(session).id)
         tokens.end_sign_in(session, account.id, sign_in_id, services().now())

@@ -100,8 +100,8 @@ def give_consent(given: dict[str, Any], purpose: str) -> Response:
 def withdraw_consent(purpose: str) -> Response:
     """Take a consent back
 
-    Without `insights` the findings are removed. To take `storage` back means to erase the account:
-    `DELETE /v1/account`.
+    Without `insights` the findings are removed. Sessions and the diary rest on no consent: they are
+    kept until they are deleted, or the account is erased with `DELETE /v1/account`.
     """
     now = services().now()
     with transaction() as session:

@@ -62,7 +62,7 @@ def test_below_ten_nothing_is_said_and_nobody_was_looked_at(session: Session, pe
 
 
 def test_who_agreed_to_other_things_is_not_in_it(session: Session, people: list) -> None:
-    other = enrol(session, purposes=("insights", "storage"))
+    other = enrol(session, purposes=("insights",))
     live_in_database(session, other, WORLD, seed=99, first_day=date(2026, 1, 5))
     found = view(session)
     assert isinstance(found, Cohort)

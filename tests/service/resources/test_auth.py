@@ -210,6 +210,25 @@ def test_a_person_sees_where_they_are_signed_in_and_ends_one(client, ada):
     assert left == listed[1:]
 
 
+def test_a_person_signs_out_everywhere_else_and_nobody_else_with_them(client, ada):
+    phone, lost = (client.post("/v1/auth/token", json=ada).json for _ in range(2))
+    lost = refresh(client, lost).json
+    eve = {"email": "eve@example.org", "password": ada["password"]}
+    sign_up(client, eve)
+    others = client.post("/v1/auth/token", json=eve).json
+    for _ in range(2):
+        ended = client.delete("/v1/account/sign-ins", headers=bearer(phone))
+        assert ended.status_code == 204
+    assert client.get("/v1/account", headers=bearer(lost)).status_code == 401
+    assert refresh(client, lost).json["type"] == "urn:cymba:problem:refresh-invalid"
+    (here,) = client.get("/v1/account/sign-ins", headers=bearer(phone)).json["items"]
+    assert here["current"]
+    assert refresh(client, phone).status_code == 200
+    assert client.get("/v1/account", headers=bearer(others)).status_code == 200
+    logged = client.get("/v1/audit", headers=bearer(phone)).json["items"]
+    assert logged[0]["action"] == "account.signed_out_elsewhere"
+
+
 def test_the_throttle_keeps_no_address_and_no_e_mail(client, ada, engine):
     client.post("/v1/auth/token", json=ada, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     with UnitOfWork(engine) as session:

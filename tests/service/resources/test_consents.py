@@ -1,6 +1,8 @@
 import hashlib
 
 from cymba.accounts.consent import PURPOSES
+from cymba.accounts.tables import Consent
+from cymba.database import UnitOfWork, utc_now
 
 
 def test_a_text_is_read_agreed_to_and_taken_back(client, person):
@@ -23,6 +25,24 @@ def test_a_text_is_read_agreed_to_and_taken_back(client, person):
     after = client.get("/v1/consents", headers=person.headers).json
     assert [one["purpose"] for one in after["history"]] == ["insights"]
     assert after["history"][0]["withdrawn_at"]
+
+
+def test_every_consent_that_is_asked_for_decides_something(client, person):
+    """Sessions and the diary are kept without any; one of before, which decided nothing, is history
+    that can be taken back."""
+    listed = client.get("/v1/consents", headers=person.headers).json["purposes"]
+    assert [purpose["name"] for purpose in listed] == ["insights", "research"]
+    path = "/v1/consents/storage"
+    assert client.post(path, json={"text_version": 1}, headers=person.headers).status_code == 404
+    assert client.delete(path, headers=person.headers).status_code == 404
+    engine = client.application.extensions["cymba"].engine
+    with UnitOfWork(engine) as session, session.begin():
+        given = {"purpose": "storage", "text_version": 1, "text_sha256": "0" * 64}
+        session.add(Consent(account_id=person.id, given_at=utc_now(), **given))
+    assert client.delete(path, headers=person.headers).status_code == 204
+    (old,) = client.get("/v1/consents", headers=person.headers).json["history"]
+    assert old["purpose"] == "storage"
+    assert old["withdrawn_at"]
 
 
 def test_only_the_text_as_it_stands_can_be_agreed_to(client, person):

@@ -73,7 +73,9 @@ def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_told(
     assert recipient == "ada@example.com"
     confirmed = client.post("/v1/account/email/confirm", json={"code": code_in(body)})
     assert confirmed.status_code == 204
-    assert client.get("/v1/account", headers=signed_in).json["email"] == "ada@example.com"
+    account = client.get("/v1/account", headers=signed_in).json
+    assert account["email"] == "ada@example.com"
+    assert account["email_verified_at"] > account["created_at"]
     assert mails()[-1][:2] == ("ada@example.org", "Your address was changed")
     assert client.post("/v1/auth/token", json=ada).status_code == 401
 

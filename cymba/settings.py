@@ -1,5 +1,6 @@
 """Settings from the environment, typed; a wrong one stops the start with a clear message."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,9 @@ PREFIX = "CYMBA_"
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(gt=0)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
+
+# As a browser sends it: small letters, no path. Apps in a web view have schemes of their own.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 AUDIT_KEPT_DAYS = 30  # no entry of the audit log goes before: cymba/accounts/audit_guard.py
 
@@ -44,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     export_streams: Positive = 4  # archives that leave at once; ditto
     trusted_proxies: Annotated[int, Meta(ge=0)] = 0  # whose X-Forwarded-For is believed
     public_url: str | None = None
+    cors_origins: str = ""  # of pages that may ask the API from elsewhere, with spaces between
+    least_app_version: Annotated[str, Meta(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")] | None = None
+    build: str | None = None  # what `/v1/version` calls this build, such as its commit
     secret_key: str | None = None  # signs tokens and cursors; made and kept in `data_dir` if absent
     access_token_seconds: Positive = 15 * 60
     refresh_token_days: Positive = 60
@@ -88,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if 0 < self.retention_audit_days < AUDIT_KEPT_DAYS:
             raise ValueError(f"expected 0, or at least {AUDIT_KEPT_DAYS}")
+        for origin in self.cors_origins.split():
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin} is no origin: expected https://app.example[:port]")
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -6,7 +6,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from cymba.settings import Settings
-from service.http import problems, request_logging
+from service.http import compression, cors, deprecations, problems, rate_headers, request_logging
 from service.http.document import finish_document, make_document
 from service.http.services import Services
 from service.resources import (
@@ -39,6 +39,7 @@ from service.resources import (
     symptom_pictures,
     sync,
     telemetry,
+    version,
 )
 
 API_VERSION = "1.0.0"
@@ -73,6 +74,7 @@ RESOURCES = (
     sync,
     broker,
     health,
+    version,
     docs,
 )
 
@@ -91,7 +93,8 @@ def create_app(settings: Settings, engine: Engine) -> Flask:
     app.url_map.converters["device_id"] = DeviceIdConverter
     app.extensions |= Services.make(settings, engine).attach()
     request_logging.register(app)
-    problems.register(app)
+    for part in (problems, cors, compression, deprecations, rate_headers):
+        part.register(app)
     document = make_document(app, version=API_VERSION, public_url=settings.public_url)
     document.register_converter(
         DeviceIdConverter, lambda _: {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,32}$"}

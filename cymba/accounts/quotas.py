@@ -25,23 +25,31 @@ SHARE_LOOKS = Bucket(capacity=1_000, leak_s=60)
 class Charge(NamedTuple):
     """What a request costs its sender, if it is answered."""
 
+    name: str  # which of its sender's quotas
     key: bytes
     bucket: Bucket
+    unit: str  # of the bucket, as `RateLimit-Policy` names it
     cost: float
     detail: str  # where it is too much
+
+    def refused(self, left: float) -> TooManyRequests:
+        """What is said where it does not fit."""
+        wait_s = self.bucket.wait_s(self.bucket.capacity - left - self.cost, self.cost)
+        return TooManyRequests(self.detail, retry_after_s=max(1, wait_s))
 
 
 def written(account_id: UUID, body_bytes: int) -> Charge:
     """For a request of the account that changes something."""
     key = of_account(account_id) + make_key("written", "")
     detail = "This account has written too much of late. Wait, then send it again."
-    return Charge(key, WRITTEN, REQUEST_BYTES + body_bytes, detail)
+    return Charge("written", key, WRITTEN, "content-bytes", REQUEST_BYTES + body_bytes, detail)
 
 
 def share_look(account_id: UUID, share_id: UUID) -> Charge:
     """For a look at what the account shares."""
     key = of_account(account_id) + make_key("share", str(share_id))
-    return Charge(key, SHARE_LOOKS, 1, "Too much was read by this share of late. Wait.")
+    detail = "Too much was read by this share of late. Wait."
+    return Charge("share", key, SHARE_LOOKS, "requests", 1, detail)
 
 
 def of_account(account_id: UUID) -> bytes:
@@ -49,16 +57,12 @@ def of_account(account_id: UUID) -> bytes:
     return make_key("account", str(account_id))
 
 
-def take(session: Session, charge: Charge, now: datetime) -> None:
-    """Count a charge. Call it as the last of the transaction: the bucket is locked until its end.
-
-    Raises:
-        TooManyRequests: it does not fit. Roll back, and it is not counted.
+def take(session: Session, charge: Charge, now: datetime) -> float:
+    """Count a charge, and give what is left of its bucket. Below 0 it does not fit: roll back, and
+    it is not counted. Call it as the last of the transaction: the bucket is locked until its end.
     """
     (left,) = rate_limiter.spend(session, {charge.key: (charge.bucket, charge.cost)}, now).values()
-    if left < 0:
-        wait_s = charge.bucket.wait_s(charge.bucket.capacity - left - charge.cost, charge.cost)
-        raise TooManyRequests(charge.detail, retry_after_s=max(1, wait_s))
+    return left
 
 
 def forget(session: Session, account_id: UUID) -> None:

@@ -34,6 +34,10 @@ class Bucket:
         into an empty one."""
         return max(0, math.ceil((level + min(cost, self.capacity) - self.capacity) * self.leak_s))
 
+    def full_again_s(self, left: float) -> int:
+        """Seconds until all of it is there again, of which `left` is now."""
+        return max(0, math.ceil((self.capacity - left) * self.leak_s))
+
 
 Limits = Mapping[bytes, Bucket]
 

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import quotas
 from cymba.accounts.quotas import Charge
+from service.http.rate_headers import show_limit
 from service.http.services import services
 
 
@@ -29,4 +30,7 @@ def take_charges(session: Session) -> None:
         TooManyRequests: its sender has used up a quota. Nothing of the transaction is kept.
     """
     for one in g.pop("charges", ()):
-        quotas.take(session, one, services().now())
+        left = quotas.take(session, one, services().now())
+        show_limit(one, left)
+        if left < 0:
+            raise one.refused(left)

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Api
 
-from service.http import for_generators, rounding
+from service.http import deprecations, for_generators, rounding
 from service.http.openapi import ProblemSchema
 
 
@@ -90,6 +90,7 @@ def finish_document(document: Document, app: Flask) -> dict[str, Any]:
     }
     for path, method, operation in for_generators.operations(built):
         operation["operationId"] = names[path, method]
+        deprecations.describe(operation)
     del built["components"]["schemas"]["PaginationMetadata"]  # flask-smorest's; pages have cursors
     for schema in built["components"]["schemas"].values():
         rounding.describe(schema)

@@ -35,6 +35,8 @@ def set_etag(response: Response, body: bytes, version: int | None = None) -> Res
     if is_read and tag is not None and request.if_none_match.contains_weak(tag):
         response.status_code = 304
         response.set_data(b"")
+        if request.if_none_match.is_weak(tag):  # as it was given with a packed answer
+            response.set_etag(tag, weak=True)
         del response.headers["Content-Type"], response.headers["Content-Length"]
     return response
 
@@ -61,6 +63,6 @@ def check_preconditions(version: int | None) -> None:
 
 
 def _names(given: ETags, version: int) -> bool:
-    # A proxy that compresses an answer makes its tag weak; the version in it is the same.
+    # The tag of a packed answer is weak; the version in it is the same.
     matches = (_TAG.fullmatch(tag or "") for tag in given.as_set(include_weak=True))
     return given.star_tag or any(match and int(match[1]) == version for match in matches)

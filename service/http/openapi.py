@@ -33,6 +33,12 @@ ETAG_HEADER = {
     "schema": {"type": "string", "pattern": '^(W/)?"[^"]*"$'},
     "example": '"3.5f0c4e0b7c1d2a3948576a1b"',
 }
+RATE_LIMIT = {
+    "description": "What is left (`r`) of which quota, and in how many seconds (`t`) it is whole "
+    "again. Where a quota is counted by what a request costs, `RateLimit-Policy` says of what.",
+    "schema": {"type": "string"},
+    "example": '"written";r=31999000;t=20',
+}
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
@@ -306,11 +312,13 @@ def _problem_responses(codes: list[str]) -> dict[int, dict[str, Any]]:
 
 def _headers(status: int) -> dict[str, Any]:
     text = {"schema": {"type": "string"}}
-    seconds = {"schema": {"type": "integer", "minimum": 0}}
+    wait = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
     match status:
         case 401:
             return {"WWW-Authenticate": {"description": "How to sign in.", **text}}
-        case 429 | 503:
-            return {"Retry-After": {"description": "Seconds to wait.", **seconds}}
+        case 429:
+            return {"Retry-After": wait, "RateLimit": RATE_LIMIT}
+        case 503:
+            return {"Retry-After": wait}
         case _:
             return {}

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from cymba.errors import DomainError, TooManyRequests, Unauthenticated
 from cymba.failures import is_passing, name_of, place_of
+from service.http import rate_headers
 
 TYPE_PREFIX: Final = "urn:cymba:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -173,9 +174,9 @@ def register(app: Flask) -> None:
 
 
 def _from_domain(error: DomainError) -> Response:
-    headers = {}
+    headers: dict[str, str] = {}
     if isinstance(error, TooManyRequests):
-        headers["Retry-After"] = str(error.retry_after_s)
+        headers |= rate_headers.refused(error)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="cymba"'
     if isinstance(error, Unavailable):

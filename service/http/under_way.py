@@ -14,6 +14,7 @@ from cymba.accounts import quotas
 from cymba.accounts.throttle import network
 from cymba.errors import Busy
 from service.http.charges import body_bytes, charge
+from service.http.compression import packed
 from service.http.places import Places
 from service.http.services import services
 
@@ -65,8 +66,10 @@ def large_answer(body: bytes, content_type: str) -> Response:
     """`body`, streamed in pieces. The request keeps its places until all are sent, which bounds the
     memory that slow clients hold."""
     places = g.under_way.pop_all()
-    response = Response(_pieces(body, places), content_type=content_type)
-    response.headers["Content-Length"] = str(len(body))
+    response = Response(content_type=content_type)
+    small = packed(body, response)
+    response.response = _pieces(small, places)
+    response.headers["Content-Length"] = str(len(small))
     response.call_on_close(places.close)  # also if the client never starts to read
     return response
 

@@ -25,6 +25,7 @@ PUBLIC = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/v1/version"),
     ("get", "/v1/openapi.json"),
     ("get", "/docs"),
     ("get", "/docs/docs.js"),

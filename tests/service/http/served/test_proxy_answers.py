@@ -128,6 +128,11 @@ def test_with_a_certificate_there_is_tls(proxied):
     answer = httpx.get(f"https://127.0.0.1:{proxied.tls_port}/healthz", verify=context)
     assert answer.json() == {"status": "alive"}
     assert answer.headers["Strict-Transport-Security"] == "max-age=60; includeSubDomains"
+    with httpx.Client(verify=context, http1=False, http2=True) as newer:
+        pages = [
+            newer.get(f"https://127.0.0.1:{proxied.tls_port}{path}") for path in ("/", "/docs")
+        ]
+    assert [(page.http_version, page.status_code) for page in pages] == [("HTTP/2", 200)] * 2
     plain = httpx.get(f"http://127.0.0.1:{proxied.port}/healthz")
     assert "Strict-Transport-Security" not in plain.headers
     assert handshakes(proxied.tls_port, authority, "ECDHE-RSA-AES128-GCM-SHA256")

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 
 from cymba.settings import Settings
 from service import create_app
-from service.resources.docs import document_of
+from service.http.document import document_of
 
 
 def document() -> bytes:

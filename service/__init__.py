@@ -7,7 +7,7 @@ from werkzeug.routing import BaseConverter
 
 from cymba.settings import Settings
 from service.http import compression, cors, deprecations, problems, rate_headers, request_logging
-from service.http.document import finish_document, make_document
+from service.http.document import finish_document, keep, make_document
 from service.http.services import Services
 from service.resources import (
     accounts,
@@ -101,7 +101,7 @@ def create_app(settings: Settings, engine: Engine) -> Flask:
     )
     for resource in RESOURCES:
         document.register_blueprint(resource.blp)
-    app.extensions |= docs.keep(finish_document(document, app))
+    app.extensions |= keep(finish_document(document, app))
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]

@@ -6,7 +6,10 @@ from flask import Flask
 from flask_smorest import Api
 
 from service.http import deprecations, for_generators, rounding
+from service.http.answers import dumps
 from service.http.openapi import ProblemSchema
+
+_KEY = "cymba-openapi"
 
 
 class Document(Api):  # type: ignore[misc] # flask-smorest ships no types
@@ -96,6 +99,17 @@ def finish_document(document: Document, app: Flask) -> dict[str, Any]:
         rounding.describe(schema)
     for_generators.prepare(built)
     return built
+
+
+def keep(document: dict[str, Any]) -> dict[str, bytes]:
+    """The finished document as the application holds it: in bytes, made once."""
+    return {_KEY: dumps(document)}
+
+
+def document_of(app: Flask) -> bytes:
+    """What `keep` kept."""
+    document: bytes = app.extensions[_KEY]
+    return document
 
 
 DESCRIPTION = """\

@@ -1,12 +1,12 @@
 """What this is, the API's document, and a page that shows it; nothing comes from elsewhere."""
 
 from importlib.resources import files
-from typing import Any
 
-from flask import Flask, Response, current_app, request
+from flask import Response, current_app, request
 
 from service.http import out
-from service.http.answers import MEDIA_TYPE, dumps, tagged
+from service.http.answers import MEDIA_TYPE, tagged
+from service.http.document import document_of
 from service.http.etags import set_etag
 from service.http.examples import example_of
 from service.http.fields import Schema
@@ -19,19 +19,7 @@ _POLICY = (
     "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_KEY = "cymba-openapi"
 HTML = "text/html; charset=utf-8"
-
-
-def keep(document: dict[str, Any]) -> dict[str, bytes]:
-    """The finished document as the application holds it: in bytes, made once."""
-    return {_KEY: dumps(document)}
-
-
-def document_of(app: Flask) -> bytes:
-    """What `keep` kept."""
-    document: bytes = app.extensions[_KEY]
-    return document
 
 
 class ApiPagesSchema(Schema):

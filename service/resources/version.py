@@ -7,11 +7,11 @@ from flask import Response, current_app
 
 from service.http import out
 from service.http.answers import tagged
+from service.http.document import document_of
 from service.http.fields import Schema
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.writing import writer
-from service.resources.docs import document_of
 
 blp = Resource("version", "Which server this is")
 

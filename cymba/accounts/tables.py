@@ -103,6 +103,21 @@ class RateLimit(Base):
     succeeded_at: Mapped[datetime | None]  # of a place that signs in (`throttle`)
 
 
+class KeptAnswer(Base):
+    """What a request was answered that may be sent again (`kept_answers`)."""
+
+    __tablename__ = "kept_answer"
+
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+    )
+    key_hash: Mapped[bytes] = mapped_column(primary_key=True)  # HMAC-SHA256
+    request_hash: Mapped[bytes]  # ditto
+    answer: Mapped[bytes]  # sealed
+    needs_proof: Mapped[bool]
+    kept_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Change(Base):
     """The latest change of each thing that an account's apps mirror."""
 

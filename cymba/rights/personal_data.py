@@ -210,6 +210,15 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         left_out={"token_hash": _WHY_NO_HASH},
         imported=False,
     ),
+    _account_table(
+        accounts.KeptAnswer,
+        "answers that are kept for a day, for requests that are sent again",
+        left_out=dict.fromkeys(
+            ("key_hash", "request_hash", "answer"),
+            "sealed: what it says is in what the request made, but for secrets shown once",
+        ),
+        imported=False,
+    ),
     PersonalTable(
         _table(accounts.OutgoingMail),
         "mails to the person",

@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, delete, func, inspect, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from cymba.accounts import audit
-from cymba.accounts.tables import OutgoingMail, RefreshToken, SingleUseToken
+from cymba.accounts.kept_answers import KEPT_FOR
+from cymba.accounts.tables import KeptAnswer, OutgoingMail, RefreshToken, SingleUseToken
 from cymba.database import Base
 from cymba.settings import Settings
 from cymba.stimulation.tables import QuarantinedFrame
@@ -99,6 +100,12 @@ RULES: tuple[Rule, ...] = (
             SingleUseToken,
             lambda before: or_(SingleUseToken.used_at < before, SingleUseToken.expires_at < before),
         ),
+    ),
+    Rule(
+        "kept-answers",
+        "answers for requests that are sent again",
+        lambda _: KEPT_FOR.days,
+        _rows(KeptAnswer, lambda before: KeptAnswer.kept_at < before),
     ),
     Rule(
         "mail",

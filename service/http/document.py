@@ -121,6 +121,8 @@ telemetry, devices, history.
 * **Errors** are problem details (RFC 9457); `type` is stable, `errors[]` names fields.
 * **Pages** are `{"items": […], "next_cursor": …}`; a cursor is opaque and good for the same query.
 * **Versions**: reads carry an `ETag`; a change must send it back as `If-Match`.
+* **Sending again**: a `POST` that makes something takes an `Idempotency-Key`, so that a request
+  whose answer was lost can be sent again and makes nothing twice.
 * **Numbers** that were computed are rounded to what they can mean; each field says how far.
 * **Unknown** fields and query parameters are refused with 422.
 * Another person's things answer 404, like things that do not exist.

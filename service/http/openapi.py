@@ -7,7 +7,7 @@ documents the problems that follow from how it was declared. A view adds only it
 
 from collections.abc import Callable
 from copy import deepcopy
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -19,6 +19,8 @@ from service.http.bearer import reader, require_token
 from service.http.examples import example_of
 from service.http.fields import Schema, StrictParser, refuse_query
 from service.http.problems import MEDIA_TYPE, PROBLEMS
+from service.http.repeatable import PARAMETER as IDEMPOTENCY_KEY
+from service.http.repeatable import once
 from service.http.under_way import under_way
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -178,6 +180,11 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         """The answer carries an ETag, and a GET honours If-None-Match and If-Match."""
         return _noted(view, etag_sent=True, problems=("stale",))
 
+    def repeatable(self, view: View) -> View:
+        """It makes something, and may be sent again under the same Idempotency-Key."""
+        codes = ("key-reused", "request-under-way")
+        return _noted(view, repeatable=True, headers_read=[IDEMPOTENCY_KEY], problems=codes)
+
     def if_match(self, view: View) -> View:
         """The view calls `check_preconditions`."""
         return _noted(view, if_match=True)
@@ -208,6 +215,7 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
         noted = getattr(view_func, "_apidoc", {})
         check = None if noted.get("public", False) else noted.get("guard", require_token)
         max_bytes = noted.get("max_bytes")
+        is_repeatable = noted.get("repeatable", False)
         takes_query = any(
             parameter["in"] == "query"
             for parameter in noted.get("arguments", {}).get("parameters", [])
@@ -222,6 +230,8 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
             if not takes_query:
                 refuse_query(request.args)
             with under_way():
+                if is_repeatable:
+                    return once(partial(view_func, **view_args))
                 return view_func(**view_args)
 
         if "<" in rule:

@@ -1,5 +1,6 @@
 """Fresh proof of who is asking: what a thief with a token alone must not be able to do."""
 
+from flask import g
 from sqlalchemy.orm import Session
 
 from cymba.accounts import throttle, tokens
@@ -18,6 +19,7 @@ def proven_account(session: Session) -> Caller:
     Raises:
         Forbidden: it was too long ago (`reauthentication-required`).
     """
+    g.proof_needed = True  # for the answer too, where it is kept (`repeatable`)
     account = current_account(session)
     tokens.require_proof(session, current_access().family_id, services().now())
     return account

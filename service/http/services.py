@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import sessionmaker
 
+from cymba.accounts.kept_answers import KEPT_ANSWERS
 from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.oidc import Provider
 from cymba.accounts.sign_up import SIGN_UP_CODES
@@ -45,6 +46,7 @@ class Services:
     cursor_key: bytes
     throttle_key: bytes
     sign_up_key: bytes
+    kept_answers_key: bytes
     programme_key: Ed25519PrivateKey
     oidc: Provider | None
     rate_limits: RateLimits  # of frames that come over HTTP
@@ -84,6 +86,7 @@ class Services:
             cursor_key=derive(secret, "cursors"),
             throttle_key=throttle_key(secret),
             sign_up_key=derive(secret, SIGN_UP_CODES),
+            kept_answers_key=derive(secret, KEPT_ANSWERS),
             programme_key=load_key(settings),
             oidc=Provider.of(settings),
             rate_limits=RateLimits(),

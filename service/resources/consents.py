@@ -81,6 +81,7 @@ def list_consents() -> Response:
 
 
 @blp.post("/v1/consents/<string(maxlength=32):purpose>")
+@blp.repeatable
 @blp.body(ConsentGivenSchema)
 @blp.answers(200, ConsentSchema)
 @blp.problems("not-found", "stale")

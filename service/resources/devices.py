@@ -59,6 +59,7 @@ class ClaimCodeSchema(Schema):
 
 
 @blp.post("/v1/devices/claim")
+@blp.repeatable
 @blp.body(ClaimSchema)
 @blp.answers(201, DeviceSchema)
 @blp.answers(200, DeviceSchema, description="Held already, as it is now")
@@ -167,6 +168,7 @@ def release_device(device_id: str) -> Response:
 
 
 @blp.post("/v1/devices/<device_id:device_id>/transfer")
+@blp.repeatable
 @blp.answers(201, ClaimCodeSchema)
 @blp.problems("reauthentication-required")
 def transfer_device(device_id: str) -> Response:

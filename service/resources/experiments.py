@@ -58,6 +58,7 @@ def preview_experiment(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/experiments")
+@blp.repeatable
 @blp.body(ExperimentRequestSchema)
 @blp.answers(201, ExperimentSchema)
 @blp.etag
@@ -113,6 +114,7 @@ def get_experiment(experiment_id: UUID) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/blocks/<int:number>/agree")
+@blp.repeatable
 @blp.answers(200, ExperimentSchema)
 @blp.etag
 @blp.problems("not-found", "not-this-blocks-time", "experiment-ended", *_REFUSED)
@@ -134,6 +136,7 @@ def agree_to_block(experiment_id: UUID, number: int) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/stop")
+@blp.repeatable
 @blp.body(ExperimentStopSchema)
 @blp.answers(200, ExperimentSchema)
 @blp.etag
@@ -153,6 +156,7 @@ def stop_experiment(given: dict[str, Any], experiment_id: UUID) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/before/agree")
+@blp.repeatable
 @blp.answers(200, ExperimentSchema, example=_LEFT_EXAMPLE)
 @blp.etag
 @blp.problems("not-found", "nothing-to-set-back", *_REFUSED)
@@ -174,6 +178,7 @@ def agree_to_before(experiment_id: UUID) -> Response:
 
 
 @blp.post("/v1/experiments/<uuid:experiment_id>/before/decline")
+@blp.repeatable
 @blp.answers(200, ExperimentSchema, example=_LEFT_EXAMPLE)
 @blp.etag
 @blp.problems("not-found", "nothing-to-set-back")

@@ -173,6 +173,7 @@ def answer_screening(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/screening/release")
+@blp.repeatable
 @blp.body(RedFlagReleaseSchema)
 @blp.answers(200, ScreeningSchema)
 @blp.etag

@@ -61,6 +61,7 @@ _new_share_shown = writer(NewShareSchema)
 
 
 @blp.post("/v1/shares")
+@blp.repeatable
 @blp.body(ShareRequestSchema)
 @blp.answers(201, NewShareSchema)
 @blp.problems("reauthentication-required")

@@ -2,13 +2,15 @@
  * The typed client: every route of the API, by its path.
  *
  * It signs requests, refreshes tokens, and sends again what may be sent again: reads, changes under
- * an id or a version of the app's own, and pushes, whose operations carry ids.
+ * an id or a version of the app's own, pushes, whose operations carry ids, and what makes something,
+ * under an Idempotency-Key that it draws (or that the app sets, to go on after a restart).
  */
 
 import createFetchClient, { type Client } from "openapi-fetch";
 import type { paths } from "../generated/api.ts";
-import { PUBLIC_PATHS } from "../generated/public_paths.ts";
-import { urlOf } from "./places.ts";
+import { KEYED_PATHS, PUBLIC_PATHS } from "../generated/paths.ts";
+import { patternOf, urlOf } from "./places.ts";
+import { codeOf, type Problem } from "./problems.ts";
 import { SignIn, type TokenStore } from "./sign_in.ts";
 import { backoffMs, type Sleep, sleepFor } from "./waiting.ts";
 
@@ -26,6 +28,7 @@ export interface ClientOptions {
 
 const SENT_AGAIN = new Set(["GET", "HEAD", "PUT", "DELETE"]);
 const PASSING = new Set([429, 502, 503, 504]);
+const KEY = "Idempotency-Key";
 
 export function createCymba(options: ClientOptions): CymbaClient {
   return createFetchClient<paths>({
@@ -41,11 +44,15 @@ export function signedFetch(options: ClientOptions): (request: Request) => Promi
   const signIn = new SignIn(options.baseUrl, options.tokens, { fetch: bare, sleep });
   const most = options.tries ?? 3;
   const isOpen = new Set(PUBLIC_PATHS.map((path) => urlOf(options.baseUrl, path)));
+  const keyed = KEYED_PATHS.map((path) => patternOf(options.baseUrl, path));
 
   return async (request) => {
     const url = request.url.replace(/[?#].*$/, "");
     if (isOpen.has(url)) return await bare(request);
-    const mayRepeat = SENT_AGAIN.has(request.method) || url === urlOf(options.baseUrl, "/v1/sync");
+    const isKeyed = request.method === "POST" && keyed.some((pattern) => pattern.test(url));
+    if (isKeyed && !request.headers.has(KEY)) request.headers.set(KEY, crypto.randomUUID());
+    const mayRepeat =
+      isKeyed || SENT_AGAIN.has(request.method) || url === urlOf(options.baseUrl, "/v1/sync");
     let token = await signIn.accessToken();
     let refreshed = false;
     for (let tries = 1; ; tries++) {
@@ -58,7 +65,7 @@ export function signedFetch(options: ClientOptions): (request: Request) => Promi
       if (response?.status === 401 && !refreshed) {
         token = (await signIn.refresh(token)).access_token;
         refreshed = true;
-      } else if (response !== null && !(mayRepeat && PASSING.has(response.status))) {
+      } else if (response !== null && !(mayRepeat && (await passes(response)))) {
         return response;
       } else {
         if (response !== null && tries >= most) return response;
@@ -67,4 +74,10 @@ export function signedFetch(options: ClientOptions): (request: Request) => Promi
       request = again;
     }
   };
+}
+
+/** Whether the same request may be answered otherwise in a moment. */
+async function passes(response: Response): Promise<boolean> {
+  if (response.status !== 409) return PASSING.has(response.status);
+  return codeOf((await response.clone().json()) as Problem) === "request-under-way";
 }

@@ -2,3 +2,10 @@
 export function urlOf(baseUrl: string, path: string): string {
   return new URL(baseUrl.replace(/\/$/, "") + path).href;
 }
+
+/** What the addresses of a path with parameters look like. */
+export function patternOf(baseUrl: string, path: string): RegExp {
+  const parts = path.split(/\{[^}]+\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const base = urlOf(baseUrl, "").replace(/\/$/, "").replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`^${base}${parts.join("[^/]+")}$`);
+}

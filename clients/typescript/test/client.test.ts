@@ -100,14 +100,40 @@ test("only what does no harm is sent again by itself", async () => {
   signedIn.pair = pair("2");
   const reads = server(["lost", 503]);
   assert.equal((await clientOf(reads.fetch, signedIn).GET("/v1/account")).response.status, 200);
-  const makes = server(["lost"]);
-  const body = { serial: "s", code: "c" };
-  await assert.rejects(clientOf(makes.fetch, signedIn).POST("/v1/devices/claim", { body }), TypeError);
-  assert.equal(makes.asked.length, 1);
+  const tries = server(["lost"]);
+  const proof = { body: { password: "p" } };
+  await assert.rejects(clientOf(tries.fetch, signedIn).POST("/v1/account/proof", proof), TypeError);
+  assert.equal(tries.asked.length, 1);
   const pushes = server(["lost"]);
   await clientOf(pushes.fetch, signedIn).POST("/v1/sync", { body: { operations: [] } });
   assert.equal(pushes.asked.length, 2);
   assert.equal(new Set(pushes.asked).size, 1);
+});
+
+test("what makes something is sent again under one key, and the next thing has another", async () => {
+  const signedIn = new Kept();
+  signedIn.pair = pair("2");
+  const keys: (string | null)[] = [];
+  const underWay = { type: "urn:cymba:problem:request-under-way" };
+  const { asked, fetch } = server(["lost", 503]);
+  const client = clientOf(async (...given) => {
+    keys.push((given[0] as Request).headers.get("Idempotency-Key"));
+    return keys.length === 3 ? Response.json(underWay, { status: 409 }) : await fetch(...given);
+  }, signedIn);
+  const wanted = { body: { serial: "s", code: "c" } };
+  const first = await client.POST("/v1/devices/claim", wanted);
+  assert.equal(first.response.status, 409); // after the last try
+  assert.equal(new Set(keys).size, 1);
+  assert.equal(new Set(asked).size, 1);
+  await client.POST("/v1/experiments/{experiment_id}/blocks/{number}/agree", {
+    params: { path: { experiment_id: "e", number: 1 }, header: { "Idempotency-Key": "of-the-app-itself" } },
+  });
+  await client.POST("/v1/devices/claim", wanted);
+  assert.match(keys[0] ?? "", /^[0-9a-f-]{36}$/);
+  assert.equal(keys[3], "of-the-app-itself");
+  assert.notEqual(keys[4], keys[0]);
+  await client.GET("/v1/account");
+  assert.equal(keys[5], null);
 });
 
 test("events are read wherever their bytes are cut", async () => {

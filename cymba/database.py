@@ -1,11 +1,17 @@
 """The engine, the unit of work, the declarative base, and times that are always UTC."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Annotated, Any
 
 import orjson
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, func
+import psycopg
+from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, event, func
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 # Names that PostgreSQL and alembic agree on, so that a migration can drop what it made.
@@ -16,6 +22,19 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+# A peer that has vanished (a failover, a NAT that forgot) is noticed within half a minute, whether
+# we wait for its answer (keepalives) or it does not take what we send (tcp_user_timeout).
+KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+SURELY_THERE_S = 1.0  # a pooled connection that was used so lately is not asked whether it lives
+_USED_AT_S = "used at"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -50,23 +69,65 @@ def make_engine(url: str, *, pool_size: int = 10, **options: Any) -> Engine:
 
     Statements time out rather than hang a request: callers with long work (migrations, exports)
     set their own `statement_timeout`.
+
+    The connection that was used last is given out first: it has the hot statements prepared.
     """
     if url.startswith(("postgres://", "postgresql://")):
         url = "postgresql+psycopg://" + url.split("://", 1)[1]
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
+        pool_use_lifo=True,
         json_deserializer=orjson.loads,
         hide_parameters=True,  # an error's text reaches logs, and what is stored is about health
         connect_args={
             "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s",
             "application_name": options.pop("application_name", "cymba"),
             "connect_timeout": 5,
+            **KEEPALIVES,
         },
         **options,
     )
+    event.listen(engine, "checkout", _ask_whether_it_lives)
+    event.listen(engine, "checkin", _note_its_use)
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
+    """A connection on which each statement commits itself, for reads whose time counts."""
+    held = engine.raw_connection()
+    connection = held.driver_connection
+    assert isinstance(connection, psycopg.Connection)  # noqa: S101 - for mypy
+    connection.autocommit = True
+    try:
+        yield connection
+    finally:
+        if connection.closed:
+            held.invalidate()
+            engine.dispose(close=False)  # those that were opened before are likely dead as well
+        else:
+            connection.autocommit = False
+        held.close()
+
+
+def _note_its_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED_AT_S] = monotonic()
+
+
+def _ask_whether_it_lives(
+    connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _held: object
+) -> None:
+    used_at_s = record.info.get(_USED_AT_S)
+    if used_at_s is None or monotonic() - used_at_s < SURELY_THERE_S:
+        return
+    try:
+        connection.autocommit = True
+        connection.execute("SELECT 1")
+        connection.autocommit = False
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
 
 
 class UnitOfWork(Session):

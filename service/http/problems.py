@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+import psycopg
 import structlog
 from flask import Flask, Response, g
 from sqlalchemy.exc import DBAPIError
@@ -171,6 +172,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(DomainError, _from_domain)
     app.register_error_handler(HTTPException, _from_http)
     app.register_error_handler(DBAPIError, _from_database)
+    app.register_error_handler(psycopg.Error, _from_database)
     app.register_error_handler(PoolTimeout, _from_database)
     app.register_error_handler(Exception, _from_defect)
 

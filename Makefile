@@ -6,21 +6,31 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENT := clients/typescript
 MQTT_JS := tests/end_to_end/mqtt_js
+APP := app
+# What a package runs is to find this node, and no other of the machine.
+NPM = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm
+APP_BUILT := service/page/app/index.html
+APP_SOURCES := $(shell find $(APP)/src $(APP)/locale $(APP)/scripts $(APP)/public $(CLIENT)/src service -type f \
+	-not -path "*/page/app/*" -not -path "*/icons/*" -not -name "*.pyc") \
+	$(wildcard $(APP)/*.*)
 NODE_READY := $(CLIENT)/node_modules/.ready $(MQTT_JS)/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format lock calibrate migration docs client clean
+.PHONY: help demo app test check bench format lock calibrate migration docs client clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run everything on this machine with a person, their past and live sessions
+	@$(MAKE) --no-print-directory app || echo "The app could not be built: the demo goes on with the last build, or without an app."
 	$(BIN)/cymba demo $(ARGS)
 
-test: $(READY) client ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
+app: $(APP_BUILT) ## Build the companion, which the API serves at /app/
+
+test: $(READY) client app ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
 	$(BIN)/pytest -n auto --dist loadgroup --durations 20 $(ARGS)
 
-check: $(READY) client ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
+check: $(READY) client app ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,6 +40,7 @@ check: $(READY) client ## Run what CI runs besides the tests: format, lint, type
 	$(BIN)/python -m ops.asyncapi | diff - docs/asyncapi.json
 	$(BIN)/cymba model schema | diff - docs/model.schema.json
 	cd $(CLIENT) && ../../$(BIN)/node node_modules/typescript/bin/tsc
+	$(NPM) run --prefix $(APP) --silent check
 
 bench: $(READY) ## Measure against the floors; prints tables with ratios
 	@for bench in benchmarks/bench_*.py; do \
@@ -59,14 +70,19 @@ COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --univer
 lock: $(READY) ## Lock the dependencies of pyproject.toml with their hashes
 	$(BIN)/$(COMPILE) pyproject.toml -o requirements/base.txt
 	$(BIN)/$(COMPILE) pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
+	$(BIN)/$(COMPILE) --group node -c requirements/dev.txt -o requirements/node.txt
 	echo "setuptools>=80" | $(BIN)/$(COMPILE) -c requirements/dev.txt -o requirements/build.txt -
 
 clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)
-	rm -rf $(VENV) build *.egg-info .*_cache .hypothesis
+	rm -rf $(VENV) build service/page/app *.egg-info .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+$(APP_BUILT): $(APP_SOURCES) | $(READY) $(APP)/node_modules/.ready
+	@$(MAKE) --no-print-directory client
+	$(NPM) run --prefix $(APP) --silent build
+
 %/node_modules/.ready: %/package-lock.json | $(READY)
-	$(BIN)/npm ci --prefix $* --no-audit --no-fund --silent
+	$(NPM) ci --prefix $* --no-audit --no-fund --silent
 	@touch $@
 
 $(READY): requirements/dev.txt pyproject.toml

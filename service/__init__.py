@@ -13,6 +13,7 @@ from service.resources import (
     accounts,
     auth,
     broker,
+    companion,
     consents,
     courses,
     desired,
@@ -101,6 +102,7 @@ def create_app(settings: Settings, engine: Engine) -> Flask:
     )
     for resource in RESOURCES:
         document.register_blueprint(resource.blp)
+    app.register_blueprint(companion.pages)
     app.extensions |= keep(finish_document(document, app))
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

@@ -25,6 +25,7 @@ HTML = "text/html; charset=utf-8"
 class ApiPagesSchema(Schema):
     """Paths on this server, for people and for machines."""
 
+    app = out.text("/app/", "The companion, where it was built")
     docs = out.text("/docs", "The API, to read and to try in a browser")
     openapi = out.text("/v1/openapi.json", "The same as OpenAPI 3.1")
     alive = out.text("/healthz", "Whether the process answers")

@@ -1,0 +1,211 @@
+/**
+ * One account on this device: its copy, its queue, and its answers of the API, each in databases
+ * under the account's own id. Nothing here reads another's.
+ */
+
+import { computed, signal } from "@preact/signals";
+import {
+  createCymba,
+  type CymbaClient,
+  ProblemError,
+  SignedOut,
+  signedFetch,
+  type TokenPair,
+  type TokenStore,
+} from "@cymba/client";
+import { type Entity, type Fields, type Kind, OfflineEngine, sendBy } from "@cymba/client/offline";
+import { DexieStore } from "@cymba/client/offline/dexie";
+import { AnswersDatabase, device } from "./kept.ts";
+
+/** Whose entries are kept before anybody has signed in on this device. */
+export const NOBODY = "nobody";
+
+export type SyncState =
+  | { name: "resting" }
+  | { name: "working" }
+  | { name: "offline" }
+  | { name: "signed-out" }
+  | { name: "faulty"; problem: ProblemError | Error };
+
+/** An entity as the person sees it. */
+export interface Shown {
+  id: string;
+  fields: Fields;
+  /** Whether something of it waits for the network. */
+  unsent: boolean;
+}
+
+const AGAIN_MS = [5_000, 15_000, 60_000, 300_000];
+const SOON_MS = 400;
+const EVERY_MS = 120_000;
+
+export class Account {
+  readonly id: string;
+  readonly api: CymbaClient;
+  readonly engine: OfflineEngine;
+  /** Rises with each change of the copy, in whatever tab. What is shown follows it. */
+  readonly version = signal(0);
+  readonly syncState = signal<SyncState>({ name: "resting" });
+  readonly unsent = signal(0);
+  readonly aside = signal(0);
+  readonly syncedAt = signal<Date | null>(null);
+  readonly isNobody: boolean;
+  readonly signedOut = computed(() => this.syncState.value.name === "signed-out");
+  readonly #store: DexieStore;
+  readonly #answers: AnswersDatabase;
+  readonly #channel: BroadcastChannel;
+  readonly #signed: (request: Request) => Promise<Response>;
+  #timer: number | undefined;
+  #failures = 0;
+  #stops: (() => void)[] = [];
+
+  constructor(id: string) {
+    this.id = id;
+    this.isNobody = id === NOBODY;
+    const name = `cymba-${id}`;
+    const options = { baseUrl: location.origin, tokens: tokensOf(id) };
+    this.#signed = signedFetch(options);
+    this.api = createCymba(options);
+    this.#store = new DexieStore(name);
+    this.engine = new OfflineEngine(this.#store, sendBy(options.baseUrl, this.#signed));
+    this.#answers = new AnswersDatabase(name);
+    this.#channel = new BroadcastChannel(name);
+  }
+
+  /** Follow the network, other tabs and the clock, until `stop`. */
+  async start(): Promise<void> {
+    this.#channel.onmessage = () => void this.#changed({ told: true });
+    const now = () => void this.sync();
+    const seen = () => {
+      if (document.visibilityState === "visible") now();
+    };
+    addEventListener("online", now);
+    document.addEventListener("visibilitychange", seen);
+    const clock = setInterval(seen, EVERY_MS);
+    this.#stops = [
+      () => removeEventListener("online", now),
+      () => document.removeEventListener("visibilitychange", seen),
+      () => clearInterval(clock),
+      () => clearTimeout(this.#timer),
+    ];
+    await this.#changed({ told: true });
+    now();
+  }
+
+  stop(): void {
+    for (const one of this.#stops.splice(0)) one();
+    this.#channel.close();
+  }
+
+  /** Forget all of it on this device. */
+  async wipe(): Promise<void> {
+    this.stop();
+    await this.#store.wipe();
+    await this.#answers.delete();
+  }
+
+  /** Write into the copy; the network gets it when there is one. */
+  async edit(kind: Kind, id: string, changes: Fields | null): Promise<void> {
+    await this.engine.edit(kind, id, changes);
+    await this.#changed();
+    this.#syncIn(SOON_MS);
+  }
+
+  /** The person has decided what becomes of something that the server did not take. */
+  async decide(operationId: string): Promise<void> {
+    await this.engine.decide(operationId);
+    await this.#changed();
+  }
+
+  /** What the person sees of a kind: the server's copies with the queue on top. */
+  async all(kind: Kind): Promise<Shown[]> {
+    const queue = await this.engine.queue();
+    const waiting = new Set(queue.filter((one) => one.kind === kind).map((one) => one.entity_id));
+    const copies = await this.engine.mirror(kind);
+    const settled = copies.filter((one) => !waiting.has(one.id));
+    const shown: Shown[] = settled.map((one) => ({ id: one.id, fields: one, unsent: false }));
+    for (const id of waiting) {
+      const fields = await this.engine.shown(kind, id);
+      if (fields !== null) shown.push({ id, fields, unsent: true });
+    }
+    return shown;
+  }
+
+  async one(kind: Kind, id: string): Promise<Shown | null> {
+    const fields = await this.engine.shown(kind, id);
+    if (fields === null) return null;
+    const queue = await this.engine.queue();
+    return { id, fields, unsent: queue.some((one) => one.entity_id === id) };
+  }
+
+  /** What devices, reminders and findings are: copies that are read, and not written. */
+  async copies(kind: "device" | "reminder" | "finding" | "session"): Promise<Entity[]> {
+    return await this.engine.mirror(kind);
+  }
+
+  /** Push and pull now, in one tab at a time. */
+  async sync(): Promise<void> {
+    if (this.isNobody) return;
+    clearTimeout(this.#timer);
+    await navigator.locks.request(`cymba-sync-${this.id}`, { ifAvailable: true }, async (lock) => {
+      if (lock === null) return; // another tab is at it, and says when it is done
+      if (this.syncState.peek().name !== "faulty") this.syncState.value = { name: "working" };
+      this.syncState.value = await this.#syncNow();
+    });
+    await this.#changed();
+    const state = this.syncState.peek().name;
+    this.#failures = state === "offline" || state === "faulty" ? this.#failures + 1 : 0;
+    if (this.#failures > 0) this.#syncIn(AGAIN_MS[this.#failures - 1] ?? AGAIN_MS.at(-1)!);
+    else if (state === "resting" && this.unsent.peek() > 0) this.#syncIn(SOON_MS);
+  }
+
+  async #syncNow(): Promise<SyncState> {
+    try {
+      if (!(await this.engine.sync())) return { name: "offline" };
+      this.syncedAt.value = new Date();
+      return { name: "resting" };
+    } catch (error) {
+      if (error instanceof SignedOut) return { name: "signed-out" };
+      if (error instanceof TypeError) return { name: "offline" };
+      return { name: "faulty", problem: error as Error };
+    }
+  }
+
+  /** An answer that was kept, to be shown until the network gives a newer one. */
+  async kept(key: string): Promise<{ body: unknown; readAt: string } | null> {
+    return (await this.#answers.answers.get(key)) ?? null;
+  }
+
+  async keep(key: string, body: unknown): Promise<string> {
+    const readAt = new Date().toISOString();
+    await this.#answers.answers.put({ key, body, readAt });
+    return readAt;
+  }
+
+  /** `fetch` with the account's token, for pictures, archives and streams. */
+  async fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    return await this.#signed(new Request(new URL(path, location.origin), init));
+  }
+
+  #syncIn(ms: number): void {
+    if (this.isNobody) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.sync(), ms) as unknown as number;
+  }
+
+  async #changed(options: { told?: boolean } = {}): Promise<void> {
+    this.unsent.value = (await this.engine.queue()).length;
+    this.aside.value = (await this.engine.aside()).length;
+    this.version.value++;
+    if (!options.told) this.#channel.postMessage("changed");
+  }
+}
+
+function tokensOf(accountId: string): TokenStore {
+  return {
+    read: async () => (await device.residents.get(accountId))?.tokens ?? null,
+    write: async (tokens: TokenPair | null) => {
+      await device.residents.update(accountId, { tokens });
+    },
+  };
+}

@@ -1,0 +1,13 @@
+import "./style/base.css";
+import "./style/parts.css";
+import { render } from "preact";
+import { openLast } from "./data/residents.ts";
+import { Frame } from "./shell/frame.tsx";
+import { followLanguage } from "./shell/language.ts";
+import { keepLook } from "./shell/look.ts";
+import { followUpdates } from "./shell/update.ts";
+
+keepLook();
+await Promise.all([followLanguage(), openLast()]);
+render(<Frame />, document.getElementById("app")!);
+followUpdates();

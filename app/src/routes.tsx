@@ -1,0 +1,35 @@
+/**
+ * Every screen, by its path below /app/. Each is loaded when it is first shown, and kept in the
+ * app's cache from the start, so that it opens without a network too.
+ */
+
+import { lazy } from "preact-iso";
+import type { IconName } from "./parts/icon.tsx";
+import { t } from "./shell/language.ts";
+
+export const TOP = "/app";
+/** A link to a screen: `to("diary/new")`. */
+export const to = (path = "") => `${TOP}/${path}`;
+
+export const SCREENS = {
+  "": lazy(() => import("./screens/today/today.tsx")),
+  diary: lazy(() => import("./screens/diary/diary.tsx")),
+  "diary/:id": lazy(() => import("./screens/diary/entry.tsx")),
+  sessions: lazy(() => import("./screens/sessions/sessions.tsx")),
+  you: lazy(() => import("./screens/you/you.tsx")),
+  "sign-in": lazy(() => import("./screens/sign_in/sign_in.tsx")),
+} as const;
+
+interface Tab {
+  path: string;
+  icon: IconName;
+  label: () => string;
+}
+
+/** At the bottom of a phone; five at most fit under a thumb. A tab holds all that begins with it. */
+export const TABS: readonly Tab[] = [
+  { path: "", icon: "today", label: () => t("Today") },
+  { path: "diary", icon: "diary", label: () => t("Diary") },
+  { path: "sessions", icon: "sessions", label: () => t("Sessions") },
+  { path: "you", icon: "you", label: () => t("You") },
+];

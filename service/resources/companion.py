@@ -1,0 +1,101 @@
+"""The companion, the web app that is served with the API: its built files, and the rules it is
+under."""
+
+import gzip
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from flask import Blueprint, Response, current_app, request
+
+from cymba.errors import NotFound
+from service.http.etags import set_etag
+
+pages = Blueprint("companion", __name__)
+
+BUILT: Final = Path(str(files("service") / "page" / "app"))  # by `make app`
+INDEX: Final = "index.html"
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",  # a picture that needs a token is read by the script
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+# The camera reads the code on a device.
+PERMISSIONS: Final = "camera=(self), geolocation=(), microphone=(), payment=(), usb=()"
+TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+_PACKED = {".html", ".js", ".css", ".webmanifest", ".svg"}
+# Vite names a file by its content, so it never changes under its name.
+_FOREVER = re.compile(r"assets/.+-[\w-]{8}\.\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltFile:
+    """One file of the app, as it is sent."""
+
+    content_type: str
+    body: bytes
+    packed: bytes | None  # by gzip, where that helps
+
+
+@cache
+def built_files(folder: Path) -> dict[str, BuiltFile]:
+    """What may be asked for, by its path. Nothing else of the disk can be reached by a request."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in TYPES and path.is_file():
+            body = path.read_bytes()
+            packed = gzip.compress(body, 9, mtime=0) if path.suffix in _PACKED else None
+            found[path.relative_to(folder).as_posix()] = BuiltFile(TYPES[path.suffix], body, packed)
+    return found
+
+
+@pages.get("/app/")
+@pages.get("/app/<path:file>")
+def show_app(file: str = INDEX) -> Response:
+    """A file of the app, or its page for a place within the app: a path without a dot at its end.
+
+    Queries are the app's own and not looked at. So these routes are no part of the API's document.
+    """
+    is_place = "." not in file.rpartition("/")[2]
+    return _sent(INDEX if is_place else file)
+
+
+def _sent(name: str) -> Response:
+    app_files = built_files(current_app.config.get("APP_FOLDER", BUILT))
+    if not app_files:
+        raise NotFound("The app was not built here. `make app` builds it.")
+    file = app_files.get(name)
+    if file is None:
+        raise NotFound("The app has no such file.")
+    response = Response(file.body, content_type=file.content_type)
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Permissions-Policy"] = PERMISSIONS
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if file.packed is not None:
+        response.headers["Vary"] = "Accept-Encoding"
+        if request.accept_encodings["gzip"] > 0:
+            response.set_data(file.packed)
+            response.headers["Content-Encoding"] = "gzip"
+    response = set_etag(response, response.get_data())
+    if _FOREVER.fullmatch(name):
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response

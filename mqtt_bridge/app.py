@@ -16,6 +16,7 @@ from mqtt_bridge import topics
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.chores import Chores
 from mqtt_bridge.connection import Connection
+from mqtt_bridge.contacts import Contacts
 from mqtt_bridge.delivery_queue import DeliveryQueue
 from mqtt_bridge.flood_guard import FloodGuard
 from mqtt_bridge.intake import Intake
@@ -64,8 +65,8 @@ class Bridge:
         self._stopping = threading.Event()
         self._queue = DeliveryQueue()
         self._probe = LoopbackProbe()
-        holders: dict[str, str] = {}  # filled by the writer, read by the network thread
-        limits = IncomingRateLimits(holders)
+        contacts = Contacts(engine)
+        limits = IncomingRateLimits(contacts.holders)
         address = BrokerAddress.of(settings).for_slot(self.client_id)
         group = topics.share_group(address.password)
         ours, others = (
@@ -83,6 +84,7 @@ class Bridge:
             [
                 Publisher(engine, self.connection, self.metrics),
                 FloodGuard(engine, limits.flooding, self.metrics),
+                contacts,
             ]
         )
         self.ack_sender = AckSender(self.connection, self.metrics, limits.charge_rejected)
@@ -92,8 +94,7 @@ class Bridge:
             self.ack_sender,
             self.metrics,
             settings.bridge_batch,
-            holders=holders,
-            alone=not self._shared,
+            contacts=contacts,
         )
 
     def run(self) -> None:

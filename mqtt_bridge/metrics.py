@@ -57,6 +57,9 @@ class BridgeMetrics:
             registry=registry,
         )
         self.stored = Counter("cymba_bridge_frames_stored", "Frames stored.", registry=registry)
+        self.fast = Counter(
+            "cymba_bridge_frames_fast", "Frames stored by the fast path.", registry=registry
+        )
         self.duplicates = Counter(
             "cymba_bridge_frames_duplicate", "Frames stored already.", registry=registry
         )

@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import msgspec
 import structlog
-from cachetools import LRUCache
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
@@ -15,18 +13,18 @@ from cymba.devices import exchange
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.exchange import Unusable
 from cymba.devices.holders import holders_of
-from cymba.devices.presence import SEEN_STEP, latest_store, record_presence, record_seen
+from cymba.devices.presence import latest_store, record_presence
 from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
 from cymba.devices.quotas import Quota, Reservation
 from cymba.devices.tables import Device
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.clock_hints import AnchorCache
-from cymba.stimulation.ingest.decide import Ledgers, Outcome
-from cymba.stimulation.ingest.fast_path import LedgerCache
+from cymba.stimulation.ingest.decide import Outcome
 from cymba.stimulation.ingest.ingest import Ingested, ack_for_presence, gave_up, ingest
 from cymba.stimulation.wire.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
 from mqtt_bridge import payloads
+from mqtt_bridge.contacts import Contacts
 from mqtt_bridge.delivery_queue import IncomingMessage
 from mqtt_bridge.payloads import Encoding, Malformed
 from mqtt_bridge.topics import Subject
@@ -45,9 +43,7 @@ class Written:
     unknown_programmes: int = 0  # that devices spoke of
     rejected_bytes: dict[str, int] = field(default_factory=dict)  # by device
     anchors: list[BootAnchor] = field(default_factory=list)
-    ledgers: Ledgers = field(default_factory=dict)
-    seen: Mapping[str, datetime] = field(default_factory=dict)
-    holders: Mapping[str, str] = field(default_factory=dict)  # of devices that are newly seen
+    holders: Mapping[str, str] = field(default_factory=dict)  # of devices that were unknown
 
 
 def sum_of(parts: Sequence[Written]) -> Written:
@@ -64,74 +60,42 @@ def sum_of(parts: Sequence[Written]) -> Written:
     return whole
 
 
-class _DevicesSeen(LRUCache[str, datetime]):
-    """When each device was last seen. With a device that makes room goes who holds it."""
-
-    def __init__(self, maxsize: int, holders: dict[str, str]) -> None:
-        super().__init__(maxsize)
-        self._holders = holders
-
-    def popitem(self) -> tuple[str, datetime]:
-        device_id, seen_at = super().popitem()
-        self._holders.pop(device_id, None)
-        return device_id, seen_at
-
-
 class WriterCache:
     """What this process has committed of late, so that it asks the database only for news."""
 
-    MOST_DEVICES = 100_000  # whose last contact and holder are cached
-
-    def __init__(self, holders: dict[str, str], *, alone: bool = True) -> None:
-        """`alone` says that this is the only slot."""
-        self.ledgers = LedgerCache() if alone else None
+    def __init__(self, contacts: Contacts) -> None:
         self.anchors = AnchorCache()
         self.quota = Quota()
-        self.holders = holders
-        self._seen = _DevicesSeen(self.MOST_DEVICES, holders)
+        self.contacts = contacts
 
-    def newly_seen(self, batch: Sequence[IncomingMessage]) -> dict[str, datetime]:
-        """Devices of the batch whose `seen_at` in the database is old."""
-        seen: dict[str, datetime] = {}
-        for delivery in batch:
-            seen_at = self._seen.get(delivery.device_id)
-            if seen_at is None or delivery.arrived_at - seen_at >= SEEN_STEP:
-                seen[delivery.device_id] = delivery.arrived_at
-        return seen
-
-    def remember(self, written: Written) -> None:
-        """Call it once `written` is committed."""
-        if self.ledgers is not None:
-            self.ledgers.remember(written.ledgers)
+    def remember(self, batch: Iterable[IncomingMessage], written: Written) -> None:
+        """Call it once `written`, the result of `batch`, is committed."""
         self.anchors.remember(written.anchors)
-        for device_id, seen_at in written.seen.items():
-            self._seen[device_id] = seen_at
-            account_id = written.holders.get(device_id)
-            if account_id is None:
-                self.holders.pop(device_id, None)
-            else:
-                self.holders[device_id] = account_id
+        self.contacts.holders.update(written.holders)
+        self.contacts.note(
+            (one.device_id, one.arrived_at) for one in batch if one.subject is Subject.FRAME
+        )
 
 
 def append(
     connection: Connection, batch: Sequence[IncomingMessage], cache: WriterCache
-) -> Written | None:
-    """Write and commit a batch by the fast path, over a `connection` in autocommit mode. None if it
-    is not such a batch: nothing is written then, and `write` must be used."""
-    if cache.ledgers is None or any(one.subject is not Subject.FRAME for one in batch):
-        return None
-    if cache.newly_seen(batch) or any(one.device_id not in cache.holders for one in batch):
-        return None
-    with cache.quota.reserve() as reservation:
-        ingested = fast_path.append(
-            connection, batch, cache.ledgers, cache.anchors, quota=reservation
-        )
-        if ingested is None:
-            reservation.give_back()
-            return None
+) -> tuple[list[IncomingMessage], Written, list[IncomingMessage]]:
+    """Write and commit the usual frames of a batch by the fast path, over a `connection` in
+    autocommit mode. Return them, their result, and what is left for `write`."""
+    holders = cache.contacts.holders
+    usual: list[IncomingMessage] = []
+    others: list[IncomingMessage] = []
+    for one in batch:
+        is_usual = one.subject is Subject.FRAME and one.device_id in holders
+        (usual if is_usual else others).append(one)
     written = Written()
-    _add(written, batch, ingested)
-    return written
+    if not usual:
+        return [], written, others
+    with cache.quota.reserve() as reservation:
+        appended = fast_path.append(connection, usual, cache.anchors, quota=reservation)
+    written.outcomes = appended.outcomes
+    written.answers = _answers(appended.stored, appended.acks)
+    return appended.stored, written, others + appended.left
 
 
 def give_up(one: IncomingMessage) -> Written:
@@ -163,17 +127,17 @@ def write(
         record_presence(
             session, delivery.device_id, presence, delivery.arrived_at, live=not delivery.retained
         )
-    written.seen = cache.newly_seen(frames)
-    if written.seen:
-        record_seen(session, written.seen)
-        written.holders = holders_of(session, written.seen)
+    holders = cache.contacts.holders
+    unknown = {one.device_id for one in frames} - holders.keys()
+    if unknown:
+        written.holders = holders_of(session, unknown)
     ingested = ingest(
         session,
         frames,
         exchanges=_anchors(session, others, written),
         anchors=cache.anchors,
         quota=reservation,
-        believed_held=cache.holders.keys() | written.holders.keys(),
+        believed_held=holders.keys() | written.holders.keys(),
     )
     answered = {(device_id, ack.store) for device_id, ack in ingested.acks}
     # A device that comes online learns at once which frames it may free.
@@ -205,7 +169,6 @@ def _add(
 ) -> None:
     written.outcomes = ingested.outcomes
     written.anchors = ingested.anchors
-    written.ledgers = ingested.ledgers
     written.rejected_bytes = ingested.rejected_bytes()
     written.answers = _answers(batch, [*ingested.acks, *more_acks])
 

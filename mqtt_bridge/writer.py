@@ -3,7 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import structlog
@@ -13,6 +14,7 @@ from cymba.database import UnitOfWork
 from cymba.failures import is_passing, name_of
 from cymba.stimulation.ingest.halving import by_halves
 from mqtt_bridge.acks import AckSender
+from mqtt_bridge.contacts import Contacts
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.supervised import SupervisedThread
@@ -35,17 +37,14 @@ class Writer:
         metrics: BridgeMetrics,
         batch: int,
         *,
-        holders: dict[str, str] | None = None,
-        alone: bool = True,
+        contacts: Contacts,
     ) -> None:
-        """`holders` is kept up to date with the account of each device that sends. `alone` says
-        that this is the only slot."""
         self._queue = queue
         self._engine = engine
         self._ack_sender = ack_sender
         self._metrics = metrics
         self._batch = batch
-        self._cache = WriterCache({} if holders is None else holders, alone=alone)
+        self._cache = WriterCache(contacts)
         self._connection: Connection | None = None
         self._autocommit: Connection | None = None
         self._busy_since: float | None = None
@@ -85,13 +84,19 @@ class Writer:
 
     def _take_in(self, batch: list[IncomingMessage]) -> bool:
         """Commit the batch, with retries. False if `finish` gave up before that."""
+        arrived_at = batch[0].arrived_at
         delay_s = FIRST_RETRY_S
         while True:
             try:
-                parts = by_halves(batch, self._commit, give_up, lambda e: not is_passing(e))
+                batch = self._append(batch)
+                if batch:
+                    parts = by_halves(batch, self._commit, give_up, lambda e: not is_passing(e))
+                    self._ack_sender.send(batch, sum_of(parts))
                 self.retrying = False
                 break
-            except Exception as error:  # noqa: BLE001 - only passing ones come here
+            except Exception as error:
+                if not is_passing(error):
+                    raise
                 self._disconnect()
                 self.retrying = True
                 self._metrics.database_failures.inc()
@@ -105,34 +110,62 @@ class Writer:
             if self._giving_up.wait(delay_s * random.uniform(0.5, 1)):  # noqa: S311 - jitter
                 return False
             delay_s = min(LAST_RETRY_S, delay_s * 2)
-        lag_s = (datetime.now(UTC) - batch[0].arrived_at).total_seconds()
+        lag_s = (datetime.now(UTC) - arrived_at).total_seconds()
         self._metrics.lag_seconds.observe(max(0.0, lag_s))
-        self._ack_sender.send(batch, sum_of(parts))
         return True
 
+    def _append(self, batch: list[IncomingMessage]) -> list[IncomingMessage]:
+        """Commit the usual frames and pass them on to be acked. Return what is left to `_commit`.
+
+        Raises:
+            Exception: a passing one. Nothing was committed, or the connection broke before the
+            commit was confirmed.
+        """
+        try:
+            with self._measured() as size:
+                stored, written, left = append(self._connections()[1], batch, self._cache)
+                size.append(len(stored))
+        except Exception as error:
+            if is_passing(error):
+                raise
+            log.exception("the fast path fails", error=name_of(error))
+            return batch  # `_commit` finds the delivery that brings it out
+        if stored:
+            self._metrics.fast.inc(len(stored))
+            self._cache.remember(stored, written)
+            self._ack_sender.send(stored, written)
+        return left
+
     def _commit(self, batch: Sequence[IncomingMessage]) -> Written:
-        """Write and commit, by the fast path if possible.
+        """Write and commit by the slow path.
 
         Raises:
             Exception: nothing was committed, or the connection broke before the commit was
             confirmed.
         """
+        with (
+            self._measured() as size,
+            self._cache.quota.reserve() as reservation,
+            UnitOfWork(self._connections()[0]) as session,
+        ):
+            written = write(session, batch, self._cache, reservation)
+            session.commit()
+            size.append(len(batch))
+        self._cache.remember(batch, written)
+        return written
+
+    @contextmanager
+    def _measured(self) -> Iterator[list[int]]:
+        """Around a transaction, which puts the number of its deliveries into the list."""
         self._busy_since = started = time.monotonic()
+        size: list[int] = []
         try:
-            written = append(self._connections()[1], batch, self._cache)
-            if written is None:
-                with (
-                    self._cache.quota.reserve() as reservation,
-                    UnitOfWork(self._connections()[0]) as session,
-                ):
-                    written = write(session, batch, self._cache, reservation)
-                    session.commit()
-            self._cache.remember(written)
+            yield size
         finally:
             self._busy_since = None
-        self._metrics.batch_size.observe(len(batch))
-        self._metrics.commit_seconds.observe(time.monotonic() - started)
-        return written
+        if any(size):
+            self._metrics.batch_size.observe(sum(size))
+            self._metrics.commit_seconds.observe(time.monotonic() - started)
 
     def _connections(self) -> tuple[Connection, Connection]:
         """Two permanent connections, the second in autocommit mode. A pool's check would take a

@@ -259,6 +259,15 @@ class Reservation:
             self._sessions.append((device_id, sid, payload_bytes, memory_bytes))
         return allowed
 
+    def give_back_session(
+        self, device_id: str, sid: UUID, *, payload_bytes: int, memory_bytes: int
+    ) -> None:
+        """Undo one `session` that was allowed: this frame is not stored by this transaction."""
+        self._sessions.remove((device_id, sid, payload_bytes, memory_bytes))
+        self._quota.give_back_session(
+            device_id, sid, payload_bytes=payload_bytes, memory_bytes=memory_bytes
+        )
+
     def quarantine(self, device_id: str, payload_bytes: int) -> bool:
         allowed = self._quota.quarantine(device_id, payload_bytes)
         if allowed:

@@ -17,12 +17,13 @@ from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.decide import Delivery, memory_bytes
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.wire.messages import to_json
-from mqtt_bridge import transaction
+from mqtt_bridge import transaction, writer
 from mqtt_bridge.acks import AckSender
+from mqtt_bridge.contacts import Contacts
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.topics import Subject
-from mqtt_bridge.transaction import WriterCache, Written
+from mqtt_bridge.transaction import Written
 from mqtt_bridge.writer import Writer
 from tests.end_to_end.devices import session_frames
 from tests.end_to_end.parts import PATIENCE_S, wait_until
@@ -77,10 +78,10 @@ def bench(engine: Engine) -> Iterator[WriterBench]:
 
     ack_sender = AckSender(notes, metrics, charge)  # type: ignore[arg-type] # what it uses
     ack_sender.start()
-    writer = Writer(queue, engine, ack_sender, metrics, 1_000)
-    yield WriterBench(queue, writer, ack_sender, notes, metrics, charged)
+    made = Writer(queue, engine, ack_sender, metrics, 1_000, contacts=Contacts(engine))
+    yield WriterBench(queue, made, ack_sender, notes, metrics, charged)
     queue.close()
-    writer.finish(PATIENCE_S)
+    made.finish(PATIENCE_S)
     ack_sender.finish(PATIENCE_S)
 
 
@@ -265,6 +266,27 @@ def test_frames_that_follow_take_one_statement(
     assert bench.notes.seen[-2:] == [20, 20]
 
 
+def test_one_device_that_sends_again_holds_up_no_other(
+    bench: WriterBench, devices: list[Credentials], stored_seqs: StoredSeqs
+) -> None:
+    first, second = (one.device_id for one in devices[:2])
+    payloads = [to_json(f) for f in session_frames(5, 20, 1)]
+    fill(bench, [*deliveries(first, payloads[:2]), *deliveries(second, payloads[:2])])
+    bench.writer.start()
+    wait_until(lambda: len(bench.notes.acked) == 4, what="acked")
+    known = bench.metric("frames_fast_total")
+    mixed = [*deliveries(first, [payloads[1], payloads[2]]), *deliveries(second, payloads[2:5])]
+    stranger = deliveries("nobodys-device", payloads[:1])
+    fill(bench, [*mixed, *stranger])
+    wait_until(lambda: len(bench.notes.acked) == 10, what="acked")
+    assert sorted(bench.notes.acked[4:]) == [one.packet_id for one in (*mixed, *stranger)]
+    assert stored_seqs(first) == [1, 2, 3]
+    assert stored_seqs(second) == [1, 2, 3, 4, 5]
+    assert bench.metric("frames_fast_total") >= known + 3
+    assert bench.metric("frames_duplicate_total") == 1
+    assert bench.metric("frames_refused_total", code="not-claimed") == 1
+
+
 def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
     bench: WriterBench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
 ) -> None:
@@ -272,7 +294,7 @@ def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
     lost: list[str] = []
 
     def lose(*told: Any) -> None:
-        if "unmoved" in told[2] and not lost:
+        if "free AS MATERIALIZED" in told[2] and not lost:
             lost.append(told[2])
             raise OperationalError(told[2], None, Exception("the server hung up"))
 
@@ -290,13 +312,14 @@ def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
     assert bench.metric("frames_duplicate_total") > 0
 
 
-@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize("way", ["fast", "slow"])
 def test_what_was_not_stored_takes_nothing_of_the_allowance(
     bench: WriterBench,
     devices: list[Credentials],
     engine: Engine,
     stored_seqs: StoredSeqs,
-    is_alone: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
 ) -> None:
     """A full disk, say: the database answers and stores nothing, for far longer than here."""
     made = session_frames(5, 4, 1)
@@ -307,8 +330,8 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
     ]
     cache = bench.writer._cache
     cache.quota = Quota(session_bytes=sum(sizes))
-    if not is_alone:
-        cache.ledgers = None
+    if way == "slow":
+        monkeypatch.setattr(writer, "append", lambda _line, batch, _cache: ([], Written(), batch))
     left = 3
 
     def fail(*told: Any) -> None:
@@ -328,20 +351,6 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
     assert left == 0
     assert stored_seqs(devices[0].device_id) == [1, 2, 3, 4]
     assert bench.metric("frames_refused_total", code="rate") == 0
-
-
-def test_memory_keeps_few_devices() -> None:
-    class Small(WriterCache):
-        MOST_DEVICES = 2
-
-    holders: dict[str, str] = {}
-    memory = Small(holders)
-    at = utc_now()
-    for device_id in ("device-1", "device-2", "device-1", "device-3"):
-        memory.remember(Written(seen={device_id: at}, holders={device_id: "ann"}))
-    assert sorted(holders) == ["device-1", "device-3"]
-    batch = [*deliveries("device-1", [b"{}"]), *deliveries("device-2", [b"{}"])]
-    assert list(memory.newly_seen(batch)) == ["device-2"]
 
 
 def test_the_end_of_the_writer_is_noticed(

@@ -1,123 +1,157 @@
-"""The fast path: a usual batch, written by one statement that commits itself.
+"""The fast path: the usual frames of a batch, written by one statement that commits itself.
 
-Usually a device's next frame finds its ledger as the last one left it. So the ledgers are not read
-and locked first. One statement compares each ledger with its cached value, locks it, and writes
-everything if all are equal (optimistic concurrency).
+Usually a device's next frame has a number that is free. The statement locks the ledgers of the
+batch, and writes the frames of each store in which all their numbers are free and whose device
+somebody holds. It returns these ledgers, from which the acks are made. So it never matters what
+this process remembers: other bridges and uploads over HTTP may move a ledger at any time.
 
-In every other case nothing is written, and `ingest` takes the batch: for a number that is used, an
-unreadable payload, a frame over a limit, a ledger that another process changed, or a new clock
-hint. A stale or lost cache therefore costs time, and never a wrong answer.
+All else is left over for `ingest`: numbers that are used, unreadable payloads, frames over a limit,
+new clock hints, new stores.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
 
-from cachetools import LRUCache
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
-from cymba.devices.quotas import QuotaCheck
+from cymba.devices.quotas import Reservation
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
-from cymba.stimulation.ingest.decide import Delivery, Ledgers, acks_of, decide, store_of
-from cymba.stimulation.ingest.ingest import Ingested
-from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
-from cymba.stimulation.ingest.statements import write_if_unmoved
-from cymba.stimulation.wire.frames import Unreadable
+from cymba.stimulation.ingest.decide import Delivery, Outcome, Stored, memory_bytes
+from cymba.stimulation.ingest.ledgers import StoreKey
+from cymba.stimulation.ingest.statements import Batch, NewNumbers, write_free_numbers
+from cymba.stimulation.wire.frames import Unreadable, pack
+from cymba.stimulation.wire.messages import Ack, Frame
+from cymba.stimulation.wire.seq_ranges import SeqRanges
+
+MOST_NEW_RANGES = 20
+"""In one store and batch. A batch with more holes is left to `ingest`, which counts them."""
+
+One = TypeVar("One", bound=Delivery)
 
 
-class LedgerCache:
-    """The ledgers as this process wrote them last, in PostgreSQL's notation.
+class Appended(NamedTuple, Generic[One]):
+    """What is committed, with the acks for it, by device; and the deliveries that are left over for
+    `ingest`, in their order."""
 
-    Not thread-safe.
-    """
+    stored: list[One]
+    outcomes: list[Outcome]  # parallel to `stored`
+    acks: list[tuple[str, Ack]]
+    left: list[One]
 
-    MOST_STORES = 100_000
-    MOST_CHARACTERS = 200  # a dozen ranges: a ledger with more holes is read each time
 
-    def __init__(self) -> None:
-        self._written: LRUCache[StoreKey, str] = LRUCache(self.MOST_STORES)
-
-    def recall(self, keys: Iterable[StoreKey]) -> dict[StoreKey, str] | None:
-        """The cached ledgers of `keys`; None if one is missing."""
-        recalled: dict[StoreKey, str] = {}
-        for key in keys:
-            written = self._written.get(key)
-            if written is None:
-                return None
-            recalled[key] = written
-        return recalled
-
-    def remember(self, ledgers: Ledgers) -> None:
-        """Call it once they are committed."""
-        for key, ledger in ledgers.items():
-            written = str(ledger.resolved)
-            if ledger.is_held and len(written) <= self.MOST_CHARACTERS:
-                self._written[key] = written
-            else:
-                self._written.pop(key, None)
-
-    def forget(self, keys: Iterable[StoreKey]) -> None:
-        for key in keys:
-            self._written.pop(key, None)
+@dataclass(slots=True)
+class _Store(Generic[One]):
+    key: StoreKey
+    seqs: set[int] = field(default_factory=set)
+    frames: list[tuple[One, Frame]] = field(default_factory=list)
 
 
 def append(
     connection: Connection,
-    deliveries: Sequence[Delivery],
-    ledgers: LedgerCache,
+    deliveries: Sequence[One],
     anchors: AnchorCache,
     *,
-    quota: QuotaCheck | None = None,
-) -> Ingested | None:
-    """Write and commit a batch that consists of expected next frames only.
-
-    None if it is another kind of batch; nothing is written then. `connection` is in autocommit
-    mode.
+    quota: Reservation | None = None,
+) -> Appended[One]:
+    """Write and commit the usual frames of a batch. `connection` is in autocommit mode.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the database did not answer. The batch may be stored or not.
+        sqlalchemy.exc.DBAPIError: the database did not answer. The frames may be stored or not.
         Ingest is idempotent, so it can be repeated.
     """
-    keys = _stores_of_good_frames(deliveries)
-    if not keys:
-        return None
-    expected = ledgers.recall(keys)
-    if expected is None or anchors.news(clock_hints_of(deliveries)):
-        return None
-    moved = {key: AckLedger(written, is_held=True) for key, written in expected.items()}
-    if not _all_are_next(deliveries, moved):
-        return None
-    outcomes, batch = decide(deliveries, moved, quota=quota)
-    if len(batch.frames) < len(deliveries):
-        return None  # one is rejected, which is for the slow path
-    is_written = False
-    with suppress(DataError, IntegrityError, UnicodeError):  # `ingest` finds the bad delivery
-        is_written = write_if_unmoved(connection, batch, moved, expected)
-    connection.rollback()
-    if not is_written:
-        ledgers.forget(keys)
-        return None
-    acks = acks_of(deliveries, outcomes, moved)
-    return Ingested(deliveries, outcomes, acks, ledgers=moved)
+    stores = _usual_stores(deliveries, anchors, quota)
+    written: dict[StoreKey, SeqRanges] = {}
+    if stores:
+        with suppress(DataError, IntegrityError, UnicodeError):  # `ingest` finds the bad delivery
+            written = _write(connection, stores)
+    if not written:
+        if quota is not None:
+            quota.give_back()
+        return Appended([], [], [], list(deliveries))
+    acks: list[tuple[str, Ack]] = []
+    outcomes: list[Outcome] = []
+    stored: list[One] = []
+    for store in stores:
+        resolved = written.get(store.key)
+        if resolved is None:
+            if quota is not None:
+                _give_back(quota, store)
+            continue
+        device_id, number = store.key
+        ack = Ack(store=number, upto=resolved.upto, also=resolved.beyond(store.seqs))
+        acks.append((device_id, ack))
+        for delivery, frame in store.frames:
+            stored.append(delivery)
+            outcomes.append(Stored(number, frame.seq))
+    done = set(map(id, stored))
+    left = [delivery for delivery in deliveries if id(delivery) not in done]
+    return Appended(stored, outcomes, acks, left)
 
 
-def _stores_of_good_frames(deliveries: Sequence[Delivery]) -> set[StoreKey] | None:
-    """The stores of the batch; None if one of its payloads cannot be read."""
-    keys: set[StoreKey] = set()
+def _usual_stores(
+    deliveries: Sequence[One], anchors: AnchorCache, quota: Reservation | None
+) -> list[_Store[One]]:
+    """The frames that may be written by the statement, by store.
+
+    A device's frames are taken in their order: none that follows one that is left over. Of two that
+    share a number, the first is the one that counts.
+    """
+    left = {anchor.key.device_id for anchor in anchors.news(clock_hints_of(deliveries))}
+    stores: dict[StoreKey, _Store[One]] = {}
     for delivery in deliveries:
+        if delivery.device_id in left:
+            continue
         frame = delivery.read
         if isinstance(frame, Unreadable):
-            return None
-        keys.add(StoreKey(delivery.device_id, frame.store))
-    return keys
+            left.add(delivery.device_id)
+            continue
+        key = StoreKey(delivery.device_id, frame.store)
+        store = stores.get(key)
+        if store is None:
+            store = stores[key] = _Store(key)
+        if frame.seq in store.seqs or not (
+            quota is None
+            or quota.session(
+                delivery.device_id,
+                frame.sid,
+                payload_bytes=len(delivery.payload),
+                memory_bytes=memory_bytes(frame),
+            )
+        ):
+            left.add(delivery.device_id)
+            continue
+        store.seqs.add(frame.seq)
+        store.frames.append((delivery, frame))
+    return [store for store in stores.values() if store.frames]
 
 
-def _all_are_next(deliveries: Sequence[Delivery], ledgers: Ledgers) -> bool:
-    """Whether every number is free, and named only once."""
-    named: set[tuple[StoreKey, int]] = set()
-    for delivery in deliveries:
-        key, seq = store_of(delivery), delivery.read.seq
-        if key is None or seq is None or seq in ledgers[key].resolved:
-            return False
-        named.add((key, seq))
-    return len(named) == len(deliveries)
+def _write(connection: Connection, stores: Sequence[_Store[One]]) -> dict[StoreKey, SeqRanges]:
+    """The ledgers of those stores whose frames are written and committed."""
+    batch = Batch()
+    numbers: list[NewNumbers] = []
+    for store in stores:
+        ranges = SeqRanges.of_sorted(sorted(store.seqs))
+        if ranges.count > MOST_NEW_RANGES:
+            continue
+        numbers.append(NewNumbers(store.key, str(ranges)))
+        for delivery, frame in store.frames:
+            batch.store(
+                store.key.device_id, frame, pack(frame), delivery.arrived_at, ledger=len(numbers)
+            )
+    try:
+        return write_free_numbers(connection, batch, numbers) if numbers else {}
+    finally:
+        connection.rollback()  # SQLAlchemy's transaction: in autocommit mode it holds nothing
+
+
+def _give_back(quota: Reservation, store: _Store[One]) -> None:
+    for delivery, frame in store.frames:
+        quota.give_back_session(
+            delivery.device_id,
+            frame.sid,
+            payload_bytes=len(delivery.payload),
+            memory_bytes=memory_bytes(frame),
+        )

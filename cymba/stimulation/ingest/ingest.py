@@ -42,15 +42,14 @@ from cymba.stimulation.wire.messages import Ack
 class Ingested:
     """The result of a batch, valid once the caller has committed.
 
-    `outcomes` are parallel to the deliveries. `acks` are for `down/ack`, by device. `anchors` and
-    `ledgers` are for `AnchorCache.remember` and `LedgerCache.remember`.
+    `outcomes` are parallel to the deliveries. `acks` are for `down/ack`, by device. `anchors` are
+    for `AnchorCache.remember`.
     """
 
     deliveries: Sequence[Delivery]
     outcomes: list[Outcome]
     acks: list[tuple[str, Ack]]
     anchors: list[BootAnchor] = field(default_factory=list)
-    ledgers: Ledgers = field(default_factory=dict)
 
     def rejected_bytes(self) -> dict[str, int]:
         """By device, the bytes that were read and rejected. They are charged to the device."""
@@ -101,7 +100,7 @@ def ingest(
     write(session, batch, ledgers)
     _anchor(session, kept, ledgers)
     acks = acks_of(deliveries, outcomes, ledgers)
-    return Ingested(deliveries, outcomes, acks, kept, ledgers)
+    return Ingested(deliveries, outcomes, acks, kept)
 
 
 def _demands(readable: Iterable[Delivery]) -> dict[str, Demand]:

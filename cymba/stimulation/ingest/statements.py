@@ -1,6 +1,6 @@
 """The SQL of ingest. Each statement works on a whole batch."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -57,9 +57,13 @@ class Batch:
     frames: list[tuple[Any, ...]] = field(default_factory=list)
     refusals: dict[tuple[str, str, bytes], QuarantineRow] = field(default_factory=dict)
 
-    def store(self, device_id: str, frame: Frame, packed: Packed, arrived_at: datetime) -> None:
+    def store(
+        self, device_id: str, frame: Frame, packed: Packed, arrived_at: datetime, *, ledger: int = 0
+    ) -> None:
+        """`ledger` is for `write_free_numbers` alone."""
         self.frames.append(
             (
+                ledger,
                 device_id,
                 frame.store,
                 frame.seq,
@@ -112,23 +116,30 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger])
         )
 
 
-def write_if_unmoved(
-    connection: Connection,
-    batch: Batch,
-    ledgers: Mapping[StoreKey, AckLedger],
-    expected: Mapping[StoreKey, str],
-) -> bool:
-    """Write the frames of `batch` if every ledger is as `expected` and its device is held.
+class NewNumbers(NamedTuple):
+    """The numbers of a store that a batch brings, in PostgreSQL's notation."""
 
-    Otherwise nothing is written. The statement itself locks the ledgers, in the order of
-    `lock_ledgers`. If another transaction changes one meanwhile, PostgreSQL compares it again once
-    that transaction has ended.
+    key: StoreKey
+    numbers: str
+
+
+def write_free_numbers(
+    connection: Connection, batch: Batch, ledgers: Sequence[NewNumbers]
+) -> dict[StoreKey, SeqRanges]:
+    """Write the frames of each store in which all its new numbers are free and whose device is
+    held. Return the ledgers of these stores as they are then; nothing is written for the others.
+
+    Each frame of `batch` names its store by its place in `ledgers`, from 1. The statement itself
+    locks the ledgers, in the order of `lock_ledgers`. If another transaction changes one meanwhile,
+    PostgreSQL compares it again once that transaction has ended.
     """
-    changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
-    values = _ledger_columns(changed) | _frame_columns(batch)
-    values["ledger_expected"] = multiranges([expected[key] for key in changed])
-    values["ledgers"] = len(changed)
-    return connection.scalar(_WRITE_IF_UNMOVED, values) is True
+    values = _frame_columns(batch) | {
+        "ledger_device": words([key.device_id for key, _ in ledgers]),
+        "ledger_store": integers([key.store for key, _ in ledgers]),
+        "ledger_numbers": multiranges([numbers for _, numbers in ledgers]),
+    }
+    rows = connection.execute(_WRITE_FREE_NUMBERS, values)
+    return {ledgers[place - 1].key: SeqRanges(resolved) for place, resolved in rows}
 
 
 def _ledger_columns(ledgers: Mapping[StoreKey, AckLedger]) -> dict[str, Any]:
@@ -213,6 +224,7 @@ def _columns(keys: Iterable[FrameKey]) -> dict[str, Any]:
 
 # How each column of `Batch.frames` is written.
 _FRAME_COLUMNS: dict[str, Callable[[Iterable[Any]], str]] = {
+    "ledger": integers,
     "device": words,
     "store": integers,
     "seq": integers,
@@ -232,18 +244,19 @@ _UPDATE_LEDGERS = """
     SELECT v.device_id, v.store, CAST(v.resolved AS int8multirange)
     FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
                 CAST(:ledger_resolved AS text[])) AS v (device_id, store, resolved)
-    {condition}
     ON CONFLICT (device_id, store) DO UPDATE SET resolved = excluded.resolved
 """
-_WRITE_LEDGERS = text(_UPDATE_LEDGERS.format(condition=""))
+_WRITE_LEDGERS = text(_UPDATE_LEDGERS)
 _GIVEN = """
     given AS MATERIALIZED (
-      SELECT * FROM unnest(
-        CAST(:device AS text[]), CAST(:store AS bigint[]), CAST(:seq AS bigint[]),
-        CAST(:boot AS bigint[]), CAST(:sid AS uuid[]), CAST(:kind AS smallint[]),
-        CAST(:up_ms AS bigint[]), CAST(:utc_ms AS bigint[]), CAST(:digest AS bytea[]),
-        CAST(:body AS bytea[]), CAST(:received_at AS timestamptz[]))
-        AS f (device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at)
+      SELECT device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body, received_at
+      FROM unnest(
+        CAST(:ledger AS int[]), CAST(:device AS text[]), CAST(:store AS bigint[]),
+        CAST(:seq AS bigint[]), CAST(:boot AS bigint[]), CAST(:sid AS uuid[]),
+        CAST(:kind AS smallint[]), CAST(:up_ms AS bigint[]), CAST(:utc_ms AS bigint[]),
+        CAST(:digest AS bytea[]), CAST(:body AS bytea[]), CAST(:received_at AS timestamptz[]))
+        AS f (ledger, device_id, store, seq, boot, sid, kind, up_ms, utc_ms, digest, body,
+              received_at)
       {condition})
 """
 # Without ON CONFLICT: by the locked ledger the frame is new.
@@ -267,34 +280,45 @@ _EXTEND = """
       last_received_at = greatest(e.last_received_at, excluded.last_received_at),
       dirty = true
 """
-# The ledgers are locked before `unmoved` is known, and no row is given before that.
-_LOCK_UNMOVED = """
+# All ledgers are locked before `free` is known, and no row is given before that. Ledgers and frames
+# are matched by subscript: for a join the planner might compare each with each. A ledger with many
+# holes is left to `ingest`, which counts its ranges.
+_LOCK_FREE = """
     locked AS MATERIALIZED (
-      SELECT v.device_id, v.store FROM (
+      SELECT v.place, v.device_id, v.store, s.resolved FROM (
         SELECT * FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
-                             CAST(:ledger_expected AS text[])) AS u (device_id, store, expected)
+                             CAST(:ledger_numbers AS text[]))
+          WITH ORDINALITY AS u (device_id, store, numbers, place)
         ORDER BY device_id, store) AS v
-      CROSS JOIN LATERAL (
-        SELECT FROM flash_store AS f
+      LEFT JOIN LATERAL (
+        SELECT f.resolved + CAST(v.numbers AS int8multirange) AS resolved
+        FROM flash_store AS f
         WHERE f.device_id = v.device_id AND f.store = v.store
-          AND f.resolved = CAST(v.expected AS int8multirange) OFFSET 0 FOR UPDATE) AS s
-      WHERE (SELECT true FROM device_tenure AS t
-             WHERE t.device_id = v.device_id AND t.released_at IS NULL LIMIT 1)),
-    unmoved AS MATERIALIZED (SELECT count(*) = :ledgers AS all_of_them FROM locked)
+          AND NOT f.resolved && CAST(v.numbers AS int8multirange)
+          AND pg_column_size(f.resolved) <= 400
+          AND (SELECT true FROM device_tenure AS t
+               WHERE t.device_id = v.device_id AND t.released_at IS NULL LIMIT 1)
+        OFFSET 0 FOR UPDATE OF f) AS s ON true),
+    free AS MATERIALIZED (
+      SELECT array_agg(resolved IS NOT NULL ORDER BY place) AS places FROM locked)
 """
-_IF_UNMOVED = "WHERE (SELECT all_of_them FROM unmoved)"
 _WRITE_FRAMES = text(
     f"""
     WITH {_GIVEN.format(condition="")}, stored AS ({_STORE}),
-    ledger AS ({_UPDATE_LEDGERS.format(condition="")})
+    ledger AS ({_UPDATE_LEDGERS})
     {_EXTEND}
     """
 )
-_WRITE_IF_UNMOVED = text(
+_WRITE_FREE_NUMBERS = text(
     f"""
-    WITH {_LOCK_UNMOVED}, {_GIVEN.format(condition=_IF_UNMOVED)}, stored AS ({_STORE}),
-    ledger AS ({_UPDATE_LEDGERS.format(condition=_IF_UNMOVED)}), extended AS ({_EXTEND})
-    SELECT all_of_them FROM unmoved
+    WITH {_LOCK_FREE},
+    {_GIVEN.format(condition="WHERE (SELECT places FROM free)[ledger]")}, stored AS ({_STORE}),
+    ledger AS (
+      INSERT INTO flash_store (device_id, store, resolved)
+      SELECT device_id, store, resolved FROM locked WHERE resolved IS NOT NULL
+      ON CONFLICT (device_id, store) DO UPDATE SET resolved = excluded.resolved),
+    extended AS ({_EXTEND})
+    SELECT place, CAST(resolved AS text) FROM locked WHERE resolved IS NOT NULL
     """  # noqa: S608 - constants, all of them
 )
 _WRITE_QUARANTINE = text(

@@ -36,6 +36,11 @@ class SeqRanges:
         bounds = iter(self._bounds)
         return "{" + ",".join(f"[{low},{high})" for low, high in zip(bounds, bounds)) + "}"  # noqa: B905 - the same iterator twice makes pairs
 
+    @property
+    def count(self) -> int:
+        """How many ranges it has."""
+        return len(self._bounds) // 2
+
     def ranges(self) -> list[tuple[int, int]]:
         """First and last of each, in order."""
         bounds = self._bounds

@@ -74,7 +74,6 @@ class Uplink:
             outcomes=[outcome for part in parts for outcome in part.outcomes],
             acks=[ack for part in parts for ack in part.acks],
             anchors=[anchor for part in parts for anchor in part.anchors],
-            ledgers={key: one for part in parts for key, one in part.ledgers.items()},
         )
 
     def _commit(self, deliveries: Sequence[Delivery]) -> Ingested:

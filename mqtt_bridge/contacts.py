@@ -1,0 +1,85 @@
+"""When each device was last heard from, and who holds it: written and read in bulk by a chore, so
+that no batch waits for it."""
+
+import threading
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+from cachetools import LRUCache
+from sqlalchemy import Engine
+
+from cymba.database import UnitOfWork
+from cymba.devices.holders import holders_of
+from cymba.devices.presence import SEEN_STEP, record_seen
+
+PERIOD_S = 5.0
+AT_ONCE = 5_000  # devices in one transaction
+MOST_DEVICES = 100_000  # whose last contact and holder are cached
+
+
+class Contacts:
+    """The writer notes contacts; the chore writes those that are news, and reads the holders."""
+
+    def __init__(self, engine: Engine, *, most_devices: int = MOST_DEVICES) -> None:
+        self.holders: dict[str, str] = {}  # the account of each device; any thread may read it
+        self._engine = engine
+        self._recorded = _Recorded(most_devices, self.holders)
+        self._lock = threading.Lock()
+        self._noted: dict[str, datetime] = {}
+        self._due_s = 0.0
+
+    def note(self, contacts: Iterable[tuple[str, datetime]]) -> None:
+        """Devices whose frames are committed, and when those arrived."""
+        with self._lock:
+            self._noted.update(contacts)
+
+    def do(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return False
+        news = self._news()
+        if news:
+            with UnitOfWork(self._engine) as session, session.begin():
+                record_seen(session, news)
+                holders = holders_of(session, news)
+            for device_id, at in news.items():
+                self._recorded[device_id] = at
+                if device_id in holders:
+                    self.holders[device_id] = holders[device_id]
+                else:
+                    self.holders.pop(device_id, None)
+            with self._lock:
+                for device_id, at in news.items():
+                    if self._noted.get(device_id) == at:
+                        del self._noted[device_id]
+        if len(news) == AT_ONCE:
+            return True
+        self._due_s = now_s + PERIOD_S
+        return False
+
+    def _news(self) -> dict[str, datetime]:
+        """Of the noted contacts, those whose time in the database is old. The others are
+        forgotten: there will be newer ones."""
+        news: dict[str, datetime] = {}
+        with self._lock:
+            for device_id, at in list(self._noted.items()):
+                recorded_at = self._recorded.get(device_id)
+                if recorded_at is not None and at - recorded_at < SEEN_STEP:
+                    del self._noted[device_id]
+                elif len(news) < AT_ONCE:
+                    news[device_id] = at
+        return news
+
+
+class _Recorded(LRUCache[str, datetime]):
+    """When each device was recorded last. With a device that makes room goes who holds it."""
+
+    def __init__(self, maxsize: int, holders: dict[str, str]) -> None:
+        super().__init__(maxsize)
+        self._holders = holders
+
+    def popitem(self) -> tuple[str, datetime]:
+        device_id, recorded_at = super().popitem()
+        self._holders.pop(device_id, None)
+        return device_id, recorded_at

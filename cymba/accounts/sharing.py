@@ -2,8 +2,10 @@
 
 import hashlib
 import secrets
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -11,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import addresses, letters
 from cymba.accounts.audit import Actor, note, note_own
-from cymba.accounts.tables import Account, Share
-from cymba.errors import Forbidden, NotFound, Rejected, Unauthenticated
+from cymba.accounts.tables import Account, Share, ShareHolder
+from cymba.errors import Conflict, Forbidden, NotFound, Rejected, Unauthenticated
 
 SCOPES = ("sessions", "diary", "insights")
 TOKEN_PREFIX = "share_"  # noqa: S105 - a prefix, not a secret; access tokens have none
 LONGEST = timedelta(days=365)
+MOST_HOLDERS = 20
 
 
 def create(
@@ -58,9 +61,10 @@ def create(
 
 
 def open_share(
-    session: Session, token: str, scope: str, *, viewer: Account | None, now: datetime
+    session: Session, named: str, scope: str | None, *, viewer: Account | None, now: datetime
 ) -> Share:
-    """The share that a token opens for this viewer (None: nobody is signed in) to look at `scope`.
+    """The share that `named`, a token, opens for this viewer (None: nobody is signed in) to look at
+    `scope`, or at itself (None). A viewer who keeps it with their account may give its id instead.
     Each look is in the audit log of the person who shares.
 
     Raises:
@@ -68,20 +72,99 @@ def open_share(
             all look the same.
         Forbidden: the share does not reach as far as `scope`.
     """
-    share = session.scalar(select(Share).where(Share.token_hash == _hash(token)))
-    if share is None or share.revoked_at is not None or share.expires_at <= now:
-        raise _not_good()
-    if share.clinician_email is not None and not (
-        viewer is not None
-        and viewer.role == "clinician"
-        and viewer.email_key == addresses.key(share.clinician_email)
-    ):
-        raise _not_good()
-    if scope not in share.scopes:
+    share = _find(session, named, viewer)
+    if share is None or not _is_good(share, viewer, now):
+        raise Unauthenticated("This share is not good any more, or not for you.")
+    if scope is not None and scope not in share.scopes:
         raise Forbidden("A share does not reach as far as this.", code="share-scope")
-    by = {} if viewer is None else {"clinician": str(viewer.id)}
-    note(session, share.account_id, Actor("share", str(share.id)), f"{scope}.read", **by)
+    _note_look(session, share, f"{scope or 'share'}.read", viewer)
     return share
+
+
+def attach(session: Session, viewer: Account, token: str, *, now: datetime) -> tuple[Share, bool]:
+    """Keep a share with the viewer's account; and whether that is new. Idempotent.
+
+    Raises:
+        NotFound: what `open_share` refuses.
+        Rejected: it is the viewer's own. Conflict: too many accounts keep it.
+    """
+    share = _find(session, token, viewer)
+    if share is None or not _is_good(share, viewer, now):
+        raise NotFound("This share is not good any more, or not for you.")
+    if share.account_id == viewer.id:
+        raise Rejected("It is your own: there is nothing to keep.")
+    session.execute(select(Share.id).where(Share.id == share.id).with_for_update())
+    holders = set(
+        session.scalars(select(ShareHolder.account_id).where(ShareHolder.share_id == share.id))
+    )
+    if viewer.id in holders:
+        return share, False
+    if len(holders) >= MOST_HOLDERS:
+        raise Conflict("Too many accounts keep this share already. Ask for one of your own.")
+    session.add(ShareHolder(share_id=share.id, account_id=viewer.id, attached_at=now))
+    session.flush()
+    _note_look(session, share, "share.attached", viewer)
+    note_own(session, viewer.id, "share.received", share=str(share.id))
+    return share, True
+
+
+def detach(session: Session, viewer: Account, share_id: UUID) -> None:
+    """Keep it no longer.
+
+    Raises:
+        NotFound: the account keeps no such share.
+    """
+    kept = session.get(ShareHolder, (share_id, viewer.id))
+    if kept is None:
+        raise NotFound("There is no such share.")
+    session.delete(kept)
+    _note_look(session, session.get_one(Share, share_id), "share.detached", viewer)
+
+
+class Received(NamedTuple):
+    share: Share
+    from_name: str  # whose it is, as their account says; may be empty
+    attached_at: datetime | None  # null: the viewer has its token alone
+
+
+def received(session: Session, viewer: Account, *, now: datetime) -> list[Received]:
+    """The shares that the account keeps and that are good, the one attached last first."""
+    rows = session.execute(
+        select(Share, Account.name, ShareHolder.attached_at)
+        .join(ShareHolder, ShareHolder.share_id == Share.id)
+        .join(Account, Account.id == Share.account_id)
+        .where(ShareHolder.account_id == viewer.id)
+        .order_by(ShareHolder.attached_at.desc(), Share.id)
+    )
+    return [Received(*row) for row in rows if _is_good(row[0], viewer, now)]
+
+
+def as_received(session: Session, share: Share, viewer: Account | None) -> Received:
+    """What one share opens, for who holds it."""
+    name = session.get_one(Account, share.account_id).name
+    kept = viewer and session.get(ShareHolder, (share.id, viewer.id))
+    return Received(share, name, kept.attached_at if kept else None)
+
+
+class Holder(NamedTuple):
+    name: str
+    email: str
+    attached_at: datetime
+
+
+def holders(session: Session, account_id: UUID) -> dict[UUID, list[Holder]]:
+    """Who keeps the account's shares, by share, the first one first."""
+    found: dict[UUID, list[Holder]] = defaultdict(list)
+    rows = session.execute(
+        select(ShareHolder.share_id, Account.name, Account.email, ShareHolder.attached_at)
+        .join(Share, Share.id == ShareHolder.share_id)
+        .join(Account, Account.id == ShareHolder.account_id)
+        .where(Share.account_id == account_id)
+        .order_by(ShareHolder.attached_at, Account.id)
+    )
+    for share_id, name, email, attached_at in rows:
+        found[share_id].append(Holder(name, email, attached_at))
+    return found
 
 
 def mine(session: Session, account_id: UUID) -> list[Share]:
@@ -109,8 +192,30 @@ def revoke_all(session: Session, account_id: UUID, *, now: datetime) -> None:
     )
 
 
-def _not_good() -> Unauthenticated:
-    return Unauthenticated("This share is not good any more, or not for you.")
+def _find(session: Session, named: str, viewer: Account | None) -> Share | None:
+    if named.startswith(TOKEN_PREFIX):
+        return session.scalar(select(Share).where(Share.token_hash == _hash(named)))
+    try:
+        share_id = UUID(named)
+    except ValueError:
+        return None
+    keeps = viewer is not None and session.get(ShareHolder, (share_id, viewer.id)) is not None
+    return session.get(Share, share_id) if keeps else None
+
+
+def _is_good(share: Share, viewer: Account | None, now: datetime) -> bool:
+    if share.revoked_at is not None or share.expires_at <= now:
+        return False
+    return share.clinician_email is None or (
+        viewer is not None
+        and viewer.role == "clinician"
+        and viewer.email_key == addresses.key(share.clinician_email)
+    )
+
+
+def _note_look(session: Session, share: Share, action: str, viewer: Account | None) -> None:
+    by = {} if viewer is None else {"clinician": str(viewer.id)}
+    note(session, share.account_id, Actor("share", str(share.id)), action, **by)
 
 
 def _hash(token: str) -> bytes:

@@ -211,6 +211,20 @@ class Share(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class ShareHolder(Base):
+    """That an account keeps another's share, and opens it without its token."""
+
+    __tablename__ = "share_holder"
+
+    share_id: Mapped[UUID] = mapped_column(
+        ForeignKey("share.id", ondelete="CASCADE"), primary_key=True
+    )
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    attached_at: Mapped[datetime]
+
+
 class SingleUseToken(Base):
     """A code sent by mail, valid for one purpose once."""
 

@@ -234,6 +234,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         # The share is listed as before, and its link opens nothing here.
         drawn_anew={"token_hash": _token_hash},
     ),
+    _account_table(accounts.ShareHolder, "looks of others that the person keeps", imported=False),
     _account_table(accounts.AuditEntry, "who saw or changed what", arrives=_audit_entry_arrives),
     _account_table(accounts.Change, "the order of changes that apps follow"),
     _account_table(sync.SyncOperation, "what apps did offline, by its ids"),

@@ -2,7 +2,7 @@
 
 A share's token stands for the account that shares, on routes that are marked with its scope and on
 no others. It comes as the bearer token or, from a clinician who signs in, in `Cymba-Share` beside
-their own.
+their own; there its id will do, if they keep it with their account.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from flask import g, request
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent, quotas, sharing
-from cymba.accounts.tables import Account
+from cymba.accounts.tables import Account, Share
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller, read_access
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.charges import charge
@@ -46,6 +46,18 @@ def reader(scope: str) -> Callable[[], None]:
             g.access = _access(token)
 
     return check
+
+
+def require_share() -> None:
+    """The check of a route that is about the share itself, whatever its scopes."""
+    token, shared = _bearer(), request.headers.get(SHARE_HEADER)
+    if shared is not None:
+        g.access = _access(token)
+    elif not token.startswith(sharing.TOKEN_PREFIX):
+        raise Unauthenticated(
+            f"Send the share's token as the bearer token, or in `{SHARE_HEADER}`."
+        )
+    g.share_token, g.share_scope = shared or token, None
 
 
 def current_access() -> AccessToken:
@@ -84,6 +96,12 @@ def current_account(session: Session) -> Caller:
 
 def _sharer(session: Session) -> Caller:
     """Whose data the request's share opens."""
+    share, _ = current_share(session)
+    return caller_of(session, share.account_id)
+
+
+def current_share(session: Session) -> tuple[Share, Account | None]:
+    """The request's share, and who is signed in besides holding it."""
     viewer = None
     if "access" in g:
         signed_in = load_caller(session, current_access())
@@ -94,7 +112,7 @@ def _sharer(session: Session) -> Caller:
     share = sharing.open_share(session, g.share_token, g.share_scope, viewer=viewer, now=now)
     hold(services().requests, ("shares", share.account_id))  # however many shares there are
     charge(quotas.share_look(share.account_id, share.id))
-    return caller_of(session, share.account_id)
+    return share, viewer
 
 
 def _bearer() -> str:

@@ -145,6 +145,7 @@ ENDED = {
     ("delete", "/v1/account/sign-ins/{sign_in_id}"),
     ("delete", "/v1/consents/{purpose}"),
     ("delete", "/v1/shares/{share_id}"),
+    ("delete", "/v1/shares/received/{share_id}"),
 }
 
 

@@ -6,40 +6,36 @@ counter never falls; one that does is marked, and its highest value counts. A lo
 reboot means that it began anew.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-import numpy as np
-
-from cymba.stimulation.session.timeline import Timeline
-
-COUNTERS = ("charge_uc", "pulses")
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    total: float
-    falls: bool  # within a boot
+class Count(Struct, array_like=True):
+    """One counter's values so far, in order of time."""
 
+    began_at: int | None = None
+    reached: int = 0
+    before_reboot: int = 0  # what it counted before it began anew
+    last: int | None = None  # in this boot
+    falls: bool = False  # within a boot
 
-def counts_of(samples: Timeline, at_start: Mapping[str, int]) -> dict[str, Count]:
-    """By channel; `at_start` is where the start says that they stood."""
-    counted = {name: _count(samples, name, at_start.get(name)) for name in COUNTERS}
-    return {name: count for name, count in counted.items() if count is not None}
+    def add(self, value: int, stood_at: int | None) -> None:
+        """`stood_at` is where the start says that it stood."""
+        if self.began_at is None:
+            self.began_at = self.reached = value if stood_at is None else stood_at
+        if self.last is None:
+            if value < self.reached:
+                self.before_reboot += self.reached - self.began_at
+                self.began_at = 0
+            self.reached = value
+        else:
+            self.falls = self.falls or value < self.last
+            self.reached = max(self.reached, value)
+        self.last = value
 
+    def reboot(self) -> None:
+        self.last = None
 
-def _count(samples: Timeline, channel: str, stood_at: int | None) -> Count | None:
-    values = samples.columns.get(channel)
-    if values is None or np.isnan(values).all():
-        return None
-    known = ~np.isnan(values)
-    boots = samples.boot[known]
-    total, falls, low = 0.0, False, float(values[known][0]) if stood_at is None else float(stood_at)
-    reached = low
-    for boot in dict.fromkeys(boots.tolist()):
-        of_boot = values[known][boots == boot]
-        falls = falls or bool((np.diff(of_boot) < 0).any())
-        if of_boot[0] < reached:
-            total, low = total + reached - low, 0.0
-        reached = float(of_boot.max())
-    return Count(total + reached - low, falls)
+    @property
+    def total(self) -> int | None:
+        """None: it was never read."""
+        return None if self.began_at is None else self.before_reboot + self.reached - self.began_at

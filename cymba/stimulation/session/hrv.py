@@ -6,10 +6,10 @@ from that paper: 300–2000 ms, and within 20 % of the interval before. From an 
 result is pulse-rate variability. Nothing here says what a value means for a person.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from msgspec import Struct
 
 SHORTEST_MS = 300
 LONGEST_MS = 2_000
@@ -18,29 +18,59 @@ MAX_ARTEFACT_SHARE = 0.1
 MIN_DIFFERENCES = 60  # about a minute of beats; with fewer the value is mostly noise
 
 
-@dataclass(frozen=True, slots=True)
-class Variability:
-    """`artefact_share` is null without beats; `rmssd_ms` also with too few or too poor ones."""
-
-    rmssd_ms: float | None
-    artefact_share: float | None
-
-
-def variability(rr_ms: NDArray[np.float64], follows: NDArray[np.bool_]) -> Variability:
-    """RMSSD of `rr_ms`; `follows[i]` says that beat i came right after beat i-1, with no gap.
+class BeatSums(Struct, array_like=True):
+    """A session's beats so far, in order.
 
     A difference is taken only between two successive normal beats, never across a removed one.
-    Beats without a neighbour are judged by the range alone.
+    BeatSums without a neighbour are judged by the range alone.
     """
-    if rr_ms.size == 0:
-        return Variability(None, None)
-    in_range = (rr_ms >= SHORTEST_MS) & (rr_ms <= LONGEST_MS)
-    step = np.abs(np.diff(rr_ms))
-    neighbours = follows[1:] & in_range[:-1]
-    normal = in_range.copy()
-    normal[1:] &= ~(neighbours & (step > LARGEST_STEP * rr_ms[:-1]))
-    share = 1.0 - float(np.mean(normal))
-    differences = step[normal[1:] & normal[:-1] & follows[1:]]
-    if share > MAX_ARTEFACT_SHARE or differences.size < MIN_DIFFERENCES:
-        return Variability(None, share)
-    return Variability(float(np.sqrt(np.mean(np.square(differences)))), share)
+
+    count: int = 0
+    normal: int = 0
+    differences: int = 0
+    squares: int = 0  # the sum of the squared differences
+    last_ms: int = 0
+    last_in_range: bool = False
+    last_is_normal: bool = False
+    expected_up: int | None = None  # where the next frame of the boot begins, if none is missing
+
+    def add(self, rr_ms: int, *, follows: bool) -> None:
+        """`follows` says that it came right after the one before, with no gap."""
+        in_range = SHORTEST_MS <= rr_ms <= LONGEST_MS
+        step = rr_ms - self.last_ms
+        is_far = follows and self.last_in_range and abs(step) > LARGEST_STEP * self.last_ms
+        is_normal = in_range and not is_far
+        self.count += 1
+        self.normal += is_normal
+        if follows and is_normal and self.last_is_normal:
+            self.differences += 1
+            self.squares += step * step
+        self.last_ms, self.last_in_range, self.last_is_normal = rr_ms, in_range, is_normal
+
+    def add_frame(self, up: int, dt: int, n: int, column: Sequence[int | None] | None) -> None:
+        """The next frame of a boot; a beat follows the one before it unless a null lies between
+        them or a frame is missing."""
+        follows = self.expected_up is not None and abs(up - self.expected_up) <= dt
+        for rr_ms in column or ():
+            if rr_ms is None:
+                follows = False
+                continue
+            self.add(rr_ms, follows=follows)
+            follows = True
+        self.expected_up = None if column is None else up + n * dt
+
+    def reboot(self) -> None:
+        self.expected_up = None
+
+    @property
+    def artefact_share(self) -> float | None:
+        """None without beats."""
+        return 1.0 - self.normal / self.count if self.count else None
+
+    @property
+    def rmssd_ms(self) -> float | None:
+        """None also with too few beats, or too poor ones."""
+        share = self.artefact_share
+        if share is None or share > MAX_ARTEFACT_SHARE or self.differences < MIN_DIFFERENCES:
+            return None
+        return math.sqrt(self.squares / self.differences)

@@ -48,10 +48,10 @@ def without_made_up(frames: Iterable[ReadFrame], reports: Reports) -> Sequence[R
     unknown = unknown_to(reports)
     if not unknown:
         return list(frames)
-    return [ReadFrame(_without(read.frame, unknown), read.received_at) for read in frames]
+    return [ReadFrame(without_unknown(read.frame, unknown), read.received_at) for read in frames]
 
 
-def _without(frame: Frame, unknown: frozenset[str]) -> Frame:
+def without_unknown(frame: Frame, unknown: frozenset[str]) -> Frame:
     match frame:
         case StartFrame():
             given = frame.programme

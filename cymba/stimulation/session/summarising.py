@@ -33,8 +33,9 @@ from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey, load_frames
+from cymba.stimulation.session.folding import SUMMED_CHANNELS
 from cymba.stimulation.session.made_up import KNOWS_ALL
-from cymba.stimulation.session.summary import RECTANGULAR, SUMMED_CHANNELS, Summary, summarise
+from cymba.stimulation.session.summary import RECTANGULAR, Summary, summarise
 from cymba.stimulation.session.summary_news import announce_summaries, differs, moved, owners
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import StimulationSession

@@ -1,10 +1,11 @@
 """A session's summary: a pure function of the set of its frames and its device's clocks.
 
-So it does not depend on the order of arrival, on duplicates, on batches or on compaction.
+So it does not depend on the order of arrival, on duplicates, on batches or on compaction. It is
+made of the session's sums (`session/folding.py`), which may be kept between two of its frames.
 Amplitudes are on the scale of one device model, and are never compared across models.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -15,29 +16,11 @@ from cymba.devices.charge import Pulse, Waveform
 from cymba.devices.clocks import DeviceClocks, TimeSource, from_ms
 from cymba.devices.models import Reports
 from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.session.counters import counts_of
-from cymba.stimulation.session.dose import dose
-from cymba.stimulation.session.hrv import variability
-from cymba.stimulation.session.made_up import KNOWS_ALL, without_made_up
-from cymba.stimulation.session.timeline import timeline
-from cymba.stimulation.session.timing import place
-from cymba.stimulation.wire.messages import EndFrame, EventFrame, SamplesFrame, StartFrame
+from cymba.stimulation.session.folding import SessionSums, sums_of
+from cymba.stimulation.session.made_up import KNOWS_ALL, unknown_to
+from cymba.stimulation.session.timing import placed
 
 RECTANGULAR = Pulse()
-# The channels that go into a summary. The others are stored and shown only.
-SUMMED_CHANNELS = frozenset(
-    {
-        "amplitude_ua",
-        "amplitude_delivered_ua",
-        "native_level",
-        "impedance_ohm",
-        "charge_uc",
-        "pulses",
-        "heart_rate_bpm",
-        "rr_ms",
-    }
-)
-
 
 DOUBTS: dict[str, str] = {
     "starts_twice": "two starts came under its id: it may be two sessions in one",
@@ -83,7 +66,7 @@ class Summary:
 
 
 def summarise(
-    frames: Sequence[ReadFrame],
+    frames: Iterable[ReadFrame],
     clocks: DeviceClocks,
     *,
     silent: bool,
@@ -95,89 +78,62 @@ def summarise(
     `silent` says that nothing of the session has arrived for so long that it counts as ended even
     without an end frame. Its reason is then unknown.
     """
-    frames = without_made_up(frames, reports)
-    timing = place(frames, clocks)
-    ordered = sorted(frames, key=lambda r: (timing.at_ms(r.frame), r.frame.store, r.frame.seq))
-    samples = timeline(ordered, timing, SUMMED_CHANNELS)
-    start = _start(ordered)
-    programme = None if start is None else start.programme
-    end = _end(ordered)
-    expected = None if end is None else _expected(ordered, end)
-    counts = counts_of(samples, (start and start.counters) or {})
-    is_whole = expected == len(ordered)
-    given = dose(
-        samples,
-        ordered,
-        timing,
-        programme,
-        waveform,
-        counts=counts,
-        has_marks=start is not None and (is_whole or reports.current == "unknown"),
-    )
-    beats = samples.beats.get("rr_ms")
-    heart = variability(beats.values, beats.follows) if beats else None
-    started_ms = timing.at_ms(ordered[0].frame)
+    sums = sums_of(frames, clocks, unknown_to(reports))
+    return summed_up(sums, clocks, silent=silent, waveform=waveform, reports=reports)
+
+
+def summed_up(
+    sums: SessionSums,
+    clocks: DeviceClocks,
+    *,
+    silent: bool,
+    waveform: Waveform | None,
+    reports: Reports,
+) -> Summary:
+    """The summary of these sums, which are used up by it."""
+    sums.end_boot()
+    timing = placed(sums.boots, clocks)
+    spans_ms = [timing.span_ms(span) for span in sums.boots]
+    end, programme, given = sums.end, sums.programme, sums.dose
+    expected = None if end is None else end.last_seq - end.first_seq + 1 + sums.besides_end
+    is_whole = expected == sums.frames
+    has_marks = sums.starts > 0 and (is_whole or reports.current == "unknown")
+    before_bpm, during_bpm = given.heart_rates(has_marks=has_marks)
+    mean_ua = given.current_ua.value()
     threshold = programme.sensory_threshold_ua if programme else None
     doubts = {
-        "starts_twice": sum(isinstance(read.frame, StartFrame) for read in ordered) > 1,
+        "starts_twice": sums.starts > 1,
         "clock_falls": timing.falls,
-        "counter_falls": any(count.falls for count in counts.values()),
+        "counter_falls": given.charge_uc.falls or given.pulses.falls,
     }
     return Summary(
         state="ended" if end is not None or silent else "open",
-        started_at=from_ms(started_ms),
-        ended_at=from_ms(max(timing.last_ms(read.frame) for read in ordered)),
+        started_at=from_ms(min(min(span) for span in spans_ms)),
+        ended_at=from_ms(max(max(span) for span in spans_ms)),
         time_source=timing.source,
         time_error_ms=timing.error_ms,
         end_reason=end.reason if end is not None else "unknown_inferred" if silent else None,
         programme=msgspec.to_builtins(programme) if programme else None,
-        frames_stored=len(ordered),
+        frames_stored=sums.frames,
         frames_expected=expected,
-        completeness=None if expected is None else len(ordered) / expected,
-        sample_count=sum(r.frame.n for r in ordered if isinstance(r.frame, SamplesFrame)),
-        stimulating_s=given.stimulating_s,
-        contact_lost_s=given.contact_lost_s,
-        delivered_charge_uc=given.delivered_charge_uc,
-        pulses=given.pulses,
-        mean_amplitude_ua=given.mean_amplitude_ua,
-        max_amplitude_ua=given.max_amplitude_ua,
-        mean_native_level=given.mean_native_level,
-        max_native_level=given.max_native_level,
-        mean_amplitude_over_threshold=(
-            given.mean_amplitude_ua / threshold
-            if given.mean_amplitude_ua is not None and threshold
-            else None
-        ),
-        mean_impedance_ohm=given.mean_impedance_ohm,
-        start_impedance_ohm=given.start_impedance_ohm,
-        heart_rate_before_bpm=given.heart_rate_before_bpm,
-        heart_rate_during_bpm=given.heart_rate_during_bpm,
-        rmssd_ms=heart.rmssd_ms if heart else None,
-        rr_artefact_share=heart.artefact_share if heart else None,
-        event_count=sum(isinstance(read.frame, EventFrame) for read in ordered),
-        boots=sorted({read.frame.boot for read in ordered}),
+        completeness=None if expected is None else sums.frames / expected,
+        sample_count=sums.samples,
+        stimulating_s=given.stimulating_s(has_marks=has_marks),
+        contact_lost_s=given.lost.total_ms / 1000,
+        delivered_charge_uc=given.delivered_charge_uc(programme, waveform),
+        pulses=given.delivered_pulses(programme),
+        mean_amplitude_ua=mean_ua,
+        max_amplitude_ua=given.current_ua.highest,
+        mean_native_level=given.level.value(),
+        max_native_level=given.level.highest,
+        mean_amplitude_over_threshold=mean_ua / threshold if mean_ua and threshold else None,
+        mean_impedance_ohm=given.impedance_ohm.value(),
+        start_impedance_ohm=given.start_ohm,
+        heart_rate_before_bpm=before_bpm,
+        heart_rate_during_bpm=during_bpm,
+        rmssd_ms=sums.beats.rmssd_ms,
+        rr_artefact_share=sums.beats.artefact_share,
+        event_count=sums.events,
+        boots=sorted({span.boot for span in sums.boots}),
         doubts=[name for name, stands in doubts.items() if stands],
     )
-
-
-def _start(ordered: Sequence[ReadFrame]) -> StartFrame | None:
-    """What the session began with."""
-    return next((read.frame for read in ordered if isinstance(read.frame, StartFrame)), None)
-
-
-def _end(ordered: Sequence[ReadFrame]) -> EndFrame | None:
-    """The last end frame: the one with the highest seq of its store. With several stores (a factory
-    reset during the session) it is the one that is latest in time."""
-    ends = [read.frame for read in ordered if isinstance(read.frame, EndFrame)]
-    if not ends:
-        return None
-    return max((end for end in ends if end.store == ends[-1].store), key=lambda end: end.seq)
-
-
-def _expected(ordered: Iterable[ReadFrame], end: EndFrame) -> int:
-    """How many frames the session has: those the end frame covers, and any others stored."""
-    besides = sum(
-        read.frame.store != end.store or not end.first_seq <= read.frame.seq <= end.last_seq
-        for read in ordered
-    )
-    return end.last_seq - end.first_seq + 1 + besides

@@ -6,9 +6,10 @@ on the number of frames, and samples are evenly spaced.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+
+from msgspec import Struct
 
 from cymba.devices.clocks import DRIFT, DeviceClocks, Moment, TimeSource, from_ms, to_ms
 from cymba.devices.counter_laps import HALF_A_LAP_MS, LAP_MS
@@ -19,6 +20,65 @@ SUREST_FIRST: tuple[TimeSource, ...] = ("anchored", "device_clock", "between_boo
 _LAP_MS = int(LAP_MS)
 FALLS_MS = 60_000  # by less, what is written in another order than it happened may differ
 STRAIGHT_WITHIN = 1e-3  # of the rate; further off, the two moments contradict each other
+
+BootKey = tuple[int, int]
+"""A store, and a boot of it."""
+
+
+class BootSpan(Struct, array_like=True):
+    """From when to when a session was in one boot, and what its arrivals say of that.
+
+    Frames are added in the order of their numbers. Times are `up`; `ups_of` says what it is once a
+    counter of 32 bits has begun anew.
+    """
+
+    store: int
+    boot: int
+    low: int  # no frame's `up` is less
+    high: int = -1  # the last moment
+    low_by_ms: float = math.inf  # by when `low` was, as frames after it arrived
+    high_key_ms: float = math.inf  # by when `high` was, but for `high` itself
+    came_ms: float = -math.inf  # when the last of it arrived
+    falls: bool = False
+    last_up: int | None = None  # as it was sent
+    lap: int = 0
+    has_lapped: bool = False
+
+    def add(self, frame: Frame, received_ms: float) -> int:
+        """Returns the frame's `up`, laps included."""
+        up = self.next_up(frame.up)
+        self.lap, self.last_up = self._next_lap(frame.up), frame.up
+        self.has_lapped = self.has_lapped or self.lap > 0
+        ends = up + _length_ms(frame)
+        self.falls = self.falls or ends < self.high - FALLS_MS
+        self.high = max(self.high, ends)
+        # Each frame bounds every moment by its own arrival, allowing for drift.
+        self.low_by_ms = min(self.low_by_ms, received_ms - (ends - self.low) * (1 - DRIFT))
+        self.high_key_ms = min(self.high_key_ms, received_ms - ends * (1 + DRIFT))
+        self.came_ms = max(self.came_ms, received_ms)
+        return up
+
+    def next_up(self, up: int) -> int:
+        """What a frame's `up` is with laps, if it is the next one by its number."""
+        return up + max(self._next_lap(up), 0) * _LAP_MS
+
+    def _next_lap(self, up: int) -> int:
+        before = self.last_up
+        if before is None or max(before, up) >= _LAP_MS:
+            return self.lap
+        # An event may come before the samples around it, so the lap may also go back by one.
+        return self.lap + (before - up > HALF_A_LAP_MS) - (up - before > HALF_A_LAP_MS)
+
+    def moments(self, clocks: DeviceClocks) -> tuple[Moment, Moment]:
+        """When its first and its last moment were."""
+        high_by_ms = self.high_key_ms + self.high * (1 + DRIFT)
+        latest = [from_ms(max(0.0, by_ms)) for by_ms in (self.low_by_ms, high_by_ms)]
+        first = clocks.at(self.store, self.boot, self.low, latest[0])
+        if self.has_lapped:
+            return first, _later(first, self.high - self.low)
+        if self.high == self.low:
+            return first, first
+        return first, clocks.at(self.store, self.boot, self.high, latest[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +101,23 @@ class Timing:
     """The time of every moment of a session. Source and error are those of its least certain
     boot."""
 
-    lines: dict[tuple[int, int], _BootLine]
+    lines: dict[BootKey, _BootLine]
     source: TimeSource
     error_ms: int
-    # Of frames whose counter of 32 bits had begun anew since the boot's first: by store and seq.
-    laps: dict[tuple[int, int], int]
     # In some boot `up` fell as the numbers rose: two boots under one number, or a clock set back.
     falls: bool
+    # By store and seq, the `up` of frames whose counter of 32 bits had begun anew.
+    ups: dict[tuple[int, int], int]
 
     def at_ms(self, frame: Frame) -> int:
         """The frame's `up`, in milliseconds since 1970."""
-        lap_ms = self.laps.get((frame.store, frame.seq), 0) * _LAP_MS
-        return self.lines[frame.store, frame.boot].at_ms(frame.up + lap_ms)
+        up = self.ups.get((frame.store, frame.seq), frame.up)
+        return self.lines[frame.store, frame.boot].at_ms(up)
 
-    def last_ms(self, frame: Frame) -> int:
-        """The frame's last sample, or its `up` if it has none; in milliseconds since 1970."""
-        return self.at_ms(frame) + _length_ms(frame)
+    def span_ms(self, span: BootSpan) -> tuple[int, int]:
+        """Its first and its last moment, in milliseconds since 1970."""
+        line = self.lines[span.store, span.boot]
+        return line.at_ms(span.low), line.at_ms(span.high)
 
 
 def _length_ms(frame: Frame) -> int:
@@ -64,75 +125,67 @@ def _length_ms(frame: Frame) -> int:
     return (frame.n - 1) * frame.dt if isinstance(frame, SamplesFrame) else 0
 
 
-def boots_of(frames: Iterable[ReadFrame]) -> set[tuple[int, int]]:
+def boots_of(frames: Iterable[ReadFrame]) -> set[BootKey]:
     """The store and boot of each frame: the clocks that `place` needs."""
     return {(read.frame.store, read.frame.boot) for read in frames}
 
 
-def place(frames: Sequence[ReadFrame], clocks: DeviceClocks) -> Timing:
+def place(frames: Iterable[ReadFrame], clocks: DeviceClocks) -> Timing:
     """Place the boots that `frames` (at least one) were recorded in.
 
     The result depends on the set of frames alone, not on their order.
     """
-    boots: dict[tuple[int, int], list[ReadFrame]] = {}
-    for read in frames:
+    spans: list[BootSpan] = []
+    lapped: dict[tuple[int, int], int] = {}
+    for reads in by_boot(frames).values():
+        span, ups = span_of(reads)
+        spans.append(span)
+        if span.has_lapped:
+            lapped |= {
+                (read.frame.store, read.frame.seq): up for read, up in zip(reads, ups, strict=True)
+            }
+    return placed(spans, clocks, lapped)
+
+
+def by_boot(frames: Iterable[ReadFrame]) -> dict[BootKey, list[ReadFrame]]:
+    """The frames of each boot, in the order of their numbers."""
+    boots: dict[BootKey, list[ReadFrame]] = {}
+    for read in sorted(frames, key=lambda read: read.frame.seq):
         boots.setdefault((read.frame.store, read.frame.boot), []).append(read)
-    lines: dict[tuple[int, int], _BootLine] = {}
+    return boots
+
+
+def span_of(reads: Sequence[ReadFrame]) -> tuple[BootSpan, list[int]]:
+    """Of all the session's frames of a boot, in the order of their numbers; and each one's `up`,
+    laps included."""
+    store, boot = reads[0].frame.store, reads[0].frame.boot
+    counting = BootSpan(store, boot, low=0)
+    low = min(counting.add(read.frame, 0.0) for read in reads)
+    span = BootSpan(store, boot, low)
+    return span, [span.add(read.frame, to_ms(read.received_at)) for read in reads]
+
+
+def placed(
+    spans: Iterable[BootSpan],
+    clocks: DeviceClocks,
+    ups: Mapping[tuple[int, int], int] | None = None,
+) -> Timing:
+    """The timing of a session that was in these boots. `ups`: see `Timing`."""
+    lines: dict[BootKey, _BootLine] = {}
     sources: set[TimeSource] = set()
-    error = 0.0
-    laps: dict[tuple[int, int], int] = {}
-    falls = False
-    for (store, boot), reads in boots.items():
-        of_boot = _laps(reads)
-        laps |= of_boot
-        moments = [
-            (read, read.frame.up + of_boot.get((store, read.frame.seq), 0) * _LAP_MS)
-            for read in reads
-        ]
-        low = min(up for _, up in moments)
-        high = max(up + _length_ms(read.frame) for read, up in moments)
-        latest = [_latest_at(moments, up) for up in (low, high)]
-        first = clocks.at(store, boot, low, latest[0])
-        if of_boot:
-            last = _later(first, high - low)
-        else:
-            last = clocks.at(store, boot, high, latest[1]) if high > low else first
-        line, mismatch = _line(low, high, first, last)
-        lines[store, boot] = line
+    error, falls = 0.0, False
+    for span in spans:
+        first, last = span.moments(clocks)
+        line, mismatch = _line(span.low, span.high, first, last)
+        lines[span.store, span.boot] = line
         sources |= {first.source, last.source}
         error = max(error, first.error_ms + mismatch, last.error_ms + mismatch)
-        if _falls(moments):
+        if span.falls:
             # What came after the fall was some time later, and before it arrived.
             falls = True
-            came_ms = max(to_ms(read.received_at) for read in reads)
-            error = max(error, came_ms - to_ms(first.at))
-    return Timing(lines, max(sources, key=SUREST_FIRST.index), round(error), laps, falls)
-
-
-def _laps(reads: Iterable[ReadFrame]) -> dict[tuple[int, int], int]:
-    """The frames of a boot in whose time its counter had begun anew (`cymba.devices.counter_laps`),
-    by store and seq: in the order of their numbers it fell by more than half of what it counts."""
-    laps: dict[tuple[int, int], int] = {}
-    lap, before = 0, None
-    for read in sorted(reads, key=lambda read: read.frame.seq):
-        up = read.frame.up
-        if before is not None and max(before, up) < _LAP_MS:
-            # An event may come before the samples around it, so the lap may also go back by one.
-            lap += (before - up > HALF_A_LAP_MS) - (up - before > HALF_A_LAP_MS)
-        before = up
-        if lap > 0:
-            laps[read.frame.store, read.frame.seq] = lap
-    return laps
-
-
-def _falls(moments: Iterable[tuple[ReadFrame, int]]) -> bool:
-    highest = -math.inf
-    for read, up in sorted(moments, key=lambda one: one[0].frame.seq):
-        ends = up + _length_ms(read.frame)
-        if ends < highest - FALLS_MS:
-            return True
-        highest = max(highest, ends)
-    return False
+            error = max(error, span.came_ms - to_ms(first.at))
+    source = max(sources, key=SUREST_FIRST.index)
+    return Timing(lines, source, round(error), falls, dict(ups or {}))
 
 
 def _later(moment: Moment, passed_ms: int) -> Moment:
@@ -156,14 +209,3 @@ def _line(low: int, high: int, first: Moment, last: Moment) -> tuple[_BootLine, 
     if first.error_ms <= last.error_ms:
         return _BootLine(low, first_ms, 1.0, *bounds), mismatch
     return _BootLine(high, last_ms, 1.0, *bounds), mismatch
-
-
-def _latest_at(moments: Iterable[tuple[ReadFrame, int]], up_ms: int) -> datetime:
-    """The latest that a moment can have been: before the arrival of the frames after it, allowing
-    for drift."""
-
-    def bound(read: ReadFrame, up: int) -> float:
-        ahead = up + _length_ms(read.frame) - up_ms
-        return to_ms(read.received_at) - ahead + DRIFT * abs(ahead)
-
-    return from_ms(max(0.0, min(bound(read, up) for read, up in moments)))

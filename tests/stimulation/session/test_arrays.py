@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from cymba.devices.clocks import DeviceClocks
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.recording import Reads, decode_recording, encode_recording
-from cymba.stimulation.session.summary import SUMMED_CHANNELS, summarise
+from cymba.stimulation.session.folding import SUMMED_CHANNELS
+from cymba.stimulation.session.summary import summarise
 from cymba.stimulation.session.telemetry import telemetry
 from cymba.stimulation.wire.messages import SamplesFrame
 from tests.stimulation.archive.test_recording import any_frames

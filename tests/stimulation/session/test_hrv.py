@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cymba.stimulation.session.hrv import MIN_DIFFERENCES, variability
+from cymba.stimulation.session.hrv import MIN_DIFFERENCES, BeatSums
+
+
+def variability(rr_ms: np.ndarray, follows: np.ndarray) -> BeatSums:
+    beats = BeatSums()
+    for value, one_follows in zip(rr_ms.tolist(), follows.tolist(), strict=True):
+        beats.add(value, follows=one_follows)
+    return beats
 
 
 def all_follow(count: int) -> np.ndarray:

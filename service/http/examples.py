@@ -24,6 +24,8 @@ def example_of(schema: type[ma.Schema], **changed: Any) -> dict[str, Any]:
     """
     example = {}
     for name, field in schema().fields.items():
+        if field.dump_only:
+            continue
         key = field.data_key or name
         found = changed.pop(key) if key in changed else _example(field)
         if found is not ma.missing:

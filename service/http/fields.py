@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 import marshmallow as ma
 from flask import Request
@@ -22,6 +22,24 @@ class Schema(ma.Schema):
 
     class Meta:
         unknown = ma.RAISE
+
+    # What `put_back` allows besides.
+    own: ClassVar[frozenset[str]] = frozenset()
+    made: ClassVar[frozenset[str]] = frozenset()
+    record: ClassVar[str] = ""
+    told_by: ClassVar[str] = ""
+
+    @ma.pre_load
+    def pass_over(self, data: Any, **_: Any) -> Any:
+        """The body without what only the server makes. A push names what it changes, and no more."""
+        if self.partial or not self.made or not isinstance(data, dict):
+            return data
+        body = {name: value for name, value in data.items() if name not in self.made}
+        record, others = data.get(self.record), data.get(self.told_by)
+        if isinstance(record, dict):
+            named = body.keys() - (others if isinstance(others, dict) else ())
+            body |= {name: record[name] for name in self.own - named if name in record}
+        return body
 
 
 class Pattern(ma.validate.Regexp):

@@ -28,7 +28,7 @@ def writer(schema: type[ma.Schema]) -> Writer:
     if schema.opts.unknown == ma.INCLUDE:
         return dict  # it has fields that it does not name
     given = [name for name, field in fields.items() if GIVEN in field.metadata]
-    names: dict[str, Any] = {"decided": decided}
+    names: dict[str, Any] = {"decided": decided, "in_order": in_order}
     lines = [f"def write(row{', *, ' if given else ''}{', '.join(given)}):"]
     lines += ["    if isinstance(row, dict):"]
     lines += [f"        {line}" for line in _of_dict(fields, names)]
@@ -88,7 +88,7 @@ def _written(name: str, field: AnyField, value: str, names: dict[str, Any]) -> s
             each = f"[{_nested(inner, names)}(one) for one in held]"
             return f"None if (held := {value}) is None else {each}"
         case ma.fields.Dict(value_field=ma.fields.Nested() as inner):
-            each = f"{{name: {_nested(inner, names)}(one) for name, one in held.items()}}"
+            each = f"{{name: {_nested(inner, names)}(held[name]) for name in sorted(held)}}"
             return f"None if (held := {value}) is None else {each}"
         case _:
             return _rounded(name, field, value)
@@ -101,7 +101,15 @@ def _nested(field: ma.fields.Nested, names: dict[str, Any]) -> str:
     return name
 
 
+def in_order(value: Any) -> Any:
+    """Tables by name. PostgreSQL keeps another order than a request had, and both answers must have
+    the same tag."""
+    return {name: in_order(value[name]) for name in sorted(value)} if type(value) is dict else value
+
+
 def _rounded(name: str, field: AnyField, value: str) -> str:
+    if isinstance(field, ma.fields.Dict):
+        return f"in_order({value})"
     if name not in SCALES or not isinstance(field, ma.fields.Float):
         return value
     # Over integers: half the time of `round(value, places)`, and never -0.0.

@@ -23,7 +23,7 @@ from service.http.fields import Day, Schema, Text, Whole
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
-from service.http.writing import writer
+from service.http.writing import in_order, writer
 from service.shapes.programmes import ProgrammeLockSchema, lock_shown
 
 blp = Resource("screening", "Contraindications, and what holds a programme back")
@@ -210,7 +210,7 @@ def _model_shown(session: Session, account_id: UUID, model: Model) -> dict[str, 
         "title": model.title,
         "questions": [question.name for question in must_be_answered(model.sites)],
         "precautions": [precaution.name for precaution in precautions(model.sites)],
-        "answers": latest and latest.answers,
+        "answers": latest and in_order(latest.answers),
         "text_version": latest and latest.text_version,
         "answered_at": latest and latest.answered_at,
         "expires_at": latest and latest.expires_at,

@@ -13,6 +13,7 @@ from cymba.voice import Voice
 from service.http import out
 from service.http.examples import described
 from service.http.fields import Instant, Schema, Text
+from service.http.put_back import takes_what_is_shown
 from service.http.writing import writer
 
 
@@ -85,11 +86,12 @@ class DiaryEntrySchema(Schema):
 
 
 _entry_shown = writer(DiaryEntrySchema)
+takes_what_is_shown(DiaryEntryChangeSchema, DiaryEntrySchema)
 
 
 def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
     """An entry as the API shows it (`DiaryEntrySchema`)."""
-    flags = red_flags(values(entry))
+    flags = sorted(red_flags(values(entry)))
     scores = {
         name: ITEMS[name].value.scores(value)
         for name, value in entry.items.items()

@@ -13,6 +13,7 @@ from service.http.examples import described, example_of
 from service.http.fields import Instant, Number, Schema
 from service.http.openapi import FieldErrorSchema
 from service.http.paging import next_cursor_field
+from service.http.put_back import takes_what_is_shown
 from service.http.structs import schema_of
 from service.http.writing import writer
 
@@ -206,6 +207,8 @@ class RefusedProgrammePageSchema(Schema):
     items = out.many(RefusedProgrammeSchema)
     next_cursor = next_cursor_field()
 
+
+takes_what_is_shown(ProgrammeChangeSchema, ProgrammeStateSchema, record="desired")
 
 _lock_shown = writer(ProgrammeLockSchema)
 

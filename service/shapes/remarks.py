@@ -5,6 +5,7 @@ import marshmallow as ma
 from cymba.stimulation.written.remarks import OF
 from service.http import out
 from service.http.fields import Instant, Schema, Text
+from service.http.put_back import takes_what_is_shown
 from service.http.writing import writer
 
 _ABOUT = (
@@ -46,3 +47,4 @@ class RemarkSchema(Schema):
 
 
 remark_shown = writer(RemarkSchema)
+takes_what_is_shown(WantedRemarkSchema, RemarkSchema)

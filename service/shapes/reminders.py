@@ -6,6 +6,7 @@ from cymba.diary.items import ITEMS
 from service.http import out
 from service.http.examples import described
 from service.http.fields import Flag, Pattern, Schema, Text, Whole
+from service.http.put_back import takes_what_is_shown
 from service.http.writing import writer
 
 LOCAL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
@@ -50,3 +51,4 @@ class ReminderSchema(ReminderChangeSchema):
 
 
 reminder_shown = writer(ReminderSchema)
+takes_what_is_shown(ReminderChangeSchema, ReminderSchema)

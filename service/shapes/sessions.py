@@ -11,6 +11,7 @@ from cymba.stimulation.written.sessions import RECORDERS, SIDES, SITES
 from service.http import out
 from service.http.examples import described
 from service.http.fields import Flag, Instant, Schema, Text, Whole
+from service.http.put_back import takes_what_is_shown
 from service.http.writing import writer
 from service.shapes.programmes import ShownProgrammeSchema
 
@@ -209,6 +210,7 @@ class SessionSchema(Schema):
 
 
 session_shown = writer(SessionSchema)
+takes_what_is_shown(WantedSessionSchema, SessionSchema, record="written", told_by="told_by")
 
 
 def event_detail(example: dict[str, Any] | None, source: str | None = None) -> out.AnyField:

@@ -31,7 +31,7 @@ class Schema(ma.Schema):
 
     @ma.pre_load
     def pass_over(self, data: Any, **_: Any) -> Any:
-        """The body without what only the server makes. A push names what it changes, and no more."""
+        """The body without what only the server makes. A push names its changes and no more."""
         if self.partial or not self.made or not isinstance(data, dict):
             return data
         body = {name: value for name, value in data.items() if name not in self.made}

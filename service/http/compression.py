@@ -4,7 +4,7 @@ Only what a read answers is packed. An attacker who can put text beside a secret
 from the packed length (BREACH): answers that hold a token or a code come from a POST, and go as
 they are. And no other page can make a browser ask in a person's name, because it has no token.
 
-Events must not wait for more, and Arrow and ZIP are packed as they are. The tag of a packed answer
+Events must not wait for more, and ZIP is packed as it is. The tag of a packed answer
 is weak, because its bytes depend on the encoding; the version in it is the same.
 """
 
@@ -16,7 +16,15 @@ from flask import Flask, Response, request
 LEAST_BYTES: Final = 1024  # below it fits one packet anyway
 LEVELS: Final = {"zstd": 3, "gzip": 5}
 TYPES: Final = frozenset(
-    {"application/json", "text/csv", "text/html", "text/css", "text/javascript", "image/svg+xml"}
+    {
+        "application/json",
+        "application/vnd.apache.arrow.stream",
+        "text/csv",
+        "text/html",
+        "text/css",
+        "text/javascript",
+        "image/svg+xml",
+    }
 )
 
 

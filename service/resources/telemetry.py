@@ -12,7 +12,7 @@ from flask import Response, request
 from werkzeug.exceptions import NotAcceptable
 
 from cymba.stimulation.session import queries
-from cymba.stimulation.session.arrow import as_table
+from cymba.stimulation.session.arrow import as_small_table, as_table
 from cymba.stimulation.session.telemetry import MIN_POINTS, Telemetry
 from cymba.stimulation.written.tables import WrittenSession
 from service.http import answers, out
@@ -105,8 +105,10 @@ _telemetry_shown = writer(TelemetrySchema)
 def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     """Read a session's channels over time
 
-    CSV and Arrow have one row for each reading: channel, unit, time, offset and value; a row
-    without a value says that readings are missing from there on.
+    CSV and Arrow have one row for each reading: channel, unit, offset and value; a row without a
+    value says that readings are missing from there on. CSV has the time as well, Arrow has
+    `started_at` in the schema's metadata. Its offsets are of 32 bits and its values of single
+    precision, but for a session that those cannot hold as it is.
     """
     media_type = _wanted(query.get("format"))
     channels = query["channels"].split(",") if "channels" in query else None
@@ -129,9 +131,10 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     match media_type:
         case answers.MEDIA_TYPE:
             body = _as_json(session_id, telemetry)
+        case _ if media_type == CSV:
+            body = csv_of(as_table(telemetry))
         case _:
-            table = as_table(telemetry)
-            body = csv_of(table) if media_type == CSV else _as_arrow(table)
+            body = _as_arrow(as_small_table(telemetry))
     response = large_answer(body, media_type)
     response.headers["Vary"] = "Accept"
     return set_etag(response, body)

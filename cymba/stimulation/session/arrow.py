@@ -1,5 +1,7 @@
 """A session's channels as an Arrow table, from which CSV, Arrow and Parquet are written."""
 
+from datetime import UTC
+
 import pyarrow as pa
 
 from cymba.stimulation.session.telemetry import ChannelSeries, Telemetry
@@ -33,3 +35,27 @@ def _rows(series: ChannelSeries, started_ms: int) -> pa.Table:
             "value": pa.array(series.values, from_pandas=True),  # NaN becomes null
         }
     ).cast(SCHEMA)
+
+
+def as_small_table(telemetry: Telemetry) -> pa.Table:
+    """The same for the wire, in types that JavaScript reads as plain numbers. In place of `at` the
+    metadata has `started_at`; a column is wider only where one of its values needs that."""
+    table = as_table(telemetry)
+    index = pa.int8() if len(telemetry.series) < 128 else pa.int32()
+    columns = {
+        "channel": table["channel"].cast(pa.dictionary(index, pa.string())),
+        "unit": table["unit"].cast(pa.dictionary(index, pa.string())),
+        "offset_ms": _narrow(table["offset_ms"], pa.int32()),
+        "value": _narrow(table["value"], pa.float32()),
+    }
+    started_at = telemetry.started_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return pa.table(columns).replace_schema_metadata({"started_at": f"{started_at[:26]}Z"})
+
+
+def _narrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """As `kind`, if every value is the same there."""
+    try:
+        narrow = column.cast(kind)
+    except pa.ArrowInvalid:  # does not fit
+        return column
+    return narrow if narrow.cast(column.type).equals(column) else column

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
 import marshmallow as ma
 from flask import Request
@@ -17,28 +17,34 @@ from service.http.examples import described
 from service.http.json_bodies import body_of, read_json
 
 
+class PutBack(NamedTuple):
+    """What a body may hold besides the fields of its schema (`put_back`)."""
+
+    own: frozenset[str]
+    made: frozenset[str]
+    record: str
+    told_by: str
+
+
 class Schema(ma.Schema):
     """The base of every schema of the API; a field that it does not name is an error."""
 
     class Meta:
         unknown = ma.RAISE
 
-    # What `put_back` allows besides.
-    own: ClassVar[frozenset[str]] = frozenset()
-    made: ClassVar[frozenset[str]] = frozenset()
-    record: ClassVar[str] = ""
-    told_by: ClassVar[str] = ""
+    put_back: ClassVar[PutBack | None] = None
 
     @ma.pre_load
     def pass_over(self, data: Any, **_: Any) -> Any:
         """The body without what only the server makes. A push names its changes and no more."""
-        if self.partial or not self.made or not isinstance(data, dict):
+        again = self.put_back
+        if again is None or self.partial or not isinstance(data, dict):
             return data
-        body = {name: value for name, value in data.items() if name not in self.made}
-        record, others = data.get(self.record), data.get(self.told_by)
+        body = {name: value for name, value in data.items() if name not in again.made}
+        record, others = data.get(again.record), data.get(again.told_by)
         if isinstance(record, dict):
             named = body.keys() - (others if isinstance(others, dict) else ())
-            body |= {name: record[name] for name in self.own - named if name in record}
+            body |= {name: record[name] for name in again.own - named if name in record}
         return body
 
 

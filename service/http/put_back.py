@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from service.http.fields import Schema
+from service.http.fields import PutBack, Schema
 
 
 def takes_what_is_shown(
@@ -21,5 +21,4 @@ def takes_what_is_shown(
     for name, field in made.items():
         declared = wanted._declared_fields[name] = deepcopy(field)  # noqa: SLF001 - marshmallow's
         declared.dump_only, declared.required = True, False  # `readOnly` in the document
-    wanted.own, wanted.made = frozenset(own), frozenset(made)
-    wanted.record, wanted.told_by = record, told_by
+    wanted.put_back = PutBack(frozenset(own), frozenset(made), record, told_by)

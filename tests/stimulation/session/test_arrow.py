@@ -1,5 +1,6 @@
 """Arrow on the wire is smaller than the JSON of the same, and loses nothing for it."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -14,12 +15,14 @@ STARTED_AT = datetime(2026, 3, 1, 18, 0, 0, 120_000, tzinfo=UTC)
 COUNT = 1_800
 
 
-def telemetry(*values: object, step_ms: int = 1_000) -> Telemetry:
+def telemetry(*values: Iterable[float], step_ms: int = 1_000) -> Telemetry:
     offset_ms = np.arange(COUNT, dtype=np.int64) * step_ms
     return Telemetry(
         STARTED_AT,
         tuple(
-            ChannelSeries(f"channel_{n}", "", "uA", "mA", 1_000, offset_ms, np.resize(one, COUNT))
+            ChannelSeries(
+                f"channel_{n}", "", "uA", "mA", 1_000, offset_ms, np.resize(list(one), COUNT)
+            )
             for n, one in enumerate(values)
         ),
     )

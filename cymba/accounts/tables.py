@@ -289,6 +289,17 @@ class ErasureLedger(Base):
     rows_erased: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
+class ErasureReceipt(Base):
+    """What an erased person was told (`rights.receipts`); names nobody."""
+
+    __tablename__ = "erasure_receipt"
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)  # SHA-256
+    erased_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    told: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
 class OidcFlow(Base):
     """A sign-in begun at a provider. When it comes back it gets another `state_hash`, so that it
     comes back once, and is removed when it has signed in."""

@@ -52,6 +52,7 @@ class Erased:
     """What an erasure removed, valid once the caller commits."""
 
     pseudonym: bytes
+    devices: int  # that the account held; they stay, and are free
     rows: dict[str, int] = field(default_factory=dict)
 
 
@@ -70,7 +71,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
         raise NotFound("There is no account with this id.")
     email, email_key = account.email, account.email_key
     session.expunge_all()
-    erased = Erased(pseudonym(keys.ledger, account_id))
+    erased = Erased(pseudonym(keys.ledger, account_id), len(device_ids))
     of_account = {"account_id": account_id}
     erased.rows["quarantine"] = _count(session, _LATE_QUARANTINE, of_account)
     erased.rows["clock_anchor"] = _count(session, _ANCHORS, of_account)

@@ -321,6 +321,7 @@ NOT_PERSONAL: dict[str, str] = {
     "sign_in_bucket": "what the version before counts in, as `rate_limit`",
     "claim_guesses": "what the version before counts in, as `rate_limit`",
     "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",
+    "erasure_receipt": "what the erased were told, which only who has its token can find",
     "retiming": "devices whose clocks moved, and how long they rest for that",
     "retained_withdrawal": "devices whose retained messages are to be withdrawn",
     "unknown_version": "devices that reported a programme version that was never set",

@@ -13,7 +13,13 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import audit
 from cymba.accounts.kept_answers import KEPT_FOR
-from cymba.accounts.tables import KeptAnswer, OutgoingMail, RefreshToken, SingleUseToken
+from cymba.accounts.tables import (
+    ErasureReceipt,
+    KeptAnswer,
+    OutgoingMail,
+    RefreshToken,
+    SingleUseToken,
+)
 from cymba.database import Base
 from cymba.settings import Settings
 from cymba.stimulation.tables import QuarantinedFrame
@@ -100,6 +106,12 @@ RULES: tuple[Rule, ...] = (
             SingleUseToken,
             lambda before: or_(SingleUseToken.used_at < before, SingleUseToken.expires_at < before),
         ),
+    ),
+    Rule(
+        "receipts",
+        "receipts of erasures, past their end",
+        lambda _: 1,
+        _rows(ErasureReceipt, lambda before: ErasureReceipt.expires_at < before),
     ),
     Rule(
         "kept-answers",

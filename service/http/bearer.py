@@ -14,6 +14,7 @@ from cymba.accounts import consent, quotas, sharing
 from cymba.accounts.tables import Account, Share
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller, read_access
 from cymba.errors import Forbidden, Unauthenticated
+from cymba.rights import receipts
 from service.http.charges import charge
 from service.http.services import services
 from service.http.under_way import hold
@@ -58,6 +59,14 @@ def require_share() -> None:
             f"Send the share's token as the bearer token, or in `{SHARE_HEADER}`."
         )
     g.share_token, g.share_scope = shared or token, None
+
+
+def require_receipt() -> None:
+    """The check of the route that reads the receipt of an erasure, when the account is gone."""
+    token = _bearer()
+    if not token.startswith(receipts.TOKEN_PREFIX):
+        raise Unauthenticated("Send the receipt's token as the bearer token.")
+    g.receipt_token = token
 
 
 def current_access() -> AccessToken:

@@ -56,6 +56,14 @@ def make_document(app: Flask, *, version: str, public_url: str | None) -> Docume
         },
     )
     document.spec.components.security_scheme(
+        "receipt",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The `token` of the receipt that `DELETE /v1/account` gives.",
+        },
+    )
+    document.spec.components.security_scheme(
         "device",
         {
             "type": "http",

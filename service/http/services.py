@@ -21,6 +21,7 @@ from cymba.devices.quotas import Quota
 from cymba.devices.rate_limits import RateLimits
 from cymba.devices.signing import load_key
 from cymba.rights.erasure import ErasureKeys
+from cymba.rights.receipts import RECEIPT_TOKENS
 from cymba.settings import Settings
 from service.http.latest import Latest
 from service.http.metrics import ApiMetrics
@@ -54,6 +55,7 @@ class Services:
     metrics: ApiMetrics
     denied_topics: DeniedTopics
     erasure_keys: ErasureKeys
+    receipt_key: bytes
     requests: Places  # under way, of one account, share or device
     changes: Places  # those requests that are not reads
     sign_ins: Places  # under way, by the e-mail address that they name
@@ -94,6 +96,7 @@ class Services:
             metrics=metrics,
             denied_topics=DeniedTopics(),
             erasure_keys=ErasureKeys.of(secret),
+            receipt_key=derive(secret, RECEIPT_TOKENS),
             requests=Places(REQUESTS_OF_ONE),
             changes=Places(CHANGES_OF_ONE),
             sign_ins=Places(1),

@@ -10,16 +10,14 @@ from cymba.accounts import profile, recovery, sign_up, throttle, tokens
 from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected, TooManyRequests
-from cymba.rights.erasure import erase
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_access, current_account
-from service.http.charges import waive_charges
 from service.http.codes import count_code, has_enough
 from service.http.etags import check_preconditions
 from service.http.fields import Email, Password, Pattern, Schema, Text
 from service.http.openapi import Resource
-from service.http.proof import proven_account, verified_account
+from service.http.proof import verified_account
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.under_way import hold_hashing
@@ -204,22 +202,4 @@ def prove(given: dict[str, Any]) -> Response:
     with transaction() as session:
         current_account(session)
         tokens.prove(session, current_access().family_id, services().now())
-    return nothing()
-
-
-@blp.delete("/v1/account")
-@blp.answers(204, description="Erased")
-@blp.if_match
-@blp.problems("reauthentication-required")
-def delete_account() -> Response:
-    """Erase the account and everything that is held about the person, for good
-
-    Devices become free. What they still send from the person's time is erased on arrival. Export
-    first what is to be kept: nobody can undo this.
-    """
-    with transaction() as session:
-        account = session.get_one(Account, proven_account(session).id)
-        check_preconditions(account.version)
-        erase(session, services().erasure_keys, account.id, now=services().now())
-        waive_charges()
     return nothing()

@@ -12,6 +12,7 @@ from cymba.accounts.tables import (
     Account,
     AuditEntry,
     Change,
+    ErasureReceipt,
     KeptAnswer,
     OutgoingMail,
     RefreshToken,
@@ -59,6 +60,7 @@ def rows_at(account_id, at):
         "single-use-tokens": SingleUseToken(
             token_hash=token, account_id=account_id, purpose="x", expires_at=at
         ),
+        "receipts": ErasureReceipt(token_hash=token, erased_at=at, expires_at=at, told={}),
         "kept-answers": KeptAnswer(
             account_id=account_id,
             key_hash=token,
@@ -91,7 +93,7 @@ def test_nothing_goes_where_the_period_is_0(session, account_id):
     nothing: dict[str, Any] = dict.fromkeys(names, 0)
     never = Settings(**nothing)
     gone = {rule.name for rule in RULES if remove_some(session, rule, never, now=NOW)}
-    assert gone == {"kept-answers"}  # whose day is promised, and no setting
+    assert gone == {"kept-answers", "receipts"}  # whose time is promised, and no setting
 
 
 def test_what_waits_in_quarantine_stays_unless_the_operator_says_so(session, account_id):

@@ -97,7 +97,7 @@ assert.deepEqual([...bytes.slice(0, 2)], [0x50, 0x4b]);
 await cymba.POST("/v1/account/proof", { body: { password } });
 const now = (await cymba.GET("/v1/account")).response.headers.get("ETag") ?? "";
 const erased = await cymba.DELETE("/v1/account", { params: { header: { "If-Match": now } } });
-assert.equal(erased.response.status, 204);
+assert.ok(dataOf(erased).erased.length > 0);
 await assert.rejects(cymba.GET("/v1/account"), SignedOut);
 assert.equal(tokens.pair, null);
 console.log("lived");

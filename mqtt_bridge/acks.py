@@ -66,11 +66,13 @@ class AckSender:
             batch, written = committed
             for device_id, size in written.rejected_bytes.items():
                 self._charge_rejected(device_id, size)
-            self._connection.publish_all(
-                (topics.down_ack(device_id), payloads.encode(ack, encoding))
-                for device_id, ack, encoding in written.answers
+            self._connection.answer(
+                [
+                    (topics.down_ack(device_id), payloads.encode(ack, encoding))
+                    for device_id, ack, encoding in written.answers
+                ],
+                [(one.connection, one.packet_id) for one in batch],
             )
-            self._connection.ack((one.connection, one.packet_id) for one in batch)
             self._count(batch, written)
             self._committed.task_done()
 

@@ -13,33 +13,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv311
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cymba.broker_address import BrokerAddress
-from mqtt_bridge.network import BufferedClient, NetworkThread
+from mqtt_bridge import packets
+from mqtt_bridge.network import Arrival, BufferedClient, NetworkThread
 
 KEEPALIVE_S = 30
 STOP_S = 10.0
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message as the network thread received it."""
-
-    connection: int
-    packet_id: int
-    topic: str
-    payload: bytes
-    retained: bool
-    redelivered: bool
 
 
 class Receiver(Protocol):
@@ -47,7 +35,8 @@ class Receiver(Protocol):
 
     def connected(self, number: int) -> None: ...
 
-    def received(self, connection: "Connection", message: Message) -> None: ...
+    def received(self, connection: "Connection", number: int, arrival: Arrival) -> None:
+        """`number` is that of the connection, as for `connected`."""
 
 
 class Connection:
@@ -116,25 +105,24 @@ class Connection:
                 return False
         return True
 
-    def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> int:
-        """Send each message if connected. Return how many were sent."""
+    def answer(
+        self, messages: Iterable[tuple[bytes, bytes]], deliveries: Iterable[tuple[int, int]]
+    ) -> int:
+        """Send each message with QoS 0, by topic and payload. Then ack (connection, packet id) of
+        those deliveries that belong to the current connection, and return how many."""
         with self._lock:
-            if self._current is None:
+            current = self._current
+            if current is None:
                 return 0
-            publish = self._client.publish
-            return sum(publish(topic, payload).rc is MQTTErrorCode.MQTT_ERR_SUCCESS
-                       for topic, payload in messages)  # fmt: skip
+            acked = [packet_id for number, packet_id in deliveries
+                     if number == current and packet_id]  # fmt: skip
+            sent = packets.publishes(messages) + packets.acks(acked)
+            if sent:
+                self._client.send(sent)
+        return len(acked)
 
     def ack(self, deliveries: Iterable[tuple[int, int]]) -> int:
-        """Ack (connection, packet id) in order. Return how many belong to the current
-        connection."""
-        acked = 0
-        with self._lock:
-            for connection, packet_id in deliveries:
-                if connection == self._current and packet_id:
-                    self._client.ack(packet_id, 1)
-                    acked += 1
-        return acked
+        return self.answer([], deliveries)
 
     def unsubscribe(self, timeout_s: float) -> bool:
         """Unsubscribe from everything, so that other slots get new messages. False if not
@@ -219,22 +207,8 @@ class Connection:
     def _on_unsubscribe(self, *_: object) -> None:
         self._unsubscribed.set()
 
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""  # a broker that passes on an invalid topic must not end this thread
-        self._receiver.received(
-            self,
-            Message(
-                self._count,
-                message.mid if message.qos else 0,
-                topic,
-                bytes(message.payload),
-                message.retain,
-                message.dup,
-            ),
-        )
+    def _on_arrival(self, arrival: Arrival) -> None:
+        self._receiver.received(self, self._count, arrival)
 
     def _make_client(self) -> BufferedClient:
         client = BufferedClient(
@@ -249,7 +223,7 @@ class Connection:
         context = self._address.tls_context()
         if context is not None:
             client.tls_set_context(context)
-        for name in ("connect", "disconnect", "subscribe", "unsubscribe", "message"):
+        for name in ("connect", "disconnect", "subscribe", "unsubscribe", "arrival"):
             setattr(client, f"on_{name}", self._guarded(getattr(self, f"_on_{name}")))
         return client
 

@@ -1,6 +1,7 @@
 """The bounded queue from the network thread to the writer thread."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -27,33 +28,36 @@ class IncomingMessage(Delivery):
 
 
 class DeliveryQueue:
-    """The bounded queue between the two threads. The writer takes many deliveries at once."""
+    """The bounded queue between the two threads: runs of deliveries go in, batches come out."""
 
     def __init__(self, limit: int = QUEUE_LIMIT) -> None:
-        self._queue: SimpleQueue[IncomingMessage | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[IncomingMessage] | None] = SimpleQueue()
         self._limit = limit
+        self._put = self._taken = 0  # deliveries; each is counted by one thread only
+        self._left: Sequence[IncomingMessage] = ()  # of a run that was taken in part
         self._room = threading.Event()
         self._room.set()
         self._closed = False
 
     def __len__(self) -> int:
-        return self._queue.qsize()
+        return self._put - self._taken
 
     @property
     def full(self) -> bool:
         return not self._room.is_set()
 
-    def put(self, delivery: IncomingMessage) -> bool:
-        """Queue a delivery, waiting while the queue is full. False once the queue is closed: the
-        delivery is then not acked, so the broker or the device sends it again."""
-        if self._queue.qsize() >= self._limit:
+    def put(self, run: Sequence[IncomingMessage]) -> bool:
+        """Queue a run, waiting while the queue is full. False once the queue is closed: the
+        deliveries are then not acked, so the broker or the devices send them again."""
+        if len(self) >= self._limit:
             self._room.clear()
-            if self._queue.qsize() < self._limit:  # the writer took some in between
+            if len(self) < self._limit:  # the writer took some in between
                 self._room.set()
             self._room.wait()
         if self._closed:
             return False
-        self._queue.put(delivery)
+        self._put += len(run)
+        self._queue.put(run)
         return True
 
     def take(self, limit: int) -> list[IncomingMessage]:
@@ -61,11 +65,14 @@ class DeliveryQueue:
 
         Empty only once the queue is closed and everything in it was taken.
         """
-        following = self._queue.get()
+        following = self._left or self._queue.get()
         taken: list[IncomingMessage] = []
+        self._left = ()
         while following is not None:
-            taken.append(following)
-            if len(taken) == limit:
+            room = limit - len(taken)
+            taken += following[:room]
+            if len(following) >= room:
+                self._left = following[room:]
                 break
             try:
                 following = self._queue.get_nowait()
@@ -73,8 +80,9 @@ class DeliveryQueue:
                 break
         else:
             self._queue.put(None)  # the end marker stays for the next call
+        self._taken += len(taken)
         # Soon again: a network thread that waits here sends no acks either.
-        if not self._room.is_set() and self._queue.qsize() < self._limit * 9 // 10:
+        if not self._room.is_set() and len(self) < self._limit * 9 // 10:
             self._room.set()
         return taken
 

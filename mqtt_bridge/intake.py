@@ -9,10 +9,12 @@ import structlog
 from cymba.devices import exchange
 from cymba.stimulation.wire.messages import TimeReply, TimeRequest
 from mqtt_bridge import payloads, topics
-from mqtt_bridge.connection import Connection, Message
+from mqtt_bridge.connection import Connection
 from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import BridgeMetrics
+from mqtt_bridge.network import Arrival
+from mqtt_bridge.packets import Message
 from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.topics import Subject, Up
 
@@ -37,6 +39,7 @@ class Intake:
         self._probe = probe
         self._metrics = metrics
         self._numbers = itertools.count(1)
+        self._run: list[IncomingMessage] = []  # of the arrival at hand, to be queued at once
         # The latest presence and state of devices over their rate limit. It is acked in its turn
         # only, so the broker keeps it through a crash.
         self._waiting: dict[Up, IncomingMessage] = {}
@@ -45,47 +48,63 @@ class Intake:
         self._probe.connected()
         self._metrics.connected(number)
 
-    def received(self, connection: Connection, message: Message) -> None:
-        # The clock is read first: any delay after that would count as network delay.
-        arrived_ns = time.time_ns()
+    def received(self, connection: Connection, number: int, arrival: Arrival) -> None:
         self._probe.heard = True
-        if message.redelivered:
-            self._metrics.resent.inc()
-        up = topics.parse_up(message.topic)
-        if up is None:
-            self._returned(connection, message)
-            return
-        rate_per_s = None
-        if up.subject is Subject.FRAME:
-            admitted, rate_per_s = self._limits.admit(up.device_id, len(message.payload))
-            if not admitted:
-                self._reject(connection, up.device_id, message, rate_per_s)
-                return
-        else:
-            admitted = self._limits.admit_message(up.device_id)
-            if self._is_done_with(connection, up, message, arrived_ns, admitted=admitted):
-                return
-        delivery = IncomingMessage(
-            up.device_id,
-            message.payload,
-            datetime.fromtimestamp(arrived_ns / 1e9, UTC),
-            self._probe.settled and not message.retained and not message.redelivered,
-            number=next(self._numbers),
-            connection=message.connection,
-            packet_id=message.packet_id,
-            subject=up.subject,
-            retained=message.retained,
-            max_frames_per_s=rate_per_s,
-        )
-        if self._waiting:
-            self._replace_waiting(connection, up)
-        if admitted:
-            self._put(delivery)
-        else:
-            self._wait(up, delivery)
+        arrived_at = datetime.fromtimestamp(arrival.at_ns / 1e9, UTC)
+        now_s = time.monotonic()
+        resent = 0
+        for message in arrival.messages:
+            topic, payload, packet_id, _ = message
+            resent += message.redelivered
+            up = topics.parse_up(topic)
+            if up is None:
+                self._returned(connection, number, message)
+                continue
+            rate_per_s = None
+            if up.subject is Subject.FRAME:
+                admitted, rate_per_s = self._limits.admit(up.device_id, len(payload), now_s)
+                if not admitted:
+                    self._reject(connection, number, up.device_id, message, rate_per_s)
+                    continue
+            else:
+                admitted = self._limits.admit_message(up.device_id, now_s)
+                if self._is_done_with(
+                    connection, number, up, message, arrival.at_ns, admitted=admitted
+                ):
+                    continue
+            delivery = IncomingMessage(
+                up.device_id,
+                payload,
+                arrived_at,
+                self._probe.settled and not message.retained and not message.redelivered,
+                number=next(self._numbers),
+                connection=number,
+                packet_id=packet_id,
+                subject=up.subject,
+                retained=message.retained,
+                max_frames_per_s=rate_per_s,
+            )
+            if self._waiting:
+                self._replace_waiting(connection, up)
+            if admitted:
+                self._run.append(delivery)
+            else:
+                self._wait(up, delivery)
+        if resent:
+            self._metrics.resent.inc(resent)
+        run, self._run = self._run, []
+        if run and not self._queue.put(run):
+            self._metrics.left.inc(len(run))
 
     def _is_done_with(
-        self, connection: Connection, up: Up, message: Message, arrived_ns: int, *, admitted: bool
+        self,
+        connection: Connection,
+        number: int,
+        up: Up,
+        message: Message,
+        arrived_ns: int,
+        *,
+        admitted: bool,
     ) -> bool:
         """Whether this message, which is no frame, needs neither the database nor to wait."""
         is_request = up.subject is Subject.TIME
@@ -94,42 +113,39 @@ class Intake:
         if not (is_request or is_withdrawal):
             return False
         if not admitted:
-            self._drop(connection, up, message.connection, message.packet_id)
+            self._drop(connection, up, number, message.packet_id)
             return True
         if is_withdrawal:
-            connection.ack([(message.connection, message.packet_id)])
+            connection.ack([(number, message.packet_id)])
             return True
         return self._answered(connection, up.device_id, message.payload, arrived_ns)
 
-    def _returned(self, connection: Connection, message: Message) -> None:
-        if message.topic == topics.loopback(connection.client_id):
+    def _returned(self, connection: Connection, number: int, message: Message) -> None:
+        if message.topic == topics.loopback(connection.client_id).encode():
             self._probe.returned(message.payload)
             self._release()
         else:
             log.warning("a message on a topic that is not in the protocol")
-        connection.ack([(message.connection, message.packet_id)])
+        connection.ack([(number, message.packet_id)])
 
     def _replace_waiting(self, connection: Connection, up: Up) -> None:
         outdone = self._waiting.pop(up, None)
         if outdone is not None:
             self._drop(connection, up, outdone.connection, outdone.packet_id)
 
-    def _put(self, delivery: IncomingMessage) -> None:
-        if not self._queue.put(delivery):
-            self._metrics.left.inc()
-
     def _wait(self, up: Up, delivery: IncomingMessage) -> None:
         self._waiting[up] = delivery
         if len(self._waiting) > MOST_WAITING:
             first = next(iter(self._waiting))
             self._limits.count_held_off(first.device_id)
-            self._put(self._waiting.pop(first))
+            self._run.append(self._waiting.pop(first))
 
     def _release(self) -> None:
         """Pass on waiting messages that are within the limit now; called with every probe."""
+        now_s = time.monotonic()
         for up in list(self._waiting):
-            if self._limits.admit_message(up.device_id):
-                self._put(self._waiting.pop(up))
+            if self._limits.admit_message(up.device_id, now_s):
+                self._run.append(self._waiting.pop(up))
 
     def _drop(self, connection: Connection, up: Up, number: int, packet_id: int) -> None:
         """Drop a message that a newer one replaces, or that the device repeats."""
@@ -138,16 +154,22 @@ class Intake:
         connection.ack([(number, packet_id)])
 
     def _reject(
-        self, connection: Connection, device_id: str, message: Message, rate_per_s: float | None
+        self,
+        connection: Connection,
+        number: int,
+        device_id: str,
+        message: Message,
+        rate_per_s: float | None,
     ) -> None:
         """Ack to the broker a frame over the rate limit. The device keeps it and sends it again."""
         self._metrics.held_off.inc()
         self._limits.count_held_off(device_id)
-        connection.ack([(message.connection, message.packet_id)])
         ack = self._limits.refusal(device_id, message.payload, rate_per_s)
+        answers = []
         if ack is not None:
             encoding = payloads.encoding_of(message.payload)
-            connection.publish(topics.down_ack(device_id), payloads.encode(ack, encoding))
+            answers.append((topics.down_ack(device_id), payloads.encode(ack, encoding)))
+        connection.answer(answers, [(number, message.packet_id)])
 
     def _answered(
         self, connection: Connection, device_id: str, payload: bytes, arrived_ns: int

@@ -1,57 +1,104 @@
 """The network thread: paho's client in our own loop, by paho's interface for external loops.
 
 paho's loop makes six system calls for each message and one for each ack. Each releases the
-interpreter, which the busy writer then takes. This loop reads everything available at once, and
-writes everything queued after one wake-up.
+interpreter, which the busy writer then takes. This loop reads everything available at once and
+splits messages off itself (`packets`); paho gets the other packets. It writes everything queued
+after one wake-up.
 """
 
 import select
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client
+from paho.mqtt.enums import MessageType
 
+from mqtt_bridge.packets import Message, end_of_packet, take_messages
 from mqtt_bridge.supervised import SupervisedThread
 
 READ_BYTES = 256 * 1024
-PACKETS_AT_ONCE = 500  # read before what is queued is written
 SELECT_S = 1.0
 FIRST_WAIT_S, LAST_WAIT_S = 1.0, 10.0
 
 
-class BufferedClient(Client):
-    """Reads ahead, because paho reads the head of each packet byte by byte. Passes messages
-    directly to `on_message`, because paho's search for callbacks by topic leaves garbage cycles
-    behind.
+class Arrival(NamedTuple):
+    """Messages that were read at once."""
 
-    Both methods override paho's. If a release of paho no longer calls them, the client is slower,
-    and otherwise the same.
+    at_ns: int  # since 1970
+    messages: list[Message]
+
+
+class BufferedClient(Client):
+    """Reads by itself and lets paho handle whole packets, those that are no messages. `on_arrival`
+    gets the messages, all that were read at once before any other packet.
+
+    What is overridden or used of paho's own: `_sock_recv`, `_packet_queue`, and when it last heard
+    from the broker.
     """
 
-    drained = True  # the kernel had no more data
+    on_arrival: Callable[[Arrival], None]
+
+    def read(self) -> bool:
+        """Read what has arrived. True if there may be more."""
+        line = self.socket()
+        try:
+            received = super()._sock_recv(READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            received = b""
+        if not received:
+            self._is_cut = True
+            self.loop_read()  # it finds the end of the connection
+            return False
+        at_ns = time.time_ns()
+        with self._msgtime_mutex:
+            self._last_bytes_received = time.monotonic()
+        self._handle(self._partial + received, at_ns)
+        # A TLS line may hold data that `select` does not see.
+        return len(received) == READ_BYTES or isinstance(line, ssl.SSLSocket)
+
+    def send(self, packets: bytes) -> None:
+        """Queue whole packets that need no answer, after those that are queued already."""
+        self._packet_queue(MessageType.PUBACK, packets, mid=0, qos=0)
+
+    def forget(self) -> None:
+        """Discard what was read of a packet: its connection is gone."""
+        self._partial, self._packet, self._is_cut = b"", memoryview(b""), False
+
+    def _handle(self, data: bytes, at_ns: int) -> None:
+        at = 0
+        while True:
+            messages: list[Message] = []
+            at = take_messages(data, at, messages)
+            if messages:
+                self.on_arrival(Arrival(at_ns, messages))
+            end = end_of_packet(data, at)
+            if end is None:
+                break
+            self._packet = memoryview(data)[at:end]
+            self.loop_read()
+            if self._packet or self.socket() is None:
+                break  # paho has refused the packet and ended the connection
+            at = end
+        self._partial = data[at:]
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        if not self._ahead:
-            try:
-                self._ahead = memoryview(super()._sock_recv(READ_BYTES))
-            except BlockingIOError:
-                self.drained = True
-                raise
-        taken = self._ahead[:bufsize].tobytes()
-        self._ahead = self._ahead[bufsize:]
+        """For paho: of the one packet that it is to handle."""
+        if not self._packet and not self._is_cut:
+            raise BlockingIOError
+        taken = self._packet[:bufsize].tobytes()
+        self._packet = self._packet[bufsize:]
         return taken
 
-    def _handle_on_message(self, message: MQTTMessage) -> None:
-        if self.on_message is not None:
-            self.on_message(self, None, message)
-
-    def forget_ahead(self) -> None:
-        """Discard what was read ahead: its connection is gone."""
-        self._ahead = memoryview(b"")
-
-    _ahead = memoryview(b"")
+    _partial = b""  # the beginning of a packet that is not whole yet
+    _packet = memoryview(b"")
+    _is_cut = False
 
 
 class NetworkThread:
@@ -89,7 +136,7 @@ class NetworkThread:
     def _run(self) -> None:
         wait_s = FIRST_WAIT_S
         while not self._stopping.is_set():
-            self._client.forget_ahead()
+            self._client.forget()
             try:
                 self._connect()
                 self._move()
@@ -110,18 +157,8 @@ class NetworkThread:
             if self._woken in readable:
                 self._woken.recv(4096)
                 writable = [line]
-            more = (line in readable or more) and self._read()
+            more = (line in readable or more) and client.read()
             if writable and client.socket() is line:
                 client.loop_write()
             if client.socket() is line:
                 client.loop_misc()
-
-    def _read(self) -> bool:
-        """Read packets. True if there may be more."""
-        client = self._client
-        client.drained = False
-        for _ in range(PACKETS_AT_ONCE):
-            client.loop_read()
-            if client.drained or client.socket() is None:
-                return False
-        return True

@@ -40,15 +40,15 @@ class IncomingRateLimits:
         """Charge a rejected frame. Thread-safe: the next `admit` takes it from the bucket."""
         self._rejected.append((device_id, payload_bytes))
 
-    def admit(self, device_id: str, payload_bytes: int) -> Admission:
+    def admit(self, device_id: str, payload_bytes: int, now_s: float) -> Admission:
         while self._rejected:
-            self._flow.charge_rejected(*self._rejected.popleft(), time.monotonic())
+            self._flow.charge_rejected(*self._rejected.popleft(), now_s)
         account_id = self._holders.get(device_id)
-        return self._flow.admit(device_id, payload_bytes, time.monotonic(), account_id=account_id)
+        return self._flow.admit(device_id, payload_bytes, now_s, account_id=account_id)
 
-    def admit_message(self, device_id: str) -> bool:
+    def admit_message(self, device_id: str, now_s: float) -> bool:
         """Whether a message that is no frame is within the rate limit."""
-        return self._flow.admit_message(device_id, time.monotonic())
+        return self._flow.admit_message(device_id, now_s)
 
     def count_held_off(self, device_id: str) -> None:
         now_s = time.monotonic()

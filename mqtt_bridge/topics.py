@@ -27,7 +27,7 @@ class Subject(Enum):
 # QoS of the subscription to each.
 UP_QOS = {Subject.FRAME: 1, Subject.STATE: 1, Subject.TIME: 0, Subject.PRESENCE: 1}
 
-_UP = re.compile(rf"{ROOT}/([A-Za-z0-9_-]{{8,32}})/up/(frame|state|time|presence)")
+_UP = re.compile(rf"{ROOT}/([A-Za-z0-9_-]{{8,32}})/up/(frame|state|time|presence)".encode())
 
 
 class Up(NamedTuple):
@@ -36,14 +36,14 @@ class Up(NamedTuple):
 
 
 @lru_cache(maxsize=100_000)
-def parse_up(topic: str) -> Up | None:
-    """The device and subject of an `up` topic; None for any other."""
+def parse_up(topic: bytes) -> Up | None:
+    """The device and subject of an `up` topic; None for any other, also for one that is no text."""
     match = _UP.fullmatch(topic)
-    return Up(match[1], Subject(match[2])) if match else None
+    return Up(match[1].decode(), Subject(match[2].decode())) if match else None
 
 
-def down_ack(device_id: str) -> str:
-    return f"{ROOT}/{device_id}/down/ack"
+def down_ack(device_id: str) -> bytes:
+    return f"{ROOT}/{device_id}/down/ack".encode()
 
 
 def down_time(device_id: str) -> str:

@@ -1,6 +1,7 @@
 import socket
 import ssl
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import trustme
@@ -8,9 +9,16 @@ import trustme
 from cymba.broker_address import BrokerAddress
 from cymba.devices.provisioning import Credentials
 from cymba.settings import Settings
-from mqtt_bridge.connection import Connection, Message
+from mqtt_bridge.connection import Connection
+from mqtt_bridge.network import Arrival
 from tests.end_to_end.parts import PATIENCE_S, Broker, free_port, wait_until
 from tests.mqtt_bridge.conftest import MakeTalker
+
+
+class Heard(NamedTuple):
+    connection: int
+    packet_id: int
+    payload: bytes
 
 
 class CallRecorder:
@@ -18,16 +26,16 @@ class CallRecorder:
 
     def __init__(self) -> None:
         self.connections: list[int] = []
-        self.messages: list[Message] = []
+        self.messages: list[Heard] = []
         self.fault: Exception | None = None
 
     def connected(self, number: int) -> None:
         self.connections.append(number)
 
-    def received(self, _connection: Connection, message: Message) -> None:
+    def received(self, _connection: Connection, number: int, arrival: Arrival) -> None:
         if self.fault is not None:
             raise self.fault
-        self.messages.append(message)
+        self.messages += [Heard(number, one.packet_id, one.payload) for one in arrival.messages]
 
 
 def connect(url: str, recorder: CallRecorder) -> Connection:
@@ -85,8 +93,7 @@ def test_what_was_acked_does_not_come_again_and_the_rest_does(
 def test_nothing_leaves_while_there_is_no_connection() -> None:
     connection = connect(f"mqtt://127.0.0.1:{free_port()}", CallRecorder())
     assert not connection.publish("cymba/v1/device-0001/down/ack", b"{}")
-    assert connection.publish_all([("cymba/v1/device-0001/down/ack", b"{}")]) == 0
-    assert connection.ack([(0, 1), (1, 1)]) == 0
+    assert connection.answer([(b"cymba/v1/device-0001/down/ack", b"{}")], [(0, 1), (1, 1)]) == 0
     assert not connection.unsubscribe(0.1)
     assert connection.problem() is None
     connection.stop()

@@ -17,10 +17,28 @@ def delivery(number: int) -> IncomingMessage:
 def test_takes_what_is_there_in_order_and_no_more_than_asked() -> None:
     queue = DeliveryQueue()
     sent = [delivery(number) for number in range(5)]
-    assert all(queue.put(one) for one in sent)
+    assert all(queue.put([one]) for one in sent)
     assert queue.take(3) == sent[:3]
     assert queue.take(3) == sent[3:]
     assert len(queue) == 0
+
+
+def test_a_run_may_be_taken_in_parts_and_several_at_once() -> None:
+    queue = DeliveryQueue()
+    sent = [delivery(number) for number in range(10)]
+    queue.put(sent[:5])
+    queue.put(sent[5:])
+    assert [queue.take(limit) for limit in (2, 3, 4, 9)] == [
+        sent[:2], sent[2:5], sent[5:9], sent[9:],
+    ]  # fmt: skip
+    queue.put(sent[:5])
+    queue.put(sent[5:])
+    assert len(queue) == 10
+    assert queue.take(7) == sent[:7]
+    assert len(queue) == 3
+    queue.close()
+    assert queue.take(7) == sent[7:]
+    assert queue.take(7) == []
 
 
 def test_waits_for_the_first_delivery_only() -> None:
@@ -28,7 +46,7 @@ def test_waits_for_the_first_delivery_only() -> None:
     taken: list[list[IncomingMessage]] = []
     taker = threading.Thread(target=lambda: taken.append(queue.take(10)))
     taker.start()
-    queue.put(delivery(1))
+    queue.put([delivery(1)])
     taker.join(PATIENCE_S)
     assert [len(batch) for batch in taken] == [1]
 
@@ -39,7 +57,7 @@ def test_a_full_inbox_holds_its_filler_until_a_tenth_is_free() -> None:
 
     def fill() -> None:
         for number in range(12):
-            queue.put(delivery(number))
+            queue.put([delivery(number)])
         done.set()
 
     filler = threading.Thread(target=fill)
@@ -60,9 +78,9 @@ def test_closed_it_gives_what_is_left_and_then_its_end() -> None:
     queue = DeliveryQueue()
     sent = [delivery(number) for number in range(3)]
     for one in sent:
-        queue.put(one)
+        queue.put([one])
     queue.close()
-    assert not queue.put(delivery(9))
+    assert not queue.put([delivery(9)])
     assert queue.take(2) == sent[:2]
     assert queue.take(2) == sent[2:]
     assert queue.take(2) == []
@@ -71,9 +89,9 @@ def test_closed_it_gives_what_is_left_and_then_its_end() -> None:
 
 def test_closing_lets_go_of_a_filler_that_waits() -> None:
     queue = DeliveryQueue(limit=1)
-    queue.put(delivery(1))
+    queue.put([delivery(1)])
     answers: list[bool] = []
-    filler = threading.Thread(target=lambda: answers.append(queue.put(delivery(2))))
+    filler = threading.Thread(target=lambda: answers.append(queue.put([delivery(2)])))
     filler.start()
     while not queue.full:
         time.sleep(0.001)

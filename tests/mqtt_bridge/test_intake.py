@@ -1,15 +1,18 @@
 """What the network thread does with a message: queued, answered, held off, or made to wait."""
 
+import time
+
 import pytest
 
 from cymba.devices.rate_limits import Rate, RateLimits
 from cymba.stimulation.wire.messages import Presence, TimeRequest, to_json
 from mqtt_bridge import rate_limits
-from mqtt_bridge.connection import Message
 from mqtt_bridge.delivery_queue import DeliveryQueue
 from mqtt_bridge.intake import MOST_WAITING, Intake
 from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import BridgeMetrics
+from mqtt_bridge.network import Arrival
+from mqtt_bridge.packets import Message
 from mqtt_bridge.rate_limits import IncomingRateLimits
 
 
@@ -23,6 +26,12 @@ class FakeLine:
         self.published: list[str] = []
 
     def ack(self, deliveries: list[tuple[int, int]]) -> None:
+        self.acked += deliveries
+
+    def answer(
+        self, messages: list[tuple[bytes, bytes]], deliveries: list[tuple[int, int]]
+    ) -> None:
+        self.published += [topic.decode() for topic, _ in messages]
         self.acked += deliveries
 
     def publish(self, topic: str, _payload: bytes, *, qos: int = 0) -> bool:
@@ -60,8 +69,9 @@ class IntakeBench:
         )
 
     def _receive(self, topic: str, payload: bytes, packet_id: int) -> None:
-        message = Message(1, packet_id, topic, payload, retained=False, redelivered=False)
-        self._intake.received(self.line, message)  # type: ignore[arg-type]
+        message = Message(topic.encode(), payload, packet_id, 0x32 if packet_id else 0x30)
+        arrival = Arrival(time.time_ns(), [message])
+        self._intake.received(self.line, 1, arrival)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -1,38 +1,27 @@
 """The loop around paho: many packets at one read, many acks at one wake-up, in order."""
 
 import socket
-import struct
 import threading
 
 import pytest
 from paho.mqtt.client import MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt_bridge.network import PACKETS_AT_ONCE, BufferedClient, NetworkThread
+from mqtt_bridge import packets
+from mqtt_bridge.network import BufferedClient, NetworkThread
 from tests.end_to_end.parts import PATIENCE_S, wait_until
-
-
-def publish_packet(number: int, payload: bytes) -> bytes:
-    topic = b"t"
-    body = struct.pack(">H", len(topic)) + topic + struct.pack(">H", number) + payload
-    length = bytearray()
-    size = len(body)
-    while True:
-        size, digit = divmod(size, 128)
-        length.append(digit | (0x80 if size else 0))
-        if not size:
-            return b"\x32" + bytes(length) + body
+from tests.mqtt_bridge.test_packets import publish
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1_000_000])
 def test_every_packet_comes_whole_and_in_order_however_it_was_cut(piece: int) -> None:
-    count = 300 if piece < 100 else PACKETS_AT_ONCE * 3 + 1
+    count = 300 if piece < 100 else 1_501
     payloads = [b"%d " % number + b"x" * (number * 37 % 5_000) for number in range(1, count + 1)]
     got: list[bytes] = []
     client = BufferedClient(
         CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTv311, manual_ack=True
     )
-    client.on_message = lambda _client, _userdata, message: got.append(bytes(message.payload))
+    client.on_arrival = lambda arrival: got.extend(one.payload for one in arrival.messages)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         network = NetworkThread(
             client, lambda: client.connect("127.0.0.1", listener.getsockname()[1])
@@ -43,7 +32,7 @@ def test_every_packet_comes_whole_and_in_order_however_it_was_cut(piece: int) ->
             line.recv(1_000)  # CONNECT
             line.sendall(b"\x20\x02\x00\x00")
             stream = b"".join(
-                publish_packet(number, payload) for number, payload in enumerate(payloads, 1)
+                publish(b"t", payload, number) for number, payload in enumerate(payloads, 1)
             )
             if piece < 100:
                 stream = stream[:20_000]
@@ -54,14 +43,13 @@ def test_every_packet_comes_whole_and_in_order_however_it_was_cut(piece: int) ->
             wait_until(lambda: len(got) >= len(payloads) - 1, what="all are here")
             taken = len(got)  # the last may still be on its way
             assert got[:taken] == payloads[:taken]
-            for number in range(1, taken + 1):
-                client.ack(number, 1)
-            acks = b""
-            while len(acks) < 4 * taken:
-                acks += line.recv(65_536)
-            assert acks == b"".join(
-                b"\x40\x02" + struct.pack(">H", number) for number in range(1, taken + 1)
-            )
+            acks = packets.acks(range(1, taken + 1))
+            client.send(acks[:4])
+            client.send(acks[4:])
+            heard = b""
+            while len(heard) < len(acks):
+                heard += line.recv(65_536)
+            assert heard == acks
             network.stop(10)
             assert line.recv(100) == b"\xe0\x00"  # DISCONNECT
     assert network.problem() == "the network thread has ended"
@@ -70,7 +58,7 @@ def test_every_packet_comes_whole_and_in_order_however_it_was_cut(piece: int) ->
 def test_what_was_read_ahead_of_a_dead_connection_is_forgotten() -> None:
     got: list[bytes] = []
     client = BufferedClient(CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTv311)
-    client.on_message = lambda _client, _userdata, message: got.append(bytes(message.payload))
+    client.on_arrival = lambda arrival: got.extend(one.payload for one in arrival.messages)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         network = NetworkThread(
             client, lambda: client.connect("127.0.0.1", listener.getsockname()[1])
@@ -80,8 +68,8 @@ def test_what_was_read_ahead_of_a_dead_connection_is_forgotten() -> None:
             line, _ = listener.accept()
             with line:
                 line.recv(1_000)
-                line.sendall(b"\x20\x02\x00\x00" + publish_packet(number, b"%d" % number))
-                line.sendall(publish_packet(9, b"cut off")[:-3])
+                line.sendall(b"\x20\x02\x00\x00" + publish(b"t", b"%d" % number, number))
+                line.sendall(publish(b"t", b"cut off", 9)[:-3])
                 wait_until(lambda number=number: len(got) == number, what="here")  # type: ignore[misc]
         network.stop(10)
     assert got == [b"1", b"2"]

@@ -49,13 +49,12 @@ def test_a_flood_is_not_answered_with_another(clock: list[float]) -> None:
 
 
 def test_an_accounts_devices_are_counted_together(clock: list[float]) -> None:
-    del clock
     holders = {"flood-001": "ann", "flood-002": "ann", "ear-0001": "bob"}
     paced = IncomingRateLimits(holders, RateLimits(account_frames=Rate(per_s=1, burst=4)))
-    passed = [paced.admit(f"flood-00{1 + n % 2}", 400).admitted for n in range(10)]
+    passed = [paced.admit(f"flood-00{1 + n % 2}", 400, clock[0]).admitted for n in range(10)]
     assert passed == [True] * 4 + [False] * 6
-    assert paced.admit("ear-0001", 400).admitted
-    assert paced.admit("nobody-01", 400).admitted
+    assert paced.admit("ear-0001", 400, clock[0]).admitted
+    assert paced.admit("nobody-01", 400, clock[0]).admitted
 
 
 def test_thousands_in_seconds_are_a_flood(clock: list[float]) -> None:

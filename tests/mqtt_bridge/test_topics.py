@@ -6,7 +6,9 @@ from mqtt_bridge.topics import Subject, Up
 
 @pytest.mark.parametrize("subject", list(Subject))
 def test_an_up_topic_names_its_device_and_subject(subject: Subject) -> None:
-    assert topics.parse_up(f"cymba/v1/device-0001/up/{subject.value}") == Up("device-0001", subject)
+    assert topics.parse_up(f"cymba/v1/device-0001/up/{subject.value}".encode()) == Up(
+        "device-0001", subject
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ def test_an_up_topic_names_its_device_and_subject(subject: Subject) -> None:
     ],
 )
 def test_any_other_topic_speaks_of_no_device(topic: str) -> None:
-    assert topics.parse_up(topic) is None
+    assert topics.parse_up(topic.encode()) is None
 
 
 def test_one_slot_alone_needs_no_shared_subscriptions() -> None:

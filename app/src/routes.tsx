@@ -14,9 +14,17 @@ export const to = (path = "") => `${TOP}/${path}`;
 export const SCREENS = {
   "": lazy(() => import("./screens/today/today.tsx")),
   diary: lazy(() => import("./screens/diary/diary.tsx")),
+  "diary/decide": lazy(() => import("./screens/diary/decide.tsx")),
   "diary/:id": lazy(() => import("./screens/diary/entry.tsx")),
+  "red-flag": lazy(() => import("./screens/red_flag/red_flag.tsx")),
   sessions: lazy(() => import("./screens/sessions/sessions.tsx")),
   you: lazy(() => import("./screens/you/you.tsx")),
+  "you/account": lazy(() => import("./screens/you/account.tsx")),
+  "you/audit": lazy(() => import("./screens/you/audit.tsx")),
+  "you/consents": lazy(() => import("./screens/you/consents.tsx")),
+  "you/data": lazy(() => import("./screens/you/data.tsx")),
+  "you/shares": lazy(() => import("./screens/you/shares.tsx")),
+  "you/sign-ins": lazy(() => import("./screens/you/sign_ins.tsx")),
   "sign-in": lazy(() => import("./screens/sign_in/sign_in.tsx")),
 } as const;
 

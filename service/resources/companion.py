@@ -1,7 +1,6 @@
 """The companion, the web app that is served with the API: its built files, and the rules it is
 under."""
 
-import gzip
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app
 
 from cymba.errors import NotFound
 from service.http.etags import set_etag
@@ -42,7 +41,6 @@ TYPES: Final = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-_PACKED = {".html", ".js", ".css", ".webmanifest", ".svg"}
 # Vite names a file by its content, so it never changes under its name.
 _FOREVER = re.compile(r"assets/.+-[\w-]{8}\.\w+")
 
@@ -53,7 +51,6 @@ class BuiltFile:
 
     content_type: str
     body: bytes
-    packed: bytes | None  # by gzip, where that helps
 
 
 @cache
@@ -62,9 +59,8 @@ def built_files(folder: Path) -> dict[str, BuiltFile]:
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix in TYPES and path.is_file():
-            body = path.read_bytes()
-            packed = gzip.compress(body, 9, mtime=0) if path.suffix in _PACKED else None
-            found[path.relative_to(folder).as_posix()] = BuiltFile(TYPES[path.suffix], body, packed)
+            name = path.relative_to(folder).as_posix()
+            found[name] = BuiltFile(TYPES[path.suffix], path.read_bytes())
     return found
 
 
@@ -90,12 +86,7 @@ def _sent(name: str) -> Response:
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Permissions-Policy"] = PERMISSIONS
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if file.packed is not None:
-        response.headers["Vary"] = "Accept-Encoding"
-        if request.accept_encodings["gzip"] > 0:
-            response.set_data(file.packed)
-            response.headers["Content-Encoding"] = "gzip"
-    response = set_etag(response, response.get_data())
+    response = set_etag(response, file.body)
     if _FOREVER.fullmatch(name):
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     return response

@@ -49,20 +49,25 @@ export interface Answer<T> {
 /**
  * An answer of the API: what is kept at once, then what the network gives, which is kept.
  *
- * `key` names it, and with another key it is read anew; null: not now.
+ * `key` names it, and with another key it is read anew; null: not now. With another `turn` it is
+ * read once more, under the same key.
  */
 export function useAnswer<T>(
   key: string | null,
   read: (account: Account) => Promise<T>,
+  turn = "",
 ): { value: Signal<Answer<T>>; again: () => void } {
   const value = useSignal<Answer<T>>({ data: null, readAt: null, isReading: true, problem: null });
   const asked = useSignal(0);
   const wanted = useSignal(key);
   wanted.value = key;
+  const turns = useSignal(turn);
+  turns.value = turn;
   useSignalEffect(() => {
     const account = current.value;
     const name = wanted.value;
     void asked.value;
+    void turns.value;
     if (name === null || account.isNobody) {
       value.value = { data: null, readAt: null, isReading: false, problem: null };
       return;

@@ -73,3 +73,25 @@ export function fromNow(at: Date | string, now = Date.now()): string {
   const relative = new Intl.RelativeTimeFormat(locale(), { numeric: "auto" });
   return Math.abs(seconds) < 60 ? t("just now") : relative.format(Math.round(seconds / size), unit);
 }
+
+/** The wall clock there as a form writes it: `2026-03-01T06:30`. */
+export function wallClock(at: Date | string, zone = here): string {
+  const time = new Intl.DateTimeFormat("sv-SE", {
+    timeZone: zone,
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  }).format(new Date(at));
+  return `${dayKey(at, zone)}T${time}`;
+}
+
+/** The moment at which a wall clock there shows this; of two, the first. null: no such text. */
+export function momentOf(wall: string, zone = here): Date | null {
+  const asUtc = Date.parse(`${wall}:00Z`);
+  if (Number.isNaN(asUtc)) return null;
+  // How far the zone is from UTC depends on the moment; one step back and one on find it.
+  const offset = (at: number) => Date.parse(`${wallClock(new Date(at), zone)}:00Z`) - at;
+  const guesses = [asUtc - offset(asUtc - 86_400_000), asUtc - offset(asUtc + 86_400_000)];
+  const exact = guesses.filter((one) => one + offset(one) === asUtc);
+  return new Date(Math.min(...(exact.length > 0 ? exact : guesses)));
+}

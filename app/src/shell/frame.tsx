@@ -7,6 +7,7 @@ import { Toasts } from "../parts/toast.tsx";
 import { account } from "../data/residents.ts";
 import { SCREENS, TABS, TOP, to } from "../routes.tsx";
 import { t } from "./language.ts";
+import { RedFlag } from "./red_flag.tsx";
 import { Screen } from "./screen.tsx";
 
 export function Frame() {
@@ -23,12 +24,15 @@ function Open() {
     <ErrorBoundary>
       <div class="frame" key={account.value.id}>
         <Tabs />
-        <Router>
-          {Object.entries(SCREENS).map(([path, component]) => (
-            <Route key={path} path={to(path)} component={component} />
-          ))}
-          <Route default component={Missing} />
-        </Router>
+        <div>
+          <RedFlag />
+          <Router>
+            {Object.entries(SCREENS).map(([path, component]) => (
+              <Route key={path} path={to(path)} component={component} />
+            ))}
+            <Route default component={Missing} />
+          </Router>
+        </div>
       </div>
     </ErrorBoundary>
   );

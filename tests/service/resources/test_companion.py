@@ -1,7 +1,5 @@
 """The companion's files: what is sent of them, under which rules, and nothing else of the disk."""
 
-import gzip
-
 import pytest
 from flask.testing import FlaskClient
 
@@ -45,15 +43,6 @@ def test_what_is_named_by_its_content_is_kept_for_good_and_all_else_is_asked_for
     assert worker.headers["Cache-Control"] == "private, no-cache"
     again = browser.get("/app/sw.js", headers={"If-None-Match": worker.headers["ETag"]})
     assert again.status_code == 304
-
-
-def test_it_is_packed_for_whoever_can_unpack_it(browser):
-    plain = browser.get("/app/sw.js")
-    packed = browser.get("/app/sw.js", headers={"Accept-Encoding": "br, gzip"})
-    assert (plain.data, gzip.decompress(packed.data)) == (SCRIPT, SCRIPT)
-    assert packed.headers["Content-Encoding"] == "gzip"
-    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
-    assert plain.headers["ETag"] != packed.headers["ETag"]
 
 
 @pytest.mark.parametrize(

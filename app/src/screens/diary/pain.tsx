@@ -1,0 +1,38 @@
+import { useMemo } from "preact/hooks";
+import { Choices } from "../../parts/field.tsx";
+import { item, titleOf } from "../../data/items.ts";
+import { t } from "../../shell/language.ts";
+import { BodyMap } from "./body_map.tsx";
+import type { Draft } from "./draft.ts";
+import { Folded } from "./folded.tsx";
+import { kindTitle, siteTitle, valueOf } from "./words.ts";
+
+export function Pain({ draft }: { draft: Draft }) {
+  const sites = (draft.items.value["pain_site"] ?? []) as string[];
+  const kinds = (draft.items.value["pain_kind"] ?? []) as string[];
+  const isOpen = useMemo(() => sites.length + kinds.length > 0, []);
+  const set = (name: string, values: string[]) => draft.set(name, values.length > 0 ? values : null);
+  const toggle = (site: string) =>
+    set("pain_site", sites.includes(site) ? sites.filter((one) => one !== site) : [...sites, site]);
+  return (
+    <Folded title={t("Where and how it hurts")} isOpen={isOpen} says={valueOf("pain_site", sites)}>
+      <BodyMap chosen={sites} onToggle={toggle} />
+      <Choices
+        label={titleOf("pain_site")}
+        options={optionsOf("pain_site", siteTitle)}
+        values={sites}
+        onChange={(values) => set("pain_site", values)}
+      />
+      <Choices
+        label={titleOf("pain_kind")}
+        options={optionsOf("pain_kind", kindTitle)}
+        values={kinds}
+        onChange={(values) => set("pain_kind", values)}
+      />
+    </Folded>
+  );
+}
+
+function optionsOf(name: string, title: (option: string) => string): { value: string; label: string }[] {
+  return (item(name)?.schema.items?.enum ?? []).map((value) => ({ value, label: title(value) }));
+}

@@ -1,10 +1,10 @@
 """A device's health: its last presence, and the quality of its clock."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, NamedTuple
-from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, select
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import load_clocks
@@ -50,7 +50,7 @@ def health(session: Session, seen: DevicePresence | None, now: datetime) -> Heal
         firmware=seen.firmware,
         battery_pct=seen.battery_pct,
         backlog_frames=seen.queued_frames,
-        unsynced=_unsynced(seen),
+        unsynced=_unsynced(seen.queued_frames, online=seen.online),
         complete_until=seen.drained_at,
         clock=ClockQuality(moment.source, moment.error_ms),
     )
@@ -65,25 +65,34 @@ class Behind(NamedTuple):
     complete_until: datetime | None
 
 
-def devices_behind(session: Session, account_id: UUID) -> list[Behind]:
-    """Those of the account's devices whose sessions may not all have been uploaded."""
-    rows = session.execute(
-        select(DeviceTenure.device_id, DevicePresence)
-        .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
-        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
-        .order_by(DeviceTenure.device_id)
+BEHIND = (
+    select(
+        DeviceTenure.device_id,
+        DevicePresence.online,
+        DevicePresence.queued_frames,
+        DevicePresence.drained_at,
     )
-    found = [_behind(device_id, seen) for device_id, seen in rows]
-    return [one for one in found if one.unsynced != "none"]
+    .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
+    .where(
+        DeviceTenure.account_id == bindparam("account_id", type_=Uuid()),
+        DeviceTenure.released_at.is_(None),
+    )
+)
+"""The account's devices, as `devices_behind` takes them."""
 
 
-def _behind(device_id: str, seen: DevicePresence | None) -> Behind:
-    if seen is None:
-        return Behind(device_id, "unknown", None, None)
-    return Behind(device_id, _unsynced(seen), seen.queued_frames, seen.drained_at)
+def devices_behind(
+    rows: Iterable[tuple[str, bool | None, int | None, datetime | None]],
+) -> list[Behind]:
+    """Those of the rows of `BEHIND` whose sessions may not all have been uploaded, by their ids."""
+    found = [
+        Behind(device_id, _unsynced(queued_frames, online=online), queued_frames, drained_at)
+        for device_id, online, queued_frames, drained_at in rows
+    ]
+    return sorted(one for one in found if one.unsynced != "none")
 
 
-def _unsynced(seen: DevicePresence) -> Unsynced:
-    if seen.queued_frames:
+def _unsynced(queued_frames: int | None, *, online: bool | None) -> Unsynced:
+    if queued_frames:
         return "waiting"
-    return "none" if seen.online and seen.queued_frames == 0 else "unknown"
+    return "none" if online and queued_frames == 0 else "unknown"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import consent, quotas, sharing
 from cymba.accounts.tables import Account, Share
-from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller, read_access
+from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller
 from cymba.errors import Forbidden, Unauthenticated
 from cymba.rights import receipts
 from service.http.charges import charge
@@ -99,7 +99,7 @@ def current_account(session: Session) -> Caller:
         return _sharer(session)
     caller = load_caller(session, current_access())
     if caller is None:
-        raise _ended()
+        raise ended()
     return caller
 
 
@@ -115,7 +115,7 @@ def current_share(session: Session) -> tuple[Share, Account | None]:
     if "access" in g:
         signed_in = load_caller(session, current_access())
         if signed_in is None:
-            raise _ended()
+            raise ended()
         viewer = session.get_one(Account, signed_in.id)
     now = services().now()
     share = sharing.open_share(session, g.share_token, g.share_scope, viewer=viewer, now=now)
@@ -133,13 +133,13 @@ def _bearer() -> str:
 
 
 def _access(token: str) -> AccessToken:
-    access = read_access(services().signer, token, services().now())
+    access = services().tokens.read(token, services().now())
     if access is None:
-        raise _ended()
+        raise ended()
     return access
 
 
-def _ended() -> Unauthenticated:
+def ended() -> Unauthenticated:
     return Unauthenticated("The access token is not good (any more). Refresh it or sign in.")
 
 

@@ -15,6 +15,7 @@ from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.oidc import Provider
 from cymba.accounts.sign_up import SIGN_UP_CODES
 from cymba.accounts.tokens import Signer
+from cymba.accounts.verified_tokens import VerifiedTokens
 from cymba.database import UnitOfWork, units_of_work, utc_now
 from cymba.devices.denied_topics import DeniedTopics
 from cymba.devices.quotas import Quota
@@ -44,6 +45,7 @@ class Services:
     engine: Engine
     sessions: sessionmaker[UnitOfWork]
     signer: Signer
+    tokens: VerifiedTokens
     cursor_key: bytes
     throttle_key: bytes
     sign_up_key: bytes
@@ -74,17 +76,19 @@ class Services:
             STREAMS_OF_ONE, most=settings.live_streams, for_newcomers=settings.live_streams // 4
         )
         metrics.live_streams.set_function(streams.count)
+        signer = Signer.make(
+            derive(secret, "access tokens"),
+            access_seconds=settings.access_token_seconds,
+            refresh_days=settings.refresh_token_days,
+            sign_in_days=settings.sign_in_days,
+            retry_seconds=settings.refresh_retry_seconds,
+        )
         return cls(
             settings=settings,
             engine=engine,
             sessions=units_of_work(engine, expire_on_commit=False),
-            signer=Signer.make(
-                derive(secret, "access tokens"),
-                access_seconds=settings.access_token_seconds,
-                refresh_days=settings.refresh_token_days,
-                sign_in_days=settings.sign_in_days,
-                retry_seconds=settings.refresh_retry_seconds,
-            ),
+            signer=signer,
+            tokens=VerifiedTokens(signer),
             cursor_key=derive(secret, "cursors"),
             throttle_key=throttle_key(secret),
             sign_up_key=derive(secret, SIGN_UP_CODES),

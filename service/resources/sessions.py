@@ -6,20 +6,20 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
+from orjson import Fragment
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import was_deleted
-from cymba.devices.health import devices_behind
 from cymba.notes import MAX_NOTE
 from cymba.stimulation.session import queries
-from cymba.stimulation.session.queries import PageKey
+from cymba.stimulation.session.pages import PageKey, SessionPages
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.stimulation.written.tables import WrittenSession
 from cymba.stimulation.written.witnesses import lock_alone
 from service.http import out
 from service.http.answers import nothing, tagged
-from service.http.bearer import current_account, hold_reading
+from service.http.bearer import current_account, ended, hold_reading
 from service.http.etags import check_preconditions
 from service.http.fields import Flag, Instant, Pattern, Schema, Text
 from service.http.openapi import Resource
@@ -29,7 +29,9 @@ from service.http.paging import (
     opened_cursor,
     seal_cursor,
 )
+from service.http.reading import reading
 from service.http.services import services
+from service.http.sql_writing import WrittenInSql
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.sessions import (
@@ -101,6 +103,7 @@ class SessionEventsSchema(Schema):
     items = out.many(SessionEventSchema)
 
 
+_pages = SessionPages(WrittenInSql(SessionSchema))
 unsynced_shown = writer(UnsyncedSchema)
 event_shown = writer(SessionEventSchema)
 
@@ -113,23 +116,26 @@ event_shown = writer(SessionEventSchema)
 def list_sessions(query: dict[str, Any]) -> Response:
     """List sessions, the latest first"""
     begin, end, device_id = query.get("begin"), query.get("end"), query.get("device_id")
-    with transaction() as session:
-        account_id = current_account(session).id
-        scope = f"sessions|{account_id}|{begin}|{end}|{device_id}"
+    with reading() as read:
+        scope = f"sessions|{read.account_id}|{begin}|{end}|{device_id}"
         key = opened_cursor(scope, query, tuple[datetime, UUID])
-        page = queries.page_of_sessions(
-            session,
-            account_id,
+        page = _pages.read(
+            read.line,
+            read.account_id,
+            read.family_id,
             begin=begin,
             end=end,
             device_id=device_id,
             after=key and PageKey(*key),
             limit=query["limit"],
         )
-        behind = devices_behind(session, account_id)
+    if page is None:
+        raise ended()
     next_cursor = page.next_key and seal_cursor(scope, page.next_key)
-    unsynced = [unsynced_shown(one) for one in behind if device_id in (None, one.device_id)]
-    items = [session_shown(item) for item in page.items]
+    unsynced = [unsynced_shown(one) for one in page.behind if device_id in (None, one.device_id)]
+    items = [
+        Fragment(item) if isinstance(item, str) else session_shown(item) for item in page.items
+    ]
     return tagged({"items": items, "next_cursor": next_cursor, "unsynced": unsynced})
 
 

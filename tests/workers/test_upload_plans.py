@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,14 +19,15 @@ from sqlalchemy.orm import Session
 from cymba.accounts import profile
 from cymba.accounts.merging import Seen
 from cymba.accounts.tables import Account
+from cymba.database import line_of
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.clocks import to_ms
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.session.history import history
-from cymba.stimulation.session.queries import page_of_sessions
-from cymba.stimulation.session.shown import Shown
+from cymba.stimulation.session.pages import SessionPages
+from cymba.stimulation.session.shown import Shown, load_shown
 from cymba.stimulation.session.summarising import close_silent
 from cymba.stimulation.wire.messages import Frame, to_json
 from cymba.stimulation.written.sessions import WrittenSessions
@@ -33,6 +35,7 @@ from tests.stimulation.conftest import BOOTED_AT, DEVICE, Tape
 from tests.stimulation.worker_steps import summarise_due
 
 STORE = 7
+PAGES = SessionPages(lambda _, column: column)
 HOME = "Europe/Berlin"
 ABROAD = ("Asia/Tokyo", "America/New_York", HOME)
 LATEST = BOOTED_AT + timedelta(days=20)  # by then all is uploaded
@@ -165,8 +168,11 @@ class Server:
         summarise_due(self.session, now=self.now)
         self.session.flush()
         self.session.expire_all()
-        page = page_of_sessions(self.session, self.account_id)
-        return sorted(page.items, key=lambda shown: str(shown["id"]))
+        page = PAGES.read(line_of(self.session), self.account_id, None)
+        assert page is not None
+        items = [orjson.loads(one) if isinstance(one, str) else one for one in page.items]
+        ids = sorted({UUID(str(item["id"])) for item in items}, key=str)
+        return load_shown(self.session, self.account_id, ids)
 
     def days(self) -> list[tuple[int | None, float | None]]:
         first = (BOOTED_AT - timedelta(days=3)).date()

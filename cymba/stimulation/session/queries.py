@@ -1,11 +1,10 @@
 """An account's sessions, read and edited by its app. Every query names the account."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select, true, tuple_, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
@@ -19,7 +18,7 @@ from cymba.stimulation.archive.recording import Reads
 from cymba.stimulation.session import telemetry as channels_over_time
 from cymba.stimulation.session.events import SessionEvent, session_events
 from cymba.stimulation.session.made_up import reports_of, unknown_to, without_made_up
-from cymba.stimulation.session.shown import NAMES, Shown, counted_written, shown_by_id
+from cymba.stimulation.session.shown import NAMES, Shown, shown_by_id
 from cymba.stimulation.session.telemetry import Telemetry
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import SessionExtent, StimulationSession
@@ -35,84 +34,6 @@ MOST_READINGS = 1_000_000
 
 MOST_CHANNELS = 64
 """In one answer. A device names its own, and may name others in each frame."""
-
-
-class PageKey(NamedTuple):
-    """The last session of a page: the next begins after it."""
-
-    started_at: datetime
-    id: UUID
-
-
-class SessionPage(NamedTuple):
-    items: Sequence[Shown]
-    next_key: PageKey | None  # null on the last page
-
-
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
-_LATEST = datetime.max.replace(tzinfo=UTC)
-_LAST_ID = UUID(int=2**128 - 1)
-_TABLE = StimulationSession.__table__.c
-# The query that every app starts with. It is built once, from plain columns.
-_PAGE = (
-    select(*(_TABLE[name] for name in NAMES))
-    .where(
-        _TABLE.account_id == bindparam("account_id", type_=_TABLE.account_id.type),
-        _TABLE.hidden_at.is_(None),
-        _TABLE.started_at >= bindparam("begin", type_=_TABLE.started_at.type),
-        _TABLE.started_at < bindparam("end", type_=_TABLE.started_at.type),
-        tuple_(_TABLE.started_at, _TABLE.id)
-        < tuple_(
-            bindparam("after_at", type_=_TABLE.started_at.type),
-            bindparam("after_id", type_=_TABLE.id.type),
-        ),
-        _TABLE.device_id
-        == func.coalesce(bindparam("device_id", type_=_TABLE.device_id.type), _TABLE.device_id),
-    )
-    .order_by(_TABLE.started_at.desc(), _TABLE.id.desc())
-    .limit(bindparam("limit", type_=Integer()))
-)
-
-
-def page_of_sessions(
-    session: Session,
-    account_id: UUID,
-    *,
-    begin: datetime | None = None,
-    end: datetime | None = None,
-    device_id: str | None = None,
-    after: PageKey | None = None,
-    limit: int = 50,
-) -> SessionPage:
-    """Sessions that started from `begin` to before `end`, the latest first, each once,
-    whoever recorded it."""
-    rows = session.execute(
-        _PAGE,
-        {
-            "account_id": account_id,
-            "begin": begin or _EARLIEST,
-            "end": end or _LATEST,
-            "device_id": device_id,
-            "after_at": after.started_at if after else _LATEST,
-            "after_id": after.id if after else _LAST_ID,
-            "limit": limit + 1,
-        },
-    ).all()
-    recorded = [dict(zip(NAMES, row, strict=True)) for row in rows]
-    row = WrittenSession
-    conditions = [
-        row.started_at >= (begin or _EARLIEST),
-        row.started_at < (end or _LATEST),
-        row.device_id == device_id if device_id is not None else true(),
-    ]
-    if after is not None:
-        conditions.append(tuple_(row.started_at, row.id) < tuple_(after.started_at, after.id))
-    written = counted_written(session, account_id, *conditions, latest=limit + 1)
-    found = [PageKey(one["started_at"], one["id"]) for one in recorded]
-    found += [PageKey(one.started_at, one.id) for one in written]
-    keys = sorted(found, reverse=True)[:limit]
-    items = shown_by_id(session, account_id, recorded, written, [key.id for key in keys])
-    return SessionPage(items, keys[-1] if len(found) > limit else None)
 
 
 def read_session(session: Session, account_id: UUID, session_id: UUID) -> Shown:

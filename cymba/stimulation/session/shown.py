@@ -5,6 +5,7 @@ Each field is the device's where the device has it, else the phone's, else the p
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from cymba.stimulation.session.summary import Summary
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.grouping import BEST_FIRST
 from cymba.stimulation.written.sessions import to_confirm
-from cymba.stimulation.written.tables import WrittenSession
+from cymba.stimulation.written.tables import WrittenFigures, WrittenSession
 
 Shown = dict[str, Any]
 """By name what the API shows of a session (`SessionSchema`)."""
@@ -71,11 +72,16 @@ def witnesses_of(
         if row.shown_with is not None:
             found.setdefault(row.shown_with, []).append(row)
     for rows in found.values():
-        rows.sort(key=lambda row: (BEST_FIRST.index(row.recorder), row.started_at, row.id))
+        rows.sort(key=by_best)
     return found
 
 
-def recorded_shown(row: Mapping[str, Any], witnesses: Sequence[WrittenSession] = ()) -> Shown:
+def by_best(row: WrittenFigures) -> tuple[int, datetime, UUID]:
+    """Sorts the best witness first."""
+    return BEST_FIRST.index(row.recorder), row.started_at, row.id
+
+
+def recorded_shown(row: Mapping[str, Any], witnesses: Sequence[WrittenFigures] = ()) -> Shown:
     """`row`: by `NAMES`, of a session that a device recorded."""
     programme = row["programme"] or {}
     own = {**row, "recorder": "device", "model": None, "written": None, "shown_with": None}
@@ -83,7 +89,7 @@ def recorded_shown(row: Mapping[str, Any], witnesses: Sequence[WrittenSession] =
     return _as_one(own, witnesses)
 
 
-def written_shown(row: WrittenSession, witnesses: Sequence[WrittenSession] = ()) -> Shown:
+def written_shown(row: WrittenFigures, witnesses: Sequence[WrittenFigures] = ()) -> Shown:
     given = {name: getattr(row, name) for name in NAMES if hasattr(row, name)}
     own = _OF_WRITTEN | given | _measured(row)
     own |= {"time_source": row.recorder, "recorder": row.recorder, "model": row.model}
@@ -91,7 +97,7 @@ def written_shown(row: WrittenSession, witnesses: Sequence[WrittenSession] = ())
     return _as_one(own | {"to_confirm": to_confirm(row)}, witnesses)
 
 
-def _measured(row: WrittenSession) -> Shown:
+def _measured(row: WrittenFigures) -> Shown:
     return {
         "mean_native_level": row.mean_native_level,
         "max_native_level": row.max_native_level,
@@ -100,7 +106,7 @@ def _measured(row: WrittenSession) -> Shown:
     }
 
 
-def _as_one(own: Shown, witnesses: Sequence[WrittenSession]) -> Shown:
+def _as_one(own: Shown, witnesses: Sequence[WrittenFigures]) -> Shown:
     told_by: dict[str, str] = {}
     for witness in witnesses:
         given = _measured(witness) | {n: getattr(witness, n) for n in ("site", "side", "note")}

@@ -27,7 +27,7 @@ from cymba.devices.holders import ever_held
 from cymba.devices.messages import Side, Site
 from cymba.errors import Rejected
 from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.written.tables import WrittenSession
+from cymba.stimulation.written.tables import WrittenFigures, WrittenSession
 from cymba.stimulation.written.witnesses import announce_lead, lock_alone, regroup, written_witness
 
 KIND: Final = "session"
@@ -91,7 +91,7 @@ class WrittenSessions(Mergeable[WrittenSession]):
         regroup(session, row.account_id, changed)
 
 
-def to_confirm(row: WrittenSession) -> list[str]:
+def to_confirm(row: WrittenFigures) -> list[str]:
     """The fields that the app should ask to confirm: they are stored, but likely a slip."""
     is_long_ago = row.started_at < row.written_at - LONG_AGO
     asked = {"started_at": is_long_ago, "duration_s": row.duration_s > USUALLY_BELOW_S}

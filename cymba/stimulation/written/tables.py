@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, text
@@ -13,7 +13,66 @@ from cymba.accounts.merging import MergedColumns
 from cymba.database import Base
 
 
-class WrittenSession(MergedColumns, Base):
+class WrittenFigures:
+    """What follows from the fields of a session that was written down."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        id: Any
+        recorder: Any
+        device_id: Any
+        model: Any
+        started_at: Any
+        written_at: Any
+        duration_s: Any
+        native_level: Any
+        level_changes: Any
+        amplitude_ua: Any
+        site: Any
+        side: Any
+        note: Any
+        shown_with: Any
+
+    @property
+    def ended_at(self) -> datetime:
+        ended_at: datetime = self.started_at + timedelta(seconds=self.duration_s)
+        return ended_at
+
+    @property
+    def stimulating_s(self) -> float:
+        """Its duration, without the time that a phone recorded at level 0."""
+        if self.level_changes is None:
+            return float(self.duration_s)
+        return sum(seconds for seconds, level in self.levels() if level > 0)
+
+    def levels(self) -> Iterator[tuple[float, int]]:
+        """For how many seconds it was at which level, as far as that is known."""
+        if self.level_changes is None:
+            if self.native_level is not None:
+                yield float(self.duration_s), self.native_level
+            return
+        ends = [change["offset_s"] for change in self.level_changes[1:]]
+        for change, end in zip(self.level_changes, [*ends, self.duration_s], strict=True):
+            yield float(end - change["offset_s"]), change["native_level"]
+
+    @property
+    def mean_native_level(self) -> float | None:
+        """While it stimulated."""
+        on = [(seconds, level) for seconds, level in self.levels() if level > 0]
+        whole_s = sum(seconds for seconds, _ in on)
+        return sum(seconds * level for seconds, level in on) / whole_s if whole_s else None
+
+    @property
+    def max_native_level(self) -> int | None:
+        return max((level for _, level in self.levels() if level > 0), default=None)
+
+    @property
+    def unit(self) -> str:
+        """What it was made with: only sessions of one unit can be one and the same."""
+        return self.device_id or f"model:{self.model}"
+
+
+class WrittenSession(WrittenFigures, MergedColumns, Base):
     """A session whose recorder was not the stimulator: a phone's timer, or the person.
 
     It is of a device that the person held, or of a model alone. What nobody measured is null.
@@ -62,43 +121,6 @@ class WrittenSession(MergedColumns, Base):
     same_as: Mapped[UUID | None]
     # The session that it is shown and counted as; null: as itself. `witnesses` derives it.
     shown_with: Mapped[UUID | None]
-
-    @property
-    def ended_at(self) -> datetime:
-        return self.started_at + timedelta(seconds=self.duration_s)
-
-    @property
-    def stimulating_s(self) -> float:
-        """Its duration, without the time that a phone recorded at level 0."""
-        if self.level_changes is None:
-            return float(self.duration_s)
-        return sum(seconds for seconds, level in self.levels() if level > 0)
-
-    def levels(self) -> Iterator[tuple[float, int]]:
-        """For how many seconds it was at which level, as far as that is known."""
-        if self.level_changes is None:
-            if self.native_level is not None:
-                yield float(self.duration_s), self.native_level
-            return
-        ends = [change["offset_s"] for change in self.level_changes[1:]]
-        for change, end in zip(self.level_changes, [*ends, self.duration_s], strict=True):
-            yield float(end - change["offset_s"]), change["native_level"]
-
-    @property
-    def mean_native_level(self) -> float | None:
-        """While it stimulated."""
-        on = [(seconds, level) for seconds, level in self.levels() if level > 0]
-        whole_s = sum(seconds for seconds, _ in on)
-        return sum(seconds * level for seconds, level in on) / whole_s if whole_s else None
-
-    @property
-    def max_native_level(self) -> int | None:
-        return max((level for _, level in self.levels() if level > 0), default=None)
-
-    @property
-    def unit(self) -> str:
-        """What it was made with: only sessions of one unit can be one and the same."""
-        return self.device_id or f"model:{self.model}"
 
 
 class Remark(MergedColumns, Base):

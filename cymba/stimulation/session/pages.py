@@ -1,0 +1,251 @@
+"""Pages of an account's sessions, whoever recorded them: the query that every app starts with.
+
+One prepared statement reads who asks, the page, and the devices that may hold more. PostgreSQL
+writes the JSON of sessions that a device alone recorded, near all there are, as the edge's schema
+says. What several witnesses recorded, or a person wrote down, is joined here (`shown`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+import orjson
+import psycopg
+from sqlalchemy import (
+    CTE,
+    ClauseElement,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+
+from cymba.accounts.tokens import IS_SIGNED_IN
+from cymba.database import Prepared
+from cymba.devices.health import BEHIND, Behind, devices_behind
+from cymba.stimulation.session.shown import NAMES, Shown, by_best, recorded_shown, written_shown
+from cymba.stimulation.tables import StimulationSession
+from cymba.stimulation.written.tables import WrittenFigures, WrittenSession
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
+_LAST_ID = UUID(int=2**128 - 1)
+_SESSION, _WRITTEN = StimulationSession.__table__.c, WrittenSession.__table__.c
+_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
+
+ShownAs = Callable[[str, ColumnElement[Any]], ColumnElement[Any]]
+"""Gives a column as it is to be written in JSON, by the name of the field."""
+
+
+class PageKey(NamedTuple):
+    """The last session of a page: the next begins after it."""
+
+    started_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """Of `items` those that are text are JSON already."""
+
+    items: Sequence[Shown | str]
+    next_key: PageKey | None  # null on the last page
+    behind: Sequence[Behind]
+
+
+class SessionPages:
+    def __init__(self, shown_as: ShownAs) -> None:
+        self.statement = Prepared(_statement(shown_as))
+
+    def read(
+        self,
+        line: psycopg.Connection[Any],
+        account_id: UUID,
+        family_id: UUID | None,
+        *,
+        begin: datetime | None = None,
+        end: datetime | None = None,
+        device_id: str | None = None,
+        after: PageKey | None = None,
+        limit: int = 50,
+    ) -> SessionPage | None:
+        """Sessions that started from `begin` to before `end`, the latest first, each once. None if
+        the sign-in `family_id` of the account has ended; without it, the caller has checked."""
+        rows = self.statement.rows(
+            line,
+            account_id=account_id,
+            family_id=family_id,
+            begin=begin or _EARLIEST,
+            end=end or _LATEST,
+            device_id=device_id,
+            after_at=after.started_at if after else _LATEST,
+            after_id=after.id if after else _LAST_ID,
+            limit=limit + 1,
+        )
+        parts: dict[str, list[Any]] = {"behind": []}
+        for part, *row in rows:
+            parts.setdefault(part, []).append(row)
+        if "signed in" not in parts:
+            return None
+        recorded, written = parts.get("recorded", []), parts.get("written", [])
+        found = [PageKey(at, id_) for at, id_, _ in recorded + written]
+        keys = (sorted(found, reverse=True) if written else found)[:limit]
+        items: Sequence[Shown | str] = [text for _, _, text in recorded[:limit]]
+        if written or "witness" in parts:
+            items = _with_witnesses(keys, recorded, written, parts.get("witness", []))
+        behind = [(*orjson.loads(text), drained_at) for drained_at, _, text in parts["behind"]]
+        return SessionPage(items, keys[-1] if len(found) > limit else None, devices_behind(behind))
+
+
+def _with_witnesses(
+    keys: Sequence[PageKey],
+    recorded: Sequence[tuple[datetime, UUID, str]],
+    written: Sequence[tuple[datetime, UUID, str]],
+    witnesses: Sequence[tuple[None, UUID, str]],
+) -> list[Shown | str]:
+    of_session: dict[UUID, list[_ReadWritten]] = {}
+    for _, id_, text in witnesses:
+        of_session.setdefault(id_, []).append(_read_written(text))
+    for rows in of_session.values():
+        rows.sort(key=by_best)
+    of_device = {id_: text for _, id_, text in recorded}
+    of_person = {id_: text for _, id_, text in written}
+    items: list[Shown | str] = []
+    for _, id_ in keys:
+        others = of_session.get(id_, ())
+        if id_ not in of_device:
+            items.append(written_shown(_read_written(of_person[id_]), others))
+        elif others:
+            items.append(recorded_shown(orjson.loads(of_device[id_]), others))
+        else:
+            items.append(of_device[id_])
+    return items
+
+
+class _ReadWritten(WrittenFigures, msgspec.Struct):
+    """A row of `WrittenSession`, read from its JSON: objects of the ORM cost ten times as much."""
+
+    id: UUID
+    recorder: str
+    device_id: str | None
+    model: str | None
+    started_at: datetime
+    time_zone: str
+    duration_s: int
+    native_level: int | None
+    level_changes: list[dict[str, Any]] | None
+    amplitude_ua: int | None
+    site: str | None
+    side: str | None
+    note: str | None
+    excluded: bool
+    same_as: UUID | None
+    shown_with: UUID | None
+    written_at: datetime
+    version: int
+    changed_at: datetime
+
+
+_read_written = msgspec.json.Decoder(_ReadWritten).decode
+
+
+def _statement(shown_as: ShownAs) -> ClauseElement:
+    is_good = or_(bindparam("family_id", type_=Uuid()).is_(None), IS_SIGNED_IN)
+    signed_in = select(is_good.label("yes")).cte("signed_in").prefix_with("MATERIALIZED")
+    is_signed_in = select(signed_in.c.yes).scalar_subquery()
+    page = _page_of(_SESSION, is_signed_in).where(_SESSION.hidden_at.is_(None)).subquery("page")
+    shown = (
+        select(*(shown_as(name, one).label(name) for name, one in _recorded(page.c).items()))
+        .correlate(page)
+        .lateral("shown")
+    )
+    recorded = _materialized(
+        select(page.c.started_at, page.c.id, _json(shown)).select_from(page.join(shown, true())),
+        "recorded",
+    )
+    counted = (_WRITTEN.deleted_at.is_(None), _WRITTEN.shown_with.is_(None))
+    written = _materialized(_page_of(_WRITTEN, is_signed_in).where(*counted), "written")
+    ids = union_all(select(recorded.c.id), select(written.c.id)).scalar_subquery()
+    witness = WrittenSession.__table__.alias("witness")
+    behind = BEHIND.subquery("behind")
+    of_device = func.json_build_array(behind.c.device_id, behind.c.online, behind.c.queued_frames)
+    return union_all(
+        _part("signed in", null(), null(), null()).where(is_signed_in),
+        _part("recorded", *recorded.c),
+        _part("written", written.c.started_at, written.c.id, _json(written)),
+        _part("witness", null(), witness.c.shown_with, _json(witness)).where(
+            witness.c.account_id == _ACCOUNT_ID,
+            witness.c.shown_with == any_(func.array(ids)),
+        ),
+        _part("behind", behind.c.drained_at, null(), cast(of_device, Text)),
+    )
+
+
+def _recorded(session: Any) -> dict[str, ColumnElement[Any]]:
+    """`recorded_shown` of a session without other witnesses, in SQL."""
+    nothing: ColumnElement[Any] = literal_column("NULL")
+    empty_list: ColumnElement[Any] = literal_column("CAST('[]' AS json)")
+    empty_object: ColumnElement[Any] = literal_column("CAST('{}' AS json)")
+    return {
+        **{name: session[name] for name in NAMES},
+        "recorder": literal_column("CAST('device' AS text)"),
+        "model": nothing,
+        "site": session.programme.op("->")(literal_column("'site'")),
+        "side": session.programme.op("->")(literal_column("'side'")),
+        "shown_with": nothing,
+        "witnesses": empty_list,
+        "told_by": empty_object,
+        "written": nothing,
+        "to_confirm": empty_list,
+    }
+
+
+def _page_of(row: Any, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    started_at, id_, device_id = row.started_at, row.id, cast(bindparam("device_id"), Text)
+    after_at = bindparam("after_at", type_=started_at.type)
+    return (
+        select(*row)
+        .where(
+            *conditions,
+            row.account_id == _ACCOUNT_ID,
+            started_at >= bindparam("begin", type_=started_at.type),
+            started_at < bindparam("end", type_=started_at.type),
+            tuple_(started_at, id_) < tuple_(after_at, bindparam("after_id", type_=Uuid())),
+            or_(device_id.is_(None), row.device_id == device_id),
+        )
+        .order_by(started_at.desc(), id_.desc())
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+def _part(name: str, at: Any, id_: Any, text: Any) -> Select[*tuple[Any, ...]]:
+    return select(
+        literal_column(f"CAST('{name}' AS text)").label("part"),
+        cast(at, DateTime(timezone=True)).label("at"),
+        cast(id_, Uuid()).label("id"),
+        cast(text, Text).label("json"),
+    )
+
+
+def _json(row: Any) -> ColumnElement[str]:
+    return cast(func.row_to_json(row.table_valued()), Text).label("json")
+
+
+def _materialized(query: Select[*tuple[Any, ...]], name: str) -> CTE:
+    return query.cte(name).prefix_with("MATERIALIZED")

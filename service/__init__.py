@@ -6,7 +6,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from cymba.settings import Settings
-from service.http import compression, cors, deprecations, problems, rate_headers, request_logging
+from service.http import (
+    compression,
+    cors,
+    deprecations,
+    language,
+    problems,
+    rate_headers,
+    request_logging,
+)
 from service.http.document import finish_document, keep, make_document
 from service.http.services import Services
 from service.resources import (
@@ -96,7 +104,7 @@ def create_app(settings: Settings, engine: Engine) -> Flask:
     app.url_map.converters["device_id"] = DeviceIdConverter
     app.extensions |= Services.make(settings, engine).attach()
     request_logging.register(app)
-    for part in (problems, cors, compression, deprecations, rate_headers):
+    for part in (problems, language, cors, compression, deprecations, rate_headers):
         part.register(app)
     document = make_document(app, version=API_VERSION, public_url=settings.public_url)
     document.register_converter(

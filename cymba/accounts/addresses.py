@@ -17,6 +17,8 @@ from typing import Final
 
 import idna
 
+from cymba.voice import said
+
 MAX_CHARACTERS: Final = 254  # RFC 5321, section 4.5.3.1, less the angle brackets
 MAX_LOCAL_BYTES: Final = 64
 # Dot-atoms (RFC 5322), with letters beyond ASCII (RFC 6532). Quotes, comments and brackets are
@@ -28,6 +30,10 @@ MAIL_POLICY: Final = SMTP.clone(max_line_length=998)
 
 class NoAddress(ValueError):
     """Not a valid e-mail address; the message says why."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
 
 
 def parse(email: str) -> str:
@@ -76,7 +82,9 @@ def _parts(email: str) -> tuple[str, str]:
     if not at or not local or not domain:
         raise NoAddress("is not an e-mail address: it has the form name@domain")
     if len(email) > MAX_CHARACTERS:
-        raise NoAddress(f"is longer than the {MAX_CHARACTERS} characters of an e-mail address")
+        raise NoAddress(
+            said("is longer than the {most} characters of an e-mail address", most=MAX_CHARACTERS)
+        )
     if not all(_LOCAL.fullmatch(atom) for atom in local.split(".")):
         raise NoAddress(
             "is not an e-mail address: before the @ there are letters, digits, dots between them "
@@ -85,10 +93,12 @@ def _parts(email: str) -> tuple[str, str]:
     if any(unicodedata.category(sign)[0] in "CZ" for sign in local):
         raise NoAddress("is not an e-mail address: it holds a space or an invisible character")
     if len(local.encode()) > MAX_LOCAL_BYTES:
-        raise NoAddress(f"has more than {MAX_LOCAL_BYTES} bytes before the @")
+        raise NoAddress(said("has more than {most} bytes before the @", most=MAX_LOCAL_BYTES))
     encoded = _encoded(domain)
     if len(local.encode()) + 1 + len(encoded) > MAX_CHARACTERS:
-        raise NoAddress(f"is longer than the {MAX_CHARACTERS} characters of an e-mail address")
+        raise NoAddress(
+            said("is longer than the {most} characters of an e-mail address", most=MAX_CHARACTERS)
+        )
     return local, encoded
 
 

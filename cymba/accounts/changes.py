@@ -67,6 +67,7 @@ class _Announced:
 
 
 _KEY = "announced"
+_ROWS_A_STATEMENT = 5_000  # PostgreSQL takes 65,535 values in one
 
 
 def _announced(session: Session) -> _Announced:
@@ -128,14 +129,15 @@ def _number(session: Session, account_id: UUID, changes: dict[tuple[Kind, str], 
         }
         for i, ((kind, entity_id), deleted) in enumerate(changes.items())
     ]
-    statement = insert(Change).values(rows)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Change.account_id, Change.kind, Change.entity_id],
-            set_={
-                "number": statement.excluded.number,
-                "deleted": statement.excluded.deleted,
-                "changed_at": func.now(),
-            },
+    for i in range(0, len(rows), _ROWS_A_STATEMENT):
+        statement = insert(Change).values(rows[i : i + _ROWS_A_STATEMENT])
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=[Change.account_id, Change.kind, Change.entity_id],
+                set_={
+                    "number": statement.excluded.number,
+                    "deleted": statement.excluded.deleted,
+                    "changed_at": func.now(),
+                },
+            )
         )
-    )

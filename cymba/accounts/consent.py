@@ -15,18 +15,23 @@ from sqlalchemy.orm import Session
 from cymba.accounts.audit import note_own
 from cymba.accounts.tables import Consent
 from cymba.errors import Forbidden, NotFound, PreconditionFailed
+from cymba.text_version import TextVersion
+from cymba.voice import LANGUAGES, Voice, said
 
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
     name: str
     title: str
-    version: int  # +1 with every change of the text: people are asked again
+    edition: int  # +1 with every change of the text: people are asked again
     text: str
 
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
+    def version_in(self, language: str) -> TextVersion:
+        return TextVersion(self.edition, language)
+
+    def sha256_in(self, language: str) -> str:
+        """Of the text as it is read in a language."""
+        return hashlib.sha256(Voice.of(language).translate(self.text).encode()).hexdigest()
 
 
 PURPOSES: dict[str, Purpose] = {
@@ -62,18 +67,21 @@ def history(session: Session, account_id: UUID) -> list[Consent]:
     return list(session.scalars(query.order_by(Consent.given_at, Consent.purpose)))
 
 
-def give(session: Session, account_id: UUID, name: str, *, version: int, now: datetime) -> Consent:
-    """Agree to a purpose in the version that was read.
+def give(session: Session, account_id: UUID, name: str, *, version: str, now: datetime) -> Consent:
+    """Agree to a purpose in the version that was read, such as `1/de`.
+
+    A consent that stands is kept, whatever language it was read in.
 
     Raises:
         NotFound: there is no such purpose.
-        PreconditionFailed: the text has changed since it was read.
+        PreconditionFailed: the text has changed since it was read, or there is no such version.
     """
     purpose = purpose_of(name)
-    if version != purpose.version:
+    read = TextVersion.parse(version)
+    if read is None or read.edition != purpose.edition or read.language not in LANGUAGES:
         raise PreconditionFailed("The text has changed: read it again before you agree.")
     current = standing(session, account_id).get(name)
-    if current is not None and current.text_version == purpose.version:
+    if current is not None and current.text_version == purpose.edition:
         return current
     if current is not None:
         current.withdrawn_at = now  # of the older text; the newer one replaces it
@@ -81,22 +89,24 @@ def give(session: Session, account_id: UUID, name: str, *, version: int, now: da
     consent = Consent(
         account_id=account_id,
         purpose=name,
-        text_version=purpose.version,
-        text_sha256=purpose.sha256,
+        text_version=read.edition,
+        text_language=read.language,
+        text_sha256=purpose.sha256_in(read.language),
         given_at=now,
     )
     session.add(consent)
     session.flush()
-    note_own(session, account_id, "consent.given", purpose=name, version=version)
+    note_own(session, account_id, "consent.given", purpose=name, version=str(read))
     return consent
 
 
 def require(session: Session, account_id: UUID, name: str) -> None:
     """Raise `Forbidden` unless the person has agreed to the purpose as it reads today."""
-    current = standing(session, account_id).get(name)
-    if current is None or current.text_version != purpose_of(name).version:
+    current, purpose = standing(session, account_id).get(name), purpose_of(name)
+    if current is None or current.text_version != purpose.edition:
         raise Forbidden(
-            f"This needs your consent: {purpose_of(name).title}.", code="consent-required"
+            said("This needs your consent: {purpose}.", purpose=purpose.title),
+            code="consent-required",
         )
 
 

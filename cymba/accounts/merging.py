@@ -18,6 +18,7 @@ from cymba.accounts.changes import Kind, announce
 from cymba.accounts.written_fields import Fields, normal
 from cymba.database import CreatedAt
 from cymba.errors import Gone, NotFound, Rejected
+from cymba.voice import said
 
 Match = Callable[[int | None], None]
 """Raises unless whoever writes has seen this version of what is stored; None: nothing is."""
@@ -144,7 +145,9 @@ class Mergeable(ABC, Generic[Row]):
             for pointer, detail in self._problems(name, value, now)
         ]
         if errors:
-            raise Rejected(f"The {self.noun} does not fit.", code="validation", errors=errors)
+            raise Rejected(
+                said("The {noun} does not fit.", noun=self.noun), code="validation", errors=errors
+            )
         return fields
 
     def _problems(self, name: str, value: Any, now: datetime) -> Iterator[tuple[str, str]]:
@@ -157,7 +160,7 @@ class Mergeable(ABC, Generic[Row]):
         missing = sorted(name for name in self.required if fields.get(name) is None)
         if missing:
             raise Rejected(
-                f"The {self.noun} is not complete.",
+                said("The {noun} is not complete.", noun=self.noun),
                 code="validation",
                 errors=[{"pointer": f"/{name}", "detail": "is required"} for name in missing],
             )
@@ -240,7 +243,12 @@ class Mergeable(ABC, Generic[Row]):
             match(None)
             return Applied(self._create(session, account_id, id_, fields, now), changed=True)
         if row.deleted_at is not None:
-            raise Gone(f"This {self.noun} was deleted; write a new one, with an id of its own.")
+            raise Gone(
+                said(
+                    "This {noun} was deleted; write a new one, with an id of its own.",
+                    noun=self.noun,
+                )
+            )
         whole = {name: value for name, value in fields.items() if value is not None}
         current = {name: value for name, value in self.flat(row).items() if value is not None}
         if whole == current:
@@ -286,7 +294,7 @@ class Mergeable(ABC, Generic[Row]):
         return row
 
     def _not_found(self) -> NotFound:
-        return NotFound(f"There is no such {self.noun}.")
+        return NotFound(said("There is no such {noun}.", noun=self.noun))
 
     def _locked(self, session: Session, account_id: UUID, id_: UUID) -> Row | None:
         self.before_write(session, account_id)

@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from cymba.errors import Busy, Rejected
+from cymba.voice import said
 
 MIN_CHARACTERS = 10
 MAX_CHARACTERS = 200
@@ -63,14 +64,16 @@ def hash_password(password: str, *, pointer: str = "/password", of: Collection[s
 def check_new(password: str, *, pointer: str, of: Collection[str] = ()) -> None:
     """Raise what `hash_password` would, without making the hash."""
     password = _normal(password)
-    detail = None
+    detail: str | None = None
     if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
-        detail = f"must have {MIN_CHARACTERS} to {MAX_CHARACTERS} characters"
+        detail = said(
+            "must have {least} to {most} characters", least=MIN_CHARACTERS, most=MAX_CHARACTERS
+        )
     elif _is_common(password, of):
         detail = "is among the first that somebody who guesses would try: choose another"
     if detail:
         raise Rejected(
-            f"The password {detail}.",
+            said("The password {problem}.", problem=detail),
             code="validation",
             errors=[{"pointer": pointer, "detail": detail}],
         )

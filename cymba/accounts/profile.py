@@ -1,6 +1,5 @@
 """Accounts: making one, finding it at sign-in, changing it."""
 
-import re
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -16,8 +15,8 @@ from cymba.accounts.tables import Account
 from cymba.accounts.zones import is_zone, with_past
 from cymba.database import utc_now
 from cymba.errors import Conflict, Rejected
+from cymba.voice import is_tag, said
 
-LOCALE_PATTERN: Final = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"  # the usual part of BCP 47
 MAX_NAME_CHARACTERS: Final = 200
 
 Role = Literal["person", "clinician", "operator"]
@@ -81,7 +80,7 @@ def parse_email(email: str, *, pointer: str = "/new_email") -> str:
     try:
         return addresses.parse(email)
     except addresses.NoAddress as error:
-        errors = [{"pointer": pointer, "detail": str(error)}]
+        errors = [{"pointer": pointer, "detail": error.detail}]
         raise Rejected("This is no e-mail address.", code="validation", errors=errors) from None
 
 
@@ -183,12 +182,13 @@ def _problem(field: str, value: str) -> str | None:
             try:
                 addresses.parse(value)
             except addresses.NoAddress as error:
-                return str(error)
+                return error.detail
             return None
         case "time_zone":
             return None if is_zone(value) else "is not an IANA time zone such as Europe/Berlin"
         case "locale":
-            return None if re.fullmatch(LOCALE_PATTERN, value) else "is not a BCP 47 language tag"
+            return None if is_tag(value) else "is not a BCP 47 language tag"
         case _:
             longest = MAX_NAME_CHARACTERS
-            return None if len(value) <= longest else f"has more than {longest} characters"
+            fits = len(value) <= longest
+            return None if fits else said("has more than {longest} characters", longest=longest)

@@ -15,6 +15,7 @@ from cymba.accounts import addresses, letters
 from cymba.accounts.audit import Actor, note, note_own
 from cymba.accounts.tables import Account, Share, ShareHolder
 from cymba.errors import Conflict, Forbidden, NotFound, Rejected, Unauthenticated
+from cymba.voice import said
 
 SCOPES = ("sessions", "diary", "insights")
 TOKEN_PREFIX = "share_"  # noqa: S105 - a prefix, not a secret; access tokens have none
@@ -39,7 +40,12 @@ def create(
     """
     errors = []
     if not scopes or not set(scopes) <= set(SCOPES):
-        errors.append({"pointer": "/scopes", "detail": f"must be some of {', '.join(SCOPES)}"})
+        errors.append(
+            {
+                "pointer": "/scopes",
+                "detail": said("must be some of {names}", names=", ".join(SCOPES)),
+            }
+        )
     if not now < expires_at <= now + LONGEST:
         errors.append({"pointer": "/expires_at", "detail": "must be within a year from now"})
     if errors:

@@ -46,7 +46,7 @@ class Account(Base):
     past_zones: Mapped[list[dict[str, str]]] = mapped_column(
         JSONB, default=list, server_default=text("'[]'")
     )
-    locale: Mapped[str] = mapped_column(String(35), default="en")  # BCP 47
+    locale: Mapped[str] = mapped_column(String(100), default="en")  # BCP 47
     role: Mapped[str] = mapped_column(String(16), default="person")
     version: Mapped[int] = mapped_column(default=1)  # of the account itself, for its ETag
     # Counts this account's changes. Raised as the last statement before COMMIT, so that numbers
@@ -159,7 +159,8 @@ class Consent(Base):
         ForeignKey("account.id", ondelete="CASCADE"), index=True
     )
     purpose: Mapped[str] = mapped_column(String(32))
-    text_version: Mapped[int]
+    text_version: Mapped[int]  # its edition
+    text_language: Mapped[str] = mapped_column(String(8), server_default="en")  # as it was read
     text_sha256: Mapped[str] = mapped_column(String(64))
     given_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]

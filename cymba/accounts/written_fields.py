@@ -9,6 +9,7 @@ from uuid import UUID
 from cymba.accounts.zones import is_zone
 from cymba.errors import Rejected
 from cymba.notes import MAX_NOTE
+from cymba.voice import said
 
 MAX_DEPTH = 4
 EXACT_BELOW = 2**53
@@ -40,7 +41,9 @@ def plain(value: Any, *, depth: int = MAX_DEPTH) -> Any:
     """
     match value:
         case list() | dict() if depth == 0:
-            raise Rejected(f"A value has at most {MAX_DEPTH} levels.", code="validation")
+            raise Rejected(
+                said("A value has at most {most} levels.", most=MAX_DEPTH), code="validation"
+            )
         case list():
             return [plain(each, depth=depth - 1) for each in value]
         case dict():
@@ -73,7 +76,7 @@ def zone_problem(value: Any) -> str | None:
 
 def one_of_problem(value: Any, options: Collection[str]) -> str | None:
     fits = isinstance(value, str) and value in options
-    return None if fits else f"must be one of {', '.join(options)}"
+    return None if fits else said("must be one of {names}", names=", ".join(options))
 
 
 def uuid_problem(value: Any) -> str | None:
@@ -87,4 +90,4 @@ def text_problem(value: Any) -> str | None:
 def note_problem(value: Any) -> str | None:
     # PostgreSQL stores every character but NUL.
     fits = isinstance(value, str) and len(value) <= MAX_NOTE and "\0" not in value
-    return None if fits else f"must be a text of at most {MAX_NOTE} characters"
+    return None if fits else said("must be a text of at most {most} characters", most=MAX_NOTE)

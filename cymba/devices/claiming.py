@@ -212,7 +212,7 @@ def _own(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
     session.execute(select(Device.id).where(Device.id == device_id).with_for_update(key_share=True))
     held = _held(session, device_id)
     if held is None or held.account_id != account_id:
-        raise NotFound("there is no such device")
+        raise NotFound("There is no such device.")
     return held
 
 

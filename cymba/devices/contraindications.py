@@ -1,14 +1,18 @@
 """The contraindication questions, as a versioned text. After a change they are asked again.
 
-A change of any word changes `DIGEST`; the tests hold `VERSION` to it. The questions are a
-safeguard beside the device's instructions, no medical advice, and no answer proves safety.
+A change of any word changes the digest of its language; the tests hold `EDITION` to them. The
+questions are a safeguard beside the device's instructions, no medical advice, and no answer proves
+safety.
 """
 
 import hashlib
 import json
+from functools import cache
 from typing import Literal, NamedTuple
 
 from cymba.devices.messages import Site
+from cymba.text_version import TextVersion
+from cymba.voice import Voice
 
 Tier = Literal["block", "clearance", "situational"]
 """`block`: not with this device. `clearance`: only after a clinician has agreed. `situational`:
@@ -17,7 +21,7 @@ shown with the questions, without an answer."""
 Answer = Literal["no", "yes", "unsure", "cleared"]
 """`cleared`: yes, and a clinician who knows of it has agreed. `unsure` weighs as much as yes."""
 
-VERSION = 1
+EDITION = 1
 
 
 class Question(NamedTuple):
@@ -74,9 +78,17 @@ QUESTIONS: tuple[Question, ...] = (
     ),
 )
 
-DIGEST = hashlib.sha256(
-    json.dumps([list(question) for question in QUESTIONS], ensure_ascii=False).encode()
-).digest()
+
+def version_in(language: str) -> TextVersion:
+    return TextVersion(EDITION, language)
+
+
+@cache
+def digest_in(language: str) -> bytes:
+    """Of the questions as they are read in a language."""
+    voice = Voice.of(language)
+    read = [list(one._replace(text=voice.translate(one.text))) for one in QUESTIONS]
+    return hashlib.sha256(json.dumps(read, ensure_ascii=False).encode()).digest()
 
 
 def must_be_answered(sites: tuple[Site, ...]) -> list[Question]:

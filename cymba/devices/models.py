@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from cymba.devices.charge import Pulse, Waveform, phase_charge_uc, rms_current_density
 from cymba.devices.messages import Programme, ShortText, Site
+from cymba.voice import said
 
 Figure = Annotated[float, Meta(ge=0, le=1e6)]
 ModelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{1,31}$(?!\n)")]
@@ -202,9 +203,13 @@ def widened(model: Model, limits: Mapping[str, float]) -> list[Violation]:
     violations = []
     for name, value in limits.items():
         if name not in hard:
-            violations.append(Violation(name, f"{model.name} has no such limit"))
+            violations.append(Violation(name, said("{name} has no such limit", name=model.name)))
         elif not 0 <= value <= hard[name]:
-            violations.append(Violation(name, f"{value:g} is not within 0 … {hard[name]:g}"))
+            violations.append(
+                Violation(
+                    name, said("{value} is not within 0 … {limit}", value=value, limit=hard[name])
+                )
+            )
     return violations
 
 
@@ -217,7 +222,7 @@ def narrowed(model: Model, limits: Mapping[str, float]) -> Limits:
 def violations(model: Model, programme: Programme, limits: Limits) -> list[Violation]:
     """Where `programme` goes beyond `limits` or what the model can do at all; none is fine."""
     found = [
-        Violation(name, f"{value:g} is above {limit:g}")
+        Violation(name, said("{value} is above {limit}", value=value, limit=limit))
         for name, limit in named(limits).items()
         if (value := getattr(programme, name, None)) is not None and value > limit
     ]
@@ -239,11 +244,11 @@ def _members_violations(model: Model, programme: Programme) -> Iterator[Violatio
         if name == "ramp_ua_per_s" and name in needed and not is_given:
             yield Violation(name, "a current is always ramped")
         elif name in needed and not is_given:
-            yield Violation(name, f"a programme for {model.name} needs it")
+            yield Violation(name, said("a programme for {name} needs it", name=model.name))
         elif name == "native_level" and is_given and model.native_levels is None:
-            yield Violation(name, f"{model.name} has no levels")
+            yield Violation(name, said("{name} has no levels", name=model.name))
         elif is_given and name not in taken:
-            yield Violation(name, f"it cannot be set on {model.name}")
+            yield Violation(name, said("it cannot be set on {name}", name=model.name))
 
 
 def _rules(model: Model, programme: Programme, limits: Limits) -> Iterator[tuple[bool, Violation]]:
@@ -252,21 +257,38 @@ def _rules(model: Model, programme: Programme, limits: Limits) -> Iterator[tuple
     if duration_s is not None and limits.daily_s is not None:
         yield (
             duration_s > limits.daily_s,
-            Violation("duration_s", f"{duration_s} is above {limits.daily_s:g} a day"),
+            Violation(
+                "duration_s",
+                said(
+                    "{duration_s} is above {daily_s} a day",
+                    duration_s=duration_s,
+                    daily_s=limits.daily_s,
+                ),
+            ),
         )
     if programme.amplitude_ua is not None and width_us is not None and model.waveform is not None:
         charge_uc = phase_charge_uc(model.waveform, programme.amplitude_ua, width_us)
         most_uc = limits.phase_charge_uc
         yield (
             most_uc is not None and charge_uc > most_uc + 1e-9,
-            Violation("amplitude_ua", f"{charge_uc:.3g} uC a phase is above {most_uc} uC"),
+            Violation(
+                "amplitude_ua",
+                said(
+                    "{charge_uc} uC a phase is above {most} uC",
+                    charge_uc=float(f"{charge_uc:.3g}"),
+                    most=most_uc or 0,
+                ),
+            ),
         )
     if programme.frequency_hz is not None and width_us is not None:
         pulse_share = programme.frequency_hz * width_us * model.pulse_phases / 1e6
         yield pulse_share > 1, Violation("pulse_width_us", "the pulses overlap")
     yield (
         programme.site not in model.sites,
-        Violation("site", f"{model.name} is made for {', '.join(model.sites)}"),
+        Violation(
+            "site",
+            said("{name} is made for {names}", name=model.name, names=", ".join(model.sites)),
+        ),
     )
     if programme.on_s is not None and duration_s is not None:
         yield programme.on_s > duration_s, Violation("on_s", "longer than the session")
@@ -274,11 +296,21 @@ def _rules(model: Model, programme: Programme, limits: Limits) -> Iterator[tuple
 
 def _level_violations(model: Model, level: int, amplitude_ua: int | None) -> Iterator[Violation]:
     if model.native_levels is not None and level > model.native_levels:
-        yield Violation("native_level", f"{level} is above {model.native_levels}")
+        yield Violation(
+            "native_level",
+            said(
+                "{level} is above {native_levels}", level=level, native_levels=model.native_levels
+            ),
+        )
     elif amplitude_ua is not None and model.amplitude_step_ua is not None:
         meant_ua = level * model.amplitude_step_ua
         if amplitude_ua != meant_ua:
-            detail = f"level {level} is {meant_ua} uA, not {amplitude_ua}"
+            detail = said(
+                "level {level} is {meant_ua} uA, not {amplitude_ua}",
+                level=level,
+                meant_ua=meant_ua,
+                amplitude_ua=amplitude_ua,
+            )
             yield Violation("native_level", detail)
 
 

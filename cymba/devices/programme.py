@@ -43,6 +43,7 @@ from cymba.devices.screening import has_red_flag, standing_lock
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure, RefusedProgramme
 from cymba.devices.unknown_versions import no_current, note_unknown, settle
 from cymba.errors import DomainError, NotFound, PreconditionFailed, Rejected
+from cymba.voice import said
 
 # Why a device may refuse a version, in `up/state`; it may send others of its own.
 REFUSAL_CODES: dict[str, str] = {
@@ -53,6 +54,8 @@ REFUSAL_CODES: dict[str, str] = {
     "in-session": "a session is running; the device applies the version after it",
     "locked": "the device is locked by a fault of its own",
 }
+
+NO_REASON = "the device gives no reason"
 
 
 class Wanted(NamedTuple):
@@ -119,7 +122,13 @@ def set_programme(
     programme, limits, _ = wanted
     version = latest_number(device, newest_version(session, device_id))
     if version != if_version:
-        raise PreconditionFailed(f"the programme's version is {version}, not {if_version}")
+        raise PreconditionFailed(
+            said(
+                "The programme's version is {version}, not {if_version}.",
+                version=version,
+                if_version=if_version,
+            )
+        )
     model = model_of(session, device)
     error = _objection(model, wanted, now)
     if error is None and not wanted.allows_no_output:
@@ -299,18 +308,22 @@ def record_report(
 def _objection(model: Model, wanted: Wanted, now: datetime) -> DomainError | None:
     programme, limits, expires_at = wanted
     if not model.settable:
-        detail = f"{model.title} takes no programme: nothing of it can be set from here"
+        detail = said(
+            "{title} takes no programme: nothing of it can be set from here.", title=model.titles
+        )
         return Rejected(detail, code="no-programme-taken")
     too_wide = widened(model, limits)
     if too_wide:
-        return _rejected("limits-widened", "these limits are not the model's", "/limits", too_wide)
+        return _rejected(
+            "limits-widened", said("These limits are not the model's."), "/limits", too_wide
+        )
     beyond = violations(model, programme, narrowed(model, limits))
     if beyond:
-        detail = "the programme goes beyond the device's limits"
+        detail = said("The programme goes beyond the device's limits.")
         return _rejected("beyond-limits", detail, "/programme", beyond)
     if expires_at is not None and expires_at <= now:
         past = [Violation("expires_at", "is in the past")]
-        return _rejected("expired", "the programme would have expired", "", past)
+        return _rejected("expired", said("The programme would have expired."), "", past)
     return None
 
 
@@ -333,7 +346,7 @@ def _held_device(
         _held_by(account_id).where(Device.id == device_id).execution_options(populate_existing=True)
     )
     if device is None:
-        raise NotFound("there is no such device")
+        raise NotFound("There is no such device.")
     return device
 
 

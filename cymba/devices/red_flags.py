@@ -20,6 +20,7 @@ from cymba.devices.screening import (
 )
 from cymba.devices.tables import RedFlag
 from cymba.errors import Conflict, Rejected
+from cymba.voice import said
 
 
 def raise_red_flag(
@@ -41,7 +42,7 @@ def raise_red_flag(
         Rejected: it is no red flag.
     """
     if symptom not in RED_FLAGS:
-        raise Rejected(f"{symptom!r} is no red flag", code="unknown-symptom")
+        raise Rejected("This symptom is no red flag.", code="unknown-symptom")
     lock_safety(session, account_id)
     row = session.scalar(
         select(RedFlag).where(
@@ -75,9 +76,9 @@ def release_red_flags(
     # `seen_on` is a local day, the rest is in UTC: a day either way may be right.
     latest = max(flag.felt_at for flag in standing)
     if seen_on < (latest - timedelta(days=1)).date():
-        raise _bad_day("Must not be before the symptom.")
+        raise _bad_day(said("Must not be before the symptom."))
     if seen_on > (now + timedelta(days=1)).date():
-        raise _bad_day("Must not be in the future.")
+        raise _bad_day(said("Must not be in the future."))
     lift_red_flags(session, account_id, f"{clinician}, {seen_on.isoformat()}", now)
 
 

@@ -16,6 +16,8 @@ from cymba.devices.contraindications import Answer, must_be_answered
 from cymba.devices.models import Model
 from cymba.devices.tables import RedFlag, Screening
 from cymba.errors import Locked, Rejected
+from cymba.text_version import TextVersion
+from cymba.voice import LANGUAGES, said
 
 VALID_FOR = timedelta(days=180)
 
@@ -29,6 +31,25 @@ SEEK_CARE = (
     "number. The programme stays locked until a clinician has looked at it."
 )
 
+REPORTED = "{symptom} was reported. {advice}"
+NOT_ANSWERED = "The safety questions have not been answered for this device."
+ANSWER_AFTER_SYMPTOM = (
+    "A serious symptom was reported since the safety questions were answered. Answer them again."
+)
+QUESTIONS_CHANGED = "The safety questions have changed. Please answer them again."
+ANSWERS_TOO_OLD = "Your answers to the safety questions are too old. Please answer them again."
+RULED_OUT = (
+    "An answer to the safety questions rules this device out. Please talk to your clinician."
+)
+CLEARANCE_NEEDED = (
+    "After an answer to the safety questions, a clinician must agree before you use this device."
+)
+NO_CLEARANCE = "No clearance counts for this."
+LOCKS = (
+    REPORTED, NOT_ANSWERED, ANSWER_AFTER_SYMPTOM, QUESTIONS_CHANGED, ANSWERS_TOO_OLD, RULED_OUT,
+    CLEARANCE_NEEDED,
+)  # fmt: skip
+
 
 def answer(
     session: Session,
@@ -36,7 +57,7 @@ def answer(
     model: Model,
     answers: Mapping[str, Answer],
     *,
-    text_version: int,
+    text_version: str,
     now: datetime,
 ) -> Screening:
     """Keep a person's answers for a model, whatever they are; earlier ones stay too.
@@ -45,28 +66,29 @@ def answer(
         Rejected: another version of the text was answered, a question is missing or unknown, or
             "cleared" stands where no clearance counts.
     """
-    if text_version != contraindications.VERSION:
-        detail = f"the questions' version is {contraindications.VERSION}, not {text_version}"
-        raise Rejected(detail, code="questions-changed")
+    read = TextVersion.parse(text_version)
+    edition = contraindications.EDITION
+    if read is None or read.edition != edition or read.language not in LANGUAGES:
+        raise Rejected("The questions have changed: read them again.", code="questions-changed")
     questions = {question.name: question for question in must_be_answered(model.sites)}
     errors = [
-        {"pointer": f"/answers/{name}", "detail": "is not answered"}
+        {"pointer": f"/answers/{name}", "detail": "Must be answered."}
         for name in questions
         if name not in answers
     ]
     for name, given in answers.items():
         if name not in questions:
-            errors.append({"pointer": f"/answers/{name}", "detail": "is no question"})
+            errors.append({"pointer": f"/answers/{name}", "detail": "This is no question."})
         elif given == "cleared" and questions[name].tier != "clearance":
-            detail = "no clearance counts for this"
-            errors.append({"pointer": f"/answers/{name}", "detail": detail})
+            errors.append({"pointer": f"/answers/{name}", "detail": NO_CLEARANCE})
     if errors:
-        raise Rejected("the answers are not complete", code="screening-incomplete", errors=errors)
+        raise Rejected("The answers are not complete.", code="screening-incomplete", errors=errors)
     row = Screening(
         account_id=account_id,
         model=model.name,
-        text_version=text_version,
-        text_digest=contraindications.DIGEST,
+        text_version=read.edition,
+        text_language=read.language,
+        text_digest=contraindications.digest_in(read.language),
         answers=dict(answers),
         answered_at=now,
         expires_at=now + VALID_FOR,
@@ -90,11 +112,10 @@ def standing_lock(session: Session, account_id: UUID, model: Model, now: datetim
     red_flag = _standing_red_flag(session, account_id)
     if red_flag is not None:
         symptom = RED_FLAGS.get(red_flag.symptom, red_flag.symptom)
-        return Locked(f"{symptom} was reported. {SEEK_CARE}", code="red-flag")
+        return Locked(said(REPORTED, symptom=symptom, advice=SEEK_CARE), code="red-flag")
     screening = latest_screening(session, account_id, model)
     if screening is None:
-        detail = "the contraindication questions have not been answered for this device"
-        return Locked(detail, code="screening-required")
+        return Locked(NOT_ANSWERED, code="screening-required")
     found = _contraindication(model, screening)
     if found is not None:
         return found
@@ -150,14 +171,11 @@ def _staleness(session: Session, screening: Screening, now: datetime) -> Locked 
         RedFlag.account_id == screening.account_id, RedFlag.raised_at > screening.answered_at
     )
     if session.scalar(flagged_since.limit(1)) is not None:
-        detail = "a serious symptom was reported since the questions were answered; answer again"
-        return Locked(detail, code="screening-outdated")
-    if screening.text_digest != contraindications.DIGEST:
-        detail = "the contraindication questions have changed; please answer them again"
-        return Locked(detail, code="screening-outdated")
+        return Locked(ANSWER_AFTER_SYMPTOM, code="screening-outdated")
+    if screening.text_digest != contraindications.digest_in(screening.text_language):
+        return Locked(QUESTIONS_CHANGED, code="screening-outdated")
     if screening.expires_at <= now:
-        detail = "the answers to the contraindication questions are too old; please answer again"
-        return Locked(detail, code="screening-expired")
+        return Locked(ANSWERS_TOO_OLD, code="screening-expired")
     return None
 
 
@@ -173,18 +191,10 @@ def _contraindication(model: Model, screening: Screening) -> Locked | None:
         for tier in ("block", "clearance")
     }
     if named["block"]:
-        return Locked(
-            "An answer to the contraindication questions rules this device out. "
-            "Please talk to your clinician.",
-            code="contraindicated",
-            errors=_pointed(named["block"]),
-        )
+        return Locked(RULED_OUT, code="contraindicated", errors=_pointed(named["block"]))
     if named["clearance"]:
-        return Locked(
-            "An answer to the contraindication questions needs a clinician's clearance first.",
-            code="clearance-needed",
-            errors=_pointed(named["clearance"]),
-        )
+        errors = _pointed(named["clearance"])
+        return Locked(CLEARANCE_NEEDED, code="clearance-needed", errors=errors)
     return None
 
 

@@ -219,7 +219,8 @@ class Screening(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
     model: Mapped[str] = mapped_column(String(32))
-    text_version: Mapped[int]
+    text_version: Mapped[int]  # its edition
+    text_language: Mapped[str] = mapped_column(String(8), server_default="en")  # as it was read
     text_digest: Mapped[bytes]  # SHA-256 of the questions as they were shown
     answers: Mapped[dict[str, Any]] = mapped_column(JSONB)  # question -> answer
     answered_at: Mapped[datetime]

@@ -23,6 +23,20 @@ from cymba.diary.values import (
 OWN_WORDING = "own wording, free"
 FREE = "free"
 
+# As published (Kroenke 2009); the German words are those of the PHQ-D (Löwe 2010).
+PHQ4_STEM = "Over the last 2 weeks, how often have you been bothered by the following problems?"
+PHQ4_QUESTIONS = (
+    "Feeling nervous, anxious or on edge",
+    "Not being able to stop or control worrying",
+    "Feeling down, depressed or hopeless",
+    "Little interest or pleasure in doing things",
+)
+PHQ4_ANSWERS = ("Not at all", "Several days", "More than half the days", "Nearly every day")
+PGIC_ANSWERS = (
+    "Very much better", "Much better", "A little better", "No change", "A little worse",
+    "Much worse", "Very much worse",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -111,6 +125,27 @@ def _red_flag(name: str, title: str, snomed: str) -> Item:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    name: str
+    title: str
+    snomed_ct: str | None
+    icd_10: tuple[str, ...]
+
+
+CONDITIONS: dict[str, Condition] = {
+    condition.name: condition
+    for condition in (
+        Condition("diabetic_neuropathy", "Diabetic neuropathy", "230572002", ("E11.40", "E11.42")),
+        Condition("postherpetic_neuralgia", "Postherpetic neuralgia", "2177002", ("B02.29",)),
+        Condition("fibromyalgia", "Fibromyalgia", "203082005", ("M79.7",)),
+        Condition("neuropathic_pain", "Neuropathic pain", "247398009", ("M79.2",)),
+        Condition("crps", "Complex regional pain syndrome", "128200000", ("G90.5",)),
+        Condition("other", "Another condition", None, ()),
+    )
+}
+
+
 ITEMS: dict[str, Item] = {
     item.name: item
     for item in (
@@ -121,22 +156,22 @@ ITEMS: dict[str, Item] = {
             "pain_site",
             "Where it hurts",
             Choices(
-                "head",
-                "face",
-                "ear",
-                "neck",
-                "shoulder",
-                "arm",
-                "hand",
-                "chest",
-                "abdomen",
-                "upper_back",
-                "lower_back",
-                "hip",
-                "leg",
-                "knee",
-                "foot",
-                "widespread",
+                head="Head",
+                face="Face",
+                ear="Ear",
+                neck="Neck",
+                shoulder="Shoulder",
+                arm="Arm",
+                hand="Hand",
+                chest="Chest",
+                abdomen="Belly",
+                upper_back="Upper back",
+                lower_back="Lower back",
+                hip="Hip",
+                leg="Leg",
+                knee="Knee",
+                foot="Foot",
+                widespread="In many places",
             ),
             "symptom",
         ),
@@ -144,17 +179,17 @@ ITEMS: dict[str, Item] = {
             "pain_kind",
             "What the pain is like",
             Choices(
-                "burning",
-                "shooting",
-                "stabbing",
-                "electric",
-                "aching",
-                "throbbing",
-                "tingling",
-                "numb",
-                "cold",
-                "pressure",
-                "cramping",
+                burning="Burning",
+                shooting="Shooting",
+                stabbing="Stabbing",
+                electric="Like electric shocks",
+                aching="Aching",
+                throbbing="Throbbing",
+                tingling="Tingling",
+                numb="Numb",
+                cold="Cold",
+                pressure="Pressing",
+                cramping="Cramping",
             ),
             "symptom",
         ),
@@ -180,7 +215,7 @@ ITEMS: dict[str, Item] = {
         Item(
             "phq4",
             "PHQ-4: the last two weeks",
-            Answers(4, 0, 3),
+            Answers(0, 3, PHQ4_QUESTIONS, PHQ4_ANSWERS),
             "questionnaire",
             unit="{score}",
             code="LOINC 70272-0",
@@ -190,11 +225,12 @@ ITEMS: dict[str, Item] = {
             "a missing answer gives a null score",
             licence="no permission required to reproduce, translate, display or distribute",
             source="Kroenke 2009",
+            note=PHQ4_STEM,
         ),
         Item(
             "pgic",
             "Overall change since you began",
-            IntegerRange(1, 7),
+            IntegerRange(1, 7, PGIC_ANSWERS),
             "questionnaire",
             unit="{score}",
             worse="higher",
@@ -243,37 +279,9 @@ ITEMS: dict[str, Item] = {
         Item(
             "condition",
             "Diagnosed conditions",
-            Choices(
-                "diabetic_neuropathy",
-                "postherpetic_neuralgia",
-                "fibromyalgia",
-                "neuropathic_pain",
-                "crps",
-                "other",
-            ),
+            Choices(**{one.name: one.title for one in CONDITIONS.values()}),
             "condition",
             source="as the person was told; codes in CONDITIONS",
         ),
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    name: str
-    title: str
-    snomed_ct: str | None
-    icd_10: tuple[str, ...]
-
-
-CONDITIONS: dict[str, Condition] = {
-    condition.name: condition
-    for condition in (
-        Condition("diabetic_neuropathy", "Diabetic neuropathy", "230572002", ("E11.40", "E11.42")),
-        Condition("postherpetic_neuralgia", "Postherpetic neuralgia", "2177002", ("B02.29",)),
-        Condition("fibromyalgia", "Fibromyalgia", "203082005", ("M79.7",)),
-        Condition("neuropathic_pain", "Neuropathic pain", "247398009", ("M79.2",)),
-        Condition("crps", "Complex regional pain syndrome", "128200000", ("G90.5",)),
-        Condition("other", "Another condition", None, ()),
     )
 }

@@ -2,21 +2,27 @@
 
 `problems(value)` gives `(pointer, detail)` pairs relative to the value, empty where it fits, so
 that the app can mark the very field. It is asked of a `plain` value, which is stored as it is.
+
+`options` are the titles of what can be chosen, in English: by name, or of a number by its digits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from cymba.voice import said
 
 Problem = tuple[str, str]
 Score = float | int | None
 
 MAX_TEXT = 200
 MAX_LIST = 50
-SEVERITIES = ("none", "mild", "moderate", "severe")
+SEVERITIES = {"none": "None", "mild": "Mild", "moderate": "Moderate", "severe": "Severe"}
 
 
 class ValueType(Protocol):
+    @property
+    def options(self) -> Mapping[str, str]: ...
     def problems(self, value: Any) -> Iterator[Problem]: ...
     def json_schema(self) -> dict[str, Any]: ...
     def scores(self, value: Any) -> dict[str, Score]:
@@ -24,14 +30,30 @@ class ValueType(Protocol):
         ...
 
 
+class _WithoutOptions:
+    __slots__ = ()
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class IntegerRange:
     low: int
     high: int
+    titles: tuple[str, ...] = ()  # of each number, from the lowest
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        return _numbered(self.low, self.titles)
 
     def problems(self, value: Any) -> Iterator[Problem]:
         if type(value) is not int or not self.low <= value <= self.high:
-            yield "", f"must be a whole number from {self.low} to {self.high}"
+            yield (
+                "",
+                said("must be a whole number from {low} to {high}", low=self.low, high=self.high),
+            )
 
     def json_schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": self.low, "maximum": self.high}
@@ -41,14 +63,14 @@ class IntegerRange:
 
 
 @dataclass(frozen=True, slots=True)
-class NumberRange:
+class NumberRange(_WithoutOptions):
     low: float
     high: float
 
     def problems(self, value: Any) -> Iterator[Problem]:
         # `not low <= value <= high` also refuses NaN.
         if type(value) not in (int, float) or not self.low <= value <= self.high:
-            yield "", f"must be a number from {self.low:g} to {self.high:g}"
+            yield "", said("must be a number from {low} to {high}", low=self.low, high=self.high)
 
     def json_schema(self) -> dict[str, Any]:
         return {"type": "number", "minimum": self.low, "maximum": self.high}
@@ -58,7 +80,7 @@ class NumberRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Yes:
+class Yes(_WithoutOptions):
     """True where it is so. There is no false: what is not so is not written."""
 
     def problems(self, value: Any) -> Iterator[Problem]:
@@ -77,8 +99,8 @@ class Choices:
 
     __slots__ = ("options",)
 
-    def __init__(self, *options: str) -> None:
-        self.options = options
+    def __init__(self, **options: str) -> None:
+        self.options: Mapping[str, str] = options
 
     def problems(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, list):
@@ -86,10 +108,10 @@ class Choices:
             return
         seen: set[str] = set()
         for i, option in enumerate(value[: MAX_LIST + 1]):
-            if option not in self.options:
-                yield f"/{i}", f"must be one of {', '.join(self.options)}"
+            if not isinstance(option, str) or option not in self.options:
+                yield f"/{i}", said("must be one of {names}", names=", ".join(self.options))
             elif option in seen:
-                yield f"/{i}", f"{option} is there twice"
+                yield f"/{i}", said("{option} is there twice", option=option)
             else:
                 seen.add(option)
 
@@ -108,19 +130,35 @@ class Choices:
 class Answers:
     """A questionnaire's answers in order; one may be missing, and then so is every sum over it."""
 
-    count: int
     low: int
     high: int
+    questions: tuple[str, ...]
+    titles: tuple[str, ...]  # of each answer, from the lowest
+
+    @property
+    def count(self) -> int:
+        return len(self.questions)
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        return _numbered(self.low, self.titles)
 
     def problems(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, list) or len(value) != self.count:
-            yield "", f"must be a list of {self.count} answers"
+            yield "", said("must be a list of {count} answers", count=self.count)
             return
         for i, answer in enumerate(value):
             if answer is not None and (
                 type(answer) is not int or not self.low <= answer <= self.high
             ):
-                yield f"/{i}", f"must be null or a whole number from {self.low} to {self.high}"
+                yield (
+                    f"/{i}",
+                    said(
+                        "must be null or a whole number from {low} to {high}",
+                        low=self.low,
+                        high=self.high,
+                    ),
+                )
 
     def json_schema(self) -> dict[str, Any]:
         answer = {"type": ["integer", "null"], "minimum": self.low, "maximum": self.high}
@@ -140,6 +178,10 @@ class Answers:
         }
 
 
+def _numbered(low: int, titles: tuple[str, ...]) -> dict[str, str]:
+    return {str(low + i): title for i, title in enumerate(titles)}
+
+
 def _sum(answers: list[int | None]) -> int | None:
     known = [answer for answer in answers if answer is not None]
     return sum(known) if len(known) == len(answers) else None
@@ -149,12 +191,16 @@ def _sum(answers: list[int | None]) -> int | None:
 class SideEffectAnswer:
     """`{"severity": …, "bothersome": …}`; severity is the person's own word, no clinical grade."""
 
+    @property
+    def options(self) -> Mapping[str, str]:
+        return SEVERITIES
+
     def problems(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, dict):
             yield "", "must be an object"
             return
-        if value.get("severity") not in SEVERITIES:
-            yield "/severity", f"must be one of {', '.join(SEVERITIES)}"
+        if value.get("severity") not in tuple(SEVERITIES):
+            yield "/severity", said("must be one of {names}", names=", ".join(SEVERITIES))
         if type(value.get("bothersome", False)) is not bool:
             yield "/bothersome", "must be true or false"
         yield from _unknown(value, {"severity", "bothersome"})
@@ -175,21 +221,21 @@ class SideEffectAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Takings:
+class Takings(_WithoutOptions):
     """A list of what was taken or done: `{"name": …, "dose": …}`; an empty list says: nothing."""
 
     def problems(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, list) or len(value) > MAX_LIST:
-            yield "", f"must be a list of at most {MAX_LIST}"
+            yield "", said("must be a list of at most {most}", most=MAX_LIST)
             return
         for i, taking in enumerate(value):
             if not isinstance(taking, dict):
                 yield f"/{i}", "must be an object"
                 continue
             if not _is_text(taking.get("name")):
-                yield f"/{i}/name", f"must be a text of 1 to {MAX_TEXT} characters"
+                yield f"/{i}/name", said("must be a text of 1 to {most} characters", most=MAX_TEXT)
             if "dose" in taking and not _is_text(taking["dose"]):
-                yield f"/{i}/dose", f"must be a text of 1 to {MAX_TEXT} characters"
+                yield f"/{i}/dose", said("must be a text of 1 to {most} characters", most=MAX_TEXT)
             for pointer, detail in _unknown(taking, {"name", "dose"}):
                 yield f"/{i}{pointer}", detail
 
@@ -224,18 +270,22 @@ LABS: dict[str, tuple[str, str, str, float, float]] = {
 class Labs:
     """`[{"name": "crp", "value": 3.1}]`, each laboratory value in its registered unit."""
 
+    @property
+    def options(self) -> Mapping[str, str]:
+        return {name: title for name, (title, *_) in LABS.items()}
+
     def problems(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, list) or len(value) > MAX_LIST:
-            yield "", f"must be a list of at most {MAX_LIST}"
+            yield "", said("must be a list of at most {most}", most=MAX_LIST)
             return
         for i, lab in enumerate(value):
             name = lab.get("name") if isinstance(lab, dict) else None
             if not isinstance(name, str) or name not in LABS:
-                yield f"/{i}/name", f"must be one of {', '.join(LABS)}"
+                yield f"/{i}/name", said("must be one of {names}", names=", ".join(LABS))
                 continue
             _, _, unit, low, high = LABS[name]
             for _, detail in NumberRange(low, high).problems(lab.get("value")):
-                yield f"/{i}/value", f"{detail}, in {unit}"
+                yield f"/{i}/value", said("{detail}, in {unit}", detail=detail, unit=unit)
             for pointer, detail in _unknown(lab, {"name", "value"}):
                 yield f"/{i}{pointer}", detail
 

@@ -39,10 +39,8 @@ def exposure_title(voice: Voice, name: str) -> str:
         return voice.translate(_EXPOSURES[name].title)
     if name.startswith(LEVEL):
         model = name.removeprefix(LEVEL)
-        titles = MODELS[model].titles if model in MODELS else {}
-        return voice.say(
-            words.LEVEL_USE, model=titles.get(voice.language) or titles.get("en", model)
-        )
+        titles = MODELS[model].titles if model in MODELS else {"en": model}
+        return voice.say(words.LEVEL_USE, model=voice.title(titles))
     parts = programme_parts(name.removeprefix(PROGRAMME))
     if parts is None:
         return name

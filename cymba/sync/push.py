@@ -22,6 +22,7 @@ from cymba.errors import Busy, DomainError, NotFound, Rejected
 from cymba.stimulation.written.remarks import Remarks
 from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.sync.tables import SyncOperation
+from cymba.voice import said
 
 MAX_OPERATIONS = 200
 
@@ -195,7 +196,9 @@ def _apply(
     try:
         return mergeable.remove(session, account_id, entity_id, seen=seen, now=now)
     except NotFound:
-        raise Rejected(f"There is no such {mergeable.noun} to delete.", code="not-found") from None
+        raise Rejected(
+            said("There is no such {noun} to delete.", noun=mergeable.noun), code="not-found"
+        ) from None
 
 
 def _seen(

@@ -104,7 +104,7 @@ def prescribe(
     answers: dict[str, contraindications.Answer] = {
         question.name: "no" for question in contraindications.must_be_answered(model.sites)
     }
-    version = contraindications.VERSION
+    version = str(contraindications.version_in("en"))
     screening.answer(session, account_id, model, answers, text_version=version, now=now)
     wanted = Wanted(usual_programme(model))
     outcome = set_programme(session, key, account_id, device_id, wanted, if_version=0, now=now)
@@ -149,7 +149,7 @@ def write_diary(
     if account is None:
         raise RuntimeError("the demo's person is gone")
     entries, now = DiaryEntries(key), utc_now()
-    version = consent.PURPOSES["insights"].version
+    version = str(consent.PURPOSES["insights"].version_in("en"))
     consent.give(session, account.id, "insights", version=version, now=now)
     for entry in written:
         entry_id = uuid4()

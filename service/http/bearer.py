@@ -15,7 +15,9 @@ from cymba.accounts.tables import Account, Share
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller
 from cymba.errors import Forbidden, Unauthenticated
 from cymba.rights import receipts
+from cymba.voice import said
 from service.http.charges import charge
+from service.http.language import speak, wanted_locale
 from service.http.services import services
 from service.http.under_way import hold
 
@@ -56,7 +58,9 @@ def require_share() -> None:
         g.access = _access(token)
     elif not token.startswith(sharing.TOKEN_PREFIX):
         raise Unauthenticated(
-            f"Send the share's token as the bearer token, or in `{SHARE_HEADER}`."
+            said(
+                "Send the share's token as the bearer token, or in `{header}`.", header=SHARE_HEADER
+            )
         )
     g.share_token, g.share_scope = shared or token, None
 
@@ -100,13 +104,17 @@ def current_account(session: Session) -> Caller:
     caller = load_caller(session, current_access())
     if caller is None:
         raise ended()
+    speak(caller.locale)
     return caller
 
 
 def _sharer(session: Session) -> Caller:
     """Whose data the request's share opens."""
-    share, _ = current_share(session)
-    return caller_of(session, share.account_id)
+    share, viewer = current_share(session)
+    owner = caller_of(session, share.account_id)
+    if viewer is None and wanted_locale() is None:
+        speak(owner.locale)
+    return owner
 
 
 def current_share(session: Session) -> tuple[Share, Account | None]:
@@ -117,6 +125,7 @@ def current_share(session: Session) -> tuple[Share, Account | None]:
         if signed_in is None:
             raise ended()
         viewer = session.get_one(Account, signed_in.id)
+        speak(viewer.locale)
     now = services().now()
     share = sharing.open_share(session, g.share_token, g.share_scope, viewer=viewer, now=now)
     hold(services().requests, ("shares", share.account_id))  # however many shares there are

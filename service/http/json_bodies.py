@@ -12,6 +12,7 @@ from webargs import core
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from cymba.errors import DomainError
+from cymba.voice import said
 
 # No body needs a third of it. Code that walks much deeper ones exceeds its recursion limit.
 MAX_DEPTH = 32
@@ -60,9 +61,9 @@ def read_json(text: bytes) -> Any:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InvalidJson(f"The body is not JSON: {error.msg}.") from None
+        raise InvalidJson(said("The body is not JSON: {msg}.", msg=error.msg)) from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(value):
-        raise InvalidJson(f"The body is nested more than {MAX_DEPTH} deep.")
+        raise InvalidJson(said("The body is nested more than {most} deep.", most=MAX_DEPTH))
     # orjson keeps the last of two members with one name, so a second parse looks for them. It
     # skips numbers, because a long one would be slow to read.
     json.loads(text, object_pairs_hook=_distinct, parse_int=len, parse_float=len)
@@ -88,7 +89,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         counted = Counter(name for name, _ in pairs)
         doubled = counted.most_common(1)[0][0]
-        raise InvalidJson(f"An object names its member {doubled[:64]!r} twice.")
+        raise InvalidJson(
+            said("An object names its member {value} twice.", value=repr(doubled[:64]))
+        )
     return members
 
 

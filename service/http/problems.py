@@ -6,6 +6,7 @@ their meaning. A domain error brings its own code; the rest is listed here.
 
 import http
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -18,7 +19,9 @@ from werkzeug.exceptions import HTTPException
 
 from cymba.errors import DomainError, TooManyRequests, Unauthenticated
 from cymba.failures import is_passing, name_of, place_of
+from cymba.voice import Voice, add_catalogues
 from service.http import rate_headers
+from service.http.language import look_up, spoken
 
 TYPE_PREFIX: Final = "urn:cymba:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -77,9 +80,9 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "wrong-password": (422, "The current password is not right"),
     "locked": (423, "A safety rule holds this back"),
     "red-flag": (423, "Locked by a serious symptom: seek medical care"),
-    "screening-required": (423, "The contraindication questions must be answered first"),
-    "screening-outdated": (423, "The contraindication questions must be answered again"),
-    "screening-expired": (423, "The answers to the contraindication questions are too old"),
+    "screening-required": (423, "The safety questions must be answered first"),
+    "screening-outdated": (423, "The safety questions must be answered again"),
+    "screening-expired": (423, "The answers to the safety questions are too old"),
     "contraindicated": (423, "An answer rules this device out: talk to your clinician"),
     "clearance-needed": (423, "An answer needs a clinician's clearance first"),
     "if-match-required": (428, "Say which version is meant, with If-Match"),
@@ -104,6 +107,7 @@ _BY_STATUS: Final = {
     503: "unavailable",
 }
 
+add_catalogues(Path(__file__).parents[1])
 _log = structlog.get_logger(__name__)
 
 
@@ -152,17 +156,22 @@ def as_body(error: DomainError) -> dict[str, Any]:
     return _body(error.code, error.detail, error.status, error.errors)
 
 
+def errors_in(voice: Voice, errors: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Field-level errors, their details in a language."""
+    return [dict(one) | {"detail": voice.translate(one["detail"])} for one in errors]
+
+
 def _body(
     code: str, detail: str, status: int | None, errors: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
     known_status, title = PROBLEMS.get(code, (status or 400, ""))
-    status = status or known_status
+    status, voice = status or known_status, spoken()
     return {
         "type": TYPE_PREFIX + code,
-        "title": title or http.HTTPStatus(status).phrase,
+        "title": voice.translate(title) if title else http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
-        "errors": list(errors),
+        "detail": voice.translate(detail),
+        "errors": errors_in(voice, errors),
         "request_id": g.get("request_id", ""),
     }
 
@@ -178,6 +187,8 @@ def register(app: Flask) -> None:
 
 
 def _from_domain(error: DomainError) -> Response:
+    if not isinstance(error, Unavailable | TooManyRequests):
+        look_up()
     headers: dict[str, str] = {}
     if isinstance(error, TooManyRequests):
         headers |= rate_headers.refused(error)
@@ -196,7 +207,7 @@ def _from_http(error: HTTPException) -> Response:
         return _from_defect(error)
     kept = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
     code = _BY_STATUS.get(status, "bad-request" if status < 500 else "server")
-    return problem(code, PROBLEMS[code][1] + ".", status=status, headers=kept)
+    return problem(code, PROBLEMS[code][1], status=status, headers=kept)
 
 
 def _from_database(error: Exception) -> Response:

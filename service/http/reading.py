@@ -14,6 +14,7 @@ import psycopg
 from cymba import database
 from cymba.accounts.tokens import AccessToken, Caller, read_caller
 from service.http.bearer import current_access, current_account, ended, is_by_share
+from service.http.language import speak
 from service.http.services import services
 from service.http.transaction import transaction
 
@@ -42,6 +43,7 @@ class Reading:
             found = read_caller(self.line, self.access)
         if found is None:
             raise ended()
+        speak(found.locale)
         return found
 
 

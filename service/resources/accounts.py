@@ -10,12 +10,15 @@ from cymba.accounts import profile, recovery, sign_up, throttle, tokens
 from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected, TooManyRequests
+from cymba.sync.language import change_account
+from cymba.voice import MAX_TAG_CHARACTERS, TAG_PATTERN
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_access, current_account
 from service.http.codes import count_code, has_enough
 from service.http.etags import check_preconditions
 from service.http.fields import Email, Password, Pattern, Schema, Text
+from service.http.language import wanted_locale
 from service.http.openapi import Resource
 from service.http.proof import verified_account
 from service.http.services import services
@@ -36,7 +39,9 @@ def _time_zone(**kwargs: Any) -> Text:
 
 
 def _locale(**kwargs: Any) -> Text:
-    return Text(validate=Pattern(profile.LOCALE_PATTERN), about="BCP 47", **kwargs)
+    rules = [Pattern(TAG_PATTERN), ma.validate.Length(max=MAX_TAG_CHARACTERS)]
+    about = "BCP 47, with its extensions. What the API says is in its language, on every phone"
+    return Text(validate=rules, about=about, **kwargs)
 
 
 class RegistrationSchema(Schema):
@@ -44,7 +49,7 @@ class RegistrationSchema(Schema):
     password = Password(new=True, required=True, example="correct horse battery")
     name = _name(load_default="", example="Ada")
     time_zone = _time_zone(load_default="UTC", example="Europe/Berlin")
-    locale = _locale(load_default="en", example="de-DE")
+    locale = _locale(example="de-DE")
     code = Text(
         validate=ma.validate.Length(min=1, max=200),
         about="From the mail; without it, one is sent",
@@ -97,9 +102,11 @@ def create_account(given: dict[str, Any]) -> Response:
 
     Ask twice: first without `code`, which mails one to the address, then the same with it. Of an
     address that has an account the mail says so, and the answer is the same: nobody learns from it
-    who has one. A code is good for an hour. One address is sent five in an hour at most.
+    who has one. A code is good for an hour. One address is sent five in an hour at most. Without
+    `locale` the account speaks the language of `Accept-Language`.
     """
     code = given.pop("code", None)
+    given.setdefault("locale", wanted_locale() or "en")
     now, email = services().now(), given["email"]
     if code is None:
         return _mail_code(given, now)
@@ -154,7 +161,8 @@ def get_account() -> Response:
 def update_account(given: dict[str, Any]) -> Response:
     """Change the account
 
-    A new password signs out everywhere else.
+    A new password signs out everywhere else. A new `locale` is the language of everything from then
+    on, on every phone: findings, devices and red flags come again with the next sync.
     """
     current, new = given.pop("current_password", None), given.pop("new_password", None)
     if (current is None) != (new is None):
@@ -173,7 +181,7 @@ def update_account(given: dict[str, Any]) -> Response:
     with transaction() as session:
         account = profile.lock(session, current_account(session).id)
         check_preconditions(account.version)
-        profile.change(session, account, **given)
+        change_account(session, account, **given)
         if verified is not None and new_hash is not None:
             recovery.change_password(
                 session,

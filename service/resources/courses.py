@@ -16,6 +16,7 @@ from service.http.answers import tagged
 from service.http.bearer import consenting_account
 from service.http.examples import example_of
 from service.http.fields import Schema
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.plots import Drawing, drawn
 from service.http.services import services
@@ -152,7 +153,7 @@ def list_side_effects() -> Response:
     """
     with transaction() as session:
         account = consenting_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         found = load_side_effects(session, account.id)
     return tagged({"items": [_side_effect(one, voice) for one in found]})
 
@@ -164,7 +165,7 @@ def draw_side_effect(_query: dict[str, Any], item: str) -> Drawing:
     """A side effect as a picture: each answer, and the curve with its band"""
     with transaction() as session:
         account = consenting_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         found = load_side_effects(session, account.id)
     for one in found:
         if one.outcome.name == item:
@@ -186,7 +187,7 @@ def list_responses() -> Response:
     """
     with transaction() as session:
         account = consenting_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         compared = load_responses(session, account.id, now=services().now())
     return tagged({"items": [_comparison(one, voice) for one in compared]})
 
@@ -198,7 +199,7 @@ def draw_response(_query: dict[str, Any], outcome: str) -> Drawing:
     """A symptom then and now as a picture"""
     with transaction() as session:
         account = consenting_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         compared = load_responses(session, account.id, now=services().now())
     for one in compared:
         if one.outcome.name == outcome:

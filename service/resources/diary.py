@@ -8,13 +8,15 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.diary.entries import DiaryEntries, page
-from cymba.diary.items import CONDITIONS, ITEMS
+from cymba.diary.items import CONDITIONS, ITEMS, Item
+from cymba.diary.values import Answers
 from cymba.voice import Voice
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Instant, Schema, Text
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.paging import (
     PageQuerySchema,
@@ -34,34 +36,51 @@ from service.shapes.diary import (
 blp = Resource("diary", "The symptom diary")
 
 
+class DiaryOptionSchema(Schema):
+    name = out.text("mild", "As in a value; of a number, its digits")
+    title = out.text("Mild")
+
+
 class DiaryItemSchema(Schema):
     """One thing that the diary asks, with the reasons for which it may be shipped."""
 
     name = out.text("pain_now")
-    title = out.text("Pain now")
+    title = out.text("Pain now", source=out.GIVEN)
     group = out.text("symptom")
     value = out.table(
         {"type": "integer", "minimum": 0, "maximum": 10},
         "JSON Schema of the item's value",
         source=out.GIVEN,
     )
+    questions = out.many(
+        out.text("…"),
+        "Of a questionnaire, in the order of its answers",
+        source=out.GIVEN,
+        example=[],
+    )
+    options = out.many(
+        DiaryOptionSchema,
+        "What can be chosen, with its title: parts of `value`. Empty: nothing has a title",
+        source=out.GIVEN,
+        example=[],
+    )
     unit = out.text("{score}", "UCUM", null=True)
     code = out.text("LOINC 72514-3", "LOINC or SNOMED CT", null=True)
     worse = out.text("higher", null=True, one_of=["higher", "lower"])
     minimal_important_difference = out.number(1.0, null=True)
-    scoring = out.text(None, null=True)
+    scoring = out.text(None, "In English, as licence and source", null=True)
     licence = out.text("free")
     source = out.text(
         "NRS 0–10; 10–20 % is the smallest change that matters, 30 % or 2 points a moderate one "
         "(Farrar 2001; IMMPACT: Dworkin 2008)"
     )
     red_flag = out.flag(False, "Locks the device's programme and asks to seek care")
-    note = out.text("")
+    note = out.text("", "To be shown with it", source=out.GIVEN)
 
 
 class DiaryConditionSchema(Schema):
     name = out.text("fibromyalgia")
-    title = out.text("Fibromyalgia")
+    title = out.text("Fibromyalgia", source=out.GIVEN)
     snomed_ct = out.text("203082005", null=True)
     icd_10 = out.many(out.text("M79.7"))
 
@@ -90,7 +109,9 @@ class DiaryPageSchema(Schema):
 @blp.shared("diary")
 def list_diary_items() -> Response:
     """What the diary asks: scales, bounds, codes and licences"""
-    return tagged(_CATALOGUE)
+    with transaction() as session:
+        current_account(session)
+    return tagged(_catalogue(spoken()))
 
 
 @blp.get("/v1/diary")
@@ -111,7 +132,7 @@ def list_entries(query: dict[str, Any]) -> Response:
             after=opened_cursor(scope, query, tuple[datetime, UUID]),
             limit=query["limit"],
         )
-        voice = Voice.of(account.locale)
+        voice = spoken()
         items = [entry_shown(entry, voice) for entry in found.entries]
     next_cursor = found.next_after and seal_cursor(scope, found.next_after)
     return tagged({"items": items, "next_cursor": next_cursor})
@@ -134,7 +155,7 @@ def write_entry(given: dict[str, Any], entry_id: UUID) -> Response:
     fields = given | {f"items.{name}": value for name, value in values.items()}
     with transaction() as session:
         account = current_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         written = _entries().put(
             session, account.id, entry_id, fields, match=check_preconditions, now=services().now()
         )
@@ -151,7 +172,7 @@ def get_entry(entry_id: UUID) -> Response:
     with transaction() as session:
         account = current_account(session)
         entry = _entries().get(session, account.id, entry_id)
-        body = entry_shown(entry, Voice.of(account.locale))
+        body = entry_shown(entry, spoken())
     return tagged(body, version=entry.version)
 
 
@@ -176,7 +197,25 @@ def _entries() -> DiaryEntries:
 
 
 _item_shown = writer(DiaryItemSchema)
-_CATALOGUE = {
-    "items": [_item_shown(item, value=item.value.json_schema()) for item in ITEMS.values()],
-    "conditions": [writer(DiaryConditionSchema)(condition) for condition in CONDITIONS.values()],
-}
+_condition_shown = writer(DiaryConditionSchema)
+
+
+def _catalogue(voice: Voice) -> dict[str, Any]:
+    conditions = [
+        _condition_shown(condition, title=voice.translate(condition.title))
+        for condition in CONDITIONS.values()
+    ]
+    return {"items": [_in_words(item, voice) for item in ITEMS.values()], "conditions": conditions}
+
+
+def _in_words(item: Item, voice: Voice) -> dict[str, Any]:
+    questions = item.value.questions if isinstance(item.value, Answers) else ()
+    options = item.value.options.items()
+    return _item_shown(
+        item,
+        title=voice.translate(item.title),
+        note=voice.translate(item.note),
+        value=item.value.json_schema(),
+        questions=[voice.translate(question) for question in questions],
+        options=[{"name": name, "title": voice.translate(title)} for name, title in options],
+    )

@@ -16,9 +16,9 @@ from cymba.insights.experiments.preview import Plan, Power
 from cymba.insights.experiments.trials import AGREE_AHEAD
 from cymba.insights.sentences import of_trial
 from cymba.insights.tables import Experiment
-from cymba.voice import Voice
 from service.http.answers import answer, tagged
 from service.http.bearer import current_account
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -220,7 +220,7 @@ def experiment_shown(
     result, sentence = trials.result_of(session, found), None
     if result is not None:
         sentence = of_trial(
-            Voice.of(account.locale),
+            spoken(),
             found.outcome,
             result,
             planned_pairs=found.pairs,

@@ -13,12 +13,12 @@ from cymba.insights.pictures import picture_of_pair
 from cymba.insights.statistics import Grade
 from cymba.insights.tables import Finding, InsightState
 from cymba.insights.words import DISCLAIMER
-from cymba.voice import Voice
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import consenting_account
 from service.http.examples import example_of
 from service.http.fields import Schema, Whole
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.plots import Drawing, ThemeSchema, drawn
 from service.http.transaction import transaction
@@ -132,7 +132,7 @@ def list_correlations() -> Response:
     """
     with transaction() as session:
         account = consenting_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         found = findings.mine(session, account.id)
         state = session.get(InsightState, account.id)
         body = {
@@ -159,7 +159,7 @@ def get_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Respo
     """One pair in full: every lag and look, the days behind it, and what speaks against it"""
     with transaction() as session:
         account = consenting_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         view = load_pair(session, account.id, exposure, outcome, lag=query.get("lag"))
         body = {
             "finding": finding_shown(view.finding, voice),
@@ -180,7 +180,7 @@ def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Draw
     """The pair as a picture: the days, the fit with its band, the lags"""
     with transaction() as session:
         account = consenting_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         view = load_pair(session, account.id, exposure, outcome, lag=query.get("lag"))
         return Drawing(picture_of_pair(view, voice), view.shown_hash, voice)
 

@@ -11,6 +11,7 @@ from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.fields import Schema
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -49,7 +50,7 @@ class ModelSchema(Schema):
 
     name = out.text("ear_cymba")
     version = out.whole(1)
-    title = out.text("Ear, cymba conchae", "In English")
+    title = out.text("Ear, cymba conchae", source=out.GIVEN)
     titles = out.table({"en": "Ear, cymba conchae"}, "By language", values=out.text("Ear"))
     sites = out.many(out.text("cymba_conchae"))
     recorder = out.text(
@@ -112,6 +113,7 @@ def model_shown(model: Model) -> dict[str, Any]:
     waveform = model.waveform
     return _model_shown(
         model,
+        title=spoken().title(model.titles),
         reports=_reports_shown(model.reports, waveform="unknown" if waveform is None else "known"),
         takes_programmes=bool(model.settable),
         programme_members=sorted(programme_members(model)) if model.settable else [],

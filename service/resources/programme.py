@@ -21,12 +21,13 @@ from cymba.devices.models import (
     named,
     narrowed,
 )
-from cymba.devices.programme import REFUSAL_CODES, ProgrammeRefused, Wanted
+from cymba.devices.programme import NO_REASON, REFUSAL_CODES, ProgrammeRefused, Wanted
 from cymba.devices.screening import standing_lock
 from cymba.devices.tables import DeviceProgramme
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.paging import PageQuerySchema, page_by_number
 from service.http.services import services
@@ -147,7 +148,8 @@ _refused_shown = writer(RefusedProgrammeSchema)
 def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
     refusal = None
     if row.applied is False:
-        refusal = row.detail or REFUSAL_CODES.get(row.code or "", "the device gives no reason")
+        reason = REFUSAL_CODES.get(row.code or "", NO_REASON)
+        refusal = row.detail or spoken().translate(reason)
     if row.applied is not None:
         state = "applied" if row.applied else "refused"
     else:

@@ -14,12 +14,14 @@ from cymba.devices.models import Model
 from cymba.devices.screening import RED_FLAGS, SEEK_CARE
 from cymba.devices.tables import RedFlag
 from cymba.errors import Rejected
+from cymba.text_version import TextVersion
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.examples import described
-from service.http.fields import Day, Schema, Text, Whole
+from service.http.fields import Day, Schema, Text
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
@@ -43,14 +45,14 @@ class ScreeningQuestionSchema(Schema):
         "`block`: a yes rules the device out. `clearance`: a clinician must agree",
         one_of=["block", "clearance"],
     )
-    text = out.text(ASKED[0].text)
+    text = out.text(ASKED[0].text, source=out.GIVEN)
 
 
 class ScreeningPrecautionSchema(Schema):
     """To be shown with the questions. It asks for nothing, and an answer to it is refused."""
 
     name = out.text(SHOWN[0].name)
-    text = out.text(SHOWN[0].text)
+    text = out.text(SHOWN[0].text, source=out.GIVEN)
 
 
 class ModelScreeningSchema(Schema):
@@ -66,7 +68,7 @@ class ModelScreeningSchema(Schema):
         null=True,
         values=out.text("no", one_of=ANSWERS),
     )
-    text_version = out.whole(1, "Of the text that was answered", null=True)
+    text_version = out.text("1/en", "Of the text that was answered", null=True)
     answered_at = out.instant("2026-03-01T09:00:00.000000Z", null=True)
     expires_at = out.instant("2026-08-28T09:00:00.000000Z", null=True)
     lock = out.nested(ProgrammeLockSchema, null=True, example=None)
@@ -80,7 +82,9 @@ class RedFlagSchema(Schema):
 
 
 class ScreeningSchema(Schema):
-    text_version = out.whole(1, "Of the questions' text; answers name it")
+    text_version = out.text(
+        "1/en", "Of the questions' text, with the language it is in; answers name it"
+    )
     questions = out.many(ScreeningQuestionSchema)
     precautions = out.many(ScreeningPrecautionSchema)
     models = out.many(ModelScreeningSchema)
@@ -92,11 +96,11 @@ class ScreeningSchema(Schema):
 
 class ScreeningAnswersSchema(Schema):
     model = Text(required=True, validate=ma.validate.Length(max=32), example="ear_cymba")
-    text_version = Whole(
+    text_version = Text(
         required=True,
-        validate=ma.validate.Range(min=1, max=2**31 - 1),
+        validate=ma.validate.Length(max=16),
         about="Of the text that the person was shown",
-        example=1,
+        example="1/en",
     )
     answers = ma.fields.Dict(
         Text(validate=ma.validate.Length(max=64)),
@@ -138,7 +142,7 @@ def get_screening() -> Response:
     """
     with transaction() as session:
         shown = _shown(session, current_account(session).id)
-    return tagged(shown, version=contraindications.VERSION)
+    return tagged(shown, version=contraindications.EDITION)
 
 
 @blp.put("/v1/screening/answers")
@@ -159,7 +163,7 @@ def answer_screening(given: dict[str, Any]) -> Response:
             errors = [{"pointer": "/model", "detail": "there is no such model"}]
             raise Rejected("The answers were not saved.", code="validation", errors=errors)
         account_id = current_account(session).id
-        check_preconditions(contraindications.VERSION)
+        check_preconditions(contraindications.EDITION)
         screening.answer(
             session,
             account_id,
@@ -169,7 +173,7 @@ def answer_screening(given: dict[str, Any]) -> Response:
             now=services().now(),
         )
         shown = _shown(session, account_id)
-    return tagged(shown, version=contraindications.VERSION)
+    return tagged(shown, version=contraindications.EDITION)
 
 
 @blp.post("/v1/screening/release")
@@ -188,18 +192,23 @@ def release_red_flags(given: dict[str, Any]) -> Response:
         account_id = current_account(session).id
         red_flags.release_red_flags(session, account_id, **given, now=services().now())
         shown = _shown(session, account_id)
-    return tagged(shown, version=contraindications.VERSION)
+    return tagged(shown, version=contraindications.EDITION)
 
 
 def _shown(session: Session, account_id: UUID) -> dict[str, Any]:
-    flags = screening.standing_red_flags(session, account_id)
+    flags, voice = screening.standing_red_flags(session, account_id), spoken()
     return {
-        "text_version": contraindications.VERSION,
-        "questions": [_question_shown(question) for question in ASKED],
-        "precautions": [_precaution_shown(precaution) for precaution in SHOWN],
+        "text_version": str(contraindications.version_in(voice.language)),
+        "questions": [
+            _question_shown(question, text=voice.translate(question.text)) for question in ASKED
+        ],
+        "precautions": [
+            _precaution_shown(precaution, text=voice.translate(precaution.text))
+            for precaution in SHOWN
+        ],
         "models": [_model_shown(session, account_id, model) for model in all_models(session)],
         "red_flags": [_flag_shown(flag) for flag in flags],
-        "advice": SEEK_CARE if flags else None,
+        "advice": voice.translate(SEEK_CARE) if flags else None,
     }
 
 
@@ -207,11 +216,11 @@ def _model_shown(session: Session, account_id: UUID, model: Model) -> dict[str, 
     latest = screening.latest_screening(session, account_id, model)
     return {
         "model": model.name,
-        "title": model.title,
+        "title": spoken().title(model.titles),
         "questions": [question.name for question in must_be_answered(model.sites)],
         "precautions": [precaution.name for precaution in precautions(model.sites)],
         "answers": latest and in_order(latest.answers),
-        "text_version": latest and latest.text_version,
+        "text_version": latest and str(TextVersion(latest.text_version, latest.text_language)),
         "answered_at": latest and latest.answered_at,
         "expires_at": latest and latest.expires_at,
         "lock": lock_shown(screening.standing_lock(session, account_id, model, services().now())),
@@ -219,4 +228,6 @@ def _model_shown(session: Session, account_id: UUID, model: Model) -> dict[str, 
 
 
 def _flag_shown(flag: RedFlag) -> dict[str, Any]:
-    return _red_flag_shown(flag, title=RED_FLAGS.get(flag.symptom, flag.symptom))
+    return _red_flag_shown(
+        flag, title=spoken().translate(RED_FLAGS.get(flag.symptom, flag.symptom))
+    )

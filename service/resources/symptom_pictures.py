@@ -13,11 +13,12 @@ from cymba.insights.pictures import (
     picture_of_timeline,
 )
 from cymba.insights.symptom_days import load_around_use, load_symptom_days
-from cymba.voice import Voice
+from cymba.voice import Voice, said
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.fields import Schema
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.plots import Drawing, ThemeSchema, drawn
 from service.http.transaction import transaction
@@ -76,10 +77,12 @@ def draw_symptom(query: dict[str, Any], symptom: str, picture: str) -> Drawing:
 
 def _found(query: dict[str, Any], symptom: str, picture: str) -> Drawing:
     if picture not in PICTURES:
-        raise NotFound(f"There is no such picture: it is one of {', '.join(PICTURES)}.")
+        raise NotFound(
+            said("There is no such picture: it is one of {names}.", names=", ".join(PICTURES))
+        )
     with transaction() as session:
         account = current_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         days = days_asked(query, account.time_zone, usual=USUAL_DAYS, most=MOST_DAYS)
         load, draw = PICTURES[picture]
         seen = load(session, account.id, symptom, *days)

@@ -17,13 +17,14 @@ from cymba.stimulation.written import sessions as session_kind
 from cymba.stimulation.written.tables import Remark, WrittenSession
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
-from cymba.voice import Voice
+from cymba.voice import Voice, said
 from service.http import out
 from service.http.answers import answer
 from service.http.bearer import current_account
 from service.http.examples import described, example_of
 from service.http.fields import Schema, Text, Whole, validation_failed
 from service.http.json_bodies import InvalidJson, body_of, read_json, split_items
+from service.http.language import spoken
 from service.http.openapi import ProblemSchema, Resource
 from service.http.paging import cursor_field, opened_cursor, seal_cursor
 from service.http.problems import as_body
@@ -208,7 +209,7 @@ def read_changes(query: dict[str, Any]) -> Response:
         scope = f"sync|{account.id}"
         key = opened_cursor(scope, query, tuple[UUID, int, int])
         feed = read_feed(session, account.id, key and Position(*key), limit=query["limit"])
-        voice = Voice.of(account.locale)
+        voice = spoken()
         before = before_trials(session, account) if feed.devices else {}
         body = {
             "sessions": [session_shown(shown) for shown in feed.sessions],
@@ -248,7 +249,7 @@ def push_operations() -> Response:
     read = [_read(text) for text in _operations(body_of(request))]
     with transaction() as session:
         account = current_account(session)
-        voice = Voice.of(account.locale)
+        voice = spoken()
         good = [operation for operation in read if isinstance(operation, Operation)]
         answered = iter(
             push(session, account.id, good, now=services().now(), key=services().programme_key)
@@ -276,7 +277,11 @@ def _operations(body: bytes) -> list[bytes]:
 def _read(text: bytes) -> Operation | Answer:
     """The operation, or its rejection where not even its id, entity and action can be read."""
     if len(text) > MAX_OPERATION_BYTES:
-        detail = f"An operation has at most {MAX_OPERATION_BYTES} bytes, this one {len(text)}."
+        detail = said(
+            "An operation has at most {most} bytes, this one {length}.",
+            most=MAX_OPERATION_BYTES,
+            length=len(text),
+        )
         return Answer(None, "rejected", problem=Rejected(detail, code="too-large"))
     try:
         raw = read_json(text)

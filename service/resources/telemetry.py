@@ -1,5 +1,6 @@
 """A session's channels over time: as JSON columns, as CSV, or as an Arrow stream."""
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from service.http.bearer import current_account, hold_reading
 from service.http.etags import set_etag
 from service.http.examples import described
 from service.http.fields import Instant, Pattern, Schema, Text, Whole
+from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.transaction import transaction
 from service.http.under_way import large_answer
@@ -152,7 +154,10 @@ def _wanted(given: str | None) -> str:
 
 
 def _as_json(session_id: UUID, telemetry: Telemetry) -> bytes:
-    shown = _telemetry_shown(telemetry, session_id=session_id)  # orjson writes NaN as null
+    voice = spoken()
+    series = [replace(one, title=voice.translate(one.title)) for one in telemetry.series]
+    spoken_of = replace(telemetry, series=tuple(series))
+    shown = _telemetry_shown(spoken_of, session_id=session_id)  # orjson writes NaN as null
     return answers.dumps(shown)
 
 

@@ -9,6 +9,7 @@ from cymba.insights.experiments import before
 from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.sentences import of_before_trial
 from cymba.voice import Voice
+from service.http.language import spoken
 from service.http.services import services
 from service.http.writing import writer
 from service.shapes.programmes import BeforeTrialSchema
@@ -19,7 +20,7 @@ _shown = writer(BeforeTrialSchema)
 def before_trials(session: Session, account: Caller) -> dict[str, dict[str, Any]]:
     """By device, as `BeforeTrialSchema`."""
     standing = before.standing(session, account.id, now=services().now())
-    voice = Voice.of(account.locale)
+    voice = spoken()
     return {device_id: _one_shown(one, voice) for device_id, one in standing.items()}
 
 

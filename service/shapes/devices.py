@@ -9,6 +9,7 @@ from cymba.devices.held_devices import HeldDevice
 from cymba.stimulation.session.electrode import Reason, State, electrode_wear
 from service.http import out
 from service.http.fields import Schema
+from service.http.language import spoken
 from service.http.writing import writer
 from service.shapes.programmes import before_trial_field
 
@@ -117,7 +118,7 @@ def device_shown(
     """`before_trial`: of `before_trials`."""
     return _device_shown(
         held,
-        model_title=held.model.title,
+        model_title=spoken().title(held.model.titles),
         before_trial=before_trial,
         electrode=electrode_shown(session, account_id, held),
     )

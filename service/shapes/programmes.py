@@ -11,8 +11,10 @@ from cymba.insights.experiments import before
 from service.http import out
 from service.http.examples import described, example_of
 from service.http.fields import Instant, Number, Schema
+from service.http.language import spoken
 from service.http.openapi import FieldErrorSchema
 from service.http.paging import next_cursor_field
+from service.http.problems import errors_in
 from service.http.put_back import takes_what_is_shown
 from service.http.structs import schema_of
 from service.http.writing import writer
@@ -101,8 +103,8 @@ class ProgrammeLockSchema(Schema):
     """Why no programme with a current can be set now, in the members of a problem."""
 
     code = out.text("red-flag", one_of=LOCKS)
-    detail = out.text("A serious symptom was reported: seek medical care.")
-    errors = out.many(FieldErrorSchema, example=[])
+    detail = out.text("A serious symptom was reported: seek medical care.", source=out.GIVEN)
+    errors = out.many(FieldErrorSchema, example=[], source=out.GIVEN)
 
 
 class BeforeTrialSchema(Schema):
@@ -214,4 +216,9 @@ _lock_shown = writer(ProgrammeLockSchema)
 
 
 def lock_shown(lock: DomainError | None) -> dict[str, Any] | None:
-    return None if lock is None else _lock_shown(lock)
+    if lock is None:
+        return None
+    voice = spoken()
+    return _lock_shown(
+        lock, detail=voice.translate(lock.detail), errors=errors_in(voice, lock.errors)
+    )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork
 from cymba.devices.claiming import Claimed, claim, hand_on, release
-from cymba.devices.contraindications import VERSION, must_be_answered
+from cymba.devices.contraindications import must_be_answered
 from cymba.devices.issuing import NUMBERED_SINCE
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import MODELS, usual_programme
@@ -58,7 +58,7 @@ def make_held(session: Session) -> tuple[UUID, str]:
     session.flush()
     claim(session, person.id, made.serial, made.claim_code, NOW)
     given = {question.name: "no" for question in must_be_answered(EAR.sites)}
-    answer(session, person.id, EAR, given, text_version=VERSION, now=NOW)  # type: ignore[arg-type]
+    answer(session, person.id, EAR, given, text_version="1/en", now=NOW)  # type: ignore[arg-type]
     return person.id, made.device_id
 
 

@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 
 from cymba.devices import contraindications
 from cymba.devices.contraindications import (
-    DIGEST,
+    EDITION,
     QUESTIONS,
-    VERSION,
     Answer,
+    digest_in,
     must_be_answered,
+    version_in,
 )
 from cymba.devices.models import MODELS
 from cymba.devices.red_flags import raise_red_flag
@@ -25,6 +26,7 @@ from cymba.devices.screening import (
 )
 from cymba.devices.tables import RedFlag, Screening
 from cymba.errors import Rejected
+from cymba.voice import LANGUAGES
 from tests.devices.conftest import MakeAccount
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -42,13 +44,16 @@ def lock_code(session: Session, account_id: UUID, at: datetime = NOW) -> str | N
 
 
 def screen(session: Session, account_id: UUID, at: datetime = NOW, **given: Answer) -> None:
-    answer(session, account_id, EAR, answers(**given), text_version=VERSION, now=at)
+    answer(session, account_id, EAR, answers(**given), text_version=f"{EDITION}/en", now=at)
 
 
 def test_the_text_and_its_version_go_together() -> None:
-    """Whoever changes a word raises VERSION and writes the new digest here."""
-    known = {1: "0d20da5cd86d1f047e0792d629c1d5339a058b106b6447375c61bf51dccaf6c7"}
-    assert known[VERSION] == DIGEST.hex()
+    """Whoever changes a word, in whichever language, raises EDITION and writes the new digests."""
+    known = {
+        "1/en": "0d20da5cd86d1f047e0792d629c1d5339a058b106b6447375c61bf51dccaf6c7",
+        "1/de": "7c6d05715976eea6b000db71ea44f8e0c999196b7f011254e649f12d082584d9",
+    }
+    assert {str(version_in(one)): digest_in(one).hex() for one in LANGUAGES} == known
 
 
 def test_the_questions_are_those_of_the_device() -> None:
@@ -117,7 +122,7 @@ def test_another_text_asks_again_but_forgets_no_contraindication(
     ann, bob = account("ann"), account("bob")
     screen(session, ann)
     screen(session, bob, pregnancy="yes")
-    monkeypatch.setattr(contraindications, "DIGEST", b"another text")
+    monkeypatch.setattr(contraindications, "digest_in", lambda _: b"another text")
     assert lock_code(session, ann) == "screening-outdated"
     assert lock_code(session, bob) == "contraindicated"
 
@@ -135,13 +140,13 @@ def test_incomplete_answers_are_refused(
     session: Session, account: MakeAccount, given: dict[str, Answer], pointer: str
 ) -> None:
     with pytest.raises(Rejected) as caught:
-        answer(session, account("ann"), EAR, given, text_version=VERSION, now=NOW)
+        answer(session, account("ann"), EAR, given, text_version=f"{EDITION}/en", now=NOW)
     assert caught.value.errors[0]["pointer"] == pointer
 
 
 def test_answers_to_another_text_are_refused(session: Session, account: MakeAccount) -> None:
     with pytest.raises(Rejected) as caught:
-        answer(session, account("ann"), EAR, answers(), text_version=VERSION + 1, now=NOW)
+        answer(session, account("ann"), EAR, answers(), text_version=f"{EDITION + 1}/en", now=NOW)
     assert caught.value.code == "questions-changed"
 
 

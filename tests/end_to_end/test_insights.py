@@ -105,7 +105,7 @@ def move_in(client: FlaskClient, engine: Engine) -> Callable[[World], SimulatedP
         with UnitOfWork(engine) as session, session.begin():
             account = find_by_email(session, given["email"])
             assert account is not None
-            consent.give(session, account.id, "insights", version=1, now=utc_now())
+            consent.give(session, account.id, "insights", version="1/en", now=utc_now())
             made = next(provision(session, "ear_cymba"))
         claim = {"serial": made.serial, "code": made.claim_code}
         claimed = client.post("/v1/devices/claim", json=claim, headers=headers)

@@ -34,7 +34,7 @@ def enrol(
 
 def agree(session: Session, account_id: UUID, *purposes: str) -> None:
     for purpose in purposes:
-        consent.give(session, account_id, purpose, version=1, now=datetime.now(UTC))
+        consent.give(session, account_id, purpose, version="1/en", now=datetime.now(UTC))
 
 
 def live_in_database(

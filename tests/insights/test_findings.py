@@ -35,7 +35,7 @@ def account_id(session: Session) -> UUID:
     session.add_all([account, device])
     session.flush()
     session.add(DeviceTenure(device_id=device.id, account_id=account.id, claimed_at=BEGAN))
-    consent.give(session, account.id, "insights", version=1, now=BEGAN)
+    consent.give(session, account.id, "insights", version="1/en", now=BEGAN)
     session.commit()
     return account.id
 

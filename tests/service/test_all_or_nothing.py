@@ -141,7 +141,7 @@ def test_a_consent_that_is_taken_back(
     client: FlaskClient, person: ApiUser, engine: Engine, state: Any
 ) -> None:
     with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, person.id, "insights", version=1, now=utc_now())
+        consent.give(session, person.id, "insights", version="1/en", now=utc_now())
         session.add(a_finding(person.id))
 
     def no_finding_without_consent() -> None:

@@ -15,6 +15,7 @@ from cymba.devices.programme import Wanted
 from cymba.errors import Rejected
 from cymba.insights.experiments import plans
 from cymba.stimulation.tables import StimulationSession
+from cymba.voice import said
 
 LEAST_CONTRAST = 0.5  # of the current of full blocks, that comparison blocks lack
 RECENT_SESSIONS = 10  # whose median current is what the person takes
@@ -45,7 +46,9 @@ def arms(
         )
     programme, limits = full.programme, dict(full.limits)
     if programme.amplitude_ua is None:
-        raise _refused(f"{model.title} has no current that a trial could hold down")
+        raise _refused(
+            said("{title} has no current that a trial could hold down", title=model.titles)
+        )
     _check_contrast(model, full, comparison_amplitude_ua, taken_ua)
     held_down = msgspec.structs.replace(
         programme, amplitude_ua=min(programme.amplitude_ua, comparison_amplitude_ua)
@@ -91,18 +94,24 @@ def _check_contrast(
 ) -> None:
     ceiling = ceiling_ua(narrowed(model, full.limits), full.programme)
     if ceiling == 0:
-        raise _refused("the device allows no current now: set a programme with one first")
+        raise _refused(said("the device allows no current now: set a programme with one first"))
     if comparison_ua == 0:
         return
     if not taken_ua and full.programme.amplitude_ua == 0:
         raise _refused(
-            "must be 0: the programme leaves the current to you, and no session tells which you "
-            "take"
+            said(
+                "must be 0: the programme leaves the current to you, and no session tells which "
+                "you take"
+            )
         )
     usual = min(ceiling, median(taken_ua)) if taken_ua else ceiling
     most = int((1 - LEAST_CONTRAST) * usual)
     if comparison_ua > most:
-        raise _refused(f"must be at most {most}, half of the {usual:g} of full blocks")
+        raise _refused(
+            said(
+                "must be at most {most}, half of the {usual} of full blocks", most=most, usual=usual
+            )
+        )
 
 
 def _refused(detail: str) -> Rejected:

@@ -8,6 +8,7 @@ from cymba.errors import Rejected
 from cymba.insights.days import Days, build_days
 from cymba.insights.inputs import entry_facts
 from cymba.insights.outcomes import OUTCOMES, PRIMARY_OUTCOMES
+from cymba.voice import said
 
 
 def check_outcome(outcome: str) -> None:
@@ -16,7 +17,10 @@ def check_outcome(outcome: str) -> None:
             "Trials are made of the primary outcomes only.",
             code="validation",
             errors=[
-                {"pointer": "/outcome", "detail": f"must be one of {', '.join(PRIMARY_OUTCOMES)}"}
+                {
+                    "pointer": "/outcome",
+                    "detail": said("must be one of {names}", names=", ".join(PRIMARY_OUTCOMES)),
+                }
             ],
         )
 

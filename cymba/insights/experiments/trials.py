@@ -31,6 +31,7 @@ from cymba.insights.experiments import arms, before, plans, preview, ratings, re
 from cymba.insights.experiments.plans import Block, all_blocks, block_of
 from cymba.insights.inputs import load_days, session_facts
 from cymba.insights.tables import Experiment, ExperimentBlock, InsightState
+from cymba.voice import said
 
 MAX_PAIRS = 40
 TRIED_EXPOSURE = "charge"  # whose finding a trial of either arm grades
@@ -70,7 +71,7 @@ def begin(
         raise Rejected(
             "So few pairs of so short blocks would be lost to mornings without a rating.",
             code="validation",
-            errors=[{"pointer": "/pairs", "detail": f"must be at least {least}"}],
+            errors=[{"pointer": "/pairs", "detail": said("must be at least {least}", least=least)}],
         )
     state = programme_state(session, account_id, device_id)
     planned_arms = arms.arms(

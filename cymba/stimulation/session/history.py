@@ -24,6 +24,7 @@ from cymba.stimulation.session.shown import counted_written
 from cymba.stimulation.session.uploads import CompleteDays, load_complete_days
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
+from cymba.voice import said
 
 Period = Literal["day", "week", "month"]
 MAX_DAYS = 3_700  # ten years
@@ -70,11 +71,21 @@ def history(
     """
     if last_day < first_day or (last_day - first_day).days >= MAX_DAYS:
         raise Rejected(
-            f"`to` must not be before `from`, and at most {MAX_DAYS} days may be asked for.",
-            errors=[{"pointer": "/to", "detail": f"must be within {MAX_DAYS} days after `from`"}],
+            said(
+                "`to` must not be before `from`, and at most {most} days may be asked for.",
+                most=MAX_DAYS,
+            ),
+            errors=[
+                {
+                    "pointer": "/to",
+                    "detail": said("must be within {most} days after `from`", most=MAX_DAYS),
+                }
+            ],
         )
     if first_day < EARLIEST or last_day > LATEST:
-        raise Rejected(f"The days must lie from {EARLIEST} to {LATEST}.")
+        raise Rejected(
+            said("The days must lie from {earliest} to {latest}.", earliest=EARLIEST, latest=LATEST)
+        )
     first_day, last_day = _first_of(period, first_day), _last_of(period, last_day)
     zone_name = session.scalar(select(Account.time_zone).where(Account.id == account_id))
     zone = _zone(zone_name or "UTC")

@@ -25,6 +25,7 @@ from cymba.stimulation.tables import SessionExtent, StimulationSession
 from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.stimulation.written.tables import WrittenSession
 from cymba.stimulation.written.witnesses import recorded_witness, regroup
+from cymba.voice import said
 
 READINGS_AT_ONCE = 1_000_000
 """A session of more is read some channels at a time, so that memory holds no more of it."""
@@ -154,7 +155,9 @@ def telemetry_of(
     if not frames:
         return Telemetry(found.started_at, ())
     if len(of_session) > MOST_CHANNELS:
-        raise _too_large("/channels", f"more than {MOST_CHANNELS} channels: name some")
+        raise _too_large(
+            "/channels", said("more than {most} channels: name some", most=MOST_CHANNELS)
+        )
     clocks = load_clocks(session, found.device_id, boots_of(frames))
     whole = Telemetry(found.started_at, ())
     at_once = max(1, READINGS_AT_ONCE // found.sample_count) if is_large else MOST_CHANNELS
@@ -170,7 +173,10 @@ def telemetry_of(
         )
         whole = Telemetry(part.started_at, whole.series + part.series)
         if sum(len(one.values) for one in whole.series) > MOST_READINGS:
-            detail = f"more than {MOST_READINGS:,} readings: give `channels`, `from`, `to` or less"
+            detail = said(
+                "more than {most} readings: give `channels`, `from`, `to` or less",
+                most=MOST_READINGS,
+            )
             raise _too_large("/points", detail)
     return whole
 
@@ -239,7 +245,12 @@ def _checked(note: str | None) -> str | None:
     if note is not None and (len(note) > MAX_NOTE or "\0" in note):
         raise Rejected(
             "The note was not saved.",
-            errors=[{"pointer": "/note", "detail": f"at most {MAX_NOTE} characters, without NUL"}],
+            errors=[
+                {
+                    "pointer": "/note",
+                    "detail": said("at most {most} characters, without NUL", most=MAX_NOTE),
+                }
+            ],
         )
     return note
 

@@ -29,6 +29,7 @@ from cymba.errors import Rejected
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenFigures, WrittenSession
 from cymba.stimulation.written.witnesses import announce_lead, lock_alone, regroup, written_witness
+from cymba.voice import said
 
 KIND: Final = "session"
 RECORDERS = ("phone", "person")
@@ -100,7 +101,7 @@ def to_confirm(row: WrittenFigures) -> list[str]:
 
 def _whole(value: Any, low: int, high: int) -> str | None:
     fits = type(value) is int and low <= value <= high
-    return None if fits else f"must be a whole number from {low} to {high}"
+    return None if fits else said("must be a whole number from {low} to {high}", low=low, high=high)
 
 
 def _level(value: Any) -> str | None:
@@ -109,11 +110,11 @@ def _level(value: Any) -> str | None:
 
 def _list(value: Any) -> str | None:
     fits = isinstance(value, list) and 1 <= len(value) <= MAX_LEVEL_CHANGES
-    return None if fits else f"must be a list of 1 to {MAX_LEVEL_CHANGES} changes"
+    return None if fits else said("must be a list of 1 to {most} changes", most=MAX_LEVEL_CHANGES)
 
 
 def _constant_level(value: Any) -> str | None:
-    return "must be above 0; leave out what is not known" if value == 0 else _level(value)
+    return said("must be above 0; leave out what is not known") if value == 0 else _level(value)
 
 
 _CHECKS: dict[str, Callable[[Any, datetime], str | None]] = {
@@ -130,7 +131,7 @@ _CHECKS: dict[str, Callable[[Any, datetime], str | None]] = {
     "site": lambda value, _: one_of_problem(value, SITES),
     "side": lambda value, _: one_of_problem(value, SIDES),
     "note": lambda value, _: note_problem(value),
-    "excluded": lambda value, _: None if isinstance(value, bool) else "must be true or false",
+    "excluded": lambda value, _: None if isinstance(value, bool) else said("must be true or false"),
     "same_as": lambda value, _: uuid_problem(value),
 }
 
@@ -176,9 +177,19 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
     levels = [change["native_level"] for change in changes or ()]
     level = max([fields.get("native_level") or 0, *levels])
     if model is not None and model.native_levels is not None and level > model.native_levels:
-        yield "/native_level", f"{model.name} has no level above {model.native_levels}"
+        yield (
+            "/native_level",
+            said(
+                "{name} has no level above {native_levels}",
+                name=model.name,
+                native_levels=model.native_levels,
+            ),
+        )
     if model is not None and model.reports.current == "by_level" and fields.get("amplitude_ua"):
-        yield "/amplitude_ua", f"{model.name} tells a level and no current: give `native_level`"
+        yield (
+            "/amplitude_ua",
+            said("{name} tells a level and no current: give `native_level`", name=model.name),
+        )
 
 
 def _check_id(session: Session, account_id: UUID, id_: UUID) -> None:
@@ -206,7 +217,14 @@ def _check_count(session: Session, account_id: UUID, id_: UUID, started_at: date
         )
     )
     if (of_that_day or 0) >= MOST_OF_A_DAY:
-        raise _refused([("/started_at", f"there are {MOST_OF_A_DAY} sessions around this time")])
+        raise _refused(
+            [
+                (
+                    "/started_at",
+                    said("there are {most} sessions around this time", most=MOST_OF_A_DAY),
+                )
+            ]
+        )
 
 
 def _refused(errors: Sequence[tuple[str, str]]) -> Rejected:

@@ -31,7 +31,7 @@ def account_id(session: Session) -> UUID:
     session.add_all([account, Device(id=DEVICE, serial="S1", model="ear_cymba")])
     session.flush()
     session.add(DeviceTenure(device_id=DEVICE, account_id=account.id, claimed_at=BEGAN))
-    consent.give(session, account.id, "insights", version=1, now=BEGAN)
+    consent.give(session, account.id, "insights", version="1/en", now=BEGAN)
     session.commit()
     return account.id
 

@@ -105,4 +105,5 @@ def advance(session: Session, experiment: Experiment, now: datetime) -> str:
 def answer_again(session: Session, account_id: UUID, now: datetime) -> None:
     model = MODELS["ear_cymba"]
     answers = {question.name: "no" for question in must_be_answered(model.sites)}
-    answer(session, account_id, model, answers, text_version=contraindications.VERSION, now=now)  # type: ignore[arg-type]
+    version = str(contraindications.version_in("en"))
+    answer(session, account_id, model, answers, text_version=version, now=now)  # type: ignore[arg-type]

@@ -90,7 +90,7 @@ def eve(make_person, wear, engine):
 
 def agree_to_insights(engine, person):
     with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, person.id, "insights", version=1, now=utc_now())
+        consent.give(session, person.id, "insights", version="1/en", now=utc_now())
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def begin_trial(app, client, engine):
         agree_to_insights(engine, person)
         with UnitOfWork(engine) as session, session.begin():
             answers = {question.name: "no" for question in must_be_answered(model.sites)}
-            version = contraindications.VERSION
+            version = str(contraindications.version_in("en"))
             answer(session, person.id, model, answers, text_version=version, now=now)  # type: ignore[arg-type]
             programme = msgspec.convert(PROGRAMME | {"ramp_ua_per_s": 500}, Programme)
             key = app.extensions["cymba"].programme_key

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from cymba.devices.contraindications import VERSION, must_be_answered
+from cymba.devices.contraindications import EDITION, must_be_answered
 from cymba.devices.models import MODELS
 from tests.service.conftest import PROGRAMME
 
@@ -41,8 +41,8 @@ def make(client, person, hold, document):
         if path.endswith("/programme"):
             ear = MODELS["ear_cymba"]
             answers = {question.name: "no" for question in must_be_answered(ear.sites)}
-            body = {"model": ear.name, "text_version": VERSION, "answers": answers}
-            headers = person.headers | {"If-Match": f'"{VERSION}"'}
+            body = {"model": ear.name, "text_version": f"{EDITION}/en", "answers": answers}
+            headers = person.headers | {"If-Match": f'"{EDITION}"'}
             answered = client.put("/v1/screening/answers", json=body, headers=headers)
             assert answered.status_code == 200
             body = {
@@ -126,8 +126,8 @@ def test_the_first_conditional_read_after_a_change_hits(client, person, make, pa
 def test_answers_in_another_order_than_the_databases_have_the_same_tag(client, person):
     ear = MODELS["ear_cymba"]
     answers = {question.name: "no" for question in reversed(must_be_answered(ear.sites))}
-    body = {"model": ear.name, "text_version": VERSION, "answers": answers}
-    headers = person.headers | {"If-Match": f'"{VERSION}"'}
+    body = {"model": ear.name, "text_version": f"{EDITION}/en", "answers": answers}
+    headers = person.headers | {"If-Match": f'"{EDITION}"'}
     tag = client.put("/v1/screening/answers", json=body, headers=headers).headers["ETag"]
     headers = person.headers | {"If-None-Match": tag}
     assert client.get("/v1/screening", headers=headers).status_code == 304

@@ -27,7 +27,7 @@ def ada(make_person, wear, engine):
     ada = make_person()
     wear(ada).samples().end().sum_up()
     with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, ada.id, "insights", version=1, now=utc_now())
+        consent.give(session, ada.id, "insights", version="1/en", now=utc_now())
     return ada
 
 
@@ -57,7 +57,7 @@ def test_an_account_that_is_gone_reads_nothing(client, engine, person, path):
 def test_two_people_in_turn_over_one_line_read_their_own(client, engine, ada, make_person, path):
     eve = make_person()
     with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, eve.id, "insights", version=1, now=utc_now())
+        consent.give(session, eve.id, "insights", version="1/en", now=utc_now())
     answers = [client.get(path, headers=one.headers).json for one in (ada, eve, ada, eve)]
     assert answers[0] == answers[2]
     assert answers[1] == answers[3]

@@ -33,7 +33,9 @@ def test_every_consent_that_is_asked_for_decides_something(client, person):
     listed = client.get("/v1/consents", headers=person.headers).json["purposes"]
     assert [purpose["name"] for purpose in listed] == ["insights", "research"]
     path = "/v1/consents/storage"
-    assert client.post(path, json={"text_version": 1}, headers=person.headers).status_code == 404
+    assert (
+        client.post(path, json={"text_version": "1/en"}, headers=person.headers).status_code == 404
+    )
     assert client.delete(path, headers=person.headers).status_code == 404
     engine = client.application.extensions["cymba"].engine
     with UnitOfWork(engine) as session, session.begin():
@@ -46,11 +48,13 @@ def test_every_consent_that_is_asked_for_decides_something(client, person):
 
 
 def test_only_the_text_as_it_stands_can_be_agreed_to(client, person):
-    version = PURPOSES["insights"].version + 1
-    wanted = {"text_version": version}
-    stale = client.post("/v1/consents/insights", json=wanted, headers=person.headers)
-    assert stale.status_code == 412
-    unknown = client.post("/v1/consents/sale", json={"text_version": 1}, headers=person.headers)
+    edition = PURPOSES["insights"].edition
+    for version in (f"{edition + 1}/en", f"{edition}/fr", f"{edition}", f"0{edition}/en", "en"):
+        wanted = {"text_version": version}
+        stale = client.post("/v1/consents/insights", json=wanted, headers=person.headers)
+        assert stale.status_code == 412
+    wanted = {"text_version": "1/en"}
+    unknown = client.post("/v1/consents/sale", json=wanted, headers=person.headers)
     assert unknown.status_code == 404
 
 

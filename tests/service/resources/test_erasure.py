@@ -122,7 +122,7 @@ def lived(app, client, engine, document, person, device_id, wear):
     with UnitOfWork(engine) as session, session.begin():
         outcome = ingest(session, [Delivery(device_id, bad, worn.now, settled=True)]).outcomes
         assert isinstance(outcome[0], Quarantined)
-        consent.give(session, person.id, "insights", version=1, now=now)
+        consent.give(session, person.id, "insights", version="1/en", now=now)
         audit.note(session, person.id, audit.Actor("operator", "ops"), "account.read", note=NOTE)
         expires_at = now + timedelta(days=7)
         sharing.create(

@@ -30,9 +30,9 @@ def device_id(app, engine, person, hold):
     held, now = hold(person), utc_now()
     model = MODELS["ear_cymba"]
     with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, person.id, "insights", version=1, now=now)
+        consent.give(session, person.id, "insights", version="1/en", now=now)
         answers = {question.name: "no" for question in must_be_answered(model.sites)}
-        version = contraindications.VERSION
+        version = str(contraindications.version_in("en"))
         answer(session, person.id, model, answers, text_version=version, now=now)  # type: ignore[arg-type]
         programme = msgspec.convert(PROGRAMME | {"ramp_ua_per_s": 500}, Programme)
         key = app.extensions["cymba"].programme_key

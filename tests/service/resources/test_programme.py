@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cymba.database import UnitOfWork, utc_now
-from cymba.devices.contraindications import VERSION, must_be_answered
+from cymba.devices.contraindications import EDITION, must_be_answered
 from cymba.devices.messages import Programme, ReportedState
 from cymba.devices.models import LIMIT_NAMES, MODELS, named
 from cymba.devices.programme import record_report
@@ -47,8 +47,8 @@ def answer(client):
 
     def give(person, model=EAR, **given):
         answers = {question.name: "no" for question in must_be_answered(model.sites)}
-        body = {"model": model.name, "text_version": VERSION, "answers": answers | given}
-        headers = {**person.headers, "If-Match": f'"{VERSION}"'}
+        body = {"model": model.name, "text_version": f"{EDITION}/en", "answers": answers | given}
+        headers = {**person.headers, "If-Match": f'"{EDITION}"'}
         return client.put("/v1/screening/answers", json=body, headers=headers)
 
     return give

@@ -59,7 +59,7 @@ def rich(client, make_person, wear, engine, document):
         where = path.replace("{" + name + "}", ids[name])
         assert client.put(where, json=body, headers=person.headers).status_code in {200, 201}
     with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, person.id, "insights", version=1, now=MORNING)
+        consent.give(session, person.id, "insights", version="1/en", now=MORNING)
         who = audit.Actor("operator", "ops")
         for number in range(3):
             audit.note(session, person.id, who, "account.read", number=number)

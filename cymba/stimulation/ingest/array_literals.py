@@ -1,12 +1,11 @@
-"""Columns of a batch as array literals of PostgreSQL.
+"""Columns of keys as array literals of PostgreSQL, of values that need no escaping.
 
-psycopg writes a list item by item in Python and escapes each. For a batch of a thousand frames that
-is most of the time that ingest takes. The values here need no escaping.
+psycopg writes a list item by item in Python and escapes each. The columns of frames are in
+`array_binaries`.
 """
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from uuid import UUID
 
 
@@ -27,14 +26,6 @@ def words(values: Iterable[str]) -> str:
 
 def uuids(values: Iterable[UUID]) -> str:
     return "{" + ",".join([value.hex for value in values]) + "}"
-
-
-def byte_strings(values: Iterable[bytes]) -> str:
-    return "{" + ",".join([f'"\\\\x{value.hex()}"' for value in values]) + "}"
-
-
-def times(values: Iterable[datetime]) -> str:
-    return "{" + ",".join([f'"{value.isoformat()}"' for value in values]) + "}"
 
 
 def multiranges(values: Iterable[object]) -> str:

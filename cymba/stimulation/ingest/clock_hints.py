@@ -1,6 +1,6 @@
 """Clock hints: what the arrival of frames says about the clocks of their devices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
@@ -8,8 +8,8 @@ from cachetools import LRUCache
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.clocks import ARRIVAL_ALLOWANCE_MS, AnchorKind, to_ms
 from cymba.stimulation.ingest.decide import Delivery
-from cymba.stimulation.wire.frames import Unreadable
-from cymba.stimulation.wire.messages import Frame
+from cymba.stimulation.wire.received import ReceivedFrame
+from cymba.stimulation.wire.unreadable import Unreadable
 
 # A device whose clock is further ahead of the arrival than this does not know the date.
 _AHEAD = timedelta(days=1)
@@ -22,7 +22,9 @@ class Arrivals:
         self._arrived: dict[tuple[BootKey, bool], Anchor] = {}
         self._claimed: dict[tuple[BootKey, int], Anchor] = {}
 
-    def add(self, device_id: str, frame: Frame, arrived_at: datetime, settled: bool) -> None:
+    def add(
+        self, device_id: str, frame: ReceivedFrame, arrived_at: datetime, settled: bool
+    ) -> None:
         """`settled` says that the message did not wait in the broker."""
         if frame.sent is None and frame.utc is None:
             return
@@ -65,22 +67,48 @@ class AnchorCache:
     LATER_MS = 1_000_000.0  # a clock that is off by 100 ppm drifts by 0.1 s in this time
 
     def __init__(self) -> None:
-        self._last: LRUCache[tuple[BootKey, str], Anchor] = LRUCache(self.MOST_BOOTS)
+        self._last: LRUCache[BootKey, dict[AnchorKind, Anchor]] = LRUCache(self.MOST_BOOTS)
 
     def news(self, anchors: Iterable[BootAnchor]) -> list[BootAnchor]:
-        return [offered for offered in anchors if self._is_news(offered)]
+        return [
+            BootAnchor(boot, anchor)
+            for boot, anchor in anchors
+            if self._is_news(
+                self._last.get(boot, _NOTHING), anchor.kind, anchor.up_ms, anchor.wall_ms
+            )
+        ]
+
+    def may_be_news(
+        self, device_id: str, frame: ReceivedFrame, arrived_at: datetime, *, settled: bool
+    ) -> bool:
+        """Whether an anchor that this frame offers may be news. If none of a batch's frames may be,
+        none of the batch's anchors is."""
+        if frame.sent is None and frame.utc is None:
+            return False
+        last = self._last.get(BootKey(device_id, frame.store, frame.boot))
+        if last is None:
+            return True
+        if frame.sent is not None:
+            kind: AnchorKind = "arrival" if settled else "queued"
+            if self._is_news(last, kind, frame.sent, to_ms(arrived_at)):
+                return True
+        return frame.utc is not None and self._is_news(last, "device_clock", frame.up, frame.utc)
 
     def remember(self, anchors: Iterable[BootAnchor]) -> None:
         """Call it once they are committed."""
         for boot, anchor in anchors:
-            self._last[(boot, anchor.kind)] = anchor
+            self._last.setdefault(boot, {})[anchor.kind] = anchor
 
-    def _is_news(self, offered: BootAnchor) -> bool:
-        anchor = offered.anchor
-        last = self._last.get((offered.key, anchor.kind))
-        if last is None or abs(anchor.up_ms - last.up_ms) >= self.LATER_MS:
+    def _is_news(
+        self, known: Mapping[AnchorKind, Anchor], kind: AnchorKind, up_ms: float, wall_ms: float
+    ) -> bool:
+        last = known.get(kind)
+        if last is None or abs(up_ms - last.up_ms) >= self.LATER_MS:
             return True
-        gain = (last.wall_ms - last.up_ms) - (anchor.wall_ms - anchor.up_ms)
-        if anchor.kind == "arrival" and gain < -ARRIVAL_ALLOWANCE_MS:
+        gain = (last.wall_ms - last.up_ms) - (wall_ms - up_ms)
+        if kind == "arrival" and gain < -ARRIVAL_ALLOWANCE_MS:
             return True  # one of the two is wrong: all of them tell which
-        return (abs(gain) if anchor.kind == "device_clock" else gain) >= self.TIGHTER_MS
+        return (abs(gain) if kind == "device_clock" else gain) >= self.TIGHTER_MS
+
+
+_NOTHING: dict[AnchorKind, Anchor] = {}

@@ -11,12 +11,13 @@ from hashlib import sha256
 from typing import NamedTuple, TypeGuard
 from uuid import UUID
 
-from cymba.devices.quotas import READING_BYTES, SAMPLE_BYTES, QuotaCheck
+from cymba.devices.quotas import QuotaCheck
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES, AckLedger, StoreKey
 from cymba.stimulation.ingest.statements import Batch, Found, FrameKey, QuarantineRow
-from cymba.stimulation.wire.frames import Packed, Unreadable, decode, pack
-from cymba.stimulation.wire.messages import Ack, Frame, Rejection, RejectionCode, SamplesFrame
+from cymba.stimulation.wire.messages import Ack, Rejection, RejectionCode
 from cymba.stimulation.wire.parsing import FrameNumber, read_number
+from cymba.stimulation.wire.received import ReceivedFrame, receive
+from cymba.stimulation.wire.unreadable import Unreadable
 
 
 @dataclass(slots=True, eq=False)
@@ -31,17 +32,17 @@ class Delivery:
     payload: bytes
     arrived_at: datetime
     settled: bool
-    _read: Frame | Unreadable | None = field(default=None, init=False, repr=False)
+    _read: ReceivedFrame | Unreadable | None = field(default=None, init=False, repr=False)
 
     @property
-    def read(self) -> Frame | Unreadable:
+    def read(self) -> ReceivedFrame | Unreadable:
         """The payload, read on the first call only."""
         if self._read is None:
-            self._read = decode(self.payload)
+            self._read = receive(self.payload)
         return self._read
 
     @property
-    def frame_number(self) -> FrameNumber | Frame | Unreadable:
+    def frame_number(self) -> FrameNumber | ReceivedFrame | Unreadable:
         """Its store and seq, without reading the rest: enough for a rejection."""
         return read_number(self.payload) if self._read is None else self._read
 
@@ -193,7 +194,7 @@ def payload_name(payload: bytes) -> str:
 def _decide_frame(
     batch: Batch,
     delivery: Delivery,
-    frame: Frame,
+    frame: ReceivedFrame,
     ledger: AckLedger,
     contents: dict[FrameKey, bytes | Found],
     *,
@@ -203,7 +204,6 @@ def _decide_frame(
     was stored under it. So it makes no difference which of the two came first."""
     store, seq = frame.store, frame.seq
     key = FrameKey(delivery.device_id, store, seq)
-    packed = pack(frame)
     content = contents.get(key)
     if content is None or content is Found.QUARANTINED:
         if not ledger.has_room_for(seq):
@@ -212,29 +212,22 @@ def _decide_frame(
             key.device_id,
             frame.sid,
             payload_bytes=len(delivery.payload),
-            memory_bytes=memory_bytes(frame),
+            memory_bytes=frame.memory_bytes,
         ):
             detail = "too much was stored of late, or too many sessions, or this one is too large"
             return _refused(delivery, "rate", detail)
         ledger.resolve(seq)
-        contents[key] = packed.digest
-        batch.store(key.device_id, frame, packed, delivery.arrived_at)
+        contents[key] = frame.digest
+        batch.store(key.device_id, frame, delivery.arrived_at)
         return Stored(store, seq)
-    if content is Found.ERASED or packed.digest.startswith(content):
+    if content is Found.ERASED or frame.digest.startswith(content):
         return Duplicate(store, seq)
-    return _quarantine(batch, delivery, ledger, _reused(frame, packed), quota)
+    return _quarantine(batch, delivery, ledger, _reused(frame), quota)
 
 
 def kept_bytes(delivery: Delivery) -> int:
     """How many of a payload quarantine keeps."""
     return min(len(delivery.payload), MAX_KEPT_BYTES)
-
-
-def memory_bytes(frame: Frame) -> int:
-    """What the samples of a frame take while its session is read."""
-    if not isinstance(frame, SamplesFrame):
-        return 0
-    return SAMPLE_BYTES * frame.n + READING_BYTES * sum(map(len, frame.c.values()))
 
 
 class _Reused(NamedTuple):
@@ -247,8 +240,8 @@ class _Reused(NamedTuple):
     detail: str = "another frame is stored under this number"
 
 
-def _reused(frame: Frame, packed: Packed) -> _Reused:
-    return _Reused(frame.store, frame.seq, packed.digest)
+def _reused(frame: ReceivedFrame) -> _Reused:
+    return _Reused(frame.store, frame.seq, frame.digest)
 
 
 def _quarantine(

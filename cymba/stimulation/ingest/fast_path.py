@@ -19,12 +19,13 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from cymba.devices.quotas import Reservation
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
-from cymba.stimulation.ingest.decide import Delivery, Outcome, Stored, memory_bytes
+from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ledgers import StoreKey
 from cymba.stimulation.ingest.statements import Batch, NewNumbers, write_free_numbers
-from cymba.stimulation.wire.frames import Unreadable, pack
-from cymba.stimulation.wire.messages import Ack, Frame
+from cymba.stimulation.wire.messages import Ack
+from cymba.stimulation.wire.received import ReceivedFrame
 from cymba.stimulation.wire.seq_ranges import SeqRanges
+from cymba.stimulation.wire.unreadable import Unreadable
 
 MOST_NEW_RANGES = 20
 """In one store and batch. A batch with more holes is left to `ingest`, which counts them."""
@@ -37,7 +38,6 @@ class Appended(NamedTuple, Generic[One]):
     `ingest`, in their order."""
 
     stored: list[One]
-    outcomes: list[Outcome]  # parallel to `stored`
     acks: list[tuple[str, Ack]]
     left: list[One]
 
@@ -46,7 +46,8 @@ class Appended(NamedTuple, Generic[One]):
 class _Store(Generic[One]):
     key: StoreKey
     seqs: set[int] = field(default_factory=set)
-    frames: list[tuple[One, Frame]] = field(default_factory=list)
+    deliveries: list[One] = field(default_factory=list)
+    frames: list[ReceivedFrame] = field(default_factory=list)  # of the deliveries
 
 
 def append(
@@ -65,30 +66,24 @@ def append(
     stores = _usual_stores(deliveries, anchors, quota)
     written: dict[StoreKey, SeqRanges] = {}
     if stores:
-        with suppress(DataError, IntegrityError, UnicodeError):  # `ingest` finds the bad delivery
+        # `ingest` finds the bad delivery.
+        with suppress(DataError, IntegrityError, UnicodeError, OverflowError):
             written = _write(connection, stores)
-    if not written:
-        if quota is not None:
-            quota.give_back()
-        return Appended([], [], [], list(deliveries))
     acks: list[tuple[str, Ack]] = []
-    outcomes: list[Outcome] = []
     stored: list[One] = []
     for store in stores:
         resolved = written.get(store.key)
         if resolved is None:
-            if quota is not None:
-                _give_back(quota, store)
+            _give_back(quota, store)
             continue
         device_id, number = store.key
         ack = Ack(store=number, upto=resolved.upto, also=resolved.beyond(store.seqs))
         acks.append((device_id, ack))
-        for delivery, frame in store.frames:
-            stored.append(delivery)
-            outcomes.append(Stored(number, frame.seq))
+        stored += store.deliveries
+    if len(stored) == len(deliveries):
+        return Appended(stored, acks, [])
     done = set(map(id, stored))
-    left = [delivery for delivery in deliveries if id(delivery) not in done]
-    return Appended(stored, outcomes, acks, left)
+    return Appended(stored, acks, [one for one in deliveries if id(one) not in done])
 
 
 def _usual_stores(
@@ -99,33 +94,48 @@ def _usual_stores(
     A device's frames are taken in their order: none that follows one that is left over. Of two that
     share a number, the first is the one that counts.
     """
-    left = {anchor.key.device_id for anchor in anchors.news(clock_hints_of(deliveries))}
+    left: set[str] = set()
+    suspects: set[str] = set()  # devices that may have news of their clock
     stores: dict[StoreKey, _Store[One]] = {}
     for delivery in deliveries:
-        if delivery.device_id in left:
+        device_id = delivery.device_id
+        if device_id in left:
             continue
         frame = delivery.read
         if isinstance(frame, Unreadable):
-            left.add(delivery.device_id)
+            left.add(device_id)
             continue
-        key = StoreKey(delivery.device_id, frame.store)
+        if anchors.may_be_news(device_id, frame, delivery.arrived_at, settled=delivery.settled):
+            suspects.add(device_id)
+        key = StoreKey(device_id, frame.store)
         store = stores.get(key)
         if store is None:
             store = stores[key] = _Store(key)
         if frame.seq in store.seqs or not (
             quota is None
             or quota.session(
-                delivery.device_id,
+                device_id,
                 frame.sid,
                 payload_bytes=len(delivery.payload),
-                memory_bytes=memory_bytes(frame),
+                memory_bytes=frame.memory_bytes,
             )
         ):
-            left.add(delivery.device_id)
+            left.add(device_id)
             continue
         store.seqs.add(frame.seq)
-        store.frames.append((delivery, frame))
-    return [store for store in stores.values() if store.frames]
+        store.deliveries.append(delivery)
+        store.frames.append(frame)
+    with_news: set[str] = set()
+    if suspects:
+        hints = clock_hints_of(one for one in deliveries if one.device_id in suspects)
+        with_news = {anchor.key.device_id for anchor in anchors.news(hints)}
+    usual = []
+    for store in stores.values():
+        if store.key.device_id in with_news:
+            _give_back(quota, store)
+        elif store.frames:
+            usual.append(store)
+    return usual
 
 
 def _write(connection: Connection, stores: Sequence[_Store[One]]) -> dict[StoreKey, SeqRanges]:
@@ -137,21 +147,21 @@ def _write(connection: Connection, stores: Sequence[_Store[One]]) -> dict[StoreK
         if ranges.count > MOST_NEW_RANGES:
             continue
         numbers.append(NewNumbers(store.key, str(ranges)))
-        for delivery, frame in store.frames:
-            batch.store(
-                store.key.device_id, frame, pack(frame), delivery.arrived_at, ledger=len(numbers)
-            )
+        for delivery, frame in zip(store.deliveries, store.frames, strict=True):
+            batch.store(delivery.device_id, frame, delivery.arrived_at, ledger=len(numbers))
     try:
         return write_free_numbers(connection, batch, numbers) if numbers else {}
     finally:
         connection.rollback()  # SQLAlchemy's transaction: in autocommit mode it holds nothing
 
 
-def _give_back(quota: Reservation, store: _Store[One]) -> None:
-    for delivery, frame in store.frames:
+def _give_back(quota: Reservation | None, store: _Store[One]) -> None:
+    if quota is None:
+        return
+    for delivery, frame in zip(store.deliveries, store.frames, strict=True):
         quota.give_back_session(
             delivery.device_id,
             frame.sid,
             payload_bytes=len(delivery.payload),
-            memory_bytes=memory_bytes(frame),
+            memory_bytes=frame.memory_bytes,
         )

@@ -13,8 +13,8 @@ log = structlog.get_logger(__name__)
 
 
 def is_refused_data(error: Exception) -> bool:
-    """Whether the database rejects the data, so that a retry cannot help."""
-    return isinstance(error, DataError | IntegrityError | UnicodeError)
+    """Whether the database rejects the data, or has no form for it, so that a retry cannot help."""
+    return isinstance(error, DataError | IntegrityError | UnicodeError | OverflowError)
 
 
 def by_halves(

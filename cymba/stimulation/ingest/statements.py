@@ -1,6 +1,6 @@
 """The SQL of ingest. Each statement works on a whole batch."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -11,17 +11,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import BootKey
-from cymba.stimulation.ingest.array_literals import (
-    byte_strings,
-    integers,
-    multiranges,
-    times,
-    uuids,
-    words,
-)
+from cymba.stimulation.ingest import array_binaries
+from cymba.stimulation.ingest.array_binaries import BinaryArray
+from cymba.stimulation.ingest.array_literals import integers, multiranges, uuids, words
 from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
-from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES, Packed
-from cymba.stimulation.wire.messages import Frame
+from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES
+from cymba.stimulation.wire.received import ReceivedFrame
 from cymba.stimulation.wire.seq_ranges import SeqRanges
 
 
@@ -54,29 +49,20 @@ class QuarantineRow:
 class Batch:
     """The rows that one transaction writes, as columns."""
 
-    frames: list[tuple[Any, ...]] = field(default_factory=list)
+    frames: list[ReceivedFrame] = field(default_factory=list)
+    # Of each frame: its device, its arrival, and its ledger (for `write_free_numbers` alone).
+    device_ids: list[str] = field(default_factory=list)
+    received_at: list[datetime] = field(default_factory=list)
+    ledgers: list[int] = field(default_factory=list)
     refusals: dict[tuple[str, str, bytes], QuarantineRow] = field(default_factory=dict)
 
     def store(
-        self, device_id: str, frame: Frame, packed: Packed, arrived_at: datetime, *, ledger: int = 0
+        self, device_id: str, frame: ReceivedFrame, received_at: datetime, *, ledger: int = 0
     ) -> None:
-        """`ledger` is for `write_free_numbers` alone."""
-        self.frames.append(
-            (
-                ledger,
-                device_id,
-                frame.store,
-                frame.seq,
-                frame.boot,
-                frame.sid,
-                packed.kind,
-                frame.up,
-                frame.utc,
-                packed.digest,
-                packed.body,
-                arrived_at,
-            )
-        )
+        self.frames.append(frame)
+        self.device_ids.append(device_id)
+        self.received_at.append(received_at)
+        self.ledgers.append(ledger)
 
     def refuse(self, device_id: str, code: str, digest: bytes, refusal: QuarantineRow) -> None:
         known = self.refusals.setdefault((device_id, code, digest), refusal)
@@ -150,11 +136,21 @@ def _ledger_columns(ledgers: Mapping[StoreKey, AckLedger]) -> dict[str, Any]:
     }
 
 
-def _frame_columns(batch: Batch) -> dict[str, Any]:
-    columns = zip(*batch.frames, strict=True)
+def _frame_columns(batch: Batch) -> dict[str, BinaryArray]:
+    store, seq, boot, sid, kind, up, utc, digest, body, _, _ = zip(*batch.frames, strict=True)
     return {
-        name: literal(column)
-        for (name, literal), column in zip(_FRAME_COLUMNS.items(), columns, strict=True)
+        "ledger": array_binaries.integers(batch.ledgers),
+        "device": array_binaries.texts(batch.device_ids),
+        "store": array_binaries.big_integers(store),
+        "seq": array_binaries.big_integers(seq),
+        "boot": array_binaries.big_integers(boot),
+        "sid": array_binaries.uuids(sid),
+        "kind": array_binaries.small_integers(kind),
+        "up_ms": array_binaries.big_integers(up),
+        "utc_ms": array_binaries.big_integers_or_null(utc),
+        "digest": array_binaries.byte_strings(digest),
+        "body": array_binaries.byte_strings(body),
+        "received_at": array_binaries.times(batch.received_at),
     }
 
 
@@ -222,21 +218,6 @@ def _columns(keys: Iterable[FrameKey]) -> dict[str, Any]:
     return {"devices": words(devices), "stores": integers(stores), "seqs": integers(seqs)}
 
 
-# How each column of `Batch.frames` is written.
-_FRAME_COLUMNS: dict[str, Callable[[Iterable[Any]], str]] = {
-    "ledger": integers,
-    "device": words,
-    "store": integers,
-    "seq": integers,
-    "boot": integers,
-    "sid": uuids,
-    "kind": integers,
-    "up_ms": integers,
-    "utc_ms": integers,
-    "digest": byte_strings,
-    "body": byte_strings,
-    "received_at": times,
-}
 # The rows exist and are locked. An upsert finds them by their keys; for a join the planner might
 # scan a large table.
 _UPDATE_LEDGERS = """

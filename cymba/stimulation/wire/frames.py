@@ -126,9 +126,13 @@ def pack(frame: Frame) -> Packed:
             plain = None if detail is None else {k: _plain(v) for k, v in detail.items()}
             content = (frame.event.name, plain)
     body = _BODY.encode(content)
+    return Packed(kind, body, digest_of_frame(kind, frame, body))
+
+
+def digest_of_frame(kind: int, frame: Frame, body: bytes) -> bytes:
     utc_ms = -1 if frame.utc is None else frame.utc
     head = _HEAD.pack(kind, frame.store, frame.seq, frame.boot, frame.sid.bytes, frame.up, utc_ms)
-    return Packed(kind, body, blake2b(head + body, digest_size=16).digest())
+    return blake2b(head + body, digest_size=16).digest()
 
 
 def unpack(row: FrameRow) -> Frame:
@@ -176,8 +180,8 @@ _BOUNDS = {
 }
 _UNKNOWN = (-MAX_INTEGER, MAX_INTEGER, False, False)
 
-# The members of a samples frame that are always there.
-_SAMPLES_MEMBERS = 10
+SAMPLES_MEMBERS = 10
+"""The members of a samples frame that are always there."""
 
 
 def _problem(frame: Frame) -> tuple[UnreadableCode, str] | None:
@@ -254,7 +258,7 @@ def _may_repeat_a_member(payload: bytes, frame: Frame) -> bool:
     """
     if not isinstance(frame, SamplesFrame):
         return True
-    members = payload.count(b":") - len(frame.c) - _SAMPLES_MEMBERS
+    members = payload.count(b":") - len(frame.c) - SAMPLES_MEMBERS
     if members == (frame.sent is not None) + (frame.utc is not None):
         return False
     if "sent" in frame.c or "utc" in frame.c:

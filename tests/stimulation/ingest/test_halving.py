@@ -107,8 +107,8 @@ def test_a_payload_is_read_once_however_often_it_is_tried(
         read.append(payload)
         return original(payload)
 
-    original = decide.decode  # type: ignore[attr-defined]
-    monkeypatch.setattr(decide, "decode", count)
+    original = decide.receive  # type: ignore[attr-defined]
+    monkeypatch.setattr(decide, "receive", count)
     session.execute(text("ALTER TABLE frame ADD CONSTRAINT odd CHECK (seq <> 3)"))
     session.commit()
     line.deliver(batch(*range(1, 9)))
@@ -122,7 +122,7 @@ def test_the_payload_of_nobodys_device_is_not_read(
     def read(_: bytes) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(decide, "decode", read)
+    monkeypatch.setattr(decide, "receive", read)
     ingested = line.send(b"{", b'{"store":7,"seq":3,"x":[]}', device_id=device_id)
     assert [(one.code, one.seq) for one in ingested.outcomes if isinstance(one, Refused)] == [
         ("not-claimed", None),

@@ -18,6 +18,8 @@ from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
 from cymba.stimulation.tables import Recording
 from cymba.stimulation.wire.frames import Packed, decode, pack
 from cymba.stimulation.wire.messages import Ack
+from cymba.stimulation.wire.received import ReceivedFrame, receive
+from cymba.stimulation.wire.unreadable import Unreadable
 from tests.end_to_end.parts import PATIENCE_S
 
 Frame = Callable[..., dict[str, Any]]
@@ -202,11 +204,12 @@ def test_a_device_may_not_make_stores_without_end(line: Any, frame: Frame) -> No
 def test_what_the_database_refuses_costs_only_itself(
     line: Any, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pack_badly(of: Any) -> Packed:
-        packed = pack(of)
-        return packed._replace(kind=1_000_000) if of.seq == 4 else packed  # no smallint
+    def receive_badly(payload: bytes) -> ReceivedFrame | Unreadable:
+        read = receive(payload)
+        assert isinstance(read, ReceivedFrame)
+        return read._replace(kind=1_000_000) if read.seq == 4 else read  # no smallint
 
-    monkeypatch.setattr(decide, "pack", pack_badly)
+    monkeypatch.setattr(decide, "receive", receive_badly)
     ingested = line.send(*(frame(seq) for seq in range(1, 8)))
     stored = [outcome.seq for outcome in ingested.outcomes if isinstance(outcome, Stored)]
     assert stored == [1, 2, 3, 5, 6, 7]

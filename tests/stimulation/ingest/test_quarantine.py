@@ -9,10 +9,16 @@ from sqlalchemy import text
 from cymba.errors import Conflict, NotFound
 from cymba.stimulation.ingest import quarantine
 from cymba.stimulation.ingest.decide import MAX_KEPT_BYTES, Duplicate, Quarantined, Refused, Stored
-from cymba.stimulation.wire import frames
+from cymba.stimulation.wire import frames, received
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]
+
+
+def knew_less(earlier: pytest.MonkeyPatch, channel: str, low: int, high: int) -> None:
+    """An earlier version, with narrower bounds of a channel."""
+    earlier.setitem(frames._BOUNDS, channel, (low, high, False, False))
+    earlier.setattr(received, "_receive_known", lambda _payload: None)
 
 
 def test_a_payload_is_kept_whole_with_its_reason(line: Any, frame: Frame, payload: Payload) -> None:
@@ -51,7 +57,7 @@ def test_a_frame_whose_form_was_learnt_later_is_stored(
     line: Any, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:
-        earlier.setitem(frames._BOUNDS, "heart_rate_bpm", (20, 60, False, False))
+        knew_less(earlier, "heart_rate_bpm", 20, 60)
         line.send(frame(1, c={"heart_rate_bpm": [72, 73]}))
     (listed,) = quarantine.page(line.session)
     assert quarantine.replay(line.session, listed.id) == (Stored(7, 1), True)
@@ -70,7 +76,7 @@ def test_a_frame_that_came_again_meanwhile_is_a_duplicate(
 ) -> None:
     good = frame(1, c={"heart_rate_bpm": [72, 73]})
     with monkeypatch.context() as earlier:
-        earlier.setitem(frames._BOUNDS, "heart_rate_bpm", (20, 60, False, False))
+        knew_less(earlier, "heart_rate_bpm", 20, 60)
         line.send(good)
     line.send(good)
     (listed,) = quarantine.page(line.session)
@@ -93,7 +99,7 @@ def test_another_reason_than_before_settles_the_first(
 ) -> None:
     line.send(frame(1))
     with monkeypatch.context() as earlier:
-        earlier.setitem(frames._BOUNDS, "amplitude_ua", (0, 1, False, False))
+        knew_less(earlier, "amplitude_ua", 0, 1)
         line.send(frame(1, up=5))
     (first,) = quarantine.page(line.session)
     outcome, is_settled = quarantine.replay(line.session, first.id)

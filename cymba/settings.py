@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,25 @@ AUDIT_KEPT_DAYS = 30  # no entry of the audit log goes before: cymba/accounts/au
 
 class SettingsError(Exception):
     """The environment asks for something that cannot be; the message names the variable."""
+
+
+ProviderName = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
+# ID tokens and keys come over it: by TLS, or from this machine.
+Issuer = Annotated[
+    str, Meta(pattern=r"^(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:[0-9]+)?)(/[^?#]*)?$")
+]
+
+
+class OidcProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An OpenID Connect provider, and Cymba as its client."""
+
+    issuer: Issuer
+    client_id: str
+    client_secret: str | None = None
+    # The app's own, registered with the provider. Without it nobody signs in there in a browser.
+    redirect_uri: str | None = None
+    # The apps whose ID tokens are taken besides the client's own: bundles, Android clients.
+    native_client_ids: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,11 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The signing key of programmes (Ed25519, PEM); made and kept in `data_dir` if absent.
     programme_key_file: Path | None = None
 
-    # Sign-in with an OpenID Connect provider, where its issuer, client and redirect URI are named.
-    oidc_issuer: str | None = None
-    oidc_client_id: str | None = None
-    oidc_client_secret: str | None = None
-    oidc_redirect_uri: str | None = None  # the app's own, registered with the provider
+    # Sign-in with OpenID Connect providers, by the names that routes call them. In JSON:
+    # {"google": {"issuer": "https://accounts.google.com", "client_id": "…", "client_secret": "…"}}
+    oidc_providers: dict[ProviderName, OidcProvider] = {}
 
     # Mail leaves through SMTP where a URL is set, else into files under `data_dir`/outbox.
     smtp_url: str | None = None
@@ -106,7 +123,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: a variable is unknown or its value does not fit; the message names it.
     """
-    given = {
+    given: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environ.items()
         if name.startswith(PREFIX) and value != ""
@@ -114,11 +131,13 @@ def load(environ: Mapping[str, str]) -> Settings:
     unknown = sorted(given.keys() - set(Settings.__struct_fields__))
     if unknown:
         raise SettingsError(f"{PREFIX}{unknown[0].upper()} is not a setting of Cymba")
-    for name, value in given.items():
+    for name, value in list(given.items()):
         # One at a time, so that the message can name the variable in the operator's spelling.
         try:
-            msgspec.convert({name: value}, Settings, strict=False, dec_hook=_decode)
-        except (msgspec.ValidationError, ValueError) as error:
+            if name == "oidc_providers":
+                given[name] = msgspec.json.decode(value)
+            msgspec.convert({name: given[name]}, Settings, strict=False, dec_hook=_decode)
+        except (msgspec.MsgspecError, ValueError) as error:
             reason = str(error).split(" - at ")[0]
             raise SettingsError(f"{PREFIX}{name.upper()}: {reason}") from None
     settings = msgspec.convert(given, Settings, strict=False, dec_hook=_decode)

@@ -25,6 +25,8 @@ _KINDS: dict[str, tuple[str, tuple[str, ...], Any]] = {
     "ES384": ("EC", ("P-384",), sha384),
     "EdDSA": ("OKP", ("Ed25519",), sha512),
 }
+MOST_KEYS = 100
+MOST_MODULUS_CHARACTERS = 1_400  # 8192 bits; larger ones take long
 LEEWAY_S = 60
 OLDEST_S = 600  # since it was issued, which is right after the sign-in
 
@@ -46,11 +48,13 @@ def usable_keys(document: Any) -> list[Key]:
         ValueError: it is no JWK set.
     """
     given = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(given, list):
-        raise ValueError("not a JWK set")  # noqa: TRY004 - a wrong answer, not a defect
+    if not isinstance(given, list) or len(given) > MOST_KEYS:
+        raise ValueError("not a JWK set")
     keys = []
     for one in given:
         try:
+            if len(str(one.get("n"))) > MOST_MODULUS_CHARACTERS:
+                continue
             key = JWKRegistry.import_key(one)
             key.raw_value  # noqa: B018 - read now, so that a bad key fails here
         except Exception:  # noqa: BLE001, S112 - whatever it is, it is this key's
@@ -74,11 +78,18 @@ def verified(
     keys: Sequence[Key],
     algorithms: Collection[str],
     *,
-    issuer: str,
-    client_id: str,
-    nonce: str,
+    issuers: Collection[str],
+    client_ids: Collection[str],
+    nonces: Collection[str],
+    is_alone: bool = False,
 ) -> Mapping[str, Any]:
     """The claims of the `id_token` among `tokens`.
+
+    Args:
+        issuers: the names of the one issuer, in all the ways in which it writes them.
+        client_ids: of the audience, each of which is a client of ours.
+        nonces: of this sign-in, in all the forms in which it may be written.
+        is_alone: no access token comes beside it, as from a sign-in on the phone itself.
 
     Raises:
         UnknownKey: ask the provider for its keys again, and try once more.
@@ -96,23 +107,27 @@ def verified(
         jwt.JWTClaimsRegistry(
             now=now,
             leeway=LEEWAY_S,
-            iss={"essential": True, "value": issuer},
-            aud={"essential": True, "value": client_id},
+            iss={"essential": True},
+            aud={"essential": True},
             sub={"essential": True},
             exp={"essential": True},
             iat={"essential": True},
-            nonce={"essential": True, "value": nonce},
+            nonce={"essential": True},
         ).validate(claims)
     except (JoseError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise Invalid(type(error).__name__) from None
-    _check_parties(claims, client_id)
+    for name, known in (("iss", issuers), ("nonce", nonces)):
+        if not isinstance(claims[name], str) or claims[name] not in known:
+            raise Invalid(f"another {name}")
+    _check_parties(claims, client_ids)
     if claims["iat"] < now - OLDEST_S - LEEWAY_S:
         raise Invalid("issued long ago")
     subject = claims["sub"]
     if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isascii():
         raise Invalid("a subject that is none")
     at_hash = claims.get("at_hash")
-    if at_hash is not None and not _is_hash_of(at_hash, tokens.get("access_token"), algorithm):
+    is_checked = at_hash is not None and not is_alone
+    if is_checked and not _is_hash_of(at_hash, tokens.get("access_token"), algorithm):
         raise Invalid("made for another access token")
     return claims
 
@@ -132,11 +147,14 @@ def _fits(key: Key, algorithm: str) -> bool:
     return is_kind and key.get("alg") in {None, algorithm}
 
 
-def _check_parties(claims: Mapping[str, Any], client_id: str) -> None:
+def _check_parties(claims: Mapping[str, Any], client_ids: Collection[str]) -> None:
     audience, party = claims["aud"], claims.get("azp")
-    if isinstance(audience, list) and len(audience) > 1 and party is None:
+    named = audience if isinstance(audience, list) else [audience]
+    if not any(isinstance(one, str) and one in client_ids for one in named):
+        raise Invalid("for another audience")
+    if len(named) > 1 and party is None:
         raise Invalid("for several audiences, and for none of them in the first place")
-    if party is not None and party != client_id:
+    if party is not None and not (isinstance(party, str) and party in client_ids):
         raise Invalid("issued to another client")
 
 

@@ -1,5 +1,6 @@
 """The sign-ins at providers that open an account: listing and unlinking them."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -36,14 +37,14 @@ def unlink(
     account_id: UUID,
     wanted: UUID,
     *,
-    issuer: str | None,
+    issuers: Collection[str],
     keep: UUID,
     now: datetime,
 ) -> ProviderIdentity:
     """Unlink an identity, so that it no longer opens the account.
 
     Signs out everywhere but in the family `keep`, since nobody knows which sign-in came from it.
-    Linkings that were begun end too. `issuer` is the provider that people can sign in with now: an
+    Linkings that were begun end too. `issuers` are those that people can sign in with now: an
     identity of another one opens nothing.
 
     Raises:
@@ -55,8 +56,8 @@ def unlink(
     found = next((one for one in known if identity_id(one) == wanted), None)
     if found is None:
         raise NotFound("There is no such sign-in.")
-    others = [one for one in known if one is not found and one.issuer == issuer]
-    if found.issuer == issuer and not others and account.password_hash is None:
+    others = [one for one in known if one is not found and one.issuer in issuers]
+    if found.issuer in issuers and not others and account.password_hash is None:
         raise Conflict(
             "Nothing would be left to sign in with. Set a password first: ask for a new one.",
             code="last-sign-in",

@@ -1,187 +1,39 @@
-"""Signing in with an OpenID Connect provider: authorization code with PKCE (RFC 7636).
+"""Signing in with an OpenID Connect provider: in a browser by authorization code with PKCE (RFC
+7636), or on the phone itself, whose ID token is exchanged.
 
 A provider that names the e-mail address of an existing account never opens it: only its owner, who
 is signed in, can link the provider.
 """
 
 import secrets
-import threading
-import time
-from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-import httpx
-from joserfc.jwk import Key
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.addresses import key
-from cymba.accounts.id_tokens import Invalid, UnknownKey, agreed_algorithms, usable_keys, verified
 from cymba.accounts.profile import find_by_email, parse_email, verify_email
+from cymba.accounts.providers import Provider, refused
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from cymba.database import utc_now
-from cymba.errors import Conflict, Rejected, Unauthenticated
-from cymba.settings import Settings
+from cymba.errors import Conflict, Rejected
 
-SCOPE = "openid email"
 FLOW_LIFETIME = timedelta(minutes=10)
-KEPT_S = 600.0  # how long a provider's metadata and keys are kept
-READ_AGAIN_S = 30.0  # the least time between two reads, whatever keys the tokens name
-TIMEOUT_S = 10.0
-
-
-class ProviderUnavailable(Exception):
-    """The provider does not answer, or not as OpenID Connect demands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Where to send the person, and the state that the app must see come back."""
+    """Where to send the person (None: their phone asks them itself), the state that the app must
+    see come back, and the nonce of an ID token."""
 
-    authorization_url: str
+    authorization_url: str | None
     state: str
-
-
-class Provider:
-    """One provider; its metadata and keys are read when needed, and cached."""
-
-    def __init__(
-        self, issuer: str, client_id: str, client_secret: str | None, redirect_uri: str
-    ) -> None:
-        self.issuer = issuer
-        self.client_id = client_id
-        self._client_secret = client_secret
-        self._redirect_uri = redirect_uri
-        self._lock = threading.Lock()
-        self._read_s = -KEPT_S
-        self._metadata: Mapping[str, Any] = {}
-        self._keys: list[Key] = []
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Provider | None":
-        """The provider of the settings, if they name all of it."""
-        issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
-        redirect_uri = settings.oidc_redirect_uri
-        if issuer is None or client_id is None or redirect_uri is None:
-            return None
-        return cls(issuer, client_id, settings.oidc_client_secret, redirect_uri)
-
-    def prepare(self) -> None:
-        """Read the provider's metadata and keys, if they are not cached. Call it outside of any
-        transaction: a slow provider would hold a database connection for each sign-in.
-
-        Raises:
-            ProviderUnavailable.
-        """
-        self._known()
-
-    def authorization_url(self, *, state: str, nonce: str, code_verifier: str) -> str:
-        """Where the person signs in.
-
-        Raises:
-            ProviderUnavailable.
-        """
-        metadata, _ = self._known()
-        digest = sha256(code_verifier.encode()).digest()
-        asked = {
-            "response_type": "code",
-            "client_id": self.client_id,
-            "redirect_uri": self._redirect_uri,
-            "scope": SCOPE,
-            "state": state,
-            "nonce": nonce,
-            "code_challenge": urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
-        }
-        return str(httpx.URL(metadata["authorization_endpoint"]).copy_merge_params(asked))
-
-    def claims(self, code: str, *, nonce: str, code_verifier: str) -> Mapping[str, Any]:
-        """The verified claims of the ID token for the code.
-
-        Raises:
-            ProviderUnavailable.
-            Unauthenticated: the provider refuses the code, or its ID token is not valid.
-        """
-        metadata, _ = self._known()
-        tokens = self._redeem(metadata["token_endpoint"], code, code_verifier)
-        try:
-            try:
-                return self._verified(tokens, nonce)
-            except UnknownKey:  # the provider may have new keys
-                self._read_again()
-                return self._verified(tokens, nonce)
-        except (Invalid, UnknownKey):
-            raise _refused() from None
-
-    def _verified(self, tokens: Mapping[str, Any], nonce: str) -> Mapping[str, Any]:
-        metadata, keys = self._known()
-        algorithms = agreed_algorithms(metadata)
-        return verified(
-            tokens, keys, algorithms, issuer=self.issuer, client_id=self.client_id, nonce=nonce
-        )
-
-    def _redeem(self, endpoint: str, code: str, code_verifier: str) -> Mapping[str, Any]:
-        """The tokens for the code, not verified (RFC 6749, section 4.1.3)."""
-        given = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self._redirect_uri,
-            "code_verifier": code_verifier,
-        }
-        secret = self._client_secret
-        if not secret:
-            given["client_id"] = self.client_id
-        try:
-            response = httpx.post(
-                endpoint,
-                data=given,
-                auth=(self.client_id, secret) if secret else None,
-                headers={"Accept": "application/json"},
-                timeout=TIMEOUT_S,
-            )
-            if response.status_code >= 500:
-                response.raise_for_status()
-            tokens = response.json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise ProviderUnavailable(type(error).__name__) from None
-        if not isinstance(tokens, dict):
-            raise ProviderUnavailable("the answer to a code is no object")
-        id_token = tokens.get("id_token")
-        if not response.is_success or "error" in tokens or not isinstance(id_token, str):
-            raise _refused()
-        return tokens
-
-    def _known(self) -> tuple[Mapping[str, Any], Sequence[Key]]:
-        with self._lock:
-            if not self._keys or time.monotonic() - self._read_s > KEPT_S:
-                self._read()
-            return self._metadata, self._keys
-
-    def _read_again(self) -> None:
-        with self._lock:
-            if time.monotonic() - self._read_s > READ_AGAIN_S:
-                self._read()
-
-    def _read(self) -> None:
-        try:
-            with httpx.Client(timeout=TIMEOUT_S) as client:
-                where = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
-                metadata = client.get(where).raise_for_status().json()
-                if metadata["issuer"] != self.issuer:
-                    raise ProviderUnavailable("the metadata are another issuer's")
-                keys = client.get(metadata["jwks_uri"]).raise_for_status().json()
-            usable = usable_keys(keys)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-            raise ProviderUnavailable(type(error).__name__) from None
-        if not usable:
-            raise ProviderUnavailable("none of its keys can be used")
-        self._metadata, self._keys = metadata, usable
-        self._read_s = time.monotonic()
+    nonce: str
 
 
 def begin(session: Session, provider: Provider, *, account_id: UUID | None, now: datetime) -> Begun:
@@ -196,6 +48,7 @@ def begin(session: Session, provider: Provider, *, account_id: UUID | None, now:
     session.add(
         OidcFlow(
             state_hash=_hash(state),
+            provider=provider.name,
             nonce=nonce,
             code_verifier=verifier,
             account_id=account_id,
@@ -203,24 +56,25 @@ def begin(session: Session, provider: Provider, *, account_id: UUID | None, now:
         )
     )
     session.flush()
-    return Begun(url, state)
+    return Begun(url, state, nonce)
 
 
-def take_flow(session: Session, state: str, *, now: datetime) -> OidcFlow:
+def take_flow(session: Session, provider: Provider, state: str, *, now: datetime) -> OidcFlow:
     """The flow of the state, which does not come back again. Commit before the code is redeemed,
     and then `end_flow`.
 
     Raises:
-        Unauthenticated: there is none, it came back before, or it took too long.
+        Unauthenticated: there is none, it came back before, it took too long, or it was begun with
+            another provider.
     """
     flow = session.scalars(
         update(OidcFlow)
-        .where(OidcFlow.state_hash == _hash(state))
+        .where(OidcFlow.state_hash == _hash(state), OidcFlow.provider == provider.name)
         .values(state_hash=_taken(state))
         .returning(OidcFlow)
     ).one_or_none()
     if flow is None or flow.expires_at <= now:
-        raise _refused()
+        raise refused()
     return flow
 
 
@@ -235,7 +89,7 @@ def end_flow(session: Session, state: str, *, account_id: UUID | None) -> None:
         _hold(session, account_id)
     gone = delete(OidcFlow).where(OidcFlow.state_hash == _taken(state))
     if session.execute(gone.returning(OidcFlow.expires_at)).one_or_none() is None:
-        raise _refused()
+        raise refused()
 
 
 def abandon_links(session: Session, account_id: UUID) -> None:
@@ -310,12 +164,9 @@ def _require_verified(session: Session, account_id: UUID, claims: Mapping[str, A
 
 def _vouched_email(claims: Mapping[str, Any]) -> str | None:
     """The person's address, if the provider says that it is theirs."""
-    email = claims.get("email")
-    return email if isinstance(email, str) and claims.get("email_verified") is True else None
-
-
-def _refused() -> Unauthenticated:
-    return Unauthenticated("The sign-in at the provider did not succeed.", code="oidc-refused")
+    email, said = claims.get("email"), claims.get("email_verified")
+    is_verified = said is True or said == "true"  # Apple has written it as a text
+    return email if isinstance(email, str) and is_verified else None
 
 
 def _hash(state: str) -> bytes:

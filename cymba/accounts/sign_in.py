@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import letters, oidc, throttle, tokens
 from cymba.accounts.audit import note_own
 from cymba.accounts.profile import renew
+from cymba.accounts.providers import Provider
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import Signer, TokenPair
 
@@ -38,7 +39,7 @@ def sign_in_by_password(
 def sign_in_by_provider(
     session: Session,
     signer: Signer,
-    provider: oidc.Provider,
+    provider: Provider,
     claims: Mapping[str, Any],
     *,
     link_to: UUID | None,

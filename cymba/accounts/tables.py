@@ -308,6 +308,7 @@ class OidcFlow(Base):
     __tablename__ = "oidc_flow"
 
     state_hash: Mapped[bytes] = mapped_column(primary_key=True)  # SHA-256
+    provider: Mapped[str | None] = mapped_column(String(32))  # null: before there were several
     nonce: Mapped[str] = mapped_column(String(64))
     code_verifier: Mapped[str] = mapped_column(String(128))
     # The account to which the provider is linked; null: it is a sign-in.

@@ -41,7 +41,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "share-scope": (403, "A share does not reach as far as this"),
     "consent-required": (403, "This needs the person's consent"),
     "not-found": (404, "There is no such thing here"),
-    "oidc-not-set-up": (404, "No provider is set up here"),
+    "oidc-not-set-up": (404, "No such provider is set up here"),
     "claim-mismatch": (404, "No device has this serial and this code"),
     "method-not-allowed": (405, "The resource does not know this method"),
     "not-acceptable": (406, "None of the wanted formats can be made"),

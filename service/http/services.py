@@ -1,5 +1,6 @@
 """What the views of one application share: settings, engine, keys and metrics."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -12,7 +13,7 @@ from sqlalchemy.orm import sessionmaker
 
 from cymba.accounts.kept_answers import KEPT_ANSWERS
 from cymba.accounts.keys import derive, load_secret, throttle_key
-from cymba.accounts.oidc import Provider
+from cymba.accounts.providers import Provider
 from cymba.accounts.sign_up import SIGN_UP_CODES
 from cymba.accounts.tokens import Signer
 from cymba.accounts.verified_tokens import VerifiedTokens
@@ -51,7 +52,7 @@ class Services:
     sign_up_key: bytes
     kept_answers_key: bytes
     programme_key: Ed25519PrivateKey
-    oidc: Provider | None
+    oidc: Mapping[str, Provider]
     rate_limits: RateLimits  # of frames that come over HTTP
     quota: Quota  # of what they store
     metrics: ApiMetrics
@@ -94,7 +95,7 @@ class Services:
             sign_up_key=derive(secret, SIGN_UP_CODES),
             kept_answers_key=derive(secret, KEPT_ANSWERS),
             programme_key=load_key(settings),
-            oidc=Provider.of(settings),
+            oidc={name: Provider(name, one) for name, one in settings.oidc_providers.items()},
             rate_limits=RateLimits(),
             quota=Quota(),
             metrics=metrics,

@@ -60,14 +60,12 @@ def token(key: Any = RSA, header: dict[str, Any] | None = None, **changed: Any) 
     return {"id_token": signed, "access_token": ACCESS}
 
 
-def claims(tokens: dict[str, Any], keys: Any = None, metadata: Any = None) -> Any:
+def claims(tokens: dict[str, Any], keys: Any = None, metadata: Any = None, **changed: Any) -> Any:
     return verified(
         tokens,
         usable_keys({"keys": PUBLIC if keys is None else keys}),
         agreed_algorithms(metadata or {}),
-        issuer=ISSUER,
-        client_id=CLIENT,
-        nonce=NONCE,
+        **{"issuers": {ISSUER}, "client_ids": {CLIENT}, "nonces": {NONCE}} | changed,
     )
 
 
@@ -148,6 +146,40 @@ def test_the_clocks_may_differ_by_the_leeway() -> None:
 def test_an_at_hash_needs_its_access_token() -> None:
     with pytest.raises(Invalid):
         claims({**token(at_hash=at_hash()), "access_token": None})
+
+
+APPS: dict[str, Any] = {"client_ids": {CLIENT, "phone"}, "is_alone": True}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"aud": "phone"},
+        {"azp": "phone"},  # Google on Android: for the server, issued to the app
+        {"aud": ["phone", "other"], "azp": "phone"},
+        {"at_hash": at_hash("one that the app keeps")},
+    ],
+)
+def test_what_an_app_of_ours_brings_by_itself(changed: dict[str, Any]) -> None:
+    assert claims({"id_token": token(**changed)["id_token"]}, **APPS)["sub"] == "g"
+    with pytest.raises(Invalid):  # and no other app
+        claims({"id_token": token(**changed)["id_token"]}, **APPS | {"client_ids": {"third"}})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"azp": "other"}, {"aud": ["phone", "other"]}, {"aud": [["phone"]]}, {"aud": {"phone": 1}}],
+)
+def test_what_an_app_of_others_brings(changed: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        claims({"id_token": token(**changed)["id_token"]}, **APPS)
+
+
+def test_too_many_keys_and_too_large_ones_are_not_tried() -> None:
+    huge = {**PUBLIC[0], "n": "A" * 100_000}
+    assert len(usable_keys({"keys": [huge, PUBLIC[0]]})) == 1
+    with pytest.raises(ValueError, match="JWK set"):
+        usable_keys({"keys": [PUBLIC[0]] * 101})
 
 
 def _unsigned() -> dict[str, Any]:

@@ -8,13 +8,15 @@ import pytest
 from sqlalchemy import Engine, text
 
 from cymba.accounts import identities
-from cymba.accounts.oidc import Provider, account_for
+from cymba.accounts.oidc import account_for
+from cymba.accounts.providers import Provider
 from cymba.accounts.tables import Account, ProviderIdentity
 from cymba.database import UnitOfWork
 from cymba.errors import Conflict
+from cymba.settings import OidcProvider
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
-PROVIDER = Provider("https://id.example.org", "cymba", None, "app://cymba/signed-in")
+PROVIDER = Provider("id", OidcProvider(issuer="https://id.example.org", client_id="cymba"))
 CLAIMS = {"sub": "ada-1", "email": "ada@example.org", "email_verified": True}
 
 
@@ -38,7 +40,7 @@ def test_who_comes_in_by_what_is_just_unlinked_stays_out(engine: Engine) -> None
         (linked,) = identities.mine(session, account_id)
         wanted = identities.identity_id(linked)
         identities.unlink(
-            session, account_id, wanted, issuer=PROVIDER.issuer, keep=uuid4(), now=NOW
+            session, account_id, wanted, issuers={PROVIDER.issuer}, keep=uuid4(), now=NOW
         )
         thread = threading.Thread(target=come_in)
         thread.start()

@@ -39,6 +39,7 @@ PUBLIC_NAMES = {
     "item": "headache",
     "symptom": "pain_now",
     "picture": "timeline",
+    "provider": "google",
     "number": "0",
     "purpose": "research",  # Eve is to keep hers for the insights
 }

@@ -234,7 +234,7 @@ WITHOUT = {
     "/v1/devices/{device_id}/frames": "frames carry their numbers",
     "/v1/account/proof": "gives the same proof once more",
     "/v1/account/email": "mails a code, and the last one is good",
-    "/v1/account/oidc/start": "begins something that is forgotten if it does not go on",
+    "/v1/account/oidc/{provider}/start": "begins something that is forgotten if it does not go on",
     "/v1/experiments/preview": "reads",
 }
 

@@ -1,94 +1,23 @@
-"""Signing in with a provider that is made here: keys, tokens and faults of its own."""
+"""Signing in with a provider in a browser, and linking one."""
 
-import base64
-import hashlib
-import secrets
-import time
-from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import msgspec
 import pytest
-from flask import Flask, request
-from joserfc import jwt
-from joserfc.jwk import KeySet, RSAKey
+from flask import Flask
+from joserfc.jwk import RSAKey
 from sqlalchemy import func, select, update
 
 from cymba.accounts import single_use
-from cymba.accounts.oidc import Provider, ProviderUnavailable, abandon_links
+from cymba.accounts.oidc import abandon_links
+from cymba.accounts.providers import Provider, ProviderUnavailable
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity, RefreshToken
 from cymba.database import UnitOfWork, utc_now
 from cymba.errors import Unauthenticated
 from cymba.rights.password_reset import reset_password
-from service import create_app
-from tests.service.conftest import CheckedClient, CheckedDocument, sign_up
-
-
-@dataclass
-class FakeProvider:
-    """An authorization server of one client; `faults` spoil what it says."""
-
-    key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "1"}))
-    issuer: str = ""
-    codes: dict = field(default_factory=dict)
-    faults: dict = field(default_factory=dict)
-    signing_key: RSAKey | None = None
-    odd_keys: list = field(default_factory=list)
-    reads: int = 0
-
-    def app(self):
-        app = Flask("provider")
-
-        @app.get("/.well-known/openid-configuration")
-        def metadata():
-            return {
-                "issuer": self.issuer,
-                "authorization_endpoint": f"{self.issuer}/authorize",
-                "token_endpoint": f"{self.issuer}/token",
-                "jwks_uri": f"{self.issuer}/keys",
-            }
-
-        @app.get("/keys")
-        def keys():
-            self.reads += 1
-            return {"keys": [*self.odd_keys, *KeySet([self.key]).as_dict(private=False)["keys"]]}
-
-        @app.post("/token")
-        def token():
-            basic = base64.b64encode(b"cymba:client secret").decode()
-            if request.headers.get("Authorization") != f"Basic {basic}":
-                return {"error": "invalid_client"}, 401
-            begun = self.codes.pop(request.form["code"], None)
-            digest = hashlib.sha256(request.form["code_verifier"].encode()).digest()
-            challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-            if begun is None or begun["code_challenge"] != challenge:
-                return {"error": "invalid_grant"}, 400
-            now = int(time.time())
-            claims = {
-                "iss": self.issuer,
-                "aud": "cymba",
-                "sub": begun["sub"],
-                "email": begun["email"],
-                "email_verified": True,
-                "nonce": begun["nonce"],
-                "iat": now,
-                "exp": now + 300,
-            } | self.faults
-            key = self.signing_key or self.key
-            signed = jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key)
-            return {"access_token": "a", "token_type": "Bearer", "id_token": signed}
-
-        return app
-
-    def sign_in_at(self, url, *, sub="grace-1", email="grace@example.org"):
-        """What a person does in the browser: gives the code that comes back."""
-        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-        assert query["code_challenge_method"] == "S256"
-        assert query["redirect_uri"] == "app://cymba/signed-in"
-        code = secrets.token_urlsafe(8)
-        self.codes[code] = query | {"sub": sub, "email": email}
-        return code
+from cymba.settings import OidcProvider
+from tests.service.conftest import CheckedClient, CheckedDocument, app_with, sign_up
+from tests.service.fake_provider import FakeProvider, of
 
 
 @pytest.fixture
@@ -100,23 +29,17 @@ def provider(serve):
 
 @pytest.fixture
 def app(settings, engine, provider):
-    with_provider = msgspec.structs.replace(
-        settings,
-        oidc_issuer=provider.issuer,
-        oidc_client_id="cymba",
-        oidc_client_secret="client secret",
-        oidc_redirect_uri="app://cymba/signed-in",
-    )
-    return create_app(with_provider, engine)
+    known = msgspec.structs.replace(settings, oidc_providers={"id": of(provider)})
+    return app_with(known, engine)
 
 
 @pytest.fixture
 def sign_in(client, provider):
     def whole(**who):
-        begun = client.post("/v1/auth/oidc/start").json
+        begun = client.post("/v1/auth/oidc/id/start").json
         code = provider.sign_in_at(begun["authorization_url"], **who)
         finish = {"state": begun["state"], "code": code}
-        return client.post("/v1/auth/oidc/finish", json=finish)
+        return client.post("/v1/auth/oidc/id/finish", json=finish)
 
     return whole
 
@@ -134,9 +57,9 @@ def identities(client, signed_in):
 
 
 def link(client, provider, headers, **who):
-    begun = client.post("/v1/account/oidc/start", headers=headers).json
+    begun = client.post("/v1/account/oidc/id/start", headers=headers).json
     code = provider.sign_in_at(begun["authorization_url"], **who)
-    return client.post("/v1/auth/oidc/finish", json={"state": begun["state"], "code": code})
+    return client.post("/v1/auth/oidc/id/finish", json={"state": begun["state"], "code": code})
 
 
 def test_somebody_new_gets_an_account_and_the_same_one_the_next_time(client, sign_in):
@@ -183,7 +106,7 @@ def test_a_new_key_is_asked_for_once_and_not_at_every_token(sign_in, provider, m
     provider.key = RSAKey.generate_key(2048, {"kid": "2"})
     assert sign_in().status_code == 401  # the keys have just been read
     assert provider.reads == 1
-    monkeypatch.setattr("cymba.accounts.oidc.READ_AGAIN_S", 0)
+    monkeypatch.setattr("cymba.accounts.providers.READ_AGAIN_S", 0)
     assert sign_in().status_code == 200
     assert provider.reads == 2
     assert sign_in().status_code == 200
@@ -194,19 +117,19 @@ def test_a_new_key_is_asked_for_once_and_not_at_every_token(sign_in, provider, m
 
 
 def test_a_state_comes_back_once_and_only_if_it_was_given(client, provider):
-    begun = client.post("/v1/auth/oidc/start").json
+    begun = client.post("/v1/auth/oidc/id/start").json
     code = provider.sign_in_at(begun["authorization_url"])
     finish = {"state": begun["state"], "code": code}
-    assert client.post("/v1/auth/oidc/finish", json=finish).status_code == 200
-    assert client.post("/v1/auth/oidc/finish", json=finish).status_code == 401
+    assert client.post("/v1/auth/oidc/id/finish", json=finish).status_code == 200
+    assert client.post("/v1/auth/oidc/id/finish", json=finish).status_code == 401
     forged = {"state": "forged", "code": code}
-    assert client.post("/v1/auth/oidc/finish", json=forged).status_code == 401
+    assert client.post("/v1/auth/oidc/id/finish", json=forged).status_code == 401
 
 
 def test_a_code_of_another_flow_is_refused_by_pkce(client, provider):
-    mine, theirs = (client.post("/v1/auth/oidc/start").json for _ in range(2))
+    mine, theirs = (client.post("/v1/auth/oidc/id/start").json for _ in range(2))
     code = provider.sign_in_at(theirs["authorization_url"])
-    crossed = client.post("/v1/auth/oidc/finish", json={"state": mine["state"], "code": code})
+    crossed = client.post("/v1/auth/oidc/id/finish", json={"state": mine["state"], "code": code})
     assert crossed.status_code == 401
 
 
@@ -218,10 +141,10 @@ def test_an_address_that_has_an_account_is_not_taken_over_but_linked_by_its_owne
     assert sign_in().json["type"] == "urn:cymba:problem:email-taken"
     pair = client.post("/v1/auth/token", json=account).json
     headers = {"Authorization": f"Bearer {pair['access_token']}"}
-    begun = client.post("/v1/account/oidc/start", headers=headers).json
+    begun = client.post("/v1/account/oidc/id/start", headers=headers).json
     code = provider.sign_in_at(begun["authorization_url"])
     finish = {"state": begun["state"], "code": code}
-    linked = client.post("/v1/auth/oidc/finish", json=finish)
+    linked = client.post("/v1/auth/oidc/id/finish", json=finish)
     assert me(client, linked)["email"] == "Grace@example.org"
     assert me(client, sign_in())["id"] == me(client, linked)["id"]
 
@@ -233,7 +156,7 @@ def test_a_linking_that_is_ended_while_its_code_is_redeemed_links_nothing(
     """A thief's linking, which the provider answers just as the owner ends what was begun."""
     owner = sign_in()
     account_id = UUID(me(client, owner)["id"])
-    begun = client.post("/v1/account/oidc/start", headers=bearer(owner)).json
+    begun = client.post("/v1/account/oidc/id/start", headers=bearer(owner)).json
     code = provider.sign_in_at(begun["authorization_url"], sub="thief", email="thief@example.org")
     redeemed = Provider.claims
 
@@ -249,7 +172,7 @@ def test_a_linking_that_is_ended_while_its_code_is_redeemed_links_nothing(
 
     monkeypatch.setattr(Provider, "claims", meanwhile)
     finish = {"state": begun["state"], "code": code}
-    assert client.post("/v1/auth/oidc/finish", json=finish).status_code == 401
+    assert client.post("/v1/auth/oidc/id/finish", json=finish).status_code == 401
     with UnitOfWork(engine) as session:
         assert "thief" not in session.scalars(select(ProviderIdentity.subject)).all()
         assert session.scalars(select(OidcFlow)).all() == []
@@ -257,10 +180,10 @@ def test_a_linking_that_is_ended_while_its_code_is_redeemed_links_nothing(
 
 def test_what_opens_one_account_is_not_linked_to_another(client, provider, sign_in, person):
     sign_in()
-    begun = client.post("/v1/account/oidc/start", headers=person.headers).json
+    begun = client.post("/v1/account/oidc/id/start", headers=person.headers).json
     code = provider.sign_in_at(begun["authorization_url"])
     finish = {"state": begun["state"], "code": code}
-    taken = client.post("/v1/auth/oidc/finish", json=finish)
+    taken = client.post("/v1/auth/oidc/id/finish", json=finish)
     assert taken.json["type"] == "urn:cymba:problem:identity-taken"
 
 
@@ -319,25 +242,20 @@ def test_nobody_unlinks_anothers(client, sign_in, person):
 
 @pytest.mark.usefixtures("provider")
 def test_beginning_again_and_again_is_slowed_down(client, engine):
-    statuses = [client.post("/v1/auth/oidc/start").status_code for _ in range(31)]
+    statuses = [client.post("/v1/auth/oidc/id/start").status_code for _ in range(31)]
     assert statuses == [200] * 30 + [429]
     elsewhere = {"REMOTE_ADDR": "198.51.100.7"}
-    assert client.post("/v1/auth/oidc/start", environ_base=elsewhere).status_code == 200
+    assert client.post("/v1/auth/oidc/id/start", environ_base=elsewhere).status_code == 200
     with UnitOfWork(engine) as session:
         assert session.scalar(select(func.count()).select_from(OidcFlow)) == 31
 
 
 def test_a_provider_that_does_not_answer_is_not_a_defect(settings, engine):
-    nowhere = msgspec.structs.replace(
-        settings,
-        oidc_issuer="http://127.0.0.1:9",
-        oidc_client_id="cymba",
-        oidc_redirect_uri="app://cymba/signed-in",
-    )
-    app = create_app(nowhere, engine)
+    nowhere = OidcProvider(issuer="http://127.0.0.1:9", client_id="cymba")
+    app = app_with(msgspec.structs.replace(settings, oidc_providers={"id": nowhere}), engine)
     client = CheckedClient(app, app.response_class)
     client.document = CheckedDocument(app)
-    assert client.post("/v1/auth/oidc/start").status_code == 503
+    assert client.post("/v1/auth/oidc/id/start").status_code == 503
 
 
 @pytest.mark.usefixtures("provider")
@@ -358,7 +276,7 @@ def test_whatever_a_provider_answers_to_a_code_is_no_defect(serve, provider, ans
     other = Flask("other")
     other.post("/token")(lambda: answer)
     url = serve(other)
-    known = Provider(provider.issuer, "cymba", None, "app://cymba/signed-in")
+    known = Provider("id", of(provider))
     known.prepare()
     known._metadata = {**known._metadata, "token_endpoint": f"{url}/token"}
     with pytest.raises(error):
@@ -373,13 +291,14 @@ def test_a_slow_provider_holds_no_database_connection(client, engine, monkeypatc
         read(known)
 
     monkeypatch.setattr(Provider, "_read", slow)
-    assert client.post("/v1/auth/oidc/start").status_code == 200
+    assert client.post("/v1/auth/oidc/id/start").status_code == 200
     assert held == [0]
 
 
 def test_without_a_provider_there_is_nothing_to_start(settings, engine):
-    app = create_app(settings, engine)
-    assert app.test_client().post("/v1/auth/oidc/start").status_code == 404
+    client = app_with(settings, engine).test_client()
+    assert client.post("/v1/auth/oidc/id/start").status_code == 404
+    assert client.get("/v1/auth/oidc").json["items"] == []
 
 
 def test_a_provider_is_linked_to_no_account_whose_address_nobody_confirmed(
@@ -396,5 +315,5 @@ def test_a_provider_is_linked_to_no_account_whose_address_nobody_confirmed(
 def test_linking_asks_for_fresh_proof(client, engine, person):
     with UnitOfWork(engine) as session, session.begin():
         session.execute(update(RefreshToken).values(proved_at=None))
-    refused = client.post("/v1/account/oidc/start", headers=person.headers)
+    refused = client.post("/v1/account/oidc/id/start", headers=person.headers)
     assert refused.json["type"] == "urn:cymba:problem:reauthentication-required"

@@ -22,6 +22,7 @@ OF_MACHINES = (
     "service/resources/broker.py",
     "service/resources/companion.py",
     "service/resources/desired.py",
+    "service/resources/docs.py",
     "service/resources/frames.py",
     "service/resources/health.py",
 )

@@ -20,6 +20,7 @@ from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.pictures.captions import CAPTIONS
 from cymba.insights.words import TEMPLATES
 from cymba.rights.personal_data import BY_NAME
+from cymba.rights.readable import READ_ME
 from cymba.rights.receipts import OF_ALL, OF_DEVICES, TITLE
 from cymba.stimulation.wire.channels import CHANNELS
 from service.http.problems import PROBLEMS
@@ -43,7 +44,11 @@ OF_TABLES: dict[str, set[str]] = {
     "insights": {*TEMPLATES, *CAPTIONS, *(one.title for one in EXPOSURES)}
     | {one.title for one in OUTCOMES.values()},
     "channels": {one.title for one in CHANNELS.values()},
-    "receipts": {TITLE, *(text for what_and_why in (*OF_DEVICES, *OF_ALL) for text in what_and_why)}
+    "rights": {
+        READ_ME,
+        TITLE,
+        *(text for what_and_why in (*OF_DEVICES, *OF_ALL) for text in what_and_why),
+    }
     | {holding.about for holding in BY_NAME.values()},
     "problems": {title for _, title in PROBLEMS.values()},
 }

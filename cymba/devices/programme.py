@@ -334,7 +334,7 @@ def _rejected(code: str, detail: str, parent: str, found: Sequence[Violation]) -
 
 def _details(error: DomainError) -> str:
     each = "; ".join(f"{one['pointer']}: {one['detail']}" for one in error.errors)
-    return f"{error.detail}: {each}" if each else error.detail
+    return f"{error.detail} {each}" if each else error.detail
 
 
 def _held_device(

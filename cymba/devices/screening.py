@@ -42,7 +42,8 @@ RULED_OUT = (
     "An answer to the safety questions rules this device out. Please talk to your clinician."
 )
 CLEARANCE_NEEDED = (
-    "After an answer to the safety questions, a clinician must agree before you use this device."
+    "One of your answers means that a clinician must agree first. Please ask one before you use "
+    "this device."
 )
 NO_CLEARANCE = "No clearance counts for this."
 LOCKS = (

@@ -4,8 +4,6 @@ A correlation is never worded as a cause: `FORBIDDEN` lists the words, for each 
 text below a completed trial may hold, and a test reads every template for them.
 """
 
-from cymba.devices.screening import SEEK_CARE
-
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "en": (
         "because", "cause", "caused", "causes", "causing", "reduce", "reduces", "reduced",
@@ -185,6 +183,6 @@ TEMPLATES: tuple[str, ...] = (
     HELD_OFF, HELD_DOWN, SET_BACK, SENT_TO_DEVICE,
     FADING, STEADY, GROWING, SIDE_EFFECT_NOT_ENOUGH, SIDE_EFFECT_UNCLEAR, RESPONSE_CONFIRMED,
     RESPONSE_LIKELY, RESPONSE_NONE, RESPONSE_HIGHER, RESPONSE_POINTS,
-    RESPONSE_POINTS_NONE, RESPONSE_NOT_ENOUGH, SEEK_CARE, LOWER, HIGHER,
+    RESPONSE_POINTS_NONE, RESPONSE_NOT_ENOUGH, LOWER, HIGHER,
     MORE, FEWER, PROGRAMME_USE, LEVEL_USE,
 )  # fmt: skip

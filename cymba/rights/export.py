@@ -24,6 +24,7 @@ from cymba.rights.readable import READ_ME, SHEETS, Sheet, line
 from cymba.stimulation.session.arrow import as_table
 from cymba.stimulation.session.queries import telemetry_of
 from cymba.stimulation.tables import StimulationSession
+from cymba.voice import Voice
 
 FORMAT = "cymba-export"
 FORMAT_VERSION = 1
@@ -58,13 +59,15 @@ def export(
         NotFound: there is no such account. Raised before the first piece.
     """
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    if session.get(Account, account_id) is None:
+    account = session.get(Account, account_id)
+    if account is None:
         raise NotFound("There is no such account.")
+    voice = Voice.of(account.locale)
     session.expunge_all()
     steps = _Steps(session, account_id, progress)
     archive = Archive(now)
     with archive.member("README.txt") as member:
-        member.write(READ_ME.encode())
+        member.write(voice.translate(READ_ME).encode())
     for sheet in SHEETS:
         yield from _sheet(session, account_id, archive, sheet)
     yield from _telemetry(session, account_id, archive, steps)

@@ -282,11 +282,13 @@ SHEETS: tuple[Sheet, ...] = (
     ),
     Sheet(
         "consents.csv",
-        ("purpose", "text_version", "text_sha256", "given_at", "withdrawn_at"),
+        ("purpose", "text_version", "text_language", "text_sha256", "given_at", "withdrawn_at"),
         lambda account_id: (
             select(Consent).where(Consent.account_id == account_id).order_by(Consent.given_at)
         ),
-        _fields("purpose", "text_version", "text_sha256", "given_at", "withdrawn_at"),
+        _fields(
+            "purpose", "text_version", "text_language", "text_sha256", "given_at", "withdrawn_at"
+        ),
     ),
     Sheet(
         "audit.csv",

@@ -156,6 +156,11 @@ def as_body(error: DomainError) -> dict[str, Any]:
     return _body(error.code, error.detail, error.status, error.errors)
 
 
+def title_in(voice: Voice, code: str) -> str:
+    """What a code means, in a language."""
+    return voice.translate(PROBLEMS[code][1]) if code in PROBLEMS else code
+
+
 def errors_in(voice: Voice, errors: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     """Field-level errors, their details in a language."""
     return [dict(one) | {"detail": voice.translate(one["detail"])} for one in errors]

@@ -23,13 +23,14 @@ from cymba.devices.models import (
 )
 from cymba.devices.programme import NO_REASON, REFUSAL_CODES, ProgrammeRefused, Wanted
 from cymba.devices.screening import standing_lock
-from cymba.devices.tables import DeviceProgramme
+from cymba.devices.tables import DeviceProgramme, RefusedProgramme
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.paging import PageQuerySchema, page_by_number
+from service.http.problems import title_in
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -135,7 +136,7 @@ def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
             f"refused|{account_id}|{device_id}",
             read=partial(programme.refused_programmes, session, account_id, device_id),
             number=lambda row: row.id,
-            show=_refused_shown,
+            show=_refused_in_words,
         )
     return tagged(body)
 
@@ -143,6 +144,10 @@ def list_refused_programmes(query: dict[str, Any], device_id: str) -> Response:
 _version_shown = writer(ProgrammeVersionSchema)
 _state_shown = writer(ProgrammeStateSchema)
 _refused_shown = writer(RefusedProgrammeSchema)
+
+
+def _refused_in_words(row: RefusedProgramme) -> dict[str, Any]:
+    return _refused_shown(row, title=title_in(spoken(), row.code))
 
 
 def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:

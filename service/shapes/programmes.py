@@ -199,8 +199,12 @@ class RefusedProgrammeSchema(Schema):
     )
     limits = out.nested(ProgrammeLimitsSchema, example={})
     code = out.text("beyond-limits")
+    title = out.text(
+        "The programme goes beyond the device's limits", "What `code` means", source=out.GIVEN
+    )
     detail = out.text(
-        "the programme goes beyond the device's limits: /programme/amplitude_ua: 9000 is …"
+        "The programme goes beyond the device's limits. /programme/amplitude_ua: 9,000 is …",
+        "As it was noted, in English",
     )
     refused_at = out.instant("2026-03-01T08:59:00.000000Z")
 

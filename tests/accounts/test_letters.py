@@ -1,7 +1,5 @@
 """Mails are in the language of their account, and each text has its translation."""
 
-from string import Formatter
-
 import pytest
 from sqlalchemy import select
 
@@ -11,20 +9,12 @@ from cymba.accounts.tables import OutgoingMail
 from cymba.database import UnitOfWork
 from cymba.voice import LANGUAGES, Voice
 
-TEXTS = [text for letter in LETTERS for text in letter]
 
-
-def places(template):
-    return [name for _, name, _, _ in Formatter().parse(template) if name]
-
-
-@pytest.mark.parametrize("language", [one for one in LANGUAGES if one != "en"])
-@pytest.mark.parametrize("text", TEXTS)
-def test_every_text_is_translated_with_the_same_places(text, language):
-    translated = Voice.of(language).translate(text)
-    assert translated != text
-    assert places(translated) == places(text)
-    assert all(len(line) <= 100 for line in translated.splitlines())
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_lines_of_a_mail_are_short(language):
+    voice = Voice.of(language)
+    lines = [line for letter in LETTERS for line in voice.translate(letter.body).splitlines()]
+    assert all(len(line) <= 100 for line in lines)
 
 
 @pytest.mark.parametrize(

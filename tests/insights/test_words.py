@@ -1,11 +1,9 @@
 """Every template in every language is read for words that would make a link into a cause."""
 
 import re
-from string import Formatter
 
 import pytest
 
-from cymba.devices.screening import SEEK_CARE
 from cymba.insights import words
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
@@ -28,26 +26,12 @@ def forbidden_in(text: str, language: str) -> list[str]:
 
 @pytest.mark.parametrize(("language", "text"), EVERY)
 def test_no_template_words_a_link_as_a_cause(language: str, text: str) -> None:
-    # What may be said of red flags is care, not a finding.
-    spoken = Voice.of(language).translate(text)
-    allowed = {"Hilfe", "help"} if text == SEEK_CARE else set()
-    assert set(forbidden_in(spoken, language)) <= allowed
+    assert not forbidden_in(Voice.of(language).translate(text), language)
 
 
 def test_the_reader_does_find_forbidden_words() -> None:
     assert forbidden_in("Stimulation reduced pain because it works.", "en")
     assert forbidden_in("Die Stimulation lindert, weil sie wirkt.", "de")
-
-
-@pytest.mark.parametrize("text", [*TEMPLATES, *CAPTIONS, *TITLES])
-def test_every_text_is_translated_with_the_same_places(text: str) -> None:
-    german = Voice.of("de-AT").translate(text)
-    assert german != text or text in {"Stress", "Stimulation"}
-
-    def places(template: str) -> set[str]:
-        return {name for _, name, _, _ in Formatter().parse(template) if name}
-
-    assert places(german) == places(text)
 
 
 def test_an_unknown_language_is_spoken_to_in_english_with_its_own_numbers() -> None:

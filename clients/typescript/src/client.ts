@@ -20,6 +20,11 @@ export interface ClientOptions {
   /** Where the API is, such as `https://cymba.example.org`. */
   baseUrl: string;
   tokens: TokenStore;
+  /**
+   * The tag of the app's language, as `de-AT`: what is said before there is an account, and to who
+   * holds a share, is said in it. Else it is in the account's language. By default the browser says.
+   */
+  language?: () => string;
   fetch?: typeof fetch;
   sleep?: Sleep;
   /** How often a request is sent in all, where it may be sent again. */
@@ -48,6 +53,7 @@ export function signedFetch(options: ClientOptions): (request: Request) => Promi
 
   return async (request) => {
     const url = request.url.replace(/[?#].*$/, "");
+    if (options.language !== undefined) request.headers.set("Accept-Language", options.language());
     if (isOpen.has(url)) return await bare(request);
     const isKeyed = request.method === "POST" && keyed.some((pattern) => pattern.test(url));
     if (isKeyed && !request.headers.has(KEY)) request.headers.set(KEY, crypto.randomUUID());

@@ -88,6 +88,20 @@ test("what needs no token is asked without one, also where the API has a path be
   }
 });
 
+test("the app's language is asked for, with and without a token", async () => {
+  const wanted: (string | null)[] = [];
+  const fetch = (async (input: RequestInfo | URL, init?: RequestInit) => {
+    wanted.push(new Request(input, init).headers.get("Accept-Language"));
+    return Response.json({});
+  }) as typeof globalThis.fetch;
+  let language = "de-AT";
+  const client = createCymba({ baseUrl: BASE, tokens: new Kept(), fetch, language: () => language });
+  await client.POST("/v1/account/email/confirm", { body: { code: "c" } });
+  language = "en";
+  await client.GET("/v1/account");
+  assert.deepEqual(wanted, ["de-AT", "en"]);
+});
+
 test("a refresh goes to where the API is", async () => {
   const { asked, fetch } = server([401]);
   const client = createCymba({ baseUrl: `${BASE}/cymba/`, tokens: new Kept(), fetch });

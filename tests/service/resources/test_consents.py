@@ -3,6 +3,7 @@ import hashlib
 from cymba.accounts.consent import PURPOSES
 from cymba.accounts.tables import Consent
 from cymba.database import UnitOfWork, utc_now
+from cymba.voice import LANGUAGES
 
 
 def test_a_text_is_read_agreed_to_and_taken_back(client, person):
@@ -45,6 +46,22 @@ def test_every_consent_that_is_asked_for_decides_something(client, person):
     (old,) = client.get("/v1/consents", headers=person.headers).json["history"]
     assert old["purpose"] == "storage"
     assert old["withdrawn_at"]
+
+
+def test_a_text_and_its_edition_go_together():
+    """Whoever changes a word, in whichever language, raises the edition: the proof of a consent is
+    the digest of what was read."""
+    known = {
+        ("insights", "1/en"): "7ecc773f1312e5bce59adb6f8f8620910995b761a11e849d79957b0c9ebe0259",
+        ("insights", "1/de"): "62e3c3926e2b7e0aaa541e6233aa17b7ab571408b8e5160c7363a5cf59598584",
+        ("research", "1/en"): "73da2f50c540e3cba4222b7a0754ac60f329fefc4dfb43792e26fd9cd0d89ee5",
+        ("research", "1/de"): "09f6082a9502e1ea88d5a1b1babd0fe3c64343eb5af6468a908310c30d4c6622",
+    }
+    assert known == {
+        (one.name, str(one.version_in(language))): one.sha256_in(language)
+        for one in PURPOSES.values()
+        for language in LANGUAGES
+    }
 
 
 def test_only_the_text_as_it_stands_can_be_agreed_to(client, person):

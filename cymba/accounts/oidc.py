@@ -98,9 +98,14 @@ def abandon_links(session: Session, account_id: UUID) -> None:
 
 
 def account_for(
-    session: Session, provider: Provider, claims: Mapping[str, Any], *, link_to: UUID | None
+    session: Session,
+    provider: Provider,
+    claims: Mapping[str, Any],
+    *,
+    link_to: UUID | None,
+    locale: str = "en",
 ) -> UUID:
-    """The account of the provider's person: known, linked now, or new.
+    """The account of the provider's person: known, linked now, or new, and then of `locale`.
 
     Raises:
         Conflict: the provider's person has another account, or their e-mail address has one that
@@ -121,7 +126,7 @@ def account_for(
         return identity.account_id
     if link_to is not None:
         _require_verified(session, link_to, claims)
-    account_id = link_to or _new_account(session, claims)
+    account_id = link_to or _new_account(session, claims, locale)
     session.add(ProviderIdentity(issuer=known_as[0], subject=known_as[1], account_id=account_id))
     session.flush()
     return account_id
@@ -133,7 +138,7 @@ def _hold(session: Session, account_id: UUID) -> None:
     session.execute(account.with_for_update(read=True, key_share=True))
 
 
-def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
+def _new_account(session: Session, claims: Mapping[str, Any], locale: str) -> UUID:
     email = _vouched_email(claims)
     if email is None:
         raise Rejected("The provider vouches for no e-mail address.", code="email-not-verified")
@@ -143,7 +148,7 @@ def _new_account(session: Session, claims: Mapping[str, Any]) -> UUID:
             "This e-mail address has an account: sign in to it, and link the provider there.",
             code="email-taken",
         )
-    account = Account(email=email, email_verified_at=utc_now())
+    account = Account(email=email, locale=locale, email_verified_at=utc_now())
     session.add(account)
     session.flush()
     return account.id

@@ -43,14 +43,16 @@ def sign_in_by_provider(
     claims: Mapping[str, Any],
     *,
     link_to: UUID | None,
+    locale: str,
     now: datetime,
 ) -> TokenPair:
-    """Sign in with the provider's claims; `link_to` is an account to link the provider to.
+    """Sign in with the provider's claims; `link_to` is an account to link the provider to, and
+    `locale` is for a new one.
 
     Raises:
         Conflict, Rejected: as `oidc.account_for`.
     """
-    account_id = oidc.account_for(session, provider, claims, link_to=link_to)
+    account_id = oidc.account_for(session, provider, claims, link_to=link_to, locale=locale)
     pair = tokens.sign_in(session, signer, account_id, now)
     if link_to is not None:
         note_own(session, account_id, "identity.linked", provider=provider.issuer)

@@ -17,6 +17,7 @@ from service.http import out
 from service.http.answers import answer, nothing, tagged
 from service.http.bearer import current_access, current_account
 from service.http.fields import Schema, Text
+from service.http.language import wanted_locale
 from service.http.openapi import Resource
 from service.http.problems import Unavailable
 from service.http.proof import proven_account
@@ -192,7 +193,13 @@ def _finish(
     with transaction() as session:
         oidc.end_flow(session, state, account_id=flow.account_id)
         pair = sign_in_by_provider(
-            session, services().signer, provider, claims, link_to=flow.account_id, now=now
+            session,
+            services().signer,
+            provider,
+            claims,
+            link_to=flow.account_id,
+            locale=wanted_locale() or "en",
+            now=now,
         )
     return answer(pair_shown(pair))
 

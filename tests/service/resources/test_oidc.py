@@ -69,6 +69,17 @@ def test_somebody_new_gets_an_account_and_the_same_one_the_next_time(client, sig
     assert me(client, first)["id"] == me(client, second)["id"]
 
 
+def test_a_new_account_speaks_the_language_that_asked(client, provider):
+    begun = client.post("/v1/auth/oidc/id/start").json
+    finish = {
+        "state": begun["state"],
+        "code": provider.sign_in_at(begun["authorization_url"]),
+    }
+    wanted = {"Accept-Language": "fr;q=0.5, de-AT"}
+    signed_in = client.post("/v1/auth/oidc/id/finish", json=finish, headers=wanted)
+    assert me(client, signed_in)["locale"] == "de-AT"
+
+
 @pytest.mark.parametrize(
     "faults",
     [

@@ -1,5 +1,6 @@
 import "./style/base.css";
 import "./style/parts.css";
+import "./style/shown.css";
 import { render } from "preact";
 import { openLast } from "./data/residents.ts";
 import { Frame } from "./shell/frame.tsx";

@@ -31,6 +31,11 @@ export function fullDay(at: Date | string, zone = here): string {
   return format(at, zone, { dateStyle: "long" });
 }
 
+/** The month of a `YYYY-MM-DD`. */
+export function monthOf(day: string): string {
+  return format(day, "UTC", { month: "long", year: "numeric" });
+}
+
 /** `YYYY-MM-DD` of the wall clock there, to compare days by. */
 export function dayKey(at: Date | string, zone = here): string {
   return new Intl.DateTimeFormat("sv-SE", { timeZone: zone }).format(new Date(at));
@@ -51,6 +56,11 @@ export function when(at: Date | string, zone = here): string {
 
 export function number(value: number, digits = 0): string {
   return new Intl.NumberFormat(locale(), { maximumFractionDigits: digits }).format(value);
+}
+
+/** Of a share between 0 and 1. */
+export function percent(share: number): string {
+  return new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(share);
 }
 
 /** A length of time in minutes, or hours and minutes. */

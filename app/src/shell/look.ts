@@ -1,6 +1,6 @@
 /** How the app looks on this device, and in which language: kept here, and set before the first paint by public/look.js. */
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 
 export const THEMES = ["auto", "light", "dark"] as const;
 export const TEXT_SIZES = ["normal", "large", "largest"] as const;
@@ -23,6 +23,12 @@ function spoken(): Language {
 export const theme = signal<Theme>(oneOf(THEMES, kept["theme"], "auto"));
 export const textSize = signal<TextSize>(oneOf(TEXT_SIZES, kept["text"], "normal"));
 export const language = signal<Language>(oneOf(LANGUAGES, kept["language"], spoken()));
+
+const night = matchMedia("(prefers-color-scheme: dark)");
+const isNight = signal(night.matches);
+night.addEventListener("change", () => void (isNight.value = night.matches));
+/** Whether the page is dark, by the person's choice or the device's. */
+export const isDark = computed(() => (theme.value === "auto" ? isNight.value : theme.value === "dark"));
 
 export function keepLook(): void {
   effect(() => {

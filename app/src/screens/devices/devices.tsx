@@ -1,0 +1,51 @@
+import { dataOf } from "@cymba/client";
+import { ProblemBanner } from "../../parts/banner.tsx";
+import { LinkButton } from "../../parts/button.tsx";
+import { Busy, Empty, List, Row } from "../../parts/card.tsx";
+import { AsOf } from "../../parts/as_of.tsx";
+import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { to } from "../../routes.tsx";
+import { t } from "../../shell/language.ts";
+import { Screen } from "../../shell/screen.tsx";
+import { backlogSaid } from "./words.ts";
+
+export default function Devices() {
+  const account = useAccount();
+  const { value } = useAnswer<Schemas["Devices"]>("devices", async ({ api }) => dataOf(await api.GET("/v1/devices")));
+  const { data, problem, readAt } = value.value;
+  return (
+    <Screen title={t("Devices")} back={to("you")}>
+      {account.isNobody ? (
+        <Empty>{t("A device is claimed by an account, so that its sessions come to you alone.")}</Empty>
+      ) : (
+        <LinkButton href={to("devices/claim")} look="main" wide>
+          {t("Add a device")}
+        </LinkButton>
+      )}
+      {data === null && !account.isNobody && (problem === null ? <Busy /> : <ProblemBanner problem={problem} />)}
+      {data !== null && data.items.length === 0 && (
+        <Empty>{t("No device is yours yet. It has a serial number and a claim code on it, or beside it.")}</Empty>
+      )}
+      {data !== null && data.items.length > 0 && (
+        <List>
+          {data.items.map((device) => (
+            <Row key={device.id} href={to(`devices/${device.id}`)}>
+              <span class="spread">
+                <strong>{device.name || device.model_title}</strong>
+                {device.presence?.online === true ? (
+                  <span class="mark good">{t("Connected")}</span>
+                ) : (
+                  <span class="mark">{t("Not connected")}</span>
+                )}
+              </span>
+              <span class="soft small">{backlogSaid(device.presence)}</span>
+              {device.before_trial !== null && <span class="mark warn">{t("Not as it was before the trial")}</span>}
+              {device.unknown_programme !== null && <span class="mark alarm">{t("Holds a programme that is not known")}</span>}
+            </Row>
+          ))}
+        </List>
+      )}
+      <AsOf readAt={readAt} />
+    </Screen>
+  );
+}

@@ -1,0 +1,112 @@
+/** What sessions and symptoms have to do with each other, and how sure that is. */
+
+import { dataOf } from "@cymba/client";
+import { Banner, ProblemBanner } from "../../parts/banner.tsx";
+import { LinkButton } from "../../parts/button.tsx";
+import { Busy, Empty, List, Row, Section } from "../../parts/card.tsx";
+import { AsOf } from "../../parts/as_of.tsx";
+import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { to } from "../../routes.tsx";
+import { t } from "../../shell/language.ts";
+import { Screen } from "../../shell/screen.tsx";
+import { type Finding, gradeSaid, says } from "./grades.ts";
+
+export default function Findings() {
+  const account = useAccount();
+  const { value } = useAnswer<Schemas["Correlations"]>("correlations", async ({ api }) =>
+    dataOf(await api.GET("/v1/insights/correlations")),
+  );
+  const { data, problem, readAt } = value.value;
+  return (
+    <Screen title={t("Findings")}>
+      <div class="row">
+        <LinkButton href={to("findings/history")}>{t("History")}</LinkButton>
+        <LinkButton href={to("findings/trials")}>{t("Trials")}</LinkButton>
+      </div>
+      {account.isNobody && (
+        <Empty>{t("Findings are made on the server, from your diary and your sessions. They begin with an account.")}</Empty>
+      )}
+      {data === null && !account.isNobody && (problem === null ? <Busy /> : <ProblemBanner problem={problem} />)}
+      {data !== null && (
+        <>
+          <Banner>{data.disclaimer}</Banner>
+          <Section title={t("The day after a session")}>
+            {data.primary.length === 0 ? (
+              <Empty>{t("Nothing was computed yet. Come back in a minute.")}</Empty>
+            ) : (
+              <FindingList findings={data.primary} />
+            )}
+          </Section>
+          <ThenAndNow />
+          <SideEffects />
+          {data.exploratory.length > 0 && (
+            <details class="unfolds">
+              <summary>{t("Other pairs, less sure")}</summary>
+              <p class="soft small">
+                {t("Nobody asked these beforehand. With so many, some look like a link by chance.")}
+              </p>
+              <FindingList findings={data.exploratory} />
+            </details>
+          )}
+          <AsOf readAt={readAt} />
+        </>
+      )}
+    </Screen>
+  );
+}
+
+function FindingList({ findings }: { findings: Finding[] }) {
+  return (
+    <List>
+      {findings.map((one) => (
+        <Row key={one.id} href={to(`findings/${one.exposure}/${one.outcome}?lag=${one.lag}`)}>
+          <span class="spread">
+            <strong>{one.outcome_title}</strong>
+            <span class={says(one.grade) ? "mark good" : "mark"}>{gradeSaid(one.grade)}</span>
+          </span>
+          <span>{one.sentence}</span>
+        </Row>
+      ))}
+    </List>
+  );
+}
+
+function ThenAndNow() {
+  const { value } = useAnswer<Schemas["ThenAndNowList"]>("response", async ({ api }) =>
+    dataOf(await api.GET("/v1/insights/response")),
+  );
+  const items = value.value.data?.items ?? [];
+  if (items.length === 0) return null;
+  return (
+    <Section title={t("Then and now")}>
+      <List>
+        {items.map((one) => (
+          <Row key={one.outcome} href={to(`findings/then/${one.outcome}`)}>
+            <strong>{one.title}</strong>
+            <span>{one.sentence}</span>
+          </Row>
+        ))}
+      </List>
+    </Section>
+  );
+}
+
+function SideEffects() {
+  const { value } = useAnswer<Schemas["SideEffects"]>("side-effects", async ({ api }) =>
+    dataOf(await api.GET("/v1/insights/side-effects")),
+  );
+  const items = value.value.data?.items ?? [];
+  if (items.length === 0) return null;
+  return (
+    <Section title={t("Side effects over time")}>
+      <List>
+        {items.map((one) => (
+          <Row key={one.item} href={to(`findings/side-effect/${one.item}`)}>
+            <strong>{one.title}</strong>
+            <span>{one.sentence}</span>
+          </Row>
+        ))}
+      </List>
+    </Section>
+  );
+}

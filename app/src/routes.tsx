@@ -3,6 +3,7 @@
  * app's cache from the start, so that it opens without a network too.
  */
 
+import type { AnyComponent } from "preact";
 import { lazy } from "preact-iso";
 import type { IconName } from "./parts/icon.tsx";
 import { t } from "./shell/language.ts";
@@ -11,7 +12,8 @@ export const TOP = "/app";
 /** A link to a screen: `to("diary/new")`. */
 export const to = (path = "") => `${TOP}/${path}`;
 
-export const SCREENS = {
+// Each takes the parameters of its own path.
+export const SCREENS: Record<string, AnyComponent<any>> = {
   "": lazy(() => import("./screens/today/today.tsx")),
   diary: lazy(() => import("./screens/diary/diary.tsx")),
   "diary/decide": lazy(() => import("./screens/diary/decide.tsx")),
@@ -43,7 +45,7 @@ export const SCREENS = {
   "you/shares": lazy(() => import("./screens/you/shares.tsx")),
   "you/sign-ins": lazy(() => import("./screens/you/sign_ins.tsx")),
   "sign-in": lazy(() => import("./screens/sign_in/sign_in.tsx")),
-} as const;
+};
 
 interface Tab {
   path: string;

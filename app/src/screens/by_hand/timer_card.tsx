@@ -14,6 +14,7 @@ import type { Source } from "./by_hand.tsx";
 import { elapsed_s, keepTimer, type Timer } from "./timer.ts";
 
 const LONGEST_S = 86_400;
+const MOST_LEVELS = 1_000; // of any device that Cymba knows
 
 export function TimerCard({ source, timer }: { source: Source; timer: Signal<Timer | null> }) {
   const account = useAccount();
@@ -119,7 +120,7 @@ export function LevelField({ source, value, label }: { source: Source; value: Si
       type="number"
       inputMode="numeric"
       min={0}
-      max={source.model.native_levels ?? undefined}
+      max={source.model.native_levels ?? MOST_LEVELS}
       step={1}
       value={value.value}
       hint={t("Of {n} on this device", { n: source.model.native_levels ?? "" })}

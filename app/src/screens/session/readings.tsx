@@ -15,11 +15,12 @@ type Series = Schemas["TelemetrySeries"];
 
 export function Readings({ id, zone, isOpen }: { id: string; zone: string; isOpen: boolean }) {
   const { value } = useAnswer<Schemas["Telemetry"]>(`telemetry ${id}`, async ({ api }) =>
+    // As JSON, of the forms that it can be asked for in
     dataOf(
       await api.GET("/v1/sessions/{session_id}/telemetry", {
         params: { path: { session_id: id }, query: { channels: WANTED.join(","), points: POINTS } },
       }),
-    ),
+    ) as Schemas["Telemetry"],
   );
   const { data, problem } = value.value;
   if (data === null) return problem === null ? <Busy /> : <ProblemBanner problem={problem} />;

@@ -12,7 +12,11 @@ interface Answer {
 
 /** A number as the answer writes it. */
 class AsWritten {
-  constructor(readonly text: string) {}
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
 }
 
 /** null: this browser does not give the text of a number, and cannot tell. */

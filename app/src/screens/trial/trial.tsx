@@ -7,6 +7,7 @@ import { Button } from "../../parts/button.tsx";
 import { Busy, Card } from "../../parts/card.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Facts } from "../../parts/facts.tsx";
+import { TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { titleOf } from "../../data/items.ts";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
@@ -186,12 +187,15 @@ function Result({ result }: { result: Schemas["ExperimentResult"] }) {
 function StopCard({ trial, onChanged }: PartProps) {
   const account = useAccount();
   const isAsked = useSignal(false);
+  const why = useSignal("");
   const problem = useSignal<unknown>(null);
   const stop = async () => {
     isAsked.value = false;
     problem.value = null;
     try {
-      dataOf(await account.api.POST("/v1/experiments/{experiment_id}/stop", { params: { path: { experiment_id: trial.id } } }));
+      const params = { path: { experiment_id: trial.id } };
+      const body = { reason: why.value.trim() || t("No reason given") };
+      dataOf(await account.api.POST("/v1/experiments/{experiment_id}/stop", { params, body }));
       await onChanged();
     } catch (error) {
       problem.value = error;
@@ -209,6 +213,7 @@ function StopCard({ trial, onChanged }: PartProps) {
           onConfirm={stop}
           onClose={() => void (isAsked.value = false)}
         >
+          <TextField label={t("Why, if you like")} maxLength={400} value={why.value} onInput={(value) => (why.value = value)} />
           {t("You are then asked whether the device shall be as it was before the trial.")}
         </Confirm>
       )}

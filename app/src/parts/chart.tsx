@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { number, timeOfDay } from "../shell/format.ts";
+import { number, timeOfDay, timeWithSeconds } from "../shell/format.ts";
 import { isDark } from "../shell/look.ts";
 
 export interface Line {
@@ -15,7 +15,7 @@ export interface Line {
   values: (number | null)[];
 }
 
-const HEIGHT_PX = 170;
+const HEIGHT_PX = 150;
 
 export function Chart({ line, zone, alt }: { line: Line; zone: string; alt: string }) {
   const place = useRef<HTMLDivElement>(null);
@@ -58,7 +58,7 @@ function optionsFor(line: Line, zone: string, page: HTMLElement): uPlot.Options 
     ms: 1e-3,
     scales: { y: { range: (_, low, high) => padded(low, high) } },
     axes: [
-      { ...axis, space: 80, values: (_, ticks) => ticks.map((at) => timeOfDay(new Date(at * 1000), zone)) },
+      { ...axis, space: 80, size: 32, values: timesFor(zone) },
       { ...axis, size: 52, values: (_, ticks) => ticks.map((one) => number(one, 2)) },
     ],
     series: [
@@ -71,6 +71,14 @@ function optionsFor(line: Line, zone: string, page: HTMLElement): uPlot.Options 
         spanGaps: false,
       },
     ],
+  };
+}
+
+/** With seconds where the marks are closer than a minute. */
+function timesFor(zone: string): uPlot.Axis.DynamicValues {
+  return (_plot, ticks, _axis, _space, step_s) => {
+    const say = step_s < 60 ? timeWithSeconds : timeOfDay;
+    return ticks.map((at) => say(new Date(at * 1000), zone));
   };
 }
 

@@ -19,6 +19,10 @@ export function timeOfDay(at: Date | string, zone = here): string {
   return format(at, zone, { timeStyle: "short" });
 }
 
+export function timeWithSeconds(at: Date | string, zone = here): string {
+  return format(at, zone, { timeStyle: "medium" });
+}
+
 export function longDay(at: Date | string, zone = here): string {
   return format(at, zone, { weekday: "long", day: "numeric", month: "long" });
 }

@@ -82,7 +82,9 @@ function ThenAndNow() {
       <List>
         {items.map((one) => (
           <Row key={one.outcome} href={to(`findings/then/${one.outcome}`)}>
-            <strong>{one.title}</strong>
+            <span class="spread">
+              <strong>{one.title}</strong>
+            </span>
             <span>{one.sentence}</span>
           </Row>
         ))}
@@ -102,7 +104,9 @@ function SideEffects() {
       <List>
         {items.map((one) => (
           <Row key={one.item} href={to(`findings/side-effect/${one.item}`)}>
-            <strong>{one.title}</strong>
+            <span class="spread">
+              <strong>{one.title}</strong>
+            </span>
             <span>{one.sentence}</span>
           </Row>
         ))}

@@ -76,7 +76,7 @@ function Now({ seen, now_ms, session }: { seen: Followed; now_ms: number; sessio
       )}
       {typeof connection === "object" && <ProblemBanner problem={connection.problem} />}
       <div class="tiles">
-        <Tile title={t("Current")} value={last["amplitude_delivered_ua"] ?? last["amplitude_ua"]} said={milliampere} />
+        <Tile title={t("Current")} value={last[currentIn(seen)]} said={milliampere} />
         <Tile title={t("Level")} value={last["native_level"]} said={(one) => number(one)} />
         <Tile title={t("Resistance of the electrode")} value={last["impedance_ohm"]} said={kiloohm} />
         <Tile title={t("Heart rate")} value={last["heart_rate_bpm"]} said={(one) => t("{n} a minute", { n: number(one) })} />
@@ -119,6 +119,11 @@ function Tile(props: { title: string; value: { value: number } | undefined; said
   );
 }
 
+/** What is delivered, where the device measures it; else what is set. */
+function currentIn({ last }: Followed): string {
+  return last["amplitude_delivered_ua"] === undefined ? "amplitude_ua" : "amplitude_delivered_ua";
+}
+
 const milliampere = (ua: number) => t("{n} mA", { n: number(ua / 1000, 2) });
 const kiloohm = (ohm: number) => `${number(ohm / 1000, 1)} kΩ`;
 
@@ -126,7 +131,7 @@ function Curves({ seen, zone }: { seen: Followed; zone: string | undefined }) {
   const at_s = seen.readings.map((one) => one.at_ms / 1000);
   if (at_s.length < 2) return null;
   const shown = [
-    { channel: "amplitude_delivered_ua", title: t("Current"), unit: "mA", scale: 1000 },
+    { channel: currentIn(seen), title: t("Current"), unit: "mA", scale: 1000 },
     { channel: "native_level", title: t("Level"), unit: t("level"), scale: 1 },
     { channel: "heart_rate_bpm", title: t("Heart rate"), unit: t("beats a minute"), scale: 1 },
   ].filter(({ channel }) => seen.last[channel] !== undefined);

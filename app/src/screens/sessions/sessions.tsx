@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { Button } from "../../parts/button.tsx";
+import { Button, LinkButton } from "../../parts/button.tsx";
 import { Busy, Empty, List, Row, Section } from "../../parts/card.tsx";
 import { useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
@@ -17,6 +17,7 @@ export default function Sessions() {
   const shown = sessions.value.slice(0, most.value);
   return (
     <Screen title={t("Sessions")}>
+      <LinkButton href={to("sessions/by-hand")}>{t("A session by hand")}</LinkButton>
       {shown.length === 0 && (
         <Empty>{t("There is no session yet. Once a device is yours, its sessions come here by themselves.")}</Empty>
       )}

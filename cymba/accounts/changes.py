@@ -18,7 +18,18 @@ from sqlalchemy.orm import Session, SessionTransaction
 from cymba.accounts.tables import Account, Change
 from cymba.database import UnitOfWork
 
-Kind = Literal["session", "diary-entry", "device", "reminder", "finding", "remark"]
+Kind = Literal[
+    "session",
+    "diary-entry",
+    "device",
+    "reminder",
+    "remark",
+    "finding",
+    "experiment",
+    "consent",
+    "screening",
+    "red-flag",
+]
 
 
 def announce(

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
+from cymba.accounts.changes import announce
 from cymba.accounts.tables import Consent
 from cymba.errors import Forbidden, NotFound, PreconditionFailed
 from cymba.text_version import TextVersion
@@ -97,6 +98,7 @@ def give(session: Session, account_id: UUID, name: str, *, version: str, now: da
     session.add(consent)
     session.flush()
     note_own(session, account_id, "consent.given", purpose=name, version=str(read))
+    announce(session, account_id, "consent", name)
     return consent
 
 

@@ -279,9 +279,13 @@ class Mergeable(ABC, Generic[Row]):
         match(row.version)
         return self._erase(session, row, now)
 
+    def find(self, session: Session, account_id: UUID, id_: UUID) -> Row | None:
+        """The account's own, also if it is deleted."""
+        return session.get(self.table, (account_id, id_))
+
     def get(self, session: Session, account_id: UUID, id_: UUID) -> Row:
         """The account's own, or `NotFound`, also if it is deleted or another's."""
-        row = session.get(self.table, (account_id, id_))
+        row = self.find(session, account_id, id_)
         if row is None or row.deleted_at is not None:
             raise self._not_found()
         return row

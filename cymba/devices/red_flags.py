@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import announce
 from cymba.devices.programme import withhold_current
 from cymba.devices.screening import (
     RED_FLAGS,
@@ -55,6 +56,7 @@ def raise_red_flag(
         row = RedFlag(account_id=account_id, symptom=symptom, felt_at=felt_at, raised_at=now)
         session.add(row)
         session.flush()
+        announce(session, account_id, "red-flag", row.id)
     withhold_current(session, key, account_id, now)
     return row
 

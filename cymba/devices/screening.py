@@ -4,13 +4,15 @@ The strictest finding is reported. A lock bars every change of the programme, ex
 no current at all; the device itself can always be switched off.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Select, func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from cymba.accounts.changes import announce
 from cymba.devices import contraindications
 from cymba.devices.contraindications import Answer, must_be_answered
 from cymba.devices.models import Model
@@ -96,6 +98,7 @@ def answer(
     )
     session.add(row)
     session.flush()
+    announce(session, account_id, "screening", model.name)
     return row
 
 
@@ -106,6 +109,21 @@ def latest_screening(session: Session, account_id: UUID, model: Model) -> Screen
         .order_by(Screening.answered_at.desc(), Screening.id)
         .limit(1)
     )
+
+
+def latest_screenings(
+    session: Session, account_id: UUID, models: Collection[str] | None
+) -> Sequence[Screening]:
+    """The latest answers for each of these models; None: for each that there are any for."""
+    query = (
+        select(Screening)
+        .where(Screening.account_id == account_id)
+        .ext(distinct_on(Screening.model))
+        .order_by(Screening.model, Screening.answered_at.desc(), Screening.id)
+    )
+    if models is not None:
+        query = query.where(Screening.model.in_(models))
+    return session.scalars(query).all()
 
 
 def standing_lock(session: Session, account_id: UUID, model: Model, now: datetime) -> Locked | None:
@@ -141,6 +159,8 @@ def lift_red_flags(session: Session, account_id: UUID, note: str, now: datetime)
         .values(lifted_at=now, lifted_note=note)
         .returning(RedFlag.id)
     ).all()
+    for id_ in lifted:
+        announce(session, account_id, "red-flag", id_, deleted=True)
     return len(lifted)
 
 

@@ -1,6 +1,7 @@
 """Prompts at local times of day, across changes of clock and of zone."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -10,13 +11,18 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cymba.accounts.changes import announce, was_deleted
-from cymba.accounts.merging import Match
+from cymba.accounts.merging import Mergeable
+from cymba.accounts.written_fields import Fields
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import Reminder
-from cymba.errors import NotFound, Rejected
 
 KIND: Final = "reminder"
+MAX_TITLE, MAX_TIMES = 100, 24
+LOCAL_TIME: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+WEEKDAYS = range(1, 8)  # ISO: 1 is Monday
+# What a reminder has that was written without it.
+_OTHERWISE = {"enabled": True, "at_usual_hour": False}
+_SETS = frozenset({"local_times", "weekdays"})  # whose order says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,6 @@ class Use:
 
 
 NO_USE = Use()
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    reminder: Reminder
-    changed: bool  # false: it was already so
 
 
 def prompts(
@@ -75,64 +75,85 @@ def _moment(day: date, wall: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, wall, tzinfo=zone).astimezone(UTC)
 
 
-def save(
-    session: Session,
-    account_id: UUID,
-    reminder_id: UUID,
-    wanted: dict[str, Any],
-    *,
-    match: Match,
-) -> Saved:
-    """Make the reminder as `wanted`: title, local_times, weekdays, items, enabled, at_usual_hour.
+class Reminders(Mergeable[Reminder]):
+    kind = KIND
+    noun = "reminder"
+    required = frozenset({"title", "local_times", "weekdays", "items"})
+    table = Reminder
 
-    Raises:
-        Rejected: an item is unknown.
-        PreconditionRequired, PreconditionFailed: `match` refuses to change the stored version.
-    """
-    unknown = [i for i, name in enumerate(wanted["items"]) if name not in ITEMS]
-    if unknown:
-        errors = [{"pointer": f"/items/{i}", "detail": "unknown item"} for i in unknown]
-        raise Rejected("The reminder asks for unknown items.", code="validation", errors=errors)
-    reminder = session.get(Reminder, (account_id, reminder_id), with_for_update=True)
-    if reminder is None:
-        match(None)
-        reminder = Reminder(account_id=account_id, id=reminder_id, version=1, **wanted)
-        session.add(reminder)
-        changed = True
-    elif changed := any(getattr(reminder, name) != value for name, value in wanted.items()):
-        match(reminder.version)
-        for name, value in wanted.items():
-            setattr(reminder, name, value)
-        reminder.version += 1
-    session.flush()
-    if changed:
-        announce(session, account_id, KIND, reminder_id)
-    return Saved(reminder, changed)
+    def is_field(self, name: str) -> bool:
+        return name in _CHECKS
+
+    def problems(self, name: str, value: Any, now: datetime) -> Iterator[tuple[str, str]]:
+        del now
+        yield from _CHECKS[name](value)
+
+    def checked(self, fields: Fields, *, now: datetime) -> dict[str, Any]:
+        given = super().checked(fields, now=now)
+        for name, value in given.items():
+            if name in _SETS:
+                given[name] = sorted(set(value))
+            elif value is None:
+                given[name] = _OTHERWISE[name]
+        return given
+
+    def values(self, row: Reminder) -> dict[str, Any]:
+        return {name: getattr(row, name) for name in _CHECKS}
+
+    def fill(self, row: Reminder, fields: Fields) -> None:
+        for name in _CHECKS:
+            setattr(row, name, fields.get(name, _OTHERWISE.get(name)))
+
+    def empty(self, row: Reminder) -> None:
+        row.title, row.items, row.enabled = "", [], False
 
 
 def mine(session: Session, account_id: UUID) -> list[Reminder]:
-    query = select(Reminder).where(Reminder.account_id == account_id).order_by(Reminder.id)
-    return list(session.scalars(query))
+    query = select(Reminder).where(Reminder.account_id == account_id, Reminder.deleted_at.is_(None))
+    return list(session.scalars(query.order_by(Reminder.id)))
 
 
-def get(session: Session, account_id: UUID, reminder_id: UUID) -> Reminder:
-    """The account's own reminder, or `NotFound`."""
-    reminder = session.get(Reminder, (account_id, reminder_id), with_for_update=True)
-    if reminder is None:
-        raise NotFound("There is no such reminder.")
-    return reminder
+def _title(value: Any) -> Iterator[tuple[str, str]]:
+    if not (isinstance(value, str) and 1 <= len(value) <= MAX_TITLE and "\0" not in value):
+        yield "", f"must be a text of 1 to {MAX_TITLE} characters"
 
 
-def remove(session: Session, account_id: UUID, reminder_id: UUID, *, match: Match) -> None:
-    """Delete the reminder at the version that `match` accepts. Idempotent.
+def _is_time(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(LOCAL_TIME, value) is not None
 
-    Raises:
-        NotFound, PreconditionRequired, PreconditionFailed.
-    """
-    if was_deleted(session, account_id, KIND, reminder_id):
-        return
-    reminder = get(session, account_id, reminder_id)
-    match(reminder.version)
-    session.delete(reminder)
-    session.flush()
-    announce(session, account_id, KIND, reminder_id, deleted=True)
+
+def _list_of(
+    fits: Callable[[Any], bool], detail: str, *, lengths: Collection[int]
+) -> Callable[[Any], Iterator[tuple[str, str]]]:
+    def check(value: Any) -> Iterator[tuple[str, str]]:
+        if not (isinstance(value, list) and len(value) in lengths):
+            yield "", f"must be a list of {min(lengths)} to {max(lengths)}"
+            return
+        yield from ((f"/{i}", detail) for i, one in enumerate(value) if not fits(one))
+
+    return check
+
+
+def _flag(value: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, bool):
+        yield "", "must be true or false"
+
+
+_CHECKS: dict[str, Callable[[Any], Iterator[tuple[str, str]]]] = {
+    "title": _title,
+    "local_times": _list_of(
+        _is_time, "must be a time such as 08:00", lengths=range(1, MAX_TIMES + 1)
+    ),
+    "weekdays": _list_of(
+        lambda value: type(value) is int and value in WEEKDAYS,
+        "must be a day from 1, Monday, to 7",
+        lengths=range(1, len(WEEKDAYS) + 1),
+    ),
+    "items": _list_of(
+        lambda value: isinstance(value, str) and value in ITEMS,
+        "unknown item",
+        lengths=range(len(ITEMS) + 1),
+    ),
+    "enabled": _flag,
+    "at_usual_hour": _flag,
+}

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
+from sqlalchemy import CheckConstraint, Index, SmallInteger, String, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,7 +29,7 @@ class DiaryEntry(MergedColumns, Base):
     note: Mapped[str | None] = mapped_column(Text)
 
 
-class Reminder(Base):
+class Reminder(MergedColumns, Base):
     """A prompt at local times of day: it follows the person's zone over DST and travel.
 
     at_usual_hour: not at these times, but when a session usually begins, on days without one.
@@ -42,14 +42,12 @@ class Reminder(Base):
         CheckConstraint("cardinality(local_times) BETWEEN 1 AND 24", name="local_times"),
     )
 
-    account_id: Mapped[UUID] = mapped_column(
-        ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
-    )
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(String(100))
     local_times: Mapped[list[str]] = mapped_column(ARRAY(String(5)))  # "HH:MM"
     weekdays: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))  # ISO: 1 is Monday
     items: Mapped[list[str]] = mapped_column(ARRAY(String(64)))
     enabled: Mapped[bool] = mapped_column(default=True)
     at_usual_hour: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
-    version: Mapped[int] = mapped_column(default=1)
+    # The version before knew neither of these.
+    written_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    field_versions: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=text("'{}'"))

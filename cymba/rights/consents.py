@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
+from cymba.accounts.changes import announce
 from cymba.accounts.consent import purpose_of, standing
 from cymba.insights import findings
 
@@ -24,6 +25,7 @@ def withdraw(session: Session, account_id: UUID, name: str, *, now: datetime) ->
     if current is not None:
         current.withdrawn_at = now
         session.flush()
+        announce(session, account_id, "consent", name, deleted=True)
     note_own(session, account_id, "consent.withdrawn", purpose=name)
     if name == "insights":
         findings.forget(session, account_id)

@@ -231,6 +231,8 @@ class StimulationSession(Base):
     doubts: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     note: Mapped[str | None] = mapped_column(Text)
     excluded: Mapped[bool] = mapped_column(default=False)  # the person leaves it out of insights
+    # The version at which each of these two last changed, so that two phones' edits are merged.
+    field_versions: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=text("'{}'"))
     # Deleted by the person; its frames are erased.
     deleted_at: Mapped[datetime | None] = mapped_column("hidden_at")
     version: Mapped[int] = mapped_column(default=1)

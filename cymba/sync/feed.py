@@ -1,6 +1,6 @@
 """The change feed: an account's changes since a cursor, in the order of commits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import get_args
@@ -10,20 +10,26 @@ from sqlalchemy import delete, func, inspect, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cymba.accounts import consent
 from cymba.accounts.changes import Kind, change_counter
 from cymba.accounts.merging import Row
-from cymba.accounts.tables import Change
+from cymba.accounts.tables import Change, Consent
 from cymba.devices.held_devices import HeldDevice, held_devices
+from cymba.devices.screening import latest_screenings, standing_red_flags
+from cymba.devices.tables import RedFlag, Screening
 from cymba.diary.tables import DiaryEntry, Reminder
 from cymba.errors import Gone
 from cymba.insights import findings
-from cymba.insights.tables import Finding
+from cymba.insights.experiments import trials as experiments
+from cymba.insights.tables import Experiment, Finding
 from cymba.stimulation.session.shown import Shown, load_shown
 from cymba.stimulation.written.tables import Remark
 from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
 NEVER_RESTORED = UUID(int=0)
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+# Their changes are told only since they are in the feed.
+_TOLD_LATER: frozenset[Kind] = frozenset({"experiment", "consent", "screening", "red-flag"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +38,15 @@ class Position:
 
     Tombstones up to `gone_before` were pruned before the app's first read. So it misses none of
     them, even if its first read takes many pages to pass their numbers.
+
+    It is of these `kinds` alone; None: it is from before experiments, consents, screenings and red
+    flags were in the feed.
     """
 
     epoch: UUID
     number: int
     gone_before: int = 0
+    kinds: tuple[Kind, ...] | None = KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,53 +65,77 @@ class Feed:
     reminders: Sequence[Reminder] = ()
     remarks: Sequence[Remark] = ()
     findings: Sequence[Finding] = ()
+    experiments: Sequence[Experiment] = ()
+    consents: Sequence[Consent] = ()
+    screenings: Sequence[Screening] = ()
+    red_flags: Sequence[RedFlag] = ()
     tombstones: list[Tombstone] = field(default_factory=list)
 
 
 def read_feed(
-    session: Session, account_id: UUID, after: Position | None, *, limit: int = 200
+    session: Session,
+    account_id: UUID,
+    after: Position | None,
+    *,
+    kinds: tuple[Kind, ...] = KINDS,
+    limit: int = 200,
 ) -> Feed:
     """At most `limit` changes after a position (None: from the start, without tombstones).
 
     If nothing is new, this reads two indexed rows: the epoch and the account's counter.
+
+    Args:
+        kinds: those that a first read begins with; afterwards the position has them.
 
     Raises:
         Gone: the position is of another epoch, or older than the pruned tombstones. The app must
         read everything again.
     """
     epoch = current_epoch(session)
+    counter = change_counter(session, account_id)
+    is_first, is_old = after is None, after is not None and after.kinds is None
     if after is None:
         # Read before any row: tombstones pruned after this make the next page's cursor expire.
-        after, is_first = Position(epoch, 0, _pruned_through(session, account_id)), True
-    else:
-        is_first = False
-        if after.epoch != epoch:
-            raise _expired()
-        if change_counter(session, account_id) == after.number:
-            return Feed(after, more=False)
-        if _pruned_through(session, account_id) > max(after.number, after.gone_before):
-            raise _expired()
+        after = Position(epoch, 0, _pruned_through(session, account_id), kinds)
+    elif after.epoch != epoch:
+        raise _expired()
+    elif counter == after.number and not is_old:
+        return Feed(after, more=False)
+    elif _pruned_through(session, account_id) > max(after.number, after.gone_before):
+        raise _expired()
+    kinds = KINDS if after.kinds is None else after.kinds
     query = (
         select(Change.number, Change.kind, Change.entity_id, Change.deleted)
         .where(Change.account_id == account_id, Change.number > after.number)
         .order_by(Change.number)
         .limit(limit + 1)
     )
+    if len(kinds) < len(KINDS):
+        query = query.where(Change.kind.in_(kinds))
     rows = session.execute(query).all()
     page, more = rows[:limit], len(rows) > limit
-    reached = replace(after, number=page[-1].number) if page else after
-    feed = Feed(reached, more)
+    # What was committed before the counter was read is in `rows`: the rest is of other kinds.
+    reached = page[-1].number if more else max(after.number, counter, *(row.number for row in page))
+    feed = Feed(replace(after, number=reached, kinds=kinds), more)
     wanted: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for row in page:
         if not row.deleted:
-            wanted[row.kind].append(row.entity_id)
+            wanted.setdefault(row.kind, []).append(row.entity_id)
         elif not is_first:
             feed.tombstones.append(Tombstone(row.kind, row.entity_id))
-    _load(session, account_id, wanted, feed)
+    whole = _TOLD_LATER.intersection(kinds) if is_first or is_old else frozenset[Kind]()
+    _load(session, account_id, wanted, feed, whole)
     return feed
 
 
-def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed: Feed) -> None:
+def _load(
+    session: Session,
+    account_id: UUID,
+    wanted: dict[str, list[str]],
+    feed: Feed,
+    whole: Collection[Kind],
+) -> None:
+    """`whole`: the kinds of which all are read, whether their change was told or not."""
     # A row that was deleted after its change was read has a later change of its own.
     if ids := wanted["session"]:
         feed.sessions = load_shown(session, account_id, [UUID(id_) for id_ in ids])
@@ -111,14 +145,24 @@ def _load(session: Session, account_id: UUID, wanted: dict[str, list[str]], feed
         held = held_devices(session, account_id)
         feed.devices = [held_device for held_device in held if held_device.device.id in ids]
     if ids := wanted["reminder"]:
-        reminders = select(Reminder).where(
-            Reminder.account_id == account_id, Reminder.id.in_(map(UUID, ids))
-        )
-        feed.reminders = session.scalars(reminders).all()
+        feed.reminders = _there(session, Reminder, account_id, ids)
     if ids := wanted["remark"]:
         feed.remarks = _there(session, Remark, account_id, ids)
     if ids := wanted[findings.KIND]:
         feed.findings = findings.by_entity_ids(session, account_id, ids)
+    if (ids := wanted["experiment"]) or "experiment" in whole:
+        trials = experiments.mine(session, account_id)
+        feed.experiments = [one for one in trials if "experiment" in whole or str(one.id) in ids]
+    if (ids := wanted["consent"]) or "consent" in whole:
+        given = consent.standing(session, account_id)
+        feed.consents = [one for name, one in given.items() if "consent" in whole or name in ids]
+    if (ids := wanted["screening"]) or "screening" in whole:
+        feed.screenings = latest_screenings(
+            session, account_id, None if "screening" in whole else ids
+        )
+    if (ids := wanted["red-flag"]) or "red-flag" in whole:
+        flags = standing_red_flags(session, account_id)
+        feed.red_flags = [one for one in flags if "red-flag" in whole or str(one.id) in ids]
 
 
 def _there(

@@ -18,7 +18,9 @@ from cymba.accounts.merging import Applied, Conflicting, Mergeable, Seen
 from cymba.accounts.written_fields import Fields, normal
 from cymba.diary import entries
 from cymba.diary.entries import DiaryEntries
+from cymba.diary.reminders import Reminders
 from cymba.errors import Busy, DomainError, NotFound, Rejected
+from cymba.stimulation.session.notes import SessionNotes
 from cymba.stimulation.written.remarks import Remarks
 from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.sync.tables import SyncOperation
@@ -32,7 +34,12 @@ Mergeables = Mapping[str, Mergeable[Any]]
 
 def mergeables(key: Ed25519PrivateKey) -> Mergeables:
     """`key` signs the programmes without a current that follow a red flag."""
-    kinds: tuple[Mergeable[Any], ...] = (DiaryEntries(key), WrittenSessions(), Remarks())
+    kinds: tuple[Mergeable[Any], ...] = (
+        DiaryEntries(key),
+        WrittenSessions(),
+        Remarks(),
+        Reminders(),
+    )
     return {one.kind: one for one in kinds}
 
 
@@ -120,9 +127,27 @@ def push(
     before: dict[UUID, dict[str, Any]] = {}
     kinds = mergeables(key)
     return [
-        _answer(session, account_id, operation, before, mergeable=kinds[operation.kind], now=now)
+        _answer(
+            session,
+            account_id,
+            operation,
+            before,
+            mergeable=_mergeable(session, account_id, operation, kinds),
+            now=now,
+        )
         for operation in operations
     ]
+
+
+def _mergeable(
+    session: Session, account_id: UUID, operation: Operation, kinds: Mergeables
+) -> Mergeable[Any]:
+    """Of a session that a device recorded, only what the person notes is theirs to edit."""
+    if operation.kind == SessionNotes.kind:
+        notes = SessionNotes()
+        if notes.find(session, account_id, operation.entity_id) is not None:
+            return notes
+    return kinds[operation.kind]
 
 
 def _answer(
@@ -147,7 +172,7 @@ def _answer(
                 if applied["digest"] != digest:
                     raise Rejected("This operation's id was used before.", code="operation-reused")
                 before[operation.id] = applied
-            row = session.get(mergeable.table, (account_id, operation.entity_id))
+            row = mergeable.find(session, account_id, operation.entity_id)
             return Answer(operation.id, "duplicate", row, applied["version"])
         with session.begin_nested():
             outcome = _apply(session, account_id, operation, seen, mergeable=mergeable, now=now)
@@ -165,7 +190,7 @@ def _answer(
         unstorable = Rejected("The database cannot hold this operation.", code="unstorable")
         answer = Answer(operation.id, "rejected", problem=unstorable)
     if applied is None:
-        row = session.get(mergeable.table, (account_id, operation.entity_id))
+        row = mergeable.find(session, account_id, operation.entity_id)
         names = {*operation.fields, *(row.field_versions if row else ())}
         beneath = {name: seen.up_to(name, row) for name in names} if row else {}
         before[operation.id] = left = _left(operation, mergeable, beneath, 0)

@@ -73,7 +73,7 @@ def page_by_number(
     return {"items": items, "next_cursor": next_cursor}
 
 
-def seal_cursor(scope: str, key: Sequence[Any]) -> str:
+def seal_cursor(scope: str, key: Sequence[Any] | msgspec.Struct) -> str:
     """The cursor for `key`, which is valid in `scope` only."""
     body = msgspec.msgpack.encode(key)
     return base64.urlsafe_b64encode(_mac(scope, body) + body).rstrip(b"=").decode()

@@ -74,6 +74,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "email-not-verified": (422, "The provider vouches for no e-mail address"),
     "code-not-good": (422, "The code is not good (any more)"),
     "key-reused": (422, "The Idempotency-Key was used for another request"),
+    "other-kinds": (422, "The cursor was made for other kinds"),
     "operation-reused": (422, "The operation's id was used before, for something else"),
     "recorded-session": (422, "The id is of a session that a device recorded"),
     "unstorable": (422, "The database cannot hold this"),

@@ -1,43 +1,31 @@
 """Trials of one's own: planned, sealed, and agreed to block by block."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from flask import Response
-from sqlalchemy.orm import Session
 
-from cymba.accounts.tokens import Caller
 from cymba.devices.programme import ProgrammeRefused
 from cymba.insights.experiments import before, preview, trials
-from cymba.insights.experiments.plans import Block, all_blocks
 from cymba.insights.experiments.preview import Plan, Power
-from cymba.insights.experiments.trials import AGREE_AHEAD
-from cymba.insights.sentences import of_trial
-from cymba.insights.tables import Experiment
 from service.http.answers import answer, tagged
 from service.http.bearer import current_account
-from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes.before_trial import before_trials
 from service.shapes.experiments import (
     ENDED_EXAMPLE,
-    ExperimentBlockSchema,
-    ExperimentDeviationSchema,
     ExperimentPowerRequestSchema,
     ExperimentPowerSchema,
     ExperimentPowersSchema,
     ExperimentRequestSchema,
-    ExperimentResultSchema,
     ExperimentSchema,
     ExperimentsSchema,
     ExperimentStopSchema,
 )
 from service.shapes.programmes import LOCKS
+from service.shapes.trials import experiment_shown
 
 blp = Resource("experiments", "Trials of one's own")
 
@@ -197,57 +185,7 @@ def decline_before(experiment_id: UUID) -> Response:
 
 
 _power_shown = writer(ExperimentPowerSchema)
-_block_shown = writer(ExperimentBlockSchema)
-_deviation_shown = writer(ExperimentDeviationSchema)
-_result_shown = writer(ExperimentResultSchema)
-_experiment_shown = writer(ExperimentSchema)
 
 
 def _power(found: Power) -> dict[str, Any]:
     return _power_shown(found, least_pairs=preview.least_pairs(found.plan.block_days))
-
-
-def experiment_shown(
-    session: Session, account: Caller, found: Experiment, now: datetime
-) -> dict[str, Any]:
-    """A trial as the API shows it (`ExperimentSchema`)."""
-    has_ended = found.status != "running"
-    agreed = trials.agreements(session, found)
-    zone = ZoneInfo(found.time_zone)
-    before_trial = before_trials(session, account).get(found.device_id)
-    if before_trial is not None and before_trial["experiment_id"] != found.id:
-        before_trial = None  # a later trial's
-    result, sentence = trials.result_of(session, found), None
-    if result is not None:
-        sentence = of_trial(
-            spoken(),
-            found.outcome,
-            result,
-            planned_pairs=found.pairs,
-            stopped=found.status == "stopped",
-        )
-        departed = result["deviations"]
-    else:
-        departed = trials.deviations(session, found, now=now)
-
-    def block_shown(block: Block) -> dict[str, Any]:
-        arm_is_known = has_ended or now >= block.begins_at(zone) - AGREE_AHEAD
-        agreement = agreed.get(block.number)
-        return _block_shown(
-            block,
-            arm=block.arm if arm_is_known else None,
-            agreed_at=agreement and agreement.agreed_at,
-            programme_version=agreement and agreement.programme_version,
-        )
-
-    return _experiment_shown(
-        found,
-        comparison_amplitude_ua=found.plan["arms"]["comparison"]["limits"]["amplitude_ua"],
-        plan=found.plan,  # as it was sealed: with all that it holds, and nothing else
-        seed=found.seed.hex() if has_ended and found.seed else None,
-        blocks=[block_shown(block) for block in all_blocks(found)],
-        result=result and _result_shown(result),
-        before_trial=before_trial,
-        deviations=[_deviation_shown(one) for one in departed],
-        sentence=sentence,
-    )

@@ -3,7 +3,6 @@
 Nothing here starts a session. The device enforces its limits; these routes may narrow them.
 """
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,15 +14,9 @@ from cymba.accounts.tokens import Caller
 from cymba.devices import programme
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
-from cymba.devices.models import (
-    ATTENTION_DENSITY_MA_PER_CM2,
-    density_ma_per_cm2,
-    named,
-    narrowed,
-)
-from cymba.devices.programme import NO_REASON, REFUSAL_CODES, ProgrammeRefused, Wanted
+from cymba.devices.programme import ProgrammeRefused, Wanted
 from cymba.devices.screening import standing_lock
-from cymba.devices.tables import DeviceProgramme, RefusedProgramme
+from cymba.devices.tables import RefusedProgramme
 from service.http.answers import tagged
 from service.http.bearer import current_account
 from service.http.etags import check_preconditions
@@ -35,6 +28,7 @@ from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.before_trial import before_trials
+from service.shapes.programme_states import derived, version_shown
 from service.shapes.programmes import (
     LOCKS,
     ProgrammeChangeSchema,
@@ -150,41 +144,13 @@ def _refused_in_words(row: RefusedProgramme) -> dict[str, Any]:
     return _refused_shown(row, title=title_in(spoken(), row.code))
 
 
-def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
-    refusal = None
-    if row.applied is False:
-        reason = REFUSAL_CODES.get(row.code or "", NO_REASON)
-        refusal = row.detail or spoken().translate(reason)
-    if row.applied is not None:
-        state = "applied" if row.applied else "refused"
-    else:
-        state = "sent" if row.published_at is not None else "waiting"
-    return _version_shown(
-        row,
-        has_expired=row.expires_at is not None and row.expires_at <= now,
-        state=state,
-        refusal_code=row.code if refusal else None,
-        refusal=refusal,
-    )
-
-
 def _state(session: Session, account: Caller, device_id: str) -> dict[str, Any]:
-    now, account_id = services().now(), account.id
-    state = programme.programme_state(session, account_id, device_id)
-    model = held_device(session, account_id, device_id).model
-    limits = narrowed(model, state.limits)
-    density = None
-    if state.desired is not None:
-        desired = msgspec.convert(state.desired.programme, Programme)
-        density = density_ma_per_cm2(model, desired, limits)
+    now = services().now()
+    model = held_device(session, account.id, device_id).model
+    state = programme.programme_state(session, account.id, device_id)
     return _state_shown(
         state,
-        desired=state.desired and version_shown(state.desired, now),
-        held=state.held and version_shown(state.held, now),
-        limits=named(limits),
-        model_limits=named(model.hard),
-        rms_density_ma_per_cm2=density,
-        density_needs_attention=(density or 0) > ATTENTION_DENSITY_MA_PER_CM2,
-        lock=lock_shown(standing_lock(session, account_id, model, now)),
+        **derived(state, model, now),
+        lock=lock_shown(standing_lock(session, account.id, model, now)),
         before_trial=before_trials(session, account).get(device_id),
     )

@@ -10,6 +10,7 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.diary import reminders
+from cymba.diary.reminders import Reminders
 from cymba.stimulation.session.habit import habit
 from service.http import out
 from service.http.answers import answer, nothing, tagged
@@ -57,6 +58,7 @@ class CountSchema(Schema):
 
 
 _prompt_shown = writer(ReminderPromptSchema)
+_reminders = Reminders()
 
 
 @blp.get("/v1/reminders")
@@ -101,21 +103,24 @@ def list_prompts(query: dict[str, Any]) -> Response:
 @blp.answers(201, ReminderSchema, description="Made")
 @blp.etag
 @blp.header("If-Match", "The ETag of the copy that was changed; none for a new reminder.")
-@blp.problems("stale", "if-match-required")
+@blp.problems("gone", "stale", "if-match-required")
 def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
     """Make or change a reminder, under an id that the app makes
 
     The same content again changes nothing, so a retry is harmless. Changing a reminder needs the
     ETag of the copy that was changed.
     """
-    given["local_times"] = sorted(set(given["local_times"]))
-    given["weekdays"] = sorted(set(given["weekdays"]))
     with transaction() as session:
-        account = current_account(session)
-        saved = reminders.save(session, account.id, reminder_id, given, match=check_preconditions)
-        reminder, is_new = saved.reminder, saved.changed and saved.reminder.version == 1
-        body, version = reminder_shown(reminder), reminder.version
-    return tagged(body, status=201 if is_new else 200, version=version)
+        saved = _reminders.put(
+            session,
+            current_account(session).id,
+            reminder_id,
+            given,
+            match=check_preconditions,
+            now=services().now(),
+        )
+        body, version = reminder_shown(saved.row), saved.row.version
+    return tagged(body, status=201 if saved.is_new else 200, version=version)
 
 
 @blp.get("/v1/reminders/<uuid:reminder_id>")
@@ -124,7 +129,7 @@ def save_reminder(given: dict[str, Any], reminder_id: UUID) -> Response:
 def get_reminder(reminder_id: UUID) -> Response:
     """Read one reminder"""
     with transaction() as session:
-        reminder = reminders.get(session, current_account(session).id, reminder_id)
+        reminder = _reminders.get(session, current_account(session).id, reminder_id)
         body, version = reminder_shown(reminder), reminder.version
     return tagged(body, version=version)
 
@@ -135,8 +140,8 @@ def get_reminder(reminder_id: UUID) -> Response:
 def remove_reminder(reminder_id: UUID) -> Response:
     """Remove a reminder"""
     with transaction() as session:
-        account = current_account(session)
-        reminders.remove(session, account.id, reminder_id, match=check_preconditions)
+        account_id, now = current_account(session).id, services().now()
+        _reminders.delete(session, account_id, reminder_id, match=check_preconditions, now=now)
     return nothing()
 
 

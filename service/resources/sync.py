@@ -1,21 +1,24 @@
 """Sync: what changed since the app last asked, and what the app did while it was offline."""
 
 from collections.abc import Mapping
-from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
+import msgspec
 from flask import Response, request
 
+from cymba.accounts.changes import Kind
 from cymba.diary import entries as entry_kind
-from cymba.diary.tables import DiaryEntry
+from cymba.diary import reminders as reminder_kind
+from cymba.diary.tables import DiaryEntry, Reminder
 from cymba.errors import Rejected
 from cymba.stimulation.session.shown import load_shown
+from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written import remarks as remark_kind
 from cymba.stimulation.written import sessions as session_kind
 from cymba.stimulation.written.tables import Remark, WrittenSession
-from cymba.sync.feed import Position, read_feed
+from cymba.sync.feed import KINDS, Position, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
 from cymba.voice import Voice, said
 from service.http import out
@@ -31,9 +34,8 @@ from service.http.problems import as_body
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes import devices, diary, remarks, reminders
-from service.shapes.before_trial import before_trials
-from service.shapes.findings import FindingSchema, finding_shown
+from service.shapes import diary, remarks, reminders
+from service.shapes.feed import SyncPageSchema, page_shown
 from service.shapes.sessions import SessionSchema, WantedSessionSchema, session_shown
 
 blp = Resource("sync", "Keeping a copy on a phone")
@@ -44,27 +46,23 @@ MAX_BUILDS_ON = 200
 DEFAULT_LIMIT, MAX_LIMIT = 200, 1000
 
 
-class TombstoneSchema(Schema):
-    kind = out.text("diary-entry")
-    id = out.text("9b2c1d0e-3f4a-4b5c-8d6e-7f8a9b0c1d2e", source="entity_id")
+class Kinds(Text):
+    """Names with commas between; the view gets them in the feed's order."""
 
-
-class SyncPageSchema(Schema):
-    """Apply the lists in this order; then keep `next_cursor`, and ask again while `more`."""
-
-    sessions = out.many(SessionSchema)
-    diary_entries = out.many(diary.DiaryEntrySchema)
-    devices = out.many(devices.DeviceSchema)
-    reminders = out.many(reminders.ReminderSchema)
-    remarks = out.many(remarks.RemarkSchema)
-    findings = out.many(FindingSchema)
-    tombstones = out.many(TombstoneSchema)
-    next_cursor = out.text("mKx1t2y0bJ7c…")
-    more = out.flag(False)
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        names = set(super()._deserialize(value, attr, data, **kwargs).split(","))
+        if unknown := sorted(names - set(KINDS)):
+            raise ma.ValidationError(f"There is no kind {unknown[0][:64]!r}.")
+        return tuple(kind for kind in KINDS if kind in names)
 
 
 class FeedQuerySchema(Schema):
     cursor = cursor_field()
+    kinds = Kinds(
+        about=f"Only these, with commas between: {', '.join(KINDS)}. A cursor keeps them: with "
+        "others it is refused",
+        example="session,diary-entry",
+    )
     limit = Whole(
         in_query=True,
         load_default=DEFAULT_LIMIT,
@@ -73,11 +71,32 @@ class FeedQuerySchema(Schema):
     )
 
 
+class _Cursor(msgspec.Struct, array_like=True):
+    """A `Position`, with no kinds in place of all: those that come later are told too. One from
+    before there were kinds has null."""
+
+    epoch: UUID
+    number: int
+    gone_before: int = 0
+    kinds: tuple[Kind, ...] | None = None
+
+    @classmethod
+    def of(cls, position: Position) -> "_Cursor":
+        kinds = () if position.kinds == KINDS else position.kinds
+        return cls(position.epoch, position.number, position.gone_before, kinds)
+
+    @property
+    def position(self) -> Position:
+        kinds = KINDS if self.kinds == () else self.kinds
+        return Position(self.epoch, self.number, self.gone_before, kinds)
+
+
 # Of a part of what PUT takes whole.
 _FIELDS: dict[str, ma.Schema] = {
     entry_kind.KIND: diary.DiaryEntryChangeSchema(partial=True),
     session_kind.KIND: WantedSessionSchema(partial=True),
     remark_kind.KIND: remarks.WantedRemarkSchema(partial=True),
+    reminder_kind.KIND: reminders.ReminderChangeSchema(partial=True),
 }
 """What the app may change, by kind."""
 
@@ -92,7 +111,8 @@ class SyncOperationSchema(Schema):
     kind = Text(
         required=True,
         validate=ma.validate.OneOf(list(_FIELDS)),
-        about="`session`: one that a phone or the person wrote down",
+        about="`session`: one that a phone or the person wrote down, or the `note` and `excluded` "
+        "of one that a device recorded",
         example=entry_kind.KIND,
     )
     action = Text(required=True, validate=ma.validate.OneOf(["put", "delete"]), example="put")
@@ -123,8 +143,8 @@ class SyncOperationSchema(Schema):
         load_default=dict,
         metadata=described(
             "What the app changed: any of `felt_at`, `time_zone`, `session_id`, `note` and `items` "
-            "of a diary entry, or of the fields that PUT takes of a session or a remark. null "
-            "takes a value away",
+            "of a diary entry, or of the fields that PUT takes of a session, a remark or a "
+            "reminder. null takes a value away",
             {"note": "Better after a nap", "items": {"pain_now": 4, "cough": None}},
         ),
     )
@@ -176,6 +196,13 @@ class SyncAnswerSchema(Schema):
     remark = out.nested(
         remarks.RemarkSchema, "The same of a remark", null=True, source=out.GIVEN, example=None
     )
+    reminder = out.nested(
+        reminders.ReminderSchema,
+        "The same of a reminder",
+        null=True,
+        source=out.GIVEN,
+        example=None,
+    )
     deleted = out.flag(False, source=out.GIVEN)
     conflicting = out.many(
         out.text("note"),
@@ -190,14 +217,14 @@ class SyncAnswersSchema(Schema):
     answers = out.many(SyncAnswerSchema)
 
 
-_tombstone_shown = writer(TombstoneSchema)
+_SESSIONS = (WrittenSession, StimulationSession)
 _answer_shown = writer(SyncAnswerSchema)
 
 
 @blp.get("/v1/sync")
 @blp.query(FeedQuerySchema)
 @blp.answers(200, SyncPageSchema)
-@blp.problems("cursor-expired")
+@blp.problems("cursor-expired", "other-kinds")
 def read_changes(query: dict[str, Any]) -> Response:
     """Read what changed since the cursor
 
@@ -207,24 +234,17 @@ def read_changes(query: dict[str, Any]) -> Response:
     with transaction() as session:
         account = current_account(session)
         scope = f"sync|{account.id}"
-        key = opened_cursor(scope, query, tuple[UUID, int, int])
-        feed = read_feed(session, account.id, key and Position(*key), limit=query["limit"])
-        voice = spoken()
-        before = before_trials(session, account) if feed.devices else {}
-        body = {
-            "sessions": [session_shown(shown) for shown in feed.sessions],
-            "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
-            "devices": [
-                devices.device_shown(session, account.id, held, before.get(held.device.id))
-                for held in feed.devices
-            ],
-            "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
-            "remarks": [remarks.remark_shown(remark) for remark in feed.remarks],
-            "findings": [finding_shown(finding, voice) for finding in feed.findings],
-            "tombstones": [_tombstone_shown(stone) for stone in feed.tombstones],
-            "next_cursor": seal_cursor(scope, astuple(feed.position)),
-            "more": feed.more,
-        }
+        cursor = opened_cursor(scope, query, _Cursor)
+        after = None if cursor is None else cursor.position
+        kinds = query.get("kinds", KINDS)
+        if after is not None and "kinds" in query and kinds != (after.kinds or KINDS):
+            raise Rejected(
+                "The cursor was made for other kinds. Read everything again, without a cursor.",
+                code="other-kinds",
+            )
+        feed = read_feed(session, account.id, after, kinds=kinds, limit=query["limit"])
+        body = page_shown(session, account, feed)
+        body["next_cursor"] = seal_cursor(scope, _Cursor.of(feed.position))
     return answer(body)
 
 
@@ -257,7 +277,7 @@ def push_operations() -> Response:
         answers = [
             next(answered) if isinstance(operation, Operation) else operation for operation in read
         ]
-        rows = [one.row for one in answers if isinstance(one.row, WrittenSession)]
+        rows = [one.row for one in answers if isinstance(one.row, _SESSIONS)]
         there = load_shown(session, account.id, [row.id for row in rows])
         sessions = {shown["id"]: session_shown(shown) for shown in there}
         shown = [_shown(one, sessions, voice) for one in answers]
@@ -306,13 +326,15 @@ def _read(text: bytes) -> Operation | Answer:
 
 def _fields(kind: str, action: str, changes: dict[str, Any]) -> dict[str, Any]:
     if action == "delete" and changes:
-        raise Rejected("A deletion takes no fields.", code="validation")
+        raise validation_failed({"json": {"fields": ["A deletion takes none."]}})
     try:
         fields: dict[str, Any] = _FIELDS[kind].load(changes)
     except ma.ValidationError as error:
         raise validation_failed({"json": {"fields": error.messages}}) from None
-    items = fields.pop("items", {})
-    return fields | {f"items.{name}": value for name, value in items.items()}
+    if kind == entry_kind.KIND:
+        items = fields.pop("items", {})
+        fields |= {f"items.{name}": value for name, value in items.items()}
+    return fields
 
 
 def _readable_id(raw: Any) -> UUID | None:
@@ -327,19 +349,22 @@ def _shown(
 ) -> dict[str, Any]:
     row = answered.row
     is_deleted = row is not None and row.deleted_at is not None
-    entry = shown_session = remark = None
+    entry = shown_session = remark = reminder = None
     match row:
         case DiaryEntry(deleted_at=None):
             entry = diary.entry_shown(row, voice)
-        case WrittenSession(deleted_at=None):
+        case WrittenSession(deleted_at=None) | StimulationSession(deleted_at=None):
             shown_session = sessions[row.id]
         case Remark(deleted_at=None):
             remark = remarks.remark_shown(row)
+        case Reminder(deleted_at=None):
+            reminder = reminders.reminder_shown(row)
     return _answer_shown(
         answered,
         entry=entry,
         session=shown_session,
         remark=remark,
+        reminder=reminder,
         deleted=is_deleted,
         problem=as_body(answered.problem) if answered.problem is not None else None,
     )

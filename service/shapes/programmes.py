@@ -142,7 +142,9 @@ def before_trial_field() -> out.AnyField:
     )
 
 
-class ProgrammeStateSchema(Schema):
+class DeviceProgrammeSchema(Schema):
+    """What is desired of a device, and what it holds."""
+
     version = out.whole(7, "The newest one's; 0 before the first")
     desired = out.nested(ProgrammeVersionSchema, null=True, source=out.GIVEN)
     held = out.nested(
@@ -182,6 +184,9 @@ class ProgrammeStateSchema(Schema):
         "(IEC 60601-2-10 wants the operator's attention), not refused",
         source=out.GIVEN,
     )
+
+
+class ProgrammeStateSchema(DeviceProgrammeSchema):
     lock = out.nested(ProgrammeLockSchema, null=True, source=out.GIVEN, example=None)
     before_trial = before_trial_field()
 

@@ -3,21 +3,22 @@
 import marshmallow as ma
 
 from cymba.diary.items import ITEMS
+from cymba.diary.reminders import LOCAL_TIME, MAX_TIMES, MAX_TITLE
 from service.http import out
 from service.http.examples import described
 from service.http.fields import Flag, Pattern, Schema, Text, Whole
 from service.http.put_back import takes_what_is_shown
 from service.http.writing import writer
 
-LOCAL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
-
 
 class ReminderChangeSchema(Schema):
-    title = Text(required=True, validate=ma.validate.Length(min=1, max=100), example="Morning")
+    title = Text(
+        required=True, validate=ma.validate.Length(min=1, max=MAX_TITLE), example="Morning"
+    )
     local_times = ma.fields.List(
         Text(validate=Pattern(LOCAL_TIME)),
         required=True,
-        validate=ma.validate.Length(min=1, max=24),
+        validate=ma.validate.Length(min=1, max=MAX_TIMES),
         metadata=described("By the wall clock of the account's time zone", ["08:00"]),
     )
     weekdays = ma.fields.List(

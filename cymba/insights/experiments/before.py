@@ -9,7 +9,7 @@ holds it, they have set something else, or they have said that it is to stay.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -36,6 +36,7 @@ from cymba.errors import Conflict, NotFound
 from cymba.insights.experiments import arms, plans
 from cymba.insights.tables import Experiment, ExperimentBlock
 
+KIND: Final = "experiment"
 State = Literal["offered", "sent"]
 
 
@@ -105,6 +106,7 @@ def set_back(
     if isinstance(outcome, Accepted):
         experiment.version += 1
         session.flush()
+        announce(session, experiment.account_id, KIND, experiment.id)
     return outcome
 
 
@@ -118,6 +120,7 @@ def decline(session: Session, experiment: Experiment, *, now: datetime) -> None:
     experiment.declined_at = now
     experiment.version += 1
     session.flush()
+    announce(session, experiment.account_id, KIND, experiment.id)
     announce(session, experiment.account_id, "device", experiment.device_id)
 
 

@@ -28,6 +28,7 @@ from cymba.devices.programme import (
 from cymba.errors import Conflict, NotFound, Rejected
 from cymba.insights.days import local_day
 from cymba.insights.experiments import arms, before, plans, preview, ratings, results
+from cymba.insights.experiments.before import KIND
 from cymba.insights.experiments.plans import Block, all_blocks, block_of
 from cymba.insights.inputs import load_days, session_facts
 from cymba.insights.tables import Experiment, ExperimentBlock, InsightState
@@ -112,6 +113,7 @@ def begin(
     experiment.due_at = _next_due(experiment, now)
     session.add(experiment)
     session.flush()
+    announce(session, account_id, KIND, experiment.id)
     return experiment
 
 
@@ -164,6 +166,7 @@ def agree(
     experiment.declined_at = None  # it was of what an earlier block had left
     experiment.version += 1
     session.flush()
+    announce(session, experiment.account_id, KIND, experiment.id)
     return agreed
 
 
@@ -360,6 +363,7 @@ def _end(
         .values(at_change=-1)
     )
     session.flush()
+    announce(session, experiment.account_id, KIND, experiment.id)
 
 
 def _found(session: Session, experiment: Experiment, *, completed_pairs: int) -> dict[str, Any]:

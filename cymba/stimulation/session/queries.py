@@ -95,10 +95,14 @@ def edit_session(
     Raises:
         Rejected: the note is too long, or holds a NUL character.
     """
-    if (locked.note, locked.excluded) == (_checked(note), excluded):
+    before = {"note": locked.note, "excluded": locked.excluded}
+    wanted = {"note": _checked(note), "excluded": excluded}
+    changed = [name for name, value in wanted.items() if before[name] != value]
+    if not changed:
         return False
     locked.note, locked.excluded = note, excluded
     locked.version += 1
+    locked.field_versions = locked.field_versions | dict.fromkeys(changed, locked.version)
     locked.changed_at = now
     if locked.account_id is not None:
         announce(session, locked.account_id, "session", locked.id)
@@ -267,6 +271,7 @@ def _blank(row: StimulationSession, now: datetime) -> None:
     for name in _MEASURED:
         setattr(row, name, None)
     row.version += 1
+    row.field_versions = dict.fromkeys(row.field_versions, row.version)
     row.changed_at = now
 
 

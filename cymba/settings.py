@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http_host: str = "127.0.0.1"
     http_port: Port = 8000
     live_streams: Positive = 16  # live views at once; each holds a thread as long as it is open
+    sync_streams: Positive = 64  # streams that tell of changes; ditto
     export_streams: Positive = 4  # archives that leave at once; ditto
     trusted_proxies: Annotated[int, Meta(ge=0)] = 0  # whose X-Forwarded-For is believed
     public_url: str | None = None

@@ -48,6 +48,7 @@ from service.resources import (
     shares,
     symptom_pictures,
     sync,
+    sync_live,
     telemetry,
     version,
 )
@@ -83,6 +84,7 @@ RESOURCES = (
     courses,
     symptom_pictures,
     sync,
+    sync_live,
     broker,
     health,
     version,

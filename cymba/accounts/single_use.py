@@ -1,4 +1,4 @@
-"""Codes that are sent by mail, valid for one purpose, once, for an hour."""
+"""Codes that are valid for one purpose, once, for a while: sent by mail, or given to an app."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -6,12 +6,12 @@ from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, SingleUseToken
 
-Purpose = Literal["password-reset", "email-change"]
+Purpose = Literal["password-reset", "email-change", "live-ticket"]
 
 LIFETIME = timedelta(hours=1)
 
@@ -23,13 +23,13 @@ def make(
     *,
     payload: str | None = None,
     now: datetime,
+    lifetime: timedelta = LIFETIME,
+    alone: bool = True,
 ) -> str:
-    """A new code; an earlier one of the same account and purpose becomes invalid."""
-    session.execute(
-        delete(SingleUseToken).where(
-            SingleUseToken.account_id == account_id, SingleUseToken.purpose == purpose
-        )
-    )
+    """A new code. If `alone`, an earlier one of the same account and purpose becomes invalid."""
+    of_purpose = (SingleUseToken.account_id == account_id, SingleUseToken.purpose == purpose)
+    dead = or_(SingleUseToken.used_at.is_not(None), SingleUseToken.expires_at <= now)
+    session.execute(delete(SingleUseToken).where(*of_purpose, true() if alone else dead))
     token = secrets.token_urlsafe(32)
     session.add(
         SingleUseToken(
@@ -37,7 +37,7 @@ def make(
             account_id=account_id,
             purpose=purpose,
             payload=payload,
-            expires_at=now + LIFETIME,
+            expires_at=now + lifetime,
         )
     )
     session.flush()

@@ -227,7 +227,7 @@ class ShareHolder(Base):
 
 
 class SingleUseToken(Base):
-    """A code sent by mail, valid for one purpose once."""
+    """A code that is valid for one purpose once."""
 
     __tablename__ = "single_use_token"
 

@@ -69,9 +69,11 @@ def api(
             address=host,
             port=port,
             workers=workers,
-            # As many requests at once as the pool has connections, and the live views, which wait
+            # As many requests at once as the pool has connections, and the streams, which wait
             # without one.
-            blocking_threads=2 * settings.database_pool_size + settings.live_streams,
+            blocking_threads=2 * settings.database_pool_size
+            + settings.live_streams
+            + settings.sync_streams,
             log_level=LogLevels(settings.log_level),
             log_dictconfig=logs.dict_config(settings),
             workers_kill_timeout=STOP_S,

@@ -64,6 +64,15 @@ def make_document(app: Flask, *, version: str, public_url: str | None) -> Docume
         },
     )
     document.spec.components.security_scheme(
+        "ticket",
+        {
+            "type": "apiKey",
+            "in": "query",
+            "name": "ticket",
+            "description": "The `ticket` of `POST /v1/sync/live-ticket`, once.",
+        },
+    )
+    document.spec.components.security_scheme(
         "device",
         {
             "type": "http",

@@ -34,6 +34,11 @@ class ApiMetrics:
         self.live_streams = Gauge(
             "cymba_api_live_streams", "Live views that are open now.", registry=self.registry
         )
+        self.sync_streams = Gauge(
+            "cymba_api_sync_streams",
+            "Streams that tell of changes and are open now.",
+            registry=self.registry,
+        )
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

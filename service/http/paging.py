@@ -73,10 +73,17 @@ def page_by_number(
     return {"items": items, "next_cursor": next_cursor}
 
 
-def seal_cursor(scope: str, key: Sequence[Any] | msgspec.Struct) -> str:
-    """The cursor for `key`, which is valid in `scope` only."""
+def seal_cursor(
+    scope: str, key: Sequence[Any] | msgspec.Struct, *, secret: bytes | None = None
+) -> str:
+    """The cursor for `key`, which is valid in `scope` only.
+
+    Args:
+        secret: the application's `cursor_key`, where no request is served.
+    """
     body = msgspec.msgpack.encode(key)
-    return base64.urlsafe_b64encode(_mac(scope, body) + body).rstrip(b"=").decode()
+    mac = _mac(scope, body, secret or services().cursor_key)
+    return base64.urlsafe_b64encode(mac + body).rstrip(b"=").decode()
 
 
 def opened_cursor(scope: str, query: Mapping[str, Any], key_type: type[Key]) -> Key | None:
@@ -86,24 +93,26 @@ def opened_cursor(scope: str, query: Mapping[str, Any], key_type: type[Key]) -> 
     Raises:
         Rejected: it did not.
     """
-    if "cursor" not in query:
-        return None
-    cursor: str = query["cursor"]
+    return open_cursor(scope, query["cursor"], key_type) if "cursor" in query else None
+
+
+def open_cursor(scope: str, cursor: str, key_type: type[Key]) -> Key:
+    """The key in a cursor; raises as `opened_cursor`."""
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, _mac(scope, body)):
+        if not hmac.compare_digest(mac, _mac(scope, body, services().cursor_key)):
             raise _not_ours()
         return msgspec.msgpack.decode(body, type=key_type)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise _not_ours() from None
 
 
-def _mac(scope: str, body: bytes) -> bytes:
+def _mac(scope: str, body: bytes, secret: bytes) -> bytes:
     # The scope's length goes in too, so that no scope and body read like another pair.
     text = scope.encode()
     framed = len(text).to_bytes(4, "big") + text + body
-    return hmac.new(services().cursor_key, framed, sha256).digest()[:_MAC_BYTES]
+    return hmac.new(secret, framed, sha256).digest()[:_MAC_BYTES]
 
 
 def _not_ours() -> Rejected:

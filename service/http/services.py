@@ -28,12 +28,14 @@ from cymba.settings import Settings
 from service.http.latest import Latest
 from service.http.metrics import ApiMetrics
 from service.http.places import Places
+from service.http.watching import Watching
 
 _KEY = "cymba"
 # For one account, share or device, or for one network where nobody is signed in. A browser sends
 # six requests at once.
 REQUESTS_OF_ONE, CHANGES_OF_ONE = 8, 4
 STREAMS_OF_ONE = 4
+SYNC_STREAMS_OF_ONE = 6  # a few phones, and tabs
 HASHES_OF_ONE = 2  # of one network, of the `passwords.AT_ONCE` that there are
 READINGS, READINGS_OF_ONE = 4, 2
 # Anybody may ask /readyz, and each check takes two connections to the database.
@@ -65,6 +67,8 @@ class Services:
     hashes: Places  # of passwords, by the network of those who are not signed in
     readings: Places  # of whole sessions, which take much memory until they are sent
     streams: Places
+    sync_streams: Places
+    watching: Watching
     exports: Places
     readiness: Latest[dict[str, Any]]  # what /readyz found
     closing: Event  # set when the server stops, so that live views end at once
@@ -77,6 +81,10 @@ class Services:
             STREAMS_OF_ONE, most=settings.live_streams, for_newcomers=settings.live_streams // 4
         )
         metrics.live_streams.set_function(streams.count)
+        most = settings.sync_streams
+        sync_streams = Places(SYNC_STREAMS_OF_ONE, most=most, for_newcomers=most // 4)
+        metrics.sync_streams.set_function(sync_streams.count)
+        sessions = units_of_work(engine, expire_on_commit=False)
         signer = Signer.make(
             derive(secret, "access tokens"),
             access_seconds=settings.access_token_seconds,
@@ -87,7 +95,7 @@ class Services:
         return cls(
             settings=settings,
             engine=engine,
-            sessions=units_of_work(engine, expire_on_commit=False),
+            sessions=sessions,
             signer=signer,
             tokens=VerifiedTokens(signer),
             cursor_key=derive(secret, "cursors"),
@@ -108,6 +116,8 @@ class Services:
             hashes=Places(HASHES_OF_ONE),
             readings=Places(READINGS_OF_ONE, most=READINGS, for_newcomers=READINGS // 4),
             streams=streams,
+            sync_streams=sync_streams,
+            watching=Watching(sessions),
             # Each holds a thread and a connection for as long as the archive takes to leave.
             exports=Places(1, most=settings.export_streams),
             readiness=Latest(READY_FOR_S),

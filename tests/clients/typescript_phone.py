@@ -64,10 +64,12 @@ class TypeScriptPhone(Phone):
         self.node = node
         self._do("reset")
 
-    def edit(self, entity_id: str, changes: Json | None) -> Json | None:
+    def edit(
+        self, entity_id: str, changes: Json | None, *, kind: str = "diary-entry"
+    ) -> Json | None:
         """The operation, or None where the power went before it was kept."""
         before = {operation["id"] for operation in self.queue}
-        self._do("edit", entity_id=entity_id, changes=changes)
+        self._do("edit", entity_id=entity_id, changes=changes, kind=kind)
         made = [operation for operation in self.queue if operation["id"] not in before]
         return made[0] if made else None
 
@@ -82,7 +84,7 @@ class TypeScriptPhone(Phone):
         self._do("cut", after=after, kept=kept)
 
     def shown(self, entity_id: str) -> Json | None:
-        shown: Json | None = self._do("shown", entity_id=entity_id)
+        shown: Json | None = self._do("shown", entity_id=entity_id, kind="diary-entry")
         return shown
 
     def _do(self, command: str, **more: Any) -> Any:

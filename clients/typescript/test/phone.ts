@@ -62,13 +62,13 @@ async function run(command: any): Promise<unknown> {
       flash.cut(command.after, command.kept);
       return null;
     case "edit":
-      return await engine.edit("diary-entry", command.entity_id, command.changes);
+      return await engine.edit(command.kind, command.entity_id, command.changes);
     case "push":
       return await engine.push({ size: command.size });
     case "pull":
       return await engine.pull({ limit: command.limit });
     case "shown":
-      return await engine.shown("diary-entry", command.entity_id);
+      return await engine.shown(command.kind, command.entity_id);
     default:
       throw new Error(`no command ${command.do}`);
   }
@@ -91,7 +91,11 @@ for (;;) {
     done: {
       result,
       lost,
-      mirror: await engine.mirror("diary-entry"),
+      mirror: [
+        ...(await engine.mirror("diary-entry")),
+        ...(await engine.mirror("reminder")),
+        ...(await engine.mirror("session")),
+      ],
       queue: await engine.queue(),
       aside: await engine.aside(),
     },

@@ -13,20 +13,27 @@ Send = Callable[[str, str, Any], tuple[int, Json] | None]
 """Method, path, body; gives status and body, or None where no answer came."""
 
 
-def flat(entry: Mapping[str, Any]) -> Json:
-    """The fields of an entry, or of an operation, by one name each."""
-    fields = {
-        name: entry[name]
-        for name in ("felt_at", "time_zone", "session_id", "note")
-        if name in entry
-    }
-    return fields | {f"items.{name}": value for name, value in entry.get("items", {}).items()}
+FIELDS = {
+    "diary-entry": ("felt_at", "time_zone", "session_id", "note"),
+    "reminder": ("title", "local_times", "weekdays", "items", "enabled", "at_usual_hour"),
+    "session": ("note", "excluded", "duration_s"),
+}
+ANSWERED = {"diary-entry": "entry", "reminder": "reminder", "session": "session"}
+LISTS = {"diary_entries": "diary-entry", "reminders": "reminder", "sessions": "session"}
+
+
+def flat(kind: str, entry: Mapping[str, Any]) -> Json:
+    """The fields of an entity, or of an operation, by one name each."""
+    fields = {name: entry[name] for name in FIELDS[kind] if name in entry}
+    if kind == "diary-entry":
+        fields |= {f"items.{name}": value for name, value in entry.get("items", {}).items()}
+    return fields
 
 
 @dataclass
 class Phone:
     send: Send
-    mirror: dict[str, Json] = field(default_factory=dict)  # diary entries alone
+    mirror: dict[str, Json] = field(default_factory=dict)  # what can be edited
     queue: list[Json] = field(default_factory=list)
     cursor: str | None = None
     conflicts: list[tuple[Json, Json]] = field(default_factory=list)  # operation, answer
@@ -35,11 +42,13 @@ class Phone:
     def queued(self, entity_id: str) -> list[Json]:
         return [operation for operation in self.queue if operation["entity_id"] == entity_id]
 
-    def edit(self, entity_id: str, changes: Json | None) -> Json | None:
+    def edit(
+        self, entity_id: str, changes: Json | None, *, kind: str = "diary-entry"
+    ) -> Json | None:
         """Put the changes (None: the entry's deletion) into the queue; gives the operation."""
         operation = {
             "id": str(uuid4()),
-            "kind": "diary-entry",
+            "kind": kind,
             "action": "delete" if changes is None else "put",
             "entity_id": entity_id,
             "base_version": self.mirror[entity_id]["version"] if entity_id in self.mirror else 0,
@@ -82,8 +91,8 @@ class Phone:
     def _settle(self, batch: list[Json], answers: list[Json]) -> None:
         for operation, answer in zip(batch, answers, strict=True):
             self.queue.remove(operation)
-            if answer["entry"] is not None:
-                self._learn(answer["entry"])
+            if (entity := answer[ANSWERED[operation["kind"]]]) is not None:
+                self._learn(entity)
             if answer["deleted"]:
                 self.mirror.pop(operation["entity_id"], None)
             match answer["status"]:
@@ -107,8 +116,9 @@ class Phone:
                 raise AssertionError(page)
             if self.cursor is None:
                 self.mirror.clear()
-            for entry in page["diary_entries"]:
-                self._learn(entry)
+            for name in LISTS:
+                for entity in page[name]:
+                    self._learn(entity)
             for stone in page["tombstones"]:
                 self.mirror.pop(stone["id"], None)
             self.cursor = page["next_cursor"]

@@ -7,7 +7,7 @@ what its phone showed when it was made; it may be in conflict only over what its
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.service.resources.sync_phone import Json, Phone, flat
+from tests.service.resources.sync_phone import ANSWERED, Json, Phone, flat
 
 
 @dataclass
@@ -55,8 +55,22 @@ class Witness:
             if operation["action"] == "delete":
                 shown.delete(operation["id"])
             else:
-                shown.put(operation["id"], flat(operation["fields"]))
+                shown.put(operation["id"], fields_of(operation))
         return shown
+
+    @staticmethod
+    def alive(kind: str, entity: Json) -> Json:
+        """What the server shows of an entity that can be edited."""
+        shown = drop_none(flat(kind, entity))
+        if kind == "session":
+            del shown["duration_s"]
+        return shown
+
+    def recorded(self, session_id: str, version: int) -> None:
+        """A session that a device recorded, as it is at this version."""
+        values = {"note": None, "excluded": False}
+        at = self.server.setdefault(session_id, Screen(dict.fromkeys(values), values))
+        self.versions[session_id, version] = at.copy()
 
     def made(self, operation: Json, screen: Screen) -> None:
         self.screens[operation["id"]] = screen
@@ -80,20 +94,21 @@ class Witness:
             else:
                 self._judge_deletion(operation, answer)
         for operation, answer in zip(operations, answers, strict=True):
-            if (entry := answer["entry"]) is not None:
+            if (entry := answer[ANSWERED[operation["kind"]]]) is not None:
                 shown = self.server[operation["entity_id"]]
-                assert drop_none(flat(entry)) == shown.alive, operation
+                assert self.alive(operation["kind"], entry) == shown.alive, operation
                 self.versions[entry["id"], entry["version"]] = shown.copy()
 
     def _is_right_to_reject(self, operation: Json) -> None:
         at = self.server.get(operation["entity_id"])
-        fields = flat(operation["fields"])
-        is_unfit = fields.get("items.mood", 0) == 50
-        is_incomplete = "felt_at" not in fields and (at is None or at.is_gone)
+        fields = fields_of(operation)
+        unfit = {"items.mood": 50, "weekdays": [50], "duration_s": 50}
+        is_unfit = any(fields.get(name) == value for name, value in unfit.items())
+        is_incomplete = not fields.keys() & {"felt_at", "title"} and (at is None or at.is_gone)
         assert is_unfit or is_incomplete, operation
 
     def _judge_put(self, operation: Json, answer: Json) -> None:
-        id_, fields = operation["id"], flat(operation["fields"])
+        id_, fields = operation["id"], fields_of(operation)
         at, screen = self.server.get(operation["entity_id"]), self.screens[id_]
         if at is None:
             assert answer["status"] == "applied", operation
@@ -150,12 +165,16 @@ class Witness:
         """The operation left what lay beneath it, so it stands for that."""
         id_ = operation["id"]
         screen = self.screens[id_]
-        names = flat(operation["fields"])
+        names = fields_of(operation)
         if operation["action"] == "delete":
             at = self.server.get(operation["entity_id"], Screen())
             names = dict.fromkeys([*screen.writers, *at.writers])
             self.stands_for[id_, "deleted"] = screen.deleted_by
         self.stands_for |= {(id_, name): screen.writers.get(name) for name in names}
+
+
+def fields_of(operation: Json) -> Json:
+    return flat(operation["kind"], operation["fields"])
 
 
 def drop_none(fields: Json) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def listen(url, document):
     @contextmanager
     def begin(headers=None, **query):
         """The ids of the events as they come."""
-        asked = {"headers": STREAM | (headers or {}), "params": query, "timeout": PATIENCE_S}
-        with httpx.stream("GET", f"{url}/v1/sync/live", **asked) as response:
+        path, sent = f"{url}/v1/sync/live", STREAM | (headers or {})
+        with httpx.stream("GET", path, headers=sent, params=query, timeout=PATIENCE_S) as response:
             assert response.status_code == 200, response.read()
             yield read(response)
 

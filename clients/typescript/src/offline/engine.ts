@@ -35,6 +35,10 @@ const LISTS = {
   reminders: "reminder",
   remarks: "remark",
   findings: "finding",
+  experiments: "experiment",
+  consents: "consent",
+  screenings: "screening",
+  red_flags: "red-flag",
 } as const satisfies Partial<Record<keyof Page, string>>;
 
 export type MirrorKind = (typeof LISTS)[keyof typeof LISTS];
@@ -56,12 +60,20 @@ export class OfflineEngine {
   readonly #store: Store;
   readonly #send: Send;
   readonly #newId: () => string;
+  readonly #kinds: string | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(store: Store, send: Send, newId = () => globalThis.crypto.randomUUID() as string) {
+  /** `kinds`: only these are kept; all if absent. With others than before all is read anew. */
+  constructor(store: Store, send: Send, options: { kinds?: MirrorKind[]; newId?: () => string } = {}) {
     this.#store = store;
     this.#send = send;
-    this.#newId = newId;
+    this.#newId = options.newId ?? (() => globalThis.crypto.randomUUID());
+    this.#kinds = options.kinds === undefined ? undefined : [...options.kinds].sort().join(",");
+  }
+
+  /** Where the feed was read up to; undefined before the first pull. */
+  async cursor(): Promise<string | undefined> {
+    return await this.#store.transact(cursorOf);
   }
 
   /** Queue the changed fields of an entity, or with null its deletion. It needs no network. */
@@ -154,9 +166,16 @@ export class OfflineEngine {
   async pull(options: { limit?: number } = {}): Promise<boolean> {
     return await this.#alone(async () => {
       for (;;) {
-        const cursor = await this.#store.transact(cursorOf);
+        const cursor = await this.#store.transact(async (transaction) => {
+          // A cursor of all says nothing by itself of the kinds that are wanted now.
+          if ((await transaction.get("state", "kinds")) !== this.#kinds) {
+            await transaction.delete("state", "cursor");
+          }
+          return await cursorOf(transaction);
+        });
         const query = new URLSearchParams({ limit: String(options.limit ?? 200) });
         if (cursor !== undefined) query.set("cursor", cursor);
+        if (this.#kinds !== undefined) query.set("kinds", this.#kinds);
         const answer = await this.#send("GET", `/v1/sync?${query}`);
         if (answer === null || isPassing(answer.status)) return false;
         if ((answer.status === 410 || answer.status === 422) && cursor !== undefined) {
@@ -176,7 +195,10 @@ export class OfflineEngine {
       for (const [at, [where, operation]] of batch.entries()) {
         const answer = answers[at]!;
         await transaction.delete("queue", where);
-        const entity = (answer.entry ?? answer.session ?? answer.remark) as Entity | null;
+        const entity = (answer.entry ??
+          answer.session ??
+          answer.remark ??
+          answer.reminder) as Entity | null;
         if (entity !== null) await learn(transaction, operation.kind, entity);
         if (answer.deleted) {
           await transaction.delete("mirror", key(operation.kind, operation.entity_id));
@@ -211,6 +233,8 @@ export class OfflineEngine {
         await transaction.delete("mirror", key(stone.kind, stone.id));
       }
       await transaction.put("state", "cursor", page.next_cursor);
+      if (this.#kinds === undefined) await transaction.delete("state", "kinds");
+      else await transaction.put("state", "kinds", this.#kinds);
     });
   }
 

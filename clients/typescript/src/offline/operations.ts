@@ -27,11 +27,16 @@ export interface SetAside {
 
 const MOST_BUILT_ON = 200;
 
-/** The fields that are changed, by one name each: `items` are fields of their own. */
+/** The fields that are changed, by one name each: a diary entry's items are fields of their own. */
 export function fieldNames(fields: Fields): string[] {
   return Object.entries(fields).flatMap(([name, value]) =>
-    name === "items" ? Object.keys(value as object).map((item) => `items.${item}`) : [name],
+    areItems(name, value) ? Object.keys(value).map((item) => `items.${item}`) : [name],
   );
+}
+
+/** Not the `items` of a reminder, which are one list. */
+function areItems(name: string, value: unknown): value is Fields {
+  return name === "items" && typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function fieldsOf(operation: Operation): Fields {
@@ -67,10 +72,12 @@ export function withQueued(copy: Entity | null, queued: Operation[]): Fields | n
       continue;
     }
     const fields = fieldsOf(operation);
-    const items = { ...(shown?.["items"] as Fields), ...(fields["items"] as Fields) };
+    const before = shown?.["items"];
     shown = { ...shown, id: operation.entity_id, ...fields };
-    const kept = Object.entries(items).filter(([, value]) => value !== null);
-    if ("items" in shown || kept.length > 0) shown["items"] = Object.fromEntries(kept);
+    if (areItems("items", fields["items"])) {
+      const items = Object.entries({ ...(before as Fields), ...fields["items"] });
+      shown["items"] = Object.fromEntries(items.filter(([, value]) => value !== null));
+    }
   }
   return shown;
 }

@@ -39,7 +39,7 @@ class HistoryWithPowerLoss(SyncHistory):
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(st.one_of(STEP, STEP, STEP, CUT), min_size=10, max_size=50))
 def test_two_phones_agree_whatever_happens(

@@ -62,8 +62,7 @@ class Witness:
     def alive(kind: str, entity: Json) -> Json:
         """What the server shows of an entity that can be edited."""
         shown = drop_none(flat(kind, entity))
-        if kind == "session":
-            del shown["duration_s"]
+        shown.pop("duration_s", None)  # which a device recorded
         return shown
 
     def recorded(self, session_id: str, version: int) -> None:

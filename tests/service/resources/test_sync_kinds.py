@@ -7,7 +7,7 @@ import pytest
 from cymba.accounts.changes import Kind, announce
 from cymba.accounts.tables import Change
 from cymba.database import UnitOfWork
-from cymba.devices.contraindications import VERSION, must_be_answered
+from cymba.devices.contraindications import must_be_answered, version_in
 from cymba.devices.models import MODELS
 from cymba.sync.feed import KINDS, Position
 from service.http.paging import seal_cursor
@@ -117,9 +117,9 @@ def everything_else(client, person, hold):
         assert answered.status_code < 300, answered.json
         return answered
 
-    ask("POST", "/v1/consents/insights", {"text_version": 1})
+    ask("POST", "/v1/consents/insights", {"text_version": "1/en"})
     answers = {one.name: "no" for one in must_be_answered(MODELS["ear_cymba"].sites)}
-    given = {"model": "ear_cymba", "text_version": VERSION, "answers": answers}
+    given = {"model": "ear_cymba", "text_version": str(version_in("en")), "answers": answers}
     etag = client.get("/v1/screening", headers=person.headers).headers["ETag"]
     ask("PUT", "/v1/screening/answers", given, **{"If-Match": etag})
     path = f"/v1/devices/{device_id}/programme"

@@ -181,7 +181,7 @@ def _for_kind(kind: str, change: Json) -> Json:
     note = {"note": change["note"]} if "note" in change else {}
     match kind:
         case "reminder":
-            changed = {"title": "?"} if note.get("note") else {}
+            changed: Json = {"title": "?"} if note.get("note") else {}
             if note.get("note", "") is None or "medication" in items:
                 changed["enabled"] = items.get("medication") is None
             if "pain_now" in items:
@@ -263,13 +263,13 @@ class SyncHistory:
         made = {name: f"n{self.made}" if value == "?" else value for name, value in change.items()}
         if made.get("felt_at", "").startswith("n"):
             made["felt_at"] = f"2026-03-01T{self.made // 60 % 24:02}:{self.made % 60:02}:00.000000Z"
-        if change.get("items", {}).get("medication") == "?":
+        if change.get("items") == {"medication": "?"}:
             made["items"] = {"medication": [{"name": f"n{self.made}"}]}
         return made
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(count=st.integers(2, 3), steps=st.lists(STEP, max_size=40))
 def test_no_history_has_a_false_conflict_or_loses_doubles_or_overwrites_anything(

@@ -185,7 +185,7 @@ def stream_changes(query: dict[str, Any]) -> Response:
     return response
 
 
-class _Cursor(msgspec.Struct, array_like=True):
+class _Place(msgspec.Struct, array_like=True):
     """A mark of ours, or what it has in common with a cursor of a pull."""
 
     epoch: UUID
@@ -201,7 +201,7 @@ def _seen(account_id: UUID, cursor: str | None) -> Mark | None:
         return None
     for scope in (_scope(account_id), f"sync|{account_id}"):
         try:
-            found = open_cursor(scope, cursor, _Cursor)
+            found = open_cursor(scope, cursor, _Place)
         except Rejected:
             continue
         return Mark(found.epoch, found.number)

@@ -136,6 +136,11 @@ telemetry, devices, history.
 * **Times** are RFC 3339 in UTC, with six digits of a second. Anything by day goes by the
   account's IANA time zone.
 * **Errors** are problem details (RFC 9457); `type` is stable, `errors[]` names fields.
+* **Language**: titles, advice, questions, consents and problems are in the language of the
+  account's `locale`, on every phone of the account, and `Content-Language` names it. Before there
+  is an account, and to who looks by a share, `Accept-Language` decides: English or German. If it
+  names neither, a share is read in the language of its account. Codes and `type` are the same in
+  all. A text that is proof of what was read has its language in its version, as `1/de`.
 * **Pages** are `{"items": […], "next_cursor": …}`; a cursor is opaque and good for the same query.
 * **Versions**: reads carry an `ETag`; a change must send it back as `If-Match`.
 * **Sending again**: a `POST` that makes something takes an `Idempotency-Key`, so that a request

@@ -75,6 +75,12 @@ def show_app(file: str = INDEX) -> Response:
     return _sent(INDEX if is_place else file)
 
 
+@pages.get("/s")
+def open_share() -> Response:
+    """The page of a share's link. The token is in the fragment, which a browser takes along."""
+    return Response(status=302, headers={"Location": "/app/s"})
+
+
 def _sent(name: str) -> Response:
     app_files = built_files(current_app.config.get("APP_FOLDER", BUILT))
     if not app_files:

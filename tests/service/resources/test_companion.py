@@ -27,6 +27,11 @@ def test_every_place_within_the_app_is_its_page(browser, place):
     assert page.headers["Cache-Control"] == "private, no-cache"
 
 
+def test_a_shares_link_leads_to_its_page_and_its_token_reaches_no_server(browser):
+    answer = browser.get("/s")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/app/s")
+
+
 def test_nothing_runs_in_it_that_does_not_come_from_here(browser):
     policy = browser.get("/app/").headers["Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))

@@ -118,6 +118,7 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
             people.live_past(home, engine, stage.settings, progress)
         with _bar("Summing them up and compacting them") as progress:
             _wait_for_keeper(stage, engine, progress)
+        people.begin_trial(engine, home)
         people.keep(home, stage.folder)
     with _step("Starting broker, bridge and API"):
         stage.start_servers()

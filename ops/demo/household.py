@@ -23,6 +23,7 @@ from cymba.devices.models import MODELS, Model, usual_programme
 from cymba.devices.programme import ProgrammeRefused, Wanted, set_programme
 from cymba.devices.signing import load_key, show_public_key
 from cymba.diary.entries import DiaryEntries
+from cymba.insights.experiments import trials
 from cymba.settings import Settings
 from ops.household import provision_for
 from simulator.diarist import Entry, live_months
@@ -35,6 +36,7 @@ DEVICES = ("ear_cymba", "ear_clip", "neck")  # the first has a past
 PAST_DAYS = 120
 LIVED = World(days=PAST_DAYS, effect=-1.0, days_before_use=14)
 SEED = 20260314
+TRIAL_PAIRS, TRIAL_BLOCK_DAYS = 21, 2  # what the preview offers first
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,24 @@ def write_diary(
         fields = {"felt_at": entry.felt_at, "time_zone": TIME_ZONE}
         items = {f"items.{name}": value for name, value in entry.items.items()}
         entries.put(session, account.id, entry_id, fields | items, match=lambda _: None, now=now)
+
+
+def begin_trial(engine: Engine, household: Household) -> None:
+    """A trial of pain that begins tomorrow, with a first block to agree to."""
+    with UnitOfWork(engine) as session, session.begin():
+        account = find_by_email(session, household.email)
+        if account is None:
+            raise RuntimeError("the demo's person is gone")
+        trials.begin(
+            session,
+            account.id,
+            device_id=household.devices[0].device_id,
+            outcome="pain_now",
+            pairs=TRIAL_PAIRS,
+            block_days=TRIAL_BLOCK_DAYS,
+            comparison_amplitude_ua=0,
+            now=utc_now(),
+        )
 
 
 def keep(household: Household, folder: Path) -> None:

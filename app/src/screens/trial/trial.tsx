@@ -57,6 +57,7 @@ export default function TrialScreen({ id }: { id: string }) {
   );
 }
 
+// A block's number is counted from 0 in the API, and from 1 by people.
 interface PartProps {
   trial: Trial;
   onChanged: () => Promise<void>;
@@ -80,7 +81,7 @@ function NowCard({ trial, onChanged }: PartProps) {
     }
   };
   return (
-    <Card title={now === undefined ? t("It has not begun") : t("Block {n} of {all}", { n: now.number, all: trial.blocks.length })}>
+    <Card title={now === undefined ? t("It has not begun") : t("Block {n} of {all}", { n: now.number + 1, all: trial.blocks.length })}>
       {now === undefined ? (
         <p>{t("It begins on {day}.", { day: fullDay(trial.first_day, "UTC") })}</p>
       ) : (
@@ -89,7 +90,7 @@ function NowCard({ trial, onChanged }: PartProps) {
       <p class="soft">{t("Go on as usual, and rate how you feel each morning before the first session.")}</p>
       {next !== undefined && (
         <div class="stack tight">
-          <h3>{t("To agree to: block {n}", { n: next.number })}</h3>
+          <h3>{t("To agree to: block {n}", { n: next.number + 1 })}</h3>
           <Arm trial={trial} block={next} />
           <Button look="main" wide onPress={async () => await agree(next)}>
             {t("I agree to this block")}
@@ -124,7 +125,7 @@ function Blocks({ trial }: { trial: Trial }) {
         {trial.blocks.map((one) => (
           <li key={one.number} class="spread">
             <span class="number">
-              {one.number}. {shortDay(one.first_day, "UTC")}
+              {one.number + 1}. {shortDay(one.first_day, "UTC")}
             </span>
             <span class="soft small">
               {one.agreed_at === null ? t("not agreed to") : t("agreed {when}", { when: when(one.agreed_at) })}
@@ -144,7 +145,7 @@ function Deviations({ trial }: { trial: Trial }) {
       <ul>
         {trial.deviations.map((one) => (
           <li key={`${one.block} ${one.code}`}>
-            {t("Block {n}: {what}", { n: one.block, what: deviationSaid(one.code) })}{" "}
+            {t("Block {n}: {what}", { n: one.block + 1, what: deviationSaid(one.code) })}{" "}
             <span class="soft small">({tn("{n} day", "{n} days", one.days)})</span>
           </li>
         ))}

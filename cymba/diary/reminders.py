@@ -15,6 +15,7 @@ from cymba.accounts.merging import Mergeable
 from cymba.accounts.written_fields import Fields
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import Reminder
+from cymba.voice import said
 
 KIND: Final = "reminder"
 MAX_TITLE, MAX_TIMES = 100, 24
@@ -115,7 +116,7 @@ def mine(session: Session, account_id: UUID) -> list[Reminder]:
 
 def _title(value: Any) -> Iterator[tuple[str, str]]:
     if not (isinstance(value, str) and 1 <= len(value) <= MAX_TITLE and "\0" not in value):
-        yield "", f"must be a text of 1 to {MAX_TITLE} characters"
+        yield "", said("must be a text of 1 to {most} characters", most=MAX_TITLE)
 
 
 def _is_time(value: Any) -> bool:
@@ -127,7 +128,10 @@ def _list_of(
 ) -> Callable[[Any], Iterator[tuple[str, str]]]:
     def check(value: Any) -> Iterator[tuple[str, str]]:
         if not (isinstance(value, list) and len(value) in lengths):
-            yield "", f"must be a list of {min(lengths)} to {max(lengths)}"
+            yield (
+                "",
+                said("must be a list of {least} to {most}", least=min(lengths), most=max(lengths)),
+            )
             return
         yield from ((f"/{i}", detail) for i, one in enumerate(value) if not fits(one))
 
@@ -142,16 +146,16 @@ def _flag(value: Any) -> Iterator[tuple[str, str]]:
 _CHECKS: dict[str, Callable[[Any], Iterator[tuple[str, str]]]] = {
     "title": _title,
     "local_times": _list_of(
-        _is_time, "must be a time such as 08:00", lengths=range(1, MAX_TIMES + 1)
+        _is_time, said("must be a time such as 08:00"), lengths=range(1, MAX_TIMES + 1)
     ),
     "weekdays": _list_of(
         lambda value: type(value) is int and value in WEEKDAYS,
-        "must be a day from 1, Monday, to 7",
+        said("must be a day from 1, Monday, to 7"),
         lengths=range(1, len(WEEKDAYS) + 1),
     ),
     "items": _list_of(
         lambda value: isinstance(value, str) and value in ITEMS,
-        "unknown item",
+        said("unknown item"),
         lengths=range(len(ITEMS) + 1),
     ),
     "enabled": _flag,

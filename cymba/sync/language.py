@@ -1,7 +1,7 @@
 """A change of an account's language reaches every mirror.
 
-Findings, devices and red flags have texts in it: they are announced as if they had changed, and an
-app reads them anew with its next sync.
+What has a text in it is announced as if it had changed, and an app reads it anew with its next
+sync.
 """
 
 from typing import Any, Final
@@ -16,9 +16,10 @@ from cymba.accounts.tables import Account, Change
 from cymba.devices.screening import RED_FLAGS
 from cymba.diary.entries import KIND as ENTRY
 from cymba.diary.tables import DiaryEntry
+from cymba.insights.tables import Experiment
 
 # Those that always hold a text; of diary entries only those with a red flag do.
-SPOKEN: Final[tuple[Kind, ...]] = ("device", "finding")
+SPOKEN: Final[tuple[Kind, ...]] = ("device", "experiment", "finding")
 
 
 def change_account(session: Session, account: Account, **given: Any) -> None:
@@ -32,6 +33,9 @@ def change_account(session: Session, account: Account, **given: Any) -> None:
     )
     for row in session.execute(spoken.order_by(Change.number)).all():
         announce(session, account.id, row.kind, row.entity_id)
+    # One of before experiments were told in the feed has no change.
+    for id_ in session.scalars(select(Experiment.id).where(Experiment.account_id == account.id)):
+        announce(session, account.id, "experiment", id_)
     flagged = select(DiaryEntry.id).where(
         DiaryEntry.account_id == account.id,
         DiaryEntry.deleted_at.is_(None),

@@ -162,7 +162,7 @@ def update_account(given: dict[str, Any]) -> Response:
     """Change the account
 
     A new password signs out everywhere else. A new `locale` is the language of everything from then
-    on, on every phone: findings, devices and red flags come again with the next sync.
+    on, on every phone: what has a text in it comes again with the next sync.
     """
     current, new = given.pop("current_password", None), given.pop("new_password", None)
     if (current is None) != (new is None):

@@ -15,6 +15,7 @@ from cymba.accounts.written_fields import Fields, note_problem
 from cymba.errors import Rejected
 from cymba.stimulation.session.queries import edit_session
 from cymba.stimulation.tables import StimulationSession
+from cymba.voice import said
 
 NAMES = ("note", "excluded")
 
@@ -38,7 +39,9 @@ class SessionNotes(Mergeable[StimulationSession]):  # type: ignore[type-var] # i
     def checked(self, fields: Fields, *, now: datetime) -> dict[str, Any]:
         recorded = [name for name in fields if name not in NAMES]
         if recorded:
-            raise _refused("A device recorded this session: only its note can be edited.", recorded)
+            raise _refused(
+                said("A device recorded this session: only its note can be edited."), recorded
+            )
         given = super().checked(fields, now=now)
         if given.get("excluded", False) is None:
             given["excluded"] = False
@@ -70,7 +73,9 @@ class SessionNotes(Mergeable[StimulationSession]):  # type: ignore[type-var] # i
         self, session: Session, account_id: UUID, id_: UUID, *, seen: Seen, now: datetime
     ) -> NoReturn:
         del session, account_id, id_, seen, now
-        raise _refused("A recording is erased with DELETE /v1/sessions/{session_id} alone.", [])
+        raise _refused(
+            said("A recording cannot be deleted in a push: use DELETE on `/v1/sessions`."), []
+        )
 
     def fill(self, row: StimulationSession, fields: Fields) -> NoReturn:
         raise NotImplementedError  # `_write` does

@@ -4,12 +4,16 @@ import hashlib
 from datetime import timedelta
 from uuid import uuid4
 
+import marshmallow as ma
 import pytest
 from sqlalchemy import select, update
 
 from cymba.accounts.tables import Account, Consent, OutgoingMail
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.tables import Screening
+from cymba.sync.feed import KINDS
+from cymba.sync.language import SPOKEN
+from service.shapes.feed import SyncPageSchema
 
 FELT = {
     "felt_at": "2026-03-01T07:30:00.000000Z",
@@ -254,6 +258,23 @@ def test_a_change_of_language_reaches_every_mirror(client, person, change, hold)
     assert change("de-DE").status_code == 200
     path = f"/v1/sync?cursor={after['next_cursor']}"
     assert client.get(path, headers=person.headers).json["devices"] == []
+
+
+def test_every_kind_that_has_a_text_is_announced_with_the_language():
+    """A new text in the feed must be told, or a mirror keeps it in the old language."""
+    texts = {"advice", "exposure_title", "model_title", "outcome_title", "refusal", "sentence"}
+
+    def names(field):
+        inner = getattr(field, "inner", field)
+        if isinstance(inner, ma.fields.Nested):
+            yield from inner.schema.fields
+            for below in inner.schema.fields.values():
+                yield from names(below)
+
+    lists = SyncPageSchema().fields
+    named = {kind: kind.replace("-entry", "_entrie").replace("-", "_") + "s" for kind in KINDS}
+    has_text = {kind for kind, name in named.items() if texts & {*names(lists[name])}}
+    assert has_text == {*SPOKEN, "diary-entry"}  # of entries those with a red flag
 
 
 def test_a_problem_within_an_answer_speaks_too(client, person, change):

@@ -46,6 +46,7 @@ class BridgeRun:
         self.broker = MosquittoBroker(
             folder / "mosquitto", {one.device_id: one.secret for one in self.devices}, slots=2
         )
+        self.metrics_ports: list[int] = []  # of the bridges that run
         self._store = 0
 
     @property
@@ -72,7 +73,7 @@ class BridgeRun:
     def bridges(self, slots: int) -> Iterator[list[int]]:
         """`slots` bridges, connected; their process ids."""
         with ExitStack() as stack:
-            ports, pids = [], []
+            self.metrics_ports, pids = [], []
             for slot in range(slots):
                 port = free_port()
                 bridge = BridgeProcess(
@@ -89,9 +90,9 @@ class BridgeRun:
                 )
                 bridge.start()
                 stack.callback(bridge.stop)
-                ports.append(port)
+                self.metrics_ports.append(port)
                 pids.append(bridge.pid)
-            for port in ports:
+            for port in self.metrics_ports:
                 wait_until(lambda port=port: metric(port, "settled") == 1,
                            what="the bridges are settled")  # fmt: skip
             yield pids

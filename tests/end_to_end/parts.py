@@ -80,6 +80,10 @@ class DatabaseServer:
         engine.dispose()
         return made
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def kill(self) -> None:
         """The postmaster alone, as the kernel's out-of-memory killer does; its children follow."""
         pid = self._server.pid

@@ -1,0 +1,152 @@
+"""A live fleet: many devices that send a frame now and then, over every part that is at work then.
+
+python -m benchmarks.bench_live [--rates 100 400] [--seconds 40]
+
+A thousand devices with a connection each, over Mosquitto and PostgreSQL as they are shipped, one
+bridge and one session worker. At each rate every device sends one frame first, and what follows is
+measured: the share of frames that take the fast path, the processor time of each part for a frame,
+and how long a device waits for its receipt. The part with the most time for a frame is the first
+that fills a core; PostgreSQL alone may fill several.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from sqlalchemy import text
+
+from benchmarks.bridge_run import BridgeRun, metric
+from tests.end_to_end.parts import ROOT, wait_until
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Reading:
+    stored: float
+    fast: float
+    cpu_s: dict[str, float]
+
+
+@dataclass
+class Live:
+    rate: float
+    share: float  # of the frames, by the fast path
+    cpu_us: dict[str, float]  # of each part, for a frame
+    receipt_ms: tuple[float, float]  # p50, p99
+    waiting: int  # sessions that are not summarised yet at the end
+
+
+def tree_cpu_s(pid: int) -> float:
+    """The time on a core that a process and its children have had."""
+    parents: dict[int, int] = {}
+    spent: dict[int, float] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        child = int(path.parent.name)
+        parents[child] = int(fields[1])
+        # A child that has ended counts for the parent that waited for it.
+        spent[child] = sum(map(int, fields[11:15])) / TICKS_A_SECOND
+    return sum(time_s for one, time_s in spent.items() if _descends(one, pid, parents))
+
+
+def _descends(one: int, pid: int, parents: dict[int, int]) -> bool:
+    while one and one != pid:
+        one = parents.get(one, 0)
+    return one == pid
+
+
+@contextmanager
+def session_worker(stage: BridgeRun) -> Iterator[int]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("CYMBA_")
+    } | {"CYMBA_DATABASE_URL": stage.database.url, "CYMBA_LOG_LEVEL": "warning"}
+    with (stage.folder / "seal.log").open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "ops", "seal"],
+            env=environment, stdout=log, stderr=log, cwd=ROOT,
+        )  # fmt: skip
+        try:
+            yield worker.pid
+        finally:
+            worker.terminate()
+            worker.wait()
+
+
+def measure(stage: BridgeRun, rate: float, seconds: float) -> Live:
+    devices = len(stage.devices)
+    frames = 1 + max(1, int(rate * seconds) // devices)
+    with stage.fresh(), stage.bridges(1) as pids, session_worker(stage) as worker:
+        parts = {
+            "bridge": pids[0],
+            "session worker": worker,
+            "Mosquitto": stage.broker.pid,
+            "PostgreSQL": stage.database.pid,
+        }
+
+        def read() -> Reading:
+            port = stage.metrics_ports[0]
+            stored, fast = (metric(port, f"frames_{kind}_total") for kind in ("stored", "fast"))
+            cpu_s = {name: tree_cpu_s(pid) for name, pid in parts.items()}
+            return Reading(stored or 0, fast or 0, cpu_s)
+
+        times_file = stage.folder / "times.npz"
+        loading = stage.load(frames, rate=rate, times_file=str(times_file), idle_s=30.0)
+        wait_until(lambda: read().stored >= devices, what="each device has sent a frame")
+        before = read()
+        acked = loading.result()["frames"]
+        after = read()
+        assert acked == frames * devices, f"{acked:.0f} of {frames * devices} acked"
+        with stage.engine.connect() as connection:
+            dirty = text("SELECT count(*) FROM session_extent WHERE dirty")
+            waiting = connection.scalar(dirty) or 0
+    times = np.load(times_file)
+    waited_ms = (times["acked_at"] - times["published_at"])[:, 2:] * 1000
+    p50, p99 = np.percentile(waited_ms, [50, 99])
+    counted = after.stored - before.stored
+    return Live(
+        rate,
+        (after.fast - before.fast) / counted,
+        {name: (after.cpu_s[name] - before.cpu_s[name]) / counted * 1e6 for name in parts},
+        (float(p50), float(p99)),
+        waiting,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", type=float, nargs="+", default=[100.0, 400.0])
+    parser.add_argument("--seconds", type=float, default=40.0)
+    given = parser.parse_args(arguments)
+    with TemporaryDirectory(prefix="bench-live-") as name:
+        Path(name).chmod(0o755)
+        stage = BridgeRun(Path(name), 0, profile=False)
+        try:
+            print(f"{os.cpu_count()} cores for all; load average: {os.getloadavg()[0]:.1f}\n")
+            print("| frames/s | fast path | bridge | session worker | Mosquitto | PostgreSQL "
+                  "| receipt p50 / p99, ms | sessions waiting | fills a core first |")  # fmt: skip
+            print("|---:|---:|---:|---:|---:|---:|---|---:|---|")
+            for rate in given.rates:
+                one = measure(stage, rate, given.seconds)
+                spent = " | ".join(f"{cpu_us:,.0f} µs" for cpu_us in one.cpu_us.values())
+                most = max(one.cpu_us, key=one.cpu_us.__getitem__)
+                p50, p99 = one.receipt_ms
+                full = f"{most}, at {1e6 / one.cpu_us[most]:,.0f} frames/s"
+                print(f"| {rate:,.0f} | {one.share:.1%} | {spent} | {p50:.1f} / {p99:.1f} "
+                      f"| {one.waiting} | {full} |", flush=True)  # fmt: skip
+        finally:
+            stage.stop()
+
+
+if __name__ == "__main__":
+    main()

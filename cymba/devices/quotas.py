@@ -11,6 +11,7 @@ with asking what is left. So a device may exceed a quota by a portion in each pr
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol, Self
 from uuid import UUID
 
@@ -102,7 +103,7 @@ class Quota:
         self._buckets = buckets
         self._portions = portions
         self._session_bytes = session_bytes
-        self._meters: LRUCache[str, dict[str, _Meter]] = LRUCache(MAX_METERED)
+        self._meters_of = lru_cache(MAX_METERED)(self._new_meters)  # by device
         self._known: LRUCache[tuple[str, int], _Known] = LRUCache(MAX_SESSIONS_KNOWN)  # by sid.int
 
     def settle(
@@ -195,15 +196,11 @@ class Quota:
     def _meter(self, kind: str, device_id: str) -> _Meter:
         return self._meters_of(device_id)[kind]
 
-    def _meters_of(self, device_id: str) -> dict[str, _Meter]:
-        meters = self._meters.get(device_id)
-        if meters is None:
-            # Whether a payload goes into quarantine is known once its ledger is locked, too late to
-            # ask: the first portion of it is free.
-            free = self._portions[QUARANTINED]
-            meters = {STORED: _Meter(), SESSIONS: _Meter(), QUARANTINED: _Meter(free)}
-            self._meters[device_id] = meters
-        return meters
+    def _new_meters(self, _device_id: str) -> dict[str, _Meter]:
+        # Whether a payload goes into quarantine is known once its ledger is locked, too late to
+        # ask: the first portion of it is free.
+        free = self._portions[QUARANTINED]
+        return {STORED: _Meter(), SESSIONS: _Meter(), QUARANTINED: _Meter(free)}
 
     def _needs(self, device_id: str, demand: Demand) -> dict[str, float]:
         begun = sum((device_id, sid.int) not in self._known for sid in demand.sids)

@@ -9,9 +9,9 @@ device has a bucket in each.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
 from typing import NamedTuple
-
-from cachetools import LRUCache
 
 MAX_BUCKETS = 100_000  # of one kind; the least recently used is full again when it is evicted
 
@@ -42,7 +42,7 @@ class Admission(NamedTuple):
 @dataclass(slots=True)
 class _Bucket:
     level: float
-    at_s: float
+    at_s: float = -inf
 
 
 class Buckets:
@@ -50,18 +50,15 @@ class Buckets:
 
     def __init__(self, rate: Rate, *, max_buckets: int = MAX_BUCKETS) -> None:
         self.rate = rate
-        self._buckets: LRUCache[str, _Bucket] = LRUCache(max_buckets)
+        # In C: every frame passes through here, several times.
+        self._bucket = lru_cache(max_buckets)(lambda _key: _Bucket(rate.burst))
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return self._bucket.cache_info().currsize
 
     def filled(self, key: str, now_s: float) -> _Bucket:
         """The key's bucket as it is at `now_s`."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = _Bucket(self.rate.burst, now_s)
-            self._buckets[key] = bucket
-            return bucket
+        bucket = self._bucket(key)
         passed_s = now_s - bucket.at_s
         if passed_s > 0:
             # Spelt out, because every frame passes through here: min() would take twice as long.

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-
-from cachetools import LRUCache
+from functools import lru_cache
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.clocks import ARRIVAL_ALLOWANCE_MS, AnchorKind, to_ms
@@ -67,15 +66,13 @@ class AnchorCache:
     LATER_MS = 1_000_000.0  # a clock that is off by 100 ppm drifts by 0.1 s in this time
 
     def __init__(self) -> None:
-        self._last: LRUCache[BootKey, dict[AnchorKind, Anchor]] = LRUCache(self.MOST_BOOTS)
+        self._last = lru_cache(self.MOST_BOOTS)(_nothing)  # by boot and kind
 
     def news(self, anchors: Iterable[BootAnchor]) -> list[BootAnchor]:
         return [
             BootAnchor(boot, anchor)
             for boot, anchor in anchors
-            if self._is_news(
-                self._last.get(boot, _NOTHING), anchor.kind, anchor.up_ms, anchor.wall_ms
-            )
+            if self._is_news(self._last(boot), anchor.kind, anchor.up_ms, anchor.wall_ms)
         ]
 
     def may_be_news(
@@ -85,9 +82,7 @@ class AnchorCache:
         none of the batch's anchors is."""
         if frame.sent is None and frame.utc is None:
             return False
-        last = self._last.get(BootKey(device_id, frame.store, frame.boot))
-        if last is None:
-            return True
+        last = self._last(BootKey(device_id, frame.store, frame.boot))
         if frame.sent is not None:
             kind: AnchorKind = "arrival" if settled else "queued"
             if self._is_news(last, kind, frame.sent, to_ms(arrived_at)):
@@ -97,7 +92,7 @@ class AnchorCache:
     def remember(self, anchors: Iterable[BootAnchor]) -> None:
         """Call it once they are committed."""
         for boot, anchor in anchors:
-            self._last.setdefault(boot, {})[anchor.kind] = anchor
+            self._last(boot)[anchor.kind] = anchor
 
     def _is_news(
         self, known: Mapping[AnchorKind, Anchor], kind: AnchorKind, up_ms: float, wall_ms: float
@@ -111,4 +106,5 @@ class AnchorCache:
         return (abs(gain) if kind == "device_clock" else gain) >= self.TIGHTER_MS
 
 
-_NOTHING: dict[AnchorKind, Anchor] = {}
+def _nothing(_boot: BootKey) -> dict[AnchorKind, Anchor]:
+    return {}

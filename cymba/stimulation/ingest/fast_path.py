@@ -11,7 +11,6 @@ new clock hints, new stores.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
@@ -42,12 +41,8 @@ class Appended(NamedTuple, Generic[One]):
     left: list[One]
 
 
-@dataclass(slots=True)
-class _Store(Generic[One]):
-    key: StoreKey
-    seqs: set[int] = field(default_factory=set)
-    deliveries: list[One] = field(default_factory=list)
-    frames: list[ReceivedFrame] = field(default_factory=list)  # of the deliveries
+_Frames = dict[int, tuple[One, ReceivedFrame]]
+"""The frames of a store that may be written, by their numbers."""
 
 
 def append(
@@ -63,32 +58,31 @@ def append(
         sqlalchemy.exc.DBAPIError: the database did not answer. The frames may be stored or not.
         Ingest is idempotent, so it can be repeated.
     """
-    stores = _usual_stores(deliveries, anchors, quota)
+    usual = _usual_frames(deliveries, anchors, quota)
     written: dict[StoreKey, SeqRanges] = {}
-    if stores:
+    if usual:
         # `ingest` finds the bad delivery.
         with suppress(DataError, IntegrityError, UnicodeError, OverflowError):
-            written = _write(connection, stores)
+            written = _write(connection, usual)
     acks: list[tuple[str, Ack]] = []
     stored: list[One] = []
-    for store in stores:
-        resolved = written.get(store.key)
+    for key, frames in usual.items():
+        resolved = written.get(key)
         if resolved is None:
-            _give_back(quota, store)
+            _give_back(quota, frames)
             continue
-        device_id, number = store.key
-        ack = Ack(store=number, upto=resolved.upto, also=resolved.beyond(store.seqs))
-        acks.append((device_id, ack))
-        stored += store.deliveries
+        device_id, store = key
+        acks.append((device_id, Ack(store=store, upto=resolved.upto, also=resolved.beyond(frames))))
+        stored += [delivery for delivery, _ in frames.values()]
     if len(stored) == len(deliveries):
         return Appended(stored, acks, [])
     done = set(map(id, stored))
     return Appended(stored, acks, [one for one in deliveries if id(one) not in done])
 
 
-def _usual_stores(
+def _usual_frames(
     deliveries: Sequence[One], anchors: AnchorCache, quota: Reservation | None
-) -> list[_Store[One]]:
+) -> dict[StoreKey, _Frames[One]]:
     """The frames that may be written by the statement, by store.
 
     A device's frames are taken in their order: none that follows one that is left over. Of two that
@@ -96,7 +90,7 @@ def _usual_stores(
     """
     left: set[str] = set()
     suspects: set[str] = set()  # devices that may have news of their clock
-    stores: dict[StoreKey, _Store[One]] = {}
+    usual: dict[StoreKey, _Frames[One]] = {}
     for delivery in deliveries:
         device_id = delivery.device_id
         if device_id in left:
@@ -108,10 +102,10 @@ def _usual_stores(
         if anchors.may_be_news(device_id, frame, delivery.arrived_at, settled=delivery.settled):
             suspects.add(device_id)
         key = StoreKey(device_id, frame.store)
-        store = stores.get(key)
-        if store is None:
-            store = stores[key] = _Store(key)
-        if frame.seq in store.seqs or not (
+        frames = usual.get(key)
+        if frames is None:
+            frames = usual[key] = {}
+        if frame.seq in frames or not (
             quota is None
             or quota.session(
                 device_id,
@@ -121,44 +115,39 @@ def _usual_stores(
             )
         ):
             left.add(device_id)
-            continue
-        store.seqs.add(frame.seq)
-        store.deliveries.append(delivery)
-        store.frames.append(frame)
-    with_news: set[str] = set()
+        else:
+            frames[frame.seq] = delivery, frame
     if suspects:
         hints = clock_hints_of(one for one in deliveries if one.device_id in suspects)
         with_news = {anchor.key.device_id for anchor in anchors.news(hints)}
-    usual = []
-    for store in stores.values():
-        if store.key.device_id in with_news:
-            _give_back(quota, store)
-        elif store.frames:
-            usual.append(store)
-    return usual
+        for key in [key for key in usual if key.device_id in with_news]:
+            _give_back(quota, usual.pop(key))
+    return {key: frames for key, frames in usual.items() if frames} if left else usual
 
 
-def _write(connection: Connection, stores: Sequence[_Store[One]]) -> dict[StoreKey, SeqRanges]:
+def _write(
+    connection: Connection, usual: dict[StoreKey, _Frames[One]]
+) -> dict[StoreKey, SeqRanges]:
     """The ledgers of those stores whose frames are written and committed."""
     batch = Batch()
     numbers: list[NewNumbers] = []
-    for store in stores:
-        ranges = SeqRanges.of_sorted(sorted(store.seqs))
+    for key, frames in usual.items():
+        ranges = SeqRanges.of_sorted(sorted(frames))
         if ranges.count > MOST_NEW_RANGES:
             continue
-        numbers.append(NewNumbers(store.key, str(ranges)))
-        for delivery, frame in zip(store.deliveries, store.frames, strict=True):
-            batch.store(delivery.device_id, frame, delivery.arrived_at, ledger=len(numbers))
+        numbers.append(NewNumbers(key, str(ranges)))
+        for delivery, frame in frames.values():
+            batch.store(key.device_id, frame, delivery.arrived_at, ledger=len(numbers))
     try:
         return write_free_numbers(connection, batch, numbers) if numbers else {}
     finally:
         connection.rollback()  # SQLAlchemy's transaction: in autocommit mode it holds nothing
 
 
-def _give_back(quota: Reservation | None, store: _Store[One]) -> None:
+def _give_back(quota: Reservation | None, frames: _Frames[One]) -> None:
     if quota is None:
         return
-    for delivery, frame in zip(store.deliveries, store.frames, strict=True):
+    for delivery, frame in frames.values():
         quota.give_back_session(
             delivery.device_id,
             frame.sid,

@@ -5,7 +5,6 @@ part of a msgspec type, which checks them as it decodes. Whatever that refuses i
 which finds the reason: both ways give the same frame, or the same `Unreadable`.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from cymba.stimulation.wire.channels import CHANNELS, Channel
 from cymba.stimulation.wire.frames import (
     KINDS,
     SAMPLES_MEMBERS,
-    Packed,
     Unreadable,
     decode,
     digest_of_frame,
@@ -55,9 +53,24 @@ def receive(payload: bytes) -> ReceivedFrame | Unreadable:
     frame = decode(payload)
     if isinstance(frame, Unreadable):
         return frame
-    lengths = map(len, frame.c.values()) if isinstance(frame, SamplesFrame) else ()
-    samples = frame.n if isinstance(frame, SamplesFrame) else 0
-    return _received(frame, pack(frame), _memory_bytes(samples, lengths))
+    memory_bytes = 0
+    if isinstance(frame, SamplesFrame):
+        readings = sum(map(len, frame.c.values()))
+        memory_bytes = SAMPLE_BYTES * frame.n + READING_BYTES * readings
+    kind, body, digest = pack(frame)
+    return ReceivedFrame(
+        frame.store,
+        frame.seq,
+        frame.boot,
+        frame.sid,
+        kind,
+        frame.up,
+        frame.utc,
+        digest,
+        body,
+        frame.sent,
+        memory_bytes,
+    )
 
 
 def _receive_known(payload: bytes) -> ReceivedFrame | None:
@@ -82,8 +95,19 @@ def _receive_known(payload: bytes) -> ReceivedFrame | None:
     if not (is_distinct and is_in_order and _is_plausible(columns, lengths, n)):
         return None
     body = _BODY.encode((frame.dt, n, frame.c))
-    packed = Packed(_SAMPLES, body, digest_of_frame(_SAMPLES, frame, body))
-    return _received(frame, packed, _memory_bytes(n, lengths))
+    return ReceivedFrame(
+        frame.store,
+        frame.seq,
+        frame.boot,
+        frame.sid,
+        _SAMPLES,
+        up,
+        frame.utc,
+        digest_of_frame(_SAMPLES, frame, body),
+        body,
+        sent,
+        SAMPLE_BYTES * n + READING_BYTES * sum(lengths),
+    )
 
 
 def _is_plausible(columns: tuple[Any, ...], lengths: list[int], n: int) -> bool:
@@ -100,26 +124,6 @@ def _is_plausible(columns: tuple[Any, ...], lengths: list[int], n: int) -> bool:
         if column is not UNSET and (None in column or column != sorted(column)):
             return False
     return True
-
-
-def _received(frame: Any, packed: Packed, memory_bytes: int) -> ReceivedFrame:
-    return ReceivedFrame(
-        frame.store,
-        frame.seq,
-        frame.boot,
-        frame.sid,
-        packed.kind,
-        frame.up,
-        frame.utc,
-        packed.digest,
-        packed.body,
-        frame.sent,
-        memory_bytes,
-    )
-
-
-def _memory_bytes(samples: int, lengths: Iterable[int]) -> int:
-    return SAMPLE_BYTES * samples + READING_BYTES * sum(lengths)
 
 
 def _column_of(channel: Channel) -> tuple[str, Any, Any]:

@@ -33,6 +33,9 @@ class SeqRanges:
         return bisect_right(self._bounds, seq) % 2 == 1
 
     def __str__(self) -> str:
+        if len(self._bounds) == 2:  # nearly always
+            low, high = self._bounds
+            return f"{{[{low},{high})}}"
         bounds = iter(self._bounds)
         return "{" + ",".join(f"[{low},{high})" for low, high in zip(bounds, bounds)) + "}"  # noqa: B905 - the same iterator twice makes pairs
 

@@ -29,7 +29,7 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
-class Reading:
+class Spending:
     stored: float
     fast: float
     cpu_s: dict[str, float]
@@ -94,11 +94,11 @@ def measure(stage: BridgeRun, rate: float, seconds: float) -> Live:
             "PostgreSQL": stage.database.pid,
         }
 
-        def read() -> Reading:
+        def read() -> Spending:
             port = stage.metrics_ports[0]
             stored, fast = (metric(port, f"frames_{kind}_total") for kind in ("stored", "fast"))
             cpu_s = {name: tree_cpu_s(pid) for name, pid in parts.items()}
-            return Reading(stored or 0, fast or 0, cpu_s)
+            return Spending(stored or 0, fast or 0, cpu_s)
 
         times_file = stage.folder / "times.npz"
         loading = stage.load(frames, rate=rate, times_file=str(times_file), idle_s=30.0)

@@ -97,7 +97,7 @@ def test_a_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         BootAnchor(BootKey("device-1", 7, boot), Anchor("arrival", 0, AT_MS)) for boot in range(5)
     ]
     memory.remember(anchors)
-    assert memory.news(anchors) == anchors[:2]
+    assert memory.news(reversed(anchors)) == [anchors[1], anchors[0]]
 
 
 def test_a_new_anchor_has_the_sessions_around_its_boot_summarised_anew(

@@ -109,12 +109,12 @@ class Resource(Blueprint):  # type: ignore[misc] # flask-smorest ships no types
     ) -> Callable[[View], View]:
         """The JSON body, loaded and handed to the view as its next positional argument."""
         example = example_of(schema) if example is None else example
-        decorate = self._decorator(self.arguments(schema, example=example))
+        decorate = self._decorator(self.arguments(schema(), example=example))
         return lambda view: _noted(decorate(view), max_bytes=max_bytes)
 
     def query(self, schema: type[Schema]) -> Callable[[View], View]:
         """The query parameters, loaded and handed to the view as its next positional argument."""
-        return self._decorator(self.arguments(schema, location="query"))
+        return self._decorator(self.arguments(schema(), location="query"))
 
     def answers(
         self,

@@ -151,7 +151,8 @@ _NUMBERED = postgresql.psycopg.dialect(paramstyle="numeric_dollar")  # type: ign
 
 
 def line_of(session: Session) -> psycopg.Connection[Any]:
-    """The connection of a transaction, for a prepared statement within it."""
+    """The connection of a transaction, for a prepared statement that sees all of it."""
+    session.flush()
     line = session.connection().connection.driver_connection
     assert isinstance(line, psycopg.Connection)  # noqa: S101 - for mypy
     return line

@@ -1,9 +1,9 @@
 """IANA time zones: the names that a person may choose."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from functools import cache
-from zoneinfo import available_timezones
+from datetime import UTC, date, datetime, time
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, available_timezones
 
 # Present in some zone databases, but names of no place's time.
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
@@ -39,3 +39,9 @@ def zone_names() -> frozenset[str]:
 
 def is_zone(name: str) -> bool:
     return name in zone_names()
+
+
+@lru_cache(maxsize=50_000)  # years of days in the zones where most people are
+def midnight(zone: str, day: date) -> datetime:
+    """When the local day begins, in UTC."""
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import line_of
 from cymba.devices.tables import Device
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.days import Days, EntryFact, build_days, local_day
@@ -37,7 +38,7 @@ def load_days(
     zone = ZoneInfo(
         session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
     )
-    complete_days = load_complete_days(session, account_id)
+    complete_days = load_complete_days(line_of(session), account_id)
     exposures = exposures_of(sessions)
     answered = {name for fact in entries for name in fact.items}
     outcomes = tuple(o for o in OUTCOMES.values() if o.primary or o.item in answered)

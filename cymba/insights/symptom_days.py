@@ -7,6 +7,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.diary.items import ITEMS
 from cymba.errors import NotFound
 from cymba.insights.days import Days, Floats
@@ -55,8 +56,9 @@ def load_symptom_days(
         NotFound: there is no such symptom.
     """
     outcome = _symptom(symptom)
-    done = history(session, account_id, "day", first_day, last_day)
-    rated = symptoms_rated(session, account_id, [(day.first_day, day.last_day) for day in done])
+    line = line_of(session)
+    done = history(line, account_id, "day", first_day, last_day)
+    rated = symptoms_rated(line, account_id, [(day.first_day, day.last_day) for day in done])
     means = [{one.item: one.mean for one in of_day} for of_day in rated]
     return SymptomDays(
         outcome,

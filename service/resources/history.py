@@ -10,10 +10,10 @@ from cymba.insights.symptoms import SymptomRated, symptoms_rated
 from cymba.stimulation.session.history import MAX_DAYS, Period, history
 from service.http import out
 from service.http.answers import tagged
-from service.http.bearer import current_account, is_by_share
+from service.http.bearer import is_by_share
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
-from service.http.transaction import transaction
+from service.http.reading import reading
 from service.http.writing import writer
 from service.shapes.local_days import DaysQuerySchema, days_asked
 
@@ -89,16 +89,16 @@ def get_history(query: dict[str, Any]) -> Response:
     Weeks begin on Monday. Periods are whole: those that `from` and `to` lie in. A session counts
     on the day that it started on. "No session" (0) and "not uploaded yet" (null) differ.
     """
-    with transaction() as session:
-        account = current_account(session)
+    with reading() as read:
+        account = read.caller()
         usual = USUAL_DAYS[query["period"]]
         first_day, last_day = days_asked(query, account.time_zone, usual=usual, most=MAX_DAYS)
-        items = history(session, account.id, query["period"], first_day, last_day)
+        items = history(read.line, account.id, query["period"], first_day, last_day)
         time_zone = account.time_zone
         symptoms: Sequence[list[SymptomRated] | None] = [None] * len(items)
         if not is_by_share():
             spans = [(item.first_day, item.last_day) for item in items]
-            symptoms = symptoms_rated(session, account.id, spans)
+            symptoms = symptoms_rated(read.line, account.id, spans)
     shown = [
         _period_shown(item, symptoms=rated and [_symptom_shown(one) for one in rated])
         for item, rated in zip(items, symptoms, strict=True)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import consent
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account, Change
+from cymba.database import line_of
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.tables import DiaryEntry
 from cymba.insights import findings
@@ -267,7 +268,7 @@ def test_history_and_insights_agree_on_which_days_had_no_session(
     rate(session, account_id, BEGAN - timedelta(days=90), 5)
     changed(session, account_id)
     days, _, _ = load_days(session, account_id)
-    told = history(session, account_id, "day", days.dates[0], days.dates[-1])
+    told = history(line_of(session), account_id, "day", days.dates[0], days.dates[-1])
     sessions = [np.nan if one.sessions is None else one.sessions for one in told]
     # A device's word ends at the start of its latest session: on that day they may differ.
     np.testing.assert_array_equal(days.exposures[1][:-3], sessions[:-3])

@@ -176,7 +176,9 @@ class Server:
 
     def days(self) -> list[tuple[int | None, float | None]]:
         first = (BOOTED_AT - timedelta(days=3)).date()
-        found = history(self.session, self.account_id, "day", first, first + timedelta(days=20))
+        found = history(
+            line_of(self.session), self.account_id, "day", first, first + timedelta(days=20)
+        )
         minutes = [one.stimulating_min and round(one.stimulating_min, 1) for one in found]
         return list(zip([one.sessions for one in found], minutes, strict=True))
 

@@ -6,24 +6,36 @@ the person's devices recorded on it has been uploaded; else it is unknown.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+import orjson
+import psycopg
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
 from cymba.accounts.tables import Account
+from cymba.accounts.zones import midnight
+from cymba.database import Prepared
 from cymba.errors import Rejected
-from cymba.stimulation.session.shown import counted_written
-from cymba.stimulation.session.uploads import CompleteDays, load_complete_days
+from cymba.stimulation.session.uploads import load_complete_days
 from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.written.tables import WrittenSession
+from cymba.stimulation.written.tables import WrittenSession, stimulating_s
 from cymba.voice import said
 
 Period = Literal["day", "week", "month"]
@@ -53,16 +65,22 @@ class HistoryPeriod:
     complete: bool  # no session of it can be missing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Done:
-    day: date
-    seconds: float | None
-    charge_uc: float | None
-    is_written: bool = False
+    """What was done on a day. A sum is null if sessions are there, and none of them has it."""
+
+    sessions: int = 0
+    written: int = 0
+    seconds: float | None = None
+    charge_uc: float | None = None
 
 
 def history(
-    session: Session, account_id: UUID, period: Period, first_day: date, last_day: date
+    line: psycopg.Connection[Any],
+    account_id: UUID,
+    period: Period,
+    first_day: date,
+    last_day: date,
 ) -> list[HistoryPeriod]:
     """The whole periods that contain `first_day` to `last_day`, in order.
 
@@ -87,35 +105,31 @@ def history(
             said("The days must lie from {earliest} to {latest}.", earliest=EARLIEST, latest=LATEST)
         )
     first_day, last_day = _first_of(period, first_day), _last_of(period, last_day)
-    zone_name = session.scalar(select(Account.time_zone).where(Account.id == account_id))
-    zone = _zone(zone_name or "UTC")
-    done: dict[date, list[_Done]] = defaultdict(list)
-    for one in _sessions(session, account_id, first_day, last_day):
-        done[one.day].append(one)
-    complete_days = load_complete_days(session, account_id)
-    days = groupby(_days(first_day, last_day), key=lambda day: _first_of(period, day))
-    return [_period(list(of_period), done, complete_days, zone) for _, of_period in days]
+    zone_name, done = _done(line, account_id, first_day, last_day)
+    days = [first_day + after * _DAY for after in range((last_day - first_day).days + 1)]
+    borders = [midnight(zone_name, day) for day in [*days, last_day + _DAY]]
+    complete = load_complete_days(line, account_id).among(days, borders)
+    found, begin = [], 0
+    while begin < len(days):
+        end = begin + (_last_of(period, days[begin]) - days[begin]).days + 1
+        found.append(_period(days[begin:end], done, complete[begin:end]))
+        begin = end
+    return found
 
 
 def _period(
-    days: Sequence[date],
-    done: Mapping[date, Sequence[_Done]],
-    complete_days: CompleteDays,
-    zone: ZoneInfo,
+    days: Sequence[date], done: Mapping[date, _Done], complete: Sequence[bool]
 ) -> HistoryPeriod:
-    sessions = [one for day in days for one in done.get(day, ())]
-    complete = [_is_complete(day, complete_days, zone) for day in days]
-    known = sum(
-        bool(done.get(day)) or is_complete for day, is_complete in zip(days, complete, strict=True)
-    )
-    active = sum(bool(done.get(day)) for day in days)
-    charge_uc = _sum([one.charge_uc for one in sessions])
-    seconds = _sum([one.seconds for one in sessions])
+    of_period = [done[day] for day in days if day in done]
+    active = len(of_period)
+    known = sum(is_complete or day in done for day, is_complete in zip(days, complete, strict=True))
+    seconds = _sum([one.seconds for one in of_period])
+    charge_uc = _sum([one.charge_uc for one in of_period])
     return HistoryPeriod(
         first_day=days[0],
         last_day=days[-1],
-        sessions=len(sessions) if known else None,
-        sessions_written=sum(one.is_written for one in sessions) if known else None,
+        sessions=sum(one.sessions for one in of_period) if known else None,
+        sessions_written=sum(one.written for one in of_period) if known else None,
         stimulating_min=None if seconds is None or not known else seconds / 60,
         delivered_charge_mc=None if charge_uc is None or not known else charge_uc / 1000,
         days_with_session=active,
@@ -126,46 +140,80 @@ def _period(
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
-    """The sum over the sessions that have it; null if there are sessions but none has it."""
+    """The sum over the days that have it; null if there are days but none has it."""
     known = [value for value in values if value is not None]
     return sum(known) if known or not values else None
 
 
-def _sessions(
-    session: Session, account_id: UUID, first_day: date, last_day: date
-) -> Iterator[_Done]:
+def _done(
+    line: psycopg.Connection[Any], account_id: UUID, first_day: date, last_day: date
+) -> tuple[str, dict[date, _Done]]:
+    """The account's zone, and what was done by the local day of each session's own zone."""
     begin = datetime.combine(first_day, time(), UTC) - _ANY_ZONE
     end = datetime.combine(last_day, time(), UTC) + _DAY + _ANY_ZONE
-    rows = session.execute(
+    done: defaultdict[date, _Done] = defaultdict(_Done)
+    account_zone = "UTC"
+    for part, zone_name, *columns in _STATEMENT.rows(
+        line, account_id=account_id, begin=begin, end=end
+    ):
+        if part == "account":
+            account_zone = zone_name
+            continue
+        zone = _zone(zone_name)
+        starts, seconds, charges = map(orjson.loads, columns)
+        if part == "written":
+            seconds = [stimulating_s(*one) for one in seconds]
+        for start, second, charge in zip(starts, seconds, charges, strict=True):
+            of_day = done[datetime.fromtimestamp(start, zone).date()]
+            of_day.sessions += 1
+            of_day.written += part == "written"
+            if second is not None:
+                of_day.seconds = (of_day.seconds or 0.0) + second
+            if charge is not None:
+                of_day.charge_uc = (of_day.charge_uc or 0.0) + charge
+    return account_zone, done
+
+
+def _by_zone(part: str, row: Any, seconds: Any, charge: Any) -> Select[*tuple[Any, ...]]:
+    """One row for each time zone. Columns as JSON: two thousand values are read in a tenth of the
+    time of as many rows."""
+    columns = (func.extract("epoch", row.started_at), seconds, charge)
+    return (
         select(
-            StimulationSession.started_at,
-            StimulationSession.time_zone,
-            StimulationSession.stimulating_s,
-            StimulationSession.delivered_charge_uc,
-        ).where(
-            StimulationSession.account_id == account_id,
-            StimulationSession.deleted_at.is_(None),
-            StimulationSession.started_at >= begin,
-            StimulationSession.started_at < end,
+            literal_column(f"CAST('{part}' AS text)"),
+            cast(row.time_zone, Text),
+            *(cast(func.json_agg(column), Text) for column in columns),
         )
+        .where(
+            row.account_id == _ACCOUNT_ID,
+            row.started_at >= bindparam("begin", type_=row.started_at.type),
+            row.started_at < bindparam("end", type_=row.started_at.type),
+        )
+        .group_by(row.time_zone)
     )
-    for started_at, zone_name, seconds, charge_uc in rows:
-        yield _Done(started_at.astimezone(_zone(zone_name)).date(), seconds, charge_uc)
-    at = WrittenSession.started_at
-    for row in counted_written(session, account_id, at >= begin, at < end):
-        day = row.started_at.astimezone(_zone(row.time_zone)).date()
-        yield _Done(day, row.stimulating_s, None, is_written=True)
 
 
-def _is_complete(day: date, complete_days: CompleteDays, zone: ZoneInfo) -> bool:
-    begins_at = datetime.combine(day, time(), zone).astimezone(UTC)
-    ends_at = datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
-    return complete_days.is_complete(day, begins_at, ends_at)
-
-
-def _days(first_day: date, last_day: date) -> Iterator[date]:
-    for after in range((last_day - first_day).days + 1):
-        yield first_day + after * _DAY
+_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
+_SESSION, _WRITTEN = StimulationSession, WrittenSession
+_NULL: ColumnElement[Any] = literal_column("NULL")
+_STATEMENT = Prepared(
+    union_all(
+        select(
+            literal_column("CAST('account' AS text)"),
+            cast(Account.time_zone, Text),
+            *[cast(_NULL, Text)] * 3,
+        ).where(Account.id == _ACCOUNT_ID),
+        _by_zone("recorded", _SESSION, _SESSION.stimulating_s, _SESSION.delivered_charge_uc).where(
+            _SESSION.deleted_at.is_(None)
+        ),
+        _by_zone(
+            "written",
+            _WRITTEN,
+            func.json_build_array(_WRITTEN.duration_s, _WRITTEN.level_changes),
+            cast(_NULL, Text),
+        ).where(_WRITTEN.deleted_at.is_(None), _WRITTEN.shown_with.is_(None)),
+    )
+)
 
 
 def _first_of(period: Period, day: date) -> date:

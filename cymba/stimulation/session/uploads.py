@@ -4,18 +4,33 @@ and the person says it of all else.
 So history and insights can distinguish "no session" from "not known yet".
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import case, func, select
-from sqlalchemy.orm import Session
+import psycopg
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
-from cymba.devices.catalogue import find_models
-from cymba.devices.tables import Device, DevicePresence, DeviceTenure
+from cymba.database import Prepared
+from cymba.devices.models import MODELS
+from cymba.devices.tables import Device, DeviceModel, DevicePresence, DeviceTenure
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 from cymba.stimulation.written.tables import Remark, WrittenSession
 
@@ -52,6 +67,34 @@ class CompleteDays:
         begun = [one.held_from for one in self.uploads] + [one.used_from for one in self.by_hand]
         return min(begun, default=None)
 
+    def among(self, days: Sequence[date], borders: Sequence[datetime]) -> list[bool]:
+        """`is_complete` of days that follow each other; `borders` are where they begin, and where
+        the last of them ends."""
+        count = len(days)
+        complete, used, by_hand = [True] * count, [False] * count, [False] * count
+
+        def in_use(one: Upload | UsedByHand) -> range:
+            first = max(bisect_right(borders, one[0]) - 1, 0)
+            last = count if one[1] is None else bisect_left(borders, one[1])
+            return range(first, min(last, count))
+
+        for used_by_hand in self.by_hand:
+            for place in in_use(used_by_hand):
+                used[place] = by_hand[place] = True
+        for upload in self.uploads:
+            until, released_at = upload.uploaded_until, upload.released_at
+            here = 0 if until is None else bisect_right(borders, until) - 1
+            is_whole = until is not None and released_at is not None and until >= released_at
+            for place in in_use(upload):
+                used[place] = True
+                complete[place] = complete[place] and (place < here or is_whole)
+        return [
+            complete[place]
+            and used[place]
+            and not (by_hand[place] and day not in self.without_session)
+            for place, day in enumerate(days)
+        ]
+
     def is_complete(self, day: date, begins_at: datetime, ends_at: datetime) -> bool:
         """Whether no session of the local `day`, between these times, is missing: all that devices
         recorded is uploaded, and for all else the person said that there was none.
@@ -74,118 +117,127 @@ class CompleteDays:
         )
 
 
-def load_complete_days(session: Session, account_id: UUID) -> CompleteDays:
-    uploads, by_hand = _held(session, account_id)
-    return CompleteDays(
-        uploads,
-        by_hand + _models_used(session, account_id),
-        _days_without_session(session, account_id),
-    )
+def load_complete_days(line: psycopg.Connection[Any], account_id: UUID) -> CompleteDays:
+    uploads: list[Upload] = []
+    by_hand: list[UsedByHand] = []
+    without_session = set()
+    for part, name, first, second, third, added_recorder in _STATEMENT.rows(
+        line, account_id=account_id
+    ):
+        if part == "held":
+            known = MODELS.get(name)
+            if (known.recorder if known else added_recorder) == "person":
+                by_hand.append(UsedByHand(first, second))
+            else:
+                uploads.append(Upload(first, second, third))
+        elif part == "model":
+            is_put_away = third is not None and third > second
+            by_hand.append(UsedByHand(first, third if is_put_away else None))
+        else:
+            without_session.add(first.astimezone(ZoneInfo(name)).date())
+    return CompleteDays(uploads, by_hand, frozenset(without_session))
 
 
-def _held(session: Session, account_id: UUID) -> tuple[list[Upload], list[UsedByHand]]:
+_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
+
+
+def _held() -> Select[*tuple[Any, ...]]:
     """The devices that the person held: those that record, and those that do not.
 
     A device reports when its flash store was empty. If no number of its stores is missing,
     everything before its latest session is here too. If one is missing (live sessions are sent
     before the backlog, and a damaged flash leaves a hole for good), only its report counts."""
+    session, written, tenure = StimulationSession, WrittenSession, DeviceTenure
     latest = (
         select(
-            StimulationSession.device_id,
-            func.max(StimulationSession.started_at).label("at"),
-            func.min(StimulationSession.started_at).label("first_at"),
+            session.device_id,
+            func.max(session.started_at).label("at"),
+            func.min(session.started_at).label("first_at"),
         )
-        .where(StimulationSession.account_id == account_id)
-        .where(StimulationSession.deleted_at.is_(None))
-        .group_by(StimulationSession.device_id)
+        .where(session.account_id == _ACCOUNT_ID, session.deleted_at.is_(None))
+        .group_by(session.device_id)
         .subquery()
     )
     resolved = AckLedgerRow.resolved
-    with_holes = (
-        select(AckLedgerRow.device_id)
-        .where(
-            (func.int8multirange(func.range_merge(resolved)) != resolved)
-            | (func.lower(resolved) > 1)
-        )
-        .distinct()
+    has_hole = exists().where(
+        AckLedgerRow.device_id == tenure.device_id,
+        (func.int8multirange(func.range_merge(resolved)) != resolved) | (func.lower(resolved) > 1),
+    )
+    by_hand = (
+        select(written.device_id, func.min(written.started_at).label("first_at"))
+        .where(written.account_id == _ACCOUNT_ID, written.deleted_at.is_(None))
+        .group_by(written.device_id)
         .subquery()
     )
-    written = (
-        select(WrittenSession.device_id, func.min(WrittenSession.started_at).label("first_at"))
-        .where(WrittenSession.account_id == account_id, WrittenSession.deleted_at.is_(None))
-        .group_by(WrittenSession.device_id)
-        .subquery()
+    is_first = tenure.claimed_at == func.min(tenure.claimed_at).over(partition_by=tenure.device_id)
+    began_at = func.least(tenure.claimed_at, latest.c.first_at, by_hand.c.first_at)
+    added = DeviceModel
+    recorder = (
+        select(added.document["recorder"].astext)
+        .where(added.name == Device.model)
+        .order_by(added.version.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    rows = session.execute(
+    return (
         select(
-            Device.model,
-            case(
-                (
-                    DeviceTenure.claimed_at
-                    == func.min(DeviceTenure.claimed_at).over(partition_by=DeviceTenure.device_id),
-                    func.least(DeviceTenure.claimed_at, latest.c.first_at, written.c.first_at),
-                ),
-                else_=DeviceTenure.claimed_at,
-            ),
-            DeviceTenure.released_at,
-            func.greatest(
-                DevicePresence.drained_at, case((with_holes.c.device_id.is_(None), latest.c.at))
-            ),
+            literal_column("CAST('held' AS text)"),
+            cast(Device.model, Text),
+            case((is_first, began_at), else_=tenure.claimed_at),
+            tenure.released_at,
+            func.greatest(DevicePresence.drained_at, case((~has_hole, latest.c.at))),
+            recorder,
         )
-        .join(Device, Device.id == DeviceTenure.device_id)
-        .outerjoin(DevicePresence, DevicePresence.device_id == DeviceTenure.device_id)
-        .outerjoin(written, written.c.device_id == DeviceTenure.device_id)
-        .outerjoin(latest, latest.c.device_id == DeviceTenure.device_id)
-        .outerjoin(with_holes, with_holes.c.device_id == DeviceTenure.device_id)
-        .where(DeviceTenure.account_id == account_id)
+        .join(Device, Device.id == tenure.device_id)
+        .outerjoin(DevicePresence, DevicePresence.device_id == tenure.device_id)
+        .outerjoin(by_hand, by_hand.c.device_id == tenure.device_id)
+        .outerjoin(latest, latest.c.device_id == tenure.device_id)
+        .where(tenure.account_id == _ACCOUNT_ID)
     )
-    uploads, by_hand = [], []
-    found = rows.all()
-    models = find_models(session, {row[0] for row in found})
-    for name, *row in found:
-        known = models.get(name)
-        if known is not None and known.recorder == "person":
-            by_hand.append(UsedByHand(row[0], row[1]))
-        else:
-            uploads.append(Upload(*row))
-    return uploads, by_hand
 
 
-def _models_used(session: Session, account_id: UUID) -> list[UsedByHand]:
+def _models_used() -> Select[*tuple[Any, ...]]:
     """Models of which the person wrote sessions down without a device: in use from the first on,
     until the person says that it is put away."""
     written = WrittenSession
     put_away = (
         select(func.max(Remark.said_of))
         .where(
-            Remark.account_id == account_id,
-            Remark.what == "put_away",
+            Remark.account_id == _ACCOUNT_ID,
+            Remark.what == literal_column("'put_away'"),
             Remark.model == written.model,
             Remark.deleted_at.is_(None),
         )
         .scalar_subquery()
     )
-    rows = session.execute(
-        select(func.min(written.started_at), func.max(written.started_at), put_away)
+    return (
+        select(
+            literal_column("'model'"),
+            cast(written.model, Text),
+            func.min(written.started_at),
+            func.max(written.started_at),
+            put_away,
+            literal_column("NULL"),
+        )
         .where(
-            written.account_id == account_id,
+            written.account_id == _ACCOUNT_ID,
             written.deleted_at.is_(None),
             written.model.is_not(None),
         )
         .group_by(written.model)
     )
-    return [
-        UsedByHand(first, until if until is not None and until > last else None)
-        for first, last, until in rows
-    ]
 
 
-def _days_without_session(session: Session, account_id: UUID) -> frozenset[date]:
-    rows = session.execute(
-        select(Remark.said_of, Remark.time_zone).where(
-            Remark.account_id == account_id,
-            Remark.what == "no_session",
-            Remark.deleted_at.is_(None),
-        )
-    )
-    return frozenset(said_of.astimezone(ZoneInfo(zone)).date() for said_of, zone in rows)
+def _days_without_session() -> Select[*tuple[Any, ...]]:
+    nothing: ColumnElement[Any] = literal_column("NULL")
+    return select(
+        literal_column("'none'"), cast(Remark.time_zone, Text), Remark.said_of, nothing, nothing,
+        nothing,
+    ).where(
+        Remark.account_id == _ACCOUNT_ID,
+        Remark.what == literal_column("'no_session'"),
+        Remark.deleted_at.is_(None),
+    )  # fmt: skip
+
+
+_STATEMENT = Prepared(union_all(_held(), _models_used(), _days_without_session()))

@@ -1,6 +1,6 @@
 """Sessions that a phone or the person wrote down, and what the person says of devices and days."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -11,6 +11,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.accounts.merging import MergedColumns
 from cymba.database import Base
+
+
+def stimulating_s(duration_s: int, level_changes: Sequence[Mapping[str, int]] | None) -> float:
+    """A session's duration, without the time that a phone recorded at level 0."""
+    if level_changes is None:
+        return float(duration_s)
+    return sum(seconds for seconds, level in _levels(duration_s, level_changes) if level > 0)
+
+
+def _levels(
+    duration_s: int, level_changes: Sequence[Mapping[str, int]]
+) -> Iterator[tuple[float, int]]:
+    ends = [change["offset_s"] for change in level_changes[1:]]
+    for change, end in zip(level_changes, [*ends, duration_s], strict=True):
+        yield float(end - change["offset_s"]), change["native_level"]
 
 
 class WrittenFigures:
@@ -40,20 +55,14 @@ class WrittenFigures:
 
     @property
     def stimulating_s(self) -> float:
-        """Its duration, without the time that a phone recorded at level 0."""
-        if self.level_changes is None:
-            return float(self.duration_s)
-        return sum(seconds for seconds, level in self.levels() if level > 0)
+        return stimulating_s(self.duration_s, self.level_changes)
 
     def levels(self) -> Iterator[tuple[float, int]]:
         """For how many seconds it was at which level, as far as that is known."""
-        if self.level_changes is None:
-            if self.native_level is not None:
-                yield float(self.duration_s), self.native_level
-            return
-        ends = [change["offset_s"] for change in self.level_changes[1:]]
-        for change, end in zip(self.level_changes, [*ends, self.duration_s], strict=True):
-            yield float(end - change["offset_s"]), change["native_level"]
+        if self.level_changes is not None:
+            yield from _levels(self.duration_s, self.level_changes)
+        elif self.native_level is not None:
+            yield float(self.duration_s), self.native_level
 
     @property
     def mean_native_level(self) -> float | None:

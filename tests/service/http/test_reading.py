@@ -13,6 +13,7 @@ from cymba.database import UnitOfWork, reading, utc_now
 
 HOT = {
     "/v1/sessions": "sessions",
+    "/v1/history?from=2026-03-01&to=2026-03-02": "sessions",
 }
 """The routes that read so, with the scope of the shares that open each (None: no share does)."""
 

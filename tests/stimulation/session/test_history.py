@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.devices.tables import DevicePresence, DeviceTenure
 from cymba.errors import Rejected
 from cymba.stimulation.session.history import MAX_DAYS, HistoryPeriod, history
@@ -31,7 +32,7 @@ def drain(session: Session) -> Callable[[datetime], None]:
 
 
 def day(session: Session, account_id: UUID, on: date) -> HistoryPeriod:
-    found = history(session, account_id, "day", on, on)
+    found = history(line_of(session), account_id, "day", on, on)
     assert [(one.first_day, one.last_day) for one in found] == [(on, on)]
     return found[0]
 
@@ -121,7 +122,9 @@ def test_days_follow_the_clocks_of_summer(
     drain(datetime(2026, 12, 1, tzinfo=UTC))
     counts = {
         one.first_day: one.sessions
-        for one in history(session, account_id, "day", date(2026, 3, 28), date(2026, 10, 26))
+        for one in history(
+            line_of(session), account_id, "day", date(2026, 3, 28), date(2026, 10, 26)
+        )
         if one.sessions
     }
     assert counts == {
@@ -149,7 +152,9 @@ def test_weeks_begin_on_monday_and_come_whole(
     add(datetime(2026, 3, 8, 9, tzinfo=BERLIN))
     add(datetime(2026, 3, 8, 19, tzinfo=BERLIN))
     drain(datetime(2026, 3, 11, 12, tzinfo=UTC))
-    first, second = history(session, account_id, "week", date(2026, 3, 5), date(2026, 3, 9))
+    first, second = history(
+        line_of(session), account_id, "week", date(2026, 3, 5), date(2026, 3, 9)
+    )
     assert (first.first_day, first.last_day) == (date(2026, 3, 2), date(2026, 3, 8))
     assert (first.sessions, first.days_with_session, first.days_known) == (3, 2, 7)
     assert first.adherence == pytest.approx(2 / 7)
@@ -163,7 +168,7 @@ def test_weeks_begin_on_monday_and_come_whole(
     [(date(2026, 2, 14), 28), (date(2028, 2, 1), 29), (date(2026, 12, 31), 31)],
 )
 def test_months_come_whole(session: Session, account_id: UUID, on: date, last: int) -> None:
-    (found,) = history(session, account_id, "month", on, on)
+    (found,) = history(line_of(session), account_id, "month", on, on)
     assert (found.first_day.day, found.last_day.day) == (1, last)
     assert found.last_day.month == on.month
 
@@ -199,4 +204,4 @@ def test_refuses_days_that_make_no_history(
     session: Session, account_id: UUID, first: date, last: date
 ) -> None:
     with pytest.raises(Rejected):
-        history(session, account_id, "day", first, last)
+        history(line_of(session), account_id, "day", first, last)

@@ -1,16 +1,24 @@
 """What is known to be uploaded: by the device's own word, or by numbers without a hole."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import line_of
 from cymba.devices.tables import Device, DevicePresence, DeviceTenure
-from cymba.stimulation.session.uploads import load_complete_days
+from cymba.stimulation.session.uploads import (
+    CompleteDays,
+    Upload,
+    UsedByHand,
+    load_complete_days,
+)
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 
 DEVICE = "device-0001"
@@ -43,7 +51,7 @@ def resolve(session: Session, *ranges: tuple[int, int]) -> None:
 
 
 def uploaded_until(session: Session, account_id: UUID) -> datetime | None:
-    (upload,) = load_complete_days(session, account_id).uploads
+    (upload,) = load_complete_days(line_of(session), account_id).uploads
     return upload.uploaded_until
 
 
@@ -83,10 +91,34 @@ def test_a_device_that_recorded_before_it_was_claimed_is_held_from_then(
     resolve(session, (1, 400))
     claimed_at = LATEST + timedelta(days=2)
     session.execute(update(DeviceTenure).values(claimed_at=claimed_at))
-    complete = load_complete_days(session, account_id)
+    complete = load_complete_days(line_of(session), account_id)
     (upload,) = complete.uploads
     assert upload.held_from == LATEST
     before = LATEST - timedelta(days=40)
     assert not complete.is_complete(
         before.date(), before, before + timedelta(days=1)
     )  # nothing is known of it
+
+
+MOMENTS = st.integers(-3, 12).map(lambda days: CLAIMED + timedelta(days=days)) | st.integers(
+    -200, 1_000
+).map(lambda quarters: CLAIMED + timedelta(minutes=15 * quarters))
+MAYBE = st.none() | MOMENTS
+
+
+@given(
+    st.lists(st.builds(Upload, MOMENTS, MAYBE, MAYBE), max_size=4),
+    st.lists(st.builds(UsedByHand, MOMENTS, MAYBE), max_size=3),
+    st.frozensets(st.integers(-1, 9).map(lambda days: (CLAIMED + timedelta(days=days)).date())),
+    st.integers(1, 9),
+)
+def test_days_in_a_row_are_judged_as_each_by_itself(
+    uploads: list[Upload], by_hand: list[UsedByHand], without: frozenset[date], count: int
+) -> None:
+    complete = CompleteDays(uploads, by_hand, without)
+    borders = [CLAIMED + timedelta(days=after) for after in range(count + 1)]
+    days = [border.date() for border in borders[:-1]]
+    assert complete.among(days, borders) == [
+        complete.is_complete(day, begins_at, ends_at)
+        for day, begins_at, ends_at in zip(days, borders, borders[1:], strict=False)
+    ]

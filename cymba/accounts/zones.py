@@ -1,9 +1,12 @@
 """IANA time zones: the names that a person may choose."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+from numpy.typing import NDArray
 
 # Present in some zone databases, but names of no place's time.
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
@@ -41,7 +44,23 @@ def is_zone(name: str) -> bool:
     return name in zone_names()
 
 
-@lru_cache(maxsize=50_000)  # years of days in the zones where most people are
-def midnight(zone: str, day: date) -> datetime:
-    """When the local day begins, in UTC."""
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+def borders(zone: str, first_day: date, last_day: date) -> NDArray[np.float64]:
+    """When each of the local days begins, and when the last one ends, in seconds since 1970."""
+    end = last_day + timedelta(days=1)
+    years = [_midnights(zone, year) for year in range(first_day.year, end.year + 1)]
+    first = (first_day - date(first_day.year, 1, 1)).days
+    return np.concatenate(years)[first : first + (end - first_day).days + 1]
+
+
+def places(days: NDArray[np.float64], moments_s: Sequence[float]) -> NDArray[np.intp]:
+    """In which of the days, by their `borders`, each moment lies; -1: in none."""
+    at = np.searchsorted(days, np.array(moments_s, dtype=np.float64), side="right") - 1
+    at[at == days.size - 1] = -1
+    return at
+
+
+@lru_cache(maxsize=500)  # years of the zones where most people are
+def _midnights(zone: str, year: int) -> NDArray[np.float64]:
+    place, first = ZoneInfo(zone), date(year, 1, 1)
+    days = [first + timedelta(days=after) for after in range((date(year + 1, 1, 1) - first).days)]
+    return np.array([datetime.combine(day, time(), place).timestamp() for day in days])

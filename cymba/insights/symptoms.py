@@ -4,15 +4,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from statistics import fmean
+from math import fsum
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import orjson
 import psycopg
 from sqlalchemy import Text, Uuid, bindparam, cast, func, select
 
+from cymba.accounts.zones import borders, places
 from cymba.database import Prepared
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
@@ -21,7 +21,7 @@ from cymba.insights.outcomes import OUTCOMES
 
 _ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day elsewhere
 _SYMPTOMS = tuple(one for one in OUTCOMES.values() if ITEMS[one.item].group == "symptom")
-_NUMBERS = frozenset(one.name for one in _SYMPTOMS)
+_NUMBERS = dict.fromkeys(one.name for one in _SYMPTOMS)
 """Each is an item whose value is its one number; `Outcome.value` would take three times as long."""
 if not all(isinstance(ITEMS[name].value, IntegerRange | NumberRange) for name in _NUMBERS):
     raise TypeError("a symptom is not rated by one number")
@@ -46,31 +46,34 @@ def symptoms_rated(
     """
     if not spans:
         return []
-    span_of: dict[date, defaultdict[str, list[float]]] = {}
+    first_day, last_day = spans[0][0], spans[-1][1]
     values: list[defaultdict[str, list[float]]] = [defaultdict(list) for _ in spans]
+    of_day: list[defaultdict[str, list[float]] | None] = [None] * (
+        (last_day - first_day).days + 2  # the last is of entries on none of the days
+    )
     for (first, last), of_span in zip(spans, values, strict=True):
-        for after in range((last - first).days + 1):
-            span_of[first + timedelta(days=after)] = of_span
-    begin, end = spans[0][0], spans[-1][1] + timedelta(days=1)
+        begin, end = (first - first_day).days, (last - first_day).days + 1
+        of_day[begin:end] = [of_span] * (end - begin)
     rows = _ENTRIES.rows(
         line,
         account_id=account_id,
-        begin=datetime.combine(begin, time(), UTC) - _ANY_ZONE,
-        end=datetime.combine(end, time(), UTC) + _ANY_ZONE,
+        begin=datetime.combine(first_day, time(), UTC) - _ANY_ZONE,
+        end=datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE,
     )
     for zone_name, *columns in rows:
-        zone = ZoneInfo(zone_name)
-        for felt_s, items in zip(*map(orjson.loads, columns), strict=True):
-            rated = span_of.get(datetime.fromtimestamp(felt_s, zone).date())
+        moments, entries = map(orjson.loads, columns)
+        at = places(borders(zone_name, first_day, last_day), moments)
+        for place, items in zip(at.tolist(), entries, strict=True):
+            rated = of_day[place]
             if rated is not None:
                 for item, value in items.items():
                     if item in _NUMBERS and value is not None:
                         rated[item].append(value)
     return [
         [
-            SymptomRated(one.name, fmean(rated[one.name]), len(rated[one.name]))
-            for one in _SYMPTOMS
-            if one.name in rated
+            SymptomRated(name, fsum(rated[name]) / len(rated[name]), len(rated[name]))
+            for name in _NUMBERS
+            if name in rated
         ]
         for rated in values
     ]

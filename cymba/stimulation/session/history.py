@@ -5,17 +5,15 @@ runs past midnight is not divided. A day without a session counts as zero only i
 the person's devices recorded on it has been uploaded; else it is unknown.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
 from typing import Any, Literal
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
+import numpy as np
 import orjson
 import psycopg
+from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
     Select,
@@ -30,7 +28,7 @@ from sqlalchemy import (
 )
 
 from cymba.accounts.tables import Account
-from cymba.accounts.zones import midnight
+from cymba.accounts.zones import borders, places
 from cymba.database import Prepared
 from cymba.errors import Rejected
 from cymba.stimulation.session.uploads import load_complete_days
@@ -38,6 +36,8 @@ from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession, stimulating_s
 from cymba.voice import said
 
+Whole = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Period = Literal["day", "week", "month"]
 MAX_DAYS = 3_700  # ten years
 EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
@@ -65,14 +65,16 @@ class HistoryPeriod:
     complete: bool  # no session of it can be missing
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Done:
-    """What was done on a day. A sum is null if sessions are there, and none of them has it."""
+    """What was done, by the place of each day in those asked for."""
 
-    sessions: int = 0
-    written: int = 0
-    seconds: float | None = None
-    charge_uc: float | None = None
+    sessions: Whole
+    written: Whole
+    seconds: Floats
+    with_seconds: Whole  # sessions of which they are known
+    charge_uc: Floats
+    with_charge: Whole
 
 
 def history(
@@ -105,73 +107,108 @@ def history(
             said("The days must lie from {earliest} to {latest}.", earliest=EARLIEST, latest=LATEST)
         )
     first_day, last_day = _first_of(period, first_day), _last_of(period, last_day)
-    zone_name, done = _done(line, account_id, first_day, last_day)
     days = [first_day + after * _DAY for after in range((last_day - first_day).days + 1)]
-    borders = [midnight(zone_name, day) for day in [*days, last_day + _DAY]]
-    complete = load_complete_days(line, account_id).among(days, borders)
-    found, begin = [], 0
-    while begin < len(days):
-        end = begin + (_last_of(period, days[begin]) - days[begin]).days + 1
-        found.append(_period(days[begin:end], done, complete[begin:end]))
-        begin = end
-    return found
+    zone_name, done = _done(line, account_id, first_day, last_day)
+    complete_days = load_complete_days(line, account_id)
+    complete = complete_days.among(days, borders(zone_name, first_day, last_day))
+    active: NDArray[np.bool_] = done.sessions > 0
+    known = complete | active
+    firsts, lasts = [], [-1]
+    while lasts[-1] + 1 < len(days):
+        firsts.append(lasts[-1] + 1)
+        lasts.append((_last_of(period, days[firsts[-1]]) - first_day).days)
 
+    def in_each(by_day: NDArray[Any]) -> list[Any]:
+        sums: list[Any] = np.add.reduceat(by_day, firsts).tolist()
+        return sums
 
-def _period(
-    days: Sequence[date], done: Mapping[date, _Done], complete: Sequence[bool]
-) -> HistoryPeriod:
-    of_period = [done[day] for day in days if day in done]
-    active = len(of_period)
-    known = sum(is_complete or day in done for day, is_complete in zip(days, complete, strict=True))
-    seconds = _sum([one.seconds for one in of_period])
-    charge_uc = _sum([one.charge_uc for one in of_period])
-    return HistoryPeriod(
-        first_day=days[0],
-        last_day=days[-1],
-        sessions=sum(one.sessions for one in of_period) if known else None,
-        sessions_written=sum(one.written for one in of_period) if known else None,
-        stimulating_min=None if seconds is None or not known else seconds / 60,
-        delivered_charge_mc=None if charge_uc is None or not known else charge_uc / 1000,
-        days_with_session=active,
-        days_known=known,
-        adherence=active / known if known else None,
-        complete=all(complete),
+    columns = zip(
+        [days[at] for at in firsts],
+        [days[at] for at in lasts[1:]],
+        *(in_each(getattr(done, name)) for name in _Done.__slots__),
+        in_each(active.astype(np.int64)),
+        in_each(known.astype(np.int64)),
+        np.logical_and.reduceat(complete, firsts).tolist(),
+        strict=True,
     )
+    return [_period(*column) for column in columns]
 
 
-def _sum(values: Sequence[float | None]) -> float | None:
-    """The sum over the days that have it; null if there are days but none has it."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known or not values else None
+def _period(  # noqa: PLR0917 - one of each column
+    first_day: date,
+    last_day: date,
+    sessions: int,
+    written: int,
+    seconds: float,
+    with_seconds: int,
+    charge_uc: float,
+    with_charge: int,
+    days_with_session: int,
+    days_known: int,
+    complete: bool,
+) -> HistoryPeriod:
+    """A sum is null if there are sessions, and none of them has it."""
+    has_seconds = days_known and (with_seconds or not sessions)
+    has_charge = days_known and (with_charge or not sessions)
+    return HistoryPeriod(
+        first_day=first_day,
+        last_day=last_day,
+        sessions=sessions if days_known else None,
+        sessions_written=written if days_known else None,
+        stimulating_min=seconds / 60 if has_seconds else None,
+        delivered_charge_mc=charge_uc / 1000 if has_charge else None,
+        days_with_session=days_with_session,
+        days_known=days_known,
+        adherence=days_with_session / days_known if days_known else None,
+        complete=complete,
+    )
 
 
 def _done(
     line: psycopg.Connection[Any], account_id: UUID, first_day: date, last_day: date
-) -> tuple[str, dict[date, _Done]]:
+) -> tuple[str, _Done]:
     """The account's zone, and what was done by the local day of each session's own zone."""
-    begin = datetime.combine(first_day, time(), UTC) - _ANY_ZONE
-    end = datetime.combine(last_day, time(), UTC) + _DAY + _ANY_ZONE
-    done: defaultdict[date, _Done] = defaultdict(_Done)
+    count = (last_day - first_day).days + 1
+    sums = {name: np.zeros(count, dtype) for name, dtype in _COLUMNS.items()}
     account_zone = "UTC"
-    for part, zone_name, *columns in _STATEMENT.rows(
-        line, account_id=account_id, begin=begin, end=end
-    ):
+    rows = _STATEMENT.rows(
+        line,
+        account_id=account_id,
+        begin=datetime.combine(first_day, time(), UTC) - _ANY_ZONE,
+        end=datetime.combine(last_day, time(), UTC) + _DAY + _ANY_ZONE,
+    )
+    for part, zone_name, *columns in rows:
         if part == "account":
             account_zone = zone_name
             continue
-        zone = _zone(zone_name)
         starts, seconds, charges = map(orjson.loads, columns)
         if part == "written":
             seconds = [stimulating_s(*one) for one in seconds]
-        for start, second, charge in zip(starts, seconds, charges, strict=True):
-            of_day = done[datetime.fromtimestamp(start, zone).date()]
-            of_day.sessions += 1
-            of_day.written += part == "written"
-            if second is not None:
-                of_day.seconds = (of_day.seconds or 0.0) + second
-            if charge is not None:
-                of_day.charge_uc = (of_day.charge_uc or 0.0) + charge
-    return account_zone, done
+        at = places(borders(zone_name, first_day, last_day), starts)
+        inside = at >= 0
+        at = at[inside]
+        sums["sessions"] += np.bincount(at, minlength=count)
+        if part == "written":
+            sums["written"] += np.bincount(at, minlength=count)
+        for sum_of, known_of, column in (
+            ("seconds", "with_seconds", seconds),
+            ("charge_uc", "with_charge", charges),
+        ):
+            values = np.array(column, dtype=np.float64)[inside]  # null becomes NaN
+            known = ~np.isnan(values)
+            sums[sum_of] += np.bincount(at[known], values[known], minlength=count)
+            sums[known_of] += np.bincount(at[known], minlength=count)
+    return account_zone, _Done(**sums)
+
+
+_COLUMNS = {
+    "sessions": np.int64,
+    "written": np.int64,
+    "seconds": np.float64,
+    "with_seconds": np.int64,
+    "charge_uc": np.float64,
+    "with_charge": np.int64,
+}
 
 
 def _by_zone(part: str, row: Any, seconds: Any, charge: Any) -> Select[*tuple[Any, ...]]:
@@ -235,8 +272,3 @@ def _last_of(period: Period, day: date) -> date:
         case "month":
             next_month = day.replace(day=28) + 4 * _DAY
             return next_month - next_month.day * _DAY
-
-
-@cache
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)

@@ -4,7 +4,6 @@ and the person says it of all else.
 So history and insights can distinguish "no session" from "not known yet".
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,7 +11,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
     Select,
@@ -67,33 +68,29 @@ class CompleteDays:
         begun = [one.held_from for one in self.uploads] + [one.used_from for one in self.by_hand]
         return min(begun, default=None)
 
-    def among(self, days: Sequence[date], borders: Sequence[datetime]) -> list[bool]:
+    def among(self, days: Sequence[date], borders: NDArray[np.float64]) -> NDArray[np.bool_]:
         """`is_complete` of days that follow each other; `borders` are where they begin, and where
-        the last of them ends."""
-        count = len(days)
-        complete, used, by_hand = [True] * count, [False] * count, [False] * count
+        the last of them ends, in seconds since 1970."""
+        begins, ends = borders[:-1], borders[1:]
 
-        def in_use(one: Upload | UsedByHand) -> range:
-            first = max(bisect_right(borders, one[0]) - 1, 0)
-            last = count if one[1] is None else bisect_left(borders, one[1])
-            return range(first, min(last, count))
+        def in_use(one: Upload | UsedByHand) -> NDArray[np.bool_]:
+            used = ends > one[0].timestamp()
+            return used if one[1] is None else used & (begins < one[1].timestamp())
 
+        nothing = np.zeros(len(days), dtype=np.bool_)
+        by_hand, held, missing = nothing.copy(), nothing.copy(), nothing.copy()
         for used_by_hand in self.by_hand:
-            for place in in_use(used_by_hand):
-                used[place] = by_hand[place] = True
+            by_hand |= in_use(used_by_hand)
         for upload in self.uploads:
+            used = in_use(upload)
+            held |= used
             until, released_at = upload.uploaded_until, upload.released_at
-            here = 0 if until is None else bisect_right(borders, until) - 1
-            is_whole = until is not None and released_at is not None and until >= released_at
-            for place in in_use(upload):
-                used[place] = True
-                complete[place] = complete[place] and (place < here or is_whole)
-        return [
-            complete[place]
-            and used[place]
-            and not (by_hand[place] and day not in self.without_session)
-            for place, day in enumerate(days)
-        ]
+            if until is None:
+                missing |= used
+            elif released_at is None or until < released_at:
+                missing |= used & (ends > until.timestamp())
+        without = np.fromiter((day in self.without_session for day in days), np.bool_, len(days))
+        return (held | by_hand) & ~missing & (without | ~by_hand)
 
     def is_complete(self, day: date, begins_at: datetime, ends_at: datetime) -> bool:
         """Whether no session of the local `day`, between these times, is missing: all that devices

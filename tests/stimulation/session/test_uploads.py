@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,7 +119,8 @@ def test_days_in_a_row_are_judged_as_each_by_itself(
     complete = CompleteDays(uploads, by_hand, without)
     borders = [CLAIMED + timedelta(days=after) for after in range(count + 1)]
     days = [border.date() for border in borders[:-1]]
-    assert complete.among(days, borders) == [
+    starts = np.array([border.timestamp() for border in borders])
+    assert complete.among(days, starts).tolist() == [
         complete.is_complete(day, begins_at, ends_at)
         for day, begins_at, ends_at in zip(days, borders, borders[1:], strict=False)
     ]

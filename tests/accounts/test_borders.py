@@ -10,9 +10,6 @@ from cymba.accounts.zones import borders, places, zone_names
 
 # Before, St John's put its clocks back over midnight, so that its days overlapped.
 FIRST, LAST = date(2012, 1, 1), date(2037, 12, 31)
-    date(2012, 1, 1),
-    date(2037, 12, 31),
-)  # before, St John's put its clocks back over 0:00
 SECONDS = st.integers(
     1_325_376_000,
     2_145_916_800,  # of those years

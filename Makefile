@@ -44,6 +44,7 @@ check: $(READY) client app reference ## Run what CI runs besides the tests: form
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m ops.asyncapi | diff - docs/asyncapi.json
 	$(BIN)/cymba model schema | diff - docs/model.schema.json
+	$(BIN)/python -m ops.api_changes
 	cd $(CLIENT) && ../../$(BIN)/node node_modules/typescript/bin/tsc
 	$(NPM) run --prefix $(APP) --silent check
 

@@ -55,6 +55,7 @@ CONTENT = {
             "items": {
                 "type": "object",
                 "description": "A frame of the device protocol, version 1, as the device made it",
+                "additionalProperties": True,
             },
         },
         "example": [msgspec.json.decode(to_json(FRAME_EXAMPLE))],

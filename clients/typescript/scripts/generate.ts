@@ -33,8 +33,35 @@ export const PUBLIC_PATHS: readonly string[] = ${listed(open)};
 export const KEYED_PATHS: readonly string[] = ${listed(keyed)};
 `;
 
+// Each example of the document as a constant of the type that was made of its schema: what the
+// compiler refuses here, an app could not be written against.
+const samples: string[] = [];
+for (const [path, item] of Object.entries<Record<string, any>>(document.paths)) {
+  for (const [method, operation] of Object.entries<any>(item)) {
+    const type = `paths[${JSON.stringify(path)}][${JSON.stringify(method)}]`;
+    const sent = operation.requestBody?.content?.["application/json"];
+    if (sent?.example !== undefined) {
+      samples.push(sample(sent.example, `NonNullable<${type}["requestBody"]>["content"]["application/json"]`));
+    }
+    for (const [status, answer] of Object.entries<any>(operation.responses ?? {})) {
+      const media = answer.content?.["application/json"];
+      if (media?.example !== undefined) {
+        samples.push(sample(media.example, `${type}["responses"][${status}]["content"]["application/json"]`));
+      }
+    }
+  }
+}
+for (const { value } of Object.values<any>(document.components.examples)) {
+  samples.push(sample(value, 'components["schemas"]["Problem"]'));
+}
+function sample(value: unknown, type: string): string {
+  return `export const sample_${samples.length}: ${type} = ${JSON.stringify(value)};`;
+}
+const examples = `import type { components, paths } from "./api.ts";\n\n${samples.join("\n")}\n`;
+
 const folder = new URL("../generated/", import.meta.url);
 await mkdir(folder, { recursive: true });
 await writeFile(new URL("api.ts", folder), astToString(await openapiTS(document, { defaultNonNullable: false })));
 await writeFile(new URL("problems.ts", folder), problems);
+await writeFile(new URL("examples.ts", folder), examples);
 await writeFile(new URL("paths.ts", folder), paths);

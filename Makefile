@@ -15,7 +15,8 @@ APP_BUILT := service/page/app/index.html
 APP_SOURCES := $(shell find $(APP)/src $(APP)/locale $(APP)/scripts $(APP)/public $(CLIENT)/src service cymba/diary cymba/insights/locale -type f \
 	-not -path "*/page/app/*" -not -path "*/icons/*" -not -name "*.pyc") \
 	$(wildcard $(APP)/*.*)
-NODE_READY := $(CLIENT)/node_modules/.ready $(MQTT_JS)/node_modules/.ready
+NODE_READY := $(CLIENT)/node_modules/.ready $(CLIENT)/examples/node_modules/.ready \
+	$(MQTT_JS)/node_modules/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo app reference test check bench format lock calibrate migration docs client clean
@@ -46,6 +47,7 @@ check: $(READY) client app reference ## Run what CI runs besides the tests: form
 	$(BIN)/cymba model schema | diff - docs/model.schema.json
 	$(BIN)/python -m ops.api_changes
 	cd $(CLIENT) && ../../$(BIN)/node node_modules/typescript/bin/tsc
+	cd $(CLIENT) && ../../$(BIN)/node node_modules/typescript/bin/tsc -p examples
 	$(NPM) run --prefix $(APP) --silent check
 
 bench: $(READY) ## Measure against the floors; prints tables with ratios

@@ -6,15 +6,18 @@
 
 import assert from "node:assert/strict";
 import {
+  confirm,
   createCymba,
   dataOf,
   ProblemError,
+  requestCode,
   signedFetch,
   SignedOut,
+  signIn,
   type TokenPair,
   type TokenStore,
 } from "../src/index.ts";
-import { MemoryStore, OfflineEngine, sendBy } from "../src/offline/index.ts";
+import { MemoryStore, OfflineEngine, openBy, pullWhenTold, sendBy } from "../src/offline/index.ts";
 
 const { BASE: baseUrl = "", EMAIL: email = "", CODE: code = "", SERIAL: serial = "", CLAIM = "" } = process.env;
 const password = "correct horse battery staple";
@@ -32,9 +35,14 @@ const phone = () => new OfflineEngine(new MemoryStore(), sendBy(baseUrl, signedF
 
 // Sign-up, by a code from the mailbox.
 const person = { email, password, time_zone: "Europe/Berlin", locale: "de-DE" };
-assert.equal((await cymba.POST("/v1/accounts", { body: person })).response.status, 202);
-dataOf(await cymba.POST("/v1/accounts", { body: { ...person, code } }));
-tokens.pair = dataOf(await cymba.POST("/v1/auth/token", { body: { email, password } }));
+await requestCode(cymba, person);
+await confirm(cymba, person, code);
+let known: string | null = null;
+const keyStore = { read: async () => known, write: async (given: string) => void (known = given) };
+await signIn(cymba, { email, password }, { tokens, device: keyStore });
+assert.notEqual(known, null); // with which it signs in again
+await signIn(cymba, { email, password }, { tokens, device: keyStore });
+assert.ok(tokens.pair);
 
 // Consent, to the very text that was read.
 for (const purpose of dataOf(await cymba.GET("/v1/consents")).purposes) {
@@ -64,6 +72,23 @@ await other.edit("diary-entry", entry, { items: { pain_now: 8 } });
 assert.ok(await one.sync());
 assert.ok(await other.sync());
 assert.deepEqual((await other.aside()).map((set) => set.conflict?.conflicting), [["items.pain_now"]]);
+
+// Told of a change, the other pulls; a partial copy has its kinds alone.
+const end = new AbortController();
+const signed = signedFetch(options);
+const told = pullWhenTold(other, openBy(baseUrl, signed, end.signal), { signal: end.signal, sleep: async () => {} });
+const reminder = crypto.randomUUID();
+const morning = { title: "Morgens", local_times: ["08:00"], weekdays: [1, 2], items: ["mood"] };
+await one.edit("reminder", reminder, morning);
+assert.deepEqual((await one.shown("reminder", reminder))?.["items"], ["mood"]);
+assert.ok(await one.sync());
+while ((await other.mirror("reminder")).length === 0) await new Promise((go) => setTimeout(go, 50));
+end.abort();
+await told;
+const partial = new OfflineEngine(new MemoryStore(), sendBy(baseUrl, signed), { kinds: ["reminder"] });
+assert.ok(await partial.sync());
+assert.equal((await partial.mirror("reminder")).length, 1);
+assert.equal((await partial.mirror("diary-entry")).length, 0);
 
 // What was read is what may be changed: a stale version is refused by name.
 const read = await cymba.GET("/v1/account");

@@ -36,7 +36,9 @@ RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation . \
 
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/cymba /opt/cymba
-ENV PATH=/opt/cymba/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CYMBA_DATA_DIR=/data
+# What /v1/version calls this build: docker build --build-arg BUILD=$(git rev-parse --short HEAD)
+ARG BUILD=
+ENV PATH=/opt/cymba/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CYMBA_DATA_DIR=/data CYMBA_BUILD=$BUILD
 # Volumes that are new take the owner of these folders.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin cymba \
  && install -d -o cymba -g cymba /data /credentials

@@ -147,6 +147,10 @@ telemetry, devices, history.
   whose answer was lost can be sent again and makes nothing twice.
 * **Numbers** that were computed are rounded to what they can mean; each field says how far.
 * **Unknown** fields and query parameters are refused with 422.
+* **What is to come**: answers get new members and values, and an app passes over those that it does
+  not know. What will go says so for a year, by `Deprecation` and `Sunset`. `GET /v1/version` names
+  the least app that this server is for.
+* **Limits**: what changes something says in `RateLimit` what is left; a 429 has `Retry-After`.
 * Another person's things answer 404, like things that do not exist.
 
 Nothing here is medical advice, and no number here says that stimulation treats anything.

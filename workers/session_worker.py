@@ -21,16 +21,13 @@ from cymba.stimulation.archive.by_device import SESSIONS_OF_A_DEVICE, WaitingSes
 from cymba.stimulation.archive.compaction import compact_session, sessions_to_compact
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.session.retiming import DEVICES_AT_ONCE, devices_due, mark_retimed
-from cymba.stimulation.session.summarising import (
-    close_silent,
-    dirty_sessions,
-    summarise_sessions,
-)
+from cymba.stimulation.session.summarising import summarise_sessions
+from cymba.stimulation.session.waiting import close_silent, dirty_sessions
 from workers.asides import Asides
 from workers.progress import Progress
 from workers.turns import take_turns
 
-SESSIONS_A_TRANSACTION = 20
+SESSIONS_A_TRANSACTION = 100
 SESSIONS_A_ROUND = 500
 # After so long in one step of a round (the summaries, the compaction), no party's second session
 # begins, so that new arrivals get their turn soon.

@@ -1,7 +1,8 @@
 """Stores the clock anchors that add information, and loads the clocks made from them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import select, text
@@ -32,6 +33,7 @@ __all__ = [
     "TimeSource",
     "add_anchors",
     "load_clocks",
+    "load_many_clocks",
 ]
 
 MINIMUM_GAIN_MS: dict[AnchorKind, float] = {
@@ -50,6 +52,7 @@ MOST_NEIGHBOURS = 1_000  # anchors, on either side of a boot
 MOST_CHECKED = 30_000  # anchors, to find how far off the device's own clock may be
 
 
+_OF_BOOT = ("stores", "boots", "with_neighbours")
 _PRIMARY_KEY = ("device_id", "store", "boot", "kind", "up_ms")
 
 
@@ -113,34 +116,48 @@ def load_clocks(
     session: Session, device_id: str, boots: Iterable[tuple[int, int]] | None = None
 ) -> DeviceClocks:
     """The clocks of a device: of all its boots, or enough to place moments of `boots` (store and
-    boot of each) just as well.
+    boot of each) just as well."""
+    if boots is not None:
+        return load_many_clocks(session, [(device_id, boots)])[0]
+    provisioned_at = session.scalar(select(Device.created_at).where(Device.id == device_id))
+    return DeviceClocks(_by_boot(session.execute(_ALL, {"device_id": device_id})), provisioned_at)
+
+
+def load_many_clocks(
+    session: Session, wanted: Sequence[tuple[str, Iterable[tuple[int, int]]]]
+) -> list[DeviceClocks]:
+    """For each device and some boots of it, clocks that are enough to place moments of these.
 
     A boot that is anchored on both sides is enough by itself. Otherwise its neighbours are read, up
     to the next ones that are. How far off the device's own clock may be is read when asked for.
     What is read is bounded, whatever the device has sent: beyond the bounds, errors get wider.
     """
-    of_device = {"device_id": device_id}
-    provisioned_at = session.scalar(select(Device.created_at).where(Device.id == device_id))
-    if boots is None:
-        return DeviceClocks(_by_boot(session.execute(_ALL, of_device)), provisioned_at)
-    wanted = sorted(set(boots))
-    known = _by_boot(
-        session.execute(
-            _AROUND,
-            of_device
-            | {
-                "stores": [store for store, _ in wanted],
-                "boots": [boot for _, boot in wanted],
-                "most": MOST_NEIGHBOURS if len(wanted) <= MOST_BOOTS_WITH_NEIGHBOURS else 0,
-            },
-        )
+    device_ids = [device_id for device_id, _ in wanted]
+    begun = session.execute(
+        select(Device.id, Device.created_at).where(Device.id.in_(set(device_ids)))
     )
+    provisioned_at = {device_id: at for device_id, at in begun}  # noqa: C416 - rows are no tuples
+    columns: dict[str, Any] = {name: [] for name in ("numbers", "devices", *_OF_BOOT)}
+    for number, (device_id, boots) in enumerate(wanted):
+        in_order = sorted(set(boots))
+        are_few = len(in_order) <= MOST_BOOTS_WITH_NEIGHBOURS
+        for boot in in_order:
+            for name, value in zip(columns, (number, device_id, *boot, are_few), strict=True):
+                columns[name].append(value)
+    anchors: list[list[Any]] = [[] for _ in wanted]
+    for number, *anchor in session.execute(_AROUND, columns | {"most": MOST_NEIGHBOURS}):
+        anchors[number].append(anchor)
 
-    def checked() -> list[BootClock]:
-        rows = session.execute(_CHECKED, of_device | {"most": MOST_CHECKED})
+    def checked(device_id: str) -> list[BootClock]:
+        rows = session.execute(_CHECKED, {"device_id": device_id, "most": MOST_CHECKED})
         return [BootClock(of_boot) for of_boot in _by_boot(rows).values()]
 
-    return DeviceClocks(known, provisioned_at, checked=checked)
+    return [
+        DeviceClocks(
+            _by_boot(rows), provisioned_at.get(device_id), checked=partial(checked, device_id)
+        )
+        for device_id, rows in zip(device_ids, anchors, strict=True)
+    ]
 
 
 def _by_boot(rows: Iterable[Any]) -> dict[tuple[int, int], list[Anchor]]:
@@ -229,37 +246,39 @@ _ALL = text(
 _AROUND = text(
     """
     WITH wanted AS MATERIALIZED (
-      SELECT k.store, k.boot, EXISTS (
+      SELECT k.number, k.device_id, k.store, k.boot, k.with_neighbours, EXISTS (
                SELECT FROM clock_anchor AS a
-               WHERE a.device_id = :device_id AND a.store = k.store AND a.boot = k.boot
+               WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot = k.boot
                  AND a.kind IN ('exchange', 'arrival')) AS two_sided
-      FROM unnest(CAST(:stores AS bigint[]), CAST(:boots AS bigint[])) AS k (store, boot)),
+      FROM unnest(CAST(:numbers AS int[]), CAST(:devices AS text[]), CAST(:stores AS bigint[]),
+                  CAST(:boots AS bigint[]), CAST(:with_neighbours AS bool[]))
+        AS k (number, device_id, store, boot, with_neighbours)),
     around AS MATERIALIZED (
-      SELECT k.store, k.boot, coalesce((
+      SELECT k.number, k.device_id, k.store, k.boot, coalesce((
                SELECT a.boot FROM clock_anchor AS a
-               WHERE a.device_id = :device_id AND a.store = k.store AND a.boot < k.boot
+               WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot < k.boot
                  AND a.kind IN ('exchange', 'arrival')
                ORDER BY a.boot DESC LIMIT 1), 0) AS low, coalesce((
                SELECT a.boot FROM clock_anchor AS a
-               WHERE a.device_id = :device_id AND a.store = k.store AND a.boot > k.boot
+               WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot > k.boot
                  AND a.kind IN ('exchange', 'arrival')
                ORDER BY a.boot LIMIT 1), 4294967295) AS high
-      FROM wanted AS k WHERE NOT k.two_sided AND :most > 0)
-    SELECT a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
+      FROM wanted AS k WHERE NOT k.two_sided AND k.with_neighbours)
+    SELECT k.number, a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
     FROM wanted AS k CROSS JOIN LATERAL (
       SELECT * FROM clock_anchor AS own
-      WHERE own.device_id = :device_id AND own.store = k.store AND own.boot = k.boot
+      WHERE own.device_id = k.device_id AND own.store = k.store AND own.boot = k.boot
       OFFSET 0) AS a
     UNION
-    SELECT a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
+    SELECT k.number, a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
     FROM around AS k CROSS JOIN LATERAL (
       (SELECT * FROM clock_anchor AS earlier
-       WHERE earlier.device_id = :device_id AND earlier.store = k.store
+       WHERE earlier.device_id = k.device_id AND earlier.store = k.store
          AND earlier.boot >= k.low AND earlier.boot < k.boot
        ORDER BY earlier.boot DESC, earlier.kind DESC, earlier.up_ms DESC LIMIT :most)
       UNION ALL
       (SELECT * FROM clock_anchor AS later
-       WHERE later.device_id = :device_id AND later.store = k.store
+       WHERE later.device_id = k.device_id AND later.store = k.store
          AND later.boot > k.boot AND later.boot <= k.high
        ORDER BY later.boot, later.kind, later.up_ms LIMIT :most)) AS a
     """

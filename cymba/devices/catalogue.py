@@ -6,7 +6,7 @@ unless the operator says so; the holders of such devices read of it in their aud
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,8 +61,15 @@ def model_of(session: Session, device: Device) -> Model:
 
 def model_by_device(session: Session, device_id: str) -> Model | None:
     """None where the device or its model is not known here."""
-    name = session.scalar(select(Device.model).where(Device.id == device_id))
-    return None if name is None else find_model(session, name)
+    return models_by_device(session, [device_id]).get(device_id)
+
+
+def models_by_device(session: Session, device_ids: Collection[str]) -> dict[str, Model]:
+    """Without devices that are not known here, or whose model is not."""
+    rows = session.execute(select(Device.id, Device.model).where(Device.id.in_(device_ids)))
+    names = {device_id: name for device_id, name in rows}  # noqa: C416 - rows are no tuples
+    models = find_models(session, names.values())
+    return {device_id: models[name] for device_id, name in names.items() if name in models}
 
 
 def all_models(session: Session) -> list[Model]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -190,12 +190,19 @@ class Tenures(NamedTuple):
 
 
 def load_tenures(session: Session, device_id: str) -> Tenures:
+    return load_many_tenures(session, [device_id])[device_id]
+
+
+def load_many_tenures(session: Session, device_ids: Collection[str]) -> dict[str, Tenures]:
     statement = (
         select(DeviceTenure)
-        .where(DeviceTenure.device_id == device_id)
+        .where(DeviceTenure.device_id.in_(device_ids))
         .order_by(DeviceTenure.claimed_at, DeviceTenure.released_at.nulls_last())
     )
-    return Tenures(session.scalars(statement).all())
+    found: dict[str, list[DeviceTenure]] = {device_id: [] for device_id in device_ids}
+    for tenure in session.scalars(statement):
+        found[tenure.device_id].append(tenure)
+    return {device_id: Tenures(tenures) for device_id, tenures in found.items()}
 
 
 def forget_guesses(session: Session, account_id: UUID) -> None:

@@ -137,20 +137,26 @@ class StoreClocks:
     def __init__(self, boots: Mapping[int, BootClock]) -> None:
         self.boots = dict(sorted(boots.items()))
         self._numbers = list(self.boots)
-        clocks = list(self.boots.values())
-        # By index: the time until which all earlier boots have lasted at least …
-        self._ended_low = [-math.inf]
-        for clock in clocks:
+
+    @cached_property
+    def _ended_low(self) -> list[float]:
+        """By index: the time until which all earlier boots have lasted at least."""
+        found = [-math.inf]
+        for clock in self.boots.values():
             known = clock.interval(clock.last_up_ms).low_ms
-            lasted = self._ended_low[-1] + clock.last_up_ms * (1 - DRIFT)
-            self._ended_low.append(known if clock.two_sided else max(known, lasted))
-        # … and the time by which this boot must have begun, and all earlier ones ended.
-        self._begun_high = [math.inf]
-        for clock in reversed(clocks):
+            lasted = found[-1] + clock.last_up_ms * (1 - DRIFT)
+            found.append(known if clock.two_sided else max(known, lasted))
+        return found
+
+    @cached_property
+    def _begun_high(self) -> list[float]:
+        """By index: the time by which the boot must have begun, and all earlier ones ended."""
+        found = [math.inf]
+        for clock in reversed(self.boots.values()):
             known = clock.interval(0.0).high_ms
-            lasted = self._begun_high[-1] - clock.last_up_ms * (1 - DRIFT)
-            self._begun_high.append(known if clock.two_sided else min(known, lasted))
-        self._begun_high.reverse()
+            lasted = found[-1] - clock.last_up_ms * (1 - DRIFT)
+            found.append(known if clock.two_sided else min(known, lasted))
+        return found[::-1]
 
     def span(self, boot: int) -> _Span:
         at = bisect_left(self._numbers, boot)

@@ -323,6 +323,7 @@ NOT_PERSONAL: dict[str, str] = {
     "erasure_ledger": "pseudonyms of the erased, which only the secret's holder can test",
     "erasure_receipt": "what the erased were told, which only who has its token can find",
     "retiming": "devices whose clocks moved, and how long they rest for that",
+    "session_sums": "what a running session's figures are made of: they go with its row",
     "retained_withdrawal": "devices whose retained messages are to be withdrawn",
     "unknown_version": "devices that reported a programme version that was never set",
     "device_suspension": "devices that flood the broker, for ten minutes each",

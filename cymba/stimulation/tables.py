@@ -68,15 +68,17 @@ class AckLedgerRow(Base):
 class SessionExtent(Base):
     """Where a session's frames lie in its store, and whether its summary is out of date.
 
-    The bridge writes here with every batch, and the session worker clears `dirty` when it
-    summarises. It is a table of its own, so that neither waits for an edit in the app. `sealed`
-    says that the session is compacted: none of its frames is in the frame table. Only the session
-    worker and deletion set it. Before `due_at` the session is not summarised again.
+    The bridge writes here with every batch. The session worker clears `dirty` when it summarises,
+    but leaves it while frames still come, and says when it is due again. It is a table of its own,
+    so that neither waits for an edit in the app. `sealed` says that the session is compacted: none
+    of its frames is in the frame table. Only the session worker and deletion set it. Before
+    `due_at` the session is not summarised again, unless its end has come.
     """
 
     __tablename__ = "session_extent"
     __table_args__ = (
-        Index("ix_session_extent_due", "device_id", "due_at", postgresql_where=text("dirty")),
+        # None is of a column that changes while a session runs: its rows change in place (HOT).
+        Index("ix_session_extent_waiting", "device_id", "sid", postgresql_where=text("dirty")),
         Index(
             "ix_session_extent_unsealed", "device_id", "sid", postgresql_where=text("NOT sealed")
         ),
@@ -95,6 +97,8 @@ class SessionExtent(Base):
     sealed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     last_received_at: Mapped[datetime]
     due_at: Mapped[datetime] = mapped_column(server_default=_AT_ONCE)
+    # The session is open: once its end comes it is due, whatever `due_at` was.
+    ends_at_once: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
 
 class Retiming(Base):
@@ -191,6 +195,7 @@ class StimulationSession(Base):
         ),
         CheckConstraint("ended_at >= started_at", name="order"),
         CheckConstraint("state IN ('open', 'ended')", name="state"),
+        {"postgresql_with": {"fillfactor": 80}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -237,3 +242,19 @@ class StimulationSession(Base):
     deleted_at: Mapped[datetime | None] = mapped_column("hidden_at")
     version: Mapped[int] = mapped_column(default=1)
     changed_at: Mapped[datetime]
+
+
+class KeptSums(Base):
+    """The sums of an open session's frames so far (`session.folding`).
+
+    They can be made anew from the frames, so they are in no log: a crash of the database empties
+    the table.
+    """
+
+    __tablename__ = "session_sums"
+    __table_args__ = ({"prefixes": ["UNLOGGED"], "postgresql_with": {"fillfactor": 50}},)
+
+    session_id: Mapped[UUID] = mapped_column(
+        ForeignKey("stimulation_session.id", ondelete="CASCADE"), primary_key=True
+    )
+    sums: Mapped[bytes] = mapped_column(LargeBinary)

@@ -11,11 +11,8 @@ from cymba.database import utc_now
 from cymba.stimulation.archive.by_device import SESSIONS_OF_A_DEVICE
 from cymba.stimulation.archive.compaction import SILENT_AFTER, compact_session, sessions_to_compact
 from cymba.stimulation.session.retiming import devices_due, mark_retimed
-from cymba.stimulation.session.summarising import (
-    LONGEST_REST,
-    dirty_sessions,
-    summarise_sessions,
-)
+from cymba.stimulation.session.summarising import summarise_sessions
+from cymba.stimulation.session.waiting import LONGEST_REST, dirty_sessions
 
 
 def summarise_due(session: Session, *, now: datetime) -> int:

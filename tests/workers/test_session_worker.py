@@ -1,25 +1,28 @@
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Engine, delete, text, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import change_counter
 from cymba.database import UnitOfWork
-from cymba.devices.anchors import load_clocks
+from cymba.devices.anchors import BootKey, load_clocks
 from cymba.settings import Settings
 from cymba.stimulation.archive.reading import SessionKey, load_frames
-from cymba.stimulation.ingest.decide import Duplicate, Stored
+from cymba.stimulation.ingest.decide import Duplicate, Quarantined, Stored
+from cymba.stimulation.ingest.statements import ask_retiming
 from cymba.stimulation.session import summarising
-from cymba.stimulation.session.summarising import close_silent
 from cymba.stimulation.session.summary import summarise
+from cymba.stimulation.session.waiting import LONGEST_REST, close_silent
 from cymba.stimulation.tables import (
+    KeptSums,
     Recording,
     SessionExtent,
     StimulationSession,
@@ -76,7 +79,8 @@ def test_a_silent_session_is_closed_and_a_late_frame_corrects_that(
     frames = short_session(tape).frames
     deliver(session, frames[:2])
     soon = delivered_at + timedelta(hours=23)
-    summarise_due(session, now=delivered_at)
+    for _ in range(2):  # with nothing new the second time, so that its mark goes
+        summarise_due(session, now=delivered_at)
     assert close_silent(session, soon).extents == 0
     late = delivered_at + timedelta(hours=25)
     assert close_silent(session, late).extents == 1
@@ -205,28 +209,53 @@ def test_one_session_that_cannot_be_read_keeps_no_other_waiting(
     assert keeper.run_once().summarised == 1
 
 
-def test_a_long_session_is_summed_up_less_often_while_it_runs(
-    session: Session,
-    tape: Any,
-    deliver: Deliver,
-    delivered_at: datetime,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_frame_that_follows_makes_no_other_be_read(
+    session: Session, tape: Any, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver(session, [*tape().start().frames, *tape().start().samples().frames[1:]])
-    monkeypatch.setattr(summarising, "REST_PER_FRAME", timedelta(seconds=2))
-    monkeypatch.setattr(summarising, "LONGEST_REST", timedelta(seconds=5))
+    frames = short_session(tape).frames
+    deliver(session, frames[:1])
+    summarise_due(session, now=NOW)
 
-    def due(after_s: float) -> int:
-        now = delivered_at + timedelta(seconds=after_s)
-        return len(summarising.dirty_sessions(session, now).sessions)
+    def read_all(*_: Any, **__: Any) -> None:
+        raise AssertionError("all frames of the session are read")
 
-    assert due(0) == 1
-    summarise_due(session, now=delivered_at)
-    deliver(session, tape(up=70_000).start().samples().samples().frames[2:])
-    assert [due(3.9), due(4)] == [0, 1]
-    summarise_due(session, now=delivered_at)
-    session.execute(update(SessionExtent).values(dirty=True))
-    assert [due(4.9), due(5)] == [0, 1]
+    monkeypatch.setattr(summarising, "load_frames", read_all)
+    for one in frames[1:]:
+        deliver(session, [one])
+        assert summarise_due(session, now=NOW) == 1
+    assert only_session(session).completeness == 1
+    session.commit()
+    assert counted(session, KeptSums) == 0  # of a session that has ended none are kept
+
+
+def test_sums_are_made_anew_after_the_database_lost_them(
+    session: Session, tape: Any, deliver: Deliver
+) -> None:
+    """As a session of before they were kept, or as one after a crash."""
+    frames = short_session(tape).frames
+    deliver(session, frames[:2])
+    summarise_due(session, now=NOW)
+    assert counted(session, KeptSums) == 1
+    session.execute(delete(KeptSums))
+    deliver(session, frames[2:3])
+    summarise_due(session, now=NOW)
+    assert (only_session(session).frames_stored, counted(session, KeptSums)) == (3, 1)
+
+
+def test_a_number_that_only_quarantine_held_is_counted_when_its_frame_comes(
+    session: Session, tape: Any, deliver: Deliver
+) -> None:
+    """The ledger has it as resolved before and after, so it does not show that a frame came."""
+    start, lost, following, last = tape().start().samples().samples().samples().frames
+    deliver(session, [start])
+    bad = msgspec.structs.replace(lost, n=2, c={"amplitude_ua": [1]})
+    (outcome,) = deliver(session, [bad])
+    assert isinstance(outcome, Quarantined)
+    deliver(session, [following])
+    summarise_due(session, now=NOW)
+    assert deliver(session, [lost, last]) == [Stored(7, 2), Stored(7, 4)]
+    summarise_due(session, now=NOW)
+    assert only_session(session).frames_stored == 4
 
 
 def eventful_session(tape: Any) -> list[Frame]:
@@ -247,7 +276,7 @@ WRITTEN = "frame, flash_store, session_extent, recording, stimulation_session CA
 
 
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -270,27 +299,44 @@ def test_every_order_duplication_split_and_sealing_gives_the_same_session(
     frames = eventful_session(lambda: tape(store=store, sid=key.sid))
     exchange(session, {(store, 1): booted_at, (store, 2): booted_at + timedelta(hours=1)})
     session.commit()
-    moments = [delivered_at, delivered_at + timedelta(days=3)]
+    seconds = [timedelta(seconds=11)] * 4
+    passed = st.sampled_from([*seconds, timedelta(0), timedelta(days=3)])
     moment = [delivered_at]
-    worker = SessionWorker(engine, Settings(), clock=lambda: moment[0])
+    workers = [SessionWorker(engine, Settings(), clock=lambda: moment[0])]
 
-    def keep(now: datetime) -> None:
-        moment[0] = now
-        assert worker.run_once().failed == []
+    def keep(after: timedelta) -> None:
+        if data.draw(st.booleans()):  # it starts anew
+            workers[0] = SessionWorker(engine, Settings(), clock=lambda: moment[0])
+        moment[0] += after
+        assert workers[0].run_once().failed == []
+
+    def clock_becomes_known() -> None:
+        boot = data.draw(st.integers(1, 2))
+        off = timedelta(seconds=data.draw(st.integers(-20, 20)))
+        exchange(session, {(store, boot): booted_at + (boot - 1) * timedelta(hours=1) + off})
+        ask_retiming(session, [BootKey(DEVICE, store, boot)])
+        session.commit()
 
     twice = data.draw(st.lists(st.sampled_from(frames), max_size=4))
-    order: Sequence[Frame] = data.draw(st.permutations([*frames, *twice]))
+    order: list[Frame] = [*frames, *twice]
+    match data.draw(st.sampled_from(["as recorded", "some late", "any"])):
+        case "some late":
+            for at in data.draw(st.lists(st.integers(0, len(frames) - 3), min_size=1, max_size=3)):
+                order[at], order[at + 1] = order[at + 1], order[at]
+        case "any":
+            order = data.draw(st.permutations(order))
     stored: Counter[str] = Counter()
     while order:
-        size = data.draw(st.integers(1, len(order)))
+        size = data.draw(st.integers(1, min(2, len(order))))
         outcomes = deliver(session, order[:size])
         session.commit()
         stored.update(type(outcome).__name__ for outcome in outcomes)
         order = order[size:]
-        if data.draw(st.booleans()):
-            keep(data.draw(st.sampled_from(moments)))
-    # By then nothing rests any more.
-    keep(data.draw(st.sampled_from(moments)) + summarising.LONGEST_REST)
+        if data.draw(st.integers(0, 5)) == 5:
+            clock_becomes_known()
+        if data.draw(st.integers(0, 3)):
+            keep(data.draw(passed))
+    keep(LONGEST_REST)  # by then nothing rests any more
     assert stored == Counter({"Stored": len(frames)} | ({"Duplicate": len(twice)} if twice else {}))
     reads = load_frames(session, *key)
     assert [read.frame for read in reads] == frames

@@ -27,7 +27,7 @@ from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.statements import ask_retiming
 from cymba.stimulation.session import retiming
 from cymba.stimulation.session.retiming import devices_due, mark_retimed
-from cymba.stimulation.session.summarising import close_silent, dirty_sessions
+from cymba.stimulation.session.waiting import close_silent, dirty_sessions
 from tests.insights.people import enrol
 from workers.deliveries import MailSender
 from workers.session_worker import SessionWorker

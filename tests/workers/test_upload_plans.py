@@ -28,7 +28,7 @@ from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.session.history import history
 from cymba.stimulation.session.pages import SessionPages
 from cymba.stimulation.session.shown import Shown, load_shown
-from cymba.stimulation.session.summarising import close_silent
+from cymba.stimulation.session.waiting import close_silent
 from cymba.stimulation.wire.messages import Frame, to_json
 from cymba.stimulation.written.sessions import WrittenSessions
 from tests.stimulation.conftest import BOOTED_AT, DEVICE, Tape

@@ -15,7 +15,8 @@ from cymba.stimulation.ingest import array_binaries
 from cymba.stimulation.ingest.array_binaries import BinaryArray
 from cymba.stimulation.ingest.array_literals import integers, multiranges, uuids, words
 from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
-from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES
+from cymba.stimulation.wire.frames import KINDS, SHORT_DIGEST_BYTES
+from cymba.stimulation.wire.messages import EndFrame
 from cymba.stimulation.wire.received import ReceivedFrame
 from cymba.stimulation.wire.seq_ranges import SeqRanges
 
@@ -246,10 +247,12 @@ _STORE = """
                        received_at)
     SELECT * FROM given
 """
-_EXTEND = """
+# An open session that ends is due at once, however long it would have rested.
+_EXTEND = f"""
     INSERT INTO session_extent AS e (device_id, sid, store, low_seq, high_seq, low_boot,
-                                     high_boot, last_received_at, dirty)
-    SELECT device_id, sid, store, min(seq), max(seq), min(boot), max(boot), max(received_at), true
+                                     high_boot, last_received_at, dirty, ends_at_once)
+    SELECT device_id, sid, store, min(seq), max(seq), min(boot), max(boot), max(received_at), true,
+           bool_or(kind = {KINDS[EndFrame]})
     FROM given
     GROUP BY device_id, sid, store
     ORDER BY device_id, sid, store
@@ -259,8 +262,10 @@ _EXTEND = """
       low_boot = least(e.low_boot, excluded.low_boot),
       high_boot = greatest(e.high_boot, excluded.high_boot),
       last_received_at = greatest(e.last_received_at, excluded.last_received_at),
+      due_at = CASE WHEN excluded.ends_at_once AND e.ends_at_once
+                    THEN '1970-01-01 00:00:00+00' ELSE e.due_at END,
       dirty = true
-"""
+"""  # noqa: S608 - a constant
 # All ledgers are locked before `free` is known, and no row is given before that. Ledgers and frames
 # are matched by subscript: for a join the planner might compare each with each. A ledger with many
 # holes is left to `ingest`, which counts its ranges.

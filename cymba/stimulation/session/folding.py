@@ -178,21 +178,16 @@ def kept(sums: SessionSums) -> bytes | None:
     return written if len(written) <= MOST_KEPT_BYTES else None
 
 
-def folded(
-    written: bytes | None, reads: Iterable[ReadFrame], unknown: Collection[str]
-) -> SessionSums | None:
-    """The sums that were kept, with the frames that came since, in the order of their numbers.
+def fold_on(sums: SessionSums, reads: Iterable[ReadFrame]) -> bool:
+    """Fold in the frames that came since, in the order of their numbers.
 
-    None if it takes all frames: none were kept, or a frame does not follow.
+    False if one does not follow: then these sums are of no use, and it takes all frames.
     """
-    sums = None if written is None else recall(written, unknown)
-    if sums is None:
-        return None
     for read in reads:
         if not sums.follows(read.frame):
-            return None
+            return False
         sums.fold(read)
-    return sums
+    return True
 
 
 def recall(written: bytes, unknown: Collection[str]) -> SessionSums | None:

@@ -1,6 +1,6 @@
 """Sums that are kept and folded on give the very same summary as one pass over all frames."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from cymba.devices.models import Reports
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.session import folding
 from cymba.stimulation.session.dose import MARKS
-from cymba.stimulation.session.folding import folded, kept, sums_of
+from cymba.stimulation.session.folding import SessionSums, fold_on, kept, recall, sums_of
 from cymba.stimulation.session.made_up import KNOWS_ALL, unknown_to
 from cymba.stimulation.session.summary import RECTANGULAR, Summary, summarise, summed_up
 from tests.stimulation.conftest import BOOTED_AT, Tape
@@ -96,6 +96,13 @@ def summary_of(sums: Any, clocks: DeviceClocks, reports: Reports) -> Summary:
     return summed_up(sums, clocks, silent=False, waveform=RECTANGULAR, reports=reports)
 
 
+def folded(
+    written: bytes, reads: Sequence[ReadFrame], unknown: Collection[str]
+) -> SessionSums | None:
+    sums = recall(written, unknown)
+    return sums if sums is not None and fold_on(sums, reads) else None
+
+
 def follow(
     rounds: Sequence[Sequence[ReadFrame]], off_s: Sequence[int], reports: Reports = KNOWS_ALL
 ) -> int:
@@ -111,7 +118,7 @@ def follow(
         in_order = sorted(came, key=lambda read: read.frame.seq)
         # What has a lower number than all that is summed is late: the worker reads everything.
         is_next = all(read.frame.seq > latest for read in in_order)
-        sums = folded(written, in_order, unknown) if is_next else None
+        sums = folded(written, in_order, unknown) if is_next and written else None
         folded_on += sums is not None
         if sums is None:
             sums = sums_of(here, clocks, unknown)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,7 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
     with _step("Starting broker, bridge and API"):
         stage.start_servers()
         stage.start_insights()
+        stage.start_mail()
     return home
 
 
@@ -183,14 +185,17 @@ def _wait_for_session(stage: Stage, token: str, earlier: set[str]) -> str:
 
 def _welcome(stage: Stage, home: Household, live: str) -> str:
     url = stage.api_url
-    login = json.dumps({"email": home.email, "password": home.password})
+    entrance = {"email": home.email, "password": home.password}
+    login, filled = json.dumps(entrance), urllib.parse.urlencode(entrance)
     as_json = "-H 'Content-Type: application/json'"
     as_ana = '-H "Authorization: Bearer $TOKEN"'
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
     telemetry = f"{url}/v1/sessions/{live}/telemetry?channels=amplitude_ua&points=10"
     return f"""
-  API       {url}   with its documentation at {url}/docs
+  App       {url}/app/sign-in#{filled}   with the sign-in filled in
   Login     {home.email}   password {home.password}
+  API       {url}   with its documentation at {url}/docs
+  Mail      {stage.folder}/outbox   codes for new accounts come there
   Broker    mqtt://{HOST}:{stage.mqtt_port}
   Data      {stage.folder}   and what the parts say in logs/ there
 

@@ -22,6 +22,7 @@ from cymba.devices import contraindications, screening
 from cymba.devices.models import MODELS, Model, usual_programme
 from cymba.devices.programme import ProgrammeRefused, Wanted, set_programme
 from cymba.devices.signing import load_key, show_public_key
+from cymba.diary import reminders
 from cymba.diary.entries import DiaryEntries
 from cymba.insights.experiments import trials
 from cymba.settings import Settings
@@ -129,6 +130,7 @@ def live_past(
     )
     with UnitOfWork(engine) as session, session.begin():
         write_diary(session, load_key(settings), household.email, months.entries)
+        remind(session, household.email)
     written = write_past(
         units_of_work(engine).begin,
         first.device_id,
@@ -176,6 +178,22 @@ def begin_trial(engine: Engine, household: Household) -> None:
             comparison_amplitude_ua=0,
             now=utc_now(),
         )
+
+
+def remind(session: Session, email: str) -> None:
+    """Ask for the diary three times a day, so that a prompt is due or near whenever one looks."""
+    account = find_by_email(session, email)
+    if account is None:
+        raise RuntimeError("the demo's person is gone")
+    wanted = {
+        "title": "Diary",
+        "local_times": ["08:00", "14:00", "21:00"],
+        "weekdays": [1, 2, 3, 4, 5, 6, 7],
+        "items": ["pain_now", "mood"],
+        "enabled": True,
+        "at_usual_hour": False,
+    }
+    reminders.save(session, account.id, uuid4(), wanted, match=lambda _: None)
 
 
 def keep(household: Household, folder: Path) -> None:

@@ -59,6 +59,9 @@ class Stage:
     def start_insights(self) -> None:
         self._start("insights", "insights")
 
+    def start_mail(self) -> None:
+        self._start("mail", "mail")
+
     def start_servers(self) -> None:
         """Broker, bridge and API; returns when the API says that it is ready."""
         self._start("broker", "broker")

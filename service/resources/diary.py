@@ -111,7 +111,7 @@ def list_diary_items() -> Response:
     """What the diary asks: scales, bounds, codes and licences"""
     with transaction() as session:
         current_account(session)
-    return tagged(_catalogue(spoken()))
+    return tagged(catalogue(spoken()))
 
 
 @blp.get("/v1/diary")
@@ -200,7 +200,7 @@ _item_shown = writer(DiaryItemSchema)
 _condition_shown = writer(DiaryConditionSchema)
 
 
-def _catalogue(voice: Voice) -> dict[str, Any]:
+def catalogue(voice: Voice) -> dict[str, Any]:
     conditions = [
         _condition_shown(condition, title=voice.translate(condition.title))
         for condition in CONDITIONS.values()

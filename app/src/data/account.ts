@@ -35,6 +35,11 @@ export interface Shown {
   unsent: boolean;
 }
 
+/** The names of an account's databases: its copy, and the answers that are kept. */
+export function databasesOf(id: string): [copy: string, answers: string] {
+  return [`cymba-${id}`, `cymba-${id}-answers`];
+}
+
 const AGAIN_MS = [5_000, 15_000, 60_000, 300_000];
 const SOON_MS = 400;
 const EVERY_MS = 120_000;
@@ -58,18 +63,19 @@ export class Account {
   #timer: number | undefined;
   #failures = 0;
   #stops: (() => void)[] = [];
+  #isStopped = false;
 
   constructor(id: string) {
     this.id = id;
     this.isNobody = id === NOBODY;
-    const name = `cymba-${id}`;
+    const [copy, answers] = databasesOf(id);
     const options = { baseUrl: location.origin, tokens: tokensOf(id) };
     this.#signed = signedFetch(options);
     this.api = createCymba(options);
-    this.#store = new DexieStore(name);
+    this.#store = new DexieStore(copy);
     this.engine = new OfflineEngine(this.#store, sendBy(options.baseUrl, this.#signed));
-    this.#answers = new AnswersDatabase(name);
-    this.#channel = new BroadcastChannel(name);
+    this.#answers = new AnswersDatabase(answers);
+    this.#channel = new BroadcastChannel(copy);
   }
 
   /** Follow the network, other tabs and the clock, until `stop`. */
@@ -93,13 +99,17 @@ export class Account {
   }
 
   stop(): void {
+    this.#isStopped = true;
     for (const one of this.#stops.splice(0)) one();
     this.#channel.close();
+    this.#store.close();
+    this.#answers.close();
   }
 
   /** Forget all of it on this device. */
   async wipe(): Promise<void> {
     this.stop();
+    await navigator.locks.request(this.#syncLock, () => undefined); // until what is under way ends
     await this.#store.wipe();
     await this.#answers.delete();
   }
@@ -143,15 +153,20 @@ export class Account {
     return await this.engine.mirror(kind);
   }
 
+  get #syncLock(): string {
+    return `cymba-sync-${this.id}`;
+  }
+
   /** Push and pull now, in one tab at a time. */
   async sync(): Promise<void> {
     if (this.isNobody) return;
     clearTimeout(this.#timer);
-    await navigator.locks.request(`cymba-sync-${this.id}`, { ifAvailable: true }, async (lock) => {
+    await navigator.locks.request(this.#syncLock, { ifAvailable: true }, async (lock) => {
       if (lock === null) return; // another tab is at it, and says when it is done
       if (this.syncState.peek().name !== "faulty") this.syncState.value = { name: "working" };
       this.syncState.value = await this.#syncNow();
     });
+    if (this.#isStopped) return;
     await this.#changed();
     const state = this.syncState.peek().name;
     this.#failures = state === "offline" || state === "faulty" ? this.#failures + 1 : 0;
@@ -194,8 +209,13 @@ export class Account {
   }
 
   async #changed(options: { told?: boolean } = {}): Promise<void> {
-    this.unsent.value = (await this.engine.queue()).length;
-    this.aside.value = (await this.engine.aside()).length;
+    try {
+      this.unsent.value = (await this.engine.queue()).length;
+      this.aside.value = (await this.engine.aside()).length;
+    } catch (error) {
+      if (this.#isStopped) return; // it was left meanwhile, and its databases are closed
+      throw error;
+    }
     this.version.value++;
     if (!options.told) this.#channel.postMessage("changed");
   }

@@ -1,19 +1,10 @@
 /** What the diary asks. It is a part of the build (`ops.app_items`), so it needs no server. */
 
-import catalogue from "../../generated/items.json";
+import built from "../../generated/items.json";
 import { language } from "../shell/look.ts";
+import type { Schemas } from "./use.ts";
 
-type Titles = Record<"en" | "de", string>;
-
-export interface Item {
-  name: string;
-  group: "symptom" | "questionnaire" | "side_effect" | "treatment" | "measurement" | "condition" | "cycle";
-  unit: string | null;
-  worse: "higher" | "lower" | null;
-  red_flag: boolean;
-  schema: { type: string; minimum?: number; maximum?: number; items?: { enum?: string[] } };
-}
-
+export type Item = Schemas["DiaryItem"];
 export type Severity = "none" | "mild" | "moderate" | "severe";
 export interface SideEffect {
   severity: Severity;
@@ -28,36 +19,31 @@ export interface Lab {
   value: number;
 }
 
-type Kept = Omit<Item, "name"> & { title: Titles; note: Titles | null };
-const kept = catalogue.items as unknown as Record<string, Kept>;
+const spoken = built.items as unknown as Record<"en" | "de", Item[]>;
 
-export const ITEMS: readonly Item[] = Object.entries(kept).map(([name, item]) => ({ name, ...item }));
-export const LABS: Record<string, { title: Titles; unit: string; low: number; high: number }> = catalogue.labs;
+export const ITEMS: readonly Item[] = spoken.en;
+export const LABS: Record<string, { unit: string; low: number; high: number }> = built.labs;
 
 /** The items that take a number from 0 to 10. */
-export const SCALES = ITEMS.filter((one) => one.schema.type === "integer" && one.schema.maximum === 10);
+export const SCALES = ITEMS.filter(({ value }) => value["type"] === "integer" && value["maximum"] === 10);
 export const SIDE_EFFECTS = ITEMS.filter((one) => one.group === "side_effect");
 
-/** A later server may know items that this build does not. */
+/** In the person's language. A later server may know items that this build does not. */
 export function item(name: string): Item | undefined {
-  return ITEMS.find((one) => one.name === name);
+  return spoken[language.value].find((one) => one.name === name);
 }
 
 export function titleOf(name: string): string {
-  return kept[name]?.title[language.value] ?? name.replaceAll("_", " ");
+  return item(name)?.title ?? name.replaceAll("_", " ");
 }
 
-export function noteOf(name: string): string | null {
-  return kept[name]?.note?.[language.value] ?? null;
+/** What can be chosen of an item, with its title. */
+export function optionsOf<T extends string = string>(name: string): { value: T; label: string }[] {
+  return (item(name)?.options ?? []).map((one) => ({ value: one.name as T, label: one.title }));
 }
 
-export function conditionTitle(name: string): string {
-  const titles = (catalogue.conditions as Record<string, Titles>)[name];
-  return titles?.[language.value] ?? name;
-}
-
-export function labTitle(name: string): string {
-  return LABS[name]?.title[language.value] ?? name;
+export function optionTitle(name: string, option: string | number): string {
+  return item(name)?.options.find((one) => one.name === String(option))?.title ?? String(option);
 }
 
 /** What needs care at once, of the items of an entry. */

@@ -33,7 +33,7 @@ export class AnswersDatabase extends Dexie {
   declare answers: EntityTable<KeptAnswer, "key">;
 
   constructor(name: string) {
-    super(`${name}-answers`);
+    super(name);
     this.version(1).stores({ answers: "key" });
   }
 }

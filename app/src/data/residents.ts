@@ -2,7 +2,9 @@
 
 import { signal } from "@preact/signals";
 import { createCymba, dataOf, type TokenPair } from "@cymba/client";
-import { Account, NOBODY } from "./account.ts";
+import { Dexie } from "dexie";
+import { Account, databasesOf, NOBODY } from "./account.ts";
+import { LANGUAGES, language } from "../shell/look.ts";
 import { device, knownDeviceName, readState, type Resident, writeState } from "./kept.ts";
 
 export interface Entrance {
@@ -19,7 +21,16 @@ const CURRENT = "current";
 const others = new BroadcastChannel("cymba");
 others.onmessage = () => location.reload();
 const nobody = { read: async () => null, write: async () => undefined };
-const open = createCymba({ baseUrl: location.origin, tokens: nobody });
+const open = createCymba({
+  baseUrl: location.origin,
+  tokens: nobody,
+  // Later the account's own language holds.
+  fetch: (input, init) => {
+    const request = new Request(input, init);
+    request.headers.set("Accept-Language", language.value);
+    return fetch(request);
+  },
+});
 
 /** Open what was open last. */
 export async function openLast(): Promise<void> {
@@ -28,6 +39,7 @@ export async function openLast(): Promise<void> {
   resident.value = found ?? null;
   if (found !== undefined) account.value = new Account(found.accountId);
   await account.value.start();
+  void wipeLeftovers();
 }
 
 /** Ask for the code that makes an account. The answer is the same for an address that has one. */
@@ -60,7 +72,7 @@ async function enter(tokens: TokenPair, email: string): Promise<void> {
     baseUrl: location.origin,
     tokens: { read: async () => tokens, write: async () => undefined },
   });
-  const { id } = dataOf(await asker.GET("/v1/account"));
+  const { id, locale } = dataOf(await asker.GET("/v1/account"));
   const one: Resident = { accountId: id, email, tokens };
   await device.residents.put(one);
   await writeState(CURRENT, id);
@@ -69,6 +81,7 @@ async function enter(tokens: TokenPair, email: string): Promise<void> {
   await entered.start();
   resident.value = one;
   account.value = entered;
+  language.value = LANGUAGES.find((known) => known === locale.slice(0, 2)) ?? language.value;
   others.postMessage("entered");
   // Else a browser may clear what waits for the network when the disk is full.
   void navigator.storage?.persist?.();
@@ -95,7 +108,6 @@ export async function signOut(): Promise<void> {
 
 /** The account is gone, or its person leaves: nothing of it stays here. */
 export async function leave(leaving: Account): Promise<void> {
-  await leaving.wipe();
   await device.residents.delete(leaving.id);
   await writeState(CURRENT, null);
   const next = new Account(NOBODY);
@@ -103,6 +115,17 @@ export async function leave(leaving: Account): Promise<void> {
   resident.value = null;
   account.value = next;
   others.postMessage("left");
+  await leaving.wipe();
+}
+
+/** Wipe what belongs to nobody here any more: the app may have been closed while somebody left. */
+async function wipeLeftovers(): Promise<void> {
+  const here = (await device.residents.toArray()).map((one) => one.accountId);
+  const kept = [NOBODY, ...here].flatMap(databasesOf);
+  const found = (await indexedDB.databases?.()) ?? [];
+  for (const { name } of found) {
+    if (name?.startsWith("cymba-") && !kept.includes(name)) await Dexie.delete(name);
+  }
 }
 
 /** How many entries were written here before anybody signed in. */

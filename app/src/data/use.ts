@@ -21,9 +21,14 @@ export function useCopy<T>(read: (account: Account) => Promise<T>): Signal<T | n
     const account = current.value;
     let isOld = false;
     void account.version.value;
-    void read(account).then((found) => {
-      if (!isOld) value.value = found;
-    });
+    void read(account).then(
+      (found) => {
+        if (!isOld) value.value = found;
+      },
+      (error: unknown) => {
+        if (!isOld) throw error; // else it was read from an account that has been left
+      },
+    );
     return () => {
       isOld = true;
     };
@@ -77,9 +82,9 @@ export function useAnswer<T>(
       if (!isOld) value.value = { ...value.peek(), ...next };
     };
     void (async () => {
-      const kept = await account.kept(name);
-      set({ data: (kept?.body as T) ?? null, readAt: kept?.readAt ?? null, isReading: true, problem: null });
       try {
+        const kept = await account.kept(name);
+        set({ data: (kept?.body as T) ?? null, readAt: kept?.readAt ?? null, isReading: true, problem: null });
         const data = await read(account);
         const readAt = await account.keep(name, data);
         set({ data, readAt, isReading: false });

@@ -84,7 +84,7 @@ export function Unsent() {
 
 export function Busy() {
   return (
-    <p class="soft" role="status">
+    <p class="busy soft" role="status">
       {t("Reading …")}
     </p>
   );

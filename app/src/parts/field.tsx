@@ -6,6 +6,8 @@ import { Icon } from "./icon.tsx";
 
 interface FieldProps {
   label: string;
+  /** Where what stands above says the same to the eye. */
+  isLabelHidden?: boolean;
   hint?: string | undefined;
   error?: string | null | undefined;
 }
@@ -109,7 +111,7 @@ export function Choice<T extends string | number>(props: ChoiceProps<T>) {
   const id = useId();
   return (
     <fieldset class="field" aria-describedby={describedBy(id, props)}>
-      <legend class="legend">{props.label}</legend>
+      <legend class={props.isLabelHidden ? "visually-hidden" : "legend"}>{props.label}</legend>
       <div class={props.isScale ? "scale" : "choices"}>
         {props.options.map(({ value, label }) => (
           <label class="chip" key={value}>
@@ -143,7 +145,7 @@ export function Choices<T extends string>(props: ChoicesProps<T>) {
       : [...props.values, value];
   return (
     <fieldset class="field" aria-describedby={describedBy(id, props)}>
-      <legend class="legend">{props.label}</legend>
+      <legend class={props.isLabelHidden ? "visually-hidden" : "legend"}>{props.label}</legend>
       <div class="choices">
         {props.options.map(({ value, label }) => (
           <label class="chip" key={value}>
@@ -164,7 +166,9 @@ export function Choices<T extends string>(props: ChoicesProps<T>) {
 function Described(props: FieldProps & { id: string; children: ComponentChildren }) {
   return (
     <div class="field">
-      <label for={props.id}>{props.label}</label>
+      <label class={props.isLabelHidden ? "visually-hidden" : undefined} for={props.id}>
+        {props.label}
+      </label>
       {props.children}
       <Notes {...props} />
     </div>

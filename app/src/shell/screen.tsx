@@ -1,6 +1,7 @@
 /** The head of every screen: its title, and the way back. */
 
 import type { ComponentChildren } from "preact";
+import { useLocation } from "preact-iso";
 import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "../parts/icon.tsx";
 import { t } from "./language.ts";
@@ -16,6 +17,7 @@ interface ScreenProps {
 let isFirst = true;
 
 export function Screen({ title, back, end, children }: ScreenProps) {
+  const { path } = useLocation();
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     // What was pressed is gone, so the focus goes to what came; not when the app opens.
@@ -26,7 +28,7 @@ export function Screen({ title, back, end, children }: ScreenProps) {
     document.title = `${title} · Cymba`;
   }, [title]);
   return (
-    <main class="screen fades">
+    <main class="screen fades" data-path={path.replace(/^\/app\/?/, "")}>
       <div class="screen-head">
         {back !== undefined && (
           <a class="button plain" href={back} aria-label={t("Back")}>

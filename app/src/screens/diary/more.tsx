@@ -1,12 +1,11 @@
 import { useMemo } from "preact/hooks";
 import { Button } from "../../parts/button.tsx";
 import { Check, Choice, Choices, Select, TextField } from "../../parts/field.tsx";
-import { conditionTitle, item, type Lab, LABS, labTitle, type Taking, titleOf } from "../../data/items.ts";
+import { item, type Lab, LABS, optionsOf, optionTitle, type Taking, titleOf } from "../../data/items.ts";
 import { number } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import type { Draft } from "./draft.ts";
 import { Folded } from "./folded.tsx";
-import { pgicAnswers, phq4Answers, phq4Questions } from "./words.ts";
 
 const MOST = 50;
 
@@ -17,18 +16,18 @@ export function Questionnaires({ draft, asked }: { draft: Draft; asked: string[]
   return (
     <Folded title={t("Questions about a longer time")} isOpen={isOpen}>
       <p>{t("Over the last two weeks, how often have you been bothered by these?")}</p>
-      {phq4Questions().map((question, at) => (
+      {(item("phq4")?.questions ?? []).map((question, at) => (
         <Choice
           key={question}
           label={question}
-          options={phq4Answers().map((label, value) => ({ value, label }))}
+          options={numbered("phq4")}
           value={phq4[at] ?? null}
           onChange={(answer) => draft.set("phq4", phq4.with(at, answer))}
         />
       ))}
       <Choice
         label={titleOf("pgic")}
-        options={pgicAnswers().map((label, at) => ({ value: at + 1, label }))}
+        options={numbered("pgic")}
         value={(draft.items.value["pgic"] as number | undefined) ?? null}
         onChange={(answer) => draft.set("pgic", answer)}
       />
@@ -47,7 +46,7 @@ export function More({ draft }: { draft: Draft }) {
       <Labs draft={draft} />
       <Choices
         label={titleOf("condition")}
-        options={(item("condition")?.schema.items?.enum ?? []).map((value) => ({ value, label: conditionTitle(value) }))}
+        options={optionsOf("condition")}
         values={conditions}
         onChange={(values) => draft.set("condition", values.length > 0 ? values : null)}
       />
@@ -58,6 +57,11 @@ export function More({ draft }: { draft: Draft }) {
       />
     </Folded>
   );
+}
+
+/** Of a questionnaire, whose answers are numbers. */
+function numbered(name: string): { value: number; label: string }[] {
+  return optionsOf(name).map(({ value, label }) => ({ value: Number(value), label }));
 }
 
 function Takings({ name, draft }: { name: string; draft: Draft }) {
@@ -98,7 +102,7 @@ function Labs({ draft }: { draft: Draft }) {
             <Select
               label={t("What")}
               value={lab.name}
-              options={Object.keys(LABS).map((name) => ({ value: name, label: labTitle(name) }))}
+              options={optionsOf("lab")}
               onChange={(name) => set(labs.with(at, { ...lab, name }))}
             />
             <TextField
@@ -111,7 +115,7 @@ function Labs({ draft }: { draft: Draft }) {
               value={Number.isNaN(lab.value) ? "" : String(lab.value)}
               onInput={(value) => set(labs.with(at, { ...lab, value: value === "" ? Number.NaN : Number(value) }))}
             />
-            <Button label={t("Remove: {what}", { what: labTitle(lab.name) })} onPress={() => set(labs.toSpliced(at, 1))}>
+            <Button label={t("Remove: {what}", { what: optionTitle("lab", lab.name) })} onPress={() => set(labs.toSpliced(at, 1))}>
               {t("Remove")}
             </Button>
           </div>

@@ -1,11 +1,11 @@
 import { useMemo } from "preact/hooks";
 import { Choices } from "../../parts/field.tsx";
-import { item, titleOf } from "../../data/items.ts";
+import { optionsOf, titleOf } from "../../data/items.ts";
 import { t } from "../../shell/language.ts";
 import { BodyMap } from "./body_map.tsx";
 import type { Draft } from "./draft.ts";
 import { Folded } from "./folded.tsx";
-import { kindTitle, siteTitle, valueOf } from "./words.ts";
+import { valueOf } from "./words.ts";
 
 export function Pain({ draft }: { draft: Draft }) {
   const sites = (draft.items.value["pain_site"] ?? []) as string[];
@@ -19,20 +19,16 @@ export function Pain({ draft }: { draft: Draft }) {
       <BodyMap chosen={sites} onToggle={toggle} />
       <Choices
         label={titleOf("pain_site")}
-        options={optionsOf("pain_site", siteTitle)}
+        options={optionsOf("pain_site")}
         values={sites}
         onChange={(values) => set("pain_site", values)}
       />
       <Choices
         label={titleOf("pain_kind")}
-        options={optionsOf("pain_kind", kindTitle)}
+        options={optionsOf("pain_kind")}
         values={kinds}
         onChange={(values) => set("pain_kind", values)}
       />
     </Folded>
   );
-}
-
-function optionsOf(name: string, title: (option: string) => string): { value: string; label: string }[] {
-  return (item(name)?.schema.items?.enum ?? []).map((value) => ({ value, label: title(value) }));
 }

@@ -1,12 +1,9 @@
 import { useMemo } from "preact/hooks";
 import { Check, Choice, Choices } from "../../parts/field.tsx";
-import { noteOf, SIDE_EFFECTS, type Severity, type SideEffect, titleOf } from "../../data/items.ts";
+import { item, optionsOf, SIDE_EFFECTS, type Severity, type SideEffect, titleOf } from "../../data/items.ts";
 import { t, tn } from "../../shell/language.ts";
 import type { Draft } from "./draft.ts";
 import { Folded } from "./folded.tsx";
-import { severityTitle } from "./words.ts";
-
-const SEVERITIES: readonly Severity[] = ["none", "mild", "moderate", "severe"];
 
 /** What was felt of the stimulation itself: first which, then how strong each was. */
 export function SideEffects({ draft }: { draft: Draft }) {
@@ -51,8 +48,8 @@ function Strength({ name, draft }: { name: string; draft: Draft }) {
     <div class="stack tight">
       <Choice
         label={titleOf(name)}
-        hint={noteOf(name) ?? undefined}
-        options={SEVERITIES.map((one) => ({ value: one, label: severityTitle(one) }))}
+        hint={item(name)?.note || undefined}
+        options={optionsOf<Severity>(name)}
         value={value.severity}
         onChange={(severity) => draft.set(name, { ...value, severity })}
       />

@@ -4,24 +4,27 @@ import { Card } from "../../parts/card.tsx";
 import { titleOf } from "../../data/items.ts";
 import { type Schemas, useAnswer, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { fromNow, timeOfDay, when } from "../../shell/format.ts";
+import type { Account } from "../../data/account.ts";
+import { dayKey, fromNow, here, momentOf, timeOfDay, when } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 
-/** The next prompt, and one of the last hours that nothing was written for. */
+/** How long a prompt that was not answered stays. */
+const STAYS_MS = 12 * 60 * 60 * 1000;
+
+interface Due {
+  at: string;
+  items: readonly string[];
+}
+
+/** The next prompt, or the latest of the last hours that nothing was written for. */
 export function Prompt() {
   const { value } = useAnswer<Schemas["ReminderPrompts"]>("prompts", async ({ api }) =>
     dataOf(await api.GET("/v1/reminders/next", { params: { query: { count: 20 } } })),
   );
-  const last = useCopy(async (account) => {
-    const entries = await account.all("diary-entry");
-    return Math.max(0, ...entries.map((one) => Date.parse(String(one.fields["felt_at"]))));
-  });
-  const prompts = value.value.data?.items ?? [];
-  const now = Date.now();
-  // Prompts are kept from the last time that there was a network, so some may be due meanwhile.
-  const due = prompts.findLast((one) => Date.parse(one.at) <= now && Date.parse(one.at) > (last.value ?? now));
-  const next = prompts.find((one) => Date.parse(one.at) > now);
-  const prompt = due ?? next;
+  const due = useCopy(latestDue).value ?? undefined;
+  // These may be from the last time that there was a network, so some have passed meanwhile.
+  const prompts: Due[] = value.value.data?.items ?? [];
+  const prompt = due ?? prompts.find((one) => Date.parse(one.at) > Date.now());
   if (prompt === undefined) return null;
   const items = prompt.items.map(titleOf).join(", ");
   return (
@@ -37,4 +40,28 @@ export function Prompt() {
       )}
     </Card>
   );
+}
+
+/** By the reminders' times of day. One at the usual hour of sessions is the server's to tell. */
+async function latestDue(account: Account): Promise<Due | null> {
+  const profile = (await account.kept("account"))?.body as Schemas["Account"] | undefined;
+  const zone = profile?.time_zone ?? here;
+  const entries = await account.all("diary-entry");
+  const last = Math.max(0, ...entries.map((one) => Date.parse(String(one.fields["felt_at"]))));
+  const now = Date.now();
+  const reminders = (await account.copies("reminder")) as unknown as Schemas["Reminder"][];
+  return reminders
+    .filter((one) => one.enabled !== false && !one.at_usual_hour)
+    .flatMap((one) =>
+      [now - 86_400_000, now].flatMap((day) => {
+        const key = dayKey(new Date(day), zone);
+        const weekday = new Date(`${key}T12:00:00Z`).getUTCDay() || 7;
+        if (!one.weekdays.includes(weekday)) return [];
+        const moments = one.local_times.map((time) => momentOf(`${key}T${time}`, zone)?.getTime() ?? 0);
+        return moments.map((at) => ({ at, items: one.items }));
+      }),
+    )
+    .filter(({ at }) => at <= now && at > Math.max(last, now - STAYS_MS))
+    .sort((one, other) => other.at - one.at)
+    .map(({ at, items }) => ({ at: new Date(at).toISOString(), items }))[0] ?? null;
 }

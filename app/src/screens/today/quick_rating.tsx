@@ -32,6 +32,7 @@ export function QuickRating() {
     <Card title={t("How is it now?")}>
       <Select
         label={t("What you rate")}
+        isLabelHidden
         value={name.value}
         options={SCALES.map((one) => ({ value: one.name, label: titleOf(one.name) }))}
         onChange={(chosen) => {
@@ -42,6 +43,7 @@ export function QuickRating() {
       />
       <Choice
         label={titleOf(name.value)}
+        isLabelHidden
         hint={endsOf(name.value)}
         isScale
         options={scale()}

@@ -30,6 +30,11 @@ export class DexieStore implements Store {
     );
   }
 
+  /** Let go of the database, so that another tab can delete it or give it another form. */
+  close(): void {
+    this.#database.close();
+  }
+
   /** Forget all, when the person signs out for good. */
   async wipe(): Promise<void> {
     await this.#database.delete();

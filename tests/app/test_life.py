@@ -1,0 +1,134 @@
+"""From signing up to a diary entry, with and without a network, on one phone and on two."""
+
+import json
+
+from tests.app.phones import Phones, until
+
+
+def ratings(phone):
+    items = phone.ask("/v1/diary")["items"]
+    return sorted(entry["items"]["pain_now"] for entry in items if "pain_now" in entry["items"])
+
+
+def test_from_signing_up_to_a_rating_in_two_taps(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phone.rate(4)
+    phone.wait_until_sent()
+    assert ratings(phone) == [4]
+    phone.press("Undo")
+    phone.page.get_by_text("Everything is sent.").wait_for()
+    until(phone.page, lambda: ratings(phone) == [])
+
+
+def test_an_entry_on_the_plane_is_sent_after_landing(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phone.wait_for_worker()
+    phone.context.set_offline(True)
+    phone.page.reload()
+    phone.open()
+    phone.rate(7)
+    phone.open("diary")
+    phone.page.get_by_text("Not sent yet").wait_for()
+    phone.open("diary/new").get_by_label("Note").fill("over the sea")
+    phone.press("Save")
+    phone.page.get_by_text("over the sea").wait_for()
+    assert ratings(phone) == []
+    phone.context.set_offline(False)
+    until(phone.page, lambda: len(phone.ask("/v1/diary")["items"]) == 2)
+    phone.page.get_by_text("Not sent yet").first.wait_for(state="detached")
+    assert ratings(phone) == [7]
+    assert {entry["note"] for entry in phone.ask("/v1/diary")["items"]} == {None, "over the sea"}
+
+
+def test_a_server_that_goes_and_comes_back_gets_each_entry_once(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phones.server.stop()
+    phone.rate(2)
+    phone.rate(3)
+    phones.server.start()
+    phone.press("Check now")
+    phone.wait_until_sent()
+    assert ratings(phone) == [2, 3]
+
+
+def test_what_was_written_before_signing_in_is_theirs_if_they_say_so(phones: Phones) -> None:
+    phone = phones.make()
+    phone.open()
+    phone.rate(5)
+    phone.sign_up()
+    phone.press("Yes, put them into my diary")
+    until(phone.page, lambda: ratings(phone) == [5])
+
+
+def test_two_accounts_on_one_phone_never_see_each_other(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phone.rate(9)
+    phone.wait_until_sent()
+    phone.open("you")
+    phone.press("Sign out")
+    phone.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    phone.page.get_by_text("Nobody is signed in here.").wait_for()
+    kept = phone.page.evaluate("async () => (await indexedDB.databases()).map((one) => one.name)")
+    assert {"cymba"} <= set(kept) <= {"cymba", "cymba-nobody", "cymba-nobody-answers"}
+    phone.sign_up()
+    phone.open("diary").get_by_text("Nothing is written yet.").wait_for()
+
+
+def test_the_person_settles_what_two_phones_changed(phones: Phones) -> None:
+    one, other = phones.make(), phones.make()
+    email = one.sign_up()
+    one.rate(4)
+    one.wait_until_sent()
+    other.sign_in(email)
+    entry = one.ask("/v1/diary")["items"][0]["id"]
+    other.open(f"diary/{entry}")
+    other.wait_for_worker()
+    other.context.set_offline(True)
+    for phone, value in ((one, 6), (other, 8)):
+        pain = phone.open(f"diary/{entry}").get_by_role("group", name="Pain now")
+        pain.get_by_role("radio", name=str(value), exact=True).check(force=True)
+        phone.press("Save")
+    until(one.page, lambda: ratings(one) == [6])
+    other.context.set_offline(False)
+    other.open("diary/decide").get_by_text("Changed in two places").wait_for()
+    other.press("Take what I wrote")
+    until(other.page, lambda: ratings(other) == [8])
+    other.page.get_by_text("There is nothing to decide.").wait_for()
+
+
+def test_a_red_flag_stands_above_every_screen_before_the_server_knows(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phone.wait_for_worker()
+    phone.context.set_offline(True)
+    form = phone.open("diary/new")
+    form.get_by_text("Side effects").first.click()
+    form.get_by_role("checkbox", name="Chest pain").check(force=True)
+    phone.press("Save")
+    phone.page.get_by_role("heading", name="Seek care first").wait_for()
+    for path in ("", "sessions", "you"):
+        phone.open(path).get_by_role("alert").get_by_text("seek medical care now").wait_for()
+    phone.context.set_offline(False)
+    until(phone.page, lambda: len(phone.ask("/v1/screening")["red_flags"]) == 1)
+    phone.open("red-flag").get_by_label("Who has looked at it").fill("Dr. Okafor")
+    phone.press("A clinician has looked at it")
+    phone.page.get_by_role("alert").wait_for(state="detached")
+    assert phone.ask("/v1/screening")["red_flags"] == []
+
+
+def test_erasing_the_account_leaves_nothing_here_and_there(phones: Phones) -> None:
+    phone = phones.make()
+    email = phone.sign_up()
+    phone.rate(1)
+    phone.open("you/data").get_by_label("I understand that everything will be gone").check()
+    phone.press("Erase my account")
+    phone.press("Erase everything")
+    phone.page.get_by_text("Your account is erased, here and on the server.").first.wait_for()
+    given = json.dumps({"email": email, "password": "three plain words"})
+    with phones.server.app.test_client() as client:
+        asked = client.post("/v1/auth/token", data=given, content_type="application/json")
+    assert asked.status_code == 401

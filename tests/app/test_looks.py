@@ -1,0 +1,131 @@
+"""Whether everybody can use each screen, and whether the app can be installed and renewed."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+from service.resources.companion import BUILT
+from tests.app.phones import DESK, PHONE, Phones, until
+
+AXE = Path(__file__).parents[2] / "app" / "node_modules" / "axe-core" / "axe.min.js"
+LOOKS = [(theme, size) for theme in ("light", "dark") for size in (PHONE, DESK)]
+SCREENS = (
+    "",
+    "diary",
+    "diary/new",
+    "diary/decide",
+    "sessions",
+    "red-flag",
+    "you",
+    "you/account",
+    "you/audit",
+    "you/consents",
+    "you/data",
+    "you/shares",
+    "you/sign-ins",
+    "sign-in",
+    "nowhere",
+)
+
+
+def faults(page: Page, rules: str) -> list[Any]:
+    found = page.evaluate(f"() => axe.run(document, {{runOnly: {rules}}})")
+    return [
+        (page.url, fault["id"], [node["html"][:120] for node in fault["nodes"]])
+        for fault in found["violations"]
+    ]
+
+
+def go(page: Page, path: str) -> None:
+    """Within the app, without loading it anew; with all that can be unfolded."""
+    page.evaluate(
+        """path => { history.pushState(null, "", path);
+                     dispatchEvent(new PopStateEvent("popstate")) }""",
+        f"/app/{path}",
+    )
+    page.locator(f"main[data-path='{path}']:not(:has(.busy))").wait_for()
+    page.evaluate("() => document.querySelectorAll('details').forEach(one => (one.open = true))")
+
+
+def set_look(page: Page, **look: str) -> None:
+    page.evaluate("look => Object.assign(document.documentElement.dataset, look)", look)
+
+
+ALL_RULES = '["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]'
+OF_LOOKS = '["color-contrast", "target-size"]'
+
+
+def test_every_screen_can_be_used_by_everybody(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phone.rate(6)
+    page = phone.page
+    page.evaluate(AXE.read_text())
+    found = []
+    for path in SCREENS:
+        go(page, path)
+        for theme, size in LOOKS:
+            set_look(page, theme=theme)
+            page.set_viewport_size(size)
+            is_first = (theme, size) == LOOKS[0]
+            found += faults(page, ALL_RULES if is_first else OF_LOOKS)
+    assert found == []
+
+
+def test_twice_the_text_is_cut_off_nowhere_and_a_thumb_finds_everything(phones: Phones) -> None:
+    phone = phones.make(viewport={"width": 320, "height": 700}, locale="de-DE")
+    phone.open("you")
+    wide, small = [], []
+    for path in SCREENS:
+        go(phone.page, path)
+        set_look(phone.page, text="largest")
+        if phone.page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
+            wide.append(path)
+        set_look(phone.page, text="normal")
+        small += phone.page.evaluate(
+            """() => [...document.querySelectorAll("a, button, select, input:not([type=radio])"
+                 + ":not([type=checkbox]), label.chip, label.check, summary")]
+               .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 44)
+               .map((one) => location.pathname + ": " + one.outerHTML.slice(0, 100))"""
+        )
+    assert (wide, small) == ([], [])
+
+
+def test_it_can_be_installed(phones: Phones) -> None:
+    phone = phones.make()
+    phone.open()
+    phone.wait_for_worker()
+    chromium = phone.context.new_cdp_session(phone.page)
+    assert chromium.send("Page.getAppManifest")["errors"] == []
+    found = chromium.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert [one["errorId"] for one in found if one["errorId"] != "in-incognito"] == []
+
+
+def test_a_new_version_over_a_full_queue_loses_nothing(phones: Phones, tmp_path: Path) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phone.wait_for_worker()
+    phone.page.reload()  # from here on the worker answers
+    new = shutil.copytree(BUILT, tmp_path / "new")
+    index = new / "index.html"
+    index.write_text(index.read_text().replace("<title>Cymba", "<title>Cymba, anew"))
+    worker = new / "sw.js"
+    was = worker.read_text()
+    worker.write_text(was.replace("index.html", "index.html", 1) + "\n// another version")
+    config = phones.server.app.config
+    try:
+        phones.server.stop()
+        phone.open()
+        phone.rate(3)
+        config["APP_FOLDER"] = new
+        phones.server.start()
+        phone.page.evaluate(
+            "() => navigator.serviceWorker.getRegistration().then((r) => r.update())"
+        )
+        phone.press("Use it")
+        phone.page.get_by_text("Everything is sent.").wait_for()
+        until(phone.page, lambda: len(phone.ask("/v1/diary")["items"]) == 1)
+    finally:
+        config.pop("APP_FOLDER", None)

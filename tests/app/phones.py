@@ -20,8 +20,9 @@ from service.http.services import Services
 PASSWORD = "three plain words"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
-# What a browser says of a request that found no server, or was refused: that is asked for here.
-EXPECTED = ("net::ERR_", "Failed to load resource")
+# What a browser says of a request that found no server, or was refused: that is asked for here. And
+# what Dexie says where a database that is to go waits for a read that is under way.
+EXPECTED = ("net::ERR_", "Failed to load resource", "was blocked")
 
 
 class AppServer:

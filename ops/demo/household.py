@@ -22,8 +22,8 @@ from cymba.devices import contraindications, screening
 from cymba.devices.models import MODELS, Model, usual_programme
 from cymba.devices.programme import ProgrammeRefused, Wanted, set_programme
 from cymba.devices.signing import load_key, show_public_key
-from cymba.diary import reminders
 from cymba.diary.entries import DiaryEntries
+from cymba.diary.reminders import Reminders
 from cymba.insights.experiments import trials
 from cymba.settings import Settings
 from ops.household import provision_for
@@ -193,7 +193,7 @@ def remind(session: Session, email: str) -> None:
         "enabled": True,
         "at_usual_hour": False,
     }
-    reminders.save(session, account.id, uuid4(), wanted, match=lambda _: None)
+    Reminders().put(session, account.id, uuid4(), wanted, match=lambda _: None, now=utc_now())
 
 
 def keep(household: Household, folder: Path) -> None:

@@ -6,6 +6,7 @@ a browser's context, which keeps what a phone of its own would keep.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Flask:
     folder = tmp_path_factory.mktemp("companion")
     app = app_with(Settings(data_dir=folder, secret_key=SECRET_KEY), engine)
-    app.config = app.config.copy()
+    app.config = copy(app.config)  # a test puts another build of the app there
     return app
 
 

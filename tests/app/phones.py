@@ -16,6 +16,7 @@ from cymba.accounts.sign_up import make_code
 from cymba.database import utc_now
 from ops import ports
 from service.http.services import Services
+from tests.end_to_end.parts import PATIENCE_S
 
 PASSWORD = "three plain words"
 PHONE = {"width": 390, "height": 844}
@@ -69,6 +70,7 @@ class Phones:
             **options,
         )
         self.stack.callback(context.close)
+        context.set_default_timeout(PATIENCE_S * 1000)
         context.on("request", self._note_request)
         context.on("console", self._note_console)
         context.on("weberror", lambda error: self.errors.append(str(error.error)))

@@ -41,6 +41,9 @@ export function useAll(kind: Kind): Signal<Shown[] | null> {
   return useCopy(async (account) => await account.all(kind));
 }
 
+/** The server answers only somebody who has signed in, and here nobody has. */
+export class NeedsAccount extends Error {}
+
 export interface Answer<T> {
   /** null until there is one: from the network, or kept from an earlier time. */
   data: T | null;
@@ -74,7 +77,8 @@ export function useAnswer<T>(
     void asked.value;
     void turns.value;
     if (name === null || account.isNobody) {
-      value.value = { data: null, readAt: null, isReading: false, problem: null };
+      const problem = name === null ? null : new NeedsAccount();
+      value.value = { data: null, readAt: null, isReading: false, problem };
       return;
     }
     let isOld = false;

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { codeOf, ProblemError, SignedOut } from "@cymba/client";
-import { isOffline } from "../data/use.ts";
+import { isOffline, NeedsAccount } from "../data/use.ts";
 import { t, tn } from "../shell/language.ts";
 
 export function Banner(props: { kind?: "info" | "warn" | "alarm"; children: ComponentChildren }) {
@@ -16,11 +16,22 @@ export function Banner(props: { kind?: "info" | "warn" | "alarm"; children: Comp
 /** Why something did not work. Nothing where nothing is wrong. */
 export function ProblemBanner({ problem }: { problem: unknown }) {
   if (problem === null || problem === undefined) return null;
+  if (problem instanceof NeedsAccount || problem instanceof SignedOut) {
+    return (
+      <Banner>
+        <p>{sayProblem(problem)}</p>
+        <a class="button usual" href="/app/sign-in">
+          {t("Sign in")}
+        </a>
+      </Banner>
+    );
+  }
   return <Banner kind={isOffline(problem) ? "warn" : "alarm"}>{sayProblem(problem)}</Banner>;
 }
 
 /** An error in words for the person: ours where the app knows more, else the server's. */
 export function sayProblem(error: unknown): string {
+  if (error instanceof NeedsAccount) return t("This needs an account.");
   if (error instanceof SignedOut) return t("Your sign-in has ended. Sign in again.");
   if (isOffline(error)) return t("There is no connection to the server. Try again once there is one.");
   if (!(error instanceof ProblemError)) return t("Something in the app went wrong. Try it once more.");

@@ -37,7 +37,8 @@ def set_etag(response: Response, body: bytes, version: int | None = None) -> Res
         response.set_data(b"")
         if request.if_none_match.is_weak(tag):  # as it was given with a packed answer
             response.set_etag(tag, weak=True)
-        del response.headers["Content-Type"], response.headers["Content-Length"]
+        for name in ("Content-Type", "Content-Length", "Content-Encoding"):
+            response.headers.pop(name, None)
     return response
 
 

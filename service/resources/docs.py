@@ -67,7 +67,7 @@ def show_index() -> Response:
     """What this is, and where its pages are"""
     wanted = request.accept_mimetypes.best_match([MEDIA_TYPE, "text/html"])
     response = _asset("index.html", HTML) if wanted == "text/html" else tagged(_INDEX)
-    response.headers["Vary"] = "Accept"
+    response.vary.add("Accept")
     return response
 
 

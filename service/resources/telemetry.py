@@ -138,7 +138,7 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
         case _:
             body = _as_arrow(as_small_table(telemetry))
     response = large_answer(body, media_type)
-    response.headers["Vary"] = "Accept"
+    response.vary.add("Accept")
     return set_etag(response, body)
 
 

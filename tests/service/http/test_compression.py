@@ -67,6 +67,12 @@ def test_telemetry_is_packed_in_each_of_its_forms(client, person, wear, form):
         answer = ask(client, person, name or "identity", path)
         assert int(answer.headers["Content-Length"]) == len(answer.data)
         assert unpack(answer.data) == client.get(path, headers=person.headers).data
+        assert answer.vary.as_set() >= {"accept", "accept-encoding"}
+        again = ask(
+            client, person, name or "identity", path, **{"If-None-Match": answer.headers["ETag"]}
+        )
+        assert (again.status_code, again.data) == (304, b"")
+        assert "Content-Encoding" not in again.headers  # of nothing
 
 
 def test_what_holds_a_secret_goes_as_it_is(client, monkeypatch):

@@ -3,13 +3,17 @@
 import math
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
 
 from cymba.devices.models import MODELS
 from cymba.insights import words
 from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.experiments.results import LEAST_ADHERENCE
 from cymba.insights.exposures import EXPOSURES, LEVEL, PROGRAMME, programme_parts
+from cymba.insights.findings import ShownFinding
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import (
     MILESTONES,
@@ -55,7 +59,67 @@ def outcome_title(voice: Voice, name: str) -> str:
     return voice.translate(OUTCOMES[name].title)
 
 
-def of_finding(voice: Voice, finding: Finding) -> str:
+class Told(NamedTuple):
+    """All that the sentence of a finding rests on."""
+
+    exposure: str
+    outcome: str
+    lag: int
+    grade: str
+    reasons: tuple[str, ...]
+    milestone: int
+    pairs_now: int
+    effect: float | None
+    low: float | None
+    high: float | None
+    sequential_p: float | None
+    more_days_low: int | None
+    more_days_high: int | None
+    of_trial: bytes | None
+
+    @property
+    def trial(self) -> dict[str, Any] | None:
+        return None if self.of_trial is None else orjson.loads(self.of_trial)
+
+
+class Texts(NamedTuple):
+    exposure_title: str
+    outcome_title: str
+    sentence: str
+
+
+def texts_of(voice: Voice, finding: Finding | ShownFinding) -> Texts:
+    told = Told(
+        finding.exposure,
+        finding.outcome,
+        finding.lag,
+        finding.grade,
+        tuple(finding.reasons),
+        finding.milestone,
+        finding.pairs_now,
+        finding.effect,
+        finding.low,
+        finding.high,
+        finding.sequential_p,
+        finding.more_days_low,
+        finding.more_days_high,
+        None if finding.trial is None else orjson.dumps(finding.trial),
+    )
+    return _texts_of(voice, told)
+
+
+@lru_cache(maxsize=10_000)
+def _texts_of(voice: Voice, told: Told) -> Texts:
+    """To put numbers into words takes most of the time of a list of findings, and between
+    milestones hardly one changes."""
+    return Texts(
+        exposure_title(voice, told.exposure),
+        outcome_title(voice, told.outcome),
+        of_finding(voice, told),
+    )
+
+
+def of_finding(voice: Voice, finding: Finding | Told) -> str:
     """What the finding says to its person, ending with what it does not show."""
     names = {
         "exposure": inside(voice, exposure_title(voice, finding.exposure)),
@@ -91,7 +155,7 @@ def of_finding(voice: Voice, finding: Finding) -> str:
     return _join(observed, over, *_why(voice, finding), voice.translate(words.DISCLAIMER))
 
 
-def _small(voice: Voice, finding: Finding, **values: str) -> str:
+def _small(voice: Voice, finding: Finding | Told, **values: str) -> str:
     """A difference, if there is one, that is smaller than what matters."""
     outcome = OUTCOMES[finding.outcome]
     in_days, mid = outcome.is_side_effect, outcome.minimal_difference
@@ -104,7 +168,7 @@ def _small(voice: Voice, finding: Finding, **values: str) -> str:
     return _join(voice.say(little, **values), voice.translate(words.DISCLAIMER))
 
 
-def _observed(finding: Finding) -> str:
+def _observed(finding: Finding | Told) -> str:
     if OUTCOMES[finding.outcome].is_side_effect:
         return words.OBSERVED_DAYS[finding.lag]
     if Reason.EVENING_AND_MORNING in finding.reasons:
@@ -112,7 +176,7 @@ def _observed(finding: Finding) -> str:
     return words.OBSERVED[finding.lag]
 
 
-def _why(voice: Voice, finding: Finding) -> Iterator[str]:
+def _why(voice: Voice, finding: Finding | Told) -> Iterator[str]:
     """Why the finding is no more than it is, by its reasons."""
     reasons, p = finding.reasons, finding.sequential_p
     if Reason.USE_FOLLOWS_PAIN in reasons:
@@ -134,7 +198,7 @@ def _why(voice: Voice, finding: Finding) -> Iterator[str]:
         yield voice.translate(words.MORE_SIDE_EFFECT)
 
 
-def _is_harm(finding: Finding) -> bool:
+def _is_harm(finding: Finding | Told) -> bool:
     more = finding.effect is not None and finding.effect > 0
     shown = finding.grade == Grade.EARLY_SIGNAL
     return shown and more and OUTCOMES[finding.outcome].is_side_effect
@@ -321,7 +385,7 @@ def size(
     }
 
 
-def _more_days(voice: Voice, finding: Finding) -> str:
+def _more_days(voice: Voice, finding: Finding | Told) -> str:
     if finding.more_days_low is None or finding.more_days_high is None:
         return ""
     return voice.say(

@@ -3,17 +3,13 @@
 import math
 from collections.abc import Iterator
 from datetime import date
-from functools import lru_cache
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from cymba.devices.models import MODELS
 from cymba.insights import words
 from cymba.insights.experiments.before import BeforeTrial
 from cymba.insights.experiments.results import LEAST_ADHERENCE
 from cymba.insights.exposures import EXPOSURES, LEVEL, PROGRAMME, programme_parts
-from cymba.insights.findings import ShownFinding
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.statistics import (
     MILESTONES,
@@ -28,6 +24,7 @@ from cymba.insights.statistics import (
 )
 from cymba.insights.statistics.grades import EARLY_SIGNAL_P
 from cymba.insights.tables import Finding
+from cymba.insights.told import Told
 from cymba.voice import Voice
 
 SMALLEST_OF_THREE_DIGITS = 0.001
@@ -57,66 +54,6 @@ def exposure_title(voice: Voice, name: str) -> str:
 
 def outcome_title(voice: Voice, name: str) -> str:
     return voice.translate(OUTCOMES[name].title)
-
-
-class Told(NamedTuple):
-    """All that the sentence of a finding rests on."""
-
-    exposure: str
-    outcome: str
-    lag: int
-    grade: str
-    reasons: tuple[str, ...]
-    milestone: int
-    pairs_now: int
-    effect: float | None
-    low: float | None
-    high: float | None
-    sequential_p: float | None
-    more_days_low: int | None
-    more_days_high: int | None
-    of_trial: bytes | None
-
-    @property
-    def trial(self) -> dict[str, Any] | None:
-        return None if self.of_trial is None else orjson.loads(self.of_trial)
-
-
-class Texts(NamedTuple):
-    exposure_title: str
-    outcome_title: str
-    sentence: str
-
-
-def texts_of(voice: Voice, finding: Finding | ShownFinding) -> Texts:
-    told = Told(
-        finding.exposure,
-        finding.outcome,
-        finding.lag,
-        finding.grade,
-        tuple(finding.reasons),
-        finding.milestone,
-        finding.pairs_now,
-        finding.effect,
-        finding.low,
-        finding.high,
-        finding.sequential_p,
-        finding.more_days_low,
-        finding.more_days_high,
-        None if finding.trial is None else orjson.dumps(finding.trial),
-    )
-    return _texts_of(voice, told)
-
-
-@lru_cache(maxsize=10_000)
-def _texts_of(voice: Voice, told: Told) -> Texts:
-    """To put numbers into words takes most of the time of a list of findings, and between
-    milestones hardly one changes."""
-    return Texts(
-        exposure_title(voice, told.exposure),
-        outcome_title(voice, told.outcome),
-        of_finding(voice, told),
-    )
 
 
 def of_finding(voice: Voice, finding: Finding | Told) -> str:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cymba.insights import sentences
 from cymba.insights.exposures import EXPOSURES
+from cymba.insights.finding_texts import texts_of
 from cymba.insights.findings import ShownFinding, entity_id
 from cymba.insights.statistics import Grade, Reason
 from cymba.insights.tables import Finding
@@ -80,7 +80,7 @@ def finding_shown(finding: Finding | ShownFinding, voice: Voice) -> dict[str, An
     more = None
     if finding.more_days_low is not None and finding.more_days_high is not None:
         more = {"low": finding.more_days_low, "high": finding.more_days_high}
-    texts = sentences.texts_of(voice, finding)
+    texts = texts_of(voice, finding)
     return _finding_shown(
         finding,
         id=entity_id(finding.exposure, finding.outcome, finding.lag),

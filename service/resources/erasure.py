@@ -1,6 +1,6 @@
 """Erasing the account, and the receipt of it."""
 
-from flask import Response, g
+from flask import Response, g, request
 
 from cymba.accounts.tables import Account
 from cymba.errors import NotFound, Unauthenticated
@@ -70,7 +70,8 @@ def delete_account() -> Response:
     except (Unauthenticated, NotFound):  # gone, it may be by the same request sent before
         with transaction() as session:
             waive_charges()
-            if (before := receipts.find(session, token, now=now)) is None:
+            before = receipts.find(session, token, now=now)
+            if before is None or not request.if_match:
                 raise
             shown = _receipt_shown(before, token=token)
     return answer(shown)

@@ -1,5 +1,7 @@
 """Erasing the account, and the receipt of it."""
 
+from typing import Any
+
 from flask import Response, g, request
 
 from cymba.accounts.tables import Account
@@ -74,7 +76,7 @@ def delete_account() -> Response:
             if before is None or not request.if_match:
                 raise
             shown = _receipt_shown(before, token=token)
-    return answer(shown)
+    return _told(shown)
 
 
 @blp.get("/v1/erasure-receipt")
@@ -89,4 +91,9 @@ def get_erasure_receipt() -> Response:
     with transaction() as session:
         found = receipts.read(session, g.receipt_token, now=services().now())
         shown = _receipt_shown(found, token=g.receipt_token)
+    return _told(shown)
+
+
+def _told(shown: dict[str, Any]) -> Response:
+    g.language = shown["language"]  # of that moment, whoever reads it again
     return answer(shown)

@@ -32,50 +32,66 @@ export interface Followed {
 const MOST_READINGS = 3_600; // an hour, at one a second
 const MOST_HAPPENED = 50;
 const AGAIN_MS = 2_000;
+const SHOWN_EVERY_MS = 250;
+const EMPTY: Followed = { connection: "connecting", start: null, readings: [], last: {}, happened: [], stop: null };
 
 /** Follows until `stop` is called, or the session is over. */
 export function follow(account: Account, id: string): { state: Signal<Followed>; stop: () => void } {
-  const state = signal<Followed>({
-    connection: "connecting",
-    start: null,
-    readings: [],
-    last: {},
-    happened: [],
-    stop: null,
-  });
+  let now: Followed = { ...EMPTY, readings: [] };
+  const state = signal<Followed>(now);
   const ends = new AbortController();
-  void (async () => {
-    let lastId = "";
-    while (!ends.signal.aborted) {
-      try {
-        const headers: HeadersInit = lastId === "" ? {} : { "Last-Event-ID": lastId };
-        const response = await account.fetch(`/v1/sessions/${id}/live`, { headers, signal: ends.signal });
-        if (response.status === 204) return set(state, { connection: "over" });
-        if (!response.ok) {
-          const problem = new ProblemError((await response.json()) as Problem);
-          return set(state, { connection: { problem } });
-        }
-        set(state, { connection: "live" });
-        for await (const event of eventsOf(response)) {
-          lastId = event.id;
-          if (event.event === "end") return set(state, { connection: "over" });
-          state.value = after(state.peek(), event.event, JSON.parse(event.data));
-        }
-      } catch (error) {
-        if (ends.signal.aborted) return;
-        if (!(error instanceof TypeError) && !(error instanceof DOMException)) {
-          return set(state, { connection: { problem: error } });
-        }
-      }
-      set(state, { connection: "interrupted" });
-      await new Promise((done) => setTimeout(done, AGAIN_MS));
-    }
-  })();
-  return { state, stop: () => ends.abort() };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  // A session that has run for an hour comes as thousands of frames at once: they are drawn together.
+  const show = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    state.value = now;
+  };
+  const took = (name: string, data: unknown) => {
+    now = after(now, name, data);
+    timer ??= setTimeout(show, SHOWN_EVERY_MS);
+  };
+  const is = (connection: Connection) => {
+    now = { ...now, connection };
+    show();
+  };
+  void followInto({ account, id, signal: ends.signal, took, is });
+  const stop = () => {
+    clearTimeout(timer);
+    ends.abort();
+  };
+  return { state, stop };
 }
 
-function set(state: Signal<Followed>, change: Partial<Followed>): void {
-  state.value = { ...state.peek(), ...change };
+interface Following {
+  account: Account;
+  id: string;
+  signal: AbortSignal;
+  took: (name: string, data: unknown) => void;
+  is: (connection: Connection) => void;
+}
+
+async function followInto({ account, id, signal, took, is }: Following): Promise<void> {
+  let lastId = "";
+  while (!signal.aborted) {
+    try {
+      const headers: HeadersInit = lastId === "" ? {} : { "Last-Event-ID": lastId };
+      const response = await account.fetch(`/v1/sessions/${id}/live`, { headers, signal });
+      if (response.status === 204) return is("over");
+      if (!response.ok) return is({ problem: new ProblemError((await response.json()) as Problem) });
+      is("live");
+      for await (const event of eventsOf(response)) {
+        lastId = event.id;
+        if (event.event === "end") return is("over");
+        took(event.event, JSON.parse(event.data));
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof TypeError) && !(error instanceof DOMException)) return is({ problem: error });
+    }
+    is("interrupted");
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+  }
 }
 
 function after(before: Followed, name: string, data: unknown): Followed {
@@ -108,7 +124,10 @@ function withSamples(before: Followed, frame: Samples): Followed {
   }
   // A late frame comes late, and belongs where it was measured.
   const isLate = more[0] !== undefined && more[0].at_ms < (before.readings.at(-1)?.at_ms ?? 0);
-  const readings = [...before.readings, ...more];
+  // Grown in place, because a copy for each frame would cost the whole hour each second.
+  const { readings } = before;
+  readings.push(...more);
   if (isLate) readings.sort((one, other) => one.at_ms - other.at_ms);
-  return { ...before, readings: readings.slice(-MOST_READINGS), last };
+  if (readings.length > 1.2 * MOST_READINGS) readings.splice(0, readings.length - MOST_READINGS);
+  return { ...before, readings, last };
 }

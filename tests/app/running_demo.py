@@ -53,9 +53,7 @@ def running_demo() -> Iterator[RunningDemo]:
             sys.executable, "-m", "ops", "demo", "--data", folder,
             "--http-port", str(http), "--mqtt-port", str(mqtt),
         ]  # fmt: skip
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=os.environ
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
         try:
             email, password = _login(process)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

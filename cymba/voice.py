@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -133,6 +133,7 @@ def _filled(voice: Voice, template: str, values: dict[str, Value]) -> str:
     return voice.translate(template).format(**written)
 
 
+@lru_cache(maxsize=1024)
 def _locale(tag: str) -> Locale | None:
     """What Babel knows of a tag: the longest part of it, as RFC 4647 looks up."""
     if not is_tag(tag):

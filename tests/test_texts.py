@@ -7,6 +7,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 import service.http.problems  # noqa: F401 # it adds the API's catalogues
+from cymba.devices.models import MODELS, Model
 from cymba.voice import LANGUAGES, Voice
 from tests.texts import OF_TABLES, ROOT, CodeText, of_code
 
@@ -26,7 +27,6 @@ OF_MACHINES = (
     "service/resources/frames.py",
     "service/resources/health.py",
 )
-OF_DOCUMENT = {"Unknown field."}  # marshmallow's word in an example
 # CodeText alike in both languages.
 SAME = {
     "Arm", "Hand", "Stimulation", "Stress", "Vitamin B12", "{detail}, in {unit}",
@@ -40,7 +40,7 @@ def for_people() -> list[CodeText]:
 
 def every_text() -> set[str]:
     tables = {text for texts in OF_TABLES.values() for text in texts}
-    return tables | {one.text for one in for_people() if one.text} - OF_DOCUMENT
+    return tables | {one.text for one in for_people() if one.text}
 
 
 def catalogues(language: str) -> dict[Path, dict[str, str]]:
@@ -96,6 +96,11 @@ def test_a_voice_finds_every_catalogue(language: str) -> None:
     voice = Voice.of(language)
     for texts in catalogues(language).values():
         assert {text: voice.translate(text) for text in texts} == texts
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_a_shipped_model_has_a_title_in_every_language(model: Model) -> None:
+    assert set(LANGUAGES) <= set(model.titles)
 
 
 def test_the_reader_of_the_code_finds_what_it_must() -> None:

@@ -23,6 +23,7 @@ from cymba.rights.personal_data import BY_NAME
 from cymba.rights.readable import READ_ME
 from cymba.rights.receipts import OF_ALL, OF_DEVICES, TITLE
 from cymba.stimulation.wire.channels import CHANNELS
+from service.http.field_texts import TEMPLATES as TEMPLATES_OF_FIELDS
 from service.http.problems import PROBLEMS
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,7 @@ OF_TABLES: dict[str, set[str]] = {
         *(text for what_and_why in (*OF_DEVICES, *OF_ALL) for text in what_and_why),
     }
     | {holding.about for holding in BY_NAME.values()},
+    "fields": {*TEMPLATES_OF_FIELDS},
     "problems": {title for _, title in PROBLEMS.values()},
 }
 
@@ -89,6 +91,8 @@ def _errors(kind: type[DomainError] = DomainError) -> Iterator[str]:
 
 def _texts_in(node: ast.AST) -> Iterator[ast.expr]:
     match node:
+        case ast.Call(func=ast.Attribute(attr="ValidationError"), args=[text, *_]):
+            yield text
         case ast.Call(func=ast.Name(id="said"), args=[text]):
             yield text
         case ast.Call(func=ast.Name(id="problem"), args=[_, text]):

@@ -13,7 +13,9 @@ from werkzeug.datastructures import MultiDict
 from cymba.accounts import addresses, passwords
 from cymba.accounts.written_fields import whole
 from cymba.errors import Rejected
+from cymba.voice import said
 from service.http.examples import described
+from service.http.field_texts import as_text
 from service.http.json_bodies import body_of, read_json
 
 
@@ -93,7 +95,7 @@ class Email(Text):
         try:
             return text if text is None else addresses.parse(text)
         except addresses.NoAddress as error:
-            raise ma.ValidationError(str(error)) from None
+            raise ma.ValidationError(error.detail) from None
 
 
 class Password(Text):
@@ -219,9 +221,9 @@ def validation_failed(messages: Any) -> Rejected:
         for path, text in _flat(nested, ()):
             if location == "json":
                 pointer = "".join(f"/{str(p).replace('~', '~0').replace('/', '~1')}" for p in path)
-                errors.append({"pointer": pointer, "detail": text})
+                errors.append({"pointer": pointer, "detail": as_text(text)})
             else:
-                errors.append({"parameter": str(path[0]) if path else "", "detail": text})
+                errors.append({"parameter": str(path[0]) if path else "", "detail": as_text(text)})
     return Rejected(
         "The request was not understood in full, so nothing was done.",
         code="validation",
@@ -233,7 +235,9 @@ def refuse_repeated(args: MultiDict[str, str]) -> None:
     """A parameter that is given twice is ambiguous."""
     repeated = [name for name, values in args.lists() if len(values) > 1]
     if repeated:
-        raise validation_failed({"query": {name: ["Given more than once."] for name in repeated}})
+        raise validation_failed(
+            {"query": {name: [said("Given more than once.")] for name in repeated}}
+        )
 
 
 def refuse_query(args: MultiDict[str, str]) -> None:

@@ -15,6 +15,7 @@ import marshmallow as ma
 import msgspec
 
 from cymba.errors import Rejected
+from cymba.voice import said
 from service.http import out
 from service.http.fields import Schema, Text, Whole, validation_failed
 from service.http.services import services
@@ -116,4 +117,4 @@ def _mac(scope: str, body: bytes, secret: bytes) -> bytes:
 
 
 def _not_ours() -> Rejected:
-    return validation_failed({"query": {"cursor": ["Not a cursor of this query."]}})
+    return validation_failed({"query": {"cursor": [said("Not a cursor of this query.")]}})

@@ -27,6 +27,7 @@ from cymba.stimulation.wire.messages import (
     SamplesFrame,
     StartFrame,
 )
+from cymba.voice import said
 from service.http import answers, out
 from service.http.bearer import current_access, current_account
 from service.http.examples import example_of
@@ -179,7 +180,7 @@ def stream_session(session_id: UUID) -> Response:
     last_id = request.headers.get("Last-Event-ID", "")
     seen = SentRanges() if last_id == FINISHED else SentRanges.parse(last_id)
     if seen is None:
-        raise validation_failed({"headers": {"Last-Event-ID": ["Not an id of this stream."]}})
+        raise validation_failed({"headers": {"Last-Event-ID": [said("Not an id of this stream.")]}})
     with transaction() as session:
         account_id = current_account(session).id
         update = read_update(session, account_id, session_id, seen)

@@ -52,7 +52,7 @@ class Kinds(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         names = set(super()._deserialize(value, attr, data, **kwargs).split(","))
         if unknown := sorted(names - set(KINDS)):
-            raise ma.ValidationError(f"There is no kind {unknown[0][:64]!r}.")
+            raise ma.ValidationError(said("There is no kind {kind}.", kind=repr(unknown[0][:64])))
         return tuple(kind for kind in KINDS if kind in names)
 
 
@@ -326,7 +326,7 @@ def _read(text: bytes) -> Operation | Answer:
 
 def _fields(kind: str, action: str, changes: dict[str, Any]) -> dict[str, Any]:
     if action == "delete" and changes:
-        raise validation_failed({"json": {"fields": ["A deletion takes none."]}})
+        raise validation_failed({"json": {"fields": [said("A deletion takes none.")]}})
     try:
         fields: dict[str, Any] = _FIELDS[kind].load(changes)
     except ma.ValidationError as error:

@@ -21,6 +21,7 @@ from cymba.accounts import single_use
 from cymba.accounts.tokens import AccessToken
 from cymba.errors import Rejected, Unauthenticated
 from cymba.sync.watching import Mark, Watcher
+from cymba.voice import said
 from service.http import answers, out
 from service.http.answers import answer
 from service.http.bearer import current_access, current_account, require_token
@@ -164,7 +165,9 @@ def stream_changes(query: dict[str, Any]) -> Response:
     except Rejected:
         where = {"headers": "Last-Event-ID"} if last_id else {"query": "after"}
         ((location, name),) = where.items()
-        raise validation_failed({location: {name: ["Not a cursor of this account."]}}) from None
+        raise validation_failed(
+            {location: {name: [said("Not a cursor of this account.")]}}
+        ) from None
     with transaction() as session:
         current_account(session)
     at = services()

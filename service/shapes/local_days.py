@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import marshmallow as ma
 
+from cymba.voice import said
 from service.http.fields import Day, Schema, validation_failed
 from service.http.services import services
 
@@ -32,7 +33,9 @@ def days_asked(
     last_day = query.get("last_day") or services().now().astimezone(ZoneInfo(time_zone)).date()
     first_day = query.get("first_day") or max(EARLIEST, last_day - timedelta(days=usual - 1))
     if first_day > last_day:
-        raise validation_failed({"query": {"to": ["Must not be before `from`."]}})
+        raise validation_failed({"query": {"to": [said("Must not be before `from`.")]}})
     if (last_day - first_day).days >= most:
-        raise validation_failed({"query": {"from": [f"More than {most} days before `to`."]}})
+        raise validation_failed(
+            {"query": {"from": [said("More than {most} days before `to`.", most=most)]}}
+        )
     return first_day, last_day

@@ -13,6 +13,8 @@ from cymba.database import UnitOfWork, utc_now
 from cymba.devices.tables import Screening
 from cymba.sync.feed import KINDS
 from cymba.sync.language import SPOKEN
+from cymba.voice import Voice
+from service.http.field_texts import as_text
 from service.shapes.feed import SyncPageSchema
 
 FELT = {
@@ -302,3 +304,30 @@ def test_a_mail_about_the_account_speaks_its_language(client, person, change, en
     client.post("/v1/shares", json=wanted, headers=person.headers)
     with UnitOfWork(engine) as session:
         assert "Eine Freigabe wurde erstellt" in session.scalars(select(OutgoingMail.subject))
+
+
+def test_what_is_said_of_a_field_is_said_in_the_language(client):
+    """Also what marshmallow says, with what it filled in."""
+    given = {
+        "email": "ada@",
+        "password": "short",
+        "name": "a" * 201,
+        "time_zone": 5,
+        "locale": "de_DE",
+        "unknown": 1,
+    }
+    refused = client.post("/v1/accounts", json=given, headers={"Accept-Language": "de"})
+    assert {one["pointer"]: one["detail"] for one in refused.json["errors"]} == {
+        "/email": "ist keine E-Mail-Adresse: Sie hat die Form Name@Domain",
+        "/password": "Die Länge muss zwischen 10 und 200 liegen.",
+        "/name": "Länger als die Höchstlänge 200.",
+        "/time_zone": "Kein gültiger Text.",
+        "/locale": "Der Text hat nicht die erwartete Form.",
+        "/unknown": "Unbekanntes Feld.",
+    }
+
+
+def test_a_message_is_read_back_to_the_longest_template():
+    message = "Must be greater than or equal to 1 and less than or equal to 5."
+    assert Voice.of("de").translate(as_text(message)) == "Muss zwischen 1 und 5 liegen."
+    assert as_text("Something else.") == "Something else."

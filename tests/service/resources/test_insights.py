@@ -183,6 +183,21 @@ def test_a_german_reads_german(read, person, settle, engine):
     assert " Punkte" in read(PAIR).json["alt"]
 
 
+def test_a_new_language_brings_every_finding_again_as_it_reads_now(read, client, person, settle):
+    settle(person, days=14)
+    first = read("/v1/sync").json
+    headers = {**person.headers, "If-Match": "*"}
+    assert client.patch("/v1/account", json={"locale": "de"}, headers=headers).status_code == 200
+    again = read(f"/v1/sync?cursor={first['next_cursor']}").json["findings"]
+    by_id = {one["id"]: one for one in again}
+    assert by_id.keys() == {one["id"] for one in first["findings"]}
+    for before in first["findings"]:
+        now = by_id[before["id"]]
+        assert now["sentence"] != before["sentence"]
+        assert now["version"] == before["version"]
+        assert (now["grade"], now["effect"]) == (before["grade"], before["effect"])
+
+
 def test_the_feed_brings_findings_and_their_end(read, person, settle, engine):
     settle(person, days=14)
     feed = read("/v1/sync").json
@@ -196,5 +211,6 @@ def test_the_feed_brings_findings_and_their_end(read, person, settle, engine):
     gone = read(f"/v1/sync?cursor={feed['next_cursor']}").json
     assert gone["findings"] == []
     assert {(stone["kind"], stone["id"]) for stone in gone["tombstones"]} == {
-        ("finding", one["id"]) for one in listed
+        ("consent", "insights"),
+        *(("finding", one["id"]) for one in listed),
     }

@@ -114,7 +114,7 @@ def test_nothing_is_a_table_too(read, accept):
 def test_the_format_is_chosen_by_name_or_by_header(read, accept, query, expected):
     response = read(accept, **query)
     assert response.mimetype == expected
-    assert response.headers["Vary"] == "Accept"
+    assert "accept" in response.vary
 
 
 def test_a_format_that_cannot_be_made_is_refused(read):

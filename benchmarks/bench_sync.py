@@ -32,6 +32,16 @@ from service import create_app
 
 SESSIONS, ENTRIES, PAGE = 700, 2500, 200
 ROUNDS = 7
+PROGRAMME = {
+    "frequency_hz": 25.0,
+    "pulse_width_us": 250,
+    "amplitude_ua": 1500,
+    "on_s": 30,
+    "off_s": 30,
+    "duration_s": 1800,
+    "site": "cymba_conchae",
+    "side": "left",
+}
 BEGAN = datetime(2024, 11, 1, tzinfo=UTC)
 
 FLOOR = text(
@@ -69,7 +79,7 @@ def fill(engine: Engine) -> UUID:
                 "time_source": "anchored",
                 "time_error_ms": 20,
                 "end_reason": "completed",
-                "programme": {"frequency_hz": 25.0, "pulse_width_us": 250, "on_s": 30},
+                "programme": PROGRAMME,
                 "frames_stored": 182,
                 "frames_expected": 182,
                 "completeness": 1.0,

@@ -1,19 +1,22 @@
 """Diary entries: how they are merged, and how they are read by pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select, tuple_
+from sqlalchemy import Uuid, any_, bindparam, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from cymba.accounts.merging import Mergeable
 from cymba.accounts.written_fields import Fields
+from cymba.database import Prepared
 from cymba.devices.red_flags import raise_red_flag
 from cymba.diary import fields as entry_fields
-from cymba.diary.tables import DiaryEntry
+from cymba.diary.tables import DiaryEntry, ReadEntry
 
 KIND: Final = "diary-entry"
 
@@ -60,6 +63,23 @@ class DiaryEntries(Mergeable[DiaryEntry]):
             raise_red_flag(
                 session, self._key, row.account_id, symptom, felt_at=row.felt_at, now=now
             )
+
+
+_ENTRY = DiaryEntry.__table__.c
+_BY_IDS = Prepared(
+    select(*(_ENTRY[name] for name in ReadEntry._fields)).where(
+        _ENTRY.account_id == bindparam("account_id", type_=Uuid()),
+        _ENTRY.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
+        _ENTRY.deleted_at.is_(None),
+    )
+)
+
+
+def read_entries(
+    line: psycopg.Connection[Any], account_id: UUID, ids: Sequence[UUID]
+) -> list[ReadEntry]:
+    """Those of these entries that there are."""
+    return [ReadEntry._make(row) for row in _BY_IDS.rows(line, account_id=account_id, ids=ids)]
 
 
 class EntryPage(NamedTuple):

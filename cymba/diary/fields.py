@@ -13,7 +13,7 @@ from cymba.accounts.written_fields import (
     zone_problem,
 )
 from cymba.diary.items import ITEMS
-from cymba.diary.tables import DiaryEntry
+from cymba.diary.tables import DiaryEntry, ReadEntry
 
 ITEM = "items."
 NAMES = frozenset({"felt_at", "time_zone", "session_id", "note"})
@@ -43,7 +43,7 @@ def _problem(name: str, value: Any, now: datetime) -> str | None:
             return uuid_problem(value)
 
 
-def values(entry: DiaryEntry) -> dict[str, Any]:
+def values(entry: DiaryEntry | ReadEntry) -> dict[str, Any]:
     """The fields of an entry that is not deleted."""
     return {
         "felt_at": entry.felt_at,
@@ -54,7 +54,7 @@ def values(entry: DiaryEntry) -> dict[str, Any]:
     }
 
 
-def to_confirm(entry: DiaryEntry) -> list[str]:
+def to_confirm(entry: DiaryEntry | ReadEntry) -> list[str]:
     """The fields that the app should ask to confirm: they are stored, but likely a slip."""
     return ["felt_at"] if entry.felt_at < entry.written_at - LONG_AGO else []
 

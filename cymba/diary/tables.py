@@ -1,7 +1,7 @@
 """Diary entries, and the prompts a person wants for them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, SmallInteger, String, Text, func, text
@@ -27,6 +27,20 @@ class DiaryEntry(MergedColumns, Base):
     session_id: Mapped[UUID | None]
     items: Mapped[dict[str, Any]] = mapped_column(JSONB)
     note: Mapped[str | None] = mapped_column(Text)
+
+
+class ReadEntry(NamedTuple):
+    """An entry that is only shown: an object of the ORM costs ten times as much."""
+
+    id: UUID
+    felt_at: datetime
+    time_zone: str
+    session_id: UUID | None
+    items: dict[str, Any]
+    note: str | None
+    written_at: datetime
+    version: int
+    changed_at: datetime
 
 
 class Reminder(MergedColumns, Base):

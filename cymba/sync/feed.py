@@ -3,21 +3,42 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import get_args
+from typing import Any, NamedTuple, get_args
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, inspect, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+import psycopg
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    inspect,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
-from cymba.accounts.changes import Kind, change_counter
+from cymba.accounts.changes import Kind
 from cymba.accounts.merging import Row
-from cymba.accounts.tables import Change, Consent
+from cymba.accounts.tables import Account, Change, Consent
+from cymba.accounts.tokens import IS_SIGNED_IN
+from cymba.database import Prepared, line_of
 from cymba.devices.held_devices import HeldDevice, held_devices
 from cymba.devices.screening import latest_screenings, standing_red_flags
 from cymba.devices.tables import RedFlag, Screening
-from cymba.diary.tables import DiaryEntry, Reminder
+from cymba.diary.entries import read_entries
+from cymba.diary.tables import ReadEntry, Reminder
 from cymba.errors import Gone
 from cymba.insights import findings
 from cymba.insights.experiments import trials as experiments
@@ -28,8 +49,6 @@ from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
 
 NEVER_RESTORED = UUID(int=0)
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# Their changes are told only since they are in the feed.
-_TOLD_LATER: frozenset[Kind] = frozenset({"experiment", "consent", "screening", "red-flag"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +79,7 @@ class Feed:
     position: Position
     more: bool
     sessions: Sequence[Shown] = ()
-    diary_entries: Sequence[DiaryEntry] = ()
+    diary_entries: Sequence[ReadEntry] = ()
     devices: Sequence[HeldDevice] = ()
     reminders: Sequence[Reminder] = ()
     remarks: Sequence[Remark] = ()
@@ -91,29 +110,27 @@ def read_feed(
         Gone: the position is of another epoch, or older than the pruned tombstones. The app must
         read everything again.
     """
-    epoch = current_epoch(session)
-    counter = change_counter(session, account_id)
+    line = line_of(session)
+    ((counter, epoch, pruned_through),) = _STATE.rows(line, account_id=account_id)
     is_first, is_old = after is None, after is not None and after.kinds is None
     if after is None:
         # Read before any row: tombstones pruned after this make the next page's cursor expire.
-        after = Position(epoch, 0, _pruned_through(session, account_id), kinds)
+        after = Position(epoch, 0, pruned_through, kinds)
     elif after.epoch != epoch:
         raise _expired()
     elif counter == after.number and not is_old:
         return Feed(after, more=False)
-    elif _pruned_through(session, account_id) > max(after.number, after.gone_before):
+    elif pruned_through > max(after.number, after.gone_before):
         raise _expired()
     kinds = KINDS if after.kinds is None else after.kinds
-    query = (
-        select(Change.number, Change.kind, Change.entity_id, Change.deleted)
-        .where(Change.account_id == account_id, Change.number > after.number)
-        .order_by(Change.number)
-        .limit(limit + 1)
+    rows = _CHANGES.rows(
+        line,
+        account_id=account_id,
+        after=after.number,
+        kinds=None if kinds == KINDS else list(kinds),
+        limit=limit + 1,
     )
-    if len(kinds) < len(KINDS):
-        query = query.where(Change.kind.in_(kinds))
-    rows = session.execute(query).all()
-    page, more = rows[:limit], len(rows) > limit
+    page, more = [_Change._make(row) for row in rows[:limit]], len(rows) > limit
     # What was committed before the counter was read is in `rows`: the rest is of other kinds.
     reached = page[-1].number if more else max(after.number, counter, *(row.number for row in page))
     feed = Feed(replace(after, number=reached, kinds=kinds), more)
@@ -123,7 +140,10 @@ def read_feed(
             wanted.setdefault(row.kind, []).append(row.entity_id)
         elif not is_first:
             feed.tombstones.append(Tombstone(row.kind, row.entity_id))
-    whole = _TOLD_LATER.intersection(kinds) if is_first or is_old else frozenset[Kind]()
+    whole: set[Kind] = set()
+    if is_first or is_old:
+        there = {kind for (kind,) in _THERE_LATER.rows(line, account_id=account_id)}
+        whole = there.intersection(kinds)
     _load(session, account_id, wanted, feed, whole)
     return feed
 
@@ -140,7 +160,7 @@ def _load(
     if ids := wanted["session"]:
         feed.sessions = load_shown(session, account_id, [UUID(id_) for id_ in ids])
     if ids := wanted["diary-entry"]:
-        feed.diary_entries = _there(session, DiaryEntry, account_id, ids)
+        feed.diary_entries = read_entries(line_of(session), account_id, list(map(UUID, ids)))
     if ids := wanted["device"]:
         held = held_devices(session, account_id)
         feed.devices = [held_device for held_device in held if held_device.device.id in ids]
@@ -174,10 +194,71 @@ def _there(
     return session.scalars(query).all()
 
 
-def _pruned_through(session: Session, account_id: UUID) -> int:
-    """The number up to which the account's tombstones are pruned."""
-    query = select(SyncHorizon.pruned_through).where(SyncHorizon.account_id == account_id)
-    return session.scalar(query) or 0
+class _Change(NamedTuple):
+    number: int
+    kind: str
+    entity_id: str
+    deleted: bool
+
+
+_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
+_EPOCH = select(SyncEpoch.epoch).scalar_subquery()
+_STATE = Prepared(
+    # Tombstones that are pruned after this was read make the next page's cursor expire.
+    select(
+        Account.change_counter,
+        func.coalesce(_EPOCH, cast(NEVER_RESTORED, Uuid())),
+        func.coalesce(SyncHorizon.pruned_through, 0),
+    )
+    .select_from(Account)
+    .outerjoin(SyncHorizon, SyncHorizon.account_id == Account.id)
+    .where(Account.id == _ACCOUNT_ID)
+)
+_KINDS = bindparam("kinds", type_=ARRAY(Text()))
+_CHANGES = Prepared(
+    select(Change.number, Change.kind, Change.entity_id, Change.deleted)
+    .where(
+        Change.account_id == _ACCOUNT_ID,
+        Change.number > bindparam("after", type_=BigInteger()),
+        or_(_KINDS.is_(None), Change.kind == any_(_KINDS)),
+    )
+    .order_by(Change.number)
+    .limit(bindparam("limit", type_=Integer()))
+)
+# Of these kinds changes are told only since they are in the feed: which of them there are.
+_TOLD_LATER: dict[Kind, type[Experiment | Consent | Screening | RedFlag]] = {
+    "experiment": Experiment,
+    "consent": Consent,
+    "screening": Screening,
+    "red-flag": RedFlag,
+}
+_THERE_LATER = Prepared(
+    union_all(
+        *(
+            select(literal_column(f"CAST('{kind}' AS text)")).where(
+                exists().where(table.account_id == _ACCOUNT_ID)
+            )
+            for kind, table in _TOLD_LATER.items()
+        )
+    )
+)
+_NEWS = Prepared(
+    select(Account.change_counter, func.coalesce(_EPOCH, cast(NEVER_RESTORED, Uuid()))).where(
+        Account.id == _ACCOUNT_ID, IS_SIGNED_IN
+    )
+)
+
+
+def has_news(
+    line: psycopg.Connection[Any], account_id: UUID, family_id: UUID | None, after: Position
+) -> bool | None:
+    """Whether `read_feed` would tell of anything, by two indexed rows. None: the sign-in
+    `family_id` of the account has ended."""
+    rows = _NEWS.rows(line, account_id=account_id, family_id=family_id)
+    if not rows:
+        return None
+    counter, epoch = rows[0]
+    return bool(after.kinds is None or epoch != after.epoch or counter != after.number)
 
 
 def current_epoch(session: Session) -> UUID:

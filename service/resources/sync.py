@@ -18,12 +18,12 @@ from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written import remarks as remark_kind
 from cymba.stimulation.written import sessions as session_kind
 from cymba.stimulation.written.tables import Remark, WrittenSession
-from cymba.sync.feed import KINDS, Position, read_feed
+from cymba.sync.feed import KINDS, Position, has_news, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
 from cymba.voice import Voice, said
 from service.http import out
 from service.http.answers import answer
-from service.http.bearer import current_account
+from service.http.bearer import current_access, current_account, ended
 from service.http.examples import described, example_of
 from service.http.fields import Schema, Text, Whole, validation_failed
 from service.http.json_bodies import InvalidJson, body_of, read_json, split_items
@@ -31,11 +31,12 @@ from service.http.language import spoken
 from service.http.openapi import ProblemSchema, Resource
 from service.http.paging import cursor_field, opened_cursor, seal_cursor
 from service.http.problems import as_body
+from service.http.reading import reading
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes import diary, remarks, reminders
-from service.shapes.feed import SyncPageSchema, page_shown
+from service.shapes.feed import SyncPageSchema, nothing_new, page_shown
 from service.shapes.sessions import SessionSchema, WantedSessionSchema, session_shown
 
 blp = Resource("sync", "Keeping a copy on a phone")
@@ -231,17 +232,24 @@ def read_changes(query: dict[str, Any]) -> Response:
     Without a cursor everything is read; what no page brings has been deleted. A change that commits
     late is never skipped. A device's presence is shown as of now, and is no change in the feed.
     """
-    with transaction() as session:
-        account = current_account(session)
-        scope = f"sync|{account.id}"
-        cursor = opened_cursor(scope, query, _Cursor)
-        after = None if cursor is None else cursor.position
-        kinds = query.get("kinds", KINDS)
-        if after is not None and "kinds" in query and kinds != (after.kinds or KINDS):
+    scope = f"sync|{current_access().account_id}"
+    cursor = opened_cursor(scope, query, _Cursor)
+    after = None if cursor is None else cursor.position
+    kinds = query.get("kinds", KINDS)
+    if after is not None:
+        with reading() as read:
+            news = has_news(read.line, read.account_id, read.family_id, after)
+        if news is None:
+            raise ended()
+        if "kinds" in query and kinds != (after.kinds or KINDS):
             raise Rejected(
                 "The cursor was made for other kinds. Read everything again, without a cursor.",
                 code="other-kinds",
             )
+        if not news:
+            return answer(nothing_new(query["cursor"]))
+    with transaction() as session:
+        account = current_account(session)
         feed = read_feed(session, account.id, after, kinds=kinds, limit=query["limit"])
         body = page_shown(session, account, feed)
         body["next_cursor"] = seal_cursor(scope, _Cursor.of(feed.position))

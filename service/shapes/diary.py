@@ -7,7 +7,7 @@ import marshmallow as ma
 from cymba.devices.screening import SEEK_CARE
 from cymba.diary.fields import red_flags, to_confirm, values
 from cymba.diary.items import ITEMS
-from cymba.diary.tables import DiaryEntry
+from cymba.diary.tables import DiaryEntry, ReadEntry
 from cymba.notes import MAX_NOTE
 from cymba.voice import Voice
 from service.http import out
@@ -89,7 +89,7 @@ _entry_shown = writer(DiaryEntrySchema)
 takes_what_is_shown(DiaryEntryChangeSchema, DiaryEntrySchema)
 
 
-def entry_shown(entry: DiaryEntry, voice: Voice) -> dict[str, Any]:
+def entry_shown(entry: DiaryEntry | ReadEntry, voice: Voice) -> dict[str, Any]:
     """An entry as the API shows it (`DiaryEntrySchema`)."""
     flags = sorted(red_flags(values(entry)))
     scores = {

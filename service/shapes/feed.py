@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import marshmallow as ma
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Consent
@@ -82,6 +83,9 @@ class SyncPageSchema(Schema):
     more = out.flag(False)
 
 
+_EMPTY: dict[str, Any] = {
+    name: [] for name, field in SyncPageSchema().fields.items() if isinstance(field, ma.fields.List)
+}
 _tombstone_shown = writer(TombstoneSchema)
 _consent_shown = writer(SyncConsentSchema)
 _screening_shown = writer(SyncScreeningSchema)
@@ -90,6 +94,11 @@ _red_flag_shown = writer(SyncRedFlagSchema)
 
 def _read(one: Consent | Screening) -> str:
     return str(TextVersion(one.text_version, one.text_language))
+
+
+def nothing_new(cursor: str) -> dict[str, Any]:
+    """A page without changes."""
+    return _EMPTY | {"next_cursor": cursor, "more": False}
 
 
 def page_shown(session: Session, account: Caller, feed: Feed) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,12 +16,12 @@ from sqlalchemy import Engine, event, func, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
-from cymba.accounts.tables import Change
-from cymba.database import UnitOfWork
+from cymba.accounts.tables import Account, Change, RefreshToken
+from cymba.database import Prepared, UnitOfWork, line_of
 from cymba.diary.entries import DiaryEntries
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone
-from cymba.sync.feed import Position, prune, read_feed, renew_epoch
+from cymba.sync.feed import Position, has_news, prune, read_feed, renew_epoch
 
 entries = DiaryEntries(Ed25519PrivateKey.generate())
 WRITERS = 8
@@ -100,16 +101,42 @@ def test_a_cursor_on_updated_at_does_miss_some(engine: Engine, account_id: UUID)
     assert stored(engine) - seen
 
 
-def test_no_news_costs_indexed_rows_only(session: Session, account_id: UUID) -> None:
+def test_no_news_costs_indexed_rows_only(
+    session: Session, account_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = read_feed(session, account_id, None)
     session.commit()
     statements: list[str] = []
+    rows = Prepared.rows
+
+    def noted(self: Prepared, *args: Any, **given: Any) -> Any:
+        statements.append(self.sql)
+        return rows(self, *args, **given)
+
+    monkeypatch.setattr(Prepared, "rows", noted)
     event.listen(
         session.get_bind(), "before_cursor_execute", lambda *args: statements.append(args[2])
     )
     again = read_feed(session, account_id, first.position)
     assert (again.position, again.more) == (first.position, False)
-    assert len(statements) == 2
+    assert len(statements) == 1
+    assert "FROM change" not in statements[0]
+    statements.clear()
+    account = session.get_one(Account, account_id)
+    family = RefreshToken(
+        account_id=account.id,
+        family_id=uuid4(),
+        token_hash=b"x" * 32,
+        expires_at=datetime.now(UTC) + timedelta(days=1),
+    )
+    session.add(family)
+    session.flush()
+    statements.clear()
+    line = line_of(session)
+    assert has_news(line, account_id, family.family_id, first.position) is False
+    assert has_news(line, account_id, family.family_id, replace(first.position, number=9)) is True
+    assert has_news(line, account_id, uuid4(), first.position) is None
+    assert len(statements) == 3
     assert not any("FROM change" in statement for statement in statements)
 
 

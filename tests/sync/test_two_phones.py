@@ -13,7 +13,8 @@ from sqlalchemy import Engine, delete, select
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork
 from cymba.diary.entries import KIND, DiaryEntries
-from cymba.diary.tables import DiaryEntry
+from cymba.diary.fields import values
+from cymba.diary.tables import DiaryEntry, ReadEntry
 from cymba.sync.feed import Position, read_feed
 from cymba.sync.push import Operation, push
 from cymba.sync.tables import SyncOperation
@@ -111,10 +112,11 @@ class PushingPhone:
                 if not feed.more:
                     return
 
-    def _learn(self, entry: DiaryEntry) -> None:
+    def _learn(self, entry: DiaryEntry | ReadEntry) -> None:
+        fields = values(entry) if isinstance(entry, ReadEntry) else flat(entry)
         known = self.mirror.get(entry.id)
         if known is None or known.version <= entry.version:
-            self.mirror[entry.id] = Copy(entry.version, flat(entry))
+            self.mirror[entry.id] = Copy(entry.version, fields)
 
 
 EDIT = st.one_of(

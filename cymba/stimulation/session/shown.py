@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, any_, bindparam, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from cymba.database import Prepared, line_of
 from cymba.stimulation.session.summary import Summary
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.grouping import BEST_FIRST
@@ -56,6 +58,26 @@ _OF_WRITTEN: Shown = dict.fromkeys(NAMES) | {
     "boots": (),
     "doubts": (),
 }
+
+
+_ACCOUNT_ID, _IDS = bindparam("account_id", type_=Uuid()), bindparam("ids", type_=ARRAY(Uuid()))
+_SESSION, _WRITTEN = StimulationSession.__table__.c, WrittenSession.__table__.c
+_BY_IDS = Prepared(
+    select(*(column.expression for column in SHOWN)).where(
+        _SESSION.account_id == _ACCOUNT_ID,
+        _SESSION.id == any_(_IDS),
+        _SESSION.hidden_at.is_(None),
+    )
+)
+# Whether anything was written down of these sessions: of most there is nothing.
+_IS_WRITTEN = Prepared(
+    select(_WRITTEN.id)
+    .where(
+        _WRITTEN.account_id == _ACCOUNT_ID,
+        or_(_WRITTEN.id == any_(_IDS), _WRITTEN.shown_with == any_(_IDS)),
+    )
+    .limit(1)
+)
 
 
 def witnesses_of(
@@ -149,12 +171,12 @@ def load_shown(session: Session, account_id: UUID, ids: Sequence[UUID]) -> list[
     """Those of these sessions that there are, in the order of the ids, whoever recorded them."""
     if not ids:
         return []
-    query = select(*SHOWN).where(
-        StimulationSession.account_id == account_id,
-        StimulationSession.id.in_(ids),
-        StimulationSession.deleted_at.is_(None),
-    )
-    recorded = session.execute(query).mappings().all()
+    line = line_of(session)
+    rows = _BY_IDS.rows(line, account_id=account_id, ids=list(ids))
+    recorded = [dict(zip(NAMES, row, strict=True)) for row in rows]
+    if not _IS_WRITTEN.rows(line, account_id=account_id, ids=list(ids)):
+        by_id = {one["id"]: one for one in recorded}
+        return [recorded_shown(by_id[id_]) for id_ in ids if id_ in by_id]
     row = WrittenSession
     of_account = (row.account_id == account_id) & row.deleted_at.is_(None)
     written = session.scalars(select(row).where(of_account, row.id.in_(ids))).all()

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import event, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session, SessionTransaction
 
 from cymba.accounts.tables import Account, Change
@@ -78,7 +77,6 @@ class _Announced:
 
 
 _KEY = "announced"
-_ROWS_A_STATEMENT = 5_000  # PostgreSQL takes 65,535 values in one
 
 
 def _announced(session: Session) -> _Announced:
@@ -115,40 +113,41 @@ def _write_feed(session: Session) -> None:
         of_accounts[account_id][kind, entity_id] = deleted
     if of_accounts:
         session.flush()
-    for account_id in sorted(of_accounts):  # in one order, so that no two transactions deadlock
-        _number(session, account_id, of_accounts[account_id])
-
-
-def _number(session: Session, account_id: UUID, changes: dict[tuple[Kind, str], bool]) -> None:
-    """Give each change the account's next number, unless the account is gone."""
-    counter = session.scalar(
-        update(Account)
-        .where(Account.id == account_id)
-        .values(change_counter=Account.change_counter + len(changes))
-        .returning(Account.change_counter)
-    )
-    if counter is None:
-        return
-    first = counter - len(changes) + 1
     rows = [
-        {
-            "account_id": account_id,
-            "kind": kind,
-            "entity_id": entity_id,
-            "number": first + i,
-            "deleted": deleted,
-        }
-        for i, ((kind, entity_id), deleted) in enumerate(changes.items())
+        (account_id, place, kind, entity_id, deleted)
+        for account_id in sorted(of_accounts)
+        for place, ((kind, entity_id), deleted) in enumerate(of_accounts[account_id].items(), 1)
     ]
-    for i in range(0, len(rows), _ROWS_A_STATEMENT):
-        statement = insert(Change).values(rows[i : i + _ROWS_A_STATEMENT])
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=[Change.account_id, Change.kind, Change.entity_id],
-                set_={
-                    "number": statement.excluded.number,
-                    "deleted": statement.excluded.deleted,
-                    "changed_at": func.now(),
-                },
-            )
-        )
+    if rows:
+        columns = zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
+        session.execute(_WRITE_FEED, dict(columns))
+
+
+_COLUMNS = ("account_ids", "places", "kinds", "entity_ids", "deleted")
+# Each change has its account's next number, unless the account is gone. Accounts are locked in one
+# order, so that no two transactions deadlock.
+_WRITE_FEED = text(
+    """
+    WITH changed AS MATERIALIZED (
+      SELECT * FROM unnest(CAST(:account_ids AS uuid[]), CAST(:places AS bigint[]),
+                           CAST(:kinds AS text[]), CAST(:entity_ids AS text[]),
+                           CAST(:deleted AS boolean[]))
+        AS c (account_id, place, kind, entity_id, deleted)),
+    locked AS MATERIALIZED (
+      SELECT k.account_id, k.changes
+      FROM (SELECT account_id, max(place) AS changes FROM changed
+            GROUP BY account_id ORDER BY account_id) AS k
+      CROSS JOIN LATERAL (
+        SELECT FROM account AS a WHERE a.id = k.account_id OFFSET 0 FOR NO KEY UPDATE) AS a),
+    numbered AS (
+      UPDATE account AS a SET change_counter = a.change_counter + l.changes
+      FROM locked AS l WHERE a.id = l.account_id
+      RETURNING a.id, a.change_counter - l.changes AS before)
+    INSERT INTO change (account_id, kind, entity_id, number, deleted)
+    SELECT c.account_id, c.kind, c.entity_id, n.before + c.place, c.deleted
+    FROM changed AS c JOIN numbered AS n ON n.id = c.account_id
+    ORDER BY c.account_id, c.place
+    ON CONFLICT (account_id, kind, entity_id) DO UPDATE
+      SET number = excluded.number, deleted = excluded.deleted, changed_at = now()
+    """
+)

@@ -1,8 +1,6 @@
 """Erasing the account, and the receipt of it."""
 
-from typing import Any
-
-from flask import Response, g, request
+from flask import Response, g
 
 from cymba.accounts.tables import Account
 from cymba.errors import NotFound, Unauthenticated
@@ -72,11 +70,10 @@ def delete_account() -> Response:
     except (Unauthenticated, NotFound):  # gone, it may be by the same request sent before
         with transaction() as session:
             waive_charges()
-            before = receipts.find(session, token, now=now)
-            if before is None or not request.if_match:
+            if (before := receipts.find(session, token, now=now)) is None:
                 raise
             shown = _receipt_shown(before, token=token)
-    return _told(shown)
+    return answer(shown)
 
 
 @blp.get("/v1/erasure-receipt")
@@ -91,9 +88,4 @@ def get_erasure_receipt() -> Response:
     with transaction() as session:
         found = receipts.read(session, g.receipt_token, now=services().now())
         shown = _receipt_shown(found, token=g.receipt_token)
-    return _told(shown)
-
-
-def _told(shown: dict[str, Any]) -> Response:
-    g.language = shown["language"]  # of that moment, whoever reads it again
     return answer(shown)

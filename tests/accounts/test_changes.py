@@ -49,11 +49,9 @@ def test_what_comes_after_an_announcement_is_written_before_the_feed(
     announce(session, people[0], "session", "a")
     audit.note(session, people[0], Actor("system", "test"), "looked")
     session.commit()
-    assert [statement.split("(")[0].strip() for statement in statements] == [
-        "INSERT INTO audit_entry",
-        "UPDATE account SET change_counter=",
-        "INSERT INTO change",
-    ]
+    note, feed_is_written = statements
+    assert note.startswith("INSERT INTO audit_entry")
+    assert "INSERT INTO change (" in feed_is_written
     assert feed(session) == [("a", 1, False)]
 
 

@@ -28,12 +28,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks.bridge_run import DEVICES, BridgeRun
-from tests.end_to_end.parts import (
-    BRIDGE_SECRET,
-    ROOT,
-    wait_until,
-)
+from benchmarks.bridge_run import DEVICES, BridgeRun, tree_cpu_s
+from tests.end_to_end.parts import BRIDGE_SECRET, ROOT, wait_until
 
 NAIVE_SHARE = 0.02  # of the frames: it would take all day
 LATENCY_SECONDS = 15.0
@@ -45,23 +41,23 @@ class Way:
     name: str
     rates: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)  # of the consumer, for each frame
+    others_us: dict[str, list[float]] = field(default_factory=dict)  # of broker and database
 
     @property
     def rate(self) -> float:
         return statistics.median(self.rates)
 
 
-def cpu_s(pid: int) -> float:
-    """The time on a core that a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def play_bridges(stage: BridgeRun, way: Way, slots: int) -> None:
     with stage.fresh(), stage.bridges(slots) as pids:
-        before = sum(map(cpu_s, pids))
+        others = {"Mosquitto": stage.broker.pid, "PostgreSQL": stage.database.pid}
+        before = sum(map(tree_cpu_s, pids))
+        before_s = {name: tree_cpu_s(pid) for name, pid in others.items()}
         result = stage.load(stage.frames).result()
-        spent = sum(map(cpu_s, pids)) - before
+        spent = sum(map(tree_cpu_s, pids)) - before
+        for name, pid in others.items():
+            spent_s = tree_cpu_s(pid) - before_s[name]
+            way.others_us.setdefault(name, []).append(spent_s / stage.total * 1e6)
         assert result["frames"] == stage.total, f"{result['frames']:.0f} of {stage.total} acked"
         with stage.engine.connect() as connection:
             assert connection.scalar(text("SELECT count(*) FROM frame")) == stage.total
@@ -274,7 +270,11 @@ def play_all(stage: BridgeRun, rounds: int) -> None:
             spread = ", ".join(f"{rate:,.0f}" for rate in way.rates)
             print(f"| {way.name} | {way.rate:,.0f} | {way.rate / one.rate:.2f} | "
                   f"{statistics.median(way.cpu_us):.0f} | {spread} |")  # fmt: skip
-    print(f"\none bridge / naive: {one.rate / naive.rate:.0f}   (goal 20)")
+    for name, spent in one.others_us.items():
+        cpu_us = statistics.median(spent)
+        print(f"\n{name} beside one bridge: {cpu_us:.0f} µs of CPU a frame; "
+              f"a core of it carries {1e6 / cpu_us:,.0f} frames/s", end="")  # fmt: skip
+    print(f"\n\none bridge / naive: {one.rate / naive.rate:.0f}   (goal 20)")
     print(f"one bridge / empty consumer: {one.rate / empty.rate:.2f}   (goal 1.2)")
     print(f"two bridges / one: {two.rate / one.rate:.2f}   (goal 1.5)")
     if node is not None:

@@ -22,10 +22,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks.bridge_run import BridgeRun, metric
+from benchmarks.bridge_run import BridgeRun, metric, tree_cpu_s
 from tests.end_to_end.parts import ROOT, wait_until
-
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -42,28 +40,6 @@ class Live:
     cpu_us: dict[str, float]  # of each part, for a frame
     receipt_ms: tuple[float, float]  # p50, p99
     waiting: int  # sessions that are not summarised yet at the end
-
-
-def tree_cpu_s(pid: int) -> float:
-    """The time on a core that a process and its children have had."""
-    parents: dict[int, int] = {}
-    spent: dict[int, float] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        child = int(path.parent.name)
-        parents[child] = int(fields[1])
-        # A child that has ended counts for the parent that waited for it.
-        spent[child] = sum(map(int, fields[11:15])) / TICKS_A_SECOND
-    return sum(time_s for one, time_s in spent.items() if _descends(one, pid, parents))
-
-
-def _descends(one: int, pid: int, parents: dict[int, int]) -> bool:
-    while one and one != pid:
-        one = parents.get(one, 0)
-    return one == pid
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The parts that a bridge is measured with: broker, database, devices and the load they make."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from tests.end_to_end.parts import (
 )
 
 DEVICES = 1_000
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class BridgeRun:
@@ -143,3 +145,25 @@ def metric(port: int, name: str) -> float | None:
         if line.startswith(f"cymba_bridge_{name} "):
             return float(line.split()[1])
     return None
+
+
+def tree_cpu_s(pid: int) -> float:
+    """The time on a core that a process and its children have had."""
+    parents: dict[int, int] = {}
+    spent: dict[int, float] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        child = int(path.parent.name)
+        parents[child] = int(fields[1])
+        # A child that has ended counts for the parent that waited for it.
+        spent[child] = sum(map(int, fields[11:15])) / TICKS_A_SECOND
+    return sum(time_s for one, time_s in spent.items() if _descends(one, pid, parents))
+
+
+def _descends(one: int, pid: int, parents: dict[int, int]) -> bool:
+    while one and one != pid:
+        one = parents.get(one, 0)
+    return one == pid

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import MessageType
 
-from mqtt_bridge.packets import Message, end_of_packet, take_messages
+from mqtt_bridge.packets import Message, size_of_packet, take_messages
 from mqtt_bridge.supervised import SupervisedThread
 
 READ_BYTES = 256 * 1024
@@ -43,6 +43,10 @@ class BufferedClient(Client):
 
     on_arrival: Callable[[Arrival], None]
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.forget()
+
     def read(self) -> bool:
         """Read what has arrived. True if there may be more."""
         line = self.socket()
@@ -57,11 +61,16 @@ class BufferedClient(Client):
             self.loop_read()  # it finds the end of the connection
             return False
         at_ns = time.time_ns()
+        # A TLS line may hold data that `select` does not see.
+        is_more = len(received) == READ_BYTES or isinstance(line, ssl.SSLSocket)
         with self._msgtime_mutex:
             self._last_bytes_received = time.monotonic()
-        self._handle(self._partial + received, at_ns)
-        # A TLS line may hold data that `select` does not see.
-        return len(received) == READ_BYTES or isinstance(line, ssl.SSLSocket)
+        if self._partial:
+            self._partial += received
+            received = bytes(self._partial) if len(self._partial) >= self._wanted else b""
+        if received:
+            self._handle(received, at_ns)
+        return is_more
 
     def send(self, packets: bytes) -> None:
         """Queue whole packets that need no answer, after those that are queued already."""
@@ -69,7 +78,10 @@ class BufferedClient(Client):
 
     def forget(self) -> None:
         """Discard what was read of a packet: its connection is gone."""
-        self._partial, self._packet, self._is_cut = b"", memoryview(b""), False
+        self._partial = bytearray()  # the beginning of a packet that is not whole yet
+        self._wanted = 0  # its size, if that is known
+        self._packet = memoryview(b"")  # what paho is to handle now
+        self._is_cut = False
 
     def _handle(self, data: bytes, at_ns: int) -> None:
         at = 0
@@ -78,15 +90,15 @@ class BufferedClient(Client):
             at = take_messages(data, at, messages)
             if messages:
                 self.on_arrival(Arrival(at_ns, messages))
-            end = end_of_packet(data, at)
-            if end is None:
+            size = size_of_packet(data, at)
+            if size is None or at + size > len(data):
                 break
-            self._packet = memoryview(data)[at:end]
+            self._packet = memoryview(data)[at : at + size]
             self.loop_read()
             if self._packet or self.socket() is None:
                 break  # paho has refused the packet and ended the connection
-            at = end
-        self._partial = data[at:]
+            at += size
+        self._partial, self._wanted = bytearray(data[at:]), size or 0
 
     def _sock_recv(self, bufsize: int) -> bytes:
         """For paho: of the one packet that it is to handle."""
@@ -95,10 +107,6 @@ class BufferedClient(Client):
         taken = self._packet[:bufsize].tobytes()
         self._packet = self._packet[bufsize:]
         return taken
-
-    _partial = b""  # the beginning of a packet that is not whole yet
-    _packet = memoryview(b"")
-    _is_cut = False
 
 
 class NetworkThread:

@@ -64,14 +64,14 @@ def take_messages(data: bytes, at: int, taken: list[Message]) -> int:
     return at
 
 
-def end_of_packet(data: bytes, at: int) -> int | None:
-    """Where the packet that begins at `at` ends; None while it is not whole. Of one whose length is
-    not valid, the end of the data: paho refuses it."""
+def size_of_packet(data: bytes, at: int) -> int | None:
+    """The size of the packet that begins at `at`; None while that is not known. Of one whose length
+    is not valid, all that is there: paho refuses it."""
     length = _length(data, at + 1)
     if length is None:
-        return len(data) if len(data) > at + 1 + _MOST_LENGTH_BYTES else None
-    end = sum(length)
-    return end if end <= len(data) else None
+        return len(data) - at if len(data) > at + 1 + _MOST_LENGTH_BYTES else None
+    size, start = length
+    return start + size - at
 
 
 def acks(packet_ids: Sequence[int]) -> bytes:

@@ -100,6 +100,27 @@ def test_the_person_settles_what_two_phones_changed(phones: Phones) -> None:
     other.page.get_by_text("There is nothing to decide.").wait_for()
 
 
+def test_a_form_that_was_open_while_the_app_pulled_writes_over_nothing_unseen(
+    phones: Phones,
+) -> None:
+    one, other = phones.make(), phones.make()
+    email = one.sign_up()
+    one.rate(4)
+    one.wait_until_sent()
+    other.sign_in(email)
+    entry = one.ask("/v1/diary")["items"][0]["id"]
+    for phone in (other, one):
+        pain = phone.open(f"diary/{entry}").get_by_role("group", name="Pain now")
+        pain.get_by_role("radio", name="9" if phone is other else "6", exact=True).check(force=True)
+    one.press("Save")
+    until(one.page, lambda: ratings(one) == [6])
+    with other.page.expect_response(lambda answer: answer.url.endswith("/v1/screening")):
+        other.page.evaluate("() => dispatchEvent(new Event('online'))")  # it pulls
+    other.press("Save")
+    other.page.get_by_text("1 change was not taken.").first.wait_for()
+    assert ratings(one) == [6]
+
+
 def test_a_red_flag_stands_above_every_screen_before_the_server_knows(phones: Phones) -> None:
     phone = phones.make()
     phone.sign_up()

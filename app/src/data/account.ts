@@ -114,9 +114,12 @@ export class Account {
     await this.#answers.delete();
   }
 
-  /** Write into the copy; the network gets it when there is one. */
-  async edit(kind: Kind, id: string, changes: Fields | null): Promise<void> {
-    await this.engine.edit(kind, id, changes);
+  /**
+   * Write into the copy; the network gets it when there is one. `seen`: the version that a form was
+   * opened with, so that what came meanwhile is not written over unseen.
+   */
+  async edit(kind: Kind, id: string, changes: Fields | null, seen?: number): Promise<void> {
+    await this.engine.edit(kind, id, changes, { seen });
     await this.#changed();
     this.#syncIn(SOON_MS);
   }

@@ -61,6 +61,7 @@ export class Draft {
 
   async save(account: Account): Promise<void> {
     const changes = this.changes();
-    if (changes !== null) await account.edit("diary-entry", this.id, changes);
+    const seen = this.#before["version"] as number | undefined;
+    if (changes !== null) await account.edit("diary-entry", this.id, changes, seen);
   }
 }

@@ -76,8 +76,17 @@ export class OfflineEngine {
     return await this.#store.transact(cursorOf);
   }
 
-  /** Queue the changed fields of an entity, or with null its deletion. It needs no network. */
-  async edit(kind: Kind, entityId: string, changes: Fields | null): Promise<Operation> {
+  /**
+   * Queue the changed fields of an entity, or with null its deletion. It needs no network.
+   *
+   * `seen`: the version that the person had before them, where a form was open while the app pulled.
+   */
+  async edit(
+    kind: Kind,
+    entityId: string,
+    changes: Fields | null,
+    options: { seen?: number | undefined } = {},
+  ): Promise<Operation> {
     return await this.#store.transact(async (transaction) => {
       const copy = (await transaction.get("mirror", key(kind, entityId))) as Entity | undefined;
       const queued = await queuedFor(transaction, entityId);
@@ -86,7 +95,7 @@ export class OfflineEngine {
         kind,
         action: changes === null ? "delete" : "put",
         entity_id: entityId,
-        base_version: copy?.version ?? 0,
+        base_version: options.seen ?? copy?.version ?? 0,
         builds_on: builtOn(queued, changes),
         fields: changes ?? {},
       } as Operation;

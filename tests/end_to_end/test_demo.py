@@ -116,6 +116,8 @@ def test_the_lines_it_prints_work_and_every_frame_is_stored_once(
     demo = Demo(folder)
     demo.read_until(r"^Waiting for the first live session … [\d.]+ s$")
     demo.read_until(r"^Ctrl-C ends it")
+    (app,) = [line.split()[1] for line in demo.lines if line.startswith("  App ")]
+    assert "<title>Cymba</title>" in httpx.get(app, timeout=PATIENCE_S).text
     lines = [line for line in demo.lines if line.startswith(("TOKEN=", "curl "))]
     assert len(lines) == 4
 

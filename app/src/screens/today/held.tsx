@@ -1,6 +1,7 @@
 import { dataOf } from "@cymba/client";
 import { Card, List, Row } from "../../parts/card.tsx";
 import { type Schemas, useAnswer } from "../../data/use.ts";
+import { to } from "../../routes.tsx";
 import { fromNow } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 
@@ -15,7 +16,7 @@ export function Held() {
     <Card title={t("Your devices")}>
       <List>
         {devices.map((device) => (
-          <Row key={device.id}>
+          <Row key={device.id} href={to(`devices/${device.id}`)}>
             <span class="spread">
               {device.name || device.model_title}
               {device.presence?.online ? (

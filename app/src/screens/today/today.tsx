@@ -19,8 +19,8 @@ export default function Today() {
     <Screen title={t("Today")}>
       <p class="soft">{longDay(new Date())}</p>
       <Before />
-      <QuickRating />
       <Prompt />
+      <QuickRating />
       <LastSession />
       <Held />
       {account.isNobody ? <Welcome /> : <Sending />}

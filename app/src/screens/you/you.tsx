@@ -29,6 +29,7 @@ export default function You() {
             {t("Your account")}
             <div class="soft small">{resident.value?.email}</div>
           </Row>
+          <Row href={to("devices")}>{t("Your devices")}</Row>
           <Row href={to("you/consents")}>{t("What you agreed to")}</Row>
           <Row href={to("you/shares")}>{t("Who may look")}</Row>
           <Row href={to("you/audit")}>{t("Who looked, and what was changed")}</Row>

@@ -5,6 +5,7 @@ sync.
 """
 
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import array
@@ -22,24 +23,30 @@ from cymba.insights.tables import Experiment
 SPOKEN: Final[tuple[Kind, ...]] = ("device", "experiment", "finding")
 
 
-def change_account(session: Session, account: Account, **given: Any) -> None:
-    """`profile.change`, with what it changes in the mirrors of the account's apps."""
+def change_account(session: Session, account: Account, **given: Any) -> int:
+    """`profile.change`, with what it changes in the mirrors of the account's apps.
+
+    Returns how many things are announced.
+    """
     locale = account.locale
     profile.change(session, account, **given)
     if account.locale == locale:
-        return
+        return 0
     spoken = select(Change.kind, Change.entity_id).where(
         Change.account_id == account.id, Change.kind.in_(SPOKEN), Change.deleted.is_(False)
     )
-    for row in session.execute(spoken.order_by(Change.number)).all():
-        announce(session, account.id, row.kind, row.entity_id)
+    told: list[tuple[Kind, UUID | str]] = [
+        (row.kind, row.entity_id) for row in session.execute(spoken.order_by(Change.number))
+    ]
     # One of before experiments were told in the feed has no change.
-    for id_ in session.scalars(select(Experiment.id).where(Experiment.account_id == account.id)):
-        announce(session, account.id, "experiment", id_)
+    trials = select(Experiment.id).where(Experiment.account_id == account.id)
+    told += [("experiment", id_) for id_ in session.scalars(trials)]
     flagged = select(DiaryEntry.id).where(
         DiaryEntry.account_id == account.id,
         DiaryEntry.deleted_at.is_(None),
         DiaryEntry.items.has_any(array(list(RED_FLAGS))),
     )
-    for entry_id in session.scalars(flagged.order_by(DiaryEntry.felt_at)).all():
-        announce(session, account.id, ENTRY, entry_id)
+    told += [(ENTRY, id_) for id_ in session.scalars(flagged.order_by(DiaryEntry.felt_at))]
+    for kind, entity_id in told:
+        announce(session, account.id, kind, entity_id)
+    return len(told)

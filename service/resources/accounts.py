@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from cymba.accounts import profile, recovery, sign_up, throttle, tokens
+from cymba.accounts import profile, quotas, recovery, sign_up, throttle, tokens
 from cymba.accounts.passwords import hash_password
 from cymba.accounts.tables import Account
 from cymba.errors import Rejected, TooManyRequests
@@ -15,6 +15,7 @@ from cymba.voice import MAX_TAG_CHARACTERS, TAG_PATTERN
 from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_access, current_account
+from service.http.charges import charge
 from service.http.codes import count_code, has_enough
 from service.http.etags import check_preconditions
 from service.http.fields import Email, Password, Pattern, Schema, Text
@@ -27,6 +28,8 @@ from service.http.under_way import hold_hashing
 from service.http.writing import writer
 
 blp = Resource("account", "The person's own account")
+
+MOST_FOR_A_LANGUAGE = quotas.WRITTEN.capacity // 10  # or who has much could never change it
 
 
 def _name(**kwargs: Any) -> Text:
@@ -181,7 +184,10 @@ def update_account(given: dict[str, Any]) -> Response:
     with transaction() as session:
         account = profile.lock(session, current_account(session).id)
         check_preconditions(account.version)
-        change_account(session, account, **given)
+        told = change_account(session, account, **given)
+        if told:  # each is a row that is written, and read by every phone
+            cost = min(told * quotas.REQUEST_BYTES, MOST_FOR_A_LANGUAGE)
+            charge(quotas.written(account.id, cost))
         if verified is not None and new_hash is not None:
             recovery.change_password(
                 session,

@@ -8,6 +8,8 @@ import marshmallow as ma
 import pytest
 from sqlalchemy import select, update
 
+from cymba.accounts import quotas
+from cymba.accounts.rate_limiter import Bucket
 from cymba.accounts.tables import Account, Consent, OutgoingMail
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.tables import Screening
@@ -331,3 +333,14 @@ def test_a_message_is_read_back_to_the_longest_template():
     message = "Must be greater than or equal to 1 and less than or equal to 5."
     assert Voice.of("de").translate(as_text(message)) == "Muss zwischen 1 und 5 liegen."
     assert as_text("Something else.") == "Something else."
+
+
+def test_whoever_changes_the_language_over_and_over_is_stopped(client, person, change, monkeypatch):
+    """Each time, all that has a text is written anew: it costs as if the app had written it."""
+    for _ in range(5):
+        client.put(f"/v1/diary/{uuid4()}", json=FELT, headers=person.headers)
+    monkeypatch.setattr(quotas, "WRITTEN", Bucket(capacity=12_000, leak_s=1))
+    assert change("de").status_code == 200
+    for _ in range(3):  # the same again tells nothing
+        assert change("de").status_code == 200
+    assert 429 in [change(tag).status_code for tag in ("en", "de", "en", "de", "en")]

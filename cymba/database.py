@@ -141,10 +141,14 @@ class Prepared:
         self._fixed = compiled.params
 
     def rows(self, connection: psycopg.Connection[Any], **given: Any) -> list[tuple[Any, ...]]:
-        values = self._fixed | given
         cursor = psycopg.RawCursor(connection)
-        cursor.execute(self._query, [values[name] for name in self._names], prepare=True)
+        cursor.execute(self._query, self.values(**given), prepare=True)
         return cursor.fetchall()
+
+    def values(self, **given: Any) -> list[Any]:
+        """In the order of the statement's numbers; those that it does not name are left out."""
+        known = self._fixed | given
+        return [known[name] for name in self._names]
 
 
 _NUMBERED = postgresql.psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]

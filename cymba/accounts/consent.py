@@ -7,14 +7,17 @@ account, and erases them with it.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+import psycopg
+from sqlalchemy import Uuid, bindparam, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Consent
+from cymba.database import Prepared
 from cymba.errors import Forbidden, NotFound, PreconditionFailed
 from cymba.text_version import TextVersion
 from cymba.voice import LANGUAGES, Voice, said
@@ -102,10 +105,20 @@ def give(session: Session, account_id: UUID, name: str, *, version: str, now: da
     return consent
 
 
-def require(session: Session, account_id: UUID, name: str) -> None:
+_STANDING = Prepared(
+    select(Consent.text_version).where(
+        Consent.account_id == bindparam("account_id", type_=Uuid()),
+        Consent.purpose == bindparam("purpose", type_=Consent.purpose.type),
+        Consent.withdrawn_at.is_(None),
+    )
+)
+
+
+def require(line: psycopg.Connection[Any], account_id: UUID, name: str) -> None:
     """Raise `Forbidden` unless the person has agreed to the purpose as it reads today."""
-    current, purpose = standing(session, account_id).get(name), purpose_of(name)
-    if current is None or current.text_version != purpose.edition:
+    purpose = purpose_of(name)
+    rows = _STANDING.rows(line, account_id=account_id, purpose=name)
+    if rows != [(purpose.edition,)]:
         raise Forbidden(
             said("This needs your consent: {purpose}.", purpose=purpose.title),
             code="consent-required",

@@ -21,6 +21,7 @@ from cymba.settings import OidcProvider
 
 SCOPE = "openid email"
 KEPT_S = 600.0  # how long a provider's metadata and keys are kept
+FAILED_FOR_S = 5.0  # one that did not answer is left alone for so long: each try holds a thread
 READ_AGAIN_S = 30.0  # the least time between two reads, whatever keys the tokens name
 TIMEOUT_S = 10.0
 MOST_BYTES = 256 * 1024  # of an answer
@@ -41,7 +42,7 @@ class Provider:
         self.issuer = known.issuer
         self._of = known
         self._lock = threading.Lock()
-        self._read_s = -KEPT_S
+        self._read_s, self._failed_s = -KEPT_S, -FAILED_FOR_S
         self._metadata: Mapping[str, Any] = {}
         self._keys: list[Key] = []
 
@@ -174,17 +175,30 @@ class Provider:
                 self._read()
 
     def _read(self) -> None:
+        if time.monotonic() - self._failed_s < FAILED_FOR_S:
+            raise ProviderUnavailable("it did not answer just now")
+        try:
+            self._metadata, self._keys = self._asked()
+        except ProviderUnavailable:
+            self._failed_s = time.monotonic()
+            raise
+        self._read_s = time.monotonic()
+
+    def _asked(self) -> tuple[Mapping[str, Any], list[Key]]:
         try:
             metadata = _document(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
             if metadata["issuer"] != self.issuer:
                 raise ProviderUnavailable("the metadata are another issuer's")
+            if self.by_browser:
+                for name in ("authorization_endpoint", "token_endpoint"):
+                    if not httpx.URL(metadata[name]).scheme.startswith("http"):
+                        raise ProviderUnavailable(f"its {name} leads nowhere")
             usable = usable_keys(_document(metadata["jwks_uri"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             raise ProviderUnavailable(type(error).__name__) from None
         if not usable:
             raise ProviderUnavailable("none of its keys can be used")
-        self._metadata, self._keys = metadata, usable
-        self._read_s = time.monotonic()
+        return metadata, usable
 
 
 def refused() -> Unauthenticated:

@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Function, Select, delete, func, or_, select
+import psycopg
+from sqlalchemy import Function, Select, Uuid, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce, change_counter
 from cymba.accounts.tables import Account, Consent
+from cymba.database import Prepared
 from cymba.insights.analysis import LookTaken, Pair, analyse
 from cymba.insights.days import Days
 from cymba.insights.experiments.trials import TRIED_EXPOSURE, tested
@@ -121,9 +123,62 @@ def forget(session: Session, account_id: UUID) -> None:
 def mine(session: Session, account_id: UUID) -> list[Finding]:
     """All findings: primaries first, then by lag and name."""
     query = select(Finding).where(Finding.account_id == account_id)
-    return sorted(
-        session.scalars(query), key=lambda f: (f.tier != "primary", f.lag, f.exposure, f.outcome)
+    return sorted(session.scalars(query), key=_in_order)
+
+
+class ShownFinding(NamedTuple):
+    """What is shown of a finding in a list: all but its looks, which take longest to read."""
+
+    exposure: str
+    outcome: str
+    lag: int
+    tier: str
+    grade: str
+    reasons: list[str]
+    milestone: int
+    pairs_now: int
+    days: int
+    exposure_coverage: float
+    outcome_coverage: float
+    effect: float | None
+    low: float | None
+    high: float | None
+    contrast: float | None
+    sequential_p: float | None
+    more_days_low: int | None
+    more_days_high: int | None
+    trial: dict[str, Any] | None
+    method_version: str
+    input_hash: str
+    version: int
+    changed_at: datetime
+
+
+_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
+_SHOWN = Prepared(
+    select(*(getattr(Finding, name) for name in ShownFinding._fields)).where(
+        Finding.account_id == _ACCOUNT_ID
     )
+)
+_COMPUTED_AT = Prepared(
+    select(InsightState.computed_at).where(InsightState.account_id == _ACCOUNT_ID)
+)
+
+
+def shown(line: psycopg.Connection[Any], account_id: UUID) -> list[ShownFinding]:
+    """All findings, in the order of `mine`."""
+    rows = _SHOWN.rows(line, account_id=account_id)
+    return sorted(map(ShownFinding._make, rows), key=_in_order)
+
+
+def computed_at(line: psycopg.Connection[Any], account_id: UUID) -> datetime | None:
+    """When they were computed last; None: not yet."""
+    rows = _COMPUTED_AT.rows(line, account_id=account_id)
+    return rows[0][0] if rows else None
+
+
+def _in_order(finding: Finding | ShownFinding) -> tuple[bool, int, str, str]:
+    return finding.tier != "primary", finding.lag, finding.exposure, finding.outcome
 
 
 def by_entity_ids(session: Session, account_id: UUID, entity_ids: Collection[str]) -> list[Finding]:

@@ -24,6 +24,7 @@ from cymba.insights.statistics import (
 )
 from cymba.insights.statistics.grades import EARLY_SIGNAL_P
 from cymba.insights.tables import Finding
+from cymba.insights.told import Told
 from cymba.voice import Voice
 
 SMALLEST_OF_THREE_DIGITS = 0.001
@@ -55,7 +56,7 @@ def outcome_title(voice: Voice, name: str) -> str:
     return voice.translate(OUTCOMES[name].title)
 
 
-def of_finding(voice: Voice, finding: Finding) -> str:
+def of_finding(voice: Voice, finding: Finding | Told) -> str:
     """What the finding says to its person, ending with what it does not show."""
     names = {
         "exposure": inside(voice, exposure_title(voice, finding.exposure)),
@@ -91,7 +92,7 @@ def of_finding(voice: Voice, finding: Finding) -> str:
     return _join(observed, over, *_why(voice, finding), voice.translate(words.DISCLAIMER))
 
 
-def _small(voice: Voice, finding: Finding, **values: str) -> str:
+def _small(voice: Voice, finding: Finding | Told, **values: str) -> str:
     """A difference, if there is one, that is smaller than what matters."""
     outcome = OUTCOMES[finding.outcome]
     in_days, mid = outcome.is_side_effect, outcome.minimal_difference
@@ -104,7 +105,7 @@ def _small(voice: Voice, finding: Finding, **values: str) -> str:
     return _join(voice.say(little, **values), voice.translate(words.DISCLAIMER))
 
 
-def _observed(finding: Finding) -> str:
+def _observed(finding: Finding | Told) -> str:
     if OUTCOMES[finding.outcome].is_side_effect:
         return words.OBSERVED_DAYS[finding.lag]
     if Reason.EVENING_AND_MORNING in finding.reasons:
@@ -112,7 +113,7 @@ def _observed(finding: Finding) -> str:
     return words.OBSERVED[finding.lag]
 
 
-def _why(voice: Voice, finding: Finding) -> Iterator[str]:
+def _why(voice: Voice, finding: Finding | Told) -> Iterator[str]:
     """Why the finding is no more than it is, by its reasons."""
     reasons, p = finding.reasons, finding.sequential_p
     if Reason.USE_FOLLOWS_PAIN in reasons:
@@ -134,7 +135,7 @@ def _why(voice: Voice, finding: Finding) -> Iterator[str]:
         yield voice.translate(words.MORE_SIDE_EFFECT)
 
 
-def _is_harm(finding: Finding) -> bool:
+def _is_harm(finding: Finding | Told) -> bool:
     more = finding.effect is not None and finding.effect > 0
     shown = finding.grade == Grade.EARLY_SIGNAL
     return shown and more and OUTCOMES[finding.outcome].is_side_effect
@@ -321,7 +322,7 @@ def size(
     }
 
 
-def _more_days(voice: Voice, finding: Finding) -> str:
+def _more_days(voice: Voice, finding: Finding | Told) -> str:
     if finding.more_days_low is None or finding.more_days_high is None:
         return ""
     return voice.say(

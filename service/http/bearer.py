@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import consent, quotas, sharing
 from cymba.accounts.tables import Account, Share
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller
+from cymba.database import line_of
 from cymba.errors import Forbidden, Unauthenticated
 from cymba.rights import receipts
 from cymba.voice import said
@@ -159,5 +160,5 @@ def consenting_account(session: Session) -> Caller:
         Forbidden: the person has not agreed to insights.
     """
     account = current_account(session)
-    consent.require(session, account.id, "insights")
+    consent.require(line_of(session), account.id, "insights")
     return account

@@ -38,9 +38,9 @@ class Reading:
         Raises:
             Unauthenticated: the account is gone, or its sign-in was ended since.
         """
-        found = self.known
-        if found is None and self.access is not None:
-            found = read_caller(self.line, self.access)
+        if self.known is not None:
+            return self.known
+        found = None if self.access is None else read_caller(self.line, self.access)
         if found is None:
             raise ended()
         speak(found.locale)

@@ -104,6 +104,8 @@ def _request_text() -> bytes:
 
 def _written(response: Response) -> bytes:
     headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+    if "language" in g:
+        headers["Content-Language"] = g.language  # it is named once the answer leaves
     return orjson.dumps([response.status_code, headers]) + b"\n" + response.get_data()
 
 

@@ -1,6 +1,8 @@
 """Erasing the account, and the receipt of it."""
 
-from flask import Response, g
+from typing import Any
+
+from flask import Response, g, request
 
 from cymba.accounts.tables import Account
 from cymba.errors import NotFound, Unauthenticated
@@ -70,10 +72,11 @@ def delete_account() -> Response:
     except (Unauthenticated, NotFound):  # gone, it may be by the same request sent before
         with transaction() as session:
             waive_charges()
-            if (before := receipts.find(session, token, now=now)) is None:
+            before = receipts.find(session, token, now=now)
+            if before is None or not request.if_match:
                 raise
             shown = _receipt_shown(before, token=token)
-    return answer(shown)
+    return _told(shown)
 
 
 @blp.get("/v1/erasure-receipt")
@@ -88,4 +91,9 @@ def get_erasure_receipt() -> Response:
     with transaction() as session:
         found = receipts.read(session, g.receipt_token, now=services().now())
         shown = _receipt_shown(found, token=g.receipt_token)
+    return _told(shown)
+
+
+def _told(shown: dict[str, Any]) -> Response:
+    g.language = shown["language"]  # of that moment, whoever reads it again
     return answer(shown)

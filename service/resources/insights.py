@@ -6,12 +6,13 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
+from cymba.accounts import consent
 from cymba.insights import findings
+from cymba.insights.findings import ShownFinding
 from cymba.insights.pair_inputs import METHOD_VERSION
 from cymba.insights.pairs import PairView, load_pair
 from cymba.insights.pictures import picture_of_pair
 from cymba.insights.statistics import Grade
-from cymba.insights.tables import Finding, InsightState
 from cymba.insights.words import DISCLAIMER
 from service.http import out
 from service.http.answers import tagged
@@ -21,6 +22,7 @@ from service.http.fields import Schema, Whole
 from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.plots import Drawing, ThemeSchema, drawn
+from service.http.reading import reading
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.findings import FindingSchema, finding_shown
@@ -130,22 +132,23 @@ def list_correlations() -> Response:
     A refusal is an answer too: `grade` and `reasons` say what is missing, `more_days` how long it
     may take. Findings move at milestones only, so looking often finds nothing by chance.
     """
-    with transaction() as session:
-        account = consenting_account(session)
-        voice = spoken()
-        found = findings.mine(session, account.id)
-        state = session.get(InsightState, account.id)
-        body = {
-            "primary": [finding_shown(one, voice) for one in found if one.tier == "primary"],
-            "exploratory": [
-                finding_shown(one, voice)
-                for one in sorted(found, key=_clearest_first)
-                if one.tier != "primary"
-            ],
-            "disclaimer": voice.translate(DISCLAIMER),
-            "method_version": METHOD_VERSION,
-            "computed_at": state and state.computed_at,
-        }
+    with reading() as read:
+        account = read.caller()
+        consent.require(read.line, account.id, "insights")
+        found = findings.shown(read.line, account.id)
+        computed_at = findings.computed_at(read.line, account.id)
+    voice = spoken()
+    body = {
+        "primary": [finding_shown(one, voice) for one in found if one.tier == "primary"],
+        "exploratory": [
+            finding_shown(one, voice)
+            for one in sorted(found, key=_clearest_first)
+            if one.tier != "primary"
+        ],
+        "disclaimer": voice.translate(DISCLAIMER),
+        "method_version": METHOD_VERSION,
+        "computed_at": computed_at,
+    }
     return tagged(body)
 
 
@@ -185,7 +188,7 @@ def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Draw
         return Drawing(picture_of_pair(view, voice), view.shown_hash, voice)
 
 
-def _clearest_first(finding: Finding) -> tuple[int, float]:
+def _clearest_first(finding: ShownFinding) -> tuple[int, float]:
     return -GRADES[finding.grade], 1.0 if finding.sequential_p is None else finding.sequential_p
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from cymba.insights import sentences
 from cymba.insights.exposures import EXPOSURES
-from cymba.insights.findings import entity_id
+from cymba.insights.finding_texts import texts_of
+from cymba.insights.findings import ShownFinding, entity_id
 from cymba.insights.statistics import Grade, Reason
 from cymba.insights.tables import Finding
 from cymba.voice import Voice
@@ -76,16 +76,17 @@ class FindingSchema(Schema):
 _finding_shown = writer(FindingSchema)
 
 
-def finding_shown(finding: Finding, voice: Voice) -> dict[str, Any]:
+def finding_shown(finding: Finding | ShownFinding, voice: Voice) -> dict[str, Any]:
     more = None
     if finding.more_days_low is not None and finding.more_days_high is not None:
         more = {"low": finding.more_days_low, "high": finding.more_days_high}
+    texts = texts_of(voice, finding)
     return _finding_shown(
         finding,
         id=entity_id(finding.exposure, finding.outcome, finding.lag),
-        exposure_title=sentences.exposure_title(voice, finding.exposure),
-        outcome_title=sentences.outcome_title(voice, finding.outcome),
-        sentence=sentences.of_finding(voice, finding),
+        exposure_title=texts.exposure_title,
+        outcome_title=texts.outcome_title,
+        sentence=texts.sentence,
         contrast_unit=_UNITS.get(finding.exposure, "1"),
         more_days=more,
     )

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import consent
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Account
+from cymba.database import line_of
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
 from cymba.devices.programme import (
@@ -65,7 +66,7 @@ def begin(
             keep or one with an end date, or the arms could not differ.
         Conflict: another trial is running.
     """
-    consent.require(session, account_id, "insights")
+    consent.require(line_of(session), account_id, "insights")
     ratings.check_outcome(outcome)
     least = preview.least_pairs(block_days)
     if pairs < least:

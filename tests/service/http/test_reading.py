@@ -7,12 +7,14 @@ from sqlalchemy import select, text
 
 from cymba import database
 from cymba.accounts import consent, sharing
-from cymba.accounts.tables import AuditEntry
+from cymba.accounts.tables import Account, AuditEntry
 from cymba.accounts.tokens import sign_out_everywhere
 from cymba.database import UnitOfWork, reading, utc_now
+from cymba.insights.tables import Finding
 
 HOT = {
     "/v1/sessions": "sessions",
+    "/v1/insights/correlations": "insights",
     "/v1/history?from=2026-03-01&to=2026-03-02": "sessions",
 }
 """The routes that read so, with the scope of the shares that open each (None: no share does)."""
@@ -27,9 +29,21 @@ def path(request):
 def ada(make_person, wear, engine):
     ada = make_person()
     wear(ada).samples().end().sum_up()
+    agree(engine, ada)
     with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, ada.id, "insights", version="1/en", now=utc_now())
+        finding = Finding(
+            account_id=ada.id, exposure="charge", outcome="pain_now", lag=1, tier="primary",
+            grade="collecting", reasons=[], milestone=0, pairs_now=3, days=9,
+            exposure_coverage=1.0, outcome_coverage=0.5, looks=[], method_version="1",
+            input_hash="", changed_at=utc_now(),
+        )  # fmt: skip
+        session.add(finding)
     return ada
+
+
+def agree(engine, person):
+    with UnitOfWork(engine) as session, session.begin():
+        consent.give(session, person.id, "insights", version="1/en", now=utc_now())
 
 
 def share_of(engine, person, *scopes):
@@ -57,8 +71,7 @@ def test_an_account_that_is_gone_reads_nothing(client, engine, person, path):
 
 def test_two_people_in_turn_over_one_line_read_their_own(client, engine, ada, make_person, path):
     eve = make_person()
-    with UnitOfWork(engine) as session, session.begin():
-        consent.give(session, eve.id, "insights", version="1/en", now=utc_now())
+    agree(engine, eve)
     answers = [client.get(path, headers=one.headers).json for one in (ada, eve, ada, eve)]
     assert answers[0] == answers[2]
     assert answers[1] == answers[3]
@@ -108,3 +121,17 @@ def test_a_line_goes_back_whatever_happens_on_it(client, engine, ada, path, monk
     monkeypatch.setattr("cymba.database.Prepared.rows", lambda *_, **__: 1 / 0)
     assert [client.get(path, headers=ada.headers).status_code for _ in range(30)] == [500] * 30
     assert engine.pool.checkedout() == 0
+
+
+def test_a_share_is_read_in_the_language_of_whoever_looks(client, engine, ada):
+    with UnitOfWork(engine) as session, session.begin():
+        session.get_one(Account, ada.id).locale = "de"
+    _, headers = share_of(engine, ada, "insights")
+
+    def sentence(headers):
+        answer = client.get("/v1/insights/correlations", headers=headers).json
+        return answer["primary"][0]["sentence"]
+
+    german = sentence(ada.headers)
+    assert sentence(headers) == german
+    assert sentence(headers | {"Accept-Language": "en"}) != german

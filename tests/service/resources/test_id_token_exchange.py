@@ -251,6 +251,39 @@ def test_whatever_a_provider_says_its_keys_are_is_read_within_bounds(serve, monk
         known.prepare()
 
 
+def test_one_that_does_not_answer_is_not_asked_by_everybody_in_turn(monkeypatch):
+    asked = []
+
+    def nothing(url):
+        asked.append(url)
+        raise ProviderUnavailable
+
+    monkeypatch.setattr(providers, "_document", nothing)
+    known = Provider("id", OidcProvider(issuer="https://id.example.org", client_id="cymba"))
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailable):
+            known.prepare()
+    assert len(asked) == 1
+    monkeypatch.setattr(providers, "FAILED_FOR_S", 0)
+    with pytest.raises(ProviderUnavailable):
+        known.prepare()
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("endpoint", [None, 7, "", "/authorize", "javascript:x", "https://x\n"])
+def test_one_whose_metadata_lead_nowhere_is_not_available(provider, endpoint, monkeypatch):
+    document = providers._document
+
+    def spoiled(url):
+        said = document(url)
+        is_metadata = "token_endpoint" in said
+        return said | {"authorization_endpoint": endpoint} if is_metadata else said
+
+    monkeypatch.setattr(providers, "_document", spoiled)
+    with pytest.raises(ProviderUnavailable):
+        Provider("id", of(provider)).prepare()
+
+
 def test_while_a_slow_provider_is_read_anew_others_sign_in(provider, monkeypatch):
     known = Provider("id", of(provider))
     known.prepare()

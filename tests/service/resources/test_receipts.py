@@ -56,8 +56,9 @@ def test_it_speaks_the_persons_language_and_names_nobody(person, erase, engine):
     with UnitOfWork(engine) as session, session.begin():
         account = session.get_one(Account, person.id)
         account.locale, account.name = "de-AT", "Ada"
-    told = erase().json
-    assert told["language"] == "de"
+    answered = erase()
+    told = answered.json
+    assert told["language"] == answered.headers["Content-Language"] == "de"
     assert told["title"].startswith("Ihr Konto wurde am ")
     assert "das Konto selbst" in [one["what"] for one in told["erased"]]
     assert not any(one["what"].startswith("The devices") for one in told["stays"])

@@ -1,7 +1,6 @@
 """The page that shows the API's document: all of it comes from here, and nothing of it leaves.
 
-That the reference can be used on a phone, follows a live view and saves an archive was looked at in
-a browser; what holds it here is the policy that the browser keeps.
+`tests/app/test_reference.py` looks at it in a browser.
 """
 
 import gzip

@@ -12,7 +12,7 @@ LONG = "#tag/auth/POST/v1/auth/logout"
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_shows_it_whole(browser: Browser, server: AppServer, theme: str) -> None:
-    with browser.new_context(viewport=PHONE, color_scheme=theme) as phone:  # type: ignore[arg-type]
+    with browser.new_context(viewport=PHONE, color_scheme=theme) as phone:
         page = phone.new_page()
         asked, wrong = [], []
         page.on("request", lambda request: asked.append(request.url))

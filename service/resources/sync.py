@@ -36,13 +36,17 @@ from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes import diary, remarks, reminders
-from service.shapes.feed import SyncPageSchema, nothing_new, page_shown
+from service.shapes.feed import (
+    MAX_BODY_BYTES,
+    MAX_OPERATION_BYTES,
+    SyncPageSchema,
+    nothing_new,
+    page_shown,
+)
 from service.shapes.sessions import SessionSchema, WantedSessionSchema, session_shown
 
 blp = Resource("sync", "Keeping a copy on a phone")
 
-MAX_BODY_BYTES = 2 * 1024 * 1024
-MAX_OPERATION_BYTES = 64 * 1024
 MAX_BUILDS_ON = 200
 DEFAULT_LIMIT, MAX_LIMIT = 200, 1000
 

@@ -12,8 +12,10 @@ from cymba.devices.programme import programme_state
 from cymba.devices.screening import RED_FLAGS
 from cymba.devices.tables import Screening
 from cymba.sync.feed import Feed
+from cymba.sync.push import MAX_OPERATIONS
 from cymba.text_version import TextVersion
 from service.http import out
+from service.http.examples import example_of
 from service.http.fields import Schema
 from service.http.language import spoken
 from service.http.services import services
@@ -26,6 +28,17 @@ from service.shapes.programme_states import programme_shown
 from service.shapes.programmes import DeviceProgrammeSchema
 from service.shapes.sessions import SessionSchema, session_shown
 from service.shapes.trials import experiment_shown
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_OPERATION_BYTES = 64 * 1024
+
+
+class PushLimitsSchema(Schema):
+    """What fits into a push."""
+
+    operations = out.whole(MAX_OPERATIONS)
+    operation_bytes = out.whole(MAX_OPERATION_BYTES, "Of each, as it stands in the body")
+    body_bytes = out.whole(MAX_BODY_BYTES, "Of all")
 
 
 class TombstoneSchema(Schema):
@@ -81,8 +94,10 @@ class SyncPageSchema(Schema):
     tombstones = out.many(TombstoneSchema)
     next_cursor = out.text("mKx1t2y0bJ7c…")
     more = out.flag(False)
+    push_limits = out.nested(PushLimitsSchema)
 
 
+PUSH_LIMITS = example_of(PushLimitsSchema)
 _EMPTY: dict[str, Any] = {
     name: [] for name, field in SyncPageSchema().fields.items() if isinstance(field, ma.fields.List)
 }
@@ -98,7 +113,7 @@ def _read(one: Consent | Screening) -> str:
 
 def nothing_new(cursor: str) -> dict[str, Any]:
     """A page without changes."""
-    return _EMPTY | {"next_cursor": cursor, "more": False}
+    return _EMPTY | {"next_cursor": cursor, "more": False, "push_limits": PUSH_LIMITS}
 
 
 def page_shown(session: Session, account: Caller, feed: Feed) -> dict[str, Any]:
@@ -126,4 +141,5 @@ def page_shown(session: Session, account: Caller, feed: Feed) -> dict[str, Any]:
         "red_flags": [_red_flag_shown(flag) for flag in feed.red_flags],
         "tombstones": [_tombstone_shown(stone) for stone in feed.tombstones],
         "more": feed.more,
+        "push_limits": PUSH_LIMITS,
     }

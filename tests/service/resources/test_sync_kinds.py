@@ -1,5 +1,6 @@
 """What the feed tells by kind, to whole and partial copies, and what else can be pushed."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -97,6 +98,23 @@ def test_kinds_that_there_are_not_are_refused_by_name(pull, kinds):
     refused = pull(kinds=kinds)
     assert refused.status_code == 422
     assert [error["parameter"] for error in refused.json["errors"]] == ["kinds"]
+
+
+def test_each_page_says_how_much_fits_into_a_push(client, person, push, pull):
+    limits = pull().json["push_limits"]
+    assert limits == pull(cursor=pull().json["next_cursor"]).json["push_limits"]
+    bare = operation("diary-entry", uuid4(), **FELT, note="")
+    room = limits["operation_bytes"] - len(json.dumps(bare).encode())
+    assert push(bare | {"fields": FELT | {"note": "x" * 4_000}})[0]["status"] == "applied"
+    too_large = bare | {"id": str(uuid4()), "fields": FELT | {"note": "x" * (room + 1_000)}}
+    problem = push(too_large)[0]["problem"]
+    assert problem["type"] == "urn:cymba:problem:too-large"
+    assert f"{limits['operation_bytes']:,}" in problem["detail"]
+    body = b'{"operations": [' + b" " * limits["body_bytes"] + b"]}"
+    whole = client.post(
+        "/v1/sync", data=body, content_type="application/json", headers=person.headers
+    )
+    assert whole.status_code == 413
 
 
 def test_a_kind_of_a_later_version_is_passed_over(engine, person, pull):

@@ -15,7 +15,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from service.resources import frames, sync
+from service.resources import frames
+from service.shapes import feed
 from tests.end_to_end.parts import PATIENCE_S
 from tests.programs import needs
 from tests.service.http.served.parts import ApiProcess, Dribbler, Proxied, guess
@@ -147,7 +148,7 @@ def test_another_proxy_in_front_is_believed_where_it_is_named(proxied):
 
 
 def test_bodies_are_bounded_where_the_api_bounds_them(proxy, person):
-    largest = max(frames.MAX_BODY_BYTES, sync.MAX_BODY_BYTES)
+    largest = max(frames.MAX_BODY_BYTES, feed.MAX_BODY_BYTES)
     headers = person.headers | {"Content-Type": "application/json"}
     path = "/v1/devices/not-a-device/frames"
     with proxy.client() as client:

@@ -33,6 +33,12 @@ from workers.session_worker import SessionWorker
 LENGTHS = {"1 min": 6, "30 min": 180, "4 h": 1_440}  # frames
 FRAME_MS, MOST_US = 10_000, 500
 SPACE = UUID(int=0)
+IN_PLACE = text(
+    """
+    SELECT CAST(n_tup_hot_upd AS float8) / n_tup_upd FROM pg_stat_user_tables
+    WHERE relname = 'session_extent'
+    """
+)
 
 
 class Cost(NamedTuple):
@@ -155,6 +161,10 @@ def main() -> int:
             costs[name] = measure(engine, server.url, name, given.devices, given.rounds)
             worker, database = costs[name]
             print(f"| {name} | {worker:.0f} | {database:.0f} | {1e6 / worker:,.0f} |", flush=True)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_stat_force_next_flush()"))
+            in_place = connection.scalar(IN_PLACE)
+        print(f"\nOf the updates of `session_extent` {in_place:.0%} changed a row in place (HOT).")
         engine.dispose()
         server.stop()
     if given.no_floor:

@@ -235,16 +235,21 @@ def _sum_boot(sums: SessionSums, timed: Sequence[tuple[int, Frame]]) -> None:
             sums.sum(frame, up)
         return
     # Frames overlap: two boots under one number, or a clock that was set back.
-    rows: list[Held] = []
     for up, frame in samples:
-        columns = _columns(frame)
-        sums.beats.add_frame(up, frame.dt, frame.n, columns.pop(_BEATS, None))
-        rows += [
-            Held(up + i * frame.dt, frame.dt, 1, {name: [c[i]] for name, c in columns.items() if c})
-            for i in range(frame.n)
-        ]
-    for row in sorted(rows, key=attrgetter("at")):
-        sums.dose.samples(row, sums.counters)
+        sums.beats.add_frame(up, frame.dt, frame.n, _columns(frame).pop(_BEATS, None))
+    apart = [
+        (up + i * frame.dt, number, i)
+        for number, (up, frame) in enumerate(samples)
+        for i in range(frame.n)
+    ]
+    for at, number, i in sorted(apart):
+        frame = samples[number][1]
+        columns = {
+            name: _plain(column[i : i + 1])
+            for name, column in frame.c.items()
+            if name in SUMMED_CHANNELS and name != _BEATS and len(column)
+        }
+        sums.dose.samples(Held(at, frame.dt, 1, columns), sums.counters)
 
 
 def _last_up(placed_samples: tuple[int, SamplesFrame]) -> int:

@@ -149,6 +149,7 @@ def test_erasing_the_account_leaves_nothing_here_and_there(phones: Phones) -> No
     phone.press("Erase my account")
     phone.press("Erase everything")
     phone.page.get_by_text("Your account is erased, here and on the server.").first.wait_for()
+    phone.page.get_by_role("heading", name="What was erased").wait_for()
     given = json.dumps({"email": email, "password": "three plain words"})
     with phones.server.app.test_client() as client:
         asked = client.post("/v1/auth/token", data=given, content_type="application/json")

@@ -35,6 +35,7 @@ SCREENS = (
     "you/data",
     "you/shares",
     "you/sign-ins",
+    "receipt",
     "sign-in",
     "nowhere",
 )

@@ -2,7 +2,10 @@
 
 import { dataOf } from "@cymba/client";
 import type { Account } from "./account.ts";
+import { readState, writeState } from "./kept.ts";
 import type { Schemas } from "./use.ts";
+
+const RECEIPT = "erasure-receipt";
 
 export async function readProfile(account: Account): Promise<Schemas["Account"]> {
   return dataOf(await account.api.GET("/v1/account"));
@@ -20,7 +23,18 @@ export async function changeProfile(account: Account, body: Schemas["AccountChan
   dataOf(await account.api.PATCH("/v1/account", { params: { header }, body }));
 }
 
+/** Erase it, and keep the receipt on this device: who is gone can sign in nowhere to read it. */
 export async function eraseAccount(account: Account): Promise<void> {
   const header = { "If-Match": await versionOf(account) };
-  dataOf(await account.api.DELETE("/v1/account", { params: { header } }));
+  const receipt = dataOf(await account.api.DELETE("/v1/account", { params: { header } }));
+  await writeState(RECEIPT, JSON.stringify(receipt));
+}
+
+export async function keptReceipt(): Promise<Schemas["ErasureReceipt"] | null> {
+  const kept = await readState(RECEIPT);
+  return kept === null ? null : (JSON.parse(kept) as Schemas["ErasureReceipt"]);
+}
+
+export async function forgetReceipt(): Promise<void> {
+  await writeState(RECEIPT, null);
 }

@@ -74,7 +74,7 @@ function Erasure() {
     isAsking.value = false;
     await proof.run(async () => {
       await eraseAccount(account);
-      route(to(), true);
+      route(to("receipt"), true);
       await leave(account);
       say(t("Your account is erased, here and on the server."));
     });

@@ -217,7 +217,8 @@ def test_without_consent_nobody_is_due_and_withdrawal_takes_the_findings_away(
     told = refresh(session, account_id)
     consents.withdraw(session, account_id, "insights", now=NOW)
     session.commit()
-    gone = session.scalars(select(Change.entity_id).where(Change.deleted))
+    of_findings = (Change.deleted, Change.kind == findings.KIND)
+    gone = session.scalars(select(Change.entity_id).where(*of_findings))
     assert told
     assert set(gone) == set(told)
     assert findings.accounts_due(session) == []

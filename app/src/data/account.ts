@@ -5,6 +5,7 @@
 
 import { computed, signal } from "@preact/signals";
 import {
+  type ClientOptions,
   createCymba,
   type CymbaClient,
   ProblemError,
@@ -15,6 +16,7 @@ import {
 } from "@cymba/client";
 import { type Entity, type Fields, type Kind, OfflineEngine, sendBy } from "@cymba/client/offline";
 import { DexieStore } from "@cymba/client/offline/dexie";
+import { language } from "../shell/look.ts";
 import { AnswersDatabase, device } from "./kept.ts";
 
 /** Whose entries are kept before anybody has signed in on this device. */
@@ -69,7 +71,7 @@ export class Account {
     this.id = id;
     this.isNobody = id === NOBODY;
     const [copy, answers] = databasesOf(id);
-    const options = { baseUrl: location.origin, tokens: tokensOf(id) };
+    const options = clientOptions(tokensOf(id));
     this.#signed = signedFetch(options);
     this.api = createCymba(options);
     this.#store = new DexieStore(copy);
@@ -231,4 +233,9 @@ function tokensOf(accountId: string): TokenStore {
       await device.residents.update(accountId, { tokens });
     },
   };
+}
+
+/** Of a client of the server that the app came from, in the app's language. */
+export function clientOptions(tokens: TokenStore): ClientOptions {
+  return { baseUrl: location.origin, tokens, language: () => language.value };
 }

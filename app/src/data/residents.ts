@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { createCymba, dataOf, type TokenPair } from "@cymba/client";
 import { Dexie } from "dexie";
-import { Account, databasesOf, NOBODY } from "./account.ts";
+import { Account, clientOptions, databasesOf, NOBODY } from "./account.ts";
 import { LANGUAGES, language } from "../shell/look.ts";
 import { device, knownDeviceName, readState, type Resident, writeState } from "./kept.ts";
 
@@ -21,16 +21,7 @@ const CURRENT = "current";
 const others = new BroadcastChannel("cymba");
 others.onmessage = () => location.reload();
 const nobody = { read: async () => null, write: async () => undefined };
-const open = createCymba({
-  baseUrl: location.origin,
-  tokens: nobody,
-  // Later the account's own language holds.
-  fetch: (input, init) => {
-    const request = new Request(input, init);
-    request.headers.set("Accept-Language", language.value);
-    return fetch(request);
-  },
-});
+const open = createCymba(clientOptions(nobody));
 
 /** Open what was open last. */
 export async function openLast(): Promise<void> {
@@ -68,10 +59,7 @@ export async function signIn({ email, password }: Entrance): Promise<void> {
 }
 
 async function enter(tokens: TokenPair, email: string): Promise<void> {
-  const asker = createCymba({
-    baseUrl: location.origin,
-    tokens: { read: async () => tokens, write: async () => undefined },
-  });
+  const asker = createCymba(clientOptions({ read: async () => tokens, write: async () => undefined }));
   const { id, locale } = dataOf(await asker.GET("/v1/account"));
   const one: Resident = { accountId: id, email, tokens };
   await device.residents.put(one);

@@ -4,7 +4,7 @@
  */
 
 import { createCymba, type CymbaClient, dataOf, type TokenPair } from "@cymba/client";
-import type { Account } from "../../data/account.ts";
+import { type Account, clientOptions } from "../../data/account.ts";
 import type { Schemas } from "../../data/use.ts";
 
 export interface Visitor {
@@ -28,12 +28,12 @@ export async function visit(token: string, account: Account): Promise<Visitor> {
 function alone(token: string): CymbaClient {
   const pair = { access_token: token, refresh_token: "" } as TokenPair;
   const tokens = { read: async () => pair, write: async () => undefined };
-  return createCymba({ baseUrl: location.origin, tokens });
+  return createCymba(clientOptions(tokens));
 }
 
 function beside(token: string, account: Account): CymbaClient {
   const tokens = { read: async () => null, write: async () => undefined };
-  const client = createCymba({ baseUrl: location.origin, tokens });
+  const client = createCymba(clientOptions(tokens));
   client.use({
     onRequest: async ({ request }) => {
       return await account.fetch(new URL(request.url).pathname + new URL(request.url).search, {

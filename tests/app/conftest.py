@@ -1,7 +1,8 @@
 """The companion in a browser, on a server of its own.
 
-One server, one browser and one database for all of these tests. Each makes people of its own, and
-a browser's context, which keeps what a phone of its own would keep.
+One server, one browser and one database for the tests of a file: while the browser is driven, a
+loop runs in this thread, in which no other test could start its own. Each test makes people of its
+own, and a browser's context, which keeps what a phone of its own would keep.
 """
 
 from collections.abc import Iterator
@@ -32,20 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     with new_database(postgres_server.url) as url:
         yield url
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def engine(database_url: str) -> Iterator[Engine]:
     engine = make_engine(database_url)
     yield engine
     engine.dispose()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Flask:
     folder = tmp_path_factory.mktemp("companion")
     app = app_with(Settings(data_dir=folder, secret_key=SECRET_KEY), engine)
@@ -53,7 +54,7 @@ def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Flask:
     return app
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(app: Flask) -> Iterator[AppServer]:
     server = AppServer(app)
     server.start()
@@ -61,7 +62,7 @@ def server(app: Flask) -> Iterator[AppServer]:
     server.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

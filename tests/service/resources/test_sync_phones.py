@@ -104,7 +104,8 @@ class SyncServer:
                 headers=self.headers,
             )
         if fate == "killed":
-            assert answered.status_code >= 500
+            # A read without news has no transaction, and so no commit to be killed before.
+            assert answered.status_code >= 500 or method == "GET"
             return None
         if method == "POST" and answered.status_code == 200:
             self.witness.judge(body["operations"], answered.json["answers"])

@@ -31,7 +31,7 @@ from ops import postgres, schema
 from workers.session_worker import SessionWorker
 
 LENGTHS = {"1 min": 6, "30 min": 180, "4 h": 1_440}  # frames
-FRAME_MS, MOST_US = 10_000, 500
+FRAME_MS, AIM_US = 10_000, 500
 SPACE = UUID(int=0)
 IN_PLACE = text(
     """
@@ -144,10 +144,10 @@ def floor_us() -> float:
     return (time.process_time() - began_s) / len(rows) * 1e6
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--devices", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--no-floor", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -167,11 +167,12 @@ def main() -> int:
         print(f"\nOf the updates of `session_extent` {in_place:.0%} changed a row in place (HOT).")
         engine.dispose()
         server.stop()
-    if given.no_floor:
-        return 0
-    print(f"\nThe floor, unpacked and folded: {floor_us():.1f} µs a frame.")
-    return int(max(cost.worker for cost in costs.values()) > MOST_US)
+    slowest_us = max(cost.worker for cost in costs.values())
+    verdict = "reached" if slowest_us <= AIM_US else "NOT reached"
+    print(f"Aim: at most {AIM_US} µs of the worker a frame: {verdict}.")
+    if not given.no_floor:
+        print(f"\nThe floor, unpacked and folded: {floor_us():.1f} µs a frame.")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

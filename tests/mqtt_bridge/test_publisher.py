@@ -105,16 +105,15 @@ def test_what_a_device_says_of_a_programme_is_told_to_its_persons_apps(
 ) -> None:
     make_bridge()
     device_id = devices[0].device_id
-    set_next(device_id)
-    talker = talk(devices[0])
-    talker.say("state", to_json(ReportedState(ver=1, applied=True)))
 
-    def told() -> list[tuple[str, str]]:
+    def told() -> list[tuple[str, str, int]]:
         session.rollback()
-        return [(one.kind, one.entity_id) for one in session.scalars(select(Change))]
+        return [(one.kind, one.entity_id, one.number) for one in session.scalars(select(Change))]
 
-    wait_until(lambda: told() == [("device", device_id)], what="the apps are told")
-    assert session.scalars(select(Change.number)).one() == 1
+    set_next(device_id)
+    wait_until(lambda: told() == [("device", device_id, 1)], what="they are told that it was sent")
+    talk(devices[0]).say("state", to_json(ReportedState(ver=1, applied=True)))
+    wait_until(lambda: told() == [("device", device_id, 2)], what="they are told that it is held")
 
 
 def test_a_device_that_comes_later_finds_the_newest(

@@ -24,8 +24,13 @@ export function Picture({ path, query = {}, alt }: PictureProps) {
   const room = useRef<HTMLElement>(null);
   const width = useSignal<number | null>(null);
   useEffect(() => {
-    const px = Math.min(Math.max(room.current!.clientWidth, NARROWEST_PX), WIDEST_PX);
-    width.value = Math.floor(px / STEP_PX) * STEP_PX;
+    // Also when a phone is turned
+    const follows = new ResizeObserver(([seen]) => {
+      const px = Math.min(Math.max(seen!.contentRect.width, NARROWEST_PX), WIDEST_PX);
+      width.value = Math.floor(px / STEP_PX) * STEP_PX;
+    });
+    follows.observe(room.current!);
+    return () => follows.disconnect();
   }, []);
   const look = {
     theme: isDark.value ? "dark" : "light",

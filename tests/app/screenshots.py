@@ -13,6 +13,7 @@ from tests.app.running_demo import RunningDemo, running_demo
 
 FOLDER = Path("docs/pictures")
 COLOURS = 48
+ASKS_EVERY_MS = 3_000
 SCREENS = {
     "today": "",
     "live": "sessions/{live}/live",
@@ -28,7 +29,7 @@ def take(demo: RunningDemo) -> None:
         page.goto(f"/app/{path.format(live=live)}")
         page.locator("h1").wait_for()
         page.wait_for_load_state("domcontentloaded")
-        page.wait_for_timeout(4_000)  # a live view has something to show after some frames
+        page.wait_for_timeout(6_000)  # a live view has something to show after some frames
         picture = Image.open(io.BytesIO(page.screenshot()))
         small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
         small.save(FOLDER / f"app-{name}.png", optimize=True)
@@ -38,8 +39,10 @@ def take(demo: RunningDemo) -> None:
 def running_session(page: Page) -> str:
     """That of the device that lives now; the others live faster."""
     page.goto("/app/sessions")
-    link = page.locator("a.list-row", has_text="Ear, cymba conchae").first
-    link.wait_for()
+    link = page.locator("a.list-row", has_text="Ear, cymba conchae").filter(has_text="Running")
+    while not link.count():
+        page.wait_for_timeout(ASKS_EVERY_MS)
+        page.reload()
     return str(link.get_attribute("href")).rpartition("/")[2]
 
 

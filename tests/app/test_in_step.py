@@ -1,0 +1,128 @@
+"""Two browsers and another phone of one account end with what the server has; nothing is lost."""
+
+import random
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Route
+
+from tests.app.phones import PASSWORD, AppPhone, Phones, until
+from tests.service.resources.sync_phone import Phone
+
+STEPS = 14
+# All that the browser keeps of the diary, without the network.
+COPY = """async id => {
+  const database = await new Promise((done, failed) => {
+    const asked = indexedDB.open(`cymba-${id}`);
+    asked.onsuccess = () => done(asked.result);
+    asked.onerror = () => failed(asked.error);
+  });
+  const all = await new Promise((done) => {
+    const asked = database.transaction("mirror").objectStore("mirror").getAll();
+    asked.onsuccess = () => done(asked.result);
+  });
+  database.close();
+  return all.filter((one) => "felt_at" in one).map((one) => [one.id, one.version]);
+}"""
+
+
+class OtherPhone:
+    """The phone of docs/mobile-sync.md, of which no line is the app's."""
+
+    def __init__(self, phone: AppPhone) -> None:
+        self._client = phone.server.app.test_client()
+        given = {"email": phone.email, "password": PASSWORD}
+        token = self._client.post("/v1/auth/token", json=given).json["access_token"]
+        self._signed = {"Authorization": f"Bearer {token}"}
+        self.phone = Phone(self._send)
+
+    def _send(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        answer = self._client.open(path, method=method, json=body, headers=self._signed)
+        return answer.status_code, answer.json
+
+    def write(self) -> None:
+        """Without a network: it is pushed at the end."""
+        fields = {"felt_at": "2026-03-01T08:00:00Z", "time_zone": "UTC", "items": {"mood": 5}}
+        self.phone.edit(str(uuid4()), fields)
+
+    def sync(self) -> None:
+        assert self.phone.push()
+        assert self.phone.pull()
+
+    def copy(self) -> list[tuple[str, int]]:
+        return in_order((entity_id, one["version"]) for entity_id, one in self.phone.mirror.items())
+
+    def entries(self) -> list[tuple[str, int]]:
+        """What the server has."""
+        items = self._send("GET", "/v1/diary?limit=100", None)[1]["items"]
+        return in_order((one["id"], one["version"]) for one in items)
+
+    def account_id(self) -> str:
+        return str(self._send("GET", "/v1/account", None)[1]["id"])
+
+
+def in_order(entries: Iterable[Any]) -> list[tuple[str, int]]:
+    return sorted((str(one), int(version)) for one, version in entries)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_after_work_on_and_off_the_network_all_have_the_same(phones: Phones, seed: int) -> None:
+    chance = random.Random(seed)
+    one, other = phones.make(), phones.make()
+    email = one.sign_up()
+    other.sign_in(email)
+    third = OtherPhone(one)
+    for phone in (one, other):
+        phone.wait_for_worker()
+    made = 0
+    for _ in range(STEPS):
+        phone = chance.choice((one, other))
+        step = chance.choice(("offline", "online", "rate", "rate", "rate", "elsewhere", "reload"))
+        if step in {"offline", "online"}:
+            phone.context.set_offline(step == "offline")
+        elif step == "elsewhere":
+            third.write()
+            made += 1
+        elif step == "reload":
+            phone.open()
+        else:
+            phone.rate(chance.randrange(11))
+            made += 1
+    for phone in (one, other):
+        phone.context.set_offline(False)
+        phone.open()
+    third.sync()
+    account_id = third.account_id()
+
+    def is_in_step(phone: AppPhone) -> bool:
+        return in_order(phone.page.evaluate(COPY, account_id)) == third.entries()
+
+    until(one.page, lambda: len(third.entries()) == made)
+    for phone in (one, other):
+        phone.open()  # else it asks for what others wrote every two minutes
+        until(phone.page, partial(is_in_step, phone))
+    third.sync()
+    assert third.copy() == third.entries()
+
+
+def test_a_push_whose_answer_was_lost_is_sent_again_and_counts_once(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if route.request.method != "POST" or lost:
+            route.continue_()
+            return
+        lost.append(route.fetch().status)  # the server has it, and the phone does not know
+        route.abort("connectionreset")
+
+    phone.page.route("**/v1/sync", lose)
+    phone.rate(4)
+    phone.press("Check now")
+    phone.wait_until_sent()
+    assert lost == [200]
+    assert len(phone.ask("/v1/diary")["items"]) == 1

@@ -10,8 +10,10 @@ from orjson import Fragment
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import was_deleted
+from cymba.accounts.merging import Mergeable
 from cymba.notes import MAX_NOTE
 from cymba.stimulation.session import queries
+from cymba.stimulation.session.notes import SessionNotes
 from cymba.stimulation.session.pages import PageKey, SessionPages
 from cymba.stimulation.wire.messages import DEVICE_ID_PATTERN
 from cymba.stimulation.written.sessions import WrittenSessions
@@ -183,23 +185,14 @@ def update_session(given: dict[str, Any], session_id: UUID) -> Response:
     """Note something, or leave the session out of the insights"""
     with transaction() as session:
         account_id, now = current_account(session).id, services().now()
-        if isinstance(queries.find_session(session, account_id, session_id), WrittenSession):
-            written = WrittenSessions()
-            row = written.lock(session, account_id, session_id)
-            check_preconditions(row.version)
-            fields = {**written.values(row), **given}
-            written.put(session, account_id, session_id, fields, match=lambda _: None, now=now)
-        else:
-            locked = queries.lock_session(session, account_id, session_id)
-            check_preconditions(locked.version)
-            queries.edit_session(
-                session,
-                locked,
-                now,
-                note=given.get("note", locked.note),
-                excluded=given.get("excluded", locked.excluded),
-            )
-            session.flush()
+        found = queries.find_session(session, account_id, session_id)
+        edited: Mergeable[Any] = (
+            WrittenSessions() if isinstance(found, WrittenSession) else SessionNotes()
+        )
+        row = edited.lock(session, account_id, session_id)
+        check_preconditions(row.version)
+        fields = {**edited.values(row), **given}
+        edited.put(session, account_id, session_id, fields, match=lambda _: None, now=now)
         shown = _read(session, account_id, session_id)
     return tagged(shown, version=shown["version"])
 

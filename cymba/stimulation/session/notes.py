@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from cymba.accounts.merging import Conflicting, Mergeable, Seen
 from cymba.accounts.written_fields import Fields, note_problem
 from cymba.errors import Rejected
-from cymba.stimulation.session.queries import edit_session
 from cymba.stimulation.tables import StimulationSession
 from cymba.voice import said
 
@@ -77,30 +76,23 @@ class SessionNotes(Mergeable[StimulationSession]):  # type: ignore[type-var] # i
             said("A recording cannot be deleted in a push: use DELETE on `/v1/sessions`."), []
         )
 
-    def fill(self, row: StimulationSession, fields: Fields) -> NoReturn:
-        raise NotImplementedError  # `_write` does
+    def fill(self, row: StimulationSession, fields: Fields) -> None:
+        row.note, row.excluded = fields.get("note"), bool(fields.get("excluded"))
 
     def empty(self, row: StimulationSession) -> NoReturn:
-        raise NotImplementedError  # nothing of it is deleted this way
+        raise NotImplementedError  # `remove` refuses, and `delete_session` erases far more
 
     def _locked(self, session: Session, account_id: UUID, id_: UUID) -> StimulationSession | None:
-        row = session.get(StimulationSession, id_, with_for_update=True, populate_existing=True)
+        row = session.get(
+            StimulationSession,
+            id_,
+            with_for_update={"key_share": True},  # its sums may be written meanwhile
+            populate_existing=True,
+        )
         return row if row is not None and row.account_id == account_id else None
 
     def _create(self, *_: Any) -> NoReturn:
         raise self._not_found()
-
-    def _write(
-        self,
-        session: Session,
-        row: StimulationSession,
-        whole: Fields,
-        changed: Fields,
-        now: datetime,
-    ) -> None:
-        del changed
-        edit_session(session, row, now, note=whole.get("note"), excluded=whole["excluded"])
-        session.flush()
 
 
 def _refused(detail: str, names: list[str]) -> Rejected:

@@ -1,4 +1,4 @@
-"""An account's sessions, read and edited by its app. Every query names the account."""
+"""An account's sessions, read and deleted by its app. Every query names the account."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -11,7 +11,6 @@ from cymba.accounts.changes import announce
 from cymba.devices.anchors import load_clocks
 from cymba.devices.claiming import load_tenures
 from cymba.errors import NotFound, Rejected
-from cymba.notes import MAX_NOTE
 from cymba.stimulation.archive.erasure import erase_frames
 from cymba.stimulation.archive.reading import ReadFrame, SessionKey, load_frames
 from cymba.stimulation.archive.recording import Reads
@@ -80,33 +79,6 @@ def lock_session(session: Session, account_id: UUID, session_id: UUID) -> Stimul
         NotFound: the account has no such session.
     """
     return _one(session, account_id, session_id, locked=True)
-
-
-def edit_session(
-    session: Session,
-    locked: StimulationSession,
-    now: datetime,
-    *,
-    note: str | None,
-    excluded: bool,
-) -> bool:
-    """Set the person's own fields of a session. True if anything changed.
-
-    Raises:
-        Rejected: the note is too long, or holds a NUL character.
-    """
-    before = {"note": locked.note, "excluded": locked.excluded}
-    wanted = {"note": _checked(note), "excluded": excluded}
-    changed = [name for name, value in wanted.items() if before[name] != value]
-    if not changed:
-        return False
-    locked.note, locked.excluded = note, excluded
-    locked.version += 1
-    locked.field_versions = locked.field_versions | dict.fromkeys(changed, locked.version)
-    locked.changed_at = now
-    if locked.account_id is not None:
-        announce(session, locked.account_id, "session", locked.id)
-    return True
 
 
 def delete_session(session: Session, locked: StimulationSession, now: datetime) -> None:
@@ -243,20 +215,6 @@ def _one(
     if found is None:
         raise NotFound("This account has no session with this id.")
     return found
-
-
-def _checked(note: str | None) -> str | None:
-    if note is not None and (len(note) > MAX_NOTE or "\0" in note):
-        raise Rejected(
-            "The note was not saved.",
-            errors=[
-                {
-                    "pointer": "/note",
-                    "detail": said("at most {most} characters, without NUL", most=MAX_NOTE),
-                }
-            ],
-        )
-    return note
 
 
 def _blank(row: StimulationSession, now: datetime) -> None:

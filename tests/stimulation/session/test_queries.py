@@ -8,16 +8,17 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cymba.accounts.merging import Applied
 from cymba.accounts.tables import Change
 from cymba.database import line_of
 from cymba.errors import NotFound, Rejected
+from cymba.notes import MAX_NOTE
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.decide import Duplicate
+from cymba.stimulation.session.notes import SessionNotes
 from cymba.stimulation.session.pages import SessionPages
-from cymba.stimulation.session.queries import (  # type: ignore[attr-defined]
-    MAX_NOTE,
+from cymba.stimulation.session.queries import (
     delete_session,
-    edit_session,
     events_of,
     get_session,
     lock_session,
@@ -101,12 +102,15 @@ def test_nobody_sees_or_touches_anothers_sessions(
             look(session, other, uuid4())
 
 
+def edited(session: Session, account_id: UUID, id_: UUID, **fields: Any) -> Applied[Any]:
+    return SessionNotes().put(session, account_id, id_, fields, match=lambda _: None, now=NOW)
+
+
 def test_a_note_raises_the_version_and_is_told(
     session: Session, account_id: UUID, ids: list[UUID]
 ) -> None:
-    locked = lock_session(session, account_id, ids[0])
-    version = locked.version
-    assert edit_session(session, locked, NOW, note="ears were cold", excluded=True)
+    version = get_session(session, account_id, ids[0]).version
+    assert edited(session, account_id, ids[0], note="ears were cold", excluded=True).changed
     session.commit()
     found = get_session(session, account_id, ids[0])
     assert (found.note, found.excluded, found.version) == ("ears were cold", True, version + 1)
@@ -118,19 +122,18 @@ def test_a_note_raises_the_version_and_is_told(
 def test_the_same_note_again_changes_nothing(
     session: Session, account_id: UUID, ids: list[UUID]
 ) -> None:
-    locked = lock_session(session, account_id, ids[0])
-    version = locked.version
-    assert not edit_session(session, locked, NOW, note=None, excluded=False)
-    assert locked.version == version
+    version = get_session(session, account_id, ids[0]).version
+    again = edited(session, account_id, ids[0], note=None, excluded=False)
+    assert not again.changed
+    assert again.row.version == version
 
 
 @pytest.mark.parametrize("note", ["x" * (MAX_NOTE + 1), "a\0b"])
 def test_a_note_that_cannot_be_kept_is_refused(
     session: Session, account_id: UUID, ids: list[UUID], note: str
 ) -> None:
-    locked = lock_session(session, account_id, ids[0])
     with pytest.raises(Rejected):
-        edit_session(session, locked, NOW, note=note, excluded=False)
+        edited(session, account_id, ids[0], note=note, excluded=False)
 
 
 @pytest.mark.parametrize("sealed_before", [False, True])

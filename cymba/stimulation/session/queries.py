@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
@@ -17,7 +17,7 @@ from cymba.stimulation.archive.recording import Reads
 from cymba.stimulation.session import telemetry as channels_over_time
 from cymba.stimulation.session.events import SessionEvent, session_events
 from cymba.stimulation.session.made_up import reports_of, unknown_to, without_made_up
-from cymba.stimulation.session.shown import NAMES, Shown, shown_by_id
+from cymba.stimulation.session.shown import Shown, load_shown
 from cymba.stimulation.session.telemetry import Telemetry
 from cymba.stimulation.session.timing import boots_of
 from cymba.stimulation.tables import SessionExtent, StimulationSession
@@ -42,11 +42,10 @@ def read_session(session: Session, account_id: UUID, session_id: UUID) -> Shown:
     Raises:
         NotFound: the account has no such session.
     """
-    found = find_session(session, account_id, session_id)
-    if isinstance(found, WrittenSession):
-        return shown_by_id(session, account_id, [], [found], [session_id])[0]
-    recorded = {name: getattr(found, name) for name in NAMES}
-    return shown_by_id(session, account_id, [recorded], [], [session_id])[0]
+    shown = load_shown(session, account_id, [session_id])
+    if not shown:
+        raise NotFound(said("There is no such {noun}.", noun="session"))
+    return shown[0]
 
 
 def find_session(
@@ -199,16 +198,13 @@ _MEASURED = (
 )
 
 
-def _own(account_id: UUID) -> ColumnElement[bool]:
-    return and_(
-        StimulationSession.account_id == account_id, StimulationSession.deleted_at.is_(None)
-    )
-
-
 def _one(
     session: Session, account_id: UUID, session_id: UUID, *, locked: bool
 ) -> StimulationSession:
-    query = select(StimulationSession).where(StimulationSession.id == session_id, _own(account_id))
+    row = StimulationSession
+    query = select(row).where(
+        row.id == session_id, row.account_id == account_id, row.deleted_at.is_(None)
+    )
     if locked:
         query = query.with_for_update(key_share=True)
     found = session.scalar(query.execution_options(populate_existing=True))

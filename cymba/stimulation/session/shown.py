@@ -4,7 +4,7 @@ Each field is the device's where the device has it, else the phone's, else the p
 (`told_by`). What no witness has is null.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -85,8 +85,6 @@ def witnesses_of(
 ) -> dict[UUID, list[WrittenSession]]:
     """By session, the written sessions that are shown as it, the best witness first."""
     found: dict[UUID, list[WrittenSession]] = {}
-    if not ids:
-        return found
     query = select(WrittenSession).where(
         WrittenSession.account_id == account_id, WrittenSession.shown_with.in_(ids)
     )
@@ -148,37 +146,25 @@ def counted_written(
     return session.scalars(query.order_by(row.started_at.desc(), row.id.desc()).limit(latest)).all()
 
 
-def shown_by_id(
-    session: Session,
-    account_id: UUID,
-    recorded: Iterable[Any],
-    written: Iterable[WrittenSession],
-    ids: Sequence[UUID],
-) -> list[Shown]:
-    """Those with these ids, in their order: of `recorded` (by `NAMES`) and of `written`."""
-    witnesses = witnesses_of(session, account_id, ids)
-    rows = {row.id: row for row in written}
-    rows_recorded = {row["id"]: row for row in recorded}  # whoever has two of an id has the device
-    return [
-        recorded_shown(rows_recorded[id_], witnesses.get(id_, ()))
-        if id_ in rows_recorded
-        else written_shown(rows[id_], witnesses.get(id_, ()))
-        for id_ in ids
-    ]
-
-
 def load_shown(session: Session, account_id: UUID, ids: Sequence[UUID]) -> list[Shown]:
     """Those of these sessions that there are, in the order of the ids, whoever recorded them."""
     if not ids:
         return []
     line = line_of(session)
     rows = _BY_IDS.rows(line, account_id=account_id, ids=list(ids))
-    recorded = [dict(zip(NAMES, row, strict=True)) for row in rows]
-    if not _IS_WRITTEN.rows(line, account_id=account_id, ids=list(ids)):
-        by_id = {one["id"]: one for one in recorded}
-        return [recorded_shown(by_id[id_]) for id_ in ids if id_ in by_id]
-    row = WrittenSession
-    of_account = (row.account_id == account_id) & row.deleted_at.is_(None)
-    written = session.scalars(select(row).where(of_account, row.id.in_(ids))).all()
-    there = {one["id"] for one in recorded} | {one.id for one in written}
-    return shown_by_id(session, account_id, recorded, written, [id_ for id_ in ids if id_ in there])
+    recorded = {row[0]: dict(zip(NAMES, row, strict=True)) for row in rows}
+    written: dict[UUID, WrittenSession] = {}
+    witnesses: dict[UUID, list[WrittenSession]] = {}
+    if _IS_WRITTEN.rows(line, account_id=account_id, ids=list(ids)):
+        row = WrittenSession
+        of_account = (row.account_id == account_id) & row.deleted_at.is_(None)
+        found = session.scalars(select(row).where(of_account, row.id.in_(ids)))
+        written = {one.id: one for one in found}
+        witnesses = witnesses_of(session, account_id, ids)
+    return [
+        recorded_shown(recorded[id_], witnesses.get(id_, ()))
+        if id_ in recorded  # whoever has two of an id has the device's
+        else written_shown(written[id_], witnesses.get(id_, ()))
+        for id_ in ids
+        if id_ in recorded or id_ in written
+    ]

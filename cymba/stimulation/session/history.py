@@ -36,8 +36,6 @@ from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession, stimulating_s
 from cymba.voice import said
 
-Whole = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Period = Literal["day", "week", "month"]
 MAX_DAYS = 3_700  # ten years
 EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
@@ -65,16 +63,15 @@ class HistoryPeriod:
     complete: bool  # no session of it can be missing
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What was done, by the place of each day in those asked for."""
-
-    sessions: Whole
-    written: Whole
-    seconds: Floats
-    with_seconds: Whole  # sessions of which they are known
-    charge_uc: Floats
-    with_charge: Whole
+_SUMS = {
+    "sessions": np.int64,
+    "written": np.int64,
+    "seconds": np.float64,
+    "with_seconds": np.int64,  # sessions of which they are known
+    "charge_uc": np.float64,
+    "with_charge": np.int64,
+}
+"""What is summed of each day, in the order in which `_period` takes it."""
 
 
 def history(
@@ -108,10 +105,10 @@ def history(
         )
     first_day, last_day = _first_of(period, first_day), _last_of(period, last_day)
     days = [first_day + after * _DAY for after in range((last_day - first_day).days + 1)]
-    zone_name, done = _done(line, account_id, first_day, last_day)
+    zone_name, sums = _done(line, account_id, first_day, last_day)
     complete_days = load_complete_days(line, account_id)
     complete = complete_days.among(days, borders(zone_name, first_day, last_day))
-    active: NDArray[np.bool_] = done.sessions > 0
+    active: NDArray[np.bool_] = sums["sessions"] > 0
     known = complete | active
     firsts, lasts = [], [-1]
     while lasts[-1] + 1 < len(days):
@@ -119,13 +116,13 @@ def history(
         lasts.append((_last_of(period, days[firsts[-1]]) - first_day).days)
 
     def in_each(by_day: NDArray[Any]) -> list[Any]:
-        sums: list[Any] = np.add.reduceat(by_day, firsts).tolist()
-        return sums
+        of_periods: list[Any] = np.add.reduceat(by_day, firsts).tolist()
+        return of_periods
 
     columns = zip(
         [days[at] for at in firsts],
         [days[at] for at in lasts[1:]],
-        *(in_each(getattr(done, name)) for name in _Done.__slots__),
+        *map(in_each, sums.values()),
         in_each(active.astype(np.int64)),
         in_each(known.astype(np.int64)),
         np.logical_and.reduceat(complete, firsts).tolist(),
@@ -166,10 +163,10 @@ def _period(  # noqa: PLR0917 - one of each column
 
 def _done(
     line: psycopg.Connection[Any], account_id: UUID, first_day: date, last_day: date
-) -> tuple[str, _Done]:
-    """The account's zone, and what was done by the local day of each session's own zone."""
+) -> tuple[str, dict[str, NDArray[Any]]]:
+    """The account's zone, and `_SUMS` by the local day of each session's own zone."""
     count = (last_day - first_day).days + 1
-    sums = {name: np.zeros(count, dtype) for name, dtype in _COLUMNS.items()}
+    sums: dict[str, NDArray[Any]] = {name: np.zeros(count, of) for name, of in _SUMS.items()}
     account_zone = "UTC"
     rows = _STATEMENT.rows(
         line,
@@ -198,17 +195,7 @@ def _done(
             known = ~np.isnan(values)
             sums[sum_of] += np.bincount(at[known], values[known], minlength=count)
             sums[known_of] += np.bincount(at[known], minlength=count)
-    return account_zone, _Done(**sums)
-
-
-_COLUMNS = {
-    "sessions": np.int64,
-    "written": np.int64,
-    "seconds": np.float64,
-    "with_seconds": np.int64,
-    "charge_uc": np.float64,
-    "with_charge": np.int64,
-}
+    return account_zone, sums
 
 
 def _by_zone(part: str, row: Any, seconds: Any, charge: Any) -> Select[*tuple[Any, ...]]:

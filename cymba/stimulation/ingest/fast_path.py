@@ -14,11 +14,11 @@ from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, IntegrityError
 
 from cymba.devices.quotas import Reservation
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery
+from cymba.stimulation.ingest.halving import REFUSED_DATA
 from cymba.stimulation.ingest.ledgers import StoreKey
 from cymba.stimulation.ingest.statements import Batch, NewNumbers, write_free_numbers
 from cymba.stimulation.wire.messages import Ack
@@ -62,7 +62,7 @@ def append(
     written: dict[StoreKey, SeqRanges] = {}
     if usual:
         # `ingest` finds the bad delivery.
-        with suppress(DataError, IntegrityError, UnicodeError, OverflowError):
+        with suppress(*REFUSED_DATA):
             written = _write(connection, usual)
     acks: list[tuple[str, Ack]] = []
     stored: list[One] = []

@@ -9,12 +9,15 @@ from sqlalchemy.exc import DataError, IntegrityError
 One = TypeVar("One")
 Result = TypeVar("Result")
 
+# The database rejects the data, or has no form for it.
+REFUSED_DATA = (DataError, IntegrityError, UnicodeError, OverflowError)
+
 log = structlog.get_logger(__name__)
 
 
 def is_refused_data(error: Exception) -> bool:
-    """Whether the database rejects the data, or has no form for it, so that a retry cannot help."""
-    return isinstance(error, DataError | IntegrityError | UnicodeError | OverflowError)
+    """Whether it is of `REFUSED_DATA`, so that a retry cannot help."""
+    return isinstance(error, REFUSED_DATA)
 
 
 def by_halves(

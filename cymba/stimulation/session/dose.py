@@ -14,7 +14,7 @@ of whole numbers, so they are the same however the session was cut.
 """
 
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from operator import itemgetter
 from statistics import median
 
@@ -32,8 +32,6 @@ MIN_HEART_READINGS = 10  # fewer give no mean heart rate
 
 MARKS = frozenset({"lead_off", "lead_on", "pause", "resume"})
 _BOOT_ENDS = ""  # the mark at which what is not closed ends
-
-Columns = Mapping[str, Sequence[int | None]]
 
 
 class Mean(Struct, array_like=True):

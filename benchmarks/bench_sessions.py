@@ -19,6 +19,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Engine, text
 
+from benchmarks.bridge_run import tree_cpu_s
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.messages import Programme
@@ -88,8 +89,7 @@ def backend_s(engine: Engine) -> float:
     """CPU time so far of the one backend that the worker speaks to."""
     with engine.connect() as connection:
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:13]
-    return (int(user) + int(system)) / 100
+    return tree_cpu_s(pid)
 
 
 def measure(engine: Engine, url: str, name: str, devices: int, rounds: int) -> Cost:

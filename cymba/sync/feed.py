@@ -202,14 +202,10 @@ class _Change(NamedTuple):
 
 
 _ACCOUNT_ID = bindparam("account_id", type_=Uuid())
-_EPOCH = select(SyncEpoch.epoch).scalar_subquery()
+_EPOCH = func.coalesce(select(SyncEpoch.epoch).scalar_subquery(), cast(NEVER_RESTORED, Uuid()))
 _STATE = Prepared(
     # Tombstones that are pruned after this was read make the next page's cursor expire.
-    select(
-        Account.change_counter,
-        func.coalesce(_EPOCH, cast(NEVER_RESTORED, Uuid())),
-        func.coalesce(SyncHorizon.pruned_through, 0),
-    )
+    select(Account.change_counter, _EPOCH, func.coalesce(SyncHorizon.pruned_through, 0))
     .select_from(Account)
     .outerjoin(SyncHorizon, SyncHorizon.account_id == Account.id)
     .where(Account.id == _ACCOUNT_ID)
@@ -243,9 +239,7 @@ _THERE_LATER = Prepared(
     )
 )
 _NEWS = Prepared(
-    select(Account.change_counter, func.coalesce(_EPOCH, cast(NEVER_RESTORED, Uuid()))).where(
-        Account.id == _ACCOUNT_ID, IS_SIGNED_IN
-    )
+    select(Account.change_counter, _EPOCH).where(Account.id == _ACCOUNT_ID, IS_SIGNED_IN)
 )
 
 
@@ -259,11 +253,6 @@ def has_news(
         return None
     counter, epoch = rows[0]
     return bool(after.kinds is None or epoch != after.epoch or counter != after.number)
-
-
-def current_epoch(session: Session) -> UUID:
-    """The database's epoch; the nil UUID if it was never restored."""
-    return session.scalar(select(SyncEpoch.epoch)) or NEVER_RESTORED
 
 
 def renew_epoch(session: Session) -> UUID:

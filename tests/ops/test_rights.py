@@ -11,7 +11,8 @@ from cymba.accounts import audit
 from cymba.accounts.profile import register
 from cymba.accounts.tables import Account, AuditEntry
 from cymba.database import UnitOfWork, make_engine, utc_now
-from cymba.sync.feed import NEVER_RESTORED, current_epoch
+from cymba.sync.feed import NEVER_RESTORED
+from cymba.sync.tables import SyncEpoch
 from tests.kept_database import new_database
 
 EMAIL = "ana@example.org"
@@ -106,7 +107,7 @@ def test_a_restored_backup_forgets_again(cymba, settings, elsewhere, ana, tmp_pa
     restored = make_engine(elsewhere["DATABASE_URL"])
     with UnitOfWork(restored) as session:
         assert session.get(Account, ana) is None
-        assert current_epoch(session) != NEVER_RESTORED
+        assert session.scalars(select(SyncEpoch.epoch)).one() != NEVER_RESTORED
     restored.dispose()
     back = cymba("account", "import", str(archive), settings=elsewhere)
     assert back.returncode == 1

@@ -102,11 +102,20 @@ def current_account(session: Session) -> Caller:
     """
     if is_by_share():
         return _sharer(session)
-    caller = load_caller(session, current_access())
-    if caller is None:
+    return signed_in(load_caller(session, current_access()))
+
+
+def signed_in(found: Caller | None) -> Caller:
+    """The caller that was looked up by the request's access token, and is answered in their own
+    language.
+
+    Raises:
+        Unauthenticated: none was found: the account is gone, or its sign-in was ended since.
+    """
+    if found is None:
         raise ended()
-    speak(caller.locale)
-    return caller
+    speak(found.locale)
+    return found
 
 
 def _sharer(session: Session) -> Caller:
@@ -122,11 +131,8 @@ def current_share(session: Session) -> tuple[Share, Account | None]:
     """The request's share, and who is signed in besides holding it."""
     viewer = None
     if "access" in g:
-        signed_in = load_caller(session, current_access())
-        if signed_in is None:
-            raise ended()
-        viewer = session.get_one(Account, signed_in.id)
-        speak(viewer.locale)
+        caller = signed_in(load_caller(session, current_access()))
+        viewer = session.get_one(Account, caller.id)
     now = services().now()
     share = sharing.open_share(session, g.share_token, g.share_scope, viewer=viewer, now=now)
     hold(services().requests, ("shares", share.account_id))  # however many shares there are

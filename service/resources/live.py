@@ -1,13 +1,11 @@
-"""A session as it runs, by server-sent events (WHATWG HTML, "Server-sent events").
+"""A session as it runs, by server-sent events.
 
 A view holds a thread of the server as long as it is open, so their number is bounded, for all
 together and for each account. It holds no database connection while it waits.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -28,8 +26,17 @@ from cymba.stimulation.wire.messages import (
     StartFrame,
 )
 from cymba.voice import said
-from service.http import answers, out
+from service.http import out
 from service.http.bearer import current_access, current_account
+from service.http.event_streams import (
+    MEDIA_TYPE,
+    STILL_HERE,
+    event,
+    event_described,
+    event_stream,
+    opening,
+    stream_described,
+)
 from service.http.examples import example_of
 from service.http.fields import Schema, validation_failed
 from service.http.openapi import Resource
@@ -43,8 +50,8 @@ from service.shapes.sessions import event_detail
 blp = Resource("live", "Sessions while they run")
 
 POLL_S = 0.5
-HEARTBEAT_S = 5.0  # also how soon the server notices that a client is gone
-MEDIA_TYPE = "text/event-stream"
+HEARTBEAT_S = 5.0
+RETRY_MS = 1000
 FINISHED = "end"  # the id of the last event; a client that comes back with it gets 204
 
 _log = structlog.get_logger(__name__)
@@ -105,45 +112,16 @@ EVENTS: dict[str, type[Schema]] = {
     "end": LiveEndSchema,
 }
 
-
-def _event_described(name: str, schema: type[Schema]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["event", "id", "data"],
-        "properties": {
-            "event": {"const": name},
-            "id": {"type": "string"},
-            "data": {
-                "type": "string",
-                "contentMediaType": answers.MEDIA_TYPE,
-                "contentSchema": blp.component(schema),
-            },
-        },
-    }
-
-
-# The stream as a list of its events, each with the fields that the format gives it.
-STREAM = {
-    "type": "string",
-    "contentMediaType": MEDIA_TYPE,
-    "contentSchema": {
-        "type": "array",
-        "items": {"oneOf": [_event_described(*event) for event in EVENTS.items()]},
-    },
-}
-
-
-def _event(name: str, event_id: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\nid: {event_id}\ndata: {answers.dumps(data).decode()}\n\n"
-
-
+STREAM = stream_described(
+    {"oneOf": [event_described(name, blp.component(schema)) for name, schema in EVENTS.items()]}
+)
 _SECOND = example_of(LiveSamplesSchema, at="2026-03-01T18:00:01.000000Z", seq=4201)
 EXAMPLE = (
-    "retry: 1000\n\n"
-    + _event("start", "3735928559:4200-4200", example_of(LiveStartSchema))
-    + _event("samples", "3735928559:4200-4201", _SECOND)
-    + ": still here\n\n"
-    + _event("end", FINISHED, example_of(LiveEndSchema))
+    opening(RETRY_MS)
+    + event("start", "3735928559:4200-4200", example_of(LiveStartSchema))
+    + event("samples", "3735928559:4200-4201", _SECOND)
+    + STILL_HERE
+    + event("end", FINISHED, example_of(LiveEndSchema))
 )
 _WRITERS: dict[type[Frame], tuple[str, Writer]] = {
     StartFrame: ("start", writer(LiveStartSchema)),
@@ -194,8 +172,7 @@ def stream_session(session_id: UUID) -> Response:
     if not places.take(*owners):
         raise Unavailable("Too many live views are open. Close one.", code="too-many-streams")
     view = _View(services(), account_id, session_id, seen, current_access().expires_at_s)
-    response = Response(view.events(update), content_type=MEDIA_TYPE)
-    response.headers["X-Accel-Buffering"] = "no"  # a proxy between must not hold events back
+    response = event_stream(view.events(update), retry_ms=RETRY_MS, heartbeat_s=HEARTBEAT_S)
     response.call_on_close(lambda: places.leave(*owners))
     return response
 
@@ -208,22 +185,17 @@ class _View:
     seen: SentRanges
     expires_at_s: int
 
-    def events(self, update: LiveUpdate) -> Iterator[bytes]:
-        """The stream, from `update` on."""
-        yield b"retry: 1000\n\n"
-        quiet_since_s = time.monotonic()
+    def events(self, update: LiveUpdate) -> Iterator[str | None]:
+        """Of the stream, from `update` on; None where a look found none."""
         while True:
             for live in update.frames:
                 yield self._frame(live)
-                quiet_since_s = time.monotonic()
             if update.state == "ended":
-                yield _event("end", FINISHED, {}).encode()
+                yield event("end", FINISHED, {})
             if update.state != "open" or self._is_over():
                 return
-            if time.monotonic() - quiet_since_s >= HEARTBEAT_S:
-                yield b": still here\n\n"
-                quiet_since_s = time.monotonic()
             if not update.frames:
+                yield None
                 self.at.closing.wait(POLL_S)
             try:
                 with self.at.sessions.begin() as session:
@@ -239,8 +211,8 @@ class _View:
     def _is_over(self) -> bool:
         return self.at.closing.is_set() or self.at.now().timestamp() >= self.expires_at_s
 
-    def _frame(self, live: LiveFrame) -> bytes:
+    def _frame(self, live: LiveFrame) -> str:
         frame = live.frame
         self.seen.add(frame.store, frame.seq)
         name, shown = _WRITERS[type(frame)]
-        return _event(name, str(self.seen), shown(frame, at=from_ms(live.at_ms))).encode()
+        return event(name, str(self.seen), shown(frame, at=from_ms(live.at_ms)))

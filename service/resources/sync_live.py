@@ -7,7 +7,8 @@ each account. It holds no connection to the database.
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,9 +23,18 @@ from cymba.accounts.tokens import AccessToken
 from cymba.errors import Rejected, Unauthenticated
 from cymba.sync.watching import Mark, Watcher
 from cymba.voice import said
-from service.http import answers, out
+from service.http import out
 from service.http.answers import answer
 from service.http.bearer import current_access, current_account, require_token
+from service.http.event_streams import (
+    MEDIA_TYPE,
+    STILL_HERE,
+    event,
+    event_described,
+    event_stream,
+    opening,
+    stream_described,
+)
 from service.http.examples import example_of
 from service.http.fields import Schema, Text, validation_failed
 from service.http.openapi import Resource
@@ -36,8 +46,8 @@ from service.http.watching import POLL_S
 
 blp = Resource("sync_live", "Being told that there is something to pull")
 
-HEARTBEAT_S = 15.0  # also how soon the server notices that a client is gone
-MEDIA_TYPE = "text/event-stream"
+HEARTBEAT_S = 15.0
+RETRY_MS = 5000
 UNASKED_S = 3.0  # for clients that read any answer to its end, and take a stream for one
 TICKET_LIFETIME = timedelta(seconds=30)
 _TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -69,32 +79,14 @@ class LiveQuerySchema(Schema):
     )
 
 
-def _event(cursor: str) -> str:
-    data = answers.dumps({"cursor": cursor}).decode()
-    return f"event: changed\nid: {cursor}\ndata: {data}\n\n"
+STREAM = stream_described(event_described("changed", blp.component(SyncChangedSchema)))
 
 
-STREAM = {
-    "type": "string",
-    "contentMediaType": MEDIA_TYPE,
-    "contentSchema": {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["event", "id", "data"],
-            "properties": {
-                "event": {"const": "changed"},
-                "id": {"type": "string"},
-                "data": {
-                    "type": "string",
-                    "contentMediaType": answers.MEDIA_TYPE,
-                    "contentSchema": blp.component(SyncChangedSchema),
-                },
-            },
-        },
-    },
-}
-EXAMPLE = "retry: 5000\n\n" + _event(example_of(SyncChangedSchema)["cursor"]) + ": still here\n\n"
+def _changed(cursor: str) -> str:
+    return event("changed", cursor, {"cursor": cursor})
+
+
+EXAMPLE = opening(RETRY_MS) + _changed(example_of(SyncChangedSchema)["cursor"]) + STILL_HERE
 
 
 def _token_or_ticket() -> None:
@@ -159,15 +151,7 @@ def stream_changes(query: dict[str, Any]) -> Response:
     """
     access = current_access()
     watcher = Watcher(access.account_id, access.family_id)
-    last_id = request.headers.get("Last-Event-ID")
-    try:
-        seen = _seen(watcher.account_id, last_id or query.get("after"))
-    except Rejected:
-        where = {"headers": "Last-Event-ID"} if last_id else {"query": "after"}
-        ((location, name),) = where.items()
-        raise validation_failed(
-            {location: {name: [said("Not a cursor of this account.")]}}
-        ) from None
+    seen = _seen(watcher.account_id, query)
     with transaction() as session:
         current_account(session)
     at = services()
@@ -182,8 +166,7 @@ def stream_changes(query: dict[str, Any]) -> Response:
     asked = any(media == MEDIA_TYPE for media, _ in request.accept_mimetypes)
     until_s = math.inf if asked else time.monotonic() + UNASKED_S
     stream = _Stream(at, watcher, seen, access.expires_at_s, until_s)
-    response = Response(stream.events(), content_type=MEDIA_TYPE)
-    response.headers["X-Accel-Buffering"] = "no"  # a proxy between must not hold events back
+    response = event_stream(stream.events(), retry_ms=RETRY_MS, heartbeat_s=HEARTBEAT_S)
     response.call_on_close(close)
     return response
 
@@ -199,16 +182,18 @@ def _scope(account_id: UUID) -> str:
     return f"sync-live|{account_id}"
 
 
-def _seen(account_id: UUID, cursor: str | None) -> Mark | None:
+def _seen(account_id: UUID, query: Mapping[str, Any]) -> Mark | None:
+    """The mark up to which the client knows of changes, by its last event or its last pull."""
+    last_id = request.headers.get("Last-Event-ID")
+    cursor = last_id or query.get("after")
     if cursor is None:
         return None
     for scope in (_scope(account_id), f"sync|{account_id}"):
-        try:
+        with suppress(Rejected):
             found = open_cursor(scope, cursor, _Place)
-        except Rejected:
-            continue
-        return Mark(found.epoch, found.number)
-    raise Rejected("The cursor is not of this account.", code="validation")
+            return Mark(found.epoch, found.number)
+    location, name = ("headers", "Last-Event-ID") if last_id else ("query", "after")
+    raise validation_failed({location: {name: [said("Not a cursor of this account.")]}})
 
 
 @dataclass(slots=True)
@@ -219,9 +204,8 @@ class _Stream:
     expires_at_s: int
     until_s: float  # of the monotonic clock
 
-    def events(self) -> Iterator[bytes]:
-        yield b"retry: 5000\n\n"
-        quiet_since_s = time.monotonic()
+    def events(self) -> Iterator[str | None]:
+        """None where a look found no change."""
         while not self._is_over():
             marks = self.at.watching.marks()
             if self.watcher in marks:
@@ -231,11 +215,8 @@ class _Stream:
                 if self.seen is None or mark.is_after(self.seen):
                     self.seen = mark
                     scope, secret = _scope(self.watcher.account_id), self.at.cursor_key
-                    yield _event(seal_cursor(scope, mark, secret=secret)).encode()
-                    quiet_since_s = time.monotonic()
-            if time.monotonic() - quiet_since_s >= HEARTBEAT_S:
-                yield b": still here\n\n"
-                quiet_since_s = time.monotonic()
+                    yield _changed(seal_cursor(scope, mark, secret=secret))
+            yield None
             self.at.closing.wait(POLL_S)
 
     def _is_over(self) -> bool:

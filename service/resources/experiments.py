@@ -1,19 +1,24 @@
 """Trials of one's own: planned, sealed, and agreed to block by block."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from flask import Response
+from sqlalchemy.orm import Session
 
+from cymba.accounts.tokens import Caller
 from cymba.devices.programme import ProgrammeRefused
 from cymba.insights.experiments import before, preview, trials
 from cymba.insights.experiments.preview import Plan, Power
+from cymba.insights.tables import Experiment
 from service.http.answers import answer, tagged
 from service.http.bearer import current_account
 from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
+from service.shapes.before_trial import before_trials
 from service.shapes.experiments import (
     ENDED_EXAMPLE,
     ExperimentPowerRequestSchema,
@@ -69,7 +74,7 @@ def begin_experiment(given: dict[str, Any]) -> Response:
     with transaction() as session:
         account = current_account(session)
         begun = trials.begin(session, account.id, **given, now=now)
-        body, version = experiment_shown(session, account, begun, now), begun.version
+        body, version = _shown(session, account, begun, now), begun.version
     return tagged(body, status=201, version=version)
 
 
@@ -81,8 +86,10 @@ def list_experiments() -> Response:
     now = services().now()
     with transaction() as session:
         account = current_account(session)
+        standing = before_trials(session, account)
         items = [
-            experiment_shown(session, account, one, now) for one in trials.mine(session, account.id)
+            experiment_shown(session, one, standing, now)
+            for one in trials.mine(session, account.id)
         ]
     return tagged({"items": items})
 
@@ -97,7 +104,7 @@ def get_experiment(experiment_id: UUID) -> Response:
     with transaction() as session:
         account = current_account(session)
         found = trials.get(session, account.id, experiment_id)
-        body, version = experiment_shown(session, account, found, now), found.version
+        body, version = _shown(session, account, found, now), found.version
     return tagged(body, version=version)
 
 
@@ -117,7 +124,7 @@ def agree_to_block(experiment_id: UUID, number: int) -> Response:
         account = current_account(session)
         found = trials.get(session, account.id, experiment_id, lock=True)
         outcome = trials.agree(session, services().programme_key, found, number, now=now)
-        body, version = experiment_shown(session, account, found, now), found.version
+        body, version = _shown(session, account, found, now), found.version
     if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
     return tagged(body, version=version)
@@ -139,7 +146,7 @@ def stop_experiment(given: dict[str, Any], experiment_id: UUID) -> Response:
         account = current_account(session)
         found = trials.get(session, account.id, experiment_id, lock=True)
         trials.stop(session, found, reason=given["reason"], now=now)
-        body, version = experiment_shown(session, account, found, now), found.version
+        body, version = _shown(session, account, found, now), found.version
     return tagged(body, version=version)
 
 
@@ -159,7 +166,7 @@ def agree_to_before(experiment_id: UUID) -> Response:
         account = current_account(session)
         found = trials.get(session, account.id, experiment_id, lock=True)
         outcome = before.set_back(session, services().programme_key, found, now=now)
-        body, version = experiment_shown(session, account, found, now), found.version
+        body, version = _shown(session, account, found, now), found.version
     if isinstance(outcome, ProgrammeRefused):
         raise outcome.error
     return tagged(body, version=version)
@@ -180,7 +187,7 @@ def decline_before(experiment_id: UUID) -> Response:
         account = current_account(session)
         found = trials.get(session, account.id, experiment_id, lock=True)
         before.decline(session, found, now=now)
-        body, version = experiment_shown(session, account, found, now), found.version
+        body, version = _shown(session, account, found, now), found.version
     return tagged(body, version=version)
 
 
@@ -189,3 +196,7 @@ _power_shown = writer(ExperimentPowerSchema)
 
 def _power(found: Power) -> dict[str, Any]:
     return _power_shown(found, least_pairs=preview.least_pairs(found.plan.block_days))
+
+
+def _shown(session: Session, account: Caller, found: Experiment, now: datetime) -> dict[str, Any]:
+    return experiment_shown(session, found, before_trials(session, account), now)

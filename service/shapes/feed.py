@@ -119,7 +119,7 @@ def nothing_new(cursor: str) -> dict[str, Any]:
 def page_shown(session: Session, account: Caller, feed: Feed) -> dict[str, Any]:
     """As `SyncPageSchema`, without its cursor."""
     voice, now = spoken(), services().now()
-    before = before_trials(session, account) if feed.devices else {}
+    before = before_trials(session, account) if feed.devices or feed.experiments else {}
 
     def device_shown(held: HeldDevice) -> dict[str, Any]:
         state = programme_state(session, account.id, held.device.id)
@@ -134,7 +134,7 @@ def page_shown(session: Session, account: Caller, feed: Feed) -> dict[str, Any]:
         "remarks": [remarks.remark_shown(remark) for remark in feed.remarks],
         "findings": [finding_shown(finding, voice) for finding in feed.findings],
         "experiments": [
-            experiment_shown(session, account, experiment, now) for experiment in feed.experiments
+            experiment_shown(session, experiment, before, now) for experiment in feed.experiments
         ],
         "consents": [_consent_shown(one, text_version=_read(one)) for one in feed.consents],
         "screenings": [_screening_shown(one, text_version=_read(one)) for one in feed.screenings],

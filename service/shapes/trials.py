@@ -1,12 +1,12 @@
 """A trial of the person's own, with its blocks and its result, as the API shows it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from cymba.accounts.tokens import Caller
 from cymba.insights.experiments import trials
 from cymba.insights.experiments.plans import Block, all_blocks
 from cymba.insights.experiments.trials import AGREE_AHEAD
@@ -14,7 +14,6 @@ from cymba.insights.sentences import of_trial
 from cymba.insights.tables import Experiment
 from service.http.language import spoken
 from service.http.writing import writer
-from service.shapes.before_trial import before_trials
 from service.shapes.experiments import (
     ExperimentBlockSchema,
     ExperimentDeviationSchema,
@@ -29,13 +28,17 @@ _experiment_shown = writer(ExperimentSchema)
 
 
 def experiment_shown(
-    session: Session, account: Caller, found: Experiment, now: datetime
+    session: Session, found: Experiment, before: Mapping[str, dict[str, Any]], now: datetime
 ) -> dict[str, Any]:
-    """A trial as the API shows it (`ExperimentSchema`)."""
+    """A trial as the API shows it (`ExperimentSchema`).
+
+    Args:
+        before: of `before_trials`.
+    """
     has_ended = found.status != "running"
     agreed = trials.agreements(session, found)
     zone = ZoneInfo(found.time_zone)
-    before_trial = before_trials(session, account).get(found.device_id)
+    before_trial = before.get(found.device_id)
     if before_trial is not None and before_trial["experiment_id"] != found.id:
         before_trial = None  # a later trial's
     result, sentence = trials.result_of(session, found), None

@@ -15,7 +15,7 @@ def document() -> bytes:
     """The document in JSON. It needs no database: the engine never connects."""
     engine = create_engine("postgresql+psycopg://")
     with TemporaryDirectory() as folder:
-        return document_of(create_app(Settings(data_dir=Path(folder)), engine))
+        return document_of(create_app(Settings(data_dir=Path(folder)), engine)).body
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The OpenAPI document as a whole: what it begins with, and how it is finished."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask
 from flask_smorest import Api
 
 from service.http import deprecations, for_generators, rounding
 from service.http.answers import dumps
+from service.http.etags import digest_of
 from service.http.openapi import ProblemSchema
 
 _KEY = "cymba-openapi"
@@ -118,14 +119,20 @@ def finish_document(document: Document, app: Flask) -> dict[str, Any]:
     return built
 
 
-def keep(document: dict[str, Any]) -> dict[str, bytes]:
+class FinishedDocument(NamedTuple):
+    body: bytes
+    digest: str
+
+
+def keep(document: dict[str, Any]) -> dict[str, FinishedDocument]:
     """The finished document as the application holds it: in bytes, made once."""
-    return {_KEY: dumps(document)}
+    body = dumps(document)
+    return {_KEY: FinishedDocument(body, digest_of(body))}
 
 
-def document_of(app: Flask) -> bytes:
+def document_of(app: Flask) -> FinishedDocument:
     """What `keep` kept."""
-    document: bytes = app.extensions[_KEY]
+    document: FinishedDocument = app.extensions[_KEY]
     return document
 
 

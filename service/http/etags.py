@@ -24,7 +24,7 @@ def set_etag(response: Response, body: bytes, version: int | None = None) -> Res
     Raises:
         PreconditionFailed: a read asks by `If-Match` for another version than there is.
     """
-    digest = blake2b(body, digest_size=12).hexdigest()
+    digest = digest_of(body)
     response.set_etag(digest if version is None else f"{version}.{digest}")
     response.headers["Cache-Control"] = "private, no-cache"  # keep it, and ask before using it
     tag, _ = response.get_etag()
@@ -40,6 +40,10 @@ def set_etag(response: Response, body: bytes, version: int | None = None) -> Res
         for name in ("Content-Type", "Content-Length", "Content-Encoding"):
             response.headers.pop(name, None)
     return response
+
+
+def digest_of(body: bytes) -> str:
+    return blake2b(body, digest_size=12).hexdigest()
 
 
 def check_preconditions(version: int | None) -> None:

@@ -77,7 +77,7 @@ def show_index() -> Response:
 @blp.etag
 def get_openapi() -> Response:
     """This document"""
-    body = document_of(current_app)
+    body = document_of(current_app).body
     return set_etag(Response(body, content_type=MEDIA_TYPE), body)
 
 

@@ -1,6 +1,5 @@
 """Which server this is, what it speaks, and which app it still serves."""
 
-from hashlib import blake2b
 from importlib.metadata import version
 
 from flask import Response, current_app
@@ -15,6 +14,7 @@ from service.http.writing import writer
 
 blp = Resource("version", "Which server this is")
 
+SERVER = version("cymba")
 # What docs/device-protocol.md and docs/mobile-sync.md describe.
 DEVICE_PROTOCOL = 1
 SYNC_PROTOCOL = 1
@@ -50,9 +50,9 @@ def get_version() -> Response:
     settings = services().settings
     shown = _shown(
         {
-            "server": version("cymba"),
+            "server": SERVER,
             "build": settings.build,
-            "document": blake2b(document_of(current_app), digest_size=12).hexdigest(),
+            "document": document_of(current_app).digest,
             "device_protocol": DEVICE_PROTOCOL,
             "sync_protocol": SYNC_PROTOCOL,
             "least_app_version": settings.least_app_version,

@@ -20,7 +20,7 @@ from cymba.accounts.tables import Account
 from cymba.errors import NotFound
 from cymba.rights.archive import Archive
 from cymba.rights.personal_data import NOT_PERSONAL, PERSONAL_TABLES, PersonalTable
-from cymba.rights.readable import READ_ME, SHEETS, Sheet, line
+from cymba.rights.readable import READ_ME, SHEET_BEGINS, SHEETS, Sheet, line
 from cymba.stimulation.session.arrow import as_table
 from cymba.stimulation.session.queries import telemetry_of
 from cymba.stimulation.tables import StimulationSession
@@ -102,7 +102,7 @@ class _Steps:
 
 def _sheet(session: Session, account_id: UUID, archive: Archive, sheet: Sheet) -> Iterator[bytes]:
     with archive.member(sheet.name) as member:
-        member.write(line(sheet.header))
+        member.write(SHEET_BEGINS + line(sheet.header))
         options = {"yield_per": ROWS_OF_A_SHEET}
         for row in session.execute(sheet.query(account_id), execution_options=options):
             for cells in sheet.rows(row[0] if len(row) == 1 else row):

@@ -1,5 +1,6 @@
 """The CSV files of an archive, for a spreadsheet. One row here adds a sheet."""
 
+import codecs
 import csv
 import io
 import re
@@ -27,6 +28,10 @@ from cymba.stimulation.written.tables import Remark, WrittenSession
 _BEGINS = r"(^|[;,|\t\r\n\v\f\x85\u2028\u2029])"
 _SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four as wide as a Chinese character
 _FORMULA = re.compile(rf"{_BEGINS}(?=[ \xa0\"']{{0,8}}[{_SIGNS}])|^(?=[\t\r])")
+
+# Without a byte order mark some spreadsheets take UTF-8 for the machine's old encoding, and show
+# "Rücken" as "RÃ¼cken".
+SHEET_BEGINS = codecs.BOM_UTF8
 
 Cell = str | int | float | bool | datetime | UUID | None
 

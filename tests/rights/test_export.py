@@ -1,5 +1,6 @@
 """A large account leaves in small pieces, through bounded memory."""
 
+import codecs
 import io
 import json
 import tracemalloc
@@ -73,6 +74,16 @@ def test_nothing_is_lost_between_the_pages(engine, account_id):
         sheet = archive.read("diary.csv").splitlines()
     assert len({json.loads(row)["id"] for row in rows}) == ENTRIES
     assert len(sheet) == 1 + 2 * ENTRIES  # an item and a note each
+
+
+def test_a_spreadsheet_sees_that_every_sheet_is_utf8(engine, account_id):
+    with UnitOfWork(engine) as session:
+        body = b"".join(export(session, account_id, schema_version="1", now=NOW))
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        sheets = [name for name in archive.namelist() if name.endswith(".csv")]
+        assert sheets
+        for name in sheets:
+            assert archive.read(name).startswith(codecs.BOM_UTF8), name
 
 
 def test_it_is_all_of_one_moment(engine, account_id):

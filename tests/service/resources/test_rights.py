@@ -93,7 +93,7 @@ def lines(archive, name):
 
 
 def sheet(archive, name):
-    return list(csv.DictReader(io.StringIO(archive.read(name).decode(), newline="")))
+    return list(csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig"), newline="")))
 
 
 def readable(document, ids):

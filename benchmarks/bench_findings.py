@@ -7,7 +7,6 @@ look; what is above it is estimates, tests, grades, days and the database.
 """
 
 import gc
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -146,5 +145,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     main()

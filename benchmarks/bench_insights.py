@@ -3,11 +3,9 @@
 python -m benchmarks.bench_insights
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -72,20 +70,12 @@ def best_ms(work: Callable[[], object]) -> float:
     return min(times) * 1000
 
 
-def _all_pairs_ms() -> float:
-    year = Year.of(365)
-    year.all_pairs()
-    return best_ms(year.all_pairs)
-
-
 def milliseconds() -> float:
-    """All pairs over 365 days on one core, measured in a process of its own."""
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(_all_pairs_ms)
+    """All pairs over 365 days on one core."""
+    return best_ms(Year.of(365).all_pairs)
 
 
-def _print_table() -> None:
+def main() -> None:
     print(f"{EXPOSURES} exposures x {OUTCOMES} outcomes x {len(LAGS)} lags, CPU time, best of")
     print(f"{REPEATS}; the floor is numpy.linalg.qr of the same nuisance matrices alone.\n")
     print("| days | what | ms | of the floor |\n|---|---|---|---|")
@@ -101,12 +91,6 @@ def _print_table() -> None:
         ):
             taken = best_ms(work)
             print(f"| {days} | {name} | {taken:.1f} | {taken / floor:.1f} |")
-
-
-def main() -> None:
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read by the new process
-    with get_context("spawn").Pool(1) as pool:
-        pool.apply(_print_table)
 
 
 if __name__ == "__main__":

@@ -171,8 +171,6 @@ def main(jobs: int, people: int, only: tuple[str, ...], path: Path) -> None:
 
     With fewer people than the page is of, nothing is written.
     """
-    # One thread each: the matrices are small, and the processes share the cores.
-    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     every = (*CHECKS, *SHOWN)
     chosen = [c for c in every if not only or any(text in f"{c.row} {c.cell}" for text in only)]
     results = {result.check: result for result in run(chosen, people, jobs)}

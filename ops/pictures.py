@@ -75,9 +75,7 @@ def pictures(person: Person) -> dict[str, Picture]:
     months = live_months(person.world, rng, first_day=FIRST_DAY, time_zone=ZONE)
     sessions, entries = _facts(months, rng)
     outcomes = [OUTCOMES[name] for name in SHOWN]
-    days = build_days(
-        sessions, entries, exposures=EXPOSURES, outcomes=outcomes, has_synced=lambda _: True
-    )
+    days = build_days(sessions, entries, exposures=EXPOSURES, outcomes=outcomes)
     found = [
         findings.of_pair(NOBODY, pair)
         for pair in analyse(days, EXPOSURES, outcomes)

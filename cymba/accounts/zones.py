@@ -44,10 +44,12 @@ def is_zone(name: str) -> bool:
     return name in zone_names()
 
 
-def borders(zone: str, first_day: date, last_day: date) -> NDArray[np.float64]:
+def borders(
+    zone: str, first_day: date, last_day: date, *, begin_hour: int = 0
+) -> NDArray[np.float64]:
     """When each of the local days begins, and when the last one ends, in seconds since 1970."""
     end = last_day + timedelta(days=1)
-    years = [_midnights(zone, year) for year in range(first_day.year, end.year + 1)]
+    years = [_begin(zone, year, begin_hour) for year in range(first_day.year, end.year + 1)]
     first = (first_day - date(first_day.year, 1, 1)).days
     return np.concatenate(years)[first : first + (end - first_day).days + 1]
 
@@ -60,7 +62,7 @@ def places(days: NDArray[np.float64], moments_s: Sequence[float]) -> NDArray[np.
 
 
 @lru_cache(maxsize=500)  # years of the zones where most people are
-def _midnights(zone: str, year: int) -> NDArray[np.float64]:
+def _begin(zone: str, year: int, hour: int) -> NDArray[np.float64]:
     place, first = ZoneInfo(zone), date(year, 1, 1)
     days = [first + timedelta(days=after) for after in range((date(year + 1, 1, 1) - first).days)]
-    return np.array([datetime.combine(day, time(), place).timestamp() for day in days])
+    return np.array([datetime.combine(day, time(hour), place).timestamp() for day in days])

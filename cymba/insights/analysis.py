@@ -189,6 +189,8 @@ def _look_at(
     for row, lag in enumerate(lags):
         complete = complete_pairs(exposed, felt, before, lag)
         for o, e in np.ndindex(complete.shape[:2]):
+            if outcomes[o][1].reaches_before(lag):
+                continue  # it says nothing of a session this long ago
             rows = np.flatnonzero(complete[o, e])
             has, rated = np.isfinite(exposed[e]), np.isfinite(felt[o])
             both = max(_first(has), _first(rated))
@@ -210,9 +212,9 @@ def _look_at(
                 hashes[row, o, e] = replace(inputs[o, e], lag=lag).hashes_until(ends)
     stand = {
         (index, *place)
-        for place, of_pair in hashes.items()
-        for index, one in enumerate(of_pair)
-        if one in known
+        for place in np.ndindex(pairs.shape)
+        for index, one in enumerate(hashes.get(place, MILESTONES))
+        if pairs[place] is None or one in known
     }
     for look in looks(
         exposed, felt, before, days.weekdays, lags, hours=hours, cycle=days.cycle, known=stand
@@ -220,13 +222,16 @@ def _look_at(
         made: list[_Numbers] = []
         places = zip(*(index.tolist() for index in np.nonzero(look.reached)), strict=True)
         for number, place in enumerate(places):
-            pair, input_hash = pairs[place], hashes[place][look.index]
+            pair = pairs[place]
+            if pair is None:
+                continue
+            input_hash = hashes[place][look.index]
             taken = known.get(input_hash)
             if taken is None:
                 made = made or _numbers(look)
                 taken = _taken(look.milestone, made[number], pair.sequential_p, input_hash)
             pair.take(taken)
-    return [pair for pair in pairs.ravel() if not pair.outcome.reaches_before(pair.lag)]
+    return [pair for pair in pairs.ravel() if pair is not None]
 
 
 def _first(known: NDArray[np.bool_]) -> int:

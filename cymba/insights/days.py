@@ -8,11 +8,11 @@ filled in: a morning without an entry is missing, and so is a day whose device h
 import statistics
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -30,8 +30,7 @@ SETTLE = timedelta(minutes=30)  # after a session, before what is felt counts as
 BEFORE_REACH = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
-class EntryFact:
+class EntryFact(NamedTuple):
     """What insights need of one diary entry. `local` is by the zone it was felt in."""
 
     local: datetime
@@ -77,10 +76,11 @@ def build_days(
     *,
     exposures: Sequence[Exposure],
     outcomes: Sequence[Outcome],
-    has_synced: Callable[[date], bool],
+    have_synced: Callable[[Sequence[date]], Iterable[bool]] | None = None,
     cycle_starts: Sequence[date] = (),
 ) -> Days:
-    """Days from the first event to the last. `has_synced(day)`: a session of it would be here."""
+    """Days from the first event to the last. `have_synced(days)` says of each of these, which
+    follow each other, whether a session of it would be here; without it, all would."""
     by_day: defaultdict[date, list[SessionFact]] = defaultdict(list)
     for fact in sorted(sessions, key=lambda fact: fact.started_at):
         by_day[local_day(fact.local_start)].append(fact)
@@ -91,7 +91,7 @@ def build_days(
     first, last = min(touched), max(touched)
     dates = [first + timedelta(days=i) for i in range((last - first).days + 1)]
     moments = _moments(dates, by_day, felt)
-    synced = [bool(by_day.get(day)) or has_synced(day) for day in dates]
+    synced = [True] * len(dates) if have_synced is None else have_synced(dates)
     return Days(
         dates=dates,
         weekdays=np.array([day.weekday() for day in dates]),
@@ -113,8 +113,7 @@ def build_days(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rating:
+class _Rating(NamedTuple):
     """An entry with the outcomes that it answers, by their rows."""
 
     local: datetime
@@ -144,8 +143,7 @@ def _ratings(entries: Sequence[EntryFact], outcomes: Sequence[Outcome]) -> list[
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Moments:
+class _Moments(NamedTuple):
     """When a day's stimulation began and ended; on a day without any, when it usually does."""
 
     day: date

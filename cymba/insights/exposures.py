@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 NAN = float("nan")
@@ -20,8 +20,7 @@ PROGRAMME = "programme:"  # begins the name of a programme's share
 LEVEL = "level:"  # begins the name of the level on one model
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFact:
+class SessionFact(NamedTuple):
     """What insights need of one session. `local_start` is by the zone stored with it."""
 
     local_start: datetime

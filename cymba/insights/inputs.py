@@ -1,15 +1,18 @@
 """Reading a person's sessions, diary and devices into what the days are built from."""
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Collection, Sequence
+from datetime import date, timedelta
+from functools import lru_cache, partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+import orjson
+from sqlalchemy import Text, Uuid, bindparam, cast, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import line_of
+from cymba.accounts.zones import borders
+from cymba.database import Prepared, line_of
 from cymba.devices.tables import Device
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.days import Days, EntryFact, build_days, local_day
@@ -35,20 +38,17 @@ def load_days(
     """The person's days, with the exposures and outcomes that they have; primaries always."""
     sessions = session_facts(session, account_id)
     entries = entry_facts(session, account_id)
-    zone = ZoneInfo(
-        session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
-    )
+    zone = session.scalars(select(Account.time_zone).where(Account.id == account_id)).one()
     complete_days = load_complete_days(line_of(session), account_id)
     exposures = exposures_of(sessions)
     answered = {name for fact in entries for name in fact.items}
     outcomes = tuple(o for o in OUTCOMES.values() if o.primary or o.item in answered)
-    has_synced, left_out = _has_synced(complete_days, zone), _days_left_out(session, account_id)
     days = build_days(
         sessions,
-        _since_a_device_was_held(entries, complete_days, zone),
+        _since_a_device_was_held(entries, complete_days, ZoneInfo(zone)),
         exposures=exposures,
         outcomes=outcomes,
-        has_synced=lambda day: day not in left_out and has_synced(day),
+        have_synced=partial(_have_synced, complete_days, zone, _days_left_out(session, account_id)),
         cycle_starts=[local_day(fact.local) for fact in entries if CYCLE_START in fact.items],
     )
     return days, exposures, outcomes
@@ -56,46 +56,25 @@ def load_days(
 
 def session_facts(session: Session, account_id: UUID) -> list[SessionFact]:
     """Finished sessions that the person has neither deleted nor left out, oldest first."""
-    # Columns and not objects: of two years of entries those took a fifth of a refresh.
-    query = (
-        select(
-            StimulationSession.id,
-            StimulationSession.started_at,
-            StimulationSession.ended_at,
-            StimulationSession.time_zone,
-            StimulationSession.stimulating_s,
-            StimulationSession.delivered_charge_uc,
-            StimulationSession.mean_amplitude_over_threshold,
-            StimulationSession.max_amplitude_ua,
-            StimulationSession.mean_native_level,
-            StimulationSession.programme,
-            Device.model,
-        )
-        .join(Device, Device.id == StimulationSession.device_id)
-        .where(
-            StimulationSession.account_id == account_id,
-            StimulationSession.deleted_at.is_(None),
-            StimulationSession.excluded.is_(False),
-            StimulationSession.state != "open",
-        )
-        .order_by(StimulationSession.started_at, StimulationSession.id)
-    )
     recorded = [
         SessionFact(
-            local_start=row.started_at.astimezone(ZoneInfo(row.time_zone)),
-            started_at=row.started_at,
-            ended_at=row.ended_at or row.started_at,
-            stimulating_s=row.stimulating_s,
-            charge_uc=row.delivered_charge_uc,
-            amplitude_over_threshold=row.mean_amplitude_over_threshold,
-            max_amplitude_ua=row.max_amplitude_ua,
-            native_level=row.mean_native_level,
-            model=row.model,
-            programme=programme_name(row.programme),
-            id=row.id,
+            local_start=started_at.astimezone(ZoneInfo(zone)),
+            started_at=started_at,
+            ended_at=ended_at or started_at,
+            stimulating_s=stimulating_s,
+            charge_uc=charge_uc,
+            amplitude_over_threshold=over_threshold,
+            max_amplitude_ua=max_amplitude_ua,
+            native_level=native_level,
+            model=model,
+            programme=_programme_name(programme),
+            id=id_,
         )
-        for row in session.execute(query)
-    ]
+        for (
+            id_, started_at, ended_at, zone, stimulating_s, charge_uc, over_threshold,
+            max_amplitude_ua, native_level, programme, model,
+        ) in _SESSIONS.rows(line_of(session), account_id=account_id)
+    ]  # fmt: skip
     written = counted_written(session, account_id, WrittenSession.excluded.is_(False))
     of_devices = {row.device_id for row in written} - {None}
     named = select(Device.id, Device.model).where(Device.id.in_(of_devices))
@@ -117,16 +96,50 @@ def _written_fact(row: WrittenSession, model: str | None) -> SessionFact:
     )
 
 
+@lru_cache(maxsize=1_000)
+def _programme_name(programme: str | None) -> str | None:
+    """By its JSON: two years of sessions have a few programmes."""
+    return None if programme is None else programme_name(orjson.loads(programme))
+
+
 def entry_facts(session: Session, account_id: UUID) -> list[EntryFact]:
-    query = (
-        select(DiaryEntry.felt_at, DiaryEntry.time_zone, DiaryEntry.items, DiaryEntry.session_id)
-        .where(DiaryEntry.account_id == account_id, DiaryEntry.deleted_at.is_(None))
-        .order_by(DiaryEntry.felt_at, DiaryEntry.id)
-    )
     return [
         EntryFact(felt_at.astimezone(ZoneInfo(zone)), felt_at, items, session_id)
-        for felt_at, zone, items, session_id in session.execute(query)
+        for felt_at, zone, items, session_id in _ENTRIES.rows(
+            line_of(session), account_id=account_id
+        )
     ]
+
+
+_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
+_SESSIONS = Prepared(
+    select(
+        StimulationSession.id,
+        StimulationSession.started_at,
+        StimulationSession.ended_at,
+        StimulationSession.time_zone,
+        StimulationSession.stimulating_s,
+        StimulationSession.delivered_charge_uc,
+        StimulationSession.mean_amplitude_over_threshold,
+        StimulationSession.max_amplitude_ua,
+        StimulationSession.mean_native_level,
+        cast(StimulationSession.programme, Text),
+        Device.model,
+    )
+    .join(Device, Device.id == StimulationSession.device_id)
+    .where(
+        StimulationSession.account_id == _ACCOUNT_ID,
+        StimulationSession.deleted_at.is_(None),
+        StimulationSession.excluded.is_(False),
+        StimulationSession.state != "open",
+    )
+    .order_by(StimulationSession.started_at, StimulationSession.id)
+)
+_ENTRIES = Prepared(
+    select(DiaryEntry.felt_at, DiaryEntry.time_zone, DiaryEntry.items, DiaryEntry.session_id)
+    .where(DiaryEntry.account_id == _ACCOUNT_ID, DiaryEntry.deleted_at.is_(None))
+    .order_by(DiaryEntry.felt_at, DiaryEntry.id)
+)
 
 
 def _since_a_device_was_held(
@@ -155,12 +168,12 @@ def _days_left_out(session: Session, account_id: UUID) -> set[date]:
     return {local_day(started_at.astimezone(ZoneInfo(zone))) for started_at, zone in rows}
 
 
-def _has_synced(complete_days: CompleteDays, zone: ZoneInfo) -> Callable[[date], bool]:
-    """Whether a day's sessions would all be here."""
-
-    def begins_at(day: date) -> datetime:
-        return datetime.combine(day, time(DAY_STARTS_HOUR), tzinfo=zone).astimezone(UTC)
-
-    return lambda day: complete_days.is_complete(
-        day, begins_at(day), begins_at(day + timedelta(days=1))
-    )
+def _have_synced(
+    complete_days: CompleteDays, zone: str, left_out: Collection[date], days: Sequence[date]
+) -> list[bool]:
+    """Of days that follow each other: whether each one's sessions would all be here."""
+    begin = borders(zone, days[0], days[-1], begin_hour=DAY_STARTS_HOUR)
+    complete: list[bool] = complete_days.among(days, begin).tolist()
+    return [
+        is_complete and day not in left_out for day, is_complete in zip(days, complete, strict=True)
+    ]

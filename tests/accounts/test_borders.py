@@ -1,6 +1,6 @@
 """The local days of moments, many at once, are those that Python gives for each by itself."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from hypothesis import example, given
@@ -37,3 +37,18 @@ def test_each_moment_lies_in_its_local_day(
     for moment_s, found in zip(moments_s, at, strict=True):
         day = datetime.fromtimestamp(moment_s, place).date()
         assert found == ((day - first).days if first <= day <= last else -1)
+
+
+@given(
+    st.sampled_from(sorted(zone_names())),
+    st.dates(FIRST, LAST),
+    st.integers(0, 60),
+    st.integers(0, 23),
+)
+@example("Europe/Berlin", date(2026, 3, 20), 20, 2)  # one has no such hour
+def test_days_may_begin_at_another_hour(zone: str, first: date, count: int, hour: int) -> None:
+    days = [first + timedelta(days=after) for after in range(count + 2)]
+    assert borders(zone, first, days[-2], begin_hour=hour).tolist() == [
+        datetime.combine(day, time(hour), ZoneInfo(zone)).astimezone(UTC).timestamp()
+        for day in days
+    ]

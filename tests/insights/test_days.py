@@ -47,7 +47,7 @@ def days(
         entries,
         exposures=exposures,
         outcomes=PAIN,
-        has_synced=lambda day: day.isoformat() not in unsynced,
+        have_synced=lambda dates: [day.isoformat() not in unsynced for day in dates],
     )
 
 

@@ -38,7 +38,6 @@ def test_what_a_session_does_is_found_in_ratings_at_their_times() -> None:
              for one in months.entries],
             exposures=SESSIONS,
             outcomes=[OUTCOMES["pain_now"]],
-            has_synced=lambda _: True,
         )  # fmt: skip
         found = associate(days.exposures, days.mornings, days.before, days.weekdays, [1])
         effects.append(found.effect.item())

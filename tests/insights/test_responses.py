@@ -1,7 +1,6 @@
 """Which days are the baseline and which the present."""
 
 import math
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -58,7 +57,7 @@ def test_where_higher_is_better_it_is_told_in_points(
 ) -> None:
     """A share of a mood means nothing: 0 is the worst of it and not none."""
     entries = [
-        replace(one, items={"mood": one.items["pain_now"]}) for one in months(100, 4, now, 20)
+        one._replace(items={"mood": one.items["pain_now"]}) for one in months(100, 4, now, 20)
     ]
     [found] = compare_all([], entries, today=day(99))
     compared = found.response

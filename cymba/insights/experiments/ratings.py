@@ -33,5 +33,4 @@ def rated_days(session: Session, account_id: UUID, outcome: str) -> Days:
         entry_facts(session, account_id),
         exposures=(),
         outcomes=(OUTCOMES[outcome],),
-        has_synced=lambda _: True,
     )

@@ -113,18 +113,21 @@ def associate(
     Raises ValueError for shapes that do not fit, infinite values, other weekdays, negative lags.
     """
     series = Series.of(exposures, outcomes, before, weekdays, lags, hours=hours, cycle=cycle)
-    return estimate(series, list(series.pairs()), confidence)
+    (fits,) = estimate(series, [series.pairs()], confidence)
+    return fits
 
 
-def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Associations:
-    """Fit these pairs; what is not among them stays NaN, with n = 0."""
-    shape = series.shape
+def estimate(
+    series: Series, looks: Sequence[Iterable[Pairs]], confidence: float
+) -> list[Associations]:
+    """Fit the pairs of each look; what is not among them stays NaN, with n = 0."""
+    shape = (len(looks), *series.shape)
     sums = np.full((len(Sums._fields), *shape), np.nan)
     contrast, range_x, range_y, of_one_day = (np.full(shape, np.nan) for _ in range(4))
     half_effects = np.full((2, *shape), np.nan)
     n = np.zeros(shape, dtype=np.int64)
-    for pair in pairs:
-        days, place = pair.days, pair.place
+    for look, pair in ((look, pair) for look, pairs in enumerate(looks) for pair in pairs):
+        days, place = pair.days, (look, *pair.place)
         n[place] = days.size
         if days.size < MIN_PAIRS or not pair.exposures.members.size:
             continue
@@ -167,21 +170,25 @@ def estimate(series: Series, pairs: Iterable[Pairs], confidence: float) -> Assoc
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(df, -np.abs(effect / se))
     margin = stdtrit(df, (1 + confidence) / 2) * se
-    return Associations(
-        effect=effect,
-        se=se,
-        df=df,
-        p=p,
-        n=n,
-        contrast=contrast,
-        low=effect - margin,
-        high=effect + margin,
-        half_effects=half_effects,
-        follows_p=fits.follows_p,
-        refusal=refusal,
-        lags=series.lags,
-        confidence=confidence,
-    )
+    low, high, follows_p = effect - margin, effect + margin, fits.follows_p
+    return [
+        Associations(
+            effect=effect[look],
+            se=se[look],
+            df=df[look],
+            p=p[look],
+            n=n[look],
+            contrast=contrast[look],
+            low=low[look],
+            high=high[look],
+            half_effects=half_effects[:, look],
+            follows_p=follows_p[look],
+            refusal=refusal[look],
+            lags=series.lags,
+            confidence=confidence,
+        )
+        for look in range(len(looks))
+    ]
 
 
 def contrasts(x: Floats) -> Floats:

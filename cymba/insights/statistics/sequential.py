@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from cymba.insights.statistics.arrays import Booleans, Integers
 from cymba.insights.statistics.associate import LOOK_ALPHA, Associations, estimate
-from cymba.insights.statistics.series import Pairs, SameGaps, Series
+from cymba.insights.statistics.series import Pairs, Series
 
 MILESTONES = (28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 
@@ -123,30 +123,22 @@ def looks(
     """
     series = Series.of(exposures, outcomes, before, weekdays, lags, hours=hours, cycle=cycle)
     complete = list(series.pairs())
-    for index, number in enumerate(MILESTONES):
-        far_enough = [pairs for pairs in complete if pairs.days.size >= number]
-        if not far_enough:
-            return
-        firsts = [replace(pairs, days=pairs.days[:number]) for pairs in far_enough]
-        end_days = np.full(series.shape, -1, dtype=np.int64)
-        for pairs in firsts:
-            end_days[pairs.place] = pairs.days[-1]
-        wanted = [_but(pairs, index, known) for pairs in firsts] if known else firsts
-        fits = estimate(series, wanted, 1 - LOOK_ALPHA)
-        yield Look(index, number, end_days >= 0, end_days, fits)
-
-
-def _but(pairs: Pairs, look: int, known: Container[tuple[int, ...]]) -> Pairs:
-    """These pairs without the exposures that are known at this look."""
-    group = pairs.exposures
-    unknown = np.array(
-        [(look, pairs.lag_index, pairs.outcome, int(one)) not in known for one in group.members],
-        dtype=np.bool_,
-    )
-    if unknown.all():
-        return pairs
-    rest = SameGaps(group.present, group.members[unknown], group.by_day[unknown])
-    return replace(pairs, exposures=rest)
+    most = max((pairs.days.size for pairs in complete), default=0)
+    numbers = MILESTONES[: bisect_right(MILESTONES, most)]
+    end_days = np.full((len(numbers), *series.shape), -1, dtype=np.int64)
+    wanted: list[list[Pairs]] = [[] for _ in numbers]
+    for pairs in complete:
+        members = pairs.exposures.members.tolist()
+        for index, number in enumerate(numbers[: bisect_right(numbers, pairs.days.size)]):
+            end_days[index, *pairs.place] = pairs.days[number - 1]
+            place = (index, pairs.lag_index, pairs.outcome)
+            unknown = [row for row, one in enumerate(members) if (*place, one) not in known]
+            if unknown:
+                firsts = pairs.exposures.only(unknown)
+                wanted[index].append(replace(pairs, exposures=firsts, days=pairs.days[:number]))
+    fits = estimate(series, wanted, 1 - LOOK_ALPHA)
+    for index, (number, ends, fit) in enumerate(zip(numbers, end_days, fits, strict=True)):
+        yield Look(index, number, ends >= 0, ends, fit)
 
 
 def latest_look(
@@ -168,5 +160,5 @@ def latest_look(
         replace(pairs, days=pairs.days[: milestone(pairs.days.size) or 0])
         for pairs in series.pairs()
     ]
-    fits = estimate(series, firsts, 1 - LOOK_ALPHA)
+    (fits,) = estimate(series, [firsts], 1 - LOOK_ALPHA)
     return fits, fits.n

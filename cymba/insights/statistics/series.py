@@ -30,6 +30,12 @@ class SameGaps:
     members: Integers
     by_day: Floats
 
+    def only(self, rows: list[int]) -> Self:
+        """Those members at these places among them, which ascend."""
+        if len(rows) == self.members.size:
+            return self
+        return type(self)(self.present, self.members[rows], self.by_day[rows])
+
 
 @dataclass(frozen=True)
 class Pairs:

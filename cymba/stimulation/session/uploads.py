@@ -69,8 +69,12 @@ class CompleteDays:
         return min(begun, default=None)
 
     def among(self, days: Sequence[date], borders: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """`is_complete` of days that follow each other; `borders` are where they begin, and where
-        the last of them ends, in seconds since 1970."""
+        """Of days that follow each other, whether no session of each is missing: all that devices
+        recorded is uploaded, and for all else the person said that there was none.
+
+        False for a time in which the person used nothing, because nothing is known about it.
+        `borders` are where the days begin, and where the last ends, in seconds since 1970.
+        """
         begins, ends = borders[:-1], borders[1:]
 
         def in_use(one: Upload | UsedByHand) -> NDArray[np.bool_]:
@@ -91,27 +95,6 @@ class CompleteDays:
                 missing |= used & (ends > until.timestamp())
         without = np.fromiter((day in self.without_session for day in days), np.bool_, len(days))
         return (held | by_hand) & ~missing & (without | ~by_hand)
-
-    def is_complete(self, day: date, begins_at: datetime, ends_at: datetime) -> bool:
-        """Whether no session of the local `day`, between these times, is missing: all that devices
-        recorded is uploaded, and for all else the person said that there was none.
-
-        False for a time in which the person used nothing, because nothing is known about it.
-        """
-
-        def in_use(one: Upload | UsedByHand) -> bool:
-            used_from, used_until = one[0], one[1]
-            return used_from < ends_at and (used_until is None or used_until > begins_at)
-
-        by_hand = any(map(in_use, self.by_hand))
-        held = [upload for upload in self.uploads if in_use(upload)]
-        if by_hand and day not in self.without_session:
-            return False
-        return (by_hand or bool(held)) and all(
-            upload.uploaded_until is not None
-            and upload.uploaded_until >= min(ends_at, upload.released_at or ends_at)
-            for upload in held
-        )
 
 
 def load_complete_days(line: psycopg.Connection[Any], account_id: UUID) -> CompleteDays:

@@ -6,7 +6,6 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -123,7 +122,7 @@ class Owner:
         feed = json.loads(get("/v1/sync"))
         yield "feed", json.dumps([feed["sessions"], feed["findings"]])
         with UnitOfWork(self.engine) as session:
-            facts = [replace(one, id=None) for one in session_facts(session, self.person.id)]
+            facts = [one._replace(id=None) for one in session_facts(session, self.person.id)]
             yield "facts", str(facts)
             yield "exposures", str([one.name for one in exposures_of(facts)])
         yield from self._export()

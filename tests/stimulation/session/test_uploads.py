@@ -96,15 +96,32 @@ def test_a_device_that_recorded_before_it_was_claimed_is_held_from_then(
     (upload,) = complete.uploads
     assert upload.held_from == LATEST
     before = LATEST - timedelta(days=40)
-    assert not complete.is_complete(
-        before.date(), before, before + timedelta(days=1)
-    )  # nothing is known of it
+    day = np.array([before.timestamp(), (before + timedelta(days=1)).timestamp()])
+    assert complete.among([before.date()], day).tolist() == [False]  # nothing is known of it
 
 
 MOMENTS = st.integers(-3, 12).map(lambda days: CLAIMED + timedelta(days=days)) | st.integers(
     -200, 1_000
 ).map(lambda quarters: CLAIMED + timedelta(minutes=15 * quarters))
 MAYBE = st.none() | MOMENTS
+
+
+def is_complete(complete: CompleteDays, day: date, begins_at: datetime, ends_at: datetime) -> bool:
+    """The same of one day, in plain words."""
+
+    def in_use(one: Upload | UsedByHand) -> bool:
+        used_from, used_until = one[0], one[1]
+        return used_from < ends_at and (used_until is None or used_until > begins_at)
+
+    by_hand = any(map(in_use, complete.by_hand))
+    held = [upload for upload in complete.uploads if in_use(upload)]
+    if by_hand and day not in complete.without_session:
+        return False
+    return (by_hand or bool(held)) and all(
+        upload.uploaded_until is not None
+        and upload.uploaded_until >= min(ends_at, upload.released_at or ends_at)
+        for upload in held
+    )
 
 
 @given(
@@ -121,6 +138,6 @@ def test_days_in_a_row_are_judged_as_each_by_itself(
     days = [border.date() for border in borders[:-1]]
     starts = np.array([border.timestamp() for border in borders])
     assert complete.among(days, starts).tolist() == [
-        complete.is_complete(day, begins_at, ends_at)
+        is_complete(complete, day, begins_at, ends_at)
         for day, begins_at, ends_at in zip(days, borders, borders[1:], strict=False)
     ]

@@ -6,20 +6,24 @@ import { isOffline } from "../data/use.ts";
 import { fromNow } from "../shell/format.ts";
 import { t } from "../shell/language.ts";
 
-/** What an answer says, or that it is being read, or why there is none; an old one with its age. */
+/** In place of an answer: that it is being read, or why there is none. */
+export function Unanswered({ problem }: { problem: unknown }) {
+  return problem === null ? <Busy /> : <ProblemBanner problem={problem} />;
+}
+
+/** What an answer says, or that there is none yet; an old one with its age. */
 export function Answered<T>(props: { answer: Answer<T>; children: (data: T) => ComponentChildren }) {
-  const { data, readAt, isReading, problem } = props.answer;
+  const { data, readAt, problem } = props.answer;
+  if (data === null) return <Unanswered problem={problem} />;
   return (
     <>
-      {data === null && isReading && <Busy />}
-      {data === null && <ProblemBanner problem={problem} />}
-      {data !== null && problem !== null && (
+      {problem !== null && (
         <p class="soft small" role="status">
           {isOffline(problem) ? t("No connection.") : t("The server did not answer as it should.")}{" "}
           {readAt !== null && t("This is from {when}.", { when: fromNow(readAt) })}
         </p>
       )}
-      {data !== null && props.children(data)}
+      {props.children(data)}
     </>
   );
 }

@@ -3,9 +3,10 @@
 import { useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
 import { dataOf } from "@cymba/client";
+import { Unanswered } from "../../parts/answered.tsx";
 import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
-import { Busy, Card } from "../../parts/card.tsx";
+import { Card } from "../../parts/card.tsx";
 import { Confirm, Dialog } from "../../parts/dialog.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { Facts } from "../../parts/facts.tsx";
@@ -32,7 +33,7 @@ export default function DeviceScreen({ id }: { id: string }) {
   if (device === null) {
     return (
       <Screen title={t("Device")} back={to("devices")}>
-        {problem === null ? <Busy /> : <ProblemBanner problem={problem} />}
+        <Unanswered problem={problem} />
       </Screen>
     );
   }

@@ -1,7 +1,7 @@
 import { dataOf } from "@cymba/client";
-import { ProblemBanner } from "../../parts/banner.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
 import { LinkButton } from "../../parts/button.tsx";
-import { Busy, Empty, List, Row } from "../../parts/card.tsx";
+import { Empty, List, Row } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
@@ -22,7 +22,7 @@ export default function Devices() {
           {t("Add a device")}
         </LinkButton>
       )}
-      {data === null && !account.isNobody && (problem === null ? <Busy /> : <ProblemBanner problem={problem} />)}
+      {data === null && !account.isNobody && <Unanswered problem={problem} />}
       {data !== null && data.items.length === 0 && (
         <Empty>{t("No device is yours yet. It has a serial number and a claim code on it, or beside it.")}</Empty>
       )}

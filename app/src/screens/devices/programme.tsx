@@ -3,9 +3,10 @@
 import { useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
 import { dataOf } from "@cymba/client";
+import { Unanswered } from "../../parts/answered.tsx";
 import { Banner, errorAt, ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
-import { Busy, Card } from "../../parts/card.tsx";
+import { Card } from "../../parts/card.tsx";
 import { Choice, TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
@@ -49,7 +50,7 @@ export default function ProgrammeScreen({ id }: { id: string }) {
   return (
     <Screen title={t("Programme")} back={to(`devices/${id}`)}>
       {state === null || model === undefined ? (
-        value.value.problem === null ? <Busy /> : <ProblemBanner problem={value.value.problem} />
+        <Unanswered problem={value.value.problem} />
       ) : (
         <ProgrammeForm key={state.version} id={id} state={state} model={model} />
       )}

@@ -1,9 +1,10 @@
 /** What is desired of a device, and what it holds: two things until it has said that it took it. */
 
 import { dataOf } from "@cymba/client";
-import { Banner, ProblemBanner } from "../../parts/banner.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
+import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
-import { Busy, Card } from "../../parts/card.tsx";
+import { Card } from "../../parts/card.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { type Schemas, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
@@ -31,7 +32,7 @@ export function ProgrammeCard({ deviceId, model }: { deviceId: string; model: st
       </Card>
     );
   }
-  if (state === null) return <Card title={t("Programme")}>{problem === null ? <Busy /> : <ProblemBanner problem={problem} />}</Card>;
+  if (state === null) return <Card title={t("Programme")}><Unanswered problem={problem} /></Card>;
   return (
     <Card title={t("Programme")}>
       {state.lock !== null && <Lock lock={state.lock} />}

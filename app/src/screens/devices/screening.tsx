@@ -2,9 +2,10 @@
 
 import { useSignal } from "@preact/signals";
 import { dataOf } from "@cymba/client";
+import { Unanswered } from "../../parts/answered.tsx";
 import { Banner, errorAt, ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
-import { Busy, Card } from "../../parts/card.tsx";
+import { Card } from "../../parts/card.tsx";
 import { Choice } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
@@ -21,7 +22,7 @@ export default function ScreeningScreen() {
   return (
     <Screen title={t("Questions about your health")} back={to("devices")}>
       {data === null ? (
-        problem === null ? <Busy /> : <ProblemBanner problem={problem} />
+        <Unanswered problem={problem} />
       ) : (
         data.models.map((model) => (
           <Questions key={`${model.model} ${model.answered_at}`} model={model} screening={data} onKept={again} />

@@ -1,9 +1,10 @@
 /** What sessions and symptoms have to do with each other, and how sure that is. */
 
 import { dataOf } from "@cymba/client";
-import { Banner, ProblemBanner } from "../../parts/banner.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
+import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
-import { Busy, Empty, List, Row, Section } from "../../parts/card.tsx";
+import { Empty, List, Row, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
@@ -26,7 +27,7 @@ export default function Findings() {
       {account.isNobody && (
         <Empty>{t("Findings are made on the server, from your diary and your sessions. They begin with an account.")}</Empty>
       )}
-      {data === null && !account.isNobody && (problem === null ? <Busy /> : <ProblemBanner problem={problem} />)}
+      {data === null && !account.isNobody && <Unanswered problem={problem} />}
       {data !== null && (
         <>
           <Banner>{data.disclaimer}</Banner>

@@ -1,8 +1,9 @@
 /** One finding in full: its picture, what it rests on, and what it does not show. */
 
 import { dataOf } from "@cymba/client";
-import { Banner, ProblemBanner } from "../../parts/banner.tsx";
-import { Busy, Card, List, Row, Section } from "../../parts/card.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
+import { Banner } from "../../parts/banner.tsx";
+import { Card, List, Row, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { Picture } from "../../parts/picture.tsx";
@@ -34,7 +35,7 @@ export default function PairScreen({ exposure, outcome, query }: PairProps) {
   if (data === null) {
     return (
       <Screen title={t("Finding")} back={to("findings")}>
-        {problem === null ? <Busy /> : <ProblemBanner problem={problem} />}
+        <Unanswered problem={problem} />
       </Screen>
     );
   }

@@ -2,8 +2,8 @@
 
 import { useSignal } from "@preact/signals";
 import { dataOf } from "@cymba/client";
-import { ProblemBanner } from "../../parts/banner.tsx";
-import { Busy, Card, Empty, Section } from "../../parts/card.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
+import { Card, Empty, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { Choice } from "../../parts/field.tsx";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
@@ -39,7 +39,7 @@ export default function History() {
       {account.isNobody ? (
         <Empty>{t("Your history begins with an account.")}</Empty>
       ) : data === null ? (
-        problem === null ? <Busy /> : <ProblemBanner problem={problem} />
+        <Unanswered problem={problem} />
       ) : (
         <>
           <Section title={t("Use of the device")}>

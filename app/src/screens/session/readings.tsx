@@ -1,8 +1,8 @@
 /** What the device measured, downsampled so that peaks and gaps stay. */
 
 import { dataOf } from "@cymba/client";
-import { ProblemBanner } from "../../parts/banner.tsx";
-import { Busy, Section } from "../../parts/card.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
+import { Section } from "../../parts/card.tsx";
 import { Chart, type Line } from "../../parts/chart.tsx";
 import { type Schemas, useAnswer } from "../../data/use.ts";
 import { duration, number } from "../../shell/format.ts";
@@ -23,7 +23,7 @@ export function Readings({ id, zone, isOpen }: { id: string; zone: string; isOpe
     ) as Schemas["Telemetry"],
   );
   const { data, problem } = value.value;
-  if (data === null) return problem === null ? <Busy /> : <ProblemBanner problem={problem} />;
+  if (data === null) return <Unanswered problem={problem} />;
   const shown = seriesShown(data.series);
   if (shown.length === 0) return null;
   return (

@@ -1,9 +1,9 @@
 /** One session: what it was, its readings over time, and what the person says of it. */
 
 import { dataOf } from "@cymba/client";
-import { ProblemBanner } from "../../parts/banner.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
 import { LinkButton } from "../../parts/button.tsx";
-import { Busy, Card, Unsent } from "../../parts/card.tsx";
+import { Card, Unsent } from "../../parts/card.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { type Schemas, useAnswer, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
@@ -26,7 +26,7 @@ export default function SessionScreen({ id }: { id: string }) {
   if (session === null) {
     return (
       <Screen title={t("Session")} back={to("sessions")}>
-        {value.value.isReading ? <Busy /> : <ProblemBanner problem={value.value.problem} />}
+        <Unanswered problem={value.value.problem} />
       </Screen>
     );
   }

@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { dataOf } from "@cymba/client";
+import { Unanswered } from "../../parts/answered.tsx";
 import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { Button, LinkButton } from "../../parts/button.tsx";
 import { Busy, Card, Empty, Section } from "../../parts/card.tsx";
@@ -109,9 +110,7 @@ function Part<T>({ title, read, children }: PartProps<T>) {
   }, []);
   return (
     <Section title={title}>
-      {data.value === null && problem.value === null && <Busy />}
-      <ProblemBanner problem={problem.value} />
-      {data.value !== null && children(data.value)}
+      {data.value === null ? <Unanswered problem={problem.value} /> : children(data.value)}
     </Section>
   );
 }

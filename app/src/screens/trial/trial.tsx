@@ -2,9 +2,10 @@
 
 import { useSignal } from "@preact/signals";
 import { dataOf } from "@cymba/client";
+import { Unanswered } from "../../parts/answered.tsx";
 import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
-import { Busy, Card } from "../../parts/card.tsx";
+import { Card } from "../../parts/card.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { TextField } from "../../parts/field.tsx";
@@ -32,7 +33,7 @@ export default function TrialScreen({ id }: { id: string }) {
   if (trial === null) {
     return (
       <Screen title={t("Trial")} back={to("findings/trials")}>
-        {problem === null ? <Busy /> : <ProblemBanner problem={problem} />}
+        <Unanswered problem={problem} />
       </Screen>
     );
   }

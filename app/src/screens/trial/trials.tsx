@@ -1,7 +1,8 @@
 import { dataOf } from "@cymba/client";
-import { Banner, ProblemBanner } from "../../parts/banner.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
+import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
-import { Busy, Empty, List, Row } from "../../parts/card.tsx";
+import { Empty, List, Row } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { titleOf } from "../../data/items.ts";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
@@ -25,7 +26,7 @@ export default function Trials() {
           {t("Plan a trial")}
         </LinkButton>
       )}
-      {data === null && !account.isNobody && (problem === null ? <Busy /> : <ProblemBanner problem={problem} />)}
+      {data === null && !account.isNobody && <Unanswered problem={problem} />}
       {data !== null && data.items.length === 0 && <Empty>{t("There was no trial yet.")}</Empty>}
       {data !== null && data.items.length > 0 && (
         <List>

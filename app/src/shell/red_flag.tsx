@@ -1,10 +1,10 @@
 /** A symptom that needs care at once stands above every screen, until a clinician has looked at it. */
 
-import { dataOf } from "@cymba/client";
 import { LinkButton } from "../parts/button.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { redFlagsIn, titleOf } from "../data/items.ts";
-import { type Schemas, useAccount, useAnswer, useCopy } from "../data/use.ts";
+import { useScreening } from "../data/answers.ts";
+import { type Schemas, useAccount, useCopy } from "../data/use.ts";
 import { to } from "../routes.tsx";
 import { t } from "./language.ts";
 
@@ -28,11 +28,7 @@ export function useRedFlags(): { flags: StandingFlag[]; screening: Schemas["Scre
       );
   });
   const read = account.syncedAt.value?.toISOString() ?? "first";
-  const { value } = useAnswer<Schemas["Screening"]>(
-    "screening",
-    async ({ api }) => dataOf(await api.GET("/v1/screening")),
-    read,
-  );
+  const { value } = useScreening(read);
   const standing = value.value.data?.red_flags ?? [];
   return { flags: [...standing, ...(unsent.value ?? [])], screening: value.value.data };
 }

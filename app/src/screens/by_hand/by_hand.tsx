@@ -2,10 +2,10 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { dataOf } from "@cymba/client";
 import { Busy, Card, Empty } from "../../parts/card.tsx";
 import { Choice, Select } from "../../parts/field.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useDevices, useModels } from "../../data/answers.ts";
+import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { language } from "../../shell/look.ts";
@@ -33,8 +33,8 @@ export default function ByHand() {
       if (found !== null) chosen.value = found.device_id ?? found.model;
     });
   }, [account]);
-  const { value: models } = useAnswer<Schemas["Models"]>("models", async ({ api }) => dataOf(await api.GET("/v1/models")));
-  const { value: devices } = useAnswer<Schemas["Devices"]>("devices", async ({ api }) => dataOf(await api.GET("/v1/devices")));
+  const { value: models } = useModels();
+  const { value: devices } = useDevices();
   const sources = sourcesOf(models.value.data?.items ?? [], devices.value.data?.items ?? []);
   const source = sources.find((one) => one.key === chosen.value) ?? sources[0];
   return (

@@ -11,6 +11,7 @@ import { Confirm, Dialog } from "../../parts/dialog.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { say } from "../../parts/toast.tsx";
+import { useDevice } from "../../data/answers.ts";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fromNow, fullDay, here, percent, when } from "../../shell/format.ts";
@@ -22,12 +23,9 @@ import { backlogSaid, electrodeSaid } from "./words.ts";
 
 export default function DeviceScreen({ id }: { id: string }) {
   const account = useAccount();
-  const path = { device_id: id };
-  const { value, again } = useAnswer<Schemas["Device"]>(`device ${id}`, async ({ api }) =>
-    dataOf(await api.GET("/v1/devices/{device_id}", { params: { path } })),
-  );
+  const { value, again } = useDevice(id);
   const { value: health } = useAnswer<Schemas["DeviceHealth"]>(`health ${id}`, async ({ api }) =>
-    dataOf(await api.GET("/v1/devices/{device_id}/health", { params: { path } })),
+    dataOf(await api.GET("/v1/devices/{device_id}/health", { params: { path: { device_id: id } } })),
   );
   const { data: device, problem, readAt } = value.value;
   if (device === null) {

@@ -1,9 +1,9 @@
-import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { LinkButton } from "../../parts/button.tsx";
 import { Empty, List, Row } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useDevices } from "../../data/answers.ts";
+import { useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
@@ -11,7 +11,7 @@ import { backlogSaid } from "./words.ts";
 
 export default function Devices() {
   const account = useAccount();
-  const { value } = useAnswer<Schemas["Devices"]>("devices", async ({ api }) => dataOf(await api.GET("/v1/devices")));
+  const { value } = useDevices();
   const { data, problem, readAt } = value.value;
   return (
     <Screen title={t("Devices")} back={to("you")}>

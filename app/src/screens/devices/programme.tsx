@@ -9,13 +9,13 @@ import { Button } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
 import { Choice, TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useDevice, useModels, useProgramme } from "../../data/answers.ts";
+import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { number } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { siteSaid } from "../session/words.ts";
-import { useProgramme } from "./programme_card.tsx";
 
 type Programme = Schemas["Programme"];
 type Member = Exclude<keyof Programme, "site" | "side">;
@@ -41,10 +41,8 @@ const TYPED: readonly Typed[] = [
 
 export default function ProgrammeScreen({ id }: { id: string }) {
   const { value } = useProgramme(id);
-  const { value: device } = useAnswer<Schemas["Device"]>(`device ${id}`, async ({ api }) =>
-    dataOf(await api.GET("/v1/devices/{device_id}", { params: { path: { device_id: id } } })),
-  );
-  const { value: models } = useAnswer<Schemas["Models"]>("models", async ({ api }) => dataOf(await api.GET("/v1/models")));
+  const { value: device } = useDevice(id);
+  const { value: models } = useModels();
   const state = value.value.data;
   const model = models.value.data?.items.find((one) => one.name === device.value.data?.model);
   return (

@@ -1,28 +1,20 @@
 /** What is desired of a device, and what it holds: two things until it has said that it took it. */
 
-import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
 import { Facts } from "../../parts/facts.tsx";
-import { type Schemas, useAnswer } from "../../data/use.ts";
+import { useModels, useProgramme } from "../../data/answers.ts";
+import type { Schemas } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { when } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { limitFacts, programmeFacts, stateSaid } from "./words.ts";
 
-type State = Schemas["ProgrammeState"];
-
-export function useProgramme(deviceId: string) {
-  return useAnswer<State>(`programme ${deviceId}`, async ({ api }) =>
-    dataOf(await api.GET("/v1/devices/{device_id}/programme", { params: { path: { device_id: deviceId } } })),
-  );
-}
-
 export function ProgrammeCard({ deviceId, model }: { deviceId: string; model: string }) {
   const { value } = useProgramme(deviceId);
-  const { value: models } = useAnswer<Schemas["Models"]>("models", async ({ api }) => dataOf(await api.GET("/v1/models")));
+  const { value: models } = useModels();
   const { data: state, problem } = value.value;
   const takes = models.value.data?.items.find((one) => one.name === model)?.takes_programmes ?? true;
   if (!takes) {

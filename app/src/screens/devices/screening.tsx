@@ -8,7 +8,8 @@ import { Button } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
 import { Choice } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useScreening } from "../../data/answers.ts";
+import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -17,7 +18,7 @@ import { Screen } from "../../shell/screen.tsx";
 type Answer = "no" | "yes" | "unsure" | "cleared";
 
 export default function ScreeningScreen() {
-  const { value, again } = useAnswer<Schemas["Screening"]>("screening", async ({ api }) => dataOf(await api.GET("/v1/screening")));
+  const { value, again } = useScreening();
   const { data, problem } = value.value;
   return (
     <Screen title={t("Questions about your health")} back={to("devices")}>

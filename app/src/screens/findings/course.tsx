@@ -1,20 +1,18 @@
 /** A symptom then and now, or a side effect from session to session: a sentence and its picture. */
 
-import { dataOf } from "@cymba/client";
 import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { Busy } from "../../parts/card.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { Picture } from "../../parts/picture.tsx";
-import { type Schemas, useAnswer } from "../../data/use.ts";
+import { useSideEffects, useThenAndNow } from "../../data/answers.ts";
+import type { Schemas } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay, number } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 
 export function ThenAndNowScreen({ outcome }: { outcome: string }) {
-  const { value } = useAnswer<Schemas["ThenAndNowList"]>("response", async ({ api }) =>
-    dataOf(await api.GET("/v1/insights/response")),
-  );
+  const { value } = useThenAndNow();
   const found = value.value.data?.items.find((one) => one.outcome === outcome);
   if (found === undefined) return <NotYet problem={value.value.problem} isReading={value.value.isReading} />;
   return (
@@ -43,9 +41,7 @@ function period(one: Schemas["ComparedPeriod"]): string {
 }
 
 export function SideEffectScreen({ item }: { item: string }) {
-  const { value } = useAnswer<Schemas["SideEffects"]>("side-effects", async ({ api }) =>
-    dataOf(await api.GET("/v1/insights/side-effects")),
-  );
+  const { value } = useSideEffects();
   const found = value.value.data?.items.find((one) => one.item === item);
   if (found === undefined) return <NotYet problem={value.value.problem} isReading={value.value.isReading} />;
   return (

@@ -6,6 +6,7 @@ import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
 import { Empty, List, Row, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
+import { useSideEffects, useThenAndNow } from "../../data/answers.ts";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
@@ -73,9 +74,7 @@ function FindingList({ findings }: { findings: Finding[] }) {
 }
 
 function ThenAndNow() {
-  const { value } = useAnswer<Schemas["ThenAndNowList"]>("response", async ({ api }) =>
-    dataOf(await api.GET("/v1/insights/response")),
-  );
+  const { value } = useThenAndNow();
   const items = value.value.data?.items ?? [];
   if (items.length === 0) return null;
   return (
@@ -95,9 +94,7 @@ function ThenAndNow() {
 }
 
 function SideEffects() {
-  const { value } = useAnswer<Schemas["SideEffects"]>("side-effects", async ({ api }) =>
-    dataOf(await api.GET("/v1/insights/side-effects")),
-  );
+  const { value } = useSideEffects();
   const items = value.value.data?.items ?? [];
   if (items.length === 0) return null;
   return (

@@ -2,12 +2,12 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { dataOf } from "@cymba/client";
 import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
 import { Busy, Card } from "../../parts/card.tsx";
 import { Chart } from "../../parts/chart.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useSession } from "../../data/answers.ts";
+import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { duration, fromNow, number, timeOfDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -29,9 +29,7 @@ export default function Live({ id }: { id: string }) {
     };
   }, [account, id]);
   const now_ms = useClock();
-  const { value } = useAnswer<Schemas["Session"]>(`session ${id}`, async ({ api }) =>
-    dataOf(await api.GET("/v1/sessions/{session_id}", { params: { path: { session_id: id } } })),
-  );
+  const { value } = useSession(id);
   const seen = followed.value;
   return (
     <Screen title={t("Running session")} back={to(`sessions/${id}`)}>

@@ -1,11 +1,11 @@
 /** One session: what it was, its readings over time, and what the person says of it. */
 
-import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { LinkButton } from "../../parts/button.tsx";
 import { Card, Unsent } from "../../parts/card.tsx";
 import { Facts } from "../../parts/facts.tsx";
-import { type Schemas, useAnswer, useCopy } from "../../data/use.ts";
+import { useSession } from "../../data/answers.ts";
+import { type Schemas, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { duration, namedDay, number, percent, timeOfDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -17,10 +17,7 @@ import { doubtSaid, endSaid, type Session, sideSaid, siteSaid, timeSourceSaid } 
 
 export default function SessionScreen({ id }: { id: string }) {
   const copy = useCopy(async (account) => await account.one("session", id));
-  const { value, again } = useAnswer<Session>(
-    `session ${id}`,
-    async ({ api }) => dataOf(await api.GET("/v1/sessions/{session_id}", { params: { path: { session_id: id } } })),
-  );
+  const { value, again } = useSession(id);
   // The copy is there without a network; what it has not (a session not sent yet) is left out.
   const session = (copy.value?.fields ?? value.value.data) as Partial<Session> | null;
   if (session === null) {

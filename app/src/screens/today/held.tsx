@@ -1,15 +1,13 @@
-import { dataOf } from "@cymba/client";
 import { Card, List, Row } from "../../parts/card.tsx";
-import { type Schemas, useAnswer } from "../../data/use.ts";
+import { useDevices } from "../../data/answers.ts";
+import type { Schemas } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fromNow } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 
 /** What the devices have recorded and not sent: "not uploaded" is another thing than "none". */
 export function Held() {
-  const { value } = useAnswer<Schemas["Devices"]>("devices", async ({ api }) =>
-    dataOf(await api.GET("/v1/devices")),
-  );
+  const { value } = useDevices();
   const devices = value.value.data?.items ?? [];
   if (devices.length === 0) return null;
   return (

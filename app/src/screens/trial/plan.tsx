@@ -9,6 +9,7 @@ import { Busy, Card, Empty } from "../../parts/card.tsx";
 import { Choice, Select, TextField } from "../../parts/field.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { titleOf } from "../../data/items.ts";
+import { useDevices } from "../../data/answers.ts";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { number, percent } from "../../shell/format.ts";
@@ -27,7 +28,7 @@ export default function Plan() {
   const deviceId = useSignal<string | null>(null);
   const comparison = useSignal("0");
   const problem = useSignal<unknown>(null);
-  const { value: devices } = useAnswer<Schemas["Devices"]>("devices", async ({ api }) => dataOf(await api.GET("/v1/devices")));
+  const { value: devices } = useDevices();
   const { value: powers } = useAnswer<Schemas["ExperimentPowers"]>(`power ${outcome.value}`, async ({ api }) =>
     dataOf(await api.POST("/v1/experiments/preview", { body: { outcome: outcome.value } })),
   );

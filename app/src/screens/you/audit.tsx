@@ -3,6 +3,7 @@ import { dataOf } from "@cymba/client";
 import { Answered } from "../../parts/answered.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Empty, List, Row, Section } from "../../parts/card.tsx";
+import { useShares } from "../../data/answers.ts";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, namedDay, timeOfDay } from "../../shell/format.ts";
@@ -16,7 +17,7 @@ export default function Audit() {
   const { value } = useAnswer("audit", async ({ api }) =>
     dataOf(await api.GET("/v1/audit", { params: { query: { limit: 50 } } })),
   );
-  const { value: shares } = useAnswer("shares", async ({ api }) => dataOf(await api.GET("/v1/shares")));
+  const { value: shares } = useShares();
   const later = useSignal<Schemas["AuditPage"] | null>(null);
   const cursor = (later.value ?? value.value.data)?.next_cursor ?? null;
   const more = async () => {

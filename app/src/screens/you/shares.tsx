@@ -7,7 +7,8 @@ import { Empty, List, Row, Section } from "../../parts/card.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { Choice, Choices, TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useShares } from "../../data/answers.ts";
+import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
@@ -23,7 +24,7 @@ export default function Shares() {
   const proof = useProof();
   const isMaking = useSignal(false);
   const made = useSignal<Schemas["NewShare"] | null>(null);
-  const { value, again } = useAnswer("shares", async ({ api }) => dataOf(await api.GET("/v1/shares")));
+  const { value, again } = useShares();
   const end = (id: string) => async () =>
     await proof.run(async () => {
       dataOf(await account.api.DELETE("/v1/shares/{share_id}", { params: { path: { share_id: id } } }));

@@ -1,4 +1,7 @@
-/** How a screen reads: from the copy on this device, or an answer of the API that is kept here. */
+/**
+ * How a screen reads: from the copy on this device, or an answer of the API that is kept here. And
+ * how it does what may fail.
+ */
 
 import { type Signal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { ProblemError, SignedOut } from "@cymba/client";
@@ -101,6 +104,20 @@ export function useAnswer<T>(
     };
   });
   return { value: useComputed(() => value.value), again: () => void asked.value++ };
+}
+
+/** Does what may fail, such as a change that only the server can make, and keeps why it failed. */
+export function useAttempt() {
+  const problem = useSignal<unknown>(null);
+  const attempt = async (work: () => Promise<void>): Promise<void> => {
+    problem.value = null;
+    try {
+      await work();
+    } catch (error) {
+      problem.value = error;
+    }
+  };
+  return { problem, attempt };
 }
 
 /** Whether an error says that there is no network, which is no fault. */

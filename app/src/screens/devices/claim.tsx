@@ -8,7 +8,7 @@ import { Button } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
 import { TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
-import { useAccount } from "../../data/use.ts";
+import { useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
@@ -22,21 +22,18 @@ export default function ClaimScreen() {
   const code = useSignal("");
   const name = useSignal("");
   const isReading = useSignal(false);
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
 
   const claim = async (event: SubmitEvent) => {
     event.preventDefault();
-    problem.value = null;
-    const named = name.value.trim() === "" ? {} : { name: name.value.trim() };
-    try {
+    await attempt(async () => {
+      const named = name.value.trim() === "" ? {} : { name: name.value.trim() };
       const body = { serial: serial.value.trim(), code: code.value.trim(), ...named };
       const device = dataOf(await account.api.POST("/v1/devices/claim", { body }));
       await account.sync();
       say(t("The device is yours."));
       route(to(`devices/${device.id}`));
-    } catch (error) {
-      problem.value = error;
-    }
+    });
   };
   const read = (text: string) => {
     isReading.value = false;

@@ -12,7 +12,7 @@ import { AsOf } from "../../parts/as_of.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { say } from "../../parts/toast.tsx";
 import { useDevice } from "../../data/answers.ts";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { type Schemas, useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fromNow, fullDay, here, percent, when } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
@@ -111,16 +111,8 @@ function LetGo({ device }: { device: Schemas["Device"] }) {
   const { route } = useLocation();
   const isAsked = useSignal(false);
   const code = useSignal<string | null>(null);
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const path = { device_id: device.id };
-  const attempt = async (work: () => Promise<void>) => {
-    problem.value = null;
-    try {
-      await work();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
   const letGo = () =>
     attempt(async () => {
       isAsked.value = false;

@@ -10,7 +10,7 @@ import { Card } from "../../parts/card.tsx";
 import { Choice, TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { useDevice, useModels, useProgramme } from "../../data/answers.ts";
-import { type Schemas, useAccount } from "../../data/use.ts";
+import { type Schemas, useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { number } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -71,18 +71,17 @@ function ProgrammeForm({ id, state, model }: FormProps) {
   );
   const site = useSignal(before.site ?? model.sites[0] ?? "");
   const side = useSignal<Programme["side"]>(before.side ?? "left");
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const asked = TYPED.filter(({ member }) => model.programme_members.includes(member) || before[member] != null);
 
   const send = async (event: SubmitEvent) => {
     event.preventDefault();
-    problem.value = null;
-    const given = asked
-      .filter(({ member }) => (typed.value[member] ?? "") !== "")
-      .map(({ member, scale }) => [member, rounded(member, Number(typed.value[member]) * scale)]);
-    const programme = { ...Object.fromEntries(given), site: site.value, side: side.value } as Programme;
-    const limits = state.desired?.limits;
-    try {
+    await attempt(async () => {
+      const given = asked
+        .filter(({ member }) => (typed.value[member] ?? "") !== "")
+        .map(({ member, scale }) => [member, rounded(member, Number(typed.value[member]) * scale)]);
+      const programme = { ...Object.fromEntries(given), site: site.value, side: side.value } as Programme;
+      const limits = state.desired?.limits;
       const read = await account.api.GET("/v1/devices/{device_id}/programme", { params: { path: { device_id: id } } });
       if (read.data?.version !== state.version) {
         say(t("This was changed elsewhere meanwhile. Look at it again."));
@@ -96,9 +95,7 @@ function ProgrammeForm({ id, state, model }: FormProps) {
       );
       say(t("Kept. It holds once the device says so."));
       route(to(`devices/${id}`));
-    } catch (error) {
-      problem.value = error;
-    }
+    });
   };
   return (
     <form class="stack" onSubmit={send}>

@@ -9,7 +9,7 @@ import { Card } from "../../parts/card.tsx";
 import { Choice } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { useScreening } from "../../data/answers.ts";
-import { type Schemas, useAccount } from "../../data/use.ts";
+import { type Schemas, useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -45,23 +45,19 @@ interface QuestionsProps {
 function Questions({ model, screening, onKept }: QuestionsProps) {
   const account = useAccount();
   const answers = useSignal<Record<string, Answer>>({ ...(model.answers as Record<string, Answer> | null) });
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const asked = model.questions.flatMap((name) => screening.questions.find((one) => one.name === name) ?? []);
   const minded = model.precautions.flatMap((name) => screening.precautions.find((one) => one.name === name) ?? []);
 
-  const keep = async () => {
-    problem.value = null;
-    try {
+  const keep = () =>
+    attempt(async () => {
       const { response } = await account.api.GET("/v1/screening");
       const header = { "If-Match": response.headers.get("ETag") ?? "" };
       const body = { model: model.model, text_version: screening.text_version, answers: answers.value };
       dataOf(await account.api.PUT("/v1/screening/answers", { params: { header }, body }));
       say(t("Kept."));
       onKept();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Card title={model.title}>
       {model.lock !== null && <Banner kind="warn">{model.lock.detail}</Banner>}

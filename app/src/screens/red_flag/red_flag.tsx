@@ -6,7 +6,7 @@ import { Card, Empty, List, Row } from "../../parts/card.tsx";
 import { TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { titleOf } from "../../data/items.ts";
-import { useAccount } from "../../data/use.ts";
+import { useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, when } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -18,18 +18,15 @@ export default function RedFlagScreen() {
   const { flags, screening } = useRedFlags();
   const clinician = useSignal("");
   const seenOn = useSignal(dayKey(new Date()));
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const release = async (event: SubmitEvent) => {
     event.preventDefault();
-    problem.value = null;
-    try {
+    await attempt(async () => {
       const body = { clinician: clinician.value, seen_on: seenOn.value };
       dataOf(await account.api.POST("/v1/screening/release", { body }));
       await account.sync();
       say(t("Noted. The questions about your health must be answered again before a device may be used."));
-    } catch (error) {
-      problem.value = error;
-    }
+    });
   };
   return (
     <Screen title={t("Seek care first")} back={to()}>

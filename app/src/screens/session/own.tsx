@@ -9,7 +9,7 @@ import { Card } from "../../parts/card.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Check, TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
-import { useAccount } from "../../data/use.ts";
+import { useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import type { Session } from "./words.ts";
@@ -27,14 +27,13 @@ export function Own({ id, session, onChanged }: OwnProps) {
   const { route } = useLocation();
   const note = useSignal(session.note ?? "");
   const isAsked = useSignal(false);
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const isWritten = session.recorder !== "device";
   const path = { session_id: id };
   const header = { "If-Match": `"${session.version}"` };
 
-  const change = async (changes: { note?: string | null; excluded?: boolean }) => {
-    problem.value = null;
-    try {
+  const change = (changes: { note?: string | null; excluded?: boolean }) =>
+    attempt(async () => {
       if (isWritten) {
         await account.edit("session", id, changes);
       } else {
@@ -43,14 +42,10 @@ export function Own({ id, session, onChanged }: OwnProps) {
       }
       say(t("Kept."));
       onChanged();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
-  const erase = async () => {
-    problem.value = null;
-    isAsked.value = false;
-    try {
+    });
+  const erase = () =>
+    attempt(async () => {
+      isAsked.value = false;
       if (isWritten) await account.edit("session", id, null);
       else {
         dataOf(await account.api.DELETE("/v1/sessions/{session_id}", { params: { path, header } }));
@@ -58,10 +53,7 @@ export function Own({ id, session, onChanged }: OwnProps) {
       }
       say(t("The session is deleted."));
       route(to("sessions"));
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Card title={t("Your own word on it")}>
       <TextField

@@ -5,6 +5,7 @@ import { Button } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
 import { TextField } from "../../parts/field.tsx";
 import { askForCode, askForReset, reset, resident, signIn, signUp } from "../../data/residents.ts";
+import { useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { language } from "../../shell/look.ts";
@@ -26,7 +27,7 @@ export default function SignIn() {
   const email = useSignal(given("email") || (resident.peek()?.email ?? ""));
   const password = useSignal(given("password"));
   const code = useSignal("");
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const isBusy = useSignal(false);
 
   const entrance = () => ({ email: email.value.trim(), password: password.value });
@@ -37,15 +38,9 @@ export default function SignIn() {
   const tried = (work: () => Promise<void>) => async (event: SubmitEvent) => {
     event.preventDefault();
     if (isBusy.value) return;
-    problem.value = null;
     isBusy.value = true;
-    try {
-      await work();
-    } catch (error) {
-      problem.value = error;
-    } finally {
-      isBusy.value = false;
-    }
+    await attempt(work);
+    isBusy.value = false;
   };
 
   const emailField = (

@@ -1,22 +1,20 @@
 /** A trial has left the device otherwise than it was: the person decides, and is told until then. */
 
-import { useSignal } from "@preact/signals";
 import { dataOf } from "@cymba/client";
 import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { say } from "../../parts/toast.tsx";
-import { type Schemas, useAccount } from "../../data/use.ts";
+import { type Schemas, useAccount, useAttempt } from "../../data/use.ts";
 import { t } from "../../shell/language.ts";
 import { limitFacts, programmeFacts } from "../devices/words.ts";
 
 export function BeforeTrial({ before, onChanged }: { before: Schemas["BeforeTrial"]; onChanged: () => void | Promise<void> }) {
   const account = useAccount();
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const params = { path: { experiment_id: before.experiment_id } };
-  const decide = async (way: "agree" | "decline") => {
-    problem.value = null;
-    try {
+  const decide = (way: "agree" | "decline") =>
+    attempt(async () => {
       dataOf(
         way === "agree"
           ? await account.api.POST("/v1/experiments/{experiment_id}/before/agree", { params })
@@ -24,10 +22,7 @@ export function BeforeTrial({ before, onChanged }: { before: Schemas["BeforeTria
       );
       say(way === "agree" ? t("Sent. The device is as it was once it says so.") : t("The device stays as it is."));
       await onChanged();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Banner kind="warn">
       <p>{before.sentence}</p>

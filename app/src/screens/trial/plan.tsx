@@ -10,7 +10,7 @@ import { Choice, Select, TextField } from "../../parts/field.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { titleOf } from "../../data/items.ts";
 import { useDevices } from "../../data/answers.ts";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { type Schemas, useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { number, percent } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -27,7 +27,7 @@ export default function Plan() {
   const chosen = useSignal(0);
   const deviceId = useSignal<string | null>(null);
   const comparison = useSignal("0");
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const { value: devices } = useDevices();
   const { value: powers } = useAnswer<Schemas["ExperimentPowers"]>(`power ${outcome.value}`, async ({ api }) =>
     dataOf(await api.POST("/v1/experiments/preview", { body: { outcome: outcome.value } })),
@@ -37,10 +37,9 @@ export default function Plan() {
   const plans = powers.value.data?.items ?? [];
   const plan = plans[chosen.value] ?? plans[0];
 
-  const begin = async () => {
-    problem.value = null;
-    if (device === undefined || plan === undefined) return;
-    try {
+  const begin = () =>
+    attempt(async () => {
+      if (device === undefined || plan === undefined) return;
       const body = {
         device_id: device.id,
         outcome: outcome.value,
@@ -50,10 +49,7 @@ export default function Plan() {
       };
       const made = dataOf(await account.api.POST("/v1/experiments", { body }));
       route(to(`findings/trials/${made.id}`));
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   if (devices.value.data !== null && owned.length === 0) {
     return (
       <Screen title={t("Plan a trial")} back={to("findings/trials")}>

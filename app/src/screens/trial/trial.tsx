@@ -11,7 +11,7 @@ import { Facts } from "../../parts/facts.tsx";
 import { TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { titleOf } from "../../data/items.ts";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { type Schemas, useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, fullDay, number, shortDay, when } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
@@ -66,21 +66,17 @@ interface PartProps {
 
 function NowCard({ trial, onChanged }: PartProps) {
   const account = useAccount();
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const today = dayKey(new Date(), trial.time_zone);
   const now = trial.blocks.find((one) => one.first_day <= today && today <= one.last_day);
   const next = trial.blocks.find((one) => one.arm !== null && one.agreed_at === null && one.last_day >= today);
-  const agree = async (block: Block) => {
-    problem.value = null;
-    const path = { experiment_id: trial.id, number: block.number };
-    try {
+  const agree = (block: Block) =>
+    attempt(async () => {
+      const path = { experiment_id: trial.id, number: block.number };
       dataOf(await account.api.POST("/v1/experiments/{experiment_id}/blocks/{number}/agree", { params: { path } }));
       say(t("Agreed. It goes to the device now."));
       await onChanged();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Card title={now === undefined ? t("It has not begun") : t("Block {n} of {all}", { n: now.number + 1, all: trial.blocks.length })}>
       {now === undefined ? (
@@ -190,19 +186,15 @@ function StopCard({ trial, onChanged }: PartProps) {
   const account = useAccount();
   const isAsked = useSignal(false);
   const why = useSignal("");
-  const problem = useSignal<unknown>(null);
-  const stop = async () => {
-    isAsked.value = false;
-    problem.value = null;
-    try {
+  const { problem, attempt } = useAttempt();
+  const stop = () =>
+    attempt(async () => {
+      isAsked.value = false;
       const params = { path: { experiment_id: trial.id } };
       const body = { reason: why.value.trim() || t("No reason given") };
       dataOf(await account.api.POST("/v1/experiments/{experiment_id}/stop", { params, body }));
       await onChanged();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Card>
       <Button onPress={() => void (isAsked.value = true)}>{t("Stop the trial")}</Button>

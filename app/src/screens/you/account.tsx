@@ -7,7 +7,7 @@ import { Card } from "../../parts/card.tsx";
 import { Select, TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { changeProfile, readProfile } from "../../data/profile.ts";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { type Schemas, useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { here } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -35,18 +35,14 @@ function Profile({ profile, again }: { profile: Schemas["Account"]; again: () =>
   const account = useAccount();
   const name = useSignal(profile.name);
   const zone = useSignal(profile.time_zone);
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const zones = [...new Set([profile.time_zone, here, ...Intl.supportedValuesOf("timeZone")])];
-  const save = async () => {
-    problem.value = null;
-    try {
+  const save = () =>
+    attempt(async () => {
       await changeProfile(account, { name: name.value, time_zone: zone.value });
       again();
       say(t("Saved."));
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Card>
       <TextField
@@ -135,17 +131,14 @@ function Password() {
   const account = useAccount();
   const current = useSignal("");
   const next = useSignal("");
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const save = async (event: SubmitEvent) => {
     event.preventDefault();
-    problem.value = null;
-    try {
+    await attempt(async () => {
       await changeProfile(account, { current_password: current.value, new_password: next.value });
       current.value = next.value = "";
       say(t("Your password is changed. Every other place is signed out."));
-    } catch (error) {
-      problem.value = error;
-    }
+    });
   };
   const wrong = errorAt(problem.value, "/current_password");
   const weak = errorAt(problem.value, "/new_password");

@@ -1,10 +1,9 @@
-import { useSignal } from "@preact/signals";
 import { dataOf } from "@cymba/client";
 import { Answered } from "../../parts/answered.tsx";
 import { ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Card, List, Row, Section } from "../../parts/card.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { type Schemas, useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -12,12 +11,11 @@ import { Screen } from "../../shell/screen.tsx";
 
 export default function Consents() {
   const account = useAccount();
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const { value, again } = useAnswer("consents", async ({ api }) => dataOf(await api.GET("/v1/consents")));
-  const change = async (purpose: Schemas["ConsentPurpose"], isGiven: boolean) => {
-    problem.value = null;
-    const path = { purpose: purpose.name };
-    try {
+  const change = (purpose: Schemas["ConsentPurpose"], isGiven: boolean) =>
+    attempt(async () => {
+      const path = { purpose: purpose.name };
       if (isGiven) {
         const body = { text_version: purpose.text_version };
         dataOf(await account.api.POST("/v1/consents/{purpose}", { params: { path }, body }));
@@ -26,10 +24,7 @@ export default function Consents() {
       }
       again();
       void account.sync();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Screen title={t("What you agreed to")} back={to("you")}>
       <p class="soft">{t("Each is your choice, and you can take it back at any time.")}</p>

@@ -9,7 +9,7 @@ import { Check } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { eraseAccount } from "../../data/profile.ts";
 import { leave } from "../../data/residents.ts";
-import { useAccount } from "../../data/use.ts";
+import { useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
@@ -26,10 +26,9 @@ export default function Data() {
 
 function Export() {
   const account = useAccount();
-  const problem = useSignal<unknown>(null);
-  const load = async () => {
-    problem.value = null;
-    try {
+  const { problem, attempt } = useAttempt();
+  const load = () =>
+    attempt(async () => {
       const response = await account.fetch("/v1/account/export");
       if (!response.ok) throw new ProblemError((await response.json()) as Problem);
       const url = URL.createObjectURL(await response.blob());
@@ -38,10 +37,7 @@ function Export() {
       link.download = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "cymba.zip";
       link.click();
       URL.revokeObjectURL(url);
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   return (
     <Card title={t("Take it with you")}>
       <p>

@@ -1,10 +1,9 @@
-import { useSignal } from "@preact/signals";
 import { dataOf } from "@cymba/client";
 import { Answered } from "../../parts/answered.tsx";
 import { ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
 import { List, Row } from "../../parts/card.tsx";
-import { useAccount, useAnswer } from "../../data/use.ts";
+import { useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fromNow, when } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -12,19 +11,15 @@ import { Screen } from "../../shell/screen.tsx";
 
 export default function SignIns() {
   const account = useAccount();
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   const { value, again } = useAnswer("sign-ins", async ({ api }) =>
     dataOf(await api.GET("/v1/account/sign-ins")),
   );
-  const tried = (work: () => Promise<unknown>) => async () => {
-    problem.value = null;
-    try {
+  const tried = (work: () => Promise<unknown>) => () =>
+    attempt(async () => {
       await work();
       again();
-    } catch (error) {
-      problem.value = error;
-    }
-  };
+    });
   const end = (id: string) =>
     tried(async () => {
       const params = { path: { sign_in_id: id } };

@@ -7,6 +7,7 @@ import { useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
+import { Connected } from "./connected.tsx";
 import { backlogSaid } from "./words.ts";
 
 export default function Devices() {
@@ -32,11 +33,7 @@ export default function Devices() {
             <Row key={device.id} href={to(`devices/${device.id}`)}>
               <span class="spread">
                 <strong>{device.name || device.model_title}</strong>
-                {device.presence?.online === true ? (
-                  <span class="mark good">{t("Connected")}</span>
-                ) : (
-                  <span class="mark">{t("Not connected")}</span>
-                )}
+                <Connected presence={device.presence} />
               </span>
               <span class="soft small">{backlogSaid(device.presence)}</span>
               {device.before_trial !== null && <span class="mark warn">{t("Not as it was before the trial")}</span>}

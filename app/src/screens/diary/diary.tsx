@@ -1,20 +1,19 @@
 import { useSignal } from "@preact/signals";
-import { Banner } from "../../parts/banner.tsx";
 import { Button, LinkButton } from "../../parts/button.tsx";
 import { Busy, Empty, List, Row, Section } from "../../parts/card.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import type { Shown } from "../../data/account.ts";
-import { useAccount, useAll } from "../../data/use.ts";
+import { useAll } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, namedDay } from "../../shell/format.ts";
-import { t, tn } from "../../shell/language.ts";
+import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { Summary } from "./summary.tsx";
+import { ToDecide } from "./to_decide.tsx";
 
 const AT_ONCE = 40;
 
 export default function Diary() {
-  const account = useAccount();
   const all = useAll("diary-entry");
   const most = useSignal(AT_ONCE);
   const entries = (all.value ?? []).toSorted((one, other) => (felt(one) < felt(other) ? 1 : -1));
@@ -29,18 +28,7 @@ export default function Diary() {
         </LinkButton>
       }
     >
-      {account.aside.value > 0 && (
-        <Banner kind="warn">
-          <p>
-            {tn(
-              "{n} change was not taken. You decide what becomes of it.",
-              "{n} changes were not taken. You decide what becomes of them.",
-              account.aside.value,
-            )}
-          </p>
-          <LinkButton href={to("diary/decide")}>{t("Look at it")}</LinkButton>
-        </Banner>
-      )}
+      <ToDecide />
       {all.value === null && <Busy />}
       {all.value?.length === 0 && <Empty>{t("Nothing is written yet. A few words a day are enough.")}</Empty>}
       {[...days].map(([day, list]) => (

@@ -4,6 +4,7 @@ import { useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fromNow } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
+import { ToDecide } from "../diary/to_decide.tsx";
 
 /** Whether all is sent, and what stands in the way. */
 export function Sending() {
@@ -17,18 +18,7 @@ export function Sending() {
       : t("Everything is sent.");
   return (
     <>
-      {account.aside.value > 0 && (
-        <Banner kind="warn">
-          <p>
-            {tn(
-              "{n} change was not taken. You decide what becomes of it.",
-              "{n} changes were not taken. You decide what becomes of them.",
-              account.aside.value,
-            )}
-          </p>
-          <LinkButton href={to("diary/decide")}>{t("Look at it")}</LinkButton>
-        </Banner>
-      )}
+      <ToDecide />
       {state.name === "signed-out" && (
         <Banner kind="warn">
           <p>{t("Your sign-in has ended. What is on this device is still here. Sign in again to send it.")}</p>

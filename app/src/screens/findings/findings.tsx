@@ -1,5 +1,6 @@
 /** What sessions and symptoms have to do with each other, and how sure that is. */
 
+import type { ComponentChildren } from "preact";
 import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { Banner } from "../../parts/banner.tsx";
@@ -61,15 +62,29 @@ function FindingList({ findings }: { findings: Finding[] }) {
   return (
     <List>
       {findings.map((one) => (
-        <Row key={one.id} href={to(`findings/${one.exposure}/${one.outcome}?lag=${one.lag}`)}>
-          <span class="spread">
-            <strong>{one.outcome_title}</strong>
-            <span class={says(one.grade) ? "mark good" : "mark"}>{gradeSaid(one.grade)}</span>
-          </span>
-          <span>{one.sentence}</span>
-        </Row>
+        <Told
+          key={one.id}
+          href={to(`findings/${one.exposure}/${one.outcome}?lag=${one.lag}`)}
+          title={one.outcome_title}
+          sentence={one.sentence}
+        >
+          <span class={says(one.grade) ? "mark good" : "mark"}>{gradeSaid(one.grade)}</span>
+        </Told>
       ))}
     </List>
+  );
+}
+
+/** A line of any of the lists, which opens the whole of it. */
+function Told(props: { href: string; title: string; sentence: string; children?: ComponentChildren }) {
+  return (
+    <Row href={props.href}>
+      <span class="spread">
+        <strong>{props.title}</strong>
+        {props.children}
+      </span>
+      <span>{props.sentence}</span>
+    </Row>
   );
 }
 
@@ -81,12 +96,7 @@ function ThenAndNow() {
     <Section title={t("Then and now")}>
       <List>
         {items.map((one) => (
-          <Row key={one.outcome} href={to(`findings/then/${one.outcome}`)}>
-            <span class="spread">
-              <strong>{one.title}</strong>
-            </span>
-            <span>{one.sentence}</span>
-          </Row>
+          <Told key={one.outcome} href={to(`findings/then/${one.outcome}`)} title={one.title} sentence={one.sentence} />
         ))}
       </List>
     </Section>
@@ -101,12 +111,7 @@ function SideEffects() {
     <Section title={t("Side effects over time")}>
       <List>
         {items.map((one) => (
-          <Row key={one.item} href={to(`findings/side-effect/${one.item}`)}>
-            <span class="spread">
-              <strong>{one.title}</strong>
-            </span>
-            <span>{one.sentence}</span>
-          </Row>
+          <Told key={one.item} href={to(`findings/side-effect/${one.item}`)} title={one.title} sentence={one.sentence} />
         ))}
       </List>
     </Section>

@@ -226,13 +226,19 @@ export class Account {
   }
 }
 
-function tokensOf(accountId: string): TokenStore {
+/** As the account keeps them on this device, and renews them. */
+export function tokensOf(accountId: string): TokenStore {
   return {
     read: async () => (await device.residents.get(accountId))?.tokens ?? null,
     write: async (tokens: TokenPair | null) => {
       await device.residents.update(accountId, { tokens });
     },
   };
+}
+
+/** As given, and never renewed; null asks without any. */
+export function fixedTokens(pair: TokenPair | null): TokenStore {
+  return { read: async () => pair, write: async () => undefined };
 }
 
 /** Of a client of the server that the app came from, in the app's language. */

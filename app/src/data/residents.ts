@@ -1,9 +1,9 @@
 /** Who is on this device: signing up, in and out, and the entries from before. */
 
 import { signal } from "@preact/signals";
-import { createCymba, dataOf, type TokenPair } from "@cymba/client";
+import { confirm, createCymba, dataOf, requestCode, signIn as askForTokens, type TokenPair } from "@cymba/client";
 import { Dexie } from "dexie";
-import { Account, clientOptions, databasesOf, NOBODY } from "./account.ts";
+import { Account, clientOptions, databasesOf, fixedTokens, NOBODY } from "./account.ts";
 import { LANGUAGES, language } from "../shell/look.ts";
 import { device, knownDeviceName, readState, type Resident, writeState } from "./kept.ts";
 
@@ -20,8 +20,7 @@ const CURRENT = "current";
 /** Tells the other tabs that somebody came or left; they begin anew, as whoever is here now. */
 const others = new BroadcastChannel("cymba");
 others.onmessage = () => location.reload();
-const nobody = { read: async () => null, write: async () => undefined };
-const open = createCymba(clientOptions(nobody));
+const open = createCymba(clientOptions(fixedTokens(null)));
 
 /** Open what was open last. */
 export async function openLast(): Promise<void> {
@@ -35,31 +34,32 @@ export async function openLast(): Promise<void> {
 
 /** Ask for the code that makes an account. The answer is the same for an address that has one. */
 export async function askForCode(given: Entrance, language: string): Promise<void> {
-  dataOf(await open.POST("/v1/accounts", { body: registration(given, language) }));
+  await requestCode(open, personOf(given, language));
 }
 
 export async function signUp(given: Entrance, code: string, language: string): Promise<void> {
-  const body = { ...registration(given, language), code: code.trim() };
-  dataOf(await open.POST("/v1/accounts", { body }));
+  await confirm(open, personOf(given, language), code.trim());
   await signIn(given);
 }
 
-function registration(given: Entrance, language: string) {
+function personOf(given: Entrance, language: string) {
   const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   return { ...given, name: "", time_zone, locale: language };
 }
 
-export async function signIn({ email, password }: Entrance): Promise<void> {
-  const name = await knownDeviceName(email);
-  const known_device = (await readState(name)) ?? undefined;
-  const body = known_device === undefined ? { email, password } : { email, password, known_device };
-  const pair = dataOf(await open.POST("/v1/auth/token", { body }));
-  await writeState(name, pair.known_device);
-  await enter(pair, email);
+export async function signIn(given: Entrance): Promise<void> {
+  const name = await knownDeviceName(given.email);
+  const known = {
+    read: async () => await readState(name),
+    write: async (token: string) => await writeState(name, token),
+  };
+  // Whose the tokens are, `enter` asks first, and keeps them then.
+  const pair = await askForTokens(open, given, { tokens: fixedTokens(null), device: known });
+  await enter(pair, given.email);
 }
 
 async function enter(tokens: TokenPair, email: string): Promise<void> {
-  const asker = createCymba(clientOptions({ read: async () => tokens, write: async () => undefined }));
+  const asker = createCymba(clientOptions(fixedTokens(tokens)));
   const { id, locale } = dataOf(await asker.GET("/v1/account"));
   const one: Resident = { accountId: id, email, tokens };
   await device.residents.put(one);

@@ -4,7 +4,7 @@
  */
 
 import { createCymba, type CymbaClient, dataOf, type TokenPair } from "@cymba/client";
-import { type Account, clientOptions } from "../../data/account.ts";
+import { type Account, clientOptions, fixedTokens, tokensOf } from "../../data/account.ts";
 import type { Schemas } from "../../data/use.ts";
 
 export interface Visitor {
@@ -27,19 +27,11 @@ export async function visit(token: string, account: Account): Promise<Visitor> {
 
 function alone(token: string): CymbaClient {
   const pair = { access_token: token, refresh_token: "" } as TokenPair;
-  const tokens = { read: async () => pair, write: async () => undefined };
-  return createCymba(clientOptions(tokens));
+  return createCymba(clientOptions(fixedTokens(pair)));
 }
 
 function beside(token: string, account: Account): CymbaClient {
-  const tokens = { read: async () => null, write: async () => undefined };
-  const client = createCymba(clientOptions(tokens));
-  client.use({
-    onRequest: async ({ request }) => {
-      return await account.fetch(new URL(request.url).pathname + new URL(request.url).search, {
-        headers: { "Cymba-Share": token },
-      });
-    },
-  });
+  const client = createCymba(clientOptions(tokensOf(account.id)));
+  client.use({ onRequest: ({ request }) => request.headers.set("Cymba-Share", token) });
   return client;
 }

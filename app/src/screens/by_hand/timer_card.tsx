@@ -1,5 +1,4 @@
 import { type Signal, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { Button } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
@@ -8,6 +7,7 @@ import { TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
+import { useClock } from "../../shell/clock.ts";
 import { here, timeOfDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import type { Source } from "./by_hand.tsx";
@@ -21,11 +21,7 @@ export function TimerCard({ source, timer }: { source: Source; timer: Signal<Tim
   const { route } = useLocation();
   const level = useSignal("");
   const isAsked = useSignal(false);
-  const now_ms = useSignal(Date.now());
-  useEffect(() => {
-    const clock = setInterval(() => void (now_ms.value = Date.now()), 1_000);
-    return () => clearInterval(clock);
-  }, []);
+  const now_ms = useClock();
   const hasLevels = source.model.native_levels !== null;
 
   const put = async (next: Timer | null) => {
@@ -80,7 +76,7 @@ export function TimerCard({ source, timer }: { source: Source; timer: Signal<Tim
   return (
     <Card>
       <p class="timer number" role="timer">
-        {clockSaid(elapsed_s(running, now_ms.value))}
+        {clockSaid(elapsed_s(running, now_ms))}
       </p>
       <p class="soft">{t("Since {time}", { time: timeOfDay(running.started_at) })}</p>
       {hasLevels && running.level_changes.length > 0 && (

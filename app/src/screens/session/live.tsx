@@ -9,6 +9,7 @@ import { Chart } from "../../parts/chart.tsx";
 import { useSession } from "../../data/answers.ts";
 import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
+import { useClock } from "../../shell/clock.ts";
 import { duration, fromNow, number, timeOfDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
@@ -149,14 +150,4 @@ function Curves({ seen, zone }: { seen: Followed; zone: string | undefined }) {
 
 function scaled(value: number | null | undefined, scale: number): number | null {
   return value == null ? null : value / scale;
-}
-
-/** The time, every second: a reading grows old without any event. */
-function useClock(): number {
-  const now = useSignal(Date.now());
-  useEffect(() => {
-    const clock = setInterval(() => void (now.value = Date.now()), 1_000);
-    return () => clearInterval(clock);
-  }, []);
-  return now.value;
 }

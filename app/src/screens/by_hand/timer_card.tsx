@@ -21,7 +21,6 @@ export function TimerCard({ source, timer }: { source: Source; timer: Signal<Tim
   const { route } = useLocation();
   const level = useSignal("");
   const isAsked = useSignal(false);
-  const now_ms = useClock();
   const hasLevels = source.model.native_levels !== null;
 
   const put = async (next: Timer | null) => {
@@ -75,9 +74,7 @@ export function TimerCard({ source, timer }: { source: Source; timer: Signal<Tim
   }
   return (
     <Card>
-      <p class="timer number" role="timer">
-        {clockSaid(elapsed_s(running, now_ms))}
-      </p>
+      <Elapsed timer={running} />
       <p class="soft">{t("Since {time}", { time: timeOfDay(running.started_at) })}</p>
       {hasLevels && running.level_changes.length > 0 && (
         <div class="row">
@@ -106,6 +103,14 @@ export function TimerCard({ source, timer }: { source: Source; timer: Signal<Tim
         </Confirm>
       )}
     </Card>
+  );
+}
+
+function Elapsed({ timer }: { timer: Timer }) {
+  return (
+    <p class="timer number" role="timer">
+      {clockSaid(elapsed_s(timer, useClock()))}
+    </p>
   );
 }
 

@@ -29,7 +29,6 @@ export default function Live({ id }: { id: string }) {
       stop();
     };
   }, [account, id]);
-  const now_ms = useClock();
   const { value } = useSession(id);
   const seen = followed.value;
   return (
@@ -37,7 +36,7 @@ export default function Live({ id }: { id: string }) {
       {seen === null || seen.connection === "connecting" ? (
         <Busy />
       ) : (
-        <Now seen={seen} now_ms={now_ms} session={value.value.data} />
+        <Now seen={seen} session={value.value.data} />
       )}
       {seen !== null && seen.connection === "over" && (
         <LinkButton href={to(`sessions/${id}`)} look="main" wide>
@@ -48,31 +47,15 @@ export default function Live({ id }: { id: string }) {
   );
 }
 
-function Now({ seen, now_ms, session }: { seen: Followed; now_ms: number; session: Schemas["Session"] | null }) {
+function Now({ seen, session }: { seen: Followed; session: Schemas["Session"] | null }) {
   const { connection, last, stop } = seen;
-  const newest_ms = seen.readings.at(-1)?.at_ms ?? null;
-  const isOld = newest_ms !== null && now_ms - newest_ms > OLD_MS && stop === null;
+  const newest_ms = newestIn(seen);
   const programme = seen.start?.programme ?? session?.programme ?? null;
   const begun_ms = Date.parse(seen.start?.at ?? session?.started_at ?? "");
   const left_s = programme?.duration_s && newest_ms ? programme.duration_s - (newest_ms - begun_ms) / 1000 : null;
   return (
     <>
-      <p role="status" class="row">
-        {stop !== null ? (
-          <span class="mark">{t("It has ended: {why}.", { why: endSaid(stop.end_reason) })}</span>
-        ) : connection === "live" && !isOld ? (
-          <span class="mark good">{t("Live")}</span>
-        ) : (
-          <span class="mark warn">{t("Nothing new arrives just now")}</span>
-        )}
-      </p>
-      {isOld && (
-        <Banner kind="warn">
-          {t("The last reading is of {when}. Look at the device itself: it goes on without a connection.", {
-            when: fromNow(new Date(newest_ms), now_ms),
-          })}
-        </Banner>
-      )}
+      <Freshness seen={seen} />
       {typeof connection === "object" && <ProblemBanner problem={connection.problem} />}
       <div class="tiles">
         <Tile title={t("Current")} value={last[currentIn(seen)]} said={milliampere} />
@@ -103,6 +86,38 @@ function Now({ seen, now_ms, session }: { seen: Followed; now_ms: number; sessio
             ))}
           </ul>
         </Card>
+      )}
+    </>
+  );
+}
+
+function newestIn({ readings }: Followed): number | null {
+  return readings.at(-1)?.at_ms ?? null;
+}
+
+/** By the clock, which beats here alone: the curves are drawn anew only for new readings. */
+function Freshness({ seen }: { seen: Followed }) {
+  const now_ms = useClock();
+  const { connection, stop } = seen;
+  const newest_ms = newestIn(seen);
+  const isOld = newest_ms !== null && now_ms - newest_ms > OLD_MS && stop === null;
+  return (
+    <>
+      <p role="status" class="row">
+        {stop !== null ? (
+          <span class="mark">{t("It has ended: {why}.", { why: endSaid(stop.end_reason) })}</span>
+        ) : connection === "live" && !isOld ? (
+          <span class="mark good">{t("Live")}</span>
+        ) : (
+          <span class="mark warn">{t("Nothing new arrives just now")}</span>
+        )}
+      </p>
+      {isOld && (
+        <Banner kind="warn">
+          {t("The last reading is of {when}. Look at the device itself: it goes on without a connection.", {
+            when: fromNow(new Date(newest_ms), now_ms),
+          })}
+        </Banner>
       )}
     </>
   );

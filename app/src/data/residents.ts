@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import { confirm, createCymba, dataOf, requestCode, signIn as askForTokens, type TokenPair } from "@cymba/client";
 import { Dexie } from "dexie";
 import { Account, clientOptions, databasesOf, fixedTokens, NOBODY } from "./account.ts";
+import { here } from "../shell/format.ts";
 import { LANGUAGES, language } from "../shell/look.ts";
 import { device, knownDeviceName, readState, type Resident, writeState } from "./kept.ts";
 
@@ -43,8 +44,7 @@ export async function signUp(given: Entrance, code: string, language: string): P
 }
 
 function personOf(given: Entrance, language: string) {
-  const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return { ...given, name: "", time_zone, locale: language };
+  return { ...given, name: "", time_zone: here, locale: language };
 }
 
 export async function signIn(given: Entrance): Promise<void> {
@@ -108,8 +108,8 @@ export async function leave(leaving: Account): Promise<void> {
 
 /** Wipe what belongs to nobody here any more: the app may have been closed while somebody left. */
 async function wipeLeftovers(): Promise<void> {
-  const here = (await device.residents.toArray()).map((one) => one.accountId);
-  const kept = [NOBODY, ...here].flatMap(databasesOf);
+  const residents = (await device.residents.toArray()).map((one) => one.accountId);
+  const kept = [NOBODY, ...residents].flatMap(databasesOf);
   const found = (await indexedDB.databases?.()) ?? [];
   for (const { name } of found) {
     if (name?.startsWith("cymba-") && !kept.includes(name)) await Dexie.delete(name);

@@ -2,7 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { codeOf, ProblemError, SignedOut } from "@cymba/client";
+import { LinkButton } from "./button.tsx";
 import { isOffline, NeedsAccount } from "../data/use.ts";
+import { to } from "../routes.tsx";
 import { t, tn } from "../shell/language.ts";
 
 export function Banner(props: { kind?: "info" | "warn" | "alarm"; children: ComponentChildren }) {
@@ -20,9 +22,7 @@ export function ProblemBanner({ problem }: { problem: unknown }) {
     return (
       <Banner>
         <p>{sayProblem(problem)}</p>
-        <a class="button usual" href="/app/sign-in">
-          {t("Sign in")}
-        </a>
+        <LinkButton href={to("sign-in")}>{t("Sign in")}</LinkButton>
       </Banner>
     );
   }

@@ -139,10 +139,6 @@ interface ChoicesProps<T> extends FieldProps {
 /** Any number of them. */
 export function Choices<T extends string>(props: ChoicesProps<T>) {
   const id = useId();
-  const toggled = (value: T) =>
-    props.values.includes(value)
-      ? props.values.filter((one) => one !== value)
-      : [...props.values, value];
   return (
     <fieldset class="field" aria-describedby={describedBy(id, props)}>
       <legend class={props.isLabelHidden ? "visually-hidden" : "legend"}>{props.label}</legend>
@@ -152,7 +148,7 @@ export function Choices<T extends string>(props: ChoicesProps<T>) {
             <input
               type="checkbox"
               checked={props.values.includes(value)}
-              onChange={() => props.onChange(toggled(value))}
+              onChange={() => props.onChange(toggled(props.values, value))}
             />
             <span>{label}</span>
           </label>
@@ -161,6 +157,11 @@ export function Choices<T extends string>(props: ChoicesProps<T>) {
       <Notes id={id} {...props} />
     </fieldset>
   );
+}
+
+/** The values without this one, or with it where it was not among them. */
+export function toggled<T>(values: readonly T[], value: T): T[] {
+  return values.includes(value) ? values.filter((one) => one !== value) : [...values, value];
 }
 
 function Described(props: FieldProps & { id: string; children: ComponentChildren }) {

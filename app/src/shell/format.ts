@@ -67,6 +67,11 @@ export function percent(share: number): string {
   return new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(share);
 }
 
+/** A current, which the API gives in millionths of an ampere. */
+export function milliampere(ua: number): string {
+  return t("{n} mA", { n: number(ua / 1000, 2) });
+}
+
 /** A length of time in minutes, or hours and minutes. */
 export function duration(seconds: number): string {
   const minutes = Math.round(seconds / 60);

@@ -1,7 +1,7 @@
 /** What a device is and holds, in words. */
 
 import type { Schemas } from "../../data/use.ts";
-import { duration, fromNow, number } from "../../shell/format.ts";
+import { duration, fromNow, milliampere, number } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 
 export function backlogSaid(presence: Schemas["DevicePresence"] | null): string {
@@ -49,7 +49,7 @@ export function programmeFacts(one: Programme): [string, string | null][] {
 
 function amplitudeSaid(ua: number | null): string | null {
   if (ua === null) return null;
-  return ua === 0 ? t("You find it each time, up to the limit") : t("{n} mA", { n: number(ua / 1000, 2) });
+  return ua === 0 ? t("You find it each time, up to the limit") : milliampere(ua);
 }
 
 export function limitFacts(one: Schemas["ProgrammeLimits"]): [string, string | null][] {
@@ -63,7 +63,7 @@ export function limitFacts(one: Schemas["ProgrammeLimits"]): [string, string | n
 }
 
 function currentLimit(ua: number): string {
-  return ua === 0 ? t("No current at all") : t("{n} mA", { n: number(ua / 1000, 2) });
+  return ua === 0 ? t("No current at all") : milliampere(ua);
 }
 
 export function stateSaid(version: Schemas["ProgrammeVersion"]): string {

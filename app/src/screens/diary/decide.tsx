@@ -4,7 +4,7 @@ import { Busy, Card, Empty } from "../../parts/card.tsx";
 import { say } from "../../parts/toast.tsx";
 import { useAccount, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { when } from "../../shell/format.ts";
+import { here, when } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { fieldTitle, valueOf } from "./words.ts";
@@ -118,6 +118,6 @@ function placeFor(operation: Operation, isGone: boolean | undefined): string {
 function whole(operation: Operation, there: Fields | null): Fields {
   const fields = (operation.fields ?? {}) as Fields;
   if (there !== null || operation.kind !== "diary-entry") return fields;
-  const usual = { felt_at: new Date().toISOString(), time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
+  const usual = { felt_at: new Date().toISOString(), time_zone: here };
   return { ...usual, ...fields };
 }

@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import { Choices } from "../../parts/field.tsx";
+import { Choices, toggled } from "../../parts/field.tsx";
 import { optionsOf, titleOf } from "../../data/items.ts";
 import { t } from "../../shell/language.ts";
 import { BodyMap } from "./body_map.tsx";
@@ -12,11 +12,9 @@ export function Pain({ draft }: { draft: Draft }) {
   const kinds = (draft.items.value["pain_kind"] ?? []) as string[];
   const isOpen = useMemo(() => sites.length + kinds.length > 0, []);
   const set = (name: string, values: string[]) => draft.set(name, values.length > 0 ? values : null);
-  const toggle = (site: string) =>
-    set("pain_site", sites.includes(site) ? sites.filter((one) => one !== site) : [...sites, site]);
   return (
     <Folded title={t("Where and how it hurts")} isOpen={isOpen} says={valueOf("pain_site", sites)}>
-      <BodyMap chosen={sites} onToggle={toggle} />
+      <BodyMap chosen={sites} onToggle={(site) => set("pain_site", toggled(sites, site))} />
       <Choices
         label={titleOf("pain_site")}
         options={optionsOf("pain_site")}

@@ -10,10 +10,8 @@ import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
-import { Periods } from "./periods.tsx";
+import { type Length, Periods } from "./periods.tsx";
 import { SymptomPictures } from "./symptom_pictures.tsx";
-
-type Length = "day" | "week" | "month";
 
 export default function History() {
   const account = useAccount();

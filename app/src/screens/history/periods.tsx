@@ -3,11 +3,12 @@ import { duration, monthOf, number, shortDay } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 
 type Period = Schemas["HistoryPeriod"];
+export type Length = "day" | "week" | "month";
 
 const BAR_MOST = 100; // of the drawing's width
 
 /** The latest first, each with a bar of its minutes. */
-export function Periods({ items, length }: { items: Period[]; length: "day" | "week" | "month" }) {
+export function Periods({ items, length }: { items: Period[]; length: Length }) {
   const most = Math.max(...items.map((one) => one.stimulating_min ?? 0), 1);
   return (
     <ul class="list periods">
@@ -25,7 +26,7 @@ export function Periods({ items, length }: { items: Period[]; length: "day" | "w
   );
 }
 
-function named(one: Period, length: "day" | "week" | "month"): string {
+function named(one: Period, length: Length): string {
   if (length === "day") return shortDay(one.first_day, "UTC");
   if (length === "month") return monthOf(one.first_day);
   return t("{first} to {last}", { first: shortDay(one.first_day, "UTC"), last: shortDay(one.last_day, "UTC") });

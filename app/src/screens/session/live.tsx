@@ -10,7 +10,7 @@ import { useSession } from "../../data/answers.ts";
 import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { useClock } from "../../shell/clock.ts";
-import { duration, fromNow, number, timeOfDay } from "../../shell/format.ts";
+import { duration, fromNow, milliampere, number, timeOfDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { follow, type Followed } from "./following.ts";
@@ -138,7 +138,6 @@ function currentIn({ last }: Followed): string {
   return last["amplitude_delivered_ua"] === undefined ? "amplitude_ua" : "amplitude_delivered_ua";
 }
 
-const milliampere = (ua: number) => t("{n} mA", { n: number(ua / 1000, 2) });
 const kiloohm = (ohm: number) => `${number(ohm / 1000, 1)} kΩ`;
 
 function Curves({ seen, zone }: { seen: Followed; zone: string | undefined }) {

@@ -7,7 +7,7 @@ import { Facts } from "../../parts/facts.tsx";
 import { useSession } from "../../data/answers.ts";
 import { type Schemas, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { duration, namedDay, number, percent, timeOfDay } from "../../shell/format.ts";
+import { duration, milliampere, namedDay, number, percent, timeOfDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { Events } from "./events.tsx";
@@ -65,7 +65,7 @@ function factsOf(one: Partial<Session>): [string, string | null][] {
     [t("Time"), end === null ? start : t("{start} to {end}", { start, end })],
     [t("How sure the time is"), timeSourceSaid(one as Session)],
     [t("With current"), one.stimulating_s == null ? null : duration(one.stimulating_s)],
-    [t("Current on average"), one.mean_amplitude_ua == null ? null : t("{n} mA", { n: number(one.mean_amplitude_ua / 1000, 2) })],
+    [t("Current on average"), one.mean_amplitude_ua == null ? null : milliampere(one.mean_amplitude_ua)],
     [t("Level on average"), one.mean_native_level == null ? null : number(one.mean_native_level, 1)],
     [t("Charge"), one.delivered_charge_uc == null ? null : t("{n} mC", { n: number(one.delivered_charge_uc / 1000, 2) })],
     [t("Without contact"), one.contact_lost_s ? duration(one.contact_lost_s) : null],

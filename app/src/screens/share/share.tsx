@@ -11,7 +11,7 @@ import { Busy, Card, Empty, Section } from "../../parts/card.tsx";
 import { titleOf } from "../../data/items.ts";
 import { type Schemas, SignedOut, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { duration, fullDay, number, when } from "../../shell/format.ts";
+import { duration, fullDay, milliampere, number, when } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { gradeSaid } from "../findings/grades.ts";
@@ -131,7 +131,7 @@ function Sessions({ page }: { page: Schemas["SessionPage"] }) {
             <span class="soft small">
               {[
                 one.stimulating_s === null ? null : duration(one.stimulating_s),
-                one.mean_amplitude_ua === null ? null : t("{n} mA", { n: number(one.mean_amplitude_ua / 1000, 2) }),
+                one.mean_amplitude_ua === null ? null : milliampere(one.mean_amplitude_ua),
                 one.recorder === "device" ? null : t("entered by hand"),
               ]
                 .filter(Boolean)

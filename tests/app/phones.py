@@ -16,7 +16,7 @@ from cymba.accounts.sign_up import make_code
 from cymba.database import utc_now
 from ops import ports
 from service.http.services import Services
-from tests.end_to_end.parts import PATIENCE_S
+from tests.end_to_end.parts import PATIENCE_S, wait_until
 
 PASSWORD = "three plain words"
 PHONE = {"width": 390, "height": 844}
@@ -147,5 +147,8 @@ class AppPhone:
 
 def until(page: Page, is_so: Callable[[], bool]) -> None:
     """Wait for something outside of the page, while the page goes on."""
-    while not is_so():
-        page.wait_for_timeout(50)
+    wait_until(
+        is_so,
+        what=lambda: f"what the server has, while the phone shows\n{page.inner_text('body')}",
+        pause=lambda: page.wait_for_timeout(50),
+    )

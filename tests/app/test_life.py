@@ -1,13 +1,21 @@
 """From signing up to a diary entry, with and without a network, on one phone and on two."""
 
-import json
-
-from tests.app.phones import Phones, until
+from tests.app.phones import PASSWORD, AppPhone, Phones, until
 
 
-def ratings(phone):
+def ratings(phone: AppPhone) -> list[int]:
     items = phone.ask("/v1/diary")["items"]
     return sorted(entry["items"]["pain_now"] for entry in items if "pain_now" in entry["items"])
+
+
+def two_phones_and_an_entry(phones: Phones) -> tuple[AppPhone, AppPhone, str]:
+    """Of one person, who has rated a 4 on the first phone; the id of that entry."""
+    one, other = phones.make(), phones.make()
+    email = one.sign_up()
+    one.rate(4)
+    one.wait_until_sent()
+    other.sign_in(email)
+    return one, other, one.ask("/v1/diary")["items"][0]["id"]
 
 
 def test_from_signing_up_to_a_rating_in_two_taps(phones: Phones) -> None:
@@ -17,7 +25,7 @@ def test_from_signing_up_to_a_rating_in_two_taps(phones: Phones) -> None:
     phone.wait_until_sent()
     assert ratings(phone) == [4]
     phone.press("Undo")
-    phone.page.get_by_text("Everything is sent.").wait_for()
+    phone.wait_until_sent()
     until(phone.page, lambda: ratings(phone) == [])
 
 
@@ -79,12 +87,7 @@ def test_two_accounts_on_one_phone_never_see_each_other(phones: Phones) -> None:
 
 
 def test_the_person_settles_what_two_phones_changed(phones: Phones) -> None:
-    one, other = phones.make(), phones.make()
-    email = one.sign_up()
-    one.rate(4)
-    one.wait_until_sent()
-    other.sign_in(email)
-    entry = one.ask("/v1/diary")["items"][0]["id"]
+    one, other, entry = two_phones_and_an_entry(phones)
     other.open(f"diary/{entry}")
     other.wait_for_worker()
     other.context.set_offline(True)
@@ -103,12 +106,7 @@ def test_the_person_settles_what_two_phones_changed(phones: Phones) -> None:
 def test_a_form_that_was_open_while_the_app_pulled_writes_over_nothing_unseen(
     phones: Phones,
 ) -> None:
-    one, other = phones.make(), phones.make()
-    email = one.sign_up()
-    one.rate(4)
-    one.wait_until_sent()
-    other.sign_in(email)
-    entry = one.ask("/v1/diary")["items"][0]["id"]
+    one, other, entry = two_phones_and_an_entry(phones)
     for phone in (other, one):
         pain = phone.open(f"diary/{entry}").get_by_role("group", name="Pain now")
         pain.get_by_role("radio", name="9" if phone is other else "6", exact=True).check(force=True)
@@ -150,7 +148,6 @@ def test_erasing_the_account_leaves_nothing_here_and_there(phones: Phones) -> No
     phone.press("Erase everything")
     phone.page.get_by_text("Your account is erased, here and on the server.").first.wait_for()
     phone.page.get_by_role("heading", name="What was erased").wait_for()
-    given = json.dumps({"email": email, "password": "three plain words"})
     with phones.server.app.test_client() as client:
-        asked = client.post("/v1/auth/token", data=given, content_type="application/json")
+        asked = client.post("/v1/auth/token", json={"email": email, "password": PASSWORD})
     assert asked.status_code == 401

@@ -134,7 +134,7 @@ def test_a_new_version_over_a_full_queue_loses_nothing(phones: Phones, tmp_path:
             "() => navigator.serviceWorker.getRegistration().then((r) => r.update())"
         )
         phone.press("Use it")
-        phone.page.get_by_text("Everything is sent.").wait_for()
+        phone.wait_until_sent()
         until(phone.page, lambda: len(phone.ask("/v1/diary")["items"]) == 1)
     finally:
         config.pop("APP_FOLDER", None)

@@ -3,9 +3,8 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.app.phones import AppServer
+from tests.app.phones import PHONE, AppServer
 
-PHONE = {"width": 390, "height": 844}
 # Its summary is longer than the bar of a phone.
 LONG = "#tag/auth/POST/v1/auth/logout"
 

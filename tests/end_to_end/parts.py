@@ -40,7 +40,16 @@ def free_port() -> int:
 PATIENCE_S = 180.0
 
 
-def wait_until(condition: Callable[[], bool], *, what: Callable[[], str] | str) -> None:
+def _pause() -> None:
+    time.sleep(0.02)
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    what: Callable[[], str] | str,
+    pause: Callable[[], object] = _pause,
+) -> None:
     """Wait for `condition`; `what` says what was awaited, in the error."""
     end = time.monotonic() + PATIENCE_S
     while not condition():
@@ -48,7 +57,7 @@ def wait_until(condition: Callable[[], bool], *, what: Callable[[], str] | str) 
             raise AssertionError(
                 f"not within {PATIENCE_S} s: {what if isinstance(what, str) else what()}"
             )
-        time.sleep(0.02)
+        pause()
 
 
 class DatabaseServer:

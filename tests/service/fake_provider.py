@@ -39,6 +39,13 @@ class FakeProvider:
     odd_keys: list = field(default_factory=list)
     reads: int = 0
 
+    @classmethod
+    def served(cls, serve):
+        """One that listens, by the fixture `serve`; its address is who it says it is."""
+        made = cls()
+        made.issuer = serve(made.app())
+        return made
+
     def app(self):
         app = Flask("provider")
 

@@ -13,7 +13,7 @@ from cymba.devices.provisioning import reissue_claim_code
 from cymba.devices.tables import Device
 from cymba.stimulation.tables import StimulationSession, StoredFrame
 from service.http.services import Services
-from tests.service.conftest import code_in, sign_up
+from tests.service.conftest import bearer, code_in, sign_up
 
 PASSWORD = "correct horse battery"
 
@@ -24,7 +24,7 @@ def register(client: FlaskClient, **changes: object) -> dict[str, str]:
     tokens = client.post(
         "/v1/auth/token", json={"email": given["email"], "password": given["password"]}
     ).json
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
+    return bearer(tokens)
 
 
 def test_a_new_account_can_be_read_back(client):
@@ -172,7 +172,7 @@ def test_a_new_password_needs_the_current_one_and_signs_out_elsewhere(client):
     phone = register(client)
     login = {"email": "ada@example.org", "password": PASSWORD}
     tablet_tokens = client.post("/v1/auth/token", json=login).json
-    tablet = {"Authorization": f"Bearer {tablet_tokens['access_token']}"}
+    tablet = bearer(tablet_tokens)
     guarded = {**phone, "If-Match": "*"}
     new = {"new_password": "another long one"}
     assert client.patch("/v1/account", json=new, headers=guarded).status_code == 422

@@ -16,22 +16,18 @@ from cymba.accounts.providers import Provider, ProviderUnavailable
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from cymba.database import UnitOfWork
 from cymba.settings import OidcProvider, SettingsError, load
-from tests.service.conftest import app_with
+from tests.service.conftest import app_with, bearer
 from tests.service.fake_provider import FakeProvider, of
 
 
 @pytest.fixture
 def provider(serve):
-    made = FakeProvider()
-    made.issuer = serve(made.app())
-    return made
+    return FakeProvider.served(serve)
 
 
 @pytest.fixture
 def other(serve):
-    made = FakeProvider()
-    made.issuer = serve(made.app())
-    return made
+    return FakeProvider.served(serve)
 
 
 @pytest.fixture
@@ -61,8 +57,7 @@ def exchange(client):
 
 
 def me(client, signed_in):
-    headers = {"Authorization": f"Bearer {signed_in.json['access_token']}"}
-    return client.get("/v1/account", headers=headers).json
+    return client.get("/v1/account", headers=bearer(signed_in.json)).json
 
 
 def refused(response):
@@ -163,7 +158,7 @@ def test_one_provider_is_linked_beside_another_and_leaves_alone(
 ):
     first = begin()
     signed_in = exchange(first, provider.id_token(first["nonce"]))
-    headers = {"Authorization": f"Bearer {signed_in.json['access_token']}"}
+    headers = bearer(signed_in.json)
     begun = client.post("/v1/account/oidc/other/start", headers=headers).json
     linked = exchange(begun, other.id_token(begun["nonce"], sub="apple-1"), at="other")
     assert me(client, linked)["id"] == me(client, signed_in)["id"]

@@ -16,15 +16,13 @@ from cymba.database import UnitOfWork, utc_now
 from cymba.errors import Unauthenticated
 from cymba.rights.password_reset import reset_password
 from cymba.settings import OidcProvider
-from tests.service.conftest import CheckedClient, CheckedDocument, app_with, sign_up
+from tests.service.conftest import CheckedClient, CheckedDocument, app_with, bearer, sign_up
 from tests.service.fake_provider import FakeProvider, of
 
 
 @pytest.fixture
 def provider(serve):
-    made = FakeProvider()
-    made.issuer = serve(made.app())
-    return made
+    return FakeProvider.served(serve)
 
 
 @pytest.fixture
@@ -44,16 +42,12 @@ def sign_in(client, provider):
     return whole
 
 
-def bearer(signed_in):
-    return {"Authorization": f"Bearer {signed_in.json['access_token']}"}
-
-
 def me(client, signed_in):
-    return client.get("/v1/account", headers=bearer(signed_in)).json
+    return client.get("/v1/account", headers=bearer(signed_in.json)).json
 
 
 def identities(client, signed_in):
-    return client.get("/v1/account/identities", headers=bearer(signed_in)).json["items"]
+    return client.get("/v1/account/identities", headers=bearer(signed_in.json)).json["items"]
 
 
 def link(client, provider, headers, **who):
@@ -150,8 +144,7 @@ def test_an_address_that_has_an_account_is_not_taken_over_but_linked_by_its_owne
     account = {"email": "Grace@example.org", "password": "correct horse battery"}
     sign_up(client, account)
     assert sign_in().json["type"] == "urn:cymba:problem:email-taken"
-    pair = client.post("/v1/auth/token", json=account).json
-    headers = {"Authorization": f"Bearer {pair['access_token']}"}
+    headers = bearer(client.post("/v1/auth/token", json=account).json)
     begun = client.post("/v1/account/oidc/id/start", headers=headers).json
     code = provider.sign_in_at(begun["authorization_url"])
     finish = {"state": begun["state"], "code": code}
@@ -167,7 +160,7 @@ def test_a_linking_that_is_ended_while_its_code_is_redeemed_links_nothing(
     """A thief's linking, which the provider answers just as the owner ends what was begun."""
     owner = sign_in()
     account_id = UUID(me(client, owner)["id"])
-    begun = client.post("/v1/account/oidc/id/start", headers=bearer(owner)).json
+    begun = client.post("/v1/account/oidc/id/start", headers=bearer(owner.json)).json
     code = provider.sign_in_at(begun["authorization_url"], sub="thief", email="thief@example.org")
     redeemed = Provider.claims
 
@@ -205,17 +198,17 @@ def test_an_address_that_is_not_vouched_for_makes_no_account(sign_in, provider):
 
 def test_what_opens_the_account_is_listed_and_unlinked(client, provider, sign_in):
     first = sign_in()
-    second = link(client, provider, bearer(first), sub="grace-2")
+    second = link(client, provider, bearer(first.json), sub="grace-2")
     shown = identities(client, second)
     assert [one["subject"] for one in shown] == ["grace-1", "grace-2"]
     assert {one["issuer"] for one in shown} == {provider.issuer}
     where = f"/v1/account/identities/{shown[0]['id']}"
-    assert client.delete(where, headers=bearer(second)).status_code == 204
-    assert client.delete(where, headers=bearer(second)).status_code == 404
+    assert client.delete(where, headers=bearer(second.json)).status_code == 204
+    assert client.delete(where, headers=bearer(second.json)).status_code == 404
     assert identities(client, second) == shown[1:]
-    assert client.get("/v1/account", headers=bearer(first)).status_code == 401
+    assert client.get("/v1/account", headers=bearer(first.json)).status_code == 401
     assert sign_in().json["type"] == "urn:cymba:problem:email-taken"
-    logged = client.get("/v1/audit", headers=bearer(second)).json["items"]
+    logged = client.get("/v1/audit", headers=bearer(second.json)).json["items"]
     told = [(one["action"], one["detail"].get("provider")) for one in logged]
     assert told[0] == ("identity.unlinked", provider.issuer)
     assert ("identity.linked", provider.issuer) in told
@@ -225,7 +218,7 @@ def test_the_last_way_to_sign_in_is_not_taken_away(client, sign_in, engine):
     signed_in = sign_in()
     (only,) = identities(client, signed_in)
     where = f"/v1/account/identities/{only['id']}"
-    refused = client.delete(where, headers=bearer(signed_in))
+    refused = client.delete(where, headers=bearer(signed_in.json))
     assert (refused.status_code, refused.json["type"]) == (409, "urn:cymba:problem:last-sign-in")
     assert identities(client, signed_in) == [only]
     account_id = me(client, signed_in)["id"]
@@ -237,11 +230,11 @@ def test_the_last_way_to_sign_in_is_not_taken_away(client, sign_in, engine):
                 account_id=account_id,
             )
         )
-    still = client.delete(where, headers=bearer(signed_in))
+    still = client.delete(where, headers=bearer(signed_in.json))
     assert still.status_code == 409, "one of a provider that is not set up opens nothing"
     with UnitOfWork(engine) as session, session.begin():
         session.execute(update(Account).values(password_hash="a password's"))
-    assert client.delete(where, headers=bearer(signed_in)).status_code == 204
+    assert client.delete(where, headers=bearer(signed_in.json)).status_code == 204
 
 
 def test_nobody_unlinks_anothers(client, sign_in, person):

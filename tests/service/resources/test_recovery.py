@@ -8,7 +8,7 @@ from sqlalchemy import update
 from cymba.accounts.tables import Account, RefreshToken, SingleUseToken
 from cymba.accounts.tokens import PROVED_FOR
 from cymba.database import UnitOfWork, utc_now
-from tests.service.conftest import code_in, sign_up
+from tests.service.conftest import bearer, code_in, sign_up
 
 OLD, NEW = "correct horse battery", "staple battery horse"
 
@@ -22,8 +22,7 @@ def ada(client):
 
 @pytest.fixture
 def signed_in(client, ada):
-    pair = client.post("/v1/auth/token", json=ada).json
-    return {"Authorization": f"Bearer {pair['access_token']}"}
+    return bearer(client.post("/v1/auth/token", json=ada).json)
 
 
 def test_an_address_without_an_account_is_answered_the_same_and_gets_no_mail(client, ada, mails):

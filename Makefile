@@ -12,13 +12,18 @@ REFERENCE_BUILT := service/page/scalar.js.gz
 # What a package runs is to find this node, and no other of the machine.
 NPM = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm
 APP_BUILT := service/page/app/index.html
-APP_SOURCES := $(shell find $(APP)/src $(APP)/locale $(APP)/scripts $(APP)/public $(CLIENT)/src service cymba/diary cymba/insights/locale -type f \
-	-not -path "*/page/app/*" -not -path "*/icons/*" -not -name "*.pyc") \
+APP_SOURCES := $(shell find $(APP)/src $(APP)/locale $(APP)/scripts $(APP)/public $(CLIENT)/src -type f -not -path "*/icons/*") \
 	$(wildcard $(APP)/*.*)
+# What Python tells the client and the app, and what it may rest on.
+API := $(CLIENT)/openapi.json
+ITEMS := $(APP)/generated/items.json
+CLIENT_BUILT := $(CLIENT)/generated/paths.ts
+SERVER := $(shell find cymba service ops/openapi.py ops/app_items.py -type f -not -path "service/page/*" -not -name "*.pyc")
 NODE_READY := $(CLIENT)/node_modules/.ready $(CLIENT)/examples/node_modules/.ready \
 	$(MQTT_JS)/node_modules/.ready
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo app reference test check bench format lock calibrate migration docs client clean
 
 help: ## Show this list
@@ -65,9 +70,7 @@ docs: $(READY) ## Write the documents that are generated from the code
 	$(BIN)/python -m ops.asyncapi > docs/asyncapi.json
 	$(BIN)/cymba model schema > docs/model.schema.json
 
-client: $(READY) $(NODE_READY) ## Write the TypeScript client's types from the API's document
-	$(BIN)/python -m ops.openapi > $(CLIENT)/openapi.json
-	$(BIN)/node $(CLIENT)/scripts/generate.ts $(CLIENT)/openapi.json
+client: $(CLIENT_BUILT) $(NODE_READY) ## Write the TypeScript client's types from the API's document
 
 migration: $(READY) ## Draft the next migration from the models (NAME=add_thing)
 	$(BIN)/python -m ops.draft_migration $(NAME)
@@ -85,11 +88,23 @@ clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)
 	rm -rf $(VENV) build service/page/app $(REFERENCE_BUILT) *.egg-info .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(APP_BUILT): $(APP_SOURCES) | $(READY) $(APP)/node_modules/.ready
-	@$(MAKE) --no-print-directory client
-	@mkdir -p $(APP)/generated
-	$(BIN)/python -m ops.app_items > $(APP)/generated/items.json
+$(APP_BUILT): $(APP_SOURCES) $(CLIENT_BUILT) $(ITEMS) $(APP)/node_modules/.ready
 	$(NPM) run --prefix $(APP) --silent build
+
+# The last file that it writes stands for all.
+$(CLIENT_BUILT): $(API) $(CLIENT)/scripts/generate.ts $(CLIENT)/node_modules/.ready
+	$(BIN)/node $(CLIENT)/scripts/generate.ts $(API)
+
+# Taken over only where it says something new: most changes of the server are none to the app.
+$(API) $(ITEMS): %: %.new
+	@cmp -s $< $@ || cp $< $@
+
+$(API).new: $(SERVER) $(READY)
+	$(BIN)/python -m ops.openapi > $@
+
+$(ITEMS).new: $(SERVER) $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/python -m ops.app_items > $@
 
 $(REFERENCE_BUILT): $(REFERENCE)/bundle.js $(REFERENCE)/node_modules/.ready
 	$(BIN)/node $<

@@ -23,7 +23,7 @@ def register(client: FlaskClient, **changes: object) -> dict[str, str]:
     assert sign_up(client, given).status_code == 201
     tokens = client.post(
         "/v1/auth/token", json={"email": given["email"], "password": given["password"]}
-    ).json
+    ).get_json()
     return bearer(tokens)
 
 

@@ -9,12 +9,15 @@ from typing import Annotated, Any
 
 import orjson
 import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.errors import _WaitTimeout
 from sqlalchemy import (
     ClauseElement,
     Connection,
     DateTime,
     Dialect,
     Engine,
+    ExceptionContext,
     MetaData,
     create_engine,
     event,
@@ -46,8 +49,42 @@ KEEPALIVES = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+# A server cancels a statement after 30 s. A connection that says nothing for longer is dead, though
+# TCP may not know: a proxy between may hold it open.
+STATEMENT_S = 30
+ANSWER_S = STATEMENT_S + 5.0
+LOOK_S = 0.1  # how often a wait looks up: for signals, and for its end
+PING_S = 5.0  # as long as a new connection may take
 SURELY_THERE_S = 1.0  # a pooled connection that was used so lately is not asked whether it lives
 _USED_AT_S = "used at"
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that waits for no answer longer than `patience_s`, and then is closed."""
+
+    patience_s: float | None = ANSWER_S  # None: as long as it takes, for migrations
+
+    def wait(self, gen: PQGen[RV], interval: float = LOOK_S, timeout: float | None = None) -> RV:
+        if timeout is not None or self.patience_s is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self.patience_s)
+        except _WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(
+                f"the server did not answer within {self.patience_s:g} s"
+            ) from None
+
+    def ping(self) -> None:
+        """
+        Raises:
+            psycopg.OperationalError: it is dead.
+        """
+        patience_s, self.patience_s = self.patience_s, PING_S
+        try:
+            self.execute("SELECT 1")
+        finally:
+            self.patience_s = patience_s
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -80,8 +117,8 @@ def utc_now() -> datetime:
 def make_engine(url: str, *, pool_size: int = 10, **options: Any) -> Engine:
     """An engine for `url` (`postgresql://…`), through psycopg 3.
 
-    Statements time out rather than hang a request: callers with long work (migrations, exports)
-    set their own `statement_timeout`.
+    Statements time out rather than hang a request, here and at the server. Callers with long work
+    (migrations) set their own `statement_timeout`, and `patience_s` of the `BoundedConnection`.
 
     The connection that was used last is given out first: it has the hot statements prepared.
     """
@@ -95,13 +132,15 @@ def make_engine(url: str, *, pool_size: int = 10, **options: Any) -> Engine:
         json_deserializer=orjson.loads,
         hide_parameters=True,  # an error's text reaches logs, and what is stored is about health
         connect_args={
-            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s",
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_S}s -c lock_timeout=10s",
             "application_name": options.pop("application_name", "cymba"),
             "connect_timeout": 5,
             **KEEPALIVES,
         },
         **options,
     )
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "handle_error", _leave_what_takes_no_writes)
     event.listen(engine, "checkout", _ask_whether_it_lives)
     event.listen(engine, "checkin", _note_its_use)
     return engine
@@ -166,15 +205,28 @@ def _note_its_use(_connection: object, record: ConnectionPoolEntry) -> None:
     record.info[_USED_AT_S] = monotonic()
 
 
+def _connect(
+    _dialect: Dialect, _record: object, given: list[Any], named: dict[str, Any]
+) -> BoundedConnection:
+    return BoundedConnection.connect(*given, **named)
+
+
+def _leave_what_takes_no_writes(context: ExceptionContext) -> None:
+    """After a failover the connections from before lead to what is a standby now. So all are opened
+    anew, by a URL that may lead elsewhere by now."""
+    if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
+
+
 def _ask_whether_it_lives(
-    connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _held: object
+    connection: BoundedConnection, record: ConnectionPoolEntry, _held: object
 ) -> None:
     used_at_s = record.info.get(_USED_AT_S)
     if used_at_s is None or monotonic() - used_at_s < SURELY_THERE_S:
         return
     try:
         connection.autocommit = True
-        connection.execute("SELECT 1")
+        connection.ping()
         connection.autocommit = False
     except psycopg.Error as error:
         raise InvalidatePoolError from error

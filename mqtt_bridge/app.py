@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Engine
 
 from cymba.broker_address import BrokerAddress
+from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import Settings
 from mqtt_bridge import topics
 from mqtt_bridge.acks import AckSender
@@ -27,12 +28,14 @@ from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.writer import Writer
 
 TICK_S = 0.5
-# The database cancels a statement after 30 s. An attempt that lasts longer hangs elsewhere, on a
-# dead connection.
+# A statement ends after 35 s at the latest (`cymba.database`), and an attempt has a few. One that
+# lasts longer hangs elsewhere.
 STUCK_S = 120.0
+SLOW_S = 10.0  # then a transaction is told as an outage; most take some milliseconds
 UNSUBSCRIBE_S = 3.0
-DRAIN_S = 20.0
-ANSWER_S = 5.0
+DRAIN_S = 15.0
+ANSWER_S = 3.0
+STOP_S = 38.0  # all of them together, with the chores and the broker; compose kills after 40 s
 # How often the interpreter switches threads. The default of 5 ms is longer than a transaction:
 # while the network thread is busy, the writer would wait that long after each answer of the
 # database.
@@ -61,6 +64,7 @@ class Bridge:
             raise ValueError(f"slot {slot} is none of 0 … {settings.bridge_slots - 1}")
         self.client_id = f"bridge-{slot}"
         self.metrics = BridgeMetrics()
+        self.heartbeat = Heartbeat()
         self._shared = settings.bridge_slots > 1
         self._stopping = threading.Event()
         self._queue = DeliveryQueue()
@@ -130,13 +134,17 @@ class Bridge:
             return "not connected to the broker"
         if self.writer.retrying:
             return "the last transaction failed and is being retried"
-        return self.problem()
+        busy_s = self.writer.busy_s()
+        if busy_s > SLOW_S:
+            return f"the database has not answered for {busy_s:.0f} s"
+        return self.problem() or self.heartbeat.problem()
 
     def _tick(self) -> None:
         trouble = self.problem()
         if trouble is not None:
             log.error("the bridge fails", problem=trouble)
             raise BridgeFailed(trouble)
+        self.heartbeat.beat()
         metrics = self.metrics
         metrics.connection.set(self.connection.current is not None)
         metrics.queue_depth.set(len(self._queue))
@@ -185,13 +193,17 @@ def serve(bridge: Bridge) -> int:
     gc.freeze()  # loaded modules are not collected
     gc.set_threshold(*GC_THRESHOLDS)
 
+    watchdog = Watchdog(bridge.heartbeat, stop_s=STOP_S)
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
         bridge.stop()
+        watchdog.stopping()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        bridge.run()
+        with watchdog:
+            bridge.run()
     except BridgeFailed:
         return 1
     return 0

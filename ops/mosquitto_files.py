@@ -3,22 +3,24 @@
 `deploy/mosquitto/entrypoint.sh` makes the broker read them.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
-from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.orm import Session
 
-from cymba.database import UnitOfWork
+from cymba.database import BoundedConnection, UnitOfWork
 from cymba.devices.provisioning import CHANGES
 from cymba.devices.tables import Device
 
 # The database notifies of every change. This is the fallback, for instance behind a connection pool
 # that does not pass notifications on.
 REREAD_S = 30.0
+# How long a round listens. Then it asks whether the connection lives: a dead one is as silent as
+# one without news, and a revoked device would stay in.
+LISTEN_S = 2.0
 
 Write = Callable[[Session], str]
 
@@ -42,36 +44,69 @@ def revoked(session: Session) -> str:
     return "".join(f"user {device_id}\ntopic deny cymba/v1/{device_id}/#\n" for device_id in ids)
 
 
-def write(engine: Engine, files: Mapping[Path, Write]) -> None:
+def write(session: Session, files: Mapping[Path, Write]) -> None:
     """Replace those of `files` that differ from the database, each atomically.
 
     Raises:
         OSError: one cannot be written.
     """
     for path, content in files.items():
-        with UnitOfWork(engine) as session:
-            new = content(session)
+        new = content(session)
         if not path.exists() or path.read_text() != new:
             draft = path.with_name(f"{path.name}.new")
             draft.write_text(new)
             draft.replace(path)
 
 
-def follow(engine: Engine, files: Mapping[Path, Write]) -> None:
-    """Write `files` now and whenever a secret changes. It does not return.
+class Follower:
+    """Writes `files` whenever a secret changes, and all of them after a connection was lost."""
 
-    Raises:
-        OSError: one cannot be written. OperationalError: the connection to the database broke.
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"LISTEN {CHANGES}"))  # before reading, so nothing is missed
-        line = connection.connection.driver_connection
-        if not isinstance(line, psycopg.Connection):
-            raise TypeError("this listens through psycopg alone")
-        while True:
-            write(engine, files)
-            try:
-                with closing(line.notifies(timeout=REREAD_S, stop_after=1)) as changes:
-                    next(changes, None)
-            except psycopg.OperationalError as error:
-                raise OperationalError(f"LISTEN {CHANGES}", None, error) from error
+    def __init__(
+        self,
+        engine: Engine,
+        files: Mapping[Path, Write],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._files = files
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._due_s = 0.0
+
+    def run_once(self) -> None:
+        """Write what has changed, and listen for some seconds.
+
+        Raises:
+            OSError: a file cannot be written. DBAPIError: the database cannot be spoken to.
+        """
+        try:
+            connection = self._connection or self._connect()
+            line = connection.connection.driver_connection
+            assert isinstance(line, BoundedConnection)  # noqa: S101 - for mypy
+            if self._clock() >= self._due_s:
+                # Over the connection that listens, so that a dead one is noticed.
+                with UnitOfWork(connection) as session:
+                    write(session, self._files)
+                self._due_s = self._clock() + REREAD_S
+            with closing(line.notifies(timeout=LISTEN_S, stop_after=1)) as changes:
+                has_changed = next(changes, None) is not None
+            line.ping()
+        except Exception:
+            self.close()
+            raise
+        if has_changed:
+            self._due_s = 0.0
+
+    def close(self) -> None:
+        """End the connection, whatever is left of it."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> Connection:
+        self._due_s = 0.0  # what was changed meanwhile was told to nobody
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._connection = connection
+        connection.execute(text(f"LISTEN {CHANGES}"))
+        return connection

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 import migrations
+from cymba.database import BoundedConnection
 from cymba.tables import metadata
 
 # Any fixed number; every process that migrates must use the same one.
@@ -177,6 +178,9 @@ def migrating(engine: Engine, wait_s: float) -> Iterator[Connection | None]:
         event.listen(connection, "after_cursor_execute", _wait_as_before)
         try:
             connection.execute(text("SET statement_timeout = 0"))
+            line = connection.connection.driver_connection
+            assert isinstance(line, BoundedConnection)  # noqa: S101 - for mypy
+            line.patience_s = None
             connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
             give_up_at = time.monotonic() + wait_s
             while not _try_lock(connection):

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +18,6 @@ from workers.progress import Progress
 class WorkerOptions:
     once: bool
     every_s: float
-    heartbeat: Path | None
     metrics_port: int | None
 
 
@@ -31,11 +29,10 @@ def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callabl
             *arguments: Any,
             once: bool,
             every_s: float,
-            heartbeat: Path | None,
             metrics_port: int | None,
             **others: Any,
         ) -> None:
-            options = WorkerOptions(once, every_s, heartbeat, metrics_port)
+            options = WorkerOptions(once, every_s, metrics_port)
             command(*arguments, options=options, **others)
 
         called.__doc__ = command.__doc__
@@ -45,11 +42,6 @@ def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callabl
                 "--metrics-port",
                 type=click.IntRange(0, 65535),
                 help="Serve /metrics and /healthz here, on CYMBA_HTTP_HOST.",
-            ),
-            click.option(
-                "--heartbeat",
-                type=click.Path(path_type=Path, dir_okay=False),
-                help="A file to touch after each sign of life, for health checks.",
             ),
             click.option(
                 "--every",
@@ -85,7 +77,8 @@ def work_on(
         failed += some
         return more
 
-    with serving(settings.http_host, options.metrics_port, progress.registry, progress.problem):
+    problem = progress.heartbeat.problem
+    with serving(settings.http_host, options.metrics_port, progress.registry, problem):
         rounds.repeat(round_, every_s=options.every_s, once=options.once, progress=progress)
     if options.once and failed:
         click.echo(f"cymba: {failed} items could not be dealt with; see the log", err=True)

@@ -2,18 +2,21 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from threading import Thread
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cymba import database
-from cymba.database import make_engine, reading
-from cymba.failures import is_outage
+from cymba.database import BoundedConnection, make_engine, reading
+from cymba.failures import is_outage, name_of
+from ops import schema
 from ops.postgres import EmbeddedPostgres
+from tests.held_database import HeldDatabase, held_database
 
 
 def _pass_on(one: socket.socket, other: socket.socket) -> None:
@@ -64,6 +67,73 @@ OPTIONS = {
     "keepalives_count": socket.TCP_KEEPCNT,
     "tcp_user_timeout": socket.TCP_USER_TIMEOUT,
 }
+
+
+@pytest.fixture
+def held(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldDatabase]:
+    """Whoever asks it waits a moment, where a process would wait half a minute."""
+    monkeypatch.setattr(BoundedConnection, "patience_s", 0.3)
+    monkeypatch.setattr(database, "PING_S", 0.3)
+    monkeypatch.setattr(database, "SURELY_THERE_S", 0.0)
+    with held_database(database_url) as held:
+        yield held
+
+
+def test_a_connection_in_a_hole_is_given_up(held: HeldDatabase) -> None:
+    """TCP does not know: what stands between answers its keepalives."""
+    engine = make_engine(held.url)
+    with engine.connect() as connection:
+        with engine.connect() as other:
+            other.execute(text("SELECT 1"))
+        connection.execute(text("SELECT 1"))
+        held.swallow()
+        with pytest.raises(OperationalError, match="did not answer") as lost:
+            connection.execute(text("SELECT 1"))
+    assert is_outage(lost.value)
+    with engine.connect() as new, engine.connect() as another:
+        assert [new.scalar(text("SELECT 1")), another.scalar(text("SELECT 1"))] == [1, 1]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("pooled", [1, 4])
+def test_of_a_pool_in_a_hole_no_connection_is_given_out(held: HeldDatabase, pooled: int) -> None:
+    engine = make_engine(held.url)
+    with ExitStack() as open_:
+        for _ in range(pooled):
+            open_.enter_context(engine.connect()).execute(text("SELECT 1"))
+    held.swallow()
+    asked: list[object] = []
+    event.listen(engine, "checkout", lambda line, *_: asked.append(line), insert=True)
+    for _ in range(pooled):
+        with reading(engine) as line:
+            assert line.execute("SELECT 1").fetchone() == (1,)
+    assert len(asked) <= pooled + 1  # one is asked in vain, and then all are opened anew
+    engine.dispose()
+
+
+def test_a_migration_may_take_its_time(held: HeldDatabase) -> None:
+    """An index on a large table takes an hour, in which the server says nothing."""
+    engine = make_engine(held.url)
+    with schema.migrating(engine, 0) as connection:
+        assert connection is not None
+        assert connection.scalar(text("SELECT 1 FROM pg_sleep(0.7)")) == 1
+    engine.dispose()
+
+
+def test_after_a_failover_the_connections_to_the_standby_are_left(
+    engine: Engine,
+) -> None:
+    """The server that they lead to lives on, and takes no writes any more."""
+    with engine.connect() as one, engine.connect() as two:
+        old = {each.scalar(text("SELECT pg_backend_pid()")) for each in (one, two)}
+        for each in (one, two):
+            each.execute(text("SET default_transaction_read_only = on"))
+            each.commit()
+    with pytest.raises(DBAPIError) as refused, engine.begin() as connection:
+        connection.execute(text("INSERT INTO account (email) VALUES ('x')"))
+    assert name_of(refused.value) == "ReadOnlySqlTransaction 25006"
+    with engine.connect() as one, engine.connect() as two:
+        assert not old & {each.scalar(text("SELECT pg_backend_pid()")) for each in (one, two)}
 
 
 def terminate(engine: Engine, *pids: object) -> None:

@@ -15,6 +15,7 @@ from tests.texts import OF_TABLES, ROOT, CodeText, of_code
 OF_MACHINES = (
     "cymba/devices/catalogue.py",
     "cymba/devices/provisioning.py",
+    "cymba/heartbeat.py",
     "cymba/rights/erasure_ledger.py",
     "cymba/rights/restore.py",
     "cymba/stimulation/ingest/",

@@ -1,25 +1,21 @@
-"""A worker's heartbeat and metrics."""
+"""What a worker shows of its work: its heartbeat and its metrics."""
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-STALLED_S = 300.0  # without a round or an item; the longest item takes seconds
+from cymba.heartbeat import Heartbeat
 
 
 class Progress:
     """One for each process. Every finished item is a sign of life, not only a round."""
 
-    def __init__(
-        self, heartbeat: Path | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`heartbeat` is a file that is touched with each sign of life."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = registry = CollectorRegistry()
-        self._heartbeat, self._clock = heartbeat, clock
-        self._alive_s = self._round_s = clock()
-        self._trouble: str | None = None
+        self.heartbeat = Heartbeat(clock)
+        self._clock = clock
+        self._round_s = clock()
         self._rounds = Counter("cymba_worker_rounds", "Rounds that worked.", registry=registry)
         self._failed_rounds = Counter(
             "cymba_worker_rounds_failed", "Rounds that failed, by the error.", ["error"],
@@ -41,33 +37,21 @@ class Progress:
 
     def items_done(self, kind: str, count: int) -> None:
         self._done.labels(kind).inc(count)
-        self._beat()
+        self.heartbeat.beat()
 
     def item_set_aside(self, kind: str) -> None:
         self._set_aside.labels(kind).inc()
-        self._beat()
+        self.heartbeat.beat()
 
     def waiting(self, kind: str, count: int) -> None:
         self._waiting.labels(kind).set(count)
 
     def round_done(self) -> None:
         self._rounds.inc()
-        self._round_s, self._trouble = self._clock(), None
-        self._beat()
+        self._round_s = self._clock()
+        self.heartbeat.well()
 
     def round_failed(self, error: str) -> None:
         """`error` is its name, which `/healthz` shows."""
         self._failed_rounds.labels(error).inc()
-        self._trouble = error
-
-    def problem(self) -> str | None:
-        """Why the worker makes no progress; None if it does."""
-        if self._trouble is not None:
-            return f"the last round failed: {self._trouble}"
-        silent_s = self._clock() - self._alive_s
-        return f"nothing was done for {silent_s:.0f} s" if silent_s > STALLED_S else None
-
-    def _beat(self) -> None:
-        self._alive_s = self._clock()
-        if self._heartbeat is not None:
-            self._heartbeat.touch()
+        self.heartbeat.troubled(f"the last round failed: {error}")

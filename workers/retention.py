@@ -17,13 +17,17 @@ DAY_S = 24 * 3600.0
 log = structlog.get_logger(__name__)
 
 
-def remove_all(engine: Engine, settings: Settings, rule: Rule) -> int:
-    """Apply `rule` in small transactions. Return how many rows were removed."""
+def remove_all(
+    engine: Engine, settings: Settings, rule: Rule, alive: Callable[[], None] = lambda: None
+) -> int:
+    """Apply `rule` in small transactions, with a sign of life after each. Return how many rows were
+    removed."""
     removed = 0
     while True:
         with UnitOfWork(engine) as session, session.begin():
             count = remove_some(session, rule, settings, now=utc_now())
         removed += count
+        alive()
         if not count:
             return removed
 
@@ -46,7 +50,9 @@ class DailyRetention:
         self._clock = clock
         self._rules = {rule.name: rule for rule in RULES}
         self._due_s = dict.fromkeys(self._rules, clock())
-        self._asides = Asides[str]("retention rule", progress or Progress())
+        progress = progress or Progress()
+        self._alive = progress.heartbeat.beat
+        self._asides = Asides[str]("retention rule", progress)
 
     def run_once(self) -> list[str]:
         """Apply the rules that are due. Return the names of those that failed.
@@ -62,7 +68,7 @@ class DailyRetention:
     def _apply(self, names: Sequence[str]) -> int:
         removed = 0
         for name in names:
-            count = remove_all(self._engine, self._settings, self._rules[name])
+            count = remove_all(self._engine, self._settings, self._rules[name], self._alive)
             self._due_s[name] = self._clock() + DAY_S
             if count:
                 log.info("removed what was past its retention period", rule=name, rows=count)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from cymba.failures import is_outage, name_of, place_of
+from cymba.heartbeat import Watchdog
 from workers.progress import Progress
 
 LONGEST_WAIT_S = 30.0
@@ -20,13 +21,31 @@ def repeat(
 ) -> None:
     """Call `work` every `every_s` seconds, and again at once if it returns True.
 
-    SIGTERM and Ctrl-C end it after the round under way. With `once` it ends when nothing is left to
-    do. After a failed round it waits with backoff; with `once` the error is raised.
+    SIGTERM and Ctrl-C end it after the round under way, which the watchdog waits for so long and no
+    longer. With `once` it ends when nothing is left to do. After a failed round it waits with
+    backoff; with `once` the error is raised.
     """
-    stopping = threading.Event()
+    stopping, watchdog = threading.Event(), Watchdog(progress.heartbeat)
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        watchdog.stopping()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     gc.freeze()  # loaded modules are not collected: a full collection of them takes 80 ms
+    with watchdog:
+        _repeat(work, stopping, every_s=every_s, once=once, progress=progress)
+
+
+def _repeat(
+    work: Callable[[], bool],
+    stopping: threading.Event,
+    *,
+    every_s: float,
+    once: bool,
+    progress: Progress,
+) -> None:
     wait_s = every_s
     while not stopping.is_set():
         try:

@@ -3,7 +3,7 @@
 import csv
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -19,8 +19,12 @@ from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
 from ops import mosquitto_files
 from ops.database import open_engine
+from ops.mosquitto_files import Follower
+from ops.worker_process import WorkerOptions, work_on
+from workers.progress import Progress
 
 COMMIT_EVERY = 500
+PAUSE_S = 0.01  # between two rounds of `passwords --follow`, which listen for themselves
 
 
 @click.group()
@@ -161,24 +165,44 @@ def revoke(settings: Settings, device_id: str) -> None:
     help="Also write an access file that denies everything to revoked devices.",
 )
 @click.option("--follow", is_flag=True, help="Stay, and write again whenever a secret changes.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="With --follow: serve /metrics and /healthz here, on CYMBA_HTTP_HOST.",
+)
 @click.pass_obj
-def passwords(settings: Settings, out: Path, revoked: Path | None, follow: bool) -> None:
+def passwords(
+    settings: Settings, out: Path, revoked: Path | None, follow: bool, metrics_port: int | None
+) -> None:
     """Write the devices' password hashes as a Mosquitto password file.
 
-    Files are replaced atomically.
+    Files are replaced atomically. With --follow it waits for a database that does not answer, as
+    every worker does, and the files stay as they are meanwhile.
     """
     files: dict[Path, mosquitto_files.Write] = {}
     if revoked is not None:
         files[revoked] = mosquitto_files.revoked
     files[out] = mosquitto_files.passwords
-    _write_files(settings, files, follow=follow)
-
-
-def _write_files(
-    settings: Settings, files: Mapping[Path, mosquitto_files.Write], *, follow: bool
-) -> None:
     with open_engine(settings, application_name="cymba passwords") as engine:
         try:
-            (mosquitto_files.follow if follow else mosquitto_files.write)(engine, files)
+            if follow:
+                _follow(settings, Follower(engine, files), metrics_port)
+            else:
+                with UnitOfWork(engine) as session:
+                    mosquitto_files.write(session, files)
         except OSError as error:
             raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None
+
+
+def _follow(settings: Settings, follower: Follower, metrics_port: int | None) -> None:
+    def listen() -> tuple[bool, int]:
+        follower.run_once()
+        return False, 0
+
+    options = WorkerOptions(once=False, every_s=PAUSE_S, metrics_port=metrics_port)
+    progress = Progress()
+    progress.heartbeat.troubled("nothing is written yet")
+    try:
+        work_on(settings, options, progress, listen)
+    finally:
+        follower.close()

@@ -38,7 +38,7 @@ def insights(context: click.Context, *, options: WorkerOptions) -> None:
     if context.invoked_subcommand is not None:
         return
     settings: Settings = context.obj
-    progress = Progress(options.heartbeat)
+    progress = Progress()
     with open_engine(settings, application_name="cymba insights") as engine:
         worker = InsightsWorker(engine, progress)
 

@@ -21,7 +21,7 @@ def mail(settings: Settings, *, options: WorkerOptions) -> None:
     \b
     cymba mail --once
     """
-    progress = Progress(options.heartbeat)
+    progress = Progress()
     with open_engine(settings, application_name="cymba mail") as engine:
         sender = postman(settings, engine, progress)
         # A mail that was not accepted is retried for days, so with --once it is no failure.

@@ -31,7 +31,7 @@ def seal(settings: Settings, *, options: WorkerOptions) -> None:
     \b
     cymba seal --once
     """
-    progress = Progress(options.heartbeat)
+    progress = Progress()
     with open_engine(settings, application_name="cymba seal") as engine:
         worker = SessionWorker(engine, settings, progress)
         retention = DailyRetention(engine, settings, progress)

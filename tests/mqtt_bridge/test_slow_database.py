@@ -16,8 +16,8 @@ from mqtt_bridge.app import Bridge
 from mqtt_bridge.loopback_probe import LOST_S
 from tests.end_to_end.devices import ScriptedFleet
 from tests.end_to_end.parts import Broker, BrokerProcess, MosquittoBroker, wait_until
+from tests.held_database import held_database
 from tests.mqtt_bridge.conftest import RunningBridge
-from tests.mqtt_bridge.slow_database import held_database
 from tests.programs import needs
 
 StoredSeqs = Callable[[str], list[int]]

@@ -3,14 +3,14 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from cymba.heartbeat import SILENT_S
 from tests.test_failures import failed
 from workers import rounds
-from workers.progress import STALLED_S, Progress
+from workers.progress import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_a_round_that_fails_is_told_of_by_name_and_ends_no_worker(
     sample = progress.registry.get_sample_value
     assert sample("cymba_worker_rounds_failed_total", {"error": named}) == 2
     assert sample("cymba_worker_rounds_total") == 1
-    assert progress.problem() is None  # it is over
+    assert progress.heartbeat.problem() is None  # it is over
 
 
 def test_once_says_what_went_wrong() -> None:
@@ -71,22 +71,20 @@ def test_once_says_what_went_wrong() -> None:
         )
 
 
-def test_a_worker_is_well_while_anything_gets_done(tmp_path: Path) -> None:
-    now_s, beat = [0.0], tmp_path / "beat"
-    progress = Progress(beat, clock=lambda: now_s[0])
-    assert progress.problem() is None
+def test_a_worker_is_well_while_anything_gets_done() -> None:
+    now_s = [0.0]
+    progress = Progress(clock=lambda: now_s[0])
+    assert progress.heartbeat.problem() is None
     for _ in range(10):  # one long round
-        now_s[0] += STALLED_S * 0.9
+        now_s[0] += SILENT_S * 0.9
         progress.items_done("session", 1)
-        assert beat.exists()
-        beat.unlink()
-        assert progress.problem() is None
+        assert progress.heartbeat.problem() is None
     age = progress.registry.get_sample_value("cymba_worker_last_round_age_seconds")
-    assert age == pytest.approx(9 * STALLED_S)
-    now_s[0] += STALLED_S * 1.1
-    assert "nothing was done for 330 s" in (progress.problem() or "")
+    assert age == pytest.approx(9 * SILENT_S)
+    now_s[0] += SILENT_S * 1.1
+    assert "nothing was done for 330 s" in (progress.heartbeat.problem() or "")
     progress.round_failed("DiskFull 53100")
-    assert progress.problem() == "the last round failed: DiskFull 53100"
+    assert progress.heartbeat.problem() == "the last round failed: DiskFull 53100"
     progress.round_done()
-    assert progress.problem() is None
+    assert progress.heartbeat.problem() is None
     assert progress.registry.get_sample_value("cymba_worker_last_round_age_seconds") == 0

@@ -1,4 +1,4 @@
-"""A database whose answers the test holds back, as a slow one or a bad network does."""
+"""A database whose answers the test holds back or swallows, as a bad network does."""
 
 import socket
 import threading
@@ -20,7 +20,13 @@ class HeldDatabase:
         )
         self.answers = threading.Event()
         self.answers.set()
+        self._accepted = self._swallowed = 0
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def swallow(self) -> None:
+        """As a failover or a NAT that forgot: the connections that are open now stay open, and
+        nothing that is sent over them arrives any more. New ones work."""
+        self._swallowed = self._accepted
 
     def stop(self) -> None:
         self.answers.set()
@@ -34,16 +40,20 @@ class HeldDatabase:
                 return  # it is closed
             server = socket.socket(socket.AF_UNIX)
             server.connect(f"{self._behind.query['host']}/.s.PGSQL.5432")
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+            self._accepted += 1
+            for ends in ((client, server), (server, client)):
+                threading.Thread(
+                    target=self._carry, args=(*ends, self._accepted), daemon=True
+                ).start()
 
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+    def _carry(self, source: socket.socket, sink: socket.socket, number: int) -> None:
         is_answer = source.family == socket.AF_UNIX
         try:
             while data := source.recv(65_536):
                 if is_answer:
                     self.answers.wait()
-                sink.sendall(data)
+                if number > self._swallowed:
+                    sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             source.close()

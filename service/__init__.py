@@ -6,6 +6,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from cymba.settings import Settings
+from service.fhir import views as fhir
 from service.http import (
     compression,
     cors,
@@ -115,6 +116,7 @@ def create_app(settings: Settings, engine: Engine) -> Flask:
     for resource in RESOURCES:
         document.register_blueprint(resource.blp)
     app.register_blueprint(companion.pages)
+    app.register_blueprint(fhir.pages)
     app.extensions |= keep(finish_document(document, app))
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

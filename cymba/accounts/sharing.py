@@ -67,23 +67,30 @@ def create(
 
 
 def open_share(
-    session: Session, named: str, scope: str | None, *, viewer: Account | None, now: datetime
+    session: Session,
+    named: str,
+    scopes: Collection[str],
+    *,
+    viewer: Account | None,
+    now: datetime,
 ) -> Share:
     """The share that `named`, a token, opens for this viewer (None: nobody is signed in) to look at
-    `scope`, or at itself (None). A viewer who keeps it with their account may give its id instead.
-    Each look is in the audit log of the person who shares.
+    those of `scopes` that it has, or at itself (none). A viewer who keeps it with their account may
+    give its id instead. Each look is in the audit log of the person who shares.
 
     Raises:
         Unauthenticated: unknown, expired, revoked, or meant for a clinician who is not the viewer;
             all look the same.
-        Forbidden: the share does not reach as far as `scope`.
+        Forbidden: the share has none of `scopes`.
     """
     share = _find(session, named, viewer)
     if share is None or not _is_good(share, viewer, now):
         raise Unauthenticated("This share is not good any more, or not for you.")
-    if scope is not None and scope not in share.scopes:
+    opened = [scope for scope in scopes if scope in share.scopes]
+    if scopes and not opened:
         raise Forbidden("A share does not reach as far as this.", code="share-scope")
-    _note_look(session, share, f"{scope or 'share'}.read", viewer)
+    for look in opened or ["share"]:
+        _note_look(session, share, f"{look}.read", viewer)
     return share
 
 

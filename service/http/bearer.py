@@ -37,15 +37,16 @@ def require_token() -> None:
     g.access = _access(token)
 
 
-def reader(scope: str) -> Callable[[], None]:
-    """The check of a route that shares of `scope` may read, besides the person's own token."""
+def reader(*scopes: str) -> Callable[[], None]:
+    """The check of a route that shares with any of `scopes` may read, besides the person's own
+    token; without scopes every share may."""
 
     def check() -> None:
         token, shared = _bearer(), request.headers.get(SHARE_HEADER)
         if token.startswith(sharing.TOKEN_PREFIX):
-            g.share_token, g.share_scope = token, scope
+            g.share_token, g.share_scopes = token, scopes
         elif shared is not None:
-            g.access, g.share_token, g.share_scope = _access(token), shared, scope
+            g.access, g.share_token, g.share_scopes = _access(token), shared, scopes
         else:
             g.access = _access(token)
 
@@ -63,7 +64,7 @@ def require_share() -> None:
                 "Send the share's token as the bearer token, or in `{header}`.", header=SHARE_HEADER
             )
         )
-    g.share_token, g.share_scope = shared or token, None
+    g.share_token, g.share_scopes = shared or token, ()
 
 
 def require_receipt() -> None:
@@ -82,6 +83,12 @@ def current_access() -> AccessToken:
 def is_by_share() -> bool:
     """Whether another looks, by a share of the person's."""
     return "share_token" in g
+
+
+def opened_scopes() -> frozenset[str]:
+    """Those of the route's scopes that the share has. Ask once the account is known."""
+    opened: frozenset[str] = g.opened_scopes
+    return opened
 
 
 def hold_reading(account: Caller) -> None:
@@ -134,7 +141,8 @@ def current_share(session: Session) -> tuple[Share, Account | None]:
         caller = signed_in(load_caller(session, current_access()))
         viewer = session.get_one(Account, caller.id)
     now = services().now()
-    share = sharing.open_share(session, g.share_token, g.share_scope, viewer=viewer, now=now)
+    share = sharing.open_share(session, g.share_token, g.share_scopes, viewer=viewer, now=now)
+    g.opened_scopes = frozenset(g.share_scopes) & frozenset(share.scopes)
     hold(services().requests, ("shares", share.account_id))  # however many shares there are
     charge(quotas.share_look(share.account_id, share.id))
     return share, viewer

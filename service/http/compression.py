@@ -18,6 +18,7 @@ LEVELS: Final = {"zstd": 3, "gzip": 5}
 TYPES: Final = frozenset(
     {
         "application/json",
+        "application/fhir+json",
         "application/vnd.apache.arrow.stream",
         "text/csv",
         "text/html",

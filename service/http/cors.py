@@ -16,7 +16,7 @@ METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
 # Those that a browser does not allow by itself. A test holds that all of the document are here.
 ASKED: Final = (
     "Accept-Language, Authorization, Content-Type, Cymba-Share, Idempotency-Key, If-Match, "
-    "If-None-Match, Last-Event-ID, X-Request-Id"
+    "If-None-Match, Last-Event-ID, Prefer, X-Request-Id"
 )
 SHOWN: Final = (
     "Content-Disposition, Deprecation, ETag, Link, Location, RateLimit, RateLimit-Policy, "

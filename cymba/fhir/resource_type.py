@@ -1,0 +1,32 @@
+"""What a module of `resources` says of its type."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cymba.fhir.parts import Resource
+from cymba.fhir.record import RecordOwner, Source
+
+Make = Callable[[Any, RecordOwner], Iterable[Resource]]
+"""The resources of one row, in the order of what their ids add to the row's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    source: Source
+    make: Make
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """`person`: the search parameters that name the person. `date`: the one that searches by time;
+    None: there is none. `is_dated`: it knows when it last changed, so `_lastUpdated` finds it.
+    `codes`: whether it is found by `code`."""
+
+    name: str
+    about: str
+    makers: tuple[Maker, ...]
+    person: tuple[str, ...] = ("patient",)
+    date: str | None = None
+    is_dated: bool = False
+    has_codes: bool = False

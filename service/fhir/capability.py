@@ -1,0 +1,59 @@
+"""The CapabilityStatement: what can be read and searched here, as FHIR wants it said."""
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from cymba.fhir.registry import RESOURCE_TYPES
+from cymba.fhir.resource_type import ResourceType
+from service.fhir.outcomes import MEDIA_TYPE
+from service.fhir.parameters import of_type
+
+FHIR_VERSION: Final = "4.0.1"
+CHANGED_ON: Final = "2026-11-30"  # what it says, not the software
+
+
+def statement(base: str) -> dict[str, Any]:
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": CHANGED_ON,
+        "kind": "instance",
+        "software": {"name": "Cymba", "version": version("cymba")},
+        "implementation": {"description": "A person's record, for reading", "url": base},
+        "fhirVersion": FHIR_VERSION,
+        "format": [MEDIA_TYPE],
+        "rest": [
+            {
+                "mode": "server",
+                "documentation": DOCUMENTATION,
+                "security": {
+                    "cors": True,
+                    "description": "A bearer token: the person's own, or that of a share.",
+                },
+                "resource": [_resource(one) for one in RESOURCE_TYPES.values()],
+            }
+        ],
+    }
+
+
+def _resource(one: ResourceType) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "type": one.name,
+        "documentation": one.about,
+        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "versioning": "no-version",
+        "conditionalRead": "not-match",
+        "searchParam": [
+            {"name": name, "type": kind, "documentation": about}
+            for name, kind, about in of_type(one)
+        ],
+    }
+    return shown
+
+
+DOCUMENTATION: Final = """\
+Read-only. A token opens one person's record; of anybody else nothing is found. A search parameter \
+that is not named here is refused with 400. Pages follow by `next`, are cut at 200 resources, the \
+newest first, and hold no `total`. Times without a zone are UTC. What the person can still edit is \
+`preliminary` or `amended`. Nothing here says that stimulation treats anything.\
+"""

@@ -1,0 +1,89 @@
+"""What every FHIR route keeps, whatever the resource type."""
+
+import pytest
+
+from cymba.fhir.registry import RESOURCE_TYPES
+
+
+def outcome(answer) -> dict:
+    assert answer.json["resourceType"] == "OperationOutcome"
+    return answer.json["issue"][0]
+
+
+def test_what_there_is_needs_no_token(ask):
+    answer = ask("metadata", by=None)
+    assert answer.status_code == 200
+    assert answer.json["fhirVersion"] == "4.0.1"
+    named = [one["type"] for one in answer.json["rest"][0]["resource"]]
+    assert named == list(RESOURCE_TYPES)
+
+
+def test_the_person_is_found_and_read(ask, person):
+    found = ask("Patient").json
+    assert [one["resource"]["id"] for one in found["entry"]] == [str(person.id)]
+    read = ask(f"Patient/{person.id}")
+    assert read.json == found["entry"][0]["resource"]
+    assert read.json["telecom"] == [{"system": "email", "value": person.email}]
+    assert ask(f"Patient/{person.id}", **{"If-None-Match": read.headers["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("Patient/0", 404, "not-found"),
+        ("Practitioner", 404, "not-found"),
+        ("Device/a/b/c", 404, "not-found"),
+        ("", 404, "not-found"),
+        ("Device?colour=red", 400, "invalid"),
+        ("Device?patient:missing=true", 400, "invalid"),
+        ("Device?_count=0", 400, "invalid"),
+        ("Device?_count=many", 400, "invalid"),
+        ("Device?_count=1&_count=2", 400, "invalid"),
+        ("Device?_cursor=AAAA", 400, "invalid"),
+        ("Device?_format=xml", 406, "not-supported"),
+    ],
+)
+def test_every_error_is_an_operation_outcome(ask, path, status, code):
+    answer = ask(path)
+    assert answer.status_code == status
+    assert outcome(answer)["code"] == code
+
+
+def test_what_writes_is_refused_in_fhirs_form(app, person):
+    for method in ("post", "put", "patch", "delete"):
+        answer = getattr(app.test_client(), method)(
+            f"/fhir/R4/Patient/{person.id}", headers=person.headers, json={}
+        )
+        assert (answer.status_code, outcome(answer)["code"]) == (405, "not-supported")
+
+
+def test_without_a_token_nothing_is_read(ask):
+    for path in ("Patient", "Patient/1", "Device"):
+        answer = ask(path, by=None)
+        assert (answer.status_code, outcome(answer)["code"]) == (401, "login")
+        assert answer.headers["WWW-Authenticate"]
+
+
+def test_another_form_than_json_is_refused_and_json_by_any_of_its_names_is_not(ask):
+    assert ask("metadata", Accept="application/fhir+xml").status_code == 406
+    for name in ("application/fhir+json", "application/json", "*/*", "text/html, */*;q=0.1"):
+        assert ask("metadata", Accept=name).status_code == 200
+    for name in ("json", "application/fhir%2Bjson", "application/fhir+json"):
+        assert ask(f"Patient?_format={name}").status_code == 200
+
+
+def test_a_share_opens_what_its_scopes_are_for_and_each_look_is_noted(
+    ask, client, person, hold, share
+):
+    hold(person)
+    sessions, diary = share(person, "sessions"), share(person, "diary")
+    seen = ask("Device", by=sessions).json["entry"][0]["resource"]
+    assert "serialNumber" not in seen
+    assert ask("Device").json["entry"][0]["resource"]["serialNumber"]
+    refused = ask("Device", by=diary)
+    assert (refused.status_code, outcome(refused)["code"]) == (403, "forbidden")
+    named = ask("Patient", by=diary).json["entry"][0]["resource"]
+    assert "telecom" not in named
+    log = client.get("/v1/audit", headers=person.headers).json["items"]
+    looks = [one["action"] for one in log if one["actor_kind"] == "share"]
+    assert looks == ["share.read", "sessions.read"]

@@ -114,13 +114,17 @@ _STANDING = Prepared(
 )
 
 
-def require(line: psycopg.Connection[Any], account_id: UUID, name: str) -> None:
-    """Raise `Forbidden` unless the person has agreed to the purpose as it reads today."""
-    purpose = purpose_of(name)
+def is_given(line: psycopg.Connection[Any], account_id: UUID, name: str) -> bool:
+    """Whether the person has agreed to the purpose as it reads today."""
     rows = _STANDING.rows(line, account_id=account_id, purpose=name)
-    if rows != [(purpose.edition,)]:
+    return rows == [(purpose_of(name).edition,)]
+
+
+def require(line: psycopg.Connection[Any], account_id: UUID, name: str) -> None:
+    """Raise `Forbidden` unless `is_given`."""
+    if not is_given(line, account_id, name):
         raise Forbidden(
-            said("This needs your consent: {purpose}.", purpose=purpose.title),
+            said("This needs your consent: {purpose}.", purpose=purpose_of(name).title),
             code="consent-required",
         )
 

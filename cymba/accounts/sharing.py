@@ -17,7 +17,7 @@ from cymba.accounts.tables import Account, Share, ShareHolder
 from cymba.errors import Conflict, Forbidden, NotFound, Rejected, Unauthenticated
 from cymba.voice import said
 
-SCOPES = ("sessions", "diary", "insights")
+SCOPES = ("sessions", "diary", "insights", "report")
 TOKEN_PREFIX = "share_"  # noqa: S105 - a prefix, not a secret; access tokens have none
 LONGEST = timedelta(days=365)
 MOST_HOLDERS = 20

@@ -141,6 +141,19 @@ def standing_lock(session: Session, account_id: UUID, model: Model, now: datetim
     return _staleness(session, screening, now)
 
 
+def red_flags_between(
+    session: Session, account_id: UUID, begin: datetime, end: datetime, *, latest: int
+) -> Sequence[RedFlag]:
+    """Those that were felt then, and those that stand; the latest first, so many at most."""
+    row = RedFlag
+    query = select(row).where(
+        row.account_id == account_id,
+        row.felt_at < end,
+        (row.felt_at >= begin) | row.lifted_at.is_(None),
+    )
+    return session.scalars(query.order_by(row.felt_at.desc(), row.id).limit(latest)).all()
+
+
 def lock_safety(session: Session, account_id: UUID) -> None:
     """Let an account raise a red flag and claim a device one after the other. Otherwise the flag
     would miss the device, and the claim the flag."""

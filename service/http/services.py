@@ -38,6 +38,7 @@ STREAMS_OF_ONE = 4
 SYNC_STREAMS_OF_ONE = 6  # a few phones, and tabs
 HASHES_OF_ONE = 2  # of one network, of the `passwords.AT_ONCE` that there are
 READINGS, READINGS_OF_ONE = 4, 2
+REPORTS = 4  # each may take a second of a processor
 # Anybody may ask /readyz, and each check takes two connections to the database.
 READY_FOR_S = 1.0
 
@@ -70,6 +71,7 @@ class Services:
     sync_streams: Places
     watching: Watching
     exports: Places
+    reports: Places
     readiness: Latest[dict[str, Any]]  # what /readyz found
     closing: Event  # set when the server stops, so that live views end at once
 
@@ -120,6 +122,7 @@ class Services:
             watching=Watching(sessions),
             # Each holds a thread and a connection for as long as the archive takes to leave.
             exports=Places(1, most=settings.export_streams),
+            reports=Places(1, most=REPORTS),
             readiness=Latest(READY_FOR_S),
             closing=Event(),
         )

@@ -5,23 +5,24 @@ from typing import Any
 from flask import Response
 
 from cymba.errors import NotFound
-from cymba.insights import sentences
 from cymba.insights.pictures import picture_of_response, picture_of_side_effect
-from cymba.insights.responses import Comparison, load_responses
-from cymba.insights.side_effects import SideEffect, load_side_effects
-from cymba.insights.statistics import Course, Interval, ResponseGrade, Threshold
-from cymba.voice import Voice
+from cymba.insights.responses import load_responses
+from cymba.insights.side_effects import load_side_effects
 from service.http import out
 from service.http.answers import tagged
 from service.http.bearer import consenting_account
-from service.http.examples import example_of
 from service.http.fields import Schema
 from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.plots import Drawing, drawn
 from service.http.services import services
 from service.http.transaction import transaction
-from service.http.writing import writer
+from service.shapes.courses import (
+    SideEffectSchema,
+    ThenAndNowSchema,
+    comparison_shown,
+    side_effect_shown,
+)
 
 blp = Resource("courses", "Side effects over sessions, and symptoms then and now")
 
@@ -29,116 +30,12 @@ SIDE_EFFECT = "/v1/insights/side-effects/<string:item>"
 RESPONSE = "/v1/insights/response/<string:outcome>"
 
 
-class SideEffectSchema(Schema):
-    item = out.text("tingling", source="outcome.name")
-    title = out.text("Tingling", source=out.GIVEN)
-    course = out.text("fading", one_of=Course, source="trend.course")
-    sentence = out.text(
-        "Tingling was noted less often with each session. It went from 81 % of early sessions to "
-        "6 % of recent ones, over 56 answers.",
-        source=out.GIVEN,
-    )
-    slope = out.number(
-        -0.74,
-        "Change of the log odds with each doubling of the sessions",
-        null=True,
-        source="trend.slope",
-    )
-    low = out.number(
-        -1.2,
-        "Of the slope's interval over all looks, which leaves 0 out exactly where the course is "
-        "`fading` or `growing`; null too where nothing bounds it",
-        null=True,
-        source="trend.low",
-    )
-    high = out.number(-0.28, null=True, source="trend.high")
-    interval = out.text(
-        "bounded",
-        "`no_lower_bound`: every yes came before every no; `no_upper_bound`: the other way round; "
-        "`not_converged`: it could not be computed",
-        one_of=Interval,
-        source="trend.interval",
-    )
-    p = out.number(
-        0.0021,
-        "Over all looks: at most 0.02 where the course is `fading`, at most 0.08 where it is "
-        "`growing`",
-        null=True,
-    )
-    milestone = out.whole(
-        56, "Answers that the course rests on; 0 before the first look", source="trend.n"
-    )
-    answers = out.whole(69)
-    yes = out.whole(14)
-    sessions = out.whole(114, source="present.size")
-    alt = out.text("Tingling was noted less often with each session.", source=out.GIVEN)
-    input_hash = out.text("1b0c9a4c1c1a5a9b0a5f0f1f7a8f1b6f3f0a7c6f9be2a4f0a1b2c3d4e5f60718")
-
-
 class SideEffectsSchema(Schema):
     items = out.many(SideEffectSchema)
 
 
-class ComparedPeriodSchema(Schema):
-    first_day = out.day("2026-01-05")
-    last_day = out.day("2026-02-01")
-    mean = out.number(6.1, null=True, source=out.GIVEN)
-    rated_days = out.whole(24, source=out.GIVEN)
-
-
-class ThenAndNowSchema(Schema):
-    """Then and now; that it came from stimulation is not said, as nothing else was compared."""
-
-    outcome = out.text("pain_now", source="outcome.name")
-    title = out.text("Pain now", source=out.GIVEN)
-    grade = out.text("likely", one_of=ResponseGrade, source="response.grade")
-    threshold = out.text(
-        "moderate",
-        "That `confirmed` and `likely` refer to: 30 % or 50 % lower",
-        null=True,
-        one_of=Threshold,
-        source="response.threshold",
-    )
-    sentence = out.text(
-        "In the four weeks up to June 3, 2026, pain now looks about 34 % lower than in your first "
-        "weeks (12 % to 52 %). This is less certain. This does not show that stimulation caused "
-        "it.",
-        source=out.GIVEN,
-    )
-    change_ratio = out.number(-0.34, null=True, source="response.change_ratio")
-    low = out.number(-0.52, null=True, source="response.low")
-    high = out.number(-0.12, null=True, source="response.high")
-    change_points = out.number(-2.1, null=True, source="response.change_points")
-    points_low = out.number(
-        None,
-        "Of the change in points, which is shown where higher is better; its ratios are null then",
-        null=True,
-        source="response.points_low",
-    )
-    points_high = out.number(None, null=True, source="response.points_high")
-    two_points = out.flag(True, "Lower by at least 2 points", source="response.two_points")
-    baseline_kind = out.text(
-        "before_first_session", one_of=["before_first_session", "first_weeks"], source="kind"
-    )
-    baseline = out.nested(ComparedPeriodSchema, source=out.GIVEN)
-    current = out.nested(
-        ComparedPeriodSchema,
-        source=out.GIVEN,
-        example=example_of(
-            ComparedPeriodSchema, first_day="2026-05-07", last_day="2026-06-03", mean=4.0
-        ),
-    )
-    alt = out.text("The mean was 6.1 at first and 4.0 in the last 28 days.", source=out.GIVEN)
-    input_hash = out.text("2c0c9a4c1c1a5a9b0a5f0f1f7a8f1b6f3f0a7c6f9be2a4f0a1b2c3d4e5f60718")
-
-
 class ThenAndNowListSchema(Schema):
     items = out.many(ThenAndNowSchema)
-
-
-_side_effect_shown = writer(SideEffectSchema)
-_period_shown = writer(ComparedPeriodSchema)
-_comparison_shown = writer(ThenAndNowSchema)
 
 
 @blp.get("/v1/insights/side-effects")
@@ -155,7 +52,7 @@ def list_side_effects() -> Response:
         account = consenting_account(session)
         voice = spoken()
         found = load_side_effects(session, account.id)
-    return tagged({"items": [_side_effect(one, voice) for one in found]})
+    return tagged({"items": [side_effect_shown(one, voice) for one in found]})
 
 
 @drawn(blp, SIDE_EFFECT)
@@ -189,7 +86,7 @@ def list_responses() -> Response:
         account = consenting_account(session)
         voice = spoken()
         compared = load_responses(session, account.id, now=services().now())
-    return tagged({"items": [_comparison(one, voice) for one in compared]})
+    return tagged({"items": [comparison_shown(one, voice) for one in compared]})
 
 
 @drawn(blp, RESPONSE)
@@ -205,24 +102,3 @@ def draw_response(_query: dict[str, Any], outcome: str) -> Drawing:
         if one.outcome.name == outcome:
             return Drawing(picture_of_response(one, voice), one.shown_hash, voice)
     raise NotFound("There is nothing to compare of this.")
-
-
-def _side_effect(found: SideEffect, voice: Voice) -> dict[str, Any]:
-    return _side_effect_shown(
-        found,
-        title=voice.translate(found.outcome.title),
-        sentence=sentences.of_side_effect(voice, found.outcome, found.trend, found.answers),
-        alt=picture_of_side_effect(found, voice).alt,
-    )
-
-
-def _comparison(compared: Comparison, voice: Voice) -> dict[str, Any]:
-    found, then, now = compared.response, compared.baseline, compared.current
-    return _comparison_shown(
-        compared,
-        title=voice.translate(compared.outcome.title),
-        sentence=sentences.of_response(voice, compared.outcome, found, until=now.last_day),
-        baseline=_period_shown(then, mean=found.baseline_mean, rated_days=found.baseline_n),
-        current=_period_shown(now, mean=found.current_mean, rated_days=found.current_n),
-        alt=picture_of_response(compared, voice).alt,
-    )

@@ -8,11 +8,9 @@ from flask import Response
 
 from cymba.accounts import consent
 from cymba.insights import findings
-from cymba.insights.findings import ShownFinding
 from cymba.insights.pair_inputs import METHOD_VERSION
 from cymba.insights.pairs import PairView, load_pair
 from cymba.insights.pictures import picture_of_pair
-from cymba.insights.statistics import Grade
 from cymba.insights.words import DISCLAIMER
 from service.http import out
 from service.http.answers import tagged
@@ -25,12 +23,11 @@ from service.http.plots import Drawing, ThemeSchema, drawn
 from service.http.reading import reading
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes.findings import FindingSchema, finding_shown
+from service.shapes.findings import FindingSchema, clearest_first, finding_shown
 
 blp = Resource("insights", "Links between sessions and symptoms")
 
 PAIR = "/v1/insights/correlations/<string:exposure>/<string:outcome>"
-GRADES = {str(grade): place for place, grade in enumerate(Grade)}
 
 
 class FindingLookSchema(Schema):
@@ -142,7 +139,7 @@ def list_correlations() -> Response:
         "primary": [finding_shown(one, voice) for one in found if one.tier == "primary"],
         "exploratory": [
             finding_shown(one, voice)
-            for one in sorted(found, key=_clearest_first)
+            for one in sorted(found, key=clearest_first)
             if one.tier != "primary"
         ],
         "disclaimer": voice.translate(DISCLAIMER),
@@ -186,10 +183,6 @@ def draw_correlation(query: dict[str, Any], exposure: str, outcome: str) -> Draw
         voice = spoken()
         view = load_pair(session, account.id, exposure, outcome, lag=query.get("lag"))
         return Drawing(picture_of_pair(view, voice), view.shown_hash, voice)
-
-
-def _clearest_first(finding: ShownFinding) -> tuple[int, float]:
-    return -GRADES[finding.grade], 1.0 if finding.sequential_p is None else finding.sequential_p
 
 
 def _points(view: PairView) -> list[dict[str, Any]]:

@@ -38,28 +38,14 @@ from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.sessions import (
     SessionSchema,
+    UnsyncedSchema,
     WantedSessionSchema,
     event_detail,
     session_shown,
+    unsynced_shown,
 )
 
 blp = Resource("sessions", "Stimulation sessions")
-
-
-class UnsyncedSchema(Schema):
-    """A device that may hold more than was uploaded: an empty list does not mean no session."""
-
-    device_id = out.text("ey5f0c4e0b7c1d2a39")
-    unsynced = out.text(
-        "waiting",
-        "`waiting`: it holds frames that are not uploaded. `unknown`: it may have recorded since "
-        "it was last seen",
-        one_of=["waiting", "unknown"],
-    )
-    backlog_frames = out.whole(112, null=True)
-    complete_until = out.instant(
-        "2026-03-01T17:58:00.000000Z", "All that it had recorded by then is here", null=True
-    )
 
 
 class SessionPageSchema(Schema):
@@ -106,7 +92,6 @@ class SessionEventsSchema(Schema):
 
 
 _pages = SessionPages(WrittenInSql(SessionSchema))
-unsynced_shown = writer(UnsyncedSchema)
 event_shown = writer(SessionEventSchema)
 
 

@@ -13,6 +13,7 @@ from service.http.fields import Schema
 from service.http.writing import writer
 
 _UNITS = {exposure.name: exposure.unit for exposure in EXPOSURES}
+GRADES = {str(grade): place for place, grade in enumerate(Grade)}  # the least certain first
 
 
 class FindingMoreDaysSchema(Schema):
@@ -74,6 +75,11 @@ class FindingSchema(Schema):
 
 
 _finding_shown = writer(FindingSchema)
+
+
+def clearest_first(finding: ShownFinding) -> tuple[int, float]:
+    """Sorts findings so."""
+    return -GRADES[finding.grade], 1.0 if finding.sequential_p is None else finding.sequential_p
 
 
 def finding_shown(finding: Finding | ShownFinding, voice: Voice) -> dict[str, Any]:

@@ -27,15 +27,22 @@ class DaysQuerySchema(Schema):
 
 
 def days_asked(
-    query: dict[str, Any], time_zone: str, *, usual: int, most: int
+    query: dict[str, Any],
+    time_zone: str,
+    *,
+    usual: int,
+    most: int,
+    names: tuple[str, str] = ("from", "to"),
 ) -> tuple[date, date]:
-    """`from` and `to` of a query, or else the `usual` days up to `to`, or to today."""
+    """`from` and `to` of a query, or else the `usual` days up to `to`, or to today. `names`: of the
+    two parameters, if they are others."""
+    first_name, last_name = names
     last_day = query.get("last_day") or services().now().astimezone(ZoneInfo(time_zone)).date()
     first_day = query.get("first_day") or max(EARLIEST, last_day - timedelta(days=usual - 1))
     if first_day > last_day:
-        raise validation_failed({"query": {"to": [said("Must not be before `from`.")]}})
+        before = said("Must not be before `{name}`.", name=first_name)
+        raise validation_failed({"query": {last_name: [before]}})
     if (last_day - first_day).days >= most:
-        raise validation_failed(
-            {"query": {"from": [said("More than {most} days before `to`.", most=most)]}}
-        )
+        too_long = said("More than {most} days before `{name}`.", most=most, name=last_name)
+        raise validation_failed({"query": {first_name: [too_long]}})
     return first_day, last_day

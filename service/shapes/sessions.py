@@ -209,7 +209,24 @@ class SessionSchema(Schema):
     changed_at = out.instant("2026-03-01T18:30:02.000000Z")
 
 
+class UnsyncedSchema(Schema):
+    """A device that may hold more than was uploaded: an empty list does not mean no session."""
+
+    device_id = out.text("ey5f0c4e0b7c1d2a39")
+    unsynced = out.text(
+        "waiting",
+        "`waiting`: it holds frames that are not uploaded. `unknown`: it may have recorded since "
+        "it was last seen",
+        one_of=["waiting", "unknown"],
+    )
+    backlog_frames = out.whole(112, null=True)
+    complete_until = out.instant(
+        "2026-03-01T17:58:00.000000Z", "All that it had recorded by then is here", null=True
+    )
+
+
 session_shown = writer(SessionSchema)
+unsynced_shown = writer(UnsyncedSchema)
 takes_what_is_shown(WantedSessionSchema, SessionSchema, record="written", told_by="told_by")
 
 

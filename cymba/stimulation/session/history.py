@@ -1,4 +1,4 @@
-"""A person's sessions aggregated by local day, week or month.
+"""A person's sessions aggregated by local day, week or month, or over all days asked for.
 
 A session belongs to the day on which it started, in the zone that its person was in then. One that
 runs past midnight is not divided. A day without a session counts as zero only if everything that
@@ -36,7 +36,7 @@ from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession, stimulating_s
 from cymba.voice import said
 
-Period = Literal["day", "week", "month"]
+Period = Literal["day", "week", "month", "whole"]
 MAX_DAYS = 3_700  # ten years
 EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
 _DAY = timedelta(days=1)
@@ -45,7 +45,7 @@ _ANY_ZONE = timedelta(hours=26)  # the same local day differs by no more between
 
 @dataclass(frozen=True, slots=True)
 class HistoryPeriod:
-    """A local day, an ISO week from Monday, or a month. `last_day` is included.
+    """A local day, an ISO week from Monday, a month, or all days. `last_day` is included.
 
     `sessions`, `stimulating_min` and `delivered_charge_mc` are null if nothing is known of any of
     its days, and the last two also if no session has them.
@@ -103,7 +103,7 @@ def history(
         raise Rejected(
             said("The days must lie from {earliest} to {latest}.", earliest=EARLIEST, latest=LATEST)
         )
-    first_day, last_day = _first_of(period, first_day), _last_of(period, last_day)
+    first_day, last_day = _first_of(period, first_day), _last_of(period, last_day, last_day)
     days = [first_day + after * _DAY for after in range((last_day - first_day).days + 1)]
     zone_name, sums = _done(line, account_id, first_day, last_day)
     complete_days = load_complete_days(line, account_id)
@@ -113,7 +113,7 @@ def history(
     firsts, lasts = [], [-1]
     while lasts[-1] + 1 < len(days):
         firsts.append(lasts[-1] + 1)
-        lasts.append((_last_of(period, days[firsts[-1]]) - first_day).days)
+        lasts.append((_last_of(period, days[firsts[-1]], last_day) - first_day).days)
 
     def in_each(by_day: NDArray[Any]) -> list[Any]:
         of_periods: list[Any] = np.add.reduceat(by_day, firsts).tolist()
@@ -242,7 +242,7 @@ _STATEMENT = Prepared(
 
 def _first_of(period: Period, day: date) -> date:
     match period:
-        case "day":
+        case "day" | "whole":
             return day
         case "week":
             return day - day.weekday() * _DAY
@@ -250,8 +250,10 @@ def _first_of(period: Period, day: date) -> date:
             return day.replace(day=1)
 
 
-def _last_of(period: Period, day: date) -> date:
+def _last_of(period: Period, day: date, last_asked_for: date) -> date:
     match period:
+        case "whole":
+            return last_asked_for
         case "day":
             return day
         case "week":

@@ -15,6 +15,7 @@ from cymba.devices.screening import LOCKS, RED_FLAGS, SEEK_CARE
 from cymba.diary.items import CONDITIONS, ITEMS
 from cymba.diary.values import Answers
 from cymba.errors import DomainError
+from cymba.imports.found import FAILURES, KINDS, REASONS
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.pictures.captions import CAPTIONS
@@ -44,6 +45,7 @@ OF_TABLES: dict[str, set[str]] = {
     "letters": {text for letter in LETTERS for text in letter},
     "insights": {*TEMPLATES, *CAPTIONS, *(one.title for one in EXPOSURES)}
     | {one.title for one in OUTCOMES.values()},
+    "imports": {*REASONS.values(), *FAILURES.values(), *(one.title for one in KINDS.values())},
     "channels": {one.title for one in CHANNELS.values()},
     "rights": {
         READ_ME,

@@ -6,14 +6,23 @@ import signal
 from contextlib import ExitStack
 from threading import Event, Thread
 
+import structlog
 from flask import Flask
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from cymba.database import make_engine
+from cymba.failures import name_of
+from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import load
 from ops import logs
 from ops.metrics_server import serving
 from service import create_app
 from service.http.services import Services
+
+PULSE_S = 5.0
+
+log = structlog.get_logger(__name__)
 
 _for_life = ExitStack()
 
@@ -33,10 +42,31 @@ def create() -> Flask:
     # In a thread of its own: a server whose other threads are all busy is still alive, and a
     # restart would cut everybody off. It ends with the process.
     health = serving(
-        settings.http_host, settings.metrics_port, edge.metrics.registry, lambda: None, shared=True
+        settings.http_host,
+        settings.metrics_port,
+        edge.metrics.registry,
+        edge.heartbeat.problem,
+        shared=True,
     )
     _for_life.enter_context(health)
+    pulse = Thread(
+        target=_pulse, args=(engine, edge.heartbeat, edge.closing), name="pulse", daemon=True
+    )
+    pulse.start()
+    _for_life.enter_context(Watchdog(edge.heartbeat))
     return app
+
+
+def _pulse(engine: Engine, heartbeat: Heartbeat, closing: Event) -> None:
+    """Go the way of a request every few seconds: a connection of the pool, a statement. Whether
+    that works is `/readyz`'s to say; here it counts that it ends."""
+    while not closing.wait(PULSE_S):
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            log.warning("the database does not answer", error=name_of(error))
+        heartbeat.beat()
 
 
 def _set_on_signal(closing: Event) -> None:

@@ -22,9 +22,11 @@ from cymba.devices.denied_topics import DeniedTopics
 from cymba.devices.quotas import Quota
 from cymba.devices.rate_limits import RateLimits
 from cymba.devices.signing import load_key
+from cymba.heartbeat import Heartbeat
 from cymba.rights.erasure import ErasureKeys
 from cymba.rights.receipts import RECEIPT_TOKENS
 from cymba.settings import Settings
+from service.http.asking import Asking
 from service.http.latest import Latest
 from service.http.metrics import ApiMetrics
 from service.http.places import Places
@@ -39,7 +41,7 @@ SYNC_STREAMS_OF_ONE = 6  # a few phones, and tabs
 HASHES_OF_ONE = 2  # of one network, of the `passwords.AT_ONCE` that there are
 READINGS, READINGS_OF_ONE = 4, 2
 REPORTS = 4  # each may take a second of a processor
-# Anybody may ask /readyz, and each check takes two connections to the database.
+# Anybody may ask /readyz, and each time takes two connections to the database.
 READY_FOR_S = 1.0
 
 
@@ -73,6 +75,8 @@ class Services:
     exports: Places
     reports: Places
     readiness: Latest[dict[str, Any]]  # what /readyz found
+    asking: Asking  # its checks
+    heartbeat: Heartbeat
     closing: Event  # set when the server stops, so that live views end at once
 
     @classmethod
@@ -124,6 +128,8 @@ class Services:
             exports=Places(1, most=settings.export_streams),
             reports=Places(1, most=REPORTS),
             readiness=Latest(READY_FOR_S),
+            asking=Asking(),
+            heartbeat=Heartbeat(),
             closing=Event(),
         )
 

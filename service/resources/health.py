@@ -3,14 +3,18 @@
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
 from flask import Response
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 import migrations
 from cymba.broker_address import BrokerAddress
+from cymba.failures import name_of
 from cymba.settings import Settings, SettingsError
 from service.http import out
 from service.http.answers import answer
@@ -24,7 +28,7 @@ from service.http.writing import writer
 
 blp = Resource("health", "For operators and load balancers")
 
-TIMEOUT_S = 2
+TIMEOUT_S = 2.0  # of a check
 Check = Callable[[], str]
 
 
@@ -72,21 +76,24 @@ def check_alive() -> Response:
 def check_ready() -> Response:
     """Whether requests can be served: database, schema and broker, each by itself
 
-    It is checked once a second at most. With 503 the problem's member `checks` holds the same
+    It is checked once a second at most, over the connections that requests use. A check without an
+    answer within two seconds has failed. With 503 the problem's member `checks` holds the same
     per-check detail.
     """
-    settings, url = services().settings, _database_url()
+    at = services()
     checks: dict[str, Check] = {
-        "database": lambda: _database(url),
-        "schema": lambda: _schema(url),
-        "broker": lambda: _broker(settings),
+        "database": partial(_database, at.engine),
+        "schema": partial(_schema, at.engine),
+        "broker": partial(_broker, at.settings),
     }
 
     def look() -> dict[str, Any]:
-        with ThreadPoolExecutor(len(checks)) as pool:
-            return dict(zip(checks, pool.map(_run, checks.values()), strict=True))
+        asked = {name: at.asking.begin(name, partial(_run, one)) for name, one in checks.items()}
+        end_s = time.monotonic() + TIMEOUT_S
+        found = {name: one.answer(end_s - time.monotonic()) for name, one in asked.items()}
+        return {name: _SILENT if one is None else one for name, one in found.items()}
 
-    results = services().readiness.get(look)
+    results = at.readiness.get(look)
     failed = [name for name, result in results.items() if not result["ok"]]
     if failed:
         return problem(
@@ -110,38 +117,37 @@ def _run(check: Check) -> dict[str, Any]:
     began_s = time.perf_counter()
     try:
         ok, detail = True, check()
-    except (NotReady, psycopg.Error, OSError) as error:
-        ok, detail = False, str(error) if isinstance(error, NotReady) else type(error).__name__
+    except NotReady as error:
+        ok, detail = False, str(error)
+    except (DBAPIError, PoolTimeout) as error:
+        ok, detail = False, name_of(error)
     took_ms = (time.perf_counter() - began_s) * 1000
     return _check_shown({"ok": ok, "detail": detail, "took_ms": took_ms})
 
 
-def _database_url() -> str:
-    url = services().engine.url.set(drivername="postgresql")
-    return url.render_as_string(hide_password=False)
+_SILENT = _check_shown(
+    {"ok": False, "detail": f"no answer within {TIMEOUT_S:g} s", "took_ms": TIMEOUT_S * 1000}
+)
 
 
-def _connect(url: str) -> psycopg.Connection[Any]:
-    # A connection of its own, because an exhausted pool is not an outage.
-    return psycopg.connect(
-        url, connect_timeout=TIMEOUT_S, options=f"-c statement_timeout={TIMEOUT_S}s"
-    )
-
-
-def _database(url: str) -> str:
-    with _connect(url) as connection:
-        connection.execute("SELECT 1")
+def _database(engine: Engine) -> str:
+    with engine.connect() as connection:
+        takes_no_writes = connection.scalar(text("SELECT current_setting('transaction_read_only')"))
+    if takes_no_writes == "on":
+        engine.dispose()  # what the URL leads to may be another server by now
+        raise NotReady("takes no writes: a standby, or set to read-only")
     return "answers"
 
 
-def _schema(url: str) -> str:
+def _schema(engine: Engine) -> str:
     head = migrations.head()
-    with _connect(url) as connection:
+    with engine.connect() as connection:
         try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except psycopg.errors.UndefinedTable:
+            current = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        except DBAPIError as error:
+            if not isinstance(error.orig, psycopg.errors.UndefinedTable):
+                raise
             raise NotReady("no schema yet; `cymba db upgrade` makes it") from None
-    current: str | None = row[0] if row else None
     if current is None or current < head:  # revisions are numbers of four digits
         raise NotReady(f"at {current}, this code needs {head}")
     # An upgrade migrates first, and the old processes must serve until they are replaced.

@@ -100,6 +100,7 @@ class Bridge:
             settings.bridge_batch,
             contacts=contacts,
         )
+        self._show()
 
     def run(self) -> None:
         """Work until `stop`, then commit and ack what was received, and disconnect.
@@ -139,6 +140,15 @@ class Bridge:
             return f"the database has not answered for {busy_s:.0f} s"
         return self.problem() or self.heartbeat.problem()
 
+    def _show(self) -> None:
+        """What holds at the moment is asked at each scrape, so it is true also while all hangs."""
+        metrics, queue = self.metrics, self._queue
+        metrics.connection.set_function(lambda: self.connection.current is not None)
+        metrics.queue_depth.set_function(lambda: len(queue))
+        metrics.reading_held.set_function(lambda: queue.full)
+        metrics.settled.set_function(lambda: self._probe.settled)
+        metrics.oldest_waiting.set_function(self.writer.waiting_s)
+
     def _tick(self) -> None:
         trouble = self.problem()
         if trouble is not None:
@@ -146,10 +156,6 @@ class Bridge:
             raise BridgeFailed(trouble)
         self.heartbeat.beat()
         metrics = self.metrics
-        metrics.connection.set(self.connection.current is not None)
-        metrics.queue_depth.set(len(self._queue))
-        metrics.reading_held.set(self._queue.full)
-        metrics.settled.set(self._probe.settled)
         if self.connection.current is None:
             return
         busy = self.writer.working or self.ack_sender.working or len(self._queue) > 0

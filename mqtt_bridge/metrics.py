@@ -21,6 +21,11 @@ class BridgeMetrics:
             "1 while the full queue holds back the reading of the broker's socket.",
             registry=registry,
         )
+        self.oldest_waiting = Gauge(
+            "cymba_bridge_oldest_waiting_seconds",
+            "How long the oldest frame that is not committed has waited.",
+            registry=registry,
+        )
         self.connection = Gauge(
             "cymba_bridge_connected", "1 while connected to the broker.", registry=registry
         )

@@ -48,6 +48,7 @@ class Writer:
         self._connection: Connection | None = None
         self._autocommit: Connection | None = None
         self._busy_since: float | None = None
+        self._in_hand_since: datetime | None = None
         self.working = False  # a batch is not committed yet
         self.retrying = False  # the last attempt failed, and the next has not begun
         self._giving_up = threading.Event()
@@ -60,6 +61,12 @@ class Writer:
         """How long the present attempt has lasted; 0 between attempts."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def waiting_s(self) -> float:
+        """How long the oldest delivery has waited for its commit; 0 if none waits. What is queued
+        came after what the writer has in hand."""
+        since = self._in_hand_since
+        return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
 
     def problem(self) -> str | None:
         """Why this writer will never write again, if so."""
@@ -77,9 +84,11 @@ class Writer:
     def _run(self) -> None:
         while batch := self._queue.take(self._batch):
             self.working = True
+            self._in_hand_since = batch[0].arrived_at
             if not self._take_in(batch):
                 break
             self.working = False
+            self._in_hand_since = None
         self._disconnect()
 
     def _take_in(self, batch: list[IncomingMessage]) -> bool:

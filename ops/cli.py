@@ -26,6 +26,7 @@ COMMANDS = {
     "seal": "ops.commands.seal:seal",
     "insights": "ops.commands.insights:insights",
     "mail": "ops.commands.mail:mail",
+    "watch": "ops.commands.watch:watch",
     "broker": "ops.commands.broker:broker",
     "simulate": "ops.commands.simulate:simulate",
     "gateway": "ops.commands.gateway:gateway",

@@ -8,7 +8,8 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import make_wsgi_app
+from prometheus_client.registry import Collector
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -32,7 +33,7 @@ class _QuietHandler(WSGIRequestHandler):
 def serving(
     host: str,
     port: int | None,
-    registry: CollectorRegistry,
+    shown: Collector,
     problem: Callable[[], str | None],
     *,
     shared: bool = False,
@@ -44,7 +45,7 @@ def serving(
     if port is None:
         yield
         return
-    show_metrics: Application = make_wsgi_app(registry)
+    show_metrics: Application = make_wsgi_app(shown)
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/metrics":

@@ -72,6 +72,11 @@ class Follower:
         self._clock = clock
         self._connection: Connection | None = None
         self._due_s = 0.0
+        self._compared_s = clock()
+
+    def age_s(self) -> float:
+        """How long ago the files were last as the database has it."""
+        return self._clock() - self._compared_s
 
     def run_once(self) -> None:
         """Write what has changed, and listen for some seconds.
@@ -87,7 +92,8 @@ class Follower:
                 # Over the connection that listens, so that a dead one is noticed.
                 with UnitOfWork(connection) as session:
                     write(session, self._files)
-                self._due_s = self._clock() + REREAD_S
+                self._compared_s = self._clock()
+                self._due_s = self._compared_s + REREAD_S
             with closing(line.notifies(timeout=LISTEN_S, stop_after=1)) as changes:
                 has_changed = next(changes, None) is not None
             line.ping()

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from sqlalchemy import Engine
 
 from cymba.settings import Settings
 from ops.exits import Exit
 from ops.metrics_server import serving
+from ops.process_metrics import show_process
 from workers import rounds
 from workers.progress import Progress
 
@@ -63,6 +65,7 @@ def work_on(
     settings: Settings,
     options: WorkerOptions,
     progress: Progress,
+    engine: Engine,
     work: Callable[[], tuple[bool, int]],
 ) -> None:
     """Repeat `work`, which returns whether there is more to do, and how many items failed.
@@ -77,6 +80,7 @@ def work_on(
         failed += some
         return more
 
+    show_process(progress.registry, settings, engine)
     problem = progress.heartbeat.problem
     with serving(settings.http_host, options.metrics_port, progress.registry, problem):
         rounds.repeat(round_, every_s=options.every_s, once=options.once, progress=progress)

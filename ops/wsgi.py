@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 import structlog
 from flask import Flask
+from prometheus_client import values
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,6 +18,7 @@ from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import load
 from ops import logs
 from ops.metrics_server import serving
+from ops.process_metrics import show_process
 from service import create_app
 from service.http.services import Services
 
@@ -36,15 +38,18 @@ def create() -> Flask:
     engine = make_engine(
         settings.database_url, pool_size=settings.database_pool_size, application_name="cymba api"
     )
+    # From here on numbers are written to the folder that `cymba api` gave its processes.
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call] # ships none
     app = create_app(settings, engine)
     edge = Services.of(app)
+    show_process(edge.metrics.registry, settings, engine)
     _set_on_signal(edge.closing)
     # In a thread of its own: a server whose other threads are all busy is still alive, and a
     # restart would cut everybody off. It ends with the process.
     health = serving(
         settings.http_host,
         settings.metrics_port,
-        edge.metrics.registry,
+        edge.metrics.shown(),
         edge.heartbeat.problem,
         shared=True,
     )

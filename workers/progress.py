@@ -34,6 +34,10 @@ class Progress:
             "cymba_worker_last_round_age_seconds", "Time since the last successful round.",
             registry=registry,
         ).set_function(lambda: self._clock() - self._round_s)  # fmt: skip
+        Gauge(
+            "cymba_worker_silent_seconds", "Time since the last sign of life.",
+            registry=registry,
+        ).set_function(self.heartbeat.age_s)  # fmt: skip
 
     def items_done(self, kind: str, count: int) -> None:
         self._done.labels(kind).inc(count)

@@ -153,6 +153,12 @@ class QuarantinedFrame(Base):
         UniqueConstraint("device_id", "code", "digest"),
         Index("ix_quarantine_key", "device_id", "store", "seq"),
         Index("ix_quarantine_waiting", "id", postgresql_where=text("replayed_at IS NULL")),
+        Index(
+            "ix_quarantine_waiting_code",
+            "code",
+            "id",
+            postgresql_where=text("replayed_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -185,6 +191,13 @@ class StimulationSession(Base):
             "device_id",
             "sid",
             postgresql_where=text("state = 'open'"),
+        ),
+        # For what an operator sees of all people's sessions together; it is of ranges of pages.
+        Index(
+            "ix_stimulation_session_began",
+            "started_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": True, "pages_per_range": 16},
         ),
         CheckConstraint(
             "time_source IN ('anchored', 'device_clock', 'between_boots', 'arrival')",

@@ -1,6 +1,8 @@
 """`cymba api`: the REST edge under granian."""
 
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import structlog
@@ -19,6 +21,8 @@ from ops.database import open_url
 log = structlog.get_logger(__name__)
 
 STOP_S = 20  # for requests under way
+# Where memory is shared as files. On a full disk a process that counts would be killed.
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's
 
 
 @click.command()
@@ -59,8 +63,13 @@ def api(
                 f"port {metrics_port} on {host} is in use; choose another with --metrics-port"
             )
         os.environ |= {"CYMBA_METRICS_PORT": str(metrics_port), "CYMBA_HTTP_HOST": host}
-    with open_url(settings) as url:
-        os.environ["CYMBA_DATABASE_URL"] = url  # the workers are processes of their own
+    shared = str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None
+    with (
+        open_url(settings) as url,
+        TemporaryDirectory(prefix="cymba-api-", dir=shared) as numbers,
+    ):
+        # The workers are processes of their own.
+        os.environ |= {"CYMBA_DATABASE_URL": url, "PROMETHEUS_MULTIPROC_DIR": numbers}
         _warn_of_schema(url)
         Server(
             f"{wsgi.__name__}:create",

@@ -9,6 +9,7 @@ from mqtt_bridge.app import Bridge, serve
 from ops.database import open_engine
 from ops.exits import Exit
 from ops.metrics_server import serving
+from ops.process_metrics import show_process
 
 
 @click.command()
@@ -40,6 +41,7 @@ def bridge(settings: Settings, slot: int) -> None:
         )
     with open_engine(settings, application_name=f"cymba bridge-{slot}") as engine:
         running = Bridge(settings, engine, slot)
+        show_process(running.metrics.registry, settings, engine)
         with serving(
             settings.http_host, settings.metrics_port, running.metrics.registry, running.ill_health
         ):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import click
+from prometheus_client import Gauge
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -186,7 +187,7 @@ def passwords(
     with open_engine(settings, application_name="cymba passwords") as engine:
         try:
             if follow:
-                _follow(settings, Follower(engine, files), metrics_port)
+                _follow(settings, engine, Follower(engine, files), metrics_port)
             else:
                 with UnitOfWork(engine) as session:
                     mosquitto_files.write(session, files)
@@ -194,7 +195,9 @@ def passwords(
             raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None
 
 
-def _follow(settings: Settings, follower: Follower, metrics_port: int | None) -> None:
+def _follow(
+    settings: Settings, engine: Engine, follower: Follower, metrics_port: int | None
+) -> None:
     def listen() -> tuple[bool, int]:
         follower.run_once()
         return False, 0
@@ -202,7 +205,12 @@ def _follow(settings: Settings, follower: Follower, metrics_port: int | None) ->
     options = WorkerOptions(once=False, every_s=PAUSE_S, metrics_port=metrics_port)
     progress = Progress()
     progress.heartbeat.troubled("nothing is written yet")
+    Gauge(
+        "cymba_password_files_age_seconds",
+        "How long ago the broker's files were last compared with the database.",
+        registry=progress.registry,
+    ).set_function(follower.age_s)
     try:
-        work_on(settings, options, progress, listen)
+        work_on(settings, options, progress, engine, listen)
     finally:
         follower.close()

@@ -48,7 +48,7 @@ def insights(context: click.Context, *, options: WorkerOptions) -> None:
                 log.info("findings computed", accounts=done.refreshed, announced=done.announced)
             return done.more, len(done.failed)
 
-        work_on(settings, options, progress, work)
+        work_on(settings, options, progress, engine, work)
 
 
 @insights.command()

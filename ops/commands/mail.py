@@ -25,4 +25,4 @@ def mail(settings: Settings, *, options: WorkerOptions) -> None:
     with open_engine(settings, application_name="cymba mail") as engine:
         sender = postman(settings, engine, progress)
         # A mail that was not accepted is retried for days, so with --once it is no failure.
-        work_on(settings, options, progress, lambda: (sender.run_once(), 0))
+        work_on(settings, options, progress, engine, lambda: (sender.run_once(), 0))

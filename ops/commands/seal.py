@@ -43,7 +43,7 @@ def seal(settings: Settings, *, options: WorkerOptions) -> None:
             _log_round(done)
             return done.more, len(done.failed) + len(unruly)
 
-        work_on(settings, options, progress, work)
+        work_on(settings, options, progress, engine, work)
 
 
 def _log_round(done: SessionRound) -> None:

@@ -1,7 +1,13 @@
 """Prometheus metrics of the REST edge."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Seconds. A page of sessions takes milliseconds, a password a tenth of a second.
@@ -9,7 +15,11 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 
 
 class ApiMetrics:
-    """One registry for each application, so that two in one process do not mix."""
+    """One registry for each application, so that two in one process do not mix.
+
+    Where `cymba api` has given its processes a common folder (PROMETHEUS_MULTIPROC_DIR), each shows
+    the sum of all of them: a scrape reaches any one.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -32,13 +42,45 @@ class ApiMetrics:
             registry=self.registry,
         )
         self.live_streams = Gauge(
-            "cymba_api_live_streams", "Live views that are open now.", registry=self.registry
+            "cymba_api_live_streams",
+            "Live views that are open now.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.sync_streams = Gauge(
             "cymba_api_sync_streams",
             "Streams that tell of changes and are open now.",
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
 
+    def shown(self) -> Collector:
+        """What a scrape reads."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        return self.registry if folder is None else _OfAllProcesses(Path(folder))
+
     def exposition(self) -> bytes:
-        return generate_latest(self.registry)
+        return generate_latest(self.shown())
+
+
+class _OfAllProcesses(Collector):
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        # What a process that was killed had open is closed; what it had counted stays counted.
+        for pid in {int(file.stem.rpartition("_")[2]) for file in self._folder.glob("gauge_live*")}:
+            if not _is_alive(pid):
+                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+        found: Iterable[Metric] = MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
+        return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

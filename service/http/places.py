@@ -1,7 +1,7 @@
 """Concurrency limits for what holds a thread, a connection or much memory."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from threading import Lock
 
 
@@ -11,10 +11,19 @@ class Places:
     A thing may have several owners, such as the account that reads and the device it reads from.
     """
 
-    def __init__(self, of_one: int, *, most: int | None = None, for_newcomers: int = 0) -> None:
-        """`for_newcomers` of the `most` are for owners who have nothing open yet."""
+    def __init__(
+        self,
+        of_one: int,
+        *,
+        most: int | None = None,
+        for_newcomers: int = 0,
+        show: Callable[[int], object] = int,
+    ) -> None:
+        """`for_newcomers` of the `most` are for owners who have nothing open yet. `show` is given
+        how many are open whenever that changes."""
         self._of_one = of_one
         self._most = most
+        self._show = show
         self._for_newcomers = for_newcomers
         self._open: Counter[Hashable] = Counter()
         self._count = 0
@@ -31,11 +40,13 @@ class Places:
                     return False
             self._open.update(owners)
             self._count += 1
+            self._show(self._count)
             return True
 
     def leave(self, *owners: Hashable) -> None:
         with self._lock:
             self._count -= 1
+            self._show(self._count)
             for owner in owners:
                 self._open[owner] -= 1
                 if not self._open[owner]:

@@ -83,13 +83,14 @@ class Services:
     def make(cls, settings: Settings, engine: Engine) -> "Services":
         secret = load_secret(settings)
         metrics = ApiMetrics()
+        most = settings.live_streams
         streams = Places(
-            STREAMS_OF_ONE, most=settings.live_streams, for_newcomers=settings.live_streams // 4
+            STREAMS_OF_ONE, most=most, for_newcomers=most // 4, show=metrics.live_streams.set
         )
-        metrics.live_streams.set_function(streams.count)
         most = settings.sync_streams
-        sync_streams = Places(SYNC_STREAMS_OF_ONE, most=most, for_newcomers=most // 4)
-        metrics.sync_streams.set_function(sync_streams.count)
+        sync_streams = Places(
+            SYNC_STREAMS_OF_ONE, most=most, for_newcomers=most // 4, show=metrics.sync_streams.set
+        )
         sessions = units_of_work(engine, expire_on_commit=False)
         signer = Signer.make(
             derive(secret, "access tokens"),

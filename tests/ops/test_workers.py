@@ -16,7 +16,7 @@ from tests.end_to_end.parts import free_port, wait_until
 from tests.kept_database import at_database
 from tests.ops.conftest import Run
 
-WORKERS = ("seal", "insights", "mail")
+WORKERS = ("seal", "insights", "mail", "watch")
 
 
 def get(port: int, path: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.orm import Session
 
@@ -74,9 +75,13 @@ class Follower:
         self._due_s = 0.0
         self._compared_s = clock()
 
-    def age_s(self) -> float:
-        """How long ago the files were last as the database has it."""
-        return self._clock() - self._compared_s
+    def show(self, registry: CollectorRegistry) -> None:
+        """Add to `registry` how old the files are, at each moment."""
+        Gauge(
+            "cymba_password_files_age_seconds",
+            "Time since the broker's files were last compared with the database.",
+            registry=registry,
+        ).set_function(lambda: self._clock() - self._compared_s)
 
     def run_once(self) -> None:
         """Write what has changed, and listen for some seconds.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import click
-from prometheus_client import Gauge
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -205,11 +204,7 @@ def _follow(
     options = WorkerOptions(once=False, every_s=PAUSE_S, metrics_port=metrics_port)
     progress = Progress()
     progress.heartbeat.troubled("nothing is written yet")
-    Gauge(
-        "cymba_password_files_age_seconds",
-        "How long ago the broker's files were last compared with the database.",
-        registry=progress.registry,
-    ).set_function(follower.age_s)
+    follower.show(progress.registry)
     try:
         work_on(settings, options, progress, engine, listen)
     finally:

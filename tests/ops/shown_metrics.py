@@ -1,6 +1,6 @@
 """Every metric that some process shows, by the name under which Prometheus finds it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Metric
 from sqlalchemy import Engine
@@ -9,6 +9,7 @@ from cymba.operations.devices import Backlog, Firmware, RecentSessions
 from cymba.operations.queues import Queue
 from cymba.settings import Settings
 from mqtt_bridge.metrics import BridgeMetrics
+from ops.mosquitto_files import Follower
 from ops.process_metrics import show_process
 from service.http.metrics import ApiMetrics
 from workers.progress import Progress
@@ -23,11 +24,6 @@ TOLD = {
     "backlog": Backlog(1, 1),
     "sessions": RecentSessions(1, 1, 1, 1.0),
 }
-SUFFIXES: dict[str, Sequence[str]] = {
-    "counter": ["_total"],
-    "gauge": [""],
-    "histogram": ["_bucket", "_sum", "_count"],
-}
 
 
 def all_metrics(engine: Engine) -> dict[str, str]:
@@ -35,6 +31,7 @@ def all_metrics(engine: Engine) -> dict[str, str]:
     progress = Progress()
     facts = {name: (lambda _session, _now, fact=fact: fact) for name, fact in TOLD.items()}
     Watch(engine, progress, facts=facts).run_once()
+    Follower(engine, {}).show(progress.registry)
     show_process(progress.registry, Settings(), engine)
     registries = (progress.registry, BridgeMetrics().registry, ApiMetrics().registry)
     return {

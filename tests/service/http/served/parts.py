@@ -22,8 +22,9 @@ TRUSTED_PROXIES: str = COMPOSE["api"]["environment"]["CYMBA_TRUSTED_PROXIES"]
 class ApiProcess:
     """`cymba api` on ports of its own, which it keeps when it is started again."""
 
-    def __init__(self, log: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, log: Path, environ: Mapping[str, str], *, workers: int = 1) -> None:
         self.log = log
+        self._workers = workers
         self.port, self.health_port = ports.free_port(), ports.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -33,6 +34,7 @@ class ApiProcess:
         if self.process is not None and self.process.poll() is None:
             return
         command = [str(Path(sys.executable).parent / "cymba"), "api", "--port", str(self.port)]
+        command += ["--workers", str(self._workers)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=os.environ | self._environ, stdout=log, stderr=log

@@ -1,6 +1,9 @@
 """The server that the product runs on: what only it can show."""
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,9 +16,39 @@ pytestmark = pytest.mark.slow
 
 
 def live_streams(api: ApiProcess) -> float:
-    told = httpx.get(f"{api.url}/metrics", timeout=PATIENCE_S).text
-    (line,) = (line for line in told.splitlines() if line.startswith("cymba_api_live_streams "))
-    return float(line.split()[1])
+    return metric(api.url, "cymba_api_live_streams ")
+
+
+def metric(url: str, start: str) -> float:
+    told = httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text
+    return sum(float(one.rpartition(" ")[2]) for one in told.splitlines() if one.startswith(start))
+
+
+def test_several_processes_are_counted_as_one_also_when_one_is_killed(environ, tmp_path):
+    api = ApiProcess(tmp_path / "api.log", environ, workers=2)
+    asked = 'cymba_api_requests_total{method="GET",route="/v1/version"'
+    own, most = f"http://127.0.0.1:{api.health_port}", "cymba_database_connections_most "
+
+    def processes() -> list[str]:
+        pid = api.process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+    try:
+        api.start()
+        wait_until(lambda: metric(own, most) == 2 * 2 * 10, what="two pools of ten and ten more")
+        for _ in range(20):  # each over a connection of its own, so to either process
+            assert httpx.get(f"{api.url}/v1/version", timeout=PATIENCE_S).status_code == 200
+        for url in 4 * (own, api.url):
+            assert metric(url, asked) == 20
+        first, second = processes()
+        os.kill(int(first), signal.SIGKILL)
+        wait_until(
+            lambda: len({*processes()} - {first, second}) == 1 and metric(own, most) == 40,
+            what="it has a successor",
+        )
+        assert metric(own, asked) == 20
+    finally:
+        api.stop()
 
 
 def test_a_view_that_the_client_left_gives_its_place_back(api, wear, person):

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork, utc_now
 from cymba.operations import devices, queues
-from cymba.operations.devices import Firmware
+from cymba.operations.devices import ReportedFirmware
 from workers.asides import Asides
 from workers.progress import Progress
 
@@ -145,7 +145,7 @@ class FirmwareNames:
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
-    def bounded(self, firmwares: Sequence[Firmware]) -> dict[str, int]:
+    def bounded(self, firmwares: Sequence[ReportedFirmware]) -> dict[str, int]:
         shown: dict[str, int] = {}
         for name, count in firmwares:
             label = UNTOLD if name is None else self._label(name, count, len(shown))

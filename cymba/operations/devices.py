@@ -17,7 +17,7 @@ MOST_BACKLOG = 10_000_000
 MOST_FIRMWARES = 100
 
 
-class Firmware(NamedTuple):
+class ReportedFirmware(NamedTuple):
     name: str | None  # as devices report it, so it may be anything; null: they report none
     devices: int
 
@@ -43,10 +43,10 @@ def by_state(session: Session, _now: datetime) -> dict[str, int]:
     return {state: found.get(state, 0) for state in STATES}
 
 
-def by_firmware(session: Session, _now: datetime) -> list[Firmware]:
+def by_firmware(session: Session, _now: datetime) -> list[ReportedFirmware]:
     """The most common ones, by how many devices report them."""
     rows = session.execute(text(_BY_FIRMWARE), {"most": MOST_FIRMWARES})
-    return [Firmware(*row) for row in rows]
+    return [ReportedFirmware(*row) for row in rows]
 
 
 def backlog(session: Session, _now: datetime) -> Backlog:

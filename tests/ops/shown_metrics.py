@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Metric
 from sqlalchemy import Engine
 
-from cymba.operations.devices import Backlog, Firmware, RecentSessions
+from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
 from cymba.operations.queues import Queue
 from cymba.settings import Settings
 from mqtt_bridge.metrics import BridgeMetrics
@@ -20,7 +20,7 @@ TOLD = {
     "queue mails": Queue(1, None),
     "quarantine": {"schema": 1},
     "states": {"online": 1},
-    "firmware": [Firmware("1.0", 9)],
+    "firmware": [ReportedFirmware("1.0", 9)],
     "backlog": Backlog(1, 1),
     "sessions": RecentSessions(1, 1, 1, 1.0),
 }

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from cymba.operations.devices import Backlog, Firmware, RecentSessions
+from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
 from cymba.operations.queues import Queue
 from tests.test_failures import failed
 from workers.progress import Progress
@@ -20,7 +20,7 @@ from workers.watch import EVERY_S, FACTS, NAMES_AT_ONCE, NAMES_IN_ALL, FirmwareN
 NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)
 
 
-class Told:
+class WatchedFacts:
     """Facts as they are told, and clocks that stand until they are moved."""
 
     def __init__(self, engine: Engine) -> None:
@@ -53,8 +53,8 @@ class Told:
 
 
 @pytest.fixture
-def told(engine: Engine) -> Told:
-    return Told(engine)
+def told(engine: Engine) -> WatchedFacts:
+    return WatchedFacts(engine)
 
 
 def test_every_fact_is_read_of_a_real_database_and_shown(engine: Engine) -> None:
@@ -75,7 +75,7 @@ def test_every_fact_is_read_of_a_real_database_and_shown(engine: Engine) -> None
         assert f'cymba_fact_age_seconds{{fact="{name}"}}' in shown
 
 
-def test_what_waits_grows_old_while_the_database_hangs(told: Told) -> None:
+def test_what_waits_grows_old_while_the_database_hangs(told: WatchedFacts) -> None:
     told.watch.run_once()
     assert told.get("cymba_queue_oldest_seconds", queue="mails") == 5
     told.passed_s = 600  # and no round ended
@@ -84,7 +84,7 @@ def test_what_waits_grows_old_while_the_database_hangs(told: Told) -> None:
     assert told.get("cymba_database_answers") == 0
 
 
-def test_a_database_that_does_not_answer_is_told_and_takes_no_fact_away(told: Told) -> None:
+def test_a_database_that_does_not_answer_is_told_and_takes_no_fact_away(told: WatchedFacts) -> None:
     told.watch.run_once()
     told.failure = failed("57P01")
     told.passed_s = EVERY_S
@@ -99,7 +99,7 @@ def test_a_database_that_does_not_answer_is_told_and_takes_no_fact_away(told: To
     assert told.get("cymba_database_answers") == 1
 
 
-def test_a_fact_that_takes_long_is_read_less_often(told: Told) -> None:
+def test_a_fact_that_takes_long_is_read_less_often(told: WatchedFacts) -> None:
     told.costs_s["queue mails"] = 4.0
     told.watch.run_once()
     for told.passed_s in (EVERY_S, 100.0, 199.0):
@@ -128,31 +128,36 @@ def test_a_fact_that_fails_stops_no_other(engine: Engine) -> None:
     ["", " 1.0", "x" * 41, 'a"} 1\ncymba_devices{state="online', "1.0\n", "<b>", "1.0é", "\x00"],
 )
 def test_a_name_that_is_no_name_is_no_label(name: str) -> None:
-    assert FirmwareNames().bounded([Firmware(name, 1_000)]) == {"other": 1_000}
+    assert FirmwareNames().bounded([ReportedFirmware(name, 1_000)]) == {"other": 1_000}
 
 
 def test_rare_names_are_counted_together() -> None:
-    told = [Firmware("2.1.0", 900), Firmware(None, 50), Firmware("mine", 4), Firmware("yours", 1)]
+    told = [
+        ReportedFirmware("2.1.0", 900),
+        ReportedFirmware(None, 50),
+        ReportedFirmware("mine", 4),
+        ReportedFirmware("yours", 1),
+    ]
     assert FirmwareNames().bounded(told) == {"2.1.0": 900, "unknown": 50, "other": 5}
 
 
 def test_a_fleet_that_takes_new_names_all_the_time_makes_no_more_series() -> None:
     names, labels = FirmwareNames(), set()
     for scrape in range(100):
-        shown = names.bounded([Firmware(f"{scrape}.{n}", 5) for n in range(50)])
+        shown = names.bounded([ReportedFirmware(f"{scrape}.{n}", 5) for n in range(50)])
         assert sum(shown.values()) == 250
         assert len(shown) <= NAMES_AT_ONCE + 1
         labels |= shown.keys()
     assert len(labels) == NAMES_IN_ALL + 1
     known = next(iter(labels - {"other"}))
-    assert names.bounded([Firmware(known, 9)]) == {known: 9}
+    assert names.bounded([ReportedFirmware(known, 9)]) == {known: 9}
 
 
 def test_all_kinds_of_facts_are_shown(engine: Engine) -> None:
     told = {
         "quarantine": {"schema": 3},
         "states": {"online": 7},
-        "firmware": [Firmware("2.1.0", 7)],
+        "firmware": [ReportedFirmware("2.1.0", 7)],
         "backlog": Backlog(2, 90),
         "sessions": RecentSessions(8, 2, 1, 0.96),
     }

@@ -14,10 +14,11 @@ import {
   type TokenPair,
   type TokenStore,
 } from "@cymba/client";
-import { type Entity, type Fields, type Kind, OfflineEngine, sendBy } from "@cymba/client/offline";
+import { type Entity, type Fields, type Kind, OfflineEngine, openBy, sendBy } from "@cymba/client/offline";
 import { DexieStore } from "@cymba/client/offline/dexie";
 import { language } from "../shell/look.ts";
 import { AnswersDatabase, device } from "./kept.ts";
+import { listenWhileSeen } from "./listening.ts";
 
 /** Whose entries are kept before anybody has signed in on this device. */
 export const NOBODY = "nobody";
@@ -63,6 +64,8 @@ export class Account {
   readonly #channel: BroadcastChannel;
   readonly #signed: (request: Request) => Promise<Response>;
   #timer: number | undefined;
+  /** The sync that waits for its turn; null: none does. */
+  #next: Promise<boolean> | null = null;
   #failures = 0;
   #stops: (() => void)[] = [];
   #isStopped = false;
@@ -80,7 +83,7 @@ export class Account {
     this.#channel = new BroadcastChannel(copy);
   }
 
-  /** Follow the network, other tabs and the clock, until `stop`. */
+  /** Follow the network, the server, other tabs and the clock, until `stop`. */
   async start(): Promise<void> {
     this.#channel.onmessage = () => void this.#changed({ told: true });
     const now = () => void this.sync();
@@ -97,7 +100,21 @@ export class Account {
       () => clearTimeout(this.#timer),
     ];
     await this.#changed({ told: true });
+    if (this.isNobody) return;
     now();
+    this.#stops.push(this.#listen());
+  }
+
+  #listen(): () => void {
+    const pull = async () => {
+      const isDone = await this.sync();
+      const state = this.syncState.peek();
+      if (state.name === "faulty") throw state.problem; // which asking again would not mend
+      return isDone;
+    };
+    const engine = { cursor: () => this.engine.cursor(), pull };
+    const open = (signal: AbortSignal) => openBy(location.origin, this.#signed, signal);
+    return listenWhileSeen(`cymba-live-${this.id}`, engine, open);
   }
 
   stop(): void {
@@ -162,21 +179,32 @@ export class Account {
     return `cymba-sync-${this.id}`;
   }
 
-  /** Push and pull now, in one tab at a time. */
-  async sync(): Promise<void> {
-    if (this.isNobody) return;
+  /**
+   * Push and pull: one tab at a time, and once for all who ask while it waits. It waits for a tab
+   * that is at it: that one may be closed before it is done.
+   *
+   * @returns whether all of it was answered.
+   */
+  async sync(): Promise<boolean> {
+    if (this.isNobody) return false;
     clearTimeout(this.#timer);
-    await navigator.locks.request(this.#syncLock, { ifAvailable: true }, async (lock) => {
-      if (lock === null) return; // another tab is at it, and says when it is done
+    return await (this.#next ??= this.#syncInTurn());
+  }
+
+  async #syncInTurn(): Promise<boolean> {
+    await navigator.locks.request(this.#syncLock, async () => {
+      this.#next = null; // who asks from here on may have written something since
+      if (this.#isStopped) return;
       if (this.syncState.peek().name !== "faulty") this.syncState.value = { name: "working" };
       this.syncState.value = await this.#syncNow();
     });
-    if (this.#isStopped) return;
+    if (this.#isStopped) return false;
     await this.#changed();
     const state = this.syncState.peek().name;
     this.#failures = state === "offline" || state === "faulty" ? this.#failures + 1 : 0;
     if (this.#failures > 0) this.#syncIn(AGAIN_MS[this.#failures - 1] ?? AGAIN_MS.at(-1)!);
     else if (state === "resting" && this.unsent.peek() > 0) this.#syncIn(SOON_MS);
+    return state === "resting";
   }
 
   async #syncNow(): Promise<SyncState> {

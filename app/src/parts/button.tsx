@@ -11,7 +11,7 @@ interface ButtonProps {
   /** Of a form; it then needs no `onPress`. */
   submit?: boolean;
   /** What a press does. While it is under way, further presses do nothing. */
-  onPress?: () => void | Promise<void>;
+  onPress?: () => void | Promise<unknown>;
   /** Whether what it began is under way, where its owner knows. */
   isBusy?: boolean;
   label?: string;

@@ -50,3 +50,13 @@ test("a busy server is waited for, and a refusal is told", async () => {
   await assert.rejects(listen([problem(403)]), SyncFault);
   await assert.rejects(listen([problem(422), problem(422)]), SyncFault);
 });
+
+test("it ends at once, also while it waits to come back", async () => {
+  const end = new AbortController();
+  const engine = { cursor: async () => "c", pull: async () => true };
+  const sleep = async () => {
+    end.abort();
+    await new Promise(() => {});
+  };
+  await pullWhenTold(engine, async () => null, { signal: end.signal, sleep });
+});

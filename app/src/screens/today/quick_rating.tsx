@@ -22,7 +22,7 @@ export function QuickRating() {
     const rated = value.value;
     const items = { [name.value]: rated };
     await account.edit("diary-entry", id, { felt_at: new Date().toISOString(), time_zone: here, items });
-    value.value = null;
+    if (value.value === rated) value.value = null; // else the person has chosen the next meanwhile
     say(t("Saved: {item} {value}.", { item: titleOf(name.value), value: rated ?? "" }), {
       label: t("Undo"),
       run: async () => await account.edit("diary-entry", id, null),

@@ -43,6 +43,8 @@ export async function pullWhenTold(
 ): Promise<void> {
   const sleep = options.sleep ?? sleepFor;
   const isOver = () => options.signal?.aborted === true;
+  const over = new Promise<void>((resolve) => options.signal?.addEventListener("abort", () => resolve()));
+  const pause = async (ms: number) => await Promise.race([sleep(ms), over]);
   let lastId: string | undefined;
   let fromStart = false;
   for (let failures = 0; !isOver(); ) {
@@ -73,9 +75,9 @@ export async function pullWhenTold(
         if (error instanceof SyncFault || error instanceof SignedOut) throw error;
         // The stream was cut off.
       }
-      if (!isOver()) await sleep(AGAIN_MS);
+      if (!isOver()) await pause(AGAIN_MS);
     } else if (response === null || response.status >= 500 || response.status === 429) {
-      await sleep(backoffMs(failures++, response));
+      await pause(backoffMs(failures++, response));
     } else {
       throw new SyncFault(response.status, (await response.json()) as Problem);
     }

@@ -184,6 +184,13 @@ class Prepared:
         cursor.execute(self._query, self.values(**given), prepare=True)
         return cursor.fetchall()
 
+    def some_at_once(
+        self, connection: psycopg.Connection[Any], count: int, **given: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """The rows, of which no more than so many are held at once."""
+        cursor = psycopg.RawCursor(connection)
+        return cursor.stream(self._query, self.values(**given), size=count)
+
     def values(self, **given: Any) -> list[Any]:
         """In the order of the statement's numbers; those that it does not name are left out."""
         known = self._fixed | given

@@ -240,17 +240,9 @@ def read_access(signer: Signer, token: str, now: datetime) -> AccessToken | None
         return None
 
 
-def load_caller(session: Session, access: AccessToken) -> Caller | None:
-    """The account of the token, or None if it is gone or the sign-in was revoked."""
-    row = session.execute(
-        _CALLER, {"account_id": access.account_id, "family_id": access.family_id}
-    ).one_or_none()
-    return None if row is None else Caller._make(row)
-
-
 def read_caller(line: psycopg.Connection[Any], access: AccessToken) -> Caller | None:
-    """`load_caller`, where the connection is not a session's."""
-    rows = _PREPARED_CALLER.rows(line, account_id=access.account_id, family_id=access.family_id)
+    """The account of the token, or None if it is gone or the sign-in was revoked."""
+    rows = _CALLER.rows(line, account_id=access.account_id, family_id=access.family_id)
     return Caller._make(rows[0]) if rows else None
 
 
@@ -268,9 +260,10 @@ _HAS_NOT_ENDED = exists().where(
 IS_SIGNED_IN: ColumnElement[bool] = and_(exists().where(_IS_THERE), _HAS_NOT_ENDED)
 """Whether an access token's account and family are still good, for a statement that reads more."""
 
-# Every request begins with this query, so it is built once, of plain columns.
-_CALLER = select(*(_ACCOUNT[name] for name in Caller._fields)).where(_IS_THERE, _HAS_NOT_ENDED)
-_PREPARED_CALLER = Prepared(_CALLER)
+# Every request begins with this query.
+_CALLER = Prepared(
+    select(*(_ACCOUNT[name] for name in Caller._fields)).where(_IS_THERE, _HAS_NOT_ENDED)
+)
 
 
 def _store(

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cymba.database import Prepared, line_of
 from cymba.devices.clocks import (
     EARLIEST_MS,
     Anchor,
@@ -133,10 +134,8 @@ def load_many_clocks(
     What is read is bounded, whatever the device has sent: beyond the bounds, errors get wider.
     """
     device_ids = [device_id for device_id, _ in wanted]
-    begun = session.execute(
-        select(Device.id, Device.created_at).where(Device.id.in_(set(device_ids)))
-    )
-    provisioned_at = {device_id: at for device_id, at in begun}  # noqa: C416 - rows are no tuples
+    line = line_of(session)
+    provisioned_at = dict(_BEGUN.rows(line, device_ids=device_ids))
     columns: dict[str, Any] = {name: [] for name in ("numbers", "devices", *_OF_BOOT)}
     for number, (device_id, boots) in enumerate(wanted):
         in_order = sorted(set(boots))
@@ -145,11 +144,11 @@ def load_many_clocks(
             for name, value in zip(columns, (number, device_id, *boot, are_few), strict=True):
                 columns[name].append(value)
     anchors: list[list[Any]] = [[] for _ in wanted]
-    for number, *anchor in session.execute(_AROUND, columns | {"most": MOST_NEIGHBOURS}):
+    for number, *anchor in _AROUND.rows(line, **columns, most=MOST_NEIGHBOURS):
         anchors[number].append(anchor)
 
     def checked(device_id: str) -> list[BootClock]:
-        rows = session.execute(_CHECKED, {"device_id": device_id, "most": MOST_CHECKED})
+        rows = _CHECKED.rows(line_of(session), device_id=device_id, most=MOST_CHECKED)
         return [BootClock(of_boot) for of_boot in _by_boot(rows).values()]
 
     return [
@@ -236,6 +235,7 @@ def _row(key: BootKey, anchor: Anchor) -> dict[str, Any]:
     }
 
 
+_BEGUN = Prepared(text("SELECT id, created_at FROM device WHERE id = ANY(:device_ids)"))
 _ALL = text(
     """
     SELECT store, boot, kind, up_ms, wall_at, error_ms FROM clock_anchor
@@ -243,56 +243,60 @@ _ALL = text(
     """
 )
 # Each part by the key, its neighbours from the boot outwards; UNION, since boots share neighbours.
-_AROUND = text(
-    """
-    WITH wanted AS MATERIALIZED (
-      SELECT k.number, k.device_id, k.store, k.boot, k.with_neighbours, EXISTS (
-               SELECT FROM clock_anchor AS a
-               WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot = k.boot
-                 AND a.kind IN ('exchange', 'arrival')) AS two_sided
-      FROM unnest(CAST(:numbers AS int[]), CAST(:devices AS text[]), CAST(:stores AS bigint[]),
-                  CAST(:boots AS bigint[]), CAST(:with_neighbours AS bool[]))
-        AS k (number, device_id, store, boot, with_neighbours)),
-    around AS MATERIALIZED (
-      SELECT k.number, k.device_id, k.store, k.boot, coalesce((
-               SELECT a.boot FROM clock_anchor AS a
-               WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot < k.boot
-                 AND a.kind IN ('exchange', 'arrival')
-               ORDER BY a.boot DESC LIMIT 1), 0) AS low, coalesce((
-               SELECT a.boot FROM clock_anchor AS a
-               WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot > k.boot
-                 AND a.kind IN ('exchange', 'arrival')
-               ORDER BY a.boot LIMIT 1), 4294967295) AS high
-      FROM wanted AS k WHERE NOT k.two_sided AND k.with_neighbours)
-    SELECT k.number, a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
-    FROM wanted AS k CROSS JOIN LATERAL (
-      SELECT * FROM clock_anchor AS own
-      WHERE own.device_id = k.device_id AND own.store = k.store AND own.boot = k.boot
-      OFFSET 0) AS a
-    UNION
-    SELECT k.number, a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
-    FROM around AS k CROSS JOIN LATERAL (
-      (SELECT * FROM clock_anchor AS earlier
-       WHERE earlier.device_id = k.device_id AND earlier.store = k.store
-         AND earlier.boot >= k.low AND earlier.boot < k.boot
-       ORDER BY earlier.boot DESC, earlier.kind DESC, earlier.up_ms DESC LIMIT :most)
-      UNION ALL
-      (SELECT * FROM clock_anchor AS later
-       WHERE later.device_id = k.device_id AND later.store = k.store
-         AND later.boot > k.boot AND later.boot <= k.high
-       ORDER BY later.boot, later.kind, later.up_ms LIMIT :most)) AS a
-    """
+_AROUND = Prepared(
+    text(
+        """
+        WITH wanted AS MATERIALIZED (
+          SELECT k.number, k.device_id, k.store, k.boot, k.with_neighbours, EXISTS (
+                   SELECT FROM clock_anchor AS a
+                   WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot = k.boot
+                     AND a.kind IN ('exchange', 'arrival')) AS two_sided
+          FROM unnest(CAST(:numbers AS int[]), CAST(:devices AS text[]), CAST(:stores AS bigint[]),
+                      CAST(:boots AS bigint[]), CAST(:with_neighbours AS bool[]))
+            AS k (number, device_id, store, boot, with_neighbours)),
+        around AS MATERIALIZED (
+          SELECT k.number, k.device_id, k.store, k.boot, coalesce((
+                   SELECT a.boot FROM clock_anchor AS a
+                   WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot < k.boot
+                     AND a.kind IN ('exchange', 'arrival')
+                   ORDER BY a.boot DESC LIMIT 1), 0) AS low, coalesce((
+                   SELECT a.boot FROM clock_anchor AS a
+                   WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot > k.boot
+                     AND a.kind IN ('exchange', 'arrival')
+                   ORDER BY a.boot LIMIT 1), 4294967295) AS high
+          FROM wanted AS k WHERE NOT k.two_sided AND k.with_neighbours)
+        SELECT k.number, a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
+        FROM wanted AS k CROSS JOIN LATERAL (
+          SELECT * FROM clock_anchor AS own
+          WHERE own.device_id = k.device_id AND own.store = k.store AND own.boot = k.boot
+          OFFSET 0) AS a
+        UNION
+        SELECT k.number, a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
+        FROM around AS k CROSS JOIN LATERAL (
+          (SELECT * FROM clock_anchor AS earlier
+           WHERE earlier.device_id = k.device_id AND earlier.store = k.store
+             AND earlier.boot >= k.low AND earlier.boot < k.boot
+           ORDER BY earlier.boot DESC, earlier.kind DESC, earlier.up_ms DESC LIMIT :most)
+          UNION ALL
+          (SELECT * FROM clock_anchor AS later
+           WHERE later.device_id = k.device_id AND later.store = k.store
+             AND later.boot > k.boot AND later.boot <= k.high
+           ORDER BY later.boot, later.kind, later.up_ms LIMIT :most)) AS a
+        """
+    )
 )
 # The boots by which a device's own clock can be checked.
-_CHECKED = text(
-    """
-    WITH known AS (
-      SELECT a.*,
-             bool_or(a.kind = 'device_clock') OVER same_boot
-             AND bool_or(a.kind IN ('exchange', 'arrival')) OVER same_boot AS is_checked
-      FROM (SELECT * FROM clock_anchor AS o WHERE o.device_id = :device_id
-            ORDER BY o.store, o.boot, o.kind, o.up_ms LIMIT :most) AS a
-      WINDOW same_boot AS (PARTITION BY a.store, a.boot))
-    SELECT store, boot, kind, up_ms, wall_at, error_ms FROM known WHERE is_checked
-    """
+_CHECKED = Prepared(
+    text(
+        """
+        WITH known AS (
+          SELECT a.*,
+                 bool_or(a.kind = 'device_clock') OVER same_boot
+                 AND bool_or(a.kind IN ('exchange', 'arrival')) OVER same_boot AS is_checked
+          FROM (SELECT * FROM clock_anchor AS o WHERE o.device_id = :device_id
+                ORDER BY o.store, o.boot, o.kind, o.up_ms LIMIT :most) AS a
+          WINDOW same_boot AS (PARTITION BY a.store, a.boot))
+        SELECT store, boot, kind, up_ms, wall_at, error_ms FROM known WHERE is_checked
+        """
+    )
 )

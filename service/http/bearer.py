@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import consent, quotas, sharing
 from cymba.accounts.tables import Account, Share
-from cymba.accounts.tokens import AccessToken, Caller, caller_of, load_caller
+from cymba.accounts.tokens import AccessToken, Caller, caller_of, read_caller
 from cymba.database import line_of
 from cymba.errors import Forbidden, Unauthenticated
 from cymba.rights import receipts
@@ -109,7 +109,7 @@ def current_account(session: Session) -> Caller:
     """
     if is_by_share():
         return _sharer(session)
-    return signed_in(load_caller(session, current_access()))
+    return signed_in(read_caller(line_of(session), current_access()))
 
 
 def signed_in(found: Caller | None) -> Caller:
@@ -138,7 +138,7 @@ def current_share(session: Session) -> tuple[Share, Account | None]:
     """The request's share, and who is signed in besides holding it."""
     viewer = None
     if "access" in g:
-        caller = signed_in(load_caller(session, current_access()))
+        caller = signed_in(read_caller(line_of(session), current_access()))
         viewer = session.get_one(Account, caller.id)
     now = services().now()
     share = sharing.open_share(session, g.share_token, g.share_scopes, viewer=viewer, now=now)

@@ -13,13 +13,13 @@ from cymba.accounts.tokens import (
     TokenPair,
     Unknown,
     _successor_of,
-    load_caller,
     read_access,
+    read_caller,
     rotate,
     sign_in,
     sign_out,
 )
-from cymba.database import UnitOfWork
+from cymba.database import UnitOfWork, line_of
 from tests.end_to_end.parts import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -57,7 +57,7 @@ def opens(engine):
     def asked(pair):
         with UnitOfWork(engine) as session:
             access = read_access(SIGNER, pair.access_token, NOW + timedelta(minutes=5))
-            return load_caller(session, access) is not None  # type: ignore[arg-type]
+            return read_caller(line_of(session), access) is not None  # type: ignore[arg-type]
 
     return asked
 
@@ -145,7 +145,8 @@ def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):
             wait_until(waits, what="waiting for the refresh")
         leaving.result()
     with UnitOfWork(engine) as session, session.begin():
-        assert load_caller(session, read_access(SIGNER, newer.access_token, NOW)) is None  # type: ignore[arg-type]
+        access = read_access(SIGNER, newer.access_token, NOW)
+        assert read_caller(line_of(session), access) is None  # type: ignore[arg-type]
         assert not isinstance(rotate(session, SIGNER, newer.refresh_token, NOW), TokenPair)
 
 

@@ -61,9 +61,9 @@ def telemetry(
     to before `end`. A channel that the session does not have is left out.
     """
     timing = place(frames, clocks)
-    started_ms = min(timing.at_ms(read.frame) for read in frames)
-    wanted = None if channels is None else frozenset(channels)
-    laid_out = timeline(frames, timing, wanted)
+    placed = [(timing.at_ms(read.frame), read.frame) for read in frames]
+    started_ms = min(at_ms for at_ms, _ in placed)
+    laid_out = timeline(placed, None if channels is None else frozenset(channels))
     low = -np.inf if begin is None else to_ms(begin)
     high = np.inf if end is None else to_ms(end)
     series = []
@@ -105,13 +105,22 @@ def thin(at_ms: Milliseconds, values: Floats, points: int) -> NDArray[np.intp]:
     stretch = np.minimum(passed * stretches // (passed[-1] + 1), stretches - 1)
     gap = np.isnan(values)
     read = np.flatnonzero(~gap)
-    by_value = read[np.lexsort((values[read], stretch[read]))]
-    kept = [
-        *_ends(read, stretch),
-        *_ends(by_value, stretch),
-        _ends(np.flatnonzero(gap), stretch)[0],
-    ]
-    return np.unique(np.concatenate(kept))
+    firsts, lasts = _ends(read, stretch)
+    kept = [firsts, lasts, _ends(np.flatnonzero(gap), stretch)[0]]
+    if read.size:
+        borders = np.searchsorted(read, firsts)
+        lengths = np.diff(borders, append=read.size)
+        lowest, highest = (
+            np.repeat(extreme.reduceat(values[read], borders), lengths)
+            for extreme in (np.minimum, np.maximum)
+        )
+        kept += [
+            _ends(read[values[read] == lowest], stretch)[0],
+            _ends(read[values[read] == highest], stretch)[1],
+        ]
+    is_kept = np.zeros(at_ms.size, dtype=np.bool_)
+    is_kept[np.concatenate(kept)] = True
+    return np.flatnonzero(is_kept)
 
 
 def _ends(

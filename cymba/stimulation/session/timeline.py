@@ -1,16 +1,14 @@
 """A session's frames as columns over time, from which summary and telemetry are computed."""
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.session.timing import Timing
 from cymba.stimulation.wire.channels import CHANNELS
-from cymba.stimulation.wire.messages import SamplesFrame
+from cymba.stimulation.wire.messages import Frame, SamplesFrame
 
 Floats = NDArray[np.float64]
 Milliseconds = NDArray[np.int64]
@@ -37,23 +35,17 @@ class Timeline:
     beats: dict[str, Beats]
 
 
-@dataclass(slots=True)
-class _BeatRows:
-    at_ms: list[float] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    follows: list[bool] = field(default_factory=list)
-
-
 def is_per_beat(channel: str) -> bool:
     return channel in CHANNELS and CHANNELS[channel].layout == "per_beat"
 
 
 def timeline(
-    frames: Iterable[ReadFrame], timing: Timing, channels: frozenset[str] | None = None
+    frames: Iterable[tuple[int, Frame]], channels: frozenset[str] | None = None
 ) -> Timeline:
-    """Place the samples of `frames` in time; only those of `channels`, if given."""
+    """Place the samples of `frames`, which come with their times in milliseconds since 1970; only
+    those of `channels`, if given."""
     placed = sorted(
-        ((timing.at_ms(r.frame), r.frame) for r in frames if isinstance(r.frame, SamplesFrame)),
+        ((at_ms, frame) for at_ms, frame in frames if isinstance(frame, SamplesFrame)),
         key=lambda one: (one[0], one[1].store, one[1].boot, one[1].seq),
     )
     names = sorted({name for _, frame in placed for name in frame.c})
@@ -83,12 +75,15 @@ def timeline(
 
 
 def _column(name: str, frames: Sequence[SamplesFrame]) -> Floats:
-    parts = [
-        np.asarray(frame.c[name], dtype=np.float64)  # None becomes NaN
-        if len(frame.c.get(name, ()))
-        else np.full(frame.n, np.nan)
-        for frame in frames
-    ]
+    missing: dict[int, Floats] = {}  # by how many
+    parts = []
+    for frame in frames:
+        column: Any = frame.c.get(name, ())
+        if not len(column):
+            column = missing.get(frame.n)
+            if column is None:
+                column = missing[frame.n] = np.full(frame.n, np.nan)
+        parts.append(np.asarray(column, dtype=np.float64))  # None becomes NaN
     return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -97,36 +92,40 @@ def _beats(name: str, placed: Sequence[tuple[int, SamplesFrame]]) -> Beats:
 
     A beat follows the one before it unless a null lies between them or a frame is missing.
     """
-    rows = _BeatRows()
+    columns: list[Floats] = [
+        np.asarray(frame.c.get(name, ()), dtype=np.float64) for _, frame in placed
+    ]
+    every = np.concatenate(columns) if columns else np.empty(0)
+    known = ~np.isnan(every)
+    firsts = np.cumsum([0, *(column.size for column in columns)])
+    # Of all beats one after the other, without a pause: where each one ends, and each frame begins.
+    ends_ms = np.cumsum(np.where(known, every, 0.0))
+    begins_ms = np.concatenate([[0.0], ends_ms])[firsts].tolist()
+    shifts_ms = np.empty(len(columns))
+    follows = np.concatenate([[False], known[:-1]])[: every.size]
     expected_ms: float | None = None  # where the next frame begins, if none is missing
+    last_ms: float | None = None  # where the last beat ended
     previous: SamplesFrame | None = None
-    for at_ms, frame in placed:
+    for at, (at_ms, frame) in enumerate(placed):
         together = (
             previous is not None
             and expected_ms is not None
             and (frame.store, frame.boot) == (previous.store, previous.boot)
             and abs(at_ms - expected_ms) <= frame.dt
         )
-        end_ms = float(at_ms)
-        if together and rows.at_ms:
-            # Beats continue from one frame into the next; they do not start anew with it.
-            end_ms = max(end_ms, rows.at_ms[-1])
-        for value in np.asarray(frame.c.get(name, ()), dtype=np.float64).tolist():
-            if math.isnan(value):
-                together = False
-                continue
-            end_ms += value
-            rows.at_ms.append(end_ms)
-            rows.values.append(value)
-            rows.follows.append(together)
-            together = True
-        if name not in frame.c:
-            together = False
+        # Beats continue from one frame into the next; they do not start anew with it.
+        begin_ms = at_ms if last_ms is None or not together else max(at_ms, last_ms)
+        shifts_ms[at] = begin_ms - begins_ms[at]
+        first, after = firsts[at], firsts[at + 1]
+        if first < after:
+            follows[first] = together
+            if known[first:after].any():
+                last_ms = begins_ms[at + 1] + shifts_ms[at]
         expected_ms = at_ms + frame.n * frame.dt if name in frame.c else None
         previous = frame
-    ends_ms = np.round(np.array(rows.at_ms, dtype=np.float64)).astype(np.int64)
+    ends_ms += np.repeat(shifts_ms, np.diff(firsts))
     return Beats(
-        np.maximum.accumulate(ends_ms),
-        np.array(rows.values, dtype=np.float64),
-        np.array(rows.follows, dtype=np.bool_),
+        np.maximum.accumulate(np.round(ends_ms[known]).astype(np.int64)),
+        every[known],
+        follows[known],
     )

@@ -159,8 +159,11 @@ def span_of(reads: Sequence[ReadFrame]) -> tuple[BootSpan, list[int]]:
     """Of all the session's frames of a boot, in the order of their numbers; and each one's `up`,
     laps included."""
     store, boot = reads[0].frame.store, reads[0].frame.boot
-    counting = BootSpan(store, boot, low=0)
-    low = min(counting.add(read.frame, 0.0) for read in reads)
+    ups = [read.frame.up for read in reads]
+    low = min(ups)
+    if max(ups) - low > HALF_A_LAP_MS:  # else no lap can have passed
+        counting = BootSpan(store, boot, low=0)
+        low = min(counting.add(read.frame, 0.0) for read in reads)
     span = BootSpan(store, boot, low)
     return span, [span.add(read.frame, to_ms(read.received_at)) for read in reads]
 

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, func, select, text
 
 from cymba.accounts import consent, tokens
 from cymba.database import Prepared, UnitOfWork, line_of
-from cymba.insights import findings, symptoms
+from cymba.devices import anchors
+from cymba.insights import findings, inputs, symptoms
 from cymba.stimulation.session import history, uploads
 from cymba.stimulation.tables import AckLedgerRow
 from service.resources import sessions
@@ -23,16 +24,21 @@ FEW, MANY = 100, 10_000
 BEGIN, END = datetime(2025, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 SPAN = {"begin": BEGIN, "end": END}
 FIRST = {"after_at": END, "after_id": UUID(int=2**128 - 1)}
+BOOTS = {"numbers": [0], "stores": [1], "boots": [1], "with_neighbours": [True], "most": 100}
 PAGE = SPAN | FIRST | {"device_id": None, "limit": 51}
 HOT: dict[str, tuple[Prepared, dict[str, Any]]] = {
     "a page of sessions": (sessions._pages.statement, PAGE),
-    "the caller": (tokens._PREPARED_CALLER, {}),
+    "the caller": (tokens._CALLER, {}),
     "what was done": (history._STATEMENT, SPAN),
     "what is uploaded": (uploads._STATEMENT, {}),
     "what was rated": (symptoms._ENTRIES, SPAN),
     "the consent": (consent._STANDING, {"purpose": "insights"}),
     "the findings": (findings._SHOWN, {}),
     "when they were made": (findings._COMPUTED_AT, {}),
+    "sessions for insights": (inputs._SESSIONS, {}),
+    "entries for insights": (inputs._ENTRIES, {}),
+    "when a device began": (anchors._BEGUN, {}),
+    "the clocks around boots": (anchors._AROUND, BOOTS),
 }
 EVERYBODYS = "the stores of everybody"
 OF_EVERYBODY = select(AckLedgerRow.device_id).where(func.lower(AckLedgerRow.resolved) > 1)
@@ -63,6 +69,9 @@ WITH person AS (
   SELECT id, true, 1, 1, 0, :begin, :begin FROM made
 ), ledger AS (
   INSERT INTO flash_store (device_id, store, resolved) SELECT id, 1, '{[1,9),[12,20)}' FROM made
+), placed AS (
+  INSERT INTO clock_anchor (device_id, store, boot, kind, up_ms, wall_at, error_ms)
+  SELECT id, 1, boot, 'queued', 1, :begin, 0 FROM made, generate_series(1, 3) AS boot
 ), rated AS (
   INSERT INTO diary_entry (account_id, id, written_at, version, field_versions, felt_at, time_zone,
                            items)
@@ -118,10 +127,13 @@ def plans_of(line: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "SELECT account_id, family_id FROM refresh_token JOIN account ON account.id = account_id "
         "WHERE email = '7@example.org'"
     ).fetchone()  # type: ignore[misc]
+    device_id = "device-00000007"
+    own = {"device_id": device_id, "device_ids": [device_id], "devices": [device_id]}
+    own |= {"account_id": account_id, "family_id": family_id}
     found = {}
     line.execute("SET LOCAL plan_cache_mode = force_generic_plan")
     for name, (statement, given) in HOT.items():
-        values = statement.values(account_id=account_id, family_id=family_id, **given)
+        values = statement.values(**own | given)
         key = f"plan_{uuid4().hex}"
         line.execute(f"PREPARE {key} AS {statement.sql}".encode())
         marks = ", ".join(["%s"] * len(values))

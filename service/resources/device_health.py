@@ -17,7 +17,7 @@ from service.http.openapi import Resource
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
-from service.shapes.devices import ElectrodeSchema, electrode_shown, suspension_field
+from service.shapes.devices import ElectrodeSchema, electrodes_shown, suspension_field
 from service.shapes.sessions import TIME_SOURCES
 
 blp = Resource("device-health", "How a device is doing")
@@ -97,7 +97,7 @@ def get_health(device_id: str) -> Response:
         since = max(held.tenure.claimed_at, now - LOOKED_BACK)
         complete = completeness(session, account_id, device_id, since)
         hint = _hint(session, held.presence, now)
-        electrode = electrode_shown(session, account_id, held)
+        (electrode,) = electrodes_shown(session, account_id, [held])
     return tagged(
         _health_shown(
             found,

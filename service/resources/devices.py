@@ -1,14 +1,18 @@
 """The devices that a person holds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
 from flask import Response
+from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import was_deleted
+from cymba.accounts.tokens import Caller
 from cymba.devices import claiming
 from cymba.devices.held_devices import (
     MAX_NAME_CHARACTERS,
+    HeldDevice,
     held_device,
     held_devices,
     lock_tenure,
@@ -25,7 +29,7 @@ from service.http.proof import proven_account
 from service.http.services import services
 from service.http.transaction import transaction
 from service.shapes.before_trial import before_trials
-from service.shapes.devices import DeviceSchema, device_shown
+from service.shapes.devices import DeviceSchema, devices_shown
 
 blp = Resource("devices", "The devices that the person holds")
 
@@ -58,6 +62,10 @@ class ClaimCodeSchema(Schema):
     claim_code = out.text("7KQ2M-9XDT4")
 
 
+def _shown(session: Session, account: Caller, held: Sequence[HeldDevice]) -> list[dict[str, Any]]:
+    return devices_shown(session, account.id, held, before_trials(session, account))
+
+
 @blp.post("/v1/devices/claim")
 @blp.repeatable
 @blp.body(ClaimSchema)
@@ -86,11 +94,7 @@ def claim_device(given: dict[str, Any]) -> Response:
         )
         if isinstance(outcome, claiming.Claimed):
             held = held_device(session, account_id, outcome.tenure.device_id)
-            before_trial = before_trials(session, account).get(held.device.id)
-            shown, version = (
-                device_shown(session, account.id, held, before_trial),
-                held.tenure.version,
-            )
+            (shown,), version = _shown(session, account, [held]), held.tenure.version
     match outcome:
         case claiming.ClaimThrottled(retry_after_s):
             raise TooManyRequests("Too many wrong codes.", retry_after_s=retry_after_s)
@@ -107,11 +111,7 @@ def list_devices() -> Response:
     """List the devices"""
     with transaction() as session:
         account = current_account(session)
-        before = before_trials(session, account)
-        shown = [
-            device_shown(session, account.id, held, before.get(held.device.id))
-            for held in held_devices(session, account.id)
-        ]
+        shown = _shown(session, account, held_devices(session, account.id))
     return tagged({"items": shown})
 
 
@@ -123,8 +123,7 @@ def get_device(device_id: str) -> Response:
     with transaction() as session:
         account = current_account(session)
         held = held_device(session, account.id, device_id)
-        before_trial = before_trials(session, account).get(device_id)
-        shown, version = device_shown(session, account.id, held, before_trial), held.tenure.version
+        (shown,), version = _shown(session, account, [held]), held.tenure.version
     return tagged(shown, version=version)
 
 
@@ -141,8 +140,7 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
         check_preconditions(tenure.version)
         held = held_device(session, account.id, device_id)
         rename(session, account.id, tenure, given["name"])
-        before_trial = before_trials(session, account).get(device_id)
-        shown, version = device_shown(session, account.id, held, before_trial), tenure.version
+        (shown,), version = _shown(session, account, [held]), tenure.version
     return tagged(shown, version=version)
 
 

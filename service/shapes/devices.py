@@ -1,12 +1,14 @@
 """A device as the API shows it to its holder."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.devices.held_devices import HeldDevice
-from cymba.stimulation.session.electrode import Reason, State, electrode_wear
+from cymba.stimulation.session.electrode import Reason, State, electrode_wears
 from service.http import out
 from service.http.fields import Schema
 from service.http.language import spoken
@@ -107,18 +109,29 @@ _electrode_shown = writer(ElectrodeSchema)
 _device_shown = writer(DeviceSchema)
 
 
-def electrode_shown(session: Session, account_id: UUID, held: HeldDevice) -> dict[str, Any]:
-    found = electrode_wear(session, account_id, held.device.id, held.tenure.claimed_at)
-    return _electrode_shown(found)
+def electrodes_shown(
+    session: Session, account_id: UUID, held: Sequence[HeldDevice]
+) -> list[dict[str, Any]]:
+    """Of each of the devices, in their order."""
+    claimed_at = {one.device.id: one.tenure.claimed_at for one in held}
+    wears = electrode_wears(line_of(session), account_id, claimed_at)
+    return [_electrode_shown(wears[device_id]) for device_id in claimed_at]
 
 
-def device_shown(
-    session: Session, account_id: UUID, held: HeldDevice, before_trial: dict[str, Any] | None
-) -> dict[str, Any]:
-    """`before_trial`: of `before_trials`."""
-    return _device_shown(
-        held,
-        model_title=spoken().title(held.model.titles),
-        before_trial=before_trial,
-        electrode=electrode_shown(session, account_id, held),
-    )
+def devices_shown(
+    session: Session,
+    account_id: UUID,
+    held: Sequence[HeldDevice],
+    before: Mapping[str, dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """`before`: `before_trials`."""
+    voice, electrodes = spoken(), electrodes_shown(session, account_id, held)
+    return [
+        _device_shown(
+            one,
+            model_title=voice.title(one.model.titles),
+            before_trial=before.get(one.device.id),
+            electrode=electrode,
+        )
+        for one, electrode in zip(held, electrodes, strict=True)
+    ]

@@ -121,15 +121,19 @@ def page_shown(session: Session, account: Caller, feed: Feed) -> dict[str, Any]:
     voice, now = spoken(), services().now()
     before = before_trials(session, account) if feed.devices or feed.experiments else {}
 
-    def device_shown(held: HeldDevice) -> dict[str, Any]:
+    def programme(held: HeldDevice) -> dict[str, Any]:
         state = programme_state(session, account.id, held.device.id)
-        shown = devices.device_shown(session, account.id, held, before.get(held.device.id))
-        return shown | {"programme": programme_shown(state, held.model, now)}
+        return programme_shown(state, held.model, now)
+
+    shown_devices = devices.devices_shown(session, account.id, feed.devices, before)
 
     return {
         "sessions": [session_shown(shown) for shown in feed.sessions],
         "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
-        "devices": [device_shown(held) for held in feed.devices],
+        "devices": [
+            shown | {"programme": programme(held)}
+            for held, shown in zip(feed.devices, shown_devices, strict=True)
+        ],
         "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
         "remarks": [remarks.remark_shown(remark) for remark in feed.remarks],
         "findings": [finding_shown(finding, voice) for finding in feed.findings],

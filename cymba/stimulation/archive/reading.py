@@ -75,13 +75,13 @@ def _narrowed(frames: list[Frame], reads: Reads | None) -> list[Frame]:
     """With the wanted columns alone, which are parts of one array of floats for each channel."""
     if reads is None:
         return frames
-    columns: dict[int, dict[str, Any]] = {
-        number: {} for number, frame in enumerate(frames) if isinstance(frame, SamplesFrame)
-    }
+    columns: dict[int, dict[str, Any]] = {}
     parts: dict[str, list[tuple[int, Column]]] = {}
-    for number in columns:
-        for name, values in frames[number].c.items():
-            parts.setdefault(name, []).append((number, values))
+    for number, frame in enumerate(frames):
+        if isinstance(frame, SamplesFrame):
+            columns[number] = {}
+            for name, values in frame.c.items():
+                parts.setdefault(name, []).append((number, values))
     for name, of_channel in parts.items():
         if reads(name):
             every = np.array(

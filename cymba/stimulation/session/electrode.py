@@ -7,17 +7,16 @@ choice, and none is a maker's.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+import psycopg
 from scipy.stats import kendalltau, theilslopes
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import text
 
-from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.written.tables import Remark
+from cymba.database import Prepared
 
 State = Literal["good", "replace_soon", "not_known"]
 Reason = Literal["doubled", "high", "rising", "too_few_sessions", "no_impedance"]
@@ -44,34 +43,57 @@ class ElectrodeWear(NamedTuple):
     rise_per_week: float | None  # 0.1: a tenth more each week
 
 
-def electrode_wear(
-    session: Session, account_id: UUID, device_id: str, claimed_at: datetime
-) -> ElectrodeWear:
-    """Of the device's present electrode, which it has since the person changed it or, if they never
-    said so, since they claimed the device."""
-    remark, row = Remark, StimulationSession
-    changed_at = session.scalar(
-        select(func.max(remark.said_of)).where(
-            remark.account_id == account_id,
-            remark.device_id == device_id,
-            remark.what == "electrode_changed",
-            remark.deleted_at.is_(None),
-        )
+def electrode_wears(
+    line: psycopg.Connection[Any], account_id: UUID, claimed_at: Mapping[str, datetime]
+) -> dict[str, ElectrodeWear]:
+    """By device, of those that come with the time of their claim: of the present electrode, which
+    it has since the person changed it or, if they never said so, since they claimed the device."""
+    changed: dict[str, datetime | None] = {}
+    starts: dict[str, list[tuple[datetime, float]]] = {device_id: [] for device_id in claimed_at}
+    has_sessions = set()
+    rows = _STARTS.rows(
+        line,
+        account_id=account_id,
+        devices=list(claimed_at),
+        claims=list(claimed_at.values()),
+        most=MOST_SESSIONS,
     )
-    found = session.execute(
-        select(row.started_at, row.start_impedance_ohm)
-        .where(
-            row.account_id == account_id,
-            row.device_id == device_id,
-            row.deleted_at.is_(None),
-            row.state == "ended",
-            row.started_at >= (changed_at or claimed_at),
+    for device_id, changed_at, started_at, ohm in reversed(rows):
+        changed[device_id] = changed_at
+        if started_at is not None:
+            has_sessions.add(device_id)
+        if ohm is not None:
+            starts[device_id].append((started_at, ohm))
+    return {
+        device_id: wear(
+            found,
+            changed_at=changed[device_id],
+            has_none=device_id in has_sessions and not found,
         )
-        .order_by(row.started_at.desc(), row.id)
-        .limit(MOST_SESSIONS)
-    ).all()
-    starts = [(at, ohm) for at, ohm in reversed(found) if ohm is not None]
-    return wear(starts, changed_at=changed_at, has_none=bool(found) and not starts)
+        for device_id, found in starts.items()
+    }
+
+
+_STARTS = Prepared(
+    text(
+        """
+        SELECT held.device_id, changed.at, done.started_at, done.start_impedance_ohm
+        FROM unnest(CAST(:devices AS text[]), CAST(:claims AS timestamptz[]))
+          WITH ORDINALITY AS held (device_id, claimed_at, number)
+        CROSS JOIN LATERAL (
+          SELECT max(r.said_of) AS at FROM remark AS r
+          WHERE r.account_id = :account_id AND r.device_id = held.device_id
+            AND r.what = 'electrode_changed' AND r.deleted_at IS NULL) AS changed
+        LEFT JOIN LATERAL (
+          SELECT s.started_at, s.id, s.start_impedance_ohm FROM stimulation_session AS s
+          WHERE s.account_id = :account_id AND s.device_id = held.device_id
+            AND s.hidden_at IS NULL AND s.state = 'ended'
+            AND s.started_at >= coalesce(changed.at, held.claimed_at)
+          ORDER BY s.started_at DESC, s.id LIMIT :most) AS done ON true
+        ORDER BY held.number, done.started_at DESC, done.id
+        """
+    )
+)
 
 
 def wear(

@@ -16,7 +16,7 @@ from cymba.accounts import consent, tokens
 from cymba.database import Prepared, UnitOfWork, line_of
 from cymba.devices import anchors
 from cymba.insights import findings, inputs, symptoms
-from cymba.stimulation.session import history, uploads
+from cymba.stimulation.session import electrode, history, uploads
 from cymba.stimulation.tables import AckLedgerRow
 from service.resources import sessions
 
@@ -37,6 +37,7 @@ HOT: dict[str, tuple[Prepared, dict[str, Any]]] = {
     "when they were made": (findings._COMPUTED_AT, {}),
     "sessions for insights": (inputs._SESSIONS, {}),
     "entries for insights": (inputs._ENTRIES, {}),
+    "what impedances were": (electrode._STARTS, {"claims": [BEGIN], "most": 200}),
     "when a device began": (anchors._BEGUN, {}),
     "the clocks around boots": (anchors._AROUND, BOOTS),
 }

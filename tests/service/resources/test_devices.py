@@ -1,3 +1,4 @@
+import psycopg
 import pytest
 
 from cymba.database import UnitOfWork, utc_now
@@ -147,3 +148,25 @@ def test_handing_on_moves_a_device_at_the_claim(client, claim, credentials, make
     assert taken.status_code == 201
     assert taken.json["name"] == ""
     assert client.get(path, headers=first.headers).status_code == 404
+
+
+def test_a_list_of_devices_takes_as_many_statements_however_many_there_are(
+    client, hold, person, monkeypatch
+):
+    executed = []
+    execute = psycopg.Cursor.execute
+
+    def noted(cursor, query, *args, **options):
+        executed.append(query)
+        return execute(cursor, query, *args, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", noted)
+    counts = []
+    for more in (1, 3):
+        held = [hold(person) for _ in range(more)]
+        client.get("/v1/devices", headers=person.headers)
+        executed.clear()
+        listed = client.get("/v1/devices", headers=person.headers).json["items"]
+        assert {one["id"] for one in listed} >= set(held)
+        counts.append(len(executed))
+    assert 0 < counts[0] == counts[1]

@@ -38,10 +38,14 @@ FRAMES = st.lists(
 
 def beat_by_beat(placed: list[tuple[int, SamplesFrame]]) -> list[tuple[int, float, bool]]:
     found: list[tuple[float, float, bool]] = []
-    expected_ms, before = None, None
+    expected_ms: int | None = None
+    before: int | None = None
     for at_ms, frame in placed:
-        together = expected_ms is not None and before == frame.boot
-        together = together and abs(at_ms - expected_ms) <= frame.dt
+        together = (
+            expected_ms is not None
+            and before == frame.boot
+            and abs(at_ms - expected_ms) <= frame.dt
+        )
         end_ms = float(max(at_ms, found[-1][0])) if together and found else float(at_ms)
         for value in frame.c.get("rr_ms", ()):
             if value is not None:
@@ -50,10 +54,11 @@ def beat_by_beat(placed: list[tuple[int, SamplesFrame]]) -> list[tuple[int, floa
             together = value is not None
         expected_ms = at_ms + frame.n * frame.dt if "rr_ms" in frame.c else None
         before = frame.boot
-    latest, ends = -math.inf, []
-    for end_ms, value, follows in found:
+    latest = -math.inf
+    ends: list[tuple[int, float, bool]] = []
+    for end_ms, interval_ms, follows in found:
         latest = max(latest, end_ms)
-        ends.append((round(latest), value, follows))
+        ends.append((round(latest), interval_ms, follows))
     return ends
 
 

@@ -52,7 +52,7 @@ def load_frames(
     in_table: list[ReadFrame] = []
     recorded: dict[tuple[int, int], ReadFrame] = {}
     rows = _BOTH_PLACES.some_at_once(line_of(session), ROWS_AT_ONCE, device_id=device_id, sid=sid)
-    while some := [_Row._make(row) for row in islice(rows, ROWS_AT_ONCE)]:
+    while some := [_StoredRow._make(row) for row in islice(rows, ROWS_AT_ONCE)]:
         of_table = [row for row in some if not row.is_recording]
         frames = _narrowed([unpack(row) for row in of_table], reads)
         in_table += map(ReadFrame, frames, [row.received_at for row in of_table])
@@ -97,7 +97,7 @@ def _narrowed(frames: list[Frame], reads: Reads | None) -> list[Frame]:
     ]
 
 
-class _Row(NamedTuple):
+class _StoredRow(NamedTuple):
     """As `frames.unpack` reads it; of a recording, its store and body alone."""
 
     is_recording: bool

@@ -1,6 +1,7 @@
 """Every feature's tables in one metadata: what migrations compare the database with."""
 
 import cymba.accounts.audit_guard  # noqa: F401 - the functions and triggers of a table
+from cymba.accounts import app_tables as apps
 from cymba.accounts import tables as accounts
 from cymba.database import Base
 from cymba.devices import tables as devices
@@ -11,7 +12,8 @@ from cymba.stimulation.written import tables as written
 from cymba.sync import tables as sync
 
 __all__ = [
-    "accounts", "devices", "diary", "insights", "metadata", "stimulation", "sync", "written",
+    "accounts", "apps", "devices", "diary", "insights", "metadata", "stimulation", "sync",
+    "written",
 ]  # fmt: skip
 
 metadata = Base.metadata

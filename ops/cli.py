@@ -35,6 +35,7 @@ COMMANDS = {
     "account": "ops.commands.account:account",
     "model": "ops.commands.model:model",
     "device": "ops.commands.device:device",
+    "client": "ops.commands.client:client",
     "quarantine": "ops.commands.quarantine:quarantine",
     "erasure": "ops.commands.erasure:erasure",
     "retention": "ops.commands.retention:retention",

@@ -20,6 +20,7 @@ from service.http.document import finish_document, keep, make_document
 from service.http.services import Services
 from service.resources import (
     accounts,
+    apps,
     auth,
     broker,
     companion,
@@ -38,6 +39,7 @@ from service.resources import (
     insights,
     live,
     models,
+    oauth,
     oidc,
     programme,
     recovery,
@@ -66,6 +68,7 @@ RESOURCES = (
     erasure,
     consents,
     shares,
+    apps,
     rights,
     devices,
     models,
@@ -117,8 +120,8 @@ def create_app(settings: Settings, engine: Engine) -> Flask:
     )
     for resource in RESOURCES:
         document.register_blueprint(resource.blp)
-    app.register_blueprint(companion.pages)
-    app.register_blueprint(fhir.pages)
+    for pages in (companion.pages, fhir.pages, oauth.pages):
+        app.register_blueprint(pages)
     app.extensions |= keep(finish_document(document, app))
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

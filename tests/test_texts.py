@@ -13,6 +13,7 @@ from tests.texts import OF_TABLES, ROOT, CodeText, of_code
 
 # Who reads these is no person in an app: an operator at the command line, a device, a broker.
 OF_MACHINES = (
+    "cymba/accounts/app_clients.py",
     "cymba/devices/catalogue.py",
     "cymba/devices/provisioning.py",
     "cymba/heartbeat.py",

@@ -88,6 +88,11 @@ SHARED = Letter(
     "Whoever holds it can read parts of what your account keeps; the app lists all shares, and\n"
     "ends them.\n" + _IF_NOT_YOU,
 )
+APP_ALLOWED = Letter(
+    "An app was let in",
+    "Another app can read parts of what your account keeps. Your own app lists it under your\n"
+    "shares, and ends it.\n" + _IF_NOT_YOU,
+)
 HANDED_ON = Letter(
     "A device can be handed on",
     "A claim code was made for a device of yours: whoever enters it becomes its holder.\n"
@@ -102,6 +107,7 @@ LETTERS = (
     EMAIL_CHANGED,
     LINKED,
     SHARED,
+    APP_ALLOWED,
     HANDED_ON,
 )
 

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts import addresses, letters
+from cymba.accounts.app_tables import AppGrant
 from cymba.accounts.audit import Actor, note, note_own
 from cymba.accounts.tables import Account, Share, ShareHolder
 from cymba.errors import Conflict, Forbidden, NotFound, Rejected, Unauthenticated
@@ -201,6 +202,19 @@ def revoke_all(session: Session, account_id: UUID, *, now: datetime) -> None:
     session.execute(
         update(Share)
         .where(Share.account_id == account_id, Share.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
+def end_apps(session: Session, account_id: UUID, *, now: datetime) -> None:
+    """End the shares that apps of others hold."""
+    session.execute(
+        update(Share)
+        .where(
+            Share.account_id == account_id,
+            Share.revoked_at.is_(None),
+            Share.id.in_(select(AppGrant.share_id)),
+        )
         .values(revoked_at=now)
     )
 

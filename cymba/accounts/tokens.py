@@ -23,6 +23,7 @@ from joserfc.jwk import OctKey
 from sqlalchemy import ColumnElement, Uuid, and_, bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
+from cymba.accounts import sharing
 from cymba.accounts.tables import Account, RefreshToken
 from cymba.database import Prepared
 from cymba.errors import Forbidden, NotFound
@@ -213,12 +214,16 @@ def end_sign_in(session: Session, account_id: UUID, family_id: UUID, now: dateti
 
 
 def sign_out_elsewhere(session: Session, account_id: UUID, keep: UUID, now: datetime) -> None:
-    """Revoke every family of the account but `keep`. Lock the account first."""
+    """Revoke every family of the account but `keep`, and end what apps of others hold. Lock the
+    account first."""
+    sharing.end_apps(session, account_id, now=now)
     _revoke(session, now, RefreshToken.account_id == account_id, RefreshToken.family_id != keep)
 
 
 def sign_out_everywhere(session: Session, account_id: UUID, now: datetime) -> None:
-    """Revoke every family of the account. Lock the account first."""
+    """Revoke every family of the account, and end what apps of others hold. Lock the account
+    first."""
+    sharing.end_apps(session, account_id, now=now)
     _revoke(session, now, RefreshToken.account_id == account_id)
 
 

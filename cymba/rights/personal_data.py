@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Table, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cymba.accounts import addresses
+from cymba.accounts import app_tables as apps
 from cymba.accounts import tables as accounts
 from cymba.database import Base, utc_now
 from cymba.devices import tables as devices
@@ -75,6 +76,11 @@ def _table(model: type[Base]) -> Table:
 def _of_account(model: type[Base]) -> Whose:
     column = _table(model).c.account_id
     return lambda account_id: column == account_id
+
+
+def _of_shares(model: type[Base]) -> Whose:
+    share_id, share = _table(model).c.share_id, accounts.Share
+    return lambda account_id: share_id.in_(select(share.id).where(share.account_id == account_id))
 
 
 def ever_held(device_id: _Column) -> Whose:
@@ -234,6 +240,13 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         # The share is listed as before, and its link opens nothing here.
         drawn_anew={"token_hash": _token_hash},
     ),
+    PersonalTable(
+        _table(apps.AppGrant),
+        "which apps of others hold a look, and what they read",
+        _of_shares(apps.AppGrant),
+        left_out=dict.fromkeys(("code_hash", "code_challenge"), _WHY_NO_HASH),
+        imported=False,
+    ),
     _account_table(accounts.ShareHolder, "looks of others that the person keeps", imported=False),
     _account_table(accounts.AuditEntry, "who saw or changed what", arrives=_audit_entry_arrives),
     _account_table(accounts.Change, "the order of changes that apps follow"),
@@ -315,6 +328,7 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
 BY_NAME = {holding.name: holding for holding in PERSONAL_TABLES}
 
 NOT_PERSONAL: dict[str, str] = {
+    "app_client": "apps of others that an operator has registered",
     "device_model": "kinds of device; the name in it is an operator's",
     "account_id_used": "hashes of ids that were used, which only who has the id can test",
     "rate_limit": "hashes of whose guesses are counted, leaking away; erased all the same",

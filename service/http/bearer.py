@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flask import g, request
 from sqlalchemy.orm import Session
 
-from cymba.accounts import consent, quotas, sharing
+from cymba.accounts import app_grants, consent, quotas, sharing
 from cymba.accounts.tables import Account, Share
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, read_caller
 from cymba.database import line_of
@@ -157,6 +157,9 @@ def _bearer() -> str:
 
 
 def _access(token: str) -> AccessToken:
+    """The person's own token. An app's reads through FHIR alone."""
+    if token.startswith(app_grants.TOKEN_PREFIX):
+        raise Forbidden("A share does not reach as far as this.", code="share-scope")
     access = services().tokens.read(token, services().now())
     if access is None:
         raise ended()

@@ -2,8 +2,9 @@
 
 Who asks is known by a bearer token, which a browser adds to no request by itself. So no answer says
 `Access-Control-Allow-Credentials`, and a page of an origin that is not set can do nothing that its
-server could not do as well. The API's own nginx answers some refusals itself; those carry no such
-header, and a page sees of them only that it was refused.
+server could not do as well. What apps of others ask (`ANY_ORIGIN`) is open to every page: SMART on
+FHIR has apps that are a page alone. The API's own nginx answers some refusals itself; those carry
+no such header, and a page sees of them only that it was refused.
 """
 
 from typing import Final
@@ -22,6 +23,7 @@ SHOWN: Final = (
     "Content-Disposition, Deprecation, ETag, Link, Location, RateLimit, RateLimit-Policy, "
     "Retry-After, Sunset, WWW-Authenticate, X-Request-Id"
 )
+ANY_ORIGIN: Final = ("/fhir/", "/oauth/token", "/oauth/revoke", "/.well-known/oauth-")
 KEPT_S: Final = 7200  # browsers keep no preflight for longer
 
 
@@ -47,6 +49,10 @@ def _preflight() -> Response | None:
 
 
 def _allow(response: Response) -> Response:
+    if request.path.startswith(ANY_ORIGIN):
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = SHOWN
+        return response
     if not services().settings.cors_origins:
         return response
     response.vary.add("Origin")
@@ -57,4 +63,7 @@ def _allow(response: Response) -> Response:
 
 
 def _is_allowed() -> bool:
-    return request.headers.get("Origin") in services().settings.cors_origins.split()
+    return (
+        request.path.startswith(ANY_ORIGIN)
+        or request.headers.get("Origin") in services().settings.cors_origins.split()
+    )

@@ -61,6 +61,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body is in a format that is not taken here"),
     "limits-widened": (422, "Limits may narrow the model's, never widen them"),
+    "app-refused": (422, "The app's request is not good"),
     "beyond-limits": (422, "The programme goes beyond the device's limits"),
     "expired": (422, "The programme would have expired already"),
     "questions-changed": (422, "The questions have changed: read and answer them anew"),

@@ -8,9 +8,11 @@ from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, current_app
+from joserfc.jwk import OctKey
 from sqlalchemy import Engine
 from sqlalchemy.orm import sessionmaker
 
+from cymba.accounts.app_grants import AppSigner
 from cymba.accounts.kept_answers import KEPT_ANSWERS
 from cymba.accounts.keys import derive, load_secret, throttle_key
 from cymba.accounts.providers import Provider
@@ -51,6 +53,7 @@ class Services:
     engine: Engine
     sessions: sessionmaker[UnitOfWork]
     signer: Signer
+    app_signer: AppSigner
     tokens: VerifiedTokens
     cursor_key: bytes
     throttle_key: bytes
@@ -104,6 +107,9 @@ class Services:
             engine=engine,
             sessions=sessions,
             signer=signer,
+            app_signer=AppSigner(
+                OctKey.import_key(derive(secret, "tokens of apps")), signer.retry_lifetime
+            ),
             tokens=VerifiedTokens(signer),
             cursor_key=derive(secret, "cursors"),
             throttle_key=throttle_key(secret),

@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 from sqlalchemy.orm import Session
 
-from cymba.accounts import sharing
+from cymba.accounts import app_grants, sharing
 from cymba.accounts.sharing import SCOPES
 from cymba.accounts.tables import Account
 from service.http import out
@@ -48,6 +48,18 @@ class ShareHolderSchema(Schema):
     attached_at = out.instant("2026-03-01T11:00:00.000000Z")
 
 
+class AppHolderSchema(Schema):
+    """An app of others that the person let in."""
+
+    client_id = out.uuid("0d9c1d1e-4f3b-4a5c-9d0e-7f6a5b4c3d2e")
+    name = out.text("Heart Diary")
+    scopes = out.many(
+        out.text("patient/Observation.rs"),
+        "What it reads through FHIR",
+        example=["launch/patient", "patient/Observation.rs"],
+    )
+
+
 class ShareSchema(Schema):
     id = out.uuid("4c3b2a19-0817-4655-b4a3-c2d1e0f90817")
     label = out.text("Dr. Weber")
@@ -60,6 +72,13 @@ class ShareSchema(Schema):
         ShareHolderSchema,
         "Who keeps it with their account; others may hold its token",
         source=out.GIVEN,
+    )
+    app = ma.fields.Nested(
+        AppHolderSchema,
+        required=True,
+        allow_none=True,
+        metadata=described("The app that holds it; its `scopes` are `app`. null: no app does.")
+        | {out.GIVEN: True},
     )
 
 
@@ -100,6 +119,7 @@ class ShareTokenSchema(Schema):
 _share_shown = writer(ShareSchema)
 _new_share_shown = writer(NewShareSchema)
 _holder_shown = writer(ShareHolderSchema)
+_app_shown = writer(AppHolderSchema)
 _received_shown = writer(ReceivedShareSchema)
 
 
@@ -119,7 +139,7 @@ def create_share(given: dict[str, Any]) -> Response:
         account = proven_account(session)
         share, token = sharing.create(session, account.id, **given, now=services().now())
         session.refresh(share)
-        body = _new_share_shown(share, token=token, holders=[])
+        body = _new_share_shown(share, token=token, holders=[], app=None)
     return answer(body, status=201)
 
 
@@ -131,8 +151,13 @@ def list_shares() -> Response:
     with transaction() as session:
         account = current_account(session)
         holders = sharing.holders(session, account.id)
+        apps = app_grants.holders(session, account.id)
         items = [
-            _share_shown(share, holders=[_holder_shown(one) for one in holders.get(share.id, ())])
+            _share_shown(
+                share,
+                holders=[_holder_shown(one) for one in holders.get(share.id, ())],
+                app=_app_shown(apps[share.id]) if share.id in apps else None,
+            )
             for share in sharing.mine(session, account.id)
         ]
     return tagged({"items": items})

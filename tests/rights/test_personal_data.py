@@ -46,7 +46,7 @@ def test_no_secret_leaves():
 def test_an_import_finds_what_its_rows_refer_to():
     """Tables are written in the list's order, so what a row names must come before it."""
     seen = set()
-    for holding in PERSONAL_TABLES:
+    for holding in (one for one in PERSONAL_TABLES if one.imported):
         for key in holding.table.foreign_keys:
             referred = key.column.table.name
             assert referred in seen or referred == holding.name, (holding.name, referred)

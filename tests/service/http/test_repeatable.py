@@ -239,6 +239,9 @@ WITHOUT = {
     "/v1/account/email": "mails a code, and the last one is good",
     "/v1/account/oidc/{provider}/start": "begins something that is forgotten if it does not go on",
     "/v1/experiments/preview": "reads",
+    "/v1/apps/requests": "reads",
+    "/v1/apps/allowances": "makes what ends after a minute if its answer is lost",
+    "/v1/apps/refusals": "makes nothing",
 }
 
 

@@ -7,8 +7,15 @@ from cymba.fhir.registry import RESOURCE_TYPES
 from cymba.fhir.resource_type import ResourceType
 from service.fhir.outcomes import MEDIA_TYPE
 from service.fhir.parameters import of_type
+from service.http.own_address import own_address
+from service.shapes.authorization import AUTHORIZE, REVOKE, TOKEN
 
 FHIR_VERSION: Final = "4.0.1"
+SMART: Final = {
+    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+    "code": "SMART-on-FHIR",
+}
+OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 CHANGED_ON: Final = "2026-11-30"  # what it says, not the software
 
 
@@ -27,12 +34,25 @@ def statement(base: str) -> dict[str, Any]:
                 "mode": "server",
                 "documentation": DOCUMENTATION,
                 "security": {
+                    "extension": [_oauth_uris()],
                     "cors": True,
-                    "description": "A bearer token: the person's own, or that of a share.",
+                    "service": [{"coding": [SMART]}],
+                    "description": "A bearer token: the person's own, that of a share, or one that "
+                    "an app got by SMART App Launch.",
                 },
                 "resource": [_resource(one) for one in RESOURCE_TYPES.values()],
             }
         ],
+    }
+
+
+def _oauth_uris() -> dict[str, Any]:
+    """Where clients look that do not know `.well-known/smart-configuration`."""
+    here = own_address()
+    paths = {"authorize": AUTHORIZE, "token": TOKEN, "revoke": REVOKE}
+    return {
+        "url": OAUTH_URIS,
+        "extension": [{"url": name, "valueUri": here + path} for name, path in paths.items()],
     }
 
 

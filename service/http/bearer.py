@@ -5,12 +5,13 @@ no others. It comes as the bearer token or, from a clinician who signs in, in `C
 their own; there its id will do, if they keep it with their account.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from flask import g, request
 from sqlalchemy.orm import Session
 
 from cymba.accounts import app_grants, consent, quotas, sharing
+from cymba.accounts.app_scopes import Interaction
 from cymba.accounts.tables import Account, Share
 from cymba.accounts.tokens import AccessToken, Caller, caller_of, read_caller
 from cymba.database import line_of
@@ -23,6 +24,8 @@ from service.http.services import services
 from service.http.under_way import hold
 
 SHARE_HEADER = "Cymba-Share"
+AppLook = tuple[Collection[str], Interaction]
+"""Types of FHIR's resources, and whether one is read or they are searched."""
 
 
 def require_token() -> None:
@@ -37,13 +40,19 @@ def require_token() -> None:
     g.access = _access(token)
 
 
-def reader(*scopes: str) -> Callable[[], None]:
+def reader(*scopes: str, app: AppLook | None = None) -> Callable[[], None]:
     """The check of a route that shares with any of `scopes` may read, besides the person's own
-    token; without scopes every share may."""
+    token; without scopes every share may. `app`: what an app that the person let in looks at there;
+    None: nothing is there for it."""
 
     def check() -> None:
         token, shared = _bearer(), request.headers.get(SHARE_HEADER)
-        if token.startswith(sharing.TOKEN_PREFIX):
+        if app is not None and token.startswith(app_grants.TOKEN_PREFIX):
+            access = app_grants.read_access(services().app_signer, token, services().now())
+            if access is None:
+                raise ended()
+            g.share_token, g.app_access, g.app_look = token, access, app
+        elif token.startswith(sharing.TOKEN_PREFIX):
             g.share_token, g.share_scopes = token, scopes
         elif shared is not None:
             g.access, g.share_token, g.share_scopes = _access(token), shared, scopes
@@ -88,6 +97,13 @@ def is_by_share() -> bool:
 def opened_scopes() -> frozenset[str]:
     """Those of the route's scopes that the share has. Ask once the account is known."""
     opened: frozenset[str] = g.opened_scopes
+    return opened
+
+
+def opened_types() -> frozenset[str] | None:
+    """Where an app asks: those of the types it looks at that it may. Ask once the account is known.
+    None: no app asks."""
+    opened: frozenset[str] | None = g.get("opened_types")
     return opened
 
 
@@ -141,8 +157,14 @@ def current_share(session: Session) -> tuple[Share, Account | None]:
         caller = signed_in(read_caller(line_of(session), current_access()))
         viewer = session.get_one(Account, caller.id)
     now = services().now()
-    share = sharing.open_share(session, g.share_token, g.share_scopes, viewer=viewer, now=now)
-    g.opened_scopes = frozenset(g.share_scopes) & frozenset(share.scopes)
+    if "app_look" in g:
+        types, interaction = g.app_look
+        share, g.opened_types = app_grants.open_share(
+            session, g.app_access, types, interaction, now=now
+        )
+    else:
+        share = sharing.open_share(session, g.share_token, g.share_scopes, viewer=viewer, now=now)
+        g.opened_scopes = frozenset(g.share_scopes) & frozenset(share.scopes)
     hold(services().requests, ("shares", share.account_id))  # however many shares there are
     charge(quotas.share_look(share.account_id, share.id))
     return share, viewer

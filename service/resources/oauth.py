@@ -13,11 +13,14 @@ import orjson
 from flask import Blueprint, Response, request
 
 from cymba.accounts import app_scopes
-from service.http.own_address import own_address
+from service.http.own_address import FHIR, own_address
 from service.http.transaction import transaction
 from service.http.under_way import under_way
 from service.shapes.authorization import (
     AUTH_METHODS,
+    AUTHORIZE,
+    REVOKE,
+    TOKEN,
     AppRequestRefused,
     Authorization,
     OAuthAnswer,
@@ -26,9 +29,6 @@ from service.shapes.authorization import (
 
 pages = Blueprint("oauth", __name__)
 
-AUTHORIZE: Final = "/oauth/authorize"
-TOKEN: Final = "/oauth/token"  # noqa: S105 - a path
-REVOKE: Final = "/oauth/revoke"
 # Of SMART App Launch 2.2: what this server can do.
 CAPABILITIES: Final = (
     "launch-standalone",
@@ -43,7 +43,7 @@ CAPABILITIES: Final = (
 _DESCRIBED_FOR_S: Final = 3600
 
 
-@pages.get("/fhir/R4/.well-known/smart-configuration")
+@pages.get(f"{FHIR}/.well-known/smart-configuration")
 def describe_smart() -> Response:
     """Without an `issuer`, which goes with OpenID Connect."""
     described = _metadata() | {"capabilities": CAPABILITIES}

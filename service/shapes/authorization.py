@@ -34,13 +34,16 @@ from cymba.accounts import app_clients, app_grants, app_scopes, quotas
 from cymba.accounts.app_grants import AppSigner, AppTokenReused, AppTokens, HeldByRefresh
 from cymba.accounts.app_tables import AppClient, AppGrant
 from service.http.charges import charge
-from service.http.own_address import own_address
+from service.http.own_address import fhir_address, own_address
 from service.http.services import services
 from service.shapes.tokens import SCHEME
 
+AUTHORIZE: Final = "/oauth/authorize"
+TOKEN: Final = "/oauth/token"  # noqa: S105 - a path
+REVOKE: Final = "/oauth/revoke"
 AUTH_METHODS: Final = ("none", "client_secret_basic", "client_secret_post")
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes, in base64url
-# authlib wants to see TLS in the address; where it is asked for, the proxy in front sees to it.
+# authlib wants to see TLS in the request's address; the proxy in front sees to that.
 _SOMEWHERE: Final = "https://localhost"
 
 
@@ -179,11 +182,6 @@ class Authorization(AuthorizationServer):
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens."""
-
-
-def fhir_address() -> str:
-    """What an app says it wants to read from (`aud`)."""
-    return f"{own_address()}/fhir/R4"
 
 
 def authorization(session: Session) -> Authorization:

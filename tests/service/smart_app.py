@@ -23,10 +23,17 @@ def challenge(verifier: str = VERIFIER) -> str:
     return urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def register(engine: Engine, name: str = "Heart Diary", **more: Any) -> tuple[str, str | None]:
-    wanted = {"redirect_uris": [BACK], "confidential": False} | more
+def register(
+    engine: Engine,
+    name: str = "Heart Diary",
+    *,
+    redirect_uri: str = BACK,
+    confidential: bool = False,
+) -> tuple[str, str | None]:
     with UnitOfWork(engine) as session, session.begin():
-        client, secret = app_clients.register(session, name=name, **wanted)
+        client, secret = app_clients.register(
+            session, name=name, redirect_uris=[redirect_uri], confidential=confidential
+        )
         return str(client.id), secret
 
 
@@ -91,7 +98,8 @@ class SmartApp:
     def tokens(self, person: Any, **more: Any) -> dict[str, Any]:
         traded = self.trade(self.let_in(person, **more))
         assert traded.status_code == 200, traded.json
-        return dict(traded.json)
+        given: dict[str, Any] = traded.get_json()
+        return given
 
     def _token(self, **given: str) -> TestResponse:
         return self.http.post("/oauth/token", data=self._named() | given)

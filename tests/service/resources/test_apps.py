@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import pytest
 from sqlalchemy import update
 
-from cymba.accounts import tokens
+from cymba.accounts.tables import RefreshToken
 from cymba.database import UnitOfWork, utc_now
 from tests.service.smart_app import BACK, VERIFIER, SmartApp, params_of, register
 
@@ -55,7 +55,7 @@ def test_the_persons_no_is_told_and_makes_nothing(smart, person, client):
 def test_a_yes_needs_fresh_proof(smart, person, client, engine):
     with UnitOfWork(engine) as session, session.begin():
         long_ago = utc_now() - timedelta(hours=1)
-        session.execute(update(tokens.RefreshToken).values(proved_at=long_ago))
+        session.execute(update(RefreshToken).values(proved_at=long_ago))
     wanted = {"query": smart.query(), "scopes": ["patient/Observation.rs"]}
     refused = client.post("/v1/apps/allowances", json=wanted, headers=person.headers)
     assert refused.json["type"] == "urn:cymba:problem:reauthentication-required"

@@ -1,7 +1,7 @@
 """Apps of others are let in by OAuth 2, as SMART on FHIR has it; and no trick lets one in."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -75,7 +75,7 @@ def test_the_person_chooses_less_than_was_asked_for(smart, person, client):
     assert given["scope"] == "patient/Observation.rs"
     assert "refresh_token" not in given
     (share,) = client.get("/v1/shares", headers=person.headers).json["items"]
-    ends = app_grants.datetime.fromisoformat(share["expires_at"])
+    ends = datetime.fromisoformat(share["expires_at"])
     assert ends <= utc_now() + app_grants.ACCESS_LIFETIME
 
 

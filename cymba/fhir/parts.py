@@ -4,7 +4,7 @@ A meaning is never made stronger than it is. Where no code of LOINC or SNOMED CT
 the code is Cymba's own; what nobody measured says so (`unknown`) and is no number.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -65,6 +65,16 @@ def absent(reason: str = "unknown") -> Resource:
     return concept(reason, coding(f"{TERMINOLOGY}data-absent-reason", reason))
 
 
+def absent_value() -> Resource:
+    """A value that is not known, where FHIR has no field for the reason."""
+    url = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+    return {"extension": [{"url": url, "valueCode": "unknown"}]}
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def reference(kind: str, id_: object) -> Resource:
     return {"reference": f"{kind}/{id_}"}
 
@@ -105,10 +115,6 @@ def text(value: str | None) -> str | None:
         return None
     kept = "".join(sign if sign in "\t\r\n" or sign >= " " else " " for sign in value)
     return kept if kept.strip() else None
-
-
-def listed(*values: Iterable[Resource]) -> list[Resource]:
-    return [one for some in values for one in some]
 
 
 def _is_there(value: Any) -> bool:

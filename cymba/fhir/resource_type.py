@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cymba.fhir.parts import Resource
 from cymba.fhir.record import RecordOwner, Source
@@ -19,14 +19,15 @@ class Maker:
 
 @dataclass(frozen=True, slots=True)
 class ResourceType:
-    """`person`: the search parameters that name the person. `date`: the one that searches by time;
-    None: there is none. `is_dated`: it knows when it last changed, so `_lastUpdated` finds it.
-    `codes`: whether it is found by `code`."""
+    """`person`: the search parameters that name the person. `date`: the one that searches by time,
+    which is a row's own or when it was last `updated`; None: there is none. `is_dated`: it knows
+    when it last changed, so `_lastUpdated` finds it. `has_codes`: it is found by `code`."""
 
     name: str
     about: str
     makers: tuple[Maker, ...]
     person: tuple[str, ...] = ("patient",)
     date: str | None = None
+    date_is: Literal["at", "updated"] = "at"
     is_dated: bool = False
     has_codes: bool = False

@@ -68,6 +68,9 @@ def _resource(one: ResourceType) -> dict[str, Any]:
             for name, kind, about in of_type(one)
         ],
     }
+    if one.name == "Patient":
+        definition = "http://hl7.org/fhir/OperationDefinition/Patient-everything"
+        shown["operation"] = [{"name": "everything", "definition": definition}]
     return shown
 
 

@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from cymba.fhir.dates import DateTest
 from cymba.fhir.record import RowsWanted
+from cymba.fhir.registry import RESOURCE_TYPES
 from cymba.fhir.resource_type import ResourceType
 from cymba.fhir.search import Search, by_ids
 from cymba.voice import said
@@ -20,6 +21,7 @@ from service.fhir.outcomes import NotSearchable
 COUNT: Final = 50
 MOST: Final = 200
 MOST_IDS: Final = 200
+NO_DATE: Final = said("Must be a date, such as ge2026-03-01 or lt2026-03-01T18:00:00Z.")
 CURSOR: Final = "_cursor"
 OF_FORM: Final = frozenset({"_format", "_pretty"})
 OF_PAGES: Final = frozenset({"_count", CURSOR})
@@ -70,9 +72,41 @@ def read_search(given: Given, one: ResourceType, account_id: UUID) -> AskedSearc
     if not all(is_person(value, account_id) for value in people):
         search = by_ids(frozenset())
     at = _dates(given, one.date) if one.date is not None else ()
-    wanted = RowsWanted(search.wanted.ids, at, _dates(given, "_lastUpdated"))
+    updated = _dates(given, "_lastUpdated")
+    if one.date_is == "updated":
+        at, updated = (), at + updated
+    wanted = RowsWanted(search.wanted.ids, at, updated)
     codes = _codes(given.getlist("code"))
     return AskedSearch(Search(wanted, search.ids, codes), read_count(given))
+
+
+class AskedRecord(NamedTuple):
+    search: Search
+    types: frozenset[str] | None  # None: all
+    at_most: int
+
+    def is_wanted(self, one: ResourceType) -> bool:
+        return self.types is None or one.name in self.types
+
+
+def read_everything(given: Given) -> AskedRecord:
+    """What `$everything` asks for.
+
+    Raises:
+        NotSearchable: a parameter is not known, or what it says is not.
+    """
+    refuse_others(given, {"_type", "_since"} | OF_FORM | OF_PAGES)
+    named = only(given, "_type")
+    types = None if named is None else frozenset(named.split(","))
+    if types is not None and not types <= RESOURCE_TYPES.keys():
+        raise NotSearchable("Must be resource types that are here.", parameter="_type")
+    since = only(given, "_since")
+    test = None if since is None else DateTest.parse(f"ge{since}")
+    if since is not None and test is None:
+        raise NotSearchable(NO_DATE, parameter="_since")
+    return AskedRecord(
+        Search(RowsWanted(updated=() if test is None else (test,))), types, read_count(given)
+    )
 
 
 def read_count(given: Given) -> int:
@@ -112,18 +146,12 @@ def is_person(value: str, account_id: UUID) -> bool:
     return str(account_id) in names
 
 
-def read_dates(given: Given, name: str) -> tuple[DateTest, ...]:
-    return _dates(given, name)
-
-
 def _dates(given: Given, name: str) -> tuple[DateTest, ...]:
     tests = []
     for value in given.getlist(name):
         test = DateTest.parse(value)
         if test is None:
-            raise NotSearchable(
-                "Must be a date, such as ge2026-03-01 or lt2026-03-01T18:00:00Z.", parameter=name
-            )
+            raise NotSearchable(NO_DATE, parameter=name)
         tests.append(test)
     return tuple(tests)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 import orjson
@@ -11,17 +11,20 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import MethodNotAllowed, NotAcceptable
 
 from cymba.accounts.app_scopes import Interaction
+from cymba.accounts.tokens import Caller
 from cymba.errors import NotFound
 from cymba.fhir.parts import Resource
 from cymba.fhir.record import Part, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
-from cymba.fhir.resource_type import Maker, ResourceType
-from cymba.fhir.search import ReadUpTo, ResourcePage, ResourceReader, by_ids, legs
+from cymba.fhir.resource_type import ResourceType
+from cymba.fhir.sampled import is_sampled
+from cymba.fhir.search import ReadUpTo, ResourcePage, ResourceReader, Search, by_ids, legs
 from service.fhir import parameters
 from service.fhir.capability import statement
-from service.fhir.outcomes import MEDIA_TYPE, as_outcome
+from service.fhir.outcomes import MEDIA_TYPE, NotSearchable, as_outcome
 from service.http.bearer import (
     current_account,
+    hold_reading,
     is_by_share,
     opened_scopes,
     opened_types,
@@ -72,11 +75,10 @@ def show_capabilities() -> Response:
 @_reads("s")
 def search_type(types: Sequence[ResourceType]) -> Response:
     with transaction() as session:
-        owner, makers = _opened(session, types)
-        asked = parameters.read_search(request.args, types[0], owner.account_id)
-        reads = ResourceReader(session, owner, makers)
-        found = reads.page(asked.search, after=_after(owner), count=asked.at_most)
-    return _bundle(owner, found)
+        opened = _opened(session)
+        asked = parameters.read_search(request.args, types[0], opened.owner.account_id)
+        found = opened.read(session, types, asked.search, asked.at_most)
+    return _bundle(opened.owner, found)
 
 
 @pages.get("/<kind>/<id_>")
@@ -84,12 +86,25 @@ def search_type(types: Sequence[ResourceType]) -> Response:
 def read_resource(types: Sequence[ResourceType], id_: str) -> Response:
     parameters.refuse_others(request.args, parameters.OF_FORM)
     with transaction() as session:
-        owner, makers = _opened(session, types)
-        search = by_ids(frozenset({id_}))
-        found = ResourceReader(session, owner, makers).page(search, count=1).resources
+        found = _opened(session).read(session, types, by_ids(frozenset({id_})), 1).resources
     if not found:
         raise NotFound("There is no such resource in this record.")
     return _answer(found[0])
+
+
+@pages.get("/Patient/<id_>/$everything")
+@_reads("s")
+def read_everything(types: Sequence[ResourceType], id_: str) -> Response:
+    """The whole record, page after page; but for readings, which are read one channel at a time."""
+    with transaction() as session:
+        opened = _opened(session)
+        asked = parameters.read_everything(request.args)
+        is_theirs = id_ == str(opened.owner.account_id)
+        wanted = [one for one in types if is_theirs and asked.is_wanted(one)]
+        found = opened.read(session, wanted, asked.search, asked.at_most)
+    if not is_theirs:
+        raise NotFound("There is no such resource in this record.")
+    return _bundle(opened.owner, found)
 
 
 @pages.route("/", methods=METHODS)
@@ -113,23 +128,37 @@ def _scopes(types: Sequence[ResourceType]) -> list[str]:
     return [] if parts == {"account"} else sorted(parts - {"account"})
 
 
-def _opened(session: Session, types: Sequence[ResourceType]) -> tuple[RecordOwner, list[Maker]]:
-    """Whose record is read, and what of these types may be."""
+class Opened(NamedTuple):
+    """Whose record is read, and which parts and types of it may be (None: all types)."""
+
+    account: Caller
+    owner: RecordOwner
+    parts: frozenset[Part]
+    names: frozenset[str] | None
+
+    def read(
+        self, session: Session, types: Sequence[ResourceType], search: Search, at_most: int
+    ) -> ResourcePage:
+        readings = sum(is_sampled(id_) for id_ in search.ids or ())
+        if readings > 1:
+            raise NotSearchable("Readings are given for one id at a time.", parameter="_id")
+        if readings:
+            hold_reading(self.account)
+        cursor = parameters.only(request.args, parameters.CURSOR)
+        after = None if cursor is None else open_cursor(_scope(self.owner), cursor, ReadUpTo)
+        let_in = [one for one in types if self.names is None or one.name in self.names]
+        reads = ResourceReader(session, self.owner, legs(let_in, self.parts))
+        return reads.page(search, after=after, count=at_most)
+
+
+def _opened(session: Session) -> Opened:
     account = current_account(session)
-    if not is_by_share():
-        return RecordOwner(account.id, is_own=True), legs(types, ALL_PARTS)
-    owner, let_in = RecordOwner(account.id, is_own=False), opened_types()
-    if let_in is not None:
-        return owner, legs([one for one in types if one.name in let_in], ALL_PARTS)
-    parts: set[Part] = {"account"}
-    parts |= {one for one in ("sessions", "diary") if one in opened_scopes()}
-    return owner, legs(types, frozenset(parts))
-
-
-def _after(owner: RecordOwner) -> ReadUpTo | None:
-    """Where the page begins that is asked for."""
-    cursor = parameters.only(request.args, parameters.CURSOR)
-    return None if cursor is None else open_cursor(_scope(owner), cursor, ReadUpTo)
+    owner = RecordOwner(account.id, is_own=not is_by_share())
+    names = opened_types()
+    if owner.is_own or names is not None:
+        return Opened(account, owner, ALL_PARTS, names)
+    parts = {one for one in ALL_PARTS if one in opened_scopes()}
+    return Opened(account, owner, frozenset({*parts, "account"}), None)
 
 
 def _scope(owner: RecordOwner) -> str:

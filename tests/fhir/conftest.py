@@ -1,0 +1,64 @@
+"""The records of three people, made once for all tests here: none changes them."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine
+
+from cymba.accounts.tokens import sign_in
+from cymba.database import UnitOfWork, make_engine, utc_now
+from cymba.fhir.record import RecordOwner
+from cymba.fhir.registry import RESOURCE_TYPES
+from cymba.fhir.search import ReadUpTo, ResourceReader, Search, legs
+from cymba.settings import Settings
+from ops.postgres import EmbeddedPostgres
+from service.http.services import Services
+from tests.fhir.people import live_three
+from tests.kept_database import new_database
+from tests.service.conftest import SECRET_KEY, app_with
+
+ALL = frozenset({"account", "sessions", "diary", "own"})
+
+
+class Three(NamedTuple):
+    engine: Engine
+    app: Flask
+    ids: tuple[UUID, ...]
+
+    def token(self, account_id: UUID) -> str:
+        edge: Services = self.app.extensions["cymba"]
+        with UnitOfWork(self.engine) as session, session.begin():
+            return sign_in(session, edge.signer, account_id, utc_now()).access_token
+
+
+@pytest.fixture(scope="package")
+def three(
+    postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Three]:
+    with new_database(postgres_server.url) as url:
+        engine = make_engine(url)
+        settings = Settings(data_dir=tmp_path_factory.mktemp("fhir"), secret_key=SECRET_KEY)
+        yield Three(engine, app_with(settings, engine), live_three(engine))
+        engine.dispose()
+
+
+def read_whole(engine: Engine, account_id: UUID, search: Search, count: int = 50) -> list[Any]:
+    owner, after = RecordOwner(account_id, is_own=True), None
+    found: list[Any] = []
+    with UnitOfWork(engine) as session:
+        reader = ResourceReader(session, owner, legs(list(RESOURCE_TYPES.values()), ALL))
+        while True:
+            page = reader.page(search, after=after, count=count)
+            found += page.resources
+            if page.next_place is None:
+                return found
+            after = ReadUpTo(*page.next_place)
+
+
+@pytest.fixture(scope="package")
+def records(three: Three) -> dict[UUID, list[dict[str, Any]]]:
+    """By person, every resource of their record."""
+    return {one: read_whole(three.engine, one, Search()) for one in three.ids}

@@ -8,7 +8,7 @@ read by their key; of the others there are few, and all are read at once.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, func, literal, select, tuple_, union_all
@@ -32,6 +32,7 @@ from cymba.stimulation.written.tables import WrittenSession
 Part = Literal["account", "sessions", "diary", "own"]
 """What opens a resource: a share's scope of that name; any share (`account`); or the person's own
 token alone (`own`)."""
+ALL_PARTS: Final = frozenset[Part]({"account", "sessions", "diary", "own"})
 
 
 @dataclass(frozen=True, slots=True)

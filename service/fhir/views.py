@@ -14,7 +14,7 @@ from cymba.accounts.app_scopes import Interaction
 from cymba.accounts.tokens import Caller
 from cymba.errors import NotFound
 from cymba.fhir.parts import Resource
-from cymba.fhir.record import Part, RecordOwner
+from cymba.fhir.record import ALL_PARTS, Part, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
 from cymba.fhir.resource_type import ResourceType
 from cymba.fhir.sampled import is_sampled
@@ -37,7 +37,6 @@ from service.http.transaction import transaction
 from service.http.under_way import under_way
 
 JSON: Final = (MEDIA_TYPE, "application/json", "text/json")
-ALL_PARTS: Final = frozenset[Part]({"account", "sessions", "diary", "own"})
 View = Callable[..., Response]
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -128,7 +127,7 @@ def _scopes(types: Sequence[ResourceType]) -> list[str]:
     return [] if parts == {"account"} else sorted(parts - {"account"})
 
 
-class Opened(NamedTuple):
+class OpenedRecord(NamedTuple):
     """Whose record is read, and which parts and types of it may be (None: all types)."""
 
     account: Caller
@@ -151,14 +150,14 @@ class Opened(NamedTuple):
         return reads.page(search, after=after, count=at_most)
 
 
-def _opened(session: Session) -> Opened:
+def _opened(session: Session) -> OpenedRecord:
     account = current_account(session)
     owner = RecordOwner(account.id, is_own=not is_by_share())
     names = opened_types()
     if owner.is_own or names is not None:
-        return Opened(account, owner, ALL_PARTS, names)
+        return OpenedRecord(account, owner, ALL_PARTS, names)
     parts = {one for one in ALL_PARTS if one in opened_scopes()}
-    return Opened(account, owner, frozenset({*parts, "account"}), None)
+    return OpenedRecord(account, owner, frozenset({*parts, "account"}), None)
 
 
 def _scope(owner: RecordOwner) -> str:

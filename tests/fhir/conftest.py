@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from cymba.accounts.tokens import sign_in
 from cymba.database import UnitOfWork, make_engine, utc_now
-from cymba.fhir.record import RecordOwner
+from cymba.fhir.record import ALL_PARTS, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
 from cymba.fhir.search import ReadUpTo, ResourceReader, Search, legs
 from cymba.settings import Settings
@@ -19,8 +19,6 @@ from service.http.services import Services
 from tests.fhir.people import live_three
 from tests.kept_database import new_database
 from tests.service.conftest import SECRET_KEY, app_with
-
-ALL = frozenset({"account", "sessions", "diary", "own"})
 
 
 class Three(NamedTuple):
@@ -49,7 +47,7 @@ def read_whole(engine: Engine, account_id: UUID, search: Search, count: int = 50
     owner, after = RecordOwner(account_id, is_own=True), None
     found: list[Any] = []
     with UnitOfWork(engine) as session:
-        reader = ResourceReader(session, owner, legs(list(RESOURCE_TYPES.values()), ALL))
+        reader = ResourceReader(session, owner, legs(list(RESOURCE_TYPES.values()), ALL_PARTS))
         while True:
             page = reader.page(search, after=after, count=count)
             found += page.resources

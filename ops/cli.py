@@ -38,6 +38,7 @@ COMMANDS = {
     "client": "ops.commands.client:client",
     "quarantine": "ops.commands.quarantine:quarantine",
     "erasure": "ops.commands.erasure:erasure",
+    "status": "ops.commands.status:status",
     "retention": "ops.commands.retention:retention",
 }
 

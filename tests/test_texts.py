@@ -17,6 +17,7 @@ OF_MACHINES = (
     "cymba/devices/catalogue.py",
     "cymba/devices/provisioning.py",
     "cymba/heartbeat.py",
+    "cymba/operations/",
     "cymba/rights/erasure_ledger.py",
     "cymba/rights/restore.py",
     "cymba/stimulation/ingest/",
@@ -28,6 +29,7 @@ OF_MACHINES = (
     "service/resources/docs.py",
     "service/resources/frames.py",
     "service/resources/health.py",
+    "service/resources/operator.py",
 )
 # CodeText alike in both languages.
 SAME = {

@@ -125,7 +125,7 @@ class Watch(Collector):
                 yield GaugeMetricFamily("cymba_devices_backlog_frames", about, fact.frames)
             case "sessions":
                 about = "Sessions of the last day, by how much of them is here."
-                parts = {name: getattr(fact, name) for name in ("whole", "partial", "unknown")}
+                parts = {name: getattr(fact, name) for name in ("complete", "incomplete", "open")}
                 yield _by("cymba_sessions_recent", about, "arrived", parts)
                 if fact.share is not None:
                     about = "Mean share of their frames that is here."

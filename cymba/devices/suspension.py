@@ -7,7 +7,7 @@ recordings stay in its flash and may arrive later.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from sqlalchemy import delete, select
@@ -48,13 +48,23 @@ def end_suspensions(session: Session, now: datetime) -> Sequence[str]:
     ended = session.scalars(
         select(DeviceSuspension.device_id).where(DeviceSuspension.until <= now)
     ).all()
+    return _let_in(session, ended, now)
+
+
+def lift(session: Session, device_id: str) -> bool:
+    """Let the device in before its time; False if it is not suspended (any more)."""
+    return bool(_let_in(session, [device_id], datetime.max.replace(tzinfo=UTC)))
+
+
+def _let_in(session: Session, device_ids: Sequence[str], until: datetime) -> Sequence[str]:
+    """End those of their suspensions that would end by `until`."""
     let_in = []
-    for device_id in sorted(ended):
+    for device_id in sorted(device_ids):
         # The device first, as everywhere. Another process may have ended the suspension meanwhile.
         device = _locked(session, device_id)
         secret_hash = session.scalar(
             delete(DeviceSuspension)
-            .where(DeviceSuspension.device_id == device_id, DeviceSuspension.until <= now)
+            .where(DeviceSuspension.device_id == device_id, DeviceSuspension.until <= until)
             .returning(DeviceSuspension.secret_hash)
         )
         if device is not None and secret_hash is not None:

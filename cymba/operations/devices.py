@@ -32,9 +32,9 @@ class Backlog(NamedTuple):
 class RecentSessions(NamedTuple):
     """Of sessions that began within a day, by how much of them is here."""
 
-    whole: int
-    partial: int
-    unknown: int  # their end has not come, so nobody knows how much is missing
+    complete: int
+    incomplete: int
+    open: int  # their end has not come, so nobody knows how much is missing
     share: float | None  # the mean of those that are known; each counts once, whatever it claims
 
 

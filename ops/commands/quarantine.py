@@ -1,13 +1,16 @@
 """`cymba quarantine`: frames that were rejected for good, stored whole with the reason."""
 
+import getpass
 import sys
 from collections.abc import Iterator
 
 import click
 from sqlalchemy import Engine
 
+from cymba.accounts.audit import Actor
 from cymba.database import UnitOfWork
 from cymba.errors import Conflict
+from cymba.operations.fleet import replay as replay_frame
 from cymba.settings import Settings
 from cymba.stimulation.ingest import quarantine as core
 from ops.database import open_engine
@@ -109,14 +112,14 @@ def replay(
         raise click.UsageError("name the frames to replay, or say --all")
     if quarantine_ids and (device_id or code):
         raise click.UsageError("--device and --code need --all")
-    refused = 0
+    refused, by = 0, Actor("operator", getpass.getuser()[:64])
     with open_engine(settings) as engine:
         waiting = list(quarantine_ids) or [
             row.id for row in _rows(engine, device_id, code, only_waiting=True)
         ]
         with click.progressbar(waiting, label="Replaying", file=sys.stderr) as ids:
             for quarantine_id in ids:
-                outcome, is_settled = _replay(engine, quarantine_id)
+                outcome, is_settled = _replay(engine, quarantine_id, by)
                 refused += not is_settled
                 click.echo(f"{quarantine_id}: {outcome}")
     if refused:
@@ -124,10 +127,10 @@ def replay(
         sys.exit(Exit.UNMET)
 
 
-def _replay(engine: Engine, quarantine_id: int) -> tuple[str, bool]:
+def _replay(engine: Engine, quarantine_id: int, by: Actor) -> tuple[str, bool]:
     with UnitOfWork(engine) as session:
         try:
-            replayed = core.replay(session, quarantine_id)
+            replayed = replay_frame(session, quarantine_id, by)
         except Conflict as settled:
             return str(settled), True
         session.commit()

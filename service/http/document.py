@@ -65,6 +65,14 @@ def make_document(app: Flask, *, version: str, public_url: str | None) -> Docume
         },
     )
     document.spec.components.security_scheme(
+        "operator",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The access token of an account with the role `operator`.",
+        },
+    )
+    document.spec.components.security_scheme(
         "ticket",
         {
             "type": "apiKey",

@@ -28,6 +28,7 @@ PATH_PARAMETERS: Final = {
     "picture": "Which picture of the symptom.",
     "purpose": "What the consent is for, as `/v1/consents` lists it.",
     "provider": "The name of a provider: `GET /v1/auth/oidc` lists them.",
+    "quarantine_id": "A frame of the list `/v1/operator/quarantine`.",
     "remark_id": "The remark's id, which the app that wrote it has chosen.",
     "reminder_id": "The reminder's id, which the app that wrote it has chosen.",
     "session_id": "A session of the list `/v1/sessions`, or an id chosen for one by its app.",

@@ -295,7 +295,8 @@ def _access(marks: dict[str, Any]) -> str:
     if "scope" in marks:
         return f"A share with the scope `{marks['scope']}` may read this too."
     if "schemes" in marks:
-        return f"Only a {marks['schemes'][0]} may ask this."
+        scheme = marks["schemes"][0]
+        return f"Only {'an' if scheme[0] in 'aeiou' else 'a'} {scheme} may ask this."
     return "Needs the person's own access token; no share opens it."
 
 

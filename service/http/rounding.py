@@ -74,6 +74,7 @@ DECIMALS: Final = {
     "largest_leverage": 4,
     # of the service itself
     "took_ms": 1,
+    "quiet_s": 1,
 }
 """By the name of a field: to how many decimals it is rounded."""
 

@@ -67,7 +67,7 @@ def test_every_fact_is_read_of_a_real_database_and_shown(engine: Engine) -> None
         'cymba_queue_oldest_seconds{queue="programmes"} 0.0',
         'cymba_devices{state="suspended"} 0.0',
         "cymba_devices_backlog_frames 0.0",
-        'cymba_sessions_recent{arrived="partial"} 0.0',
+        'cymba_sessions_recent{arrived="incomplete"} 0.0',
         "cymba_database_answers 1.0",
     ):
         assert line in shown

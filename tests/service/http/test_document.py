@@ -150,6 +150,7 @@ ENDED = {
     ("delete", "/v1/account/sign-ins"),
     ("delete", "/v1/account/sign-ins/{sign_in_id}"),
     ("delete", "/v1/consents/{purpose}"),
+    ("delete", "/v1/operator/suspensions/{device_id}"),
     ("delete", "/v1/shares/{share_id}"),
     ("delete", "/v1/shares/received/{share_id}"),
 }

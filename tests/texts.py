@@ -20,6 +20,7 @@ from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
 from cymba.insights.pictures.captions import CAPTIONS
 from cymba.insights.words import TEMPLATES
+from cymba.reports.words import TEXTS as REPORT_TEXTS
 from cymba.rights.personal_data import BY_NAME
 from cymba.rights.readable import READ_ME
 from cymba.rights.receipts import OF_ALL, OF_DEVICES, TITLE
@@ -46,6 +47,7 @@ OF_TABLES: dict[str, set[str]] = {
     "insights": {*TEMPLATES, *CAPTIONS, *(one.title for one in EXPOSURES)}
     | {one.title for one in OUTCOMES.values()},
     "imports": {*REASONS.values(), *FAILURES.values(), *(one.title for one in KINDS.values())},
+    "reports": {*REPORT_TEXTS},
     "channels": {one.title for one in CHANNELS.values()},
     "rights": {
         READ_ME,

@@ -95,6 +95,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "not-ready": (503, "Not ready to serve"),
     "too-many-streams": (503, "No more live views can be opened at the moment"),
     "too-many-exports": (503, "No more archives can be made at the moment"),
+    "report-not-made": (503, "The report could not be made"),
 }
 
 _BY_STATUS: Final = {

@@ -84,12 +84,15 @@ def report_shown(
     session: Session,
     account_id: UUID,
     asked: ReportDays,
+    days: list[dict[str, Any]],
     compared: list[Comparison] | None,
     *,
     voice: Voice,
     now: datetime,
 ) -> dict[str, Any]:
-    """As `ReportSchema`. `compared`: of `load_responses`; None without consent to insights."""
+    """As `ReportSchema`. `days`: each of them as the history shows it.
+
+    `compared`: of `load_responses`; None without consent to insights."""
     account = session.get_one(Account, account_id)
     agreed = compared is not None
     noted = Noted(session, account_id, *asked)
@@ -117,7 +120,7 @@ def report_shown(
         ],
         "devices": [_device(session, account_id, one, voice, now) for one in held[:MOST_DEVICES]],
         "more_devices": max(0, len(held) - MOST_DEVICES),
-        "gaps": _gaps(session, account_id, asked),
+        "gaps": _gaps(session, account_id, days),
     }
 
 
@@ -220,8 +223,7 @@ def _device(
     )
 
 
-def _gaps(session: Session, account_id: UUID, asked: ReportDays) -> dict[str, Any]:
-    days = periods_shown(line_of(session), account_id, "day", *asked, with_symptoms=True)
+def _gaps(session: Session, account_id: UUID, days: list[dict[str, Any]]) -> dict[str, Any]:
     behind = devices_behind(session.execute(BEHIND, {"account_id": account_id}).all())
     return {
         "use": _gap(day["first_day"] for day in days if day["sessions"] is None),

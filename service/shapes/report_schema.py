@@ -14,7 +14,7 @@ from service.shapes.history import HistoryPeriodSchema
 from service.shapes.programmes import DeviceProgrammeSchema, ProgrammeVersionSchema
 from service.shapes.sessions import UnsyncedSchema
 
-MOST_EXPLORATORY, MOST_TRIALS, MOST_RED_FLAGS, MOST_DEVICES, MOST_VERSIONS = 6, 4, 10, 5, 6
+MOST_EXPLORATORY, MOST_TRIALS, MOST_RED_FLAGS, MOST_DEVICES, MOST_VERSIONS = 4, 4, 10, 5, 6
 MOST_USED = 8  # devices and kinds of device in the list of use
 
 

@@ -50,6 +50,10 @@ AROUND_USED = "With a session: {before} before, {after} after (days: {n})."
 AROUND_WITHOUT = "Without one, at your usual hours: {before} before, {after} after (days: {n})."
 AROUND_WHY = "A bad hour often passes by itself, so look at both kinds of days."
 BEFORE, AFTER = "before", "after"
+RATINGS_TITLE = "Ratings and sessions, day by day"
+RATINGS_ALT = "{outcome}: {n} days with a rating, in the mean {mean}."
+RATINGS_ALT_BASELINE = "At first it was {mean}."
+BASELINE_LINE = "Dashed line: the mean at first"
 
 CAPTIONS: tuple[str, ...] = (
     YOUR_DAYS, NOT_KNOWN, NEXT_MORNING, SAME_DAY, FIT, FIT_X, FIT_Y, LAGS, LAGS_Y,
@@ -58,5 +62,5 @@ CAPTIONS: tuple[str, ...] = (
     SIDE_EFFECT_ALT_CURVE, SIDE_EFFECT_ALT_BAND, RESPONSE_TITLE, RESPONSE_ALT_MEANS, AT_FIRST,
     LATELY, THIRTY_PERCENT, MEAN_OF_DAY, TIMELINE_TITLE, CALENDAR_TITLE, CALENDAR_MARKS,
     HISTORY_DAYS, HISTORY_RATED, HISTORY_UNRATED, AROUND_TITLE, AROUND_USED, AROUND_WITHOUT,
-    AROUND_WHY, BEFORE, AFTER,
+    AROUND_WHY, BEFORE, AFTER, RATINGS_TITLE, RATINGS_ALT, RATINGS_ALT_BASELINE, BASELINE_LINE,
 )  # fmt: skip

@@ -31,7 +31,7 @@ def main() -> None:
     pictures = {name: svg.encode() for name, svg in given["pictures"].items()}
     with TemporaryDirectory() as fonts:
         _lay_out(Path(fonts))
-        pdf: bytes = typst.compile(  # type: ignore[call-overload] # its types lack files by name
+        pdf: bytes = typst.compile(
             {"main.typ": template, **pictures},
             font_paths=[fonts],
             ignore_system_fonts=True,  # the same report on every machine

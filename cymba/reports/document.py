@@ -37,14 +37,14 @@ _PERIODS = {"day": words.DAY_FROM, "week": words.WEEK_FROM, "month": words.MONTH
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class PrintedReport:
     """`data`: for the template. `pictures`: by the name that it knows them by."""
 
     data: dict[str, Any]
     pictures: dict[str, Picture]
 
 
-def document_of(report: Shown, days: Sequence[Shown], voice: Voice) -> Document:
+def document_of(report: Shown, days: Sequence[Shown], voice: Voice) -> PrintedReport:
     """`report` and `days` as the API shows them (`/v1/report`, and `/v1/history` by day)."""
     report, days = without_nan(report), without_nan(days)
     teller = Teller(voice, ZoneInfo(report["time_zone"]))
@@ -78,7 +78,7 @@ def document_of(report: Shown, days: Sequence[Shown], voice: Voice) -> Document:
         "page": voice.translate(words.PAGE),
         "blocks": blocks,
     }
-    return Document(data, {RATINGS_PICTURE: picture} if picture else {})
+    return PrintedReport(data, {RATINGS_PICTURE: picture} if picture else {})
 
 
 def _use(report: Shown, teller: Teller) -> Iterator[Block]:

@@ -23,7 +23,8 @@ no other font has: what cannot be shown is seen to be there."""
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    if sys.platform == "linux":  # macOS keeps to no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     given = json.load(sys.stdin.buffer)
     import typst  # noqa: PLC0415 - 40 MB, within the limits and in no process that serves
 

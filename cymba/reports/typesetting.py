@@ -8,20 +8,25 @@ from datetime import UTC, date, datetime, time
 import orjson
 
 from cymba.insights.pictures import THEMES, Form
-from cymba.reports.document import Document
+from cymba.reports.document import PrintedReport
 
 LONGEST_S = 20.0
 MOST_BYTES = 20_000_000
 VERSION = 1  # +1 with every change of what the report looks like
 PICTURES = Form(width=900)
-_KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # of the environment: no secret goes along
+_KEPT = (
+    "PATH",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "TMPDIR",
+)  # of the environment: no secret goes along
 
 
 class NotSetError(Exception):
     """The report could not be set within its limits."""
 
 
-def typeset(document: Document, *, made_on: date) -> bytes:
+def typeset(document: PrintedReport, *, made_on: date) -> bytes:
     """The same document gives the same bytes.
 
     Raises:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, utc_now
 from cymba.reports import typesetting
-from cymba.reports.document import Document
+from cymba.reports.document import PrintedReport
 from cymba.voice import Voice
 from simulator.people import World
 from tests.insights.people import agree, live_in_database, refresh
@@ -71,7 +71,7 @@ def document(**changes):
         "language": "en", "title": "A title", "name": "", "days": "", "made": "", "notice": "",
         "page": "Page {page} of {pages}", "blocks": [],
     }  # fmt: skip
-    return Document(data | changes, {})
+    return PrintedReport(data | changes, {})
 
 
 @pytest.mark.usefixtures("months")

@@ -29,6 +29,9 @@ POLICY: Final = "; ".join(
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
+        # Text becomes a script, or a part of the page, by the app's one policy alone.
+        "require-trusted-types-for 'script'",
+        "trusted-types default",
     )
 )
 # The camera reads the code on a device.

@@ -2,6 +2,25 @@
 
 from tests.app.phones import PASSWORD, AppPhone, Phones, until
 
+# All answers and drafts that this browser keeps, of whatever account.
+KEPT = """async () => {
+  const names = (await indexedDB.databases()).map((one) => one.name);
+  const found = names.filter((one) => one.endsWith("-answers")).map(async (name) => {
+    const database = await new Promise((done, failed) => {
+      const asked = indexedDB.open(name);
+      asked.onsuccess = () => done(asked.result);
+      asked.onerror = () => failed(asked.error);
+    });
+    const all = await new Promise((done) => {
+      const asked = database.transaction("answers").objectStore("answers").getAll();
+      asked.onsuccess = () => done(asked.result);
+    });
+    database.close();
+    return all;
+  });
+  return JSON.stringify(await Promise.all(found));
+}"""
+
 
 def ratings(phone: AppPhone) -> list[int]:
     items = phone.ask("/v1/diary")["items"]
@@ -151,3 +170,44 @@ def test_erasing_the_account_leaves_nothing_here_and_there(phones: Phones) -> No
     with phones.server.app.test_client() as client:
         asked = client.post("/v1/auth/token", json={"email": email, "password": PASSWORD})
     assert asked.status_code == 401
+
+
+def test_an_entry_half_written_outlives_a_reload_and_no_sign_out(phones: Phones) -> None:
+    phone = phones.make()
+    email = phone.sign_up()
+    page = phone.open("diary/new")
+    page.get_by_label("Note").fill("a storm")
+    pain = page.get_by_role("group", name="Pain now")
+    pain.get_by_role("radio", name="6", exact=True).check(force=True)
+    begun = page.get_by_label("When it was felt").input_value()
+    until(page, lambda: "a storm" in page.evaluate(KEPT))
+    phone.open("diary/new")
+    page.get_by_text("did not save it yet").wait_for()
+    assert page.get_by_label("Note").input_value() == "a storm"
+    assert page.get_by_label("When it was felt").input_value() == begun
+    assert pain.get_by_role("radio", name="6", exact=True).is_checked()
+    phone.press("Save")
+    page.get_by_text("Saved.").first.wait_for()
+    phone.open("diary/new")
+    assert page.get_by_label("Note").input_value() == ""
+    page.get_by_label("Note").fill("mine alone")
+    until(page, lambda: "mine alone" in page.evaluate(KEPT))
+    phone.open("you")
+    phone.press("Sign out")
+    phone.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    phone.page.get_by_role("link", name="Sign in, or make an account").wait_for()
+    until(page, lambda: "mine alone" not in page.evaluate(KEPT))
+    phone.sign_in(email)
+    phone.open("diary/new")
+    assert page.get_by_label("Note").input_value() == ""
+    assert ratings(phone) == [6]
+
+
+def test_what_was_never_opened_is_there_without_a_network(phones: Phones) -> None:
+    phone = phones.make()
+    phone.sign_up()
+    phone.wait_for_worker()
+    until(phone.page, lambda: "history month" in phone.page.evaluate(KEPT))
+    phone.context.set_offline(True)
+    phone.open("findings/trials").get_by_text("There was no trial yet.").wait_for()
+    phone.open("findings/history").get_by_role("heading", name="Use of the device").wait_for()

@@ -230,6 +230,10 @@ export class Account {
     return readAt;
   }
 
+  async forget(key: string): Promise<void> {
+    await this.#answers.answers.delete(key);
+  }
+
   /** `fetch` with the account's token, for pictures, archives and streams. */
   async fetch(path: string, init: RequestInit = {}): Promise<Response> {
     return await this.#signed(new Request(new URL(path, location.origin), init));

@@ -10,8 +10,17 @@ import { say } from "../parts/toast.tsx";
 import { t } from "./language.ts";
 
 const LOOK_EVERY_MS = 60 * 60 * 1000;
+const WORKER = `${import.meta.env.BASE_URL}sw.js`;
+
+/** Let the page's policy (Trusted Types) take this one name of a script, and no text for one. */
+function trustTheWorker(): void {
+  window.trustedTypes?.createPolicy("default", {
+    createScriptURL: (url) => (url === WORKER ? url : null),
+  });
+}
 
 export function followUpdates(): void {
+  trustTheWorker();
   const take = registerSW({
     onNeedRefresh: () =>
       say(t("A new version of Cymba is ready."), {

@@ -37,6 +37,7 @@ def test_nothing_runs_in_it_that_does_not_come_from_here(browser):
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules["default-src"] == "'none'"
     assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"
+    assert rules["require-trusted-types-for"] == "'script'"
     assert "unsafe" not in policy
     assert "http" not in policy
 

@@ -7,6 +7,22 @@ import { here, momentOf, wallClock } from "../../shell/format.ts";
 
 export type Items = Record<string, unknown>;
 
+/** What a form holds, as this device keeps it until it is saved. */
+export interface KeptDraft {
+  /** The entry as it was when the form was opened; null: it is a new one. */
+  before: Fields | null;
+  zone: string;
+  begun_at: string;
+  wall: string;
+  note: string;
+  items: Items;
+}
+
+/** Of the draft of an entry, or of `new`, among what the account keeps. */
+export function draftKey(id: string): string {
+  return `draft ${id}`;
+}
+
 export class Draft {
   readonly id: string;
   readonly isNew: boolean;
@@ -15,18 +31,40 @@ export class Draft {
   readonly note: Signal<string>;
   readonly items: Signal<Items>;
   readonly #before: Fields;
+  readonly #begun_at: string;
   readonly #wallBefore: string;
 
-  constructor(id: string, before: Fields | null) {
+  /** `kept`: what was written before the app was closed; else it begins with the entry. */
+  constructor(id: string, entry: Fields | null, kept: KeptDraft | null) {
     this.id = id;
+    const before = kept === null ? entry : kept.before;
     this.isNew = before === null;
     this.#before = before ?? {};
-    this.zone = String(this.#before["time_zone"] ?? here);
-    const felt_at = this.#before["felt_at"] as string | undefined;
-    this.#wallBefore = wallClock(felt_at ?? new Date(), this.zone);
-    this.wall = signal(this.#wallBefore);
-    this.note = signal((this.#before["note"] as string | null | undefined) ?? "");
-    this.items = signal({ ...(this.#before["items"] as Items | undefined) });
+    this.#begun_at = kept?.begun_at ?? new Date().toISOString();
+    this.zone = kept?.zone ?? String(this.#before["time_zone"] ?? here);
+    this.#wallBefore = wallClock(this.#feltBefore, this.zone);
+    this.wall = signal(kept?.wall ?? this.#wallBefore);
+    this.note = signal(kept?.note ?? this.#noteBefore);
+    this.items = signal(kept?.items ?? { ...(this.#before["items"] as Items | undefined) });
+  }
+
+  get #feltBefore(): string {
+    return (this.#before["felt_at"] as string | undefined) ?? this.#begun_at;
+  }
+
+  get #noteBefore(): string {
+    return (this.#before["note"] as string | null | undefined) ?? "";
+  }
+
+  toKeep(): KeptDraft {
+    return {
+      before: this.isNew ? null : this.#before,
+      zone: this.zone,
+      begun_at: this.#begun_at,
+      wall: this.wall.value,
+      note: this.note.value,
+      items: this.items.value,
+    };
   }
 
   /** A value, or nothing of that name. */
@@ -37,7 +75,7 @@ export class Draft {
 
   get felt(): Date | null {
     // To the second where the person left the time alone; the form shows minutes.
-    if (this.wall.value === this.#wallBefore) return new Date((this.#before["felt_at"] as string) ?? Date.now());
+    if (this.wall.value === this.#wallBefore) return new Date(this.#feltBefore);
     return momentOf(this.wall.value, this.zone);
   }
 
@@ -46,8 +84,7 @@ export class Draft {
     const changed: Fields = {};
     if (this.isNew) changed["time_zone"] = this.zone;
     if (this.isNew || this.wall.value !== this.#wallBefore) changed["felt_at"] = this.felt?.toISOString();
-    const noteBefore = (this.#before["note"] as string | null | undefined) ?? "";
-    if (this.note.value.trim() !== noteBefore) changed["note"] = this.note.value.trim() || null;
+    if (this.note.value.trim() !== this.#noteBefore) changed["note"] = this.note.value.trim() || null;
     const before = (this.#before["items"] as Items | undefined) ?? {};
     const now = this.items.value;
     const names = new Set([...Object.keys(before), ...Object.keys(now)]);

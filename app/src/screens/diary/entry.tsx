@@ -1,6 +1,6 @@
-import { useSignal } from "@preact/signals";
+import { useSignal, useSignalEffect } from "@preact/signals";
 import { useLocation } from "preact-iso";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Fields } from "@cymba/client/offline";
 import { Banner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
@@ -11,10 +11,10 @@ import { say } from "../../parts/toast.tsx";
 import { redFlagsIn } from "../../data/items.ts";
 import { useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { fullDay, here, wallClock } from "../../shell/format.ts";
+import { fromNow, fullDay, here, wallClock } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
-import { Draft } from "./draft.ts";
+import { Draft, draftKey, type KeptDraft } from "./draft.ts";
 import { More, Questionnaires } from "./more.tsx";
 import { Pain } from "./pain.tsx";
 import { Ratings } from "./ratings.tsx";
@@ -23,31 +23,61 @@ import { SideEffects } from "./side_effects.tsx";
 const MOST_AHEAD_MS = 24 * 60 * 60 * 1000;
 const LONG_AGO_MS = 365 * MOST_AHEAD_MS;
 
+interface Found {
+  entry: Fields | null;
+  /** What was being written when the app was closed, and since when it is here. */
+  kept: { body: KeptDraft; readAt: string } | null;
+}
+
 /** `diary/new`, or the entry of that id. */
 export default function Entry({ id }: { id: string }) {
   const account = useAccount();
-  const found = useSignal<Fields | null | "reading">(id === "new" ? null : "reading");
+  const found = useSignal<Found | null>(null);
   useEffect(() => {
-    if (id === "new") return;
-    void account.one("diary-entry", id).then((one) => {
-      found.value = one?.fields ?? null;
-    });
+    const read = async () => {
+      const one = id === "new" ? null : await account.one("diary-entry", id);
+      const kept = (await account.kept(draftKey(id))) as Found["kept"];
+      found.value = { entry: one?.fields ?? null, kept };
+    };
+    void read();
   }, [id]);
-  if (found.value === "reading") return <Screen title={t("Entry")} back={to("diary")}>{<Busy />}</Screen>;
-  if (found.value === null && id !== "new") {
+  if (found.value === null) return <Screen title={t("Entry")} back={to("diary")}>{<Busy />}</Screen>;
+  const { entry, kept } = found.value;
+  if (entry === null && id !== "new") {
     return (
       <Screen title={t("Entry")} back={to("diary")}>
         <Empty>{t("This entry is not here. It may have been deleted.")}</Empty>
       </Screen>
     );
   }
-  return <Form key={id} id={id} before={found.value} />;
+  const beginAnew = async () => {
+    await account.forget(draftKey(id));
+    found.value = { entry, kept: null };
+  };
+  return <Form key={`${id} ${kept?.readAt}`} id={id} entry={entry} kept={kept} onBeginAnew={beginAnew} />;
 }
 
-function Form({ id, before }: { id: string; before: Fields | null }) {
+interface FormProps extends Found {
+  id: string;
+  onBeginAnew: () => Promise<void>;
+}
+
+function Form({ id, entry, kept, onBeginAnew }: FormProps) {
   const account = useAccount();
   const { route, query } = useLocation();
-  const draft = useMemo(() => new Draft(before === null ? crypto.randomUUID() : id, before), []);
+  const draft = useMemo(() => new Draft(id === "new" ? crypto.randomUUID() : id, entry, kept?.body ?? null), []);
+  const isOver = useRef(false);
+  useSignalEffect(() => {
+    const isAnything = draft.changes() !== null;
+    const body = draft.toKeep();
+    if (isOver.current) return;
+    const work = isAnything ? account.keep(draftKey(id), body) : account.forget(draftKey(id));
+    void work.catch(() => undefined); // somebody has signed out meanwhile
+  });
+  const end = async () => {
+    isOver.current = true;
+    await account.forget(draftKey(id));
+  };
   const asked = useMemo(() => (query["items"] ?? "").split(",").filter(Boolean), []);
   const isDeleting = useSignal(false);
   const flags = redFlagsIn(draft.items.value);
@@ -57,11 +87,13 @@ function Form({ id, before }: { id: string; before: Fields | null }) {
       return;
     }
     await draft.save(account);
+    await end();
     say(t("Saved."));
     route(flags.length > 0 ? to("red-flag") : to("diary"));
   };
   const remove = async () => {
     await account.edit("diary-entry", draft.id, null);
+    await end();
     say(t("The entry is deleted."));
     route(to("diary"), true);
   };
@@ -73,6 +105,12 @@ function Form({ id, before }: { id: string; before: Fields | null }) {
             {t("Stop using the device and seek medical care now. In an emergency call your local emergency number.")}
           </strong>
           <p>{t("Nobody reads your diary: it calls for no help.")}</p>
+        </Banner>
+      )}
+      {kept !== null && (
+        <Banner>
+          <p>{t("You wrote this {when} and did not save it yet.", { when: fromNow(kept.readAt) })}</p>
+          <Button onPress={onBeginAnew}>{t("Begin anew")}</Button>
         </Banner>
       )}
       <When draft={draft} />

@@ -1,14 +1,13 @@
 /** What sessions and symptoms have to do with each other, and how sure that is. */
 
 import type { ComponentChildren } from "preact";
-import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
 import { Empty, List, Row, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
-import { useSideEffects, useThenAndNow } from "../../data/answers.ts";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useCorrelations, useSideEffects, useThenAndNow } from "../../data/answers.ts";
+import { useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
@@ -16,9 +15,7 @@ import { type Finding, gradeSaid, says } from "./grades.ts";
 
 export default function Findings() {
   const account = useAccount();
-  const { value } = useAnswer<Schemas["Correlations"]>("correlations", async ({ api }) =>
-    dataOf(await api.GET("/v1/insights/correlations")),
-  );
+  const { value } = useCorrelations();
   const { data, problem, readAt } = value.value;
   return (
     <Screen title={t("Findings")}>

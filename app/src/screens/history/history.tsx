@@ -1,24 +1,22 @@
 /** Use by day, week or month, and symptoms beside it. What is not uploaded is not the same as none. */
 
 import { useSignal } from "@preact/signals";
-import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { Card, Empty, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { Choice } from "../../parts/field.tsx";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { type Length, useHistory } from "../../data/answers.ts";
+import { useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
-import { type Length, Periods } from "./periods.tsx";
+import { Periods } from "./periods.tsx";
 import { SymptomPictures } from "./symptom_pictures.tsx";
 
 export default function History() {
   const account = useAccount();
   const length = useSignal<Length>("week");
-  const { value } = useAnswer<Schemas["History"]>(`history ${length.value}`, async ({ api }) =>
-    dataOf(await api.GET("/v1/history", { params: { query: { period: length.value } } })),
-  );
+  const { value } = useHistory(length.value);
   const { data, problem, readAt } = value.value;
   return (
     <Screen title={t("History")} back={to("findings")}>

@@ -1,9 +1,9 @@
 import type { Schemas } from "../../data/use.ts";
+import type { Length } from "../../data/answers.ts";
 import { duration, monthOf, number, shortDay } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 
 type Period = Schemas["HistoryPeriod"];
-export type Length = "day" | "week" | "month";
 
 const BAR_MOST = 100; // of the drawing's width
 

@@ -1,11 +1,11 @@
-import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
 import { Empty, List, Row } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { titleOf } from "../../data/items.ts";
-import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
+import { useTrials } from "../../data/answers.ts";
+import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -13,7 +13,7 @@ import { Screen } from "../../shell/screen.tsx";
 
 export default function Trials() {
   const account = useAccount();
-  const { value } = useAnswer<Schemas["Experiments"]>("trials", async ({ api }) => dataOf(await api.GET("/v1/experiments")));
+  const { value } = useTrials();
   const { data, problem, readAt } = value.value;
   const isRunning = data?.items.some((one) => one.status === "running") ?? false;
   return (

@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENT := clients/typescript
 MQTT_JS := tests/end_to_end/mqtt_js
+VALIDATORS := tests/fhir/validators
 APP := app
 REFERENCE := clients/reference
 REFERENCE_BUILT := service/page/scalar.js.gz
@@ -20,7 +21,7 @@ ITEMS := $(APP)/generated/items.json
 CLIENT_BUILT := $(CLIENT)/generated/paths.ts
 SERVER := $(shell find cymba service ops/openapi.py ops/app_items.py -type f -not -path "service/page/*" -not -name "*.pyc")
 NODE_READY := $(CLIENT)/node_modules/.ready $(CLIENT)/examples/node_modules/.ready \
-	$(MQTT_JS)/node_modules/.ready
+	$(MQTT_JS)/node_modules/.ready $(VALIDATORS)/node_modules/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -81,7 +81,7 @@ def _said(item: Item, value: Any) -> Resource:
         case Takings():
             said = _answered(*(_taking(item.name, one) for one in value))
         case Labs():
-            said = {"item": [_lab(one) for one in value]}
+            said = {"item": [_lab(one) for one in value]} if value else _answered()
         case _:
             said = _answered({"valueDecimal": value})
     return said

@@ -55,6 +55,8 @@ STATEMENT_S = 30
 ANSWER_S = STATEMENT_S + 5.0
 LOOK_S = 0.1  # how often a wait looks up: for signals, and for its end
 PING_S = 5.0  # as long as a new connection may take
+# What every connection is set to.
+SESSION = {"timezone": "UTC", "statement_timeout": f"{STATEMENT_S}s", "lock_timeout": "10s"}
 SURELY_THERE_S = 1.0  # a pooled connection that was used so lately is not asked whether it lives
 _USED_AT_S = "used at"
 
@@ -114,13 +116,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def make_engine(url: str, *, pool_size: int = 10, **options: Any) -> Engine:
+def make_engine(
+    url: str, *, pool_size: int = 10, through_pgbouncer: bool = False, **options: Any
+) -> Engine:
     """An engine for `url` (`postgresql://…`), through psycopg 3.
 
     Statements time out rather than hang a request, here and at the server. Callers with long work
     (migrations) set their own `statement_timeout`, and `patience_s` of the `BoundedConnection`.
 
     The connection that was used last is given out first: it has the hot statements prepared.
+
+    Args:
+        through_pgbouncer: PgBouncer stands between and lends a server's connection for one
+            transaction. So nothing is kept on a connection: no statement stays prepared, and
+            the role has the settings of `SESSION` as its own (`ops.grants`).
     """
     if url.startswith(("postgres://", "postgresql://")):
         url = "postgresql+psycopg://" + url.split("://", 1)[1]
@@ -132,10 +141,14 @@ def make_engine(url: str, *, pool_size: int = 10, **options: Any) -> Engine:
         json_deserializer=orjson.loads,
         hide_parameters=True,  # an error's text reaches logs, and what is stored is about health
         connect_args={
-            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_S}s -c lock_timeout=10s",
             "application_name": options.pop("application_name", "cymba"),
             "connect_timeout": 5,
             **KEEPALIVES,
+            **(
+                {"prepare_threshold": None}
+                if through_pgbouncer
+                else {"options": " ".join(f"-c {name}={value}" for name, value in SESSION.items())}
+            ),
         },
         **options,
     )

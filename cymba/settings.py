@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The database. Without a URL an embedded PostgreSQL starts and keeps its data in `data_dir`.
     database_url: str | None = None
     database_pool_size: Positive = 10
+    database_through_pgbouncer: bool = False  # in transaction mode
     data_dir: Path = Path(".cymba")
 
     # The broker as the bridge, the API and the simulator see it: mqtt[s]://[user:password@]host[:port]

@@ -24,13 +24,20 @@ def open_url(settings: Settings) -> Iterator[str]:
         server.stop()
 
 
+def engine_of(settings: Settings, url: str, *, application_name: str = "cymba") -> Engine:
+    return make_engine(
+        url,
+        pool_size=settings.database_pool_size,
+        through_pgbouncer=settings.database_through_pgbouncer,
+        application_name=application_name,
+    )
+
+
 @contextmanager
 def open_engine(settings: Settings, *, application_name: str = "cymba") -> Iterator[Engine]:
     """An engine over `open_url`, disposed of at the end."""
     with open_url(settings) as url:
-        engine = make_engine(
-            url, pool_size=settings.database_pool_size, application_name=application_name
-        )
+        engine = engine_of(settings, url, application_name=application_name)
         try:
             yield engine
         finally:

@@ -11,6 +11,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 import migrations
+from cymba.database import SESSION
 from ops.schema import current, migrating
 
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
@@ -81,6 +82,12 @@ def grant(
                 )
                 made.execute(
                     sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, verifier.decode())
+                )
+            for setting, value in SESSION.items():  # PgBouncer passes none on at connecting
+                made.execute(
+                    sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                        name, sql.Identifier(setting), value
+                    )
                 )
             names = {"role": name, "database": sql.Identifier(made.info.dbname)}
             for statement in [*_TAKEN, *_GIVEN] if taking else _GIVEN:

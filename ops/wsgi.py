@@ -12,11 +12,11 @@ from prometheus_client import values
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cymba.database import make_engine
 from cymba.failures import name_of
 from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import load
 from ops import logs
+from ops.database import engine_of
 from ops.metrics_server import serving
 from ops.process_metrics import show_process
 from service import create_app
@@ -35,9 +35,7 @@ def create() -> Flask:
     logs.configure(settings)
     if settings.database_url is None:
         raise RuntimeError("CYMBA_DATABASE_URL is set by `cymba api`, which starts the database")
-    engine = make_engine(
-        settings.database_url, pool_size=settings.database_pool_size, application_name="cymba api"
-    )
+    engine = engine_of(settings, settings.database_url, application_name="cymba api")
     # From here on numbers are written to the folder that `cymba api` gave its processes.
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call] # ships none
     app = create_app(settings, engine)

@@ -13,9 +13,11 @@ import pytest
 # Where Debian keeps servers is in the PATH of root alone.
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 IN_CI = bool(os.environ.get("CI"))
-_NAMES = ("mosquitto", "nginx", "chromium", "prometheus", "promtool", "pdftotext", "qpdf")
+_NAMES = (
+    "mosquitto", "nginx", "chromium", "prometheus", "promtool", "pdftotext", "qpdf", "pgbouncer",
+)  # fmt: skip
 _FOUND = {name: shutil.which(name, path=_PATH) for name in _NAMES}
-MOSQUITTO, NGINX, CHROMIUM, PROMETHEUS, PROMTOOL, PDFTOTEXT, QPDF = _FOUND.values()
+MOSQUITTO, NGINX, CHROMIUM, PROMETHEUS, PROMTOOL, PDFTOTEXT, QPDF, PGBOUNCER = _FOUND.values()
 NODE = Path(sys.executable).with_name("node")  # of the locked dependencies
 MISSING = [name for name, path in _FOUND.items() if path is None]
 

@@ -13,10 +13,9 @@ from sqlalchemy.exc import OperationalError
 
 import migrations
 from cymba.accounts.keys import load_secret
-from cymba.database import make_engine
 from cymba.settings import Settings
 from ops import logs, ports, schema, wsgi
-from ops.database import open_url
+from ops.database import engine_of, open_url
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +69,7 @@ def api(
     ):
         # The workers are processes of their own.
         os.environ |= {"CYMBA_DATABASE_URL": url, "PROMETHEUS_MULTIPROC_DIR": numbers}
-        _warn_of_schema(url)
+        _warn_of_schema(settings, url)
         Server(
             f"{wsgi.__name__}:create",
             factory=True,
@@ -90,9 +89,9 @@ def api(
         ).serve()
 
 
-def _warn_of_schema(url: str) -> None:
+def _warn_of_schema(settings: Settings, url: str) -> None:
     """Warn at the start of what `/readyz` will report. A database that is away may come back."""
-    engine = make_engine(url)
+    engine = engine_of(settings, url)
     try:
         current = schema.current(engine)
     except OperationalError:

@@ -23,8 +23,14 @@ _role_password = click.option(
 
 
 @click.group()
-def db() -> None:
+@click.pass_obj
+def db(settings: Settings) -> None:
     """Bring the database's schema up to date, or inspect it."""
+    if settings.database_through_pgbouncer:
+        raise click.ClickException(
+            "migrations hold a lock from one transaction to the next, which PgBouncer takes from "
+            "them: connect to PostgreSQL itself, without CYMBA_DATABASE_THROUGH_PGBOUNCER"
+        )
 
 
 @db.command()

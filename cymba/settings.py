@@ -97,6 +97,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_token_days: Days = 30  # after they expired or were used
     retention_mail_days: Days = 30  # after they were sent
 
+    retention_import_days: Days = 7  # a file that nobody confirmed, what was undone or not taken
+
+    # What a person may bring from other apps.
+    import_bytes: Positive = 256 * 2**20  # of a file
+    import_unpacked_bytes: Positive = 4 * 2**30  # of what it unpacks to
+    import_readings: Positive = 2_000_000  # that an account keeps
+
     # The signing key of programmes (Ed25519, PEM); made and kept in `data_dir` if absent.
     programme_key_file: Path | None = None
 

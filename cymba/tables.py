@@ -6,14 +6,15 @@ from cymba.accounts import tables as accounts
 from cymba.database import Base
 from cymba.devices import tables as devices
 from cymba.diary import tables as diary
+from cymba.imports import tables as imports
 from cymba.insights import tables as insights
 from cymba.stimulation import tables as stimulation
 from cymba.stimulation.written import tables as written
 from cymba.sync import tables as sync
 
 __all__ = [
-    "accounts", "apps", "devices", "diary", "insights", "metadata", "stimulation", "sync",
-    "written",
+    "accounts", "apps", "devices", "diary", "imports", "insights", "metadata", "stimulation",
+    "sync", "written",
 ]  # fmt: skip
 
 metadata = Base.metadata

@@ -25,6 +25,7 @@ COMMANDS = {
     "bridge": "ops.commands.bridge:bridge",
     "seal": "ops.commands.seal:seal",
     "insights": "ops.commands.insights:insights",
+    "imports": "ops.commands.imports:imports",
     "mail": "ops.commands.mail:mail",
     "watch": "ops.commands.watch:watch",
     "broker": "ops.commands.broker:broker",

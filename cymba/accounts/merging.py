@@ -279,6 +279,16 @@ class Mergeable(ABC, Generic[Row]):
         match(row.version)
         return self._erase(session, row, now)
 
+    def add(
+        self, session: Session, account_id: UUID, id_: UUID, fields: Fields, *, now: datetime
+    ) -> Row:
+        """Write a thing under an id that was drawn for it just now, so that nobody else can."""
+        return self._create(session, account_id, id_, self.checked(fields, now=now), now)
+
+    def erase(self, session: Session, row: Row, *, now: datetime) -> None:
+        """Delete a thing that the caller has locked and looked at."""
+        self._erase(session, row, now)
+
     def find(self, session: Session, account_id: UUID, id_: UUID) -> Row | None:
         """The account's own, also if it is deleted."""
         return session.get(self.table, (account_id, id_))

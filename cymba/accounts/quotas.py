@@ -18,6 +18,8 @@ from cymba.errors import TooManyRequests
 # in the long run it is 4 MB a day, which makes 6,000 entries or operations.
 WRITTEN = Bucket(capacity=32_000_000, leak_s=1 / 50)
 REQUEST_BYTES = 500  # what a request costs whatever it holds: rows, the feed, the audit log
+# Bytes of files from other apps: two of the largest at once, one a day in the long run.
+IMPORTED = Bucket(capacity=600_000_000, leak_s=1 / 3_000)
 # Each look at a share is an entry in the owner's audit log: 1,440 a day in the long run.
 SHARE_LOOKS = Bucket(capacity=1_000, leak_s=60)
 
@@ -43,6 +45,13 @@ def written(account_id: UUID, body_bytes: int) -> Charge:
     key = of_account(account_id) + make_key("written", "")
     detail = "This account has written too much of late. Wait, then send it again."
     return Charge("written", key, WRITTEN, "content-bytes", REQUEST_BYTES + body_bytes, detail)
+
+
+def imported(account_id: UUID, body_bytes: int) -> Charge:
+    """For a piece of a file that the account brings from another app."""
+    key = of_account(account_id) + make_key("imported", "")
+    detail = "This account has brought too much of late. Wait, then send it again."
+    return Charge("imported", key, IMPORTED, "content-bytes", REQUEST_BYTES + body_bytes, detail)
 
 
 def share_look(account_id: UUID, share_id: UUID) -> Charge:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, SmallInteger, String, Text, func, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, SmallInteger, String, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,6 +18,19 @@ class DiaryEntry(MergedColumns, Base):
     __tablename__ = "diary_entry"
     __table_args__ = (
         Index("ix_diary_entry_account_id_felt_at", "account_id", "felt_at", "id"),
+        Index(
+            "uq_diary_entry_import_digest",
+            "account_id",
+            "import_digest",
+            unique=True,
+            postgresql_where=text("import_digest IS NOT NULL"),
+        ),
+        Index(
+            "ix_diary_entry_import_id",
+            "account_id",
+            "import_id",
+            postgresql_where=text("import_id IS NOT NULL"),
+        ),
         CheckConstraint("version >= 1", name="version"),
         CheckConstraint("deleted_at IS NULL OR (items = '{}' AND note IS NULL)", name="tombstone"),
     )
@@ -27,6 +40,10 @@ class DiaryEntry(MergedColumns, Base):
     session_id: Mapped[UUID | None]
     items: Mapped[dict[str, Any]] = mapped_column(JSONB)
     note: Mapped[str | None] = mapped_column(Text)
+    # Of one that came from another app: with which import, and the digest of the row that said it.
+    # Its hour or its scale may be an assumption, so insights do not use it.
+    import_id: Mapped[UUID | None]
+    import_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class ReadEntry(NamedTuple):
@@ -38,6 +55,7 @@ class ReadEntry(NamedTuple):
     session_id: UUID | None
     items: dict[str, Any]
     note: str | None
+    import_id: UUID | None
     written_at: datetime
     version: int
     changed_at: datetime

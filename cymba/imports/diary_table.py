@@ -36,7 +36,7 @@ _NUMBERING: Final = "#"  # a column that counts the rows: it says nothing of one
 class Column:
     name: str
     filled: int = 0
-    examples: list[str] = field(default_factory=list)  # distinct, the first ones
+    values: list[str] = field(default_factory=list)  # distinct, the first ones
     days: DayEvidence = field(default_factory=DayEvidence)
     looks_like_days: int = 0
 
@@ -49,8 +49,8 @@ class Column:
             read_day(cell, "mdy") is not None
         )
         shown = cell[:_EXAMPLE_CHARACTERS]
-        if len(self.examples) < EXAMPLES and shown not in self.examples:
-            self.examples.append(shown)
+        if len(self.values) < EXAMPLES and shown not in self.values:
+            self.values.append(shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Understood:
             "left_out": [
                 {"reason": reason, "count": count} for reason, count in self.left_out.most_common()
             ],
-            "examples": [{"reason": one.reason, "line": one.line} for one in self.examples],
+            "left_out_rows": [{"reason": one.reason, "line": one.line} for one in self.examples],
             "without_time": self.without_time,
             "said_twice": self.said_twice,
         }

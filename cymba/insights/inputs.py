@@ -137,7 +137,11 @@ _SESSIONS = Prepared(
 )
 _ENTRIES = Prepared(
     select(DiaryEntry.felt_at, DiaryEntry.time_zone, DiaryEntry.items, DiaryEntry.session_id)
-    .where(DiaryEntry.account_id == _ACCOUNT_ID, DiaryEntry.deleted_at.is_(None))
+    .where(
+        DiaryEntry.account_id == _ACCOUNT_ID,
+        DiaryEntry.deleted_at.is_(None),
+        DiaryEntry.import_id.is_(None),  # whose hour or scale may be an assumption
+    )
     .order_by(DiaryEntry.felt_at, DiaryEntry.id)
 )
 

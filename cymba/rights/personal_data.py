@@ -19,6 +19,7 @@ from cymba.accounts import tables as accounts
 from cymba.database import Base, utc_now
 from cymba.devices import tables as devices
 from cymba.diary import tables as diary
+from cymba.imports import tables as imports
 from cymba.insights import tables as insights
 from cymba.stimulation import tables as stimulation
 from cymba.stimulation.written import tables as written
@@ -183,6 +184,12 @@ def _trial_arrives(row: dict[str, Any]) -> None:
         }
 
 
+def _import_arrives(row: dict[str, Any]) -> None:
+    """The file of one that was not finished stays behind."""
+    if row.get("state") not in {"stored", "undone", "failed"}:
+        row |= {"state": "failed", "failure": "gave-up"}
+
+
 def _account_table(model: type[Base], about: str, **more: Any) -> PersonalTable:
     return PersonalTable(_table(model), about, _of_account(model), **more)
 
@@ -308,6 +315,14 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
     _account_table(written.Remark, "what the person said of devices and days"),
     _account_table(diary.DiaryEntry, "the diary"),
     _account_table(diary.Reminder, "reminders"),
+    _account_table(imports.DataImport, "what was brought from other apps", arrives=_import_arrives),
+    _account_table(
+        imports.ImportPiece,
+        "files from other apps that are not stored yet",
+        left_out={"data": "the person has the file; it goes once it is stored or undone"},
+        imported=False,
+    ),
+    _account_table(imports.ImportedReading, "readings from other apps"),
     _account_table(insights.InsightState, "what insights were computed from"),
     _account_table(insights.Finding, "insights"),
     _account_table(

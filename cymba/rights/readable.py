@@ -19,6 +19,8 @@ from cymba.accounts.tables import AuditEntry, Consent
 from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
+from cymba.imports.found import KINDS
+from cymba.imports.tables import DataImport, ImportedReading
 from cymba.insights.tables import Finding
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import Remark, WrittenSession
@@ -131,6 +133,18 @@ def _written_session(row: WrittenSession) -> Iterator[Sequence[Cell]]:
         row.shown_with,
         row.excluded,
         row.note,
+    )
+
+
+def _imported_reading(row: ImportedReading) -> Iterator[Sequence[Cell]]:
+    yield (
+        row.kind,
+        row.started_at,
+        row.ended_at,
+        row.value,
+        KINDS[row.kind].unit,
+        row.stage,
+        row.source,
     )
 
 
@@ -256,6 +270,17 @@ SHEETS: tuple[Sheet, ...] = (
             .order_by(DiaryEntry.felt_at, DiaryEntry.id)
         ),
         _entry,
+    ),
+    Sheet(
+        "readings.csv",
+        ("kind", "started_at", "ended_at", "value", "unit", "stage", "source"),
+        lambda account_id: (
+            select(ImportedReading)
+            .join(DataImport, DataImport.id == ImportedReading.import_id)
+            .where(ImportedReading.account_id == account_id, DataImport.state == "stored")
+            .order_by(ImportedReading.kind, ImportedReading.started_at, ImportedReading.digest)
+        ),
+        _imported_reading,
     ),
     Sheet(
         "devices.csv",

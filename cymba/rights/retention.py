@@ -21,6 +21,7 @@ from cymba.accounts.tables import (
     SingleUseToken,
 )
 from cymba.database import Base
+from cymba.imports.lifecycle import remove_unstored
 from cymba.settings import Settings
 from cymba.stimulation.tables import QuarantinedFrame
 from cymba.sync.feed import prune
@@ -118,6 +119,12 @@ RULES: tuple[Rule, ...] = (
         "answers for requests that are sent again",
         lambda _: KEPT_FOR.days,
         _rows(KeptAnswer, lambda before: KeptAnswer.kept_at < before),
+    ),
+    Rule(
+        "imports",
+        "files that nobody confirmed, and imports of which nothing is kept",
+        lambda settings: settings.retention_import_days,
+        remove_unstored,
     ),
     Rule(
         "mail",

@@ -124,6 +124,7 @@ def _set_up(stage: Stage, engine: Engine) -> Household:
     with _step("Starting broker, bridge and API"):
         stage.start_servers()
         stage.start_insights()
+        stage.start_imports()
         stage.start_mail()
     return home
 

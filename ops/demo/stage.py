@@ -59,6 +59,9 @@ class Stage:
     def start_insights(self) -> None:
         self._start("insights", "insights")
 
+    def start_imports(self) -> None:
+        self._start("imports", "imports")
+
     def start_mail(self) -> None:
         self._start("mail", "mail")
 

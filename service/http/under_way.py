@@ -36,8 +36,8 @@ def under_way() -> Iterator[None]:
             hold(services().requests, owner)
             if changes:
                 hold(services().changes, owner)
-        # Frames have quotas of their own.
-        if changes and "access" in g and "brings_frames" not in g:
+        # Frames, and files of other apps, have quotas of their own.
+        if changes and "access" in g and "charged_apart" not in g:
             charge(quotas.written(g.access.account_id, body_bytes()))
         yield
 

@@ -106,7 +106,7 @@ def require_uploader() -> None:
     Raises:
         Unauthenticated: neither is given, or it is not good.
     """
-    g.brings_frames = True
+    g.charged_apart = True
     if is_by_device():
         require_device()
     else:

@@ -81,6 +81,9 @@ class DiaryEntrySchema(Schema):
         source=out.GIVEN,
         example=[],
     )
+    import_id = out.uuid(
+        None, "The import that brought it from another app; insights do not use it", null=True
+    )
     version = out.whole(1)
     changed_at = out.instant("2026-03-01T06:31:12.000000Z")
 

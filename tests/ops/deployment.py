@@ -24,7 +24,7 @@ SECRETS = {
     "HEALTH_PASSWORD": "health-secret",
 }
 BRIDGES = ["bridge-0", "bridge-1"] if MOSQUITTO else ["bridge-0"]
-WORKERS = ["seal", "insights", "mail", "watch"]
+WORKERS = ["seal", "insights", "imports", "mail", "watch"]
 
 
 def interpolated(value: Any) -> Any:

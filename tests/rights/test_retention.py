@@ -19,6 +19,7 @@ from cymba.accounts.tables import (
     SingleUseToken,
 )
 from cymba.database import UnitOfWork
+from cymba.imports.tables import DataImport
 from cymba.rights import retention
 from cymba.rights.retention import RULES, begin_retention, remove_some
 from cymba.settings import Settings
@@ -68,6 +69,15 @@ def rows_at(account_id, at):
             answer=token,
             needs_proof=False,
             kept_at=at,
+        ),
+        "imports": DataImport(
+            id=uuid4(),
+            account_id=account_id,
+            bytes=1,
+            time_zone="UTC",
+            state="undone",
+            created_at=at,
+            changed_at=at,
         ),
         "mail": OutgoingMail(recipient="a@b", subject="x", body="y", sent_at=at),
     }

@@ -41,6 +41,8 @@ PUBLIC_NAMES = {
     "picture": "timeline",
     "provider": "google",
     "number": "0",
+    "piece": "0",
+    "kind": "heart_rate",
     "purpose": "research",  # Eve is to keep hers for the insights
 }
 MADE_BY_APPS = {
@@ -150,6 +152,9 @@ def of_ada(client, ada, wear, document, begin_trial, engine):
         "sign_in_id": client.get("/v1/account/sign-ins", headers=ada.headers).json["items"][0][
             "id"
         ],
+        "import_id": client.post(
+            "/v1/imports", json={"bytes": 9, "name": MARK}, headers=ada.headers
+        ).json["id"],
         **PUBLIC_NAMES,
     }
 

@@ -242,6 +242,9 @@ WITHOUT = {
     "/v1/apps/requests": "reads",
     "/v1/apps/allowances": "makes what ends after a minute if its answer is lost",
     "/v1/apps/refusals": "makes nothing",
+    "/v1/imports/{import_id}/mapping": "has the file read once more, by what it says",
+    "/v1/imports/{import_id}/confirm": "changes nothing the second time",
+    "/v1/imports/{import_id}/undo": "changes nothing the second time",
 }
 
 

@@ -36,6 +36,7 @@ export const SCREENS: Record<string, AnyComponent<any>> = {
   "devices/screening": lazy(() => import("./screens/devices/screening.tsx")),
   "devices/:id": lazy(() => import("./screens/devices/device.tsx")),
   "devices/:id/programme": lazy(() => import("./screens/devices/programme.tsx")),
+  allow: lazy(() => import("./screens/allow/allow.tsx")),
   s: lazy(() => import("./screens/share/share.tsx")),
   you: lazy(() => import("./screens/you/you.tsx")),
   "you/account": lazy(() => import("./screens/you/account.tsx")),

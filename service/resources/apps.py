@@ -62,7 +62,7 @@ class AppAllowanceSchema(AppRequestSchema):
     )
 
 
-class AskedSchema(Schema):
+class AskingAppSchema(Schema):
     """What an app asks for."""
 
     name = out.text("Heart Diary", "What the operator of this server calls the app")
@@ -75,17 +75,17 @@ class AskedSchema(Schema):
     )
 
 
-class AnsweredSchema(Schema):
+class AppAnsweredSchema(Schema):
     redirect_to = out.text(_BACK, "Where the browser goes now: back to the app")
 
 
-_asked_shown = writer(AskedSchema)
-_answered_shown = writer(AnsweredSchema)
+_asked_shown = writer(AskingAppSchema)
+_answered_shown = writer(AppAnsweredSchema)
 
 
 @blp.post("/v1/apps/requests")
 @blp.body(AppRequestSchema)
-@blp.answers(200, AskedSchema)
+@blp.answers(200, AskingAppSchema)
 @blp.problems("app-refused")
 def read_app_request(given: dict[str, Any]) -> Response:
     """Read what an app asks for"""
@@ -97,7 +97,7 @@ def read_app_request(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/apps/allowances")
 @blp.body(AppAllowanceSchema)
-@blp.answers(201, AnsweredSchema)
+@blp.answers(201, AppAnsweredSchema)
 @blp.problems("app-refused", "reauthentication-required", "not-found")
 def allow_app(given: dict[str, Any]) -> Response:
     """Let an app in
@@ -126,7 +126,7 @@ def allow_app(given: dict[str, Any]) -> Response:
 
 @blp.post("/v1/apps/refusals")
 @blp.body(AppRequestSchema)
-@blp.answers(200, AnsweredSchema)
+@blp.answers(200, AppAnsweredSchema)
 @blp.problems("app-refused")
 def refuse_app(given: dict[str, Any]) -> Response:
     """Do not let an app in; the app learns only that"""

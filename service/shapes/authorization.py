@@ -322,6 +322,18 @@ class _Refresh(RefreshTokenGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
     server: Authorization
 
+    def authenticate_token_endpoint_client(self) -> _Client:
+        """SMART lets an app that has no secret leave its id out: the token says whose it is."""
+        given = self.request.payload.data
+        if "client_id" not in given and "Authorization" not in self.request.headers:
+            spent = self.authenticate_refresh_token(given.get("refresh_token", ""))
+            named = None if spent is None else str(spent.row.held.grant.client_id)
+            client = self.server.query_client(named or "")
+            if client is not None and client.check_endpoint_auth_method("none", "token"):
+                return client
+        found: _Client = super().authenticate_token_endpoint_client()
+        return found
+
     def authenticate_refresh_token(self, token: str) -> _Spent | None:
         at = self.server
         found = app_grants.find_by_refresh_token(at.session, at.signer, token, now=at.now)

@@ -26,6 +26,7 @@ SCREENS = (
     "devices",
     "devices/claim",
     "devices/screening",
+    "allow",
     "s",
     "red-flag",
     "you",

@@ -179,6 +179,18 @@ def test_a_refresh_gives_no_more_than_was_granted(smart, person):
     assert smart.refresh(less["refresh_token"]).json["scope"] == given["scope"]
 
 
+def test_only_an_app_without_a_secret_may_leave_its_id_out(app, smart, confidential, person):
+    """As SMART's own client for JavaScript does."""
+    for one, status in ((smart, 200), (confidential, 401)):
+        token = one.tokens(person)["refresh_token"]
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        answered = app.test_client().post("/oauth/token", data=form)
+        assert answered.status_code == status
+    for token in ("", "made up"):
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        assert app.test_client().post("/oauth/token", data=form).status_code == 401
+
+
 def test_a_spent_refresh_token_ends_all_but_after_a_lost_answer(app, smart, person):
     first = smart.tokens(person)
     second = smart.refresh(first["refresh_token"]).json

@@ -21,8 +21,12 @@ function given(name: string): string {
   return (isHere && new URLSearchParams(location.hash.slice(1)).get(name)) || "";
 }
 
-export default function SignIn() {
+/** With a `note` it stands in for another screen, which is there again once somebody is signed in. */
+export default function SignIn({ note }: { note?: string }) {
   const { route } = useLocation();
+  const enter = () => {
+    if (note === undefined) route(to(), true);
+  };
   const step = useSignal<Step>("in");
   const email = useSignal(given("email") || (resident.peek()?.email ?? ""));
   const password = useSignal(given("password"));
@@ -86,6 +90,7 @@ export default function SignIn() {
     case "in":
       return (
         <Screen title={t("Sign in")} back={to()}>
+          {note !== undefined && <p>{note}</p>}
           {resident.value?.tokens === null && (
             <Banner kind="warn">
               {t("Your sign-in has ended. What is on this device is still here. Sign in again to send it.")}
@@ -93,7 +98,7 @@ export default function SignIn() {
           )}
           <form class="card stack" onSubmit={tried(async () => {
             await signIn(entrance());
-            route(to(), true);
+            enter();
           })}>
             {emailField}
             {passwordField(false)}
@@ -135,7 +140,7 @@ export default function SignIn() {
         <Screen title={t("Look at your mail")} back={to()}>
           <form class="card stack" onSubmit={tried(async () => {
             await signUp(entrance(), code.value, language.value);
-            route(to(), true);
+            enter();
           })}>
             <p>{t("We sent a code to {email}. It is good for an hour.", { email: email.value.trim() })}</p>
             {codeField}
@@ -167,7 +172,7 @@ export default function SignIn() {
           <form class="card stack" onSubmit={tried(async () => {
             await reset(code.value, password.value);
             await signIn(entrance());
-            route(to(), true);
+            enter();
           })}>
             <p>
               {t("If {email} has an account, a code is on its way. The new password signs out every other place.", {

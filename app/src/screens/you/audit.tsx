@@ -4,6 +4,7 @@ import { Answered } from "../../parts/answered.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Empty, List, Row, Section } from "../../parts/card.tsx";
 import { useShares } from "../../data/answers.ts";
+import { typeTitle } from "../../data/readable.ts";
 import { type Schemas, useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, namedDay, timeOfDay } from "../../shell/format.ts";
@@ -78,6 +79,11 @@ function actionTitle(action: string): string {
     case "account.signed_in": return t("Somebody signed in");
     case "account.signed_out": return t("Somewhere was signed out");
     case "account.signed_out_elsewhere": return t("Everywhere else was signed out");
+    case "app.allowed": return t("You let an app read");
+    case "app.connected": return t("An app began to read");
+    case "app.gave_back": return t("An app gave its access back");
+    case "app.code_reused":
+    case "app.token_reused": return t("An app's access was ended: its key came twice");
     case "consent.given": return t("You agreed to something");
     case "consent.withdrawn": return t("You took something back");
     case "device.claimed": return t("A device became yours");
@@ -91,9 +97,16 @@ function actionTitle(action: string): string {
     case "insights.cohort": return t("Your data became part of a summary");
     case "password.reset": return t("A new password was set");
     case "programme.set": return t("A programme was set");
+    case "record.read": return t("Your whole record was read");
     case "sessions.read": return t("Your sessions were read");
     case "share.created": return t("You let somebody look");
     case "share.revoked": return t("You ended a share");
-    default: return action;
+    default: return lookOfApp(action) ?? action;
   }
+}
+
+/** What an app looked at: `Observation.read`. */
+function lookOfApp(action: string): string | null {
+  const type = /^([A-Z]\w+)\.read$/.exec(action)?.[1];
+  return type === undefined ? null : t("Read: {what}", { what: typeTitle(type) });
 }

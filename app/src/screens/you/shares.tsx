@@ -8,6 +8,7 @@ import { Dialog } from "../../parts/dialog.tsx";
 import { Choice, Choices, TextField } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
 import { useShares } from "../../data/answers.ts";
+import { typesIn, typeTitle } from "../../data/readable.ts";
 import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay } from "../../shell/format.ts";
@@ -55,7 +56,10 @@ export default function Shares() {
                       <Row key={one.id} end={!isOver(one) && <Button onPress={end(one.id)}>{t("End")}</Button>}>
                         {one.label}
                         <div class="soft small">
-                          {one.scopes.map((scope) => scopeTitle(scope as Scope)).join(", ")}
+                          {(one.app === null
+                            ? one.scopes.map((scope) => scopeTitle(scope as Scope))
+                            : [t("An app"), ...typesIn(one.app.scopes).map(typeTitle)]
+                          ).join(", ")}
                           {" · "}
                           {one.revoked_at !== null
                             ? t("ended {day}", { day: fullDay(one.revoked_at) })

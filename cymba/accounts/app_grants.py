@@ -246,9 +246,8 @@ def open_share(
     )
     if not opened:
         raise Forbidden("A share does not reach as far as this.", code="share-scope")
-    by = Actor("share", str(share.id))
-    for look in sorted(opened) if len(opened) < len(app_scopes.RESOURCE_TYPES) else ["record"]:
-        note(session, share.account_id, by, f"{look}.read")
+    look, types = ("record", {"types": sorted(opened)}) if len(wanted_types) > 1 else (*opened, {})
+    note(session, share.account_id, Actor("share", str(share.id)), f"{look}.read", **types)
     return share, opened
 
 

@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from cymba.accounts import app_clients, app_grants
+from cymba.accounts import app_clients, app_grants, app_scopes
 from cymba.accounts.tables import AuditEntry, Share
 from cymba.database import UnitOfWork, utc_now
+from cymba.fhir.registry import RESOURCE_TYPES
 from service.http.services import Services
 from tests.service.smart_app import BACK, VERIFIER, SmartApp, register
 
@@ -243,6 +244,23 @@ def test_an_app_reads_the_types_that_it_was_let_in_for(app, smart, person, make_
             AuditEntry.account_id == person.id, AuditEntry.action.like("%.read")
         )
         assert session.scalars(looks).all() == ["Patient.read"]
+
+
+def test_of_the_whole_record_an_app_reads_what_it_was_let_in_for(app, smart, person, hold, engine):
+    """And what it can be let in for is what there is."""
+    assert set(app_scopes.RESOURCE_TYPES) == RESOURCE_TYPES.keys()
+    hold(person)
+    for scope, types in (("patient/*.rs", {"Patient", "Device"}), (ONE, {"Device"})):
+        given = smart.tokens(person, scope=scope)
+        whole = read(app, given, f"Patient/{person.id}/$everything").json
+        found = {entry["resource"]["resourceType"] for entry in whole["entry"]}
+        assert types == found & {"Patient", "Device"}
+        assert types == found or scope == "patient/*.rs"
+    with UnitOfWork(engine) as session:
+        looks = session.scalars(
+            select(AuditEntry.detail).where(AuditEntry.action == "record.read")
+        ).all()
+    assert [len(look["types"]) for look in looks] == [12, 1]
 
 
 def test_an_app_gives_a_token_back(app, smart, person):

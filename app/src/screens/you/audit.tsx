@@ -97,7 +97,7 @@ function actionTitle(action: string): string {
     case "insights.cohort": return t("Your data became part of a summary");
     case "password.reset": return t("A new password was set");
     case "programme.set": return t("A programme was set");
-    case "record.read": return t("Your whole record was read");
+    case "record.read": return t("Several parts of your record were read");
     case "sessions.read": return t("Your sessions were read");
     case "share.created": return t("You let somebody look");
     case "share.revoked": return t("You ended a share");

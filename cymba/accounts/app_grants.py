@@ -246,8 +246,11 @@ def open_share(
     )
     if not opened:
         raise Forbidden("A share does not reach as far as this.", code="share-scope")
-    look, types = ("record", {"types": sorted(opened)}) if len(wanted_types) > 1 else (*opened, {})
-    note(session, share.account_id, Actor("share", str(share.id)), f"{look}.read", **types)
+    by = Actor("share", str(share.id))
+    if len(wanted_types) > 1:
+        note(session, share.account_id, by, "record.read", types=sorted(opened))
+    else:
+        note(session, share.account_id, by, f"{min(opened)}.read")
     return share, opened
 
 

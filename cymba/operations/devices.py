@@ -39,7 +39,7 @@ class RecentSessions(NamedTuple):
 
 
 def by_state(session: Session, _now: datetime) -> dict[str, int]:
-    found: dict[str, int] = dict(session.execute(text(_BY_STATE)).tuples().all())
+    found: dict[str, int] = dict(session.execute(text(_BY_STATE)).all())
     return {state: found.get(state, 0) for state in STATES}
 
 

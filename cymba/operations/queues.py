@@ -56,7 +56,7 @@ def quarantine(session: Session, _now: datetime) -> dict[str, int]:
     """Frames in quarantine that no replay has settled, by the code they were rejected with."""
     row = QuarantinedFrame
     counted = select(row.code, func.count()).where(row.replayed_at.is_(None)).group_by(row.code)
-    return dict(session.execute(counted.order_by(row.code)).tuples().all())
+    return dict(session.execute(counted.order_by(row.code)).all())
 
 
 def _queue(session: Session, statement: str, **values: datetime) -> Queue:

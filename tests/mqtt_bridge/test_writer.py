@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from cymba.database import utc_now
+from cymba.database import BoundedConnection, utc_now
 from cymba.devices.provisioning import Credentials
 from cymba.devices.quotas import SESSION_FRAME_BYTES, Quota
 from cymba.stimulation.ingest import fast_path
@@ -162,15 +162,16 @@ def test_bad_and_foreign_frames_are_counted_by_their_codes(
 
 
 @pytest.fixture
-def outage(engine: Engine) -> Iterator[Callable[[bool], None]]:
+def outage(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Takes the database away, and gives it back."""
-    down = False
+    down, connect = False, BoundedConnection.connect
 
-    def refuse(*_: object) -> None:
+    def try_to_connect(*given: Any, **named: Any) -> BoundedConnection:
         if down:
             raise psycopg.OperationalError("connection refused")
+        return connect(*given, **named)
 
-    event.listen(engine, "do_connect", refuse)
+    monkeypatch.setattr(BoundedConnection, "connect", try_to_connect)
 
     def switch(off: bool) -> None:
         nonlocal down
@@ -185,9 +186,7 @@ def outage(engine: Engine) -> Iterator[Callable[[bool], None]]:
             engine.dispose()
         down = off
 
-    yield switch
-    down = False
-    event.remove(engine, "do_connect", refuse)
+    return switch
 
 
 def test_while_the_database_is_down_nothing_is_acked(

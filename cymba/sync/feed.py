@@ -52,6 +52,18 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """While a newer version replaces this one, some processes write kinds that others do not know.
+    One that does not know them passes their changes, so that the app need not wait, and the
+    position says so. Whoever knows them reads them then: none is lost.
+    """
+
+    after: int  # what was passed has a higher number
+    known: tuple[str, ...]  # the kinds of which nothing was passed
+    read_to: int  # of what was passed, if a page did not hold all
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """How far an app has read: the number of the last change, and its epoch.
 
@@ -66,6 +78,12 @@ class Position:
     number: int
     gone_before: int = 0
     kinds: tuple[Kind, ...] | None = KINDS
+    passed: Passed | None = None
+
+    @property
+    def left_out(self) -> list[str]:
+        """The kinds of which changes up to `number` are still to be read."""
+        return [] if self.passed is None else sorted(set(KINDS).difference(self.passed.known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +125,8 @@ def read_feed(
         kinds: those that a first read begins with; afterwards the position has them.
 
     Raises:
-        Gone: the position is of another epoch, or older than the pruned tombstones. The app must
-        read everything again.
+        Gone: the position is older than the pruned tombstones (`cursor-expired`), or from before a
+        backup was restored (`restored`). The app must read everything again.
     """
     line = line_of(session)
     ((counter, epoch, pruned_through),) = _STATE.rows(line, account_id=account_id)
@@ -116,28 +134,34 @@ def read_feed(
     if after is None:
         # Read before any row: tombstones pruned after this make the next page's cursor expire.
         after = Position(epoch, 0, pruned_through, kinds)
-    elif after.epoch != epoch:
-        raise _expired()
-    elif counter == after.number and not is_old:
+    elif after.epoch != epoch or after.number > counter:
+        # Numbers beyond the counter are of a future that a backup has lost, whatever the epoch.
+        raise _restored()
+    elif counter == after.number and not is_old and not after.left_out:
         return Feed(after, more=False)
-    elif pruned_through > max(after.number, after.gone_before):
+    elif pruned_through > max(_since(after), after.gone_before):
         raise _expired()
     kinds = KINDS if after.kinds is None else after.kinds
     rows = _CHANGES.rows(
         line,
         account_id=account_id,
-        after=after.number,
+        after=_since(after),
+        seen_to=after.number,
+        left_out=after.left_out,
         kinds=None if kinds == KINDS else list(kinds),
         limit=limit + 1,
     )
     page, more = [_Change._make(row) for row in rows[:limit]], len(rows) > limit
     # What was committed before the counter was read is in `rows`: the rest is of other kinds.
     reached = page[-1].number if more else max(after.number, counter, *(row.number for row in page))
-    feed = Feed(replace(after, number=reached, kinds=kinds), more)
+    position = _reached(replace(after, kinds=kinds), page, reached)
+    feed = Feed(position, more)
     wanted: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for row in page:
+        if row.kind not in wanted:
+            continue  # `Passed`
         if not row.deleted:
-            wanted.setdefault(row.kind, []).append(row.entity_id)
+            wanted[row.kind].append(row.entity_id)
         elif not is_first:
             feed.tombstones.append(Tombstone(row.kind, row.entity_id))
     whole: set[Kind] = set()
@@ -146,6 +170,23 @@ def read_feed(
         whole = there.intersection(kinds)
     _load(session, account_id, wanted, feed, whole)
     return feed
+
+
+def _since(position: Position) -> int:
+    if position.passed is None or not position.left_out:
+        return position.number
+    return position.passed.read_to
+
+
+def _reached(before: Position, page: Sequence["_Change"], reached: int) -> Position:
+    passed = before.passed
+    if passed is not None and reached < before.number:
+        return replace(before, passed=replace(passed, read_to=reached))
+    if passed is not None:
+        passed = Passed(passed.after, KINDS, passed.after)
+    elif unknown := [row.number for row in page if row.kind not in KINDS]:
+        passed = Passed(unknown[0] - 1, KINDS, unknown[0] - 1)
+    return replace(before, number=reached, passed=passed)
 
 
 def _load(
@@ -216,6 +257,10 @@ _CHANGES = Prepared(
     .where(
         Change.account_id == _ACCOUNT_ID,
         Change.number > bindparam("after", type_=BigInteger()),
+        or_(
+            Change.number > bindparam("seen_to", type_=BigInteger()),
+            Change.kind == any_(bindparam("left_out", type_=ARRAY(Text()))),
+        ),
         or_(_KINDS.is_(None), Change.kind == any_(_KINDS)),
     )
     .order_by(Change.number)
@@ -252,7 +297,8 @@ def has_news(
     if not rows:
         return None
     counter, epoch = rows[0]
-    return bool(after.kinds is None or epoch != after.epoch or counter != after.number)
+    is_complete = after.kinds is not None and not after.left_out
+    return bool(not is_complete or epoch != after.epoch or counter != after.number)
 
 
 def renew_epoch(session: Session) -> UUID:
@@ -303,3 +349,10 @@ def prune(session: Session, *, before: datetime, limit: int) -> int:
 
 def _expired() -> Gone:
     return Gone("This cursor has expired: read everything again.", code="cursor-expired")
+
+
+def _restored() -> Gone:
+    return Gone(
+        "A backup was restored: read everything again, and send what is not there any more.",
+        code="restored",
+    )

@@ -23,7 +23,7 @@ class Mark(NamedTuple):
     number: int
 
     def is_after(self, seen: "Mark") -> bool:
-        return self.epoch != seen.epoch or self.number > seen.number
+        return self != seen  # a lower number: a backup was restored
 
 
 def read_marks(session: Session, watchers: Collection[Watcher]) -> dict[Watcher, Mark | None]:

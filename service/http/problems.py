@@ -57,6 +57,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "email-taken": (409, "The e-mail address has an account already"),
     "gone": (410, "It was here, and is gone for good"),
     "cursor-expired": (410, "The cursor has expired: read everything again"),
+    "restored": (410, "A backup was restored: read everything again"),
     "stale": (412, "Somebody changed it since it was read"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body is in a format that is not taken here"),

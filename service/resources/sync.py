@@ -18,7 +18,7 @@ from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written import remarks as remark_kind
 from cymba.stimulation.written import sessions as session_kind
 from cymba.stimulation.written.tables import Remark, WrittenSession
-from cymba.sync.feed import KINDS, Position, has_news, read_feed
+from cymba.sync.feed import KINDS, Passed, Position, has_news, read_feed
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
 from cymba.voice import Voice, said
 from service.http import out
@@ -84,16 +84,17 @@ class _Cursor(msgspec.Struct, array_like=True):
     number: int
     gone_before: int = 0
     kinds: tuple[Kind, ...] | None = None
+    passed: Passed | None = None
 
     @classmethod
     def of(cls, position: Position) -> "_Cursor":
         kinds = () if position.kinds == KINDS else position.kinds
-        return cls(position.epoch, position.number, position.gone_before, kinds)
+        return cls(position.epoch, position.number, position.gone_before, kinds, position.passed)
 
     @property
     def position(self) -> Position:
         kinds = KINDS if self.kinds == () else self.kinds
-        return Position(self.epoch, self.number, self.gone_before, kinds)
+        return Position(self.epoch, self.number, self.gone_before, kinds, self.passed)
 
 
 # Of a part of what PUT takes whole.
@@ -229,7 +230,7 @@ _answer_shown = writer(SyncAnswerSchema)
 @blp.get("/v1/sync")
 @blp.query(FeedQuerySchema)
 @blp.answers(200, SyncPageSchema)
-@blp.problems("cursor-expired", "other-kinds")
+@blp.problems("cursor-expired", "restored", "other-kinds")
 def read_changes(query: dict[str, Any]) -> Response:
     """Read what changed since the cursor
 

@@ -30,6 +30,13 @@ def flat(kind: str, entry: Mapping[str, Any]) -> Json:
     return fields
 
 
+def nested(fields: Mapping[str, Any]) -> Json:
+    """As an operation has them: a diary entry's items in a table of their own."""
+    items = {name[6:]: value for name, value in fields.items() if name.startswith("items.")}
+    others = {name: value for name, value in fields.items() if not name.startswith("items.")}
+    return others | ({"items": items} if items else {})
+
+
 @dataclass
 class Phone:
     send: Send
@@ -38,6 +45,9 @@ class Phone:
     cursor: str | None = None
     conflicts: list[tuple[Json, Json]] = field(default_factory=list)  # operation, answer
     rejected: list[tuple[Json, Json]] = field(default_factory=list)  # operation, problem
+    kinds: dict[str, str] = field(default_factory=dict)  # of what is in the mirror
+    # What the mirror held as a backup was restored, until all is read: the server may have lost it.
+    held: list[Json] = field(default_factory=list)
 
     def queued(self, entity_id: str) -> list[Json]:
         return [operation for operation in self.queue if operation["entity_id"] == entity_id]
@@ -46,17 +56,21 @@ class Phone:
         self, entity_id: str, changes: Json | None, *, kind: str = "diary-entry"
     ) -> Json | None:
         """Put the changes (None: the entry's deletion) into the queue; gives the operation."""
-        operation = {
+        operation = self._operation(entity_id, changes, kind)
+        operation["builds_on"] = [earlier["id"] for earlier in self.queued(entity_id)]
+        self.queue.append(operation)
+        return operation
+
+    def _operation(self, entity_id: str, changes: Json | None, kind: str) -> Json:
+        return {
             "id": str(uuid4()),
             "kind": kind,
             "action": "delete" if changes is None else "put",
             "entity_id": entity_id,
             "base_version": self.mirror[entity_id]["version"] if entity_id in self.mirror else 0,
-            "builds_on": [earlier["id"] for earlier in self.queued(entity_id)],
-            "fields": changes or {},
+            "builds_on": [],
+            "fields": nested(changes or {}),
         }
-        self.queue.append(operation)
-        return operation
 
     def push(self, *, size: int = MOST_OPERATIONS) -> bool:
         """Send the queue in batches of at most `size`; False where an answer did not come."""
@@ -111,19 +125,39 @@ class Phone:
             status, page = answered
             if status in {410, 422} and self.cursor is not None:
                 self.cursor = None
+                if page["type"] == "urn:cymba:problem:restored" and not self.held:
+                    self.held = list(self.mirror.values())
                 continue
             if status != 200:
                 raise AssertionError(page)
             if self.cursor is None:
                 self.mirror.clear()
-            for name in LISTS:
+            for name, kind in LISTS.items():
                 for entity in page[name]:
+                    self.kinds[entity["id"]] = kind
                     self._learn(entity)
             for stone in page["tombstones"]:
                 self.mirror.pop(stone["id"], None)
             self.cursor = page["next_cursor"]
             if not page["more"]:
+                self._give_back()
                 return True
+
+    def _give_back(self) -> None:
+        """Put what the server has lost at the head of the queue."""
+        lost = []
+        for held in self.held:
+            kind, there = self.kinds[held["id"]], self.mirror.get(held["id"])
+            if there is not None and there["version"] >= held["version"]:
+                continue
+            known = {} if there is None else flat(kind, there)
+            ours = flat(kind, held)
+            changes = {name: ours.get(name) for name in {*ours, *known}
+                       if ours.get(name) != known.get(name)}  # fmt: skip
+            if changes:
+                lost.append(self._operation(held["id"], changes, kind))
+        self.queue[:0] = lost
+        self.held = []
 
     def _learn(self, entry: Json) -> None:
         known = self.mirror.get(entry["id"])

@@ -129,7 +129,7 @@ def test_cursors_are_the_accounts_own_and_expire_with_a_restore(client, pull, ma
         renew_epoch(session)
     expired = pull(cursor)
     assert expired.status_code == 410
-    assert expired.json["type"] == "urn:cymba:problem:cursor-expired"
+    assert expired.json["type"] == "urn:cymba:problem:restored"
     assert pull().status_code == 200
 
 

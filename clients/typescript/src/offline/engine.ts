@@ -11,12 +11,13 @@ import {
   type Entity,
   type Fields,
   type Kind,
+  lostOf,
   type Operation,
   type Page,
   type SetAside,
   withQueued,
 } from "./operations.ts";
-import type { Problem } from "../problems.ts";
+import { codeOf, type Problem } from "../problems.ts";
 import type { Store, Transaction } from "./store.ts";
 
 /** Sends a request; null where no answer came. */
@@ -188,7 +189,13 @@ export class OfflineEngine {
         const answer = await this.#send("GET", `/v1/sync?${query}`);
         if (answer === null || isPassing(answer.status)) return false;
         if ((answer.status === 410 || answer.status === 422) && cursor !== undefined) {
-          await this.#store.transact((transaction) => transaction.delete("state", "cursor"));
+          const isRestored = codeOf(answer.body as Problem) === "restored";
+          await this.#store.transact(async (transaction) => {
+            if (isRestored && (await transaction.get("state", "held")) === undefined) {
+              await transaction.put("state", "held", await transaction.list("mirror"));
+            }
+            await transaction.delete("state", "cursor");
+          });
           continue;
         }
         if (answer.status !== 200) throw new SyncFault(answer.status, answer.body as Problem);
@@ -241,10 +248,33 @@ export class OfflineEngine {
       for (const stone of page.tombstones) {
         await transaction.delete("mirror", key(stone.kind, stone.id));
       }
+      if (!page.more) await this.#giveBack(transaction);
       await transaction.put("state", "cursor", page.next_cursor);
       if (this.#kinds === undefined) await transaction.delete("state", "kinds");
       else await transaction.put("state", "kinds", this.#kinds);
     });
+  }
+
+  /** Queue what the server has lost by a restore, before what was edited on top of it. */
+  async #giveBack(transaction: Transaction): Promise<void> {
+    const held = ((await transaction.get("state", "held")) ?? []) as [string, Entity][];
+    for (const [at, ours] of held) {
+      const kind = at.split("/")[0] as Kind;
+      const theirs = (await transaction.get("mirror", at)) as Entity | undefined;
+      const fields = lostOf(kind, ours, theirs);
+      if (fields === null) continue;
+      const operation = {
+        id: this.#newId(),
+        kind,
+        action: "put",
+        entity_id: ours.id,
+        base_version: theirs?.version ?? 0,
+        builds_on: [],
+        fields,
+      } as Operation;
+      await transaction.put("queue", `!${at}`, operation); // before every number
+    }
+    await transaction.delete("state", "held");
   }
 
   /** One push or pull at a time: an answer to an older one must not come last. */

@@ -63,6 +63,37 @@ export function builtOn(queued: Operation[], fields: Fields | null): string[] {
   return queued.map((one) => one.id).filter((id) => last.has(id));
 }
 
+const WRITTEN: Record<Kind, readonly string[]> = {
+  "diary-entry": ["felt_at", "time_zone", "session_id", "note", "items"],
+  session: ["note", "excluded"],
+  remark: ["what", "said_of", "time_zone", "device_id", "model", "note"],
+  reminder: ["title", "local_times", "weekdays", "items", "enabled", "at_usual_hour"],
+};
+
+/** What the person has written of an entity. Of a session that no device recorded that is more. */
+function writtenOf(kind: Kind, entity: Entity): Fields {
+  const own = Object.fromEntries(WRITTEN[kind].map((name) => [name, entity[name] ?? null]));
+  if (kind !== "session" || !entity["written"]) return own;
+  const { version: _, ...written } = entity["written"] as Fields;
+  return { ...own, ...written };
+}
+
+/** Of our copy, the fields that the server has lost by a restore; null where it has lost nothing. */
+export function lostOf(kind: Kind, ours: Entity, theirs: Entity | undefined): Fields | null {
+  if (!(kind in WRITTEN) || (theirs !== undefined && theirs.version >= ours.version)) return null;
+  const there = theirs === undefined ? {} : writtenOf(kind, theirs);
+  const lost = Object.entries(writtenOf(kind, ours)).filter(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(there[name] ?? null),
+  );
+  const fields = Object.fromEntries(lost);
+  const before = there["items"];
+  if (areItems("items", fields["items"]) && areItems("items", before)) {
+    const taken = Object.keys(before).map((item) => [item, null]);
+    fields["items"] = { ...Object.fromEntries(taken), ...fields["items"] };
+  }
+  return lost.length === 0 ? null : fields;
+}
+
 /** The server's copy with the queued operations on top; null where there is nothing to show. */
 export function withQueued(copy: Entity | null, queued: Operation[]): Fields | null {
   let shown: Fields | null = copy === null ? null : structuredClone(copy);

@@ -40,6 +40,7 @@ COMMANDS = {
     "quarantine": "ops.commands.quarantine:quarantine",
     "erasure": "ops.commands.erasure:erasure",
     "status": "ops.commands.status:status",
+    "restore": "ops.commands.restore:restore",
     "retention": "ops.commands.retention:retention",
 }
 

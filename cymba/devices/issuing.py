@@ -7,14 +7,14 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.signing import sign
-from cymba.devices.tables import Device, DeviceProgramme, UnknownVersion
+from cymba.devices.tables import Device, DeviceProgramme, Restoration, UnknownVersion
 
 SetBy = Literal["person", "trial", "red_flag"]
 
@@ -96,14 +96,25 @@ def latest_number(device: Device, newest: DeviceProgramme | None) -> int:
     return max(newest.ver if newest else 0, device.erased_ver)
 
 
-def unknown_number(session: Session, device_id: str) -> int:
-    """The highest version that the device reported as applied but was never set here; or 0."""
+def unknown_number(session: Session, device: Device) -> int:
+    """What the device may hold although it was never set here, at most; or 0. That is the highest
+    version that it reported as applied, and what was set between a backup and its restore."""
     row = UnknownVersion
-    return session.scalar(select(row.held_ver).where(row.device_id == device_id)) or 0
+    reported = session.scalar(select(row.held_ver).where(row.device_id == device.id))
+    lost = session.scalar(
+        select(func.max(Restoration.programmes_above)).where(
+            Restoration.began_at >= device.created_at
+        )
+    )
+    return max(reported or 0, lost or 0)
+
+
+def clock_number(now: datetime) -> int:
+    """The least that a version which is set now can be numbered."""
+    return int((now - NUMBERED_SINCE).total_seconds())
 
 
 def _next_number(session: Session, device: Device, now: datetime) -> int:
     """Above all that the device may hold, because it ignores lower ones (R40)."""
     latest = latest_number(device, newest_version(session, device.id))
-    last = max(latest, unknown_number(session, device.id))
-    return max(last + 1, int((now - NUMBERED_SINCE).total_seconds()))
+    return max(max(latest, unknown_number(session, device)) + 1, clock_number(now))

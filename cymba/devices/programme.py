@@ -195,7 +195,7 @@ def clear_programme(
         ValueError: there is something to replace, and no `key` to sign with.
     """
     desired = newest_version(session, device.id)
-    highest = max(latest_number(device, desired), unknown_number(session, device.id))
+    highest = max(latest_number(device, desired), unknown_number(session, device))
     if highest == 0 or (desired and desired.account_id is None and desired.ver == highest):
         return
     issue(session, key, device, no_current(session, device), account_id=None, set_by=None, now=now)

@@ -193,6 +193,18 @@ class UnknownVersion(Base):
     settled_at: Mapped[datetime | None]  # when the device reported that it applied a newer one
 
 
+class Restoration(Base):
+    """A backup was restored (`rights.after_restore`). Devices that were made before may hold
+    programmes that it does not know: the next ones are numbered above `programmes_above`."""
+
+    __tablename__ = "restoration"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    began_at: Mapped[datetime]
+    programmes_above: Mapped[int] = mapped_column(BigInteger)
+    finished_at: Mapped[datetime | None]
+
+
 class RefusedProgramme(Base):
     """A programme that was asked for and never sent, with the reason."""
 

@@ -355,6 +355,7 @@ NOT_PERSONAL: dict[str, str] = {
     "session_sums": "what a running session's figures are made of: they go with its row",
     "retained_withdrawal": "devices whose retained messages are to be withdrawn",
     "unknown_version": "devices that reported a programme version that was never set",
+    "restoration": "when backups were restored",
     "device_suspension": "devices that flood the broker, for ten minutes each",
     "sync_epoch": "one number for the whole database",
 }

@@ -105,7 +105,7 @@ def erase_account(settings: Settings, *, who: str, yes: bool) -> None:
     """Erase WHO (an e-mail address or an id) and everything that is held about them, for good.
 
     A pseudonym stays in the ledger, so that they can be erased from a restored backup too (`cymba
-    erasure replay`). A running bridge removes their programmes from the broker.
+    restore finish`). A running bridge removes their programmes from the broker.
 
     \b
     cymba account erase ana@example.org

@@ -43,6 +43,10 @@ class CompletenessSchema(Schema):
     open_sessions = out.whole(0)
     share = out.number(0.9994, "Of the frames of ended sessions; null if there are none", null=True)
     refused_frames = out.whole(0, "Unreadable; kept for an operator")
+    missing_frames = out.whole(
+        0,
+        "Whose numbers lie between those that came; after a restore they may not come any more",
+    )
 
 
 class DeviceHealthSchema(Schema):

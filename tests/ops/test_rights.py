@@ -101,7 +101,7 @@ def test_a_restored_backup_forgets_again(cymba, settings, elsewhere, ana, tmp_pa
     assert EMAIL not in ledger.read_text()
     assert str(ana) not in ledger.read_text()
     for erased in (1, 0):  # a replay may be repeated
-        replayed = cymba("erasure", "replay", str(ledger), settings=elsewhere)
+        replayed = cymba("restore", "finish", str(ledger), settings=elsewhere)
         assert replayed.returncode == 0, replayed.stderr
         assert f"1 in the ledger, {erased} erased again" in replayed.stdout
     restored = make_engine(elsewhere["DATABASE_URL"])
@@ -118,7 +118,7 @@ def test_a_ledger_of_another_secret_is_refused(cymba, settings, ana, tmp_path):
     ledger = tmp_path / "ledger.jsonl"
     assert cymba("erasure", "ledger", str(ledger), settings=settings).returncode == 0
     other = settings | {"SECRET_KEY": "another secret key of enough characters"}
-    done = cymba("erasure", "replay", str(ledger), settings=other)
+    done = cymba("restore", "finish", str(ledger), settings=other)
     assert done.returncode == 1
     assert "another CYMBA_SECRET_KEY" in done.stderr
     assert ana

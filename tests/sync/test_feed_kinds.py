@@ -20,7 +20,7 @@ from cymba.sync.feed import KINDS, Position, read_feed, renew_epoch
 OLD: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "reminder")
 OLDER: tuple[Kind, ...] = tuple(kind for kind in OLD if kind != "remark")
 VERSIONS = {"new": KINDS, "old": OLD, "older": OLDER}
-TOLD = ("diary-entry", "reminder", "remark")
+TOLD: tuple[Kind, ...] = ("diary-entry", "reminder", "remark")
 
 
 class Reader:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from cymba.devices.tables import DevicePresence
@@ -22,6 +22,8 @@ class Completeness(NamedTuple):
     open_sessions: int
     share: float | None  # of the frames that are expected
     refused_frames: int  # in quarantine: an operator may still replay them
+    # Whose numbers lie between those that came: the device has freed them, or will yet send them.
+    missing_frames: int
 
 
 def is_silent(session: Session, seen: DevicePresence | None, now: datetime) -> bool:
@@ -85,4 +87,21 @@ def completeness(
         )
     )
     share = min(1.0, float(stored / expected)) if expected else None
-    return Completeness(sessions, incomplete, still_open, share, refused or 0)
+    of_whom = {"account_id": account_id, "device_id": device_id, "since": since}
+    missing = session.scalars(_MISSING, of_whom).one()
+    return Completeness(sessions, incomplete, still_open, share, refused or 0, missing)
+
+
+_MISSING = text(
+    """
+    SELECT CAST(coalesce(sum(upper(r) - lower(r)), 0) AS bigint)
+    FROM (SELECT e.store, int8multirange(int8range(min(e.low_seq), max(e.high_seq), '[]')) AS span
+          FROM stimulation_session AS s
+          JOIN session_extent AS e ON e.device_id = s.device_id AND e.sid = s.sid
+          WHERE s.account_id = :account_id AND s.device_id = :device_id
+            AND s.started_at >= :since AND s.hidden_at IS NULL
+          GROUP BY e.store) AS whole
+    JOIN flash_store AS f ON f.device_id = :device_id AND f.store = whole.store
+    CROSS JOIN unnest(whole.span - f.resolved) AS r
+    """
+)

@@ -1,5 +1,7 @@
 """From signing up to a diary entry, with and without a network, on one phone and on two."""
 
+from playwright.sync_api import Route
+
 from tests.app.phones import PASSWORD, AppPhone, Phones, until
 
 # All answers and drafts that this browser keeps, of whatever account.
@@ -170,6 +172,25 @@ def test_erasing_the_account_leaves_nothing_here_and_there(phones: Phones) -> No
     with phones.server.app.test_client() as client:
         asked = client.post("/v1/auth/token", json={"email": email, "password": PASSWORD})
     assert asked.status_code == 401
+
+
+def test_what_was_not_pulled_yet_is_not_said_to_be_none(phones: Phones) -> None:
+    phone = phones.make()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        held.append(route)
+
+    phone.page.route("**/v1/sync?*", hold)
+    phone.sign_up()
+    last = phone.page.get_by_role("region", name="Last session")
+    last.get_by_text("Reading").wait_for()
+    until(phone.page, lambda: held != [])
+    assert not last.get_by_text("There is no session yet.").count()
+    held[0].continue_()
+    last.get_by_text("There is no session yet.").wait_for()
 
 
 def test_an_entry_half_written_outlives_a_reload_and_no_sign_out(phones: Phones) -> None:

@@ -32,7 +32,7 @@ export default function Live({ id }: { id: string }) {
   const { value } = useSession(id);
   const seen = followed.value;
   return (
-    <Screen title={t("Running session")} back={to(`sessions/${id}`)}>
+    <Screen title={seen?.stop ? t("Session") : t("Running session")} back={to(`sessions/${id}`)}>
       {seen === null || seen.connection === "connecting" ? (
         <Busy />
       ) : (

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { Button, LinkButton } from "../../parts/button.tsx";
 import { Busy, Empty, List, Row, Section } from "../../parts/card.tsx";
-import { useCopy } from "../../data/use.ts";
+import { useCopy, useIsWhole } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, namedDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -12,13 +12,15 @@ const AT_ONCE = 50;
 
 export default function Sessions() {
   const sessions = useCopy(sessionsShown);
+  const isWhole = useIsWhole();
   const most = useSignal(AT_ONCE);
   if (sessions.value === null) return <Screen title={t("Sessions")}>{<Busy />}</Screen>;
   const shown = sessions.value.slice(0, most.value);
   return (
     <Screen title={t("Sessions")}>
       <LinkButton href={to("sessions/by-hand")}>{t("A session by hand")}</LinkButton>
-      {shown.length === 0 && (
+      {shown.length === 0 && !isWhole && <Busy />}
+      {shown.length === 0 && isWhole && (
         <Empty>{t("There is no session yet. Once a device is yours, its sessions come here by themselves.")}</Empty>
       )}
       {byDay(shown).map(([day, list]) => (

@@ -13,7 +13,7 @@ import { useDevices } from "../../data/answers.ts";
 import { type Schemas, useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { number, percent } from "../../shell/format.ts";
-import { t } from "../../shell/language.ts";
+import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 
 const OUTCOMES = ["pain_now", "sleep_quality", "mood", "fatigue"] as const;
@@ -117,12 +117,24 @@ export default function Plan() {
 }
 
 function Power({ one }: { one: Power }) {
+  const n = one.minimal_difference;
+  const said = { n: number(n, 1), share: percent(one.power) };
   return (
     <>
       <p>
         {one.power >= 0.8
-          ? t("If there is a difference of {n} points, it is found in {share} of such trials.", { n: number(one.minimal_difference, 1), share: percent(one.power) })
-          : t("Even if there is a difference of {n} points, it is found in only {share} of such trials.", { n: number(one.minimal_difference, 1), share: percent(one.power) })}
+          ? tn(
+              "If there is a difference of {n} point, it is found in {share} of such trials.",
+              "If there is a difference of {n} points, it is found in {share} of such trials.",
+              n,
+              said,
+            )
+          : tn(
+              "Even if there is a difference of {n} point, it is found in only {share} of such trials.",
+              "Even if there is a difference of {n} points, it is found in only {share} of such trials.",
+              n,
+              said,
+            )}
       </p>
       <Facts
         of={[

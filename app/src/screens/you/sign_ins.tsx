@@ -44,7 +44,7 @@ export default function SignIns() {
                     )
                   }
                 >
-                  {one.signed_in_at === null ? t("Signed in") : t("Since {when}", { when: when(one.signed_in_at) })}
+                  {one.signed_in_at === null ? t("Signed in") : t("Signed in: {when}", { when: when(one.signed_in_at) })}
                   <div class="soft small">{t("Last used {when}", { when: fromNow(one.refreshed_at) })}</div>
                 </Row>
               ))}

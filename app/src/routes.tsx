@@ -25,6 +25,7 @@ export const SCREENS: Record<string, AnyComponent<any>> = {
   "sessions/:id/live": lazy(() => import("./screens/session/live.tsx")),
   findings: lazy(() => import("./screens/findings/findings.tsx")),
   "findings/history": lazy(() => import("./screens/history/history.tsx")),
+  "findings/report": lazy(() => import("./screens/report/report.tsx")),
   "findings/trials": lazy(() => import("./screens/trial/trials.tsx")),
   "findings/trials/plan": lazy(() => import("./screens/trial/plan.tsx")),
   "findings/trials/:id": lazy(() => import("./screens/trial/trial.tsx")),

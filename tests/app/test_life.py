@@ -232,3 +232,26 @@ def test_what_was_never_opened_is_there_without_a_network(phones: Phones) -> Non
     phone.context.set_offline(True)
     phone.open("findings/trials").get_by_text("There was no trial yet.").wait_for()
     phone.open("findings/history").get_by_role("heading", name="Use of the device").wait_for()
+
+
+def test_a_report_is_taken_along_and_opened_by_a_link(phones: Phones) -> None:
+    person, visitor = phones.make(), phones.make()
+    person.sign_up()
+    person.rate(4)
+    person.wait_until_sent()
+    person.open("findings/report").get_by_text("Ratings, as a mean").wait_for()
+    person.open("you/shares")
+    person.press("Let somebody look")
+    person.page.get_by_label("Who is it for?").fill("Dr. Weber")
+    for scope in ("Report", "Sessions", "Diary"):  # the last two are chosen at first
+        person.page.get_by_role("checkbox", name=scope, exact=True).click(force=True)
+    person.press("Make the link")
+    link = person.page.get_by_role("textbox", name="Link").input_value()
+    visitor.page.goto(link)
+    visitor.page.get_by_text("Ratings, as a mean").wait_for()
+    for phone in (person, visitor):
+        if phone is person:
+            phone.open("findings/report")
+        with phone.page.expect_download() as begun:
+            phone.press("Download as PDF")
+        assert begun.value.path().read_bytes().startswith(b"%PDF")

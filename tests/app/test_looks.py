@@ -21,6 +21,7 @@ SCREENS = (
     "sessions/by-hand",
     "findings",
     "findings/history",
+    "findings/report",
     "findings/trials",
     "findings/trials/plan",
     "devices",

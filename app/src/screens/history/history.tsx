@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { Unanswered } from "../../parts/answered.tsx";
+import { LinkButton } from "../../parts/button.tsx";
 import { Card, Empty, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { Choice } from "../../parts/field.tsx";
@@ -38,6 +39,7 @@ export default function History() {
         <Unanswered problem={problem} />
       ) : (
         <>
+          <LinkButton href={to("findings/report")}>{t("Report for your clinician")}</LinkButton>
           <Section title={t("Use of the device")}>
             <Periods items={data.items} length={length.value} />
           </Section>

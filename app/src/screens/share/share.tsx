@@ -8,14 +8,16 @@ import { Unanswered } from "../../parts/answered.tsx";
 import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { Button, LinkButton } from "../../parts/button.tsx";
 import { Busy, Card, Empty, Section } from "../../parts/card.tsx";
+import { save } from "../../parts/hand_over.ts";
 import { titleOf } from "../../data/items.ts";
-import { type Schemas, SignedOut, useAccount } from "../../data/use.ts";
+import { type Schemas, SignedOut, useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { duration, fullDay, milliampere, number, when } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { gradeSaid } from "../findings/grades.ts";
 import { Periods } from "../history/periods.tsx";
+import { ReportShown } from "../report/report_shown.tsx";
 import { tokenIn, visit, type Visitor } from "./visitor.ts";
 
 export default function Share() {
@@ -52,6 +54,16 @@ export default function Share() {
       <div class="row not-printed">
         <Button onPress={() => window.print()}>{t("Print")}</Button>
       </div>
+      {opens.has("report") && (
+        <Part title={t("Report")} read={async () => dataOf(await api.GET("/v1/report"))}>
+          {(report: Schemas["Report"]) => (
+            <>
+              <PrintedReport api={api} />
+              <ReportShown report={report} />
+            </>
+          )}
+        </Part>
+      )}
       {opens.has("sessions") && (
         <>
           <Part title={t("Use by week")} read={async () => dataOf(await api.GET("/v1/history", WEEKS))}>
@@ -112,6 +124,22 @@ function Part<T>({ title, read, children }: PartProps<T>) {
     <Section title={title}>
       {data.value === null ? <Unanswered problem={problem.value} /> : children(data.value)}
     </Section>
+  );
+}
+
+function PrintedReport({ api }: { api: Visitor["api"] }) {
+  const { problem, attempt } = useAttempt();
+  const load = () =>
+    attempt(async () => {
+      save(dataOf<Blob>(await api.GET("/v1/report.pdf", { parseAs: "blob" })), "cymba-report.pdf");
+    });
+  return (
+    <div class="not-printed">
+      <Button look="main" onPress={load}>
+        {t("Download as PDF")}
+      </Button>
+      <ProblemBanner problem={problem.value} />
+    </div>
   );
 }
 

@@ -1,11 +1,11 @@
 import { useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
-import { type Problem, ProblemError } from "@cymba/client";
 import { ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Check } from "../../parts/field.tsx";
+import { handOver } from "../../parts/hand_over.ts";
 import { say } from "../../parts/toast.tsx";
 import { eraseAccount } from "../../data/profile.ts";
 import { leave } from "../../data/residents.ts";
@@ -29,14 +29,7 @@ function Export() {
   const { problem, attempt } = useAttempt();
   const load = () =>
     attempt(async () => {
-      const response = await account.fetch("/v1/account/export");
-      if (!response.ok) throw new ProblemError((await response.json()) as Problem);
-      const url = URL.createObjectURL(await response.blob());
-      const link = document.createElement("a");
-      link.href = url;
-      link.download = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "cymba.zip";
-      link.click();
-      URL.revokeObjectURL(url);
+      await handOver(await account.fetch("/v1/account/export"), "cymba.zip");
     });
   return (
     <Card title={t("Take it with you")}>

@@ -17,7 +17,7 @@ import { Screen } from "../../shell/screen.tsx";
 import { useProof } from "./proof.tsx";
 
 type Scope = Schemas["ShareRequest"]["scopes"][number];
-const SCOPES: readonly Scope[] = ["sessions", "diary", "insights"];
+const SCOPES: readonly Scope[] = ["report", "sessions", "diary", "insights"];
 const DAY_MS = 86_400_000;
 
 export default function Shares() {
@@ -124,6 +124,11 @@ function Making(props: { onClose: () => void; onMade: (share: Schemas["NewShare"
           label={t("What they may read")}
           options={SCOPES.map((value) => ({ value, label: scopeTitle(value) }))}
           values={scopes.value}
+          hint={
+            scopes.value.includes("report")
+              ? t("The report also shows findings, side effects, conditions and medication, but no notes.")
+              : undefined
+          }
           error={scopes.value.length === 0 ? t("Choose one at least.") : null}
           onChange={(values) => (scopes.value = values)}
         />
@@ -168,6 +173,7 @@ function Made({ share, onClose }: { share: Schemas["NewShare"]; onClose: () => v
 
 function scopeTitle(scope: Scope): string {
   switch (scope) {
+    case "report": return t("Report");
     case "sessions": return t("Sessions");
     case "diary": return t("Diary");
     case "insights": return t("Findings");

@@ -4,6 +4,7 @@ A meaning is never made stronger than it is. Where no code of LOINC or SNOMED CT
 the code is Cymba's own; what nobody measured says so (`unknown`) and is no number.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,6 +18,7 @@ SNOMED_CT: Final = "http://snomed.info/sct"
 ICD_10_CM: Final = "http://hl7.org/fhir/sid/icd-10-cm"
 UCUM: Final = "http://unitsofmeasure.org"
 TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem/"
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _SYSTEMS: Final = {"LOINC": LOINC, "SNOMED CT": SNOMED_CT}
 
 
@@ -113,7 +115,7 @@ def text(value: str | None) -> str | None:
     """As FHIR's strings may be: without control characters, and not of spaces alone."""
     if value is None:
         return None
-    kept = "".join(sign if sign in "\t\r\n" or sign >= " " else " " for sign in value)
+    kept = _CONTROL.sub(" ", value)
     return kept if kept.strip() else None
 
 

@@ -84,6 +84,16 @@ class ResourceReader:
         is_cut_off = place is not None and place.leg < len(self.makers)
         return ResourcePage(found, last if is_cut_off else None)
 
+    def everything(self) -> Iterator[Resource]:
+        """All that there is, one page in memory at a time."""
+        place: ReadUpTo | None = None
+        while True:
+            page = self.page(Search(), after=place, count=ROWS_AT_ONCE)
+            yield from page.resources
+            place = page.next_place
+            if place is None:
+                return
+
     def _walk(
         self, search: Search, after: ReadUpTo | None, at_once: int
     ) -> Iterator[tuple[ReadUpTo, Resource | None]]:

@@ -8,16 +8,21 @@ everything is of one moment.
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+import orjson
 import pyarrow.parquet as pq
 from sqlalchemy import Select, Text, case, cast, func, null, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.errors import NotFound
+from cymba.fhir.record import ALL_PARTS, RecordOwner
+from cymba.fhir.registry import RESOURCE_TYPES
+from cymba.fhir.search import ResourceReader, legs
 from cymba.rights.archive import Archive
 from cymba.rights.personal_data import NOT_PERSONAL, PERSONAL_TABLES, PersonalTable
 from cymba.rights.readable import READ_ME, SHEET_BEGINS, SHEETS, Sheet, line
@@ -30,6 +35,7 @@ FORMAT = "cymba-export"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 TABLES = "tables/"
+FHIR = "fhir/"
 SESSIONS_AT_ONCE = 50
 ROWS_OF_A_SHEET = 200
 
@@ -73,6 +79,7 @@ def export(
     yield from _telemetry(session, account_id, archive, steps)
     for holding in PERSONAL_TABLES:
         yield from _rows(session, account_id, archive, holding, steps)
+    yield from _fhir(session, account_id, archive)
     with archive.member(MANIFEST) as member:
         member.write(_manifest(archive, account_id, schema_version, now))
     yield archive.close()
@@ -109,6 +116,21 @@ def _sheet(session: Session, account_id: UUID, archive: Archive, sheet: Sheet) -
                 member.write(line(cells), rows=1)
             if archive.has_piece:
                 yield archive.drain()
+
+
+def _fhir(session: Session, account_id: UUID, archive: Archive) -> Iterator[bytes]:
+    """A file for each resource type of which there are resources."""
+    owner = RecordOwner(account_id, is_own=True)
+    for one in RESOURCE_TYPES.values():
+        resources = ResourceReader(session, owner, legs([one], ALL_PARTS)).everything()
+        first = next(resources, None)
+        if first is None:
+            continue
+        with archive.member(f"{FHIR}{one.name}.ndjson") as member:
+            for resource in chain([first], resources):
+                member.write(orjson.dumps(resource) + b"\n", rows=1)
+                if archive.has_piece:
+                    yield archive.drain()
 
 
 def _telemetry(

@@ -82,10 +82,11 @@ def _span(found: re.Match[str]) -> tuple[datetime, datetime]:
     if found["hour"] is None:
         low = datetime(year, month, day, tzinfo=UTC)
         if found["day"]:
-            return low, low + timedelta(days=1)
-        if found["month"]:
-            return low, datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
-        return low, datetime(year + 1, 1, 1, tzinfo=UTC)
+            return low, _later(low, timedelta(days=1))
+        months = 1 if found["month"] else 12
+        years, month = divmod(month - 1 + months, 12)
+        is_last = year + years > datetime.max.year
+        return low, FOREVER if is_last else low.replace(year=year + years, month=month + 1)
     zone = found["zone"] or "Z"
     fraction = (found["fraction"] or "")[:6]
     at = datetime.fromisoformat(
@@ -93,5 +94,9 @@ def _span(found: re.Match[str]) -> tuple[datetime, datetime]:
         f":{found['second'] or '00'}.{fraction or '0':0<6}{zone}"
     ).astimezone(UTC)
     if found["second"] is None:
-        return at, at + timedelta(minutes=1)
-    return at, at + timedelta(microseconds=10 ** (6 - len(fraction)))
+        return at, _later(at, timedelta(minutes=1))
+    return at, _later(at, timedelta(microseconds=10 ** (6 - len(fraction))))
+
+
+def _later(at: datetime, span: timedelta) -> datetime:
+    return FOREVER if FOREVER - at < span else at + span

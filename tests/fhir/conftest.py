@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from cymba.accounts.tokens import sign_in
 from cymba.database import UnitOfWork, make_engine, utc_now
@@ -60,3 +60,15 @@ def read_whole(engine: Engine, account_id: UUID, search: Search, count: int = 50
 def records(three: Three) -> dict[UUID, list[dict[str, Any]]]:
     """By person, every resource of their record."""
     return {one: read_whole(three.engine, one, Search()) for one in three.ids}
+
+
+@pytest.fixture
+def statements(engine: Engine) -> list[str]:
+    """What is asked of the database."""
+    asked: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    return asked

@@ -1,5 +1,7 @@
 """What every FHIR route keeps, whatever the resource type."""
 
+from uuid import uuid4
+
 import pytest
 
 from cymba.fhir.registry import RESOURCE_TYPES
@@ -87,3 +89,41 @@ def test_a_share_opens_what_its_scopes_are_for_and_each_look_is_noted(
     log = client.get("/v1/audit", headers=person.headers).json["items"]
     looks = [one["action"] for one in log if one["actor_kind"] == "share"]
     assert looks == ["share.read", "sessions.read"]
+
+
+def test_each_share_finds_its_part_of_the_record_and_no_more(
+    ask, client, person, wear, share, read_all
+):
+    wear(person).samples().end().sum_up()
+    given = {"felt_at": "2026-03-01T20:00:00Z", "time_zone": "UTC", "items": {"pain_now": 3}}
+    entry = f"/v1/diary/{uuid4()}"
+    assert client.put(entry, json=given, headers=person.headers).status_code == 201
+    whole = f"Patient/{person.id}/$everything"
+
+    def kinds(by):
+        return {(one["resourceType"], "survey" in str(one)) for one in read_all(whole, by=by)}
+
+    of_sessions = {(one, False) for one in ("Patient", "Device", "DeviceUseStatement", "Procedure")}
+    of_sessions |= {("DeviceMetric", False), ("Observation", False), ("Provenance", False)}
+    of_diary = {("Patient", False), ("Observation", True), ("QuestionnaireResponse", False)}
+    of_diary |= {("Provenance", False)}
+    assert kinds(share(person, "sessions")) == of_sessions
+    assert kinds(share(person, "diary")) == of_diary
+    assert kinds(person) == of_sessions | of_diary
+    for path in ("Consent", whole):
+        refused = ask(path, by=share(person, "insights"))
+        assert (refused.status_code, outcome(refused)["code"]) == (403, "forbidden")
+    log = client.get("/v1/audit", headers=person.headers).json["items"]
+    looks = {one["action"] for one in log if one["actor_kind"] == "share"}
+    assert looks == {"sessions.read", "diary.read"}
+
+
+def test_a_large_answer_is_packed(ask, client, person):
+    for hour in range(10):
+        given = {"felt_at": f"2026-03-01T{hour:02}:00:00Z", "time_zone": "UTC"}
+        given["items"] = {"pain_now": 3, "mood": 4}
+        client.put(f"/v1/diary/{uuid4()}", json=given, headers=person.headers)
+    packed = ask("Observation", **{"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    found = ask("Observation?code=72514-3&date=ge2026-03-01T05:00:00Z").json["entry"]
+    assert len(found) == 5

@@ -85,7 +85,7 @@ def _span(found: re.Match[str]) -> tuple[datetime, datetime]:
             return low, _later(low, timedelta(days=1))
         months = 1 if found["month"] else 12
         years, month = divmod(month - 1 + months, 12)
-        is_last = year + years > datetime.max.year
+        is_last = year + years > FOREVER.year
         return low, FOREVER if is_last else low.replace(year=year + years, month=month + 1)
     zone = found["zone"] or "Z"
     fraction = (found["fraction"] or "")[:6]

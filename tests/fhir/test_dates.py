@@ -67,6 +67,7 @@ def test_what_a_resource_shows_finds_it(records, three):
         for one in sessions:
             for prefix in ("ge", "le"):
                 test = DateTest.parse(prefix + one["meta"]["lastUpdated"])
+                assert test is not None
                 wanted = RowsWanted(ids=frozenset({one["id"]}), updated=(test,))
                 found = read_whole(three.engine, who, Search(wanted, frozenset({one["id"]})))
                 assert one in found

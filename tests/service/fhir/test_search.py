@@ -120,8 +120,8 @@ def test_each_share_finds_its_part_of_the_record_and_no_more(
 
 def test_a_large_answer_is_packed(ask, client, person):
     for hour in range(10):
-        given = {"felt_at": f"2026-03-01T{hour:02}:00:00Z", "time_zone": "UTC"}
-        given["items"] = {"pain_now": 3, "mood": 4}
+        at = f"2026-03-01T{hour:02}:00:00Z"
+        given = {"felt_at": at, "time_zone": "UTC", "items": {"pain_now": 3, "mood": 4}}
         client.put(f"/v1/diary/{uuid4()}", json=given, headers=person.headers)
     packed = ask("Observation", **{"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"

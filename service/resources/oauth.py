@@ -8,6 +8,7 @@ browser's script calls (`cors`).
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 from flask import Blueprint, Response, request
@@ -40,6 +41,7 @@ CAPABILITIES: Final = (
     "permission-v1",
     "permission-v2",
 )
+_OF_QUERIES: Final = "%&=+/:?@!$'()*,;[]"  # what stays as it came, besides letters
 _DESCRIBED_FOR_S: Final = 3600
 
 
@@ -61,7 +63,7 @@ def describe_server() -> Response:
 def authorize() -> Response:
     """Send the person to where they sign in and say yes or no; the app's request goes along in the
     fragment, which no log keeps."""
-    query = request.query_string.decode("utf-8", "replace")
+    query = quote(request.query_string, safe=_OF_QUERIES)
     with under_way(), transaction() as session:
         try:
             authorization(session).asked(query)

@@ -16,6 +16,7 @@ from cymba.database import UnitOfWork, utc_now
 
 BACK = "https://app.example.org/back"
 AUDIENCE = "http://localhost/fhir/R4"
+SCOPE = "launch/patient patient/Observation.rs patient/Patient.read offline_access"
 VERIFIER = "dBjftJeZ4CVP-mBulrxe3Y6XKnEJ3oMPdqvkTTSGFQg"
 
 
@@ -37,28 +38,33 @@ def register(
         return str(client.id), secret
 
 
+def query_of(client_id: str, /, **changes: str | None) -> str:
+    """What an app asks; None leaves a parameter out."""
+    asked = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": BACK,
+        "scope": SCOPE,
+        "state": "8Xq0",
+        "aud": AUDIENCE,
+        "code_challenge": challenge(),
+        "code_challenge_method": "S256",
+    } | changes
+    return urlencode({name: value for name, value in asked.items() if value is not None})
+
+
 @dataclass
 class SmartApp:
     app: Flask
     client_id: str
     secret: str | None = None
-    scope: str = "launch/patient patient/Observation.rs patient/Patient.read offline_access"
+    scope: str = SCOPE
 
     def __post_init__(self) -> None:
         self.http = self.app.test_client()
 
     def query(self, **changes: str | None) -> str:
-        asked = {
-            "response_type": "code",
-            "client_id": self.client_id,
-            "redirect_uri": BACK,
-            "scope": self.scope,
-            "state": "8Xq0",
-            "aud": AUDIENCE,
-            "code_challenge": challenge(),
-            "code_challenge_method": "S256",
-        } | changes
-        return urlencode({name: value for name, value in asked.items() if value is not None})
+        return query_of(self.client_id, **{"scope": self.scope} | changes)
 
     def ask(self, **changes: str | None) -> TestResponse:
         return self.http.get(f"/oauth/authorize?{self.query(**changes)}")

@@ -1,14 +1,22 @@
 """What an app asks, what the person answers, and where the browser goes from there."""
 
+from base64 import b64encode
 from datetime import timedelta
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import update
 
 from cymba.accounts.tables import RefreshToken
 from cymba.database import UnitOfWork, utc_now
 from tests.service.smart_app import BACK, VERIFIER, SmartApp, params_of, register
+
+NAMES = [
+    "client_id", "redirect_uri", "response_type", "scope", "state", "aud", "code_challenge",
+    "code_challenge_method", "code", "code_verifier", "grant_type", "refresh_token", "token",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -129,3 +137,27 @@ def test_the_state_comes_back_as_it_was(smart, person, client, state):
     body = {"query": query, "scopes": ["patient/Observation.rs"]}
     answered = client.post("/v1/apps/allowances", json=body, headers=person.headers).json
     assert params_of(answered["redirect_to"])["state"] == state
+
+
+# Some that a query, a form or a header may hold, and some that they may not.
+BYTES = st.binary(max_size=40) | st.sampled_from([b"%", b"%zz", b"%ff", b"%00", b"&&==", b"\xff;"])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4), BYTES)
+def test_nothing_that_is_asked_breaks_the_server(smart, changes, secret):
+    own = {name: values[0].encode() for name, values in parse_qs(smart.query()).items()}
+    asked = smart.http.get("/oauth/authorize", query_string=joined(own | changes).decode("latin-1"))
+    assert asked.status_code in {302, 400}
+    form = {"client_id": own["client_id"], "grant_type": b"authorization_code"} | changes
+    plain = {"Content-Type": "application/x-www-form-urlencoded"}
+    basic = plain | {"Authorization": f"Basic {b64encode(secret).decode()}"}
+    for path in ("/oauth/token", "/oauth/revoke"):
+        for headers in (plain, basic):
+            answered = smart.http.post(path, data=joined(form), headers=headers)
+            assert answered.status_code in {200, 400, 401}
+            assert answered.status_code == 200 or answered.json["error"]
+
+
+def joined(given):
+    return b"&".join(name.encode() + b"=" + value for name, value in given.items())

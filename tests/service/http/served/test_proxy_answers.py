@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from tests.end_to_end.parts import PATIENCE_S
 from tests.programs import needs
+from tests.service.smart_app import query_of, register
 
 pytestmark = [pytest.mark.slow, needs("nginx")]
 
@@ -104,6 +105,17 @@ def test_a_tag_that_compression_made_weak_still_names_its_version(proxy, wear, p
         headers = person.headers | {"If-Match": weak}
         assert client.patch(path, json={"note": "b"}, headers=headers).status_code == 200
         assert client.patch(path, json={"note": "c"}, headers=headers).status_code == 412
+
+
+def test_a_long_request_of_an_app_goes_on_whole(proxy, engine):
+    client_id, _ = register(engine)
+    with proxy.client() as client:
+        described = client.get("/fhir/R4/.well-known/smart-configuration").json()
+        authorize = described["authorization_endpoint"]
+        here = authorize.removesuffix("/oauth/authorize")
+        query = query_of(client_id, aud=f"{here}/fhir/R4", state="x" * 10_000)
+        answer = client.get(f"/oauth/authorize?{query}")
+    assert answer.headers["Location"] == f"/app/allow#{query}"
 
 
 def test_with_a_certificate_there_is_tls(proxied):

@@ -46,6 +46,7 @@ export const SCREENS: Record<string, AnyComponent<any>> = {
   "you/data": lazy(() => import("./screens/you/data.tsx")),
   "you/shares": lazy(() => import("./screens/you/shares.tsx")),
   "you/sign-ins": lazy(() => import("./screens/you/sign_ins.tsx")),
+  operator: lazy(() => import("./screens/operator/operator.tsx")),
   receipt: lazy(() => import("./screens/receipt/receipt.tsx")),
   "sign-in": lazy(() => import("./screens/sign_in/sign_in.tsx")),
 };

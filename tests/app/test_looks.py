@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
+from sqlalchemy import Engine, update
 
+from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork, utc_now
+from cymba.devices.provisioning import provision
+from cymba.devices.suspension import suspend
+from cymba.devices.tables import DevicePresence
 from service.resources.companion import BUILT
 from tests.app.phones import DESK, PHONE, Phones, until
 
 AXE = Path(__file__).parents[2] / "app" / "node_modules" / "axe-core" / "axe.min.js"
+HOSTILE = "<img src=x onerror='window.taken = 1'>"
 # Colours go by the theme and the layout by the size, so each of both once is enough.
 LOOKS = (("light", PHONE), ("dark", DESK))
 SCREENS = (
@@ -37,6 +44,7 @@ SCREENS = (
     "you/data",
     "you/shares",
     "you/sign-ins",
+    "operator",
     "receipt",
     "sign-in",
     "nowhere",
@@ -140,3 +148,38 @@ def test_a_new_version_over_a_full_queue_loses_nothing(phones: Phones, tmp_path:
         until(phone.page, lambda: len(phone.ask("/v1/diary")["items"]) == 1)
     finally:
         config.pop("APP_FOLDER", None)
+
+
+def test_an_operator_sees_the_installation_and_what_devices_say_is_text(
+    phones: Phones, engine: Engine
+) -> None:
+    phone = phones.make()
+    email = phone.sign_up()
+    page = phone.open("you")
+    page.get_by_text("Your devices").wait_for()
+    assert page.get_by_text("This installation").count() == 0
+    with UnitOfWork(engine) as session, session.begin():
+        session.execute(update(Account).where(Account.email == email).values(role="operator"))
+        device_id = next(provision(session, "ear_cymba")).device_id
+        session.add(
+            DevicePresence(
+                device_id=device_id, online=True, store=7, boot=1, sent_ms=1, firmware=HOSTILE,
+                queued_frames=81, changed_at=utc_now(), seen_at=utc_now(),
+            )
+        )  # fmt: skip
+        suspend(session, device_id, utc_now())
+    phone.open("you")
+    page.get_by_role("link", name="This installation").click()
+    page.get_by_role("heading", name="This installation", level=1).wait_for()
+    page.get_by_text(HOSTILE).first.wait_for()
+    assert page.evaluate("() => document.querySelectorAll('main img, main script').length") == 0
+    assert page.evaluate("() => window.taken") is None
+    page.evaluate(AXE.read_text())
+    for theme, size in LOOKS:
+        set_look(page, theme=theme)
+        page.set_viewport_size(size)
+        assert faults(page) == []
+    phone.press("Let it in")
+    page.get_by_text("No device is kept out.").wait_for()
+    page.get_by_label("State", exact=True).select_option("unclaimed")
+    page.get_by_text("Frames it holds").wait_for()

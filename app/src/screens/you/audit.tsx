@@ -89,6 +89,7 @@ function actionTitle(action: string): string {
     case "device.claimed": return t("A device became yours");
     case "device.handed_on": return t("A device was to be handed on");
     case "device.released": return t("You let a device go");
+    case "device.suspension_lifted": return t("A device was let in again");
     case "diary.read": return t("Your diary was read");
     case "email.changed": return t("Your e-mail address was changed");
     case "identity.linked": return t("Another way to sign in was added");
@@ -96,8 +97,14 @@ function actionTitle(action: string): string {
     case "insights.read": return t("Your findings were read");
     case "insights.cohort": return t("Your data became part of a summary");
     case "password.reset": return t("A new password was set");
+    case "operator.devices_listed": return t("You listed devices");
+    case "operator.quarantine_listed": return t("You listed what is in quarantine");
+    case "operator.quarantine_replayed": return t("You tried a frame again");
+    case "operator.suspension_lifted": return t("You let a device in again");
+    case "operator.suspensions_listed": return t("You listed who is kept out");
     case "programme.set": return t("A programme was set");
     case "record.read": return t("Several parts of your record were read");
+    case "quarantine.replayed": return t("A frame that was rejected was tried again");
     case "sessions.read": return t("Your sessions were read");
     case "share.created": return t("You let somebody look");
     case "share.revoked": return t("You ended a share");

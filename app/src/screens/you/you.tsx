@@ -4,8 +4,8 @@ import { Card, List, Row, Section } from "../../parts/card.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Choice } from "../../parts/field.tsx";
 import { resident, signOut } from "../../data/residents.ts";
-import { changeProfile } from "../../data/profile.ts";
-import { useAccount } from "../../data/use.ts";
+import { changeProfile, readProfile } from "../../data/profile.ts";
+import { useAccount, useAnswer } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t, tn } from "../../shell/language.ts";
 import { type Language, language, type TextSize, textSize, type Theme, theme } from "../../shell/look.ts";
@@ -14,6 +14,7 @@ import { Screen } from "../../shell/screen.tsx";
 export default function You() {
   const account = useAccount();
   const isLeaving = useSignal(false);
+  const { value: profile } = useAnswer(account.isNobody ? null : "account", readProfile);
   return (
     <Screen title={t("You")}>
       {account.isNobody ? (
@@ -35,6 +36,7 @@ export default function You() {
           <Row href={to("you/audit")}>{t("Who looked, and what was changed")}</Row>
           <Row href={to("you/sign-ins")}>{t("Where you are signed in")}</Row>
           <Row href={to("you/data")}>{t("Take your data, or erase it")}</Row>
+          {profile.value.data?.role === "operator" && <Row href={to("operator")}>{t("This installation")}</Row>}
         </List>
       )}
       <Section title={t("How it looks")}>

@@ -25,7 +25,7 @@ NODE_READY := $(CLIENT)/node_modules/.ready $(CLIENT)/examples/node_modules/.rea
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo app reference test check bench format lock calibrate migration docs client clean
+.PHONY: help demo app reference test drill check bench format lock calibrate migration docs client clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ app: $(APP_BUILT) ## Build the companion, which the API serves at /app/
 
 test: $(READY) client app reference ## Run every test, on a real PostgreSQL and over a real broker (ARGS="-k sync")
 	$(BIN)/pytest -n auto --dist loadgroup --durations 20 $(ARGS)
+
+drill: $(READY) ## Break what can break, and print what came of it: frames lost or doubled, recovery
+	$(BIN)/pytest -n 0 -m drill --durations 0 --durations-min 1 $(ARGS)
 
 check: $(READY) client app reference ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
 	$(BIN)/ruff check .

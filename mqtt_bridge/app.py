@@ -133,8 +133,9 @@ class Bridge:
         """Why this bridge stores nothing at the moment; None if it does."""
         if self.connection.current is None:
             return "not connected to the broker"
-        if self.writer.retrying:
-            return "the last transaction failed and is being retried"
+        error = self.writer.retrying
+        if error is not None:
+            return f"the last transaction failed ({error}) and is being retried"
         busy_s = self.writer.busy_s()
         if busy_s > SLOW_S:
             return f"the database has not answered for {busy_s:.0f} s"

@@ -50,7 +50,7 @@ class Writer:
         self._busy_since: float | None = None
         self._in_hand_since: datetime | None = None
         self.working = False  # a batch is not committed yet
-        self.retrying = False  # the last attempt failed, and the next has not begun
+        self.retrying: str | None = None  # the error of the last attempt, if that failed
         self._giving_up = threading.Event()
         self._thread = SupervisedThread("writer", self._run)
 
@@ -101,13 +101,13 @@ class Writer:
                 if batch:
                     parts = by_halves(batch, self._commit, give_up, lambda e: not is_passing(e))
                     self._ack_sender.send(batch, sum_of(parts))
-                self.retrying = False
+                self.retrying = None
                 break
             except Exception as error:
                 if not is_passing(error):
                     raise
                 self._disconnect()
-                self.retrying = True
+                self.retrying = name_of(error)
                 self._metrics.database_failures.inc()
                 log.warning(
                     "a transaction failed; it is retried",

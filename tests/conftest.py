@@ -18,6 +18,7 @@ from cymba.devices import issuing
 from ops import postgres, schema
 from ops.postgres import EmbeddedPostgres
 from tests import programs, run_folder
+from tests.drills import table
 from tests.kept_database import TEMPLATE, KeptDatabases, at_database
 
 OWN_FOLDER = pytest.StashKey[Path]()
@@ -59,6 +60,10 @@ def pytest_terminal_summary(
     folder = config.stash.get(OWN_FOLDER, None)
     if folder is not None and folder.exists():
         terminalreporter.write_line(f"what the tests left is in {folder}")
+    if table.ROWS:
+        terminalreporter.section("drills")
+        for line in table.lines():
+            terminalreporter.write_line(line)
     if programs.MISSING:
         terminalreporter.section("NOT ALL IS TESTED", sep="!", red=True, bold=True)
         for name in programs.MISSING:

@@ -74,6 +74,7 @@ def arrives_over_one_connection(
 
 
 @pytest.mark.slow
+@pytest.mark.drill
 def test_a_slow_disk_over_the_embedded_broker(
     database_url: str, engine: Engine, devices: list[Credentials], stored_seqs: StoredSeqs
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_slow_disk_over_the_embedded_broker(
 
 
 @pytest.mark.slow
+@pytest.mark.drill
 @needs("mosquitto")
 def test_a_database_that_answers_late_while_the_brokers_window_is_full(
     tmp_path: Path,

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ from ops.exits import Exit
 from ops.postgres import EmbeddedPostgres
 from service.http.services import Services
 from tests.devices.test_programme import KEY, current
+from tests.drills.table import ROWS, DrillRow
 from tests.kept_database import new_database
 from tests.service.conftest import ApiUser, Worn, app_with
 from tests.service.resources.sync_phone import Json, Phone
@@ -131,6 +133,7 @@ def newest(engine: Engine, device_id: str) -> DeviceProgramme:
 POINTS = ("before any", "after the first", "after the second")
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("point", POINTS)
 def test_what_is_set_after_a_restore_reaches_the_device(
     engine: Engine, person: ApiUser, hold: Callable[..., str], backups: Backups,
@@ -147,7 +150,10 @@ def test_what_is_set_after_a_restore_reaches_the_device(
         if at == point:
             backup = backups.make("backup")
     url, restored = backups.restore(backup)
-    command(url, "finish", "--without-ledger")
+    began_s = time.monotonic()
+    told = command(url, "finish", "--without-ledger").splitlines()
+    recovery_s = time.monotonic() - began_s
+    ROWS.append(DrillRow(f"restore to {point} change", recovery_s, 0, 0, f"{told[-2]}, …"))
 
     assert narrowed.receives(narrow(restored, person, narrowed.device_id, utc_now()))
     with UnitOfWork(restored) as session, session.begin():

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
+import psycopg
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.devices import exchange
@@ -79,10 +81,10 @@ class WriterCache:
 
 
 def append(
-    connection: Connection, batch: Sequence[IncomingMessage], cache: WriterCache
+    line: psycopg.Connection[Any], batch: Sequence[IncomingMessage], cache: WriterCache
 ) -> tuple[list[IncomingMessage], Written, list[IncomingMessage]]:
-    """Write and commit the usual frames of a batch by the fast path, over a `connection` in
-    autocommit mode. Return them, their result, and what is left for `write`."""
+    """Write and commit the usual frames of a batch by the fast path, over a `line` in autocommit
+    mode. Return them, their result, and what is left for `write`."""
     holders = cache.contacts.holders
     usual: list[IncomingMessage] = []
     others: list[IncomingMessage] = []
@@ -93,7 +95,7 @@ def append(
     if not usual:
         return [], written, others
     with cache.quota.reserve() as reservation:
-        appended = fast_path.append(connection, usual, cache.anchors, quota=reservation)
+        appended = fast_path.append(line, usual, cache.anchors, quota=reservation)
     written.stored_fast = len(appended.stored)
     written.answers = _answers(appended.stored, appended.acks)
     return appended.stored, written, others + appended.left

@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
+import psycopg
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
 
 from cymba.database import UnitOfWork
 from cymba.failures import is_passing, name_of
@@ -46,7 +48,7 @@ class Writer:
         self._batch = batch
         self._cache = WriterCache(contacts)
         self._connection: Connection | None = None
-        self._autocommit: Connection | None = None
+        self._autocommit: PoolProxiedConnection | None = None
         self._busy_since: float | None = None
         self._in_hand_since: datetime | None = None
         self.working = False  # a batch is not committed yet
@@ -175,20 +177,23 @@ class Writer:
             self._metrics.batch_size.observe(sum(size))
             self._metrics.commit_seconds.observe(time.monotonic() - started)
 
-    def _connections(self) -> tuple[Connection, Connection]:
-        """Two permanent connections, the second in autocommit mode. A pool's check would take a
-        third of the time of a small batch. A dead one costs one failed attempt; the retry opens new
-        ones."""
+    def _connections(self) -> tuple[Connection, psycopg.Connection[Any]]:
+        """Two permanent connections, the second the driver's own in autocommit mode: SQLAlchemy's
+        checks and statements would take half of the time of a small batch. A dead one costs one
+        failed attempt; the retry opens new ones."""
         if self._connection is None:
             self._connection = self._engine.connect()
         if self._autocommit is None:
-            line = self._engine.connect()
-            self._autocommit = line.execution_options(isolation_level="AUTOCOMMIT")
-        return self._connection, self._autocommit
+            self._autocommit = self._engine.raw_connection()
+        line = self._autocommit.driver_connection
+        assert isinstance(line, psycopg.Connection)  # noqa: S101 - for mypy
+        line.autocommit = True
+        return self._connection, line
 
     def _disconnect(self) -> None:
-        for line in (self._connection, self._autocommit):
-            if line is not None:
-                line.invalidate()
-                line.close()
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+        if self._autocommit is not None:
+            self._autocommit.invalidate()
         self._connection = self._autocommit = None

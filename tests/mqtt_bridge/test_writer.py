@@ -8,9 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Engine, event, text
-from sqlalchemy.exc import OperationalError
 
-from cymba.database import BoundedConnection, utc_now
+from cymba.database import BoundedConnection, Prepared, utc_now
 from cymba.devices.provisioning import Credentials
 from cymba.devices.quotas import SESSION_FRAME_BYTES, Quota
 from cymba.stimulation.ingest import fast_path
@@ -243,11 +242,36 @@ def test_a_lost_line_is_no_fault_of_the_batch(
     assert bench.metric("deliveries_failed_total") == 0
 
 
+def around_fast_path(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    before: Callable[[str], None] = lambda _: None,
+    after: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Call these with the fast path's statement, each time that it is executed."""
+    rows = Prepared.rows
+
+    def told(statement: Prepared, *line: Any, **given: Any) -> list[tuple[Any, ...]]:
+        if "free AS MATERIALIZED" not in statement.sql:
+            return rows(statement, *line, **given)
+        before(statement.sql)
+        found = rows(statement, *line, **given)
+        after(statement.sql)
+        return found
+
+    monkeypatch.setattr(Prepared, "rows", told)
+
+
 def test_frames_that_follow_take_one_statement(
-    bench: WriterBench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+    bench: WriterBench,
+    devices: list[Credentials],
+    engine: Engine,
+    stored_seqs: StoredSeqs,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2].strip()))
+    around_fast_path(monkeypatch, before=lambda sql: statements.append(sql.strip()))
     frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)])
     bench.writer.start()
     for at in range(20):
@@ -285,24 +309,26 @@ def test_one_device_that_sends_again_holds_up_no_other(
 
 
 def test_frames_whose_commit_was_not_heard_of_are_found_to_be_stored(
-    bench: WriterBench, devices: list[Credentials], engine: Engine, stored_seqs: StoredSeqs
+    bench: WriterBench,
+    devices: list[Credentials],
+    stored_seqs: StoredSeqs,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The line breaks after the statement has committed itself, before its answer is here."""
     lost: list[str] = []
 
-    def lose(*told: Any) -> None:
-        if "free AS MATERIALIZED" in told[2] and not lost:
-            lost.append(told[2])
-            raise OperationalError(told[2], None, Exception("the server hung up"))
+    def lose(statement: str) -> None:
+        if not lost:
+            lost.append(statement)
+            raise psycopg.OperationalError("the server hung up")
 
-    event.listen(engine, "after_cursor_execute", lose)
+    around_fast_path(monkeypatch, after=lose)
     frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 20, 1)])
     bench.writer.start()
     fill(bench, frames[:10])
     wait_until(lambda: len(bench.notes.acked) == 10, what="acked")
     fill(bench, frames[10:])
     wait_until(lambda: len(bench.notes.acked) == 20, what="acked")
-    event.remove(engine, "after_cursor_execute", lose)
     assert lost
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
     assert bench.metric("frames_stored_total") + bench.metric("frames_duplicate_total") == 20
@@ -330,20 +356,24 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
         monkeypatch.setattr(writer, "append", lambda _line, batch, _cache: ([], Written(), batch))
     left = 3
 
-    def fail(*told: Any) -> None:
+    def fail(statement: str) -> None:
         nonlocal left
-        if "INTO frame" in told[2] and len(bench.notes.acked) == 2 and left:
+        if "INTO frame" in statement and len(bench.notes.acked) == 2 and left:
             left -= 1
-            raise OperationalError(told[2], None, Exception("No space left on device"))
+            raise psycopg.OperationalError("No space left on device")
+
+    def fail_slow(*told: Any) -> None:
+        fail(told[2])
 
     bench.writer.start()
     for frame in frames[:2]:  # the second is the first that can follow
         fill(bench, [frame])
         wait_until(lambda n=frame.number: n in bench.notes.acked, what="acked")  # type: ignore[misc]
-    event.listen(engine, "before_cursor_execute", fail)
+    event.listen(engine, "before_cursor_execute", fail_slow)
+    around_fast_path(monkeypatch, before=fail)
     fill(bench, frames[2:])
     wait_until(lambda: len(bench.notes.acked) == 4, what="acked")
-    event.remove(engine, "before_cursor_execute", fail)
+    event.remove(engine, "before_cursor_execute", fail_slow)
     assert left == 0
     assert stored_seqs(devices[0].device_id) == [1, 2, 3, 4]
     assert bench.metric("frames_refused_total", code="rate") == 0

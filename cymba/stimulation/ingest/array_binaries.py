@@ -17,6 +17,7 @@ _HEADER = struct.Struct(">iiIii")  # dimensions, has nulls, type of an item, ite
 _SIZE = struct.Struct(">i")
 _NULL = _SIZE.pack(-1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_FEW = 16
 _MICROSECOND = timedelta(microseconds=1)
 # PostgreSQL's numbers of the types of items.
 _SMALL_INTEGER, _INTEGER, _BIG_INTEGER = 21, 23, 20
@@ -85,6 +86,9 @@ def _numbers(values: Sequence[int], width: int) -> bytes:
     """
     Raises: OverflowError: one does not fit.
     """
+    if len(values) <= _FEW:  # NumPy's own overhead is as much as these take
+        size = _SIZE.pack(width)
+        return b"".join([size + value.to_bytes(width, signed=True) for value in values])
     items = np.empty(len(values), dtype=[("size", ">i4"), ("value", f">i{width}")])
     items["size"] = width
     items["value"] = np.array(values, dtype=f">i{width}")

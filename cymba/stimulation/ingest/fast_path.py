@@ -11,9 +11,9 @@ new clock hints, new stores.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Connection
+import psycopg
 
 from cymba.devices.quotas import Reservation
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
@@ -46,24 +46,24 @@ _Frames = dict[int, tuple[One, ReceivedFrame]]
 
 
 def append(
-    connection: Connection,
+    line: psycopg.Connection[Any],
     deliveries: Sequence[One],
     anchors: AnchorCache,
     *,
     quota: Reservation | None = None,
 ) -> Appended[One]:
-    """Write and commit the usual frames of a batch. `connection` is in autocommit mode.
+    """Write and commit the usual frames of a batch. `line` is in autocommit mode.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the database did not answer. The frames may be stored or not.
-        Ingest is idempotent, so it can be repeated.
+        psycopg.Error: the database did not answer. The frames may be stored or not. Ingest is
+        idempotent, so it can be repeated.
     """
     usual = _usual_frames(deliveries, anchors, quota)
     written: dict[StoreKey, SeqRanges] = {}
     if usual:
         # `ingest` finds the bad delivery.
         with suppress(*REFUSED_DATA):
-            written = _write(connection, usual)
+            written = _write(line, usual)
     acks: list[tuple[str, Ack]] = []
     stored: list[One] = []
     for key, frames in usual.items():
@@ -126,7 +126,7 @@ def _usual_frames(
 
 
 def _write(
-    connection: Connection, usual: dict[StoreKey, _Frames[One]]
+    line: psycopg.Connection[Any], usual: dict[StoreKey, _Frames[One]]
 ) -> dict[StoreKey, SeqRanges]:
     """The ledgers of those stores whose frames are written and committed."""
     batch = Batch()
@@ -138,10 +138,7 @@ def _write(
         numbers.append(NewNumbers(key, str(ranges)))
         for delivery, frame in frames.values():
             batch.store(key.device_id, frame, delivery.arrived_at, ledger=len(numbers))
-    try:
-        return write_free_numbers(connection, batch, numbers) if numbers else {}
-    finally:
-        connection.rollback()  # SQLAlchemy's transaction: in autocommit mode it holds nothing
+    return write_free_numbers(line, batch, numbers) if numbers else {}
 
 
 def _give_back(quota: Reservation | None, frames: _Frames[One]) -> None:

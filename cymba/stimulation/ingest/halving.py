@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import psycopg
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
@@ -10,7 +11,14 @@ One = TypeVar("One")
 Result = TypeVar("Result")
 
 # The database rejects the data, or has no form for it.
-REFUSED_DATA = (DataError, IntegrityError, UnicodeError, OverflowError)
+REFUSED_DATA = (
+    DataError,
+    IntegrityError,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    UnicodeError,
+    OverflowError,
+)
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,11 @@ from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+import psycopg
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from cymba.database import Prepared
 from cymba.devices.anchors import BootKey
 from cymba.stimulation.ingest import array_binaries
 from cymba.stimulation.ingest.array_binaries import BinaryArray
@@ -111,7 +113,7 @@ class NewNumbers(NamedTuple):
 
 
 def write_free_numbers(
-    connection: Connection, batch: Batch, ledgers: Sequence[NewNumbers]
+    line: psycopg.Connection[Any], batch: Batch, ledgers: Sequence[NewNumbers]
 ) -> dict[StoreKey, SeqRanges]:
     """Write the frames of each store in which all its new numbers are free and whose device is
     held. Return the ledgers of these stores as they are then; nothing is written for the others.
@@ -125,7 +127,7 @@ def write_free_numbers(
         "ledger_store": integers([key.store for key, _ in ledgers]),
         "ledger_numbers": multiranges([numbers for _, numbers in ledgers]),
     }
-    rows = connection.execute(_WRITE_FREE_NUMBERS, values)
+    rows = _WRITE_FREE_NUMBERS.rows(line, **values)
     return {ledgers[place - 1].key: SeqRanges(resolved) for place, resolved in rows}
 
 
@@ -295,8 +297,9 @@ _WRITE_FRAMES = text(
     {_EXTEND}
     """
 )
-_WRITE_FREE_NUMBERS = text(
-    f"""
+_WRITE_FREE_NUMBERS = Prepared(
+    text(
+        f"""
     WITH {_LOCK_FREE},
     {_GIVEN.format(condition="WHERE (SELECT places FROM free)[ledger]")}, stored AS ({_STORE}),
     ledger AS (
@@ -306,6 +309,7 @@ _WRITE_FREE_NUMBERS = text(
     extended AS ({_EXTEND})
     SELECT place, CAST(resolved AS text) FROM locked WHERE resolved IS NOT NULL
     """  # noqa: S608 - constants, all of them
+    )
 )
 _WRITE_QUARANTINE = text(
     """

@@ -31,7 +31,9 @@ class Process:
         self.line = line
         self.anchors = AnchorCache()
         self.quota: Quota | None = None
-        self.connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self.held = engine.raw_connection()
+        self.connection: Any = self.held.driver_connection
+        self.connection.autocommit = True
 
     def append(
         self, *sent: dict[str, Any] | bytes, device_id: str = "device-1"
@@ -79,7 +81,7 @@ def process(line: Uplink, engine: Engine) -> Iterator[Process]:
     process = Process(line, engine)
     process.take_in(samples(1))
     yield process
-    process.connection.close()
+    process.held.invalidate()
 
 
 def test_frames_that_follow_are_stored_and_acknowledged(process: Process) -> None:
@@ -315,8 +317,10 @@ def test_the_same_rows_and_acks_as_by_ingest(
 ) -> None:
     """Two slots take turns, as a bit of `turns` says."""
     appended, ingested = (process.line.hold(f"append-{next(_names):06}") for _ in range(2))
-    with contextlib.closing(Process(process.line, engine).connection) as second:
-        slots = [process.connection, second]
+    with contextlib.ExitStack() as stack:
+        second = Process(process.line, engine)
+        stack.callback(second.held.invalidate)
+        slots = [process.connection, second.connection]
         for number, batch in enumerate(batches):
             sent = [samples(seq, store=store, n=0 if is_bad else 2) for seq, store, is_bad in batch]
             by_ingest = process.line.send(*sent, device_id=ingested)

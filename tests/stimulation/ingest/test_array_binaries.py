@@ -1,6 +1,7 @@
 """Few numbers and many are written alike."""
 
 import struct
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,9 @@ def test_an_array_of_numbers(values: list[int]) -> None:
 @pytest.mark.parametrize(
     ("array", "bits"), [(small_integers, 16), (integers, 32), (big_integers, 64)]
 )
-def test_a_number_that_does_not_fit_is_refused(array, bits: int, count: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_number_that_does_not_fit_is_refused(
+    array: Callable[[list[int]], bytes], bits: int, count: int
+) -> None:
     with pytest.raises(OverflowError):
         array([2 ** (bits - 1)] * count)
     assert len(array([2 ** (bits - 1) - 1] * count)) == 20 + count * (4 + bits // 8)

@@ -33,7 +33,7 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 class BridgeRun:
     """Broker, database and devices; each way then plays on it."""
 
-    def __init__(self, folder: Path, frames: int, profile: bool) -> None:
+    def __init__(self, folder: Path, frames: int, profile: bool, *, devices: int = DEVICES) -> None:
         self.folder = folder
         self.frames = frames
         self.profile = profile
@@ -44,7 +44,7 @@ class BridgeRun:
         self.engine.dispose()
         self.database.kill()
         self.database.start()
-        self.devices: list[Credentials] = self.database.provision(DEVICES)
+        self.devices: list[Credentials] = self.database.provision(devices)
         self.broker = MosquittoBroker(
             folder / "mosquitto", {one.device_id: one.secret for one in self.devices}, slots=2
         )

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event, text
 
-from cymba.database import BoundedConnection, Prepared, utc_now
+from cymba.database import BoundedConnection, utc_now
 from cymba.devices.provisioning import Credentials
 from cymba.devices.quotas import SESSION_FRAME_BYTES, Quota
 from cymba.stimulation.ingest import fast_path
@@ -27,6 +27,7 @@ from mqtt_bridge.transaction import Written
 from mqtt_bridge.writer import Writer
 from tests.end_to_end.devices import session_frames
 from tests.end_to_end.parts import PATIENCE_S, wait_until
+from tests.mqtt_bridge.around_fast_path import around_fast_path
 
 StoredSeqs = Callable[[str], list[int]]
 
@@ -240,26 +241,6 @@ def test_a_lost_line_is_no_fault_of_the_batch(
     assert stored_seqs(devices[0].device_id) == list(range(1, 21))
     assert bench.metric("database_failures_total") == 2
     assert bench.metric("deliveries_failed_total") == 0
-
-
-def around_fast_path(
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    before: Callable[[str], None] = lambda _: None,
-    after: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Call these with the fast path's statement, each time that it is executed."""
-    rows = Prepared.rows
-
-    def told(statement: Prepared, *line: Any, **given: Any) -> list[tuple[Any, ...]]:
-        if "free AS MATERIALIZED" not in statement.sql:
-            return rows(statement, *line, **given)
-        before(statement.sql)
-        found = rows(statement, *line, **given)
-        after(statement.sql)
-        return found
-
-    monkeypatch.setattr(Prepared, "rows", told)
 
 
 def test_frames_that_follow_take_one_statement(

@@ -13,8 +13,11 @@ Make = Callable[[Any, RecordOwner], Iterable[Resource]]
 
 @dataclass(frozen=True, slots=True)
 class Maker:
+    """`in_archive`: not of what the archive has in another form, and by the hundred thousand."""
+
     source: Source
     make: Make
+    in_archive: bool = True
 
 
 @dataclass(frozen=True, slots=True)

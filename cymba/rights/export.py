@@ -122,7 +122,8 @@ def _fhir(session: Session, account_id: UUID, archive: Archive) -> Iterator[byte
     """A file for each resource type of which there are resources."""
     owner = RecordOwner(account_id, is_own=True)
     for one in RESOURCE_TYPES.values():
-        resources = ResourceReader(session, owner, legs([one], ALL_PARTS)).everything()
+        makers = [maker for maker in legs([one], ALL_PARTS) if maker.in_archive]
+        resources = ResourceReader(session, owner, makers).everything()
         first = next(resources, None)
         if first is None:
             continue

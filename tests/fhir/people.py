@@ -16,6 +16,8 @@ from cymba.database import UnitOfWork, units_of_work
 from cymba.devices import claiming
 from cymba.devices.provisioning import provision
 from cymba.diary.entries import DiaryEntries
+from cymba.imports.found import KINDS
+from cymba.imports.tables import DataImport, ImportedReading
 from cymba.stimulation.written.sessions import WrittenSessions
 from simulator.diarist import live_months
 from simulator.past import write_past
@@ -82,6 +84,32 @@ def by_hand(session: Session, account_id: UUID, at: datetime, **fields: Any) -> 
     return id_
 
 
+def bring(session: Session, account_id: UUID) -> None:
+    """Readings of a watch: of an import that is stored, and of one that is not."""
+    for state in ("stored", "undoing"):
+        import_id = uuid4()
+        common = {"time_zone": "UTC", "created_at": UNTIL, "changed_at": UNTIL, "bytes": 1}
+        session.add(DataImport(id=import_id, account_id=account_id, state=state, **common))
+        session.flush()
+        for number, kind in enumerate(KINDS.values()):
+            for hour in range(3):
+                at = UNTIL - timedelta(days=1, hours=hour)
+                is_span = kind.unit is None
+                session.add(
+                    ImportedReading(
+                        account_id=account_id,
+                        kind=kind.name,
+                        started_at=at,
+                        ended_at=at + timedelta(minutes=number),
+                        digest=uuid4().bytes,
+                        import_id=import_id,
+                        value=None if is_span else 50.5 + hour,
+                        stage="asleep" if is_span else None,
+                        source="Watch" if hour else HOSTILE.replace("\0", ""),
+                    )
+                )
+
+
 def live_three(engine: Engine) -> tuple[UUID, UUID, UUID]:
     return _ana(engine), _ben(engine), _cem(engine)
 
@@ -101,6 +129,7 @@ def _ana(engine: Engine) -> UUID:
         )
         for entry in months.entries:
             write(session, account_id, entry.felt_at, **entry.items)
+        bring(session, account_id)
     begin = units_of_work(engine).begin
     write_past(
         begin, device_id, "ear_cymba", seed=5, days=7, until=UNTIL, time_zone="Europe/Berlin"

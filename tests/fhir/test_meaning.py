@@ -81,12 +81,23 @@ def test_how_a_session_by_hand_ended_nobody_knows_nor_how_far_off_its_times_are(
 
 def test_rmssd_is_not_told_as_sdnn(records):
     codes = {
-        coding["code"]
+        frozenset(coding["code"] for coding in one["code"]["coding"])
         for record in records.values()
-        for one in of(record, "Observation", ".rmssd-ms")
-        for coding in one["code"]["coding"]
+        for one in of(record, "Observation")
     }
-    assert codes == {"rmssd-ms"}
+    sdnn = {some for some in codes if "80404-7" in some}
+    rmssd = {some for some in codes if any("rmssd" in code for code in some)}
+    assert sdnn == {frozenset({"80404-7", "hrv-sdnn"})}
+    assert rmssd == {frozenset({"rmssd-ms"}), frozenset({"hrv-rmssd"})}
+
+
+def test_of_imports_only_what_is_stored_is_shown_and_by_its_id_again(records, three):
+    ana = three.ids[0]
+    found = [one for one in of(records[ana], "Observation") if one["id"][:3] in {"hr.", "sdn"}]
+    assert len(found) == 6
+    assert {one["status"] for one in found} == {"preliminary"}
+    for one in found:
+        assert read(three.engine, ana, by_ids(frozenset({one["id"]}))).resources == [one]
 
 
 def test_a_missing_answer_leaves_no_sum_over_it(records, three):

@@ -53,7 +53,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-class _Read(NamedTuple):
+class _ReadingOf(NamedTuple):
     reading: ImportedReading
     updated_at: datetime
 
@@ -94,7 +94,9 @@ def _of(kind: str) -> Source:
             query = query.where(place < after[1:])
         order = (row.started_at.desc(), row.digest.desc())
         rows = [
-            RecordRow(one.started_at, _id(one), one.ended_at, updated_at, _Read(one, updated_at))
+            RecordRow(
+                one.started_at, _id(one), one.ended_at, updated_at, _ReadingOf(one, updated_at)
+            )
             for one, updated_at in session.execute(query.order_by(*order).limit(ask.limit))
         ]
         is_last = len(rows) < ask.limit
@@ -103,7 +105,7 @@ def _of(kind: str) -> Source:
     return Source(f"imported {kind}", "own", read)
 
 
-def _observation(read: _Read, owner: RecordOwner) -> Iterator[Resource]:
+def _observation(read: _ReadingOf, owner: RecordOwner) -> Iterator[Resource]:
     reading, person = read.reading, reference("Patient", owner.account_id)
     about, shown, source = KINDS[reading.kind], SHOWN[reading.kind], text(reading.source)
     standard = [coding(LOINC, shown.loinc)] if shown.loinc else []

@@ -3,7 +3,8 @@
 import re
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,8 +13,11 @@ from sqlalchemy import update
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, utc_now
 from cymba.reports import typesetting
-from cymba.reports.document import PrintedReport
+from cymba.reports.document import PrintedReport, document_of
 from cymba.voice import Voice
+from service.http.examples import example_of
+from service.shapes.history import HistoryPeriodSchema
+from service.shapes.report_schema import ReportRedFlagSchema, ReportSchema
 from simulator.people import World
 from tests.insights.people import agree, live_in_database, refresh
 from tests.programs import PDFTOTEXT, QPDF, needs
@@ -195,3 +199,39 @@ def test_no_secret_reaches_the_typesetter(monkeypatch):
     monkeypatch.setattr(subprocess, "run", watched)
     typesetting.typeset(document(), made_on=date(2026, 3, 1))
     assert "a secret" not in seen.values()
+
+
+def dated(value: Any) -> Any:
+    """An example as it is before it is written as JSON."""
+    match value:
+        case dict():
+            return {name: dated(held) for name, held in value.items()}
+        case list():
+            return [dated(held) for held in value]
+        case str() if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+            return date.fromisoformat(value)
+        case str() if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", value):
+            return datetime.fromisoformat(value)
+    return value
+
+
+def test_each_part_of_a_report_is_printed():
+    """The document's example has one of each: a trial with its result, a programme, a red flag."""
+    flag = example_of(ReportRedFlagSchema)
+    lifted = flag | {"lifted_at": flag["felt_at"], "lifted_note": "Dr. Weber, 2026-03-04"}
+    report = dated(example_of(ReportSchema) | {"red_flags": [flag, lifted]})
+    days = [dated(example_of(HistoryPeriodSchema))] * 3
+    voice = Voice.of("en")
+    told = text_of(typesetting.typeset(document_of(report, days, voice), made_on=date(2026, 3, 1)))
+    (trial,) = report["trials"]
+    ends = [voice.number(trial["result"][name], 2) for name in ("effect", "low", "high")]
+    for said in (
+        f"{ends[0]} ({ends[1]} to {ends[2]}), p = 0.012. Pairs: 21.",
+        "1.50 mA, 25.0 Hz, 250 µs, 30 s on, 30 s off, 30 min",
+        "Chest pain, on Mar 1, 2026. It still locks the device.",
+        "clinician saw it: Dr. Weber, 2026-03-04.",
+        "Pregabalin 75 mg 24 Mar 2, 2026 Mar 26, 2026",
+        "Left ear (Ear, cymba conchae), serial number EY4T7KQ2M9XD",
+        "Page 1 of",
+    ):
+        assert said in told, said

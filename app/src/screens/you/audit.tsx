@@ -105,6 +105,7 @@ function actionTitle(action: string): string {
     case "programme.set": return t("A programme was set");
     case "record.read": return t("Several parts of your record were read");
     case "quarantine.replayed": return t("A frame that was rejected was tried again");
+    case "report.read": return t("Your report was read");
     case "sessions.read": return t("Your sessions were read");
     case "share.created": return t("You let somebody look");
     case "share.revoked": return t("You ended a share");

@@ -34,6 +34,12 @@ def accounts_to_compute(session: Session, _now: datetime) -> Queue:
     return _queue(session, _FINDINGS)
 
 
+def imports_to_read(session: Session, _now: datetime) -> Queue:
+    """Files that people brought, to be read, stored or undone. A long one counts while it is
+    read."""
+    return _queue(session, _IMPORTS)
+
+
 def mails_to_send(session: Session, now: datetime) -> Queue:
     """Mails that are due, those among them that are to be tried again."""
     return _queue(session, _MAILS, now=now)
@@ -47,6 +53,7 @@ def programmes_to_publish(session: Session, _now: datetime) -> Queue:
 QUEUES: dict[str, Callable[[Session, datetime], Queue]] = {
     "summaries": sessions_to_summarise,
     "findings": accounts_to_compute,
+    "imports": imports_to_read,
     "mails": mails_to_send,
     "programmes": programmes_to_publish,
 }
@@ -80,6 +87,10 @@ _FINDINGS = """
       ORDER BY h.number LIMIT 1) AS o ON true
     WHERE c.purpose = 'insights' AND c.withdrawn_at IS NULL
       AND a.change_counter > coalesce(i.at_change, -1)
+"""
+_IMPORTS = """
+    SELECT count(*), min(d.changed_at) FROM data_import AS d
+    WHERE d.state IN ('waiting', 'storing', 'undoing')
 """
 # The literal is outbox.MAX_TRIES, as in the index.
 _MAILS = """

@@ -10,7 +10,7 @@ from cymba.operations import devices, queues
 from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
 from cymba.operations.queues import Queue
 
-PARTS = ("api", "bridge", "seal", "insights", "mail", "passwords", "watch")
+PARTS = ("api", "bridge", "seal", "insights", "imports", "mail", "passwords", "watch")
 """Processes that an installation has, by the second word of the names of their connections."""
 
 NAME = "cymba"

@@ -29,6 +29,7 @@ PARTS = {
     "bridge": ["bridge"],
     "seal": ["seal", "--every", "0.1"],
     "insights": ["insights", "--every", "0.1"],
+    "imports": ["imports", "--every", "0.1"],
     "mail": ["mail", "--every", "0.1"],
     "credentials": ["device", "passwords", "--follow"],
     "watch": ["watch", "--every", "0.1"],
@@ -46,6 +47,9 @@ LEFT_UNDONE = {
     "       SELECT gen_random_uuid(), id, 'insights', 1, '', now() FROM a)"
     " INSERT INTO change AS made (account_id, kind, entity_id, number, deleted, changed_at)"
     " SELECT id, 'session', '1', 1, false, now() - interval '2 hours' FROM a",
+    "imports": "INSERT INTO data_import (id, account_id, bytes, time_zone, state, attempts,"
+    " created_at, changed_at) SELECT gen_random_uuid(), id, 1, 'UTC', 'waiting', 0, now(),"
+    " now() - interval '1 hour' FROM account",
     "mail": "INSERT INTO outgoing_mail (id, recipient, subject, body, tries, next_try_at) VALUES"
     " (gen_random_uuid(), 'a@example.org', '', '', 0, now() - interval '1 hour')",
 }
@@ -53,6 +57,7 @@ LEFT_UNDONE = {
 ALARMS = {
     "seal": {"CymbaSessionWorkerDown", "CymbaSummariesWait"},
     "insights": {"CymbaInsightsDown", "CymbaFindingsWait"},
+    "imports": {"CymbaImportsDown", "CymbaImportsWait"},
     "mail": {"CymbaMailDown", "CymbaMailsWait"},
     "credentials": {"CymbaCredentialsDown"},
     "broker": {"CymbaBridgeOffTheBroker"},

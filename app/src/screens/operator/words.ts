@@ -20,6 +20,7 @@ export function queueWord(queue: string): string {
   switch (queue) {
     case "summaries": return t("Sessions to sum up");
     case "findings": return t("Accounts to compute");
+    case "imports": return t("Files to read");
     case "mails": return t("Mails to send");
     case "programmes": return t("Programmes to send");
     default: return queue;
@@ -33,6 +34,7 @@ export function partWord(process: string): string {
     case "bridge": return t("Bridge to the devices");
     case "seal": return t("Sessions");
     case "insights": return t("Findings");
+    case "imports": return t("Files from other apps");
     case "mail": return t("Mail");
     case "passwords": return t("Passwords of the broker");
     case "watch": return t("Watch");

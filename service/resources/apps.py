@@ -32,12 +32,15 @@ _QUERY = (
     "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 )
 _BACK = "https://app.example.org/back?code=Jx3kQ2m8&state=8Xq0&iss=https%3A%2F%2Fcymba.example"
+# What fits into an address. JSON may write each character with six.
+MOST_CHARACTERS = 16_000
+MAX_BYTES = 8 * MOST_CHARACTERS
 
 
 class AppRequestSchema(Schema):
     query = Text(
         required=True,
-        validate=ma.validate.Length(min=1, max=60_000),
+        validate=ma.validate.Length(min=1, max=MOST_CHARACTERS),
         about="Of the app's request, as it came to `/oauth/authorize`",
         example=_QUERY,
     )
@@ -84,7 +87,7 @@ _answered_shown = writer(AppAnsweredSchema)
 
 
 @blp.post("/v1/apps/requests")
-@blp.body(AppRequestSchema)
+@blp.body(AppRequestSchema, max_bytes=MAX_BYTES)
 @blp.answers(200, AskingAppSchema)
 @blp.problems("app-refused")
 def read_app_request(given: dict[str, Any]) -> Response:
@@ -96,7 +99,7 @@ def read_app_request(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/apps/allowances")
-@blp.body(AppAllowanceSchema)
+@blp.body(AppAllowanceSchema, max_bytes=MAX_BYTES)
 @blp.answers(201, AppAnsweredSchema)
 @blp.problems("app-refused", "reauthentication-required", "not-found")
 def allow_app(given: dict[str, Any]) -> Response:
@@ -125,7 +128,7 @@ def allow_app(given: dict[str, Any]) -> Response:
 
 
 @blp.post("/v1/apps/refusals")
-@blp.body(AppRequestSchema)
+@blp.body(AppRequestSchema, max_bytes=MAX_BYTES)
 @blp.answers(200, AppAnsweredSchema)
 @blp.problems("app-refused")
 def refuse_app(given: dict[str, Any]) -> Response:

@@ -49,7 +49,7 @@ def test_a_share_opens_no_other_route_of_the_document(client, document, share):
     for path, item in document.api["paths"].items():
         concrete = path.replace("{device_id}", "device-0001")
         concrete = concrete.replace("{number}", "0").replace("{purpose}", "insights")
-        concrete = concrete.replace("{provider}", "default")
+        concrete = concrete.replace("{provider}", "default").replace("{piece}", "0")
         for part in [p for p in concrete.split("/") if p.startswith("{")]:
             concrete = concrete.replace(part, str(uuid4()))
         for method in item.keys() & {"get", "put", "post", "patch", "delete"}:

@@ -45,6 +45,7 @@ export function databasesOf(id: string): [copy: string, answers: string] {
 
 const AGAIN_MS = [5_000, 15_000, 60_000, 300_000];
 const SOON_MS = 400;
+const WHOLE = "whole";
 const EVERY_MS = 120_000;
 
 export class Account {
@@ -57,6 +58,8 @@ export class Account {
   readonly unsent = signal(0);
   readonly aside = signal(0);
   readonly syncedAt = signal<Date | null>(null);
+  /** Whether all was pulled once: before that, what is not in the copy may be on the server. */
+  readonly isWhole = signal(false);
   readonly isNobody: boolean;
   readonly signedOut = computed(() => this.syncState.value.name === "signed-out");
   readonly #store: DexieStore;
@@ -99,6 +102,7 @@ export class Account {
       () => clearInterval(clock),
       () => clearTimeout(this.#timer),
     ];
+    this.isWhole.value = this.isNobody || (await this.kept(WHOLE)) !== null;
     await this.#changed({ told: true });
     if (this.isNobody) return;
     now();
@@ -199,12 +203,21 @@ export class Account {
       this.syncState.value = await this.#syncNow();
     });
     if (this.#isStopped) return false;
+    if (this.syncState.peek().name === "resting") await this.#noteWhole();
     await this.#changed();
     const state = this.syncState.peek().name;
     this.#failures = state === "offline" || state === "faulty" ? this.#failures + 1 : 0;
     if (this.#failures > 0) this.#syncIn(AGAIN_MS[this.#failures - 1] ?? AGAIN_MS.at(-1)!);
     else if (state === "resting" && this.unsent.peek() > 0) this.#syncIn(SOON_MS);
     return state === "resting";
+  }
+
+  async #noteWhole(): Promise<void> {
+    if (this.isWhole.peek()) return;
+    this.isWhole.value = true;
+    await this.keep(WHOLE, true).catch((error: unknown) => {
+      if (!this.#isStopped) throw error; // else it was left meanwhile
+    });
   }
 
   async #syncNow(): Promise<SyncState> {

@@ -39,12 +39,6 @@ export function useCopy<T>(read: (account: Account) => Promise<T>): Signal<T | n
   return value;
 }
 
-/** Whether the copy is the server's: before the first pull has ended, what is not here may be there. */
-export function useIsWhole(): boolean {
-  const isWhole = useCopy(async (account) => account.isNobody || (await account.engine.cursor()) !== undefined);
-  return isWhole.value === true;
-}
-
 /** All of a kind that the person can write, with the mark of what was not sent. */
 export function useAll(kind: Kind): Signal<Shown[] | null> {
   return useCopy(async (account) => await account.all(kind));

@@ -3,7 +3,7 @@ import { Button, LinkButton } from "../../parts/button.tsx";
 import { Busy, Empty, List, Row, Section } from "../../parts/card.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import type { Shown } from "../../data/account.ts";
-import { useAll, useIsWhole } from "../../data/use.ts";
+import { useAccount, useAll } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, namedDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -15,7 +15,7 @@ const AT_ONCE = 40;
 
 export default function Diary() {
   const all = useAll("diary-entry");
-  const isWhole = useIsWhole();
+  const isWhole = useAccount().isWhole.value;
   const most = useSignal(AT_ONCE);
   const entries = (all.value ?? []).toSorted((one, other) => (felt(one) < felt(other) ? 1 : -1));
   const days = Map.groupBy(entries.slice(0, most.value), (one) => dayKey(felt(one), zone(one)));

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { Button, LinkButton } from "../../parts/button.tsx";
 import { Busy, Empty, List, Row, Section } from "../../parts/card.tsx";
-import { useCopy, useIsWhole } from "../../data/use.ts";
+import { useAccount, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { dayKey, namedDay } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -12,7 +12,7 @@ const AT_ONCE = 50;
 
 export default function Sessions() {
   const sessions = useCopy(sessionsShown);
-  const isWhole = useIsWhole();
+  const isWhole = useAccount().isWhole.value;
   const most = useSignal(AT_ONCE);
   if (sessions.value === null) return <Screen title={t("Sessions")}>{<Busy />}</Screen>;
   const shown = sessions.value.slice(0, most.value);

@@ -1,12 +1,12 @@
 import { Busy, Card, List, Row } from "../../parts/card.tsx";
-import { useCopy, useIsWhole } from "../../data/use.ts";
+import { useAccount, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t } from "../../shell/language.ts";
 import { sessionsShown, SessionLine } from "../sessions/session_line.tsx";
 
 export function LastSession() {
   const sessions = useCopy(sessionsShown);
-  const isWhole = useIsWhole();
+  const isWhole = useAccount().isWhole.value;
   if (sessions.value === null) return null;
   const [last] = sessions.value;
   return (

@@ -44,6 +44,7 @@ export const SCREENS: Record<string, AnyComponent<any>> = {
   "you/audit": lazy(() => import("./screens/you/audit.tsx")),
   "you/consents": lazy(() => import("./screens/you/consents.tsx")),
   "you/data": lazy(() => import("./screens/you/data.tsx")),
+  "you/imports": lazy(() => import("./screens/you/imports.tsx")),
   "you/shares": lazy(() => import("./screens/you/shares.tsx")),
   "you/sign-ins": lazy(() => import("./screens/you/sign_ins.tsx")),
   operator: lazy(() => import("./screens/operator/operator.tsx")),

@@ -62,7 +62,7 @@ class ItemColumn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True):
-    time_zone: Name
+    time_zone: str
     date: Name | None
     time: Name | None = None
     utc_offset_min: Name | None = None  # a column, in minutes

@@ -42,6 +42,7 @@ SCREENS = (
     "you/audit",
     "you/consents",
     "you/data",
+    "you/imports",
     "you/shares",
     "you/sign-ins",
     "operator",

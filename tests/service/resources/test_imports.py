@@ -191,9 +191,9 @@ def test_a_table_is_stored_only_once_its_questions_are_answered(imports):
     mapping = shown["mapping"]
     for one in mapping["items"]:
         one["scale"] = {"low": 1, "high": 5}
-    wrong = mapping | {"notes": ["nowhere"]}
-    answered = imports.ask("POST", f"/imports/{shown['id']}/mapping", json=wrong)
-    assert answered.status_code == 422
+    for wrong in ({"notes": ["nowhere"]}, {"time_zone": ""}, {"default_time": ""}, {"date": ""}):
+        answered = imports.ask("POST", f"/imports/{shown['id']}/mapping", json=mapping | wrong)
+        assert answered.status_code == 422, wrong
     assert imports.ask("POST", f"/imports/{shown['id']}/mapping", json=mapping).status_code == 200
     shown = imports.worked(shown["id"])
     assert (shown["state"], shown["preview"]["questions"]) == ("read", [])

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
 import { ProblemBanner } from "../../parts/banner.tsx";
-import { Button } from "../../parts/button.tsx";
+import { Button, LinkButton } from "../../parts/button.tsx";
 import { Card } from "../../parts/card.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Check } from "../../parts/field.tsx";
@@ -19,6 +19,10 @@ export default function Data() {
   return (
     <Screen title={t("Take your data, or erase it")} back={to("you")}>
       <Export />
+      <Card title={t("Bring in your past")}>
+        <p>{t("What a watch recorded, or another diary holds, can come here too. You can undo it.")}</p>
+        <LinkButton href={to("you/imports")}>{t("Choose a file")}</LinkButton>
+      </Card>
       <Erasure />
     </Screen>
   );

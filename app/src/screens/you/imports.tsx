@@ -135,17 +135,15 @@ function Choosing({ again }: { again: () => void }) {
       </p>
       <ProblemBanner problem={problem.value} />
       {sent.value === null ? (
-        <label class="button main">
-          {t("Choose a file")}
-          <input
-            class="visually-hidden"
-            type="file"
-            onChange={(event) => {
-              const file = event.currentTarget.files?.[0];
-              if (file !== undefined && file.size > 0) void send(file);
-            }}
-          />
-        </label>
+        <input
+          class="input"
+          type="file"
+          aria-label={t("Choose a file")}
+          onChange={(event) => {
+            const file = event.currentTarget.files?.[0];
+            if (file !== undefined && file.size > 0) void send(file);
+          }}
+        />
       ) : (
         <p role="status">{t("Sending: {percent} %", { percent: number(sent.value * 100) })}</p>
       )}
@@ -200,15 +198,14 @@ function Understood({ preview }: { preview: Preview }) {
             <div class="soft small">
               {tn("{n} is new", "{n} are new", kind.count - kind.duplicates)}
               {" · "}
-              {tn("{n} is here already", "{n} are here already", kind.duplicates)}
-              {" · "}
+              {kind.duplicates > 0 && `${tn("{n} is here already", "{n} are here already", kind.duplicates)} · `}
               {t("{from} to {until}", { from: fullDay(kind.first_day, "UTC"), until: fullDay(kind.last_day, "UTC") })}
             </div>
           </Row>
         ))}
       </List>
       {preview.left_out.length > 0 && (
-        <details>
+        <details class="left-out">
           <summary>
             {tn(
               "{n} row is left out",
@@ -297,8 +294,8 @@ function Columns(props: { one: Import; mapping: Mapping; preview: Preview; again
             )}
             {words.length === 0 && item.item !== "sleep_hours" && (
               <div class="row">
-                <TextField label={t("What is 0 here?")} type="number" value={end.low} onInput={(low) => set({ low })} />
-                <TextField label={t("What is 10 here?")} type="number" value={end.high} onInput={(high) => set({ high })} />
+                <TextField label={t("Which number becomes 0?")} type="number" value={end.low} onInput={(low) => set({ low })} />
+                <TextField label={t("Which number becomes 10?")} type="number" value={end.high} onInput={(high) => set({ high })} />
               </div>
             )}
           </fieldset>

@@ -116,7 +116,9 @@ def _sessions(session: Session, ask: RowsAsked) -> RowBatch:
 
 def _entries(session: Session, ask: RowsAsked) -> RowBatch:
     row = DiaryEntry
-    query = _placed(row, row.felt_at, row.felt_at, ask).where(row.deleted_at.is_(None))
+    # One of another app is no observation: its hour or its scale may be an assumption.
+    is_own = row.deleted_at.is_(None) & row.import_id.is_(None)
+    query = _placed(row, row.felt_at, row.felt_at, ask).where(is_own)
     places = session.execute(query).all()
     ids = [place.id for place in places]
     read = read_entries(line_of(session), ask.owner.account_id, ids)

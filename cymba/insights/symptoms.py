@@ -92,6 +92,7 @@ _ENTRIES = Prepared(
     .where(
         _ENTRY.account_id == bindparam("account_id", type_=Uuid()),
         _ENTRY.deleted_at.is_(None),
+        _ENTRY.import_id.is_(None),  # of another app, whose hour or scale may be an assumption
         _ENTRY.felt_at >= bindparam("begin", type_=_ENTRY.felt_at.type),
         _ENTRY.felt_at < bindparam("end", type_=_ENTRY.felt_at.type),
     )

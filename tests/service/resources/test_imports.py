@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import func, select, text, update
 
 from cymba.database import UnitOfWork, utc_now
@@ -202,10 +203,20 @@ def test_a_table_is_stored_only_once_its_questions_are_answered(imports):
     assert len(imports.ask("GET", "/diary").json["items"]) == 3
 
 
-def test_insights_do_not_use_what_was_imported(imports, engine, person):
+def test_no_figure_is_made_of_what_was_imported(imports, engine, person, app):
+    """Its hour or its scale may be an assumption."""
     imports.bring(DAYLIO.encode())
+    assert len(imports.ask("GET", "/diary").json["items"]) == 2
     with UnitOfWork(engine) as session:
         assert entry_facts(session, person.id) == []
+    days = {"from": "2026-01-01", "to": "2026-01-07"}
+    history = imports.ask("GET", "/history", query_string=days).json["items"]
+    assert history
+    assert not any(day["symptoms"] for day in history)
+    found = FlaskClient(app).get("/fhir/R4/Observation", headers=person.headers)
+    assert found.status_code == 200
+    told = [one["resource"]["resourceType"] for one in found.json.get("entry", [])]
+    assert "Observation" not in told
 
 
 def test_pieces_come_in_any_order_and_again(imports, monkeypatch):

@@ -74,6 +74,9 @@ function who(entry: Entry, share: string): string {
 function actionTitle(action: string): string {
   switch (action) {
     case "account.changed": return t("Your account was changed");
+    case "import.begun": return t("You chose a file of another app");
+    case "import.confirmed": return t("You stored what the file held");
+    case "import.undone": return t("You undid an import");
     case "account.exported": return t("All your data was downloaded");
     case "account.imported": return t("An archive was read in");
     case "account.signed_in": return t("Somebody signed in");

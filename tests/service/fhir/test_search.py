@@ -127,3 +127,33 @@ def test_a_large_answer_is_packed(ask, client, person):
     assert packed.headers["Content-Encoding"] == "gzip"
     found = ask("Observation?code=72514-3&date=ge2026-03-01T05:00:00Z").json["entry"]
     assert len(found) == 5
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Observation?_id=%00",
+        "Observation/%00",
+        "Observation/hr.ffffffffffffff." + "0" * 32,
+        "Observation/sdnn.-ffffffffffffff." + "0" * 32,
+        "Observation/" + "x." * 2000,
+        "Observation?_id=" + ",".join("a" * 60 for _ in range(150)),
+        "Observation?_count=%D9%A1",
+        "Observation?_cursor=%00",
+        "Observation?_cursor=a&_cursor=b",
+        "Observation?date=ge0001-01-01T00:00:00%2B14:00",
+        "Observation?date=%00",
+        "Observation?code=%7C",
+        "Observation?code=a%00%7Cb",
+        "Observation?%00=1",
+        "Patient/%2e%2e/$everything",
+        "Patient/1/$everything?_type=%00&_since=9999",
+        "Patient/1/$nothing",
+        "%00",
+        "Observation?_format=%00",
+    ],
+)
+def test_odd_input_is_answered_and_costs_nobody(ask, path):
+    answer = ask(path)
+    assert answer.status_code in {200, 400, 404, 406}
+    assert answer.json["resourceType"] in {"OperationOutcome", "Bundle"}

@@ -2,14 +2,22 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete, update
 
+from cymba.accounts.tables import Account, Change
+from cymba.database import UnitOfWork
+from cymba.diary.tables import DiaryEntry, Reminder
+from cymba.stimulation.written.tables import Remark, WrittenSession
+from cymba.sync.feed import renew_epoch
+from cymba.sync.tables import SyncOperation
 from tests.clients.typescript_phone import Node, TypeScriptPhone
+from tests.service.resources.test_restored import ChangingServer
 from tests.service.resources.test_sync_phones import FELT, STEP, WHO, SyncHistory, SyncServer
 
 CUT = st.tuples(st.just("cut"), WHO, st.integers(1, 6), st.booleans())
@@ -70,3 +78,56 @@ def test_what_the_person_sees_is_their_own_edits_on_top(
     assert phone.shown(entry) is None
     assert phone.push()
     assert phone.mirror == {}
+
+
+MADE = {
+    "diary-entry": FELT | {"note": "at night", "items": {"pain_now": 5, "mood": 4}},
+    "reminder": {
+        "title": "Mood", "local_times": ["08:00"], "weekdays": [1], "items": ["mood"],
+        "enabled": True, "at_usual_hour": False,
+    },
+    "remark": {
+        "what": "no_session", "said_of": "2026-03-01T12:00:00.000000Z", "time_zone": "UTC",
+    },
+    "session": {
+        "recorder": "person", "model": "ear_cymba", "started_at": "2026-03-01T07:00:00.000000Z",
+        "time_zone": "UTC", "duration_s": 900, "native_level": 12, "note": "by hand",
+    },
+}  # fmt: skip
+
+
+def test_what_a_restore_has_lost_is_given_back(
+    app: Flask, engine: Engine, make_person: Any, node: Node
+) -> None:
+    """Of every kind, and what the person edited before the phone knew of it comes after it."""
+    person = make_person()
+    phone = TypeScriptPhone(node, ChangingServer(app.test_client(), person.headers))
+    ids = {kind: str(uuid4()) for kind in MADE}
+    for kind, fields in MADE.items():
+        phone.edit(ids[kind], fields, kind=kind)
+    assert phone.push()
+    assert phone.pull()
+    before = without_times(phone)
+    assert len(before) == len(MADE)
+    with UnitOfWork(engine) as session, session.begin():
+        for table in (DiaryEntry, Reminder, Remark, WrittenSession, SyncOperation, Change):
+            session.execute(delete(table))
+        session.execute(update(Account).values(change_counter=0))
+        renew_epoch(session)
+    phone.edit(ids["diary-entry"], {"note": "later"})
+    assert phone.pull(limit=1)
+    assert phone.push()
+    assert phone.pull()
+    after = without_times(phone)
+    assert after.pop(ids["diary-entry"])["note"] == "later"
+    before.pop(ids["diary-entry"])
+    assert after == before
+    assert phone.queue == []
+
+
+def without_times(phone: TypeScriptPhone) -> dict[str, Any]:
+    left_out = {"written_at", "changed_at", "version", "written"}
+    return {
+        id_: {name: value for name, value in one.items() if name not in left_out}
+        for id_, one in phone.mirror.items()
+    }

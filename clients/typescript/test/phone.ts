@@ -95,6 +95,7 @@ for (;;) {
         ...(await engine.mirror("diary-entry")),
         ...(await engine.mirror("reminder")),
         ...(await engine.mirror("session")),
+        ...(await engine.mirror("remark")),
       ],
       queue: await engine.queue(),
       aside: await engine.aside(),

@@ -139,7 +139,7 @@ class Bridge:
         busy_s = self.writer.busy_s()
         if busy_s > SLOW_S:
             return f"the database has not answered for {busy_s:.0f} s"
-        return self.problem() or self.heartbeat.problem()
+        return self.problem() or self.chores.trouble() or self.heartbeat.problem()
 
     def _show(self) -> None:
         """What holds at the moment is asked at each scrape, so it is true also while all hangs."""

@@ -1,6 +1,7 @@
 """A thread for background work, which may wait for the database and the broker."""
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from mqtt_bridge.supervised import SupervisedThread
 POLL_S = 0.5
 AFTER_FAILURE_S = 5.0
 LEAVE_S = 12.0
+LONG_S = 15.0  # of a round; the broker may take ten seconds to confirm what is published
 log = structlog.get_logger(__name__)
 
 
@@ -27,6 +29,8 @@ class Chores:
     def __init__(self, chores: Sequence[Chore]) -> None:
         self._chores = chores
         self._stopping = threading.Event()
+        self._began_s: float | None = None
+        self._failing: str | None = None
         self._thread = SupervisedThread("chores", self._run)
 
     def start(self) -> None:
@@ -40,16 +44,37 @@ class Chores:
     def problem(self) -> str | None:
         return self._thread.problem()
 
+    def trouble(self) -> str | None:
+        """Why nothing of it can be done at the moment. They ask the database also while no frame
+        comes."""
+        if self._failing is not None:
+            return f"the database does not answer ({self._failing})"
+        began_s = self._began_s
+        if began_s is not None and time.monotonic() - began_s > LONG_S:
+            return f"the chores have waited for {time.monotonic() - began_s:.0f} s"
+        return None
+
     def _run(self) -> None:
         delay_s = POLL_S
         while not self._stopping.wait(delay_s):
             delay_s = POLL_S
             try:
                 for chore in self._chores:
-                    while chore.do() and not self._stopping.is_set():
-                        pass
+                    self._do(chore)
             except Exception as error:
                 if not is_passing(error):
                     raise
                 delay_s = AFTER_FAILURE_S
-                log.warning("the database does not answer", error=name_of(error))
+                self._failing = name_of(error)
+                log.warning("the database does not answer", error=self._failing)
+            else:
+                self._failing = None
+
+    def _do(self, chore: Chore) -> None:
+        more = True
+        while more and not self._stopping.is_set():
+            self._began_s = time.monotonic()
+            try:
+                more = chore.do()
+            finally:
+                self._began_s = None

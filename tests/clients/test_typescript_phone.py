@@ -80,7 +80,7 @@ def test_what_the_person_sees_is_their_own_edits_on_top(
     assert phone.mirror == {}
 
 
-MADE = {
+MADE: dict[str, dict[str, Any]] = {
     "diary-entry": FELT | {"note": "at night", "items": {"pain_now": 5, "mood": 4}},
     "reminder": {
         "title": "Mood", "local_times": ["08:00"], "weekdays": [1], "items": ["mood"],

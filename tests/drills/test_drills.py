@@ -18,7 +18,7 @@ from cymba.devices.provisioning import Credentials
 from cymba.heartbeat import ASKED
 from cymba.settings import Settings
 from cymba.stimulation.tables import StoredFrame
-from mqtt_bridge import app
+from mqtt_bridge import app, chores
 from mqtt_bridge.app import Bridge
 from ops.postgres import EmbeddedPostgres
 from tests import programs
@@ -139,6 +139,35 @@ def test_a_database_that_fails_costs_no_frame(
     recovery_s = time.monotonic() - ended_s
     world.fleet.allow(1)
     judge(world, engine, fault.__name__.replace("_", " "), recovery_s, told[0])
+
+
+@pytest.mark.slow
+def test_a_bridge_to_which_nothing_comes_tells_of_its_database_too(
+    database_url: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chores, "LONG_S", 0.3)
+    monkeypatch.setattr(chores, "AFTER_FAILURE_S", 0.1)
+    monkeypatch.setattr(BoundedConnection, "patience_s", 1.0)
+    with held_database(database_url) as held:
+        engine = make_engine(held.url)
+        bridge = RunningBridge(Bridge(Settings(broker_url=broker.bridge_url), engine, 0))
+        told: list[str | None] = []
+
+        def tells(word: str) -> bool:
+            told.append(bridge.bridge.ill_health())
+            return word in (told[-1] or "")
+
+        try:
+            wait_until(bridge.connected, what="the bridge is connected")
+            held.answers.clear()
+            wait_until(lambda: tells("have waited"), what="it waits")
+            wait_until(lambda: tells("does not answer"), what="it was in vain")
+            held.answers.set()
+            wait_until(lambda: bridge.bridge.ill_health() is None, what="all is well")
+        finally:
+            held.answers.set()
+            bridge.stop()
+            engine.dispose()
 
 
 @pytest.fixture

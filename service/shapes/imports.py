@@ -77,7 +77,12 @@ class ItemColumnSchema(Schema):
 class ImportMappingSchema(Schema):
     """How the columns of a table become diary entries."""
 
-    time_zone = Text(required=True, about="IANA, of days and of hours", example="Europe/Berlin")
+    time_zone = Text(
+        required=True,
+        validate=ma.validate.Length(1, 120),
+        about="IANA, of days and of hours",
+        example="Europe/Berlin",
+    )
     date = Text(
         required=True,
         allow_none=True,

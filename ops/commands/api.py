@@ -1,8 +1,11 @@
 """`cymba api`: the REST edge under granian."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 
 import click
 import structlog
@@ -22,6 +25,7 @@ log = structlog.get_logger(__name__)
 STOP_S = 20  # for requests under way
 # Where memory is shared as files. On a full disk a process that counts would be killed.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's
+NUMBERS = "cymba-api"
 
 
 @click.command()
@@ -62,11 +66,7 @@ def api(
                 f"port {metrics_port} on {host} is in use; choose another with --metrics-port"
             )
         os.environ |= {"CYMBA_METRICS_PORT": str(metrics_port), "CYMBA_HTTP_HOST": host}
-    shared = str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None
-    with (
-        open_url(settings) as url,
-        TemporaryDirectory(prefix="cymba-api-", dir=shared) as numbers,
-    ):
+    with open_url(settings) as url, _shared_numbers() as numbers:
         # The workers are processes of their own.
         os.environ |= {"CYMBA_DATABASE_URL": url, "PROMETHEUS_MULTIPROC_DIR": numbers}
         _warn_of_schema(settings, url)
@@ -87,6 +87,18 @@ def api(
             workers_kill_timeout=STOP_S,
             respawn_failed_workers=True,
         ).serve()
+
+
+@contextmanager
+def _shared_numbers() -> Iterator[str]:
+    """The folder in which this API's processes count together."""
+    folder = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else Path(gettempdir())
+    for left in folder.glob(f"{NUMBERS}-*-*"):  # by one that was killed
+        pid = left.name.split("-")[2]
+        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
+            rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=f"{NUMBERS}-{os.getpid()}-", dir=folder) as made:
+        yield made
 
 
 def _warn_of_schema(settings: Settings, url: str) -> None:

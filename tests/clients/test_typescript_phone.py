@@ -115,14 +115,41 @@ def test_what_a_restore_has_lost_is_given_back(
         session.execute(update(Account).values(change_counter=0))
         renew_epoch(session)
     phone.edit(ids["diary-entry"], {"note": "later"})
-    assert phone.pull(limit=1)
-    assert phone.push()
-    assert phone.pull()
+    assert phone.sync()
     after = without_times(phone)
     assert after.pop(ids["diary-entry"])["note"] == "later"
     before.pop(ids["diary-entry"])
     assert after == before
     assert phone.queue == []
+
+
+def test_while_the_pull_after_a_restore_goes_on_nothing_is_pushed(
+    app: Flask, engine: Engine, make_person: Any, node: Node
+) -> None:
+    """What was edited on top of an entry would come before it."""
+    server = ChangingServer(app.test_client(), make_person().headers)
+    phone = TypeScriptPhone(node, server)
+    for _ in range(3):
+        phone.edit(str(uuid4()), MADE["diary-entry"])
+    assert phone.sync()
+    with UnitOfWork(engine) as session, session.begin():
+        session.execute(delete(SyncOperation))
+        renew_epoch(session)
+    id_ = next(iter(phone.mirror))
+    phone.edit(id_, {"note": "later"})
+    asked: list[str] = []
+
+    def send(method: str, path: str, body: Any = None) -> tuple[int, Any] | None:
+        asked.append(method)
+        return server(method, path, body) if len(asked) == 1 else None  # 410, then no network
+
+    phone.send = send
+    assert not phone.sync()
+    assert set(asked) == {"GET"}
+    phone.send = server
+    assert phone.sync()
+    assert phone.mirror[id_]["note"] == "later"
+    assert (phone.queue, phone.rejected) == ([], [])
 
 
 def without_times(phone: TypeScriptPhone) -> dict[str, Any]:

@@ -79,6 +79,9 @@ class TypeScriptPhone(Phone):
     def pull(self, *, limit: int = 200) -> bool:
         return self._do("pull", limit=limit) is True
 
+    def sync(self) -> bool:
+        return self._do("sync") is True
+
     def cut(self, after: int, *, kept: bool) -> None:
         """Lose power at the n-th transaction from now, before or after it is kept."""
         self._do("cut", after=after, kept=kept)

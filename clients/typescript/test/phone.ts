@@ -63,6 +63,8 @@ async function run(command: any): Promise<unknown> {
       return null;
     case "edit":
       return await engine.edit(command.kind, command.entity_id, command.changes);
+    case "sync":
+      return await engine.sync();
     case "push":
       return await engine.push({ size: command.size });
     case "pull":

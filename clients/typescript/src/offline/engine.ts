@@ -137,14 +137,35 @@ export class OfflineEngine {
     await this.#store.transact((transaction) => transaction.delete("aside", operationId));
   }
 
-  /** Push, then pull. @returns whether all of it was answered; else try again later. */
+  /**
+   * Pull, push, and pull what that has changed. What the server lost by a restore is known after
+   * the first pull, and goes back before what was edited on top of it.
+   *
+   * @returns whether all of it was answered; else try again later.
+   */
   async sync(): Promise<boolean> {
-    return (await this.push()) && (await this.pull());
+    let isRead = false;
+    let hasWritten = false;
+    let isSent = false;
+    try {
+      isRead = await this.pull();
+    } finally {
+      // What the person wrote leaves, also while the feed cannot be read.
+      hasWritten = (await this.queue()).length > 0;
+      isSent = await this.push();
+    }
+    return isRead && isSent && (!hasWritten || (await this.pull()));
   }
 
-  /** Send the queue. @returns false where the server could not be asked; then try again later. */
+  /**
+   * Send the queue.
+   *
+   * @returns false where the server could not be asked, or the pull after a restore has not ended;
+   * then try again later.
+   */
   async push(options: { size?: number } = {}): Promise<boolean> {
     return await this.#alone(async () => {
+      if ((await this.#store.transact((transaction) => transaction.get("state", "held"))) !== undefined) return false;
       const usual = options.size ?? MOST_OPERATIONS;
       let size = usual;
       for (;;) {

@@ -23,11 +23,12 @@ from cymba.errors import NotFound
 from cymba.fhir.record import ALL_PARTS, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
 from cymba.fhir.search import ResourceReader, legs
+from cymba.open_mhealth.record import READERS, data_points
 from cymba.rights.archive import Archive
 from cymba.rights.personal_data import NOT_PERSONAL, PERSONAL_TABLES, PersonalTable
 from cymba.rights.readable import READ_ME, SHEET_BEGINS, SHEETS, Sheet, line
 from cymba.stimulation.session.arrow import as_table
-from cymba.stimulation.session.queries import telemetry_of
+from cymba.stimulation.session.queries import every_session, telemetry_of
 from cymba.stimulation.tables import StimulationSession
 from cymba.voice import Voice
 
@@ -36,7 +37,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 TABLES = "tables/"
 FHIR = "fhir/"
-SESSIONS_AT_ONCE = 50
+OPEN_MHEALTH = "open_mhealth/"
 ROWS_OF_A_SHEET = 200
 
 
@@ -80,6 +81,7 @@ def export(
     for holding in PERSONAL_TABLES:
         yield from _rows(session, account_id, archive, holding, steps)
     yield from _fhir(session, account_id, archive)
+    yield from _open_mhealth(session, account_id, archive)
     with archive.member(MANIFEST) as member:
         member.write(_manifest(archive, account_id, schema_version, now))
     yield archive.close()
@@ -124,38 +126,38 @@ def _fhir(session: Session, account_id: UUID, archive: Archive) -> Iterator[byte
     for one in RESOURCE_TYPES.values():
         makers = [maker for maker in legs([one], ALL_PARTS) if maker.in_archive]
         resources = ResourceReader(session, owner, makers).everything()
-        first = next(resources, None)
-        if first is None:
-            continue
-        with archive.member(f"{FHIR}{one.name}.ndjson") as member:
-            for resource in chain([first], resources):
-                member.write(orjson.dumps(resource) + b"\n", rows=1)
-                if archive.has_piece:
-                    yield archive.drain()
+        yield from _lines(archive, f"{FHIR}{one.name}.ndjson", resources)
+
+
+def _open_mhealth(session: Session, account_id: UUID, archive: Archive) -> Iterator[bytes]:
+    for schema in READERS:
+        points = data_points(session, account_id, schema)
+        yield from _lines(archive, f"{OPEN_MHEALTH}{schema.file_name}", points)
+
+
+def _lines(archive: Archive, name: str, objects: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    """One object a line; without objects there is no file."""
+    first = next(objects, None)
+    if first is None:
+        return
+    with archive.member(name) as member:
+        for one in chain([first], objects):
+            member.write(orjson.dumps(one) + b"\n", rows=1)
+            if archive.has_piece:
+                yield archive.drain()
 
 
 def _telemetry(
     session: Session, account_id: UUID, archive: Archive, steps: _Steps
 ) -> Iterator[bytes]:
-    query = _sessions(account_id, StimulationSession.id).order_by(StimulationSession.id)
-    last: UUID | None = None
-    while True:
-        page = query.limit(SESSIONS_AT_ONCE)
-        if last is not None:
-            page = page.where(StimulationSession.id > last)
-        ids = session.scalars(page).all()
-        for session_id in ids:
-            found = session.get_one(StimulationSession, session_id)
-            body = io.BytesIO()
-            table = as_table(telemetry_of(session, found))
-            pq.write_table(table, body, compression="zstd")
-            with archive.member(f"telemetry/{session_id}.parquet", compressed=False) as member:
-                member.write(body.getvalue(), rows=table.num_rows)
-            steps.add(1, "telemetry")
-            yield archive.drain()
-        if len(ids) < SESSIONS_AT_ONCE:
-            return
-        last = ids[-1]
+    for found in every_session(session, account_id):
+        body = io.BytesIO()
+        table = as_table(telemetry_of(session, found))
+        pq.write_table(table, body, compression="zstd")
+        with archive.member(f"telemetry/{found.id}.parquet", compressed=False) as member:
+            member.write(body.getvalue(), rows=table.num_rows)
+        steps.add(1, "telemetry")
+        yield archive.drain()
 
 
 def _rows(

@@ -340,6 +340,8 @@ telemetry/                   what your device measured, one Parquet file for eac
                              unit, time, milliseconds since the session began, value. A row without
                              a value says that readings are missing from there on.
 fhir/                        for other systems, by the standard HL7 FHIR R4: one JSON object a line.
+open_mhealth/                heart rate, RR intervals and sleep for other systems, by IEEE 1752 and
+                             Open mHealth: one JSON object a line.
 tables/                      everything, as Cymba stores it: one JSON object a line. Another Cymba
                              takes it in with `cymba account import`.
 manifest.json                what is here, with counts and SHA-256 sums, and what was left out.

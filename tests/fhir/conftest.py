@@ -1,5 +1,7 @@
 """The records of three people, made once for all tests here: none changes them."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +15,7 @@ from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.fhir.record import ALL_PARTS, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
 from cymba.fhir.search import ReadUpTo, ResourceReader, Search, legs
+from cymba.rights.export import export
 from cymba.settings import Settings
 from ops.postgres import EmbeddedPostgres
 from service.http.services import Services
@@ -60,6 +63,18 @@ def read_whole(engine: Engine, account_id: UUID, search: Search, count: int = 50
 def records(three: Three) -> dict[UUID, list[dict[str, Any]]]:
     """By person, every resource of their record."""
     return {one: read_whole(three.engine, one, Search()) for one in three.ids}
+
+
+@pytest.fixture(scope="package")
+def archives(three: Three) -> dict[UUID, dict[str, bytes]]:
+    """By person, the members of their archive."""
+    found = {}
+    for one in three.ids:
+        with UnitOfWork(three.engine) as session:
+            body = b"".join(export(session, one, schema_version="1", now=utc_now()))
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            found[one] = {name: archive.read(name) for name in archive.namelist()}
+    return found
 
 
 @pytest.fixture

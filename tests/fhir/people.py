@@ -104,7 +104,7 @@ def bring(session: Session, account_id: UUID) -> None:
                         digest=uuid4().bytes,
                         import_id=import_id,
                         value=None if is_span else 50.5 + hour,
-                        stage="asleep" if is_span else None,
+                        stage=("asleep", "in_bed", "session")[hour] if is_span else None,
                         source="Watch" if hour else HOSTILE.replace("\0", ""),
                     )
                 )

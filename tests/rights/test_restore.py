@@ -15,6 +15,7 @@ from cymba.accounts.tables import Account, AccountIdUsed, AuditEntry, ErasureLed
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import Device, DeviceTenure
+from cymba.diary.tables import DiaryEntry
 from cymba.errors import Conflict, NotFound, Rejected
 from cymba.rights.export import MANIFEST, ExportProgress, export
 from cymba.rights.pseudonym import pseudonym
@@ -27,11 +28,23 @@ SCHEMA = "0001"
 
 @pytest.fixture
 def ada(engine):
-    """An account with a device; gives its id."""
+    """An account with a device and a diary entry; gives its id."""
     with UnitOfWork(engine) as session, session.begin():
         account_id = register(session, email="ada@example.org", password="long enough words").id
         device_id = next(provision(session, "ear_cymba")).device_id
         session.add(DeviceTenure(device_id=device_id, account_id=account_id, claimed_at=NOW))
+        session.add(
+            DiaryEntry(
+                id=uuid4(),
+                account_id=account_id,
+                felt_at=NOW,
+                time_zone="UTC",
+                items={"sleep_hours": 7},
+                written_at=NOW,
+                version=1,
+                field_versions={},
+            )
+        )
     return account_id
 
 
@@ -91,10 +104,15 @@ def accounts(engine):
 
 @pytest.mark.usefixtures("forgotten")
 def test_it_comes_back(engine, ada, archive):
+    # What is there for other systems to read says nothing that the tables do not.
+    assert {"fhir/Observation.ndjson", "open_mhealth/ieee_total-sleep-time_1.0.ndjson"} <= set(
+        archive
+    )
     steps: list[ExportProgress] = []
     restored = taken_in(engine, packed(archive), progress=steps.append)
     assert restored.account_id == ada
     assert (restored.rows["account"], restored.rows["device_tenure"]) == (1, 1)
+    assert restored.rows["diary_entry"] == 1
     assert "refresh_token" not in restored.rows
     assert steps[-1].done == steps[-1].total
     with UnitOfWork(engine) as session:

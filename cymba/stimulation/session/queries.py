@@ -1,6 +1,6 @@
 """An account's sessions, read and deleted by its app. Every query names the account."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -31,6 +31,8 @@ READINGS_AT_ONCE = 1_000_000
 
 MOST_READINGS = 1_000_000
 """In one answer. A day of ten channels at 1 Hz has 864,000."""
+
+SESSIONS_AT_ONCE = 50
 
 MOST_CHANNELS = 64
 """In one answer. A device names its own, and may name others in each frame."""
@@ -69,6 +71,21 @@ def get_session(session: Session, account_id: UUID, session_id: UUID) -> Stimula
         NotFound: the account has no such session.
     """
     return _one(session, account_id, session_id, locked=False)
+
+
+def every_session(session: Session, account_id: UUID) -> Iterator[StimulationSession]:
+    """All that devices recorded, without those that were deleted: one in memory at a time."""
+    row = StimulationSession
+    query = select(row.id).where(row.account_id == account_id, row.deleted_at.is_(None))
+    query, last = query.order_by(row.id).limit(SESSIONS_AT_ONCE), None
+    while True:
+        page = query if last is None else query.where(row.id > last)
+        ids = session.scalars(page).all()
+        for session_id in ids:
+            yield session.get_one(row, session_id)
+        if len(ids) < SESSIONS_AT_ONCE:
+            return
+        last = ids[-1]
 
 
 def lock_session(session: Session, account_id: UUID, session_id: UUID) -> StimulationSession:

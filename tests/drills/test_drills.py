@@ -314,7 +314,9 @@ def test_no_process_in_a_hole_is_deaf_to_sigterm(database_url: str, tmp_path: Pa
             for process in processes.values():
                 process.kill()
     recovery_s = time.monotonic() - began_s
-    ROWS.append(DrillRow("SIGTERM in a hole", recovery_s, 0, 0, "the process hangs, and ends"))
+    ROWS.append(
+        DrillRow("SIGTERM in a hole", recovery_s, None, None, "the process hangs, and ends")
+    )
     assert ended == dict.fromkeys(WORKERS, ASKED)
 
 

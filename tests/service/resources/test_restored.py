@@ -153,7 +153,7 @@ def test_what_is_set_after_a_restore_reaches_the_device(
     began_s = time.monotonic()
     told = command(url, "finish", "--without-ledger").splitlines()
     recovery_s = time.monotonic() - began_s
-    ROWS.append(DrillRow(f"restore to {point} change", recovery_s, 0, 0, f"{told[-2]}, …"))
+    ROWS.append(DrillRow(f"restore to {point} change", recovery_s, None, None, f"{told[-2]}, …"))
 
     assert narrowed.receives(narrow(restored, person, narrowed.device_id, utc_now()))
     with UnitOfWork(restored) as session, session.begin():

@@ -1,5 +1,6 @@
 """What is past its time goes once a day, and one rule's trouble is its own."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -21,7 +22,9 @@ class AppliedRules:
         self.failure = failure
         self.bad = RULES[0].name
 
-    def __call__(self, _engine: Engine, _settings: Settings, rule: Rule) -> int:
+    def __call__(
+        self, _engine: Engine, _settings: Settings, rule: Rule, _alive: Callable[[], None]
+    ) -> int:
         if rule.name == self.bad:
             raise self.failure
         self.names.append(rule.name)

@@ -51,7 +51,7 @@ AROUND_WITHOUT = "Without one, at your usual hours: {before} before, {after} aft
 AROUND_WHY = "A bad hour often passes by itself, so look at both kinds of days."
 BEFORE, AFTER = "before", "after"
 RATINGS_TITLE = "Ratings and sessions, day by day"
-RATINGS_ALT = "{outcome}: {n} days with a rating, in the mean {mean}."
+RATINGS_ALT = "{outcome}: in the mean {mean}. Days with a rating: {n}."
 RATINGS_ALT_BASELINE = "At first it was {mean}."
 BASELINE_LINE = "Dashed line: the mean at first"
 

@@ -1,8 +1,16 @@
 """From signing up to a diary entry, with and without a network, on one phone and on two."""
 
-from playwright.sync_api import Route
+from datetime import timedelta
 
+from playwright.sync_api import Route
+from sqlalchemy import Engine, select
+
+from cymba.accounts.tables import Account
+from cymba.database import UnitOfWork, utc_now
+from cymba.insights import findings
+from simulator.people import World
 from tests.app.phones import PASSWORD, AppPhone, Phones, until
+from tests.insights.people import agree, live_in_database
 
 # All answers and drafts that this browser keeps, of whatever account.
 KEPT = """async () => {
@@ -235,6 +243,29 @@ def test_what_was_never_opened_is_there_without_a_network(phones: Phones) -> Non
     phone.context.set_offline(True)
     phone.open("findings/trials").get_by_text("There was no trial yet.").wait_for()
     phone.open("findings/history").get_by_role("heading", name="Use of the device").wait_for()
+
+
+def test_a_finding_and_its_picture_are_there_without_a_network(
+    phones: Phones, engine: Engine
+) -> None:
+    phone = phones.make()
+    email = phone.sign_up()
+    phone.wait_for_worker()
+    now = utc_now()
+    with UnitOfWork(engine) as session, session.begin():
+        account_id = session.scalars(select(Account.id).where(Account.email == email)).one()
+        agree(session, account_id, "insights")
+        first_day = now.date() - timedelta(days=100)
+        live_in_database(session, account_id, World(days=98), seed=1, first_day=first_day)
+        findings.refresh(session, account_id, now=now)
+    phone.open()
+    until(phone.page, lambda: "pain_now/plot.svg?lag=" in phone.page.evaluate(KEPT))
+    phone.context.set_offline(True)
+    page = phone.open("findings")
+    page.get_by_role("link", name="Pain now").first.click()
+    picture = page.get_by_role("figure").get_by_role("img")
+    picture.wait_for()
+    until(page, lambda: picture.evaluate("(it) => it.naturalWidth") > 0)
 
 
 def test_a_report_is_taken_along_and_opened_by_a_link(phones: Phones) -> None:

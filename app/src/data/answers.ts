@@ -2,6 +2,7 @@
 
 import { dataOf, ProblemError } from "@cymba/client";
 import type { Account } from "./account.ts";
+import { drawn, lookFor, type Pictured, pictureKey } from "./pictures.ts";
 import { useAnswer } from "./use.ts";
 
 /** What is small and looked at most: it is read before it is asked for, so it is here without a network. */
@@ -24,17 +25,66 @@ function historyBy(period: Length) {
   return async ({ api }: Account) => dataOf(await api.GET("/v1/history", { params: { query: { period } } }));
 }
 
-/** Read ahead what is not kept yet, or kept for long; one after the other, while there is a network. */
+/**
+ * Read ahead what is not kept yet, or kept for long; one after the other, while there is a network:
+ * the answers above, and what was found with its pictures.
+ */
 export async function readAhead(account: Account): Promise<void> {
-  for (const [key, read] of Object.entries(AHEAD)) {
-    const kept = await account.kept(key);
-    if (kept !== null && Date.now() - Date.parse(kept.readAt) < FRESH_MS) continue;
-    try {
-      await account.keep(key, await read(account));
-    } catch (error) {
-      if (!(error instanceof ProblemError)) throw error; // else the server has a reason, such as no consent
-    }
+  for (const [key, read] of Object.entries(AHEAD)) await ahead<unknown>(account, key, read);
+  const found = await ahead(account, "correlations", AHEAD.correlations);
+  for (const { exposure, outcome, lag } of found?.primary ?? []) {
+    const pair = await ahead(account, pairKey(exposure, outcome, lag), readPair(exposure, outcome, lag));
+    if ((pair?.points.length ?? 0) > 0) await pictureAhead(account, pairPicture(exposure, outcome, lag));
   }
+  const then = await ahead(account, "response", AHEAD.response);
+  for (const { grade, outcome } of then?.items ?? []) {
+    if (grade !== "not_enough") await pictureAhead(account, { path: `/v1/insights/response/${outcome}/plot.svg` });
+  }
+  const felt = await ahead(account, "side-effects", AHEAD["side-effects"]);
+  for (const { answers, item } of felt?.items ?? []) {
+    if (answers > 0) await pictureAhead(account, { path: `/v1/insights/side-effects/${item}/plot.svg` });
+  }
+}
+
+async function pictureAhead(account: Account, of: Pictured): Promise<void> {
+  await ahead(account, pictureKey(of), async () => await drawn(account, of, lookFor(document.body.clientWidth)));
+}
+
+/** What is kept and fresh, or read now; null where the server has a reason, such as no consent. */
+async function ahead<T>(account: Account, key: string, read: (account: Account) => Promise<T>): Promise<T | null> {
+  const kept = await account.kept(key);
+  if (kept !== null && Date.now() - Date.parse(kept.readAt) < FRESH_MS) return kept.body as T;
+  try {
+    const found = await read(account);
+    await account.keep(key, found);
+    return found;
+  } catch (error) {
+    if (error instanceof ProblemError) return null;
+    throw error;
+  }
+}
+
+function pairKey(exposure: string, outcome: string, lag: number | undefined): string {
+  return `pair ${exposure} ${outcome} ${lag ?? ""}`;
+}
+
+function readPair(exposure: string, outcome: string, lag: number | undefined) {
+  return async ({ api }: Account) =>
+    dataOf(
+      await api.GET("/v1/insights/correlations/{exposure}/{outcome}", {
+        params: { path: { exposure, outcome }, query: lag === undefined ? {} : { lag } },
+      }),
+    );
+}
+
+export function pairPicture(exposure: string, outcome: string, lag: number | undefined): Pictured {
+  const query: Record<string, string> = lag === undefined ? {} : { lag: String(lag) };
+  return { path: `/v1/insights/correlations/${exposure}/${outcome}/plot.svg`, query };
+}
+
+/** `lag`: that of the finding, if absent. */
+export function usePair(exposure: string, outcome: string, lag: number | undefined) {
+  return useAnswer(pairKey(exposure, outcome, lag), readPair(exposure, outcome, lag));
 }
 
 export function useDevices() {

@@ -1,13 +1,12 @@
 /** One finding in full: its picture, what it rests on, and what it does not show. */
 
-import { dataOf } from "@cymba/client";
 import { Unanswered } from "../../parts/answered.tsx";
 import { Banner } from "../../parts/banner.tsx";
 import { Card, List, Row, Section } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { Picture } from "../../parts/picture.tsx";
-import { type Schemas, useAnswer } from "../../data/use.ts";
+import { pairPicture, usePair } from "../../data/answers.ts";
 import { to } from "../../routes.tsx";
 import { number, percent } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
@@ -21,16 +20,8 @@ interface PairProps {
 }
 
 export default function PairScreen({ exposure, outcome, query }: PairProps) {
-  const asked = query.lag === undefined ? {} : { lag: Number(query.lag) };
-  const { value } = useAnswer<Schemas["CorrelationDetail"]>(
-    `pair ${exposure} ${outcome} ${query.lag ?? ""}`,
-    async ({ api }) =>
-      dataOf(
-        await api.GET("/v1/insights/correlations/{exposure}/{outcome}", {
-          params: { path: { exposure, outcome }, query: asked },
-        }),
-      ),
-  );
+  const lag = query.lag === undefined ? undefined : Number(query.lag);
+  const { value } = usePair(exposure, outcome, lag);
   const { data, problem, readAt } = value.value;
   if (data === null) {
     return (
@@ -39,7 +30,7 @@ export default function PairScreen({ exposure, outcome, query }: PairProps) {
       </Screen>
     );
   }
-  const shown = data.lags.find((one) => one.lag === asked.lag) ?? data.finding;
+  const shown = data.lags.find((one) => one.lag === lag) ?? data.finding;
   return (
     <Screen title={shown.outcome_title} back={to("findings")}>
       <p>
@@ -47,11 +38,7 @@ export default function PairScreen({ exposure, outcome, query }: PairProps) {
       </p>
       <p>{shown.sentence}</p>
       {data.points.length > 0 && (
-        <Picture
-          path={`/v1/insights/correlations/${exposure}/${outcome}/plot.svg`}
-          query={query.lag === undefined ? {} : { lag: query.lag }}
-          alt={data.alt}
-        />
+        <Picture {...pairPicture(exposure, outcome, lag)} alt={data.alt} />
       )}
       <Banner>
         <strong>{t("What this does not show")}</strong>

@@ -57,7 +57,9 @@ class Deployment:
         self.socket_folder = socket_folder
         self.mqtt_port = ports.free_port()
         self.http_port = ports.free_port()
-        self.metrics_ports = {name: ports.free_port() for name in ("api", *BRIDGES, *WORKERS)}
+        self.metrics_ports = {
+            name: ports.free_port() for name in ("api", "credentials", *BRIDGES, *WORKERS)
+        }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for sub in ("credentials", "tmp"):
             (folder / sub).mkdir(parents=True)

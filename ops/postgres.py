@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psycopg
 
+from cymba.processes import runs
+
 with warnings.catch_warnings():
     # On import it looks for the user's runtime folder, and warns if there is none.
     warnings.simplefilter("ignore", UserWarning)
@@ -97,21 +99,7 @@ def _forget_dead_users(server: PostgresServer) -> None:
     """Remove killed processes from the list of users; they would keep the server running."""
     with server._lock:  # noqa: SLF001 - it guards the list between processes
         users = server.global_process_id_list
-        users.put([pid for pid in users.get_and_add(os.getpid()) if _runs(pid)])
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's, so it runs
-        return True
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:  # no such file system here
-        return True
-    return state not in "ZX"  # a zombie: it has ended
+        users.put([pid for pid in users.get_and_add(os.getpid()) if runs(pid)])
 
 
 def _hold(folder: Path) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 import migrations
 from cymba.accounts.keys import load_secret
+from cymba.processes import runs
 from cymba.settings import Settings
 from ops import logs, ports, schema, wsgi
 from ops.database import engine_of, open_url
@@ -95,7 +96,7 @@ def _shared_numbers() -> Iterator[str]:
     folder = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else Path(gettempdir())
     for left in folder.glob(f"{NUMBERS}-*-*"):  # by one that was killed
         pid = left.name.split("-")[2]
-        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
+        if pid.isdecimal() and (int(pid) == os.getpid() or not runs(int(pid))):
             rmtree(left, ignore_errors=True)
     with TemporaryDirectory(prefix=f"{NUMBERS}-{os.getpid()}-", dir=folder) as made:
         yield made

@@ -9,6 +9,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from cymba.processes import runs
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Seconds. A page of sessions takes milliseconds, a password a tenth of a second.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -70,17 +72,7 @@ class _OfAllProcesses(Collector):
     def collect(self) -> Iterable[Metric]:
         # What a process that was killed had open is closed; what it had counted stays counted.
         for pid in {int(file.stem.rpartition("_")[2]) for file in self._folder.glob("gauge_live*")}:
-            if not _is_alive(pid):
+            if not runs(pid):
                 mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
         found: Iterable[Metric] = MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
         return found
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

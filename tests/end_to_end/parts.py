@@ -20,6 +20,7 @@ from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.devices.models import MODELS
 from cymba.devices.provisioning import Credentials, hash_secret, provision
 from cymba.devices.tables import DeviceTenure
+from cymba.processes import runs
 from cymba.tables import metadata
 from ops import broker, postgres
 from tests.programs import MOSQUITTO
@@ -269,14 +270,6 @@ class BridgeProcess:
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.terminate()
-
-
-def runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def listens(port: int) -> bool:

@@ -15,9 +15,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy.orm import Session
 
 from cymba.devices.provisioning import Credentials, provision, reissue_secret, revoke
+from cymba.processes import runs
 from ops import broker
 from ops.broker import BrokerDidNotStart, EmbeddedBroker
-from tests.end_to_end.parts import PATIENCE_S, listens, runs, wait_until
+from tests.end_to_end.parts import PATIENCE_S, listens, wait_until
 
 SECRET = "a secret of the tests"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cymba.processes import runs
 from ops import ports
 from ops.demo.supervisor import PartFailed, Supervisor
 
@@ -27,13 +28,6 @@ def wait_for(path: Path, text: str) -> str:
     while not (path.exists() and text in path.read_text()):
         time.sleep(0.02)
     return path.read_text()
-
-
-def ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def test_parts_end_with_the_block(tmp_path: Path) -> None:
@@ -89,7 +83,7 @@ def test_parts_and_their_children_end_with_a_killed_supervisor(tmp_path: Path) -
     supervisor.kill()
     supervisor.wait()
     supervisor.stdout.close()
-    while not (ended(part) and ended(child)):
+    while runs(part) or runs(child):
         time.sleep(0.05)
 
 

@@ -142,12 +142,7 @@ def _used(use: Shown, report: Shown, teller: Teller) -> list[str]:
 def _over_time(report: Shown) -> list[str]:
     """The symptoms that are shown over time: one of each kind, that which was rated most."""
     rated = {one["item"]: one["ratings"] for one in report["use"]["whole"]["symptoms"]}
-    kinds = (
-        ("pain_now", "pain_average", "pain_worst"),
-        ("mood",),
-        ("sleep_quality", "sleep_hours"),
-    )
-    return [max(kind, key=lambda name: (rated.get(name, 0), -kind.index(name))) for kind in kinds]
+    return [max(kind, key=lambda name: (rated.get(name, 0), -kind.index(name))) for kind in KINDS]
 
 
 def _ratings(report: Shown, teller: Teller) -> Iterator[Block]:

@@ -177,15 +177,14 @@ def _red_flags(
 
 def _findings(session: Session, account_id: UUID, voice: Voice) -> dict[str, Any]:
     line = line_of(session)
-    found = sorted(findings.shown(line, account_id), key=clearest_first)
+    found = findings.shown(line, account_id)
     least = GRADES[Grade.MODERATE]
-    clear = [one for one in found if one.tier != "primary" and GRADES[one.grade] >= least]
+    clear = sorted(
+        (one for one in found if one.tier != "primary" and GRADES[one.grade] >= least),
+        key=clearest_first,
+    )
     return {
-        "primary": [
-            finding_shown(one, voice)
-            for one in findings.shown(line, account_id)
-            if one.tier == "primary"
-        ],
+        "primary": [finding_shown(one, voice) for one in found if one.tier == "primary"],
         "exploratory": [finding_shown(one, voice) for one in clear[:MOST_EXPLORATORY]],
         "disclaimer": voice.translate(DISCLAIMER),
         "method_version": METHOD_VERSION,

@@ -14,7 +14,7 @@ from cymba.insights.days import Days, Floats
 from cymba.insights.inputs import load_days
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.pair_inputs import inputs_hash
-from cymba.insights.symptoms import symptoms_rated
+from cymba.insights.symptoms import read_felt, symptoms_rated
 from cymba.stimulation.session.history import history
 
 
@@ -58,7 +58,8 @@ def load_symptom_days(
     outcome = _symptom(symptom)
     line = line_of(session)
     done = history(line, account_id, "day", first_day, last_day)
-    rated = symptoms_rated(line, account_id, [(day.first_day, day.last_day) for day in done])
+    felt = read_felt(line, account_id, first_day, last_day)
+    rated = symptoms_rated(felt, [(day.first_day, day.last_day) for day in done])
     means = [{one.item: one.mean for one in of_day} for of_day in rated]
     return SymptomDays(
         outcome,

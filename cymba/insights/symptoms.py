@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from math import fsum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -36,11 +36,32 @@ class SymptomRated:
     ratings: int
 
 
+class FeltInZone(NamedTuple):
+    """The entries that were felt in a zone: when, in seconds since 1970, and what they hold."""
+
+    zone: str
+    moments: list[float]
+    entries: list[dict[str, Any]]
+
+
+def read_felt(
+    line: psycopg.Connection[Any], account_id: UUID, first_day: date, last_day: date
+) -> list[FeltInZone]:
+    """What was felt on these local days, and a little more on both sides of them."""
+    rows = _ENTRIES.rows(
+        line,
+        account_id=account_id,
+        begin=datetime.combine(first_day, time(), UTC) - _ANY_ZONE,
+        end=datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE,
+    )
+    return [FeltInZone(zone, *map(orjson.loads, columns)) for zone, *columns in rows]
+
+
 def symptoms_rated(
-    line: psycopg.Connection[Any], account_id: UUID, spans: Sequence[tuple[date, date]]
+    felt: Sequence[FeltInZone], spans: Sequence[tuple[date, date]]
 ) -> list[list[SymptomRated]]:
     """For each span of days, the last one included, the symptoms rated in it in the diary's order.
-    The spans are in order and share no day.
+    The spans are in order and share no day; `felt` is of all of their days at least.
 
     A rating counts on the calendar day that it was felt on, in the zone its person was in then.
     """
@@ -54,15 +75,8 @@ def symptoms_rated(
     for (first, last), of_span in zip(spans, values, strict=True):
         begin, end = (first - first_day).days, (last - first_day).days + 1
         of_day[begin:end] = [of_span] * (end - begin)
-    rows = _ENTRIES.rows(
-        line,
-        account_id=account_id,
-        begin=datetime.combine(first_day, time(), UTC) - _ANY_ZONE,
-        end=datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE,
-    )
-    for zone_name, *columns in rows:
-        moments, entries = map(orjson.loads, columns)
-        at = places(borders(zone_name, first_day, last_day), moments)
+    for zone, moments, entries in felt:
+        at = places(borders(zone, first_day, last_day), moments)
         for place, items in zip(at.tolist(), entries, strict=True):
             rated = of_day[place]
             if rated is not None:

@@ -51,13 +51,9 @@ def get_history(query: dict[str, Any]) -> Response:
         account = read.caller()
         usual = USUAL_DAYS[query["period"]]
         first_day, last_day = days_asked(query, account.time_zone, usual=usual, most=MAX_DAYS)
-        items = periods_shown(
-            read.line,
-            account.id,
-            query["period"],
-            first_day,
-            last_day,
-            with_symptoms=not is_by_share(),
+        kind: Period = query["period"]
+        shown = periods_shown(
+            read.line, account.id, [kind], first_day, last_day, with_symptoms=not is_by_share()
         )
         time_zone = account.time_zone
-    return tagged({"time_zone": time_zone, "items": items})
+    return tagged({"time_zone": time_zone, "items": shown[kind]})

@@ -110,9 +110,11 @@ def _read(query: dict[str, Any]) -> _Read:
     with UnitOfWork(services().engine) as session:
         # All of one moment, so that its numbers agree with each other.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        days = periods_shown(line_of(session), account.id, "day", *asked, with_symptoms=True)
+        periods = periods_shown(
+            line_of(session), account.id, asked.kinds, *asked, with_symptoms=True
+        )
         compared = None
         if agreed_to_insights(session, account.id):
             compared = load_responses(session, account.id, now=now)
-        report = report_shown(session, account.id, asked, days, compared, voice=voice, now=now)
-    return _Read(report, days, voice)
+        report = report_shown(session, account.id, asked, periods, compared, voice=voice, now=now)
+    return _Read(report, periods["day"], voice)

@@ -1,14 +1,14 @@
 """What was done and felt in a stretch of local days, as the API shows it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from cymba.insights.symptoms import SymptomRated, symptoms_rated
-from cymba.stimulation.session.history import Period, history
+from cymba.insights.symptoms import FeltInZone, read_felt, symptoms_rated
+from cymba.stimulation.session.history import HistoryPeriod, Period, history
 from service.http import out
 from service.http.fields import Schema
 from service.http.writing import writer
@@ -57,19 +57,34 @@ _symptom_shown = writer(SymptomRatingSchema)
 def periods_shown(
     line: psycopg.Connection[Any],
     account_id: UUID,
-    period: Period,
+    kinds: Collection[Period],
     first_day: date,
     last_day: date,
     *,
     with_symptoms: bool,
-) -> list[dict[str, Any]]:
-    """As `HistoryPeriodSchema`, in order."""
-    items = history(line, account_id, period, first_day, last_day)
-    symptoms: Sequence[list[SymptomRated] | None] = [None] * len(items)
+) -> dict[Period, list[dict[str, Any]]]:
+    """The periods of each kind, as `HistoryPeriodSchema`, in order. The diary is read once for all.
+
+    Raises:
+        Rejected: as `history`.
+    """
+    found = {kind: history(line, account_id, kind, first_day, last_day) for kind in kinds}
+    felt = None
     if with_symptoms:
-        spans = [(item.first_day, item.last_day) for item in items]
-        symptoms = symptoms_rated(line, account_id, spans)
+        # Weeks and months reach beyond the days that were asked for.
+        begin = min(periods[0].first_day for periods in found.values())
+        end = max(periods[-1].last_day for periods in found.values())
+        felt = read_felt(line, account_id, begin, end)
+    return {kind: _shown(periods, felt) for kind, periods in found.items()}
+
+
+def _shown(
+    periods: Sequence[HistoryPeriod], felt: Sequence[FeltInZone] | None
+) -> list[dict[str, Any]]:
+    if felt is None:
+        return [_period_shown(period, symptoms=None) for period in periods]
+    rated = symptoms_rated(felt, [(period.first_day, period.last_day) for period in periods])
     return [
-        _period_shown(item, symptoms=rated and [_symptom_shown(one) for one in rated])
-        for item, rated in zip(items, symptoms, strict=True)
+        _period_shown(period, symptoms=[_symptom_shown(one) for one in in_period])
+        for period, in_period in zip(periods, rated, strict=True)
     ]

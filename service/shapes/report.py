@@ -33,7 +33,6 @@ from service.http.writing import writer
 from service.shapes.courses import comparison_shown, side_effect_shown
 from service.shapes.experiments import ExperimentResultSchema
 from service.shapes.findings import GRADES, clearest_first, finding_shown
-from service.shapes.history import periods_shown
 from service.shapes.programme_states import programme_shown, version_shown
 from service.shapes.report_schema import (
     MOST_DEVICES,
@@ -65,6 +64,11 @@ class ReportDays(NamedTuple):
         return (self.last_day - self.first_day).days + 1
 
     @property
+    def kinds(self) -> set[Period]:
+        """The kinds of period that a report is made of."""
+        return {"day", "whole", self.period}
+
+    @property
     def period(self) -> Period:
         return next((one for one, most in MOST_OF_PERIOD.items() if self.days <= most), "month")
 
@@ -84,13 +88,13 @@ def report_shown(
     session: Session,
     account_id: UUID,
     asked: ReportDays,
-    days: list[dict[str, Any]],
+    periods: dict[Period, list[dict[str, Any]]],
     compared: list[Comparison] | None,
     *,
     voice: Voice,
     now: datetime,
 ) -> dict[str, Any]:
-    """As `ReportSchema`. `days`: each of them as the history shows it.
+    """As `ReportSchema`. `periods`: those of `asked.kinds`, as the history shows them.
 
     `compared`: of `load_responses`; None without consent to insights."""
     account = session.get_one(Account, account_id)
@@ -103,7 +107,7 @@ def report_shown(
         "last_day": asked.last_day,
         "made_on": now.astimezone(ZoneInfo(account.time_zone)).date(),
         "time_zone": account.time_zone,
-        "use": _use(session, account_id, asked, voice),
+        "use": _use(session, account_id, asked, periods, voice),
         "then_and_now": compared and [comparison_shown(one, voice) for one in compared],
         "side_effects": [_effect(one, voice) for one in noted.side_effects()],
         "side_effect_courses": _courses(session, account_id, voice) if agreed else None,
@@ -120,7 +124,7 @@ def report_shown(
         ],
         "devices": [_device(session, account_id, one, voice, now) for one in held[:MOST_DEVICES]],
         "more_devices": max(0, len(held) - MOST_DEVICES),
-        "gaps": _gaps(session, account_id, days),
+        "gaps": _gaps(session, account_id, periods["day"]),
     }
 
 
@@ -128,17 +132,18 @@ def agreed_to_insights(session: Session, account_id: UUID) -> bool:
     return consent.is_given(line_of(session), account_id, "insights")
 
 
-def _use(session: Session, account_id: UUID, asked: ReportDays, voice: Voice) -> dict[str, Any]:
-    line = line_of(session)
-    whole, periods = (
-        periods_shown(line, account_id, period, *asked, with_symptoms=True)
-        for period in ("whole", asked.period)
-    )
+def _use(
+    session: Session,
+    account_id: UUID,
+    asked: ReportDays,
+    periods: dict[Period, list[dict[str, Any]]],
+    voice: Voice,
+) -> dict[str, Any]:
     devices = use_by_device(session, account_id, *asked)
     return {
-        "whole": whole[0],
+        "whole": periods["whole"][0],
         "period": asked.period,
-        "periods": periods,
+        "periods": periods[asked.period],
         "devices": [_used(one, voice) for one in devices[:MOST_USED]],
         "more_devices": max(0, len(devices) - MOST_USED),
     }

@@ -1,7 +1,7 @@
 """IANA time zones: the names that a person may choose."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 # Present in some zone databases, but names of no place's time.
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
-
+_ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day elsewhere
 
 MOST_PAST = 1_000
 """Of a person: one who travels every week needs twenty years for as many."""
@@ -52,6 +52,12 @@ def borders(
     years = [_begin(zone, year, begin_hour) for year in range(first_day.year, end.year + 1)]
     first = (first_day - date(first_day.year, 1, 1)).days
     return np.concatenate(years)[first : first + (end - first_day).days + 1]
+
+
+def reach_anywhere(first_day: date, last_day: date) -> tuple[datetime, datetime]:
+    """Two moments between which these local days lie in every zone."""
+    begin = datetime.combine(first_day, time(), UTC) - _ANY_ZONE
+    return begin, datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE
 
 
 def places(days: NDArray[np.float64], moments_s: Sequence[float]) -> NDArray[np.intp]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from math import fsum
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -12,14 +12,13 @@ import orjson
 import psycopg
 from sqlalchemy import Text, Uuid, bindparam, cast, func, select
 
-from cymba.accounts.zones import borders, places
+from cymba.accounts.zones import borders, places, reach_anywhere
 from cymba.database import Prepared
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.diary.values import IntegerRange, NumberRange
 from cymba.insights.outcomes import OUTCOMES
 
-_ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day elsewhere
 _SYMPTOMS = tuple(one for one in OUTCOMES.values() if ITEMS[one.item].group == "symptom")
 _NUMBERS = dict.fromkeys(one.name for one in _SYMPTOMS)
 """Each is an item whose value is its one number; `Outcome.value` would take three times as long."""
@@ -48,12 +47,8 @@ def read_felt(
     line: psycopg.Connection[Any], account_id: UUID, first_day: date, last_day: date
 ) -> list[FeltInZone]:
     """What was felt on these local days, and a little more on both sides of them."""
-    rows = _ENTRIES.rows(
-        line,
-        account_id=account_id,
-        begin=datetime.combine(first_day, time(), UTC) - _ANY_ZONE,
-        end=datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE,
-    )
+    begin, end = reach_anywhere(first_day, last_day)
+    rows = _ENTRIES.rows(line, account_id=account_id, begin=begin, end=end)
     return [FeltInZone(zone, *map(orjson.loads, columns)) for zone, *columns in rows]
 
 

@@ -5,7 +5,7 @@ PostgreSQL sums it up, so that however much a person wrote, a report takes littl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -28,15 +28,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from cymba.accounts.zones import borders
+from cymba.accounts.zones import borders, reach_anywhere
 from cymba.diary.items import ITEMS, Item
 from cymba.diary.tables import DiaryEntry
 
 MOST_TAKINGS = 20
 """Of a list. Those that were noted on the most days are shown, and of the rest how many there are.
 """
-
-_ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day elsewhere
 
 
 class TakingNoted(NamedTuple):
@@ -81,7 +79,7 @@ class Noted:
     def __init__(self, session: Session, account_id: UUID, first_day: date, last_day: date) -> None:
         self._session = session
         self._first_day, self._last = first_day, (last_day - first_day).days + 1
-        until = datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE
+        _, until = reach_anywhere(first_day, last_day)
         row = DiaryEntry
         of_account = (row.account_id == account_id, row.deleted_at.is_(None), row.felt_at < until)
         zones = session.scalars(select(row.time_zone).where(*of_account).distinct()).all()

@@ -6,7 +6,7 @@ Figures of two models are never added up: their currents and levels mean differe
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from statistics import fmean
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cymba.accounts.zones import borders
+from cymba.accounts.zones import borders, reach_anywhere
 from cymba.devices.catalogue import find_models, models_by_device
 from cymba.devices.models import Model
 from cymba.stimulation.session.shown import Shown, load_shown
@@ -23,7 +23,6 @@ from cymba.stimulation.written.tables import WrittenSession
 
 AT_ONCE = 500  # sessions in memory
 UNSURE_MS = 60_000  # a start that may be off by more than a minute is told
-_ANY_ZONE = timedelta(hours=26)  # no local day is further from the same day elsewhere
 
 
 @dataclass(slots=True)
@@ -124,8 +123,7 @@ def _sessions(
 
 
 def _ids(row: Any, account_id: UUID, first_day: date, last_day: date) -> Any:
-    begin = datetime.combine(first_day, time(), UTC) - _ANY_ZONE
-    end = datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE
+    begin, end = reach_anywhere(first_day, last_day)
     query = select(row.id, row.started_at, row.time_zone).where(
         row.account_id == account_id,
         row.deleted_at.is_(None),

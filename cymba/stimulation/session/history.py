@@ -6,7 +6,7 @@ the person's devices recorded on it has been uploaded; else it is unknown.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from cymba.accounts.tables import Account
-from cymba.accounts.zones import borders, places
+from cymba.accounts.zones import borders, places, reach_anywhere
 from cymba.database import Prepared
 from cymba.errors import Rejected
 from cymba.stimulation.session.uploads import load_complete_days
@@ -40,7 +40,6 @@ Period = Literal["day", "week", "month", "whole"]
 MAX_DAYS = 3_700  # ten years
 EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
 _DAY = timedelta(days=1)
-_ANY_ZONE = timedelta(hours=26)  # the same local day differs by no more between two zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +167,8 @@ def _done(
     count = (last_day - first_day).days + 1
     sums: dict[str, NDArray[Any]] = {name: np.zeros(count, of) for name, of in _SUMS.items()}
     account_zone = "UTC"
-    rows = _STATEMENT.rows(
-        line,
-        account_id=account_id,
-        begin=datetime.combine(first_day, time(), UTC) - _ANY_ZONE,
-        end=datetime.combine(last_day, time(), UTC) + _DAY + _ANY_ZONE,
-    )
+    begin, end = reach_anywhere(first_day, last_day)
+    rows = _STATEMENT.rows(line, account_id=account_id, begin=begin, end=end)
     for part, zone_name, *columns in rows:
         if part == "account":
             account_zone = zone_name

@@ -76,7 +76,7 @@ def read_search(given: Given, one: ResourceType, account_id: UUID) -> AskedSearc
     if one.date_is == "updated":
         at, updated = (), at + updated
     wanted = RowsWanted(search.wanted.ids, at, updated)
-    codes = _codes(given.getlist("code"))
+    codes = _codes(only(given, "code"))
     return AskedSearch(Search(wanted, search.ids, codes), read_count(given))
 
 
@@ -168,13 +168,11 @@ def _all_of(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return first.intersection(*others)
 
 
-def _codes(values: list[str]) -> frozenset[tuple[str | None, str]] | None:
-    if not values:
+def _codes(value: str | None) -> frozenset[tuple[str | None, str]] | None:
+    if value is None:
         return None
-    if len(values) > 1:
-        raise NotSearchable("Must be there once.", parameter="code")
     found: set[tuple[str | None, str]] = set()
-    for one in values[0].split(","):
+    for one in value.split(","):
         system, bar, code = one.rpartition("|")
         if not code:
             raise NotSearchable("Must be a code, or system|code.", parameter="code")

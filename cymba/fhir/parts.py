@@ -44,6 +44,11 @@ def concept(text: str, *codings: Resource) -> Resource:
     return {"coding": list(codings), "text": text} if codings else {"text": text}
 
 
+def observation_category(name: str) -> list[Resource]:
+    """Of the list that FHIR has of them."""
+    return [concept(name, coding(f"{TERMINOLOGY}observation-category", name))]
+
+
 def fhir_name(name: str) -> str:
     """A name of ours as FHIR's ids and codes may hold it: without `_`."""
     return name.replace("_", "-")

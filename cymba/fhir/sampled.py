@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 from cymba.errors import NotFound
 from cymba.fhir.parts import (
     LOINC,
-    TERMINOLOGY,
     Resource,
     coding,
     concept,
     device_id_shown,
+    fhir_name,
+    observation_category,
     own,
     period,
     quantity,
@@ -34,9 +35,7 @@ from cymba.stimulation.wire.channels import CHANNELS
 
 _ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.raw\.([a-z0-9-]{1,24})")
 CHANNEL_BY_SHOWN: Final = {
-    name.replace("_", "-"): channel
-    for name, channel in CHANNELS.items()
-    if channel.layout == "sampled"
+    fhir_name(name): channel for name, channel in CHANNELS.items() if channel.layout == "sampled"
 }
 MOST_POINTS: Final = 200_000  # two days at one a second
 
@@ -47,7 +46,7 @@ class Readings(NamedTuple):
 
 
 def sampled_id(session_id: UUID, channel: str) -> str:
-    return f"{session_id}.raw.{channel.replace('_', '-')}"
+    return f"{session_id}.raw.{fhir_name(channel)}"
 
 
 def is_sampled(id_: str) -> bool:
@@ -82,7 +81,6 @@ def of_readings(readings: Readings, owner: RecordOwner) -> Iterator[Resource]:
         return
     is_heart_rate = series.channel == "heart_rate_bpm"
     standard = [coding(LOINC, "8867-4")] if is_heart_rate else []
-    category = "vital-signs" if is_heart_rate else "procedure"
     is_whole = of.state == "ended" and of.completeness == 1 and not of.doubts
     yield resource(
         "Observation",
@@ -90,7 +88,7 @@ def of_readings(readings: Readings, owner: RecordOwner) -> Iterator[Resource]:
         {
             "partOf": [reference("Procedure", of.id)],
             "status": "final" if is_whole else "preliminary",
-            "category": [concept(category, coding(f"{TERMINOLOGY}observation-category", category))],
+            "category": observation_category("vital-signs" if is_heart_rate else "procedure"),
             "code": concept(series.title, *standard, own("channel", series.channel, series.title)),
             "subject": reference("Patient", owner.account_id),
             "effectivePeriod": period(of.started_at, of.ended_at, of.time_zone),

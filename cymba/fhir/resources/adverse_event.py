@@ -15,6 +15,7 @@ from cymba.fhir.parts import (
     concept,
     date_time,
     extension,
+    fhir_name,
     reference,
     resource,
 )
@@ -36,7 +37,7 @@ def _events(entry: ReadEntry, owner: RecordOwner) -> Iterator[Resource]:
         system = f"{TERMINOLOGY}adverse-event-severity"
         yield resource(
             "AdverseEvent",
-            f"{entry.id}.{name.replace('_', '-')}",
+            f"{entry.id}.{fhir_name(name)}",
             {
                 "extension": extensions,
                 "actuality": "actual",

@@ -12,13 +12,14 @@ from cymba.diary.tables import ReadEntry
 from cymba.diary.values import LABS, Answers, IntegerRange, Labs, NumberRange
 from cymba.fhir.parts import (
     LOINC,
-    TERMINOLOGY,
     Resource,
     absent,
     coding,
     concept,
     date_time,
+    fhir_name,
     known,
+    observation_category,
     own,
     quantity,
     reference,
@@ -105,11 +106,11 @@ def _observation(entry: ReadEntry, owner: RecordOwner, name: str, fields: Resour
     person = reference("Patient", owner.account_id)
     common: Resource = {
         "status": "amended" if entry.version > 1 else "preliminary",
-        "category": [concept("survey", coding(f"{TERMINOLOGY}observation-category", "survey"))],
+        "category": observation_category("survey"),
         "subject": person,
         "effectiveDateTime": date_time(entry.felt_at, entry.time_zone),
         "performer": [person],
         "derivedFrom": [reference("QuestionnaireResponse", entry.id)],
     }
-    id_ = f"{entry.id}.{name.replace('_', '-')}"
+    id_ = f"{entry.id}.{fhir_name(name)}"
     return resource("Observation", id_, common | fields, updated_at=entry.changed_at)

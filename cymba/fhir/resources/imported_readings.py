@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 from cymba.fhir.dates import all_in_sql
 from cymba.fhir.parts import (
     LOINC,
-    TERMINOLOGY,
     Resource,
     coding,
     concept,
     date_time,
     extension,
+    observation_category,
     own,
     period,
     quantity,
@@ -125,11 +125,7 @@ def _observation(read: _ReadingOf, owner: RecordOwner) -> Iterator[Resource]:
             "extension": [extension("source", valueString=source)] if source else None,
             # Whoever made the file vouches for it, and the person can undo its import.
             "status": "preliminary",
-            "category": [
-                concept(
-                    shown.category, coding(f"{TERMINOLOGY}observation-category", shown.category)
-                )
-            ],
+            "category": observation_category(shown.category),
             "code": concept(about.title, *standard, code),
             "subject": person,
             **effective,

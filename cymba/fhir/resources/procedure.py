@@ -12,6 +12,7 @@ from cymba.fhir.parts import (
     concept,
     device_id_shown,
     extension,
+    fhir_name,
     own,
     period,
     quantity,
@@ -65,7 +66,7 @@ def time_extensions(shown: Shown) -> list[Resource]:
     error_ms = shown["time_error_ms"]
     far_off = absent_value() if error_ms is None else quantity(error_ms, "ms")
     return [
-        extension("time-source", valueCode=shown["time_source"].replace("_", "-")),
+        extension("time-source", valueCode=fhir_name(shown["time_source"])),
         extension("time-error", valueQuantity=far_off),
     ]
 
@@ -84,7 +85,7 @@ def _extensions(shown: Shown) -> Iterator[Resource]:
     if shown["completeness"] is not None:
         yield extension("completeness", valueDecimal=round(shown["completeness"], 4))
     for doubt in shown["doubts"]:
-        yield extension("doubt", valueCode=doubt.replace("_", "-"))
+        yield extension("doubt", valueCode=fhir_name(doubt))
     if shown["excluded"]:
         yield extension("left-out-of-insights", valueBoolean=True)
 

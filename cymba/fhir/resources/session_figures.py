@@ -11,12 +11,13 @@ from typing import Final
 
 from cymba.fhir.parts import (
     LOINC,
-    TERMINOLOGY,
     Resource,
     absent,
     coding,
     concept,
     device_id_shown,
+    fhir_name,
+    observation_category,
     own,
     quantity,
     reference,
@@ -103,7 +104,7 @@ def of_session(shown: Shown, owner: RecordOwner) -> Iterator[Resource]:
         owner,
         "summary",
         {
-            "category": _category("procedure"),
+            "category": observation_category("procedure"),
             "code": concept("Figures of a session", own("session", "summary")),
             "component": components,
         },
@@ -115,9 +116,9 @@ def of_session(shown: Shown, owner: RecordOwner) -> Iterator[Resource]:
             yield _observation(
                 shown,
                 owner,
-                figure.name.replace("_", "-"),
+                fhir_name(figure.name),
                 {
-                    "category": _category(single.category),
+                    "category": observation_category(single.category),
                     "code": concept(
                         figure.title, *standard, own("session", figure.name, figure.title)
                     ),
@@ -163,7 +164,3 @@ def _component(figure: Figure, value: float | None, kind: str = "session") -> Re
         return code | {"dataAbsentReason": absent()}
     shown = round(value, figure.digits) if figure.digits else value
     return code | {"valueQuantity": quantity(shown, figure.unit)}
-
-
-def _category(name: str) -> list[Resource]:
-    return [concept(name, coding(f"{TERMINOLOGY}observation-category", name))]

@@ -30,19 +30,20 @@ function historyBy(period: Length) {
  * the answers above, and what was found with its pictures.
  */
 export async function readAhead(account: Account): Promise<void> {
-  for (const [key, read] of Object.entries(AHEAD)) await ahead<unknown>(account, key, read);
-  const found = await ahead(account, "correlations", AHEAD.correlations);
+  const { correlations, response, "side-effects": sideEffects, ...others } = AHEAD;
+  for (const [key, read] of Object.entries(others)) await ahead<unknown>(account, key, read);
+  const found = await ahead(account, "correlations", correlations);
+  const then = await ahead(account, "response", response);
+  const felt = await ahead(account, "side-effects", sideEffects);
   for (const { exposure, outcome, lag } of found?.primary ?? []) {
     const pair = await ahead(account, pairKey(exposure, outcome, lag), readPair(exposure, outcome, lag));
     if ((pair?.points.length ?? 0) > 0) await pictureAhead(account, pairPicture(exposure, outcome, lag));
   }
-  const then = await ahead(account, "response", AHEAD.response);
   for (const { grade, outcome } of then?.items ?? []) {
-    if (grade !== "not_enough") await pictureAhead(account, { path: `/v1/insights/response/${outcome}/plot.svg` });
+    if (grade !== "not_enough") await pictureAhead(account, thenAndNowPicture(outcome));
   }
-  const felt = await ahead(account, "side-effects", AHEAD["side-effects"]);
   for (const { answers, item } of felt?.items ?? []) {
-    if (answers > 0) await pictureAhead(account, { path: `/v1/insights/side-effects/${item}/plot.svg` });
+    if (answers > 0) await pictureAhead(account, sideEffectPicture(item));
   }
 }
 
@@ -80,6 +81,14 @@ function readPair(exposure: string, outcome: string, lag: number | undefined) {
 export function pairPicture(exposure: string, outcome: string, lag: number | undefined): Pictured {
   const query: Record<string, string> = lag === undefined ? {} : { lag: String(lag) };
   return { path: `/v1/insights/correlations/${exposure}/${outcome}/plot.svg`, query };
+}
+
+export function thenAndNowPicture(outcome: string): Pictured {
+  return { path: `/v1/insights/response/${outcome}/plot.svg` };
+}
+
+export function sideEffectPicture(item: string): Pictured {
+  return { path: `/v1/insights/side-effects/${item}/plot.svg` };
 }
 
 /** `lag`: that of the finding, if absent. */

@@ -4,7 +4,7 @@ import { Banner, ProblemBanner } from "../../parts/banner.tsx";
 import { Busy } from "../../parts/card.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { Picture } from "../../parts/picture.tsx";
-import { useSideEffects, useThenAndNow } from "../../data/answers.ts";
+import { sideEffectPicture, thenAndNowPicture, useSideEffects, useThenAndNow } from "../../data/answers.ts";
 import type { Schemas } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { fullDay, number } from "../../shell/format.ts";
@@ -19,7 +19,7 @@ export function ThenAndNowScreen({ outcome }: { outcome: string }) {
     <Screen title={found.title} back={to("findings")}>
       <p>{found.sentence}</p>
       {found.grade !== "not_enough" && (
-        <Picture path={`/v1/insights/response/${outcome}/plot.svg`} alt={found.alt} />
+        <Picture {...thenAndNowPicture(outcome)} alt={found.alt} />
       )}
       <Facts
         of={[
@@ -47,7 +47,7 @@ export function SideEffectScreen({ item }: { item: string }) {
   return (
     <Screen title={found.title} back={to("findings")}>
       <p>{found.sentence}</p>
-      {found.answers > 0 && <Picture path={`/v1/insights/side-effects/${item}/plot.svg`} alt={found.alt} />}
+      {found.answers > 0 && <Picture {...sideEffectPicture(item)} alt={found.alt} />}
       <Facts
         of={[
           [t("Times you answered"), number(found.answers)],

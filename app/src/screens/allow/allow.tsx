@@ -7,13 +7,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { dataOf } from "@cymba/client";
-import { ProblemBanner } from "../../parts/banner.tsx";
+import { Unanswered } from "../../parts/answered.tsx";
 import { Button } from "../../parts/button.tsx";
-import { Busy, Card, Empty } from "../../parts/card.tsx";
+import { Card, Empty } from "../../parts/card.tsx";
 import { Choice, Choices } from "../../parts/field.tsx";
 import { typeIn, typesIn, typeTitle } from "../../data/readable.ts";
 import { resident } from "../../data/residents.ts";
-import { type Schemas, useAccount } from "../../data/use.ts";
+import { type Schemas, useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
@@ -44,23 +44,15 @@ export default function Allow() {
 function Asking({ query }: { query: string }) {
   const account = useAccount();
   const asking = useSignal<Schemas["AskingApp"] | null>(null);
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   useEffect(() => {
-    void account.api.POST("/v1/apps/requests", { body: { query } }).then(
-      (answer) => {
-        try {
-          asking.value = dataOf(answer);
-        } catch (error) {
-          problem.value = error;
-        }
-      },
-      (error: unknown) => void (problem.value = error),
-    );
+    void attempt(async () => {
+      asking.value = dataOf(await account.api.POST("/v1/apps/requests", { body: { query } }));
+    });
   }, [account, query]);
   return (
     <Screen title={t("An app asks")} back={to()}>
-      <ProblemBanner problem={problem.value} />
-      {asking.value !== null ? <Answering app={asking.value} query={query} /> : problem.value === null && <Busy />}
+      {asking.value === null ? <Unanswered problem={problem.value} /> : <Answering app={asking.value} query={query} />}
     </Screen>
   );
 }

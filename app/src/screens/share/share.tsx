@@ -24,13 +24,12 @@ export default function Share() {
   const account = useAccount();
   const token = tokenIn(location.hash);
   const visitor = useSignal<Visitor | null>(null);
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   useEffect(() => {
     if (token === null) return;
-    void visit(token, account).then(
-      (found) => void (visitor.value = found),
-      (error: unknown) => void (problem.value = error),
-    );
+    void attempt(async () => {
+      visitor.value = await visit(token, account);
+    });
   }, [token, account]);
   const seen = visitor.value;
   if (seen === null) {
@@ -113,12 +112,11 @@ interface PartProps<T> {
 
 function Part<T>({ title, read, children }: PartProps<T>) {
   const data = useSignal<T | null>(null);
-  const problem = useSignal<unknown>(null);
+  const { problem, attempt } = useAttempt();
   useEffect(() => {
-    void read().then(
-      (found) => void (data.value = found),
-      (error: unknown) => void (problem.value = error),
-    );
+    void attempt(async () => {
+      data.value = await read();
+    });
   }, []);
   return (
     <Section title={title}>

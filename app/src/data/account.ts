@@ -8,6 +8,7 @@ import {
   type ClientOptions,
   createCymba,
   type CymbaClient,
+  type Problem,
   ProblemError,
   SignedOut,
   signedFetch,
@@ -269,6 +270,11 @@ export class Account {
     this.version.value++;
     if (!options.told) this.#channel.postMessage("changed");
   }
+}
+
+/** Why an answer of `Account.fetch` is no success. */
+export async function problemOf(response: Response): Promise<ProblemError> {
+  return new ProblemError((await response.json()) as Problem);
 }
 
 /** As the account keeps them on this device, and renews them. */

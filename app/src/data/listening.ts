@@ -16,8 +16,7 @@ export function listenWhileSeen(
   let listening: AbortController | null = null;
   const listen = async (signal: AbortSignal) => {
     try {
-      const listen = async () => await pullWhenTold(engine, open(signal), { signal });
-      await navigator.locks.request(name, { signal }, listen);
+      await navigator.locks.request(name, { signal }, async () => await pullWhenTold(engine, open(signal), { signal }));
     } catch {
       // It was ended while another tab had it; or the server refuses, and the next sync says why.
     }

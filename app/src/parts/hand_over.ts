@@ -1,8 +1,8 @@
-import { type Problem, ProblemError } from "@cymba/client";
+import { problemOf } from "../data/account.ts";
 
 /** Hand a file of the server to the person, under the name that it gave. @throws its problem. */
 export async function handOver(response: Response, name: string): Promise<void> {
-  if (!response.ok) throw new ProblemError((await response.json()) as Problem);
+  if (!response.ok) throw await problemOf(response);
   const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
   save(await response.blob(), named?.[1] ?? name);
 }

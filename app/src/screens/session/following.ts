@@ -1,8 +1,8 @@
 /** The stream of a session that runs, over drops of the network. What is kept of it is bounded. */
 
 import { signal, type Signal } from "@preact/signals";
-import { eventsOf, type Problem, ProblemError } from "@cymba/client";
-import type { Account } from "../../data/account.ts";
+import { eventsOf } from "@cymba/client";
+import { type Account, problemOf } from "../../data/account.ts";
 import type { Schemas } from "../../data/use.ts";
 
 type Start = Schemas["LiveStart"];
@@ -78,7 +78,7 @@ async function followInto({ account, id, signal, took, is }: Following): Promise
       const headers: HeadersInit = lastId === "" ? {} : { "Last-Event-ID": lastId };
       const response = await account.fetch(`/v1/sessions/${id}/live`, { headers, signal });
       if (response.status === 204) return is("over");
-      if (!response.ok) return is({ problem: new ProblemError((await response.json()) as Problem) });
+      if (!response.ok) return is({ problem: await problemOf(response) });
       is("live");
       for await (const event of eventsOf(response)) {
         lastId = event.id;

@@ -2,17 +2,18 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { dataOf, type Problem, ProblemError } from "@cymba/client";
+import { dataOf } from "@cymba/client";
 import { Answered } from "../../parts/answered.tsx";
 import { ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Card, List, Row, Section } from "../../parts/card.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Choice, Select, TextField } from "../../parts/field.tsx";
+import { problemOf } from "../../data/account.ts";
 import { SCALES, titleOf } from "../../data/items.ts";
 import { type Schemas, useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { fullDay, number } from "../../shell/format.ts";
+import { fullDay, here, number } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 
@@ -109,8 +110,7 @@ function Choosing({ again }: { again: () => void }) {
   const send = (file: File) =>
     attempt(async () => {
       sent.value = 0;
-      const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-      const body = { bytes: file.size, name: file.name.slice(0, 200), time_zone };
+      const body = { bytes: file.size, name: file.name.slice(0, 200), time_zone: here };
       try {
         const made = dataOf(await account.api.POST("/v1/imports", { body }));
         for (let piece = 0; piece < made.pieces; piece++) {
@@ -120,7 +120,7 @@ function Choosing({ again }: { again: () => void }) {
             headers: { "Content-Type": "application/octet-stream" },
             body: file.slice(from, from + made.piece_bytes),
           });
-          if (!response.ok) throw new ProblemError((await response.json()) as Problem);
+          if (!response.ok) throw await problemOf(response);
           sent.value = (piece + 1) / made.pieces;
         }
       } finally {

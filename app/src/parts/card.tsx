@@ -1,4 +1,4 @@
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, toChildArray } from "preact";
 import { useId } from "preact/hooks";
 import { Icon } from "./icon.tsx";
 import { t } from "../shell/language.ts";
@@ -32,7 +32,9 @@ export function Section(props: { title: string; children: ComponentChildren; asi
   );
 }
 
-export function List({ children }: { children: ComponentChildren }) {
+/** `none`: what is said in its place where it has no rows. */
+export function List({ children, none }: { children: ComponentChildren; none?: string }) {
+  if (none !== undefined && toChildArray(children).length === 0) return <Empty>{none}</Empty>;
   return <ul class="list">{children}</ul>;
 }
 

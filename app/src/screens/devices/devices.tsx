@@ -24,11 +24,8 @@ export default function Devices() {
         </LinkButton>
       )}
       {data === null && !account.isNobody && <Unanswered problem={problem} />}
-      {data !== null && data.items.length === 0 && (
-        <Empty>{t("No device is yours yet. It has a serial number and a claim code on it, or beside it.")}</Empty>
-      )}
-      {data !== null && data.items.length > 0 && (
-        <List>
+      {data !== null && (
+        <List none={t("No device is yours yet. It has a serial number and a claim code on it, or beside it.")}>
           {data.items.map((device) => (
             <Row key={device.id} href={to(`devices/${device.id}`)}>
               <span class="spread">

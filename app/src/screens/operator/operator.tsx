@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { Answered } from "../../parts/answered.tsx";
 import { ProblemBanner } from "../../parts/banner.tsx";
 import { Button } from "../../parts/button.tsx";
-import { Card, Empty, List, Row, Section } from "../../parts/card.tsx";
+import { Card, List, Row, Section } from "../../parts/card.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { Select } from "../../parts/field.tsx";
 import { say } from "../../parts/toast.tsx";
@@ -105,22 +105,18 @@ function Quarantine() {
     <Section title={t("Quarantine")}>
       <ProblemBanner problem={problem.value} />
       <Answered answer={value.value}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty>{t("No frame waits.")}</Empty>
-          ) : (
-            <List>
-              {items.map((one) => (
-                <Row key={one.id} end={<Button onPress={replay(one.id)}>{t("Try again")}</Button>}>
-                  {one.code}
-                  <div class="soft small">
-                    {one.device_id}, {when(one.received_at)}
-                  </div>
-                </Row>
-              ))}
-            </List>
-          )
-        }
+        {({ items }) => (
+          <List none={t("No frame waits.")}>
+            {items.map((one) => (
+              <Row key={one.id} end={<Button onPress={replay(one.id)}>{t("Try again")}</Button>}>
+                {one.code}
+                <div class="soft small">
+                  {one.device_id}, {when(one.received_at)}
+                </div>
+              </Row>
+            ))}
+          </List>
+        )}
       </Answered>
     </Section>
   );
@@ -142,20 +138,16 @@ function Suspended() {
     <Section title={t("Suspended")}>
       <ProblemBanner problem={problem.value} />
       <Answered answer={value.value}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty>{t("No device is kept out.")}</Empty>
-          ) : (
-            <List>
-              {items.map((one) => (
-                <Row key={one.device_id} end={<Button onPress={lift(one.device_id)}>{t("Let it in")}</Button>}>
-                  {one.device_id}
-                  <div class="soft small">{t("Until {when}", { when: when(one.until) })}</div>
-                </Row>
-              ))}
-            </List>
-          )
-        }
+        {({ items }) => (
+          <List none={t("No device is kept out.")}>
+            {items.map((one) => (
+              <Row key={one.device_id} end={<Button onPress={lift(one.device_id)}>{t("Let it in")}</Button>}>
+                {one.device_id}
+                <div class="soft small">{t("Until {when}", { when: when(one.until) })}</div>
+              </Row>
+            ))}
+          </List>
+        )}
       </Answered>
     </Section>
   );
@@ -177,8 +169,7 @@ function Fleet() {
       <Answered answer={value.value}>
         {({ items, next_cursor }) => (
           <>
-            {items.length === 0 && <Empty>{t("None.")}</Empty>}
-            <List>
+            <List none={t("None.")}>
               {items.map((one) => (
                 <Row key={one.id}>
                   {one.id} <span class="soft small">{one.model}</span>

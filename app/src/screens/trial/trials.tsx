@@ -1,7 +1,7 @@
 import { Unanswered } from "../../parts/answered.tsx";
 import { Banner } from "../../parts/banner.tsx";
 import { LinkButton } from "../../parts/button.tsx";
-import { Empty, List, Row } from "../../parts/card.tsx";
+import { List, Row } from "../../parts/card.tsx";
 import { AsOf } from "../../parts/as_of.tsx";
 import { titleOf } from "../../data/items.ts";
 import { useTrials } from "../../data/answers.ts";
@@ -27,9 +27,8 @@ export default function Trials() {
         </LinkButton>
       )}
       {data === null && !account.isNobody && <Unanswered problem={problem} />}
-      {data !== null && data.items.length === 0 && <Empty>{t("There was no trial yet.")}</Empty>}
-      {data !== null && data.items.length > 0 && (
-        <List>
+      {data !== null && (
+        <List none={t("There was no trial yet.")}>
           {data.items.map((one) => (
             <Row key={one.id} href={to(`findings/trials/${one.id}`)}>
               <span class="spread">

@@ -6,15 +6,14 @@ from sqlalchemy import Engine
 
 from cymba.settings import Settings
 from tests.app.phones import AppPhone, Phones, until
-from tests.app.test_looks import AXE, faults
+from tests.app.test_looks import faults
 from tests.imports.files_by_hand import BEARABLE, apple_zip
 from workers.imports import ImportsWorker
 
 
 def bring(phone: AppPhone, engine: Engine, file: Path) -> None:
     worker = ImportsWorker(engine, Settings())
-    phone.open("you/imports").evaluate(AXE.read_text())
-    phone.page.locator("input[type=file]").set_input_files(file)
+    phone.open("you/imports").locator("input[type=file]").set_input_files(file)
     phone.page.get_by_text("Working on it.").wait_for()
     until(phone.page, lambda: worker.run_once()[0])
     phone.page.get_by_role("heading", name="What was understood").wait_for()

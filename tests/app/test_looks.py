@@ -53,6 +53,8 @@ SCREENS = (
 
 
 def faults(page: Page) -> list[Any]:
+    if page.evaluate("() => window.axe === undefined"):
+        page.evaluate(AXE.read_text())
     found = page.evaluate(f"() => axe.run(document, {{runOnly: {RULES}}})")
     return [
         (page.url, fault["id"], [node["html"][:120] for node in fault["nodes"]])
@@ -83,7 +85,6 @@ def test_every_screen_can_be_used_by_everybody(phones: Phones) -> None:
     phone.sign_up()
     phone.rate(6)
     page = phone.page
-    page.evaluate(AXE.read_text())
     found = []
     for path in SCREENS:
         go(page, path)
@@ -175,7 +176,6 @@ def test_an_operator_sees_the_installation_and_what_devices_say_is_text(
     page.get_by_text(HOSTILE).first.wait_for()
     assert page.evaluate("() => document.querySelectorAll('main img, main script').length") == 0
     assert page.evaluate("() => window.taken") is None
-    page.evaluate(AXE.read_text())
     for theme, size in LOOKS:
         set_look(page, theme=theme)
         page.set_viewport_size(size)

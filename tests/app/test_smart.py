@@ -3,17 +3,14 @@ JavaScript."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from flask import Flask, Response
 from playwright.sync_api import Page, expect
-from werkzeug.serving import make_server
 
-from ops import ports
-from tests.app.phones import PASSWORD, Phones
-from tests.app.test_looks import AXE, faults
+from tests.app.phones import PASSWORD, AppServer, Phones
+from tests.app.test_looks import faults
 from tests.service.conftest import sign_up
 from tests.service.smart_app import register
 
@@ -36,19 +33,16 @@ FHIR.oauth2.ready().then((client) => { window.smart = client; say("Let in"); },
 @pytest.fixture(scope="module")
 def other_app() -> Iterator[str]:
     """The address of the app: files, and nothing behind them."""
-    app, port = Flask("other"), ports.free_port()
+    app = Flask("other")
     app.get("/launch")(lambda: Response(LAUNCH, mimetype="text/html"))
     app.get("/back", endpoint="back")(lambda: Response(BACK, mimetype="text/html"))
     app.get("/client.js", endpoint="client")(
         lambda: Response(CLIENT.read_bytes(), mimetype="text/javascript")
     )
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    server = AppServer(app)
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture
@@ -83,7 +77,6 @@ def test_an_app_of_others_is_let_in_reads_and_is_revoked(phones: Phones, launch:
     phone.press("Sign in")
     # Its name is text, and what it asks for is there to be chosen from.
     page.get_by_role("heading", name=NAME).wait_for()
-    page.evaluate(AXE.read_text())
     assert faults(page) == []
     page.get_by_role("checkbox", name="Your devices", exact=True).uncheck(force=True)
     page.get_by_role("radio", name="90 days", exact=True).check(force=True)

@@ -3,6 +3,7 @@
 import { language } from "./look.ts";
 import { t, tn } from "./language.ts";
 
+export const DAY_MS = 86_400_000;
 export const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** With English words go European forms: a day before its month, and 24 hours. */
@@ -49,7 +50,7 @@ export function dayKey(at: Date | string, zone = here): string {
 export function namedDay(at: Date | string, zone = here): string {
   const key = dayKey(at, zone);
   if (key === dayKey(new Date(), zone)) return t("Today");
-  if (key === dayKey(new Date(Date.now() - 86_400_000), zone)) return t("Yesterday");
+  if (key === dayKey(new Date(Date.now() - DAY_MS), zone)) return t("Yesterday");
   const isThisYear = key.slice(0, 4) === dayKey(new Date(), zone).slice(0, 4);
   return isThisYear ? longDay(at, zone) : fullDay(at, zone);
 }
@@ -110,7 +111,7 @@ export function momentOf(wall: string, zone = here): Date | null {
   if (Number.isNaN(asUtc)) return null;
   // How far the zone is from UTC depends on the moment; one step back and one on find it.
   const offset = (at: number) => Date.parse(`${wallClock(new Date(at), zone)}:00Z`) - at;
-  const guesses = [asUtc - offset(asUtc - 86_400_000), asUtc - offset(asUtc + 86_400_000)];
+  const guesses = [asUtc - offset(asUtc - DAY_MS), asUtc - offset(asUtc + DAY_MS)];
   const exact = guesses.filter((one) => one + offset(one) === asUtc);
   return new Date(Math.min(...(exact.length > 0 ? exact : guesses)));
 }

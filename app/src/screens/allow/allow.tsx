@@ -15,13 +15,13 @@ import { typeIn, typesIn, typeTitle } from "../../data/readable.ts";
 import { resident } from "../../data/residents.ts";
 import { type Schemas, useAccount, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
+import { DAY_MS } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import SignIn from "../sign_in/sign_in.tsx";
 import { useProof } from "../you/proof.tsx";
 
 const READS_ON = "offline_access";
-const DAY_MS = 86_400_000;
 /** In days; 0 is an hour, which every app gets at least. */
 const LENGTHS = [0, 1, 30, 90, 365] as const;
 

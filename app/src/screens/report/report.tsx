@@ -10,12 +10,10 @@ import { Choice } from "../../parts/field.tsx";
 import { handOver } from "../../parts/hand_over.ts";
 import { useAccount, useAnswer, useAttempt } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { dayKey } from "../../shell/format.ts";
+import { DAY_MS, dayKey } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { ReportShown } from "./report_shown.tsx";
-
-const DAY_MS = 86_400_000;
 
 export default function Report() {
   const account = useAccount();

@@ -5,7 +5,7 @@ import { titleOf } from "../../data/items.ts";
 import { type Schemas, useAnswer, useCopy } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
 import type { Account } from "../../data/account.ts";
-import { dayKey, fromNow, here, momentOf, timeOfDay, when } from "../../shell/format.ts";
+import { DAY_MS, dayKey, fromNow, here, momentOf, timeOfDay, when } from "../../shell/format.ts";
 import { t } from "../../shell/language.ts";
 
 /** How long a prompt that was not answered stays. */
@@ -53,7 +53,7 @@ async function latestDue(account: Account): Promise<Due | null> {
   return reminders
     .filter((one) => one.enabled !== false && !one.at_usual_hour)
     .flatMap((one) =>
-      [now - 86_400_000, now].flatMap((day) => {
+      [now - DAY_MS, now].flatMap((day) => {
         const key = dayKey(new Date(day), zone);
         const weekday = new Date(`${key}T12:00:00Z`).getUTCDay() || 7;
         if (!one.weekdays.includes(weekday)) return [];

@@ -11,14 +11,13 @@ import { useShares } from "../../data/answers.ts";
 import { typesIn, typeTitle } from "../../data/readable.ts";
 import { type Schemas, useAccount } from "../../data/use.ts";
 import { to } from "../../routes.tsx";
-import { fullDay } from "../../shell/format.ts";
+import { DAY_MS, fullDay } from "../../shell/format.ts";
 import { t, tn } from "../../shell/language.ts";
 import { Screen } from "../../shell/screen.tsx";
 import { useProof } from "./proof.tsx";
 
 type Scope = Schemas["ShareRequest"]["scopes"][number];
 const SCOPES: readonly Scope[] = ["report", "sessions", "diary", "insights"];
-const DAY_MS = 86_400_000;
 
 export default function Shares() {
   const account = useAccount();

@@ -205,7 +205,7 @@ function Understood({ preview }: { preview: Preview }) {
         ))}
       </List>
       {preview.left_out.length > 0 && (
-        <details class="left-out">
+        <details class="unfolds">
           <summary>
             {tn(
               "{n} row is left out",

@@ -24,6 +24,23 @@ DESK = {"width": 1280, "height": 900}
 # What a browser says of a request that found no server, or was refused: that is asked for here. And
 # what Dexie says where a database that is to go waits for a read that is under way.
 EXPECTED = ("net::ERR_", "Failed to load resource", "was blocked")
+STORED = """async ([nameEnd, store]) => {
+  const names = (await indexedDB.databases()).map((one) => one.name);
+  const found = names.filter((one) => one.endsWith(nameEnd)).map(async (name) => {
+    const database = await new Promise((done, failed) => {
+      const asked = indexedDB.open(name);
+      asked.onsuccess = () => done(asked.result);
+      asked.onerror = () => failed(asked.error);
+    });
+    const all = await new Promise((done) => {
+      const asked = database.transaction(store).objectStore(store).getAll();
+      asked.onsuccess = () => done(asked.result);
+    });
+    database.close();
+    return all;
+  });
+  return (await Promise.all(found)).flat();
+}"""
 
 
 class AppServer:
@@ -136,6 +153,10 @@ class AppPhone:
     def wait_for_worker(self) -> None:
         """From then on the app opens without a network."""
         self.page.evaluate("() => navigator.serviceWorker.ready")
+
+    def stored(self, name_end: str, store: str) -> list[Any]:
+        """What the browser keeps in that store of each database whose name ends so."""
+        return list(self.page.evaluate(STORED, [name_end, store]))
 
     def ask(self, path: str) -> Any:
         """What the server says to this person."""

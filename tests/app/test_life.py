@@ -12,24 +12,10 @@ from simulator.people import World
 from tests.app.phones import PASSWORD, AppPhone, Phones, until
 from tests.insights.people import agree, live_in_database
 
-# All answers and drafts that this browser keeps, of whatever account.
-KEPT = """async () => {
-  const names = (await indexedDB.databases()).map((one) => one.name);
-  const found = names.filter((one) => one.endsWith("-answers")).map(async (name) => {
-    const database = await new Promise((done, failed) => {
-      const asked = indexedDB.open(name);
-      asked.onsuccess = () => done(asked.result);
-      asked.onerror = () => failed(asked.error);
-    });
-    const all = await new Promise((done) => {
-      const asked = database.transaction("answers").objectStore("answers").getAll();
-      asked.onsuccess = () => done(asked.result);
-    });
-    database.close();
-    return all;
-  });
-  return JSON.stringify(await Promise.all(found));
-}"""
+
+def kept(phone: AppPhone) -> str:
+    """All answers and drafts that this browser keeps, of whatever account."""
+    return str(phone.stored("-answers", "answers"))
 
 
 def ratings(phone: AppPhone) -> list[int]:
@@ -212,7 +198,7 @@ def test_an_entry_half_written_outlives_a_reload_and_no_sign_out(phones: Phones)
     pain = page.get_by_role("group", name="Pain now")
     pain.get_by_role("radio", name="6", exact=True).check(force=True)
     begun = page.get_by_label("When it was felt").input_value()
-    until(page, lambda: "a storm" in page.evaluate(KEPT))
+    until(page, lambda: "a storm" in kept(phone))
     phone.open("diary/new")
     page.get_by_text("did not save it yet").wait_for()
     assert page.get_by_label("Note").input_value() == "a storm"
@@ -223,12 +209,12 @@ def test_an_entry_half_written_outlives_a_reload_and_no_sign_out(phones: Phones)
     phone.open("diary/new")
     assert page.get_by_label("Note").input_value() == ""
     page.get_by_label("Note").fill("mine alone")
-    until(page, lambda: "mine alone" in page.evaluate(KEPT))
+    until(page, lambda: "mine alone" in kept(phone))
     phone.open("you")
     phone.press("Sign out")
     phone.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
     phone.page.get_by_role("link", name="Sign in, or make an account").wait_for()
-    until(page, lambda: "mine alone" not in page.evaluate(KEPT))
+    until(page, lambda: "mine alone" not in kept(phone))
     phone.sign_in(email)
     phone.open("diary/new")
     assert page.get_by_label("Note").input_value() == ""
@@ -239,7 +225,7 @@ def test_what_was_never_opened_is_there_without_a_network(phones: Phones) -> Non
     phone = phones.make()
     phone.sign_up()
     phone.wait_for_worker()
-    until(phone.page, lambda: "history month" in phone.page.evaluate(KEPT))
+    until(phone.page, lambda: "history month" in kept(phone))
     phone.context.set_offline(True)
     phone.open("findings/trials").get_by_text("There was no trial yet.").wait_for()
     phone.open("findings/history").get_by_role("heading", name="Use of the device").wait_for()
@@ -259,7 +245,7 @@ def test_a_finding_and_its_picture_are_there_without_a_network(
         live_in_database(session, account_id, World(days=98), seed=1, first_day=first_day)
         findings.refresh(session, account_id, now=now)
     phone.open()
-    until(phone.page, lambda: "pain_now/plot.svg?lag=" in phone.page.evaluate(KEPT))
+    until(phone.page, lambda: "pain_now/plot.svg?lag=" in kept(phone))
     phone.context.set_offline(True)
     page = phone.open("findings")
     page.get_by_role("link", name="Pain now").first.click()

@@ -20,11 +20,10 @@ from cymba.errors import Conflict, NotFound, Rejected
 from cymba.imports import mapping as mappings
 from cymba.imports.found import KINDS
 from cymba.imports.mapping import Mapping
-from cymba.imports.tables import DataImport, ImportedReading, ImportPiece
+from cymba.imports.tables import OPEN, DataImport, ImportedReading, ImportPiece
 from cymba.voice import said
 
 PIECE_BYTES: Final = 1024 * 1024
-OPEN: Final = ("uploading", "waiting", "read", "storing", "undoing")
 UNSTORED: Final = ("uploading", "read", "failed", "undone")
 """Where nobody works on it, and nothing of it is kept: it goes after a while."""
 

@@ -23,12 +23,11 @@ from cymba.diary.tables import DiaryEntry
 from cymba.imports.found import Draft, FoundReading
 from cymba.imports.lifecycle import PIECE_BYTES
 from cymba.imports.mapping import Mapping
-from cymba.imports.tables import DataImport, ImportedReading, ImportPiece
+from cymba.imports.tables import FOR_WORKERS, DataImport, ImportedReading, ImportPiece
 
 MAX_ATTEMPTS: Final = 5
 MAX_ENTRIES: Final = 20_000  # of one import: four a day for fourteen years
 READINGS_AT_ONCE: Final = 5_000
-_WORK: Final = ("waiting", "storing", "undoing")
 
 
 class Job(NamedTuple):
@@ -45,7 +44,7 @@ def due(session: Session, *, limit: int, but: Collection[UUID]) -> list[UUID]:
     """Imports to work on, which waited longest first. An account has one at a time."""
     query = (
         select(DataImport.id)
-        .where(DataImport.state.in_(_WORK), DataImport.id.not_in(but))
+        .where(DataImport.state.in_(FOR_WORKERS), DataImport.id.not_in(but))
         .order_by(DataImport.changed_at, DataImport.id)
         .limit(limit)
     )
@@ -71,7 +70,7 @@ def stands(session: Session, job: Job) -> bool:
 
 def _at_work(session: Session, id_: UUID) -> DataImport | None:
     row = session.get(DataImport, id_, with_for_update=True, populate_existing=True)
-    return row if row is not None and row.state in _WORK else None
+    return row if row is not None and row.state in FOR_WORKERS else None
 
 
 class PieceFile(io.RawIOBase):

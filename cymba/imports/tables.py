@@ -1,7 +1,8 @@
 """What people bring from elsewhere: the imports, their files while they wait, and the readings."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     String,
+    TextClause,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -19,8 +21,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base
 
-_OPEN = "state IN ('uploading', 'waiting', 'read', 'storing', 'undoing')"
-_FOR_WORKERS = "state IN ('waiting', 'storing', 'undoing')"
+STATES: Final = (
+    "uploading", "waiting", "read", "storing", "stored", "undoing", "undone", "failed",
+)  # fmt: skip
+OPEN: Final = ("uploading", "waiting", "read", "storing", "undoing")
+FOR_WORKERS: Final = ("waiting", "storing", "undoing")
+
+
+def _is_in(states: Sequence[str]) -> TextClause:
+    return text(f"state IN ({', '.join(map(repr, states))})")
 
 
 class DataImport(Base):
@@ -32,15 +41,11 @@ class DataImport(Base):
 
     __tablename__ = "data_import"
     __table_args__ = (
-        CheckConstraint(
-            "state IN ('uploading', 'waiting', 'read', 'storing', 'stored', 'undoing', 'undone',"
-            " 'failed')",
-            name="state",
-        ),
+        CheckConstraint(_is_in(STATES), name="state"),
         Index("ix_data_import_account_id_created_at", "account_id", "created_at", "id"),
         # One at a time, so that what one finds to be here already does not go with another.
-        Index("uq_data_import_open", "account_id", unique=True, postgresql_where=text(_OPEN)),
-        Index("ix_data_import_waiting", "changed_at", "id", postgresql_where=text(_FOR_WORKERS)),
+        Index("uq_data_import_open", "account_id", unique=True, postgresql_where=_is_in(OPEN)),
+        Index("ix_data_import_waiting", "changed_at", "id", postgresql_where=_is_in(FOR_WORKERS)),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

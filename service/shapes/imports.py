@@ -7,13 +7,11 @@ import marshmallow as ma
 from cymba.imports.found import FAILURES, REASONS
 from cymba.imports.lifecycle import PIECE_BYTES, pieces_of
 from cymba.imports.mapping import MAX_ITEMS, MAX_WORDS, TARGETS
-from cymba.imports.tables import DataImport
+from cymba.imports.tables import STATES, DataImport
 from service.http import out
 from service.http.fields import Number, Schema, Text, Whole
 from service.http.language import spoken
 from service.http.writing import writer
-
-STATES = ("uploading", "waiting", "read", "storing", "stored", "undoing", "undone", "failed")
 
 
 class ImportBeginSchema(Schema):

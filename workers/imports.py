@@ -5,9 +5,11 @@ import is at most one of this process's turns.
 """
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -31,6 +33,7 @@ from workers.progress import Progress
 IMPORTS_A_ROUND: Final = 10
 LONGEST_S: Final = 3600.0  # a whole gigabyte takes minutes
 _FOUND_AT_ONCE: Final = 20_000  # between two signs of life
+_DRAFTS_AT_ONCE: Final = 100  # that are looked up before they are written
 _LOCK: Final = 0x63796D62  # "cymb", beside the import's own number
 
 log = structlog.get_logger(__name__)
@@ -165,11 +168,9 @@ class ImportsWorker:
                 raise _Dropped
             written = staging.stage(session, job, readings) if readings else {}
             known = staging.known_digests(session, job.account_id, [one.digest for one in drafts])
-        counts: dict[str, int] = {}
         for reading in readings:
             understood.take(reading.kind, reading.started_at)
-            counts[reading.kind] = counts.get(reading.kind, 0) + 1
-        for kind, count in counts.items():
+        for kind, count in Counter(one.kind for one in readings).items():
             understood.duplicate(kind, count - written.get(kind, 0))
         for draft in drafts:
             understood.take("diary_entry", draft.felt_at)
@@ -196,15 +197,16 @@ class ImportsWorker:
 
     def _new(self, job: Job, drafts: Iterator[Draft]) -> Iterator[Draft]:
         digests = set[bytes]()
-        for draft in drafts:
-            self._beat()
-            if draft.digest in digests:
-                continue
-            digests.add(draft.digest)
+        while some := list(islice(drafts, _DRAFTS_AT_ONCE)):
             with UnitOfWork(self._engine) as session:
-                known = staging.known_digests(session, job.account_id, [draft.digest])
-            if not known:
-                yield draft
+                digests |= staging.known_digests(
+                    session, job.account_id, [one.digest for one in some]
+                )
+            for draft in some:
+                self._beat()
+                if draft.digest not in digests:
+                    digests.add(draft.digest)
+                    yield draft
 
     def _take_away(self, job: Job) -> None:
         self._clear(job)

@@ -213,7 +213,6 @@ class _RowReader:
             items,
             note,
             _row_digest(cells),
-            line,
             without_time=clock is None,
             said_twice=said_twice,
         )

@@ -101,7 +101,6 @@ class Draft(NamedTuple):
     items: dict[str, Any]
     note: str | None
     digest: bytes
-    line: int
     without_time: bool = False  # its hour is the mapping's
     said_twice: bool = False  # the clock was put back: its hour came twice, and the first is taken
 

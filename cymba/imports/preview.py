@@ -46,10 +46,6 @@ class Understood:
         if count:
             self.kinds[kind].duplicates += count
 
-    @property
-    def new(self) -> int:
-        return sum(kind.count - kind.duplicates for kind in self.kinds.values())
-
     def shown(self, zone: ZoneInfo) -> dict[str, Any]:
         return {
             "kinds": [

@@ -182,20 +182,18 @@ class _ImportedEntries(DiaryEntries):
         pass
 
 
-def store(session: Session, job: Job, drafts: Iterable[Draft], *, now: datetime) -> int:
-    """Write the entries that are not here, and show the readings. How many entries."""
-    entries, written = _ImportedEntries(), 0
+def store(session: Session, job: Job, drafts: Iterable[Draft], *, now: datetime) -> None:
+    """Write the entries, which are not here yet, and show the readings."""
+    entries = _ImportedEntries()
     for draft in drafts:
         fields = {"felt_at": draft.felt_at, "time_zone": draft.time_zone, "note": draft.note}
         fields |= {f"{ITEM}{name}": value for name, value in draft.items.items()}
         row = entries.add(session, job.account_id, uuid4(), fields, now=now)
         row.import_id, row.import_digest = job.id, draft.digest
-        written += 1
     session.flush()
     done = session.get_one(DataImport, job.id)
     done.state, done.changed_at = "stored", now
     _wipe(session, job)
-    return written
 
 
 def unstore(session: Session, job: Job, *, now: datetime) -> None:

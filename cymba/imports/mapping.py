@@ -9,17 +9,19 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from cymba.accounts.zones import is_zone
+from cymba.accounts.written_fields import one_of_problem, zone_problem
 from cymba.diary.items import ITEMS
 from cymba.diary.values import IntegerRange, NumberRange
 from cymba.imports.table_times import DayOrder, read_clock
 from cymba.voice import said
 
-Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Format = Literal["daylio", "bearable", "migraine_buddy", "csv"]
 
+MAX_NAME: Final = 120  # characters of a column, a word or a zone
 MAX_ITEMS: Final = 50
 MAX_WORDS: Final = 50
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 
 TARGETS: Final = {
     item.name: item
@@ -80,8 +82,8 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True):
 
 def problems(mapping: Mapping, names: Collection[str]) -> Iterator[tuple[str, str]]:
     """`(pointer, detail)` of what does not fit by itself, or a table with these columns."""
-    if not is_zone(mapping.time_zone):
-        yield "/time_zone", "must be an IANA time zone, such as Europe/Berlin"
+    if problem := zone_problem(mapping.time_zone):
+        yield "/time_zone", problem
     if read_clock(mapping.default_time) is None:
         yield "/default_time", "must be a time of day, such as 12:00"
     if len(mapping.items) > MAX_ITEMS:
@@ -90,8 +92,8 @@ def problems(mapping: Mapping, names: Collection[str]) -> Iterator[tuple[str, st
         yield "", said("the table has no column {name}", name=name)
     for number, one in enumerate(mapping.items[:MAX_ITEMS]):
         at = f"/items/{number}"
-        if one.item not in TARGETS:
-            yield f"{at}/item", said("must be one of {names}", names=", ".join(TARGETS))
+        if problem := one_of_problem(one.item, TARGETS):
+            yield f"{at}/item", problem
         if one.scale is not None and one.scale.low == one.scale.high:
             yield f"{at}/scale", "must have two different ends"
         if len(one.words) > MAX_WORDS:

@@ -6,12 +6,14 @@ import marshmallow as ma
 
 from cymba.imports.found import FAILURES, REASONS
 from cymba.imports.lifecycle import PIECE_BYTES, pieces_of
-from cymba.imports.mapping import MAX_ITEMS, MAX_WORDS, TARGETS
+from cymba.imports.mapping import MAX_ITEMS, MAX_NAME, MAX_WORDS, TARGETS
 from cymba.imports.tables import STATES, DataImport
 from service.http import out
 from service.http.fields import Number, Schema, Text, Whole
 from service.http.language import spoken
 from service.http.writing import writer
+
+_NAME = ma.validate.Length(1, MAX_NAME)
 
 
 class ImportBeginSchema(Schema):
@@ -39,12 +41,12 @@ class ScaleSchema(Schema):
 
 
 class RowConditionSchema(Schema):
-    column = Text(required=True, validate=ma.validate.Length(1, 120), example="category")
-    value = Text(required=True, validate=ma.validate.Length(1, 120), example="Mood")
+    column = Text(required=True, validate=_NAME, example="category")
+    value = Text(required=True, validate=_NAME, example="Mood")
 
 
 class ItemColumnSchema(Schema):
-    column = Text(required=True, validate=ma.validate.Length(1, 120), example="rating/amount")
+    column = Text(required=True, validate=_NAME, example="rating/amount")
     item = Text(
         required=True,
         validate=ma.validate.OneOf(TARGETS),
@@ -58,7 +60,7 @@ class ItemColumnSchema(Schema):
         metadata={"description": "What the file's numbers run from and to; they become 0 to 10"},
     )
     words = ma.fields.Dict(
-        keys=Text(validate=ma.validate.Length(1, 120)),
+        keys=Text(validate=_NAME),
         values=Number(),
         load_default=dict,
         validate=ma.validate.Length(max=MAX_WORDS),
@@ -77,28 +79,28 @@ class ImportMappingSchema(Schema):
 
     time_zone = Text(
         required=True,
-        validate=ma.validate.Length(1, 120),
+        validate=_NAME,
         about="IANA, of days and of hours",
         example="Europe/Berlin",
     )
     date = Text(
         required=True,
         allow_none=True,
-        validate=ma.validate.Length(1, 120),
+        validate=_NAME,
         about="The column of the day, which may hold the time as well",
         example="date",
     )
     time = Text(
         load_default=None,
         allow_none=True,
-        validate=ma.validate.Length(1, 120),
+        validate=_NAME,
         about="The column of the time of day",
         example="time of day",
     )
     utc_offset_min = Text(
         load_default=None,
         allow_none=True,
-        validate=ma.validate.Length(1, 120),
+        validate=_NAME,
         about="The column of the offset from UTC, in minutes",
         example=None,
     )
@@ -122,7 +124,7 @@ class ImportMappingSchema(Schema):
         metadata={"description": "Columns that become items of the diary"},
     )
     notes = ma.fields.List(
-        Text(validate=ma.validate.Length(1, 120)),
+        Text(validate=_NAME),
         load_default=list,
         validate=ma.validate.Length(max=20),
         metadata={"description": "Columns that become the note", "example": ["notes"]},

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import floor, isfinite
 from typing import Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
+from cymba.accounts.written_fields import LATEST_AHEAD
 from cymba.imports import table_text
-from cymba.imports.found import Draft, Found, LeftOut, NotTaken, digest
+from cymba.imports.found import EARLIEST, Draft, Found, LeftOut, NotTaken, digest
 from cymba.imports.mapping import (
     SCALED,
     TARGETS,
@@ -194,7 +195,7 @@ class _RowReader:
             offset = timedelta(minutes=minutes)
         try:
             if offset is not None:
-                felt_at = datetime.combine(day[0], at, _UTC) - offset
+                felt_at = datetime.combine(day[0], at, UTC) - offset
                 said_twice = False
             else:
                 placed = place(day[0], at, self._zone)
@@ -203,7 +204,7 @@ class _RowReader:
                 felt_at, said_twice = placed
         except OverflowError:
             return LeftOut("no-time", line)
-        if not _EARLIEST <= felt_at <= self._now + timedelta(days=1):
+        if not EARLIEST <= felt_at <= self._now + LATEST_AHEAD:
             return LeftOut("no-time", line)
         if clock is None and hour_text:
             note = _note([("", note or ""), ("", f"{self._mapping.time or 'time'}: {hour_text}")])
@@ -216,10 +217,6 @@ class _RowReader:
             without_time=clock is None,
             said_twice=said_twice,
         )
-
-
-_UTC: Final = ZoneInfo("UTC")
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=_UTC)
 
 
 def _value(column: ItemColumn, text: str) -> float | str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from cymba.accounts.written_fields import LATEST_AHEAD
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)  # what is before it is a zero of some clock
 MAX_SOURCE: Final = 100  # characters of an app's or a watch's name
 LONGEST_SLEEP: Final = timedelta(hours=48)
 DIGEST_BYTES: Final = 16
@@ -127,7 +130,7 @@ def reading(
 ) -> FoundReading | LeftOut:
     """Without `source_id` it is known again by all that it says."""
     about = KINDS[kind]
-    if not _EARLIEST <= started_at <= ended_at <= now + timedelta(days=1):
+    if not EARLIEST <= started_at <= ended_at <= now + LATEST_AHEAD:
         return LeftOut("no-time", line)
     if about.unit is not None and (value is None or not about.low <= value <= about.high):
         return LeftOut("not-in-range", line)
@@ -145,9 +148,6 @@ def reading(
 def digest(parts: Iterable[str]) -> bytes:
     """Parts cannot run into each other."""
     return hashlib.blake2b(json.dumps(list(parts)).encode(), digest_size=DIGEST_BYTES).digest()
-
-
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a zero of some clock, not a reading, is before it
 
 
 def _plain(part: object) -> str:

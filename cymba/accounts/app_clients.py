@@ -9,9 +9,10 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cymba.accounts import sharing
 from cymba.accounts.app_tables import AppClient, AppGrant
 from cymba.accounts.tables import Share
 from cymba.errors import NotFound, Rejected
@@ -84,13 +85,7 @@ def remove(session: Session, client_id: str, *, now: datetime) -> int:
     session.refresh(client, with_for_update=True)
     client.removed_at = now
     held = select(AppGrant.share_id).where(AppGrant.client_id == client.id)
-    ended = session.execute(
-        update(Share)
-        .where(Share.id.in_(held), Share.revoked_at.is_(None), Share.expires_at > now)
-        .values(revoked_at=now)
-        .returning(Share.id)
-    )
-    return len(ended.all())
+    return sharing.end(session, Share.id.in_(held), Share.expires_at > now, now=now)
 
 
 def _check_redirect_uri(uri: str) -> None:

@@ -101,8 +101,8 @@ def allow(
         detail = "must be some of what the app asks for, and open something"
         errors.append({"pointer": "/scopes", "detail": detail})
     is_kept = app_scopes.OFFLINE in chosen
-    if is_kept and (until is None or not now < until <= now + sharing.LONGEST):
-        errors.append({"pointer": "/expires_at", "detail": "must be within a year from now"})
+    if is_kept and (problem := sharing.expiry_problem(until, now)):
+        errors.append({"pointer": "/expires_at", "detail": problem})
     if errors:
         raise Rejected("The app cannot be let in like this.", code="validation", errors=errors)
     session.refresh(client, with_for_update={"read": True})
@@ -150,7 +150,7 @@ def find_by_code(
     if grant.redeemed_at is not None:
         _end(session, share, "app.code_reused", now)
         return None
-    return grant if _is_good(share, now) else None
+    return None if sharing.has_ended(share, now) else grant
 
 
 def redeem(session: Session, signer: AppSigner, grant: AppGrant, *, now: datetime) -> AppTokens:
@@ -239,7 +239,7 @@ def open_share(
         Forbidden: the app was not let in so far.
     """
     share = session.get(Share, access.share_id)
-    if share is None or not _is_good(share, now):
+    if share is None or sharing.has_ended(share, now):
         raise Unauthenticated("What the app was let in for has ended.")
     opened = frozenset(
         one for one in wanted_types if app_scopes.allow(access.scopes, one, interaction)
@@ -281,15 +281,11 @@ def _hold(session: Session, claims: dict[str, Any], now: datetime) -> HeldGrant 
     if grant is None:
         return None
     share = _share_of(session, grant)
-    return HeldGrant(grant, share) if _is_good(share, now) else None
+    return None if sharing.has_ended(share, now) else HeldGrant(grant, share)
 
 
 def _share_of(session: Session, grant: AppGrant) -> Share:
     return session.get_one(Share, grant.share_id, populate_existing=True)
-
-
-def _is_good(share: Share, now: datetime) -> bool:
-    return share.revoked_at is None and now < share.expires_at
 
 
 def _end(session: Session, share: Share, why: str, now: datetime) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts import addresses, letters
@@ -47,8 +47,8 @@ def create(
                 "detail": said("must be some of {names}", names=", ".join(SCOPES)),
             }
         )
-    if not now < expires_at <= now + LONGEST:
-        errors.append({"pointer": "/expires_at", "detail": "must be within a year from now"})
+    if problem := expiry_problem(expires_at, now):
+        errors.append({"pointer": "/expires_at", "detail": problem})
     if errors:
         raise Rejected("The share cannot be made like this.", code="validation", errors=errors)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -65,6 +65,12 @@ def create(
     note_own(session, account_id, "share.created", share=str(share.id), scopes=share.scopes)
     letters.notify(session, account_id, letters.SHARED)
     return share, token
+
+
+def expiry_problem(expires_at: datetime | None, now: datetime) -> str | None:
+    """Why a share cannot end then; None: it can."""
+    fits = expires_at is not None and now < expires_at <= now + LONGEST
+    return None if fits else "must be within a year from now"
 
 
 def open_share(
@@ -199,24 +205,28 @@ def revoke(session: Session, account_id: UUID, share_id: UUID, *, now: datetime)
 
 
 def revoke_all(session: Session, account_id: UUID, *, now: datetime) -> None:
-    session.execute(
-        update(Share)
-        .where(Share.account_id == account_id, Share.revoked_at.is_(None))
-        .values(revoked_at=now)
-    )
+    end(session, Share.account_id == account_id, now=now)
 
 
 def end_apps(session: Session, account_id: UUID, *, now: datetime) -> None:
     """End the shares that apps of others hold."""
-    session.execute(
+    held = select(AppGrant.share_id)
+    end(session, Share.account_id == account_id, Share.id.in_(held), now=now)
+
+
+def end(session: Session, *which: ColumnElement[bool], now: datetime) -> int:
+    """End those that nobody has ended; how many those were."""
+    ended = session.execute(
         update(Share)
-        .where(
-            Share.account_id == account_id,
-            Share.revoked_at.is_(None),
-            Share.id.in_(select(AppGrant.share_id)),
-        )
+        .where(*which, Share.revoked_at.is_(None))
         .values(revoked_at=now)
+        .returning(Share.id)
     )
+    return len(ended.all())
+
+
+def has_ended(share: Share, now: datetime) -> bool:
+    return share.revoked_at is not None or share.expires_at <= now
 
 
 def _find(session: Session, named: str, viewer: Account | None) -> Share | None:
@@ -231,7 +241,7 @@ def _find(session: Session, named: str, viewer: Account | None) -> Share | None:
 
 
 def _is_good(share: Share, viewer: Account | None, now: datetime) -> bool:
-    if share.revoked_at is not None or share.expires_at <= now:
+    if has_ended(share, now):
         return False
     return share.clinician_email is None or (
         viewer is not None

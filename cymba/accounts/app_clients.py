@@ -5,7 +5,6 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import sharing
 from cymba.accounts.app_tables import AppClient, AppGrant
+from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import Share
 from cymba.errors import NotFound, Rejected
 
@@ -43,7 +43,7 @@ def register(
     client = AppClient(
         name=name,
         redirect_uris=list(dict.fromkeys(redirect_uris)),
-        secret_hash=None if secret is None else _hash(secret),
+        secret_hash=None if secret is None else hashed(secret),
     )
     session.add(client)
     session.flush()
@@ -69,7 +69,8 @@ def find(session: Session, client_id: str) -> AppClient | None:
 
 
 def is_secret_of(client: AppClient, secret: str) -> bool:
-    return client.secret_hash is not None and hmac.compare_digest(client.secret_hash, _hash(secret))
+    known = client.secret_hash
+    return known is not None and hmac.compare_digest(known, hashed(secret))
 
 
 def remove(session: Session, client_id: str, *, now: datetime) -> int:
@@ -108,7 +109,3 @@ def _check_redirect_uri(uri: str) -> None:
         f"{uri}: people are sent back by https, to this machine itself by http, or by a scheme of "
         "the app's own such as org.example.app:/back"
     )
-
-
-def _hash(secret: str) -> bytes:
-    return sha256(secret.encode("utf-8", "surrogatepass")).digest()

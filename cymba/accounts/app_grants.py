@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import app_scopes, letters, sharing
 from cymba.accounts.app_tables import AppClient, AppGrant
 from cymba.accounts.audit import Actor, note, note_own
+from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import Share
 from cymba.errors import Forbidden, NotFound, Rejected, Unauthenticated
 
@@ -123,7 +123,7 @@ def allow(
             share_id=share.id,
             client_id=client.id,
             scopes=chosen,
-            code_hash=_hash(code),
+            code_hash=hashed(code),
             redirect_uri=redirect_uri,
             code_challenge=code_challenge,
             until=until if is_kept else None,
@@ -141,7 +141,7 @@ def find_by_code(
     """What a code of the client's is good for. If it was traded in before, its share ends; commit,
     whatever the outcome."""
     query = select(AppGrant).where(
-        AppGrant.code_hash == _hash(code), AppGrant.client_id == client.id
+        AppGrant.code_hash == hashed(code), AppGrant.client_id == client.id
     )
     grant = session.scalar(query.with_for_update())
     if grant is None:
@@ -338,7 +338,3 @@ def _claims(signer: AppSigner, token: str, use: str, now: datetime) -> dict[str,
     except (JoseError, ValueError, TypeError, AttributeError):
         return None
     return claims
-
-
-def _hash(code: str) -> bytes:
-    return sha256(code.encode("utf-8", "surrogatepass")).digest()

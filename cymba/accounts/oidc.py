@@ -17,6 +17,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.addresses import key
+from cymba.accounts.hashing import hashed
 from cymba.accounts.profile import find_by_email, parse_email, verify_email
 from cymba.accounts.providers import Provider, refused
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
@@ -47,7 +48,7 @@ def begin(session: Session, provider: Provider, *, account_id: UUID | None, now:
     url = provider.authorization_url(state=state, nonce=nonce, code_verifier=verifier)
     session.add(
         OidcFlow(
-            state_hash=_hash(state),
+            state_hash=hashed(state),
             provider=provider.name,
             nonce=nonce,
             code_verifier=verifier,
@@ -69,7 +70,7 @@ def take_flow(session: Session, provider: Provider, state: str, *, now: datetime
     """
     flow = session.scalars(
         update(OidcFlow)
-        .where(OidcFlow.state_hash == _hash(state), OidcFlow.provider == provider.name)
+        .where(OidcFlow.state_hash == hashed(state), OidcFlow.provider == provider.name)
         .values(state_hash=_taken(state))
         .returning(OidcFlow)
     ).one_or_none()
@@ -174,9 +175,5 @@ def _vouched_email(claims: Mapping[str, Any]) -> str | None:
     return email if isinstance(email, str) and is_verified else None
 
 
-def _hash(state: str) -> bytes:
-    return sha256(state.encode()).digest()
-
-
 def _taken(state: str) -> bytes:
-    return sha256(_hash(state)).digest()
+    return sha256(hashed(state)).digest()

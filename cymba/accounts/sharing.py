@@ -1,6 +1,5 @@
 """Read-only shares for a clinician or a caregiver: scoped, expiring, revocable."""
 
-import hashlib
 import secrets
 from collections import defaultdict
 from collections.abc import Collection
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import addresses, letters
 from cymba.accounts.app_tables import AppGrant
 from cymba.accounts.audit import Actor, note, note_own
+from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import Account, Share, ShareHolder
 from cymba.errors import Conflict, Forbidden, NotFound, Rejected, Unauthenticated
 from cymba.voice import said
@@ -56,7 +56,7 @@ def create(
         account_id=account_id,
         label=label,
         scopes=sorted(set(scopes)),
-        token_hash=_hash(token),
+        token_hash=hashed(token),
         clinician_email=addresses.key(clinician_email) if clinician_email else None,
         expires_at=expires_at,
     )
@@ -231,7 +231,7 @@ def has_ended(share: Share, now: datetime) -> bool:
 
 def _find(session: Session, named: str, viewer: Account | None) -> Share | None:
     if named.startswith(TOKEN_PREFIX):
-        return session.scalar(select(Share).where(Share.token_hash == _hash(named)))
+        return session.scalar(select(Share).where(Share.token_hash == hashed(named)))
     try:
         share_id = UUID(named)
     except ValueError:
@@ -253,7 +253,3 @@ def _is_good(share: Share, viewer: Account | None, now: datetime) -> bool:
 def _note_look(session: Session, share: Share, action: str, viewer: Account | None) -> None:
     by = {} if viewer is None else {"clinician": str(viewer.id)}
     note(session, share.account_id, Actor("share", str(share.id)), action, **by)
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

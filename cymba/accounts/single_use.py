@@ -2,13 +2,13 @@
 
 import secrets
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, or_, select, true, update
 from sqlalchemy.orm import Session
 
+from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import Account, SingleUseToken
 
 Purpose = Literal["password-reset", "email-change", "live-ticket"]
@@ -33,7 +33,7 @@ def make(
     token = secrets.token_urlsafe(32)
     session.add(
         SingleUseToken(
-            token_hash=_hash(token),
+            token_hash=hashed(token),
             account_id=account_id,
             purpose=purpose,
             payload=payload,
@@ -73,12 +73,8 @@ def withdraw(session: Session, account_id: UUID) -> None:
 
 def _good(token: str, purpose: Purpose, now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (
-        SingleUseToken.token_hash == _hash(token),
+        SingleUseToken.token_hash == hashed(token),
         SingleUseToken.purpose == purpose,
         SingleUseToken.used_at.is_(None),
         SingleUseToken.expires_at > now,
     )
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()

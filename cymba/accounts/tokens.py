@@ -12,7 +12,6 @@ import secrets
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -24,6 +23,7 @@ from sqlalchemy import ColumnElement, Uuid, and_, bindparam, delete, exists, fun
 from sqlalchemy.orm import Session
 
 from cymba.accounts import sharing
+from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import Account, RefreshToken
 from cymba.database import Prepared
 from cymba.errors import Forbidden, NotFound
@@ -109,7 +109,7 @@ def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -
     )
     token = secrets.token_urlsafe(32)
     stored = RefreshToken(
-        account_id=account_id, family_id=uuid4(), proved_at=now, token_hash=_hash(token)
+        account_id=account_id, family_id=uuid4(), proved_at=now, token_hash=hashed(token)
     )
     _store(session, signer, stored, signed_in_at=now, now=now)
     return _pair(signer, token, stored, now)
@@ -141,7 +141,7 @@ def rotate(
     session: Session, signer: Signer, refresh_token: str, now: datetime
 ) -> TokenPair | Unknown | Reused:
     """Spend a refresh token for a new pair. Commit whatever the outcome: `Reused` has revoked."""
-    token_hash = _hash(refresh_token)
+    token_hash = hashed(refresh_token)
     if _lock_holder(session, token_hash) is None:
         return Unknown()
     # The row needs no lock: every change of a family locks its account.
@@ -161,7 +161,7 @@ def rotate(
             account_id=given.account_id,
             family_id=given.family_id,
             proved_at=given.proved_at,
-            token_hash=_hash(token),
+            token_hash=hashed(token),
         )
         _store(session, signer, successor, signed_in_at=signed_in_at, now=now)
         given.spent_at, given.successor_id = now, successor.id
@@ -171,9 +171,9 @@ def rotate(
 
 def sign_out(session: Session, refresh_token: str, now: datetime) -> None:
     """Revoke the token's family; its access tokens end with it. An unknown one changes nothing."""
-    _lock_holder(session, _hash(refresh_token))
+    _lock_holder(session, hashed(refresh_token))
     family_id = session.scalar(
-        select(RefreshToken.family_id).where(RefreshToken.token_hash == _hash(refresh_token))
+        select(RefreshToken.family_id).where(RefreshToken.token_hash == hashed(refresh_token))
     )
     if family_id is not None:
         _revoke(session, now, RefreshToken.family_id == family_id)
@@ -319,7 +319,7 @@ def _again(
     if not in_time or successor is None or successor.spent_at is not None:
         _revoke(session, now, RefreshToken.family_id == spent.family_id)
         return Reused(spent.account_id)
-    if successor.token_hash != _hash(token):
+    if successor.token_hash != hashed(token):
         return Unknown()  # the server's key has changed since: nobody can make that token again
     return _pair(signer, token, successor, now)
 
@@ -346,7 +346,3 @@ def _revoke(session: Session, now: datetime, *whose: ColumnElement[bool]) -> Non
     session.execute(
         update(RefreshToken).where(*whose, RefreshToken.revoked_at.is_(None)).values(revoked_at=now)
     )
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()

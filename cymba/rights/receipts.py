@@ -9,12 +9,12 @@ the database learns from a receipt whose it was as little as from the ledger of 
 import hmac
 from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import ErasureReceipt
 from cymba.errors import NotFound
 from cymba.rights.erasure import Erased
@@ -89,7 +89,7 @@ def issue(session: Session, token: str, erased: Erased, *, locale: str, now: dat
         ],
     }
     session.add(
-        ErasureReceipt(token_hash=_hash(token), erased_at=now, expires_at=expires_at, told=told)
+        ErasureReceipt(token_hash=hashed(token), erased_at=now, expires_at=expires_at, told=told)
     )
     session.flush()
 
@@ -106,11 +106,7 @@ def read(session: Session, token: str, *, now: datetime) -> dict[str, Any]:
 
 
 def find(session: Session, token: str, *, now: datetime) -> dict[str, Any] | None:
-    found = session.get(ErasureReceipt, _hash(token))
+    found = session.get(ErasureReceipt, hashed(token))
     if found is None or found.expires_at <= now:
         return None
     return {"erased_at": found.erased_at, "expires_at": found.expires_at, **found.told}
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()

@@ -68,7 +68,7 @@ def pytest_terminal_summary(
         terminalreporter.section("NOT ALL IS TESTED", sep="!", red=True, bold=True)
         for name in programs.MISSING:
             terminalreporter.write_line(
-                f"{name} is not installed: what needs it was skipped, or tried with less"
+                f"{name} is not here: what needs it was skipped, or tried with less"
             )
 
 

@@ -1,4 +1,4 @@
-"""The programs that tests need beside Python: where they are, and what is said where one is not.
+"""What tests need beside Python: where the programs are, and what is said where one is not.
 
 A bare machine tests less without them, and the summary says so. CI has them all.
 """
@@ -19,13 +19,15 @@ _NAMES = (
 _FOUND = {name: shutil.which(name, path=_PATH) for name in _NAMES}
 MOSQUITTO, NGINX, CHROMIUM, PROMETHEUS, PROMTOOL, PDFTOTEXT, QPDF, PGBOUNCER = _FOUND.values()
 NODE = Path(sys.executable).with_name("node")  # of the locked dependencies
+MOUNT = "root's right to mount"
 MISSING = [name for name, path in _FOUND.items() if path is None]
+if os.geteuid() != 0:
+    MISSING.append(MOUNT)
 
 
-def needs(program: str, *, missing: bool | None = None) -> pytest.MarkDecorator:
-    """Skips where `program` is `missing`; in CI nothing is skipped, so there it is a failure."""
-    missing = program in MISSING if missing is None else missing
-    return pytest.mark.skipif(missing and not IN_CI, reason=f"{program} is not installed")
+def needs(what: str) -> pytest.MarkDecorator:
+    """Skips where it is missing; in CI nothing is skipped, so there it is a failure."""
+    return pytest.mark.skipif(what in MISSING and not IN_CI, reason=f"{what} is not here")
 
 
 def or_another(program: str, another: str) -> str:

@@ -124,6 +124,8 @@ class Broker(Protocol):
 
     @property
     def bridge_url(self) -> str: ...
+    @property
+    def pid(self) -> int: ...
     def start(self) -> None: ...
     def kill(self) -> None: ...
     def stop(self) -> None: ...
@@ -209,6 +211,11 @@ class BrokerProcess:
     @property
     def bridge_url(self) -> str:
         return f"mqtt://bridge:{BRIDGE_SECRET.replace(' ', '%20')}@127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._running is not None
+        return self._running.process.pid
 
     def start(self) -> None:
         self._running = broker.start(self._database_url, port=self.port, secret=BRIDGE_SECRET)

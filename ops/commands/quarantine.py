@@ -142,7 +142,7 @@ def _rows(
     engine: Engine, device_id: str | None, code: str | None, *, only_waiting: bool
 ) -> Iterator[core.QuarantineListing]:
     """Read page by page, so that neither memory nor a transaction grows with the quarantine."""
-    after_id = 0
+    after = 0
     while True:
         with UnitOfWork(engine) as session:
             page = core.page(
@@ -150,13 +150,13 @@ def _rows(
                 device_id=device_id,
                 code=code,
                 only_waiting=only_waiting,
-                after_id=after_id,
+                after=after,
                 limit=PAGE,
             )
         yield from page
         if len(page) < PAGE:
             return
-        after_id = page[-1].id
+        after = page[-1].id
 
 
 def _readable(payload: bytes) -> str:

@@ -200,12 +200,9 @@ def list_fleet(query: dict[str, Any]) -> Response:
 def list_quarantine(query: dict[str, Any]) -> Response:
     """List the frames in quarantine that wait, the oldest first, without what they hold"""
     asked: dict[str, Any] = {name: query.get(name) for name in ("code", "device_id")}
-
-    def read(after: int, limit: int) -> Sequence[quarantine.QuarantineListing]:
-        return quarantine.page(session, **asked, after_id=after, limit=limit)
-
     with transaction() as session:
         operator = current_operator(session)
+        read = partial(quarantine.page, session, **asked)
         body = _page(query, f"quarantine/{operator.id}/{asked}", read, 0, _frame_shown)
         _note(session, operator, "operator.quarantine_listed")
     return answer(body)

@@ -42,10 +42,10 @@ def page(
     device_id: str | None = None,
     code: str | None = None,
     only_waiting: bool = True,
-    after_id: int = 0,
+    after: int = 0,
     limit: int = 100,
 ) -> list[QuarantineListing]:
-    """A page, oldest first. `after_id` is the last id of the page before."""
+    """A page, oldest first. `after` is the last id of the page before."""
     query = (
         select(
             QuarantinedFrame.id,
@@ -60,7 +60,7 @@ def page(
             QuarantinedFrame.replayed_at,
             QuarantinedFrame.replay_outcome,
         )
-        .where(QuarantinedFrame.id > after_id)
+        .where(QuarantinedFrame.id > after)
         .order_by(QuarantinedFrame.id)
         .limit(limit)
     )

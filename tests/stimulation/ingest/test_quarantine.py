@@ -45,7 +45,7 @@ def test_pages_and_filters(line: Any, frame: Frame) -> None:
     line.send(*(frame(seq, n=0) for seq in range(1, 6)))
     line.send(frame(1, v=2), device_id="device-3")
     first = quarantine.page(line.session, limit=4)
-    rest = quarantine.page(line.session, after_id=first[-1].id)
+    rest = quarantine.page(line.session, after=first[-1].id)
     assert len(first) == 4
     assert [row.id for row in first + rest] == sorted({row.id for row in first + rest})
     assert sorted(str(row.seq) for row in first + rest) == list("112345")

@@ -7,7 +7,6 @@ exactly: `encode_recording` decodes what it wrote and compares before it returns
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from cymba.stimulation.archive.integer_columns import (
     unpack_integers,
 )
 from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES, pack, unpack
+from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES, PlainRow, pack, unpack
 from cymba.stimulation.wire.messages import Column, Frame, SamplesFrame
 
 VERSION = 1
@@ -80,20 +79,6 @@ class EncodedRecording(NamedTuple):
     seqs: list[int]
     frame_count: int
     sample_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A row as `frames.unpack` reads it."""
-
-    store: int
-    seq: int
-    boot: int
-    sid: UUID
-    kind: int
-    up_ms: int
-    utc_ms: int | None
-    body: bytes
 
 
 def encode_recording(reads: Sequence[ReadFrame]) -> EncodedRecording:
@@ -158,7 +143,7 @@ def _decode(body: bytes, store: int, sid: UUID, reads: Reads | None) -> list[Rea
                 v=1, store=store, seq=seq, boot=boot, sid=sid, up=up, utc=utc, dt=dt, n=n, c=c
             )
         else:
-            frame = unpack(_Row(store, seq, boot, sid, kind, up, utc, next(others)))
+            frame = unpack(PlainRow(store, sid, seq, boot, kind, up, utc, next(others)))
         decoded.append(ReadFrame(frame, _EPOCH + received_ms * _MILLISECOND))
     return decoded
 

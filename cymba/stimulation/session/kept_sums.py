@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.session.folding import SessionSums, fold_on, recall
-from cymba.stimulation.wire.frames import unpack
+from cymba.stimulation.wire.frames import PlainRow, unpack
 
 
 class MarkedExtent(NamedTuple):
@@ -108,22 +108,9 @@ def _columns(keys: Sequence[SessionKey]) -> dict[str, Any]:
     return {"devices": [key.device_id for key in keys], "sids": [key.sid for key in keys]}
 
 
-class _FrameRow(NamedTuple):
-    """A row as `frames.unpack` reads it."""
-
-    store: int
-    sid: UUID
-    seq: int
-    boot: int
-    kind: int
-    up_ms: int
-    utc_ms: int | None
-    body: bytes
-
-
 def _read_frame(key: SessionKey, store: int, row: Sequence[Any]) -> ReadFrame:
     *frame, received_at = row
-    return ReadFrame(unpack(_FrameRow(store, key.sid, *frame)), received_at)
+    return ReadFrame(unpack(PlainRow(store, key.sid, *frame)), received_at)
 
 
 # LATERAL with OFFSET 0: each row by its key, whatever the planner's statistics are.

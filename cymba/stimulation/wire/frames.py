@@ -38,7 +38,7 @@ from cymba.stimulation.wire.unreadable import (
     too_large,
 )
 
-__all__ = ["KINDS", "FrameRow", "Packed", "Unreadable", "decode", "pack", "unpack"]
+__all__ = ["KINDS", "FrameRow", "Packed", "PlainRow", "Unreadable", "decode", "pack", "unpack"]
 
 KINDS: dict[type[Frame], int] = {StartFrame: 1, SamplesFrame: 2, EventFrame: 3, EndFrame: 4}
 """The number of each kind of frame in the database. Never reuse one."""
@@ -73,6 +73,19 @@ class FrameRow(Protocol):
     def utc_ms(self) -> int | None: ...
     @property
     def body(self) -> bytes: ...
+
+
+class PlainRow(NamedTuple):
+    """A `FrameRow` of which a part is known from elsewhere."""
+
+    store: int
+    sid: UUID
+    seq: int
+    boot: int
+    kind: int
+    up_ms: int
+    utc_ms: int | None
+    body: bytes
 
 
 def decode(payload: bytes) -> Frame | Unreadable:

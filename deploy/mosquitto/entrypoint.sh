@@ -8,6 +8,8 @@
 #   HEALTH_PASSWORD   of the user that the health check connects as
 #   CONFORMANCE_PASSWORD  of the user that `cymba conformance` listens as, who hears all devices and
 #                         may say nothing; there is none where it is not set
+#   MQTT_LISTEN, MQTTS_LISTEN, MQTT_MUTUAL_TLS_LISTEN   port and address of each listener, such as
+#                         "1883 127.0.0.1"; where it is not set, the usual port on all addresses
 #
 # Files, outside a container in the folders MOSQUITTO_CONFIG, _RUN, _DATA, _TLS and _CREDENTIALS:
 #   credentials/passwords, credentials/revoked   `cymba device passwords --follow` keeps them
@@ -75,6 +77,9 @@ write_configuration() {
 
 write_configuration |
   sed -e "s|/mosquitto/run/|$run/|" -e "s|/mosquitto/data/|$data/|" -e "s|/mosquitto/tls/|$tls/|" \
+    -e "s|^listener 1883$|listener ${MQTT_LISTEN:-1883}|" \
+    -e "s|^listener 8883$|listener ${MQTTS_LISTEN:-8883}|" \
+    -e "s|^listener 8884$|listener ${MQTT_MUTUAL_TLS_LISTEN:-8884}|" \
     >"$run/mosquitto.conf"
 write_own
 join_all

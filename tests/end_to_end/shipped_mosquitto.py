@@ -43,22 +43,16 @@ class ShippedMosquitto:
         edit: Callable[[str], str] = lambda text: text,
     ) -> None:
         assert MOSQUITTO is not None, "mosquitto is not installed"
-        self.ports = {shipped: free_port() for shipped in (1883, 8883, 8884)}
-        self.port, self.tls_port, self.mutual_tls_port = self.ports.values()
+        self.port, self.tls_port, self.mutual_tls_port = free_port(), free_port(), free_port()
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         for name in ("run", "data", "tls", "credentials"):
             (folder / name).mkdir(parents=True)
         self.tls = folder / "tls"
         shutil.copytree(ROOT / "deploy" / "mosquitto", folder / "config")
-        for file in (folder / "config").glob("*.conf"):
-            text = file.read_text()
-            for shipped, port in self.ports.items():
-                text = text.replace(f"listener {shipped}\n", f"listener {port} 127.0.0.1\n")
-            if file.name == "mosquitto.conf":
-                # Started by root it would become a user that may not read these folders.
-                text = edit(text) + f"\nuser {getpass.getuser()}\n"
-            file.write_text(text)
+        file = folder / "config" / "mosquitto.conf"
+        # Started by root it would become a user that may not read these folders.
+        file.write_text(f"{edit(file.read_text())}\nuser {getpass.getuser()}\n")
         self.settings = Settings(
             database_url=engine.url.render_as_string(hide_password=False),
             data_dir=folder / "cymba",
@@ -111,6 +105,9 @@ class ShippedMosquitto:
         clean = {key: value for key, value in os.environ.items() if key[:6] != "CYMBA_"}
         environ = clean | PASSWORDS | {
             "BRIDGE_SLOTS": "2",
+            "MQTT_LISTEN": f"{self.port} 127.0.0.1",
+            "MQTTS_LISTEN": f"{self.tls_port} 127.0.0.1",
+            "MQTT_MUTUAL_TLS_LISTEN": f"{self.mutual_tls_port} 127.0.0.1",
             "PATH": f"{clean['PATH']}:/usr/sbin:/usr/local/sbin",
             "PYTHONPATH": str(ROOT),
             "CYMBA_DATABASE_URL": self.settings.database_url or "",

@@ -18,10 +18,14 @@ def test_a_service_is_hardened(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
     assert str(service["user"]).partition(":")[0] not in {"", "0", "root"}
-    assert not re.search(r":latest$", service["image"])
+    assert re.search(r":[0-9][^:]*$|^cymba(-pgbouncer)?$|:v[0-9][^:]*$", service["image"])
     assert "privileged" not in service
     assert re.fullmatch(r"[0-9]+[mg]", service["mem_limit"])
     assert int(service["pids_limit"]) <= 512
+    assert 256 <= int(service["cpu_shares"]) <= 2048
+    assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
+    kept = service["logging"]["options"]
+    assert int(kept["max-size"].removesuffix("m")) * int(kept["max-file"]) <= 100
     assert ("healthcheck" in service) is (name not in ONE_SHOT)
 
 
@@ -41,10 +45,52 @@ def test_a_service_meets_those_that_it_speaks_with(name: str) -> None:
         assert networks & set(SERVICES[other]["networks"]), f"{name} does not reach {other}"
 
 
+def members(network: str) -> set[str]:
+    return {name for name, service in SERVICES.items() if network in service["networks"]}
+
+
 def test_what_speaks_with_nobody_outside_reaches_nobody_outside() -> None:
     inside = {name for name, network in RAW["networks"].items() if (network or {}).get("internal")}
     outside = {name for name, one in SERVICES.items() if set(one["networks"]) - inside}
-    assert outside == {"proxy", "api", "mosquitto", "mail"}
+    assert outside == {"proxy", "api", "mosquitto", "mail", "prometheus", "grafana"}
+
+
+def test_a_network_has_no_member_that_needs_it_not() -> None:
+    def with_variable(variable: str) -> set[str]:
+        return {name for name, one in SERVICES.items() if variable in one.get("environment", {})}
+
+    showing = {name for name in SERVICES if "9100" in str(SERVICES[name])}
+    assert members("data") == with_variable("CYMBA_DATABASE_URL") | {"db", "pgbouncer"}
+    assert members("broker") == with_variable("CYMBA_BROKER_URL") | {"mosquitto"}
+    assert members("metrics") == showing | {"prometheus"}
+    assert members("people") == {"proxy", "api"}
+    assert members("devices") == {"mosquitto"}
+    assert members("watching") == {"prometheus", "grafana"}
+    assert members("outward") == {"mail"}
+
+
+def test_images_of_others_can_be_pinned_by_their_digests() -> None:
+    example = (ROOT / ".env.example").read_text()
+    for name, service in RAW["services"].items():
+        if "build" not in service:
+            variable = re.fullmatch(r"\$\{(\w+_IMAGE):-(.+)\}", service["image"])
+            assert variable, name
+            assert f"#{variable[1]}={variable[2]}@sha256:" in example
+    base = RAW["services"]["api"]["build"]["args"]["PYTHON_IMAGE"]
+    used = [(ROOT / "Dockerfile", base), (ROOT / "deploy" / "pgbouncer" / "Dockerfile", None)]
+    for file, given in used:
+        text = file.read_text()
+        default = re.search(r"^ARG (\w+_IMAGE)=(\S+)$", text, re.MULTILINE)
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {f"${{{default[1]}}}"}
+        assert given in {None, f"${{{default[1]}:-{default[2]}}}"}
+
+
+def test_a_service_of_a_profile_stops_nobody_who_does_without() -> None:
+    optional = {name for name, service in SERVICES.items() if "profiles" in service}
+    assert optional == {"pgbouncer", "prometheus", "grafana"}
+    for name in SERVICES.keys() - optional:
+        for other, how in SERVICES[name].get("depends_on", {}).items():
+            assert other not in optional or how["required"] is False, f"{name} needs {other}"
 
 
 def test_the_keys_are_the_apis_alone() -> None:
@@ -85,7 +131,8 @@ def test_the_api_is_reached_through_its_proxy_alone() -> None:
         re.MULTILINE,
     )
     assert published == listened
-    assert "api:8000" in (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
+    asked = (ROOT / "deploy" / "nginx" / "entrypoint.sh").read_text()
+    assert f"http://api:{SERVICES['api']['command'][2]};" in asked
 
 
 def test_the_image_is_not_roots_and_its_parts_are_locked() -> None:

@@ -65,14 +65,7 @@ class Proxied:
         file = self.config / "nginx.conf"
         file.write_text(
             ("user root;\n" if os.geteuid() == 0 else "")
-            + file.read_text()
-            .replace("listen 8080", f"listen 127.0.0.1:{self.port}")
-            .replace("worker_processes auto", "worker_processes 2")
-            .replace("http://api:8000", api.url)
-        )
-        file = self.config / "tls.conf"
-        file.write_text(
-            file.read_text().replace("listen 8443", f"listen 127.0.0.1:{self.tls_port}")
+            + file.read_text().replace("worker_processes auto", "worker_processes 2")
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -82,6 +75,9 @@ class Proxied:
             "NGINX_CONFIG": str(self.config),
             "NGINX_TLS": str(self.tls),
             "NGINX_RUN": str(self.run),
+            "API": f"127.0.0.1:{self.api.port}",
+            "HTTP_LISTEN": f"127.0.0.1:{self.port}",
+            "HTTPS_LISTEN": f"127.0.0.1:{self.tls_port}",
         }
         log_file = self.folder / "nginx.log"
         with log_file.open("ab") as log:

@@ -166,6 +166,8 @@ def test_a_page_that_is_hidden_or_has_no_network_holds_no_stream(phones: Phones)
 def test_a_tab_that_is_closed_in_mid_sync_leaves_it_to_the_next(phones: Phones) -> None:
     phone = phones.make()
     phone.sign_up()
+    # What the other phone writes is not to come with the first pull.
+    phone.page.get_by_text("Checked ").wait_for()
     phone.context.add_init_script(NO_CLOCK)
     phone.context.route("**/v1/sync/live*", lambda route: route.abort())
     held: list[Route] = []

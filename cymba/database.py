@@ -82,9 +82,15 @@ class BoundedConnection(psycopg.Connection[Any]):
         Raises:
             psycopg.OperationalError: it is dead.
         """
-        patience_s, self.patience_s = self.patience_s, PING_S
-        try:
+        with self.patient(PING_S):
             self.execute("SELECT 1")
+
+    @contextmanager
+    def patient(self, for_s: float) -> Iterator[None]:
+        """What is asked meanwhile has to be answered within `for_s`."""
+        patience_s, self.patience_s = self.patience_s, for_s
+        try:
+            yield
         finally:
             self.patience_s = patience_s
 

@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # The database. Without a URL an embedded PostgreSQL starts and keeps its data in `data_dir`.
     database_url: str | None = None
+    database_replica_url: str | None = None  # a streaming replica, for large reads
     database_pool_size: Positive = 10
     database_through_pgbouncer: bool = False  # in transaction mode
     data_dir: Path = Path(".cymba")
@@ -150,11 +151,13 @@ def load(environ: Mapping[str, str]) -> Settings:
             reason = str(error).split(" - at ")[0]
             raise SettingsError(f"{PREFIX}{name.upper()}: {reason}") from None
     settings = msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
-    if settings.database_url is not None and not _names_a_postgresql(settings.database_url):
-        # Without the URL, which holds a password.
-        raise SettingsError(
-            f"{PREFIX}DATABASE_URL: expected postgresql://user:password@host:port/database"
-        )
+    for name in ("database_url", "database_replica_url"):
+        url: str | None = getattr(settings, name)
+        if url is not None and not _names_a_postgresql(url):
+            # Without the URL, which holds a password.
+            raise SettingsError(
+                f"{PREFIX}{name.upper()}: expected postgresql://user:password@host:port/database"
+            )
     return settings
 
 

@@ -33,6 +33,13 @@ def engine_of(settings: Settings, url: str, *, application_name: str = "cymba") 
     )
 
 
+def replica_of(settings: Settings, *, application_name: str) -> Engine | None:
+    """An engine over the replica, if the settings name one. Nothing is connected yet: a replica
+    that is away stops no start."""
+    url = settings.database_replica_url
+    return None if url is None else engine_of(settings, url, application_name=application_name)
+
+
 @contextmanager
 def open_engine(settings: Settings, *, application_name: str = "cymba") -> Iterator[Engine]:
     """An engine over `open_url`, disposed of at the end."""

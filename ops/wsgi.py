@@ -16,7 +16,7 @@ from cymba.failures import name_of
 from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import load
 from ops import logs
-from ops.database import engine_of
+from ops.database import engine_of, replica_of
 from ops.metrics_server import serving
 from ops.process_metrics import show_process
 from service import create_app
@@ -38,7 +38,7 @@ def create() -> Flask:
     engine = engine_of(settings, settings.database_url, application_name="cymba api")
     # From here on numbers are written to the folder that `cymba api` gave its processes.
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call] # ships none
-    app = create_app(settings, engine)
+    app = create_app(settings, engine, replica_of(settings, application_name="cymba api"))
     edge = Services.of(app)
     show_process(edge.metrics.registry, settings, engine)
     _set_on_signal(edge.closing)

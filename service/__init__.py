@@ -107,14 +107,14 @@ class DeviceIdConverter(BaseConverter):
     part_isolating = True
 
 
-def create_app(settings: Settings, engine: Engine) -> Flask:
-    """The WSGI application. It is safe for threads; `engine` stays the caller's to dispose of."""
+def create_app(settings: Settings, engine: Engine, replica: Engine | None = None) -> Flask:
+    """The WSGI application. It is safe for threads; the engines stay the caller's to dispose of."""
     app = Flask("service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False  # a redirect would be an answer outside of the document
     app.url_map.converters["device_id"] = DeviceIdConverter
-    app.extensions |= Services.make(settings, engine).attach()
+    app.extensions |= Services.make(settings, engine, replica).attach()
     request_logging.register(app)
     for part in (problems, language, cors, compression, deprecations, rate_headers):
         part.register(app)

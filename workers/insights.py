@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from cymba.database import UnitOfWork, utc_now
 from cymba.insights.experiments import trials
 from cymba.insights.findings import accounts_due, claim_due, refresh
+from cymba.large_reads import LargeReads
 from workers.asides import Asides
 from workers.progress import Progress
 
@@ -36,8 +37,11 @@ class InsightsWorker:
         engine: Engine,
         progress: Progress | None = None,
         clock: Callable[[], datetime] = utc_now,
+        *,
+        reads: LargeReads | None = None,
     ) -> None:
         self._engine = engine
+        self._reads = reads or LargeReads(engine)
         self._clock = clock
         progress = progress or Progress()
         self._trials = Asides[UUID]("trial", progress, clock)
@@ -77,6 +81,6 @@ class InsightsWorker:
         with UnitOfWork(self._engine) as session, session.begin():
             if not claim_due(session, account_id):
                 return False
-            changes = refresh(session, account_id, now=now)
+            changes = refresh(session, account_id, now=now, reads=self._reads)
         done.announced += len(changes)
         return True

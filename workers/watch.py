@@ -123,6 +123,14 @@ class Watch(Collector):
                 yield GaugeMetricFamily("cymba_devices_behind", about, fact.devices)
                 about = "Frames that they hold."
                 yield GaugeMetricFamily("cymba_devices_backlog_frames", about, fact.frames)
+            case "replica":
+                about = "1 while the replica answers as one that replays the log of a primary."
+                yield GaugeMetricFamily("cymba_replica_answers", about, fact.answers)
+                about = "Since when the replica lacks something that the primary has."
+                yield GaugeMetricFamily("cymba_replica_lag_seconds", about, fact.behind_s)
+                if fact.behind_bytes is not None:
+                    about = "How much of the primary's log the replica has not replayed."
+                    yield GaugeMetricFamily("cymba_replica_lag_bytes", about, fact.behind_bytes)
             case "sessions":
                 about = "Sessions of the last day, by how much of them is here."
                 parts = {name: getattr(fact, name) for name in ("complete", "incomplete", "open")}

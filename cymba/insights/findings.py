@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from cymba.insights.inputs import load_days
 from cymba.insights.pair_inputs import METHOD_VERSION, inputs_hash
 from cymba.insights.statistics import Grade, Tier
 from cymba.insights.tables import Finding, InsightState
+from cymba.large_reads import LargeReads
 
 KIND: Final = "finding"
 
@@ -66,13 +68,20 @@ def _due() -> Select[UUID]:
     )
 
 
-def refresh(session: Session, account_id: UUID, *, now: datetime) -> list[str]:
+def refresh(
+    session: Session, account_id: UUID, *, now: datetime, reads: LargeReads | None = None
+) -> list[str]:
     """Compute the account's findings anew if what they rest on has changed.
 
     Returns the entity ids of those that are announced to the app.
+
+    Args:
+        reads: give the account's days, as they are committed; else they are those of `session`.
     """
+    # Before its days are asked for: these hold at least what was changed up to this number.
     at_change = change_counter(session, account_id)
-    days, exposures, outcomes = load_days(session, account_id)
+    load = partial(load_days, account_id=account_id)
+    days, exposures, outcomes = load(session) if reads is None else reads.read(load)
     trials = tested(session, account_id)
     whole = _hash_of_all(
         days,

@@ -13,8 +13,9 @@ from cymba.database import UnitOfWork
 from cymba.insights.cohort import MIN_COHORT, Cohort, TooFew, load_cohort
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.outcomes import OUTCOMES
+from cymba.large_reads import LargeReads
 from cymba.settings import Settings
-from ops.database import open_engine
+from ops.database import open_engine, replica_of
 from ops.exits import Exit
 from ops.worker_process import WorkerOptions, work_on, worker_options
 from workers.insights import InsightsWorker
@@ -40,7 +41,9 @@ def insights(context: click.Context, *, options: WorkerOptions) -> None:
     settings: Settings = context.obj
     progress = Progress()
     with open_engine(settings, application_name="cymba insights") as engine:
-        worker = InsightsWorker(engine, progress)
+        replica = replica_of(settings, application_name="cymba insights")
+        reads = LargeReads(engine, replica, progress.registry)
+        worker = InsightsWorker(engine, progress, reads=reads)
 
         def work() -> tuple[bool, int]:
             done = worker.run_once()

@@ -19,11 +19,12 @@ from cymba.accounts.profile import find_by_email
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, utc_now
 from cymba.errors import NotFound
+from cymba.large_reads import LargeReads
 from cymba.rights.erasure import ErasureKeys, erase
 from cymba.rights.export import ExportProgress, export
 from cymba.rights.restore import restore
 from cymba.settings import Settings
-from ops.database import open_engine
+from ops.database import open_engine, replica_of
 
 
 @click.command("export")
@@ -46,21 +47,24 @@ def export_account(settings: Settings, *, who: str, file: Path) -> None:
         draft = file.with_name(f".{file.name}.part")
         try:
             with open(draft, "wb", opener=_private) as out:
-                _write(engine, account_id, out)
+                replica = replica_of(settings, application_name="cymba export")
+                _write(LargeReads(engine, replica), account_id, out)
             draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)
     click.echo(f"{file}: {file.stat().st_size} bytes")
 
 
-def _write(engine: Engine, account_id: UUID, out: IO[bytes]) -> None:
-    with _bar("Exporting") as progress, UnitOfWork(engine) as session:
-        for piece in export(
-            session,
-            account_id,
-            schema_version=migrations.head(),
-            now=utc_now(),
-            progress=progress,
+def _write(reads: LargeReads, account_id: UUID, out: IO[bytes]) -> None:
+    with _bar("Exporting") as progress:
+        for piece in reads.stream(
+            lambda session: export(
+                session,
+                account_id,
+                schema_version=migrations.head(),
+                now=utc_now(),
+                progress=progress,
+            )
         ):
             out.write(piece)
 

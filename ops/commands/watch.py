@@ -2,11 +2,12 @@
 
 import click
 
+from cymba.operations.replica_lag import ReplicaLag
 from cymba.settings import Settings
-from ops.database import open_engine
+from ops.database import open_engine, replica_of
 from ops.worker_process import WorkerOptions, work_on, worker_options
 from workers.progress import Progress
-from workers.watch import EVERY_S, Watch
+from workers.watch import EVERY_S, FACTS, Watch
 
 
 @click.command()
@@ -22,5 +23,9 @@ def watch(settings: Settings, *, options: WorkerOptions) -> None:
     """
     progress = Progress()
     with open_engine(settings, application_name="cymba watch") as engine:
-        watcher = Watch(engine, progress, every_s=options.every_s)
+        facts = dict(FACTS)
+        replica = replica_of(settings, application_name="cymba watch")
+        if replica is not None:
+            facts["replica"] = ReplicaLag(replica).read
+        watcher = Watch(engine, progress, every_s=options.every_s, facts=facts)
         work_on(settings, options, progress, engine, lambda: (False, len(watcher.run_once())))

@@ -25,6 +25,7 @@ from cymba.devices.quotas import Quota
 from cymba.devices.rate_limits import RateLimits
 from cymba.devices.signing import load_key
 from cymba.heartbeat import Heartbeat
+from cymba.large_reads import LargeReads
 from cymba.rights.erasure import ErasureKeys
 from cymba.rights.receipts import RECEIPT_TOKENS
 from cymba.settings import Settings
@@ -52,6 +53,7 @@ class Services:
     settings: Settings
     engine: Engine
     sessions: sessionmaker[UnitOfWork]
+    large_reads: LargeReads
     signer: Signer
     app_signer: AppSigner
     tokens: VerifiedTokens
@@ -83,7 +85,7 @@ class Services:
     closing: Event  # set when the server stops, so that live views end at once
 
     @classmethod
-    def make(cls, settings: Settings, engine: Engine) -> "Services":
+    def make(cls, settings: Settings, engine: Engine, replica: Engine | None = None) -> "Services":
         secret = load_secret(settings)
         metrics = ApiMetrics()
         most = settings.live_streams
@@ -106,6 +108,7 @@ class Services:
             settings=settings,
             engine=engine,
             sessions=sessions,
+            large_reads=LargeReads(engine, replica, metrics.registry),
             signer=signer,
             app_signer=AppSigner(
                 OctKey.import_key(derive(secret, "tokens of apps")), signer.retry_lifetime

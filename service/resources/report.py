@@ -107,7 +107,8 @@ def _read(query: dict[str, Any]) -> _Read:
     asked = ReportDays(
         *days_asked(query, account.time_zone, usual=USUAL_DAYS, most=MOST_DAYS, names=names)
     )
-    with UnitOfWork(services().engine) as session:
+
+    def read(session: UnitOfWork) -> _Read:
         # All of one moment, so that its numbers agree with each other.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         periods = periods_shown(
@@ -117,4 +118,6 @@ def _read(query: dict[str, Any]) -> _Read:
         if agreed_to_insights(session, account.id):
             compared = load_responses(session, account.id, now=now)
         report = report_shown(session, account.id, asked, periods, compared, voice=voice, now=now)
-    return _Read(report, periods["day"], voice)
+        return _Read(report, periods["day"], voice)
+
+    return services().large_reads.read(read)

@@ -137,13 +137,16 @@ def list_audit(query: dict[str, Any]) -> Response:
 
 def _archive(at: Services, account_id: UUID) -> Iterator[bytes]:
     end_s = time.monotonic() + LEAVE_S
+
+    def made(session: UnitOfWork) -> Iterator[bytes]:
+        pieces = export(session, account_id, schema_version=migrations.head(), now=at.now())
+        first = next(pieces)
+        # The database enforces it: a thread that waits for its client cannot.
+        session.execute(_READ_ON, {"ms": f"{READ_S * 1000}"})
+        return chain([first], pieces)
+
     try:
-        with UnitOfWork(at.engine) as session:
-            pieces = export(session, account_id, schema_version=migrations.head(), now=at.now())
-            first = next(pieces)
-            # The database enforces it: a thread that waits for its client cannot.
-            session.execute(_READ_ON, {"ms": f"{READ_S * 1000}"})
-            yield from _until(end_s, chain([first], pieces))
+        yield from _until(end_s, at.large_reads.stream(made))
     except (DBAPIError, TimeoutError) as error:
         # The status may be sent already; an archive without its directory cannot be opened.
         _log.warning("an archive is cut off", error=name_of(error))

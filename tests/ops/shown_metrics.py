@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Metric
 from sqlalchemy import Engine
 
+from cymba.large_reads import LargeReads
 from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
 from cymba.operations.queues import Queue
+from cymba.operations.replica_lag import Lag
 from cymba.settings import Settings
 from mqtt_bridge.metrics import BridgeMetrics
 from ops.mosquitto_files import Follower
@@ -23,6 +25,7 @@ TOLD = {
     "firmware": [ReportedFirmware("1.0", 9)],
     "backlog": Backlog(1, 1),
     "sessions": RecentSessions(1, 1, 1, 1.0),
+    "replica": Lag(answers=True, behind_bytes=1, behind_s=1.0),
 }
 
 
@@ -31,6 +34,7 @@ def all_metrics(engine: Engine) -> dict[str, str]:
     progress = Progress()
     facts = {name: (lambda _session, _now, fact=fact: fact) for name, fact in TOLD.items()}
     Watch(engine, progress, facts=facts).run_once()
+    LargeReads(engine, engine, progress.registry)
     Follower(engine, {}).show(progress.registry)
     show_process(progress.registry, Settings(), engine)
     registries = (progress.registry, BridgeMetrics().registry, ApiMetrics().registry)

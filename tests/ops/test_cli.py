@@ -76,6 +76,7 @@ def test_no_part_warns_when_it_is_loaded() -> None:
         ("DATABASE_URL", "postgresql+asyncpg://cymba:hidden@db/cymba"),
         ("DATABASE_URL", "postgresql://cymba:hidden@db:five/cymba"),
         ("DATABASE_URL", "hidden"),
+        ("DATABASE_REPLICA_URL", "mysql://cymba:hidden@db/cymba"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(cymba: Run, variable: str, value: str) -> None:

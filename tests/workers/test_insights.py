@@ -53,9 +53,9 @@ def test_workers_at_once_share_the_accounts(
     computed: list = []
     refresh = insights.refresh  # type: ignore[attr-defined]
 
-    def counted(session, account_id, *, now):
+    def counted(session, account_id, **given):
         computed.append(account_id)
-        return refresh(session, account_id, now=now)
+        return refresh(session, account_id, **given)
 
     monkeypatch.setattr(insights, "refresh", counted)
     threads = [threading.Thread(target=InsightsWorker(engine).run_once) for _ in range(3)]
@@ -71,10 +71,10 @@ def test_an_account_that_cannot_be_computed_keeps_no_other_waiting(
 ) -> None:
     refresh, broken = insights.refresh, people[1]  # type: ignore[attr-defined]
 
-    def fragile(session, account_id, *, now):
+    def fragile(session, account_id, **given):
         if account_id == broken:
             raise ArithmeticError("of this one alone")
-        return refresh(session, account_id, now=now)
+        return refresh(session, account_id, **given)
 
     monkeypatch.setattr(insights, "refresh", fragile)
     now = datetime(2026, 3, 1, tzinfo=UTC)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Any, Self
 from uuid import UUID
 
@@ -80,6 +81,8 @@ class ScriptedDevice:
     frames_per_s: float
     resend_s: float
     cbor: bool = False
+    host: str = "127.0.0.1"
+    tls: SSLContext | None = None
     flash: dict[int, UnackedFrame] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
     sent: int = 0
@@ -98,7 +101,7 @@ class ScriptedDevice:
 
     def start(self) -> None:
         self._ticked_at = time.monotonic()
-        self._client.connect_async("127.0.0.1", self.port, keepalive=10)
+        self._client.connect_async(self.host, self.port, keepalive=10)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -158,6 +161,8 @@ class ScriptedDevice:
     def _make_client(self) -> Client:
         client = Client(CallbackAPIVersion.VERSION2, client_id=self.device_id, protocol=MQTTv311)
         client.username_pw_set(self.device_id, self.secret)
+        if self.tls is not None:
+            client.tls_set_context(self.tls)
         client.will_set(self._topic("up/presence"), self._presence(online=False), 1, retain=True)
         client.reconnect_delay_set(1, 2)
         client.max_queued_messages_set(WINDOW)  # the flash keeps them, not the client

@@ -176,6 +176,7 @@ def call(
     will: str | None = None,
     persistent: bool = False,
     tls: SSLContext | None = None,
+    host: str = "127.0.0.1",
 ) -> MqttCaller:
     """Connect, and wait until the broker has said something to it."""
     options: dict[str, Any] = {} if protocol == MQTTv5 else {"clean_session": not persistent}
@@ -198,7 +199,7 @@ def call(
     client.on_message = lambda _c, _u, message: caller.heard.append(
         (message.topic, bytes(message.payload))
     )
-    client.connect("127.0.0.1", port)
+    client.connect(host, port)
     client.loop_start()
     wait_until(lambda: bool(caller.reasons) or caller.lost.is_set(), what="answered")
     return caller

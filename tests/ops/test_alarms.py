@@ -10,7 +10,7 @@ import yaml
 from sqlalchemy import Engine
 
 from tests.end_to_end.parts import ROOT
-from tests.ops.deployment import SERVICES, WORKERS
+from tests.ops.compose_file import SERVICES, WORKERS
 from tests.ops.shown_metrics import all_metrics, queried_names
 from tests.programs import PROMTOOL, needs
 

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from tests.end_to_end.parts import ROOT
-from tests.ops.deployment import RAW, SECRETS, SERVICES
+from tests.ops.compose_file import RAW, SECRETS, SERVICES
 
 ONE_SHOT = {"migrate"}
 

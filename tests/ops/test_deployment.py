@@ -1,163 +1,246 @@
-"""The services of docker-compose.yml run here without containers, by their own commands: PostgreSQL
-embedded, and a real Mosquitto with the shipped entrypoint, configuration and access list.
+"""The services of docker-compose.yml run here without containers: a first start from nothing, and
+an upgrade while people and devices go on.
 
-A machine without Mosquitto runs the embedded broker and one bridge instead; CI must have it.
+PostgreSQL is that of the wheel; Mosquitto, nginx, PgBouncer and Prometheus are the distribution's.
+Grafana is in no distribution, so it does not run here.
 """
 
+import re
+import ssl
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 from uuid import uuid4
 
-import cbor2
-import paho.mqtt.client as mqtt
+import httpx
 import psycopg
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
-from psycopg import sql
-from sqlalchemy import Engine, text
-from sqlalchemy.engine import make_url
+import trustme
 
-from cymba.accounts.profile import register
-from cymba.database import UnitOfWork, make_engine, utc_now
-from cymba.devices.claiming import Claimed, claim
-from ops import ports, postgres
-from tests.end_to_end.parts import PATIENCE_S
-from tests.ops.deployment import BRIDGES, SECRETS, WORKERS, Deployment
-from tests.programs import IN_CI, MOSQUITTO
+from cymba.devices.provisioning import Credentials
+from ops import ports
+from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
+from tests.end_to_end.parts import PATIENCE_S, wait_until
+from tests.ops.compose_file import BRIDGES, SECRETS, WORKERS, services
+from tests.ops.deployment import Deployment
+from tests.ops.next_release import REVISION, next_release
+from tests.programs import needs
 
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Path]:
-    """A PostgreSQL as the service `db` is at a first start: its superuser, an empty database, and
-    nobody let in without a password. The folder of its socket."""
-    server = postgres.start(tmp_path / "postgres")
-    owner = {"user": sql.Identifier("cymba"), "password": SECRETS["POSTGRES_PASSWORD"]}
-    with psycopg.connect(server.url, autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("CREATE ROLE {user} SUPERUSER LOGIN PASSWORD {password}").format(**owner)
-        )
-        admin.execute("CREATE DATABASE cymba OWNER cymba")
-        asked = "local all postgres trust\nlocal all all scram-sha-256\n"
-        (tmp_path / "postgres" / "pg_hba.conf").write_text(asked)
-        admin.execute("SELECT pg_reload_conf()")
-    yield Path(make_url(server.url).query["host"])  # type: ignore[arg-type]
-    server.stop()
+pytestmark = [
+    pytest.mark.slow,
+    *map(needs, ("mosquitto", "nginx", "pgbouncer", "prometheus")),
+]
+DEFAULT = ["db", "migrate", "credentials", "mosquitto", "api", "proxy", *BRIDGES, *WORKERS]
+ENVIRON = {"WAL_ARCHIVE_MODE": "on"}
+THROUGH_PGBOUNCER = {
+    "DATABASE_ADDRESS": "pgbouncer:6432",
+    "CYMBA_DATABASE_THROUGH_PGBOUNCER": "1",
+}
+FRAMES = 60
+PERSON = {"email": "ada@example.org", "password": "correct horse battery", "time_zone": "UTC"}
 
 
 @pytest.fixture
-def engine(database: Path) -> Iterator[Engine]:
-    """The database as its owner sees it."""
-    url = f"postgresql://cymba:{SECRETS['POSTGRES_PASSWORD']}@/cymba?host={database}"
-    engine = make_engine(url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def deployment(tmp_path: Path, database: Path) -> Iterator[Deployment]:
-    assert MOSQUITTO or not IN_CI, "mosquitto is not installed"
-    deployed = Deployment(tmp_path / "host", database)
+def host(tmp_path: Path) -> Iterator[Deployment]:
+    deployed = Deployment(tmp_path / "host", ENVIRON)
     yield deployed
-    deployed.stop()
+    deployed.close()
 
 
-class DeviceClient:
-    """A device without a holder: paho, its own name, and the messages it gets."""
-
-    def __init__(self, deployment: Deployment, user: str, secret: str) -> None:
-        self.user = user
-        self.heard: list[dict[str, Any]] = []
-        self.acked = threading.Event()
-        self.answer: int | None = None
-        self.answered = threading.Event()
-        self.lost = threading.Event()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=user)
-        self.client.username_pw_set(user, secret)
-        self.client.on_connect = self._on_connect
-        self.client.on_message = self._on_message
-        self.client.on_disconnect = lambda *_: self.lost.set()
-        self.client.connect("127.0.0.1", deployment.mqtt_port)
-        self.client.loop_start()
-
-    def _on_connect(self, client: mqtt.Client, *arguments: Any) -> None:
-        self.answer = arguments[2].value
-        client.subscribe([(f"cymba/v1/{self.user}/down/#", 1), ("cymba/v1/+/down/#", 1)])
-        self.answered.set()
-
-    def _on_message(self, _client: mqtt.Client, _userdata: object, message: Any) -> None:
-        self.heard.append({"topic": message.topic, "payload": message.payload})
-        self.acked.set()
-
-    def stop(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+@pytest.fixture
+def fleets() -> Iterator[list[ScriptedFleet]]:
+    """Ended before the host, whatever else fails."""
+    begun: list[ScriptedFleet] = []
+    yield begun
+    for fleet in begun:
+        fleet.stop()
 
 
-@pytest.mark.slow
-def test_the_deployment_takes_a_frame_from_a_device_that_was_provisioned_while_it_ran(
-    deployment: Deployment, engine: Engine
+class Outside:
+    """Who knows the published ports and the authority of the certificates, and nothing else."""
+
+    def __init__(self, host: Deployment, authority: trustme.CA) -> None:
+        self.trust = ssl.create_default_context()
+        authority.configure_trust(self.trust)
+        self.broker = host.address("mosquitto")
+        self.web = httpx.Client(
+            base_url=f"https://{host.address('proxy')}:8443", verify=self.trust, timeout=PATIENCE_S
+        )
+
+    def sign_up(self, code: str | None = None) -> int:
+        return self.web.post(
+            "/v1/accounts", json=PERSON | ({"code": code} if code else {})
+        ).status_code
+
+    def sign_in(self, email: str, password: str) -> dict[str, str]:
+        answer = self.web.post("/v1/auth/token", json={"email": email, "password": password})
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def device(self, credentials: Credentials, seed: int) -> ScriptedDevice:
+        return ScriptedDevice(
+            credentials.device_id, credentials.secret, 8883,
+            session_frames(store=seed, count=FRAMES, seed=seed),
+            frames_per_s=4.0, resend_s=1.5, host=self.broker, tls=self.trust,
+        )  # fmt: skip
+
+
+def certify(host: Deployment) -> trustme.CA:
+    """Put a certificate for the broker and the proxy where the page on operating says."""
+    authority = trustme.CA()
+    issued = authority.issue_cert(host.address("mosquitto"), host.address("proxy"))
+    issued.private_key_pem.write_to_path(host.tls / "server.key")
+    for part in issued.cert_chain_pems:
+        part.write_to_path(host.tls / "server.crt", append=True)
+    return authority
+
+
+def code_of_mail(host: Deployment) -> str:
+    """Of the one mail, which became a file in its volume."""
+    mails = host.folder / "volumes" / "outbox" / "outbox"
+    wait_until(lambda: bool(list(mails.glob("*.eml"))), what="the mail is sent")
+    (mail,) = mails.glob("*.eml")
+    return re.findall(r"^    ([\w=-]+)$", mail.read_text(), re.MULTILINE)[-1]
+
+
+class Steady:
+    """Does the same again and again meanwhile, and keeps what failed."""
+
+    def __init__(self, act: Callable[[], httpx.Response]) -> None:
+        self.failed: list[str] = []
+        self.done = 0
+        self._act = act
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Steady":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.2):
+            try:
+                answer = self._act()
+            except httpx.HTTPError as error:
+                self.failed.append(repr(error))
+            else:
+                self.done += 1
+                if not answer.is_success:
+                    self.failed.append(f"{answer.status_code} {answer.text}")
+
+
+def rating(value: int) -> dict[str, Any]:
+    fields = {
+        "felt_at": "2026-03-01T20:00:00Z", "time_zone": "UTC", "items": {"pain_now": value % 11},
+    }  # fmt: skip
+    return {
+        "id": str(uuid4()), "kind": "diary-entry", "action": "put", "entity_id": str(uuid4()),
+        "base_version": 0, "builds_on": [], "fields": fields,
+    }  # fmt: skip
+
+
+def upgrade(host: Deployment, folder: Path) -> None:
+    """As the page on operating says, with PgBouncer from then on."""
+    host.code = next_release(folder)
+    host.services = services(ENVIRON | THROUGH_PGBOUNCER)
+    host.start("migrate")
+    host.up("pgbouncer")
+    host.start("api")  # a second one beside the first, which goes then
+    host.wait_healthy("api")
+    wait_until(lambda: len(host.names.told["api"]) == 2, what="the proxy knows both")
+    assert host.stop("api before") == 0
+    host.restart("bridge-1")  # all others go the same way; each costs seconds here
+
+
+def query(host: Deployment, statement: str) -> list[tuple[Any, ...]]:
+    """As the owner of the tables."""
+    password = SECRETS["POSTGRES_PASSWORD"]
+    url = f"postgresql://cymba:{password}@{host.address('db')}:5432/cymba"
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def asked_by_prometheus(host: Deployment) -> dict[str, str]:
+    """How the last scrape of each target went."""
+    url = f"http://{host.address('prometheus')}:9090/api/v1/targets"
+    found = httpx.get(url).json()["data"]["activeTargets"]
+    return {one["discoveredLabels"]["__address__"]: one["health"] for one in found}
+
+
+def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
+    host: Deployment, fleets: list[ScriptedFleet], tmp_path: Path
 ) -> None:
-    deployment.run("migrate")
-    deployment.start("credentials")
-    deployment.wait_healthy("credentials")
-    deployment.start_broker()
-    deployment.wait_healthy("mosquitto")
-    serving = ["api", *BRIDGES, *WORKERS]
-    for name in serving:
-        deployment.start(name)
-    for name in serving:
-        deployment.wait_healthy(name)
-    urlopen(
-        f"http://127.0.0.1:{deployment.http_port}/readyz", timeout=PATIENCE_S
-    ).close()  # or it raises
+    # A first start: no password file, no certificate, an empty database, and nobody in it.
+    host.up(*DEFAULT)
+    assert not ports.is_taken(host.address("proxy"), 8443)
+    assert not ports.is_taken(host.address("mosquitto"), 8883)
+    made = host.operate("account create op@example.org --role operator --generate")
+    operator_password = re.findall(r"password +(\S+)", made)[0]
+    made = host.operate("device provision --model ear_cymba --csv -")
+    worn = Credentials(*made.splitlines()[1].split(",")[:-1])
+    host.up("prometheus")
+    authority = certify(host)
+    for name in ("mosquitto", "proxy"):
+        host.restart(name)
 
-    made = deployment.operate("device provision --model ear_cymba --csv -")
-    device_id, serial, _, secret, code, _ = made.splitlines()[1].split(",")
-    with UnitOfWork(engine) as session:
-        person = register(session, email="ana@example.org", password="correct horse battery")
-        claimed = claim(session, person.id, serial, code, utc_now())
-        assert isinstance(claimed, Claimed)
-        session.commit()
+    # A person signs up, and their device's first frames are freed.
+    outside = Outside(host, authority)
+    assert outside.sign_up() == 202
+    assert outside.sign_up(code_of_mail(host)) == 201
+    person = outside.sign_in(PERSON["email"], PERSON["password"])
+    claim = {"serial": worn.serial, "code": worn.claim_code}
+    assert outside.web.post("/v1/devices/claim", json=claim, headers=person).status_code == 201
+    fleet = ScriptedFleet([outside.device(worn, 7)])
+    fleets.append(fleet)
+    fleet.allow(0.2)
+    fleet.start()
+    wait_until(lambda: fleet.freed >= 0.2 * FRAMES, what="the first frames are freed")
 
-    device = DeviceClient(deployment, device_id, secret)
-    while device.answer != 0:  # until the broker has read of it
-        device.answered.wait(1)
-    sid = str(uuid4())
-    frame = {"v": 1, "store": 7, "seq": 1, "boot": 1, "sid": sid, "kind": "samples", "up": 1000,
-             "dt": 1000, "n": 2, "c": {"amplitude_ua": [1500, 1500]}}  # fmt: skip
-    while not device.acked.is_set():
-        device.client.publish(f"cymba/v1/{device_id}/up/frame", cbor2.dumps(frame), qos=1)
-        device.acked.wait(1)
-    assert device.heard[0]["topic"] == f"cymba/v1/{device_id}/down/ack"
+    wait_until(
+        lambda: set(asked_by_prometheus(host).values()) == {"up"},
+        what=lambda: f"Prometheus reaches all: {asked_by_prometheus(host)}",
+    )
 
-    # Another device's topics stay closed, although Mosquitto reports it to nobody.
-    stranger = DeviceClient(deployment, device_id, "not its secret")
-    stranger.answered.wait(PATIENCE_S)
-    assert stranger.answer != 0
-    stranger.stop()
-    device.client.publish("cymba/v1/another-device/up/frame", cbor2.dumps(frame), qos=1)
-    device.client.publish("cymba/v1/another-device/down/ack", b"{}", qos=1)
-    marker = frame | {"seq": 2, "up": 3000}
-    device.acked.clear()
-    while not device.acked.is_set():
-        device.client.publish(f"cymba/v1/{device_id}/up/frame", cbor2.dumps(marker), qos=1)
-        device.acked.wait(1)
-    assert {heard["topic"] for heard in device.heard} == {f"cymba/v1/{device_id}/down/ack"}
-    if MOSQUITTO:  # a secret that ends also ends the connection that was made with it
-        deployment.operate(f"device revoke {device_id}")
-        assert device.lost.wait(PATIENCE_S)
-    device.stop()
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT device_id, seq FROM frame ORDER BY seq")).all()
-        assert [tuple(row) for row in rows] == [(device_id, 1), (device_id, 2)]
-        while connection.execute(text("SELECT count(*) FROM stimulation_session")).scalar() != 1:
-            connection.rollback()
-            time.sleep(0.1)
+    # The next release, while both go on.
+    pushed = Steady(
+        lambda: outside.web.post("/v1/sync", json={"operations": [rating(7)]}, headers=person)
+    )
+    read = Steady(lambda: outside.web.get("/v1/account", headers=person))
+    with pushed, read:
+        fleet.allow(0.8)
+        wait_until(lambda: pushed.done > 2 and read.done > 2, what="requests are answered")
+        upgrade(host, tmp_path / "next")
+        asked = (pushed.done, read.done)
+        wait_until(
+            lambda: pushed.done > asked[0] + 2 and read.done > asked[1] + 2, what="still they are"
+        )
+    assert pushed.failed == []
+    assert read.failed == []
+    fleet.allow(1.0)
+    wait_until(lambda: fleet.done, what=lambda: f"all is freed but {fleet.in_flash}")
+    assert query(host, "SELECT version_num FROM alembic_version") == [(REVISION,)]
+    assert query(host, "SELECT count(*), count(DISTINCT id) FROM diary_entry") == [
+        (pushed.done, pushed.done)
+    ]
 
-    statuses = deployment.stop()
-    assert {name: statuses[name] for name in serving} == dict.fromkeys(serving, 0)
-    assert not ports.is_taken("127.0.0.1", deployment.mqtt_port)
+    def sessions() -> list[dict[str, Any]]:
+        found = outside.web.get("/v1/sessions", headers=person).json()["items"]
+        return [{key: one[key] for key in ("state", "completeness")} for one in found]
+
+    whole = [{"state": "ended", "completeness": 1.0}]
+    wait_until(lambda: sessions() == whole, what=lambda: f"its session is whole: {sessions()}")
+
+    # What the operator sees of it.
+    operator = outside.sign_in("op@example.org", operator_password)
+    status = outside.web.get("/v1/operator/status", headers=operator)
+    assert status.status_code == 200
+    query(host, "SELECT pg_switch_wal()")
+    archived = "SELECT archived_count > 0 AND last_failed_wal IS NULL FROM pg_stat_archiver"
+    wait_until(lambda: query(host, archived) == [(True,)], what="the WAL is archived")
+    (host.folder / "volumes" / "archive").joinpath("000000010000000000000001").stat()
+    names = list(reversed(host.running))
+    assert {name: host.stop(name) for name in names} == dict.fromkeys(names, 0)

@@ -75,7 +75,7 @@ class Proxied:
             "NGINX_CONFIG": str(self.config),
             "NGINX_TLS": str(self.tls),
             "NGINX_RUN": str(self.run),
-            "API": f"127.0.0.1:{self.api.port}",
+            "API": self.api.url.removeprefix("http://"),
             "HTTP_LISTEN": f"127.0.0.1:{self.port}",
             "HTTPS_LISTEN": f"127.0.0.1:{self.tls_port}",
         }

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, MetaData, event, text
 from sqlalchemy.exc import OperationalError
 
 import migrations
@@ -118,7 +118,7 @@ def downgrade(engine: Engine, revision: str) -> None:
         command.downgrade(_config(connection), revision)
 
 
-def check(engine: Engine) -> SchemaState:
+def check(engine: Engine, tables: MetaData = metadata) -> SchemaState:
     """Compare the database with this code: its revision, and its tables with the models."""
     with engine.connect() as connection:
         current = _revision(connection)
@@ -126,7 +126,7 @@ def check(engine: Engine) -> SchemaState:
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
         at_head = current == migrations.head()
-        found = compare_metadata(context, metadata) if at_head else []
+        found = compare_metadata(context, tables) if at_head else []
         invalid = _invalid_indexes(connection)
     return SchemaState(
         current=current,

@@ -16,15 +16,25 @@ from cymba.accounts import passwords
 from cymba.database import UnitOfWork, make_engine
 from cymba.devices import issuing
 from ops import postgres, schema
+from ops.distribution import distribute
 from ops.postgres import EmbeddedPostgres
 from tests import programs, run_folder
 from tests.drills import table
 from tests.kept_database import TEMPLATE, KeptDatabases, at_database
+from tests.partitioned import Partitions
 
 OWN_FOLDER = pytest.StashKey[Path]()
 FEED = "INSERT INTO change ("
 followers: list[str] = []
 """Statements that followed the change feed in their transaction: a defect of whoever sent them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--partitioned",
+        action="store_true",
+        help="on tables in hash partitions, by the keys that they would lie by on several nodes",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -112,7 +122,9 @@ def versions_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres_server(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[EmbeddedPostgres]:
     """One server for this worker, without durability: nobody pulls its plug."""
     folder: Path = tmp_path_factory.mktemp("postgres") / "data"
     server = postgres.start(folder)
@@ -127,6 +139,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
     schema.upgrade(template)
     # Else the models have changed: `make migration NAME=add_thing` drafts the step that is missing.
     assert schema.check(template).differences == ()
+    if pytestconfig.option.partitioned:
+        distribute(template, Partitions())
     template.dispose()
     admin.dispose()
     yield server

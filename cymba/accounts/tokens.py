@@ -260,7 +260,9 @@ def caller_of(session: Session, account_id: UUID) -> Caller:
 _ACCOUNT, _TOKEN = Account.__table__.c, RefreshToken.__table__.c
 _IS_THERE = _ACCOUNT.id == bindparam("account_id", type_=Uuid())
 _HAS_NOT_ENDED = exists().where(
-    _TOKEN.family_id == bindparam("family_id", type_=Uuid()), _TOKEN.revoked_at.is_(None)
+    _TOKEN.account_id == bindparam("account_id", type_=Uuid()),
+    _TOKEN.family_id == bindparam("family_id", type_=Uuid()),
+    _TOKEN.revoked_at.is_(None),
 )
 IS_SIGNED_IN: ColumnElement[bool] = and_(exists().where(_IS_THERE), _HAS_NOT_ENDED)
 """Whether an access token's account and family are still good, for a statement that reads more."""

@@ -201,8 +201,8 @@ def _forget_queued(session: Session, rows: list[dict[str, Any]]) -> None:
     session.execute(
         text(
             """
-            DELETE FROM clock_anchor WHERE ctid IN (
-              SELECT a.ctid
+            DELETE FROM clock_anchor WHERE (device_id, ctid) IN (
+              SELECT a.device_id, a.ctid
               FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
                           CAST(:boots AS bigint[]), CAST(:ups AS bigint[]))
                      AS k (device_id, store, boot, up_ms)
@@ -250,7 +250,7 @@ _AROUND = Prepared(
           SELECT k.number, k.device_id, k.store, k.boot, k.with_neighbours, EXISTS (
                    SELECT FROM clock_anchor AS a
                    WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot = k.boot
-                     AND a.kind IN ('exchange', 'arrival')) AS two_sided
+                     AND a.kind IN ('exchange', 'arrival') OFFSET 0) AS two_sided
           FROM unnest(CAST(:numbers AS int[]), CAST(:devices AS text[]), CAST(:stores AS bigint[]),
                       CAST(:boots AS bigint[]), CAST(:with_neighbours AS bool[]))
             AS k (number, device_id, store, boot, with_neighbours)),

@@ -104,8 +104,8 @@ def record_seen(session: Session, seen: Mapping[str, datetime]) -> None:
             UPDATE device_presence AS p SET seen_at = k.at
             FROM unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[]))
                    AS k (device_id, at)
-            WHERE p.device_id = k.device_id AND p.ctid IN (
-              SELECT q.ctid FROM device_presence AS q
+            WHERE p.device_id = k.device_id AND (p.device_id, p.ctid) IN (
+              SELECT q.device_id, q.ctid FROM device_presence AS q
               JOIN unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[]))
                      AS j (device_id, at) USING (device_id)
               WHERE q.seen_at < j.at - CAST(:step AS interval)

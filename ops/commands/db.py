@@ -9,8 +9,10 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import profile
 from cymba.database import UnitOfWork
+from cymba.distribution import placed
 from cymba.settings import Settings
-from ops import grants, schema
+from cymba.tables import metadata
+from ops import distribution, grants, schema
 from ops.database import open_engine
 from ops.exits import Exit
 
@@ -163,9 +165,13 @@ def current(settings: Settings) -> None:
 def check(settings: Settings) -> None:
     """Check that the database has the schema that this version needs (status 3 if not)."""
     with open_engine(settings, application_name="cymba db") as engine:
-        state = schema.check(engine)
-        if state.fits:
-            click.echo(f"{state.head}: the schema fits")
+        nodes = distribution.nodes_of(engine)
+        is_laid = nodes is not None and distribution.is_distributed(engine, nodes)
+        state = schema.check(engine, placed(metadata) if is_laid else metadata)
+        faults = distribution.faults(engine, nodes) if nodes is not None and is_laid else []
+        if state.fits and not faults:
+            where = ", and each table lies where it belongs" if is_laid else ""
+            click.echo(f"{state.head}: the schema fits{where}")
             with UnitOfWork(engine) as session:
                 _tell_twins(session)
             return
@@ -174,7 +180,41 @@ def check(settings: Settings) -> None:
         click.echo(f"  not run: {revision}")
     for difference in state.differences:
         click.echo(f"  differs: {difference}")
+    for fault in faults:
+        click.echo(f"  does not hold across nodes: {fault}")
     sys.exit(Exit.UNMET)
+
+
+@db.command()
+@click.option("--to-try", is_flag=True, help="No people's data is in the database.")
+@click.pass_obj
+def distribute(settings: Settings, *, to_try: bool) -> None:
+    """Lay the tables on the nodes of a Citus cluster, to try it: not all works there yet.
+
+    docs/scaling.md says what does not. First make the extension and the nodes, migrate, and stop
+    every process of Cymba. It may be broken off: the next run goes on where this one was.
+
+    \b
+    Exit status:  0 every table lies where it belongs
+                  1 the database has no Citus, or a step failed; those before it are kept
+                  3 the database is not at this version's schema
+                  4 another process is migrating
+    """
+    if not to_try:
+        raise click.UsageError("not all works on several nodes yet: --to-try says that you know")
+    with open_engine(settings, application_name="cymba db") as engine:
+        nodes = distribution.nodes_of(engine)
+        if nodes is None:
+            raise click.ClickException("this database has no Citus: CREATE EXTENSION citus first")
+        try:
+            distribution.distribute(engine, nodes, on_step=click.echo)
+        except distribution.OtherSchemaError as error:
+            click.echo(f"cymba: {error}: run `cymba db upgrade`", err=True)
+            sys.exit(Exit.UNMET)
+        except TimeoutError as error:
+            click.echo(f"cymba: {error}", err=True)
+            sys.exit(Exit.UNREACHABLE)
+    click.echo("every table lies where it belongs")
 
 
 def _tell_twins(session: Session) -> None:

@@ -89,7 +89,11 @@ def _lock(session: Session, key: SessionKey, stores: Sequence[int]) -> bool:
     """Keep out deletion, ingest and other workers. False if one of them has the session."""
     row: UUID | None = session.scalar(
         select(StimulationSession.id)
-        .where(StimulationSession.id == key.id, StimulationSession.deleted_at.is_(None))
+        .where(
+            StimulationSession.device_id == key.device_id,
+            StimulationSession.sid == key.sid,
+            StimulationSession.deleted_at.is_(None),
+        )
         .with_for_update(skip_locked=True, key_share=True)
     )
     if row is None:

@@ -157,4 +157,9 @@ _KEEP = text(
     ON CONFLICT (session_id) DO UPDATE SET sums = excluded.sums
     """
 )
-_FORGET = text("DELETE FROM session_sums WHERE session_id = ANY (CAST(:ids AS uuid[]))")
+_FORGET = text(
+    """
+    DELETE FROM session_sums AS s USING unnest(CAST(:ids AS uuid[])) AS k (id)
+    WHERE s.session_id = k.id
+    """
+)

@@ -165,9 +165,9 @@ def _reserve(session: Session, keys: Iterable[SessionKey]) -> list[SessionKey]:
 
 
 def _known(session: Session, keys: Iterable[SessionKey]) -> dict[UUID, Row[Any]]:
-    table = StimulationSession.__table__
-    rows = session.execute(select(table).where(table.c.id.in_([key.id for key in keys])))
-    return {row.id: row for row in rows}
+    given = list(keys)
+    columns = {"devices": [one.device_id for one in given], "sids": [one.sid for one in given]}
+    return {row.id: row for row in session.execute(_KNOWN, columns)}
 
 
 def _last(extents: Iterable[MarkedExtent], now: datetime) -> datetime:
@@ -297,6 +297,14 @@ _TRY_LOCKS = text(
     WHERE pg_try_advisory_xact_lock(k.lock)
     """
 )
+_KNOWN = text(
+    """
+    SELECT s.* FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[])) AS k (device_id, sid)
+    CROSS JOIN LATERAL (
+      SELECT * FROM stimulation_session AS t
+      WHERE t.device_id = k.device_id AND t.sid = k.sid OFFSET 0) AS s
+    """
+).columns(**{one.name: one.type for one in StimulationSession.__table__.c})
 # In the order of the ids everywhere, so that two processes never deadlock. The note of one person
 # is not shown to the next.
 _UPSERT = text(
@@ -305,7 +313,7 @@ _UPSERT = text(
     SELECT {", ".join(_WRITTEN)}
     FROM json_populate_recordset(CAST(NULL AS stimulation_session), CAST(:rows AS json))
     ORDER BY id
-    ON CONFLICT (id) DO UPDATE SET
+    ON CONFLICT (device_id, sid) DO UPDATE SET
       {", ".join(f"{name} = excluded.{name}" for name in (*_DERIVED, "changed_at"))},
       version = old.version + 1,
       note = CASE WHEN old.account_id IS NOT DISTINCT FROM excluded.account_id THEN old.note END,
@@ -318,7 +326,7 @@ _UPSERT = text(
 _CLEAR = text(
     """
     WITH seen AS MATERIALIZED (
-      SELECT e.row, k.rest_ms, k.running, k.open, e.xmin = k.seen AS is_clean
+      SELECT k.device_id, e.row, k.rest_ms, k.running, k.open, e.xmin = k.seen AS is_clean
       FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[]), CAST(:stores AS bigint[]),
                   CAST(:xmins AS bigint[]), CAST(:rests_ms AS float8[]),
                   CAST(:running AS boolean[]), CAST(:open AS boolean[]))
@@ -336,6 +344,6 @@ _CLEAR = text(
           SELECT FROM frame AS f
           WHERE f.device_id = e.device_id AND f.store = e.store
             AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid))
-    FROM seen AS s WHERE e.ctid = s.row
+    FROM seen AS s WHERE e.ctid = s.row AND e.device_id = s.device_id
     """
 )

@@ -80,11 +80,11 @@ _MARK_SILENT = text(
     f"""
     WITH {next_devices("stimulation_session", "t.state = 'open'")},
     silent AS MATERIALIZED (
-      SELECT e.row
+      SELECT e.row, e.device_id
       FROM device AS d
       CROSS JOIN LATERAL (({_OPEN.format(where=">=")}) UNION ALL ({_OPEN.format(where="<")})) AS s
       CROSS JOIN LATERAL (
-        SELECT x.ctid AS row FROM session_extent AS x
+        SELECT x.ctid AS row, x.device_id FROM session_extent AS x
         WHERE x.device_id = s.device_id AND x.sid = s.sid AND NOT x.dirty
           AND NOT EXISTS (SELECT FROM session_extent AS any_store
                           WHERE any_store.device_id = s.device_id AND any_store.sid = s.sid
@@ -92,7 +92,7 @@ _MARK_SILENT = text(
         OFFSET 0 FOR UPDATE OF x SKIP LOCKED) AS e),
     marked AS (
       UPDATE session_extent AS e SET dirty = true
-      FROM silent AS s WHERE e.ctid = s.row
+      FROM silent AS s WHERE e.ctid = s.row AND e.device_id = s.device_id
       RETURNING 1)
     SELECT (SELECT count(*) FROM marked), (SELECT count(*) FROM device),
            (SELECT max(device_id) FROM device)

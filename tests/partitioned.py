@@ -1,0 +1,139 @@
+"""Hash partitions on plain PostgreSQL, by the keys that the tables lie by on several nodes.
+
+Each stands for a node: what a statement reads of each table tells which nodes it would ask.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import tuple_row
+from sqlalchemy import Connection, Engine, event, text
+
+from cymba.database import Prepared
+from cymba.distribution import PLACES, TablePlace
+from ops.distribution import Stands
+
+PARTS = 4
+_PARTITIONED = text("""
+    SELECT c.relname, a.attname FROM pg_partitioned_table AS p
+    JOIN pg_class AS c ON c.oid = p.partrelid
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = p.partattrs[0]
+    WHERE p.partstrat = 'h'
+""")
+_DEFINITIONS = text("""
+    SELECT 'ALTER TABLE ' || quote_ident(:name) || ' ADD CONSTRAINT ' || quote_ident(conname) || ' '
+           || pg_get_constraintdef(oid)
+    FROM pg_constraint
+    WHERE conrelid = CAST(:name AS regclass) AND contype IN ('p', 'u')
+    UNION ALL
+    SELECT pg_get_indexdef(indexrelid) FROM pg_index AS i
+    WHERE indrelid = CAST(:name AS regclass)
+      AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)
+    UNION ALL
+    SELECT pg_get_triggerdef(oid) FROM pg_trigger
+    WHERE tgrelid = CAST(:name AS regclass) AND NOT tgisinternal
+""")
+
+
+def _part(number: int) -> str:
+    return f"MODULUS {PARTS}, REMAINDER {number}"
+
+
+class Partitions:
+    """For `ops.distribution`. A table that is whole on every node stays as it is."""
+
+    def standing(self, connection: Connection) -> dict[str, Stands]:
+        rows = connection.execute(_PARTITIONED).all()
+        groups = sorted({place.group or "" for place in PLACES.values()})
+        found = {
+            name: Stands(column, groups.index(PLACES[name].group or "")) for name, column in rows
+        }
+        if found:
+            whole = (name for name, place in PLACES.items() if place.column is None)
+            found |= dict.fromkeys(whole, Stands(None, groups.index("")))
+        return found
+
+    def place(
+        self, connection: Connection, name: str, place: TablePlace, _beside: str | None
+    ) -> None:
+        if place.column is None:
+            return
+        made = connection.scalars(_DEFINITIONS, {"name": name}).all()
+        by = f"LIKE whole INCLUDING ALL EXCLUDING INDEXES) PARTITION BY HASH ({place.column}"
+        for statement in (
+            f"ALTER TABLE {name} RENAME TO whole",
+            f"CREATE TABLE {name} ({by})",
+            *(
+                f"CREATE TABLE {name}_p{n} PARTITION OF {name} FOR VALUES WITH ({_part(n)})"
+                for n in range(PARTS)
+            ),
+            f"INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM whole",  # noqa: S608
+            "DROP TABLE whole",
+            *made,
+        ):
+            connection.execute(text(statement.replace(":", r"\:")))
+
+
+class AskedParts:
+    """Which parts of which tables each statement read or wrote, by the server's own counters.
+
+    Plans are made for any values, as of a statement that stays prepared, and as for large tables.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[str, dict[str, set[str]]] = {}  # statement -> table -> its parts
+        self._names: list[tuple[str, str]] = []
+
+    @contextmanager
+    def of(self, engine: Engine) -> Iterator[None]:
+        whole = Prepared.rows
+
+        def rows(one: Prepared, line: psycopg.Connection[Any], **given: Any) -> Any:
+            with line.transaction() if line.autocommit else nullcontext():
+                before = self._counts(line)
+                found = whole(one, line, **given)
+                self._note(one.sql, before, self._counts(line))
+            return found
+
+        def begin(_: Connection, cursor: Any, *_more: Any) -> None:
+            self._before = self._counts(cursor.connection)
+
+        def end(_: Connection, cursor: Any, statement: str, *_more: Any) -> None:
+            self._note(statement, self._before, self._counts(cursor.connection))
+
+        event.listen(engine, "before_cursor_execute", begin)
+        event.listen(engine, "after_cursor_execute", end)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Prepared, "rows", rows)
+            yield
+        event.remove(engine, "before_cursor_execute", begin)
+        event.remove(engine, "after_cursor_execute", end)
+
+    def _counts(self, line: psycopg.Connection[Any]) -> dict[tuple[str, str], int]:
+        with line.cursor(row_factory=tuple_row) as cursor:
+            for setting in _AS_IF_LARGE:
+                cursor.execute(f"SET LOCAL {setting}")
+            return {(table, part): n for table, part, n in cursor.execute(_COUNTS, prepare=True)}
+
+    def _note(self, statement: str, before: Any, after: Any) -> None:
+        for (table, part), count in after.items():
+            if count > before.get((table, part), 0):
+                self.parts.setdefault(statement, {}).setdefault(table, set()).add(part)
+
+
+_AS_IF_LARGE = (
+    "plan_cache_mode = force_generic_plan",
+    *(f"enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin")),
+)
+# Of the transaction that runs.
+_COUNTS = """
+    SELECT inhparent::regclass::text, inhrelid::regclass::text,
+           pg_stat_get_xact_numscans(inhrelid) + pg_stat_get_xact_tuples_inserted(inhrelid)
+           + pg_stat_get_xact_tuples_updated(inhrelid) + pg_stat_get_xact_tuples_deleted(inhrelid)
+           + (SELECT coalesce(sum(pg_stat_get_xact_numscans(indexrelid)), 0)
+              FROM pg_index WHERE indrelid = inhrelid)
+    FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid WHERE c.relkind = 'r'
+"""

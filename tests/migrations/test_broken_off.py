@@ -1,58 +1,28 @@
 """A step that breaks off half way: the next run finishes it, and `db check` names it till then."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from ops import schema
+from tests.migrations import breaking_off
 
 
-class BrokenOff(Exception):
-    pass
-
-
-@contextmanager
-def breaking_off_at(engine: Engine, number: int) -> Iterator[list[str]]:
-    """The `number`th statement that changes the schema is not run; yields those that were begun."""
-    begun: list[str] = []
-
-    def refuse(_c: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
-        if statement.lstrip().upper().startswith(("CREATE", "ALTER", "DROP", "UPDATE", "INSERT")):
-            begun.append(statement)
-            if len(begun) == number:
-                raise BrokenOff
-
-    event.listen(engine, "before_cursor_execute", refuse)
-    try:
-        yield begun
-    finally:
-        event.remove(engine, "before_cursor_execute", refuse)
-
-
-STEPS = [step.revision for step in schema.history()]
-
-
-@pytest.mark.parametrize("revision", STEPS)
 def test_a_step_that_breaks_off_at_any_statement_is_finished_by_the_next_run(
-    empty_engine: Engine, revision: str
+    empty_engine: Engine,
 ) -> None:
-    schema.upgrade(empty_engine)
-    before = STEPS[STEPS.index(revision) - 1] if revision != STEPS[0] else "base"
-    schema.downgrade(empty_engine, before)
+    """Each step at each of its statements, on one database that goes from step to step."""
+    broken_off_after: list[str | None] = [None]
     number = 1
-    while True:
-        with breaking_off_at(empty_engine, number) as begun:
-            try:
-                schema.upgrade(empty_engine)
-            except BrokenOff:
-                assert not schema.check(empty_engine).fits
-            else:
-                break
-        number = number * 2 if revision == STEPS[0] else number + 1  # the first step has hundreds
-    assert len(begun) < number
+    while breaking_off.upgrade(empty_engine, until_statement=number):
+        assert not schema.check(empty_engine).fits
+        done = schema.current(empty_engine)
+        if done != broken_off_after[-1]:  # by now the next step has been broken off at its first
+            broken_off_after.append(done)
+            number = 1
+        number = number * 2 if done is None else number + 1  # the first step has hundreds
+    assert broken_off_after == [None, *(step.revision for step in schema.history()[:-1])]
     assert schema.check(empty_engine).fits
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, MetaData, text
 from cymba.database import UnitOfWork
 from cymba.tables import metadata
 from ops import schema
+from tests.migrations import breaking_off
 
 CATALOGUE = {
     "columns": """
@@ -88,7 +89,9 @@ def test_up_down_up_on_data(empty_engine: Engine) -> None:
     for lower in [step.revision for step in reversed(steps[:-1])]:
         schema.downgrade(empty_engine, lower)
         assert schema.current(empty_engine) == lower
-        schema.upgrade(empty_engine)
+        breaking_off.upgrade(empty_engine)
+        assert schema.current(empty_engine) == f"{int(lower) + 1:04}"
+    schema.upgrade(empty_engine)
     with empty_engine.begin() as connection:
         _insert_rows(connection)
     schema.downgrade(empty_engine, "base")

@@ -23,6 +23,9 @@ SERVER := $(shell find cymba service ops/openapi.py ops/app_items.py -type f -no
 NODE_READY := $(CLIENT)/node_modules/.ready $(CLIENT)/examples/node_modules/.ready \
 	$(MQTT_JS)/node_modules/.ready $(VALIDATORS)/node_modules/.ready
 
+# Else each process that the tests and the demo start compiles all the code anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo app reference test drill check bench format lock calibrate migration docs client clean

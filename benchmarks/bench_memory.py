@@ -19,7 +19,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import UnitOfWork, make_engine
+from cymba.database import UnitOfWork, line_of, make_engine
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.quotas import MAX_SESSION_BYTES, READING_BYTES, SAMPLE_BYTES, SESSION_FRAME_BYTES
 from cymba.devices.tables import Device, DeviceTenure
@@ -106,12 +106,12 @@ def summarise(session: Session, shape: Shape) -> None:
 
 def thinned(session: Session, shape: Shape) -> None:
     found = session.get_one(StimulationSession, SessionKey(DEVICE, shape.sid).id)
-    assert telemetry_of(session, found, points=1_000).series
+    assert telemetry_of(line_of(session), found, points=1_000).series
 
 
 def as_csv(session: Session, shape: Shape) -> None:
     found = session.get_one(StimulationSession, SessionKey(DEVICE, shape.sid).id)
-    assert csv_of(as_table(telemetry_of(session, found, channels=CHANNELS[:1])))
+    assert csv_of(as_table(telemetry_of(line_of(session), found, channels=CHANNELS[:1])))
 
 
 def events(session: Session, shape: Shape) -> None:

@@ -23,9 +23,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
-from cymba.database import UnitOfWork, make_engine
+from cymba.database import UnitOfWork, line_of, make_engine
 from cymba.devices.anchors import load_clocks
 from cymba.devices.tables import Device, DeviceTenure
+from cymba.stimulation.archive.columns import load_columns
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.archive.recording import decode_recording, encode_recording
 from cymba.stimulation.ingest.decide import Delivery, Stored
@@ -270,14 +271,14 @@ def reading(database: Database, session_frames: Sequence[Frame]) -> None:
 
 def shown(session: Session, sid: UUID) -> object:
     """What a request for telemetry does, short of writing the answer."""
-    frames = load_frames(session, DEVICE, sid)
-    return telemetry(frames, load_clocks(session, DEVICE), points=POINTS)
+    columns = load_columns(line_of(session), DEVICE, sid)
+    return telemetry(columns, load_clocks(session, DEVICE), points=POINTS)
 
 
 def plain(session: Session, sid: UUID) -> None:
     """The same columns, every value, as integer arrays in one row."""
     key = SessionKey(DEVICE, sid)
-    found = telemetry(load_frames(session, *key), load_clocks(session, DEVICE))
+    found = telemetry(load_columns(line_of(session), *key), load_clocks(session, DEVICE))
     columns = {
         f"{one.channel}_{kind}": numbers
         for one in found.series

@@ -190,17 +190,19 @@ class Prepared:
     request, and objects of its rows, costs more than the database's own work.
     """
 
-    def __init__(self, statement: ClauseElement) -> None:
+    def __init__(self, statement: ClauseElement, *, binary: bool = False) -> None:
+        """`binary`: the rows come as the server holds them, which is less for bytes and arrays."""
         compiled = statement.compile(dialect=_NUMBERED)
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for mypy
         self.sql = compiled.string
+        self._binary = binary
         self._query = self.sql.encode()
         self._names = compiled.positiontup or []
         self._fixed = compiled.params
 
     def rows(self, connection: psycopg.Connection[Any], **given: Any) -> list[tuple[Any, ...]]:
         cursor = psycopg.RawCursor(connection)
-        cursor.execute(self._query, self.values(**given), prepare=True)
+        cursor.execute(self._query, self.values(**given), prepare=True, binary=self._binary)
         return cursor.fetchall()
 
     def some_at_once(

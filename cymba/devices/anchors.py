@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import psycopg
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -119,13 +120,13 @@ def load_clocks(
     """The clocks of a device: of all its boots, or enough to place moments of `boots` (store and
     boot of each) just as well."""
     if boots is not None:
-        return load_many_clocks(session, [(device_id, boots)])[0]
+        return load_many_clocks(line_of(session), [(device_id, boots)])[0]
     provisioned_at = session.scalar(select(Device.created_at).where(Device.id == device_id))
     return DeviceClocks(_by_boot(session.execute(_ALL, {"device_id": device_id})), provisioned_at)
 
 
 def load_many_clocks(
-    session: Session, wanted: Sequence[tuple[str, Iterable[tuple[int, int]]]]
+    line: psycopg.Connection[Any], wanted: Sequence[tuple[str, Iterable[tuple[int, int]]]]
 ) -> list[DeviceClocks]:
     """For each device and some boots of it, clocks that are enough to place moments of these.
 
@@ -134,7 +135,6 @@ def load_many_clocks(
     What is read is bounded, whatever the device has sent: beyond the bounds, errors get wider.
     """
     device_ids = [device_id for device_id, _ in wanted]
-    line = line_of(session)
     provisioned_at = dict(_BEGUN.rows(line, device_ids=device_ids))
     columns: dict[str, Any] = {name: [] for name in ("numbers", "devices", *_OF_BOOT)}
     for number, (device_id, boots) in enumerate(wanted):
@@ -148,7 +148,7 @@ def load_many_clocks(
         anchors[number].append(anchor)
 
     def checked(device_id: str) -> list[BootClock]:
-        rows = _CHECKED.rows(line_of(session), device_id=device_id, most=MOST_CHECKED)
+        rows = _CHECKED.rows(line, device_id=device_id, most=MOST_CHECKED)
         return [BootClock(of_boot) for of_boot in _by_boot(rows).values()]
 
     return [

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import distinct_on
+import psycopg
+from sqlalchemy import String, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.accounts import audit
+from cymba.database import Prepared
 from cymba.devices.models import LIMIT_NAMES, MODELS, OUTPUT_LIMIT, Model, named, programme_members
 from cymba.devices.tables import Device, DeviceModel, DeviceTenure
 from cymba.errors import Conflict, Rejected
@@ -59,17 +61,23 @@ def model_of(session: Session, device: Device) -> Model:
     return model
 
 
-def model_by_device(session: Session, device_id: str) -> Model | None:
+def model_by_device(line: psycopg.Connection[Any], device_id: str) -> Model | None:
     """None where the device or its model is not known here."""
-    return models_by_device(session, [device_id]).get(device_id)
+    return models_by_device(line, [device_id]).get(device_id)
 
 
-def models_by_device(session: Session, device_ids: Collection[str]) -> dict[str, Model]:
+def models_by_device(
+    line: psycopg.Connection[Any], device_ids: Collection[str]
+) -> dict[str, Model]:
     """Without devices that are not known here, or whose model is not."""
-    rows = session.execute(select(Device.id, Device.model).where(Device.id.in_(device_ids)))
-    names = {device_id: name for device_id, name in rows}  # noqa: C416 - rows are no tuples
-    models = find_models(session, names.values())
-    return {device_id: models[name] for device_id, name in names.items() if name in models}
+    rows = _BY_DEVICE.rows(line, device_ids=list(device_ids))
+    added: dict[str, Model] = {
+        name: msgspec.convert(document, Model)
+        for name, document in {name: document for _, name, document in rows}.items()
+        if document is not None and name not in MODELS
+    }
+    models = added | MODELS
+    return {device_id: models[name] for device_id, name, _ in rows if name in models}
 
 
 def all_models(session: Session) -> list[Model]:
@@ -163,6 +171,20 @@ def _stored(session: Session, names: Iterable[str] | None) -> dict[str, Model]:
         query = query.where(row.name.in_(list(names)))
     models = [msgspec.convert(document, Model) for document in session.scalars(query)]
     return {model.name: model for model in models}
+
+
+_ADDED = DeviceModel
+_BY_DEVICE = Prepared(
+    select(
+        Device.id,
+        Device.model,
+        select(_ADDED.document)
+        .where(_ADDED.name == Device.model)
+        .order_by(_ADDED.version.desc())
+        .limit(1)
+        .scalar_subquery(),
+    ).where(Device.id == any_(bindparam("device_ids", type_=ARRAY(String()))))
+)
 
 
 def _wider(before: Model, after: Model) -> Iterator[str]:

@@ -4,11 +4,13 @@ import hashlib
 import hmac
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import delete, select, update
+from sqlalchemy import String, any_, bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from cymba.accounts import letters, rate_limiter
@@ -16,6 +18,7 @@ from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.accounts.quotas import of_account
 from cymba.accounts.tables import retired_claim_guesses
+from cymba.database import Prepared
 from cymba.devices.programme import clear_programme, withhold_current
 from cymba.devices.provisioning import hash_claim_code, read_serial, reissue_claim_code
 from cymba.devices.screening import lock_safety
@@ -143,12 +146,20 @@ def withdraw_codes(session: Session, account_id: UUID) -> None:
     session.execute(update(Device).where(Device.id.in_(held)).values(claim_code_hash=None))
 
 
+class Held(NamedTuple):
+    """By whom, and from when to when; null: by one who was erased, and until now."""
+
+    account_id: UUID | None
+    claimed_at: datetime
+    released_at: datetime | None
+
+
 class Tenures(NamedTuple):
     """Everybody who held a device, in order."""
 
-    of_device: Sequence[DeviceTenure]
+    of_device: Sequence[Held]
 
-    def tenure_at(self, at: datetime) -> DeviceTenure | None:
+    def tenure_at(self, at: datetime) -> Held | None:
         """The tenure that `at` lies in, or else the next one."""
         for tenure in self.of_device:
             if tenure.released_at is None or at < tenure.released_at:
@@ -177,7 +188,7 @@ class Tenures(NamedTuple):
             if tenure.released_at is not None and self._is_closed(tenure)
         )
 
-    def _is_closed(self, tenure: DeviceTenure) -> bool:
+    def _is_closed(self, tenure: Held) -> bool:
         after = self.of_device[self.of_device.index(tenure) + 1 :]
         return tenure.released_at is not None and any(
             one.account_id != tenure.account_id for one in after
@@ -189,20 +200,29 @@ class Tenures(NamedTuple):
         return tenure is not None and tenure.account_id is None
 
 
-def load_tenures(session: Session, device_id: str) -> Tenures:
-    return load_many_tenures(session, [device_id])[device_id]
+def load_tenures(line: psycopg.Connection[Any], device_id: str) -> Tenures:
+    return load_many_tenures(line, [device_id])[device_id]
 
 
-def load_many_tenures(session: Session, device_ids: Collection[str]) -> dict[str, Tenures]:
-    statement = (
-        select(DeviceTenure)
-        .where(DeviceTenure.device_id.in_(device_ids))
-        .order_by(DeviceTenure.claimed_at, DeviceTenure.released_at.nulls_last())
-    )
-    found: dict[str, list[DeviceTenure]] = {device_id: [] for device_id in device_ids}
-    for tenure in session.scalars(statement):
-        found[tenure.device_id].append(tenure)
+def load_many_tenures(
+    line: psycopg.Connection[Any], device_ids: Collection[str]
+) -> dict[str, Tenures]:
+    found: dict[str, list[Held]] = {device_id: [] for device_id in device_ids}
+    for device_id, *held in _TENURES.rows(line, device_ids=list(device_ids)):
+        found[device_id].append(Held(*held))
     return {device_id: Tenures(tenures) for device_id, tenures in found.items()}
+
+
+_TENURES = Prepared(
+    select(
+        DeviceTenure.device_id,
+        DeviceTenure.account_id,
+        DeviceTenure.claimed_at,
+        DeviceTenure.released_at,
+    )
+    .where(DeviceTenure.device_id == any_(bindparam("device_ids", type_=ARRAY(String()))))
+    .order_by(DeviceTenure.claimed_at, DeviceTenure.released_at.nulls_last())
+)
 
 
 def forget_guesses(session: Session, account_id: UUID) -> None:

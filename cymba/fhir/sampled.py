@@ -12,6 +12,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.errors import NotFound
 from cymba.fhir.parts import (
     LOINC,
@@ -64,7 +65,7 @@ def _read(session: Session, ask: RowsAsked) -> RowBatch:
             of = get_session(session, ask.owner.account_id, UUID(found[1]))
         except NotFound:
             continue
-        series = telemetry_of(session, of, channels=[channel.name]).series
+        series = telemetry_of(line_of(session), of, channels=[channel.name]).series
         tests = (*ask.wanted.at, *ask.wanted.updated)
         if series and not tests and ask.after is None:
             rows.append(RecordRow(of.started_at, id_, of.ended_at, None, Readings(of, series[0])))

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.diary.tables import DiaryEntry
 from cymba.imports.found import FoundReading
 from cymba.imports.tables import DataImport, ImportedReading
@@ -31,7 +32,8 @@ Read = Callable[[Session, UUID], Iterator[DataPoint]]
 def _measured(session: Session, account_id: UUID, *, schema: BodySchema) -> Iterator[DataPoint]:
     channels = [name for name, about in CHANNELS.items() if about.schema == schema]
     for one in every_session(session, account_id):
-        yield from of_session(one, account_id, telemetry_of(session, one, channels=channels))
+        measured = telemetry_of(line_of(session), one, channels=channels)
+        yield from of_session(one, account_id, measured)
 
 
 def _brought(session: Session, account_id: UUID, *, schema: BodySchema) -> Iterator[DataPoint]:

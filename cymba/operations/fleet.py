@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import Actor, note
+from cymba.database import line_of
 from cymba.devices import suspension
 from cymba.devices.claiming import load_tenures
 from cymba.devices.tables import Device, DeviceSuspension
@@ -105,6 +106,6 @@ def replay(session: Session, quarantine_id: int, by: Actor) -> Replayed:
 def _tell(
     session: Session, device_id: str, at: datetime, by: Actor, action: str, **detail: int
 ) -> None:
-    holder: UUID | None = load_tenures(session, device_id).holder_at(at)
+    holder: UUID | None = load_tenures(line_of(session), device_id).holder_at(at)
     if holder is not None:
         note(session, holder, by, action, device=device_id, **detail)

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.zones import borders, reach_anywhere
+from cymba.database import line_of
 from cymba.devices.catalogue import find_models, models_by_device
 from cymba.devices.models import Model
 from cymba.stimulation.session.shown import Shown, load_shown
@@ -100,7 +101,7 @@ def use_by_device(
         if key not in found:
             found[key] = DeviceUse(*key, model=None)
         found[key].add(shown)
-    of_devices = models_by_device(session, [id_ for id_, _ in found if id_ is not None])
+    of_devices = models_by_device(line_of(session), [id_ for id_, _ in found if id_ is not None])
     of_kinds = find_models(session, {name for _, name in found if name is not None})
     for (device_id, name), use in found.items():
         use.model = of_devices.get(device_id or "") or of_kinds.get(name or "")

@@ -19,6 +19,7 @@ from sqlalchemy import Select, Text, case, cast, func, null, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.database import line_of
 from cymba.errors import NotFound
 from cymba.fhir.record import ALL_PARTS, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
@@ -152,7 +153,7 @@ def _telemetry(
 ) -> Iterator[bytes]:
     for found in every_session(session, account_id):
         body = io.BytesIO()
-        table = as_table(telemetry_of(session, found))
+        table = as_table(telemetry_of(line_of(session), found))
         pq.write_table(table, body, compression="zstd")
         with archive.member(f"telemetry/{found.id}.parquet", compressed=False) as member:
             member.write(body.getvalue(), rows=table.num_rows)

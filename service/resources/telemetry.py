@@ -15,15 +15,14 @@ from werkzeug.exceptions import NotAcceptable
 from cymba.stimulation.session import queries
 from cymba.stimulation.session.arrow import as_small_table, as_table
 from cymba.stimulation.session.telemetry import MIN_POINTS, Telemetry
-from cymba.stimulation.written.tables import WrittenSession
 from service.http import answers, out
-from service.http.bearer import current_account, hold_reading
+from service.http.bearer import hold_reading
 from service.http.etags import set_etag
 from service.http.examples import described
 from service.http.fields import Instant, Pattern, Schema, Text, Whole
 from service.http.language import spoken
 from service.http.openapi import Resource
-from service.http.transaction import transaction
+from service.http.reading import reading
 from service.http.under_way import large_answer
 from service.http.writing import writer
 
@@ -114,21 +113,17 @@ def get_telemetry(query: dict[str, Any], session_id: UUID) -> Response:
     """
     media_type = _wanted(query.get("format"))
     channels = query["channels"].split(",") if "channels" in query else None
-    with transaction() as session:
-        account = current_account(session)
-        found = queries.find_session(session, account.id, session_id)
+    with reading() as read:
+        account = read.caller()
+        found = queries.find_recorded(read.line, account.id, session_id)
         hold_reading(account)
-        telemetry = (
-            Telemetry(found.started_at, ())
-            if isinstance(found, WrittenSession)
-            else queries.telemetry_of(
-                session,
-                found,
-                channels=channels,
-                points=query.get("points"),
-                begin=query.get("begin"),
-                end=query.get("end"),
-            )
+        telemetry = queries.telemetry_of(
+            read.line,
+            found,
+            channels=channels,
+            points=query.get("points"),
+            begin=query.get("begin"),
+            end=query.get("end"),
         )
     match media_type:
         case answers.MEDIA_TYPE:

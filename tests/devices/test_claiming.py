@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account, Change
-from cymba.database import UnitOfWork
+from cymba.database import UnitOfWork, line_of
 from cymba.devices.claiming import (
     ACCOUNT_GUESSES,
     Claimed,
@@ -156,7 +156,7 @@ def test_a_device_is_handed_on_without_a_gap(
     with pytest.raises(NotFound):
         hand_on(session, bob, made.device_id)
     code = hand_on(session, ann, made.device_id)
-    assert load_tenures(session, made.device_id).holder_at(NOW + HOUR) == ann
+    assert load_tenures(line_of(session), made.device_id).holder_at(NOW + HOUR) == ann
     assert isinstance(claim(session, bob, made.serial, code, NOW + HOUR), Claimed)
     assert changes(session, ann) == [("device", made.device_id, True)]
     assert changes(session, bob) == [("device", made.device_id, False)]
@@ -203,10 +203,10 @@ def test_a_moment_belongs_to_its_holder_or_the_next(
     ann, bob, made = account("ann"), account("bob"), device()
     claimed(session, ann, made)
     release(session, ann, made.device_id, NOW + HOUR)
-    assert load_tenures(session, made.device_id).holder_at(NOW + HOUR) is None
+    assert load_tenures(line_of(session), made.device_id).holder_at(NOW + HOUR) is None
     claim(session, bob, made.serial, reissue_claim_code(session, made.device_id), NOW + 3 * HOUR)
     expected = {-1: ann, 0: ann, 0.5: ann, 1: bob, 2: bob, 3: bob, 400: bob}
-    tenures = load_tenures(session, made.device_id)
+    tenures = load_tenures(line_of(session), made.device_id)
     for hours, holder in expected.items():
         assert tenures.holder_at(NOW + hours * HOUR) == holder
 

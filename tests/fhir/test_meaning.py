@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from cymba.accounts.app_scopes import RESOURCE_TYPES as APP_TYPES
-from cymba.database import UnitOfWork
+from cymba.database import UnitOfWork, line_of
 from cymba.diary.entries import DiaryEntries
 from cymba.fhir.record import ALL_PARTS, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
@@ -137,7 +137,7 @@ def test_readings_are_all_there_each_at_its_place(records, three):
     points = sampled["data"].split(" ")
     with UnitOfWork(three.engine) as session:
         row = session.get_one(StimulationSession, wanted.partition(".")[0])
-        (series,) = telemetry_of(session, row, channels=["heart_rate_bpm"]).series
+        (series,) = telemetry_of(line_of(session), row, channels=["heart_rate_bpm"]).series
     there = series.values == series.values  # not NaN
     offsets, values = series.offset_ms[there], series.values[there]
     assert [float(p) for p in points if p != "E"] == values.tolist()

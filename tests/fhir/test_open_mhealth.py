@@ -13,7 +13,7 @@ import pytest
 from omh_shim import ValidationError
 from omh_shim._validate import validate_output
 
-from cymba.database import UnitOfWork
+from cymba.database import UnitOfWork, line_of
 from cymba.diary.tables import DiaryEntry
 from cymba.imports.found import STAGES, FoundReading
 from cymba.open_mhealth.mappings import of_entry, of_reading, of_session
@@ -134,7 +134,7 @@ def test_the_minutes_of_a_session_are_those_of_its_readings(
                 "time_source": one.time_source,
                 "time_error_ms": one.time_error_ms,
             }
-            for series in telemetry_of(session, one, channels=[channel]).series:
+            for series in telemetry_of(line_of(session), one, channels=[channel]).series:
                 minutes: dict[int, list[float]] = {}
                 for at_ms, value in zip(series.offset_ms, series.values, strict=True):
                     if not np.isnan(value):

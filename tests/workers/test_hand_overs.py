@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.devices.clocks import to_ms
 from cymba.devices.tables import DeviceTenure
 from cymba.stimulation.archive.compaction import compact_session
@@ -233,7 +234,7 @@ def test_a_boot_that_was_known_before_takes_nothing_more(
     assert {sid: row.account_id for sid, row in rows.items()} == {UUID(int=1): first} | late
     row = rows[UUID(int=1)]
     assert (row.frames_stored, row.state) == (len(own.frames), "ended")
-    told = {one.channel: list(one.values) for one in telemetry_of(session, row).series}
+    told = {one.channel: list(one.values) for one in telemetry_of(line_of(session), row).series}
     assert told["heart_rate_bpm"] == [60] * 10
     live = read_update(session, first, row.id, SentRanges())
     assert len(live.frames) == len(own.frames)

@@ -6,7 +6,8 @@ exactly: `encode_recording` decodes what it wrote and compares before it returns
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -111,16 +112,73 @@ def decode_recording(
     With `reads`, only the columns of the channels for which it is true, as arrays of floats in
     which NaN stands for null.
     """
-    try:
+    with _only_recordings():
         return _decode(body, store, sid, reads)
+
+
+class RecordedColumns:
+    """The frames of a recording as columns, in the order of `seq`; `samples` are the frames to
+    which `dt` and `n` belong.
+
+    Raises:
+        NotARecording: also where readings are asked for.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        with _only_recordings():
+            self._packed = packed = _opened(body)
+            self.seq, self.boot, self.up_ms, self.received_ms, kinds = (
+                unpack_integers(column, packed.count)
+                for column in (
+                    packed.seq,
+                    packed.boot,
+                    packed.up,
+                    packed.received_ms,
+                    packed.kinds,
+                )
+            )
+            self.samples = np.flatnonzero(kinds == SAMPLES_KIND)
+            self.dt, self.n, self._layout = (
+                unpack_integers(column, self.samples.size)
+                for column in (packed.dt, packed.n, packed.layout)
+            )
+
+    @property
+    def channels(self) -> Collection[str]:
+        return self._packed.channels.keys()
+
+    def readings(
+        self, channel: str
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float64]]:
+        """Which of `samples` have the channel, how many readings each, and all of these; NaN
+        stands for null."""
+        with _only_recordings():
+            packed = self._packed.channels[channel]
+            having = [at for at, names in enumerate(self._packed.layouts) if channel in names]
+            frames = np.flatnonzero(np.isin(self._layout, having))
+            lengths = self.n[frames]
+            if packed.lengths is not None:
+                lengths = unpack_integers(packed.lengths, frames.size)
+            return frames, lengths, _floats(packed.values)
+
+
+@contextmanager
+def _only_recordings() -> Iterator[None]:
+    try:
+        yield
     except (msgspec.MsgspecError, NotIntegers, zlib.error) as error:
         raise NotARecording(str(error)) from error
 
 
-def _decode(body: bytes, store: int, sid: UUID, reads: Reads | None) -> list[ReadFrame]:
+def _opened(body: bytes) -> _Body:
     packed = msgspec.msgpack.decode(body, type=_Body)
     if packed.version != VERSION:
         raise NotARecording(f"version {packed.version}, only {VERSION} is known")
+    return packed
+
+
+def _decode(body: bytes, store: int, sid: UUID, reads: Reads | None) -> list[ReadFrame]:
+    packed = _opened(body)
     count = packed.count
     kinds = unpack_integers(packed.kinds, count).tolist()
     samples = iter(_samples(packed, kinds.count(SAMPLES_KIND), reads))

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.devices.anchors import load_clocks
 from cymba.devices.claiming import load_tenures
 from cymba.stimulation.archive.read_frame import ReadFrame
@@ -108,7 +109,7 @@ def read_update(
     ).one_or_none()
     if row is None:
         return LiveUpdate([], "gone")
-    before = load_tenures(session, row.device_id).closed_at(row.started_at)
+    before = load_tenures(line_of(session), row.device_id).closed_at(row.started_at)
     # The frame table before the recordings: compaction moves frames from one to the other.
     fresh = _from_frame_table(session, row.device_id, row.sid, seen, before)
     if not fresh and _is_recorded(session, row.device_id, row.sid):
@@ -123,7 +124,7 @@ def read_update(
 def _placed(session: Session, device_id: str, fresh: list[ReadFrame]) -> Iterator[LiveFrame]:
     if fresh:
         timing = place(fresh, load_clocks(session, device_id, boots_of(fresh)))
-        for read in without_made_up(fresh, reports_of(session, device_id)):
+        for read in without_made_up(fresh, reports_of(line_of(session), device_id)):
             yield LiveFrame(timing.at_ms(read.frame), read.frame)
 
 

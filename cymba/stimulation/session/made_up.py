@@ -7,8 +7,8 @@ whatever shows a session to its person, or computes from it, reads them through 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import psycopg
 from msgspec.structs import asdict, replace
-from sqlalchemy.orm import Session
 
 from cymba.devices.catalogue import model_by_device
 from cymba.devices.models import Reports
@@ -38,8 +38,8 @@ def unknown_to(reports: Reports) -> frozenset[str]:
     return frozenset(name for is_unknown, names in groups if is_unknown for name in names)
 
 
-def reports_of(session: Session, device_id: str) -> Reports:
-    model = model_by_device(session, device_id)
+def reports_of(line: psycopg.Connection[Any], device_id: str) -> Reports:
+    model = model_by_device(line, device_id)
     return model.reports if model else KNOWS_ALL
 
 

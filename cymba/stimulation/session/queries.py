@@ -1,36 +1,34 @@
 """An account's sessions, read and deleted by its app. Every query names the account."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import select, update
+import psycopg
+from sqlalchemy import Uuid, bindparam, literal_column, select, union_all, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
-from cymba.devices.anchors import load_clocks
+from cymba.database import Prepared, line_of
+from cymba.devices.anchors import load_clocks, load_many_clocks
 from cymba.devices.claiming import load_tenures
+from cymba.devices.models import Reports
 from cymba.errors import NotFound, Rejected
+from cymba.stimulation.archive.columns import load_columns
 from cymba.stimulation.archive.erasure import erase_frames
-from cymba.stimulation.archive.reading import ReadFrame, SessionKey, load_frames
-from cymba.stimulation.archive.recording import Reads
+from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.session import telemetry as channels_over_time
 from cymba.stimulation.session.events import SessionEvent, session_events
 from cymba.stimulation.session.made_up import reports_of, unknown_to, without_made_up
 from cymba.stimulation.session.shown import Shown, load_shown
 from cymba.stimulation.session.telemetry import Telemetry
-from cymba.stimulation.session.timing import boots_of
+from cymba.stimulation.session.timing import boots_among, boots_of
 from cymba.stimulation.tables import SessionExtent, StimulationSession
 from cymba.stimulation.written.sessions import WrittenSessions
 from cymba.stimulation.written.tables import WrittenSession
 from cymba.stimulation.written.witnesses import recorded_witness, regroup
 from cymba.voice import said
-
-READINGS_AT_ONCE = 1_000_000
-"""A session of more is read some channels at a time, so that memory holds no more of it."""
-
-MOST_READINGS = 1_000_000
-"""In one answer. A day of ten channels at 1 Hz has 864,000."""
 
 SESSIONS_AT_ONCE = 50
 
@@ -46,8 +44,12 @@ def read_session(session: Session, account_id: UUID, session_id: UUID) -> Shown:
     """
     shown = load_shown(session, account_id, [session_id])
     if not shown:
-        raise NotFound(said("There is no such {noun}.", noun="session"))
+        raise _no_session()
     return shown[0]
+
+
+def _no_session() -> NotFound:
+    return NotFound(said("There is no such {noun}.", noun="session"))
 
 
 def find_session(
@@ -116,15 +118,49 @@ def delete_session(session: Session, locked: StimulationSession, now: datetime) 
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
-    frames = _reader_of(session, found)(lambda _: False, None)
+    before, reports = _shown_to_its_person(line_of(session), found.device_id, found.started_at)
+    stored = load_frames(session, found.device_id, found.sid, reads=lambda _: False, before=before)
+    frames = without_made_up(stored, reports)
     if not frames:
         return []
     return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
 
 
+class Recorded(Protocol):
+    """A session and where its frames are: nowhere, if no device recorded it."""
+
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def device_id(self) -> str | None: ...
+    @property
+    def sid(self) -> UUID | None: ...
+
+
+class FoundSession(NamedTuple):
+    """As `Recorded`."""
+
+    started_at: datetime
+    device_id: str | None
+    sid: UUID | None
+
+
+def find_recorded(
+    line: psycopg.Connection[Any], account_id: UUID, session_id: UUID
+) -> FoundSession:
+    """
+    Raises:
+        NotFound: the account has no such session.
+    """
+    rows = _FOUND.rows(line, account_id=account_id, session_id=session_id)
+    if not rows:
+        raise _no_session()
+    return FoundSession(*rows[0])
+
+
 def telemetry_of(
-    session: Session,
-    found: StimulationSession,
+    line: psycopg.Connection[Any],
+    found: Recorded,
     *,
     channels: Collection[str] | None = None,
     points: int | None = None,
@@ -132,45 +168,30 @@ def telemetry_of(
     end: datetime | None = None,
 ) -> Telemetry:
     """`telemetry.telemetry` of a stored session."""
-    of_session: set[str] = set()
-
-    def is_wanted(name: str) -> bool:
-        if channels is not None and name not in channels:
-            return False
-        of_session.add(name)
-        return not is_large
-
-    most = MOST_CHANNELS if channels is None else min(len(channels), MOST_CHANNELS)
-    is_large = most * found.sample_count > READINGS_AT_ONCE
-    read_frames = _reader_of(session, found)
-    frames = read_frames(is_wanted, None)
-    if not frames:
+    if found.device_id is None or found.sid is None:
         return Telemetry(found.started_at, ())
-    if len(of_session) > MOST_CHANNELS:
+    before, reports = _shown_to_its_person(line, found.device_id, found.started_at)
+    columns = load_columns(line, found.device_id, found.sid, before=before)
+    if not columns.heads.seq.size:
+        return Telemetry(found.started_at, ())
+    wanted = columns.channels - unknown_to(reports)
+    if channels is not None:
+        wanted &= frozenset(channels)
+    if len(wanted) > MOST_CHANNELS:
         raise _too_large(
             "/channels", said("more than {most} channels: name some", most=MOST_CHANNELS)
         )
-    clocks = load_clocks(session, found.device_id, boots_of(frames))
-    whole = Telemetry(found.started_at, ())
-    at_once = max(1, READINGS_AT_ONCE // found.sample_count) if is_large else MOST_CHANNELS
-    # What arrives between two parts of a large session is for the next request.
-    latest = max(read.received_at for read in frames)
-    ordered = sorted(of_session, key=channels_over_time.in_registrys_order)
-    for first in range(0, len(ordered), at_once):
-        some = ordered[first : first + at_once]
-        if is_large:
-            frames = read_frames(frozenset(some).__contains__, latest)
-        part = channels_over_time.telemetry(
-            frames, clocks, channels=some, points=points, begin=begin, end=end
+    (clocks,) = load_many_clocks(line, [(found.device_id, boots_among(columns.heads))])
+    try:
+        return channels_over_time.telemetry(
+            columns, clocks, channels=wanted, points=points, begin=begin, end=end
         )
-        whole = Telemetry(part.started_at, whole.series + part.series)
-        if sum(len(one.values) for one in whole.series) > MOST_READINGS:
-            detail = said(
-                "more than {most} readings: give `channels`, `from`, `to` or less",
-                most=MOST_READINGS,
-            )
-            raise _too_large("/points", detail)
-    return whole
+    except channels_over_time.TooLarge:
+        detail = said(
+            "more than {most} readings: give `channels`, `from`, `to` or less",
+            most=channels_over_time.MOST_READINGS,
+        )
+        raise _too_large("/points", detail) from None
 
 
 def _too_large(pointer: str, detail: str) -> Rejected:
@@ -178,26 +199,31 @@ def _too_large(pointer: str, detail: str) -> Rejected:
     return Rejected("The answer would be too large.", code="validation", errors=errors)
 
 
-def _reader_of(
-    session: Session, found: StimulationSession
-) -> Callable[[Reads, datetime | None], Sequence[ReadFrame]]:
-    """Reads what its person gets of it (`Tenures.closed_at`): the channels that are asked for,
-    received at a given time at the latest."""
-    before = load_tenures(session, found.device_id).closed_at(found.started_at)
-    reports = reports_of(session, found.device_id)
-    unknown = unknown_to(reports)
-
-    def read_frames(reads: Reads, latest: datetime | None) -> Sequence[ReadFrame]:
-        def is_read(name: str) -> bool:
-            return name not in unknown and reads(name)
-
-        frames = load_frames(session, found.device_id, found.sid, reads=is_read, before=before)
-        in_time = [read for read in frames if latest is None or read.received_at <= latest]
-        return without_made_up(in_time, reports)
-
-    return read_frames
+def _shown_to_its_person(
+    line: psycopg.Connection[Any], device_id: str, started_at: datetime
+) -> tuple[datetime | None, Reports]:
+    """By when the frames of a session were received that its person gets (`Tenures.closed_at`), and
+    what its model reports."""
+    before = load_tenures(line, device_id).closed_at(started_at)
+    return before, reports_of(line, device_id)
 
 
+_SESSION, _WRITTEN = StimulationSession, WrittenSession
+_FOUND = Prepared(
+    union_all(
+        *(
+            select(row.started_at, *columns).where(
+                row.id == bindparam("session_id", type_=Uuid()),
+                row.account_id == bindparam("account_id", type_=Uuid()),
+                row.deleted_at.is_(None),
+            )
+            for row, columns in (
+                (_SESSION, (_SESSION.device_id, _SESSION.sid)),
+                (_WRITTEN, (literal_column("NULL"), literal_column("NULL"))),
+            )
+        )
+    )
+)
 _MEASURED = (
     "delivered_charge_uc",
     "pulses",

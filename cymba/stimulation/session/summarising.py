@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import PastZones, zone_at
+from cymba.database import line_of
 from cymba.devices.anchors import load_clocks, load_many_clocks
 from cymba.devices.catalogue import models_by_device
 from cymba.devices.claiming import Tenures, load_many_tenures
@@ -124,8 +125,9 @@ class _Devices:
     """What the sessions of a device have in common."""
 
     def __init__(self, session: Session, device_ids: set[str]) -> None:
-        self.tenures = load_many_tenures(session, device_ids)
-        self.models: Mapping[str, Model] = models_by_device(session, device_ids)
+        line = line_of(session)
+        self.tenures = load_many_tenures(line, device_ids)
+        self.models: Mapping[str, Model] = models_by_device(line, device_ids)
         self.unknown = {id_: unknown_to(self.known(id_)["reports"]) for id_ in device_ids}
 
     def known(self, device_id: str) -> dict[str, Any]:
@@ -184,7 +186,7 @@ def _sum_up(
         if not closings or sums.came_from_ms >= to_ms(closings[-1]):
             folded[key] = sums
     boots = [(key.device_id, {(b.store, b.boot) for b in s.boots}) for key, s in folded.items()]
-    clocks = dict(zip(folded, load_many_clocks(session, boots), strict=True))
+    clocks = dict(zip(folded, load_many_clocks(line_of(session), boots), strict=True))
     found: dict[SessionKey, _Summed] = {}
     for key in extents:
         if key in folded:

@@ -6,7 +6,7 @@ gap is where readings are further apart than the channel's rate allows. It is sh
 without a value, which downsampling keeps.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,17 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cymba.devices.clocks import DeviceClocks, from_ms, to_ms
-from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.session.timeline import Beats, Floats, Milliseconds, Timeline, timeline
-from cymba.stimulation.session.timing import place
+from cymba.stimulation.archive.columns import Floats, SessionColumns
+from cymba.stimulation.session.timeline import Timeline, is_per_beat
+from cymba.stimulation.session.timing import Milliseconds, place_columns
 from cymba.stimulation.wire.channels import CHANNELS
 
 MIN_POINTS = 10
+MOST_READINGS = 1_000_000
+"""In one answer. A day of ten channels at 1 Hz has 864,000."""
 # A reading later than this many times its channel's interval begins after a gap.
 LATENESS = 1.5
 LONGEST_BEAT_MS = 3_000
 # Of each stretch of time: four readings, and a gap among them.
 _KEPT_OF_A_STRETCH = 5
+
+
+class TooLarge(Exception):
+    """More than `MOST_READINGS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Telemetry:
 
 
 def telemetry(
-    frames: Sequence[ReadFrame],
+    columns: SessionColumns,
     clocks: DeviceClocks,
     *,
     channels: Collection[str] | None = None,
@@ -59,24 +65,28 @@ def telemetry(
 
     Each channel has at most `points` points (at least `MIN_POINTS`; all by default), from `begin`
     to before `end`. A channel that the session does not have is left out.
+
+    Raises:
+        TooLarge: there are more than `MOST_READINGS`.
     """
-    timing = place(frames, clocks)
-    placed = [(timing.at_ms(read.frame), read.frame) for read in frames]
-    started_ms = min(at_ms for at_ms, _ in placed)
-    laid_out = timeline(placed, None if channels is None else frozenset(channels))
+    at_ms = place_columns(columns.heads, clocks)
+    started_ms = int(at_ms.min())
+    laid_out = Timeline(columns, at_ms)
+    wanted = columns.channels if channels is None else columns.channels & frozenset(channels)
     low = -np.inf if begin is None else to_ms(begin)
     high = np.inf if end is None else to_ms(end)
-    series = []
-    for name in sorted([*laid_out.columns, *laid_out.beats], key=in_registrys_order):
-        if name in laid_out.beats:
-            at_ms, values = _beats(laid_out.beats[name])
-        else:
-            at_ms, values = _readings(name, laid_out)
-        within = (at_ms >= low) & (at_ms < high)
-        at_ms, values = at_ms[within], values[within]
+    series: list[ChannelSeries] = []
+    for name in sorted(wanted, key=_in_registrys_order):  # one after the other, to bound the memory
+        found = _beats(name, laid_out) if is_per_beat(name) else _readings(name, laid_out)
+        if found is None:
+            continue
+        of_channel_ms, values = found
+        if begin is not None or end is not None:
+            within = (of_channel_ms >= low) & (of_channel_ms < high)
+            of_channel_ms, values = of_channel_ms[within], values[within]
         if points is not None:
-            kept = thin(at_ms, values, max(points, MIN_POINTS))
-            at_ms, values = at_ms[kept], values[kept]
+            kept = thin(of_channel_ms, values, max(points, MIN_POINTS))
+            of_channel_ms, values = of_channel_ms[kept], values[kept]
         channel = CHANNELS.get(name)
         series.append(
             ChannelSeries(
@@ -85,10 +95,12 @@ def telemetry(
                 unit=channel.unit if channel else None,
                 shown_unit=channel.shown_unit if channel else None,
                 scale=channel.scale if channel else 1,
-                offset_ms=at_ms - started_ms,
+                offset_ms=of_channel_ms - started_ms,
                 values=values,
             )
         )
+        if sum(one.values.size for one in series) > MOST_READINGS:
+            raise TooLarge
     return Telemetry(from_ms(started_ms), tuple(series))
 
 
@@ -102,50 +114,60 @@ def thin(at_ms: Milliseconds, values: Floats, points: int) -> NDArray[np.intp]:
         return np.arange(at_ms.size)
     stretches = points // _KEPT_OF_A_STRETCH
     passed = at_ms - at_ms[0]
-    stretch = np.minimum(passed * stretches // (passed[-1] + 1), stretches - 1)
+    borders = np.searchsorted(passed, -(-np.arange(stretches) * (passed[-1] + 1) // stretches))
     gap = np.isnan(values)
-    read = np.flatnonzero(~gap)
-    firsts, lasts = _ends(read, stretch)
-    kept = [firsts, lasts, _ends(np.flatnonzero(gap), stretch)[0]]
+    gaps, read = np.flatnonzero(gap), np.flatnonzero(~gap)
+    is_kept = np.zeros(at_ms.size, dtype=np.bool_)
+    is_kept[gaps[_filled(gaps, borders)[0]]] = True
     if read.size:
-        borders = np.searchsorted(read, firsts)
-        lengths = np.diff(borders, append=read.size)
+        known = values[read]
+        begins, ends = _filled(read, borders)
         lowest, highest = (
-            np.repeat(extreme.reduceat(values[read], borders), lengths)
+            np.flatnonzero(known == np.repeat(extreme.reduceat(known, begins), ends - begins))
             for extreme in (np.minimum, np.maximum)
         )
-        kept += [
-            _ends(read[values[read] == lowest], stretch)[0],
-            _ends(read[values[read] == highest], stretch)[1],
-        ]
-    is_kept = np.zeros(at_ms.size, dtype=np.bool_)
-    is_kept[np.concatenate(kept)] = True
+        kept = (
+            begins,
+            ends - 1,
+            lowest[np.searchsorted(lowest, begins)],
+            highest[np.searchsorted(highest, ends) - 1],
+        )
+        is_kept[read[np.concatenate(kept)]] = True
     return np.flatnonzero(is_kept)
 
 
-def _ends(
-    indices: NDArray[np.intp], stretch: NDArray[np.int64]
+def _filled(
+    indices: NDArray[np.intp], borders: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The first and the last of `indices` in each stretch of time."""
-    borders = np.diff(stretch[indices], prepend=-1, append=-1) != 0
-    return indices[borders[:-1]], indices[borders[1:]]
+    """Where those of `indices` begin and end that lie in each stretch, but for empty stretches."""
+    begins = np.searchsorted(indices, borders)
+    ends = np.append(begins[1:], indices.size)
+    is_filled = begins < ends
+    return begins[is_filled], ends[is_filled]
 
 
-def _readings(name: str, laid_out: Timeline) -> tuple[Milliseconds, Floats]:
+def _readings(name: str, laid_out: Timeline) -> tuple[Milliseconds, Floats] | None:
     """The readings, with a NaN after each one that is followed by a gap."""
-    values = laid_out.columns[name]
+    values = laid_out.readings(name)
+    if values is None:
+        return None
+    at_ms, interval_ms = laid_out.at_ms, laid_out.interval_ms
     known = ~np.isnan(values)
-    at_ms, interval_ms = laid_out.at_ms[known], laid_out.interval_ms[known]
+    if not known.all():
+        values, at_ms, interval_ms = values[known], at_ms[known], interval_ms[known]
     channel = CHANNELS.get(name)
     if channel is not None:
         # Slow channels come in fast frames. The nulls in between are not gaps.
         interval_ms = np.maximum(interval_ms, round(1000 / channel.rate_hz))
     late = np.diff(at_ms) > LATENESS * interval_ms[:-1]
-    return _with_gaps(at_ms, values[known], late, interval_ms)
+    return _with_gaps(at_ms, values, late, interval_ms)
 
 
-def _beats(beats: Beats) -> tuple[Milliseconds, Floats]:
+def _beats(name: str, laid_out: Timeline) -> tuple[Milliseconds, Floats] | None:
     """The beats, with a NaN where a beat began much later than the one before it ended."""
+    beats = laid_out.beats(name)
+    if beats is None:
+        return None
     silence_ms = np.diff(beats.at_ms) - beats.values[1:]
     late = ~beats.follows[1:] & (silence_ms > LATENESS * LONGEST_BEAT_MS)
     after_ms = np.full(beats.at_ms.size, 1, dtype=np.int64)
@@ -156,10 +178,14 @@ def _with_gaps(
     at_ms: Milliseconds, values: Floats, late: NDArray[np.bool_], after_ms: Milliseconds
 ) -> tuple[Milliseconds, Floats]:
     where = np.flatnonzero(late)
+    if not where.size:
+        return at_ms, values
     gap_ms = at_ms[where] + after_ms[where]
     return np.insert(at_ms, where + 1, gap_ms), np.insert(values, where + 1, np.nan)
 
 
-def in_registrys_order(name: str) -> tuple[int, str]:
-    names = list(CHANNELS)
-    return (names.index(name) if name in CHANNELS else len(names), name)
+def _in_registrys_order(name: str) -> tuple[int, str]:
+    return _ORDER.get(name, len(_ORDER)), name
+
+
+_ORDER = {name: at for at, name in enumerate(CHANNELS)}

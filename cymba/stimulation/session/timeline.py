@@ -1,17 +1,13 @@
-"""A session's frames as columns over time, from which summary and telemetry are computed."""
+"""A session's channels over time, from the columns of its frames."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cymba.stimulation.archive.columns import Floats, SessionColumns
+from cymba.stimulation.session.timing import Milliseconds
 from cymba.stimulation.wire.channels import CHANNELS
-from cymba.stimulation.wire.messages import Frame, SamplesFrame
-
-Floats = NDArray[np.float64]
-Milliseconds = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,108 +20,90 @@ class Beats:
     follows: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """All samples of a session in time order, in wire units; NaN where there is no reading."""
-
-    at_ms: Milliseconds  # since 1970
-    interval_ms: Milliseconds  # how long each sample stands for
-    boot: NDArray[np.int64]  # index of the session's boot, in the order in which they began
-    columns: dict[str, Floats]
-    beats: dict[str, Beats]
-
-
 def is_per_beat(channel: str) -> bool:
     return channel in CHANNELS and CHANNELS[channel].layout == "per_beat"
 
 
-def timeline(
-    frames: Iterable[tuple[int, Frame]], channels: frozenset[str] | None = None
-) -> Timeline:
-    """Place the samples of `frames`, which come with their times in milliseconds since 1970; only
-    those of `channels`, if given."""
-    placed = sorted(
-        ((at_ms, frame) for at_ms, frame in frames if isinstance(frame, SamplesFrame)),
-        key=lambda one: (one[0], one[1].store, one[1].boot, one[1].seq),
-    )
-    names = sorted({name for _, frame in placed for name in frame.c})
-    if channels is not None:
-        names = [name for name in names if name in channels]
-    counts = np.array([frame.n for _, frame in placed], dtype=np.int64)
-    steps = np.array([frame.dt for _, frame in placed], dtype=np.int64)
-    starts = np.array([at_ms for at_ms, _ in placed], dtype=np.int64)
-    before = np.cumsum(counts, dtype=np.int64) - counts
-    within = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(before, counts)
-    interval_ms = np.repeat(steps, counts)
-    at_ms = np.repeat(starts, counts) + within * interval_ms
-    boots: dict[tuple[int, int], int] = {}
-    numbers = [boots.setdefault((f.store, f.boot), len(boots)) for _, f in placed]
-    boot = np.repeat(np.array(numbers, dtype=np.int64), counts)
-    columns: dict[str, Floats] = {
-        name: _column(name, [frame for _, frame in placed])
-        for name in names
-        if not is_per_beat(name)
-    }
-    if np.any(np.diff(at_ms) < 0):  # two boots overlap
-        order = np.argsort(at_ms, kind="stable")
-        at_ms, interval_ms, boot = at_ms[order], interval_ms[order], boot[order]
-        columns = {name: column[order] for name, column in columns.items()}
-    beats = {name: _beats(name, placed) for name in names if is_per_beat(name)}
-    return Timeline(at_ms, interval_ms, boot, columns, beats)
+class Timeline:
+    """The samples of a session in time order, in wire units. A channel is read when asked for."""
 
-
-def _column(name: str, frames: Sequence[SamplesFrame]) -> Floats:
-    missing: dict[int, Floats] = {}  # by how many
-    parts = []
-    for frame in frames:
-        column: Any = frame.c.get(name, ())
-        if not len(column):
-            column = missing.get(frame.n)
-            if column is None:
-                column = missing[frame.n] = np.full(frame.n, np.nan)
-        parts.append(np.asarray(column, dtype=np.float64))  # None becomes NaN
-    return np.concatenate(parts) if parts else np.empty(0)
-
-
-def _beats(name: str, placed: Sequence[tuple[int, SamplesFrame]]) -> Beats:
-    """The beats of a frame follow one another from its beginning.
-
-    A beat follows the one before it unless a null lies between them or a frame is missing.
-    """
-    columns: list[Floats] = [
-        np.asarray(frame.c.get(name, ()), dtype=np.float64) for _, frame in placed
-    ]
-    every = np.concatenate(columns) if columns else np.empty(0)
-    known = ~np.isnan(every)
-    firsts = np.cumsum([0, *(column.size for column in columns)])
-    # Of all beats one after the other, without a pause: where each one ends, and each frame begins.
-    ends_ms = np.cumsum(np.where(known, every, 0.0))
-    begins_ms = np.concatenate([[0.0], ends_ms])[firsts].tolist()
-    shifts_ms = np.empty(len(columns))
-    follows = np.concatenate([[False], known[:-1]])[: every.size]
-    expected_ms: float | None = None  # where the next frame begins, if none is missing
-    last_ms: float | None = None  # where the last beat ended
-    previous: SamplesFrame | None = None
-    for at, (at_ms, frame) in enumerate(placed):
-        together = (
-            previous is not None
-            and expected_ms is not None
-            and (frame.store, frame.boot) == (previous.store, previous.boot)
-            and abs(at_ms - expected_ms) <= frame.dt
+    def __init__(self, columns: SessionColumns, at_ms: Milliseconds) -> None:
+        """`at_ms`: when each frame of `columns` was, since 1970."""
+        heads = columns.heads
+        frames = np.flatnonzero(heads.n)
+        keys = (heads.seq, heads.boot, heads.store, at_ms)
+        frames = frames[np.lexsort(tuple(key[frames] for key in keys))]
+        self._columns = columns
+        self._ranks = np.full(heads.n.size, -1)
+        self._ranks[frames] = np.arange(frames.size)
+        self._store, self._boot = heads.store[frames], heads.boot[frames]
+        self._starts_ms, self._steps_ms, self._counts = (
+            column[frames] for column in (at_ms, heads.dt, heads.n)
         )
-        # Beats continue from one frame into the next; they do not start anew with it.
-        begin_ms = at_ms if last_ms is None or not together else max(at_ms, last_ms)
-        shifts_ms[at] = begin_ms - begins_ms[at]
-        first, after = firsts[at], firsts[at + 1]
-        if first < after:
-            follows[first] = together
-            if known[first:after].any():
-                last_ms = begins_ms[at + 1] + shifts_ms[at]
-        expected_ms = at_ms + frame.n * frame.dt if name in frame.c else None
-        previous = frame
-    ends_ms += np.repeat(shifts_ms, np.diff(firsts))
-    return Beats(
-        np.maximum.accumulate(np.round(ends_ms[known]).astype(np.int64)),
-        every[known],
-        follows[known],
-    )
+        before = np.cumsum(self._counts) - self._counts
+        within = np.arange(int(self._counts.sum())) - np.repeat(before, self._counts)
+        self.interval_ms: Milliseconds = np.repeat(self._steps_ms, self._counts)
+        """How long each sample stands for."""
+        self.at_ms: Milliseconds = (
+            np.repeat(self._starts_ms, self._counts) + within * self.interval_ms
+        )
+        """When each sample was, since 1970."""
+        self._order: NDArray[np.intp] | None = None
+        if np.any(np.diff(self.at_ms) < 0):  # two boots overlap
+            self._order = np.argsort(self.at_ms, kind="stable")
+            self.at_ms, self.interval_ms = self.at_ms[self._order], self.interval_ms[self._order]
+
+    def readings(self, channel: str) -> Floats | None:
+        """One of each sample, NaN where there is none. None: no frame has the channel."""
+        frames, lengths, values = self._columns.readings(channel, self._ranks)
+        if not frames.size:
+            return None
+        if values.size != self.at_ms.size:
+            whole = np.full(self.at_ms.size, np.nan)
+            counts = np.zeros(self._counts.size, dtype=np.int64)
+            counts[frames] = lengths
+            whole[np.repeat(counts > 0, self._counts)] = values
+            values = whole
+        return values if self._order is None else values[self._order]
+
+    def beats(self, channel: str) -> Beats | None:
+        """None: no frame has the channel.
+
+        The beats of a frame follow one another from its beginning. A beat follows the one before it
+        unless a null lies between them or a frame is missing.
+        """
+        frames, lengths, every = self._columns.readings(channel, self._ranks)
+        if not frames.size:
+            return None
+        known = ~np.isnan(every)
+        # Of all beats one after the other, without a pause: where each ends, and each frame begins.
+        ends_ms = np.cumsum(np.where(known, every, 0.0))
+        ends_at = np.cumsum(np.append(0, lengths))
+        begins_ms = np.append(0.0, ends_ms)[ends_at[:-1]]
+        together = self._goes_on(frames)
+        # Beats continue from one frame into the next; they do not start anew with it. Only a frame
+        # with a beat says when the last one ended.
+        beating = np.flatnonzero(np.diff(np.append(0, np.cumsum(known))[ends_at]))
+        shifts_ms = self._starts_ms[frames] - begins_ms
+        for run in np.split(beating, np.flatnonzero(~together[beating])):
+            shifts_ms[run] = np.maximum.accumulate(shifts_ms[run])
+        ends_ms += np.repeat(shifts_ms, lengths)
+        follows = np.append(False, known[:-1])[: every.size]
+        follows[ends_at[:-1][lengths > 0]] = together[lengths > 0]
+        return Beats(
+            np.maximum.accumulate(np.round(ends_ms[known]).astype(np.int64)),
+            every[known],
+            follows[known],
+        )
+
+    def _goes_on(self, frames: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of `frames` begin where the one right before them ended, in the same boot."""
+        before = frames - 1
+        is_next = np.append(False, np.diff(frames) == 1)
+        ended_ms = (self._starts_ms + self._counts * self._steps_ms)[before]
+        late_ms = np.abs(self._starts_ms[frames] - ended_ms)
+        same_boot = (self._store[frames] == self._store[before]) & (
+            self._boot[frames] == self._boot[before]
+        )
+        goes_on: NDArray[np.bool_] = is_next & same_boot & (late_ms <= self._steps_ms[frames])
+        return goes_on

@@ -8,15 +8,20 @@ on the number of frames, and samples are evenly spaced.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from cymba.devices.clocks import DRIFT, DeviceClocks, Moment, TimeSource, from_ms, to_ms
 from cymba.devices.counter_laps import HALF_A_LAP_MS, LAP_MS
+from cymba.stimulation.archive.columns import Heads
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.wire.messages import Frame, SamplesFrame
 
 SUREST_FIRST: tuple[TimeSource, ...] = ("anchored", "device_clock", "between_boots", "arrival")
+Milliseconds = NDArray[np.int64]
 _LAP_MS = int(LAP_MS)
 FALLS_MS = 60_000  # by less, what is written in another order than it happened may differ
 STRAIGHT_WITHIN = 1e-3  # of the rate; further off, the two moments contradict each other
@@ -46,10 +51,13 @@ class BootSpan(Struct, array_like=True):
 
     def add(self, frame: Frame, received_ms: float) -> int:
         """Returns the frame's `up`, laps included."""
-        up = self.next_up(frame.up)
-        self.lap, self.last_up = self._next_lap(frame.up), frame.up
+        return self.add_moment(frame.up, _length_ms(frame), received_ms)
+
+    def add_moment(self, sent_up: int, length_ms: int, received_ms: float) -> int:
+        up = self.next_up(sent_up)
+        self.lap, self.last_up = self._next_lap(sent_up), sent_up
         self.has_lapped = self.has_lapped or self.lap > 0
-        ends = up + _length_ms(frame)
+        ends = up + length_ms
         self.falls = self.falls or ends < self.high - FALLS_MS
         self.high = max(self.high, ends)
         # Each frame bounds every moment by its own arrival, allowing for drift.
@@ -158,14 +166,68 @@ def by_boot(frames: Iterable[ReadFrame]) -> dict[BootKey, list[ReadFrame]]:
 def span_of(reads: Sequence[ReadFrame]) -> tuple[BootSpan, list[int]]:
     """Of all the session's frames of a boot, in the order of their numbers; and each one's `up`,
     laps included."""
-    store, boot = reads[0].frame.store, reads[0].frame.boot
-    ups = [read.frame.up for read in reads]
-    low = min(ups)
-    if max(ups) - low > HALF_A_LAP_MS:  # else no lap can have passed
+    columns = (
+        [read.frame.up for read in reads],
+        [_length_ms(read.frame) for read in reads],
+        [to_ms(read.received_at) for read in reads],
+    )
+    first = reads[0].frame
+    span, ups = _span_of_moments(first.store, first.boot, *map(np.array, columns))
+    return span, ups.tolist()
+
+
+def place_columns(heads: Heads, clocks: DeviceClocks) -> Milliseconds:
+    """When each frame's `up` was, as `place` has it, in milliseconds since 1970."""
+    spans: list[BootSpan] = []
+    boots: list[tuple[NDArray[np.intp], Milliseconds]] = []
+    lengths_ms = np.maximum(heads.n - 1, 0) * heads.dt
+    received_ms = heads.received_ms / 1000 * 1000  # to the last bit as `to_ms` has it
+    for store, boot in sorted(boots_among(heads)):
+        of_boot = np.flatnonzero((heads.store == store) & (heads.boot == boot))
+        of_boot = of_boot[np.argsort(heads.seq[of_boot])]
+        moments = heads.up_ms[of_boot], lengths_ms[of_boot], received_ms[of_boot]
+        span, ups = _span_of_moments(store, boot, *moments)
+        spans.append(span)
+        boots.append((of_boot, ups))
+    timing = placed(spans, clocks)
+    at_ms = np.empty(heads.seq.size, dtype=np.int64)
+    for span, (of_boot, ups) in zip(spans, boots, strict=True):
+        line = timing.lines[span.store, span.boot]
+        wall_ms = line.origin_ms + (ups - line.origin_up) * line.rate
+        at_ms[of_boot] = np.rint(np.clip(wall_ms, line.low_ms, line.high_ms))
+    return at_ms
+
+
+def boots_among(heads: Heads) -> set[BootKey]:
+    """The store and boot of each frame: the clocks that `place_columns` needs."""
+    return set(zip(heads.store.tolist(), heads.boot.tolist(), strict=True))
+
+
+def _span_of_moments(
+    store: int, boot: int, ups: Milliseconds, lengths_ms: Milliseconds, received_ms: NDArray[Any]
+) -> tuple[BootSpan, Milliseconds]:
+    """What `BootSpan.add` makes of them one by one, in the order of their numbers."""
+    low = int(ups.min())
+    if ups.max() - low > HALF_A_LAP_MS:  # else no lap can have passed
+        moments = list(zip(ups.tolist(), lengths_ms.tolist(), received_ms.tolist(), strict=True))
         counting = BootSpan(store, boot, low=0)
-        low = min(counting.add(read.frame, 0.0) for read in reads)
-    span = BootSpan(store, boot, low)
-    return span, [span.add(read.frame, to_ms(read.received_at)) for read in reads]
+        low = min(counting.add_moment(up, length, 0.0) for up, length, _ in moments)
+        span = BootSpan(store, boot, low)
+        return span, np.array([span.add_moment(*moment) for moment in moments], dtype=np.int64)
+    ends = ups + lengths_ms
+    highest = np.maximum.accumulate(ends)
+    span = BootSpan(
+        store,
+        boot,
+        low,
+        high=int(highest[-1]),
+        low_by_ms=float(np.min(received_ms - (ends - low) * (1 - DRIFT))),
+        high_key_ms=float(np.min(received_ms - ends * (1 + DRIFT))),
+        came_ms=float(received_ms.max()),
+        falls=bool(np.any(ends[1:] < highest[:-1] - FALLS_MS)),
+        last_up=int(ups[-1]),
+    )
+    return span, ups
 
 
 def placed(

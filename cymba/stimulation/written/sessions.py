@@ -22,6 +22,7 @@ from cymba.accounts.written_fields import (
     uuid_problem,
     zone_problem,
 )
+from cymba.database import line_of
 from cymba.devices.catalogue import find_model, model_by_device
 from cymba.devices.holders import ever_held
 from cymba.devices.messages import Side, Site
@@ -162,7 +163,7 @@ def _misfits(session: Session, account_id: UUID, fields: Fields) -> Iterator[tup
             yield "/model", "is not a model that is known here"
             return
     elif ever_held(session, account_id, device_id):
-        model = model_by_device(session, device_id)
+        model = model_by_device(line_of(session), device_id)
     else:
         yield "/device_id", "is not a device that you hold or held"
         return

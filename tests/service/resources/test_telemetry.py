@@ -6,7 +6,6 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
-from cymba.stimulation.archive import reading
 from cymba.stimulation.session import queries
 from cymba.stimulation.session import telemetry as channels_over_time
 
@@ -146,41 +145,8 @@ def test_each_format_has_its_own_tag(read, client, worn, person):
     assert client.get(path, headers=headers).status_code == 304
 
 
-@pytest.mark.parametrize("query", [{}, {"points": 20}, {"channels": "rr_ms,mystery_x"}])
-def test_a_large_session_is_read_some_channels_at_a_time_and_says_the_same(
-    read, monkeypatch, query
-):
-    at_once = []
-    honest = channels_over_time.telemetry
-
-    def telemetry(frames, *args, **options):
-        at_once.append(max(len(one.frame.c) for one in frames if hasattr(one.frame, "c")))
-        return honest(frames, *args, **options)
-
-    whole = read(**query).json
-    monkeypatch.setattr(queries, "READINGS_AT_ONCE", 1)
-    monkeypatch.setattr(channels_over_time, "telemetry", telemetry)
-    assert read(**query).json == whole
-    assert at_once == [1] * len(whole["series"])
-
-
-def test_a_session_is_read_once_where_the_channels_asked_for_are_few(read, monkeypatch):
-    reads = []
-
-    def load_frames(*args, **options):
-        reads.append(args)
-        return reading.load_frames(*args, **options)
-
-    monkeypatch.setattr(queries, "load_frames", load_frames)
-    monkeypatch.setattr(queries, "READINGS_AT_ONCE", 2 * 120)  # two channels of the session
-    by_channel(read(channels="impedance_ohm,mystery_x"))
-    assert len(reads) == 1
-    by_channel(read(channels="impedance_ohm,mystery_x,rr_ms"))
-    assert len(reads) > 2  # names first, and then in parts
-
-
 def test_an_answer_holds_so_many_readings_and_channels_and_no_more(read, monkeypatch):
-    monkeypatch.setattr(queries, "MOST_READINGS", 150)
+    monkeypatch.setattr(channels_over_time, "MOST_READINGS", 150)
     refused = read()
     assert refused.status_code == 422
     assert [one["pointer"] for one in refused.json["errors"]] == ["/points"]

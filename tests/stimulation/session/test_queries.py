@@ -168,13 +168,13 @@ def test_events_and_telemetry_are_the_same_sealed_or_not(
     session: Session, account_id: UUID, ids: list[UUID]
 ) -> None:
     found = get_session(session, account_id, ids[0])
-    events, measured = events_of(session, found), telemetry_of(session, found)
+    events, measured = events_of(session, found), telemetry_of(line_of(session), found)
     assert [event.name for event in events] == ["start", "pause", "end"]
     assert measured.started_at == found.started_at
     assert measured.series[0].values.tolist() == [1000.0] * 10
     assert compact_due(session, now=NOW) == 5
     assert events_of(session, found) == events
-    sealed = telemetry_of(session, found, points=100, channels=["amplitude_ua"])
+    sealed = telemetry_of(line_of(session), found, points=100, channels=["amplitude_ua"])
     assert sealed.series[0].values.tolist() == [1000.0] * 10
 
 
@@ -184,5 +184,5 @@ def test_a_session_whose_frames_are_gone_has_no_telemetry(
     found = get_session(session, account_id, ids[0])
     session.execute(StoredFrame.__table__.delete())  # type: ignore[attr-defined]
     assert events_of(session, found) == []
-    assert telemetry_of(session, found).series == ()
+    assert telemetry_of(line_of(session), found).series == ()
     assert found.started_at + timedelta(seconds=10) == found.ended_at

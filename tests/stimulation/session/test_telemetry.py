@@ -8,15 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cymba.devices.clocks import DeviceClocks
-from cymba.stimulation.session.telemetry import (
-    MIN_POINTS,
-    ChannelSeries,
-    Telemetry,
-    telemetry,
-    thin,
-)
+from cymba.stimulation.archive.read_frame import ReadFrame
+from cymba.stimulation.session import telemetry as channels_over_time
+from cymba.stimulation.session.telemetry import MIN_POINTS, ChannelSeries, Telemetry, thin
+from tests.stimulation.session.columns import in_columns
 
 ClocksOf = Callable[[dict[tuple[int, int], datetime]], DeviceClocks]
+
+
+def telemetry(reads: list[ReadFrame], clocks: DeviceClocks, **query: Any) -> Telemetry:
+    return channels_over_time.telemetry(in_columns(reads), clocks, **query)
 
 
 def series(found: Telemetry, channel: str) -> ChannelSeries:

@@ -12,9 +12,10 @@ from cymba.devices.clocks import from_ms
 from cymba.devices.counter_laps import LAP_MS
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.session.telemetry import MIN_POINTS, thin
-from cymba.stimulation.session.timeline import timeline
+from cymba.stimulation.session.timeline import Timeline
 from cymba.stimulation.session.timing import BootSpan, span_of
 from cymba.stimulation.wire.messages import SamplesFrame
+from tests.stimulation.session.columns import in_columns
 
 SID = UUID(int=1)
 
@@ -73,7 +74,9 @@ def test_beats_follow_each_other_from_frame_to_frame(
         at_ms += passed_ms
         columns = {} if beats is None else {"rr_ms": beats}
         placed.append((at_ms, samples(seq + 1, at_ms, columns, boot)))
-    beats_of = timeline(placed).beats.get("rr_ms")
+    reads = [ReadFrame(frame, from_ms(0)) for _, frame in placed]
+    at = np.array([at for at, _ in placed], dtype=np.int64)
+    beats_of = Timeline(in_columns(reads), at).beats("rr_ms")
     ordered = sorted(placed, key=lambda one: (one[0], one[1].boot, one[1].seq))
     found = (
         []

@@ -146,7 +146,7 @@ def withdraw_codes(session: Session, account_id: UUID) -> None:
     session.execute(update(Device).where(Device.id.in_(held)).values(claim_code_hash=None))
 
 
-class Held(NamedTuple):
+class HeldTenure(NamedTuple):
     """By whom, and from when to when; null: by one who was erased, and until now."""
 
     account_id: UUID | None
@@ -157,9 +157,9 @@ class Held(NamedTuple):
 class Tenures(NamedTuple):
     """Everybody who held a device, in order."""
 
-    of_device: Sequence[Held]
+    of_device: Sequence[HeldTenure]
 
-    def tenure_at(self, at: datetime) -> Held | None:
+    def tenure_at(self, at: datetime) -> HeldTenure | None:
         """The tenure that `at` lies in, or else the next one."""
         for tenure in self.of_device:
             if tenure.released_at is None or at < tenure.released_at:
@@ -188,7 +188,7 @@ class Tenures(NamedTuple):
             if tenure.released_at is not None and self._is_closed(tenure)
         )
 
-    def _is_closed(self, tenure: Held) -> bool:
+    def _is_closed(self, tenure: HeldTenure) -> bool:
         after = self.of_device[self.of_device.index(tenure) + 1 :]
         return tenure.released_at is not None and any(
             one.account_id != tenure.account_id for one in after
@@ -207,9 +207,9 @@ def load_tenures(line: psycopg.Connection[Any], device_id: str) -> Tenures:
 def load_many_tenures(
     line: psycopg.Connection[Any], device_ids: Collection[str]
 ) -> dict[str, Tenures]:
-    found: dict[str, list[Held]] = {device_id: [] for device_id in device_ids}
+    found: dict[str, list[HeldTenure]] = {device_id: [] for device_id in device_ids}
     for device_id, *held in _TENURES.rows(line, device_ids=list(device_ids)):
-        found[device_id].append(Held(*held))
+        found[device_id].append(HeldTenure(*held))
     return {device_id: Tenures(tenures) for device_id, tenures in found.items()}
 
 

@@ -42,7 +42,7 @@ class Heads(NamedTuple):
     n: Integers
 
 
-class Readings(NamedTuple):
+class ChannelReadings(NamedTuple):
     """One channel. `frames` have it, each with so many readings as `lengths` says; the readings
     stand one after the other, NaN for null."""
 
@@ -51,7 +51,7 @@ class Readings(NamedTuple):
     values: Floats
 
 
-class _Part(Protocol):
+class _ChannelPart(Protocol):
     """Frames from one place."""
 
     heads: Heads
@@ -69,10 +69,10 @@ class SessionColumns:
 
     heads: Heads
     channels: frozenset[str]  # also of frames that are left out
-    _parts: Sequence[_Part]
+    _parts: Sequence[_ChannelPart]
     _places: Sequence[Indices]
 
-    def readings(self, channel: str, ranks: Indices) -> Readings:
+    def readings(self, channel: str, ranks: Indices) -> ChannelReadings:
         """In the order of `ranks`, which gives each frame its place; `frames` are those places."""
         ranks = np.append(ranks, -1)  # of a frame that is left out, whose place is -1
         found = [
@@ -82,19 +82,19 @@ class SessionColumns:
             for frames, lengths, values in [part.readings(channel)]
         ]
         if not found:
-            return Readings(np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0))
+            return ChannelReadings(np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0))
         frames, lengths, values = (
             np.concatenate(one) if len(found) > 1 else one[0] for one in zip(*found, strict=True)
         )
         if frames[0] >= 0 and (frames[1:] > frames[:-1]).all():
-            return Readings(frames, lengths, values)
+            return ChannelReadings(frames, lengths, values)
         order = np.argsort(frames, kind="stable")
         order = order[frames[order] >= 0]
         begins = np.cumsum(lengths) - lengths
         lengths = lengths[order]
         shift = begins[order] - (np.cumsum(lengths) - lengths)
         values = values[np.repeat(shift, lengths) + np.arange(int(lengths.sum()))]
-        return Readings(frames[order], lengths, values)
+        return ChannelReadings(frames[order], lengths, values)
 
 
 def load_columns(
@@ -104,8 +104,8 @@ def load_columns(
 
     One statement reads both places, so that no frame is missed while compaction moves it.
     """
-    in_table: list[_Part] = []
-    recorded: list[_Part] = []
+    in_table: list[_ChannelPart] = []
+    recorded: list[_ChannelPart] = []
     rows = _BOTH_PLACES.rows(line, device_id=device_id, sid=sid)
     for recorded_store, body, *columns in rows:
         if recorded_store is not None:
@@ -116,7 +116,10 @@ def load_columns(
 
 
 def columns_of(
-    recorded: Sequence[_Part], in_table: Sequence[_Part], *, before: datetime | None = None
+    recorded: Sequence[_ChannelPart],
+    in_table: Sequence[_ChannelPart],
+    *,
+    before: datetime | None = None,
 ) -> SessionColumns:
     """Of a frame that is in both places, the recorded one counts."""
     parts = [*recorded, *in_table]

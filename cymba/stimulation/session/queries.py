@@ -126,7 +126,7 @@ def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]
     return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
 
 
-class Recorded(Protocol):
+class RecordedSession(Protocol):
     """A session and where its frames are: nowhere, if no device recorded it."""
 
     @property
@@ -138,7 +138,7 @@ class Recorded(Protocol):
 
 
 class FoundSession(NamedTuple):
-    """As `Recorded`."""
+    """As `RecordedSession`."""
 
     started_at: datetime
     device_id: str | None
@@ -160,7 +160,7 @@ def find_recorded(
 
 def telemetry_of(
     line: psycopg.Connection[Any],
-    found: Recorded,
+    found: RecordedSession,
     *,
     channels: Collection[str] | None = None,
     points: int | None = None,
@@ -186,7 +186,7 @@ def telemetry_of(
         return channels_over_time.telemetry(
             columns, clocks, channels=wanted, points=points, begin=begin, end=end
         )
-    except channels_over_time.TooLarge:
+    except channels_over_time.TooManyReadings:
         detail = said(
             "more than {most} readings: give `channels`, `from`, `to` or less",
             most=channels_over_time.MOST_READINGS,

@@ -29,7 +29,7 @@ LONGEST_BEAT_MS = 3_000
 _KEPT_OF_A_STRETCH = 5
 
 
-class TooLarge(Exception):
+class TooManyReadings(Exception):
     """More than `MOST_READINGS`."""
 
 
@@ -67,7 +67,7 @@ def telemetry(
     to before `end`. A channel that the session does not have is left out.
 
     Raises:
-        TooLarge: there are more than `MOST_READINGS`.
+        TooManyReadings: there are more than `MOST_READINGS`.
     """
     at_ms = place_columns(columns.heads, clocks)
     started_ms = int(at_ms.min())
@@ -100,7 +100,7 @@ def telemetry(
             )
         )
         if sum(one.values.size for one in series) > MOST_READINGS:
-            raise TooLarge
+            raise TooManyReadings
     return Telemetry(from_ms(started_ms), tuple(series))
 
 

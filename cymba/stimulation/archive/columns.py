@@ -21,6 +21,7 @@ from sqlalchemy import text
 from cymba.database import Prepared
 from cymba.devices.clocks import from_ms
 from cymba.stimulation.archive.integer_columns import Integers
+from cymba.stimulation.archive.reading import IN_FRAME_TABLE
 from cymba.stimulation.archive.recording import RecordedColumns
 from cymba.stimulation.wire.frames import KINDS
 from cymba.stimulation.wire.messages import SamplesFrame
@@ -83,9 +84,7 @@ class SessionColumns:
         ]
         if not found:
             return ChannelReadings(np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0))
-        frames, lengths, values = (
-            np.concatenate(one) if len(found) > 1 else one[0] for one in zip(*found, strict=True)
-        )
+        frames, lengths, values = map(_joined, zip(*found, strict=True))
         if frames[0] >= 0 and (frames[1:] > frames[:-1]).all():
             return ChannelReadings(frames, lengths, values)
         order = np.argsort(frames, kind="stable")
@@ -144,7 +143,7 @@ def columns_of(
     )
 
 
-def _joined(columns: Sequence[Integers]) -> Integers:
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
@@ -245,11 +244,7 @@ _BOTH_PLACES = Prepared(
                array_agg(f.store), array_agg(f.seq), array_agg(f.boot), array_agg(f.kind),
                array_agg(f.up_ms),
                array_agg(CAST(floor(extract(epoch FROM f.received_at) * 1000) AS bigint))
-        FROM session_extent AS e
-        JOIN frame AS f
-          ON f.device_id = e.device_id AND f.store = e.store
-         AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid
-        WHERE e.device_id = :device_id AND e.sid = :sid
+        {IN_FRAME_TABLE}
         UNION ALL
         SELECT r.store, r.body, NULL, NULL, NULL, NULL, NULL, NULL FROM recording AS r
         WHERE r.device_id = :device_id AND r.sid = :sid

@@ -112,20 +112,24 @@ class _StoredRow(NamedTuple):
     received_at: datetime
 
 
-_BOTH_PLACES = Prepared(
-    text(
-        """
-        SELECT false AS is_recording, f.store, f.seq, f.boot, f.sid, f.kind, f.up_ms, f.utc_ms,
-               f.body, date_trunc('milliseconds', f.received_at) AS received_at
+IN_FRAME_TABLE = """
         FROM session_extent AS e
         JOIN frame AS f
           ON f.device_id = e.device_id AND f.store = e.store
          AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid
         WHERE e.device_id = :device_id AND e.sid = :sid
+"""
+"""SQL: a session's frames `f` in the frame table, of all its stores."""
+_BOTH_PLACES = Prepared(
+    text(
+        f"""
+        SELECT false AS is_recording, f.store, f.seq, f.boot, f.sid, f.kind, f.up_ms, f.utc_ms,
+               f.body, date_trunc('milliseconds', f.received_at) AS received_at
+        {IN_FRAME_TABLE}
         UNION ALL
         SELECT true, r.store, NULL, NULL, r.sid, NULL, NULL, NULL, r.body, NULL
         FROM recording AS r
         WHERE r.device_id = :device_id AND r.sid = :sid
-        """
+        """  # noqa: S608 - a constant of this code
     )
 )

@@ -209,8 +209,7 @@ def _wanted_references(table: Table) -> dict[str, ForeignKeyConstraint]:
 
 
 def _drop(connection: Connection, table: Table, name: str) -> None:
-    key = ForeignKeyConstraint([], [], name=name)
     quote = connection.dialect.identifier_preparer.quote
     connection.execute(
-        text(f"ALTER TABLE {quote(table.name)} DROP CONSTRAINT IF EXISTS {quote(str(key.name))}")
+        text(f"ALTER TABLE {quote(table.name)} DROP CONSTRAINT IF EXISTS {quote(name)}")
     )

@@ -173,14 +173,13 @@ def _stored(session: Session, names: Iterable[str] | None) -> dict[str, Model]:
     return {model.name: model for model in models}
 
 
-_ADDED = DeviceModel
 _BY_DEVICE = Prepared(
     select(
         Device.id,
         Device.model,
-        select(_ADDED.document)
-        .where(_ADDED.name == Device.model)
-        .order_by(_ADDED.version.desc())
+        select(DeviceModel.document)
+        .where(DeviceModel.name == Device.model)
+        .order_by(DeviceModel.version.desc())
         .limit(1)
         .scalar_subquery(),
     ).where(Device.id == any_(bindparam("device_ids", type_=ARRAY(String()))))

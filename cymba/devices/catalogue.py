@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
-from sqlalchemy import String, any_, bindparam, select
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, SQLColumnExpression, String, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session, aliased
 
 from cymba.accounts import audit
 from cymba.database import Prepared
@@ -164,25 +164,27 @@ def add_model(
     return Added(model, before, wider)
 
 
+def newest_document(name: SQLColumnExpression[str]) -> ScalarSelect[Any]:
+    """Of the added model of that name; null if there is none."""
+    added = aliased(DeviceModel)
+    newest = select(added.document).where(added.name == name).order_by(added.version.desc())
+    return newest.limit(1).scalar_subquery()
+
+
 def _stored(session: Session, names: Iterable[str] | None) -> dict[str, Model]:
-    row = DeviceModel
-    query = select(row.document).ext(distinct_on(row.name)).order_by(row.name, row.version.desc())
+    query = select(DeviceModel.name).distinct()
     if names is not None:
-        query = query.where(row.name.in_(list(names)))
-    models = [msgspec.convert(document, Model) for document in session.scalars(query)]
+        query = query.where(DeviceModel.name.in_(list(names)))
+    wanted = query.subquery()
+    newest = select(newest_document(wanted.c.name)).select_from(wanted)
+    models = [msgspec.convert(document, Model) for document in session.scalars(newest)]
     return {model.name: model for model in models}
 
 
 _BY_DEVICE = Prepared(
-    select(
-        Device.id,
-        Device.model,
-        select(DeviceModel.document)
-        .where(DeviceModel.name == Device.model)
-        .order_by(DeviceModel.version.desc())
-        .limit(1)
-        .scalar_subquery(),
-    ).where(Device.id == any_(bindparam("device_ids", type_=ARRAY(String()))))
+    select(Device.id, Device.model, newest_document(Device.model)).where(
+        Device.id == any_(bindparam("device_ids", type_=ARRAY(String())))
+    )
 )
 
 

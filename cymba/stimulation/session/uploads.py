@@ -30,8 +30,9 @@ from sqlalchemy import (
 )
 
 from cymba.database import Prepared
+from cymba.devices.catalogue import newest_document
 from cymba.devices.models import MODELS
-from cymba.devices.tables import Device, DeviceModel, DevicePresence, DeviceTenure
+from cymba.devices.tables import Device, DevicePresence, DeviceTenure
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 from cymba.stimulation.written.tables import Remark, WrittenSession
 
@@ -151,14 +152,6 @@ def _held() -> Select[*tuple[Any, ...]]:
     )
     is_first = tenure.claimed_at == func.min(tenure.claimed_at).over(partition_by=tenure.device_id)
     began_at = func.least(tenure.claimed_at, latest.c.first_at, by_hand.c.first_at)
-    added = DeviceModel
-    recorder = (
-        select(added.document["recorder"].astext)
-        .where(added.name == Device.model)
-        .order_by(added.version.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
     return (
         select(
             literal_column("CAST('held' AS text)"),
@@ -166,7 +159,7 @@ def _held() -> Select[*tuple[Any, ...]]:
             case((is_first, began_at), else_=tenure.claimed_at),
             tenure.released_at,
             func.greatest(DevicePresence.drained_at, case((~has_hole, latest.c.at))),
-            recorder,
+            newest_document(Device.model)["recorder"].astext,
         )
         .join(Device, Device.id == tenure.device_id)
         .outerjoin(DevicePresence, DevicePresence.device_id == tenure.device_id)

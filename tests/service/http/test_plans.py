@@ -14,9 +14,10 @@ from sqlalchemy import Engine, func, select, text
 
 from cymba.accounts import consent, tokens
 from cymba.database import Prepared, UnitOfWork, line_of
-from cymba.devices import anchors
+from cymba.devices import anchors, catalogue, claiming
 from cymba.insights import findings, inputs, symptoms
-from cymba.stimulation.session import electrode, history, uploads
+from cymba.stimulation.archive import columns, reading
+from cymba.stimulation.session import electrode, history, queries, uploads
 from cymba.stimulation.tables import AckLedgerRow
 from service.resources import sessions
 
@@ -40,12 +41,18 @@ HOT: dict[str, tuple[Prepared, dict[str, Any]]] = {
     "what impedances were": (electrode._STARTS, {"claims": [BEGIN], "most": 200}),
     "when a device began": (anchors._BEGUN, {}),
     "the clocks around boots": (anchors._AROUND, BOOTS),
+    "a session": (queries._FOUND, {}),
+    "its frames": (reading._BOTH_PLACES, {}),
+    "its frames as columns": (columns._BOTH_PLACES, {}),
+    "who held devices": (claiming._TENURES, {}),
+    "models of devices": (catalogue._BY_DEVICE, {}),
 }
 EVERYBODYS = "the stores of everybody"
 OF_EVERYBODY = select(AckLedgerRow.device_id).where(func.lower(AckLedgerRow.resolved) > 1)
 HOT[EVERYBODYS] = (Prepared(OF_EVERYBODY), {})
 SMALL = {"device_model"}  # one row a model
-# A person for each number, with one device each: 4 sessions, an entry, a finding and a ledger.
+# A person for each number, with one device each: 4 sessions, an entry, a finding and a ledger. The
+# one who is looked at also has 300 frames that are not in the extent of the session's two.
 PEOPLE = """
 WITH person AS (
   INSERT INTO account (id, email, name, time_zone, locale, role, version)
@@ -73,6 +80,17 @@ WITH person AS (
 ), placed AS (
   INSERT INTO clock_anchor (device_id, store, boot, kind, up_ms, wall_at, error_ms)
   SELECT id, 1, boot, 'queued', 1, :begin, 0 FROM made, generate_series(1, 3) AS boot
+), reaching AS (
+  INSERT INTO session_extent (device_id, sid, store, low_seq, high_seq, low_boot, high_boot,
+                              dirty, last_received_at)
+  SELECT id, CAST(md5(serial) AS uuid), 1, 1, 2, 1, 1, false, :begin FROM made
+), framed AS (
+  INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, digest, body, received_at)
+  SELECT id, 1, seq, 1, CAST(md5(serial) AS uuid), 1, seq, '', '', :begin
+  FROM made, generate_series(1, CASE serial WHEN '7' THEN 302 ELSE 2 END) AS seq
+), recorded AS (
+  INSERT INTO recording (device_id, sid, store, frame_count, sample_count, seqs, digests, body)
+  SELECT id, CAST(md5(serial) AS uuid), 1, 1, 1, '{}', '', '' FROM made
 ), rated AS (
   INSERT INTO diary_entry (account_id, id, written_at, version, field_versions, felt_at, time_zone,
                            items)
@@ -124,13 +142,16 @@ def add_people(session: UnitOfWork, low: int, high: int) -> None:
 
 def plans_of(line: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     """The generic plan of each, which a connection keeps, as it ran for one person."""
-    (account_id, family_id) = line.execute(
-        "SELECT account_id, family_id FROM refresh_token JOIN account ON account.id = account_id "
-        "WHERE email = '7@example.org'"
+    (account_id, family_id, session_id, sid) = line.execute(
+        "SELECT t.account_id, t.family_id, s.id, CAST(md5('7') AS uuid) FROM refresh_token AS t "
+        "JOIN account ON account.id = t.account_id "
+        "JOIN stimulation_session AS s ON s.account_id = t.account_id "
+        "WHERE email = '7@example.org' LIMIT 1"
     ).fetchone()  # type: ignore[misc]
     device_id = "device-00000007"
     own = {"device_id": device_id, "device_ids": [device_id], "devices": [device_id]}
     own |= {"account_id": account_id, "family_id": family_id}
+    own |= {"session_id": session_id, "sid": sid}
     found = {}
     line.execute("SET LOCAL plan_cache_mode = force_generic_plan")
     for name, (statement, given) in HOT.items():

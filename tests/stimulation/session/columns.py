@@ -16,7 +16,8 @@ from cymba.stimulation.wire.frames import KINDS, pack
 from cymba.stimulation.wire.messages import SamplesFrame
 
 
-def table_part(reads: Sequence[ReadFrame]) -> TableColumns:
+def table_rows(reads: Sequence[ReadFrame]) -> tuple[TableRows, bytes]:
+    """As the statement gives them."""
     packed = [pack(read.frame) for read in reads]
     rows = TableRows(
         [read.frame.store for read in reads],
@@ -27,7 +28,11 @@ def table_part(reads: Sequence[ReadFrame]) -> TableColumns:
         [round(to_ms(read.received_at)) for read in reads],
     )
     samples = [one.body for one in packed if one.kind == KINDS[SamplesFrame]]
-    return TableColumns(rows, b"".join(samples))
+    return rows, b"".join(samples)
+
+
+def table_part(reads: Sequence[ReadFrame]) -> TableColumns:
+    return TableColumns(*table_rows(reads))
 
 
 def recording_parts(reads: Sequence[ReadFrame]) -> list[RecordingColumns]:

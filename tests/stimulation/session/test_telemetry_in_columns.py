@@ -1,21 +1,31 @@
 """Telemetry works on whole columns; reading by reading gives the same."""
 
 import math
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cymba.devices.clocks import from_ms
+from cymba.devices.clocks import DeviceClocks, from_ms
 from cymba.devices.counter_laps import LAP_MS
+from cymba.stimulation.archive.columns import (
+    RecordingColumns,
+    SessionColumns,
+    TableColumns,
+    columns_of,
+)
 from cymba.stimulation.archive.read_frame import ReadFrame
-from cymba.stimulation.session.telemetry import MIN_POINTS, thin
+from cymba.stimulation.archive.recording import encode_recording
+from cymba.stimulation.session.telemetry import MIN_POINTS, telemetry, thin
 from cymba.stimulation.session.timeline import Timeline
 from cymba.stimulation.session.timing import BootSpan, span_of
 from cymba.stimulation.wire.messages import SamplesFrame
-from tests.stimulation.session.columns import in_columns
+from tests.stimulation.session.columns import in_columns, table_rows
 
 SID = UUID(int=1)
 
@@ -133,3 +143,37 @@ def test_a_session_begins_at_its_least_moment_laps_included(ups: list[int]) -> N
     ]
     counting = BootSpan(1, 1, low=0)
     assert span_of(reads)[0].low == min(counting.add(read.frame, 0.0) for read in reads)
+
+
+def from_frame_table(reads: list[ReadFrame]) -> Callable[[], SessionColumns]:
+    rows, bodies = table_rows(reads)
+    return lambda: columns_of([], [TableColumns(rows, bodies)])
+
+
+def from_recording(reads: list[ReadFrame]) -> Callable[[], SessionColumns]:
+    body = encode_recording(reads).body
+    return lambda: columns_of([RecordingColumns(1, body)], [])
+
+
+@pytest.mark.parametrize("stored", [from_frame_table, from_recording])
+def test_the_readings_of_one_channel_alone_are_in_memory(
+    stored: Callable[[list[ReadFrame]], Callable[[], SessionColumns]],
+) -> None:
+    peaks = []
+    for count in (2, 16):
+        column: list[int | None] = list(range(1_000, 1_200))  # each more than a byte
+        channels = {f"channel_{number}": column for number in range(count)}
+        frames = [
+            SamplesFrame(
+                v=1, store=1, seq=seq, boot=1, sid=SID, up=seq * 20_000, utc=None, dt=100,
+                n=len(column), c=channels,
+            )
+            for seq in range(1, 101)
+        ]  # fmt: skip
+        load = stored([ReadFrame(frame, from_ms(0)) for frame in frames])
+        tracemalloc.start()
+        found = telemetry(load(), DeviceClocks({}), points=MIN_POINTS)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(found.series) == count
+    assert peaks[1] < 2 * peaks[0]  # for eight times the readings

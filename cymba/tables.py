@@ -1,6 +1,7 @@
 """Every feature's tables in one metadata: what migrations compare the database with."""
 
-import cymba.accounts.audit_guard  # noqa: F401 - the functions and triggers of a table
+import cymba.accounts.audit_guard
+import cymba.accounts.audit_months  # noqa: F401 - both for what belongs to a table
 from cymba.accounts import app_tables as apps
 from cymba.accounts import tables as accounts
 from cymba.database import Base

@@ -1,8 +1,8 @@
 """The rights of the role under which the services run: rows, and nothing of the schema.
 
 The role that owns the tables can drop the audit log's guard, so only migrations use it. The
-services' role reads the log and adds to it. Erasure and retention go through two functions that run
-with the owner's rights (`cymba.accounts.audit_guard`).
+services' role reads the log and adds to it. Erasure and retention go through functions that run
+with the owner's rights (`cymba.accounts.audit_guard`, `audit_months`).
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 import migrations
+from cymba.accounts import audit_months
 from cymba.database import SESSION
 from ops.schema import current, migrating
 
@@ -24,7 +25,7 @@ LESS = {
     "audit_entry": "SELECT, INSERT (account_id, actor_kind, actor_id, action, detail, claimed_at)",
     "erasure_ledger": "SELECT, INSERT",
 }
-FUNCTIONS = "erase_account(uuid, bytea, jsonb), remove_audit_entries(timestamptz, integer)"
+FUNCTIONS = ", ".join(("erase_account(uuid, bytea, jsonb)", *audit_months.FUNCTIONS))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import AuditEntry
 
+MONTHS_MADE_DAYS_AHEAD = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -48,8 +50,17 @@ def page(
 
 
 def remove_past(session: Session, before: datetime, limit: int) -> int:
-    """Remove at most `limit` entries older than `before`; how many there were.
+    """Remove at most `limit` entries older than `before`, or else a whole month of them; how many
+    entries or months there were.
 
-    By a function of the database, which spares those of the last 30 days (`accounts.audit_guard`).
+    By functions of the database, which spare those of the last 30 days (`accounts.audit_months`).
     """
-    return int(session.scalars(select(func.remove_audit_entries(before, limit))).one())
+    removed = session.scalars(select(func.remove_audit_entries(before, limit))).one()
+    if not removed:
+        removed = session.scalars(select(func.drop_audit_month(before))).one()
+    return int(removed)
+
+
+def make_months(session: Session) -> int:
+    """Have a part of the log for each month that begins soon; how many there were not yet."""
+    return int(session.scalars(select(func.make_audit_months(MONTHS_MADE_DAYS_AHEAD))).one())

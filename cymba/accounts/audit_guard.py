@@ -1,8 +1,9 @@
-"""What makes the audit log append-only: triggers, and the only two functions that remove entries.
+"""What makes the audit log append-only: triggers, and the function that erases an account.
 
 A trigger refuses UPDATE, DELETE and TRUNCATE while `cymba.erasing` is not set. The functions set it
-and work with the rights of the tables' owner, so that the services' role needs none of its own to
-change the log or to delete an account (`ops.grants`). Erasing an account enters it in the ledger.
+(that of retention is in `audit_months`) and work with the rights of the tables' owner, so that the
+services' role needs none of its own to change the log or to delete an account (`ops.grants`).
+Erasing an account enters it in the ledger.
 
 An account's id is used once. Otherwise a role that may add accounts and entries could erase an
 account and add it again with another log. A hash of each id is kept in a table whose key refuses
@@ -73,22 +74,6 @@ BEGIN
   ON CONFLICT DO NOTHING;  -- after a restore, a replay erases who is in the ledger already
 END
 $$"""
-_REMOVE_AUDIT_ENTRIES = """
-CREATE FUNCTION remove_audit_entries(before timestamptz, most integer) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  removed bigint;
-BEGIN
-  PERFORM set_config('cymba.erasing', 'on', true);
-  WITH past AS (
-    SELECT id FROM public.audit_entry WHERE at < least(before, now() - interval '30 days')
-    LIMIT most FOR UPDATE SKIP LOCKED)
-  DELETE FROM public.audit_entry AS entry USING past WHERE entry.id = past.id;
-  GET DIAGNOSTICS removed = ROW_COUNT;
-  PERFORM set_config('cymba.erasing', 'off', true);
-  RETURN removed;
-END
-$$"""
 _OF_NOBODY = "REVOKE ALL ON FUNCTION {} FROM PUBLIC"
 
 _DDL = (
@@ -96,17 +81,15 @@ _DDL = (
     *((Account, "after_create", statement) for statement in _USE_ID),
     *(
         (AuditEntry, "after_create", statement)
-        for statement in (_ERASE_ACCOUNT, _ERASE_INTO_LEDGER, _REMOVE_AUDIT_ENTRIES)
+        for statement in (_ERASE_ACCOUNT, _ERASE_INTO_LEDGER)
     ),
     *(
         (AuditEntry, "after_create", _OF_NOBODY.format(function))
         for function in (
             "erase_account(uuid)",
             "erase_account(uuid, bytea, jsonb)",
-            "remove_audit_entries(timestamptz, integer)",
         )
     ),
-    (AuditEntry, "after_drop", "DROP FUNCTION remove_audit_entries(timestamptz, integer)"),
     (AuditEntry, "after_drop", "DROP FUNCTION erase_account(uuid, bytea, jsonb)"),
     (AuditEntry, "after_drop", "DROP FUNCTION erase_account(uuid)"),
     (AuditEntry, "after_drop", "DROP FUNCTION refuse_audit_change()"),

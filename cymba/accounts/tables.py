@@ -13,6 +13,7 @@ from sqlalchemy import (
     Identity,
     Index,
     LargeBinary,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -168,10 +169,11 @@ class Consent(Base):
 
 class AuditEntry(Base):
     """Who saw or changed what of a person's data. Append-only (`audit_guard`), except for erasure
-    and retention."""
+    and retention. Divided by months (`audit_months`)."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (
+        PrimaryKeyConstraint("id", "at"),  # a divided table's keys hold what it is divided by
         Index("ix_audit_entry_account_id_id", "account_id", "id"),
         # For a viewer's own erasure, which looks for them in the logs of others.
         Index(
@@ -179,9 +181,10 @@ class AuditEntry(Base):
             text("(detail ->> 'clinician')"),
             postgresql_where=text("(detail ->> 'clinician') IS NOT NULL"),
         ),
+        {"postgresql_partition_by": "RANGE (at)"},
     )
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     # In the archive that an import brought it in with, whose word this is.

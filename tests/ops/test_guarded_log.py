@@ -28,10 +28,13 @@ from tests.ops.services_role import ERASE, as_role, refused
         "UPDATE audit_entry SET detail = '{}'",
         "UPDATE audit_entry SET action = 'nothing'",
         "SELECT * FROM audit_entry FOR UPDATE",
+        "DELETE FROM audit_log.earlier",
+        "INSERT INTO audit_log.others SELECT * FROM audit_entry",
+        "ALTER TABLE audit_entry DETACH PARTITION audit_log.earlier",
         "DELETE FROM account",  # whose entries would go with it
         (
             "INSERT INTO audit_entry SELECT * FROM audit_entry "
-            "ON CONFLICT (id) DO UPDATE SET detail = '{}'"
+            "ON CONFLICT (id, at) DO UPDATE SET detail = '{}'"
         ),
         (
             "MERGE INTO audit_entry AS e USING audit_entry AS o ON e.id = o.id "

@@ -36,6 +36,11 @@ _DEFINITIONS = text("""
     SELECT pg_get_triggerdef(oid) FROM pg_trigger
     WHERE tgrelid = CAST(:name AS regclass) AND NOT tgisinternal
 """)
+# Here its parts are the nodes', and not divided further.
+_NO_MONTHS = """
+    CREATE OR REPLACE FUNCTION make_audit_months(days_ahead integer) RETURNS integer
+    LANGUAGE sql AS 'SELECT 0'
+"""
 
 
 def _part(number: int) -> str:
@@ -71,8 +76,9 @@ class Partitions:
                 for n in range(PARTS)
             ),
             f"INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM whole",  # noqa: S608
-            "DROP TABLE whole",
-            *made,
+            "DROP TABLE whole",  # with its months, where it has such
+            *(one.replace(" ON ONLY ", " ON ") for one in made),
+            *([_NO_MONTHS] if name == "audit_entry" else []),
         ):
             connection.execute(text(statement.replace(":", r"\:")))
 

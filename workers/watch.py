@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from cymba.accounts import audit
 from cymba.database import UnitOfWork, utc_now
 from cymba.operations import devices, queues
 from cymba.operations.devices import ReportedFirmware
@@ -38,6 +39,7 @@ FACTS: dict[str, Read] = {f"queue {name}": read for name, read in queues.QUEUES.
     "firmware": devices.by_firmware,
     "backlog": devices.backlog,
     "sessions": devices.recent_sessions,
+    "audit months": audit.made_months,
 }
 
 
@@ -138,6 +140,12 @@ class Watch(Collector):
                 if fact.share is not None:
                     about = "Mean share of their frames that is here."
                     yield GaugeMetricFamily("cymba_sessions_completeness", about, fact.share)
+            case "audit months":
+                about = "Time until the months end that the audit log has parts for."
+                left_s = (fact.until - self._clock()).total_seconds()
+                yield GaugeMetricFamily("cymba_audit_months_left_seconds", about, left_s)
+                about = "Entries of the audit log that are in no part of one month."
+                yield GaugeMetricFamily("cymba_audit_entries_outside", about, fact.outside)
 
 
 def _by(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:

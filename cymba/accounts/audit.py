@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import AuditEntry
@@ -64,3 +64,14 @@ def remove_past(session: Session, before: datetime, limit: int) -> int:
 def make_months(session: Session) -> int:
     """Have a part of the log for each month that begins soon; how many there were not yet."""
     return int(session.scalars(select(func.make_audit_months(MONTHS_MADE_DAYS_AHEAD))).one())
+
+
+class MadeMonths(NamedTuple):
+    """How far ahead the log has parts, and how many entries fit none of them."""
+
+    until: datetime
+    outside: int
+
+
+def made_months(session: Session, _now: datetime) -> MadeMonths:
+    return MadeMonths(*session.execute(text("SELECT * FROM audit_months()")).one())

@@ -23,19 +23,39 @@ SELECT c.relname AS name,
        (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \\(''([^'']+)''\\)'))[1]::timestamptz
          AS ends_at
 FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'public.audit_entry'::regclass""",
+WHERE i.inhparent = to_regclass('public.audit_entry')""",
 )
 _MAKE_MONTHS = """
 CREATE FUNCTION make_audit_months(days_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' SET timezone = 'UTC' AS $$
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' SET timezone = 'UTC' AS $$
 DECLARE
   made integer := 0;
   name text;
   starts timestamptz := (
     SELECT greatest(date_trunc('month', now()), max(ends_at)) FROM audit_log.part);
+  until CONSTANT timestamptz := now() + make_interval(days => least(days_ahead, 400));
 BEGIN
-  WHILE starts < now() + make_interval(days => least(days_ahead, 400)) LOOP
+  IF starts >= until THEN
+    RETURN 0;
+  END IF;
+  -- Some of the others lock the account first, some the log, so it tries both ways.
+  FOR attempt IN 1..20 LOOP
+    BEGIN
+      IF attempt % 2 = 0 THEN
+        LOCK TABLE public.account IN SHARE ROW EXCLUSIVE MODE;
+      END IF;
+      LOCK TABLE ONLY public.audit_entry IN ACCESS EXCLUSIVE MODE;
+      LOCK TABLE public.account IN SHARE ROW EXCLUSIVE MODE;
+      EXIT;
+    EXCEPTION WHEN lock_not_available THEN
+      IF attempt = 20 THEN
+        RAISE;
+      END IF;
+      PERFORM pg_sleep(0.1);
+    END;
+  END LOOP;
+  WHILE starts < until LOOP
     name := to_char(starts, '"m"YYYY_MM');
     BEGIN
       EXECUTE format(

@@ -255,6 +255,8 @@ class OutgoingMail(Base):
             "next_try_at",
             postgresql_where=text("sent_at IS NULL AND tries < 12"),
         ),
+        # For retention.
+        Index("ix_outgoing_mail_sent", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

@@ -34,8 +34,8 @@ _LOCK = 0x63796D62_72657465  # "cymbrete": one of these at a time, among the adv
 class Rule:
     """What is removed after its period; 0 days keep it for ever.
 
-    `remove` gets a time and a limit, removes at most so many rows from before that time, and
-    returns how many.
+    `remove` gets a time and a limit, removes at most so many rows from before that time (or one
+    month of them as a whole), and returns how many.
     """
 
     name: str
@@ -65,7 +65,7 @@ def _rows(
 RULES: tuple[Rule, ...] = (
     Rule(
         "audit",
-        "entries of the audit log",
+        "entries of the audit log, each month as a whole",
         lambda settings: settings.retention_audit_days,
         audit.remove_past,
     ),

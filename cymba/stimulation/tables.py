@@ -159,6 +159,17 @@ class QuarantinedFrame(Base):
             "id",
             postgresql_where=text("replayed_at IS NULL"),
         ),
+        # For retention.
+        Index(
+            "ix_quarantine_replayed",
+            "replayed_at",
+            postgresql_where=text("replayed_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_quarantine_waiting_received",
+            "received_at",
+            postgresql_where=text("replayed_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

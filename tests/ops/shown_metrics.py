@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Metric
 from sqlalchemy import Engine
 
+from cymba.accounts.audit import MadeMonths
+from cymba.database import utc_now
 from cymba.large_reads import LargeReads
 from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
 from cymba.operations.queues import Queue
@@ -25,6 +27,7 @@ TOLD = {
     "firmware": [ReportedFirmware("1.0", 9)],
     "backlog": Backlog(1, 1),
     "sessions": RecentSessions(1, 1, 1, 1.0),
+    "audit months": MadeMonths(utc_now(), 0),
     "replica": Lag(answers=True, behind_bytes=1, behind_s=1.0),
 }
 

@@ -1,7 +1,8 @@
 """A page as wide as a phone, on which panels stand below each other; all measures in its pixels.
 
-No pyplot and no shared settings beyond two that are set once, so that threads can draw at once.
-Matplotlib caches fonts and glyphs without locks, so only one of them does draw at a time.
+No pyplot and no shared settings beyond two that are always set alike, so that threads can draw.
+Matplotlib caches fonts and glyphs without locks, so only one of them does draw at a time. It is
+imported by what draws: most processes never do.
 """
 
 import re
@@ -13,12 +14,6 @@ from threading import Lock
 from typing import Any
 from xml.sax.saxutils import escape
 
-import matplotlib as mpl
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
 from cymba.insights.pictures.themes import Theme
 from cymba.voice import Voice
 
@@ -29,8 +24,6 @@ PNG_DPI = 2 * DPI
 TEXT, SMALL, TITLE = 13, 12, 16
 _EM = 0.56  # a character's mean width in the built-in font
 
-mpl.rcParams["svg.hashsalt"] = "cymba"  # the same picture, the same bytes
-mpl.rcParams["svg.fonttype"] = "none"  # text stays text: to be read aloud, searched, enlarged
 _drawing = Lock()
 
 
@@ -55,6 +48,11 @@ class Picture:
 
     def svg(self, theme: Theme, form: Form = USUAL) -> bytes:
         with _drawing:
+            import matplotlib as mpl  # noqa: PLC0415
+            from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
+
+            mpl.rcParams["svg.hashsalt"] = "cymba"  # the same picture, the same bytes
+            mpl.rcParams["svg.fonttype"] = "none"  # text stays text: to be read aloud, enlarged
             page = self.drawn(theme, form)
             sink = BytesIO()
             canvas: Any = FigureCanvasSVG(page.figure)  # untyped
@@ -64,6 +62,8 @@ class Picture:
     def png(self, theme: Theme, form: Form = USUAL) -> bytes:
         """At twice the pixels of the page."""
         with _drawing:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+
             page = self.drawn(theme, form)
             page.figure.set_dpi(PNG_DPI)
             sink = BytesIO()
@@ -83,6 +83,8 @@ class Page:
     """Filled from the top; its height is what was put on it."""
 
     def __init__(self, theme: Theme, form: Form = USUAL) -> None:
+        from matplotlib.figure import Figure  # noqa: PLC0415
+
         self.theme = theme
         self.width, self._scale = form.width, form.text
         self.small = SMALL * form.text
@@ -185,9 +187,9 @@ def line(is_bold: bool, *, width: float = 2.0) -> dict[str, Any]:
 
 def ticks(axes: Any, voice: Voice, *, x: bool = False, most: int = 5) -> None:
     """Few ticks, their numbers written as the person's language does."""
+    axes.locator_params("both" if x else "y", nbins=most, steps=[1, 2, 5, 10])
     for axis in [axes.yaxis, *([axes.xaxis] if x else [])]:
-        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: tick(voice, value)))
+        axis.set_major_formatter(lambda value, _: tick(voice, value))
 
 
 def tick(voice: Voice, value: float) -> str:

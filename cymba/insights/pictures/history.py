@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from babel.dates import get_day_names
-from matplotlib.colors import to_hex, to_rgb
-from matplotlib.patches import Rectangle
 
 from cymba.insights.exposures import EXPOSURES
 from cymba.insights.pictures import captions
@@ -117,6 +115,8 @@ def _month_begun(monday: date, voice: Voice) -> str:
 def _draw_rating(
     axes: Any, page: Page, voice: Voice, seen: SymptomDays, day: int, *, at: tuple[int, int]
 ) -> None:
+    from matplotlib.patches import Rectangle  # noqa: PLC0415 - as in `canvas`
+
     theme, (x, y), felt = page.theme, at, float(seen.felt[day])
     is_rated = not math.isnan(felt)
     tint = FAINTEST + (STRONGEST - FAINTEST) * _worse(seen, felt) if is_rated else 0.0
@@ -151,5 +151,7 @@ def _worse(seen: SymptomDays, felt: float) -> float:
 
 
 def tinted(theme: Theme, share: float) -> str:
+    from matplotlib.colors import to_hex, to_rgb  # noqa: PLC0415 - as in `canvas`
+
     mark, ground = np.array(to_rgb(theme.felt)), np.array(to_rgb(theme.ground))
     return str(to_hex(tuple(share * mark + (1 - share) * ground)))

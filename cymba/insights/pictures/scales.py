@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from matplotlib.ticker import FixedLocator, FuncFormatter
-
 from cymba.diary.items import ITEMS
 from cymba.diary.values import IntegerRange
 from cymba.insights.outcomes import Outcome
@@ -24,8 +22,8 @@ def whole_scale(axes: Any, outcome: Outcome, voice: Voice) -> None:
     low, high = ends
     room = ROOM * (high - low)
     axes.set_ylim(low - room, high + room)
-    axes.yaxis.set_major_locator(FixedLocator([low, (low + high) / 2, high]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(voice, value)))
+    axes.set_yticks([low, (low + high) / 2, high])
+    axes.yaxis.set_major_formatter(lambda value, _: tick(voice, value))
 
 
 def ends_named(outcome: Outcome, voice: Voice) -> str:

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import psycopg
-from scipy.stats import kendalltau, theilslopes
 from sqlalchemy import text
 
 from cymba.database import Prepared
@@ -129,6 +128,8 @@ def _rise_a_day(starts: Sequence[tuple[datetime, float]]) -> float | None:
     days = [(at - starts[0][0]).total_seconds() / _DAY_S for at, _ in starts]
     if len(starts) < LEAST_OF_A_TREND or days[-1] < LEAST_DAYS_OF_A_TREND:
         return None
+    from scipy.stats import kendalltau, theilslopes  # noqa: PLC0415 - a second to import
+
     logs = [math.log(ohm) for _, ohm in starts]
     tau = kendalltau(days, logs)
     if not (tau.pvalue < SURE and tau.statistic > 0):

@@ -21,6 +21,8 @@ _SAMPLES = (
     b'{"v":1,"store":%d,"seq":%d,"boot":1,"sid":"%s","kind":"samples","up":5,"dt":1000,"n":2,'
     b'"c":{"amplitude_ua":[1500,1500]}}'
 )
+FOREIGN_STORE = 4_000_000_000
+"""No device of the tests has it."""
 _SID = str(UUID(int=1, version=4)).encode()
 
 
@@ -40,7 +42,7 @@ KINDS: dict[str, Callable[[str, str], Iterator[tuple[str, bytes]]]] = {
     "sessions": lambda me, _: ((me, _frame(1, n, _sid(n))) for n in count(1)),
     "stores": lambda me, _: ((me, _frame(n, 1)) for n in count(1)),
     "holes": lambda me, _: ((me, _frame(1, 2 * n)) for n in count(1)),
-    "foreign": lambda _, victim: ((victim, _frame(9, n)) for n in count(1)),
+    "foreign": lambda _, victim: ((victim, _frame(FOREIGN_STORE, n)) for n in count(1)),
 }
 
 

@@ -21,6 +21,7 @@ from cymba.devices.tables import DeviceSuspension
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES
 from cymba.stimulation.tables import AckLedgerRow, QuarantinedFrame, SessionExtent, StoredFrame
 from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
+from tests.end_to_end.hostile import FOREIGN_STORE
 from tests.end_to_end.parts import (
     ROOT,
     BridgeProcess,
@@ -31,19 +32,22 @@ from tests.end_to_end.parts import (
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto
 from tests.programs import or_another
 
+TESTS = 9
 NEIGHBOURS = 5
 FRAMES = 200
 
 
 class FlowStage:
-    """A bridge, a broker and a database; neighbours that are live, and one that means harm."""
+    """A bridge, a broker and a database, of which each test finds the harm of the tests before it.
+    Each has devices of its own: neighbours that are live, and one that means harm."""
+
+    hostile: Credentials
+    neighbours: list[Credentials]
 
     def __init__(self, folder: Path) -> None:
         self.database = DatabaseServer(folder / "postgres")
         self.engine: Engine = make_engine(self.database.url)
-        everybody = self.database.provision(NEIGHBOURS + 1)
-        self.hostile: Credentials = everybody[0]
-        self.neighbours = everybody[1:]
+        self._fresh = self.database.provision(TESTS * (NEIGHBOURS + 1))
         self.broker: ShippedMosquitto | BrokerProcess
         if or_another("mosquitto", "embedded") == "mosquitto":
             self.broker = ShippedMosquitto(folder / "site", self.engine)
@@ -61,6 +65,10 @@ class FlowStage:
         )
         self.bridge.start()
         self._attacks: list[subprocess.Popen[bytes]] = []
+
+    def take_fresh_devices(self) -> None:
+        self.hostile, *self.neighbours = self._fresh[: NEIGHBOURS + 1]
+        del self._fresh[: NEIGHBOURS + 1]
 
     def attack(self, kind: str) -> None:
         made = [self.broker.port, self.hostile.device_id, self.hostile.secret, kind]
@@ -92,18 +100,25 @@ class FlowStage:
         self._attacks.clear()
 
     def stop(self) -> None:
-        self.end_attacks()
-        self.bridge.stop()
+        """Whatever the devices did, the bridge ends in order."""
+        assert self.bridge.terminate() == 0, self.bridge.log[-3000:]
         self.broker.stop()
         self.engine.dispose()
         self.database.stop()
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[FlowStage]:
-    made = FlowStage(tmp_path)
+@pytest.fixture(scope="module")
+def whole_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowStage]:
+    made = FlowStage(tmp_path_factory.mktemp("flow"))
     yield made
     made.stop()
+
+
+@pytest.fixture
+def stage(whole_stage: FlowStage) -> Iterator[FlowStage]:
+    whole_stage.take_fresh_devices()
+    yield whole_stage
+    whole_stage.end_attacks()
 
 
 def most_of(quota: str, run_s: float) -> float:
@@ -147,7 +162,7 @@ def little_stored(session: Session, device_id: str, run_s: float) -> None:
 
 def nothing_of_others(session: Session, device_id: str, run_s: float) -> None:
     del device_id, run_s
-    assert session.scalar(select(func.count()).where(StoredFrame.store == 9)) == 0
+    assert session.scalar(select(func.count()).where(StoredFrame.store == FOREIGN_STORE)) == 0
 
 
 @pytest.mark.slow
@@ -192,7 +207,6 @@ def test_its_neighbours_frames_arrive_all_and_its_own_are_bounded(
     # What the broker drops by itself need not be stopped.
     if kind != "foreign":
         wait_until(stage.is_suspended, what=lambda: stage.bridge.log[-3000:])
-    assert stage.bridge.terminate() == 0
 
 
 @pytest.mark.slow

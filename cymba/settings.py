@@ -19,6 +19,9 @@ Days = Annotated[int, Meta(ge=0, le=36_500)]
 # As a browser sends it: small letters, no path. Apps in a web view have schemes of their own.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
+CellName = Annotated[str, Meta(pattern="^[a-z][a-z0-9]{0,30}$")]
+FIRST_CELL = "first"  # of every device and broker of an installation that has no other
+
 AUDIT_KEPT_DAYS = 30  # no entry of the audit log goes before: cymba/accounts/audit_guard.py
 
 
@@ -61,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     broker_client_cert_file: Path | None = None
     broker_client_key_file: Path | None = None
     broker_http_secret: str | None = None  # of the calls a broker makes to /v1/broker/*
+    cell: CellName = FIRST_CELL  # that the broker, its bridges and its credentials' follower are of
 
     # The REST edge.
     http_host: str = "127.0.0.1"

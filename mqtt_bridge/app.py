@@ -66,10 +66,11 @@ class Bridge:
         self.metrics = BridgeMetrics()
         self.heartbeat = Heartbeat()
         self._shared = settings.bridge_slots > 1
+        self._cell = settings.cell
         self._stopping = threading.Event()
         self._queue = DeliveryQueue()
         self._probe = LoopbackProbe()
-        contacts = Contacts(engine)
+        contacts = Contacts(engine, settings.cell)
         limits = IncomingRateLimits(contacts.holders)
         address = BrokerAddress.of(settings).for_slot(self.client_id)
         group = topics.share_group(address.password)
@@ -86,7 +87,7 @@ class Bridge:
         )
         self.chores = Chores(
             [
-                Publisher(engine, self.connection, self.metrics),
+                Publisher(engine, self.connection, self.metrics, settings.cell),
                 FloodGuard(engine, limits.flooding, self.metrics),
                 contacts,
             ]
@@ -112,7 +113,7 @@ class Bridge:
         self.writer.start()
         self.connection.start()
         self.chores.start()
-        log.info("the bridge runs", slot=self.client_id, shared=self._shared)
+        log.info("the bridge runs", slot=self.client_id, shared=self._shared, cell=self._cell)
         while not self._stopping.wait(TICK_S):
             self._tick()
         self._leave()

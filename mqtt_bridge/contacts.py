@@ -3,30 +3,38 @@ that no batch waits for it."""
 
 import threading
 import time
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 
+import structlog
 from cachetools import LRUCache
 from sqlalchemy import Engine
 
 from cymba.database import UnitOfWork
+from cymba.devices.cells import elsewhere
 from cymba.devices.holders import holders_of
+from cymba.devices.moving import arrive
 from cymba.devices.presence import SEEN_STEP, record_seen
 
 PERIOD_S = 5.0
 AT_ONCE = 5_000  # devices in one transaction
 MOST_DEVICES = 100_000  # whose last contact and holder are cached
+log = structlog.get_logger(__name__)
 
 
 class Contacts:
-    """The writer notes contacts; the chore writes those that are news, and reads the holders."""
+    """The writer notes contacts; the chore writes those that are news, and reads the holders. Who
+    was to come to this cell, and is heard from here, has come."""
 
-    def __init__(self, engine: Engine, *, most_devices: int = MOST_DEVICES) -> None:
-        self.holders: dict[str, str] = {}  # the account of each device; any thread may read it
+    def __init__(self, engine: Engine, cell: str, *, most_devices: int = MOST_DEVICES) -> None:
+        # The account of each device of this cell; any thread may read it.
+        self.holders: dict[str, str] = {}
+        self.cell = cell
         self._engine = engine
         self._recorded = _Recorded(most_devices, self.holders)
         self._lock = threading.Lock()
         self._noted: dict[str, datetime] = {}
+        self._connected: set[str] = set()
         self._due_s = 0.0
 
     def note(self, contacts: Iterable[tuple[str, datetime]]) -> None:
@@ -34,7 +42,17 @@ class Contacts:
         with self._lock:
             self._noted.update(contacts)
 
+    def note_connected(self, device_ids: Iterable[str]) -> None:
+        """Devices that have just come online."""
+        with self._lock:
+            self._connected.update(device_ids)
+
     def do(self) -> bool:
+        with self._lock:
+            connected = set(self._connected)
+        self._receive(connected)
+        with self._lock:
+            self._connected -= connected
         now_s = time.monotonic()
         if now_s < self._due_s:
             return False
@@ -42,7 +60,8 @@ class Contacts:
         if news:
             with UnitOfWork(self._engine) as session, session.begin():
                 record_seen(session, news)
-                holders = holders_of(session, news)
+                away = elsewhere(session, news.keys(), self.cell)
+                holders = holders_of(session, news.keys() - away.keys())
             for device_id, at in news.items():
                 self._recorded[device_id] = at
                 if device_id in holders:
@@ -53,10 +72,19 @@ class Contacts:
                 for device_id, at in news.items():
                     if self._noted.get(device_id) == at:
                         del self._noted[device_id]
+        self._receive(news.keys())  # frames tell of it too, should a crash have lost who came
         if len(news) == AT_ONCE:
             return True
         self._due_s = now_s + PERIOD_S
         return False
+
+    def _receive(self, device_ids: Collection[str]) -> None:
+        if not device_ids:
+            return
+        with UnitOfWork(self._engine) as session, session.begin():
+            arrived = arrive(session, device_ids, self.cell, datetime.now(UTC))
+        for device_id in arrived:
+            log.info("a device has come to this cell", device=device_id, cell=self.cell)
 
     def _news(self) -> dict[str, datetime]:
         """Of the noted contacts, those whose time in the database is old. The others are

@@ -1,4 +1,5 @@
-"""Publishes retained messages: desired programmes, and empty ones that withdraw a message.
+"""Publishes retained messages: desired programmes, where a device is to move, and empty ones that
+withdraw a message.
 
 A message is marked as published only once the broker has confirmed it. Until then it waits in the
 database, through any crash. What the broker may have lost is published again: everything, if it has
@@ -8,11 +9,16 @@ the device comes online without having reported it.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork
+from cymba.devices import moving
+from cymba.devices.issuing import lock_devices
+from cymba.devices.moving import Preparation, Telling
 from cymba.devices.publication import (
     UnpublishedProgramme,
     begin_publication,
@@ -20,8 +26,7 @@ from cymba.devices.publication import (
     publish_all_again,
     unpublished,
 )
-from cymba.devices.tables import RetainedWithdrawal
-from cymba.devices.withdrawal import awaited_withdrawals, mark_withdrawn
+from cymba.devices.withdrawal import Withdrawal, awaited_withdrawals, mark_withdrawn
 from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge import topics
 from mqtt_bridge.connection import Connection
@@ -33,12 +38,16 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Of several slots, one publishes at a time."""
+    """For the devices of its cell, and those that are to come. Of several slots, one publishes at a
+    time."""
 
-    def __init__(self, engine: Engine, connection: Connection, metrics: BridgeMetrics) -> None:
+    def __init__(
+        self, engine: Engine, connection: Connection, metrics: BridgeMetrics, cell: str
+    ) -> None:
         self._engine = engine
         self._connection = connection
         self._metrics = metrics
+        self._cell = cell
         self._fresh_sessions = 0  # of those counted by the connection, how many were dealt with
 
     def do(self) -> bool:
@@ -52,34 +61,69 @@ class Publisher:
         fresh_sessions = self._connection.fresh_sessions
         if fresh_sessions != self._fresh_sessions:
             with UnitOfWork(self._engine) as session, session.begin():
-                publish_all_again(session)
+                publish_all_again(session, self._cell)
             self._fresh_sessions = fresh_sessions
         with UnitOfWork(self._engine) as session, session.begin():
-            if not begin_publication(session):
+            if not begin_publication(session, self._cell):
                 return 0
-            withdrawn = awaited_withdrawals(session, AT_ONCE)
-            waiting = unpublished(session, AT_ONCE - len(withdrawn))
-            messages = _messages(withdrawn, waiting)
-            if not messages:
+            waiting = _read(session, self._cell)
+            if not waiting.device_ids:
                 return 0
+            messages = waiting.messages()
             if not self._connection.publish_retained(messages, CONFIRM_S):
                 log.warning("the broker did not confirm retained messages; they will be sent again")
                 session.rollback()
                 return 0
-            mark_withdrawn(session, withdrawn)
-            mark_published(session, waiting, datetime.now(UTC))
+            waiting.mark(session, self._cell, datetime.now(UTC))
         self._metrics.published.inc(len(messages))
-        return len(withdrawn) + len(waiting)
+        return len(waiting.device_ids)
 
 
-def _messages(
-    withdrawn: Sequence[RetainedWithdrawal], waiting: Sequence[UnpublishedProgramme]
-) -> list[tuple[str, bytes]]:
-    """Empty messages first, because a device may have both: a withdrawal and a new programme."""
-    emptied = [
-        (topic(one.device_id), b"")
-        for one in withdrawn
-        for topic in (topics.down_desired, topics.up_presence)
-    ]
-    desired = [(topics.down_desired(one.device_id), to_json(one.desired)) for one in waiting]
-    return [*emptied, *desired]
+class _Waiting(NamedTuple):
+    withdrawn: Sequence[Withdrawal]
+    programmes: Sequence[UnpublishedProgramme]
+    prepared: Sequence[Preparation]
+    told: Sequence[Telling]
+
+    @property
+    def device_ids(self) -> list[str]:
+        return [
+            *(one.device_id for one in self.withdrawn),
+            *(one.device_id for one in self.programmes),
+            *(one.device_id for one in self.prepared),
+            *(one.device_id for one in self.told),
+        ]
+
+    def messages(self) -> list[tuple[str, bytes]]:
+        """Empty ones first, because a device may have both: a withdrawal and a new programme."""
+        emptied = [
+            (topic(one.device_id), b"")
+            for one in self.withdrawn
+            for topic in (topics.down_desired, topics.down_broker, topics.up_presence)
+        ]
+        programmes = [
+            *((one.device_id, one.desired) for one in self.programmes),
+            *((one.device_id, one.desired) for one in self.prepared),
+        ]
+        desired = [
+            (topics.down_desired(device_id), to_json(programme))
+            for device_id, programme in programmes
+            if programme is not None
+        ]
+        told = [(topics.down_broker(one.device_id), to_json(one.relocation)) for one in self.told]
+        return [*emptied, *desired, *told]
+
+    def mark(self, session: Session, cell: str, now: datetime) -> None:
+        lock_devices(session, self.device_ids)
+        mark_withdrawn(session, self.withdrawn, cell)
+        mark_published(session, self.programmes, cell, now)
+        moving.mark_prepared(session, self.prepared, now)
+        moving.mark_told(session, self.told, now)
+
+
+def _read(session: Session, cell: str) -> _Waiting:
+    withdrawn = awaited_withdrawals(session, cell, AT_ONCE)
+    programmes = unpublished(session, cell, room := AT_ONCE - len(withdrawn))
+    prepared = moving.to_prepare(session, cell, room := room - len(programmes))
+    told = moving.to_tell(session, cell, room - len(prepared))
+    return _Waiting(withdrawn, programmes, prepared, told)

@@ -54,6 +54,10 @@ def down_desired(device_id: str) -> str:
     return f"{ROOT}/{device_id}/down/desired"
 
 
+def down_broker(device_id: str) -> str:
+    return f"{ROOT}/{device_id}/down/broker"
+
+
 def up_presence(device_id: str) -> str:
     return f"{ROOT}/{device_id}/up/presence"
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cymba.devices import exchange
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
+from cymba.devices.cells import elsewhere
 from cymba.devices.exchange import Unusable
 from cymba.devices.holders import holders_of
 from cymba.devices.presence import latest_store, record_presence
@@ -23,7 +24,7 @@ from cymba.devices.tables import Device
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Outcome
-from cymba.stimulation.ingest.ingest import Ingested, ack_for_presence, gave_up, ingest
+from cymba.stimulation.ingest.ingest import Ingested, ack_for_presence, gave_up, ingest, turn_away
 from cymba.stimulation.wire.messages import Ack, Presence, ReportedState, TimeReply, TimeRequest
 from mqtt_bridge import payloads
 from mqtt_bridge.contacts import Contacts
@@ -47,6 +48,7 @@ class Written:
     rejected_bytes: dict[str, int] = field(default_factory=dict)  # by device
     anchors: list[BootAnchor] = field(default_factory=list)
     holders: Mapping[str, str] = field(default_factory=dict)  # of devices that were unknown
+    connected: set[str] = field(default_factory=set)  # devices that came online
 
 
 def sum_of(parts: Sequence[Written]) -> Written:
@@ -75,6 +77,7 @@ class WriterCache:
         """Call it once `written`, the result of `batch`, is committed."""
         self.anchors.remember(written.anchors)
         self.contacts.holders.update(written.holders)
+        self.contacts.note_connected(written.connected)
         self.contacts.note(
             (one.device_id, one.arrived_at) for one in batch if one.subject is Subject.FRAME
         )
@@ -124,13 +127,19 @@ def write(
     neither ever waits for the other in a circle.
     """
     written = Written()
-    frames = [delivery for delivery in batch if delivery.subject is Subject.FRAME]
-    others = _Others() if len(frames) == len(batch) else _read_others(session, batch, written)
+    holders = cache.contacts.holders
+    asked = {one.device_id for one in batch
+             if one.subject is not Subject.FRAME or one.device_id not in holders}  # fmt: skip
+    away = elsewhere(session, asked, cache.contacts.cell) if asked else {}
+    all_frames = [delivery for delivery in batch if delivery.subject is Subject.FRAME]
+    frames = [delivery for delivery in all_frames if delivery.device_id not in away]
+    others = (
+        _Others() if len(all_frames) == len(batch) else _read_others(session, batch, away, written)
+    )
     for delivery, presence in others.presences:
         record_presence(
             session, delivery.device_id, presence, delivery.arrived_at, live=not delivery.retained
         )
-    holders = cache.contacts.holders
     unknown = {one.device_id for one in frames} - holders.keys()
     if unknown:
         written.holders = holders_of(session, unknown)
@@ -150,6 +159,8 @@ def write(
         if presence.online and (delivery.device_id, presence.store) not in answered
     ]
     _add(written, batch, ingested, online)
+    if len(frames) < len(all_frames):
+        _add(written, batch, turn_away([one for one in all_frames if one.device_id in away], away))
     for delivery, report in others.reports:
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
         if outcome == "unknown-version":
@@ -161,6 +172,7 @@ def write(
     }
     if came_online:
         publish_again(session, came_online)
+        written.connected = came_online
     return written
 
 
@@ -170,10 +182,10 @@ def _add(
     ingested: Ingested,
     more_acks: Iterable[tuple[str, Ack]] = (),
 ) -> None:
-    written.outcomes = ingested.outcomes
-    written.anchors = ingested.anchors
-    written.rejected_bytes = ingested.rejected_bytes()
-    written.answers = _answers(batch, [*ingested.acks, *more_acks])
+    written.outcomes += ingested.outcomes
+    written.anchors += ingested.anchors
+    written.rejected_bytes |= ingested.rejected_bytes()
+    written.answers += _answers(batch, [*ingested.acks, *more_acks])
 
 
 def _answers(
@@ -218,14 +230,21 @@ _TYPES: dict[Subject, type[Presence] | type[TimeRequest] | type[ReportedState]] 
 }
 
 
-def _read_others(session: Session, batch: Sequence[IncomingMessage], written: Written) -> _Others:
+def _read_others(
+    session: Session,
+    batch: Sequence[IncomingMessage],
+    away: Mapping[str, str],
+    written: Written,
+) -> _Others:
     others = _Others()
     deliveries = [delivery for delivery in batch if delivery.subject is not Subject.FRAME]
     ids = {delivery.device_id for delivery in deliveries}
     known = set(session.scalars(select(Device.id).where(Device.id.in_(ids))))
     for delivery in sorted(deliveries, key=lambda delivery: delivery.device_id):
         message = payloads.decode(delivery.payload, _TYPES[delivery.subject])
-        if isinstance(message, Malformed):
+        if delivery.device_id in away:
+            _refuse(written, delivery, f"it belongs to cell {away[delivery.device_id]!r}")
+        elif isinstance(message, Malformed):
             _refuse(written, delivery, message.detail)
         elif delivery.device_id not in known:
             _refuse(written, delivery, "no such device")

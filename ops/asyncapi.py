@@ -21,6 +21,7 @@ from cymba.stimulation.wire.messages import (
     EndFrame,
     EventFrame,
     Presence,
+    Relocation,
     ReportedState,
     SamplesFrame,
     StartFrame,
@@ -81,6 +82,9 @@ TOPICS = {
     ),
     "desired": DocumentedTopic(
         "down/desired", "send", 1, True, "The programme and limits to hold.", (Desired,)
+    ),
+    "broker": DocumentedTopic(
+        "down/broker", "send", 1, True, "The broker to connect to from now on.", (Relocation,)
     ),
 }
 

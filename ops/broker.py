@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -33,10 +33,15 @@ from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session as MqttSession
 
 from cymba.database import UnitOfWork, make_engine
-from cymba.devices.broker_rights import TopicAccess, is_bridge, is_theirs
+from cymba.devices.broker_rights import (
+    TopicAccess,
+    admitting_hash,
+    admitting_hashes,
+    is_bridge,
+    is_theirs,
+)
 from cymba.devices.denied_topics import DeniedTopics
-from cymba.devices.provisioning import admitting_hash, secret_hashes
-from cymba.settings import Settings
+from cymba.settings import FIRST_CELL, Settings
 from ops import logs
 from ops.broker_door import ADMITTED, Door, Guests
 
@@ -85,7 +90,12 @@ class BrokerDidNotStart(Exception):
 
 
 def start(
-    database_url: str | None, *, port: int = 0, secret: str | None = None, anonymous: bool = False
+    database_url: str | None,
+    *,
+    port: int = 0,
+    secret: str | None = None,
+    anonymous: bool = False,
+    cell: str = FIRST_CELL,
 ) -> EmbeddedBroker:
     """Start a broker on a loopback port (0: any free one) and wait until it listens.
 
@@ -110,6 +120,7 @@ def start(
     # open: when it closes, the child knows that this process has ended.
     configuration = {
         "database_url": None if anonymous else database_url, "port": port, "secret": secret,
+        "cell": cell,
     }  # fmt: skip
     watchdog = threading.Timer(START_TIMEOUT_S, process.kill)
     watchdog.start()
@@ -290,18 +301,23 @@ async def serve(
 
 
 def run(
-    database_url: str | None, *, port: int, secret: str, started: Callable[[int], None]
+    database_url: str | None,
+    *,
+    port: int,
+    secret: str,
+    started: Callable[[int], None],
+    cell: str = FIRST_CELL,
 ) -> None:
     """Run a broker in this process until SIGTERM or SIGINT.
 
     Raises:
         OSError: the port is taken.
     """
-    asyncio.run(_run(database_url, port, secret, started))
+    asyncio.run(_run(database_url, port, secret, started, cell))
 
 
 async def _run(
-    database_url: str | None, port: int, secret: str, started: Callable[[int], None]
+    database_url: str | None, port: int, secret: str, started: Callable[[int], None], cell: str
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -317,11 +333,11 @@ async def _run(
 
     def check(device_id: str, device_secret: str) -> str | None:
         with UnitOfWork(engine) as session:
-            return admitting_hash(session, device_id, device_secret)
+            return admitting_hash(session, device_id, device_secret, cell)
 
-    def current_hashes(device_ids: Iterable[str]) -> dict[str, str]:
+    def current_hashes(device_ids: Collection[str]) -> dict[str, str]:
         with UnitOfWork(engine) as session:
-            return secret_hashes(session, device_ids)
+            return admitting_hashes(session, device_ids, cell)
 
     door, guests = Door(secret, check), Guests(current_hashes)
     try:
@@ -342,7 +358,7 @@ def _is_no_late_ack(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
 
 
-def _nobody(_device_ids: Iterable[str]) -> dict[str, str]:
+def _nobody(_device_ids: Collection[str]) -> dict[str, str]:
     return {}
 
 
@@ -366,6 +382,7 @@ def _child() -> None:
         wishes["database_url"],
         port=wishes["port"],
         secret=wishes["secret"],
+        cell=wishes["cell"],
         started=lambda port: print(port, flush=True),  # noqa: T201 - to the parent
     )
 

@@ -1,7 +1,7 @@
 """Who may connect to the embedded broker, and for how long."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from hmac import compare_digest
 from typing import NamedTuple
@@ -22,8 +22,8 @@ log = structlog.get_logger(__name__)
 CheckDevice = Callable[[str, str], str | None]
 """From a device's id and secret to the hash that lets it in."""
 
-CurrentHashes = Callable[[Iterable[str]], dict[str, str]]
-"""From devices' ids to their present hashes; devices without a secret are left out."""
+CurrentHashes = Callable[[Collection[str]], dict[str, str]]
+"""From devices' ids to their present hashes; devices that may not come are left out."""
 
 
 class ConnectVerdict(NamedTuple):
@@ -86,7 +86,8 @@ class Guests:
             self._lines.pop(line, None)
 
     async def watch(self) -> None:
-        """Cut the connections whose secret was replaced or revoked, until cancelled."""
+        """Cut the connections whose secret was replaced or revoked, or whose device has gone to
+        another cell, until cancelled."""
         while True:
             await asyncio.sleep(RECHECK_S)
             ids = {device_id for device_id, _ in self._lines.values()}
@@ -100,7 +101,7 @@ class Guests:
             for line, (device_id, secret_hash) in tuple(self._lines.items()):
                 if device_id in ids and current.get(device_id) != secret_hash:
                     log.info(
-                        "a device is cut off: its secret was replaced or revoked",
+                        "a device is cut off: its secret was replaced or revoked, or it has moved",
                         device_id=device_id,
                     )
                     line.transport.abort()

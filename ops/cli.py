@@ -36,6 +36,7 @@ COMMANDS = {
     "account": "ops.commands.account:account",
     "model": "ops.commands.model:model",
     "device": "ops.commands.device:device",
+    "cell": "ops.commands.cell:cell",
     "client": "ops.commands.client:client",
     "quarantine": "ops.commands.quarantine:quarantine",
     "erasure": "ops.commands.erasure:erasure",

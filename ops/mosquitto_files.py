@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.orm import Session
 
 from cymba.database import BoundedConnection, UnitOfWork
+from cymba.devices.broker_rights import admitting_hashes
 from cymba.devices.provisioning import CHANGES
 from cymba.devices.tables import Device
 
@@ -23,20 +24,17 @@ REREAD_S = 30.0
 # one without news, and a revoked device would stay in.
 LISTEN_S = 2.0
 
-Write = Callable[[Session], str]
+Write = Callable[[Session, str], str]
+"""What a file for the broker of a cell holds."""
 
 
-def passwords(session: Session) -> str:
-    """A password file of all devices that have a secret."""
-    rows = session.execute(
-        select(Device.id, Device.secret_hash)
-        .where(Device.secret_hash.is_not(None))
-        .order_by(Device.id)
-    )
-    return "".join(f"{device_id}:{secret_hash}\n" for device_id, secret_hash in rows)
+def passwords(session: Session, cell: str) -> str:
+    """A password file of all devices that the broker of `cell` is to admit."""
+    hashes = admitting_hashes(session, None, cell)
+    return "".join(f"{device_id}:{secret_hash}\n" for device_id, secret_hash in hashes.items())
 
 
-def revoked(session: Session) -> str:
+def revoked(session: Session, _cell: str) -> str:
     """Lines of an access file that deny everything to devices without a secret.
 
     A device with a certificate is not asked for a secret, so only this locks it out.
@@ -45,14 +43,14 @@ def revoked(session: Session) -> str:
     return "".join(f"user {device_id}\ntopic deny cymba/v1/{device_id}/#\n" for device_id in ids)
 
 
-def write(session: Session, files: Mapping[Path, Write]) -> None:
-    """Replace those of `files` that differ from the database, each atomically.
+def write(session: Session, files: Mapping[Path, Write], cell: str) -> None:
+    """Replace those of `files` of `cell` that differ from the database, each atomically.
 
     Raises:
         OSError: one cannot be written.
     """
     for path, content in files.items():
-        new = content(session)
+        new = content(session, cell)
         if not path.exists() or path.read_text() != new:
             draft = path.with_name(f"{path.name}.new")
             draft.write_text(new)
@@ -66,10 +64,12 @@ class Follower:
         self,
         engine: Engine,
         files: Mapping[Path, Write],
+        cell: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._files = files
+        self._cell = cell
         self._clock = clock
         self._connection: Connection | None = None
         self._due_s = 0.0
@@ -96,7 +96,7 @@ class Follower:
             if self._clock() >= self._due_s:
                 # Over the connection that listens, so that a dead one is noticed.
                 with UnitOfWork(connection) as session:
-                    write(session, self._files)
+                    write(session, self._files, self._cell)
                 self._compared_s = self._clock()
                 self._due_s = self._compared_s + REREAD_S
             with closing(line.notifies(timeout=LISTEN_S, stop_after=1)) as changes:

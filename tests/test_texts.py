@@ -15,6 +15,8 @@ from tests.texts import OF_TABLES, ROOT, CodeText, of_code
 OF_MACHINES = (
     "cymba/accounts/app_clients.py",
     "cymba/devices/catalogue.py",
+    "cymba/devices/cells.py",
+    "cymba/devices/moving.py",
     "cymba/devices/provisioning.py",
     "cymba/heartbeat.py",
     "cymba/operations/",

@@ -7,14 +7,15 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Programme
+from cymba.devices.provisioning import tell_brokers
 from cymba.devices.signing import sign
-from cymba.devices.tables import Device, DeviceProgramme, Restoration, UnknownVersion
+from cymba.devices.tables import CellMove, Device, DeviceProgramme, Restoration, UnknownVersion
 
 SetBy = Literal["person", "trial", "red_flag"]
 
@@ -66,6 +67,10 @@ def issue(
     )
     session.add(row)
     session.flush()
+    # A device that moves may not come to the new broker before this version stands there.
+    moves = update(CellMove).where(CellMove.device_id == device.id).values(ready_at=None)
+    if session.scalar(moves.returning(CellMove.device_id)) is not None:
+        tell_brokers(session)
     if account_id is not None:
         announce(session, account_id, "device", device.id)
     return row

@@ -103,3 +103,14 @@ class Desired(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     limits: dict[ChannelName, int | float]
     expires: Milliseconds | None = None
     signature: str | None = None  # Ed25519 over the canonical CBOR of all the rest, base64url
+
+
+class Relocation(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`down/broker`, retained: the broker to connect to from now on.
+
+    A device ignores an `at` that is not above that of the last one it followed.
+    """
+
+    at: Milliseconds  # when it was asked for
+    broker: ShortText  # mqtt[s]://host[:port]
+    signature: str | None = None  # as of the programme

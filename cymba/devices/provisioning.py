@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sqlalchemy import delete, func, select, update
@@ -23,6 +23,7 @@ from cymba.devices.holders import announce_to_holders
 from cymba.devices.models import Model
 from cymba.devices.tables import Device, DeviceSuspension
 from cymba.errors import NotFound, Rejected
+from cymba.settings import FIRST_CELL
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Base 32 without letters that are mistaken for others: crockford.com/base32.html"""
@@ -47,15 +48,17 @@ class Credentials(NamedTuple):
     claim_code: str
 
 
-def provision(session: Session, model: str, count: int = 1) -> Iterator[Credentials]:
-    """Make `count` devices of `model`, in batches: memory does not grow with `count`.
+def provision(
+    session: Session, model: str, count: int = 1, *, cell: str = FIRST_CELL
+) -> Iterator[Credentials]:
+    """Make `count` devices of `model` in `cell`, in batches: memory does not grow with `count`.
 
     The caller commits when it has consumed them, or between any two.
 
     Raises:
         Rejected: there is no such model.
     """
-    return _provision(session, known_model(session, model), count)
+    return _provision(session, known_model(session, model), count, cell)
 
 
 def known_model(session: Session, name: str) -> Model:
@@ -70,7 +73,7 @@ def known_model(session: Session, name: str) -> Model:
     return found
 
 
-def _provision(session: Session, model: Model, count: int) -> Iterator[Credentials]:
+def _provision(session: Session, model: Model, count: int, cell: str) -> Iterator[Credentials]:
     left = count
     while left:
         made = [_draw(model) for _ in range(min(left, BATCH))]
@@ -82,6 +85,7 @@ def _provision(session: Session, model: Model, count: int) -> Iterator[Credentia
                 "model": model.name,
                 "secret_hash": hash_secret(one.secret),
                 "claim_code_hash": hash_claim_code(one.device_id, one.claim_code),
+                "cell": cell,
             }
             for one in made
         ]
@@ -120,25 +124,9 @@ def reissue_claim_code(session: Session, device_id: str) -> str:
 
 
 def authenticate(session: Session, device_id: str, secret: str) -> bool:
-    """Whether `device_id` may connect to a broker with `secret`."""
-    return admitting_hash(session, device_id, secret) is not None
-
-
-def admitting_hash(session: Session, device_id: str, secret: str) -> str | None:
-    """The stored hash that `secret` fits, if it does. It is valid as long as `secret_hashes` gives
-    the same."""
+    """Whether `secret` is the device's."""
     stored = session.scalar(select(Device.secret_hash).where(Device.id == device_id))
-    return stored if verify_secret(stored, secret) else None
-
-
-def secret_hashes(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
-    """The present hashes of those of these devices that have a secret."""
-    rows = session.execute(
-        select(Device.id, Device.secret_hash).where(
-            Device.id.in_(list(device_ids)), Device.secret_hash.is_not(None)
-        )
-    )
-    return {device_id: stored for device_id, stored in rows if stored is not None}
+    return verify_secret(stored, secret)
 
 
 def hash_secret(secret: str, *, iterations: int = ITERATIONS) -> str:

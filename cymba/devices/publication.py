@@ -1,8 +1,9 @@
 """The outbox of desired programmes that the broker does not have yet.
 
 The database holds what is desired; the broker's retained message is a copy that it may lose. A
-version without `published_at` waits here. Only the newest version of a device is sent, and one
-publisher works at a time, so no older version can replace a newer one.
+version without `published_at` waits here for the broker of its device's cell. Only the newest
+version of a device is sent, and one publisher of a cell works at a time, so no older version can
+replace a newer one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,16 +11,20 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.devices.clocks import to_ms
 from cymba.devices.issuing import newest_version
 from cymba.devices.messages import Desired, Programme
-from cymba.devices.tables import DeviceProgramme
+from cymba.devices.provisioning import tell_brokers
+from cymba.devices.tables import CellMove, Device, DeviceProgramme
+from cymba.settings import FIRST_CELL
 
-_LOCK = 0x63796D62_64657369  # "cymbdesi", the key of an advisory lock
+_LOCK = (
+    0x63796D62_64657369  # "cymbdesi", the key of an advisory lock; each further cell has its own
+)
 
 
 class UnpublishedProgramme(NamedTuple):
@@ -27,42 +32,60 @@ class UnpublishedProgramme(NamedTuple):
     desired: Desired
 
 
-def begin_publication(session: Session) -> bool:
-    """Whether this transaction is the one that publishes, until it ends.
+def begin_publication(session: Session, cell: str) -> bool:
+    """Whether this transaction is the one that publishes in `cell`, until it ends.
 
     It waits for the broker without a lock on any row, so it blocks nobody.
     """
-    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))))
+    key = _LOCK if cell == FIRST_CELL else func.hashtextextended(cell, _LOCK)
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(key))))
 
 
-def unpublished(session: Session, limit: int = 100) -> list[UnpublishedProgramme]:
-    """The desired versions that are to be published, of up to `limit` devices."""
+def unpublished(session: Session, cell: str, limit: int = 100) -> list[UnpublishedProgramme]:
+    """The desired versions that are to be published in `cell`, of up to `limit` devices."""
     row = DeviceProgramme
     waiting = (
         select(row.device_id)
-        .where(row.published_at.is_(None))
+        .join(Device, Device.id == row.device_id)
+        .where(row.published_at.is_(None), Device.cell == cell)
         .distinct()
         .order_by(row.device_id)
         .limit(limit)
     )
+    return [
+        UnpublishedProgramme(*one)
+        for one in newest_messages(session, session.scalars(waiting).all()).items()
+    ]
+
+
+def newest_messages(session: Session, device_ids: Sequence[str]) -> dict[str, Desired]:
+    """The newest version of each of the devices that have one, in the order of their ids."""
+    row = DeviceProgramme
     newest = (
         select(row)
-        .where(row.device_id.in_(waiting))
+        .where(row.device_id.in_(device_ids))
         .ext(distinct_on(row.device_id))
         .order_by(row.device_id, row.ver.desc())
     )
-    return [UnpublishedProgramme(one.device_id, as_message(one)) for one in session.scalars(newest)]
+    return {one.device_id: as_message(one) for one in session.scalars(newest)} if device_ids else {}
 
 
 def mark_published(
-    session: Session, published: Sequence[UnpublishedProgramme], now: datetime
+    session: Session, published: Sequence[UnpublishedProgramme], cell: str, now: datetime
 ) -> None:
-    """The broker has acknowledged these, which replace all older versions."""
+    """The broker of `cell` has acknowledged these, which replace all older versions. The devices
+    are locked (`lock_devices`); one that has left the cell meanwhile is published where it is."""
     row = DeviceProgramme
+    here = select(Device.id).where(Device.cell == cell)
     for device_id, desired in published:
         session.execute(
             update(row)
-            .where(row.device_id == device_id, row.ver <= desired.ver, row.published_at.is_(None))
+            .where(
+                row.device_id == device_id,
+                row.ver <= desired.ver,
+                row.published_at.is_(None),
+                row.device_id.in_(here.where(Device.id == device_id)),
+            )
             .values(published_at=now)
         )
 
@@ -87,10 +110,27 @@ def publish_again(session: Session, device_ids: Iterable[str]) -> None:
     )
 
 
-def publish_all_again(session: Session) -> None:
-    """Publish every device's desired version again, because the broker has lost its messages."""
+def publish_newest(session: Session, device_ids: Sequence[str]) -> None:
+    """Publish again whatever these devices are to hold, at the broker of the cell they are in."""
+    _publish_newest(session, DeviceProgramme.device_id.in_(device_ids))
+
+
+def publish_all_again(session: Session, cell: str) -> None:
+    """Publish all again in `cell`, because its broker has lost its messages. Devices that are to
+    come wait until theirs stand there."""
+    here = select(Device.id).where(Device.cell == cell)
+    _publish_newest(session, DeviceProgramme.device_id.in_(here))
+    session.execute(update(CellMove).where(CellMove.to_cell == cell).values(ready_at=None))
+    session.execute(
+        update(CellMove).where(CellMove.device_id.in_(here)).values(told_at=None),
+        execution_options={"synchronize_session": False},
+    )
+    tell_brokers(session)
+
+
+def _publish_newest(session: Session, whose: ColumnElement[bool]) -> None:
     row = DeviceProgramme
-    newest = select(row.device_id, func.max(row.ver)).group_by(row.device_id)
+    newest = select(row.device_id, func.max(row.ver)).where(whose).group_by(row.device_id)
     session.execute(
         update(row).where(func.row(row.device_id, row.ver).in_(newest)).values(published_at=None)
     )

@@ -1,4 +1,5 @@
-"""The signature of a desired programme, so that an intruder in the broker cannot raise a current.
+"""The signature of a desired programme, so that an intruder in the broker cannot raise a current,
+and of a relocation, so that they cannot have a device bring its secret to a broker of theirs.
 
 Ed25519 over deterministic CBOR (RFC 8949, section 4.2.1) of the message without `signature` and
 absent fields, with the device's id added as `device`: a programme for one device is invalid for
@@ -9,7 +10,7 @@ above the one it holds.
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, TypeVar
 
 import cbor2
 import msgspec
@@ -24,8 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from cymba.accounts.keys import keep
-from cymba.devices.messages import Desired
+from cymba.devices.messages import Desired, Relocation
 from cymba.settings import Settings, SettingsError
+
+Signed = TypeVar("Signed", Desired, Relocation)
 
 FILE_NAME = "programme_key.pem"
 
@@ -56,24 +59,24 @@ def read_public_key(shown: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(_decode(shown))
 
 
-def sign(key: Ed25519PrivateKey, device_id: str, desired: Desired) -> Desired:
-    signature = _encode(key.sign(signed_bytes(device_id, desired)))
-    return msgspec.structs.replace(desired, signature=signature)
+def sign(key: Ed25519PrivateKey, device_id: str, message: Signed) -> Signed:
+    signature = _encode(key.sign(signed_bytes(device_id, message)))
+    return msgspec.structs.replace(message, signature=signature)
 
 
-def verify(key: Ed25519PublicKey, device_id: str, desired: Desired) -> bool:
+def verify(key: Ed25519PublicKey, device_id: str, message: Desired | Relocation) -> bool:
     try:
-        key.verify(_decode(desired.signature or ""), signed_bytes(device_id, desired))
+        key.verify(_decode(message.signature or ""), signed_bytes(device_id, message))
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
 
 
-def signed_bytes(device_id: str, desired: Desired) -> bytes:
+def signed_bytes(device_id: str, message: Desired | Relocation) -> bytes:
     """The bytes to sign, as the module's docstring describes."""
-    message: dict[str, Any] = msgspec.to_builtins(desired)
-    message.pop("signature", None)
-    return cbor2.dumps(_plain({**message, "device": device_id}), canonical=True)
+    members: dict[str, Any] = msgspec.to_builtins(message)
+    members.pop("signature", None)
+    return cbor2.dumps(_plain({**members, "device": device_id}), canonical=True)
 
 
 def _plain(value: Any) -> Any:

@@ -14,10 +14,11 @@ from sqlalchemy import (
     String,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base, CreatedAt
+from cymba.settings import FIRST_CELL
 
 
 class Device(Base):
@@ -36,6 +37,34 @@ class Device(Base):
     # Programme versions up to this one were an erased person's. They are gone, but the device
     # ignores a version that is not above the one it holds.
     erased_ver: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    cell: Mapped[str] = mapped_column(String(31), default=FIRST_CELL, server_default=FIRST_CELL)
+
+
+class Cell(Base):
+    """A broker with its bridges (`cells`). The first one needs no row until devices move to it."""
+
+    __tablename__ = "cell"
+    __table_args__ = (CheckConstraint("name ~ '^[a-z][a-z0-9]{0,30}$'", name="name_form"),)
+
+    name: Mapped[str] = mapped_column(String(31), primary_key=True)
+    address: Mapped[str] = mapped_column(String(200))  # mqtt[s]://host[:port], as devices reach it
+    added_at: Mapped[datetime]
+
+
+class CellMove(Base):
+    """A device that is to come to another cell (`moving`). The row goes when it has come."""
+
+    __tablename__ = "cell_move"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    to_cell: Mapped[str] = mapped_column(String(31), index=True)
+    # The message that tells the device (`messages.Relocation`).
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    address: Mapped[str] = mapped_column(String(200))
+    signature: Mapped[str] = mapped_column(String(100))
+    # Since when the new broker has the device's newest programme. Only then may the device come.
+    ready_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]  # when the old broker was given the message
 
 
 class DeviceModel(Base):
@@ -175,6 +204,10 @@ class RetainedWithdrawal(Base):
 
     device_id: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
     asked_at: Mapped[datetime]
+    # At whose brokers. The version before knows the first alone.
+    cells: Mapped[list[str]] = mapped_column(
+        ARRAY(String(31)), server_default=text(f"'{{{FIRST_CELL}}}'")
+    )
 
 
 class UnknownVersion(Base):

@@ -1,50 +1,80 @@
-"""Retained messages to be withdrawn from the broker: a device's programme and presence from the
-time of a holder who released it or was erased.
+"""Retained messages to be withdrawn from a broker: a device's programme and presence from the time
+of a holder who released it or was erased, or from before it moved to another cell.
+
+A broker that is away keeps its own waiting, and nobody else's.
 
 An empty retained message removes the one before and is itself not kept (MQTT 3.1.1, 3.3.1.3).
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import any_, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from cymba.devices.publication import publish_again
-from cymba.devices.tables import RetainedWithdrawal
+from cymba.devices.tables import CellMove, Device, RetainedWithdrawal
 
 
-def ask_withdrawal(session: Session, device_ids: Iterable[str], now: datetime) -> None:
-    """Withdraw the retained messages of these devices after the commit."""
-    rows = [{"device_id": device_id, "asked_at": now} for device_id in sorted(set(device_ids))]
-    if rows:
-        statement = insert(RetainedWithdrawal).values(rows)
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=[RetainedWithdrawal.device_id],
-                set_={"asked_at": statement.excluded.asked_at},
-            )
-        )
+class Withdrawal(NamedTuple):
+    device_id: str
+    asked_at: datetime
 
 
-def awaited_withdrawals(session: Session, limit: int = 100) -> Sequence[RetainedWithdrawal]:
-    """What is to be withdrawn, before anything is published; call it within a publication."""
-    waiting = select(RetainedWithdrawal).order_by(RetainedWithdrawal.device_id).limit(limit)
-    return session.scalars(waiting).all()
+def ask_withdrawal(
+    session: Session,
+    device_ids: Iterable[str],
+    now: datetime,
+    *,
+    cells: Sequence[str] | None = None,
+) -> None:
+    """Withdraw the retained messages of these devices after the commit, at the brokers of `cells`;
+    None: of the cell that each is in, and of that to which it is to move."""
+    asked = {"devices": sorted(set(device_ids)), "at": now, "cells": cells}
+    session.execute(_ASK, asked)
 
 
-def mark_withdrawn(session: Session, withdrawn: Sequence[RetainedWithdrawal]) -> None:
-    """The broker has acknowledged the empty messages.
+def awaited_withdrawals(session: Session, cell: str, limit: int = 100) -> list[Withdrawal]:
+    """What is to be withdrawn in `cell`, before anything is published; call it within a
+    publication."""
+    row = RetainedWithdrawal
+    waiting = select(row.device_id, row.asked_at).where(any_(row.cells) == cell)
+    rows = session.execute(waiting.order_by(row.device_id).limit(limit))
+    return [Withdrawal(*one) for one in rows]
 
-    A withdrawal that was asked for again meanwhile stays. The programme of a next holder, which the
-    withdrawal may have removed, is published again.
+
+def mark_withdrawn(session: Session, withdrawn: Sequence[Withdrawal], cell: str) -> None:
+    """The broker of `cell` has acknowledged the empty messages.
+
+    A withdrawal that was asked for again meanwhile stays. The programme of a next holder, and where
+    a device is to move, which the withdrawal may have removed, are published again.
     """
-    for one in withdrawn:
+    row = RetainedWithdrawal
+    for device_id, asked_at in withdrawn:
+        here = row.device_id == device_id, row.asked_at == asked_at
+        rest = func.array_remove(row.cells, cell)
+        session.execute(update(row).where(*here).values(cells=rest))
+        session.execute(delete(row).where(*here, func.cardinality(row.cells) == 0))
         session.execute(
-            delete(RetainedWithdrawal).where(
-                RetainedWithdrawal.device_id == one.device_id,
-                RetainedWithdrawal.asked_at == one.asked_at,
-            )
+            update(CellMove).where(CellMove.device_id == device_id).values(told_at=None)
         )
-    publish_again(session, (one.device_id for one in withdrawn))
+    ids = [one.device_id for one in withdrawn]
+    publish_again(
+        session, session.scalars(select(Device.id).where(Device.id.in_(ids), Device.cell == cell))
+    )
+
+
+_ASK = text(
+    """
+    INSERT INTO retained_withdrawal AS r (device_id, asked_at, cells)
+    SELECT d.id, :at, coalesce(CAST(:cells AS varchar[]),
+                               array_remove(ARRAY[d.cell, m.to_cell], NULL))
+    FROM device AS d LEFT JOIN cell_move AS m ON m.device_id = d.id
+    WHERE d.id = ANY(:devices)
+    ORDER BY d.id
+    ON CONFLICT (device_id) DO UPDATE SET
+      asked_at = excluded.asked_at,
+      cells = ARRAY(SELECT unnest(r.cells) UNION SELECT unnest(excluded.cells))
+    """
+)

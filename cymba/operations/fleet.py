@@ -1,18 +1,21 @@
-"""Single devices as their operator sees them, and what the operator may do: lift a suspension, and
-replay a frame from quarantine. Whoever holds the device reads of it in their audit log."""
+"""Single devices as their operator sees them, and what the operator may do: lift a suspension, move
+a device to another cell, and replay a frame from quarantine. Whoever holds the device reads of it
+in their audit log."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, text
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import Actor, note
 from cymba.database import line_of
-from cymba.devices import suspension
+from cymba.devices import moving, suspension
 from cymba.devices.claiming import load_tenures
+from cymba.devices.provisioning import read_serial
 from cymba.devices.tables import Device, DeviceSuspension
 from cymba.errors import NotFound
 from cymba.operations.devices import JOINED, MOST_BACKLOG, RECENT, STATE
@@ -90,6 +93,22 @@ def lift_suspension(session: Session, device_id: str, by: Actor, now: datetime) 
     return True
 
 
+def move(
+    session: Session, key: Ed25519PrivateKey, name: str, cell: str, *, by: Actor, now: datetime
+) -> None:
+    """Have a device, by its id or serial, come to another cell (`moving.ask`).
+
+    Raises:
+        NotFound, Rejected, Conflict: as there.
+    """
+    named = select(Device.id).where(or_(Device.id == name, Device.serial == read_serial(name)))
+    device_id = session.scalar(named.order_by(Device.id != name).limit(1))
+    if device_id is None:
+        raise NotFound(f"there is no device {name}")
+    moving.ask(session, key, device_id, cell, now)
+    _tell(session, device_id, now, by, "device.moved", cell=cell)
+
+
 def replay(session: Session, quarantine_id: int, by: Actor) -> Replayed:
     """As `quarantine.replay`, and whose device it was at the time reads of it.
 
@@ -104,7 +123,7 @@ def replay(session: Session, quarantine_id: int, by: Actor) -> Replayed:
 
 
 def _tell(
-    session: Session, device_id: str, at: datetime, by: Actor, action: str, **detail: int
+    session: Session, device_id: str, at: datetime, by: Actor, action: str, **detail: int | str
 ) -> None:
     holder: UUID | None = load_tenures(line_of(session), device_id).holder_at(at)
     if holder is not None:

@@ -6,9 +6,12 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from cymba.devices import cells
+from cymba.devices.cells import CellShown
 from cymba.operations import devices, queues
 from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
 from cymba.operations.queues import Queue
+from cymba.settings import FIRST_CELL
 
 PARTS = ("api", "bridge", "seal", "insights", "imports", "mail", "passwords", "watch")
 """Processes that an installation has, by the second word of the names of their connections."""
@@ -20,7 +23,7 @@ class ConnectedProcess(NamedTuple):
     """A process as the database sees it. Every worker speaks with it in each round, so `quiet_s`
     is its heartbeat; a bridge and the API are quiet while nobody sends or asks anything."""
 
-    name: str  # "bridge-0"
+    name: str  # "bridge-0", of another cell than the first "bridge-north-0"
     connections: int
     connected_at: datetime
     quiet_s: float
@@ -36,21 +39,27 @@ class Status(NamedTuple):
     firmwares: list[ReportedFirmware]
     backlog: Backlog
     sessions: RecentSessions
+    cells: list[CellShown]
 
 
 def read_status(session: Session, now: datetime) -> Status:
     running = processes(session)
+    divided = cells.cells(session)
+    # A bridge of another cell than the first has that in its name: "bridge-north-0".
     parts = {one.name.partition("-")[0] for one in running}
+    bridges = {one.name.rpartition("-")[0] for one in running}
+    needed = [*PARTS, *(f"bridge-{one.name}" for one in divided if one.name != FIRST_CELL)]
     return Status(
         at=now,
         processes=running,
-        missing=[part for part in PARTS if part not in parts],
+        missing=[part for part in needed if part not in parts | bridges],
         queues={name: read(session, now) for name, read in queues.QUEUES.items()},
         quarantine=queues.quarantine(session, now),
         states=devices.by_state(session, now),
         firmwares=devices.by_firmware(session, now),
         backlog=devices.backlog(session, now),
         sessions=devices.recent_sessions(session, now),
+        cells=divided,
     )
 
 

@@ -344,6 +344,8 @@ BY_NAME = {holding.name: holding for holding in PERSONAL_TABLES}
 
 NOT_PERSONAL: dict[str, str] = {
     "app_client": "apps of others that an operator has registered",
+    "cell": "brokers, by an operator's name",
+    "cell_move": "devices that are to come to another broker",
     "device_model": "kinds of device; the name in it is an operator's",
     "account_id_used": "hashes of ids that were used, which only who has the id can test",
     "rate_limit": "hashes of whose guesses are counted, leaking away; erased all the same",

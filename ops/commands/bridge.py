@@ -6,6 +6,7 @@ import click
 
 from cymba.settings import Settings
 from mqtt_bridge.app import Bridge, serve
+from ops.cells import process_name, require_cell
 from ops.database import open_engine
 from ops.exits import Exit
 from ops.metrics_server import serving
@@ -27,8 +28,8 @@ def bridge(settings: Settings, slot: int) -> None:
     It runs until SIGTERM or Ctrl-C. Then it writes what it has received, acknowledges it and
     disconnects. If it is killed nothing is lost: devices resend what was not acknowledged.
 
-    The broker is CYMBA_BROKER_URL; the user name "bridge" in it stands for the slot's own,
-    bridge-0, bridge-1 and so on.
+    The broker is CYMBA_BROKER_URL, that of CYMBA_CELL; the user name "bridge" in it stands for the
+    slot's own, bridge-0, bridge-1 and so on.
 
     \b
     CYMBA_BRIDGE_SLOTS=2 cymba bridge --slot 1
@@ -39,7 +40,9 @@ def bridge(settings: Settings, slot: int) -> None:
             f"{settings.bridge_slots - 1}",
             param_hint="--slot",
         )
-    with open_engine(settings, application_name=f"cymba bridge-{slot}") as engine:
+    name = process_name("bridge", settings)
+    with open_engine(settings, application_name=f"{name}-{slot}") as engine:
+        require_cell(engine, settings)
         running = Bridge(settings, engine, slot)
         show_process(running.metrics.registry, settings, engine)
         with serving(

@@ -37,6 +37,7 @@ def broker(settings: Settings, port: int | None) -> None:
                 database_url,
                 port=port if port is not None else address.port,
                 secret=address.password,
+                cell=settings.cell,
                 started=lambda port: click.echo(f"listening on {ops.broker.HOST}:{port}"),
             )
         except OSError as error:

@@ -1,6 +1,7 @@
 """`cymba device`: provisioning devices, and replacing secrets and claim codes."""
 
 import csv
+import getpass
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,12 +13,15 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from cymba.accounts.audit import Actor
 from cymba.database import UnitOfWork, utc_now
-from cymba.devices import provisioning
+from cymba.devices import cells, provisioning
 from cymba.devices.provisioning import Credentials
 from cymba.devices.signing import load_key, show_public_key
-from cymba.settings import Settings
+from cymba.operations import fleet
+from cymba.settings import FIRST_CELL, Settings
 from ops import mosquitto_files
+from ops.cells import process_name, require_cell
 from ops.database import open_engine
 from ops.mosquitto_files import Follower
 from ops.worker_process import WorkerOptions, work_on
@@ -43,14 +47,16 @@ def device() -> None:
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write them to this new file, or - for the screen  [default: devices-TIME.csv here]",
 )
+@click.option("--cell", default=FIRST_CELL, show_default=True, help="One of `cymba cell list`.")
 @click.pass_obj
-def provision(settings: Settings, model: str, count: int, csv_file: Path | None) -> None:
+def provision(settings: Settings, model: str, count: int, csv_file: Path | None, cell: str) -> None:
     """Make devices: serial, device id, MQTT secret and claim code.
 
     Secrets and codes are written once, into a file that only you can read. Cymba stores hashes
     alone, so they cannot be shown again. programme_key is the public key with which the device
-    verifies programmes. Rows are written as they are committed, so after an interrupted run the
-    file holds every device that exists.
+    verifies programmes; broker is the address of its cell's broker, where that was told. Rows are
+    written as they are committed, so after an interrupted run the file holds every device that
+    exists.
 
     \b
     cymba device provision --model ear_cymba --count 500 --csv batch-7.csv
@@ -59,7 +65,8 @@ def provision(settings: Settings, model: str, count: int, csv_file: Path | None)
     with open_engine(settings) as engine:
         with UnitOfWork(engine) as session:
             provisioning.known_model(session, model)  # before a file is made
-        provisioned = _Provisioned(engine, programme_key)
+            address = cells.known_cell(session, cell)
+        provisioned = _Provisioned(engine, cell, (programme_key, address or ""))
         if csv_file is not None and str(csv_file) == "-":
             provisioned.write(model, count, sys.stdout)
             return
@@ -85,15 +92,16 @@ def _new_secret_file(path: Path) -> Iterator[TextIO]:
 
 class _Provisioned(NamedTuple):
     engine: Engine
-    programme_key: str
+    cell: str
+    alike: tuple[str, str]  # what all of them are told: programme_key, broker
 
     def write(self, model: str, count: int, out: TextIO) -> None:
-        _write(out, [(*Credentials._fields, "programme_key")])
+        _write(out, [(*Credentials._fields, "programme_key", "broker")])
         waiting: list[Credentials] = []
         with (
             UnitOfWork(self.engine) as session,
             click.progressbar(
-                provisioning.provision(session, model, count),
+                provisioning.provision(session, model, count, cell=self.cell),
                 length=count,
                 label="Provisioning",
                 file=sys.stderr,
@@ -109,7 +117,7 @@ class _Provisioned(NamedTuple):
 
     def _keep(self, session: Session, made: list[Credentials], out: TextIO) -> None:
         session.commit()
-        _write(out, ((*one, self.programme_key) for one in made))
+        _write(out, ((*one, *self.alike) for one in made))
 
 
 def _write(out: TextIO, rows: Iterable[Iterable[str]]) -> None:
@@ -153,6 +161,25 @@ def revoke(settings: Settings, device_id: str) -> None:
 
 
 @device.command()
+@click.argument("device_id")
+@click.argument("cell")
+@click.pass_obj
+def move(settings: Settings, device_id: str, cell: str) -> None:
+    """Have DEVICE_ID (or the device of this serial) come to CELL.
+
+    It stays where it is until its programme stands at the new broker, and it has heard of the
+    address and come. With its own cell's name it stays after all. It needs firmware that follows
+    (docs/device-protocol.md, R44); any other stays where it is.
+
+    \b
+    cymba device move EY4T7KQ2M9XD north
+    """
+    key, by = load_key(settings), Actor("operator", getpass.getuser())
+    with open_engine(settings) as engine, UnitOfWork(engine) as session, session.begin():
+        fleet.move(session, key, device_id, cell, by=by, now=utc_now())
+
+
+@device.command()
 @click.option(
     "--out",
     required=True,
@@ -174,7 +201,7 @@ def revoke(settings: Settings, device_id: str) -> None:
 def passwords(
     settings: Settings, out: Path, revoked: Path | None, follow: bool, metrics_port: int | None
 ) -> None:
-    """Write the devices' password hashes as a Mosquitto password file.
+    """Write the password hashes of the devices of CYMBA_CELL as a Mosquitto password file.
 
     Files are replaced atomically. With --follow it waits for a database that does not answer, as
     every worker does, and the files stay as they are meanwhile.
@@ -183,13 +210,15 @@ def passwords(
     if revoked is not None:
         files[revoked] = mosquitto_files.revoked
     files[out] = mosquitto_files.passwords
-    with open_engine(settings, application_name="cymba passwords") as engine:
+    name = process_name("passwords", settings)
+    with open_engine(settings, application_name=name) as engine:
+        require_cell(engine, settings)
         try:
             if follow:
-                _follow(settings, engine, Follower(engine, files), metrics_port)
+                _follow(settings, engine, Follower(engine, files, settings.cell), metrics_port)
             else:
                 with UnitOfWork(engine) as session:
-                    mosquitto_files.write(session, files)
+                    mosquitto_files.write(session, files, settings.cell)
         except OSError as error:
             raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None
 

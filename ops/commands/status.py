@@ -47,6 +47,10 @@ def lines(shown: Status, kept_out: Iterable[fleet.SuspendedDevice]) -> Iterable[
         yield f"  {name:<22} {queue.waiting:>11,}   {since}"
     yield from _counts("Quarantine", shown.quarantine)
     yield from _counts("Devices", shown.states)
+    if len(shown.cells) > 1:
+        yield from _counts("Cells", {one.name: one.devices for one in shown.cells})
+        coming = sum(one.coming for one in shown.cells)
+        yield f"  {'on their way':<22} {coming:>11,}"
     told = {one.name or "(not told)": one.devices for one in shown.firmwares}
     yield from _counts("Firmware", dict(list(told.items())[:MOST_FIRMWARES]))
     if len(told) > MOST_FIRMWARES:

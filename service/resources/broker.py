@@ -17,11 +17,13 @@ from typing import Any
 
 import marshmallow as ma
 import msgspec
+import structlog
 from flask import Response, g, request
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
 from cymba.devices.broker_rights import TopicAccess, is_theirs, may, may_connect
+from cymba.devices.cells import elsewhere
 from cymba.errors import Forbidden, Unauthenticated
 from service.http.answers import MEDIA_TYPE, answer
 from service.http.fields import Schema, Text, validation_failed
@@ -31,6 +33,8 @@ from service.http.services import services
 from service.http.transaction import transaction
 
 blp = Resource("broker", "What an MQTT broker asks before it lets a client do something")
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024  # VerneMQ sends the payload along
 _TEXT = {"type": ["string", "null"]}
@@ -53,11 +57,17 @@ class BrokerQuestion(msgspec.Struct):
     topics: list[AskedTopic] | None = None  # VerneMQ, of a subscription
 
 
-class SecretSchema(Schema):
+class BrokerQuerySchema(Schema):
     secret = Text(
         load_default=None,
         validate=ma.validate.Length(max=500),
         metadata={"description": "In place of the header, for brokers that can send none"},
+    )
+
+    cell = Text(
+        load_default=None,
+        validate=ma.validate.Length(max=31),
+        metadata={"description": "Of the broker that asks; without it that of `CYMBA_CELL`"},
     )
 
 
@@ -133,11 +143,11 @@ def require_broker() -> None:
 
 @blp.post("/v1/broker/auth")
 @blp.guard(require_broker, "broker", "broker_query")
-@blp.query(SecretSchema)
+@blp.query(BrokerQuerySchema)
 @blp.raw_body(_AUTH_CONTENT, max_bytes=MAX_BODY_BYTES)
 @blp.answers(200, BrokerVerdictSchema, example=_ALLOWED)
 @blp.problems("forbidden")
-def authenticate_client(_query: dict[str, Any]) -> Response:
+def authenticate_client(query: dict[str, Any]) -> Response:
     """May this client connect to the broker?
 
     Devices connect with their id and secret, bridges with the password in `CYMBA_BROKER_URL`; the
@@ -145,6 +155,7 @@ def authenticate_client(_query: dict[str, Any]) -> Response:
     """
     asked = _question()
     user, client_id = asked.username or "", asked.clientid or asked.client_id or ""
+    cell = query["cell"] or services().settings.cell
     with transaction() as session:
         allowed = "\0" not in user and may_connect(
             session,
@@ -152,24 +163,29 @@ def authenticate_client(_query: dict[str, Any]) -> Response:
             asked.password or "",
             client_id,
             bridge_secret=BrokerAddress.of(services().settings).password,
+            cell=cell,
         )
+        away = {} if allowed or "\0" in user else elsewhere(session, [user], cell)
+    if away:
+        log.warning("a device is at another cell's broker", device=user, cell=cell, its=away[user])
+        return _verdict(asked, allowed, f"It belongs to the broker of cell {away[user]!r}.")
     return _verdict(asked, allowed)
 
 
 @blp.post("/v1/broker/acl")
 @blp.guard(require_broker, "broker", "broker_query")
-@blp.query(SecretSchema)
+@blp.query(BrokerQuerySchema)
 @blp.raw_body(_ACL_CONTENT, max_bytes=MAX_BODY_BYTES)
 @blp.answers(200, BrokerVerdictSchema, example=_ALLOWED)
 @blp.problems("forbidden")
-def authorize_client(_query: dict[str, Any]) -> Response:
+def authorize_client(query: dict[str, Any]) -> Response:
     """May this client publish or subscribe to this topic?
 
     For EMQX, VerneMQ and mosquitto-go-auth; a question in any other form is denied.
     """
     asked = _question()
     with transaction() as session:
-        allowed = _is_allowed(session, asked)
+        allowed = _is_allowed(session, asked, query["cell"] or services().settings.cell)
     user, topic = asked.username or "", asked.topic or ""
     if TopicAccess.PUBLISH in _accesses(asked) and not is_theirs(user, TopicAccess.PUBLISH, topic):
         services().metrics.denied_publishes.inc()
@@ -177,14 +193,16 @@ def authorize_client(_query: dict[str, Any]) -> Response:
     return _verdict(asked, allowed)
 
 
-def _is_allowed(session: Session, asked: BrokerQuestion) -> bool:
+def _is_allowed(session: Session, asked: BrokerQuestion, cell: str) -> bool:
     user = asked.username or ""
     topics = [one.topic for one in asked.topics or ()] or [asked.topic or ""]
     wanted = _accesses(asked)
     return (
         "\0" not in user
         and bool(wanted)
-        and all(may(session, user, access, topic) for access in wanted for topic in topics)
+        and all(
+            may(session, user, access, topic, cell=cell) for access in wanted for topic in topics
+        )
     )
 
 
@@ -211,11 +229,11 @@ def _question() -> BrokerQuestion:
         raise InvalidJson("The body is not JSON.") from None
 
 
-def _verdict(asked: BrokerQuestion, allowed: bool) -> Response:
+def _verdict(asked: BrokerQuestion, allowed: bool, why: str = "Denied.") -> Response:
     if "vernemq-hook" in request.headers:
         return answer({"result": "ok" if allowed else {"error": "not_allowed"}})
     if asked.action is not None:
         return answer(_ALLOWED if allowed else {"result": "deny"})
     if not allowed:
-        raise Forbidden("Denied.")
+        raise Forbidden(why)
     return answer({"Ok": True, "Error": ""})

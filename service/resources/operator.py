@@ -68,6 +68,15 @@ class RecentSessionsSchema(Schema):
     share = out.number(0.991, "Mean of those that are known", null=True)
 
 
+class CellSchema(Schema):
+    """A broker with its bridges."""
+
+    name = out.text("first")
+    address = out.text("mqtts://broker.example.org", "As devices are told it", null=True)
+    devices = out.whole(120)
+    coming = out.whole(0, "Devices that are to move here and have not come yet")
+
+
 class OperatorStatusSchema(Schema):
     at = out.instant("2026-03-01T10:00:00.000000Z")
     processes = out.many(RunningProcessSchema)
@@ -83,6 +92,7 @@ class OperatorStatusSchema(Schema):
     firmwares = out.many(FirmwareCountSchema, "The most common ones")
     backlog = out.nested(FleetBacklogSchema)
     sessions = out.nested(RecentSessionsSchema)
+    cells = out.many(CellSchema)
 
 
 class FleetQuerySchema(PageQuerySchema):

@@ -33,6 +33,7 @@ from cymba.devices.screening import answer
 from cymba.devices.signing import verify
 from cymba.devices.tables import Device, DeviceProgramme, RefusedProgramme
 from cymba.errors import NotFound, PreconditionFailed
+from cymba.settings import FIRST_CELL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -82,7 +83,7 @@ def test_a_programme_becomes_the_next_version_signed(
     assert accepted(session, held, wanted, 0) == V0 + 1
     session.commit()
     session.expunge_all()
-    ((device_id, desired),) = unpublished(session)
+    ((device_id, desired),) = unpublished(session, FIRST_CELL)
     assert device_id == held[1]
     assert verify(KEY.public_key(), device_id, desired)
     assert (desired.ver, desired.programme, desired.limits) == (V0 + 1, current(), wanted.limits)
@@ -123,7 +124,7 @@ def test_what_goes_too_far_is_refused_and_kept(
     assert (kept.code, kept.programme["amplitude_ua"]) == (code, wanted.programme.amplitude_ua)
     assert pointer in kept.detail
     assert programme_state(session, *held).version == 0
-    assert unpublished(session) == []
+    assert unpublished(session, FIRST_CELL) == []
 
 
 def test_a_lock_bars_currents_but_not_to_switch_off(
@@ -198,7 +199,7 @@ def test_a_red_flag_takes_the_current_from_every_device(
     assert withhold_current(session, KEY, person, NOW) == []
     raise_red_flag(session, KEY, person, "chest_pain", felt_at=NOW, now=NOW)
     assert withhold_current(session, KEY, person, NOW) == []
-    ((_, desired),) = unpublished(session)
+    ((_, desired),) = unpublished(session, FIRST_CELL)
     assert verify(KEY.public_key(), device_id, desired)
     assert desired.ver == V0 + 2
     assert desired.limits == {"duration_s": 2_000, "amplitude_ua": 0}
@@ -229,7 +230,7 @@ def test_a_device_is_handed_on_without_its_programme(
 ) -> None:
     accepted(session, held, Wanted(current(2_500), {"amplitude_ua": 3_000}, NOW + HOUR), 0)
     other = handed_on(session, held, KEY)
-    ((device_id, cleared),) = unpublished(session)
+    ((device_id, cleared),) = unpublished(session, FIRST_CELL)
     assert verify(KEY.public_key(), device_id, cleared)
     assert (cleared.ver, cleared.limits, cleared.expires) == (V0 + 2, {"amplitude_ua": 0}, None)
     assert cleared.programme == current(0)
@@ -262,7 +263,7 @@ def test_a_device_that_never_had_a_programme_is_left_as_it_is(
     session: Session, held: tuple[UUID, str]
 ) -> None:
     other = handed_on(session, held, None)
-    assert unpublished(session) == []
+    assert unpublished(session, FIRST_CELL) == []
     assert programme_state(session, other, held[1]).in_step
 
 
@@ -272,7 +273,7 @@ def test_an_erased_holders_programme_is_taken_from_the_device_too(
     device = session.get_one(Device, held[1])
     device.erased_ver = V0 + 7
     other = handed_on(session, held, KEY)
-    ((_, cleared),) = unpublished(session)
+    ((_, cleared),) = unpublished(session, FIRST_CELL)
     assert cleared.ver == V0 + 8
     assert programme_state(session, other, held[1]).version == V0 + 8
 

@@ -11,10 +11,10 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork
+from cymba.devices.broker_rights import admitting_hash, admitting_hashes
 from cymba.devices.provisioning import (
     CHANGES,
     CROCKFORD,
-    admitting_hash,
     authenticate,
     hash_claim_code,
     hash_secret,
@@ -24,11 +24,11 @@ from cymba.devices.provisioning import (
     reissue_claim_code,
     reissue_secret,
     revoke,
-    secret_hashes,
     verify_secret,
 )
 from cymba.devices.tables import Device
 from cymba.errors import NotFound, Rejected
+from cymba.settings import FIRST_CELL
 from tests.devices.conftest import MakeDevice
 from tests.end_to_end.parts import PATIENCE_S
 
@@ -83,15 +83,15 @@ def test_the_secret_lets_in_until_it_is_reissued_or_revoked(
 
 def test_a_hash_that_let_in_is_known_to_have_ended(session: Session, device: MakeDevice) -> None:
     one, other = device(), device()
-    admitted = admitting_hash(session, one.device_id, one.secret)
+    admitted = admitting_hash(session, one.device_id, one.secret, FIRST_CELL)
     assert admitted is not None
     ids = [one.device_id, other.device_id, "nobody-here"]
-    assert secret_hashes(session, ids).keys() == {one.device_id, other.device_id}
-    assert secret_hashes(session, ids)[one.device_id] == admitted
+    assert admitting_hashes(session, ids, FIRST_CELL).keys() == {one.device_id, other.device_id}
+    assert admitting_hashes(session, ids, FIRST_CELL)[one.device_id] == admitted
     reissue_secret(session, one.device_id)
-    assert secret_hashes(session, ids)[one.device_id] != admitted
+    assert admitting_hashes(session, ids, FIRST_CELL)[one.device_id] != admitted
     revoke(session, one.device_id)
-    assert secret_hashes(session, ids).keys() == {other.device_id}
+    assert admitting_hashes(session, ids, FIRST_CELL).keys() == {other.device_id}
 
 
 def test_who_listens_is_told_of_changed_secrets_after_the_commit(engine: Engine) -> None:

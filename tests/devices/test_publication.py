@@ -19,6 +19,7 @@ from cymba.devices.publication import (
 )
 from cymba.devices.signing import sign, verify
 from cymba.devices.tables import DeviceProgramme
+from cymba.settings import FIRST_CELL
 from tests.devices.conftest import MakeDevice
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -57,33 +58,33 @@ def add(session: Session, device_id: str, ver: int) -> None:
 
 def waiting(session: Session) -> dict[str, int]:
     session.expire_all()
-    return {device_id: desired.ver for device_id, desired in unpublished(session)}
+    return {device_id: desired.ver for device_id, desired in unpublished(session, FIRST_CELL)}
 
 
 def test_of_several_versions_the_last_is_published_once(session, set_versions) -> None:
     device_id = set_versions(3)
-    (first,) = unpublished(session)
+    (first,) = unpublished(session, FIRST_CELL)
     assert (first.device_id, first.desired.ver) == (device_id, 3)
     assert verify(KEY.public_key(), device_id, first.desired)
-    mark_published(session, [first], NOW)
+    mark_published(session, [first], FIRST_CELL, NOW)
     assert waiting(session) == {}
     assert session.scalars(select(DeviceProgramme.published_at)).all() == [NOW] * 3
 
 
 def test_a_version_set_while_another_is_published_waits(session, set_versions) -> None:
     device_id = set_versions(1)
-    sent = unpublished(session)
+    sent = unpublished(session, FIRST_CELL)
     add(session, device_id, 2)
-    mark_published(session, sent, NOW)
+    mark_published(session, sent, FIRST_CELL, NOW)
     assert waiting(session) == {device_id: 2}
 
 
 def test_many_devices_go_in_parts(session, set_versions) -> None:
     ids = {set_versions(2) for _ in range(5)}
     seen = set()
-    while part := unpublished(session, limit=2):
+    while part := unpublished(session, FIRST_CELL, limit=2):
         assert len(part) <= 2
-        mark_published(session, part, NOW)
+        mark_published(session, part, FIRST_CELL, NOW)
         session.expire_all()
         seen |= {one.device_id for one in part}
     assert seen == ids
@@ -91,7 +92,7 @@ def test_many_devices_go_in_parts(session, set_versions) -> None:
 
 def test_what_a_device_has_not_spoken_of_is_published_again(session, set_versions) -> None:
     silent, spoken, other = set_versions(2), set_versions(2), set_versions(1)
-    mark_published(session, unpublished(session), NOW)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
     record_report(session, spoken, ReportedState(ver=2, applied=True), NOW)
     publish_again(session, [spoken, silent, "nobody-0001"])
     assert waiting(session) == {silent: 2}
@@ -100,15 +101,15 @@ def test_what_a_device_has_not_spoken_of_is_published_again(session, set_version
 
 def test_a_broker_that_lost_all_gets_the_newest_of_each(session, set_versions) -> None:
     first, second = set_versions(3), set_versions(1)
-    mark_published(session, unpublished(session), NOW)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
     record_report(session, first, ReportedState(ver=3, applied=True), NOW + timedelta(hours=1))
-    publish_all_again(session)
+    publish_all_again(session, FIRST_CELL)
     assert waiting(session) == {first: 3, second: 1}
 
 
 def test_one_publishes_at_a_time(engine: Engine) -> None:
     with UnitOfWork(engine) as one, UnitOfWork(engine) as other:
-        assert begin_publication(one)
-        assert not begin_publication(other)
+        assert begin_publication(one, FIRST_CELL)
+        assert not begin_publication(other, FIRST_CELL)
         one.rollback()
-        assert begin_publication(other)
+        assert begin_publication(other, FIRST_CELL)

@@ -28,6 +28,7 @@ from cymba.stimulation.wire.messages import (
     Presence,
     Programme,
     RejectionCode,
+    Relocation,
     ReportedState,
     SamplesFrame,
     StartFrame,
@@ -45,6 +46,7 @@ TYPES: dict[str, Any] = {
     "time": TimeRequest,
     "time-reply": TimeReply,
     "desired": Desired,
+    "relocation": Relocation,
     "reported": ReportedState,
 }
 

@@ -13,7 +13,9 @@ import cbor2
 import msgspec
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
+from cymba.broker_address import BrokerAddress
 from cymba.devices.provisioning import Credentials
 from cymba.stimulation.wire.frames import pack
 from cymba.stimulation.wire.messages import (
@@ -22,6 +24,7 @@ from cymba.stimulation.wire.messages import (
     Frame,
     Presence,
     Programme,
+    Relocation,
     SamplesFrame,
     StartFrame,
     to_cbor,
@@ -72,7 +75,8 @@ class UnackedFrame:
 
 @dataclass
 class ScriptedDevice:
-    """A device that makes `frames_per_s`, and frees a frame only when it is acked."""
+    """A device that makes `frames_per_s`, frees a frame only when it is acked, and goes to another
+    broker when it is told to."""
 
     device_id: str
     secret: str
@@ -97,6 +101,7 @@ class ScriptedDevice:
         self._ticked_at = 0.0
         self._written = 0
         self._online = False
+        self._told_port: int | None = None
         self._client = self._make_client()
 
     def start(self) -> None:
@@ -123,6 +128,8 @@ class ScriptedDevice:
 
     def tick(self) -> None:
         """Write what has come into being to the flash, and send what is due."""
+        if self._told_port is not None:
+            self._relocate()
         now = time.monotonic()
         encode = to_cbor if self.cbor else to_json
         with self._lock:
@@ -171,8 +178,19 @@ class ScriptedDevice:
         client.on_message = self._on_message
         return client
 
-    def _on_connect(self, client: Client, *_: object) -> None:
-        client.subscribe(self._topic("down/ack"), 0)
+    def _relocate(self) -> None:
+        assert self._told_port is not None
+        self.stop()
+        self.port, self._told_port = self._told_port, None
+        self._client = self._make_client()
+        self.start()
+
+    def _on_connect(
+        self, client: Client, _userdata: object, _flags: object, reason: ReasonCode, *_: object
+    ) -> None:
+        if reason.is_failure:
+            return  # it tries again
+        client.subscribe([(self._topic("down/ack"), 0), (self._topic("down/broker"), 1)])
         client.publish(self._topic("up/presence"), self._presence(online=True), 1, retain=True)
         with self._lock:
             self._online = True
@@ -182,6 +200,11 @@ class ScriptedDevice:
             self._online = False
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if message.topic == self._topic("down/broker"):
+            if message.payload:
+                told = msgspec.json.decode(message.payload, type=Relocation)
+                self._told_port = BrokerAddress.parse(told.broker).port
+            return
         assert message.topic == self._topic("down/ack"), "a device hears of itself alone"
         if message.payload[:1] == b"{":
             ack = msgspec.json.decode(message.payload, type=Ack)

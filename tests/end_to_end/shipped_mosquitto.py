@@ -19,7 +19,7 @@ from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import Engine
 
-from cymba.settings import Settings
+from cymba.settings import FIRST_CELL, Settings
 from ops.commands.device import device
 from tests.end_to_end.parts import PATIENCE_S, ROOT, free_port, listens, wait_until
 from tests.programs import MOSQUITTO
@@ -41,6 +41,7 @@ class ShippedMosquitto:
         engine: Engine,
         *,
         edit: Callable[[str], str] = lambda text: text,
+        cell: str = FIRST_CELL,
     ) -> None:
         assert MOSQUITTO is not None, "mosquitto is not installed"
         self.port, self.tls_port, self.mutual_tls_port = free_port(), free_port(), free_port()
@@ -48,7 +49,7 @@ class ShippedMosquitto:
         self._processes: list[subprocess.Popen[bytes]] = []
         for name in ("run", "data", "tls", "credentials"):
             (folder / name).mkdir(parents=True)
-        self.tls = folder / "tls"
+        self.tls, self.credentials = folder / "tls", folder / "credentials"
         shutil.copytree(ROOT / "deploy" / "mosquitto", folder / "config")
         file = folder / "config" / "mosquitto.conf"
         # Started by root it would become a user that may not read these folders.
@@ -56,6 +57,8 @@ class ShippedMosquitto:
         self.settings = Settings(
             database_url=engine.url.render_as_string(hide_password=False),
             data_dir=folder / "cymba",
+            broker_url=self.bridge_url,
+            cell=cell,
         )
 
     @property
@@ -72,11 +75,17 @@ class ShippedMosquitto:
         return (self._folder / "mosquitto.log").read_text()
 
     def start(self) -> None:
-        credentials = self._folder / "credentials"
+        self.follow()
+        self.start_broker()
+
+    def follow(self) -> None:
+        """Keep the devices' files, in a process of its own."""
         command = ["passwords", "--out", "passwords", "--revoked", "revoked"]
         self._run("credentials", [sys.executable, "-m", "ops", "device", *command, "--follow"])
-        first = credentials / command[2]
+        first = self.credentials / command[2]
         wait_until(first.exists, what="the devices' file is written")
+
+    def start_broker(self) -> None:
         self._run("mosquitto", ["/bin/sh", str(self._folder / "config" / "entrypoint.sh")])
         wait_until(lambda: listens(self.port), what=lambda: self.log)
 
@@ -84,6 +93,17 @@ class ShippedMosquitto:
         for process in reversed(self._processes):
             process.terminate()
             process.wait(PATIENCE_S)
+
+    def kill_broker(self) -> None:
+        """What it retains is on its disk by then."""
+        entrypoint = self._processes[-1]
+        (broker,) = _children_named("mosquitto", entrypoint.pid)
+        os.kill(broker, signal.SIGUSR1)
+        saved = self._folder / "data" / "mosquitto.db"
+        wait_until(saved.exists, what="it has saved what it retains")
+        os.kill(broker, signal.SIGKILL)
+        entrypoint.wait(PATIENCE_S)
+        self._processes.remove(entrypoint)
 
     def hang_up(self) -> None:
         """Have it read its certificates again: `docker compose kill --signal HUP mosquitto`."""
@@ -111,6 +131,7 @@ class ShippedMosquitto:
             "PATH": f"{clean['PATH']}:/usr/sbin:/usr/local/sbin",
             "PYTHONPATH": str(ROOT),
             "CYMBA_DATABASE_URL": self.settings.database_url or "",
+            "CYMBA_CELL": self.settings.cell,
             "CYMBA_LOG_LEVEL": "error",
         }  # fmt: skip
         for folder in ("config", "run", "data", "tls", "credentials"):
@@ -122,11 +143,16 @@ class ShippedMosquitto:
                     env=environ,
                     stdout=log,
                     stderr=log,
-                    cwd=self._folder / "credentials",
+                    cwd=self.credentials,
                     # A shell cannot trap what was ignored when it began, as under nohup.
                     preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
                 )
             )
+
+
+def _children_named(name: str, pid: int) -> list[int]:
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [one for one in children if Path(f"/proc/{one}/comm").read_text().strip() == name]
 
 
 @dataclass

@@ -24,7 +24,7 @@ from cymba.devices.publication import unpublished
 from cymba.devices.screening import answer
 from cymba.devices.signing import show_public_key, sign
 from cymba.devices.tables import DeviceProgramme
-from cymba.settings import Settings
+from cymba.settings import FIRST_CELL, Settings
 from cymba.stimulation.wire.messages import to_json
 from mqtt_bridge.app import Bridge
 from simulator.fleet import DeviceCredentials, Fleet
@@ -132,9 +132,9 @@ def test_beyond_the_limit_it_is_refused_here_and_forged_by_the_device(
 
     most_ua = int(MODEL.hard.amplitude_ua or 0)
     assert isinstance(wanted(most_ua + 100, 0), ProgrammeRefused)
-    assert unpublished(session) == []
+    assert unpublished(session, FIRST_CELL) == []
     assert isinstance(wanted(1_500, 0), Accepted)
-    (waiting,) = unpublished(session)
+    (waiting,) = unpublished(session, FIRST_CELL)
     true = waiting.desired
 
     fleet = Fleet(f"mqtt://127.0.0.1:{broker.port}", [device], profile="clean")

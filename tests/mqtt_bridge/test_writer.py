@@ -12,6 +12,7 @@ from sqlalchemy import Engine, event, text
 from cymba.database import BoundedConnection, utc_now
 from cymba.devices.provisioning import Credentials
 from cymba.devices.quotas import SESSION_FRAME_BYTES, Quota
+from cymba.settings import FIRST_CELL
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
@@ -77,7 +78,7 @@ def bench(engine: Engine) -> Iterator[WriterBench]:
 
     ack_sender = AckSender(notes, metrics, charge)  # type: ignore[arg-type] # what it uses
     ack_sender.start()
-    made = Writer(queue, engine, ack_sender, metrics, 1_000, contacts=Contacts(engine))
+    made = Writer(queue, engine, ack_sender, metrics, 1_000, contacts=Contacts(engine, FIRST_CELL))
     yield WriterBench(queue, made, ack_sender, notes, metrics, charged)
     queue.close()
     made.finish(PATIENCE_S)

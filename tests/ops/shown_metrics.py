@@ -11,7 +11,7 @@ from cymba.large_reads import LargeReads
 from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
 from cymba.operations.queues import Queue
 from cymba.operations.replica_lag import Lag
-from cymba.settings import Settings
+from cymba.settings import FIRST_CELL, Settings
 from mqtt_bridge.metrics import BridgeMetrics
 from ops.mosquitto_files import Follower
 from ops.process_metrics import show_process
@@ -38,7 +38,7 @@ def all_metrics(engine: Engine) -> dict[str, str]:
     facts = {name: (lambda _session, _now, fact=fact: fact) for name, fact in TOLD.items()}
     Watch(engine, progress, facts=facts).run_once()
     LargeReads(engine, engine, progress.registry)
-    Follower(engine, {}).show(progress.registry)
+    Follower(engine, {}, FIRST_CELL).show(progress.registry)
     show_process(progress.registry, Settings(), engine)
     registries = (progress.registry, BridgeMetrics().registry, ApiMetrics().registry)
     return {

@@ -11,6 +11,7 @@ from cymba import database
 from cymba.database import BoundedConnection, UnitOfWork, make_engine
 from cymba.devices import provisioning
 from cymba.failures import is_outage
+from cymba.settings import FIRST_CELL
 from ops import mosquitto_files
 from ops.mosquitto_files import Follower
 from tests.held_database import HeldDatabase, held_database
@@ -35,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def follower(held: HeldDatabase, file: Path) -> Iterator[Follower]:
     engine = make_engine(held.url)
-    following = Follower(engine, {file: mosquitto_files.passwords})
+    following = Follower(engine, {file: mosquitto_files.passwords}, FIRST_CELL)
     yield following
     following.close()
     engine.dispose()

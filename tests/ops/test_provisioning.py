@@ -86,8 +86,8 @@ def test_an_interrupted_run_has_told_of_every_device_that_exists(
 ) -> None:
     real = provisioning.provision
 
-    def interrupted(*arguments: object) -> Iterator[provisioning.Credentials]:
-        for number, one in enumerate(real(*arguments)):  # type: ignore[arg-type]
+    def interrupted(*arguments: object, **named: object) -> Iterator[provisioning.Credentials]:
+        for number, one in enumerate(real(*arguments, **named)):  # type: ignore[arg-type]
             if number == 777:
                 raise KeyboardInterrupt
             yield one

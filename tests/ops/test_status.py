@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from cymba.database import utc_now
+from cymba.devices.cells import CellShown
 from cymba.devices.provisioning import provision
 from cymba.devices.suspension import suspend
 from cymba.operations.devices import STATES, Backlog, RecentSessions, ReportedFirmware
@@ -48,6 +49,7 @@ def test_no_name_moves_the_cursor_or_fills_the_screen() -> None:
                 firmwares=[ReportedFirmware(name, 1) for name in hostile],
                 backlog=Backlog(2, 81_000),
                 sessions=RecentSessions(8, 2, 1, 0.955),
+                cells=[CellShown("first", None, 1_000, 0), CellShown("north", "mqtts://n", 20, 3)],
             ),
             [SuspendedDevice("ey1", NOW, NOW + timedelta(minutes=10))],
         )
@@ -55,5 +57,6 @@ def test_no_name_moves_the_cursor_or_fills_the_screen() -> None:
     assert shown.replace("\n", "").isprintable()
     assert max(map(len, shown.splitlines())) <= 120
     assert len(shown.splitlines()) < 60
+    assert "  north                           20\n  on their way                     3" in shown
     assert "mails                        1,234   5 h" in shown
     assert "8 complete, 2 incomplete, 1 open; 95.5% of what was recorded is here" in shown

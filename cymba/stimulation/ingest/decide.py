@@ -148,6 +148,11 @@ def not_stored(delivery: Delivery) -> Refused:
     return _refused(delivery, "server", "the server could not store it; keep it and send it again")
 
 
+def other_cell(delivery: Delivery, cell: str) -> Refused:
+    """For a delivery at a broker that is not its device's."""
+    return _refused(delivery, "other-cell", f"this device belongs to the broker of cell {cell!r}")
+
+
 def is_rejected(outcome: Outcome) -> TypeGuard[Quarantined | Refused]:
     return isinstance(outcome, Quarantined | Refused)
 

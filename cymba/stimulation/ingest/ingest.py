@@ -5,7 +5,7 @@ the batch's stores are locked first. Then each frame is new, a duplicate, or oth
 used number. The result does not depend on the order of arrival.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -24,6 +24,7 @@ from cymba.stimulation.ingest.decide import (
     kept_bytes,
     not_stored,
     numbers_used,
+    other_cell,
     store_of,
 )
 from cymba.stimulation.ingest.ledgers import (
@@ -119,6 +120,14 @@ def gave_up(delivery: Delivery) -> Ingested:
     """The result for a delivery that `by_halves` found to be bad."""
     outcomes: list[Outcome] = [not_stored(delivery)]
     return Ingested([delivery], outcomes, acks_of([delivery], outcomes, {}))
+
+
+def turn_away(deliveries: Sequence[Delivery], cells: Mapping[str, str]) -> Ingested:
+    """The result for frames of devices that belong to another of the `cells`, by device. Where they
+    belong nothing is lost by it, and here a device that went on for ever would never hear of
+    narrower limits."""
+    outcomes: list[Outcome] = [other_cell(one, cells[one.device_id]) for one in deliveries]
+    return Ingested(deliveries, outcomes, acks_of(deliveries, outcomes, {}))
 
 
 def ack_for_presence(session: Session, device_id: str, store: int) -> Ack:

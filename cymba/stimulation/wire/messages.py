@@ -20,6 +20,7 @@ from cymba.devices.messages import (
     Milliseconds,
     Presence,
     Programme,
+    Relocation,
     ReportedState,
     ShortText,
     Side,
@@ -34,6 +35,7 @@ __all__ = [
     "Desired",
     "Presence",
     "Programme",
+    "Relocation",
     "ReportedState",
     "Side",
     "Site",
@@ -153,10 +155,11 @@ RejectionCode = Literal[
     "key-reuse",
     "impossible-value",
     "not-claimed",
+    "other-cell",
     "rate",
     "server",
 ]
-RETRIED_CODES: frozenset[RejectionCode] = frozenset({"not-claimed", "rate", "server"})
+RETRIED_CODES: frozenset[RejectionCode] = frozenset({"not-claimed", "other-cell", "rate", "server"})
 
 
 class Rejection(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -197,7 +200,7 @@ def is_channel_name(name: str) -> bool:
     return _is_channel_name(name) is not None
 
 
-AnyMessage = Frame | Presence | TimeRequest | TimeReply | ReportedState | Desired | Ack
+AnyMessage = Frame | Presence | TimeRequest | TimeReply | ReportedState | Desired | Relocation | Ack
 
 
 def to_json(message: AnyMessage) -> bytes:

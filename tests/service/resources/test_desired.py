@@ -17,6 +17,7 @@ from cymba.devices.rate_limits import Rate, RateLimits
 from cymba.devices.signing import verify
 from cymba.devices.tables import Device, UnknownVersion
 from cymba.devices.unknown_versions import answer_unknown, unanswered
+from cymba.settings import FIRST_CELL
 from cymba.stimulation.wire.messages import to_json
 from tests.service.bodies import FAINTED
 
@@ -86,7 +87,7 @@ def test_it_is_the_very_message_of_the_broker(engine, read, set_limits, device_i
     set_limits(native_level=3)
     answered = read()
     with UnitOfWork(engine) as session:
-        (waiting,) = unpublished(session)
+        (waiting,) = unpublished(session, FIRST_CELL)
     assert answered.data == to_json(waiting.desired)
     desired = msgspec.json.decode(answered.data, type=Desired)
     assert (desired.ver, desired.limits) == (2, {"native_level": 3})

@@ -12,6 +12,7 @@ from cymba.devices.models import LIMIT_NAMES, MODELS, named
 from cymba.devices.programme import record_report
 from cymba.devices.publication import mark_published, unpublished
 from cymba.devices.signing import verify
+from cymba.settings import FIRST_CELL
 from service.http.services import Services
 from service.shapes.programmes import ProgrammeLimitsSchema, ProgrammeSchema
 
@@ -110,10 +111,10 @@ def test_a_programme_is_set_published_and_reported(client, app, engine, path, pu
     assert done.json["limits"] == named(EAR.hard) | {"amplitude_ua": 3000}
     assert not done.json["in_step"]
     with UnitOfWork(engine) as session, session.begin():
-        (sent,) = unpublished(session)
+        (sent,) = unpublished(session, FIRST_CELL)
         edge: Services = app.extensions["cymba"]
         assert verify(edge.programme_key.public_key(), sent.device_id, sent.desired)
-        mark_published(session, [sent], utc_now())
+        mark_published(session, [sent], FIRST_CELL, utc_now())
     assert client.get(path, headers=person.headers).json["desired"]["state"] == "sent"
     with UnitOfWork(engine) as session, session.begin():
         record_report(session, sent.device_id, ReportedState(ver=1, applied=True), utc_now())
@@ -271,7 +272,7 @@ def test_the_next_holder_gets_nothing_of_an_earlier_ones(
     for kind in ("history", "refused"):
         assert client.get(f"{path}/{kind}", headers=other.headers).json["items"] == []
     with UnitOfWork(engine) as session, session.begin():
-        ((_, cleared),) = unpublished(session)
+        ((_, cleared),) = unpublished(session, FIRST_CELL)
         assert (cleared.ver, cleared.limits) == (2, {"amplitude_ua": 0})
         record_report(session, device_id, ReportedState(ver=2, applied=True), utc_now())
     state = client.get(path, headers=other.headers).json
@@ -291,7 +292,7 @@ def test_a_device_that_is_let_go_is_let_go_of_its_programme(client, engine, put,
     headers = {**person.headers, "If-Match": etag}
     assert client.delete(f"/v1/devices/{device_id}", headers=headers).status_code == 204
     with UnitOfWork(engine) as session:
-        ((_, cleared),) = unpublished(session)
+        ((_, cleared),) = unpublished(session, FIRST_CELL)
     assert (cleared.ver, cleared.limits) == (2, {"amplitude_ua": 0})
     assert cleared.programme.amplitude_ua == 0
 

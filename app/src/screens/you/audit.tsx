@@ -92,6 +92,7 @@ function actionTitle(action: string): string {
     case "device.claimed": return t("A device became yours");
     case "device.handed_on": return t("A device was to be handed on");
     case "device.released": return t("You let a device go");
+    case "device.moved": return t("A device was sent to another server");
     case "device.suspension_lifted": return t("A device was let in again");
     case "diary.read": return t("Your diary was read");
     case "email.changed": return t("Your e-mail address was changed");

@@ -1,0 +1,172 @@
+"""Moving a device to another cell. No step waits for a broker that is dead, nor hurries past it:
+
+1. It is asked for. The device goes on where it is.
+2. The new cell's bridge publishes the device's newest programme at its broker. A version that is
+   set later has it do so again.
+3. Then that broker admits the device, and the old cell's bridge tells it the new address.
+4. The device comes. From then on it belongs there, the old broker refuses it, and what it retains
+   is withdrawn.
+
+So a device that cannot follow loses nothing: it stays where it is. Whatever it sent to both cells
+is in one ledger.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import any_, delete, exists, select, update
+from sqlalchemy.orm import Session
+
+from cymba.devices import cells
+from cymba.devices.clocks import to_ms
+from cymba.devices.issuing import lock_devices
+from cymba.devices.messages import Desired, Relocation
+from cymba.devices.provisioning import tell_brokers
+from cymba.devices.publication import newest_messages, publish_newest
+from cymba.devices.signing import sign
+from cymba.devices.tables import CellMove, Device, RetainedWithdrawal
+from cymba.devices.withdrawal import ask_withdrawal
+from cymba.errors import Conflict, NotFound, Rejected
+
+
+class Preparation(NamedTuple):
+    """A device that is to come here, and the programme that has to be here before it."""
+
+    device_id: str
+    at_ms: int
+    desired: Desired | None
+
+
+class Telling(NamedTuple):
+    """A device of this cell that is to hear where to go."""
+
+    device_id: str
+    relocation: Relocation
+
+
+def ask(
+    session: Session, key: Ed25519PrivateKey, device_id: str, to_cell: str, now: datetime
+) -> None:
+    """Have a device come to another cell; to its own: it is to stay after all.
+
+    Raises:
+        NotFound: there is no such device.
+        Rejected: there is no such cell, or no address of it is known.
+        Conflict: the device is there already.
+    """
+    address = cells.known_cell(session, to_cell)
+    if address is None:
+        raise Rejected(
+            f"no address of cell {to_cell!r} is known: cymba cell add {to_cell} mqtts://host"
+        )
+    lock_devices(session, [device_id])
+    device = session.get(Device, device_id, populate_existing=True)
+    if device is None:
+        raise NotFound(f"there is no device {device_id}")
+    earlier = session.get(CellMove, device_id, populate_existing=True)
+    if earlier is None and device.cell == to_cell:
+        raise Conflict(f"device {device_id} is in cell {to_cell!r} already")
+    at_ms = round(to_ms(now))
+    if earlier is not None:
+        at_ms = max(at_ms, earlier.at_ms + 1)
+        ask_withdrawal(session, [device_id], now, cells=[device.cell, earlier.to_cell])
+        session.delete(earlier)
+        session.flush()
+    if device.cell != to_cell:
+        # What its broker retains of an earlier time there.
+        ask_withdrawal(session, [device_id], now, cells=[to_cell])
+        told = sign(key, device_id, Relocation(at=at_ms, broker=address))
+        assert told.signature is not None  # noqa: S101 - `sign` has just set it
+        session.add(
+            CellMove(
+                device_id=device_id,
+                to_cell=to_cell,
+                at_ms=at_ms,
+                address=address,
+                signature=told.signature,
+            )
+        )
+        session.flush()
+    tell_brokers(session)
+
+
+def to_prepare(session: Session, cell: str, limit: int) -> list[Preparation]:
+    """Devices that are to come to `cell`. What is to be withdrawn here goes first."""
+    withdrawn = exists().where(
+        RetainedWithdrawal.device_id == CellMove.device_id, any_(RetainedWithdrawal.cells) == cell
+    )
+    moves = session.scalars(
+        select(CellMove)
+        .where(CellMove.to_cell == cell, CellMove.ready_at.is_(None), ~withdrawn)
+        .order_by(CellMove.device_id)
+        .limit(limit)
+    ).all()
+    programmes = newest_messages(session, [one.device_id for one in moves])
+    return [Preparation(one.device_id, one.at_ms, programmes.get(one.device_id)) for one in moves]
+
+
+def to_tell(session: Session, cell: str, limit: int) -> list[Telling]:
+    """Devices of `cell` whom another one awaits."""
+    moves = session.scalars(
+        select(CellMove)
+        .join(Device, Device.id == CellMove.device_id)
+        .where(Device.cell == cell, CellMove.ready_at.is_not(None), CellMove.told_at.is_(None))
+        .order_by(CellMove.device_id)
+        .limit(limit)
+    )
+    return [
+        Telling(
+            one.device_id,
+            Relocation(at=one.at_ms, broker=one.address, signature=one.signature),
+        )
+        for one in moves
+    ]
+
+
+def mark_prepared(session: Session, prepared: Sequence[Preparation], now: datetime) -> None:
+    """The new broker has acknowledged these: it may admit their devices. The devices are locked
+    (`lock_devices`); a version that was set meanwhile is published first."""
+    newest = newest_messages(session, [one.device_id for one in prepared])
+    for device_id, at_ms, desired in prepared:
+        if newest.get(device_id) == desired:
+            session.execute(
+                update(CellMove)
+                .where(CellMove.device_id == device_id, CellMove.at_ms == at_ms)
+                .values(ready_at=now)
+            )
+    if prepared:
+        tell_brokers(session)
+
+
+def mark_told(session: Session, told: Sequence[Telling], now: datetime) -> None:
+    for device_id, relocation in told:
+        session.execute(
+            update(CellMove)
+            .where(CellMove.device_id == device_id, CellMove.at_ms == relocation.at)
+            .values(told_at=now)
+        )
+
+
+def arrive(session: Session, device_ids: Collection[str], cell: str, now: datetime) -> list[str]:
+    """Make devices that were heard from in `cell` its own, if they were to come. Return which."""
+    coming = CellMove.device_id.in_(device_ids), CellMove.to_cell == cell
+    expected = session.scalars(select(CellMove.device_id).where(*coming)).all()
+    if not expected:
+        return []
+    lock_devices(session, expected)
+    came = session.execute(
+        select(Device.id, Device.cell).where(
+            Device.id.in_(select(CellMove.device_id).where(*coming))
+        )
+    ).all()
+    for device_id, left in came:
+        session.execute(update(Device).where(Device.id == device_id).values(cell=cell))
+        session.execute(delete(CellMove).where(CellMove.device_id == device_id))
+        ask_withdrawal(session, [device_id], now, cells=[left])
+    arrived = [device_id for device_id, _ in came]
+    if arrived:
+        publish_newest(session, arrived)
+        tell_brokers(session)
+    return arrived

@@ -45,7 +45,8 @@ PLACES: Final[dict[str, TablePlace]] = {
     **_by(
         "device_id",
         "device",
-        *("clock_anchor", "device_presence", "device_programme", "device_suspension"),
+        *("cell_move", "clock_anchor", "device_presence", "device_programme"),
+        "device_suspension",
         *("flash_store", "frame", "quarantine", "recording", "refused_programme"),
         *("retained_withdrawal", "retiming", "session_extent", "stimulation_session"),
         "unknown_version",
@@ -61,7 +62,7 @@ PLACES: Final[dict[str, TablePlace]] = {
         (
             # That its serial is of no other is known everywhere.
             "device",
-            *("alembic_version", "app_client", "device_model", "restoration", "sync_epoch"),
+            *("alembic_version", "app_client", "cell", "device_model", "restoration", "sync_epoch"),
             *("erasure_ledger", "erasure_receipt"),
             *("device_tenure", "share", "share_holder", "app_grant", "provider_identity"),
             *("oidc_flow", "single_use_token", "outgoing_mail"),

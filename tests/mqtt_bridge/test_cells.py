@@ -98,7 +98,7 @@ def test_a_bridge_that_remembers_a_device_forgets_it_once_it_has_moved(
     old.contacts.do()
     assert mover not in old.contacts.holders
     line = engine.raw_connection()
-    line.driver_connection.autocommit = True  # type: ignore[union-attr]
+    line.driver_connection.autocommit = True
     assert append(line.driver_connection, late, old)[2] == late  # type: ignore[arg-type]
     line.close()
 

@@ -22,9 +22,7 @@ from cymba.devices.provisioning import tell_brokers
 from cymba.devices.tables import CellMove, Device, DeviceProgramme
 from cymba.settings import FIRST_CELL
 
-_LOCK = (
-    0x63796D62_64657369  # "cymbdesi", the key of an advisory lock; each further cell has its own
-)
+_LOCK = 0x63796D62_64657369  # "cymbdesi", of an advisory lock; each further cell has its own
 
 
 class UnpublishedProgramme(NamedTuple):

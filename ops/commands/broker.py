@@ -5,7 +5,8 @@ import click
 import ops.broker
 from cymba.broker_address import BrokerAddress
 from cymba.settings import Settings
-from ops.database import open_url
+from ops.cells import require_cell
+from ops.database import open_engine
 
 
 @click.command()
@@ -31,7 +32,9 @@ def broker(settings: Settings, port: int | None) -> None:
             "the bridge needs a password to sign in with; set "
             "CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883"
         )
-    with open_url(settings) as database_url:
+    with open_engine(settings) as engine:
+        require_cell(engine, settings)
+        database_url = engine.url.render_as_string(hide_password=False)
         try:
             ops.broker.run(
                 database_url,

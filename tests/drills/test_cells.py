@@ -103,7 +103,7 @@ class TwoCells:
             fleet = ScriptedFleet.of(
                 broker.port, residents, FRAMES_EACH, frames_per_s=FRAMES_PER_S, resend_s=1.5
             )
-            fleet.allow(0.3)
+            fleet.allow(0)
             fleet.start()
             self._stack.callback(fleet.stop)
             self.fleets[cell] = fleet
@@ -111,10 +111,12 @@ class TwoCells:
     def stop(self) -> None:
         self._stack.close()
 
-    def flows(self, cell: str) -> None:
+    def flows(self, cell: str, share: float) -> None:
+        """Up to this share of all frames is made in a cell, and acknowledged."""
         fleet = self.fleets[cell]
-        freed = fleet.freed
-        wait_until(lambda: fleet.freed >= freed + 20, what=lambda: self.brokers[cell].log)
+        fleet.allow(share)
+        count = len(fleet.devices) * round(share * FRAMES_EACH)
+        wait_until(lambda: fleet.freed >= count, what=lambda: self.brokers[cell].log)
 
     def cell_of(self, device_id: str) -> str | None:
         with UnitOfWork(self.engine) as session:
@@ -143,7 +145,7 @@ def test_a_device_moves_away_from_a_broker_that_dies_and_no_frame_is_lost_or_dou
     old, new = world.brokers[FIRST_CELL], world.brokers[NORTH]
     mover, native = world.devices[0], world.devices[2]
     for cell in (FIRST_CELL, NORTH):
-        world.flows(cell)
+        world.flows(cell, 0.3)
     assert not call(old.port, native.device_id, native.secret).entered
     with UnitOfWork(engine) as session, session.begin():
         set_version(session, mover.device_id, at=utc_now())
@@ -155,8 +157,7 @@ def test_a_device_moves_away_from_a_broker_that_dies_and_no_frame_is_lost_or_dou
     assert "down/desired" in new.retained(mover.device_id)
     old.kill_broker()
     killed_s = time.monotonic()
-    world.fleets[NORTH].allow(0.6)
-    world.flows(NORTH)  # nobody else is disturbed
+    world.flows(NORTH, 0.6)  # nobody else is disturbed
     wait_until(lambda: world.cell_of(mover.device_id) == NORTH, what=lambda: new.log)
     took_s = time.monotonic() - killed_s
     with UnitOfWork(engine) as session:

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from cymba.database import UnitOfWork
+from cymba.database import UnitOfWork, utc_now
+from cymba.devices import cells
 from cymba.devices.provisioning import provision, revoke
 from service import create_app
 from tests.service.conftest import CheckedClient, CheckedDocument
@@ -238,3 +239,46 @@ def test_without_a_secret_nobody_asks(settings, engine, device):
 def test_a_question_that_is_none_is_refused(client, body, status):
     headers = {**BEARER, "Content-Type": "application/json"}
     assert client.post("/v1/broker/acl", data=body, headers=headers).status_code == status
+
+
+def test_a_broker_is_told_of_the_devices_of_its_own_cell(client, engine, device):
+    with UnitOfWork(engine) as session, session.begin():
+        cells.add(session, "north", "mqtts://north.example.org", utc_now())
+        there = next(provision(session, "ear_cymba", cell="north"))
+    topics = {one: f"cymba/v1/{one.device_id}/up/frame" for one in (device, there)}
+
+    def asked(one, query):
+        user, secret = {"username": one.device_id}, {"password": one.secret}
+        return [
+            emqx(client, f"/v1/broker/auth{query}", **user, **secret, clientid=one.device_id,
+                 action="connect"),
+            emqx(client, f"/v1/broker/acl{query}", **user, topic=topics[one], action="publish"),
+        ]  # fmt: skip
+
+    for query, (own, others) in {
+        "": (device, there), "?cell=first": (device, there), "?cell=north": (there, device),
+    }.items():  # fmt: skip
+        assert (asked(own, query), asked(others, query)) == ([True] * 2, [False] * 2), query
+    assert asked(there, "?cell=nroth") == [False] * 2
+    bridge = {"username": "bridge-0", "password": "the bridge's", "clientid": "bridge-0"}
+    assert emqx(client, "/v1/broker/auth?cell=north", **bridge, action="connect")
+    much = client.post(f"/v1/broker/auth?cell={'n' * 32}", json=bridge, headers=BEARER)
+    assert much.status_code == 422
+
+
+def test_a_device_at_another_cells_broker_is_told_from_one_with_a_wrong_secret(client, engine):
+    with UnitOfWork(engine) as session, session.begin():
+        cells.add(session, "north", "mqtts://north.example.org", utc_now())
+        there = next(provision(session, "ear_cymba", cell="north"))
+    body = {"username": there.device_id, "password": there.secret, "clientid": there.device_id}
+    path = f"/v1/broker/auth?secret={SECRET}"
+    with capture_logs() as logs:
+        answer = client.post(path, json=body)
+    assert (answer.status_code, answer.json["detail"]) == (
+        403, "It belongs to the broker of cell 'north'.",
+    )  # fmt: skip
+    assert [(one["device"], one["its"]) for one in logs if "its" in one] == [
+        (there.device_id, "north")
+    ]
+    wrong = client.post(path, json=body | {"password": "x", "username": "ey00000000000000"})
+    assert wrong.json["detail"] == "Denied."

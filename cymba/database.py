@@ -65,6 +65,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """A connection that waits for no answer longer than `patience_s`, and then is closed."""
 
     patience_s: float | None = ANSWER_S  # None: as long as it takes, for migrations
+    lies_in_parts: bool | None = None  # what is behind it, once that was asked (`cymba.parts`)
 
     def wait(self, gen: PQGen[RV], interval: float = LOOK_S, timeout: float | None = None) -> RV:
         if timeout is not None or self.patience_s is None:

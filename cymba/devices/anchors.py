@@ -25,6 +25,7 @@ from cymba.devices.clocks import (
     to_ms,
 )
 from cymba.devices.tables import ClockAnchor, Device
+from cymba.parts import Part, of_part
 
 __all__ = [
     "Anchor",
@@ -69,7 +70,7 @@ class BootAnchor(NamedTuple):
     anchor: Anchor
 
 
-def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]:
+def add_anchors(session: Session, anchors: Iterable[BootAnchor], part: Part = None) -> set[BootKey]:
     """Store those of `anchors` that add information. Return the boots whose times change.
 
     The caller marks the sessions of those boots' stores for a new summary: a boot's neighbours
@@ -110,7 +111,7 @@ def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]
         kept.sort(key=lambda row: [row[part] for part in _PRIMARY_KEY])
         session.execute(insert(ClockAnchor).on_conflict_do_nothing(), kept)
     if outdone:
-        _forget_queued(session, outdone)
+        _forget_queued(session, outdone, part)
     return retimed
 
 
@@ -196,12 +197,13 @@ def _load(session: Session, keys: Iterable[BootKey]) -> dict[BootKey, list[Ancho
     return known
 
 
-def _forget_queued(session: Session, rows: list[dict[str, Any]]) -> None:
+def _forget_queued(session: Session, rows: list[dict[str, Any]], part: Part) -> None:
     """Delete bounds that a newer one outdoes, but those that another bridge deletes now."""
     session.execute(
         text(
-            """
-            DELETE FROM clock_anchor WHERE (device_id, ctid) IN (
+            f"""
+            DELETE FROM clock_anchor AS gone WHERE {of_part("gone.device_id")}
+              AND (gone.device_id, gone.ctid) IN (
               SELECT a.device_id, a.ctid
               FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
                           CAST(:boots AS bigint[]), CAST(:ups AS bigint[]))
@@ -209,10 +211,12 @@ def _forget_queued(session: Session, rows: list[dict[str, Any]]) -> None:
               JOIN clock_anchor AS a
                 ON (a.device_id, a.store, a.boot, a.kind, a.up_ms)
                  = (k.device_id, k.store, k.boot, 'queued', k.up_ms)
+              WHERE {of_part("a.device_id")}
               FOR UPDATE OF a SKIP LOCKED)
-            """
+            """  # noqa: S608 - a constant
         ),
         {
+            "part": part,
             "devices": [row["device_id"] for row in rows],
             "stores": [row["store"] for row in rows],
             "boots": [row["boot"] for row in rows],

@@ -6,7 +6,7 @@ clock anchors of the last boot. By these the session worker recognises such fram
 The ack ledgers stay too, so that the device gets its acks and frees its frames.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -26,6 +26,7 @@ from cymba.errors import NotFound
 from cymba.rights.personal_data import PERSONAL_TABLES
 from cymba.rights.pseudonym import ledger_key, pseudonym
 from cymba.stimulation.archive.compaction import SILENT_AFTER
+from cymba.stimulation.archive.erasure import erase_sums
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
 from cymba.stimulation.session.summarising import summarise_sessions
@@ -65,7 +66,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     Raises:
         NotFound: there is no such account.
     """
-    device_ids = _lock(session, account_id)
+    session_ids, device_ids = _lock(session, account_id)
     account = session.get(Account, account_id, with_for_update=True, populate_existing=True)
     if account is None:
         raise NotFound("There is no account with this id.")
@@ -76,6 +77,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     erased.rows["quarantine"] = _count(session, _LATE_QUARANTINE, of_account)
     erased.rows["clock_anchor"] = _count(session, _ANCHORS, of_account)
     erased.rows["device_programme"] = _erase_programmes(session, account_id, device_ids)
+    erase_sums(session, session_ids)
     for holding in reversed(PERSONAL_TABLES):
         if holding.erased and holding.name not in _BY_FUNCTION:
             removed = session.execute(delete(holding.table).where(holding.whose(account_id)))
@@ -99,14 +101,15 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     return erased
 
 
-def _lock(session: Session, account_id: UUID) -> list[str]:
-    """Lock what others write for the account. Return its devices, earlier ones too."""
-    session.execute(
+def _lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[str]]:
+    """Lock what others write for the account. Return its sessions and its devices, earlier ones
+    too."""
+    session_ids = session.scalars(
         select(StimulationSession.id)
         .where(StimulationSession.account_id == account_id)
         .order_by(StimulationSession.id)
         .with_for_update()
-    )
+    ).all()
     held = select(DeviceTenure.device_id).where(DeviceTenure.account_id == account_id)
     device_ids = session.scalars(
         select(Device.id)
@@ -121,10 +124,10 @@ def _lock(session: Session, account_id: UUID) -> list[str]:
     ).all()
     if stores:
         lock_ledgers(session, [StoreKey(device_id, store) for device_id, store in stores])
-    return list(device_ids)
+    return session_ids, device_ids
 
 
-def _erase_programmes(session: Session, account_id: UUID, device_ids: list[str]) -> int:
+def _erase_programmes(session: Session, account_id: UUID, device_ids: Sequence[str]) -> int:
     """Delete the account's programmes. Their numbers stay used, because a device ignores a version
     that is not above the one it holds."""
     highest = (
@@ -145,7 +148,7 @@ def _erase_programmes(session: Session, account_id: UUID, device_ids: list[str])
     return len(removed.all())
 
 
-def _erase_unsummed(session: Session, device_ids: list[str], now: datetime) -> None:
+def _erase_unsummed(session: Session, device_ids: Sequence[str], now: datetime) -> None:
     """Erase sessions that no session worker has assigned yet. They belong to an unnamed tenure by
     now, so aggregating them erases them. A worker that has one at the moment erases it itself."""
     rows = session.execute(_UNSUMMED, {"devices": device_ids})

@@ -121,6 +121,8 @@ def forget(engine, account_id):
     """The database as it was before the account."""
     with UnitOfWork(engine) as session, session.begin():
         session.query(DeviceTenure).delete()
+        session.query(ExperimentBlock).delete()
+        session.query(Experiment).delete()
         session.delete(session.get_one(Account, account_id))
         session.query(AccountIdUsed).delete()
 

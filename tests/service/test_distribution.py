@@ -119,6 +119,19 @@ def test_each_statement_asks_one_part_of_each_table(
     assert len(asked.parts) > 80
 
 
+def test_what_no_reference_takes_along_is_erased_all_the_same(
+    app: Flask, engine: Engine, person: ApiUser, wear: Callable[..., Worn]
+) -> None:
+    wear(person).samples(60).sum_up()
+    kept = text("SELECT count(*) FROM session_sums")
+    with engine.connect() as connection:
+        assert connection.scalar(kept) == 1
+    headers = {**person.headers, "If-Match": "*"}
+    assert app.test_client().delete("/v1/account", headers=headers).status_code == 200
+    with engine.connect() as connection:
+        assert connection.scalar(kept) == 0
+
+
 def paths(app: Flask, **given: str) -> Iterator[str]:
     """Of everything that a person can read."""
     for rule in app.url_map.iter_rules():

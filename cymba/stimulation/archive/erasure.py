@@ -3,14 +3,15 @@
 Their numbers stay resolved. If a device sends one again it is acknowledged, and nothing is stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from uuid import UUID
 
 from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
-from cymba.stimulation.tables import SessionExtent, StimulationSession
+from cymba.stimulation.tables import KeptSums, SessionExtent, StimulationSession
 
 
 def erase_frames(session: Session, key: SessionKey) -> None:
@@ -41,7 +42,13 @@ def erase_sessions(session: Session, keys: Sequence[SessionKey]) -> None:
         erase_frames(session, key)
     ids = [key.id for key in keys]
     session.execute(delete(SessionExtent).where(of_them))
+    erase_sums(session, ids)
     session.execute(delete(StimulationSession).where(StimulationSession.id.in_(ids)))
+
+
+def erase_sums(session: Session, ids: Collection[UUID]) -> None:
+    """Before the sessions' own rows are deleted. On several nodes no reference does it."""
+    session.execute(delete(KeptSums).where(KeptSums.session_id.in_(ids)))
 
 
 _INBOX = text(

@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import psycopg
 
 from cymba.devices.quotas import Reservation
+from cymba.parts import Part, parts
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.halving import REFUSED_DATA
@@ -60,10 +61,11 @@ def append(
     """
     usual = _usual_frames(deliveries, anchors, quota)
     written: dict[StoreKey, SeqRanges] = {}
-    if usual:
+    for part in parts(line, {key.device_id for key in usual}) if usual else ():
+        mine = usual if part is None else {k: of for k, of in usual.items() if k.device_id in part}
         # `ingest` finds the bad delivery.
         with suppress(*REFUSED_DATA):
-            written = _write(line, usual)
+            written |= _write(line, mine, part)
     acks: list[tuple[str, Ack]] = []
     stored: list[One] = []
     for key, frames in usual.items():
@@ -126,7 +128,7 @@ def _usual_frames(
 
 
 def _write(
-    line: psycopg.Connection[Any], usual: dict[StoreKey, _Frames[One]]
+    line: psycopg.Connection[Any], usual: dict[StoreKey, _Frames[One]], part: Part
 ) -> dict[StoreKey, SeqRanges]:
     """The ledgers of those stores whose frames are written and committed."""
     batch = Batch()
@@ -138,7 +140,7 @@ def _write(
         numbers.append(NewNumbers(key, str(ranges)))
         for delivery, frame in frames.values():
             batch.store(key.device_id, frame, delivery.arrived_at, ledger=len(numbers))
-    return write_free_numbers(line, batch, numbers) if numbers else {}
+    return write_free_numbers(line, batch, numbers, part=part) if numbers else {}
 
 
 def _give_back(quota: Reservation | None, frames: _Frames[One]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import cast
 from sqlalchemy.types import Text
 
+from cymba.parts import Part, of_part
 from cymba.stimulation.ingest.array_literals import integers, words
 from cymba.stimulation.tables import AckLedgerRow
 from cymba.stimulation.wire.seq_ranges import SeqRanges
@@ -51,23 +52,27 @@ class AckLedger:
 
 
 def lock_ledgers(
-    session: Session, keys: Collection[StoreKey], needed: Collection[StoreKey] = ()
+    session: Session,
+    keys: Collection[StoreKey],
+    needed: Collection[StoreKey] = (),
+    *,
+    part: Part = None,
 ) -> dict[StoreKey, AckLedger] | None:
     """Lock the existing rows of `keys`. None, and no lock, if one of `needed` does not exist."""
     values = _columns(list(keys)) | {
         f"needed_{name}": written for name, written in _columns(list(needed)).items()
     }
-    rows = session.execute(_LOCK, values | {"needed": len(needed)})
+    rows = session.execute(_LOCK, values | {"needed": len(needed), "part": part})
     ledgers = {StoreKey(row[0], row[1]): AckLedger(row[2], row[3]) for row in rows}
     return ledgers if ledgers.keys() >= set(needed) else None
 
 
-def open_ledgers(session: Session, keys: Sequence[StoreKey]) -> None:
+def open_ledgers(session: Session, keys: Sequence[StoreKey], *, part: Part = None) -> None:
     """Create ledgers for new stores of devices that somebody holds.
 
     The caller must not hold a lock on a ledger.
     """
-    session.execute(_OPEN, _columns(keys) | {"most": MAX_NEW_STORES_A_DAY})
+    session.execute(_OPEN, _columns(keys) | {"most": MAX_NEW_STORES_A_DAY, "part": part})
 
 
 def held_devices(session: Session, device_ids: Iterable[str]) -> set[str]:
@@ -95,14 +100,15 @@ def _columns(keys: Sequence[StoreKey]) -> dict[str, object]:
 # Each row by its key, in order; OFFSET 0 keeps the planner to that. A join might scan a large table
 # and lock in any order, and EXISTS would hash every tenure.
 _LOCK = text(
-    """
+    f"""
     WITH known AS MATERIALIZED (
       SELECT count(*) AS stores
       FROM unnest(CAST(:needed_devices AS text[]), CAST(:needed_stores AS bigint[]))
         AS n (device_id, store)
       CROSS JOIN LATERAL (
         SELECT FROM flash_store AS f
-        WHERE f.device_id = n.device_id AND f.store = n.store OFFSET 0) AS s)
+        WHERE f.device_id = n.device_id AND f.store = n.store AND {of_part("f.device_id")}
+        OFFSET 0) AS s)
     SELECT k.device_id, k.store, s.resolved,
            coalesce((SELECT true FROM device_tenure AS t
                      WHERE t.device_id = k.device_id AND t.released_at IS NULL LIMIT 1), false)
@@ -111,13 +117,14 @@ _LOCK = text(
           WHERE (SELECT stores FROM known) >= :needed ORDER BY device_id, store) AS k
     CROSS JOIN LATERAL (
       SELECT CAST(f.resolved AS text) AS resolved FROM flash_store AS f
-      WHERE f.device_id = k.device_id AND f.store = k.store OFFSET 0 FOR UPDATE) AS s
-    """
+      WHERE f.device_id = k.device_id AND f.store = k.store AND {of_part("f.device_id")}
+      OFFSET 0 FOR UPDATE) AS s
+    """  # noqa: S608 - a constant
 )
 _OPEN = text(
-    """
+    f"""
     INSERT INTO flash_store (device_id, store, resolved)
-    SELECT n.device_id, n.store, '{}'
+    SELECT n.device_id, n.store, '{{}}'
     FROM (SELECT k.device_id, k.store,
                  row_number() OVER (PARTITION BY k.device_id ORDER BY k.store) AS number
           FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[])) AS k (device_id, store)
@@ -125,11 +132,11 @@ _OPEN = text(
                         WHERE t.device_id = k.device_id AND t.released_at IS NULL)
          ) AS n
     WHERE n.number + (SELECT count(*) FROM flash_store AS s
-                      WHERE s.device_id = n.device_id
+                      WHERE s.device_id = n.device_id AND {of_part("s.device_id")}
                         AND s.first_seen_at > now() - interval '1 day') <= :most
     ORDER BY n.device_id, n.store
     ON CONFLICT DO NOTHING
-    """
+    """  # noqa: S608 - a constant
 )
 _HELD = text(
     """

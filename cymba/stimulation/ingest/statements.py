@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cymba.database import Prepared
 from cymba.devices.anchors import BootKey
+from cymba.parts import Part, of_part
 from cymba.stimulation.ingest import array_binaries
 from cymba.stimulation.ingest.array_binaries import BinaryArray
 from cymba.stimulation.ingest.array_literals import integers, multiranges, uuids, words
@@ -113,7 +114,11 @@ class NewNumbers(NamedTuple):
 
 
 def write_free_numbers(
-    line: psycopg.Connection[Any], batch: Batch, ledgers: Sequence[NewNumbers]
+    line: psycopg.Connection[Any],
+    batch: Batch,
+    ledgers: Sequence[NewNumbers],
+    *,
+    part: Part = None,
 ) -> dict[StoreKey, SeqRanges]:
     """Write the frames of each store in which all its new numbers are free and whose device is
     held. Return the ledgers of these stores as they are then; nothing is written for the others.
@@ -126,6 +131,7 @@ def write_free_numbers(
         "ledger_device": words([key.device_id for key, _ in ledgers]),
         "ledger_store": integers([key.store for key, _ in ledgers]),
         "ledger_numbers": multiranges([numbers for _, numbers in ledgers]),
+        "part": part,
     }
     rows = _WRITE_FREE_NUMBERS.rows(line, **values)
     return {ledgers[place - 1].key: SeqRanges(resolved) for place, resolved in rows}
@@ -157,23 +163,25 @@ def _frame_columns(batch: Batch) -> dict[str, BinaryArray]:
     }
 
 
-def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:
+def held_contents(
+    session: Session, keys: Mapping[FrameKey, UUID], *, part: Part = None
+) -> dict[FrameKey, bytes | Found]:
     """The digests stored under resolved numbers. `keys` gives the session that each frame names.
     The ledgers are locked, so nothing moves meanwhile."""
     found: dict[FrameKey, bytes | Found] = {}
-    for device_id, store, seq, digest in session.execute(_IN_INBOX, _columns(keys)):
+    for device_id, store, seq, digest in session.execute(_IN_INBOX, _columns(keys, part)):
         found[FrameKey(device_id, store, seq)] = digest
     missing = {key: sid for key, sid in keys.items() if key not in found}
     if missing:
-        of_session = _columns(missing) | {"sids": uuids(missing.values())}
+        of_session = _columns(missing, part) | {"sids": uuids(missing.values())}
         found |= _in_recordings(session.execute(_IN_RECORDINGS_OF_SESSIONS, of_session), missing)
         missing = {key: sid for key, sid in missing.items() if key not in found}
     if missing:
-        found |= _in_recordings(session.execute(_IN_RECORDINGS, _columns(missing)), missing)
+        found |= _in_recordings(session.execute(_IN_RECORDINGS, _columns(missing, part)), missing)
         missing = {key: sid for key, sid in missing.items() if key not in found}
     if missing:
         only_quarantined = {
-            FrameKey(*row) for row in session.execute(_IN_QUARANTINE, _columns(missing))
+            FrameKey(*row) for row in session.execute(_IN_QUARANTINE, _columns(missing, part))
         }
         for key in missing:
             found[key] = Found.QUARANTINED if key in only_quarantined else Found.ERASED
@@ -216,9 +224,10 @@ def _in_recordings(
     return found
 
 
-def _columns(keys: Iterable[FrameKey]) -> dict[str, Any]:
+def _columns(keys: Iterable[FrameKey], part: Part) -> dict[str, Any]:
     devices, stores, seqs = zip(*keys, strict=True)
-    return {"devices": words(devices), "stores": integers(stores), "seqs": integers(seqs)}
+    columns = {"devices": words(devices), "stores": integers(stores), "seqs": integers(seqs)}
+    return columns | {"part": part}
 
 
 # The rows exist and are locked. An upsert finds them by their keys; for a join the planner might
@@ -271,7 +280,7 @@ _EXTEND = f"""
 # All ledgers are locked before `free` is known, and no row is given before that. Ledgers and frames
 # are matched by subscript: for a join the planner might compare each with each. A ledger with many
 # holes is left to `ingest`, which counts its ranges.
-_LOCK_FREE = """
+_LOCK_FREE = f"""
     locked AS MATERIALIZED (
       SELECT v.place, v.device_id, v.store, s.resolved FROM (
         SELECT * FROM unnest(CAST(:ledger_device AS text[]), CAST(:ledger_store AS bigint[]),
@@ -281,7 +290,7 @@ _LOCK_FREE = """
       LEFT JOIN LATERAL (
         SELECT f.resolved + CAST(v.numbers AS int8multirange) AS resolved
         FROM flash_store AS f
-        WHERE f.device_id = v.device_id AND f.store = v.store
+        WHERE f.device_id = v.device_id AND f.store = v.store AND {of_part("f.device_id")}
           AND NOT f.resolved && CAST(v.numbers AS int8multirange)
           AND pg_column_size(f.resolved) <= 400
           AND (SELECT true FROM device_tenure AS t
@@ -289,7 +298,7 @@ _LOCK_FREE = """
         OFFSET 0 FOR UPDATE OF f) AS s ON true),
     free AS MATERIALIZED (
       SELECT array_agg(resolved IS NOT NULL ORDER BY place) AS places FROM locked)
-"""
+"""  # noqa: S608 - a constant
 _WRITE_FRAMES = text(
     f"""
     WITH {_GIVEN.format(condition="")}, stored AS ({_STORE}),
@@ -331,18 +340,20 @@ _IN_INBOX = text(
     SELECT k.device_id, k.store, k.seq, f.digest
     FROM {_WANTED} CROSS JOIN LATERAL (
       SELECT g.digest FROM frame AS g
-      WHERE g.device_id = k.device_id AND g.store = k.store AND g.seq = k.seq OFFSET 0) AS f
+      WHERE g.device_id = k.device_id AND g.store = k.store AND g.seq = k.seq
+        AND {of_part("g.device_id")} OFFSET 0) AS f
     """  # noqa: S608 - a constant
 )
 _IN_RECORDINGS_OF_SESSIONS = text(
-    """
+    f"""
     SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
     FROM (SELECT DISTINCT * FROM unnest(CAST(:devices AS text[]), CAST(:stores AS bigint[]),
             CAST(:sids AS uuid[])) AS u (device_id, store, sid)) AS k
     CROSS JOIN LATERAL (
       SELECT * FROM recording AS g
-      WHERE g.device_id = k.device_id AND g.sid = k.sid AND g.store = k.store OFFSET 0) AS r
-    """
+      WHERE g.device_id = k.device_id AND g.sid = k.sid AND g.store = k.store
+        AND {of_part("g.device_id")} OFFSET 0) AS r
+    """  # noqa: S608 - a constant
 )
 # A number that another session used: every recording of the store is searched.
 _IN_RECORDINGS = text(
@@ -351,6 +362,7 @@ _IN_RECORDINGS = text(
     FROM recording AS r
     WHERE EXISTS (SELECT FROM {_WANTED}
                   WHERE k.device_id = r.device_id AND k.store = r.store AND r.seqs @> k.seq)
+      AND {of_part("r.device_id")}
     """  # noqa: S608 - a constant
 )
 # `key-reuse` is left out: it means that other content was stored under the number.
@@ -358,7 +370,7 @@ _IN_QUARANTINE = text(
     f"""
     SELECT DISTINCT q.device_id, q.store, q.seq
     FROM {_WANTED} JOIN quarantine AS q USING (device_id, store, seq)
-    WHERE q.code <> 'key-reuse'
+    WHERE q.code <> 'key-reuse' AND {of_part("q.device_id")}
     """  # noqa: S608 - a constant
 )
 _ASK_RETIMING = text(

@@ -6,8 +6,8 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/cymba
 WORKDIR /build
-COPY requirements/base.txt requirements/build.txt requirements/node.txt requirements/
-RUN /opt/cymba/bin/pip install --require-hashes -r requirements/base.txt -r requirements/build.txt -r requirements/node.txt
+COPY requirements/base.txt requirements/otel.txt requirements/build.txt requirements/node.txt requirements/
+RUN /opt/cymba/bin/pip install --require-hashes -r requirements/base.txt -r requirements/otel.txt -r requirements/build.txt -r requirements/node.txt
 ENV PATH=/opt/cymba/bin:$PATH
 COPY clients/typescript/package.json clients/typescript/package-lock.json clients/typescript/.npmrc clients/typescript/
 COPY app/package.json app/package-lock.json app/.npmrc app/

@@ -87,8 +87,10 @@ COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --univer
 
 lock: $(READY) ## Lock the dependencies of pyproject.toml with their hashes
 	$(BIN)/$(COMPILE) pyproject.toml -o requirements/base.txt
-	$(BIN)/$(COMPILE) pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
+	$(BIN)/$(COMPILE) pyproject.toml --extra otel --group dev -c requirements/base.txt -o requirements/dev.txt
 	$(BIN)/$(COMPILE) --group node -c requirements/dev.txt -o requirements/node.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["otel"], sep="\n")' \
+	  | $(BIN)/$(COMPILE) -c requirements/dev.txt -o requirements/otel.txt -
 	echo "setuptools>=80" | $(BIN)/$(COMPILE) -c requirements/dev.txt -o requirements/build.txt -
 
 clean: ## Remove .venv and what the tools left (the demo's data in .cymba stays)

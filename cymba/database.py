@@ -1,9 +1,10 @@
 """The engine, the unit of work, statements kept prepared, the declarative base, and times that are
 always UTC."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Annotated, Any
 
@@ -24,11 +25,14 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.default import DefaultDialect, DefaultExecutionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
+
+from cymba import spans
 
 # Names that PostgreSQL and alembic agree on, so that a migration can drop what it made.
 NAMING_CONVENTION = {
@@ -163,7 +167,15 @@ def make_engine(
     event.listen(engine, "handle_error", _leave_what_takes_no_writes)
     event.listen(engine, "checkout", _ask_whether_it_lives)
     event.listen(engine, "checkin", _note_its_use)
+    if spans.are_recorded():
+        record_statements(engine)
     return engine
+
+
+def record_statements(engine: Engine) -> None:
+    """Tell `spans` what is asked over `engine`; what is `Prepared` tells it itself."""
+    for one in (DefaultDialect.do_execute, DefaultDialect.do_executemany):
+        event.listen(engine, one.__name__, partial(_recorded, one))
 
 
 @contextmanager
@@ -203,7 +215,8 @@ class Prepared:
 
     def rows(self, connection: psycopg.Connection[Any], **given: Any) -> list[tuple[Any, ...]]:
         cursor = psycopg.RawCursor(connection)
-        cursor.execute(self._query, self.values(**given), prepare=True, binary=self._binary)
+        with spans.statement(self.sql):
+            cursor.execute(self._query, self.values(**given), prepare=True, binary=self._binary)
         return cursor.fetchall()
 
     def some_at_once(
@@ -211,7 +224,8 @@ class Prepared:
     ) -> Iterator[tuple[Any, ...]]:
         """The rows, of which no more than so many are held at once."""
         cursor = psycopg.RawCursor(connection)
-        return cursor.stream(self._query, self.values(**given), size=count)
+        with spans.statement(self.sql):
+            yield from cursor.stream(self._query, self.values(**given), size=count)
 
     def values(self, **given: Any) -> list[Any]:
         """In the order of the statement's numbers; those that it does not name are left out."""
@@ -238,6 +252,18 @@ def _connect(
     _dialect: Dialect, _record: object, given: list[Any], named: dict[str, Any]
 ) -> BoundedConnection:
     return BoundedConnection.connect(*given, **named)
+
+
+def _recorded(
+    execute: Callable[..., None],
+    cursor: object,
+    sql: str,
+    values: object,
+    context: DefaultExecutionContext,
+) -> bool:
+    with spans.statement(sql):
+        execute(context.dialect, cursor, sql, values, context)
+    return True  # it is done
 
 
 def _leave_what_takes_no_writes(context: ExceptionContext) -> None:

@@ -52,7 +52,9 @@ def dict_config(settings: Settings) -> dict[str, Any]:
             }
         },
         "root": {"handlers": ["stderr"], "level": settings.log_level.upper()},
-        "loggers": {name: {"level": "WARNING"} for name in QUIET},
+        "loggers": {name: {"level": "WARNING"} for name in QUIET}
+        # One line for each batch of spans that could not be sent, not one for each try.
+        | {"opentelemetry": {"level": "ERROR"}},
     }
 
 

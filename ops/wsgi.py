@@ -4,6 +4,7 @@ its own."""
 import os
 import signal
 from contextlib import ExitStack
+from multiprocessing.util import Finalize
 from threading import Event, Thread
 
 import structlog
@@ -15,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cymba.failures import name_of
 from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import load
-from ops import logs
+from ops import logs, traces
 from ops.database import engine_of, replica_of
 from ops.metrics_server import serving
 from ops.process_metrics import show_process
@@ -35,6 +36,9 @@ def create() -> Flask:
     logs.configure(settings)
     if settings.database_url is None:
         raise RuntimeError("CYMBA_DATABASE_URL is set by `cymba api`, which starts the database")
+    tracing = ExitStack()
+    tracing.enter_context(traces.sent("cymba api"))
+    Finalize(None, tracing.close, exitpriority=0)  # the server ends its processes by `os._exit`
     engine = engine_of(settings, settings.database_url, application_name="cymba api")
     # From here on numbers are written to the folder that `cymba api` gave its processes.
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call] # ships none

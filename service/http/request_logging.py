@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, its numbers in the metrics.
+"""Around every request: its id, its line in the log, its numbers in the metrics, its span.
 
 No path, query, body, token or e-mail address is logged: the route's template says where it went.
 """
@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 from flask import Flask, Response, g, request
 
+from cymba import spans
 from service.http.services import services
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -22,6 +23,7 @@ _log = structlog.get_logger(__name__)
 def register(app: Flask) -> None:
     app.before_request(_begin)
     app.after_request(_finish)
+    app.teardown_request(_leave)
 
 
 def route() -> str:
@@ -35,12 +37,22 @@ def _begin() -> None:
     g.request_id = given if _GIVEN_ID.fullmatch(given) else uuid4().hex
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    where = route()
+    if where not in _QUIET:
+        # The span of a stream ends where its answer begins: a live view is open for hours.
+        g.span = spans.request(_method(), where, request.headers.get("traceparent"))
+        if g.span is not None:
+            structlog.contextvars.bind_contextvars(trace_id=g.span.trace_id)
+
+
+def _method() -> str:
+    return request.method if request.method in _METHODS else "other"
 
 
 def _finish(response: Response) -> Response:
     took_s = time.perf_counter() - g.started_s
     where = route()
-    method = request.method if request.method in _METHODS else "other"
+    method = _method()
     metrics = services().metrics
     metrics.requests.labels(method, where, str(response.status_code)).inc()
     metrics.seconds.labels(method, where).observe(took_s)
@@ -60,4 +72,16 @@ def _finish(response: Response) -> Response:
             status=response.status_code,
             duration_ms=round(took_s * 1000, 1),
         )
+    _end_span(response.status_code)
     return response
+
+
+def _leave(_error: BaseException | None) -> None:
+    """Where `_finish` was not reached, too."""
+    _end_span(None)
+
+
+def _end_span(status: int | None) -> None:
+    span: spans.RequestSpan | None = g.get("span")
+    if span is not None:
+        span.end(status)

@@ -1,0 +1,46 @@
+"""Whether a process sends traces: where the environment names a collector.
+
+The variables are OpenTelemetry's own, which its library reads itself.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import structlog
+
+from cymba import spans
+from cymba.settings import SettingsError
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+log = structlog.get_logger(__name__)
+
+
+def are_wanted(environ: Mapping[str, str]) -> bool:
+    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return not is_off and any(environ.get(name) for name in ENDPOINTS)
+
+
+@contextmanager
+def sent(process: str) -> Iterator[None]:
+    """Send what the process does as spans, if that is wanted. Open it before any engine is made."""
+    if not are_wanted(os.environ):
+        yield
+        return
+    try:
+        from ops.otel import Sender  # noqa: PLC0415 - it takes time and memory, and may not be there
+    except ImportError as error:
+        log.warning("no traces are sent: install cymba[otel]", missing=error.name)
+        yield
+        return
+    try:
+        sender = Sender(process)
+    except ValueError as error:
+        raise SettingsError(f"a variable OTEL_…: {error}") from None
+    spans.record_to(sender.recorder)
+    try:
+        yield
+    finally:
+        spans.record_to(None)
+        sender.stop()

@@ -66,8 +66,15 @@ class BrokerLink:
     device alone decides what it sends again.
     """
 
-    def __init__(self, reactor: "Reactor", login: BrokerLogin, hooks: Hooks, now_s: float) -> None:
-        self._reactor, self._login, self._hooks = reactor, login, hooks
+    def __init__(
+        self,
+        reactor: "Reactor",
+        broker: BrokerAddress,
+        login: BrokerLogin,
+        hooks: Hooks,
+        now_s: float,
+    ) -> None:
+        self._reactor, self._broker, self._login, self._hooks = reactor, broker, login, hooks
         self._opened_s, self._connected, self._over = now_s, False, False
         client = Client(
             CallbackAPIVersion.VERSION2,
@@ -78,8 +85,9 @@ class BrokerLink:
         client.connect_timeout = CONNECT_TIMEOUT_S
         if login.secret is not None:
             client.username_pw_set(login.client_id, login.secret)
-        if reactor.tls is not None:
-            client.tls_set_context(reactor.tls)
+        context = reactor.tls_context(broker)
+        if context is not None:
+            client.tls_set_context(context)
         if login.will is not None:
             client.will_set(login.will_topic, login.will, qos=1, retain=True)
         client.max_inflight_messages_set(0)  # the flash store limits the window, not paho
@@ -94,9 +102,8 @@ class BrokerLink:
 
     def open(self) -> bool:
         """Send CONNECT. False if the broker did not accept the socket."""
-        broker = self._reactor.broker
         try:
-            self.client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
+            self.client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
         except (OSError, ValueError):
             self._over = True
             return False
@@ -183,15 +190,23 @@ class BrokerLink:
 class Reactor:
     """The selector over all connections; belongs to one thread."""
 
-    def __init__(self, broker: BrokerAddress) -> None:
-        self.broker, self.tls = broker, broker.tls_context()
+    def __init__(self) -> None:
+        self._tls: dict[BrokerAddress, ssl.SSLContext | None] = {}
         self._selector = selectors.DefaultSelector()
         self._connections: set[BrokerLink] = set()
         self._tended_s = 0.0
 
-    def open(self, login: BrokerLogin, hooks: Hooks, now_s: float) -> BrokerLink | None:
-        connection = BrokerLink(self, login, hooks, now_s)
+    def open(
+        self, broker: BrokerAddress, login: BrokerLogin, hooks: Hooks, now_s: float
+    ) -> BrokerLink | None:
+        connection = BrokerLink(self, broker, login, hooks, now_s)
         return connection if connection.open() else None
+
+    def tls_context(self, broker: BrokerAddress) -> ssl.SSLContext | None:
+        """One for all connections to it."""
+        if broker not in self._tls:
+            self._tls[broker] = broker.tls_context()
+        return self._tls[broker]
 
     def serve(self, timeout_s: float, now_s: float) -> None:
         """Wait for the network, at most `timeout_s`, and handle its events."""

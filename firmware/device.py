@@ -9,9 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from cymba.devices.messages import Desired, Presence, ReportedState, TimeReply, TimeRequest
+from cymba.devices.messages import (
+    Desired,
+    Presence,
+    Relocation,
+    ReportedState,
+    TimeReply,
+    TimeRequest,
+)
 from cymba.stimulation.wire.messages import Ack, AnyMessage
 from firmware import wire
+from firmware.brokers import DeviceBrokers
 from firmware.flash import Flash, FlashFrame, Key, Pace, Randomness
 
 EXCHANGE_EVERY_S = 3600.0
@@ -35,12 +43,14 @@ class DeviceConnection(Protocol):
 
 
 class NetworkedDevice(ABC):
-    """A flash store, a connection, and what the protocol asks of them (R5, R17, R25 to R40)."""
+    """A flash store, a connection, and what the protocol asks of them (R5, R17, R25 to R40,
+    R44)."""
 
     def __init__(
         self,
         device_id: str,
         *,
+        brokers: DeviceBrokers,
         pace: Pace,
         connect: Callable[[bytes], DeviceConnection | None],
         rng: Randomness,
@@ -48,9 +58,9 @@ class NetworkedDevice(ABC):
         exchanges_time: bool = True,
         connects_at_s: float = 0.0,
     ) -> None:
-        """`connect` opens a connection with the given last will; None if the broker cannot be
-        reached."""
-        self.device_id, self.form = device_id, form
+        """`connect` opens a connection to `brokers.address` with the given last will; None if that
+        cannot be reached."""
+        self.device_id, self.form, self.brokers = device_id, form, brokers
         self.flash = Flash(pace, rng)
         self._pace, self._connect, self._rng = pace, connect, rng
         self._exchanges_time = exchanges_time
@@ -58,6 +68,7 @@ class NetworkedDevice(ABC):
         self._online = False
         self._connected_up = 0
         self._attempts = 0
+        self._turned_away = 0  # by brokers that let it in, one after the other
         self._connects_at_s = connects_at_s
         self._exchange_at_s = math.inf
         self._exchange_u1: int | None = None
@@ -131,14 +142,20 @@ class NetworkedDevice(ABC):
     def on_connected(self, now_s: float) -> None:
         if self._connection is None:
             return
-        self._online, self._attempts = True, 0
+        self._online, self._attempts = True, self._turned_away
+        self.brokers.admitted()
         self.flash.connected(now_s)
         self._say_presence(self._connection, online=True)
         if self._exchanges_time:
             self._exchange_at_s = now_s + self._rng.uniform(0.2, 1.0)
 
     def on_lost(self, now_s: float) -> None:
+        if not self._online:
+            self.brokers.failed()
         self._forget_connection()
+        self._wait(now_s)
+
+    def _wait(self, now_s: float) -> None:
         delay_s = min(2.0**self._attempts, self._pace.reconnect_at_most_s)
         delay_s *= self._rng.uniform(0.5, 1.0)
         self._attempts = min(self._attempts + 1, 16)
@@ -151,12 +168,17 @@ class NetworkedDevice(ABC):
             if ack is not None:
                 self.note_ack(ack, self.flash.resolve(ack))
                 self._report_drained(now_s)
+                self._note_cell(ack, now_s)
         elif subject == "time":
             self._finish_exchange(wire.decode(payload, TimeReply), now_s)
         elif subject == "desired" and payload:
             desired = wire.decode(payload, Desired)
             if desired is not None and self._connection is not None:
                 self._say("state", self.receive(desired, now_s), qos=1)
+        elif subject == "broker" and payload:
+            relocation = wire.decode(payload, Relocation)
+            if relocation is not None and self.brokers.follow(relocation):
+                self._go_elsewhere(now_s)
 
     def publish_frame(self, payload: bytes) -> None:
         if self._connection is not None:
@@ -169,6 +191,19 @@ class NetworkedDevice(ABC):
         self._connection = self._connect(self._presence(online=False))
         if self._connection is None:
             self.on_lost(now_s)
+
+    def _note_cell(self, ack: Ack, now_s: float) -> None:
+        """A broker may let in a device of another one for a while. Nothing is stored there."""
+        if not any(one.code == "other-cell" for one in ack.rejected):
+            self._turned_away = 0
+        elif self.brokers.turn():
+            self._turned_away = min(self._turned_away + 1, 16)
+            self._attempts = self._turned_away
+            self._go_elsewhere(now_s)
+
+    def _go_elsewhere(self, now_s: float) -> None:
+        self.leave()
+        self._wait(now_s)
 
     def _forget_connection(self) -> None:
         self._connection, self._online = None, False

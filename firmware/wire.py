@@ -9,13 +9,14 @@ from cymba.stimulation.wire.messages import (
     Ack,
     AnyMessage,
     Desired,
+    Relocation,
     TimeReply,
     to_cbor,
     to_json,
 )
 
 Form = Literal["json", "cbor"]
-Heard = TypeVar("Heard", Ack, Desired, TimeReply)
+Heard = TypeVar("Heard", Ack, Desired, Relocation, TimeReply)
 
 
 def encode(message: AnyMessage, form: Form) -> bytes:

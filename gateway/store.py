@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from cymba.stimulation.wire.messages import EndFrame, Frame, SamplesFrame, StartFrame, to_json
+from firmware.brokers import KeptRelocation
 from gateway.clock import ProgramBoot, machine_ms
 
 DAY_MS = 24 * 3600 * 1000
@@ -33,6 +34,9 @@ CREATE TABLE IF NOT EXISTS open_session (
   sid TEXT PRIMARY KEY, store INTEGER NOT NULL, boot INTEGER NOT NULL, first_seq INTEGER NOT NULL,
   began_up_ms INTEGER NOT NULL,
   recorded_up_ms INTEGER NOT NULL, machine_ms INTEGER NOT NULL, began_utc_ms INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS relocation (
+  one INTEGER PRIMARY KEY CHECK (one = 1), content BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS spent (ended_utc_ms INTEGER NOT NULL, seconds REAL NOT NULL);
 """
@@ -183,6 +187,19 @@ class FrameStore:
 
     def hold(self, desired: bytes) -> None:
         self._db.execute("UPDATE counters SET desired = ?", (desired,))
+
+    @property
+    def relocation(self) -> KeptRelocation | None:
+        """Where the server last told it to go."""
+        row = self._db.execute("SELECT content FROM relocation").fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=KeptRelocation)
+
+    def relocate(self, kept: KeptRelocation) -> None:
+        self._db.execute(
+            "INSERT INTO relocation VALUES (1, ?) "
+            "ON CONFLICT (one) DO UPDATE SET content = excluded.content",
+            (msgspec.json.encode(kept),),
+        )
 
     @property
     def told(self) -> str | None:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from cymba.database import UnitOfWork
 from cymba.devices.cells import elsewhere
 from cymba.devices.holders import holders_of
-from cymba.devices.moving import arrive
+from cymba.devices.moving import arrive, still_here
 from cymba.devices.presence import SEEN_STEP, record_seen
 
 PERIOD_S = 5.0
@@ -50,7 +50,7 @@ class Contacts:
     def do(self) -> bool:
         with self._lock:
             connected = set(self._connected)
-        self._receive(connected)
+        self._receive(connected, is_new=True)
         with self._lock:
             self._connected -= connected
         now_s = time.monotonic()
@@ -78,11 +78,15 @@ class Contacts:
         self._due_s = now_s + PERIOD_S
         return False
 
-    def _receive(self, device_ids: Collection[str]) -> None:
+    def _receive(self, device_ids: Collection[str], *, is_new: bool = False) -> None:
         if not device_ids:
             return
         with UnitOfWork(self._engine) as session, session.begin():
             arrived = arrive(session, device_ids, self.cell, datetime.now(UTC))
+            stayed = still_here(session, device_ids, self.cell) if is_new else {}
+        for device_id, awaits in stayed.items():
+            # It does not know that message, or could not get in there and has come back.
+            log.info("a device that was told to go is still here", device=device_id, awaits=awaits)
         for device_id in arrived:
             log.info("a device has come to this cell", device=device_id, cell=self.cell)
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cymba.devices.messages import Desired, Presence, ReportedState
 from cymba.stimulation.wire.frames import pack
 from cymba.stimulation.wire.messages import Ack
+from firmware.brokers import DeviceBrokers
 from firmware.device import DeviceConnection, NetworkedDevice
 from firmware.flash import FlashFrame, Key
 from simulator.clock import SimulatedBootClock, WorldClock, epoch_ms
@@ -60,6 +61,7 @@ class SimulatedDevice(NetworkedDevice):
         self,
         life: Life,
         *,
+        brokers: DeviceBrokers,
         world: WorldClock,
         link: Link,
         profile: Profile,
@@ -72,6 +74,7 @@ class SimulatedDevice(NetworkedDevice):
     ) -> None:
         super().__init__(
             life.device_id,
+            brokers=brokers,
             pace=behaviour,
             connect=lambda will: connect(self, will),
             rng=rng,

@@ -76,6 +76,7 @@ class Behaviour(Pace):
 
     frees_before_ack: bool = False  # as soon as a frame is sent
     reuses_keys: bool = False  # sometimes gives two frames the same number
+    follows_anybody: bool = False  # to another broker, whoever signed that
     ignores_versions: bool = False  # applies an older programme over a newer one
     wrong_units: bool = False  # sends mA and kOhm
 

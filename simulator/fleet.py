@@ -13,6 +13,7 @@ from cymba.database import utc_now
 from cymba.devices.models import MODELS, Model
 from cymba.devices.signing import read_public_key
 from firmware.broker_link import BrokerLink, BrokerLogin, Hooks, Reactor
+from firmware.brokers import DeviceBrokers
 from firmware.flash import Key
 from simulator.clock import WorldClock, default_past
 from simulator.device import Counters, SimulatedDevice
@@ -142,8 +143,15 @@ class Fleet:
             frame_s=self._frame_s,
         )
         rng = stream(self._seed, one.device_id, "network")
+        key = read_public_key(one.programme_key) if one.programme_key else None
         return SimulatedDevice(
             life,
+            brokers=DeviceBrokers(
+                self._broker,
+                one.device_id,
+                key,
+                follows_anybody=self._behaviour.follows_anybody,
+            ),
             world=world,
             link=Link(self._profile.loss, self._profile.outages, rng),
             profile=self._profile,
@@ -151,12 +159,12 @@ class Fleet:
             connect=self._connect,
             counters=self._counters,
             rng=rng,
-            programme_key=read_public_key(one.programme_key) if one.programme_key else None,
+            programme_key=key,
             connects_at_s=connects_at_s,
         )
 
     def _run(self) -> None:
-        self._reactor = Reactor(self._broker)
+        self._reactor = Reactor()
         try:
             self._live()
             self._say_goodbye()
@@ -210,7 +218,7 @@ class Fleet:
             message=lambda topic, payload: self._hear(device, topic[len(down) :], payload),
             lost=self._lose(device),
         )
-        connection = self._reactor.open(login, hooks, time.monotonic())
+        connection = self._reactor.open(device.brokers.address, login, hooks, time.monotonic())
         if connection is None or distortion is None:
             return connection
         return Distorted(connection, distortion, f"{root}/up/")

@@ -7,8 +7,8 @@
 4. The device comes. From then on it belongs there, the old broker refuses it, and what it retains
    is withdrawn.
 
-So a device that cannot follow loses nothing: it stays where it is. Whatever it sent to both cells
-is in one ledger.
+So a device that cannot follow loses nothing: it stays where it is, or comes back, and is asked
+again. Whatever it sent to both cells is in one ledger.
 """
 
 from collections.abc import Collection, Sequence
@@ -147,6 +147,17 @@ def mark_told(session: Session, told: Sequence[Telling], now: datetime) -> None:
             .where(CellMove.device_id == device_id, CellMove.at_ms == relocation.at)
             .values(told_at=now)
         )
+
+
+def still_here(session: Session, device_ids: Collection[str], cell: str) -> dict[str, str]:
+    """Those of these devices of `cell` that were told to go, with the cell that awaits them."""
+    rows = session.execute(
+        select(CellMove.device_id, CellMove.to_cell)
+        .join(Device, Device.id == CellMove.device_id)
+        .where(CellMove.device_id.in_(device_ids), CellMove.told_at.is_not(None))
+        .where(Device.cell == cell)
+    )
+    return dict(rows.all())
 
 
 def arrive(session: Session, device_ids: Collection[str], cell: str, now: datetime) -> list[str]:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from cymba.broker_address import BrokerAddress
 from cymba.devices.messages import Desired, Presence, ReportedState
+from cymba.devices.signing import read_public_key
 from cymba.stimulation.wire.messages import Ack
 from firmware.broker_link import BrokerLink, BrokerLogin, Hooks, Reactor
+from firmware.brokers import DeviceBrokers
 from firmware.device import NetworkedDevice
 from firmware.flash import Key, Pace
 from gateway.clock import ProgramBoot
@@ -18,6 +20,7 @@ from gateway.store import FrameStore
 
 LOOKS_EVERY_S = 0.25  # into the store
 FIRMWARE = "gateway 1"
+CAME_BACK = "The server named another address, which does not let it in: the earlier one is used."
 
 
 class BrokerUplink(NetworkedDevice):
@@ -28,6 +31,13 @@ class BrokerUplink(NetworkedDevice):
     ) -> None:
         super().__init__(
             config.device_id,
+            brokers=DeviceBrokers(
+                BrokerAddress.parse(config.server),
+                config.device_id,
+                None if config.programme_key is None else read_public_key(config.programme_key),
+                kept=store.relocation,
+                keep=store.relocate,
+            ),
             pace=pace or Pace(),
             connect=self._connect_to_broker,
             rng=random.SystemRandom(),
@@ -36,7 +46,7 @@ class BrokerUplink(NetworkedDevice):
         self._config, self._store, self._boot = config, store, boot
         self._outbox = Outbox(store, self.flash)
         self._programme = KeptProgramme(config, store)
-        self._reactor = Reactor(BrokerAddress.parse(config.server))
+        self._reactor = Reactor()
         self._told: str | None = None
 
     def step_once(self) -> None:
@@ -84,7 +94,7 @@ class BrokerUplink(NetworkedDevice):
 
     def on_connected(self, now_s: float) -> None:
         super().on_connected(now_s)
-        self._tell(ONLINE)
+        self._tell(f"{ONLINE} {CAME_BACK}" if self.brokers.came_back else ONLINE)
 
     def on_lost(self, now_s: float) -> None:
         super().on_lost(now_s)
@@ -100,7 +110,7 @@ class BrokerUplink(NetworkedDevice):
             ),
             lost=lambda _reason: self.on_lost(time.monotonic()),
         )
-        return self._reactor.open(login, hooks, time.monotonic())
+        return self._reactor.open(self.brokers.address, login, hooks, time.monotonic())
 
     def _tell(self, line: str) -> None:
         if line != self._told:

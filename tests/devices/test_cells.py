@@ -22,7 +22,7 @@ from cymba.devices.publication import (
     unpublished,
 )
 from cymba.devices.signing import verify
-from cymba.devices.tables import Device, DeviceTenure
+from cymba.devices.tables import CellMove, Device, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal, awaited_withdrawals, mark_withdrawn
 from cymba.errors import Conflict, NotFound, Rejected
 from cymba.operations import fleet
@@ -193,6 +193,33 @@ def test_a_device_that_is_to_stay_after_all_stays(session: Session, device: Make
     assert admitted(session, one) == {FIRST_CELL}
     assert publish(session, NORTH) == publish(session, FIRST_CELL) == ["withdrawn"]
     assert moving.arrive(session, [one.device_id], NORTH, NOW) == []
+
+
+def test_of_two_moves_in_a_row_the_second_holds_wherever_the_device_is(
+    session: Session, device: MakeDevice
+) -> None:
+    one = device()
+    cells.add(session, "south", "mqtts://south.example.org", NOW)
+    set_version(session, one.device_id)
+    publish(session, FIRST_CELL)
+    ask(session, one.device_id)
+    publish(session, NORTH)
+    (first,) = moving.to_tell(session, FIRST_CELL, 9)
+    publish(session, FIRST_CELL)
+    ask(session, one.device_id, "south")
+    # It was on its way: the north lets it in no more, and its bridge sends it back.
+    assert admitted(session, one) == {FIRST_CELL}
+    assert moving.arrive(session, [one.device_id], NORTH, NOW) == []
+    assert cells.elsewhere(session, [one.device_id], NORTH) == {one.device_id: FIRST_CELL}
+    assert publish(session, NORTH) == ["withdrawn"]
+    assert publish(session, "south") == ["withdrawn", "prepared"]
+    assert "withdrawn" in publish(session, FIRST_CELL)  # with where it was to go
+    moving.mark_told(session, [first], NOW)  # an answer of the broker that comes late
+    move = session.get_one(CellMove, one.device_id, populate_existing=True)
+    assert (move.to_cell, move.at_ms > first.relocation.at) == ("south", True)
+    assert moving.arrive(session, [one.device_id], "south", NOW) == [one.device_id]
+    assert publish(session, "south") == ["desired"]
+    assert cells.elsewhere(session, [one.device_id], FIRST_CELL) == {one.device_id: "south"}
 
 
 def test_a_device_that_is_heard_from_elsewhere_has_not_come(

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from cymba.devices.messages import Desired
+from cymba.broker_address import BrokerAddress
+from cymba.devices.messages import Desired, Relocation
 from cymba.devices.signing import sign
 from cymba.stimulation.wire.messages import Ack, Rejection, to_json
 from firmware.flash import Pace
@@ -250,3 +251,33 @@ def test_a_desk_on_a_broker_is_a_device_of_the_protocol(store: FrameStore, tmp_p
     assert [one["seq"] for one in sent] == [1, 2]
     uplink.on_message("ack", to_json(Ack(store=store.number, upto=2)), 0.0)
     assert len(store) == 0
+
+
+def test_a_desk_goes_to_the_broker_that_it_is_told_of_and_says_where_it_came_back(
+    tmp_path: Path, store: FrameStore
+) -> None:
+    class Broker:
+        def publish(self, *_: object, **_more: object) -> None: ...
+        def close(self) -> None: ...
+        def drop(self) -> None: ...
+
+    tried: list[str] = []
+    uplink = BrokerUplink(CONFIG, FrameStore(tmp_path), store.boot())
+
+    def connect(uplink: BrokerUplink, *, reached: bool) -> None:
+        uplink._connect = lambda _will: tried.append(uplink.brokers.address.host) or Broker()
+        uplink._connects_at_s = 0.0
+        uplink.step_once()
+        (uplink.on_connected if reached else uplink.on_lost)(0.0)
+
+    connect(uplink, reached=True)
+    there = sign(KEY, CONFIG.device_id, Relocation(at=5, broker="mqtts://north.example.org"))
+    uplink.on_message("broker", to_json(there), 0.0)
+    again = BrokerUplink(CONFIG, FrameStore(tmp_path), store.boot())  # after a crash
+    again.on_message("broker", to_json(there), 0.0)  # retained: nothing new
+    for _ in range(5):
+        connect(again, reached=False)
+    connect(again, reached=True)
+    home = BrokerAddress.parse(CONFIG.server).host
+    assert tried == [home, *["north.example.org"] * 5, home]
+    assert str(store.told).endswith("the earlier one is used.")

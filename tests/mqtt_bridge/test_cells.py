@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import cells, moving
@@ -113,6 +114,21 @@ def test_a_frame_shows_that_a_device_has_come_where_its_presence_was_lost_in_a_c
     assert cell_of(engine, mover) == NORTH
     with UnitOfWork(engine) as session:
         assert session.get(CellMove, mover) is None
+
+
+def test_a_device_that_was_told_to_go_and_comes_back_is_told_to_the_operator(
+    engine: Engine, devices: list[Credentials], mover: str
+) -> None:
+    cache = WriterCache(Contacts(engine, FIRST_CELL))
+    online = [of(Subject.PRESENCE, one.device_id, ONLINE) for one in devices]
+    with capture_logs() as logs:
+        take_in(engine, cache, *online)
+        assert logs == []
+        with UnitOfWork(engine) as session, session.begin():
+            session.get_one(CellMove, mover).told_at = utc_now()
+        take_in(engine, cache, *online)
+    assert [(one["device"], one["awaits"]) for one in logs] == [(mover, NORTH)]
+    assert cell_of(engine, mover) == FIRST_CELL
 
 
 def test_what_the_broker_had_retained_shows_no_arrival(engine: Engine, mover: str) -> None:

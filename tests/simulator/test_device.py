@@ -1,130 +1,20 @@
 """A device on a network that records its messages and answers as a test wants."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
-from typing import Any
 
-import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cymba.devices.messages import Desired, TimeReply
 from cymba.devices.models import MODELS, usual_programme
 from cymba.devices.signing import sign
-from cymba.stimulation.wire.messages import Ack, to_json
-from simulator.clock import WorldClock
-from simulator.device import PRESENT_BOOT, Counters, SimulatedDevice
-from simulator.faults import CLEAN, Behaviour, Profile
-from simulator.life import Life, Rhythm
-from simulator.link import GilbertElliott, Link, Outages
-from simulator.seeding import stream
-
-BEGAN_AT = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
-KEY = Ed25519PrivateKey.generate()
-MakeLife = Callable[..., Life]
-
-
-@dataclass
-class Said:
-    topic: str
-    message: dict[str, Any]
-    qos: int
-    retain: bool
-    at_s: float
-
-
-@dataclass
-class Network:
-    """Steps the device from moment to moment; answers as a server would, if it is to."""
-
-    answers: bool = True
-    reachable: bool = True
-    now_s: float = 0.0
-    said: list[Said] = field(default_factory=list)
-    wills: list[dict[str, Any]] = field(default_factory=list)
-    ends: list[str] = field(default_factory=list)
-    device: SimulatedDevice = field(init=False)
-    seen: set[int] = field(default_factory=set)
-
-    def connect(self, _device: SimulatedDevice, will: bytes) -> "Network | None":
-        if not self.reachable:
-            return None
-        self.wills.append(read(will))
-        return self
-
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> None:
-        said = Said(topic.removeprefix("cymba/v1/device-0001/"), read(payload), qos, retain,
-                    self.now_s)  # fmt: skip
-        self.said.append(said)
-        if self.answers and said.topic == "up/frame":
-            self.seen.add(said.message["seq"])
-            self.ack(said.message["store"], self.seen)
-
-    def ack(self, store: int, seqs: set[int]) -> None:
-        ack = Ack(store=store, upto=0, also=[(seq, seq) for seq in sorted(seqs)])
-        self.device.on_message("ack", to_json(ack), self.now_s)
-
-    def close(self) -> None:
-        self.ends.append("close")
-
-    def drop(self) -> None:
-        self.ends.append("drop")
-
-    def live_until(self, until_s: float) -> None:
-        while self.now_s < until_s:
-            connected = len(self.wills)
-            due_s = self.device.step(self.now_s)
-            if len(self.wills) > connected:
-                self.device.on_connected(self.now_s)
-                due_s = self.device.step(self.now_s)
-            self.now_s = min(max(due_s, self.now_s + 0.001), until_s)
-        self.device.step(self.now_s)
-
-    def on(self, topic: str) -> list[Said]:
-        return [said for said in self.said if said.topic == f"up/{topic}"]
-
-
-def read(payload: bytes) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(payload) if payload[:1] == b"{" else cbor2.loads(payload)
-    return message
-
-
-Join = Callable[..., Network]
-
-
-@pytest.fixture
-def join(make_life: MakeLife) -> Join:
-    def make(
-        *,
-        profile: Profile = CLEAN,
-        behaviour: Behaviour = Behaviour(),  # noqa: B008 - frozen
-        speed: float = 1.0,
-        past: timedelta = timedelta(0),
-        **network: Any,
-    ) -> Network:
-        world = WorldClock(BEGAN_AT, 0.0, speed, past)
-        joined = Network(**network)
-        rng = stream(1, "network")
-        joined.device = SimulatedDevice(
-            make_life(
-                profile=profile, behaviour=behaviour, began_at=world.began_at,
-                schedule=Rhythm(pause_s=(60.0, 120.0)),
-            ),
-            world=world,
-            link=Link(profile.loss, profile.outages, rng),
-            profile=profile,
-            behaviour=behaviour,
-            connect=joined.connect,
-            counters=Counters(),
-            rng=rng,
-            programme_key=KEY.public_key(),
-        )  # fmt: skip
-        return joined
-
-    return make
+from cymba.stimulation.wire.messages import to_json
+from simulator.device import PRESENT_BOOT
+from simulator.faults import CLEAN, Behaviour
+from simulator.link import GilbertElliott, Outages
+from tests.simulator.network import BEGAN_AT, KEY, Join, Network
 
 
 def test_it_says_that_it_is_there_first_and_leaves_a_matching_will(join: Join) -> None:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from cymba.stimulation.ingest.decide import Delivery
@@ -14,8 +13,7 @@ from mqtt_bridge.topics import Subject
 QUEUE_LIMIT = 10_000
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class IncomingMessage(Delivery):
+class IncomingMessage(Delivery, eq=False, gc=False, kw_only=True):
     """A received message. `connection` counts this process's connections to the broker: `packet_id`
     is valid on that one only."""
 

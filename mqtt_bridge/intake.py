@@ -2,7 +2,9 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import structlog
 
@@ -14,7 +16,7 @@ from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.network import Arrival
-from mqtt_bridge.packets import Message
+from mqtt_bridge.packets import WAITED, Message
 from mqtt_bridge.rate_limits import IncomingRateLimits
 from mqtt_bridge.topics import Subject, Up
 
@@ -52,49 +54,93 @@ class Intake:
         self._probe.heard = True
         arrived_at = datetime.fromtimestamp(arrival.at_ns / 1e9, UTC)
         now_s = time.monotonic()
-        resent = 0
-        for message in arrival.messages:
-            topic, payload, packet_id, _ = message
-            resent += message.redelivered
-            up = topics.parse_up(topic)
-            if up is None:
-                self._returned(connection, number, message)
-                continue
-            rate_per_s = None
-            if up.subject is Subject.FRAME:
-                admitted, rate_per_s = self._limits.admit(up.device_id, len(payload), now_s)
-                if not admitted:
-                    self._reject(connection, number, up.device_id, message, rate_per_s)
-                    continue
-            else:
-                admitted = self._limits.admit_message(up.device_id, now_s)
-                if self._is_done_with(
-                    connection, number, up, message, arrival.at_ns, admitted=admitted
-                ):
-                    continue
-            delivery = IncomingMessage(
-                up.device_id,
-                payload,
-                arrived_at,
-                self._probe.settled and not message.retained and not message.redelivered,
-                number=next(self._numbers),
-                connection=number,
-                packet_id=packet_id,
-                subject=up.subject,
-                retained=message.retained,
-                max_frames_per_s=rate_per_s,
-            )
-            if self._waiting:
-                self._replace_waiting(connection, up)
-            if admitted:
-                self._run.append(delivery)
-            else:
-                self._wait(up, delivery)
+        resent = sum([message.redelivered for message in arrival.messages])
         if resent:
             self._metrics.resent.inc(resent)
+        for topic, messages in itertools.groupby(arrival.messages, attrgetter("topic")):
+            up = topics.parse_up(topic)
+            if up is not None and up.subject is Subject.FRAME:
+                self._take_frames(
+                    connection, number, up, list(messages), arrived_at=arrived_at, now_s=now_s
+                )
+                continue
+            for message in messages:
+                if up is None:
+                    self._returned(connection, number, message)
+                else:
+                    self._take_other(
+                        connection, number, up, message, arrived_ns=arrival.at_ns, now_s=now_s
+                    )
         run, self._run = self._run, []
         if run and not self._queue.put(run):
             self._metrics.left.inc(len(run))
+
+    def _take_frames(
+        self,
+        connection: Connection,
+        number: int,
+        up: Up,
+        frames: Sequence[Message],
+        *,
+        arrived_at: datetime,
+        now_s: float,
+    ) -> None:
+        """Queue frames of one device, which arrived one after the other."""
+        device_id = up.device_id
+        payload_bytes = sum([len(frame.payload) for frame in frames])
+        if self._limits.admit_all(device_id, len(frames), payload_bytes, now_s):
+            self._run += self._deliveries(up, frames, arrived_at, number)
+            return
+        for frame in frames:
+            admitted, rate_per_s = self._limits.admit(device_id, len(frame.payload), now_s)
+            if admitted:
+                (delivery,) = self._deliveries(up, [frame], arrived_at, number)
+                delivery.max_frames_per_s = rate_per_s
+                self._run.append(delivery)
+            else:
+                self._reject(connection, number, device_id, frame, rate_per_s)
+
+    def _take_other(
+        self,
+        connection: Connection,
+        number: int,
+        up: Up,
+        message: Message,
+        *,
+        arrived_ns: int,
+        now_s: float,
+    ) -> None:
+        admitted = self._limits.admit_message(up.device_id, now_s)
+        if self._is_done_with(connection, number, up, message, arrived_ns, admitted=admitted):
+            return
+        arrived_at = datetime.fromtimestamp(arrived_ns / 1e9, UTC)
+        (delivery,) = self._deliveries(up, [message], arrived_at, number)
+        self._replace_waiting(connection, up)
+        if admitted:
+            self._run.append(delivery)
+        else:
+            self._wait(up, delivery)
+
+    def _deliveries(
+        self, up: Up, messages: Sequence[Message], arrived_at: datetime, connection: int
+    ) -> list[IncomingMessage]:
+        """One for each of these messages of one topic."""
+        device_id, subject = up
+        settled = self._probe.settled
+        return [
+            IncomingMessage(
+                device_id,
+                message.payload,
+                arrived_at,
+                settled and not message.flags & WAITED,
+                number=number,
+                connection=connection,
+                packet_id=message.packet_id,
+                subject=subject,
+                retained=message.retained,
+            )
+            for message, number in zip(messages, self._numbers, strict=False)
+        ]
 
     def _is_done_with(
         self,

@@ -6,14 +6,18 @@ with a frame. All other packets are left to paho.
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 _PUBLISH = 0x30
 _PUBACK = 0x4002  # its first two bytes
+_RETAINED, _REDELIVERED = 0x01, 0x08
+WAITED = _RETAINED | _REDELIVERED
+"""Flags of a message that was not sent just now."""
 _MOST_LENGTH_BYTES = 4
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A PUBLISH packet of QoS 0 or 1."""
 
     topic: bytes
@@ -23,11 +27,11 @@ class Message(NamedTuple):
 
     @property
     def retained(self) -> bool:
-        return bool(self.flags & 0x01)
+        return bool(self.flags & _RETAINED)
 
     @property
     def redelivered(self) -> bool:
-        return bool(self.flags & 0x08)
+        return bool(self.flags & _REDELIVERED)
 
 
 def take_messages(data: bytes, at: int, taken: list[Message]) -> int:
@@ -40,10 +44,14 @@ def take_messages(data: bytes, at: int, taken: list[Message]) -> int:
             return at
         size, start = data[at + 1], at + 2
         if size >= 0x80:
-            length = _length(data, at + 1)
-            if length is None:
-                return at
-            size, start = length
+            if start < end and data[start] < 0x80:  # nearly always: two bytes
+                size += (data[start] << 7) - 0x80
+                start += 1
+            else:
+                length = _length(data, at + 1)
+                if length is None:
+                    return at
+                size, start = length
         stop = start + size
         if stop > end or size < 2:
             return at

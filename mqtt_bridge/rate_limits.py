@@ -41,10 +41,20 @@ class IncomingRateLimits:
         self._rejected.append((device_id, payload_bytes))
 
     def admit(self, device_id: str, payload_bytes: int, now_s: float) -> Admission:
-        while self._rejected:
-            self._flow.charge_rejected(*self._rejected.popleft(), now_s)
+        self._charge(now_s)
         account_id = self._holders.get(device_id)
         return self._flow.admit(device_id, payload_bytes, now_s, account_id=account_id)
+
+    def admit_all(self, device_id: str, frames: int, payload_bytes: int, now_s: float) -> bool:
+        """Whether all these frames are admitted, and no ack needs to name the rate limit. If not,
+        each is to be asked for."""
+        self._charge(now_s)
+        account_id = self._holders.get(device_id)
+        return self._flow.admit_all(device_id, frames, payload_bytes, now_s, account_id=account_id)
+
+    def _charge(self, now_s: float) -> None:
+        while self._rejected:
+            self._flow.charge_rejected(*self._rejected.popleft(), now_s)
 
     def admit_message(self, device_id: str, now_s: float) -> bool:
         """Whether a message that is no frame is within the rate limit."""

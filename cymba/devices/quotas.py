@@ -8,13 +8,14 @@ process counts what it stores by itself, and enters it once that has come to a `
 with asking what is left. So a device may exceed a quota by a portion in each process.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol, Self
 from uuid import UUID
 
+import msgspec
 from cachetools import LRUCache
 from sqlalchemy.orm import Session
 
@@ -74,6 +75,24 @@ def quarantine_cost(payload_bytes: int) -> int:
     return max(payload_bytes, QUARANTINE_ROW_BYTES)
 
 
+class FrameCost(msgspec.Struct, gc=False):
+    """What frames of a session use of the quotas."""
+
+    frames: int
+    stored_bytes: int
+    size: int  # what they count of their session
+
+    @classmethod
+    def of(cls, frames: Sequence[tuple[int, int]]) -> Self:
+        """Of frames with payloads of such sizes, which take so much memory."""
+        stored_bytes = size = 0
+        for payload_bytes, memory_bytes in frames:
+            stored_bytes += frame_cost(payload_bytes)
+            most = payload_bytes if payload_bytes > memory_bytes else memory_bytes  # noqa: FURB136 - hot
+            size += most if most > SESSION_FRAME_BYTES else SESSION_FRAME_BYTES  # noqa: FURB136
+        return cls(len(frames), stored_bytes, size)
+
+
 @dataclass(slots=True)
 class _Meter:
     left: float = 0.0  # what may still be used before the database is asked
@@ -84,7 +103,7 @@ class _Meter:
 class _Known:
     """A session that has begun."""
 
-    size: int = 0  # in bytes, as `_size` counts them
+    size: int = 0  # in bytes, as `FrameCost` counts them
 
 
 _Key = tuple[str, str]  # kind and device
@@ -148,21 +167,28 @@ class Quota:
     ) -> bool:
         """Whether a frame of this session may be stored. Once a session has begun, all its frames
         may be, up to the largest size of a session."""
-        cost = frame_cost(payload_bytes)
-        size = _size(payload_bytes, memory_bytes)
+        return self.spend(device_id, sid, FrameCost.of([(payload_bytes, memory_bytes)]))
+
+    def spend(self, device_id: str, sid: UUID, cost: FrameCost) -> bool:
+        """Whether frames of this session may be stored, which cost so much together. If not,
+        nothing is counted. A session's first frame may be of any size."""
+        stored_bytes, size = cost.stored_bytes, cost.size
         key = device_id, sid.int
         known = self._known.get(key)
-        if known is not None and known.size + size > self._session_bytes:
+        if known is not None:
+            if known.size + size > self._session_bytes:
+                return False
+        elif cost.frames > 1 and size > self._session_bytes:
             return False
         meters = self._meters_of(device_id)
         stored = meters[STORED]
-        if stored.left < cost or (known is None and meters[SESSIONS].left < 1):
+        if stored.left < stored_bytes or (known is None and meters[SESSIONS].left < 1):
             return False
         if known is None:
             _use(meters[SESSIONS], 1)
             known = self._known[key] = _Known()
-        stored.left -= cost
-        stored.spent += cost
+        stored.left -= stored_bytes
+        stored.spent += stored_bytes
         known.size += size
         return True
 
@@ -177,15 +203,13 @@ class Quota:
     def reserve(self) -> "Reservation":
         return Reservation(self)
 
-    def give_back_session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int, memory_bytes: int
-    ) -> None:
-        """Undo what `session` allowed: nothing was stored."""
-        _use(self._meter(STORED, device_id), -frame_cost(payload_bytes))
+    def give_back(self, device_id: str, sid: UUID, cost: FrameCost) -> None:
+        """Undo what `spend` allowed: nothing was stored."""
+        _use(self._meter(STORED, device_id), -cost.stored_bytes)
         known = self._known.get((device_id, sid.int))
         if known is None:
             return
-        known.size -= _size(payload_bytes, memory_bytes)
+        known.size -= cost.size
         if known.size <= 0:  # the frame had begun the session
             del self._known[device_id, sid.int]
             _use(self._meter(SESSIONS, device_id), -1)
@@ -220,11 +244,6 @@ class Quota:
             yield key, self._buckets[OF_ACCOUNT]
 
 
-def _size(payload_bytes: int, memory_bytes: int) -> int:
-    """What a frame counts of its session."""
-    return max(payload_bytes, SESSION_FRAME_BYTES, memory_bytes)
-
-
 def _use(meter: _Meter, cost: float) -> None:
     meter.left -= cost
     meter.spent += cost
@@ -250,7 +269,7 @@ class Reservation:
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
         self._entered: list[dict[_Key, float]] = []
-        self._sessions: list[tuple[str, UUID, int, int]] = []
+        self._spent: list[tuple[str, UUID, FrameCost, int]] = []  # -1: given back
         self._quarantined: list[tuple[str, int]] = []
 
     def __enter__(self) -> Self:
@@ -258,7 +277,7 @@ class Reservation:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self.give_back()
+            self.give_back_all()
 
     def settle(self, session: Session, demands: Mapping[str, Demand], now: datetime) -> None:
         self._entered.append(self._quota.settle(session, demands, now))
@@ -266,21 +285,18 @@ class Reservation:
     def session(
         self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
     ) -> bool:
-        allowed = self._quota.session(
-            device_id, sid, payload_bytes=payload_bytes, memory_bytes=memory_bytes
-        )
+        return self.spend(device_id, sid, FrameCost.of([(payload_bytes, memory_bytes)]))
+
+    def spend(self, device_id: str, sid: UUID, cost: FrameCost) -> bool:
+        allowed = self._quota.spend(device_id, sid, cost)
         if allowed:
-            self._sessions.append((device_id, sid, payload_bytes, memory_bytes))
+            self._spent.append((device_id, sid, cost, 1))
         return allowed
 
-    def give_back_session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int, memory_bytes: int
-    ) -> None:
-        """Undo one `session` that was allowed: this frame is not stored by this transaction."""
-        self._sessions.remove((device_id, sid, payload_bytes, memory_bytes))
-        self._quota.give_back_session(
-            device_id, sid, payload_bytes=payload_bytes, memory_bytes=memory_bytes
-        )
+    def give_back(self, device_id: str, sid: UUID, cost: FrameCost) -> None:
+        """Undo what `spend` allowed: these frames are not stored by this transaction."""
+        self._quota.give_back(device_id, sid, cost)
+        self._spent.append((device_id, sid, cost, -1))
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool:
         allowed = self._quota.quarantine(device_id, payload_bytes)
@@ -288,14 +304,19 @@ class Reservation:
             self._quarantined.append((device_id, payload_bytes))
         return allowed
 
-    def give_back(self) -> None:
+    def give_back_all(self) -> None:
         """Nothing of it was stored."""
-        for device_id, sid, payload_bytes, memory_bytes in self._sessions:
-            self._quota.give_back_session(
-                device_id, sid, payload_bytes=payload_bytes, memory_bytes=memory_bytes
-            )
+        totals: dict[tuple[str, UUID], FrameCost] = {}
+        for device_id, sid, cost, sign in self._spent:
+            total = totals.setdefault((device_id, sid), FrameCost(0, 0, 0))
+            total.frames += sign * cost.frames
+            total.stored_bytes += sign * cost.stored_bytes
+            total.size += sign * cost.size
+        for (device_id, sid), total in totals.items():
+            if total.frames:
+                self._quota.give_back(device_id, sid, total)
         for device_id, payload_bytes in self._quarantined:
             self._quota.give_back_quarantine(device_id, payload_bytes)
         for entered in self._entered:
             self._quota.unsettle(entered)
-        self._entered, self._sessions, self._quarantined = [], [], []
+        self._entered, self._spent, self._quarantined = [], [], []

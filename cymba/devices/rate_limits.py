@@ -104,6 +104,32 @@ class RateLimits:
         """How long until a frame of the device is admitted again."""
         return max(0.0, -self._bytes.filled(device_id, now_s).level / self._bytes.rate.per_s)
 
+    def admit_all(
+        self,
+        device_id: str,
+        frames: int,
+        payload_bytes: int,
+        now_s: float,
+        *,
+        account_id: str | None = None,
+    ) -> bool:
+        """Charge for so many frames at once, if no bucket runs low by it. So it charges what
+        `admit` would, frame by frame; if it says no, nothing is charged."""
+        number = self._frames.filled(device_id, now_s)
+        size = self._bytes.filled(device_id, now_s)
+        account = None if account_id is None else self._accounts.filled(account_id, now_s)
+        if (
+            number.level - frames < self._low_frames
+            or size.level - payload_bytes < self._low_bytes
+            or (account is not None and account.level - frames < self._low_account)
+        ):
+            return False
+        number.level -= frames
+        size.level -= payload_bytes
+        if account is not None:
+            account.level -= frames
+        return True
+
     def admit(
         self, device_id: str, payload_bytes: int, now_s: float, *, account_id: str | None = None
     ) -> Admission:

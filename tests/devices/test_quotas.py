@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.orm import Session
 
@@ -24,6 +26,7 @@ from cymba.devices.quotas import (
     SESSIONS,
     STORED,
     Demand,
+    FrameCost,
     Quota,
     Reservation,
 )
@@ -220,3 +223,54 @@ def test_a_session_is_bounded_by_what_its_readings_take_in_memory(engine: Engine
         for _ in range(10)
     ]
     assert frames == [True] * 3 + [False] * 7
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.integers(1, 2_000), st.integers(0, 4_000)), min_size=1, max_size=8),
+    st.integers(0, 9_000),
+    st.integers(500, 20_000),
+)
+def test_frames_are_counted_at_once_as_one_by_one_or_not_at_all(
+    frames: list[tuple[int, int]], allowance: int, session_bytes: int
+) -> None:
+    sid = UUID(int=1)
+
+    def process() -> tuple[Quota, Reservation]:
+        quota = Quota(session_bytes=session_bytes)
+        meters = quota._meters_of("ear-00001")
+        meters[STORED].left, meters[SESSIONS].left = allowance, 1
+        return quota, quota.reserve()
+
+    (quota, at_once), (other, singly) = process(), process()
+    allowed = at_once.spend("ear-00001", sid, FrameCost.of(frames))
+    asked = [
+        singly.session("ear-00001", sid, payload_bytes=size, memory_bytes=memory)
+        for size, memory in frames
+    ]
+    assert allowed == all(asked)
+    # A session's first frame may be of any size.
+    assert asked[0] == (allowance >= max(frames[0][0], FRAME_BYTES))
+    if allowed:
+        assert quota._known == other._known
+        assert quota._meters_of("ear-00001") == other._meters_of("ear-00001")
+    at_once.give_back_all()
+    singly.give_back_all()
+    for one in (quota, other):
+        meters = one._meters_of("ear-00001")
+        assert (meters[STORED].left, meters[SESSIONS].left) == (allowance, 1)
+        assert not one._known
+
+
+def test_what_was_given_back_is_not_given_back_again() -> None:
+    quota = Quota()
+    meters = quota._meters_of("ear-00001")
+    meters[STORED].left, meters[SESSIONS].left = 10_000, 1
+    sid, cost = UUID(int=1), FrameCost.of([(600, 0), (700, 0)])
+    with quota.reserve() as taken:
+        assert taken.spend("ear-00001", sid, cost)
+        assert taken.session("ear-00001", sid, payload_bytes=800)
+        taken.give_back("ear-00001", sid, cost)
+        assert meters[STORED].left == 9_200
+        taken.give_back_all()
+    assert (meters[STORED].left, meters[SESSIONS].left) == (10_000, 1)

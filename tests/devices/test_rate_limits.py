@@ -94,3 +94,25 @@ def test_a_debt_is_paid_within_one_burst() -> None:
     flow.charge_rejected("odd-0001", 10**9, 0.0)
     assert flow.debt_s("odd-0001", 0.0) == 20
     assert flow.admit("odd-0001", 1_000, 21.5).admitted
+
+
+@given(
+    st.lists(st.integers(1, 400), min_size=1, max_size=12),
+    st.integers(0, 12),
+    st.sampled_from([None, "account"]),
+)
+def test_frames_are_charged_at_once_as_one_by_one_or_not_at_all(
+    sizes: list[int], before: int, account: str | None
+) -> None:
+    at_once, singly = (RateLimits(Rate(1, 20), Rate(100, 4_000), Rate(1, 16)) for _ in range(2))
+    for flow in (at_once, singly):
+        for _ in range(before):
+            flow.admit("ear-0001", 10, 0.0, account_id="account")
+    free = at_once.admit_all("ear-0001", len(sizes), sum(sizes), 0.0, account_id=account)
+    asked = [singly.admit("ear-0001", size, 0.0, account_id=account) for size in sizes]
+    assert free == all(one == (True, None) for one in asked)
+    if not free:
+        for size in sizes:
+            at_once.admit("ear-0001", size, 0.0, account_id=account)
+    following = [flow.admit("ear-0001", 1, 0.0, account_id="account") for flow in (at_once, singly)]
+    assert following[0] == following[1]

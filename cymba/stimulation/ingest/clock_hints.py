@@ -1,6 +1,6 @@
 """Clock hints: what the arrival of frames says about the clocks of their devices."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -76,18 +76,31 @@ class AnchorCache:
         ]
 
     def may_be_news(
-        self, device_id: str, frame: ReceivedFrame, arrived_at: datetime, *, settled: bool
+        self,
+        device_id: str,
+        frames: Sequence[ReceivedFrame],
+        arrived_at: datetime,
+        *,
+        settled: bool,
     ) -> bool:
-        """Whether an anchor that this frame offers may be news. If none of a batch's frames may be,
-        none of the batch's anchors is."""
-        if frame.sent is None and frame.utc is None:
-            return False
-        last = self._last(BootKey(device_id, frame.store, frame.boot))
-        if frame.sent is not None:
-            kind: AnchorKind = "arrival" if settled else "queued"
-            if self._is_news(last, kind, frame.sent, to_ms(arrived_at)):
+        """Whether an anchor that one of these frames offers may be news. They are of one boot, and
+        arrived at once. If none of a batch's frames may be, none of the batch's anchors is."""
+        first = frames[0]
+        last = self._last(BootKey(device_id, first.store, first.boot))
+        sent: list[int] = []
+        for frame in frames:
+            if frame.sent is not None:
+                sent.append(frame.sent)
+            if frame.utc is not None and self._is_news(last, "device_clock", frame.up, frame.utc):
                 return True
-        return frame.utc is not None and self._is_news(last, "device_clock", frame.up, frame.utc)
+        if not sent:
+            return False
+        kind: AnchorKind = "arrival" if settled else "queued"
+        wall_ms = to_ms(arrived_at)
+        # What makes news of one is more so, or less, the later it was sent.
+        return self._is_news(last, kind, min(sent), wall_ms) or (
+            len(sent) > 1 and self._is_news(last, kind, max(sent), wall_ms)
+        )
 
     def remember(self, anchors: Iterable[BootAnchor]) -> None:
         """Call it once they are committed."""

@@ -5,11 +5,12 @@ are resolved already. This is where a duplicate is recognised.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple, TypeGuard
 from uuid import UUID
+
+import msgspec
 
 from cymba.devices.quotas import QuotaCheck
 from cymba.stimulation.ingest.ledgers import MAX_NEW_STORES_A_DAY, MAX_RANGES, AckLedger, StoreKey
@@ -20,8 +21,7 @@ from cymba.stimulation.wire.received import ReceivedFrame, receive
 from cymba.stimulation.wire.unreadable import Unreadable
 
 
-@dataclass(slots=True, eq=False)
-class Delivery:
+class Delivery(msgspec.Struct, eq=False, gc=False):
     """A payload from a device's `up/frame`, or from its upload over HTTP.
 
     `device_id` comes from the topic or the path, and is well-formed. `settled` says that it did not
@@ -32,7 +32,7 @@ class Delivery:
     payload: bytes
     arrived_at: datetime
     settled: bool
-    _read: ReceivedFrame | Unreadable | None = field(default=None, init=False, repr=False)
+    _read: ReceivedFrame | Unreadable | None = None
 
     @property
     def read(self) -> ReceivedFrame | Unreadable:

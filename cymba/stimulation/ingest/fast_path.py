@@ -9,21 +9,21 @@ All else is left over for `ingest`: numbers that are used, unreadable payloads, 
 new clock hints, new stores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import msgspec
 import psycopg
 
-from cymba.devices.quotas import Reservation
+from cymba.devices.quotas import FrameCost, Reservation
 from cymba.parts import Part, parts
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.halving import REFUSED_DATA
 from cymba.stimulation.ingest.ledgers import StoreKey
-from cymba.stimulation.ingest.statements import Batch, NewNumbers, write_free_numbers
+from cymba.stimulation.ingest.statements import FrameRun, NewNumbers, write_free_numbers
 from cymba.stimulation.wire.messages import Ack
-from cymba.stimulation.wire.received import ReceivedFrame
 from cymba.stimulation.wire.seq_ranges import SeqRanges
 from cymba.stimulation.wire.unreadable import Unreadable
 
@@ -42,8 +42,31 @@ class Appended(NamedTuple, Generic[One]):
     left: list[One]
 
 
-_Frames = dict[int, tuple[One, ReceivedFrame]]
-"""The frames of a store that may be written, by their numbers."""
+class _Run(FrameRun, Generic[One]):
+    """What is the same for all of its frames is looked up once. Their numbers rise."""
+
+    settled: bool
+    deliveries: list[One]
+
+    @property
+    def cost(self) -> FrameCost:
+        return FrameCost.of(
+            [
+                (len(delivery.payload), frame.memory_bytes)
+                for delivery, frame in zip(self.deliveries, self.frames, strict=True)
+            ]
+        )
+
+    def cut(self, count: int) -> None:
+        """Leave only so many in it."""
+        del self.deliveries[count:], self.frames[count:]
+
+
+class _NewFrames(msgspec.Struct, Generic[One], gc=False):
+    """The frames of a store that may be written, and their numbers."""
+
+    numbers: set[int]
+    runs: list[_Run[One]]
 
 
 def append(
@@ -74,8 +97,10 @@ def append(
             _give_back(quota, frames)
             continue
         device_id, store = key
-        acks.append((device_id, Ack(store=store, upto=resolved.upto, also=resolved.beyond(frames))))
-        stored += [delivery for delivery, _ in frames.values()]
+        also = resolved.beyond(frames.numbers)
+        acks.append((device_id, Ack(store=store, upto=resolved.upto, also=also)))
+        for run in frames.runs:
+            stored += run.deliveries
     if len(stored) == len(deliveries):
         return Appended(stored, acks, [])
     done = set(map(id, stored))
@@ -84,7 +109,7 @@ def append(
 
 def _usual_frames(
     deliveries: Sequence[One], anchors: AnchorCache, quota: Reservation | None
-) -> dict[StoreKey, _Frames[One]]:
+) -> dict[StoreKey, _NewFrames[One]]:
     """The frames that may be written by the statement, by store.
 
     A device's frames are taken in their order: none that follows one that is left over. Of two that
@@ -92,7 +117,37 @@ def _usual_frames(
     """
     left: set[str] = set()
     suspects: set[str] = set()  # devices that may have news of their clock
-    usual: dict[StoreKey, _Frames[One]] = {}
+    usual: dict[StoreKey, _NewFrames[One]] = {}
+    for run in _runs(deliveries, left):
+        device_id = run.device_id
+        key = StoreKey(device_id, run.frames[0].store)
+        known = usual.get(key)
+        # Both must be asked: each may cut the run.
+        is_new = known is None or _has_new_numbers(run, known.numbers)
+        if not (_is_allowed(run, quota) and is_new):
+            left.add(device_id)
+            if not run.frames:
+                continue
+        if anchors.may_be_news(device_id, run.frames, run.received_at, settled=run.settled):
+            suspects.add(device_id)
+        numbers = {frame.seq for frame in run.frames}
+        if known is None:
+            usual[key] = _NewFrames(numbers, [run])
+        else:
+            known.numbers.update(numbers)
+            known.runs.append(run)
+    if suspects:
+        hints = clock_hints_of(one for one in deliveries if one.device_id in suspects)
+        with_news = {anchor.key.device_id for anchor in anchors.news(hints)}
+        for key in [key for key in usual if key.device_id in with_news]:
+            _give_back(quota, usual.pop(key))
+    return usual
+
+
+def _runs(deliveries: Iterable[One], left: set[str]) -> Iterator[_Run[One]]:
+    """The readable frames, without those that follow one of a device that is `left`: here that is
+    an unreadable one; the caller may add others."""
+    run: _Run[One] | None = None
     for delivery in deliveries:
         device_id = delivery.device_id
         if device_id in left:
@@ -101,55 +156,75 @@ def _usual_frames(
         if isinstance(frame, Unreadable):
             left.add(device_id)
             continue
-        if anchors.may_be_news(device_id, frame, delivery.arrived_at, settled=delivery.settled):
-            suspects.add(device_id)
-        key = StoreKey(device_id, frame.store)
-        frames = usual.get(key)
-        if frames is None:
-            frames = usual[key] = {}
-        if frame.seq in frames or not (
-            quota is None
-            or quota.session(
-                device_id,
-                frame.sid,
-                payload_bytes=len(delivery.payload),
-                memory_bytes=frame.memory_bytes,
-            )
+        if run is not None:
+            last = run.frames[-1]
+            if (
+                device_id == run.device_id
+                and frame.sid.int == last.sid.int
+                and frame.store == last.store
+                and frame.boot == last.boot
+                and frame.seq > last.seq
+                and delivery.arrived_at == run.received_at
+                and delivery.settled is run.settled
+            ):
+                run.deliveries.append(delivery)
+                run.frames.append(frame)
+                continue
+            yield run
+            if device_id in left:
+                run = None
+                continue
+        run = _Run(device_id, delivery.arrived_at, [frame], 0, delivery.settled, [delivery])
+    if run is not None:
+        yield run
+
+
+def _has_new_numbers(run: _Run[One], known: set[int]) -> bool:
+    """Whether none of a run's numbers is known. If one is, the run is cut before it."""
+    for place, frame in enumerate(run.frames):
+        if frame.seq in known:
+            run.cut(place)
+            return False
+    return True
+
+
+def _is_allowed(run: _Run[One], quota: Reservation | None) -> bool:
+    """Whether the quotas allow all of a run. If not, it is cut to those that they allow."""
+    if not run.frames:
+        return True
+    sid = run.frames[0].sid
+    if quota is None or quota.spend(run.device_id, sid, run.cost):
+        return True
+    for place, (delivery, frame) in enumerate(zip(run.deliveries, run.frames, strict=True)):
+        if not quota.session(
+            run.device_id,
+            sid,
+            payload_bytes=len(delivery.payload),
+            memory_bytes=frame.memory_bytes,
         ):
-            left.add(device_id)
-        else:
-            frames[frame.seq] = delivery, frame
-    if suspects:
-        hints = clock_hints_of(one for one in deliveries if one.device_id in suspects)
-        with_news = {anchor.key.device_id for anchor in anchors.news(hints)}
-        for key in [key for key in usual if key.device_id in with_news]:
-            _give_back(quota, usual.pop(key))
-    return {key: frames for key, frames in usual.items() if frames} if left else usual
+            run.cut(place)
+            return False
+    return True
 
 
 def _write(
-    line: psycopg.Connection[Any], usual: dict[StoreKey, _Frames[One]], part: Part
+    line: psycopg.Connection[Any], usual: dict[StoreKey, _NewFrames[One]], part: Part
 ) -> dict[StoreKey, SeqRanges]:
     """The ledgers of those stores whose frames are written and committed."""
-    batch = Batch()
-    numbers: list[NewNumbers] = []
+    written: list[_Run[One]] = []
+    ledgers: list[NewNumbers] = []
     for key, frames in usual.items():
-        ranges = SeqRanges.of_sorted(sorted(frames))
+        ranges = SeqRanges.of_sorted(sorted(frames.numbers))
         if ranges.count > MOST_NEW_RANGES:
             continue
-        numbers.append(NewNumbers(key, str(ranges)))
-        for delivery, frame in frames.values():
-            batch.store(key.device_id, frame, delivery.arrived_at, ledger=len(numbers))
-    return write_free_numbers(line, batch, numbers, part=part) if numbers else {}
+        ledgers.append(NewNumbers(key, str(ranges)))
+        for run in frames.runs:
+            run.ledger = len(ledgers)
+        written += frames.runs
+    return write_free_numbers(line, written, ledgers, part=part) if ledgers else {}
 
 
-def _give_back(quota: Reservation | None, frames: _Frames[One]) -> None:
-    if quota is None:
-        return
-    for delivery, frame in frames.values():
-        quota.give_back_session(
-            delivery.device_id,
-            frame.sid,
-            payload_bytes=len(delivery.payload),
-            memory_bytes=frame.memory_bytes,
-        )
+def _give_back(quota: Reservation | None, frames: _NewFrames[One]) -> None:
+    if quota is not None:
+        for run in frames.runs:
+            quota.give_back(run.device_id, run.frames[0].sid, run.cost)

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 import psycopg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from cymba.stimulation.ingest import array_binaries
 from cymba.stimulation.ingest.array_binaries import BinaryArray
 from cymba.stimulation.ingest.array_literals import integers, multiranges, uuids, words
 from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
-from cymba.stimulation.wire.frames import KINDS, SHORT_DIGEST_BYTES
+from cymba.stimulation.wire.frames import DIGEST_BYTES, KINDS, SHORT_DIGEST_BYTES
 from cymba.stimulation.wire.messages import EndFrame
 from cymba.stimulation.wire.received import ReceivedFrame
 from cymba.stimulation.wire.seq_ranges import SeqRanges
@@ -49,24 +50,24 @@ class QuarantineRow:
     times: int = 1
 
 
+class FrameRun(msgspec.Struct, eq=False, gc=False):
+    """Frames of one boot and session of a device, that arrived at once."""
+
+    device_id: str
+    received_at: datetime
+    frames: list[ReceivedFrame]
+    ledger: int  # for `write_free_numbers` alone
+
+
 @dataclass(slots=True)
 class Batch:
-    """The rows that one transaction writes, as columns."""
+    """The rows that one transaction writes."""
 
-    frames: list[ReceivedFrame] = field(default_factory=list)
-    # Of each frame: its device, its arrival, and its ledger (for `write_free_numbers` alone).
-    device_ids: list[str] = field(default_factory=list)
-    received_at: list[datetime] = field(default_factory=list)
-    ledgers: list[int] = field(default_factory=list)
+    runs: list[FrameRun] = field(default_factory=list)
     refusals: dict[tuple[str, str, bytes], QuarantineRow] = field(default_factory=dict)
 
-    def store(
-        self, device_id: str, frame: ReceivedFrame, received_at: datetime, *, ledger: int = 0
-    ) -> None:
-        self.frames.append(frame)
-        self.device_ids.append(device_id)
-        self.received_at.append(received_at)
-        self.ledgers.append(ledger)
+    def store(self, device_id: str, frame: ReceivedFrame, received_at: datetime) -> None:
+        self.runs.append(FrameRun(device_id, received_at, [frame], 0))
 
     def refuse(self, device_id: str, code: str, digest: bytes, refusal: QuarantineRow) -> None:
         known = self.refusals.setdefault((device_id, code, digest), refusal)
@@ -79,8 +80,8 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger])
     """Write the batch. Its `ledgers` are locked and hold its outcome."""
     changed = {key: ledger for key, ledger in ledgers.items() if ledger.changed}
     values = _ledger_columns(changed)
-    if batch.frames:
-        session.execute(_WRITE_FRAMES, values | _frame_columns(batch))
+    if batch.runs:
+        session.execute(_WRITE_FRAMES, values | _frame_columns(batch.runs))
     elif changed:
         session.execute(_WRITE_LEDGERS, values)
     if batch.refusals:
@@ -115,7 +116,7 @@ class NewNumbers(NamedTuple):
 
 def write_free_numbers(
     line: psycopg.Connection[Any],
-    batch: Batch,
+    runs: Sequence[FrameRun],
     ledgers: Sequence[NewNumbers],
     *,
     part: Part = None,
@@ -123,11 +124,11 @@ def write_free_numbers(
     """Write the frames of each store in which all its new numbers are free and whose device is
     held. Return the ledgers of these stores as they are then; nothing is written for the others.
 
-    Each frame of `batch` names its store by its place in `ledgers`, from 1. The statement itself
+    Each of the `runs` names its store by its place in `ledgers`, from 1. The statement itself
     locks the ledgers, in the order of `lock_ledgers`. If another transaction changes one meanwhile,
     PostgreSQL compares it again once that transaction has ended.
     """
-    values = _frame_columns(batch) | {
+    values = _frame_columns(runs) | {
         "ledger_device": words([key.device_id for key, _ in ledgers]),
         "ledger_store": integers([key.store for key, _ in ledgers]),
         "ledger_numbers": multiranges([numbers for _, numbers in ledgers]),
@@ -145,21 +146,25 @@ def _ledger_columns(ledgers: Mapping[StoreKey, AckLedger]) -> dict[str, Any]:
     }
 
 
-def _frame_columns(batch: Batch) -> dict[str, BinaryArray]:
-    store, seq, boot, sid, kind, up, utc, digest, body, _, _ = zip(*batch.frames, strict=True)
+def _frame_columns(runs: Sequence[FrameRun]) -> dict[str, BinaryArray]:
+    frames = [frame for run in runs for frame in run.frames]
+    counts = [len(run.frames) for run in runs]
+    firsts = [run.frames[0] for run in runs]
     return {
-        "ledger": array_binaries.integers(batch.ledgers),
-        "device": array_binaries.texts(batch.device_ids),
-        "store": array_binaries.big_integers(store),
-        "seq": array_binaries.big_integers(seq),
-        "boot": array_binaries.big_integers(boot),
-        "sid": array_binaries.uuids(sid),
-        "kind": array_binaries.small_integers(kind),
-        "up_ms": array_binaries.big_integers(up),
-        "utc_ms": array_binaries.big_integers_or_null(utc),
-        "digest": array_binaries.byte_strings(digest),
-        "body": array_binaries.byte_strings(body),
-        "received_at": array_binaries.times(batch.received_at),
+        "ledger": array_binaries.runs_of_integers([run.ledger for run in runs], counts),
+        "device": array_binaries.runs_of_texts([run.device_id for run in runs], counts),
+        "store": array_binaries.runs_of_big_integers([one.store for one in firsts], counts),
+        "seq": array_binaries.big_integers([frame.seq for frame in frames]),
+        "boot": array_binaries.runs_of_big_integers([one.boot for one in firsts], counts),
+        "sid": array_binaries.runs_of_uuids([one.sid for one in firsts], counts),
+        "kind": array_binaries.small_integers([frame.kind for frame in frames]),
+        "up_ms": array_binaries.big_integers([frame.up for frame in frames]),
+        "utc_ms": array_binaries.big_integers_or_null([frame.utc for frame in frames]),
+        "digest": array_binaries.byte_strings_of_one_size(
+            [frame.digest for frame in frames], DIGEST_BYTES
+        ),
+        "body": array_binaries.byte_strings([frame.body for frame in frames]),
+        "received_at": array_binaries.runs_of_times([run.received_at for run in runs], counts),
     }
 
 

@@ -43,6 +43,7 @@ __all__ = ["KINDS", "FrameRow", "Packed", "PlainRow", "Unreadable", "decode", "p
 KINDS: dict[type[Frame], int] = {StartFrame: 1, SamplesFrame: 2, EventFrame: 3, EndFrame: 4}
 """The number of each kind of frame in the database. Never reuse one."""
 
+DIGEST_BYTES = 16
 SHORT_DIGEST_BYTES = 8  # of each digest in a recording: enough to recognise a duplicate
 
 
@@ -144,8 +145,9 @@ def pack(frame: Frame) -> Packed:
 
 def digest_of_frame(kind: int, frame: Frame, body: bytes) -> bytes:
     utc_ms = -1 if frame.utc is None else frame.utc
-    head = _HEAD.pack(kind, frame.store, frame.seq, frame.boot, frame.sid.bytes, frame.up, utc_ms)
-    return blake2b(head + body, digest_size=16).digest()
+    sid = frame.sid.int.to_bytes(16)
+    head = _HEAD.pack(kind, frame.store, frame.seq, frame.boot, sid, frame.up, utc_ms)
+    return blake2b(head + body, digest_size=DIGEST_BYTES).digest()
 
 
 def unpack(row: FrameRow) -> Frame:

@@ -5,7 +5,7 @@ part of a msgspec type, which checks them as it decodes. Whatever that refuses i
 which finds the reason: both ways give the same frame, or the same `Unreadable`.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -29,7 +29,7 @@ from cymba.stimulation.wire.messages import (
 )
 
 
-class ReceivedFrame(NamedTuple):
+class ReceivedFrame(msgspec.Struct, frozen=True, gc=False):
     """What is stored of a frame, and what its arrival says."""
 
     store: int

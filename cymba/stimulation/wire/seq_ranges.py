@@ -1,7 +1,7 @@
 """Sets of sequence numbers: those resolved in a store, or already sent to a live view."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SeqRanges:
@@ -26,7 +26,12 @@ class SeqRanges:
         return made
 
     @classmethod
-    def of_sorted(cls, seqs: Iterable[int]) -> "SeqRanges":
+    def of_sorted(cls, seqs: Sequence[int]) -> "SeqRanges":
+        """From numbers of which none stands there twice."""
+        if seqs and seqs[-1] - seqs[0] == len(seqs) - 1:  # nearly always
+            made = cls()
+            made._bounds = [seqs[0], seqs[-1] + 1]
+            return made
         return cls.of((seq, seq) for seq in seqs)
 
     def __contains__(self, seq: int) -> bool:

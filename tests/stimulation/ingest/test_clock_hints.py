@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
@@ -13,6 +15,7 @@ from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.session.retiming import mark_retimed
+from cymba.stimulation.wire.received import ReceivedFrame
 
 Frame = Callable[..., dict[str, Any]]
 Payload = Callable[[dict[str, Any]], bytes]
@@ -88,6 +91,43 @@ def test_a_memory_asks_only_for_news() -> None:
     assert memory.news(arrival(10_000, 900)) == []
     assert memory.news(arrival(10_000, 400)) != []
     assert memory.news(arrival(memory.LATER_MS, 1000)) != []
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(0, 3_000) | st.integers(999_000, 1_003_000),
+            st.none() | st.integers(int(AT_MS) - 2_000, int(AT_MS) + 2_000),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(-2_000, 2_000),
+    st.booleans(),
+)
+def test_frames_may_be_news_if_one_of_them_may_be(
+    times: list[tuple[int | None, int | None]], late_ms: int, settled: bool
+) -> None:
+    memory = AnchorCache()
+    boot = BootKey("device-1", 7, 3)
+    memory.remember(
+        [
+            BootAnchor(boot, Anchor("arrival", 1_500, AT_MS)),
+            BootAnchor(boot, Anchor("queued", 1_500, AT_MS)),
+            BootAnchor(boot, Anchor("device_clock", 0, AT_MS)),
+        ]
+    )
+    frames = [
+        ReceivedFrame(7, seq, 3, UUID(int=1), 2, 0, utc, b"", b"", sent, 0)
+        for seq, (sent, utc) in enumerate(times, start=1)
+    ]
+    arrived_at = AT + timedelta(milliseconds=late_ms)
+
+    def may_be_news(some: list[ReceivedFrame]) -> bool:
+        return memory.may_be_news("device-1", some, arrived_at, settled=settled)
+
+    assert may_be_news(frames) == any(may_be_news([one]) for one in frames)
 
 
 def test_a_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
@@ -207,7 +208,8 @@ def test_what_the_database_refuses_costs_only_itself(
     def receive_badly(payload: bytes) -> ReceivedFrame | Unreadable:
         read = receive(payload)
         assert isinstance(read, ReceivedFrame)
-        return read._replace(kind=1_000_000) if read.seq == 4 else read  # no smallint
+        # No smallint.
+        return msgspec.structs.replace(read, kind=1_000_000) if read.seq == 4 else read
 
     monkeypatch.setattr(decide, "receive", receive_badly)
     ingested = line.send(*(frame(seq) for seq in range(1, 8)))

@@ -26,7 +26,9 @@ COPY ops ops
 COPY migrations migrations
 COPY clients/typescript clients/typescript
 COPY app app
-# The app and the reference become a part of `service`, so they come before the package is made.
+# The app and the reference become a part of `service`, so they come before the package is made. What
+# makes them asks the package for its version.
+RUN /opt/cymba/bin/pip install --no-deps --no-build-isolation --editable .
 RUN python -m ops.openapi > clients/typescript/openapi.json \
  && npm run --prefix clients/typescript generate openapi.json \
  && mkdir -p app/generated && python -m ops.app_items > app/generated/items.json \

@@ -36,11 +36,24 @@ _DEFINITIONS = text("""
     SELECT pg_get_triggerdef(oid) FROM pg_trigger
     WHERE tgrelid = CAST(:name AS regclass) AND NOT tgisinternal
 """)
-# Here its parts are the nodes', and not divided further.
-_NO_MONTHS = """
+# Here its parts are the nodes', and not divided further: entries go row by row.
+_NO_MONTHS = (
+    """
     CREATE OR REPLACE FUNCTION make_audit_months(days_ahead integer) RETURNS integer
     LANGUAGE sql AS 'SELECT 0'
-"""
+    """,
+    """
+    CREATE OR REPLACE FUNCTION remove_audit_entries(before timestamptz, most integer) RETURNS bigint
+    LANGUAGE sql SET cymba.erasing = 'on' AS '
+      WITH past AS (
+        SELECT id, account_id FROM audit_entry
+        WHERE at < least(before, now() - interval ''30 days'') LIMIT most),
+      gone AS (
+        DELETE FROM audit_entry AS entry USING past
+        WHERE (entry.account_id, entry.id) = (past.account_id, past.id) RETURNING 1)
+      SELECT count(*) FROM gone'
+    """,
+)
 
 
 def _part(number: int) -> str:
@@ -78,7 +91,7 @@ class Partitions:
             f"INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM whole",  # noqa: S608
             "DROP TABLE whole",  # with its months, where it has such
             *(one.replace(" ON ONLY ", " ON ") for one in made),
-            *([_NO_MONTHS] if name == "audit_entry" else []),
+            *(_NO_MONTHS if name == "audit_entry" else []),
         ):
             connection.execute(text(statement.replace(":", r"\:")))
 

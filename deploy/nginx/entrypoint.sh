@@ -31,7 +31,7 @@ if [ -f "$tls/server.crt" ]; then here "$config/tls.conf"; fi >"$run/tls.conf"
 {
   if [ -n "${API:-}" ]; then
     echo 'upstream processes_of_the_api {'
-    for address in $API; do printf 'server %s;\n' "$address"; done
+    for address in $API; do printf 'server %s fail_timeout=1s;\n' "$address"; done
     echo '}'
     echo 'map "" $api { default http://processes_of_the_api; }'
   else

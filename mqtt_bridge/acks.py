@@ -6,9 +6,11 @@ committed batches get here.
 
 from collections.abc import Callable, Sequence
 from queue import Queue
+from typing import NamedTuple
 
 import structlog
 
+from cymba import spans
 from cymba.stimulation.ingest.decide import Duplicate, Quarantined, Refused, Stored
 from mqtt_bridge import payloads, topics
 from mqtt_bridge.connection import Connection
@@ -19,6 +21,12 @@ from mqtt_bridge.transaction import Written
 
 MOST_WAITING = 4  # batches; with more the writer waits (backpressure)
 log = structlog.get_logger(__name__)
+
+
+class _Committed(NamedTuple):
+    batch: Sequence[IncomingMessage]
+    written: Written
+    place: object | None  # in the trace
 
 
 class AckSender:
@@ -33,9 +41,7 @@ class AckSender:
         self._connection = connection
         self._charge_rejected = charge_rejected
         self._metrics = metrics
-        self._committed: Queue[tuple[Sequence[IncomingMessage], Written] | None] = Queue(
-            MOST_WAITING
-        )
+        self._committed: Queue[_Committed | None] = Queue(MOST_WAITING)
         self._thread = SupervisedThread("acks", self._run)
 
     def start(self) -> None:
@@ -48,7 +54,7 @@ class AckSender:
 
     def send(self, batch: Sequence[IncomingMessage], written: Written) -> None:
         """Ack the committed `batch`, and send the answers in `written`."""
-        self._committed.put((batch, written))
+        self._committed.put(_Committed(batch, written, spans.here()))
 
     def problem(self) -> str | None:
         """Why nothing will ever be acked again, if so."""
@@ -63,16 +69,19 @@ class AckSender:
 
     def _run(self) -> None:
         while (committed := self._committed.get()) is not None:
-            batch, written = committed
+            batch, written, place = committed
             for device_id, size in written.rejected_bytes.items():
                 self._charge_rejected(device_id, size)
-            self._connection.answer(
-                [
-                    (topics.down_ack(device_id), payloads.encode(ack, encoding))
-                    for device_id, ack, encoding in written.answers
-                ],
-                [(one.connection, one.packet_id) for one in batch],
-            )
+            with spans.span(
+                "acks", under=place, deliveries=len(batch), answers=len(written.answers)
+            ):
+                self._connection.answer(
+                    [
+                        (topics.down_ack(device_id), payloads.encode(ack, encoding))
+                        for device_id, ack, encoding in written.answers
+                    ],
+                    [(one.connection, one.packet_id) for one in batch],
+                )
             self._count(batch, written)
             self._committed.task_done()
 

@@ -12,6 +12,7 @@ import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, PoolProxiedConnection
 
+from cymba import spans
 from cymba.database import UnitOfWork
 from cymba.failures import is_passing, name_of
 from cymba.stimulation.ingest.halving import by_halves
@@ -87,7 +88,9 @@ class Writer:
         while batch := self._queue.take(self._batch):
             self.working = True
             self._in_hand_since = batch[0].arrived_at
-            if not self._take_in(batch):
+            with spans.span("batch", deliveries=len(batch)):
+                taken_in = self._take_in(batch)
+            if not taken_in:
                 break
             self.working = False
             self._in_hand_since = None
@@ -170,7 +173,8 @@ class Writer:
         self._busy_since = started = time.monotonic()
         size: list[int] = []
         try:
-            yield size
+            with spans.span("commit"):
+                yield size
         finally:
             self._busy_since = None
         if any(size):

@@ -9,6 +9,7 @@ import click
 from sqlalchemy import Engine
 
 from cymba.settings import Settings
+from ops import traces
 from ops.exits import Exit
 from ops.metrics_server import serving
 from ops.process_metrics import show_process
@@ -24,7 +25,7 @@ class WorkerOptions:
 
 
 def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds the options. The command receives them as its argument `options`."""
+    """Adds the options, which the command receives as its argument `options`, and its traces."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def called(
@@ -35,7 +36,8 @@ def worker_options(*, every_s: float) -> Callable[[Callable[..., None]], Callabl
             **others: Any,
         ) -> None:
             options = WorkerOptions(once, every_s, metrics_port)
-            command(*arguments, options=options, **others)
+            with traces.sent(f"cymba {command.__name__}"):
+                command(*arguments, options=options, **others)
 
         called.__doc__ = command.__doc__
         called.__name__ = command.__name__

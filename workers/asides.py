@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from cymba import spans
 from cymba.database import utc_now
 from cymba.failures import is_outage, name_of
 from workers.progress import Progress
@@ -72,7 +73,8 @@ class Asides(Generic[Item]):
         for at in range(0, len(ready), at_once):
             some = ready[at : at + at_once]
             try:
-                done += work(some)
+                with spans.span(self._kind, items=len(some)):
+                    done += work(some)
             except Exception as error:
                 if is_outage(error):
                     raise

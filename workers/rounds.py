@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from cymba import spans
 from cymba.failures import is_outage, name_of, place_of
 from cymba.heartbeat import Watchdog
 from workers.progress import Progress
@@ -49,7 +50,8 @@ def _repeat(
     wait_s = every_s
     while not stopping.is_set():
         try:
-            more = work()
+            with spans.span("round"):
+                more = work()
         except Exception as error:
             if once:
                 raise

@@ -6,6 +6,7 @@ import click
 
 from cymba.settings import Settings
 from mqtt_bridge.app import Bridge, serve
+from ops import traces
 from ops.cells import process_name, require_cell
 from ops.database import open_engine
 from ops.exits import Exit
@@ -40,8 +41,8 @@ def bridge(settings: Settings, slot: int) -> None:
             f"{settings.bridge_slots - 1}",
             param_hint="--slot",
         )
-    name = process_name("bridge", settings)
-    with open_engine(settings, application_name=f"{name}-{slot}") as engine:
+    name = f"{process_name('bridge', settings)}-{slot}"
+    with traces.sent(name), open_engine(settings, application_name=name) as engine:
         require_cell(engine, settings)
         running = Bridge(settings, engine, slot)
         show_process(running.metrics.registry, settings, engine)

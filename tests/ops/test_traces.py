@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from cymba import spans
 from cymba.settings import SettingsError
 from ops import traces
+from tests.collector import collecting, collecting_here
 
 NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
@@ -76,3 +77,20 @@ def test_a_collector_that_never_answers_holds_up_nobody():
             assert waits
             assert waits[0].daemon
         held.close()
+
+
+def test_a_worker_tells_of_its_rounds_and_sends_the_last_one_before_it_ends(cymba, settings):
+    with collecting() as collector:
+        late = collector.environ | {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+        assert cymba("seal", "--once", settings=settings, environ=late).returncode == 0
+        told = collector.wait_for("round")
+        assert collector.below(told)
+        assert collector.processes() == {"cymba seal"}
+
+
+def test_the_operators_name_for_it_comes_first(monkeypatch):
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "household")
+    with collecting_here() as collector, spans.span("work"):
+        pass
+    collector.wait_for("work")
+    assert collector.processes() == {"household"}

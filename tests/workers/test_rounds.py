@@ -2,15 +2,19 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
 from cymba.heartbeat import SILENT_S
+from tests.collector import attributes, collecting_here
 from tests.test_failures import failed
 from workers import rounds
+from workers.asides import Asides
 from workers.progress import Progress
+
+ADDRESS = "ada@example.org"
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +51,7 @@ def failing_then_ending(error: Exception) -> Callable[[], bool]:
     [
         (failed("53100"), "the database does not answer", "DiskFull 53100"),
         (failed("25006"), "the database does not answer", "ReadOnlySqlTransaction 25006"),
-        (ValueError("ada@example.org"), "a round failed", "ValueError"),
+        (ValueError(ADDRESS), "a round failed", "ValueError"),
     ],
 )
 def test_a_round_that_fails_is_told_of_by_name_and_ends_no_worker(
@@ -57,7 +61,7 @@ def test_a_round_that_fails_is_told_of_by_name_and_ends_no_worker(
     with capture_logs() as logs:
         rounds.repeat(failing_then_ending(error), every_s=0.001, progress=progress)
     assert [(line["event"], line["error"]) for line in logs] == [(event, named)] * 2
-    assert "ada@example.org" not in str(logs)
+    assert ADDRESS not in str(logs)
     sample = progress.registry.get_sample_value
     assert sample("cymba_worker_rounds_failed_total", {"error": named}) == 2
     assert sample("cymba_worker_rounds_total") == 1
@@ -88,3 +92,29 @@ def test_a_worker_is_well_while_anything_gets_done() -> None:
     progress.round_done()
     assert progress.heartbeat.problem() is None
     assert progress.registry.get_sample_value("cymba_worker_last_round_age_seconds") == 0
+
+
+def test_a_round_is_told_with_its_items_and_their_errors_by_name() -> None:
+    progress = Progress()
+    asides = Asides[str]("mail", progress)
+
+    def work(items: Sequence[str]) -> int:
+        if ADDRESS in items:
+            raise ValueError(ADDRESS)
+        return len(items)
+
+    def round_() -> bool:
+        asides.each([ADDRESS, "b", "c"], work, at_once=2)
+        return False
+
+    with collecting_here() as collector:
+        rounds.repeat(round_, every_s=0.001, once=True, progress=progress)
+        told = collector.wait_for("round")
+        items = [attributes(one) for one in collector.below(told) if one.name == "mail"]
+        assert items == [
+            {"cymba.items": 2, "error.type": "ValueError"},
+            {"cymba.items": 1, "error.type": "ValueError"},
+            {"cymba.items": 1},
+            {"cymba.items": 1},
+        ]
+        assert ADDRESS.encode() not in b"".join(collector.bodies)

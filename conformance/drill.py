@@ -1,8 +1,8 @@
 """A server for one device that misbehaves on purpose, to provoke rare situations.
 
 It withholds acks, cuts the connection, answers presence slowly, rejects a frame with `retry`, loses
-the acks of another, sends an old ack late, sets a rate limit, and sends a programme without a valid
-signature. It stores nothing: frames that it acknowledges are lost.
+the acks of another, sends an old ack late, sets a rate limit, and sends a programme and the name of
+another broker without a valid signature. It stores nothing: frames that it acknowledges are lost.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
+from conformance.moves import Moves
 from conformance.story import Key, parse
 from conformance.trace import Expected, FromDevice, ProtocolTimes
 from cymba.database import utc_now
@@ -72,6 +73,7 @@ class Drill:
     timing: ProtocolTimes
     programmes: Programmes | None = None
     cuts: bool = True  # the device's connection
+    moves: bool = True  # tells it of other brokers
     phase: Phase = Phase.WITHHOLDING
     since_s: float | None = None  # when this phase began, or when withholding acks began
     model: Model = MODELS["ear_cymba"]
@@ -91,11 +93,18 @@ class Drill:
     programme: tuple[Expected, Desired] | None = None
     programme_since_s: float = 0.0
     programmes_over: bool = False
+    others: Moves = field(init=False)
+
+    def __post_init__(self) -> None:
+        key = None if self.programmes is None else self.programmes.key
+        self.others = Moves(self.device_id, self.timing, key)
 
     def is_over(self, now_s: float) -> bool:
         """Everything was provoked, and a faulty device has had the time to show it."""
         calm_s = self.timing.resend_due_s(0) + self.timing.grace_s
         if self.finished_s is None or not self.programmes_over:
+            return False
+        if self.moves and not self.others.over:
             return False
         began_s = self.finished_s
         if self.refused is not None and self.refused not in self.resolved:
@@ -157,7 +166,10 @@ class Drill:
         return [self._publish("time", reply)]
 
     def _meet(self, presence: Presence | str, now_s: float) -> list[Action]:
-        if isinstance(presence, str) or not presence.online:
+        if isinstance(presence, str):
+            return []
+        self.others.hear(presence)
+        if not presence.online:
             return []
         self.model = MODELS.get(presence.model or "", self.model)
         held_s = HOLD_S if self.phase is Phase.AWAY else 0.0
@@ -218,7 +230,12 @@ class Drill:
             actions += [self._ack(store), older]
         if self.alone is None and self.finished_s is None:
             self.finished_s = now_s
-        return actions + self._teach(now_s)
+        actions += self._teach(now_s)
+        if self.moves and self.programmes_over and self.finished_s is not None:
+            step = self.others.next(now_s)
+            if step is not None:
+                actions.append(self._publish("broker", step[1], step[0]))
+        return actions
 
     def _was_alone_long_enough(self, now_s: float) -> bool:
         longest_s = sum(self.timing.resend_due_s(doublings) for doublings in range(2))

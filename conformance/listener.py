@@ -145,7 +145,7 @@ class Listener:
             subject, payload, expected = action
             self._sent.add((subject, payload))
             self.trace.append(ToDevice(time.monotonic(), subject, payload, expected))
-            qos = 1 if subject == "desired" else 0
+            qos = DOWN_QOS.get(f"down/{subject}", 1)
             self._client.publish(f"{self._root}down/{subject}", payload, qos)
 
     def _evict(self) -> None:

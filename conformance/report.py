@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from conformance import connection, flash, frames, knowledge, programme
+from conformance import connection, flash, frames, knowledge, moves, programme
 from conformance.judgement import Outcome, RuleVerdict, Tally, verdicts
 from conformance.rules import JUDGED, PAGE, Place
 from conformance.story import Sending, read
@@ -41,7 +41,7 @@ def judge(
     story = read(trace)
     tally = Tally()
     knowledge.judge(story, model, tally)
-    for judged in (frames, flash, connection, programme):
+    for judged in (frames, flash, connection, programme, moves):
         judged.judge(story, timing, tally)
     return Report(
         device_id=device_id,

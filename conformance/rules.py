@@ -40,6 +40,7 @@ JUDGED: dict[str, str] = {
     "R39": "never changes up or utc of a written frame",
     "R40": "refuses forged and older programmes, and reports",
     "R42": "starts and samples tell what the model knows, and no more",
+    "R44": "goes to another broker if the server signed that, and comes back",
 }
 """A short title of each rule."""
 

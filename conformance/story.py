@@ -20,6 +20,7 @@ from cymba.stimulation.wire.messages import (
     Desired,
     Frame,
     Presence,
+    Relocation,
     ReportedState,
     TimeReply,
     TimeRequest,
@@ -29,7 +30,8 @@ from cymba.stimulation.wire.unreadable import Unreadable
 
 Key = tuple[int, int]  # store, seq
 Message = TypeVar(
-    "Message", bound=Ack | Desired | Presence | ReportedState | TimeReply | TimeRequest
+    "Message",
+    bound=Ack | Desired | Presence | Relocation | ReportedState | TimeReply | TimeRequest,
 )
 
 
@@ -88,6 +90,15 @@ class Desiring:
 
 
 @dataclass(frozen=True, slots=True)
+class Relocating:
+    """It is told of another broker."""
+
+    at_s: float
+    relocation: Relocation
+    expected: Expected | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     at_s: float
     report: ReportedState
@@ -109,6 +120,7 @@ Happening = (
     | Replied
     | Acked
     | Desiring
+    | Relocating
     | Reported
     | MalformedMessage
     | Evicted
@@ -135,10 +147,11 @@ _UP: dict[str, type[Presence] | type[TimeRequest] | type[ReportedState]] = {
     "up/time": TimeRequest,
     "up/state": ReportedState,
 }
-_DOWN: dict[str, type[Ack] | type[TimeReply] | type[Desired]] = {
+_DOWN: dict[str, type[Ack] | type[TimeReply] | type[Desired] | type[Relocation]] = {
     "ack": Ack,
     "time": TimeReply,
     "desired": Desired,
+    "broker": Relocation,
 }
 
 
@@ -213,6 +226,8 @@ def _to_device(sent: ToDevice) -> Happening | None:
             return Replied(sent.at_s, reply)
         case Desired() as desired:
             return Desiring(sent.at_s, desired, sent.expected)
+        case Relocation() as relocation:
+            return Relocating(sent.at_s, relocation, sent.expected)
     return None
 
 

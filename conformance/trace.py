@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Expected = Literal["refused", "reported", "ignored"]
-"""What a device must do with a programme: refuse it, apply or refuse it, or ignore it."""
+Expected = Literal["refused", "reported", "ignored", "followed"]
+"""What a device must do with a programme: refuse it, apply or refuse it, or ignore it. With another
+broker's name: ignore it, or go there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ProtocolTimes:
     reconnect_s: float = 0.5  # the shortest first wait
     sent_is_stale_s: float = 5.0
     report_within_s: float = 10.0
+    back_within_s: float = 60.0  # from a broker that does not answer: five attempts
     slack: float = 0.1
     grace_s: float = 2.0
 
@@ -45,7 +47,7 @@ class FromDevice:
 
 @dataclass(frozen=True, slots=True)
 class ToDevice:
-    """A message to the device on `down/{subject}`. `expected` belongs to a drill's programme."""
+    """A message to the device on `down/{subject}`. `expected` belongs to what a drill sends."""
 
     at_s: float
     subject: str

@@ -263,6 +263,7 @@ FAULTS: Mapping[str, Flaw] = {
     "confirms another time": Flaw("R38", distortion=_reworded(_own_t2, "time")),
     "dates frames anew": Flaw("R39", distortion=lambda: Resaid(_redated)),
     "believes a forged programme": Flaw("R40", distortion=_reworded(_credulous, "state")),
+    "follows a stranger": Flaw("R44", lambda b: replace(b, follows_anybody=True)),
     "goes back to an older programme": Flaw("R40", lambda b: replace(b, ignores_versions=True)),
 }
 """By what the device does. Cut connections, and a server that loses acks, bring most of it out."""

@@ -4,7 +4,6 @@ Plans and pages are compared, not times: with a hundred devices of others, then 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,9 +19,9 @@ from cymba.stimulation.archive import columns, reading
 from cymba.stimulation.session import electrode, history, queries, uploads
 from cymba.stimulation.tables import AckLedgerRow
 from service.resources import sessions
+from tests.many_people import BEGIN, END, add_people
 
 FEW, MANY = 100, 10_000
-BEGIN, END = datetime(2025, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 SPAN = {"begin": BEGIN, "end": END}
 FIRST = {"after_at": END, "after_id": UUID(int=2**128 - 1)}
 BOOTS = {"numbers": [0], "stores": [1], "boots": [1], "with_neighbours": [True], "most": 100}
@@ -51,76 +50,22 @@ EVERYBODYS = "the stores of everybody"
 OF_EVERYBODY = select(AckLedgerRow.device_id).where(func.lower(AckLedgerRow.resolved) > 1)
 HOT[EVERYBODYS] = (Prepared(OF_EVERYBODY), {})
 SMALL = {"device_model"}  # one row a model
-# A person for each number, with one device each: 4 sessions, an entry, a finding and a ledger. The
-# one who is looked at also has 300 frames that are not in the extent of the session's two.
-PEOPLE = """
-WITH person AS (
-  INSERT INTO account (id, email, name, time_zone, locale, role, version)
-  SELECT gen_random_uuid(), n || '@example.org', '', 'UTC', 'en', 'person', 1
-  FROM generate_series(CAST(:low AS int), CAST(:high AS int)) AS n
-  RETURNING id, split_part(email, '@', 1) AS n
-), signed_in AS (
-  INSERT INTO refresh_token (id, account_id, family_id, token_hash, expires_at)
-  SELECT gen_random_uuid(), id, gen_random_uuid(), decode(md5(n), 'hex'), :end FROM person
-), agreed AS (
-  INSERT INTO consent (id, account_id, purpose, text_version, text_sha256, given_at)
-  SELECT gen_random_uuid(), id, 'insights', 1, '', :begin FROM person
-), made AS (
-  INSERT INTO device (id, serial, model, erased_ver)
-  SELECT 'device-' || lpad(n, 8, '0'), n, 'ear_cymba', 0 FROM person RETURNING id, serial
-), held AS (
-  INSERT INTO device_tenure (id, device_id, account_id, name, version, claimed_at)
-  SELECT gen_random_uuid(), made.id, person.id, '', 1, :begin
-  FROM made JOIN person ON person.n = made.serial
-), seen AS (
-  INSERT INTO device_presence (device_id, online, store, boot, sent_ms, changed_at, seen_at)
-  SELECT id, true, 1, 1, 0, :begin, :begin FROM made
-), ledger AS (
-  INSERT INTO flash_store (device_id, store, resolved) SELECT id, 1, '{[1,9),[12,20)}' FROM made
-), placed AS (
-  INSERT INTO clock_anchor (device_id, store, boot, kind, up_ms, wall_at, error_ms)
-  SELECT id, 1, boot, 'queued', 1, :begin, 0 FROM made, generate_series(1, 3) AS boot
+# Of each device, frames that still come. Of the one who is looked at, 300 more are not in the
+# extent of the session's two.
+FRAMES = """
+WITH made AS (
+  SELECT id, serial FROM device WHERE CAST(serial AS int) BETWEEN :low AND :high
 ), reaching AS (
   INSERT INTO session_extent (device_id, sid, store, low_seq, high_seq, low_boot, high_boot,
                               dirty, last_received_at)
   SELECT id, CAST(md5(serial) AS uuid), 1, 1, 2, 1, 1, false, :begin FROM made
-), framed AS (
-  INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, digest, body, received_at)
-  SELECT id, 1, seq, 1, CAST(md5(serial) AS uuid), 1, seq, '', '', :begin
-  FROM made, generate_series(1, CASE serial WHEN '7' THEN 302 ELSE 2 END) AS seq
 ), recorded AS (
   INSERT INTO recording (device_id, sid, store, frame_count, sample_count, seqs, digests, body)
   SELECT id, CAST(md5(serial) AS uuid), 1, 1, 1, '{}', '', '' FROM made
-), rated AS (
-  INSERT INTO diary_entry (account_id, id, written_at, version, field_versions, felt_at, time_zone,
-                           items)
-  SELECT id, gen_random_uuid(), :begin, 1, '{}', :begin, 'UTC', '{"pain_now": 3}' FROM person
-), noted AS (
-  INSERT INTO remark (account_id, id, written_at, version, field_versions, what, said_of, time_zone)
-  SELECT id, gen_random_uuid(), :begin, 1, '{}', 'no_session', :begin, 'UTC' FROM person
-), wrote AS (
-  INSERT INTO written_session (account_id, id, written_at, version, field_versions, recorder, model,
-                               started_at, time_zone, duration_s, excluded)
-  SELECT id, gen_random_uuid(), :begin, 1, '{}', 'person', 'ear_clip', :begin, 'UTC', 600, false
-  FROM person
-), found AS (
-  INSERT INTO finding (account_id, exposure, outcome, lag, tier, grade, reasons, milestone,
-                       pairs_now, days, exposure_coverage, outcome_coverage, looks, method_version,
-                       input_hash, version, changed_at)
-  SELECT id, 'charge', 'pain_now', 1, 'primary', 'collecting', '[]', 0, 1, 1, 1, 1, '[]', '1', '',
-         1, :begin FROM person
-), computed AS (
-  INSERT INTO insight_state (account_id, at_change, input_hash, method_version, computed_at)
-  SELECT id, 0, '', '1', :begin FROM person
 )
-INSERT INTO stimulation_session (id, device_id, sid, account_id, state, started_at, ended_at,
-    time_zone, time_source, time_error_ms, frames_stored, sample_count, contact_lost_s, event_count,
-    boots, excluded, version, changed_at)
-SELECT gen_random_uuid(), made.id, gen_random_uuid(), person.id, 'ended',
-       CAST(:begin AS timestamptz) + day * interval '1 day',
-       CAST(:begin AS timestamptz) + day * interval '1 day', 'UTC', 'arrival', 0, 1, 0, 0, 0, '[1]',
-       false, 1, :begin
-FROM made JOIN person ON person.n = made.serial, generate_series(1, 4) AS day
+INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, digest, body, received_at)
+SELECT id, 1, seq, 1, CAST(md5(serial) AS uuid), 1, seq, '', '', :begin
+FROM made, generate_series(1, CASE serial WHEN '7' THEN 302 ELSE 2 END) AS seq
 """
 
 
@@ -128,15 +73,14 @@ FROM made JOIN person ON person.n = made.serial, generate_series(1, 4) AS day
 def hundred(engine: Engine) -> Iterator[UnitOfWork]:
     """A hundred people, in a transaction that is rolled back."""
     with UnitOfWork(engine) as session:
-        # References are looked up row by row, which is most of the time that the rows take.
-        session.execute(text("SET LOCAL session_replication_role = replica"))
-        add_people(session, 1, FEW)
+        add_counted_people(session, 1, FEW)
         yield session
         session.rollback()
 
 
-def add_people(session: UnitOfWork, low: int, high: int) -> None:
-    session.execute(text(PEOPLE), {"low": low, "high": high, "begin": BEGIN, "end": END})
+def add_counted_people(session: UnitOfWork, low: int, high: int) -> None:
+    add_people(session, low, high)
+    session.execute(text(FRAMES), {"low": low, "high": high, "begin": BEGIN})
     session.execute(text("ANALYZE"))
 
 
@@ -190,7 +134,7 @@ def flaws(few: dict[str, Any], many: dict[str, Any]) -> Iterator[str]:
 def test_what_others_have_makes_no_hot_read_larger(hundred: UnitOfWork) -> None:
     line = line_of(hundred)
     few = plans_of(line)
-    add_people(hundred, FEW + 1, MANY)
+    add_counted_people(hundred, FEW + 1, MANY)
     many = plans_of(line)
     found = {name: list(flaws(few[name], plan)) for name, plan in many.items()}
     assert found.pop(EVERYBODYS) != []  # such a one is seen

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 
 import migrations
 from cymba.database import BoundedConnection
@@ -105,9 +105,19 @@ def upgrade(
                     raise
                 connection.rollback()
                 time.sleep(2**attempt / 4)
+            except PendingRollbackError as error:
+                raise _why_it_went(error) from None
             else:
                 return Upgraded(before, migrations.head(), tuple(applied), tuple(rebuilt))
         return SchemaLocked(f"a table stayed locked by others through {ATTEMPTS} attempts")
+
+
+def _why_it_went(error: BaseException) -> BaseException:
+    """The end of a step's part outside of a transaction fails too where the server has ended the
+    connection, and hides the error of it."""
+    while error.__context__ is not None and not isinstance(error, DBAPIError):
+        error = error.__context__
+    return error
 
 
 def downgrade(engine: Engine, revision: str) -> None:

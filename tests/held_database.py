@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy.engine import make_url
 
@@ -21,6 +21,7 @@ class HeldDatabase:
         self.answers = threading.Event()
         self.answers.set()
         self._accepted = self._swallowed = 0
+        self._lines: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def swallow(self) -> None:
@@ -28,8 +29,18 @@ class HeldDatabase:
         nothing that is sent over them arrives any more. New ones work."""
         self._swallowed = self._accepted
 
+    def die(self) -> None:
+        """As its machine: all connections end, and new ones are refused."""
+        self.stop()
+        for line in self._lines:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
     def stop(self) -> None:
         self.answers.set()
+        # What waits in `accept` would hold the port.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -41,6 +52,7 @@ class HeldDatabase:
             server = socket.socket(socket.AF_UNIX)
             server.connect(f"{self._behind.query['host']}/.s.PGSQL.5432")
             self._accepted += 1
+            self._lines += [client, server]
             for ends in ((client, server), (server, client)):
                 threading.Thread(
                     target=self._carry, args=(*ends, self._accepted), daemon=True

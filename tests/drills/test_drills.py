@@ -10,53 +10,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, create_engine
 
 from cymba import database
 from cymba.database import BoundedConnection, make_engine
 from cymba.devices.provisioning import Credentials
 from cymba.heartbeat import ASKED
 from cymba.settings import Settings
-from cymba.stimulation.tables import StoredFrame
 from mqtt_bridge import app, chores
 from mqtt_bridge.app import Bridge
 from ops.postgres import EmbeddedPostgres
 from tests.drills.table import ROWS, DrillRow
-from tests.end_to_end.devices import ScriptedFleet
+from tests.drills.world import DrilledWorld, judge
 from tests.end_to_end.parts import ROOT, Broker, free_port, wait_until
-from tests.held_database import HeldDatabase, held_database
+from tests.held_database import held_database
 from tests.mqtt_bridge.conftest import RunningBridge
 from tests.ops.test_workers import get
 from tests.programs import MOUNT, needs
-
-FRAMES_EACH = 150
-FRAMES_PER_S = 50.0
-
-
-class DrilledWorld:
-    """A fleet that sends, a bridge, and the database behind a line that the drill breaks."""
-
-    def __init__(self, held: HeldDatabase, broker: Broker, devices: list[Credentials]) -> None:
-        self.held, self.broker = held, broker
-        self.engine = make_engine(held.url)
-        self.bridge = RunningBridge(Bridge(Settings(broker_url=broker.bridge_url), self.engine, 0))
-        wait_until(self.bridge.connected, what="the bridge is connected")
-        self.fleet = ScriptedFleet.of(
-            broker.port, devices, FRAMES_EACH, frames_per_s=FRAMES_PER_S, resend_s=1.5
-        )
-        self.fleet.allow(0.4)
-        self.fleet.start()
-        self.flows()
-
-    def flows(self, more: int = 20) -> None:
-        freed = self.fleet.freed
-        wait_until(lambda: self.fleet.freed >= freed + more, what="frames are freed")
-
-    def stop(self) -> None:
-        self.held.answers.set()
-        self.fleet.stop()
-        self.bridge.stop()
-        self.engine.dispose()
 
 
 @pytest.fixture
@@ -225,26 +195,6 @@ def stopped(broker: Broker) -> Iterator[None]:
         yield
     finally:
         os.kill(broker.pid, signal.SIGCONT)
-
-
-def judge(world: DrilledWorld, engine: Engine, drill: str, operator_saw: str) -> None:
-    """Now that the fault is over, every frame is stored as it was made. The primary key says that
-    none is there twice, so what is too many is a frame that nobody made."""
-    ended_s = time.monotonic()
-    world.flows()
-    recovery_s = time.monotonic() - ended_s
-    world.fleet.allow(1)
-    wait_until(lambda: world.fleet.done, what=lambda: f"{world.fleet.in_flash} frames are in flash")
-    key = (StoredFrame.device_id, StoredFrame.store, StoredFrame.seq)
-    with engine.connect() as connection:
-        rows = connection.execute(select(*key, StoredFrame.digest)).all()
-    stored = {(device_id, store, seq): digest for device_id, store, seq, digest in rows}
-    made = world.fleet.digests()
-    lost, doubled = len(made.keys() - stored.keys()), len(rows) - len(made.keys() & stored.keys())
-    ROWS.append(DrillRow(drill, recovery_s, lost, doubled, operator_saw))
-    assert (lost, doubled) == (0, 0)
-    assert stored == made
-    wait_until(lambda: world.bridge.bridge.ill_health() is None, what="all is well again")
 
 
 WORKERS = {

@@ -1,29 +1,59 @@
 """A step that breaks off half way: the next run finishes it, and `db check` names it till then."""
 
+import time
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from ops import schema
+from tests.drills.table import ROWS, DrillRow
 from tests.migrations import breaking_off
 
+FRAMES = 5
+# As a device sent them before the upgrade, into the oldest schema that has their table.
+FRAME = """
+    INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, digest, body, received_at)
+    SELECT 'before', 1, n, 1, gen_random_uuid(), 2, n, int4send(n), '', now()
+    FROM generate_series(1, :count) AS n
+"""
+DIGESTS = text("SELECT digest FROM frame ORDER BY seq")
 
+
+@pytest.mark.drill
 def test_a_step_that_breaks_off_at_any_statement_is_finished_by_the_next_run(
     empty_engine: Engine,
 ) -> None:
     """Each step at each of its statements, on one database that goes from step to step."""
     broken_off_after: list[str | None] = [None]
-    number = 1
-    while breaking_off.upgrade(empty_engine, until_statement=number):
-        assert not schema.check(empty_engine).fits
-        done = schema.current(empty_engine)
-        if done != broken_off_after[-1]:  # by now the next step has been broken off at its first
-            broken_off_after.append(done)
-            number = 1
-        number = number * 2 if done is None else number + 1  # the first step has hundreds
+    number, breaks, slowest_s, made = 1, 0, 0.0, []
+    url = empty_engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as admin:
+        began_s = time.monotonic()
+        while breaking_off.upgrade(empty_engine, admin, until_statement=number):
+            assert not schema.check(empty_engine).fits
+            done = schema.current(empty_engine)
+            if done != broken_off_after[-1]:  # by now the next step was broken off at its first
+                broken_off_after.append(done)
+                number = 1
+            if done is not None and not made:
+                with empty_engine.begin() as connection:
+                    connection.execute(text(FRAME), {"count": FRAMES})
+                    made = connection.scalars(DIGESTS).all()
+            number = number * 2 if done is None else number + 1  # the first step has hundreds
+            breaks += 1
+            slowest_s = max(slowest_s, time.monotonic() - began_s)
+            began_s = time.monotonic()
     assert broken_off_after == [None, *(step.revision for step in schema.history()[:-1])]
     assert schema.check(empty_engine).fits
+    with empty_engine.connect() as connection:
+        kept = connection.scalars(DIGESTS).all()
+    lost, doubled = len(set(made) - set(kept)), len(kept) - len(set(kept))
+    told = "AdminShutdown; `cymba db check` names what is missing"
+    ROWS.append(DrillRow(f"upgrade, terminated {breaks} times", slowest_s, lost, doubled, told))
+    assert len(made) == FRAMES
+    assert kept == made
 
 
 def broken_off_build(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """An upgrade of one step at most, which the server may break off half way."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -18,14 +19,21 @@ class StepDone(Exception):
     pass
 
 
+def terminate(admin: psycopg.Connection[Any], pid: int) -> None:
+    """End a connection at the server; it is gone then."""
+    assert admin.execute(TERMINATE, [pid]).fetchone() == (True,)
+
+
 def upgrade(
-    engine: Engine, admin: psycopg.Connection[Any], *, until_statement: int = sys.maxsize
+    engine: Engine,
+    *,
+    until_statement: int = sys.maxsize,
+    end: Callable[[int], None] = lambda _pid: None,
 ) -> bool:
     """Run the next step until the first statement of the step after it, which is not run.
 
-    At `until_statement`, counted over what changes the schema or rows, the server's process is
-    terminated before it gets it, and the upgrade ends with the server's word. False where no step
-    is left to run.
+    Before `until_statement`, counted over what changes the schema or rows, `end` is called with the
+    process of the server that would get it. False where no step is left to run.
     """
     begun = 0
     is_done = False
@@ -39,7 +47,7 @@ def upgrade(
             if begun == until_statement:
                 line = connection.connection.driver_connection
                 assert line is not None
-                assert admin.execute(TERMINATE, [line.info.backend_pid]).fetchone() == (True,)
+                end(line.info.backend_pid)
 
     def end_step(_: object) -> None:
         nonlocal is_done

@@ -1,6 +1,8 @@
 """A step that breaks off half way: the next run finishes it, and `db check` names it till then."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -27,11 +29,13 @@ def test_a_step_that_breaks_off_at_any_statement_is_finished_by_the_next_run(
 ) -> None:
     """Each step at each of its statements, on one database that goes from step to step."""
     broken_off_after: list[str | None] = [None]
-    number, breaks, slowest_s, made = 1, 0, 0.0, []
+    number, breaks, slowest_s = 1, 0, 0.0
+    made: Sequence[bytes] = []
     url = empty_engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as admin:
+        end = partial(breaking_off.terminate, admin)
         began_s = time.monotonic()
-        while breaking_off.upgrade(empty_engine, admin, until_statement=number):
+        while breaking_off.upgrade(empty_engine, until_statement=number, end=end):
             assert not schema.check(empty_engine).fits
             done = schema.current(empty_engine)
             if done != broken_off_after[-1]:  # by now the next step was broken off at its first

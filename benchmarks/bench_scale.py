@@ -61,7 +61,7 @@ WHERE datname = current_database() AND backend_type = 'client backend'
 """
 
 
-class Person(NamedTuple):
+class Asker(NamedTuple):
     device_id: str
     bearer: dict[str, str]
     session_id: UUID  # of the last that is recorded
@@ -69,7 +69,7 @@ class Person(NamedTuple):
     cursor: str
 
 
-class Fleet:
+class ScaledWorld:
     """A database, its application, and people who ask it in turn."""
 
     def __init__(self, url: str, people: int, folder: Path, times: int) -> None:
@@ -89,7 +89,7 @@ class Fleet:
         self._seqs: dict[str, int] = {}
         self._lines: Sequence[int] = ()
 
-    def _asking(self, numbers: Sequence[int]) -> Iterator[Person]:
+    def _asking(self, numbers: Sequence[int]) -> Iterator[Asker]:
         devices = [f"device-{number:08}" for number in numbers]
         client, signer = self.app.test_client(), self.app.extensions["cymba"].signer
         with UnitOfWork(self.engine) as session, session.begin():
@@ -106,7 +106,7 @@ class Fleet:
             bearer = {"Authorization": f"Bearer {pair.access_token}"}
             cursor = client.get("/v1/sync?limit=200", headers=bearer).get_json()["next_cursor"]
             (_, closed), (_, open_id) = (last[KEPT.sessions - back, device_id] for back in (1, 0))
-            yield Person(device_id, bearer, closed, open_id, cursor)
+            yield Asker(device_id, bearer, closed, open_id, cursor)
 
     def request(
         self, turn: int, method: str, path: str, body: dict[str, Any] | None = None
@@ -156,42 +156,42 @@ def size_mb(engine: Engine) -> int:
         return connection.scalar(text("SELECT pg_database_size(current_database())")) // 2**20
 
 
-class Request(NamedTuple):
-    prepare: Callable[[Fleet, int], Any]  # not measured
-    ask: Callable[[Fleet, Any], None] = Fleet.answer
+class HotRequest(NamedTuple):
+    prepare: Callable[[ScaledWorld, int], Any]  # not measured
+    ask: Callable[[ScaledWorld, Any], None] = ScaledWorld.answer
     every: int = 1  # one for so many of the others
 
 
-def read(path: str) -> Request:
-    return Request(lambda fleet, turn: fleet.request(turn, "GET", path))
+def read(path: str) -> HotRequest:
+    return HotRequest(lambda world, turn: world.request(turn, "GET", path))
 
 
-def diary_entry(fleet: Fleet, turn: int) -> WSGIEnvironment:
+def diary_entry(world: ScaledWorld, turn: int) -> WSGIEnvironment:
     entry = {"felt_at": utc_now().isoformat(), "time_zone": "UTC", "items": {"pain_now": 4}}
-    return fleet.request(turn, "PUT", f"/v1/diary/{uuid4()}", entry)
+    return world.request(turn, "PUT", f"/v1/diary/{uuid4()}", entry)
 
 
-def operation(fleet: Fleet, turn: int) -> WSGIEnvironment:
+def operation(world: ScaledWorld, turn: int) -> WSGIEnvironment:
     fields = {"felt_at": utc_now().isoformat(), "time_zone": "UTC", "items": {"mood": 6}}
     made = {"id": str(uuid4()), "kind": "diary-entry", "action": "put", "builds_on": [],
             "entity_id": str(uuid4()), "base_version": 0, "fields": fields}  # fmt: skip
-    return fleet.request(turn, "POST", "/v1/sync", {"operations": [made]})
+    return world.request(turn, "POST", "/v1/sync", {"operations": [made]})
 
 
-def claim(fleet: Fleet, turn: int) -> WSGIEnvironment:
-    device = fleet.unclaimed[turn]
+def claim(world: ScaledWorld, turn: int) -> WSGIEnvironment:
+    device = world.unclaimed[turn]
     given = {"serial": device.serial, "code": device.claim_code}
-    return fleet.request(turn, "POST", "/v1/devices/claim", given)
+    return world.request(turn, "POST", "/v1/devices/claim", given)
 
 
-def stored(fleet: Fleet, turn: int) -> None:
-    while fleet.worker.run_once().more:
+def stored(world: ScaledWorld, turn: int) -> None:
+    while world.worker.run_once().more:
         pass
-    fleet.store(fleet.batch(turn))
+    world.store(world.batch(turn))
 
 
-def worked(fleet: Fleet, _: None) -> None:
-    done = fleet.worker.run_once()
+def worked(world: ScaledWorld, _: None) -> None:
+    done = world.worker.run_once()
     assert done.summarised >= BATCH, done
 
 
@@ -207,16 +207,16 @@ REQUESTS = {
     "correlations": read("/v1/insights/correlations"),
     "devices": read("/v1/devices"),
     "account": read("/v1/account"),
-    "write a diary entry": Request(diary_entry),
-    "push one operation": Request(operation),
-    "claim a device": Request(claim, every=5),
-    f"store {BATCH} first frames": Request(Fleet.batch, Fleet.store, every=5),
-    f"a round over {BATCH} new sessions": Request(stored, worked, every=20),
+    "write a diary entry": HotRequest(diary_entry),
+    "push one operation": HotRequest(operation),
+    "claim a device": HotRequest(claim, every=5),
+    f"store {BATCH} first frames": HotRequest(ScaledWorld.batch, ScaledWorld.store, every=5),
+    f"a round over {BATCH} new sessions": HotRequest(stored, worked, every=20),
 }
 
 
 @dataclass
-class Measured:
+class TurnTimes:
     """Of one request in one database: seconds by the clock, and of the processors."""
 
     times: list[float] = field(default_factory=list)
@@ -231,27 +231,27 @@ class Measured:
         return (self.application_s + self.database_s) / len(self.times) * 1e3
 
 
-def measure(fleets: Sequence[Fleet], request: Request, times: int) -> list[Measured]:
-    found = [Measured() for _ in fleets]
-    both = list(zip(fleets, found, strict=True))
+def measure(worlds: Sequence[ScaledWorld], request: HotRequest, times: int) -> list[TurnTimes]:
+    found = [TurnTimes() for _ in worlds]
+    both = list(zip(worlds, found, strict=True))
     for turn in range(WARM + times // request.every):
         if turn == WARM:  # by now each has the connections that it needs
-            for fleet in fleets:
-                fleet.note_lines()
-        for fleet, measured in both if turn % 2 else reversed(both):
-            made = request.prepare(fleet, turn)
-            database_s, application_s = fleet.database_s(), time.process_time()
+            for world in worlds:
+                world.note_lines()
+        for world, measured in both if turn % 2 else reversed(both):
+            made = request.prepare(world, turn)
+            database_s, application_s = world.database_s(), time.process_time()
             began_s = time.perf_counter()
-            request.ask(fleet, made)
+            request.ask(world, made)
             took_s = time.perf_counter() - began_s
             if turn >= WARM:
                 measured.times.append(took_s)
                 measured.application_s += time.process_time() - application_s
-                measured.database_s += fleet.database_s() - database_s
+                measured.database_s += world.database_s() - database_s
     return found
 
 
-def show(name: str, few: Measured, many: Measured) -> bool:
+def show(name: str, few: TurnTimes, many: TurnTimes) -> bool:
     """Print the row; whether it is no slower than it may be."""
     row, held = f"| {name}", True
     for share in (0.5, 0.99):
@@ -273,14 +273,14 @@ def main() -> None:
         folder = Path(name)
         server = started(folder / "postgres")
         open_things.callback(server.stop)
-        fleets = []
+        worlds = []
         for people in (FEW, given.people):
             with psycopg.connect(server.url, autocommit=True) as admin:
                 admin.execute(SQL("CREATE DATABASE {}").format(Identifier(f"of_{people}")))
             url = at_database(server.url, f"of_{people}")
-            fleets.append(Fleet(url, people, folder / f"{people}", given.times))
-            open_things.callback(fleets[-1].engine.dispose)
-        run(fleets, given)
+            worlds.append(ScaledWorld(url, people, folder / f"{people}", given.times))
+            open_things.callback(worlds[-1].engine.dispose)
+        run(worlds, given)
 
 
 def started(folder: Path) -> EmbeddedPostgres:
@@ -293,7 +293,7 @@ def started(folder: Path) -> EmbeddedPostgres:
     return postgres.start(folder)
 
 
-def run(fleets: Sequence[Fleet], given: argparse.Namespace) -> None:
+def run(worlds: Sequence[ScaledWorld], given: argparse.Namespace) -> None:
     gc.freeze()
     few, many = f"{FEW} people", f"{given.people:,}"
     print(f"| request | p50, ms: {few} | {many} | ratio | p99, ms: {few} | {many} | ratio", end="")
@@ -302,7 +302,7 @@ def run(fleets: Sequence[Fleet], given: argparse.Namespace) -> None:
     slow = [
         name
         for name, request in REQUESTS.items()
-        if given.only in name and not show(name, *measure(fleets, request, given.times))
+        if given.only in name and not show(name, *measure(worlds, request, given.times))
     ]
     if slow:
         raise SystemExit(f"over {MOST} times as slow beside {many} people: {', '.join(slow)}")

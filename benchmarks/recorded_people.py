@@ -20,9 +20,9 @@ from cymba.stimulation.archive.recording import encode_recording
 from cymba.stimulation.wire.frames import pack
 from cymba.stimulation.wire.messages import EndFrame, Frame, SamplesFrame, StartFrame
 from ops import schema
-from tests.many_people import SESSION_SEQS, Kept, add_people
+from tests.many_people import SESSION_SEQS, EachHas, add_people
 
-KEPT = Kept(sessions=10, entries=30, findings=20)
+KEPT = EachHas(sessions=10, entries=30, findings=20)
 CHUNK = 5_000  # people in a transaction
 FRAMES_OF_OPEN = 20
 UNSEALED = """

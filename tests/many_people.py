@@ -105,7 +105,7 @@ FROM recorded
 """  # noqa: S608 - our own numbers
 
 
-class Kept(NamedTuple):
+class EachHas(NamedTuple):
     """What each person has."""
 
     sessions: int = 4
@@ -113,11 +113,11 @@ class Kept(NamedTuple):
     findings: int = 1
 
 
-USUAL = Kept()
+USUAL = EachHas()
 
 
 def add_people(
-    session: UnitOfWork, low: int, high: int, kept: Kept = USUAL, *, begin: datetime = BEGIN
+    session: UnitOfWork, low: int, high: int, kept: EachHas = USUAL, *, begin: datetime = BEGIN
 ) -> None:
     """Whom no trigger sees: references are looked up row by row, which is most of the time that the
     rows take."""

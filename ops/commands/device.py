@@ -161,22 +161,26 @@ def revoke(settings: Settings, device_id: str) -> None:
 
 
 @device.command()
-@click.argument("device_id")
+@click.argument("devices", nargs=-1, required=True)
 @click.argument("cell")
 @click.pass_obj
-def move(settings: Settings, device_id: str, cell: str) -> None:
-    """Have DEVICE_ID (or the device of this serial) come to CELL.
+def move(settings: Settings, devices: tuple[str, ...], cell: str) -> None:
+    """Have DEVICES (by id or serial) come to CELL.
 
-    It stays where it is until its programme stands at the new broker, and it has heard of the
+    Each stays where it is until its programme stands at the new broker, and it has heard of the
     address and come. With its own cell's name it stays after all. It needs firmware that follows
-    (docs/device-protocol.md, R44); any other stays where it is.
+    (docs/device-protocol.md, R44); any other stays where it is. One that cannot be moved ends the
+    command; those before it are asked to come.
 
     \b
     cymba device move EY4T7KQ2M9XD north
+    cymba device move $(cat half-of-them.txt) north
     """
     key, by = load_key(settings), Actor("operator", getpass.getuser())
-    with open_engine(settings) as engine, UnitOfWork(engine) as session, session.begin():
-        fleet.move(session, key, device_id, cell, by=by, now=utc_now())
+    with open_engine(settings) as engine, UnitOfWork(engine) as session:
+        for name in devices:
+            with session.begin():
+                fleet.move(session, key, name, cell, by=by, now=utc_now())
 
 
 @device.command()

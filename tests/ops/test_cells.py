@@ -62,6 +62,18 @@ def test_an_operator_adds_a_cell_fills_it_and_moves_devices(
     assert session.scalars(select(CellMove.device_id)).all() == [here["device_id"]]
 
 
+def test_devices_before_one_that_cannot_be_moved_are_on_their_way(
+    settings: dict[str, str], session: Session
+) -> None:
+    cells.add(session, "north", ADDRESS, utc_now())
+    first, second, third = (one.device_id for one in provision(session, "neck", 3))
+    session.commit()
+    with pytest.raises(DomainError, match="there is no device ey0000"):
+        run(settings, "device", "move", first, second, "ey00000000000000", third, "north")
+    moving = session.scalars(select(CellMove.device_id)).all()
+    assert set(moving) == {first, second}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

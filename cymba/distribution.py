@@ -54,9 +54,7 @@ PLACES: Final[dict[str, TablePlace]] = {
     # One row each, found by its own key, and of no use together with another.
     **_by("import_id", "import", "import_piece"),
     **_by("session_id", "session", "session_sums"),
-    **_by("experiment_id", "experiment", "experiment_block"),
     **_by("id_sha256", "id_sha256", "account_id_used"),
-    **_by("key", "key", "rate_limit", "sign_in_bucket", "claim_guesses"),
     # Small: what operators set, who holds what, and what is found by a secret that names nobody.
     **dict.fromkeys(
         (
@@ -66,6 +64,9 @@ PLACES: Final[dict[str, TablePlace]] = {
             *("erasure_ledger", "erasure_receipt"),
             *("device_tenure", "share", "share_holder", "app_grant", "provider_identity"),
             *("oidc_flow", "single_use_token", "outgoing_mail"),
+            "experiment_block",  # some rows of a trial, which lies by account
+            # Several are locked at once, of keys that have nothing in common.
+            *("rate_limit", "sign_in_bucket", "claim_guesses"),
         ),
         TablePlace(None),
     ),

@@ -1,37 +1,56 @@
-"""The parts in which the tables of devices lie on several nodes of Citus (`cymba.distribution`).
+"""The parts in which the tables lie on several nodes of Citus (`cymba.distribution`).
 
 Citus runs a statement that locks rows, or finds rows for each of a list, where it knows beforehand
-that all of them lie in one part. So such a statement takes devices of one part, and names them once
-more as a value. On one PostgreSQL it takes any devices, and the value is null.
+that all of them lie in one part. So such a statement takes devices, or accounts, of one part, and
+names them once more as a value. On one PostgreSQL it takes any, and the value is null.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import tuple_row
+from sqlalchemy.orm import Session
 
 from cymba.database import BoundedConnection
 
-Part = Sequence[str] | None
-"""The devices of a statement that lie in one part; None: on one PostgreSQL."""
+Id = TypeVar("Id", str, UUID)  # of a device, or of an account
+Part = Sequence[Id] | None
+"""The ids of a statement that lie in one part; None: on one PostgreSQL."""
 
 
-def of_part(column: str) -> str:
-    """A condition of SQL on the column with the device, by the value `part`."""
-    return f"(CAST(:part AS text[]) IS NULL OR {column} = ANY (CAST(:part AS text[])))"
+def of_part(column: str, of: str = "text") -> str:
+    """A condition of SQL on the column that the table lies by, by the value `part`."""
+    return f"(CAST(:part AS {of}[]) IS NULL OR {column} = ANY (CAST(:part AS {of}[])))"
 
 
-def parts(line: psycopg.Connection[Any], device_ids: Iterable[str]) -> list[Part]:
-    """The devices by the part that they lie in, in one order everywhere."""
+def part_of(where: Session | psycopg.Connection[Any], ids: Iterable[Id]) -> Part[Id]:
+    """The value for devices, or accounts, that lie in one part."""
+    return sorted(set(ids)) if _is_laid(_line(where)) else None
+
+
+def parts(where: Session | psycopg.Connection[Any], ids: Iterable[Id]) -> list[Part[Id]]:
+    """Devices, or accounts, by the part that they lie in, in one order everywhere."""
+    line, given = _line(where), list(ids)
     if not _is_laid(line):
         return [None]
+    statement = _PARTS_OF_ACCOUNTS if any(isinstance(one, UUID) for one in given) else _PARTS
     with line.cursor(row_factory=tuple_row) as cursor:
-        return [found for (found,) in cursor.execute(_PARTS, [list(device_ids)], prepare=True)]
+        return [found for (found,) in cursor.execute(statement, [given], prepare=True)]
 
 
-def _is_laid(line: psycopg.Connection[Any]) -> bool:
+def lies_in_parts(where: Session | psycopg.Connection[Any]) -> bool:
+    return _is_laid(_line(where))
+
+
+def _line(where: Session | psycopg.Connection[Any]) -> BoundedConnection:
+    line = where.connection().connection.driver_connection if isinstance(where, Session) else where
     assert isinstance(line, BoundedConnection)  # noqa: S101 - for mypy
+    return line
+
+
+def _is_laid(line: BoundedConnection) -> bool:
     if line.lies_in_parts is None:
         with line.cursor(row_factory=tuple_row) as cursor:
             (line.lies_in_parts,) = cursor.execute(_IS_LAID).fetchone() or (False,)
@@ -40,7 +59,12 @@ def _is_laid(line: psycopg.Connection[Any]) -> bool:
 
 _IS_LAID = "SELECT to_regproc('get_shard_id_for_distribution_column') IS NOT NULL"
 _PARTS = """
-    SELECT array_agg(d ORDER BY d) FROM unnest(%s::text[]) AS d
-    GROUP BY get_shard_id_for_distribution_column('frame', d)
-    ORDER BY get_shard_id_for_distribution_column('frame', d)
+    SELECT array_agg(id ORDER BY id) FROM unnest(%s::text[]) AS id
+    GROUP BY get_shard_id_for_distribution_column('frame', id)
+    ORDER BY get_shard_id_for_distribution_column('frame', id)
+"""
+_PARTS_OF_ACCOUNTS = """
+    SELECT array_agg(id ORDER BY id) FROM unnest(%s::uuid[]) AS id
+    GROUP BY get_shard_id_for_distribution_column('account', id)
+    ORDER BY get_shard_id_for_distribution_column('account', id)
 """

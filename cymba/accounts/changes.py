@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from cymba.accounts.tables import Account, Change
 from cymba.database import UnitOfWork
+from cymba.parts import of_part, parts
 
 Kind = Literal[
     "session",
@@ -113,21 +114,21 @@ def _write_feed(session: Session) -> None:
         of_accounts[account_id][kind, entity_id] = deleted
     if of_accounts:
         session.flush()
-    rows = [
-        (account_id, place, kind, entity_id, deleted)
-        for account_id in sorted(of_accounts)
-        for place, ((kind, entity_id), deleted) in enumerate(of_accounts[account_id].items(), 1)
-    ]
-    if rows:
+    for part in parts(session, of_accounts) if of_accounts else ():
+        rows = [
+            (account_id, place, kind, entity_id, deleted)
+            for account_id in part or sorted(of_accounts)
+            for place, ((kind, entity_id), deleted) in enumerate(of_accounts[account_id].items(), 1)
+        ]
         columns = zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
-        session.execute(_WRITE_FEED, dict(columns))
+        session.execute(_WRITE_FEED, dict(columns) | {"part": part})
 
 
 _COLUMNS = ("account_ids", "places", "kinds", "entity_ids", "deleted")
 # Each change has its account's next number, unless the account is gone. Accounts are locked in one
 # order, so that no two transactions deadlock.
 _WRITE_FEED = text(
-    """
+    f"""
     WITH changed AS MATERIALIZED (
       SELECT * FROM unnest(CAST(:account_ids AS uuid[]), CAST(:places AS bigint[]),
                            CAST(:kinds AS text[]), CAST(:entity_ids AS text[]),
@@ -138,16 +139,19 @@ _WRITE_FEED = text(
       FROM (SELECT account_id, max(place) AS changes FROM changed
             GROUP BY account_id ORDER BY account_id) AS k
       CROSS JOIN LATERAL (
-        SELECT FROM account AS a WHERE a.id = k.account_id OFFSET 0 FOR NO KEY UPDATE) AS a),
+        SELECT FROM account AS a WHERE a.id = k.account_id AND {of_part("a.id", "uuid")}
+        OFFSET 0 FOR NO KEY UPDATE) AS a),
     numbered AS (
       UPDATE account AS a SET change_counter = a.change_counter + l.changes
-      FROM locked AS l WHERE a.id = l.account_id
+      FROM locked AS l
+      WHERE a.id = l.account_id
+        AND a.id = ANY (coalesce(CAST(:part AS uuid[]), ARRAY[l.account_id]))
       RETURNING a.id, a.change_counter - l.changes AS before)
-    INSERT INTO change (account_id, kind, entity_id, number, deleted)
-    SELECT c.account_id, c.kind, c.entity_id, n.before + c.place, c.deleted
+    INSERT INTO change (account_id, kind, entity_id, number, deleted, changed_at)
+    SELECT c.account_id, c.kind, c.entity_id, n.before + c.place, c.deleted, now()
     FROM changed AS c JOIN numbered AS n ON n.id = c.account_id
     ORDER BY c.account_id, c.place
     ON CONFLICT (account_id, kind, entity_id) DO UPDATE
-      SET number = excluded.number, deleted = excluded.deleted, changed_at = now()
-    """
+      SET number = excluded.number, deleted = excluded.deleted, changed_at = excluded.changed_at
+    """  # noqa: S608 - a constant
 )

@@ -25,7 +25,7 @@ from cymba.devices.clocks import (
     to_ms,
 )
 from cymba.devices.tables import ClockAnchor, Device
-from cymba.parts import Part, of_part
+from cymba.parts import of_part, part_of
 
 __all__ = [
     "Anchor",
@@ -70,7 +70,7 @@ class BootAnchor(NamedTuple):
     anchor: Anchor
 
 
-def add_anchors(session: Session, anchors: Iterable[BootAnchor], part: Part = None) -> set[BootKey]:
+def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]:
     """Store those of `anchors` that add information. Return the boots whose times change.
 
     The caller marks the sessions of those boots' stores for a new summary: a boot's neighbours
@@ -111,7 +111,7 @@ def add_anchors(session: Session, anchors: Iterable[BootAnchor], part: Part = No
         kept.sort(key=lambda row: [row[part] for part in _PRIMARY_KEY])
         session.execute(insert(ClockAnchor).on_conflict_do_nothing(), kept)
     if outdone:
-        _forget_queued(session, outdone, part)
+        _forget_queued(session, outdone)
     return retimed
 
 
@@ -129,12 +129,14 @@ def load_clocks(
 def load_many_clocks(
     line: psycopg.Connection[Any], wanted: Sequence[tuple[str, Iterable[tuple[int, int]]]]
 ) -> list[DeviceClocks]:
-    """For each device and some boots of it, clocks that are enough to place moments of these.
+    """For each device, of one part, clocks that are enough to place moments of some of its boots.
 
     A boot that is anchored on both sides is enough by itself. Otherwise its neighbours are read, up
     to the next ones that are. How far off the device's own clock may be is read when asked for.
     What is read is bounded, whatever the device has sent: beyond the bounds, errors get wider.
     """
+    if not wanted:
+        return []
     device_ids = [device_id for device_id, _ in wanted]
     provisioned_at = dict(_BEGUN.rows(line, device_ids=device_ids))
     columns: dict[str, Any] = {name: [] for name in ("numbers", "devices", *_OF_BOOT)}
@@ -145,7 +147,8 @@ def load_many_clocks(
             for name, value in zip(columns, (number, device_id, *boot, are_few), strict=True):
                 columns[name].append(value)
     anchors: list[list[Any]] = [[] for _ in wanted]
-    for number, *anchor in _AROUND.rows(line, **columns, most=MOST_NEIGHBOURS):
+    part = part_of(line, device_ids)
+    for number, *anchor in _AROUND.rows(line, **columns, most=MOST_NEIGHBOURS, part=part):
         anchors[number].append(anchor)
 
     def checked(device_id: str) -> list[BootClock]:
@@ -197,7 +200,7 @@ def _load(session: Session, keys: Iterable[BootKey]) -> dict[BootKey, list[Ancho
     return known
 
 
-def _forget_queued(session: Session, rows: list[dict[str, Any]], part: Part) -> None:
+def _forget_queued(session: Session, rows: list[dict[str, Any]]) -> None:
     """Delete bounds that a newer one outdoes, but those that another bridge deletes now."""
     session.execute(
         text(
@@ -216,7 +219,7 @@ def _forget_queued(session: Session, rows: list[dict[str, Any]], part: Part) -> 
             """  # noqa: S608 - a constant
         ),
         {
-            "part": part,
+            "part": part_of(session, (row["device_id"] for row in rows)),
             "devices": [row["device_id"] for row in rows],
             "stores": [row["store"] for row in rows],
             "boots": [row["boot"] for row in rows],
@@ -249,11 +252,12 @@ _ALL = text(
 # Each part by the key, its neighbours from the boot outwards; UNION, since boots share neighbours.
 _AROUND = Prepared(
     text(
-        """
+        f"""
         WITH wanted AS MATERIALIZED (
           SELECT k.number, k.device_id, k.store, k.boot, k.with_neighbours, EXISTS (
                    SELECT FROM clock_anchor AS a
                    WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot = k.boot
+                     AND {of_part("a.device_id")}
                      AND a.kind IN ('exchange', 'arrival') OFFSET 0) AS two_sided
           FROM unnest(CAST(:numbers AS int[]), CAST(:devices AS text[]), CAST(:stores AS bigint[]),
                       CAST(:boots AS bigint[]), CAST(:with_neighbours AS bool[]))
@@ -262,10 +266,12 @@ _AROUND = Prepared(
           SELECT k.number, k.device_id, k.store, k.boot, coalesce((
                    SELECT a.boot FROM clock_anchor AS a
                    WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot < k.boot
+                     AND {of_part("a.device_id")}
                      AND a.kind IN ('exchange', 'arrival')
                    ORDER BY a.boot DESC LIMIT 1), 0) AS low, coalesce((
                    SELECT a.boot FROM clock_anchor AS a
                    WHERE a.device_id = k.device_id AND a.store = k.store AND a.boot > k.boot
+                     AND {of_part("a.device_id")}
                      AND a.kind IN ('exchange', 'arrival')
                    ORDER BY a.boot LIMIT 1), 4294967295) AS high
           FROM wanted AS k WHERE NOT k.two_sided AND k.with_neighbours)
@@ -273,6 +279,7 @@ _AROUND = Prepared(
         FROM wanted AS k CROSS JOIN LATERAL (
           SELECT * FROM clock_anchor AS own
           WHERE own.device_id = k.device_id AND own.store = k.store AND own.boot = k.boot
+            AND {of_part("own.device_id")}
           OFFSET 0) AS a
         UNION
         SELECT k.number, a.store, a.boot, a.kind, a.up_ms, a.wall_at, a.error_ms
@@ -280,13 +287,15 @@ _AROUND = Prepared(
           (SELECT * FROM clock_anchor AS earlier
            WHERE earlier.device_id = k.device_id AND earlier.store = k.store
              AND earlier.boot >= k.low AND earlier.boot < k.boot
+             AND {of_part("earlier.device_id")}
            ORDER BY earlier.boot DESC, earlier.kind DESC, earlier.up_ms DESC LIMIT :most)
           UNION ALL
           (SELECT * FROM clock_anchor AS later
            WHERE later.device_id = k.device_id AND later.store = k.store
              AND later.boot > k.boot AND later.boot <= k.high
+             AND {of_part("later.device_id")}
            ORDER BY later.boot, later.kind, later.up_ms LIMIT :most)) AS a
-        """
+        """  # noqa: S608 - a constant
     )
 )
 # The boots by which a device's own clock can be checked.

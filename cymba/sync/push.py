@@ -277,10 +277,12 @@ def _left(
 
 
 def _keep(session: Session, account_id: UUID, id_: UUID, answer: dict[str, Any]) -> None:
-    statement = insert(SyncOperation).values(account_id=account_id, id=id_, answer=answer)
+    statement = insert(SyncOperation).values(
+        account_id=account_id, id=id_, answer=answer, answered_at=func.now()
+    )
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[SyncOperation.account_id, SyncOperation.id],
-            set_={"answer": answer, "answered_at": func.now()},
+            set_={"answer": answer, "answered_at": statement.excluded.answered_at},
         )
     )

@@ -25,7 +25,7 @@ from workers.session_worker import SessionWorker
 OF_ALL_PARTS = {
     "stimulation_session.account_id =": "a person's sessions lie with their devices",
     "s.account_id =": "ditto",
-    "rate_limit.updated_at <": "sweeps what has leaked away, wherever it lies",
+    "FROM session_sums AS s": "sums of several sessions, each by its key",
     "retiming.asked": "the session worker looks for work",
     "RECURSIVE step": "ditto",
 }

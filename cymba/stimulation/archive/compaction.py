@@ -16,9 +16,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
 from sqlalchemy.orm import Session
 
+from cymba.parts import of_part
 from cymba.stimulation.archive.by_device import (
+    NextDevices,
     WaitingSessions,
-    next_devices,
     read_waiting,
     waiting_sessions,
 )
@@ -49,7 +50,7 @@ def sessions_to_compact(
     A round looks at some of each device, and at others in the next round.
     """
     values = {"before": now - silent_after, "somewhere": uuid4(), "most": UNSEALED_OF_A_DEVICE}
-    return read_waiting(session, _FINISHED, values, after=after, but=but)
+    return read_waiting(session, _UNSEALED_DEVICES, _FINISHED, values, after=after, but=but)
 
 
 def compact_session(session: Session, key: SessionKey) -> bool:
@@ -136,25 +137,30 @@ _VERSIONS = text(
 )
 _UNSEALED = """
     SELECT u.device_id, u.sid, u.low_seq, u.high_seq, u.last_received_at FROM session_extent AS u
-    WHERE NOT u.sealed AND u.device_id = d.device_id AND u.sid {where} :somewhere
+    WHERE NOT u.sealed AND u.device_id = d.device_id AND u.sid {where} :somewhere AND {of_part}
     ORDER BY u.sid LIMIT :most
 """
+_EARLIER, _LATER = (
+    _UNSEALED.format(where=where, of_part=of_part("u.device_id")) for where in ("<", ">=")
+)
+_UNSEALED_DEVICES = NextDevices("session_extent", "NOT t.sealed")
 _FINISHED = waiting_sessions(
-    next_devices("session_extent", "NOT t.sealed"),
     f"""
     SELECT x.sid, x.low_seq, x.high_seq, x.last_received_at AS waits_since
-    FROM (({_UNSEALED.format(where=">=")}) UNION ALL ({_UNSEALED.format(where="<")})) AS x
+    FROM (({_LATER}) UNION ALL ({_EARLIER})) AS x
     CROSS JOIN LATERAL (
       SELECT t.frames_stored, t.frames_expected FROM stimulation_session AS t
       WHERE t.device_id = x.device_id AND t.sid = x.sid AND t.state = 'ended'
-        AND t.hidden_at IS NULL OFFSET 0) AS s
+        AND t.hidden_at IS NULL AND {of_part("t.device_id")} OFFSET 0) AS s
     WHERE x.sid <> ALL (CAST(:aside AS uuid[]))
       AND NOT EXISTS (SELECT FROM session_extent AS y
-                      WHERE y.device_id = x.device_id AND y.sid = x.sid AND y.dirty)
+                      WHERE y.device_id = x.device_id AND y.sid = x.sid AND y.dirty
+                        AND {of_part("y.device_id")})
       AND (s.frames_stored = s.frames_expected
            OR NOT EXISTS (SELECT FROM session_extent AS r
                           WHERE r.device_id = x.device_id AND r.sid = x.sid
-                            AND r.last_received_at >= :before))
+                            AND r.last_received_at >= :before
+                            AND {of_part("r.device_id")}))
     LIMIT :each
     """,  # noqa: S608 - constants of this code
 )

@@ -17,7 +17,7 @@ import msgspec
 import psycopg
 
 from cymba.devices.quotas import FrameCost, Reservation
-from cymba.parts import Part, parts
+from cymba.parts import parts
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.halving import REFUSED_DATA
@@ -88,7 +88,7 @@ def append(
         mine = usual if part is None else {k: of for k, of in usual.items() if k.device_id in part}
         # `ingest` finds the bad delivery.
         with suppress(*REFUSED_DATA):
-            written |= _write(line, mine, part)
+            written |= _write(line, mine)
     acks: list[tuple[str, Ack]] = []
     stored: list[One] = []
     for key, frames in usual.items():
@@ -208,7 +208,7 @@ def _is_allowed(run: _Run[One], quota: Reservation | None) -> bool:
 
 
 def _write(
-    line: psycopg.Connection[Any], usual: dict[StoreKey, _NewFrames[One]], part: Part
+    line: psycopg.Connection[Any], usual: dict[StoreKey, _NewFrames[One]]
 ) -> dict[StoreKey, SeqRanges]:
     """The ledgers of those stores whose frames are written and committed."""
     written: list[_Run[One]] = []
@@ -221,7 +221,7 @@ def _write(
         for run in frames.runs:
             run.ledger = len(ledgers)
         written += frames.runs
-    return write_free_numbers(line, written, ledgers, part=part) if ledgers else {}
+    return write_free_numbers(line, written, ledgers) if ledgers else {}
 
 
 def _give_back(quota: Reservation | None, frames: _NewFrames[One]) -> None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from cymba.database import line_of, utc_now
+from cymba.database import utc_now
 from cymba.devices.anchors import BootAnchor, add_anchors
 from cymba.devices.quotas import Demand, Reservation
-from cymba.parts import Part, parts
+from cymba.parts import parts
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import (
     Delivery,
@@ -92,9 +92,9 @@ def ingest(
     kept = [*(offered if anchors is None else anchors.news(offered)), *exchanges]
     if quota is not None:
         quota.settle(session, _demands(readable), utc_now())
-    of_all = parts(line_of(session), device_ids | {anchor.key.device_id for anchor in kept})
+    of_all = parts(session, device_ids | {anchor.key.device_id for anchor in kept})
     if len(of_all) == 1:
-        return _write(session, deliveries, kept, held, asked, quota=quota, part=of_all[0])
+        return _write(session, deliveries, kept, held, asked, quota=quota)
     whole = Ingested(deliveries, [], [], kept)
     outcomes: dict[int, Outcome] = {}
     for part in map(set, filter(None, of_all)):
@@ -106,7 +106,6 @@ def ingest(
             held,
             asked,
             quota=quota,
-            part=sorted(part),
         )
         outcomes |= zip(at, written.outcomes, strict=True)
         whole.acks += written.acks
@@ -122,19 +121,18 @@ def _write(
     asked: set[str],
     *,
     quota: Reservation | None,
-    part: Part,
 ) -> Ingested:
     """Of the devices that were `asked` for, those of `held` are held."""
     readable = [one for one in deliveries if one.device_id in held or one.device_id not in asked]
-    ledgers = _lock(session, deliveries, readable, kept, part)
+    ledgers = _lock(session, deliveries, readable, kept)
     unknown = {one.device_id for one in deliveries if store_of(one) not in ledgers} - asked
     if unknown:
         held = held | held_devices(session, unknown)
     used = numbers_used(readable, ledgers)
-    contents = held_contents(session, used, part=part) if used else {}
+    contents = held_contents(session, used) if used else {}
     outcomes, batch = decide(deliveries, ledgers, held=held, contents=contents, quota=quota)
     write(session, batch, ledgers)
-    _anchor(session, kept, ledgers, part)
+    _anchor(session, kept, ledgers)
     acks = acks_of(deliveries, outcomes, ledgers)
     return Ingested(deliveries, outcomes, acks, kept)
 
@@ -176,7 +174,6 @@ def _lock(
     deliveries: Iterable[Delivery],
     readable: Iterable[Delivery],
     anchors: Iterable[BootAnchor],
-    part: Part,
 ) -> Ledgers:
     """Lock the ledgers of the batch. Those of new stores are opened before any is locked: otherwise
     two bridges could deadlock."""
@@ -185,20 +182,20 @@ def _lock(
     wanted |= {StoreKey(key.device_id, key.store) for key, _ in anchors}
     if not wanted:
         return {}
-    ledgers = lock_ledgers(session, wanted, needed, part=part)
+    ledgers = lock_ledgers(session, wanted, needed)
     if ledgers is None:
-        open_ledgers(session, list(needed), part=part)
-        ledgers = lock_ledgers(session, wanted, part=part) or {}
+        open_ledgers(session, list(needed))
+        ledgers = lock_ledgers(session, wanted) or {}
     return ledgers
 
 
-def _anchor(session: Session, anchors: list[BootAnchor], ledgers: Ledgers, part: Part) -> None:
+def _anchor(session: Session, anchors: list[BootAnchor], ledgers: Ledgers) -> None:
     """Store the anchors of devices that somebody holds."""
     held = {key.device_id for key, ledger in ledgers.items() if ledger.is_held}
     unknown = {anchor.key.device_id for anchor in anchors} - {key.device_id for key in ledgers}
     if unknown:  # the exchange of a device that has sent no frame yet
         held |= held_devices(session, unknown)
     kept = [anchor for anchor in anchors if anchor.key.device_id in held]
-    retimed = add_anchors(session, kept, part) if kept else None
+    retimed = add_anchors(session, kept) if kept else None
     if retimed:
         ask_retiming(session, retimed)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import cast
 from sqlalchemy.types import Text
 
-from cymba.parts import Part, of_part
+from cymba.parts import of_part, part_of
 from cymba.stimulation.ingest.array_literals import integers, words
 from cymba.stimulation.tables import AckLedgerRow
 from cymba.stimulation.wire.seq_ranges import SeqRanges
@@ -52,26 +52,26 @@ class AckLedger:
 
 
 def lock_ledgers(
-    session: Session,
-    keys: Collection[StoreKey],
-    needed: Collection[StoreKey] = (),
-    *,
-    part: Part = None,
+    session: Session, keys: Collection[StoreKey], needed: Collection[StoreKey] = ()
 ) -> dict[StoreKey, AckLedger] | None:
     """Lock the existing rows of `keys`. None, and no lock, if one of `needed` does not exist."""
+    if not keys:
+        return {}
     values = _columns(list(keys)) | {
         f"needed_{name}": written for name, written in _columns(list(needed)).items()
     }
+    part = part_of(session, (key.device_id for key in keys))
     rows = session.execute(_LOCK, values | {"needed": len(needed), "part": part})
     ledgers = {StoreKey(row[0], row[1]): AckLedger(row[2], row[3]) for row in rows}
     return ledgers if ledgers.keys() >= set(needed) else None
 
 
-def open_ledgers(session: Session, keys: Sequence[StoreKey], *, part: Part = None) -> None:
+def open_ledgers(session: Session, keys: Sequence[StoreKey]) -> None:
     """Create ledgers for new stores of devices that somebody holds.
 
     The caller must not hold a lock on a ledger.
     """
+    part = part_of(session, (key.device_id for key in keys))
     session.execute(_OPEN, _columns(keys) | {"most": MAX_NEW_STORES_A_DAY, "part": part})
 
 

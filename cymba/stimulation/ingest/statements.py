@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cymba.database import Prepared
 from cymba.devices.anchors import BootKey
-from cymba.parts import Part, of_part
+from cymba.parts import Part, of_part, part_of
 from cymba.stimulation.ingest import array_binaries
 from cymba.stimulation.ingest.array_binaries import BinaryArray
 from cymba.stimulation.ingest.array_literals import integers, multiranges, uuids, words
@@ -115,11 +115,7 @@ class NewNumbers(NamedTuple):
 
 
 def write_free_numbers(
-    line: psycopg.Connection[Any],
-    runs: Sequence[FrameRun],
-    ledgers: Sequence[NewNumbers],
-    *,
-    part: Part = None,
+    line: psycopg.Connection[Any], runs: Sequence[FrameRun], ledgers: Sequence[NewNumbers]
 ) -> dict[StoreKey, SeqRanges]:
     """Write the frames of each store in which all its new numbers are free and whose device is
     held. Return the ledgers of these stores as they are then; nothing is written for the others.
@@ -132,7 +128,7 @@ def write_free_numbers(
         "ledger_device": words([key.device_id for key, _ in ledgers]),
         "ledger_store": integers([key.store for key, _ in ledgers]),
         "ledger_numbers": multiranges([numbers for _, numbers in ledgers]),
-        "part": part,
+        "part": part_of(line, (key.device_id for key, _ in ledgers)),
     }
     rows = _WRITE_FREE_NUMBERS.rows(line, **values)
     return {ledgers[place - 1].key: SeqRanges(resolved) for place, resolved in rows}
@@ -168,12 +164,11 @@ def _frame_columns(runs: Sequence[FrameRun]) -> dict[str, BinaryArray]:
     }
 
 
-def held_contents(
-    session: Session, keys: Mapping[FrameKey, UUID], *, part: Part = None
-) -> dict[FrameKey, bytes | Found]:
+def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:
     """The digests stored under resolved numbers. `keys` gives the session that each frame names.
     The ledgers are locked, so nothing moves meanwhile."""
     found: dict[FrameKey, bytes | Found] = {}
+    part = part_of(session, (key.device_id for key in keys))
     for device_id, store, seq, digest in session.execute(_IN_INBOX, _columns(keys, part)):
         found[FrameKey(device_id, store, seq)] = digest
     missing = {key: sid for key, sid in keys.items() if key not in found}
@@ -229,7 +224,7 @@ def _in_recordings(
     return found
 
 
-def _columns(keys: Iterable[FrameKey], part: Part) -> dict[str, Any]:
+def _columns(keys: Iterable[FrameKey], part: Part[str]) -> dict[str, Any]:
     devices, stores, seqs = zip(*keys, strict=True)
     columns = {"devices": words(devices), "stores": integers(stores), "seqs": integers(seqs)}
     return columns | {"part": part}

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from cymba.parts import of_part, part_of
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.session.folding import SessionSums, fold_on, recall
@@ -33,7 +34,7 @@ Extents = Mapping[SessionKey, Sequence[MarkedExtent]]
 
 def read_extents(session: Session, keys: Sequence[SessionKey]) -> Extents:
     found: dict[SessionKey, list[MarkedExtent]] = defaultdict(list)
-    for row in session.execute(_EXTENTS, _columns(keys)):
+    for row in session.execute(_EXTENTS, _columns(session, keys)):
         extent = MarkedExtent(*row)
         found[SessionKey(extent.device_id, extent.sid)].append(extent)
     return found
@@ -50,10 +51,12 @@ def fold_new_frames(
     summed, these are all. One statement reads both.
     """
     kept = _read(session, extents, unknown)
+    if not kept:
+        return {}
     in_order = list(kept)
     rows: list[list[Any]] = [[] for _ in in_order]
     resolved = [0] * len(in_order)
-    for number, count, *frame in session.execute(_NEW, _bounds(extents, kept)):
+    for number, count, *frame in session.execute(_NEW, _bounds(session, extents, kept)):
         resolved[number] = count
         if frame[0] is not None:
             rows[number].append(frame)
@@ -94,9 +97,11 @@ def _read(
     return found
 
 
-def _bounds(extents: Extents, kept: Mapping[SessionKey, SessionSums]) -> dict[str, Any]:
+def _bounds(
+    session: Session, extents: Extents, kept: Mapping[SessionKey, SessionSums]
+) -> dict[str, Any]:
     of_one = [extents[key][0] for key in kept]
-    return _columns(list(kept)) | {
+    return _columns(session, list(kept)) | {
         "stores": [extent.store for extent in of_one],
         "lows": [extent.low_seq for extent in of_one],
         "summed": [sums.high_seq for sums in kept.values()],
@@ -104,8 +109,10 @@ def _bounds(extents: Extents, kept: Mapping[SessionKey, SessionSums]) -> dict[st
     }
 
 
-def _columns(keys: Sequence[SessionKey]) -> dict[str, Any]:
-    return {"devices": [key.device_id for key in keys], "sids": [key.sid for key in keys]}
+def _columns(session: Session, keys: Sequence[SessionKey]) -> dict[str, Any]:
+    devices = [key.device_id for key in keys]
+    part = part_of(session, devices)
+    return {"devices": devices, "sids": [key.sid for key in keys], "part": part}
 
 
 def _read_frame(key: SessionKey, store: int, row: Sequence[Any]) -> ReadFrame:
@@ -121,17 +128,19 @@ _EXTENTS = text(
     FROM {_WANTED} AS k (device_id, sid) CROSS JOIN LATERAL (
       SELECT x.store, CAST(CAST(x.xmin AS text) AS bigint), x.last_received_at, x.low_seq,
              x.high_seq
-      FROM session_extent AS x WHERE x.device_id = k.device_id AND x.sid = k.sid OFFSET 0) AS e
+      FROM session_extent AS x
+      WHERE x.device_id = k.device_id AND x.sid = k.sid AND {of_part("x.device_id")}
+      OFFSET 0) AS e
     """  # noqa: S608 - a constant
 )
 _KEPT = text(
     """
-    SELECT k.id, s.sums FROM unnest(CAST(:ids AS uuid[])) AS k (id) CROSS JOIN LATERAL (
-      SELECT t.sums FROM session_sums AS t WHERE t.session_id = k.id OFFSET 0) AS s
+    SELECT s.session_id, s.sums FROM session_sums AS s
+    WHERE s.session_id = ANY (CAST(:ids AS uuid[]))
     """
 )
 _NEW = text(
-    """
+    f"""
     SELECT k.number - 1, c.resolved, f.*
     FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[]), CAST(:stores AS bigint[]),
                 CAST(:lows AS bigint[]), CAST(:summed AS bigint[]), CAST(:highs AS bigint[]))
@@ -139,16 +148,17 @@ _NEW = text(
     CROSS JOIN LATERAL (
       SELECT CAST(coalesce(sum(upper(r) - lower(r)), 0) AS bigint) AS resolved
       FROM unnest((SELECT s.resolved FROM flash_store AS s
-                   WHERE s.device_id = k.device_id AND s.store = k.store)
+                   WHERE s.device_id = k.device_id AND s.store = k.store
+                     AND {of_part("s.device_id")})
                   * int8multirange(int8range(k.low, k.high + 1))) AS r OFFSET 0) AS c
     LEFT JOIN LATERAL (
       SELECT g.seq, g.boot, g.kind, g.up_ms, g.utc_ms, g.body,
              date_trunc('milliseconds', g.received_at)
       FROM frame AS g
       WHERE g.device_id = k.device_id AND g.store = k.store AND g.seq > k.summed
-        AND g.seq <= k.high AND g.sid = k.sid
+        AND g.seq <= k.high AND g.sid = k.sid AND {of_part("g.device_id")}
       ORDER BY g.seq OFFSET 0) AS f ON true
-    """
+    """  # noqa: S608 - a constant
 )
 _KEEP = text(
     """

@@ -24,6 +24,7 @@ from cymba.devices.catalogue import models_by_device
 from cymba.devices.claiming import Tenures, load_many_tenures
 from cymba.devices.clocks import DeviceClocks, to_ms
 from cymba.devices.models import Model
+from cymba.parts import of_part, part_of, parts
 from cymba.stimulation.archive.erasure import erase_frames, erase_sessions
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.session.folding import SUMMED_CHANNELS, SessionSums, kept, sums_of
@@ -77,6 +78,20 @@ def summarise_sessions(
 
     A session that another process is working on is skipped.
     """
+    return sum(
+        _summarise(
+            session,
+            keys if part is None else [key for key in keys if key.device_id in part],
+            now=now,
+            silent_after=silent_after,
+        )
+        for part in parts(session, {key.device_id for key in keys})
+    )
+
+
+def _summarise(
+    session: Session, keys: Sequence[SessionKey], *, now: datetime, silent_after: timedelta
+) -> int:
     keys = _reserve(session, keys)
     if not keys:
         return 0
@@ -168,8 +183,10 @@ def _reserve(session: Session, keys: Iterable[SessionKey]) -> list[SessionKey]:
 
 def _known(session: Session, keys: Iterable[SessionKey]) -> dict[UUID, Row[Any]]:
     given = list(keys)
-    columns = {"devices": [one.device_id for one in given], "sids": [one.sid for one in given]}
-    return {row.id: row for row in session.execute(_KNOWN, columns)}
+    devices = [one.device_id for one in given]
+    columns = {"devices": devices, "sids": [one.sid for one in given]}
+    rows = session.execute(_KNOWN, columns | {"part": part_of(session, devices)})
+    return {row.id: row for row in rows}
 
 
 def _last(extents: Iterable[MarkedExtent], now: datetime) -> datetime:
@@ -278,9 +295,12 @@ def _clear(session: Session, marks: Sequence[tuple[MarkedExtent, _Rest]], now: d
     It skips extents that another transaction has locked, which is about to mark them. So it can
     never deadlock.
     """
+    if not marks:
+        return
     session.execute(
         _CLEAR,
         {
+            "part": part_of(session, (mark.device_id for mark, _ in marks)),
             "devices": [mark.device_id for mark, _ in marks],
             "sids": [mark.sid for mark, _ in marks],
             "stores": [mark.store for mark, _ in marks],
@@ -300,12 +320,13 @@ _TRY_LOCKS = text(
     """
 )
 _KNOWN = text(
-    """
+    f"""
     SELECT s.* FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[])) AS k (device_id, sid)
     CROSS JOIN LATERAL (
       SELECT * FROM stimulation_session AS t
-      WHERE t.device_id = k.device_id AND t.sid = k.sid OFFSET 0) AS s
-    """
+      WHERE t.device_id = k.device_id AND t.sid = k.sid AND {of_part("t.device_id")}
+      OFFSET 0) AS s
+    """  # noqa: S608 - a constant
 ).columns(**{one.name: one.type for one in StimulationSession.__table__.c})
 # In the order of the ids everywhere, so that two processes never deadlock. The note of one person
 # is not shown to the next.
@@ -326,9 +347,10 @@ _UPSERT = text(
 )
 # LATERAL with OFFSET 0: each row by its key, whatever the planner's statistics are.
 _CLEAR = text(
-    """
+    f"""
     WITH seen AS MATERIALIZED (
-      SELECT k.device_id, e.row, k.rest_ms, k.running, k.open, e.xmin = k.seen AS is_clean
+      SELECT k.device_id, e.row, :now + k.rest_ms * interval '1 millisecond' AS due_at, k.running,
+             k.open, e.xmin = k.seen AS is_clean
       FROM unnest(CAST(:devices AS text[]), CAST(:sids AS uuid[]), CAST(:stores AS bigint[]),
                   CAST(:xmins AS bigint[]), CAST(:rests_ms AS float8[]),
                   CAST(:running AS boolean[]), CAST(:open AS boolean[]))
@@ -337,15 +359,18 @@ _CLEAR = text(
         SELECT x.ctid AS row, CAST(CAST(x.xmin AS text) AS bigint) AS xmin
         FROM session_extent AS x
         WHERE x.device_id = k.device_id AND x.sid = k.sid AND x.store = k.store AND x.dirty
+          AND {of_part("x.device_id")}
         OFFSET 0 FOR UPDATE OF x SKIP LOCKED) AS e)
     UPDATE session_extent AS e
     SET dirty = s.running OR NOT s.is_clean,
-        due_at = :now + s.rest_ms * interval '1 millisecond',
+        due_at = s.due_at,
         ends_at_once = s.open,
         sealed = e.sealed AND NOT (s.is_clean AND EXISTS (
           SELECT FROM frame AS f
           WHERE f.device_id = e.device_id AND f.store = e.store
-            AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid))
-    FROM seen AS s WHERE e.ctid = s.row AND e.device_id = s.device_id
-    """
+            AND f.seq BETWEEN e.low_seq AND e.high_seq AND f.sid = e.sid
+            AND {of_part("f.device_id")}))
+    FROM seen AS s
+    WHERE e.ctid = s.row AND e.device_id = s.device_id AND {of_part("e.device_id")}
+    """  # noqa: S608 - a constant
 )

@@ -8,10 +8,12 @@ from uuid import uuid4
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from cymba.parts import of_part
 from cymba.stimulation.archive.by_device import (
-    DEVICES_A_ROUND,
+    DEVICE,
+    NextDevices,
     WaitingSessions,
-    next_devices,
+    devices_of_parts,
     read_waiting,
     waiting_sessions,
 )
@@ -31,7 +33,7 @@ def dirty_sessions(
     """
     values: dict[str, Any] = {"now": now, "no_rest": now + LONGEST_REST}
     values |= {"somewhere": uuid4(), "most": OF_A_DEVICE}
-    return read_waiting(session, _DUE, values, after=after, but=but)
+    return read_waiting(session, _DIRTY_DEVICES, _DUE, values, after=after, but=but)
 
 
 class Closed(NamedTuple):
@@ -49,23 +51,30 @@ def close_silent(
 
     A round looks at some of each device, and at others in the next round.
     """
-    values = {"before": now - silent_after, "somewhere": uuid4()}
-    values |= {"after": after, "devices": DEVICES_A_ROUND, "each": OF_A_DEVICE}
-    extents, devices, last = session.execute(_MARK_SILENT, values).one()
-    return Closed(extents, last if devices == DEVICES_A_ROUND else "")
+    values = {"before": now - silent_after, "somewhere": uuid4(), "each": OF_A_DEVICE}
+    devices, after = _OPEN_DEVICES.read(session, after)
+    extents = sum(
+        session.scalars(_MARK_SILENT, values | of_part).one()
+        for of_part in devices_of_parts(session, devices)
+    )
+    return Closed(extents, after)
 
 
 _DIRTY = """
     SELECT x.sid, x.low_seq, x.high_seq, x.due_at FROM session_extent AS x
     WHERE x.dirty AND x.device_id = d.device_id AND x.sid {where} :somewhere
+      AND {of_part}
     ORDER BY x.sid LIMIT :most
 """
 # What is due later than anything rests was put off by a worker whose clock is ahead of this one's.
+_EARLIER, _LATER = (
+    _DIRTY.format(where=where, of_part=of_part("x.device_id")) for where in ("<", ">=")
+)
+_DIRTY_DEVICES = NextDevices("session_extent", "t.dirty")
 _DUE = waiting_sessions(
-    next_devices("session_extent", "t.dirty"),
     f"""
     SELECT y.sid, y.low_seq, y.high_seq, y.due_at AS waits_since
-    FROM (({_DIRTY.format(where=">=")}) UNION ALL ({_DIRTY.format(where="<")})) AS y
+    FROM (({_LATER}) UNION ALL ({_EARLIER})) AS y
     WHERE (y.due_at <= :now OR y.due_at > :no_rest)
       AND y.sid <> ALL (CAST(:aside AS uuid[]))
     ORDER BY y.due_at LIMIT :each
@@ -74,27 +83,34 @@ _DUE = waiting_sessions(
 _OPEN = """
     SELECT o.device_id, o.sid FROM stimulation_session AS o
     WHERE o.state = 'open' AND o.device_id = d.device_id AND o.sid {where} :somewhere
+      AND {of_part}
     ORDER BY o.sid LIMIT :each
 """
+_EARLIER_OPEN, _LATER_OPEN = (
+    _OPEN.format(where=where, of_part=of_part("o.device_id")) for where in ("<", ">=")
+)
+_OPEN_DEVICES = NextDevices("stimulation_session", "t.state = 'open'")
 _MARK_SILENT = text(
     f"""
-    WITH {next_devices("stimulation_session", "t.state = 'open'")},
+    WITH {DEVICE},
     silent AS MATERIALIZED (
       SELECT e.row, e.device_id
       FROM device AS d
-      CROSS JOIN LATERAL (({_OPEN.format(where=">=")}) UNION ALL ({_OPEN.format(where="<")})) AS s
+      CROSS JOIN LATERAL (({_LATER_OPEN}) UNION ALL ({_EARLIER_OPEN})) AS s
       CROSS JOIN LATERAL (
         SELECT x.ctid AS row, x.device_id FROM session_extent AS x
         WHERE x.device_id = s.device_id AND x.sid = s.sid AND NOT x.dirty
+          AND {of_part("x.device_id")}
           AND NOT EXISTS (SELECT FROM session_extent AS any_store
                           WHERE any_store.device_id = s.device_id AND any_store.sid = s.sid
-                            AND any_store.last_received_at >= :before)
+                            AND any_store.last_received_at >= :before
+                            AND {of_part("any_store.device_id")})
         OFFSET 0 FOR UPDATE OF x SKIP LOCKED) AS e),
     marked AS (
       UPDATE session_extent AS e SET dirty = true
       FROM silent AS s WHERE e.ctid = s.row AND e.device_id = s.device_id
+        AND {of_part("e.device_id")}
       RETURNING 1)
-    SELECT (SELECT count(*) FROM marked), (SELECT count(*) FROM device),
-           (SELECT max(device_id) FROM device)
+    SELECT count(*) FROM marked
     """  # noqa: S608 - constants of this code
 )

@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
+from cymba.parts import of_part, parts
 from cymba.stimulation.written.grouping import WRITTEN_WITHIN, Recorder, SessionWitness, leads
 from cymba.stimulation.written.tables import WrittenSession
 
@@ -41,7 +42,11 @@ def lock_shared(session: Session, account_ids: Collection[UUID]) -> list[UUID]:
     if not in_order:
         return []
     session.execute(_LOCK_SHARED, {"account_ids": list(map(str, in_order))})
-    writing = sorted(session.scalars(_WRITING, {"account_ids": in_order}).all())
+    writing: list[UUID] = []
+    for part in parts(session, in_order):
+        mine = in_order if part is None else part
+        writing += session.scalars(_WRITING, {"account_ids": mine, "part": part})
+    writing.sort()
     if writing:
         session.execute(_LOCK_TURN, {"account_ids": list(map(str, writing))})
     return writing
@@ -156,10 +161,11 @@ _LOCK_TURN = text(
     """
 )
 _WRITING = text(
-    """
+    f"""
     SELECT a.id FROM unnest(CAST(:account_ids AS uuid[])) AS a (id)
-    WHERE EXISTS (SELECT FROM written_session AS w WHERE w.account_id = a.id)
-    """
+    WHERE EXISTS (SELECT FROM written_session AS w
+                  WHERE w.account_id = a.id AND {of_part("w.account_id", "uuid")} OFFSET 0)
+    """  # noqa: S608 - a constant
 )
 _SPANS = """
     unnest(CAST(:units AS text[]), CAST(:begins AS timestamptz[]), CAST(:ends AS timestamptz[]))

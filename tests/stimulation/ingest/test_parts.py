@@ -1,32 +1,35 @@
-"""On several nodes a batch is written part by part, with the same result as on one."""
+"""On several nodes frames are written, summed up and compacted part by part, as on one."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, text
 
 from cymba.database import Prepared
+from cymba.settings import Settings
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Delivery, Duplicate, Stored
 from cymba.stimulation.ingest.fast_path import append
 from tests.stimulation.ingest.conftest import AT, Uplink, samples, to_json
+from workers.session_worker import SessionWorker
 
 DEVICES = [f"device-{number}" for number in range(3, 9)]
 
 
 @pytest.fixture
-def named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
-    """The devices that each statement names of a part, of two; Citus would refuse more parts."""
+def named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[Any]]]:
+    """The ids that each statement names of a part, of two; Citus would refuse others."""
     with engine.begin() as connection:
         connection.execute(
             text(
-                "CREATE FUNCTION get_shard_id_for_distribution_column(text, text) RETURNS bigint"
-                " IMMUTABLE LANGUAGE sql AS 'SELECT mod(CAST(right($2, 1) AS bigint), 2)'"
+                "CREATE FUNCTION get_shard_id_for_distribution_column(text, anyelement) RETURNS"
+                " bigint IMMUTABLE LANGUAGE sql AS 'SELECT ascii(right(CAST($2 AS text), 1)) % 2'"
             )
         )
     engine.dispose()  # what a connection stands before, it asks once
-    found: list[list[str]] = []
+    found: list[list[Any]] = []
     whole = Prepared.values
 
     def values(one: Prepared, **given: Any) -> list[Any]:
@@ -45,7 +48,7 @@ def named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list
 
 
 def test_each_statement_takes_devices_of_one_part(
-    named: list[list[str]], line: Uplink, engine: Engine
+    named: list[list[Any]], line: Uplink, engine: Engine
 ) -> None:
     for device_id in DEVICES:
         line.hold(device_id)
@@ -67,8 +70,12 @@ def test_each_statement_takes_devices_of_one_part(
     again = line.deliver([*batch(2), *batch(3)])
     assert [type(one) for one in again.outcomes] == [Duplicate] * 6 + [Stored] * 6
     assert line.rows("SELECT count(*) FROM frame") == [(18,)]
-    parts = [
-        sorted(device_id for device_id in DEVICES if int(device_id[-1]) % 2 == n) for n in (0, 1)
-    ]
-    assert all(one in parts for one in named)
-    assert [named.count(part) > 2 for part in parts] == [True, True]
+    worker = SessionWorker(engine, Settings(), clock=lambda: AT + timedelta(days=2))
+    assert worker.run_once().summarised == len(DEVICES)
+    worker.run_once()
+    assert line.rows("SELECT count(*) FROM recording") == [(len(DEVICES),)]
+    assert line.rows("SELECT count(*) FROM change WHERE kind = 'session'") == [(len(DEVICES),)]
+    is_odd = {one: ord(str(one)[-1]) % 2 for of_part in named for one in of_part}
+    assert all(len({is_odd[one] for one in of_part}) == 1 for of_part in named)
+    of_devices = [one for one in named if one[0] in DEVICES]
+    assert [max(len(one) for one in of_devices if is_odd[one[0]] == n) for n in (0, 1)] == [3, 3]

@@ -60,9 +60,9 @@ def reach_anywhere(first_day: date, last_day: date) -> tuple[datetime, datetime]
     return begin, datetime.combine(last_day, time(), UTC) + timedelta(days=1) + _ANY_ZONE
 
 
-def places(days: NDArray[np.float64], moments_s: Sequence[float]) -> NDArray[np.intp]:
+def places(days: NDArray[np.float64], moments_s: NDArray[np.float64]) -> NDArray[np.intp]:
     """In which of the days, by their `borders`, each moment lies; -1: in none."""
-    at = np.searchsorted(days, np.array(moments_s, dtype=np.float64), side="right") - 1
+    at = np.searchsorted(days, moments_s, side="right") - 1
     at[at == days.size - 1] = -1
     return at
 

@@ -1,13 +1,14 @@
 """How symptoms were rated in some of a person's local days, beside what was done on them."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
+from itertools import chain, pairwise
 from math import fsum
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import numpy as np
 import orjson
 import psycopg
 from sqlalchemy import Text, Uuid, bindparam, cast, func, select
@@ -17,6 +18,7 @@ from cymba.database import Prepared
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.diary.values import IntegerRange, NumberRange
+from cymba.float_columns import Floats, float_column, read_floats
 from cymba.insights.outcomes import OUTCOMES
 
 _SYMPTOMS = tuple(one for one in OUTCOMES.values() if ITEMS[one.item].group == "symptom")
@@ -26,8 +28,7 @@ if not all(isinstance(ITEMS[name].value, IntegerRange | NumberRange) for name in
     raise TypeError("a symptom is not rated by one number")
 
 
-@dataclass(frozen=True, slots=True)
-class SymptomRated:
+class SymptomRated(NamedTuple):
     """A mean of `ratings` ratings; a symptom without any is left out, never shown as 0."""
 
     item: str
@@ -39,7 +40,7 @@ class FeltInZone(NamedTuple):
     """The entries that were felt in a zone: when, in seconds since 1970, and what they hold."""
 
     zone: str
-    moments: list[float]
+    moments: Floats
     entries: list[dict[str, Any]]
 
 
@@ -49,7 +50,10 @@ def read_felt(
     """What was felt on these local days, and a little more on both sides of them."""
     begin, end = reach_anywhere(first_day, last_day)
     rows = _ENTRIES.rows(line, account_id=account_id, begin=begin, end=end)
-    return [FeltInZone(zone, *map(orjson.loads, columns)) for zone, *columns in rows]
+    return [
+        FeltInZone(zone, read_floats(moments), orjson.loads(entries))
+        for zone, moments, entries in rows
+    ]
 
 
 def symptoms_rated(
@@ -60,32 +64,37 @@ def symptoms_rated(
 
     A rating counts on the calendar day that it was felt on, in the zone its person was in then.
     """
-    if not spans:
-        return []
+    if not spans or not felt:
+        return [[] for _ in spans]
     first_day, last_day = spans[0][0], spans[-1][1]
-    values: list[defaultdict[str, list[float]]] = [defaultdict(list) for _ in spans]
-    of_day: list[defaultdict[str, list[float]] | None] = [None] * (
-        (last_day - first_day).days + 2  # the last is of entries on none of the days
+    # The last is of entries on none of the days.
+    of_day = np.full((last_day - first_day).days + 2, -1)
+    for number, (first, last) in enumerate(spans):
+        of_day[(first - first_day).days : (last - first_day).days + 1] = number
+    at = np.concatenate(
+        [of_day[places(borders(one.zone, first_day, last_day), one.moments)] for one in felt]
     )
-    for (first, last), of_span in zip(spans, values, strict=True):
-        begin, end = (first - first_day).days, (last - first_day).days + 1
-        of_day[begin:end] = [of_span] * (end - begin)
-    for zone, moments, entries in felt:
-        at = places(borders(zone, first_day, last_day), moments)
-        for place, items in zip(at.tolist(), entries, strict=True):
-            rated = of_day[place]
-            if rated is not None:
-                for item, value in items.items():
-                    if item in _NUMBERS and value is not None:
-                        rated[item].append(value)
-    return [
-        [
-            SymptomRated(name, fsum(rated[name]) / len(rated[name]), len(rated[name]))
-            for name in _NUMBERS
-            if name in rated
-        ]
-        for rated in values
-    ]
+    entries = list(chain.from_iterable(one.entries for one in felt))
+    order = np.argsort(at, kind="stable")
+    edges = list(pairwise(np.searchsorted(at[order], np.arange(len(spans) + 1)).tolist()))
+    in_order = [entries[number] for number in order.tolist()]
+    there = set[str]().union(*entries)
+    found: list[list[SymptomRated]] = [[] for _ in spans]
+    for name in _NUMBERS:
+        if name in there:
+            column = _column(in_order, name)
+            for in_span, (begin, end) in zip(found, edges, strict=True):
+                rated = [value for value in column[begin:end] if value is not None]
+                if rated:
+                    in_span.append(SymptomRated(name, fsum(rated) / len(rated), len(rated)))
+    return found
+
+
+def _column(entries: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), entries))  # half the time, where each entry has it
+    except KeyError:
+        return [items.get(name) for items in entries]
 
 
 _ENTRY = DiaryEntry
@@ -93,10 +102,8 @@ _ENTRY = DiaryEntry
 _ENTRIES = Prepared(
     select(
         cast(_ENTRY.time_zone, Text),
-        *(
-            cast(func.json_agg(column), Text)
-            for column in (func.extract("epoch", _ENTRY.felt_at), _ENTRY.items)
-        ),
+        float_column(func.date_part("epoch", _ENTRY.felt_at)),
+        cast(func.json_agg(_ENTRY.items), Text),
     )
     .where(
         _ENTRY.account_id == bindparam("account_id", type_=Uuid()),
@@ -105,5 +112,6 @@ _ENTRIES = Prepared(
         _ENTRY.felt_at >= bindparam("begin", type_=_ENTRY.felt_at.type),
         _ENTRY.felt_at < bindparam("end", type_=_ENTRY.felt_at.type),
     )
-    .group_by(_ENTRY.time_zone)
+    .group_by(_ENTRY.time_zone),
+    binary=True,
 )

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ def test_each_moment_lies_in_its_local_day(
     # Small numbers are counted from the first day, so that many lie near it.
     begin = datetime.combine(first, datetime.min.time(), UTC).timestamp()
     moments_s = [begin + one if one < 100_000_000 else float(one) for one in moments]
-    at = places(borders(zone, first, last), moments_s).tolist()
+    at = places(borders(zone, first, last), np.array(moments_s)).tolist()
     place = ZoneInfo(zone)
     for moment_s, found in zip(moments_s, at, strict=True):
         day = datetime.fromtimestamp(moment_s, place).date()

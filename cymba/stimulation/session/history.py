@@ -5,9 +5,8 @@ runs past midnight is not divided. A day without a session counts as zero only i
 the person's devices recorded on it has been uploaded; else it is unknown.
 """
 
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -16,6 +15,7 @@ import psycopg
 from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
+    LargeBinary,
     Select,
     Text,
     Uuid,
@@ -31,6 +31,7 @@ from cymba.accounts.tables import Account
 from cymba.accounts.zones import borders, places, reach_anywhere
 from cymba.database import Prepared
 from cymba.errors import Rejected
+from cymba.float_columns import float_column, read_floats
 from cymba.stimulation.session.uploads import load_complete_days
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession, stimulating_s
@@ -42,8 +43,7 @@ EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPeriod:
+class HistoryPeriod(NamedTuple):
     """A local day, an ISO week from Monday, a month, or all days. `last_day` is included.
 
     `sessions`, `stimulating_min` and `delivered_charge_mc` are null if nothing is known of any of
@@ -103,7 +103,7 @@ def history(
             said("The days must lie from {earliest} to {latest}.", earliest=EARLIEST, latest=LATEST)
         )
     first_day, last_day = _first_of(period, first_day), _last_of(period, last_day, last_day)
-    days = [first_day + after * _DAY for after in range((last_day - first_day).days + 1)]
+    days = list(map(date.fromordinal, range(first_day.toordinal(), last_day.toordinal() + 1)))
     zone_name, sums = _done(line, account_id, first_day, last_day)
     complete_days = load_complete_days(line, account_id)
     complete = complete_days.among(days, borders(zone_name, first_day, last_day))
@@ -169,14 +169,15 @@ def _done(
     account_zone = "UTC"
     begin, end = reach_anywhere(first_day, last_day)
     rows = _STATEMENT.rows(line, account_id=account_id, begin=begin, end=end)
-    for part, zone_name, *columns in rows:
+    for part, zone_name, starts, seconds_column, charges, written in rows:
         if part == "account":
             account_zone = zone_name
             continue
-        starts, seconds, charges = map(orjson.loads, columns)
         if part == "written":
-            seconds = [stimulating_s(*one) for one in seconds]
-        at = places(borders(zone_name, first_day, last_day), starts)
+            seconds = np.array([stimulating_s(*one) for one in orjson.loads(written)])
+        else:
+            seconds = read_floats(seconds_column)
+        at = places(borders(zone_name, first_day, last_day), read_floats(starts))
         inside = at >= 0
         at = at[inside]
         sums["sessions"] += np.bincount(at, minlength=count)
@@ -184,24 +185,24 @@ def _done(
             sums["written"] += np.bincount(at, minlength=count)
         for sum_of, known_of, column in (
             ("seconds", "with_seconds", seconds),
-            ("charge_uc", "with_charge", charges),
+            ("charge_uc", "with_charge", read_floats(charges)),
         ):
-            values = np.array(column, dtype=np.float64)[inside]  # null becomes NaN
+            values = column[inside]
             known = ~np.isnan(values)
             sums[sum_of] += np.bincount(at[known], values[known], minlength=count)
             sums[known_of] += np.bincount(at[known], minlength=count)
     return account_zone, sums
 
 
-def _by_zone(part: str, row: Any, seconds: Any, charge: Any) -> Select[*tuple[Any, ...]]:
-    """One row for each time zone. Columns as JSON: two thousand values are read in a tenth of the
-    time of as many rows."""
-    columns = (func.extract("epoch", row.started_at), seconds, charge)
+def _by_zone(part: str, row: Any, *columns: Any) -> Select[*tuple[Any, ...]]:
+    """One row for each time zone: two thousand values are read in a tenth of the time of as many
+    rows."""
     return (
         select(
             literal_column(f"CAST('{part}' AS text)"),
             cast(row.time_zone, Text),
-            *(cast(func.json_agg(column), Text) for column in columns),
+            float_column(func.date_part("epoch", row.started_at)),
+            *columns,
         )
         .where(
             row.account_id == _ACCOUNT_ID,
@@ -220,18 +221,28 @@ _STATEMENT = Prepared(
         select(
             literal_column("CAST('account' AS text)"),
             cast(Account.time_zone, Text),
-            *[cast(_NULL, Text)] * 3,
+            *[cast(_NULL, LargeBinary)] * 3,
+            cast(_NULL, Text),
         ).where(Account.id == _ACCOUNT_ID),
-        _by_zone("recorded", _SESSION, _SESSION.stimulating_s, _SESSION.delivered_charge_uc).where(
-            _SESSION.deleted_at.is_(None)
-        ),
+        _by_zone(
+            "recorded",
+            _SESSION,
+            float_column(_SESSION.stimulating_s),
+            float_column(_SESSION.delivered_charge_uc),
+            _NULL,
+        ).where(_SESSION.deleted_at.is_(None)),
         _by_zone(
             "written",
             _WRITTEN,
-            func.json_build_array(_WRITTEN.duration_s, _WRITTEN.level_changes),
-            cast(_NULL, Text),
+            _NULL,
+            float_column(_NULL),
+            cast(
+                func.json_agg(func.json_build_array(_WRITTEN.duration_s, _WRITTEN.level_changes)),
+                Text,
+            ),
         ).where(_WRITTEN.deleted_at.is_(None), _WRITTEN.shown_with.is_(None)),
-    )
+    ),
+    binary=True,
 )
 
 

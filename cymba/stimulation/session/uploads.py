@@ -94,7 +94,7 @@ class CompleteDays:
                 missing |= used
             elif released_at is None or until < released_at:
                 missing |= used & (ends > until.timestamp())
-        without = np.fromiter((day in self.without_session for day in days), np.bool_, len(days))
+        without = np.array([day in self.without_session for day in days], dtype=np.bool_)
         return (held | by_hand) & ~missing & (without | ~by_hand)
 
 

@@ -1,6 +1,6 @@
 """Diary entries: how they are merged, and how they are read by pages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.merging import Mergeable
 from cymba.accounts.written_fields import Fields
-from cymba.database import Prepared
+from cymba.database import Prepared, array_of
 from cymba.devices.red_flags import raise_red_flag
 from cymba.diary import fields as entry_fields
 from cymba.diary.tables import DiaryEntry, ReadEntry
@@ -76,10 +76,11 @@ _BY_IDS = Prepared(
 
 
 def read_entries(
-    line: psycopg.Connection[Any], account_id: UUID, ids: Sequence[UUID]
+    line: psycopg.Connection[Any], account_id: UUID, ids: Iterable[UUID | str]
 ) -> list[ReadEntry]:
     """Those of these entries that there are."""
-    return [ReadEntry._make(row) for row in _BY_IDS.rows(line, account_id=account_id, ids=ids)]
+    rows = _BY_IDS.rows(line, account_id=account_id, ids=array_of(ids))
+    return list(map(ReadEntry._make, rows))
 
 
 class EntryPage(NamedTuple):

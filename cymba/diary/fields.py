@@ -62,10 +62,12 @@ def to_confirm(entry: DiaryEntry | ReadEntry) -> list[str]:
 def red_flags(fields: Fields) -> list[str]:
     """The items in `fields` that are red flags: they lock the device."""
     return [
-        item.name
+        item
         for name, value in fields.items()
-        if (item := ITEMS.get(name.removeprefix(ITEM))) is not None
-        and item.red_flag
+        if (item := name.removeprefix(ITEM)) in _RED_FLAGS
         and value is not None
         and value["severity"] != "none"
     ]
+
+
+_RED_FLAGS = frozenset(name for name, item in ITEMS.items() if item.red_flag)

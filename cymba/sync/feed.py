@@ -201,7 +201,7 @@ def _load(
     if ids := wanted["session"]:
         feed.sessions = load_shown(session, account_id, [UUID(id_) for id_ in ids])
     if ids := wanted["diary-entry"]:
-        feed.diary_entries = read_entries(line_of(session), account_id, list(map(UUID, ids)))
+        feed.diary_entries = read_entries(line_of(session), account_id, ids)
     if ids := wanted["device"]:
         held = held_devices(session, account_id)
         feed.devices = [held_device for held_device in held if held_device.device.id in ids]

@@ -104,7 +104,12 @@ def _nested(field: ma.fields.Nested, names: dict[str, Any]) -> str:
 def in_order(value: Any) -> Any:
     """Tables by name. PostgreSQL keeps another order than a request had, and both answers must have
     the same tag."""
-    return {name: in_order(value[name]) for name in sorted(value)} if type(value) is dict else value
+    if type(value) is not dict:
+        return value
+    return {
+        name: in_order(held) if type(held := value[name]) is dict else held
+        for name in sorted(value)
+    }
 
 
 def _rounded(name: str, field: AnyField, value: str) -> str:

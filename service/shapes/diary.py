@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 
 from cymba.devices.screening import SEEK_CARE
-from cymba.diary.fields import red_flags, to_confirm, values
+from cymba.diary.fields import red_flags, to_confirm
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry, ReadEntry
 from cymba.notes import MAX_NOTE
@@ -88,17 +88,20 @@ class DiaryEntrySchema(Schema):
     changed_at = out.instant("2026-03-01T06:31:12.000000Z")
 
 
+_SCORED = frozenset(
+    name for name, item in ITEMS.items() if item.group == "questionnaire" and item.scoring
+)
 _entry_shown = writer(DiaryEntrySchema)
 takes_what_is_shown(DiaryEntryChangeSchema, DiaryEntrySchema)
 
 
 def entry_shown(entry: DiaryEntry | ReadEntry, voice: Voice) -> dict[str, Any]:
     """An entry as the API shows it (`DiaryEntrySchema`)."""
-    flags = sorted(red_flags(values(entry)))
+    flags = sorted(red_flags(entry.items))
     scores = {
         name: ITEMS[name].value.scores(value)
         for name, value in entry.items.items()
-        if ITEMS[name].group == "questionnaire" and ITEMS[name].scoring
+        if name in _SCORED
     }
     advice = voice.translate(SEEK_CARE) if flags else None
     return _entry_shown(

@@ -13,7 +13,7 @@ from sqlalchemy import Uuid, any_, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from cymba.database import Prepared, line_of
+from cymba.database import Prepared, array_of, line_of
 from cymba.stimulation.session.summary import Summary
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.grouping import BEST_FIRST
@@ -150,12 +150,12 @@ def load_shown(session: Session, account_id: UUID, ids: Sequence[UUID]) -> list[
     """Those of these sessions that there are, in the order of the ids, whoever recorded them."""
     if not ids:
         return []
-    line = line_of(session)
-    rows = _BY_IDS.rows(line, account_id=account_id, ids=list(ids))
+    line, wanted = line_of(session), array_of(ids)
+    rows = _BY_IDS.rows(line, account_id=account_id, ids=wanted)
     recorded = {row[0]: dict(zip(NAMES, row, strict=True)) for row in rows}
     written: dict[UUID, WrittenSession] = {}
     witnesses: dict[UUID, list[WrittenSession]] = {}
-    if _IS_WRITTEN.rows(line, account_id=account_id, ids=list(ids)):
+    if _IS_WRITTEN.rows(line, account_id=account_id, ids=wanted):
         row = WrittenSession
         of_account = (row.account_id == account_id) & row.deleted_at.is_(None)
         found = session.scalars(select(row).where(of_account, row.id.in_(ids)))

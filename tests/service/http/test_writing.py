@@ -3,9 +3,10 @@
 import importlib
 import json
 import pkgutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import marshmallow as ma
 import msgspec
@@ -19,6 +20,23 @@ from service.http.examples import EXAMPLE, example_of
 from service.http.fields import Schema, Text
 from service.http.structs import schema_of
 from service.http.writing import writer
+
+BERLIN = timezone(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (datetime(2026, 3, 1, 6, 30, tzinfo=UTC), "2026-03-01T06:30:00.000000Z"),
+        (datetime(2026, 3, 1, 6, 30, 0, 7, tzinfo=UTC), "2026-03-01T06:30:00.000007Z"),
+        (datetime(2026, 3, 1, 0, 30, tzinfo=BERLIN), "2026-02-28T23:30:00.000000Z"),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00.000000Z"),
+        (datetime(2026, 3, 1, 6, 30, tzinfo=ZoneInfo("UTC")), "2026-03-01T06:30:00.000000Z"),
+        (date(2026, 3, 1), "2026-03-01"),
+    ],
+)
+def test_every_time_has_one_form(value, written):
+    assert json.loads(dumps([value, {"at": value}])) == [written, {"at": written}]
 
 
 def shown_schemas():

@@ -20,6 +20,7 @@ import trustme
 
 from cymba.devices.provisioning import Credentials
 from ops import ports
+from tests.collector import Collector, collecting
 from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
 from tests.end_to_end.parts import PATIENCE_S, wait_until
 from tests.ops.compose_file import BRIDGES, SECRETS, WORKERS, services
@@ -32,7 +33,6 @@ pytestmark = [
     *map(needs, ("mosquitto", "nginx", "pgbouncer", "prometheus")),
 ]
 DEFAULT = ["db", "migrate", "credentials", "mosquitto", "api", "proxy", *BRIDGES, *WORKERS]
-ENVIRON = {"WAL_ARCHIVE_MODE": "on"}
 THROUGH_PGBOUNCER = {
     "DATABASE_ADDRESS": "pgbouncer:6432",
     "CYMBA_DATABASE_THROUGH_PGBOUNCER": "1",
@@ -42,8 +42,21 @@ PERSON = {"email": "ada@example.org", "password": "correct horse battery", "time
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Deployment]:
-    deployed = Deployment(tmp_path / "host", ENVIRON)
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture
+def environ(collector: Collector) -> dict[str, str]:
+    """What `.env` says besides the secrets. 127.0.0.1 would be each service's own address."""
+    named = collector.environ["OTEL_EXPORTER_OTLP_ENDPOINT"].replace("127.0.0.1", "localhost")
+    return {"WAL_ARCHIVE_MODE": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": named}
+
+
+@pytest.fixture
+def host(tmp_path: Path, environ: dict[str, str]) -> Iterator[Deployment]:
+    deployed = Deployment(tmp_path / "host", environ)
     yield deployed
     deployed.close()
 
@@ -143,10 +156,10 @@ def rating(value: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def upgrade(host: Deployment, folder: Path) -> None:
+def upgrade(host: Deployment, environ: dict[str, str], folder: Path) -> None:
     """As the page on operating says, with PgBouncer from then on."""
     host.code = next_release(folder)
-    host.services = services(ENVIRON | THROUGH_PGBOUNCER)
+    host.services = services(environ | THROUGH_PGBOUNCER)
     host.start("migrate")
     host.up("pgbouncer")
     host.start("api")  # a second one beside the first, which goes then
@@ -171,8 +184,23 @@ def asked_by_prometheus(host: Deployment) -> dict[str, str]:
     return {one["discoveredLabels"]["__address__"]: one["health"] for one in found}
 
 
+def check_traces(collector: Collector, said: list[str]) -> None:
+    """Each process has told of its work, and of nobody and nothing that was said."""
+    own = {f"cymba {name}" for name in ("api", *BRIDGES, *WORKERS)}
+    wait_until(
+        lambda: collector.processes() == own,
+        what=lambda: f"traces of all, and not of {collector.processes()} alone",
+    )
+    told = b"".join(collector.bodies)
+    assert [one for one in said if one.encode() in told] == []
+
+
 def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
-    host: Deployment, fleets: list[ScriptedFleet], tmp_path: Path
+    host: Deployment,
+    environ: dict[str, str],
+    collector: Collector,
+    fleets: list[ScriptedFleet],
+    tmp_path: Path,
 ) -> None:
     # A first start: no password file, no certificate, an empty database, and nobody in it.
     host.up(*DEFAULT)
@@ -181,7 +209,7 @@ def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
     made = host.operate("account create op@example.org --role operator --generate")
     operator_password = re.findall(r"password +(\S+)", made)[0]
     made = host.operate("device provision --model ear_cymba --csv -")
-    worn = Credentials(*made.splitlines()[1].split(",")[:-1])
+    worn = Credentials(*made.splitlines()[1].split(",")[: len(Credentials._fields)])
     host.up("prometheus")
     authority = certify(host)
     for name in ("mosquitto", "proxy"):
@@ -213,7 +241,7 @@ def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
     with pushed, read:
         fleet.allow(0.8)
         wait_until(lambda: pushed.done > 2 and read.done > 2, what="requests are answered")
-        upgrade(host, tmp_path / "next")
+        upgrade(host, environ, tmp_path / "next")
         asked = (pushed.done, read.done)
         wait_until(
             lambda: pushed.done > asked[0] + 2 and read.done > asked[1] + 2, what="still they are"
@@ -244,3 +272,4 @@ def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
     (host.folder / "volumes" / "archive").joinpath("000000010000000000000001").stat()
     names = list(reversed(host.running))
     assert {name: host.stop(name) for name in names} == dict.fromkeys(names, 0)
+    check_traces(collector, [PERSON["email"], PERSON["password"], worn.device_id, worn.serial])

@@ -5,11 +5,15 @@ python -m benchmarks.bench_storage
 The sessions are the simulator's, in frames of ten seconds. The floor of the sizes is the order-0
 entropy of each column (or of its differences, if that is less) without any framing; the floor of
 the reading is PostgreSQL handing over the same columns as plain arrays from one row.
+
+--grow measures alone what frames and sessions add to the tables and to the write-ahead log.
 """
 
 import statistics
+import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -115,6 +119,13 @@ def floor_bytes(sessions: Iterable[Sequence[Frame]]) -> float:
     return total
 
 
+_SIZES = text(
+    "SELECT oid::regclass::text, pg_total_relation_size(oid) FROM pg_class"
+    " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+)
+_LOG = text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
+
+
 @dataclass
 class Database:
     """A fresh database with one device that one account holds."""
@@ -130,7 +141,7 @@ class Database:
             session.flush()
             session.add(DeviceTenure(device_id=DEVICE, account_id=account.id, claimed_at=BEGAN_AT))
 
-    def store(self, frames: Sequence[Frame]) -> None:
+    def store(self, frames: Sequence[Frame], batch: int = 1_000) -> None:
         """Ingest, each frame arriving a little after its last sample was taken."""
         rng = np.random.default_rng(frames[0].seq)
         deliveries = []
@@ -139,17 +150,30 @@ class Database:
             delay_us = int(rng.gamma(2.0, 60_000.0))
             at = BEGAN_AT + timedelta(milliseconds=until_ms, microseconds=delay_us)
             deliveries.append(Delivery(DEVICE, to_json(frame), at, False))
-        for i in range(0, len(deliveries), 1_000):
+        for i in range(0, len(deliveries), batch):
             with UnitOfWork(self.engine) as session, session.begin():
-                outcomes = ingest(session, deliveries[i : i + 1_000]).outcomes
+                outcomes = ingest(session, deliveries[i : i + batch]).outcomes
                 assert all(isinstance(outcome, Stored) for outcome in outcomes)
 
     def keep(self) -> None:
         now = BEGAN_AT + timedelta(days=365)
         with UnitOfWork(self.engine) as session, session.begin():
             summarise_due(session, now=now)
-        with UnitOfWork(self.engine) as session, session.begin():
-            assert compact_due(session, now=now)
+        sealed = 1
+        while sealed:
+            with UnitOfWork(self.engine) as session, session.begin():
+                sealed = compact_due(session, now=now)
+
+    def state(self) -> tuple[Counter[str], int]:
+        """Bytes of each table with its indexes, and how far the write-ahead log has come."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM"))
+            sizes = {name: int(size) for name, size in connection.execute(_SIZES)}
+            return Counter(sizes), int(connection.scalar(_LOG) or 0)
+
+    def checkpoint(self) -> None:
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CHECKPOINT"))
 
     def size(self, table: str) -> int:
         """Bytes with indexes and TOAST, as after a vacuum that gives all back."""
@@ -218,6 +242,44 @@ def sizes(database: Database, title: str, sessions: list[list[Frame]]) -> float:
     ):
         print(f"{name:34}{float(size) / samples:16.2f}{float(size) / floor:14.2f}")
     return float(bodies + digests) / samples
+
+
+def grow(database: Database, sessions: list[list[Frame]]) -> None:
+    """Print what frames and sealed sessions add."""
+    frames = sum(map(len, sessions))
+    samples = sum(f.n for fs in sessions for f in fs if isinstance(f, SamplesFrame))
+    each = len(sessions)
+    print(
+        f"\n{each} sessions, of {frames / each:.0f} frames and {samples / each:,.0f} samples each"
+    )
+    database.begin()
+    empty, _ = database.state()
+    for one in sessions:
+        database.store(one)
+    stored, _ = database.state()
+    print(f"waiting to be sealed, bytes a frame: {(stored - empty).total() / frames:,.0f}")
+    began_s, (_, before) = time.process_time(), database.state()
+    database.keep()
+    taken_s, (sealed, after) = time.process_time() - began_s, database.state()
+    print(f"summing up and sealing, CPU: {taken_s / each * 1000:.1f} ms a session")
+    print(f"  write-ahead log: {(after - before) / each:,.0f} bytes a session")
+    for table in sealed:
+        database.size(table)
+    packed, _ = database.state()
+    print(f"sealed, bytes a session: {(packed - empty).total() / each:,.0f}")
+    for table, size in sorted((packed - empty).items(), key=lambda one: -one[1]):
+        print(f"  {table:32}{size / each:10,.0f}")
+    # As one device alone sends them: every five minutes PostgreSQL writes whole pages anew.
+    for every, what in ((10**6, "without a checkpoint"), (30, "a checkpoint each 30 frames")):
+        database.begin()
+        _, before = database.state()
+        few = [frame for one in sessions[:20] for frame in one]
+        for i, frame in enumerate(few):
+            if i % every == 0:
+                database.checkpoint()
+            database.store([frame], batch=1)
+        _, after = database.state()
+        print(f"one by one, {what}: {(after - before) / len(few):,.0f} bytes of log a frame")
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -300,6 +362,9 @@ def main() -> None:
         try:
             database = Database(engine)
             sessions = simulated(SESSIONS)
+            if "--grow" in sys.argv[1:]:
+                grow(database, sessions)
+                return
             six = sizes(database, "Six channels", [only(frames, SIX) for frames in sessions])
             sizes(database, "All channels", sessions)
             reading(database, max(sessions, key=len))

@@ -7,6 +7,7 @@ yeses come first and the noes after them (Heinze & Schemper 2002).
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dgeqrf, dorgqr, dposv
 from scipy.special import expit
 
 from cymba.insights.statistics.arrays import Booleans, Floats
@@ -129,43 +130,61 @@ class _Point:
     coefficients: Floats
     likelihood: float
     score: Floats
-    _root: Floats  # R of the scaled weights
+    _design: Floats
+    _weights: Floats  # scaled
     _log_scale: float
-    _curvature: Floats  # (K, K) the penalised likelihood's second derivatives, negated
+    _basis: Floats  # Q of the scaled weights
+    _packed: Floats  # R of them, and LAPACK's own numbers below it
+    _leverage: Floats
+    _tilt: Floats  # 1 - 2π
 
     @classmethod
     def of(cls, design: Floats, y: Floats, coefficients: Floats) -> "_Point":
         linear = design @ coefficients
-        log_weights = -np.logaddexp(0, linear) - np.logaddexp(0, -linear)
+        minus_log_no = np.logaddexp(0, linear)  # -log(1 - π)
+        log_weights = linear - 2 * minus_log_no
         log_scale = float(log_weights.max())
         weights = np.exp(log_weights - log_scale)
-        basis, root = np.linalg.qr(np.sqrt(weights)[:, None] * design)
-        leverage = np.einsum("ij,ij->i", basis, basis)
-        tilt = -np.tanh(linear / 2)  # 1 - 2π
+        # LAPACK's own two steps: numpy.linalg.qr takes three times as long for few rows.
+        packed, reflections, _, _ = dgeqrf(np.sqrt(weights)[:, None] * design)
+        basis, _, _ = dorgqr(packed, reflections)
+        leverage = (basis * basis).sum(axis=1)
+        tilt = -np.tanh(linear / 2)
         with np.errstate(divide="ignore"):
-            half_log_determinant = float(np.log(np.abs(np.diagonal(root))).sum())
-        half_log_determinant += root.shape[0] * log_scale / 2
-        # The derivative of the leverages: Σ (1 - 2π)(1 - 2π)' H², and H² is of rank K².
-        products = np.einsum("ia,ib,i,ik->abk", basis, basis, tilt, design)
-        products = products.reshape(-1, design.shape[1])
-        own = weights * np.exp(log_scale) * (1 + leverage) - tilt * tilt * leverage / 2
+            half_log_determinant = float(np.log(np.abs(np.diagonal(packed))).sum())
+        half_log_determinant += design.shape[1] * log_scale / 2
         return cls(
             coefficients,
-            float(y @ linear - np.logaddexp(0, linear).sum()) + half_log_determinant,
+            float(y @ linear - minus_log_no.sum()) + half_log_determinant,
             design.T @ (y - expit(linear) + leverage * tilt / 2),
-            root,
+            design,
+            weights,
             log_scale,
-            (design.T * own) @ design + products.T @ products / 2,
+            basis,
+            packed[: design.shape[1]],
+            leverage,
+            tilt,
         )
 
-    @property
+    def curvature(self) -> Floats:
+        """(K, K) the penalised likelihood's second derivatives, negated."""
+        design, tilt, leverage = self._design, self._tilt, self._leverage
+        # The derivative of the leverages: Σ (1 - 2π)(1 - 2π)' H², and H² is of rank K².
+        pairs = self._basis[:, :, None] * (tilt[:, None] * self._basis)[:, None, :]
+        products = pairs.reshape(tilt.size, -1).T @ design
+        weights = self._weights * np.exp(self._log_scale)
+        own = weights * (1 + leverage) - tilt * tilt * leverage / 2
+        curvature: Floats = (design.T * own) @ design + products.T @ products / 2
+        return curvature
+
     def information(self) -> Floats:
-        information: Floats = self._root.T @ self._root * np.exp(self._log_scale)
+        root = np.triu(self._packed)
+        information: Floats = root.T @ root * np.exp(self._log_scale)
         return information
 
     def fit(self) -> FirthFit | None:
         try:
-            inverse = np.linalg.inv(self._root)
+            inverse = np.linalg.inv(np.triu(self._packed))
         except np.linalg.LinAlgError:
             return None
         covariance = inverse @ inverse.T * np.exp(-self._log_scale)
@@ -174,12 +193,10 @@ class _Point:
     def newton_step(self, free: Booleans) -> Floats | None:
         """(K,) with 0 where not free; by the information where the curvature is no maximum's."""
         step = np.zeros(free.size)
-        for matrix in (self._curvature, self.information):
-            block = matrix[np.ix_(free, free)]
-            try:
-                np.linalg.cholesky(block)  # only of a maximum's curvature
-                step[free] = np.linalg.solve(block, self.score[free])
-            except np.linalg.LinAlgError:
-                continue
-            return step
+        for derivatives in (self.curvature, self.information):
+            # Cholesky's way, which there is only of a maximum's curvature.
+            _, solved, info = dposv(derivatives()[free][:, free], self.score[free])
+            if info == 0:
+                step[free] = solved
+                return step
         return None

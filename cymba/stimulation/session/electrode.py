@@ -16,6 +16,7 @@ import psycopg
 from sqlalchemy import text
 
 from cymba.database import Prepared
+from cymba.parts import of_part, parts
 
 State = Literal["good", "replace_soon", "not_known"]
 Reason = Literal["doubled", "high", "rising", "too_few_sessions", "no_impedance"]
@@ -47,50 +48,59 @@ def electrode_wears(
 ) -> dict[str, ElectrodeWear]:
     """By device, of those that come with the time of their claim: of the present electrode, which
     it has since the person changed it or, if they never said so, since they claimed the device."""
-    changed: dict[str, datetime | None] = {}
+    devices = list(claimed_at)
+    changed: dict[str, datetime] = dict(_CHANGED.rows(line, account_id=account_id, devices=devices))
     starts: dict[str, list[tuple[datetime, float]]] = {device_id: [] for device_id in claimed_at}
     has_sessions = set()
-    rows = _STARTS.rows(
-        line,
-        account_id=account_id,
-        devices=list(claimed_at),
-        claims=list(claimed_at.values()),
-        most=MOST_SESSIONS,
-    )
-    for device_id, changed_at, started_at, ohm in reversed(rows):
-        changed[device_id] = changed_at
-        if started_at is not None:
+    for part in parts(line, devices) if devices else ():
+        rows = _STARTS.rows(
+            line,
+            account_id=account_id,
+            devices=devices,
+            since=[changed.get(device_id, at) for device_id, at in claimed_at.items()],
+            most=MOST_SESSIONS,
+            part=part,
+        )
+        for device_id, started_at, ohm in reversed(rows):
             has_sessions.add(device_id)
-        if ohm is not None:
-            starts[device_id].append((started_at, ohm))
+            if ohm is not None:
+                starts[device_id].append((started_at, ohm))
     return {
         device_id: wear(
             found,
-            changed_at=changed[device_id],
+            changed_at=changed.get(device_id),
             has_none=device_id in has_sessions and not found,
         )
         for device_id, found in starts.items()
     }
 
 
-_STARTS = Prepared(
+_CHANGED = Prepared(
     text(
         """
-        SELECT held.device_id, changed.at, done.started_at, done.start_impedance_ohm
-        FROM unnest(CAST(:devices AS text[]), CAST(:claims AS timestamptz[]))
-          WITH ORDINALITY AS held (device_id, claimed_at, number)
+        SELECT k.device_id, changed.at FROM unnest(CAST(:devices AS text[])) AS k (device_id)
         CROSS JOIN LATERAL (
           SELECT max(r.said_of) AS at FROM remark AS r
-          WHERE r.account_id = :account_id AND r.device_id = held.device_id
+          WHERE r.account_id = :account_id AND r.device_id = k.device_id
             AND r.what = 'electrode_changed' AND r.deleted_at IS NULL) AS changed
-        LEFT JOIN LATERAL (
+        WHERE changed.at IS NOT NULL
+        """
+    )
+)
+_STARTS = Prepared(
+    text(
+        f"""
+        SELECT held.device_id, done.started_at, done.start_impedance_ohm
+        FROM unnest(CAST(:devices AS text[]), CAST(:since AS timestamptz[]))
+          AS held (device_id, since)
+        CROSS JOIN LATERAL (
           SELECT s.started_at, s.id, s.start_impedance_ohm FROM stimulation_session AS s
           WHERE s.account_id = :account_id AND s.device_id = held.device_id
-            AND s.hidden_at IS NULL AND s.state = 'ended'
-            AND s.started_at >= coalesce(changed.at, held.claimed_at)
-          ORDER BY s.started_at DESC, s.id LIMIT :most) AS done ON true
-        ORDER BY held.number, done.started_at DESC, done.id
-        """
+            AND s.hidden_at IS NULL AND s.state = 'ended' AND s.started_at >= held.since
+            AND {of_part("s.device_id")}
+          ORDER BY s.started_at DESC, s.id LIMIT :most) AS done
+        ORDER BY done.started_at DESC, done.id
+        """  # noqa: S608 - a constant
     )
 )
 

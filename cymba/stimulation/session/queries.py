@@ -248,8 +248,9 @@ def _one(
     query = select(row).where(
         row.id == session_id, row.account_id == account_id, row.deleted_at.is_(None)
     )
-    if locked:
-        query = query.with_for_update(key_share=True)
+    if locked:  # by its device, which tells where it lies on several nodes
+        device_id = session.scalar(query.with_only_columns(row.device_id))
+        query = query.where(row.device_id == device_id).with_for_update(key_share=True)
     found = session.scalar(query.execution_options(populate_existing=True))
     if found is None:
         raise NotFound("This account has no session with this id.")

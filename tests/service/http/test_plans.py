@@ -25,6 +25,7 @@ FEW, MANY = 100, 10_000
 SPAN = {"begin": BEGIN, "end": END}
 FIRST = {"after_at": END, "after_id": UUID(int=2**128 - 1)}
 BOOTS = {"numbers": [0], "stores": [1], "boots": [1], "with_neighbours": [True], "most": 100}
+BOOTS |= {"part": None}
 PAGE = SPAN | FIRST | {"device_id": None, "limit": 51}
 HOT: dict[str, tuple[Prepared, dict[str, Any]]] = {
     "a page of sessions": (sessions._pages.statement, PAGE),
@@ -37,7 +38,8 @@ HOT: dict[str, tuple[Prepared, dict[str, Any]]] = {
     "when they were made": (findings._COMPUTED_AT, {}),
     "sessions for insights": (inputs._SESSIONS, {}),
     "entries for insights": (inputs._ENTRIES, {}),
-    "what impedances were": (electrode._STARTS, {"claims": [BEGIN], "most": 200}),
+    "when electrodes were changed": (electrode._CHANGED, {}),
+    "what impedances were": (electrode._STARTS, {"since": [BEGIN], "most": 200, "part": None}),
     "when a device began": (anchors._BEGUN, {}),
     "the clocks around boots": (anchors._AROUND, BOOTS),
     "a session": (queries._FOUND, {}),

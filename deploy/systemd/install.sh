@@ -8,6 +8,7 @@ to=${1:?where to, such as /opt/cymba-1.0}
 cd "$(dirname "$0")/../.."
 PATH=$to/bin:$PATH
 
+rm -rf build # what the version before had would come along
 python3 -m venv "$to"
 pip install --require-hashes -r requirements/base.txt -r requirements/otel.txt -r requirements/build.txt -r requirements/node.txt
 npm ci --prefix clients/typescript

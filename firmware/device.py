@@ -142,7 +142,7 @@ class NetworkedDevice(ABC):
     def on_connected(self, now_s: float) -> None:
         if self._connection is None:
             return
-        self._online, self._attempts = True, self._turned_away
+        self._online, self._attempts = True, 0
         self.brokers.admitted()
         self.flash.connected(now_s)
         self._say_presence(self._connection, online=True)

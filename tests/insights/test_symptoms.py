@@ -1,0 +1,56 @@
+"""Ratings are gathered item by item; one by one gives the same."""
+
+from datetime import UTC, date, datetime, timedelta
+from math import fsum
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cymba.insights.symptoms import FeltInZone, SymptomRated, symptoms_rated
+
+FIRST = date(2026, 3, 27)  # Berlin's clocks go forward on the 29th
+BEGIN = datetime(2026, 3, 26, tzinfo=UTC).timestamp()
+RATINGS = st.none() | st.integers(0, 10) | st.floats(0, 24)
+ITEMS = st.dictionaries(st.sampled_from(["sleep_hours", "pain_now", "mood", "cough"]), RATINGS)
+ENTRIES = st.lists(st.tuples(st.integers(0, 7 * 86_400), ITEMS), max_size=12)
+ZONES = ("Europe/Berlin", "Pacific/Auckland", "America/Havana")
+
+
+@settings(max_examples=60)
+@given(
+    st.dictionaries(st.sampled_from(ZONES), ENTRIES, max_size=3),
+    st.lists(st.integers(1, 3), max_size=3),
+)
+def test_a_rating_counts_on_the_local_day_it_was_felt_on(
+    by_zone: dict[str, list[tuple[int, dict[str, float | None]]]], lengths: list[int]
+) -> None:
+    ends = [FIRST + timedelta(days=sum(lengths[: at + 1])) for at in range(len(lengths))]
+    spans = [
+        (end - timedelta(days=length), end - timedelta(days=1))
+        for end, length in zip(ends, lengths, strict=True)
+    ]
+    felt = [
+        FeltInZone(zone, np.array([BEGIN + at for at, _ in some]), [items for _, items in some])
+        for zone, some in by_zone.items()
+    ]
+    expected = []
+    for first, last in spans:
+        rated: dict[str, list[float]] = {}
+        for zone, some in by_zone.items():
+            for at, items in some:
+                day = datetime.fromtimestamp(BEGIN + at, ZoneInfo(zone)).date()
+                for name, value in items.items():
+                    if first <= day <= last and value is not None and name != "cough":
+                        rated.setdefault(name, []).append(value)
+        expected.append(
+            {SymptomRated(name, fsum(all_) / len(all_), len(all_)) for name, all_ in rated.items()}
+        )
+    found = symptoms_rated(felt, spans)
+    assert [set(one) for one in found] == expected
+    in_diarys_order = ["pain_now", "mood", "sleep_hours"]
+    for one in found:
+        assert [each.item for each in one] == [
+            name for name in in_diarys_order if name in {each.item for each in one}
+        ]

@@ -185,7 +185,7 @@ def claim(world: ScaledWorld, turn: int) -> WSGIEnvironment:
 
 
 def stored(world: ScaledWorld, turn: int) -> None:
-    while world.worker.run_once().more:
+    while world.worker.run_once().summarised:
         pass
     world.store(world.batch(turn))
 
@@ -209,7 +209,7 @@ REQUESTS = {
     "account": read("/v1/account"),
     "write a diary entry": HotRequest(diary_entry),
     "push one operation": HotRequest(operation),
-    "claim a device": HotRequest(claim, every=5),
+    "claim a device": HotRequest(claim),
     f"store {BATCH} first frames": HotRequest(ScaledWorld.batch, ScaledWorld.store, every=5),
     f"a round over {BATCH} new sessions": HotRequest(stored, worked, every=20),
 }

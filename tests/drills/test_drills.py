@@ -21,7 +21,7 @@ from mqtt_bridge import app, chores
 from mqtt_bridge.app import Bridge
 from ops.postgres import EmbeddedPostgres
 from tests.drills.table import ROWS, DrillRow
-from tests.drills.world import DrilledWorld, judge
+from tests.drills.world import DrilledWorld, judge, scripted
 from tests.end_to_end.parts import ROOT, Broker, free_port, wait_until
 from tests.held_database import held_database
 from tests.mqtt_bridge.conftest import RunningBridge
@@ -38,7 +38,7 @@ def world(
     monkeypatch.setattr(database, "PING_S", 1.0)
     monkeypatch.setattr(app, "SLOW_S", 0.3)
     with held_database(database_url) as held:
-        made = DrilledWorld(held, broker, devices)
+        made = DrilledWorld(held, broker, scripted(broker, devices))
         yield made
         made.stop()
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from cymba.database import BoundedConnection, make_engine
 from cymba.devices.provisioning import Credentials
 from ops.postgres import EmbeddedPostgres
-from tests.drills.world import DrilledWorld, judge
+from tests.drills.world import DrilledWorld, judge, scripted
 from tests.end_to_end.parts import Broker, wait_until
 from tests.held_database import held_database
 from tests.standby import Standby
@@ -56,7 +56,7 @@ def test_a_promoted_replica_has_every_frame_that_was_freed(
     there = synchronous.database(database_url)
     promoted: Engine = make_engine(there)
     with held_database(database_url) as held:
-        world = DrilledWorld(held, broker, devices, either(held.url, there))
+        world = DrilledWorld(held, broker, scripted(broker, devices), either(held.url, there))
         try:
             held.die()
             world.fleet.allow(0.7)

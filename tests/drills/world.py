@@ -9,6 +9,7 @@ from cymba.devices.provisioning import Credentials
 from cymba.settings import Settings
 from cymba.stimulation.tables import StoredFrame
 from mqtt_bridge.app import Bridge
+from tests.drills.storm import Storm
 from tests.drills.table import ROWS, DrillRow
 from tests.end_to_end.devices import ScriptedFleet
 from tests.end_to_end.parts import Broker, wait_until
@@ -17,22 +18,31 @@ from tests.mqtt_bridge.conftest import RunningBridge
 
 FRAMES_EACH = 150
 FRAMES_PER_S = 50.0
+RESEND_S = 1.5
+
+
+def scripted(broker: Broker, devices: list[Credentials]) -> ScriptedFleet:
+    return ScriptedFleet.of(
+        broker.port, devices, FRAMES_EACH, frames_per_s=FRAMES_PER_S, resend_s=RESEND_S
+    )
 
 
 class DrilledWorld:
     """A fleet that sends, a bridge, and the database behind a line that the drill breaks."""
 
     def __init__(
-        self, held: HeldDatabase, broker: Broker, devices: list[Credentials], url: str | None = None
+        self,
+        held: HeldDatabase,
+        broker: Broker,
+        fleet: ScriptedFleet | Storm,
+        url: str | None = None,
     ) -> None:
         """`url`: for the bridge, where it is not the held database alone."""
         self.held, self.broker = held, broker
         self.engine = make_engine(url or held.url)
         self.bridge = RunningBridge(Bridge(Settings(broker_url=broker.bridge_url), self.engine, 0))
         wait_until(self.bridge.connected, what="the bridge is connected")
-        self.fleet = ScriptedFleet.of(
-            broker.port, devices, FRAMES_EACH, frames_per_s=FRAMES_PER_S, resend_s=1.5
-        )
+        self.fleet = fleet
         self.fleet.allow(0.4)
         self.fleet.start()
         self.flows()

@@ -61,6 +61,21 @@ def wait_until(
         pause()
 
 
+def people_with_devices(
+    session: UnitOfWork, count: int, model: str | None = None
+) -> list[Credentials]:
+    """Devices, each held by a person of its own: an account has a rate to keep to."""
+    made = list(provision(session, model or next(iter(MODELS)), count))
+    accounts = [Account(email=f"{one.device_id}@example.org") for one in made]
+    session.add_all(accounts)
+    session.flush()
+    session.add_all(
+        DeviceTenure(device_id=one.device_id, account_id=account.id, claimed_at=utc_now())
+        for one, account in zip(made, accounts, strict=True)
+    )
+    return made
+
+
 class DatabaseServer:
     """A PostgreSQL with durability on, as it is shipped, and the whole schema in it."""
 
@@ -75,18 +90,9 @@ class DatabaseServer:
         engine.dispose()
 
     def provision(self, count: int, model: str | None = None) -> list[Credentials]:
-        """Devices, each held by a person of its own: an account has a rate to keep to."""
         engine = make_engine(self.url)
-        with UnitOfWork(engine) as session:
-            made = list(provision(session, model or next(iter(MODELS)), count))
-            accounts = [Account(email=f"{one.device_id}@example.org") for one in made]
-            session.add_all(accounts)
-            session.flush()
-            session.add_all(
-                DeviceTenure(device_id=one.device_id, account_id=account.id, claimed_at=utc_now())
-                for one, account in zip(made, accounts, strict=True)
-            )
-            session.commit()
+        with UnitOfWork(engine) as session, session.begin():
+            made = people_with_devices(session, count, model)
         engine.dispose()
         return made
 

@@ -56,8 +56,12 @@ def test_the_older_of_two_has_the_key_and_both_are_found(older, monkeypatch, at_
         assert all(older for _, older in twins)
 
 
+@pytest.fixture(scope="module")
+def rule():
+    return next(step for step in schema.history() if step.revision == "0017").module
+
+
 @settings(max_examples=200, deadline=None)
-@given(WRITTEN)
-def test_the_migrations_rule_is_the_codes(email):
-    module = next(step for step in schema.history() if step.revision == "0017").module
-    assert module._key(email) == addresses.key(email)
+@given(email=WRITTEN)
+def test_the_migrations_rule_is_the_codes(rule, email):
+    assert rule._key(email) == addresses.key(email)

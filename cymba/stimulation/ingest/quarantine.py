@@ -101,7 +101,9 @@ def replay(session: Session, quarantine_id: int) -> Replayed:
     delivery = Delivery(row.device_id, row.payload, row.received_at, settled=False)
     (outcome,) = ingest(session, [delivery]).outcomes
     times_seen, code = row.times_seen, row.code
-    session.refresh(row, with_for_update=True)
+    table = QuarantinedFrame
+    query = select(table).where(table.id == row.id, table.device_id == row.device_id)
+    row = session.scalars(query.with_for_update().execution_options(populate_existing=True)).one()
     # A replay does not count as a resend.
     row.times_seen = times_seen if isinstance(outcome, Quarantined) else row.times_seen
     match outcome:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.merging import Conflicting, Mergeable, Seen
@@ -83,13 +84,14 @@ class SessionNotes(Mergeable[StimulationSession]):  # type: ignore[type-var] # i
         raise NotImplementedError  # `remove` refuses, and `delete_session` erases far more
 
     def _locked(self, session: Session, account_id: UUID, id_: UUID) -> StimulationSession | None:
-        row = session.get(
-            StimulationSession,
-            id_,
-            with_for_update={"key_share": True},  # its sums may be written meanwhile
-            populate_existing=True,
-        )
-        return row if row is not None and row.account_id == account_id else None
+        known = self.find(session, account_id, id_)
+        if known is None:
+            return None
+        row = StimulationSession
+        query = select(row).where(row.id == id_, row.device_id == known.device_id)
+        query = query.with_for_update(key_share=True)  # its sums may be written meanwhile
+        found = session.scalar(query.execution_options(populate_existing=True))
+        return found if found is not None and found.account_id == account_id else None
 
     def _create(self, *_: Any) -> NoReturn:
         raise self._not_found()

@@ -22,12 +22,12 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    exists,
     func,
     literal_column,
     select,
     union_all,
 )
+from sqlalchemy.orm import aliased
 
 from cymba.database import Prepared
 from cymba.devices.catalogue import newest_document
@@ -140,9 +140,18 @@ def _held() -> Select[*tuple[Any, ...]]:
         .subquery()
     )
     resolved = AckLedgerRow.resolved
-    has_hole = exists().where(
-        AckLedgerRow.device_id == tenure.device_id,
-        (func.int8multirange(func.range_merge(resolved)) != resolved) | (func.lower(resolved) > 1),
+    theirs = aliased(tenure)
+    with_hole = (
+        select(AckLedgerRow.device_id)
+        .where(
+            AckLedgerRow.device_id.in_(
+                select(theirs.device_id).where(theirs.account_id == _ACCOUNT_ID)
+            ),
+            (func.int8multirange(func.range_merge(resolved)) != resolved)
+            | (func.lower(resolved) > 1),
+        )
+        .group_by(AckLedgerRow.device_id)
+        .subquery()
     )
     by_hand = (
         select(written.device_id, func.min(written.started_at).label("first_at"))
@@ -150,6 +159,7 @@ def _held() -> Select[*tuple[Any, ...]]:
         .group_by(written.device_id)
         .subquery()
     )
+    uploaded_to = case((with_hole.c.device_id.is_(None), latest.c.at))
     is_first = tenure.claimed_at == func.min(tenure.claimed_at).over(partition_by=tenure.device_id)
     began_at = func.least(tenure.claimed_at, latest.c.first_at, by_hand.c.first_at)
     return (
@@ -158,13 +168,14 @@ def _held() -> Select[*tuple[Any, ...]]:
             cast(Device.model, Text),
             case((is_first, began_at), else_=tenure.claimed_at),
             tenure.released_at,
-            func.greatest(DevicePresence.drained_at, case((~has_hole, latest.c.at))),
+            func.greatest(DevicePresence.drained_at, uploaded_to),
             newest_document(Device.model)["recorder"].astext,
         )
         .join(Device, Device.id == tenure.device_id)
         .outerjoin(DevicePresence, DevicePresence.device_id == tenure.device_id)
         .outerjoin(by_hand, by_hand.c.device_id == tenure.device_id)
         .outerjoin(latest, latest.c.device_id == tenure.device_id)
+        .outerjoin(with_hole, with_hole.c.device_id == tenure.device_id)
         .where(tenure.account_id == _ACCOUNT_ID)
     )
 

@@ -21,7 +21,7 @@ from ops.postgres import EmbeddedPostgres
 from tests import programs, run_folder
 from tests.drills import table
 from tests.kept_database import TEMPLATE, KeptDatabases, at_database
-from tests.partitioned import Partitions
+from tests.partitioned import NOT_IN_PARTS, Partitions
 
 OWN_FOLDER = pytest.StashKey[Path]()
 FEED = "INSERT INTO change ("
@@ -48,8 +48,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return math.ceil(1.5 * (os.cpu_count() or 1))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share a fixture go to one worker. Else each worker would make its own."""
+    if config.option.partitioned:
+        left_out = [item for item in items if item.name in NOT_IN_PARTS]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
         shared = [one[-1].baseid for one in fixtures if one[-1].scope in {"module", "package"}]

@@ -87,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # The MQTT edge.
     bridge_slots: Positive = 1
-    bridge_batch: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    bridge_batch: Annotated[int, Meta(ge=1, le=10_000)] = 4_000
     metrics_port: Port | None = None
 
     # The session worker.

@@ -74,6 +74,12 @@ def byte_strings_of_one_size(values: Sequence[bytes], size: int) -> BinaryArray:
     return _array(_BYTES, len(values), items)
 
 
+def times(values: Sequence[datetime]) -> BinaryArray:
+    """The same time may stand there many times over: it is written once."""
+    known = {at: (at - _EPOCH) // _MICROSECOND for at in set(values)}
+    return _array(_TIME, len(values), _numbers([known[at] for at in values], 8))
+
+
 # Of runs of equal items: each value stands there as often as `counts` says.
 
 
@@ -91,12 +97,6 @@ def runs_of_texts(values: Iterable[str], counts: Sequence[int]) -> BinaryArray:
 
 def runs_of_uuids(values: Iterable[UUID], counts: Sequence[int]) -> BinaryArray:
     return _runs(_UUID, [value.bytes for value in values], counts)
-
-
-def runs_of_times(values: Sequence[datetime], counts: Sequence[int]) -> BinaryArray:
-    """The same time may stand there many times over: it is written once."""
-    known = {at: (at - _EPOCH) // _MICROSECOND for at in set(values)}
-    return _runs_of_numbers(_TIME, 8, [known[at] for at in values], counts)
 
 
 def _runs(item_type: int, items: Sequence[bytes], counts: Sequence[int]) -> BinaryArray:

@@ -79,28 +79,22 @@ class AnchorCache:
         self,
         device_id: str,
         frames: Sequence[ReceivedFrame],
-        arrived_at: datetime,
+        arrived_at: Sequence[datetime],
         *,
         settled: bool,
     ) -> bool:
-        """Whether an anchor that one of these frames offers may be news. They are of one boot, and
-        arrived at once. If none of a batch's frames may be, none of the batch's anchors is."""
+        """Whether an anchor that one of these frames offers may be news. They are of one boot. If
+        none of a batch's frames may be, none of the batch's anchors is."""
         first = frames[0]
         last = self._last(BootKey(device_id, first.store, first.boot))
-        sent: list[int] = []
-        for frame in frames:
-            if frame.sent is not None:
-                sent.append(frame.sent)
-            if frame.utc is not None and self._is_news(last, "device_clock", frame.up, frame.utc):
-                return True
-        if not sent:
-            return False
         kind: AnchorKind = "arrival" if settled else "queued"
-        wall_ms = to_ms(arrived_at)
-        # What makes news of one is more so, or less, the later it was sent.
-        return self._is_news(last, kind, min(sent), wall_ms) or (
-            len(sent) > 1 and self._is_news(last, kind, max(sent), wall_ms)
-        )
+        for frame, at in zip(frames, arrived_at, strict=True):
+            sent, utc = frame.sent, frame.utc
+            if sent is not None and self._is_news(last, kind, sent, to_ms(at)):
+                return True
+            if utc is not None and self._is_news(last, "device_clock", frame.up, utc):
+                return True
+        return False
 
     def remember(self, anchors: Iterable[BootAnchor]) -> None:
         """Call it once they are committed."""

@@ -9,6 +9,7 @@ All else is left over for `ingest`: numbers that are used, unreadable payloads, 
 new clock hints, new stores.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -59,7 +60,7 @@ class _Run(FrameRun, Generic[One]):
 
     def cut(self, count: int) -> None:
         """Leave only so many in it."""
-        del self.deliveries[count:], self.frames[count:]
+        del self.received_at[count:], self.frames[count:], self.deliveries[count:]
 
 
 class _NewFrames(msgspec.Struct, Generic[One], gc=False):
@@ -115,27 +116,28 @@ def _usual_frames(
     A device's frames are taken in their order: none that follows one that is left over. Of two that
     share a number, the first is the one that counts.
     """
-    left: set[str] = set()
+    by_device: defaultdict[str, list[One]] = defaultdict(list)
+    for delivery in deliveries:
+        by_device[delivery.device_id].append(delivery)
     suspects: set[str] = set()  # devices that may have news of their clock
     usual: dict[StoreKey, _NewFrames[One]] = {}
-    for run in _runs(deliveries, left):
-        device_id = run.device_id
-        key = StoreKey(device_id, run.frames[0].store)
-        known = usual.get(key)
-        # Both must be asked: each may cut the run.
-        is_new = known is None or _has_new_numbers(run, known.numbers)
-        if not (_is_allowed(run, quota) and is_new):
-            left.add(device_id)
-            if not run.frames:
-                continue
-        if anchors.may_be_news(device_id, run.frames, run.received_at, settled=run.settled):
-            suspects.add(device_id)
-        numbers = {frame.seq for frame in run.frames}
-        if known is None:
-            usual[key] = _NewFrames(numbers, [run])
-        else:
-            known.numbers.update(numbers)
-            known.runs.append(run)
+    for device_id, its_deliveries in by_device.items():
+        for run in _runs(its_deliveries):
+            key = StoreKey(device_id, run.frames[0].store)
+            known = usual.get(key)
+            is_whole = known is None or _has_new_numbers(run, known.numbers)
+            is_whole = _is_allowed(run, quota) and is_whole
+            if run.frames:
+                if anchors.may_be_news(device_id, run.frames, run.received_at, settled=run.settled):
+                    suspects.add(device_id)
+                numbers = {frame.seq for frame in run.frames}
+                if known is None:
+                    usual[key] = _NewFrames(numbers, [run])
+                else:
+                    known.numbers.update(numbers)
+                    known.runs.append(run)
+            if not is_whole:
+                break
     if suspects:
         hints = clock_hints_of(one for one in deliveries if one.device_id in suspects)
         with_news = {anchor.key.device_id for anchor in anchors.news(hints)}
@@ -144,37 +146,30 @@ def _usual_frames(
     return usual
 
 
-def _runs(deliveries: Iterable[One], left: set[str]) -> Iterator[_Run[One]]:
-    """The readable frames, without those that follow one of a device that is `left`: here that is
-    an unreadable one; the caller may add others."""
+def _runs(deliveries: Iterable[One]) -> Iterator[_Run[One]]:
+    """A device's frames, up to the first that is unreadable."""
     run: _Run[One] | None = None
     for delivery in deliveries:
-        device_id = delivery.device_id
-        if device_id in left:
-            continue
         frame = delivery.read
         if isinstance(frame, Unreadable):
-            left.add(device_id)
-            continue
+            break
         if run is not None:
             last = run.frames[-1]
             if (
-                device_id == run.device_id
-                and frame.sid.int == last.sid.int
+                frame.sid.int == last.sid.int
                 and frame.store == last.store
                 and frame.boot == last.boot
                 and frame.seq > last.seq
-                and delivery.arrived_at == run.received_at
                 and delivery.settled is run.settled
             ):
-                run.deliveries.append(delivery)
+                run.received_at.append(delivery.arrived_at)
                 run.frames.append(frame)
+                run.deliveries.append(delivery)
                 continue
             yield run
-            if device_id in left:
-                run = None
-                continue
-        run = _Run(device_id, delivery.arrived_at, [frame], 0, delivery.settled, [delivery])
+        run = _Run(
+            delivery.device_id, [delivery.arrived_at], [frame], 0, delivery.settled, [delivery]
+        )
     if run is not None:
         yield run
 

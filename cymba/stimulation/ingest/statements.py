@@ -51,10 +51,10 @@ class QuarantineRow:
 
 
 class FrameRun(msgspec.Struct, eq=False, gc=False):
-    """Frames of one boot and session of a device, that arrived at once."""
+    """Frames of one boot and session of a device, and when each arrived."""
 
     device_id: str
-    received_at: datetime
+    received_at: list[datetime]
     frames: list[ReceivedFrame]
     ledger: int  # for `write_free_numbers` alone
 
@@ -67,7 +67,7 @@ class Batch:
     refusals: dict[tuple[str, str, bytes], QuarantineRow] = field(default_factory=dict)
 
     def store(self, device_id: str, frame: ReceivedFrame, received_at: datetime) -> None:
-        self.runs.append(FrameRun(device_id, received_at, [frame], 0))
+        self.runs.append(FrameRun(device_id, [received_at], [frame], 0))
 
     def refuse(self, device_id: str, code: str, digest: bytes, refusal: QuarantineRow) -> None:
         known = self.refusals.setdefault((device_id, code, digest), refusal)
@@ -160,7 +160,7 @@ def _frame_columns(runs: Sequence[FrameRun]) -> dict[str, BinaryArray]:
             [frame.digest for frame in frames], DIGEST_BYTES
         ),
         "body": array_binaries.byte_strings([frame.body for frame in frames]),
-        "received_at": array_binaries.runs_of_times([run.received_at for run in runs], counts),
+        "received_at": array_binaries.times([at for run in runs for at in run.received_at]),
     }
 
 

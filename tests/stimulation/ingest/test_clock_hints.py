@@ -99,15 +99,15 @@ def test_a_memory_asks_only_for_news() -> None:
         st.tuples(
             st.none() | st.integers(0, 3_000) | st.integers(999_000, 1_003_000),
             st.none() | st.integers(int(AT_MS) - 2_000, int(AT_MS) + 2_000),
+            st.integers(-2_000, 2_000),
         ),
         min_size=1,
         max_size=6,
     ),
-    st.integers(-2_000, 2_000),
     st.booleans(),
 )
 def test_frames_may_be_news_if_one_of_them_may_be(
-    times: list[tuple[int | None, int | None]], late_ms: int, settled: bool
+    times: list[tuple[int | None, int | None, int]], settled: bool
 ) -> None:
     memory = AnchorCache()
     boot = BootKey("device-1", 7, 3)
@@ -120,14 +120,13 @@ def test_frames_may_be_news_if_one_of_them_may_be(
     )
     frames = [
         ReceivedFrame(7, seq, 3, UUID(int=1), 2, 0, utc, b"", b"", sent, 0)
-        for seq, (sent, utc) in enumerate(times, start=1)
+        for seq, (sent, utc, _) in enumerate(times, start=1)
     ]
-    arrived_at = AT + timedelta(milliseconds=late_ms)
-
-    def may_be_news(some: list[ReceivedFrame]) -> bool:
-        return memory.may_be_news("device-1", some, arrived_at, settled=settled)
-
-    assert may_be_news(frames) == any(may_be_news([one]) for one in frames)
+    arrived_at = [AT + timedelta(milliseconds=late_ms) for _, _, late_ms in times]
+    assert memory.may_be_news("device-1", frames, arrived_at, settled=settled) == any(
+        memory.may_be_news("device-1", [frame], [at], settled=settled)
+        for frame, at in zip(frames, arrived_at, strict=True)
+    )
 
 
 def test_a_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -119,6 +120,31 @@ def test_whatever_else_is_left_to_ingest(
     assert seqs_of(appended.stored) == stored
     assert len(appended.left) == len(sent) - len(stored)
     assert process.seqs() == [1, *stored]
+
+
+def test_what_a_devices_frames_share_is_looked_up_once_however_they_are_mixed(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.line.hold("device-3")
+    process.take_in(samples(1), device_id="device-3")
+    asked: list[int] = []
+    may_be_news = process.anchors.may_be_news
+
+    def watched(device_id: str, frames: list[Any], *args: Any, **named: Any) -> bool:
+        asked.append(len(frames))
+        return may_be_news(device_id, frames, *args, **named)
+
+    monkeypatch.setattr(process.anchors, "may_be_news", watched)
+    process.append_all(
+        [
+            Delivery(device_id, to_json(samples(seq)), AT + timedelta(seconds=seq), True)
+            for seq in (2, 3, 4)
+            for device_id in ("device-1", "device-3")
+        ]
+    )
+    assert asked == [3, 3]
+    rows = process.line.rows("SELECT seq, received_at FROM frame WHERE seq > 1 ORDER BY seq")
+    assert rows == [(seq, AT + timedelta(seconds=seq)) for seq in (2, 3, 4) for _ in range(2)]
 
 
 def test_of_a_mixed_batch_only_the_unusual_is_left(process: Process) -> None:

@@ -106,7 +106,7 @@ def test_a_clock_that_jumps_costs_no_frame(
     with engine.begin() as connection:
         ((first, last),) = connection.execute(arrived)
         assert last - first > timedelta(days=1)  # the bridge has seen the jumps
-        connection.execute(text("UPDATE session_extent SET due_at = '-infinity' WHERE dirty"))
+        connection.execute(text("UPDATE session_extent SET due_at = '1970-01-01Z' WHERE dirty"))
     while (done := worker.run_once()).summarised:
         assert done.failed == []
     shown = select(StimulationSession.end_reason, StimulationSession.frames_stored)

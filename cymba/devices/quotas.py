@@ -83,7 +83,13 @@ class FrameCost(msgspec.Struct, gc=False):
     size: int  # what they count of their session
 
     @classmethod
-    def of(cls, frames: Sequence[tuple[int, int]]) -> Self:
+    def of(cls, payload_bytes: int, memory_bytes: int) -> Self:
+        """Of a frame with a payload of this size, which takes so much memory."""
+        size = max(payload_bytes, memory_bytes, SESSION_FRAME_BYTES)
+        return cls(1, frame_cost(payload_bytes), size)
+
+    @classmethod
+    def of_all(cls, frames: Sequence[tuple[int, int]]) -> Self:
         """Of frames with payloads of such sizes, which take so much memory."""
         stored_bytes = size = 0
         for payload_bytes, memory_bytes in frames:
@@ -167,7 +173,7 @@ class Quota:
     ) -> bool:
         """Whether a frame of this session may be stored. Once a session has begun, all its frames
         may be, up to the largest size of a session."""
-        return self.spend(device_id, sid, FrameCost.of([(payload_bytes, memory_bytes)]))
+        return self.spend(device_id, sid, FrameCost.of(payload_bytes, memory_bytes))
 
     def spend(self, device_id: str, sid: UUID, cost: FrameCost) -> bool:
         """Whether frames of this session may be stored, which cost so much together. If not,
@@ -285,7 +291,7 @@ class Reservation:
     def session(
         self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
     ) -> bool:
-        return self.spend(device_id, sid, FrameCost.of([(payload_bytes, memory_bytes)]))
+        return self.spend(device_id, sid, FrameCost.of(payload_bytes, memory_bytes))
 
     def spend(self, device_id: str, sid: UUID, cost: FrameCost) -> bool:
         allowed = self._quota.spend(device_id, sid, cost)

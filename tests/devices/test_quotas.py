@@ -243,7 +243,7 @@ def test_frames_are_counted_at_once_as_one_by_one_or_not_at_all(
         return quota, quota.reserve()
 
     (quota, at_once), (other, singly) = process(), process()
-    allowed = at_once.spend("ear-00001", sid, FrameCost.of(frames))
+    allowed = at_once.spend("ear-00001", sid, FrameCost.of_all(frames))
     asked = [
         singly.session("ear-00001", sid, payload_bytes=size, memory_bytes=memory)
         for size, memory in frames
@@ -266,7 +266,7 @@ def test_what_was_given_back_is_not_given_back_again() -> None:
     quota = Quota()
     meters = quota._meters_of("ear-00001")
     meters[STORED].left, meters[SESSIONS].left = 10_000, 1
-    sid, cost = UUID(int=1), FrameCost.of([(600, 0), (700, 0)])
+    sid, cost = UUID(int=1), FrameCost.of_all([(600, 0), (700, 0)])
     with quota.reserve() as taken:
         assert taken.spend("ear-00001", sid, cost)
         assert taken.session("ear-00001", sid, payload_bytes=800)

@@ -51,10 +51,13 @@ class _Run(FrameRun, Generic[One]):
 
     @property
     def cost(self) -> FrameCost:
-        return FrameCost.of(
+        deliveries, frames = self.deliveries, self.frames
+        if len(frames) == 1:
+            return FrameCost.of(len(deliveries[0].payload), frames[0].memory_bytes)
+        return FrameCost.of_all(
             [
                 (len(delivery.payload), frame.memory_bytes)
-                for delivery, frame in zip(self.deliveries, self.frames, strict=True)
+                for delivery, frame in zip(deliveries, frames, strict=True)
             ]
         )
 

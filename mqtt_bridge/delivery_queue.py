@@ -8,9 +8,12 @@ from cymba.stimulation.ingest.decide import Delivery
 from mqtt_bridge.topics import Subject
 
 # Backpressure: when this many deliveries wait, the bridge stops reading its socket, so TCP holds
-# the broker back and memory stays bounded (at most 16 KiB a frame). A broker with a smaller window
-# (the shipped Mosquitto's is 2,000) never fills the queue.
+# the broker back and memory stays bounded (at most 16 KiB a frame). A broker with a smaller window,
+# as the shipped Mosquitto, never fills the queue.
 QUEUE_LIMIT = 10_000
+# A batch of the largest frames is smaller: it is copied for the database, and several wait to be
+# acked.
+BATCH_BYTES = 16 * 1024 * 1024
 
 
 class IncomingMessage(Delivery, eq=False, gc=False, kw_only=True):
@@ -59,17 +62,21 @@ class DeliveryQueue:
         return True
 
     def take(self, limit: int) -> list[IncomingMessage]:
-        """Wait for a delivery. Return all that are there, up to `limit`.
+        """Wait for a delivery. Return all that are there, up to `limit` and to the run that makes
+        `BATCH_BYTES` full.
 
         Empty only once the queue is closed and everything in it was taken.
         """
         following = self._left or self._queue.get()
         taken: list[IncomingMessage] = []
+        taken_bytes = 0
         self._left = ()
         while following is not None:
             room = limit - len(taken)
-            taken += following[:room]
-            if len(following) >= room:
+            some = following[:room]
+            taken += some
+            taken_bytes += sum([len(one.payload) for one in some])
+            if len(following) >= room or taken_bytes >= BATCH_BYTES:
                 self._left = following[room:]
                 break
             try:

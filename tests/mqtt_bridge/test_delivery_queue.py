@@ -2,14 +2,16 @@ import threading
 import time
 
 from cymba.database import utc_now
-from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
+from cymba.settings import Settings
+from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES
+from mqtt_bridge.delivery_queue import BATCH_BYTES, DeliveryQueue, IncomingMessage
 from mqtt_bridge.topics import Subject
 from tests.end_to_end.parts import PATIENCE_S
 
 
-def delivery(number: int) -> IncomingMessage:
+def delivery(number: int, payload: bytes = b"") -> IncomingMessage:
     return IncomingMessage(
-        "device-0001", b"", utc_now(), settled=True, number=number, connection=1,
+        "device-0001", payload, utc_now(), settled=True, number=number, connection=1,
         packet_id=number, subject=Subject.FRAME, retained=False,
     )  # fmt: skip
 
@@ -39,6 +41,22 @@ def test_a_run_may_be_taken_in_parts_and_several_at_once() -> None:
     queue.close()
     assert queue.take(7) == sent[7:]
     assert queue.take(7) == []
+
+
+def test_a_batch_of_the_largest_frames_is_bounded_by_its_bytes() -> None:
+    queue = DeliveryQueue()
+    limit = Settings().bridge_batch
+    payload = b"x" * MAX_PAYLOAD_BYTES
+    sent = [delivery(number, payload) for number in range(limit)]
+    run = 16  # as many as the network thread reads at once
+    for at in range(0, limit, run):
+        queue.put(sent[at : at + run])
+    taken: list[IncomingMessage] = []
+    while len(queue):
+        batch = queue.take(limit)
+        assert len(batch) * len(payload) < BATCH_BYTES + run * len(payload)
+        taken += batch
+    assert taken == sent
 
 
 def test_waits_for_the_first_delivery_only() -> None:

@@ -68,15 +68,15 @@ def ask(
     earlier = session.get(CellMove, device_id, populate_existing=True)
     if earlier is None and device.cell == to_cell:
         raise Conflict(f"device {device_id} is in cell {to_cell!r} already")
-    at_ms = round(to_ms(now))
     if earlier is not None:
-        at_ms = max(at_ms, earlier.at_ms + 1)
         ask_withdrawal(session, [device_id], now, cells=[device.cell, earlier.to_cell])
         session.delete(earlier)
         session.flush()
     if device.cell != to_cell:
         # What its broker retains of an earlier time there.
         ask_withdrawal(session, [device_id], now, cells=[to_cell])
+        # Above all that it may have followed, whatever the clock says: it ignores what is not.
+        at_ms = device.last_move_ms = max(round(to_ms(now)), device.last_move_ms + 1)
         told = sign(key, device_id, Relocation(at=at_ms, broker=address))
         assert told.signature is not None  # noqa: S101 - `sign` has just set it
         session.add(

@@ -38,6 +38,8 @@ class Device(Base):
     # ignores a version that is not above the one it holds.
     erased_ver: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     cell: Mapped[str] = mapped_column(String(31), default=FIRST_CELL, server_default=FIRST_CELL)
+    # `at` of the last relocation that was signed for it, followed or not.
+    last_move_ms: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class Cell(Base):

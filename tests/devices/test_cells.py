@@ -59,8 +59,8 @@ def set_version(session: Session, device_id: str, *, at: datetime = NOW) -> int:
     return issue(session, KEY, device, wanted, account_id=None, set_by=None, now=at).ver
 
 
-def ask(session: Session, device_id: str, cell: str = NORTH) -> None:
-    moving.ask(session, KEY, device_id, cell, NOW)
+def ask(session: Session, device_id: str, cell: str = NORTH, *, at: datetime = NOW) -> None:
+    moving.ask(session, KEY, device_id, cell, at)
 
 
 def publish(session: Session, cell: str) -> list[str]:
@@ -220,6 +220,23 @@ def test_of_two_moves_in_a_row_the_second_holds_wherever_the_device_is(
     assert moving.arrive(session, [one.device_id], "south", NOW) == [one.device_id]
     assert publish(session, "south") == ["desired"]
     assert cells.elsewhere(session, [one.device_id], FIRST_CELL) == {one.device_id: "south"}
+
+
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_a_move_is_above_every_earlier_one_though_the_clock_went_back(
+    session: Session, device: MakeDevice, is_followed: bool
+) -> None:
+    one = device().device_id
+    ask(session, one)
+    first_ms = session.get_one(CellMove, one).at_ms
+    if is_followed:
+        assert moving.arrive(session, [one], NORTH, NOW) == [one]
+    else:
+        ask(session, one, FIRST_CELL)  # it is to stay, but may have been there and come back
+    session.expire_all()
+    assert session.get(CellMove, one) is None
+    ask(session, one, FIRST_CELL if is_followed else NORTH, at=NOW - timedelta(days=1))
+    assert session.get_one(CellMove, one).at_ms > first_ms
 
 
 def test_a_device_that_is_heard_from_elsewhere_has_not_come(

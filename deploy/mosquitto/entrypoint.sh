@@ -24,16 +24,21 @@ data=${MOSQUITTO_DATA:-/mosquitto/data}
 tls=${MOSQUITTO_TLS:-/mosquitto/tls}
 credentials=${MOSQUITTO_CREDENTIALS:-/mosquitto/credentials}
 
+# $1 the user, $2 their password: by standard input, since others may read the command lines.
+add_password() {
+  printf '%s\n%s\n' "$2" "$2" | mosquitto_passwd "$run/own-passwords" "$1" >/dev/null
+}
+
 # The access list, and the passwords of those who are not devices.
 write_own() {
   : "${BRIDGE_PASSWORD:?}" "${HEALTH_PASSWORD:?}"
   cp "$config/acl" "$run/own-acl"
   printf '\nuser health\ntopic read $SYS/broker/uptime\n' >>"$run/own-acl"
   : >"$run/own-passwords"
-  mosquitto_passwd -b "$run/own-passwords" health "$HEALTH_PASSWORD"
+  add_password health "$HEALTH_PASSWORD"
   if [ -n "${CONFORMANCE_PASSWORD:-}" ]; then
     printf '\nuser conformance\ntopic read cymba/v1/+/up/#\ntopic read cymba/v1/+/down/#\n' >>"$run/own-acl"
-    mosquitto_passwd -b "$run/own-passwords" conformance "$CONFORMANCE_PASSWORD"
+    add_password conformance "$CONFORMANCE_PASSWORD"
   fi
   slot=0
   while [ "$slot" -lt "${BRIDGE_SLOTS:-1}" ]; do
@@ -43,7 +48,7 @@ write_own() {
       printf 'topic write cymba/v1/+/up/presence\n'
       printf 'topic readwrite cymba/bridge/%s/#\n' "$user"
     } >>"$run/own-acl"
-    mosquitto_passwd -b "$run/own-passwords" "$user" "$BRIDGE_PASSWORD"
+    add_password "$user" "$BRIDGE_PASSWORD"
     slot=$((slot + 1))
   done
 }

@@ -158,6 +158,39 @@ def test_the_page_makes_each_secret_and_tells_every_unit() -> None:
         assert any(row in line and all(one in line for one in many) for line in PAGE.splitlines())
 
 
+def test_no_secret_is_in_a_command_line(tmp_path: Path) -> None:
+    """Everybody on the host may read those."""
+    for program in ("mosquitto", "mosquitto_passwd", "sed", "openssl"):
+        real = shutil.which(program) if program in {"sed", "openssl"} else None
+        stub = tmp_path / program
+        then = "cat >/dev/null" if real is None else f'{real} "$@"'
+        stub.write_text(f'#!/bin/sh\necho "$0 $*" >>{tmp_path}/lines\n{then}\n')
+        stub.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CONFORMANCE_PASSWORD": "listener-secret"}
+    environ["BRIDGE_SLOTS"] = "2"
+    etc = tmp_path / "etc"
+    shutil.copytree(SYSTEMD / "environment", etc)
+    (loop,) = re.findall(r"^for name in .*?^done$", PAGE, re.MULTILINE | re.DOTALL)
+    subprocess.run(
+        ["/bin/sh", "-euc", loop.replace("/etc/cymba", str(etc))], check=True, env=environ
+    )
+    made = dict(one for file in sorted(etc.glob("*.env")) for one in lines_of(file))
+    assert "@" not in made["BRIDGE_PASSWORD"] != made["HEALTH_PASSWORD"]
+    assert f":{made['BRIDGE_PASSWORD']}@" in made["CYMBA_BROKER_URL"]
+
+    folder = ROOT / "deploy" / "mosquitto"
+    environ |= {f"MOSQUITTO_{one}": str(etc) for one in ("RUN", "DATA", "TLS", "CREDENTIALS")}
+    environ |= {"MOSQUITTO_CONFIG": str(folder)} | {
+        name: made[name] for name in ("BRIDGE_PASSWORD", "HEALTH_PASSWORD")
+    }
+    subprocess.run(["/bin/sh", folder / "entrypoint.sh"], check=False, env=environ, timeout=60)
+    lines = (tmp_path / "lines").read_text()
+    assert [f"mosquitto_passwd {etc}/own-passwords {user}\n" in lines for user in
+            ("health", "conformance", "bridge-0", "bridge-1")] == [True] * 4  # fmt: skip
+    secrets = {value for name, value in environ.items() if name.endswith("_PASSWORD")}
+    assert [one for one in secrets if one in lines] == []
+
+
 def test_a_version_is_installed_as_the_image_makes_it() -> None:
     build = (ROOT / "Dockerfile").read_text().split("\nFROM ")[1]
     image = [

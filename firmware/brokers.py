@@ -23,6 +23,7 @@ class KeptRelocation(msgspec.Struct, frozen=True):
     at: int  # of the last relocation that was followed
     broker: str
     before: str
+    provisioned: str  # another one since then holds over both
 
 
 class DeviceBrokers:
@@ -43,7 +44,8 @@ class DeviceBrokers:
         self.address = provisioned
         self._other: BrokerAddress | None = None
         self._told = provisioned
-        if kept is not None:
+        self._provisioned = _url(provisioned)
+        if kept is not None and kept.provisioned == self._provisioned:
             self._go(_like(provisioned, kept.broker), _like(provisioned, kept.before))
         self._failures = 0
 
@@ -64,7 +66,8 @@ class DeviceBrokers:
             return False
         self._at = relocation.at
         if self._keep is not None:
-            self._keep(KeptRelocation(self._at, relocation.broker, _url(self.address)))
+            before = _url(self.address)
+            self._keep(KeptRelocation(self._at, relocation.broker, before, self._provisioned))
         self._go(told, self.address)
         return True
 

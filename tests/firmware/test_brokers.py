@@ -97,3 +97,13 @@ def test_it_knows_both_addresses_after_a_restart() -> None:
     assert again.address.host == "north.example.org"
     attempts(again, TRIES)
     assert again.address == home
+
+
+def test_where_it_was_told_to_go_ends_with_a_new_provisioning() -> None:
+    flash: list[KeptRelocation] = []
+    DeviceBrokers(HOME, DEVICE, KEY.public_key(), keep=flash.append).follow(told(NORTH))
+    moved = BrokerAddress("moved.example.org", 8883, tls=True)
+    again = DeviceBrokers(moved, DEVICE, KEY.public_key(), kept=flash[-1])
+    assert attempts(again, TRIES + 1) == ["moved"] * (TRIES + 1)
+    assert not again.follow(told(NORTH))  # an old message does not become new by it
+    assert again.follow(told(SOUTH, 2_000))

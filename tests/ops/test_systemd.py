@@ -191,6 +191,28 @@ def test_no_secret_is_in_a_command_line(tmp_path: Path) -> None:
     assert [one for one in secrets if one in lines] == []
 
 
+def test_a_command_by_hand_knows_what_the_units_know(tmp_path: Path) -> None:
+    """systemd takes a value as it stands; a shell takes it apart, unless it is in quotes."""
+    script = (SYSTEMD / "cymba-run").read_text()
+    named = re.findall(r"^\. /etc/cymba/(.+)$", script, re.MULTILINE)
+    odd = "postgresql://h/c?a=1&b=2 $HOME #3"
+    names = set()
+    for file in named:
+        lines = (SYSTEMD / "environment" / file).read_text()
+        filled = re.sub(r"^(\w+=['\"]?).*?(['\"]?)$", rf"\1{odd}\2", lines, flags=re.MULTILINE)
+        (tmp_path / file).write_text(filled)
+        names |= {name for name, _ in lines_of(tmp_path / file)}
+    (tmp_path / "setpriv").write_text("#!/bin/sh\nexec env -0\n")
+    (tmp_path / "setpriv").chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", script.replace("/etc/cymba", str(tmp_path))],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": "/root"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = dict(one.split("=", 1) for one in done.stdout.split("\0") if one)
+    assert {name: told.get(name) for name in names} == dict.fromkeys(names, odd)
+
+
 def test_a_version_is_installed_as_the_image_makes_it() -> None:
     build = (ROOT / "Dockerfile").read_text().split("\nFROM ")[1]
     image = [

@@ -18,6 +18,7 @@ from cymba.database import UnitOfWork, utc_now
 from cymba.devices import cells, provisioning
 from cymba.devices.provisioning import Credentials
 from cymba.devices.signing import load_key, show_public_key
+from cymba.errors import Conflict
 from cymba.operations import fleet
 from cymba.settings import FIRST_CELL, Settings
 from ops import mosquitto_files
@@ -170,7 +171,7 @@ def move(settings: Settings, devices: tuple[str, ...], cell: str) -> None:
     Each stays where it is until its programme stands at the new broker, and it has heard of the
     address and come. With its own cell's name it stays after all. It needs firmware that follows
     (docs/device-protocol.md, R44); any other stays where it is. One that cannot be moved ends the
-    command; those before it are asked to come.
+    command; those before it are asked to come. One that is there already is passed over.
 
     \b
     cymba device move EY4T7KQ2M9XD north
@@ -179,8 +180,11 @@ def move(settings: Settings, devices: tuple[str, ...], cell: str) -> None:
     key, by = load_key(settings), Actor("operator", getpass.getuser())
     with open_engine(settings) as engine, UnitOfWork(engine) as session:
         for name in devices:
-            with session.begin():
-                fleet.move(session, key, name, cell, by=by, now=utc_now())
+            try:
+                with session.begin():
+                    fleet.move(session, key, name, cell, by=by, now=utc_now())
+            except Conflict as there_already:
+                click.echo(f"{there_already}")
 
 
 @device.command()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import any_, delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from cymba.broker_address import BrokerAddress
 from cymba.devices import cells
 from cymba.devices.clocks import to_ms
 from cymba.devices.issuing import lock_devices
@@ -53,7 +54,8 @@ def ask(
 
     Raises:
         NotFound: there is no such device.
-        Rejected: there is no such cell, or no address of it is known.
+        Rejected: there is no such cell, no address of it is known, or one without TLS, which no
+            device follows that has it.
         Conflict: the device is there already.
     """
     address = cells.known_cell(session, to_cell)
@@ -73,6 +75,9 @@ def ask(
         session.delete(earlier)
         session.flush()
     if device.cell != to_cell:
+        here = cells.known_cell(session, device.cell)
+        if here and BrokerAddress.parse(here).tls and not BrokerAddress.parse(address).tls:
+            raise Rejected(f"{address} is without TLS, which device {device_id} would not give up")
         # What its broker retains of an earlier time there.
         ask_withdrawal(session, [device_id], now, cells=[to_cell])
         # Above all that it may have followed, whatever the clock says: it ignores what is not.

@@ -262,6 +262,19 @@ def test_a_cell_needs_a_plain_name_and_an_address_for_devices(
     assert "secret" not in str(refused.value)
 
 
+def test_a_device_is_not_sent_where_it_would_not_go_because_that_has_no_tls(
+    session: Session, device: MakeDevice
+) -> None:
+    one = device().device_id
+    cells.add(session, "plain", "mqtt://plain.example.org", NOW)
+    with pytest.raises(Rejected, match="is without TLS"):
+        ask(session, one, "plain")
+    assert session.get(CellMove, one) is None
+    cells.add(session, FIRST_CELL, "mqtt://first.example.org", NOW)
+    ask(session, one, "plain")
+    assert session.get_one(CellMove, one).to_cell == "plain"
+
+
 def test_a_move_is_in_the_log_of_whoever_holds_the_device(
     session: Session, device: MakeDevice, account: MakeAccount
 ) -> None:

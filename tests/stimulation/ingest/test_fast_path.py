@@ -5,7 +5,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -318,16 +318,29 @@ def _somebody_waits(engine: Engine) -> bool:
         )
 
 
+class Sent(NamedTuple):
+    seq: int
+    store: int
+    sid: str
+    boot: int
+    is_bad: bool
+
+    def frame(self) -> dict[str, Any]:
+        n = 0 if self.is_bad else 2
+        return samples(self.seq, store=self.store, sid=self.sid, boot=self.boot, n=n)
+
+
 @st.composite
-def histories(draw: st.DrawFn) -> list[list[tuple[int, int, bool]]]:
-    """Batches of (number, store, is it bad): mostly what follows, with repeats among it."""
+def histories(draw: st.DrawFn) -> list[list[Sent]]:
+    """Batches: mostly what follows, with repeats among it."""
     frames = []
     last = {1: 0, 2: 0}
     for _ in range(draw(st.integers(1, 20))):
         store = draw(st.sampled_from((1, 2)))
         step = draw(st.sampled_from((1, 1, 1, 1, 2, 0)))
         last[store] = max(1, last[store] + step)
-        frames.append((last[store], store, draw(st.integers(0, 9)) == 0))
+        sid, boot = draw(st.sampled_from(SIDS)), draw(st.sampled_from((1, 1, 2)))
+        frames.append(Sent(last[store], store, sid, boot, draw(st.integers(0, 9)) == 0))
     cuts = sorted(draw(st.sets(st.integers(0, len(frames)), max_size=8)))
     return [frames[a:b] for a, b in itertools.pairwise([0, *cuts, len(frames)])]
 
@@ -339,7 +352,7 @@ def histories(draw: st.DrawFn) -> list[list[tuple[int, int, bool]]]:
 )
 @given(histories(), st.integers(0))
 def test_the_same_rows_and_acks_as_by_ingest(
-    process: Process, engine: Engine, batches: list[list[tuple[int, int, bool]]], turns: int
+    process: Process, engine: Engine, batches: list[list[Sent]], turns: int
 ) -> None:
     """Two slots take turns, as a bit of `turns` says."""
     appended, ingested = (process.line.hold(f"append-{next(_names):06}") for _ in range(2))
@@ -348,7 +361,7 @@ def test_the_same_rows_and_acks_as_by_ingest(
         stack.callback(second.held.invalidate)
         slots = [process.connection, second.connection]
         for number, batch in enumerate(batches):
-            sent = [samples(seq, store=store, n=0 if is_bad else 2) for seq, store, is_bad in batch]
+            sent = [one.frame() for one in batch]
             by_ingest = process.line.send(*sent, device_id=ingested)
             process.connection = slots[turns >> number & 1]
             some = process.append(*sent, device_id=appended)
@@ -366,9 +379,9 @@ def test_the_same_rows_and_acks_as_by_ingest(
                 assert max(ack.upto for ack in of_store) == of_ingest.upto
         process.connection = slots[0]
     for table, columns in {
-        "frame": "store, seq, sid, digest, body",
+        "frame": "store, seq, sid, boot, up_ms, digest, body",
         "flash_store": "store, resolved::text",
-        "session_extent": "sid, store, low_seq, high_seq, dirty",
+        "session_extent": "sid, store, low_seq, high_seq, low_boot, high_boot, dirty",
         "quarantine": "store, seq, code, digest, times_seen",
     }.items():
         query = f"SELECT {columns} FROM {table} WHERE device_id = '{{}}' ORDER BY {columns}"  # noqa: S608 - of the above

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from itertools import islice
 
 import structlog
 from cachetools import LRUCache
@@ -17,7 +18,7 @@ from cymba.devices.moving import arrive, still_here
 from cymba.devices.presence import SEEN_STEP, record_seen
 
 PERIOD_S = 5.0
-AT_ONCE = 5_000  # devices in one transaction
+AT_ONCE = 5_000  # devices in one transaction; no statement can name 65,536
 MOST_DEVICES = 100_000  # whose last contact and holder are cached
 log = structlog.get_logger(__name__)
 
@@ -49,10 +50,12 @@ class Contacts:
 
     def do(self) -> bool:
         with self._lock:
-            connected = set(self._connected)
+            connected = set(islice(self._connected, AT_ONCE))
         self._receive(connected, is_new=True)
         with self._lock:
             self._connected -= connected
+        if len(connected) == AT_ONCE:
+            return True
         now_s = time.monotonic()
         if now_s < self._due_s:
             return False

@@ -2,10 +2,12 @@
 follower hangs, or a certificate lets in more than it should."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from cymba.database import UnitOfWork, utc_now
@@ -15,6 +17,7 @@ from cymba.devices.tables import CellMove, Device, DevicePresence
 from cymba.settings import FIRST_CELL
 from cymba.stimulation.ingest.decide import Refused, Stored
 from cymba.stimulation.wire.messages import Presence, ReportedState, to_json
+from mqtt_bridge import contacts
 from mqtt_bridge.contacts import Contacts
 from mqtt_bridge.delivery_queue import IncomingMessage
 from mqtt_bridge.topics import Subject
@@ -114,6 +117,27 @@ def test_a_frame_shows_that_a_device_has_come_where_its_presence_was_lost_in_a_c
     assert cell_of(engine, mover) == NORTH
     with UnitOfWork(engine) as session:
         assert session.get(CellMove, mover) is None
+
+
+def test_however_many_connect_at_once_they_are_received_some_at_a_time(
+    engine: Engine, devices: list[Credentials], mover: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet that dials again after its broker was down."""
+    monkeypatch.setattr(contacts, "AT_ONCE", 2)
+    received: list[int] = []
+
+    def counted(session: Session, device_ids: set[str], *rest: Any) -> list[str]:
+        received.append(len(device_ids))
+        return moving.arrive(session, device_ids, *rest)
+
+    monkeypatch.setattr(contacts, "arrive", counted)
+    north = Contacts(engine, NORTH)
+    north.note_connected([*(one.device_id for one in devices), *map(str, range(5))])
+    while north.do():
+        pass
+    assert sum(received) == len(devices) + 5
+    assert max(received) == 2
+    assert cell_of(engine, mover) == NORTH
 
 
 def test_a_device_that_was_told_to_go_and_comes_back_is_told_to_the_operator(

@@ -7,8 +7,8 @@
 4. The device comes. From then on it belongs there, the old broker refuses it, and what it retains
    is withdrawn.
 
-So a device that cannot follow loses nothing: it stays where it is, or comes back, and is asked
-again. Whatever it sent to both cells is in one ledger.
+So a device that cannot follow loses nothing: it stays where it is, or comes back, and an operator
+may ask again. Whatever it sent to both cells is in one ledger.
 """
 
 from collections.abc import Collection, Sequence
@@ -50,7 +50,7 @@ class Telling(NamedTuple):
 def ask(
     session: Session, key: Ed25519PrivateKey, device_id: str, to_cell: str, now: datetime
 ) -> None:
-    """Have a device come to another cell; to its own: it is to stay after all.
+    """Have a device come to another cell. Its own cell's name takes back an earlier move.
 
     Raises:
         NotFound: there is no such device.

@@ -169,9 +169,9 @@ def move(settings: Settings, devices: tuple[str, ...], cell: str) -> None:
     """Have DEVICES (by id or serial) come to CELL.
 
     Each stays where it is until its programme stands at the new broker, and it has heard of the
-    address and come. With its own cell's name it stays after all. It needs firmware that follows
-    (docs/device-protocol.md, R44); any other stays where it is. One that cannot be moved ends the
-    command; those before it are asked to come. One that is there already is passed over.
+    address and come. Its own cell's name takes back an earlier move. Only firmware that follows
+    comes (docs/device-protocol.md, R44); any other stays where it is. One that cannot be moved ends
+    the command; those before it are asked to come. One that is there already is passed over.
 
     \b
     cymba device move EY4T7KQ2M9XD north

@@ -22,6 +22,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]{
 CellName = Annotated[str, Meta(pattern="^[a-z][a-z0-9]{0,30}$")]
 FIRST_CELL = "first"  # of every device and broker of an installation that has no other
 
+SESSION_SILENT_HOURS = 24
 AUDIT_KEPT_DAYS = 30  # no entry of the audit log goes before: cymba/accounts/audit_guard.py
 
 
@@ -91,7 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics_port: Port | None = None
 
     # The session worker.
-    session_silent_hours: Positive = 24  # then an open session is closed as unknown_inferred
+    session_silent_hours: Positive = (
+        SESSION_SILENT_HOURS  # then an open session is closed as unknown_inferred
+    )
 
     # How many days things are kept that nobody needs for ever; 0 keeps them.
     retention_audit_days: Days = 3 * 365  # at least 30, by the database's own guard

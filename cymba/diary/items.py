@@ -8,6 +8,7 @@ where one is known to fit, else local.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cymba.devices.screening import RED_FLAGS
 from cymba.diary.values import (
     Answers,
     Choices,
@@ -112,10 +113,10 @@ def _side_effect(name: str, title: str, snomed: str | None, *, note: str = "") -
     )
 
 
-def _red_flag(name: str, title: str, snomed: str) -> Item:
+def _red_flag(name: str, snomed: str) -> Item:
     return Item(
         name,
-        title,
+        RED_FLAGS[name],
         SideEffectAnswer(),
         "side_effect",
         code=f"SNOMED CT {snomed}",
@@ -257,9 +258,9 @@ ITEMS: dict[str, Item] = {
         _side_effect(
             "slow_heartbeat", "Slow heartbeat", "48867003", note="Stop, and ask for medical advice."
         ),
-        _red_flag("fainting", "Fainting", "271594007"),
-        _red_flag("breathlessness", "Breathlessness", "267036007"),
-        _red_flag("chest_pain", "Chest pain", "29857009"),
+        _red_flag("fainting", "271594007"),
+        _red_flag("breathlessness", "267036007"),
+        _red_flag("chest_pain", "29857009"),
         Item(
             "cycle_start",
             "First day of a menstrual cycle",

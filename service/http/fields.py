@@ -168,6 +168,15 @@ class Instant(_Described, ma.fields.AwareDateTime):
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
 
+class SpanInOrder(ma.Schema):
+    """For a schema with the moments `from` and `to`, each of which may be absent."""
+
+    @ma.validates_schema
+    def check_order(self, data: dict[str, Any], **_: Any) -> None:
+        if "begin" in data and "end" in data and data["begin"] > data["end"]:
+            raise ma.ValidationError("Must not be before `from`.", "to")
+
+
 class Day(_Described, ma.fields.Date):
     """A day such as 2026-03-01, in this form only."""
 

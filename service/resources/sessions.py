@@ -23,7 +23,7 @@ from service.http import out
 from service.http.answers import nothing, tagged
 from service.http.bearer import current_account, ended, hold_reading
 from service.http.etags import check_preconditions
-from service.http.fields import Flag, Instant, Pattern, Schema, Text
+from service.http.fields import Flag, Instant, Pattern, Schema, SpanInOrder, Text
 from service.http.openapi import Resource
 from service.http.paging import (
     PageQuerySchema,
@@ -56,17 +56,12 @@ class SessionPageSchema(Schema):
     )
 
 
-class SessionQuerySchema(PageQuerySchema):
+class SessionQuerySchema(SpanInOrder, PageQuerySchema):
     begin = Instant(
         data_key="from", metadata={"description": "Sessions that started then or after"}
     )
     end = Instant(data_key="to", metadata={"description": "Sessions that started before"})
     device_id = Text(validate=Pattern(DEVICE_ID_PATTERN), about="Of this device alone")
-
-    @ma.validates_schema
-    def check_order(self, data: dict[str, Any], **_: Any) -> None:
-        if "begin" in data and "end" in data and data["begin"] > data["end"]:
-            raise ma.ValidationError("Must not be before `from`.", "to")
 
 
 class SessionChangeSchema(Schema):

@@ -18,7 +18,7 @@ from service.http import answers, out
 from service.http.bearer import hold_reading
 from service.http.etags import set_etag
 from service.http.examples import described
-from service.http.fields import Instant, Pattern, Schema, Text, Whole
+from service.http.fields import Instant, Pattern, Schema, SpanInOrder, Text, Whole
 from service.http.language import spoken
 from service.http.openapi import Resource
 from service.http.reading import reading
@@ -34,7 +34,7 @@ MEDIA_TYPES = {"json": answers.MEDIA_TYPE, "csv": CSV, "arrow": ARROW}
 CHANNELS_PATTERN = r"^[a-z][a-z0-9_]{0,31}(,[a-z][a-z0-9_]{0,31}){0,31}$"
 
 
-class TelemetryQuerySchema(Schema):
+class TelemetryQuerySchema(SpanInOrder, Schema):
     channels = Text(
         validate=Pattern(CHANNELS_PATTERN),
         metadata={
@@ -55,11 +55,6 @@ class TelemetryQuerySchema(Schema):
         validate=ma.validate.OneOf(list(MEDIA_TYPES)),
         metadata={"description": "Instead of the header Accept"},
     )
-
-    @ma.validates_schema
-    def check_order(self, data: dict[str, Any], **_: Any) -> None:
-        if "begin" in data and "end" in data and data["begin"] > data["end"]:
-            raise ma.ValidationError("Must not be before `from`.", "to")
 
 
 class TelemetrySeriesSchema(Schema):

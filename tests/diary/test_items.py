@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cymba.devices.screening import RED_FLAGS
 from cymba.diary.items import CONDITIONS, ITEMS
 
 JSON = st.recursive(
@@ -75,11 +76,10 @@ def test_phq4_scores_as_published_and_a_missing_answer_gives_no_total() -> None:
 
 def test_every_item_says_why_it_may_be_shipped() -> None:
     assert all(item.licence for item in ITEMS.values())
-    assert {item.name for item in ITEMS.values() if item.red_flag} == {
-        "fainting",
-        "breathlessness",
-        "chest_pain",
-    }
+
+
+def test_each_symptom_that_withholds_current_can_be_entered_and_no_other_item_claims_to() -> None:
+    assert {item.name for item in ITEMS.values() if item.red_flag} == RED_FLAGS.keys()
 
 
 def test_scales_that_may_not_be_shipped_are_not() -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql.ranges import MultiRange, Range
 from sqlalchemy.orm import Session
 
 from cymba.parts import of_part
+from cymba.settings import SESSION_SILENT_HOURS
 from cymba.stimulation.archive.by_device import (
     NextDevices,
     WaitingSessions,
@@ -30,7 +31,7 @@ from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
 from cymba.stimulation.tables import Recording, SessionExtent, StimulationSession, StoredFrame
 from cymba.stimulation.wire.seq_ranges import SeqRanges
 
-SILENT_AFTER = timedelta(hours=24)
+SILENT_AFTER = timedelta(hours=SESSION_SILENT_HOURS)
 """A session is over when none of its frames has arrived for so long."""
 
 UNSEALED_OF_A_DEVICE = 100  # that are looked at in a round, on either side of a place

@@ -75,6 +75,12 @@ def quarantine_cost(payload_bytes: int) -> int:
     return max(payload_bytes, QUARANTINE_ROW_BYTES)
 
 
+def _size(payload_bytes: int, memory_bytes: int) -> int:
+    """What a frame counts of its session."""
+    most = payload_bytes if payload_bytes > memory_bytes else memory_bytes  # noqa: FURB136 - hot
+    return most if most > SESSION_FRAME_BYTES else SESSION_FRAME_BYTES  # noqa: FURB136
+
+
 class FrameCost(msgspec.Struct, gc=False):
     """What frames of a session use of the quotas."""
 
@@ -85,8 +91,7 @@ class FrameCost(msgspec.Struct, gc=False):
     @classmethod
     def of(cls, payload_bytes: int, memory_bytes: int) -> Self:
         """Of a frame with a payload of this size, which takes so much memory."""
-        size = max(payload_bytes, memory_bytes, SESSION_FRAME_BYTES)
-        return cls(1, frame_cost(payload_bytes), size)
+        return cls(1, frame_cost(payload_bytes), _size(payload_bytes, memory_bytes))
 
     @classmethod
     def of_all(cls, frames: Sequence[tuple[int, int]]) -> Self:
@@ -94,8 +99,7 @@ class FrameCost(msgspec.Struct, gc=False):
         stored_bytes = size = 0
         for payload_bytes, memory_bytes in frames:
             stored_bytes += frame_cost(payload_bytes)
-            most = payload_bytes if payload_bytes > memory_bytes else memory_bytes  # noqa: FURB136 - hot
-            size += most if most > SESSION_FRAME_BYTES else SESSION_FRAME_BYTES  # noqa: FURB136
+            size += _size(payload_bytes, memory_bytes)
         return cls(len(frames), stored_bytes, size)
 
 

@@ -89,7 +89,8 @@ def append(
     usual = _usual_frames(deliveries, anchors, quota)
     written: dict[StoreKey, SeqRanges] = {}
     for part in parts(line, {key.device_id for key in usual}) if usual else ():
-        mine = usual if part is None else {k: of for k, of in usual.items() if k.device_id in part}
+        ids = None if part is None else set(part)
+        mine = {key: of for key, of in usual.items() if ids is None or key.device_id in ids}
         # `ingest` finds the bad delivery.
         with suppress(*REFUSED_DATA):
             written |= _write(line, mine)
@@ -128,8 +129,11 @@ def _usual_frames(
         for run in _runs(its_deliveries):
             key = StoreKey(device_id, run.frames[0].store)
             known = usual.get(key)
-            is_whole = known is None or _has_new_numbers(run, known.numbers)
-            is_whole = _is_allowed(run, quota) and is_whole
+            count = len(run.frames)
+            if known is not None:
+                _cut_before_known(run, known.numbers)
+            if quota is not None and run.frames:
+                _cut_to_quota(run, quota)
             if run.frames:
                 if anchors.may_be_news(device_id, run.frames, run.received_at, settled=run.settled):
                     suspects.add(device_id)
@@ -139,7 +143,7 @@ def _usual_frames(
                 else:
                     known.numbers.update(numbers)
                     known.runs.append(run)
-            if not is_whole:
+            if len(run.frames) < count:
                 break
     if suspects:
         hints = clock_hints_of(one for one in deliveries if one.device_id in suspects)
@@ -177,22 +181,19 @@ def _runs(deliveries: Iterable[One]) -> Iterator[_Run[One]]:
         yield run
 
 
-def _has_new_numbers(run: _Run[One], known: set[int]) -> bool:
-    """Whether none of a run's numbers is known. If one is, the run is cut before it."""
+def _cut_before_known(run: _Run[One], known: set[int]) -> None:
+    """Leave what comes before the first number that is known."""
     for place, frame in enumerate(run.frames):
         if frame.seq in known:
             run.cut(place)
-            return False
-    return True
+            return
 
 
-def _is_allowed(run: _Run[One], quota: Reservation | None) -> bool:
-    """Whether the quotas allow all of a run. If not, it is cut to those that they allow."""
-    if not run.frames:
-        return True
+def _cut_to_quota(run: _Run[One], quota: Reservation) -> None:
+    """Leave what the quotas allow, up to the first frame that they do not."""
     sid = run.frames[0].sid
-    if quota is None or quota.spend(run.device_id, sid, run.cost):
-        return True
+    if quota.spend(run.device_id, sid, run.cost):
+        return
     for place, (delivery, frame) in enumerate(zip(run.deliveries, run.frames, strict=True)):
         if not quota.session(
             run.device_id,
@@ -201,8 +202,7 @@ def _is_allowed(run: _Run[One], quota: Reservation | None) -> bool:
             memory_bytes=frame.memory_bytes,
         ):
             run.cut(place)
-            return False
-    return True
+            return
 
 
 def _write(

@@ -58,26 +58,19 @@ def ask(
             device follows that has it.
         Conflict: the device is there already.
     """
-    address = cells.known_cell(session, to_cell)
-    if address is None:
-        raise Rejected(
-            f"no address of cell {to_cell!r} is known: cymba cell add {to_cell} mqtts://host"
-        )
     lock_devices(session, [device_id])
     device = session.get(Device, device_id, populate_existing=True)
     if device is None:
         raise NotFound(f"there is no device {device_id}")
     earlier = session.get(CellMove, device_id, populate_existing=True)
-    if earlier is None and device.cell == to_cell:
+    address = None if device.cell == to_cell else _address_to_tell(session, device, to_cell)
+    if address is None and earlier is None:
         raise Conflict(f"device {device_id} is in cell {to_cell!r} already")
     if earlier is not None:
         ask_withdrawal(session, [device_id], now, cells=[device.cell, earlier.to_cell])
         session.delete(earlier)
         session.flush()
-    if device.cell != to_cell:
-        here = cells.known_cell(session, device.cell)
-        if here and BrokerAddress.parse(here).tls and not BrokerAddress.parse(address).tls:
-            raise Rejected(f"{address} is without TLS, which device {device_id} would not give up")
+    if address is not None:
         # What its broker retains of an earlier time there.
         ask_withdrawal(session, [device_id], now, cells=[to_cell])
         # Above all that it may have followed, whatever the clock says: it ignores what is not.
@@ -95,6 +88,17 @@ def ask(
         )
         session.flush()
     tell_brokers(session)
+
+
+def _address_to_tell(session: Session, device: Device, to_cell: str) -> str:
+    address, here = (cells.known_cell(session, one) for one in (to_cell, device.cell))
+    if address is None:
+        raise Rejected(
+            f"no address of cell {to_cell!r} is known: cymba cell add {to_cell} mqtts://host"
+        )
+    if here and BrokerAddress.parse(here).tls and not BrokerAddress.parse(address).tls:
+        raise Rejected(f"{address} is without TLS, which device {device.id} would not give up")
+    return address
 
 
 def to_prepare(session: Session, cell: str, limit: int) -> list[Preparation]:

@@ -84,6 +84,9 @@ def test_a_list_of_devices_can_be_moved_again_though_some_are_there(
     said = run(settings, "device", "move", there.device_id, here.device_id, "north")
     assert said == f"device {there.device_id} is in cell 'north' already\n"
     assert session.scalars(select(CellMove.device_id)).all() == [here.device_id]
+    session.rollback()
+    run(settings, "device", "move", here.device_id, "first")  # whose address nobody has told
+    assert session.scalars(select(CellMove.device_id)).all() == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_what_cannot_be_done_is_told_and_changes_nothing(
     settings: dict[str, str], session: Session, arguments: Sequence[str], said: str
 ) -> None:
     cells.add(session, "north", ADDRESS, utc_now())
-    (one,) = provision(session, "neck")
+    (one,) = provision(session, "neck", cell="north")
     session.commit()
     with pytest.raises(DomainError) as refused:
         run(settings, *(each.format(device=one.device_id) for each in arguments))

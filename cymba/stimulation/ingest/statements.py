@@ -355,15 +355,18 @@ _IN_RECORDINGS_OF_SESSIONS = text(
         AND {of_part("g.device_id")} OFFSET 0) AS r
     """  # noqa: S608 - a constant
 )
-# A number that another session used: every recording of the store is searched.
+# A number that another session used: every recording of the store is searched, and no other's.
 _IN_RECORDINGS = text(
     f"""
     SELECT r.device_id, r.store, CAST(r.seqs AS text), r.digests
-    FROM recording AS r
-    WHERE EXISTS (SELECT FROM {_WANTED}
-                  WHERE k.device_id = r.device_id AND k.store = r.store AND r.seqs @> k.seq)
-      AND {of_part("r.device_id")}
-    """  # noqa: S608 - a constant
+    FROM (SELECT device_id, store, array_agg(seq) AS seqs FROM {_WANTED}
+          GROUP BY device_id, store) AS k
+    CROSS JOIN LATERAL (
+      SELECT * FROM recording AS g
+      WHERE g.device_id = k.device_id AND g.store = k.store AND {of_part("g.device_id")}
+        AND EXISTS (SELECT FROM unnest(k.seqs) AS s (seq) WHERE g.seqs @> s.seq)
+      OFFSET 0) AS r
+    """  # noqa: S608 - constants of this code
 )
 # `key-reuse` is left out: it means that other content was stored under the number.
 _IN_QUARANTINE = text(

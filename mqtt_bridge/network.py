@@ -22,7 +22,8 @@ from mqtt_bridge.packets import Message, size_of_packet, take_messages
 from mqtt_bridge.supervised import SupervisedThread
 
 READ_BYTES = 256 * 1024
-SELECT_S = 1.0
+POLL_MS = 1_000
+READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 FIRST_WAIT_S, LAST_WAIT_S = 1.0, 10.0
 
 
@@ -61,7 +62,7 @@ class BufferedClient(Client):
             self.loop_read()  # it finds the end of the connection
             return False
         at_ns = time.time_ns()
-        # A TLS line may hold data that `select` does not see.
+        # A TLS line may hold data that the kernel does not show.
         is_more = len(received) == READ_BYTES or isinstance(line, ssl.SSLSocket)
         with self._msgtime_mutex:
             self._last_bytes_received = time.monotonic()
@@ -157,16 +158,17 @@ class NetworkThread:
         """Until the connection ends."""
         client = self._client
         more = False
+        poll = select.poll()  # `select.select` takes no descriptor above 1,023
+        poll.register(self._woken, select.POLLIN)
         while (line := client.socket()) is not None:
-            writes = [line] if client.want_write() else []
-            readable, writable, _ = select.select(
-                [line, self._woken], writes, [], 0 if more else SELECT_S
-            )
-            if self._woken in readable:
+            poll.register(line, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
+            events = dict(poll.poll(0 if more else POLL_MS))
+            of_line = events.get(line.fileno(), 0)
+            is_woken = self._woken.fileno() in events
+            if is_woken:
                 self._woken.recv(4096)
-                writable = [line]
-            more = (line in readable or more) and client.read()
-            if writable and client.socket() is line:
+            more = (bool(of_line & READABLE) or more) and client.read()
+            if (is_woken or of_line & select.POLLOUT) and client.socket() is line:
                 client.loop_write()
             if client.socket() is line:
                 client.loop_misc()

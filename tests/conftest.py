@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a thousand devices are in one process
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if config.option.basetemp is None:
         folder = config.stash[OWN_FOLDER] = run_folder.make()
         config.option.basetemp = folder / "t"  # pytest makes this one anew

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, func, select
 from cymba.accounts.profile import register
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.claiming import Claimed, claim
+from cymba.devices.provisioning import Credentials
 from cymba.settings import Settings
 from cymba.stimulation.tables import QuarantinedFrame, StoredFrame
 from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES
@@ -81,14 +82,14 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, engine: Engine) -> Iter
     )
     bridge.start()
     row = broker.operate("provision", "--model", model, "--csv", "-").splitlines()[1]
-    device_id, serial, _, secret, code, _ = row.split(",")
+    one = Credentials(*row.split(",")[: len(Credentials._fields)])
     with UnitOfWork(engine) as session:
         person = register(session, email=EMAIL, password=PASSWORD)
-        assert isinstance(claim(session, person.id, serial, code, utc_now()), Claimed)
+        assert isinstance(claim(session, person.id, one.serial, one.claim_code, utc_now()), Claimed)
         session.commit()
-    wait_until(lambda: call(broker.port, device_id, secret).entered, what="it may come in")
+    wait_until(lambda: call(broker.port, one.device_id, one.secret).entered, what="it may come in")
     wait_until(lambda: "connected" in bridge.log, what=lambda: bridge.log)
-    yield Site(broker, device_id, secret, engine)
+    yield Site(broker, one.device_id, one.secret, engine)
     bridge.stop()
     broker.stop()
 

@@ -1,7 +1,9 @@
 """The loop around paho: many packets at one read, many acks at one wake-up, in order."""
 
+import os
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 from paho.mqtt.client import MQTTv311
@@ -73,6 +75,27 @@ def test_what_was_read_ahead_of_a_dead_connection_is_forgotten() -> None:
                 wait_until(lambda number=number: len(got) == number, what="here")  # type: ignore[misc]
         network.stop(10)
     assert got == [b"1", b"2"]
+
+
+def test_a_process_with_many_files_open_reads_all_the_same() -> None:
+    """`select.select` would take no descriptor above 1,023."""
+    got: list[bytes] = []
+    client = BufferedClient(CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTv311)
+    client.on_arrival = lambda arrival: got.extend(one.payload for one in arrival.messages)
+    with ExitStack() as opened, socket.create_server(("127.0.0.1", 0)) as listener:
+        for _ in range(1_024):
+            opened.callback(os.close, os.dup(listener.fileno()))
+        network = NetworkThread(
+            client, lambda: client.connect("127.0.0.1", listener.getsockname()[1])
+        )
+        network.start()
+        line, _ = listener.accept()
+        with line:
+            line.recv(1_000)
+            line.sendall(b"\x20\x02\x00\x00" + publish(b"t", b"1", 1))
+            wait_until(lambda: got == [b"1"] or network.problem() is not None, what="here")
+            assert network.problem() is None
+        network.stop(10)
 
 
 def test_a_stop_does_not_wait_for_a_broker_that_is_away() -> None:

@@ -183,11 +183,17 @@ def test_a_device_that_never_spoke_of_it_hears_it_again_when_it_comes_online(
     talk: MakeTalker,
     devices: list[Credentials],
     set_next: SetProgramme,
+    programme: Callable[[str], DeviceProgramme],
 ) -> None:
     make_bridge()
     talker = talk(devices[0])
     set_next(devices[0].device_id)
     assert hear_desired(talker).ver == 1
+    # What comes online before that is served by the message that it has just heard.
+    wait_until(
+        lambda: programme(devices[0].device_id).published_at is not None,
+        what="it is marked",
+    )
     talker.say("presence", to_json(Presence(online=True, store=1, boot=1, sent=5)), retain=True)
     assert hear_desired(talker).ver == 1
     talker.say("state", to_json(ReportedState(ver=1, applied=True)))

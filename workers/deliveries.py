@@ -120,8 +120,10 @@ def into_files(folder: Path) -> Send:
         # A mail may hold a code that opens an account: it is for the operator's eyes alone.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = str(message["Message-ID"]).strip("<>").replace("@", "_")
-        with open(folder / f"{name}.eml", "wb", opener=_private) as file:
+        part = folder / f"{name}.part"  # whoever looks for mails finds whole ones
+        with open(part, "wb", opener=_private) as file:
             file.write(message.as_bytes())
+        part.rename(folder / f"{name}.eml")
 
     return send
 

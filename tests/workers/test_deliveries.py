@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
@@ -166,6 +167,18 @@ def test_mails_in_files_are_for_the_operator_alone(waiting: Engine, tmp_path: Pa
     MailSender(waiting, "Cymba <x@y.org>", into_files(folder)).run_once()
     (kept,) = folder.iterdir()
     assert (folder.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_whoever_looks_for_mails_in_files_finds_whole_ones(tmp_path: Path) -> None:
+    class Cut(EmailMessage):
+        def as_bytes(self, *_: Any, **__: Any) -> bytes:
+            raise OSError("the disk is full")
+
+    message = Cut()
+    message["Message-ID"] = "<1@y.org>"
+    with pytest.raises(OSError, match="full"):
+        into_files(tmp_path)(message)
+    assert list(tmp_path.glob("*.eml")) == []
 
 
 def test_an_address_that_mail_cannot_name_is_set_aside_and_the_next_mail_leaves(

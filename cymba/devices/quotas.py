@@ -172,16 +172,10 @@ class Quota:
             meter.spent += spent
             meter.left = 0.0
 
-    def session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
-    ) -> bool:
-        """Whether a frame of this session may be stored. Once a session has begun, all its frames
-        may be, up to the largest size of a session."""
-        return self.spend(device_id, sid, FrameCost.of(payload_bytes, memory_bytes))
-
     def spend(self, device_id: str, sid: UUID, cost: FrameCost) -> bool:
         """Whether frames of this session may be stored, which cost so much together. If not,
-        nothing is counted. A session's first frame may be of any size."""
+        nothing is counted. Once a session has begun, all its frames may be, up to the largest size
+        of a session; the first one may be of any size."""
         stored_bytes, size = cost.stored_bytes, cost.size
         key = device_id, sid.int
         known = self._known.get(key)

@@ -218,10 +218,7 @@ def test_a_session_is_bounded_by_what_its_readings_take_in_memory(engine: Engine
     demand.store(UUID(int=1), 100_000)
     with UnitOfWork(engine) as session, session.begin():
         quota.settle(session, {"ear-00001": demand}, NOON)
-    frames = [
-        quota.session("ear-00001", UUID(int=1), payload_bytes=2_000, memory_bytes=30_000)
-        for _ in range(10)
-    ]
+    frames = [quota.spend("ear-00001", UUID(int=1), FrameCost.of(2_000, 30_000)) for _ in range(10)]
     assert frames == [True] * 3 + [False] * 7
 
 

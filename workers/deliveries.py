@@ -123,7 +123,7 @@ def into_files(folder: Path) -> Send:
         part = folder / f"{name}.part"  # whoever looks for mails finds whole ones
         with open(part, "wb", opener=_private) as file:
             file.write(message.as_bytes())
-        part.rename(folder / f"{name}.eml")
+        part.replace(folder / f"{name}.eml")
 
     return send
 

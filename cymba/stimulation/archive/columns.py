@@ -20,13 +20,13 @@ from sqlalchemy import text
 
 from cymba.database import Prepared
 from cymba.devices.clocks import from_ms
+from cymba.float_columns import Floats
 from cymba.stimulation.archive.integer_columns import Integers
 from cymba.stimulation.archive.reading import IN_FRAME_TABLE
 from cymba.stimulation.archive.recording import RecordedColumns
 from cymba.stimulation.wire.frames import KINDS
 from cymba.stimulation.wire.messages import SamplesFrame
 
-Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 

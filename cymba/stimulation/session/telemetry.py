@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cymba.devices.clocks import DeviceClocks, from_ms, to_ms
-from cymba.stimulation.archive.columns import Floats, SessionColumns
+from cymba.float_columns import Floats
+from cymba.stimulation.archive.columns import SessionColumns
 from cymba.stimulation.session.timeline import Timeline, is_per_beat
 from cymba.stimulation.session.timing import Milliseconds, place_columns
 from cymba.stimulation.wire.channels import CHANNELS

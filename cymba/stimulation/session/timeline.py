@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cymba.stimulation.archive.columns import Floats, SessionColumns
+from cymba.float_columns import Floats
+from cymba.stimulation.archive.columns import SessionColumns
 from cymba.stimulation.session.timing import Milliseconds
 from cymba.stimulation.wire.channels import CHANNELS
 

@@ -26,6 +26,7 @@ from mqtt_bridge import packets
 from mqtt_bridge.network import Arrival, BufferedClient, NetworkThread
 
 KEEPALIVE_S = 30
+LOOK_S = 0.5  # how often whoever waits for the broker looks whether the connection is gone
 STOP_S = 10.0
 log = structlog.get_logger(__name__)
 
@@ -84,15 +85,17 @@ class Connection:
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send if connected, else return False. Delivery is confirmed by the protocol above."""
-        with self._lock:
+        with self._client.publishing, self._lock:
             if self._current is None:
                 return False
             return self._client.publish(topic, payload, qos).rc is MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def publish_retained(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> bool:
-        """Publish retained messages. True once the broker has confirmed all."""
-        with self._lock:
-            if self._current is None:
+        """Publish retained messages. True once the broker has confirmed all; what it has not
+        confirmed by the end of the connection is not sent again."""
+        with self._client.publishing, self._lock:
+            number = self._current
+            if number is None:
                 return False
             sent = [self._client.publish(topic, payload, 1, retain=True)
                     for topic, payload in messages]  # fmt: skip
@@ -100,9 +103,11 @@ class Connection:
         for one in sent:
             if one.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return False
-            one.wait_for_publish(max(0.0, end_s - time.monotonic()))
-            if not one.is_published():
-                return False
+            while not one.is_published():
+                left_s = end_s - time.monotonic()
+                if left_s <= 0 or self._current != number:
+                    return False
+                one.wait_for_publish(min(left_s, LOOK_S))
         return True
 
     def answer(

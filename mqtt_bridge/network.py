@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client
@@ -38,8 +38,8 @@ class BufferedClient(Client):
     """Reads by itself and lets paho handle whole packets, those that are no messages. `on_arrival`
     gets the messages, all that were read at once before any other packet.
 
-    What is overridden or used of paho's own: `_sock_recv`, `_packet_queue`, and when it last heard
-    from the broker.
+    What is overridden or used of paho's own: `_sock_recv`, `_packet_queue`, `_out_message_mutex`,
+    and when it last heard from the broker.
     """
 
     on_arrival: Callable[[Arrival], None]
@@ -77,8 +77,17 @@ class BufferedClient(Client):
         """Queue whole packets that need no answer, after those that are queued already."""
         self._packet_queue(MessageType.PUBACK, packets, mid=0, qos=0)
 
+    @property
+    def publishing(self) -> AbstractContextManager[object]:
+        """Held by paho while it publishes, and while it calls back that a new connection has ended
+        at once. Whoever publishes under a lock that the callbacks take holds this one first."""
+        return self._out_message_mutex
+
     def forget(self) -> None:
-        """Discard what was read of a packet: its connection is gone."""
+        """Discard what was read of a packet, and what the broker has not confirmed: its connection
+        is gone. Paho would send that again by itself, and might so put an older retained message in
+        the place of a newer one."""
+        self.drop_out_messages()
         self._partial = bytearray()  # the beginning of a packet that is not whole yet
         self._wanted = 0  # its size, if that is known
         self._packet = memoryview(b"")  # what paho is to handle now

@@ -1,5 +1,6 @@
 import socket
 import ssl
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,3 +153,79 @@ def test_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:
             assert peer
             assert ("DNS", "bridge-0") in peer["subjectAltName"]
         connection.stop()
+
+
+def packet(line: socket.socket) -> tuple[int, bytes]:
+    """The next one that a client sends, if it is no longer than 127 bytes."""
+    head = line.recv(2, socket.MSG_WAITALL)
+    return head[0] & 0xF0, line.recv(head[1], socket.MSG_WAITALL)
+
+
+def accept(listener: socket.socket) -> socket.socket:
+    line, _ = listener.accept()
+    line.settimeout(PATIENCE_S)
+    assert packet(line)[0] == CONNECT
+    line.sendall(b"\x20\x02\x01\x00")
+    return line
+
+
+CONNECT, PUBLISH = 0x10, 0x30
+
+
+def test_what_a_connection_left_unconfirmed_does_not_come_after_what_is_newer() -> None:
+    """The newer one is published by this slot or another, as soon as there is a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        connection = connect(f"mqtt://127.0.0.1:{listener.getsockname()[1]}", CallRecorder())
+        first = accept(listener)
+        wait_until(lambda: connection.current == 1, what="connected")
+        outcome: list[bool] = []
+        waiting = threading.Thread(
+            target=lambda: outcome.append(connection.publish_retained([("a", b"1")], PATIENCE_S))
+        )
+        waiting.start()
+        while packet(first)[0] != PUBLISH:
+            pass
+        first.close()
+        waiting.join()
+        assert outcome == [False]
+        with accept(listener) as second:
+            wait_until(lambda: connection.current == 2, what="connected again")
+            connection.publish_retained([("a", b"2")], 0)
+            published = []
+            while b"2" not in published:
+                kind, body = packet(second)
+                if kind == PUBLISH:
+                    published.append(body[-1:])
+            assert published == [b"2"]
+        connection.stop()
+
+
+class Watched:
+    """A lock that says whether another one was held when it was taken."""
+
+    def __init__(self, other: threading.Lock) -> None:
+        self._other = other
+        self._lock = threading.RLock()
+        self.taken_under_it: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.taken_under_it.append(self._other.locked())
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_connection_that_ends_at_once_and_who_publishes_do_not_wait_for_each_other() -> None:
+    """Paho calls back under its own lock, and the callback takes ours."""
+    connection = connect(f"mqtt://127.0.0.1:{free_port()}", CallRecorder())
+    connection.stop()
+    connection._client._out_message_mutex = watched = Watched(connection._lock)  # type: ignore[assignment]
+    connection._current = 1
+    connection.publish_retained([("a", b"1")], 0)
+    connection.publish("a", b"1", qos=1)
+    assert watched.taken_under_it
+    assert watched.taken_under_it[0] is False
+    outer = [one for one in watched.taken_under_it if not one]
+    assert len(outer) == 2

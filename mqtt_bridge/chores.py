@@ -1,4 +1,4 @@
-"""A thread for background work, which may wait for the database and the broker."""
+"""Background work, which may wait for the database and the broker."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from cymba.failures import is_passing, name_of
+from cymba.failures import is_outage, is_passing, name_of
 from mqtt_bridge.supervised import SupervisedThread
 
 POLL_S = 0.5
@@ -24,34 +24,50 @@ class Chore(Protocol):
 
 
 class Chores:
-    """Does each chore again and again. One that fails by its own fault ends the bridge."""
+    """Does each chore again and again, in a thread of its own: none waits for another. One that
+    fails by its own fault ends the bridge."""
 
     def __init__(self, chores: Sequence[Chore]) -> None:
-        self._chores = chores
         self._stopping = threading.Event()
-        self._began_s: float | None = None
-        self._failing: str | None = None
-        self._thread = SupervisedThread("chores", self._run)
+        self._rounds = [_Rounds(chore, self._stopping) for chore in chores]
 
     def start(self) -> None:
-        self._thread.start()
+        for one in self._rounds:
+            one.thread.start()
 
     def stop(self) -> None:
         """Unfinished work is done after the next start."""
         self._stopping.set()
-        self._thread.join(LEAVE_S)
+        end_s = time.monotonic() + LEAVE_S
+        for one in self._rounds:
+            one.thread.join(max(0.0, end_s - time.monotonic()))
 
     def problem(self) -> str | None:
-        return self._thread.problem()
+        return next(filter(None, (one.thread.problem() for one in self._rounds)), None)
 
     def trouble(self) -> str | None:
-        """Why nothing of it can be done at the moment. They ask the database also while no frame
+        """Why some of it cannot be done at the moment. They ask the database also while no frame
         comes."""
+        return next(filter(None, (one.trouble() for one in self._rounds)), None)
+
+
+class _Rounds:
+    """Of one chore."""
+
+    def __init__(self, chore: Chore, stopping: threading.Event) -> None:
+        self._chore = chore
+        self._name = type(chore).__name__
+        self._stopping = stopping
+        self._began_s: float | None = None
+        self._failing: str | None = None
+        self.thread = SupervisedThread(self._name, self._run)
+
+    def trouble(self) -> str | None:
         if self._failing is not None:
             return f"the database does not answer ({self._failing})"
         began_s = self._began_s
         if began_s is not None and time.monotonic() - began_s > LONG_S:
-            return f"the chores have waited for {time.monotonic() - began_s:.0f} s"
+            return f"{self._name} has waited for {time.monotonic() - began_s:.0f} s"
         return None
 
     def _run(self) -> None:
@@ -59,22 +75,22 @@ class Chores:
         while not self._stopping.wait(delay_s):
             delay_s = POLL_S
             try:
-                for chore in self._chores:
-                    self._do(chore)
+                self._do()
             except Exception as error:
                 if not is_passing(error):
                     raise
-                delay_s = AFTER_FAILURE_S
+                # What others did at the same time was in its way: by the next round it is not.
+                delay_s = AFTER_FAILURE_S if is_outage(error) else POLL_S
                 self._failing = name_of(error)
-                log.warning("the database does not answer", error=self._failing)
+                log.warning("a chore is tried again", chore=self._name, error=self._failing)
             else:
                 self._failing = None
 
-    def _do(self, chore: Chore) -> None:
+    def _do(self) -> None:
         more = True
         while more and not self._stopping.is_set():
             self._began_s = time.monotonic()
             try:
-                more = chore.do()
+                more = self._chore.do()
             finally:
                 self._began_s = None

@@ -119,7 +119,7 @@ def test_a_bridge_to_which_nothing_comes_tells_of_its_database_too(
         try:
             wait_until(bridge.connected, what="the bridge is connected")
             held.answers.clear()
-            wait_until(lambda: tells("have waited"), what="it waits")
+            wait_until(lambda: tells("has waited"), what="it waits")
             wait_until(lambda: tells("does not answer"), what="it was in vain")
             held.answers.set()
             wait_until(lambda: bridge.bridge.ill_health() is None, what="all is well")

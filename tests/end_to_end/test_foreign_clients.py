@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,27 +72,31 @@ class Site(NamedTuple):
 def site(request: pytest.FixtureRequest, tmp_path: Path, engine: Engine) -> Iterator[Site]:
     """A broker, a bridge, and a claimed device; its model may be a parameter."""
     model = getattr(request, "param", "ear_cymba")
-    broker = ShippedMosquitto(tmp_path / "site", engine)
-    broker.start()
-    bridge = BridgeProcess(
-        tmp_path / "bridge.log",
-        {
-            "CYMBA_DATABASE_URL": broker.settings.database_url or "",
-            "CYMBA_BROKER_URL": broker.bridge_url,
-        },
-    )
-    bridge.start()
-    row = broker.operate("provision", "--model", model, "--csv", "-").splitlines()[1]
-    one = Credentials(*row.split(",")[: len(Credentials._fields)])
-    with UnitOfWork(engine) as session:
-        person = register(session, email=EMAIL, password=PASSWORD)
-        assert isinstance(claim(session, person.id, one.serial, one.claim_code, utc_now()), Claimed)
-        session.commit()
-    wait_until(lambda: call(broker.port, one.device_id, one.secret).entered, what="it may come in")
-    wait_until(lambda: "connected" in bridge.log, what=lambda: bridge.log)
-    yield Site(broker, one.device_id, one.secret, engine)
-    bridge.stop()
-    broker.stop()
+    with ExitStack() as parts:  # a bridge that is left behind publishes what later tests set
+        broker = ShippedMosquitto(tmp_path / "site", engine)
+        parts.callback(broker.stop)
+        broker.start()
+        bridge = BridgeProcess(
+            tmp_path / "bridge.log",
+            {
+                "CYMBA_DATABASE_URL": broker.settings.database_url or "",
+                "CYMBA_BROKER_URL": broker.bridge_url,
+            },
+        )
+        parts.callback(bridge.stop)
+        bridge.start()
+        row = broker.operate("provision", "--model", model, "--csv", "-").splitlines()[1]
+        one = Credentials(*row.split(",")[: len(Credentials._fields)])
+        with UnitOfWork(engine) as session:
+            person = register(session, email=EMAIL, password=PASSWORD)
+            claimed = claim(session, person.id, one.serial, one.claim_code, utc_now())
+            assert isinstance(claimed, Claimed)
+            session.commit()
+        wait_until(
+            lambda: call(broker.port, one.device_id, one.secret).entered, what="it may come in"
+        )
+        wait_until(lambda: "connected" in bridge.log, what=lambda: bridge.log)
+        yield Site(broker, one.device_id, one.secret, engine)
 
 
 def arrives(site: Site) -> None:

@@ -25,6 +25,7 @@ from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.publisher import Publisher
 from mqtt_bridge.rate_limits import IncomingRateLimits
+from mqtt_bridge.reconciler import Reconciler
 from mqtt_bridge.writer import Writer
 
 TICK_S = 0.5
@@ -90,6 +91,7 @@ class Bridge:
                 Publisher(engine, self.connection, self.metrics, settings.cell),
                 FloodGuard(engine, limits.flooding, self.metrics),
                 contacts,
+                Reconciler(engine, settings.cell),
             ]
         )
         self.ack_sender = AckSender(self.connection, self.metrics, limits.charge_rejected)

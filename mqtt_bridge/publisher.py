@@ -4,7 +4,7 @@ withdraw a message.
 A message is marked as published only once the broker has confirmed it. Until then it waits in the
 database, through any crash. What the broker may have lost is published again: everything, if it has
 lost this bridge's session (retained messages are in the same store), and a device's programme, if
-the device comes online without having reported it.
+the device comes online, or has been online for a while, without having reported it.
 """
 
 from collections.abc import Sequence
@@ -48,24 +48,30 @@ class Publisher:
         self._connection = connection
         self._metrics = metrics
         self._cell = cell
-        self._fresh_sessions = 0  # of those counted by the connection, how many were dealt with
+        self._fresh_sessions = 0  # of those counted by the connection, how many were noticed
+        # The broker has lost what it retained of the devices above this one; None: of nobody.
+        self._lost_above: str | None = None
 
     def do(self) -> bool:
-        return self._publish() == AT_ONCE
-
-    def _publish(self) -> int:
-        """Publish some of what waits. Return the number of devices for which the broker confirmed
-        it."""
         if self._connection.current is None:
-            return 0
-        fresh_sessions = self._connection.fresh_sessions
-        if fresh_sessions != self._fresh_sessions:
+            return False
+        if self._connection.fresh_sessions != self._fresh_sessions:
+            self._fresh_sessions, self._lost_above = self._connection.fresh_sessions, ""
+        published = self._publish()
+        if published is None or self._lost_above is None:
+            return published == AT_ONCE
+        if published == 0:  # what is new never waits for more than a part of what was lost
             with UnitOfWork(self._engine) as session, session.begin():
-                publish_all_again(session, self._cell)
-            self._fresh_sessions = fresh_sessions
+                last = publish_all_again(session, self._cell, above=self._lost_above)
+            self._lost_above = last
+        return True
+
+    def _publish(self) -> int | None:
+        """Publish some of what waits. Return the number of devices for which the broker confirmed
+        it; None if it did not, or if another slot publishes now."""
         with UnitOfWork(self._engine) as session, session.begin():
             if not begin_publication(session, self._cell):
-                return 0
+                return None
             waiting = _read(session, self._cell)
             if not waiting.device_ids:
                 return 0
@@ -73,7 +79,7 @@ class Publisher:
             if not self._connection.publish_retained(messages, CONFIRM_S):
                 log.warning("the broker did not confirm retained messages; they will be sent again")
                 session.rollback()
-                return 0
+                return None
             waiting.mark(session, self._cell, datetime.now(UTC))
         self._metrics.published.inc(len(messages))
         return len(waiting.device_ids)

@@ -16,7 +16,7 @@ from cymba.devices.anchors import Anchor, BootAnchor, BootKey
 from cymba.devices.cells import elsewhere
 from cymba.devices.exchange import Unusable
 from cymba.devices.holders import holders_of
-from cymba.devices.presence import latest_store, record_presence
+from cymba.devices.presence import latest_store, record_presence, with_another_store
 from cymba.devices.programme import record_report
 from cymba.devices.publication import publish_again
 from cymba.devices.quotas import Quota, Reservation
@@ -136,6 +136,12 @@ def write(
     others = (
         _Others() if len(all_frames) == len(batch) else _read_others(session, batch, away, written)
     )
+    came_online = {
+        delivery.device_id: presence.store
+        for delivery, presence in others.presences
+        if presence.online and not delivery.retained
+    }
+    reset = with_another_store(session, came_online) if came_online else set()
     for delivery, presence in others.presences:
         record_presence(
             session, delivery.device_id, presence, delivery.arrived_at, live=not delivery.retained
@@ -165,14 +171,9 @@ def write(
         outcome = record_report(session, delivery.device_id, report, delivery.arrived_at)
         if outcome == "unknown-version":
             written.unknown_programmes += 1
-    came_online = {
-        delivery.device_id
-        for delivery, presence in others.presences
-        if presence.online and not delivery.retained
-    }
     if came_online:
-        publish_again(session, came_online)
-        written.connected = came_online
+        publish_again(session, came_online, reset=reset)
+        written.connected = set(came_online)
     return written
 
 

@@ -121,6 +121,16 @@ def latest_store(session: Session, device_id: str) -> int | None:
     return session.scalar(select(DevicePresence.store).where(DevicePresence.device_id == device_id))
 
 
+def with_another_store(session: Session, stores: Mapping[str, int]) -> set[str]:
+    """Those of the devices that last came online with another flash store than now: since then they
+    were reset. Call it before their presence is recorded."""
+    row = DevicePresence
+    known = session.execute(
+        select(row.device_id, row.store).where(row.device_id.in_(sorted(stores)))
+    )
+    return {device_id for device_id, store in known if store != stores[device_id]}
+
+
 _earlier = aliased(DeviceTenure)
 KNOWN_TO_HOLDER: ColumnElement[bool] = and_(
     DevicePresence.device_id == DeviceTenure.device_id,

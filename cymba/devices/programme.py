@@ -39,6 +39,7 @@ from cymba.devices.models import (
     widened,
     without_output,
 )
+from cymba.devices.publication import publish_newer
 from cymba.devices.screening import has_red_flag, standing_lock
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure, RefusedProgramme
 from cymba.devices.unknown_versions import no_current, note_unknown, settle
@@ -271,7 +272,8 @@ def record_report(
 ) -> Literal["recorded", "late", "unknown-version"]:
     """Store a device's report of a version; a later report of the same version replaces it.
 
-    After a version that was never set here, `answer_unknown` sends a newer one.
+    A device that reports a lower version than the newest is sent that again. After a version that
+    was never set here, `answer_unknown` sends a newer one.
     """
     row = DeviceProgramme
     recorded = session.scalar(
@@ -292,6 +294,7 @@ def record_report(
     if recorded is not None:
         if reported.applied:
             settle(session, device_id, reported.ver, at)
+        publish_newer(session, device_id, reported.ver, at)
         announce_to_holders(session, [device_id])
         return "recorded"
     known = session.scalar(

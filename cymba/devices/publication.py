@@ -2,27 +2,38 @@
 
 The database holds what is desired; the broker's retained message is a copy that it may lose. A
 version without `published_at` waits here for the broker of its device's cell. Only the newest
-version of a device is sent, and one publisher of a cell works at a time, so no older version can
-replace a newer one.
+version of a device is sent, and one publisher of a cell works at a time, so no older version
+replaces a newer one.
+
+That the broker has confirmed a message does not say that the device has it. What the device reports
+does: until it has reported the newest version, that is published again, whatever became of it.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.devices.clocks import to_ms
-from cymba.devices.issuing import newest_version
+from cymba.devices.issuing import lock_devices, newest_version
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.provisioning import tell_brokers
 from cymba.devices.tables import CellMove, Device, DeviceProgramme
 from cymba.settings import FIRST_CELL
 
 _LOCK = 0x63796D62_64657369  # "cymbdesi", of an advisory lock; each further cell has its own
+PUBLISHING_S = 30.0
+"""A publisher whose host is gone says nothing more. Then the database ends its transaction, and
+another one publishes."""
+
+REPORTED_WITHIN = timedelta(minutes=1)
+"""A device that is online has reported a version by then (R40)."""
+AGAIN_EVERY = timedelta(hours=1)
+"""At the latest, to a device that is online and never reports."""
 
 
 class UnpublishedProgramme(NamedTuple):
@@ -36,7 +47,10 @@ def begin_publication(session: Session, cell: str) -> bool:
     It waits for the broker without a lock on any row, so it blocks nobody.
     """
     key = _LOCK if cell == FIRST_CELL else func.hashtextextended(cell, _LOCK)
-    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(key))))
+    patience = f"{PUBLISHING_S * 1_000:.0f}"
+    ends_when_silent = func.set_config("idle_in_transaction_session_timeout", patience, True)
+    statement = select(func.pg_try_advisory_xact_lock(key), ends_when_silent)
+    return bool(session.execute(statement).one()[0])
 
 
 def unpublished(session: Session, cell: str, limit: int = 100) -> list[UnpublishedProgramme]:
@@ -88,24 +102,60 @@ def mark_published(
         )
 
 
-def publish_again(session: Session, device_ids: Iterable[str]) -> None:
-    """Publish again to devices that came online what they have not reported on."""
+def publish_again(
+    session: Session, device_ids: Iterable[str], *, reset: Collection[str] = ()
+) -> None:
+    """Publish again to devices that came online what they have not reported on; to those that were
+    `reset`, whatever they reported before.
+
+    A row that is locked is being published or reported on at this moment, and is left alone.
+    """
     row = DeviceProgramme
-    ids = sorted(set(device_ids))
-    newest = (
-        select(row.device_id, func.max(row.ver))
-        .where(row.device_id.in_(ids))
-        .group_by(row.device_id)
+    again = select(row.device_id, row.ver).where(
+        func.row(row.device_id, row.ver).in_(_newest(row.device_id.in_(sorted(set(device_ids))))),
+        or_(row.reported_at.is_(None), row.device_id.in_(reset)),
+        row.published_at.is_not(None),
     )
     session.execute(
         update(row)
+        .where(func.row(row.device_id, row.ver).in_(again.with_for_update(skip_locked=True)))
+        .values(published_at=None)
+    )
+
+
+def publish_newer(session: Session, device_id: str, ver: int, at: datetime) -> None:
+    """Publish the newest version again to a device that reports a lower one. If that was published
+    a moment ago, the report has crossed it."""
+    row = DeviceProgramme
+    session.execute(
+        update(row)
         .where(
-            func.row(row.device_id, row.ver).in_(newest),
-            row.reported_at.is_(None),
-            row.published_at.is_not(None),
+            func.row(row.device_id, row.ver).in_(_newest(row.device_id == device_id)),
+            row.ver > ver,
+            row.published_at < at - REPORTED_WITHIN,
         )
         .values(published_at=None)
     )
+
+
+class Reconciled(NamedTuple):
+    again: Sequence[str]  # the devices to which the newest version is published again
+    last: str | None  # of those that were looked at; None: there are no more
+
+
+def publish_unreported(
+    session: Session, cell: str, now: datetime, *, above: str = "", limit: int = 5_000
+) -> Reconciled:
+    """Publish again what devices of `cell` that are online should have reported by now, of up to
+    `limit` devices above `above`.
+
+    It is first due after `REPORTED_WITHIN`, and then each time that the device has been silent for
+    twice as long, at least `AGAIN_EVERY`.
+    """
+    given = {"cell": cell, "now": now, "above": above, "limit": limit}
+    waits = {"first": REPORTED_WITHIN, "most": AGAIN_EVERY}
+    looked_at, last, again = session.execute(_PUBLISH_UNREPORTED, given | waits).one()
+    return Reconciled(again, last if looked_at == limit else None)
 
 
 def publish_newest(session: Session, device_ids: Sequence[str]) -> None:
@@ -113,25 +163,46 @@ def publish_newest(session: Session, device_ids: Sequence[str]) -> None:
     _publish_newest(session, DeviceProgramme.device_id.in_(device_ids))
 
 
-def publish_all_again(session: Session, cell: str) -> None:
-    """Publish all again in `cell`, because its broker has lost its messages. Devices that are to
-    come wait until theirs stand there."""
-    here = select(Device.id).where(Device.cell == cell)
+def publish_all_again(
+    session: Session, cell: str, *, above: str = "", limit: int = 1_000
+) -> str | None:
+    """Publish all again in `cell`, because its broker has lost its messages: what is of up to
+    `limit` devices above `above`. Return the last of these; None if there are no more. Devices that
+    are to come wait until theirs stand there.
+
+    In parts, so that no statement takes too long, and what is new need not wait for all.
+    """
+    ids = session.scalars(
+        select(Device.id)
+        .outerjoin(CellMove, CellMove.device_id == Device.id)
+        .where(Device.id > above, or_(Device.cell == cell, CellMove.to_cell == cell))
+        .order_by(Device.id)
+        .limit(limit)
+    ).all()
+    # First, as whoever moves a device or sets a version does: so nobody waits in a circle.
+    lock_devices(session, ids)
+    here = select(Device.id).where(Device.id.in_(ids), Device.cell == cell)
     _publish_newest(session, DeviceProgramme.device_id.in_(here))
-    session.execute(update(CellMove).where(CellMove.to_cell == cell).values(ready_at=None))
-    session.execute(
-        update(CellMove).where(CellMove.device_id.in_(here)).values(told_at=None),
-        execution_options={"synchronize_session": False},
-    )
-    tell_brokers(session)
+    coming = CellMove.device_id.in_(ids), CellMove.to_cell == cell, CellMove.ready_at.is_not(None)
+    unready = update(CellMove).where(*coming).values(ready_at=None)
+    if session.scalars(unready.returning(CellMove.device_id)).all():
+        tell_brokers(session)
+    session.execute(update(CellMove).where(CellMove.device_id.in_(here)).values(told_at=None))
+    return ids[-1] if len(ids) == limit else None
 
 
 def _publish_newest(session: Session, whose: ColumnElement[bool]) -> None:
     row = DeviceProgramme
-    newest = select(row.device_id, func.max(row.ver)).where(whose).group_by(row.device_id)
     session.execute(
-        update(row).where(func.row(row.device_id, row.ver).in_(newest)).values(published_at=None)
+        update(row)
+        .where(func.row(row.device_id, row.ver).in_(_newest(whose)))
+        .values(published_at=None)
     )
+
+
+def _newest(whose: ColumnElement[bool]) -> Select[str, int]:
+    row = DeviceProgramme
+    return select(row.device_id, func.max(row.ver)).where(whose).group_by(row.device_id)
 
 
 def retained_message(session: Session, device_id: str) -> Desired | None:
@@ -149,3 +220,31 @@ def as_message(row: DeviceProgramme) -> Desired:
         expires=None if row.expires_at is None else round(to_ms(row.expires_at)),
         signature=row.signature,
     )
+
+
+_PUBLISH_UNREPORTED = text(
+    """
+    WITH looked_at AS MATERIALIZED (
+      SELECT p.device_id, p.changed_at
+      FROM device_presence AS p JOIN device AS d ON d.id = p.device_id
+      WHERE p.online AND d.cell = :cell AND p.device_id > :above
+      ORDER BY p.device_id LIMIT :limit),
+    late AS (
+      SELECT r.device_id, r.ver
+      FROM looked_at AS s
+      CROSS JOIN LATERAL (
+        SELECT max(v.ver) FROM device_programme AS v WHERE v.device_id = s.device_id) AS n (ver)
+      JOIN device_programme AS r ON r.device_id = s.device_id AND r.ver = n.ver
+      WHERE r.reported_at IS NULL
+        AND r.published_at < :now - greatest(CAST(:first AS interval),
+              least(CAST(:most AS interval),
+                    r.published_at - greatest(r.created_at, s.changed_at)))
+      FOR UPDATE OF r SKIP LOCKED),
+    again AS (
+      UPDATE device_programme AS r SET published_at = NULL
+      FROM late AS l WHERE r.device_id = l.device_id AND r.ver = l.ver
+      RETURNING r.device_id)
+    SELECT (SELECT count(*) FROM looked_at), (SELECT max(device_id) FROM looked_at),
+           ARRAY(SELECT device_id FROM again)
+    """
+)

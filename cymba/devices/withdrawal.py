@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import any_, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
-from cymba.devices.publication import publish_again
+from cymba.devices.publication import publish_newest
 from cymba.devices.tables import CellMove, Device, RetainedWithdrawal
 
 
@@ -47,8 +47,8 @@ def awaited_withdrawals(session: Session, cell: str, limit: int = 100) -> list[W
 def mark_withdrawn(session: Session, withdrawn: Sequence[Withdrawal], cell: str) -> None:
     """The broker of `cell` has acknowledged the empty messages.
 
-    A withdrawal that was asked for again meanwhile stays. The programme of a next holder, and where
-    a device is to move, which the withdrawal may have removed, are published again.
+    A withdrawal that was asked for again meanwhile stays. The programme that a device of `cell` is
+    to hold, and where it is to move, which the withdrawal may have removed, are published again.
     """
     row = RetainedWithdrawal
     for device_id, asked_at in withdrawn:
@@ -60,9 +60,8 @@ def mark_withdrawn(session: Session, withdrawn: Sequence[Withdrawal], cell: str)
             update(CellMove).where(CellMove.device_id == device_id).values(told_at=None)
         )
     ids = [one.device_id for one in withdrawn]
-    publish_again(
-        session, session.scalars(select(Device.id).where(Device.id.in_(ids), Device.cell == cell))
-    )
+    of_cell = select(Device.id).where(Device.id.in_(ids), Device.cell == cell)
+    publish_newest(session, session.scalars(of_cell).all())
 
 
 _ASK = text(

@@ -13,7 +13,9 @@ from cymba.database import UnitOfWork
 from cymba.devices import cells, moving
 from cymba.devices.broker_rights import TopicAccess, may, may_connect
 from cymba.devices.issuing import issue
+from cymba.devices.messages import ReportedState
 from cymba.devices.models import MODELS, usual_programme
+from cymba.devices.programme import record_report
 from cymba.devices.provisioning import Credentials, provision
 from cymba.devices.publication import (
     begin_publication,
@@ -220,6 +222,19 @@ def test_of_two_moves_in_a_row_the_second_holds_wherever_the_device_is(
     assert moving.arrive(session, [one.device_id], "south", NOW) == [one.device_id]
     assert publish(session, "south") == ["desired"]
     assert cells.elsewhere(session, [one.device_id], FIRST_CELL) == {one.device_id: "south"}
+
+
+def test_a_device_that_does_not_move_after_all_keeps_what_it_reported_at_its_broker(
+    session: Session, device: MakeDevice
+) -> None:
+    """A reset takes it from its flash, and the broker has it still."""
+    one = device().device_id
+    ver = set_version(session, one)
+    publish(session, FIRST_CELL)
+    record_report(session, one, ReportedState(ver=ver, applied=True), NOW)
+    ask(session, one)
+    ask(session, one, FIRST_CELL)
+    assert publish(session, FIRST_CELL) == ["withdrawn", "desired"]
 
 
 @pytest.mark.parametrize("is_followed", [True, False])

@@ -1,26 +1,33 @@
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import to_builtins
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork
-from cymba.devices.messages import Desired, ReportedState
+from cymba.devices import cells, moving, publication
+from cymba.devices.messages import Desired, Presence, ReportedState
 from cymba.devices.models import MODELS, usual_programme
+from cymba.devices.presence import record_presence
 from cymba.devices.programme import record_report
+from cymba.devices.provisioning import provision
 from cymba.devices.publication import (
     begin_publication,
     mark_published,
     publish_again,
     publish_all_again,
+    publish_unreported,
     unpublished,
 )
 from cymba.devices.signing import sign, verify
-from cymba.devices.tables import DeviceProgramme
+from cymba.devices.tables import Device, DeviceProgramme
 from cymba.settings import FIRST_CELL
 from tests.devices.conftest import MakeDevice
+from tests.end_to_end.parts import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = Ed25519PrivateKey.generate()
@@ -103,8 +110,20 @@ def test_a_broker_that_lost_all_gets_the_newest_of_each(session, set_versions) -
     first, second = set_versions(3), set_versions(1)
     mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
     record_report(session, first, ReportedState(ver=3, applied=True), NOW + timedelta(hours=1))
-    publish_all_again(session, FIRST_CELL)
+    assert publish_all_again(session, FIRST_CELL) is None
     assert waiting(session) == {first: 3, second: 1}
+
+
+def test_a_broker_that_lost_all_gets_it_in_parts(session, set_versions) -> None:
+    ids = sorted(set_versions(1) for _ in range(5))
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
+    seen: list[list[str]] = []
+    above: str | None = ""
+    while above is not None:
+        above = publish_all_again(session, FIRST_CELL, above=above, limit=2)
+        seen.append(list(waiting(session)))
+        mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
+    assert seen == [ids[:2], ids[2:4], ids[4:]]
 
 
 def test_one_publishes_at_a_time(engine: Engine) -> None:
@@ -113,3 +132,133 @@ def test_one_publishes_at_a_time(engine: Engine) -> None:
         assert not begin_publication(other, FIRST_CELL)
         one.rollback()
         assert begin_publication(other, FIRST_CELL)
+
+
+def test_a_publisher_whose_host_is_gone_stops_nobody(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "PUBLISHING_S", 0.05)
+    gone, other = UnitOfWork(engine), UnitOfWork(engine)
+    assert begin_publication(gone, FIRST_CELL)
+    monkeypatch.undo()
+
+    def may_publish() -> bool:
+        other.rollback()
+        return begin_publication(other, FIRST_CELL)
+
+    wait_until(may_publish, what="the other one publishes")
+    other.close()
+    gone.invalidate()
+
+
+def come_online(session: Session, device_id: str, at: datetime = NOW, *, online: bool = True):
+    presence = Presence(online=online, store=1, boot=1, sent=int(at.timestamp()) % 2**31)
+    record_presence(session, device_id, presence, at)
+
+
+def test_what_a_device_that_is_online_never_reports_is_published_again_ever_more_rarely(
+    session, set_versions
+) -> None:
+    silent, spoken, away = (set_versions(2) for _ in range(3))
+    for device_id in (silent, spoken, away):
+        come_online(session, device_id)
+    come_online(session, away, NOW + timedelta(seconds=1), online=False)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
+    record_report(session, spoken, ReportedState(ver=2, applied=False, code="locked"), NOW)
+    again_at: list[int] = []
+    for minute in range(250):
+        now = NOW + timedelta(minutes=minute, seconds=1)
+        found = publish_unreported(session, FIRST_CELL, now)
+        assert found.last is None
+        if found.again:
+            assert (found.again, waiting(session)) == ([silent], {silent: 2})
+            again_at.append(minute)
+            mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, now)
+    assert again_at[:6] == [1, 3, 7, 15, 31, 63]
+    assert [two - one for one, two in pairwise(again_at[5:])] == [61, 61, 61]
+    assert publish_unreported(session, "another", NOW + timedelta(days=9)).again == []
+
+
+def test_how_long_it_was_away_does_not_delay_what_a_device_has_not_got(
+    session, set_versions
+) -> None:
+    device_id = set_versions(1)
+    back_at = NOW + timedelta(days=7)
+    come_online(session, device_id, back_at)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, back_at)
+    assert publish_unreported(session, FIRST_CELL, back_at + timedelta(minutes=2)).again
+
+
+def test_all_that_are_online_are_looked_at_in_parts(session, set_versions) -> None:
+    ids = sorted(set_versions(1) for _ in range(5))
+    for device_id in ids:
+        come_online(session, device_id)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
+    later, parts = NOW + timedelta(minutes=2), []
+    above: str | None = ""
+    while above is not None:
+        found = publish_unreported(session, FIRST_CELL, later, above=above, limit=2)
+        parts.append(sorted(found.again))
+        above = found.last
+    assert parts == [ids[:2], ids[2:4], ids[4:]]
+
+
+def test_a_device_that_reports_a_lower_version_is_sent_the_newest_again(
+    session, set_versions
+) -> None:
+    """It was reset, and its broker still had the older message."""
+    device_id, other = set_versions(2), set_versions(2)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
+    record_report(session, device_id, ReportedState(ver=2, applied=True), NOW)
+    record_report(session, other, ReportedState(ver=2, applied=True), NOW + timedelta(days=1))
+    soon = NOW + timedelta(seconds=1)
+    record_report(session, device_id, ReportedState(ver=1, applied=True), soon)
+    assert waiting(session) == {}  # the two have crossed
+    record_report(session, device_id, ReportedState(ver=1, applied=True), NOW + timedelta(days=1))
+    assert waiting(session) == {device_id: 2}
+
+
+def test_a_row_that_is_being_published_holds_up_nobody_who_comes_online(engine: Engine) -> None:
+    with UnitOfWork(engine) as publisher, UnitOfWork(engine) as writer:
+        with UnitOfWork(engine) as session, session.begin():
+            (one,) = provision(session, "ear_cymba")
+            add(session, one.device_id, 1)
+            session.execute(update(DeviceProgramme).values(published_at=NOW))
+        publisher.execute(update(DeviceProgramme).values(published_at=NOW))
+        writer.execute(text("SET LOCAL lock_timeout = '1ms'"))
+        publish_again(writer, [one.device_id])
+        publisher.commit()
+        publish_again(writer, [one.device_id])
+        assert one.device_id in waiting(writer)
+
+
+def test_a_device_that_comes_to_a_cell_whose_broker_lost_all_waits_in_no_circle(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with UnitOfWork(engine) as session, session.begin():
+        (one,) = provision(session, "ear_cymba", cell="north")
+        cells.add(session, "north", "mqtts://north.example.org", NOW)
+        cells.add(session, FIRST_CELL, "mqtts://first.example.org", NOW)
+        add(session, one.device_id, 1)
+        moving.ask(session, KEY, one.device_id, FIRST_CELL, NOW)
+
+    def publish_all() -> None:
+        with UnitOfWork(engine) as session, session.begin():
+            publish_all_again(session, "north")
+
+    def publish_newest_once_the_other_waits(session: Session, device_ids: list[str]) -> None:
+        """It arrives, and has its move's row."""
+        others.append(pool.submit(publish_all))
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        with engine.connect() as look:
+            wait_until(lambda: bool(look.scalar(waits)), what="the other one waits")
+        publication.publish_newest(session, device_ids)
+
+    monkeypatch.setattr(moving, "publish_newest", publish_newest_once_the_other_waits)
+    others: list[Future[None]] = []
+    with ThreadPoolExecutor() as pool:
+        with UnitOfWork(engine) as session, session.begin():
+            assert moving.arrive(session, [one.device_id], FIRST_CELL, NOW) == [one.device_id]
+        others[0].result()
+    with UnitOfWork(engine) as session:
+        assert session.get_one(Device, one.device_id).cell == FIRST_CELL

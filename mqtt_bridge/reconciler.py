@@ -1,0 +1,44 @@
+"""Publishes again what devices that are online should have reported by now.
+
+The broker may have lost a message after it confirmed it, or another broker confirmed it: a bridge
+with the same cell and another broker publishes too. Only the device's report says that it has it.
+"""
+
+import time
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+
+from cymba.database import UnitOfWork
+from cymba.devices.publication import publish_unreported
+
+STEP_S = 5.0  # between some devices and the next
+PERIOD_S = 20.0  # before it begins anew
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Goes through the devices of its cell that are online, some at a time."""
+
+    def __init__(self, engine: Engine, cell: str) -> None:
+        self._engine = engine
+        self._cell = cell
+        self._above = ""
+        self._due_s = 0.0
+
+    def do(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return False
+        with UnitOfWork(self._engine) as session, session.begin():
+            found = publish_unreported(session, self._cell, datetime.now(UTC), above=self._above)
+        if found.again:
+            log.warning(
+                "devices that are online do not report their programme; it is published again",
+                devices=len(found.again),
+                first=min(found.again),
+            )
+        self._above = found.last or ""
+        self._due_s = now_s + (PERIOD_S if found.last is None else STEP_S)
+        return False

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import tuple_row
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cymba.database import BoundedConnection
@@ -32,9 +33,10 @@ def part_of(where: Session | psycopg.Connection[Any], ids: Iterable[Id]) -> Part
 
 def parts(where: Session | psycopg.Connection[Any], ids: Iterable[Id]) -> list[Part[Id]]:
     """Devices, or accounts, by the part that they lie in, in one order everywhere."""
-    line, given = _line(where), list(ids)
+    line = _line(where)
     if not _is_laid(line):
         return [None]
+    given = list(ids)
     statement = _PARTS_OF_ACCOUNTS if any(isinstance(one, UUID) for one in given) else _PARTS
     with line.cursor(row_factory=tuple_row) as cursor:
         return [found for (found,) in cursor.execute(statement, [given], prepare=True)]
@@ -42,6 +44,13 @@ def parts(where: Session | psycopg.Connection[Any], ids: Iterable[Id]) -> list[P
 
 def lies_in_parts(where: Session | psycopg.Connection[Any]) -> bool:
     return _is_laid(_line(where))
+
+
+def one_after_the_other(session: Session) -> None:
+    """In this transaction, over one connection to each node: so it may change what lies in parts
+    and what is whole on each in any order, and all that it reads of a node is of one moment."""
+    if lies_in_parts(session):
+        session.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
 
 
 def _line(where: Session | psycopg.Connection[Any]) -> BoundedConnection:

@@ -61,6 +61,17 @@ _NO_MONTHS = (
       SELECT count(*) FROM gone'
     """,
 )
+# By what it is named on Citus, so that statements are sent as there (`cymba.parts`).
+_PART_OF = f"""
+    CREATE FUNCTION get_shard_id_for_distribution_column(name text, value anyelement)
+    RETURNS integer LANGUAGE sql STABLE AS $$
+      SELECT n FROM generate_series(0, {PARTS - 1}) AS n
+      WHERE CASE name
+        WHEN 'account'
+        THEN satisfies_hash_partition('account'::regclass, {PARTS}, n, value::text::uuid)
+        ELSE satisfies_hash_partition('frame'::regclass, {PARTS}, n, value::text::varchar) END
+    $$
+"""  # noqa: S608 - constants
 
 
 def _part(number: int) -> str:
@@ -99,15 +110,19 @@ class Partitions:
             "DROP TABLE whole",  # with its months, where it has such
             *(one.replace(" ON ONLY ", " ON ") for one in made),
             *(_NO_MONTHS if name == "audit_entry" else []),
+            *([_PART_OF] if name == "frame" else []),
         ):
             connection.execute(text(statement.replace(":", r"\:")))
 
 
 class AskedParts:
-    """Which parts of which tables each statement read or wrote, by the server's own counters.
+    """The most parts of each table that each statement read or wrote at once, by the server's own
+    counters. Of a table that is whole on every node, `WHOLE` if it was written.
 
     Plans are made for any values, as of a statement that stays prepared, and as for large tables.
     """
+
+    WHOLE = "whole"
 
     def __init__(self) -> None:
         self.parts: dict[str, dict[str, set[str]]] = {}  # statement -> table -> its parts
@@ -119,12 +134,14 @@ class AskedParts:
 
         def rows(one: Prepared, line: psycopg.Connection[Any], **given: Any) -> Any:
             with line.transaction() if line.autocommit else nullcontext():
+                plan_as_if_large(line, one.sql)
                 before = self._counts(line)
                 found = whole(one, line, **given)
                 self._note(one.sql, before, self._counts(line))
             return found
 
-        def begin(_: Connection, cursor: Any, *_more: Any) -> None:
+        def begin(_: Connection, cursor: Any, statement: str, *_more: Any) -> None:
+            plan_as_if_large(cursor.connection, statement)
             self._before = self._counts(cursor.connection)
 
         def end(_: Connection, cursor: Any, statement: str, *_more: Any) -> None:
@@ -138,22 +155,47 @@ class AskedParts:
         event.remove(engine, "before_cursor_execute", begin)
         event.remove(engine, "after_cursor_execute", end)
 
+    def refused(self) -> list[str]:
+        """Statements of a kind that Citus refuses: they lock rows in several parts, or change what
+        is whole on every node by what they read of a part."""
+        found = []
+        for statement, tables in self.parts.items():
+            if "erase_account(" in statement:  # a function, of several statements
+                continue
+            of_parts = [parts for parts in tables.values() if self.WHOLE not in parts]
+            locks = " FOR UPDATE" in statement or " FOR NO KEY UPDATE" in statement
+            if (locks and any(len(parts) > 1 for parts in of_parts)) or (
+                of_parts and len(of_parts) < len(tables)
+            ):
+                found.append(" ".join(statement.split()))
+        return found
+
     def _counts(self, line: psycopg.Connection[Any]) -> dict[tuple[str, str], int]:
         with line.cursor(row_factory=tuple_row) as cursor:
-            for setting in _AS_IF_LARGE:
-                cursor.execute(f"SET LOCAL {setting}")
             return {(table, part): n for table, part, n in cursor.execute(_COUNTS, prepare=True)}
 
     def _note(self, statement: str, before: Any, after: Any) -> None:
+        asked: dict[str, set[str]] = {}
         for (table, part), count in after.items():
             if count > before.get((table, part), 0):
-                self.parts.setdefault(statement, {}).setdefault(table, set()).add(part)
+                asked.setdefault(table, set()).add(part)
+        most = self.parts.setdefault(statement, {}) if asked else {}
+        for table, parts in asked.items():
+            most[table] = max(most.get(table, set()), parts, key=len)
 
 
-_AS_IF_LARGE = (
-    "plan_cache_mode = force_generic_plan",
-    *(f"enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin")),
-)
+def plan_as_if_large(line: psycopg.Connection[Any], statement: str) -> None:
+    """What names its part is planned by that, as by Citus."""
+    plans = "force_custom_plan" if "%(part)s" in statement else "force_generic_plan"
+    with line.cursor() as cursor:
+        cursor.execute(_AS_IF_LARGE, {"plans": plans}, prepare=True)
+
+
+_AS_IF_LARGE = """
+    SELECT set_config('plan_cache_mode', %(plans)s, true),
+           set_config('enable_seqscan', 'off', true),
+           set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
 # Of the transaction that runs.
 _COUNTS = """
     SELECT inhparent::regclass::text, inhrelid::regclass::text,
@@ -162,4 +204,10 @@ _COUNTS = """
            + (SELECT coalesce(sum(pg_stat_get_xact_numscans(indexrelid)), 0)
               FROM pg_index WHERE indrelid = inhrelid)
     FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid WHERE c.relkind = 'r'
+    UNION ALL
+    SELECT c.oid::regclass::text, 'whole',
+           pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+           + pg_stat_get_xact_tuples_deleted(c.oid)
+    FROM pg_class AS c
+    WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
 """

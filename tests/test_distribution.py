@@ -3,6 +3,7 @@
 from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
 
 from cymba.distribution import PLACES, placed
+from cymba.rights.personal_data import BY_NAME
 from cymba.tables import metadata
 
 
@@ -38,6 +39,16 @@ def test_no_reference_crosses_nodes() -> None:
             assert theirs.column is None or (
                 ours.group == theirs.group and pairs.get(str(ours.column)) == theirs.column
             ), key.name
+
+
+def test_what_a_reference_would_take_along_is_erased_without_it() -> None:
+    """Where a person's row goes, so does what referred to it, though it lies elsewhere."""
+    otherwise = {"device_tenure", "device_programme", "session_sums"}  # in `erasure`, by name
+    for name, table in placed(metadata).tables.items():
+        kept = {key.name for key in table.foreign_key_constraints}
+        for key in metadata.tables[name].foreign_key_constraints:
+            if key.ondelete is not None and key.name not in kept and name not in otherwise:
+                assert BY_NAME[name].erased, key.name
 
 
 def test_the_tables_of_one_database_stay_as_they_are() -> None:

@@ -49,19 +49,21 @@ $$""",
 CREATE TRIGGER account_id_used_once AFTER INSERT OR UPDATE OF id ON account
 FOR EACH ROW EXECUTE FUNCTION use_account_id()""",
 )
-# The account's own log goes with it, and its name is removed from the logs of others.
+# The account's own log goes with it, and its name is removed from the logs of others. What a
+# statement sets, and not `set_config`, Citus sets on each node.
 _ERASE_ACCOUNT = """
 CREATE FUNCTION erase_account(erased uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM set_config('cymba.erasing', 'on', true);
+  SET LOCAL citus.propagate_set_commands = 'local';
+  SET LOCAL cymba.erasing = 'on';
   UPDATE public.audit_entry SET detail = detail || '{"clinician": "erased"}'
   WHERE detail ->> 'clinician' = erased::text;
   DELETE FROM public.account WHERE id = erased;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'there is no such account' USING ERRCODE = 'no_data_found';
   END IF;
-  PERFORM set_config('cymba.erasing', 'off', true);
+  SET LOCAL cymba.erasing = 'off';
 END
 $$"""
 _ERASE_INTO_LEDGER = """

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+import cymba.accounts.references  # noqa: F401 - for rows of these tables
 from cymba.accounts import addresses
 from cymba.database import Base, CreatedAt, UtcDateTime
 

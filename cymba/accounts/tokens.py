@@ -115,19 +115,17 @@ def sign_in(session: Session, signer: Signer, account_id: UUID, now: datetime) -
     return _pair(signer, token, stored, now)
 
 
-def prove(session: Session, family_id: UUID, now: datetime) -> None:
+def prove(session: Session, access: AccessToken, now: datetime) -> None:
     """The sign-in has just given its password again."""
-    session.execute(
-        update(RefreshToken).where(RefreshToken.family_id == family_id).values(proved_at=now)
-    )
+    session.execute(update(RefreshToken).where(_of_sign_in(access)).values(proved_at=now))
 
 
-def require_proof(session: Session, family_id: UUID, now: datetime) -> None:
+def require_proof(session: Session, access: AccessToken, now: datetime) -> None:
     """
     Raises:
         Forbidden: the sign-in has given neither password nor provider's word lately.
     """
-    last = select(func.max(RefreshToken.proved_at)).where(RefreshToken.family_id == family_id)
+    last = select(func.max(RefreshToken.proved_at)).where(_of_sign_in(access))
     proved_at = session.scalars(last).one()
     if proved_at is None or now - proved_at >= PROVED_FOR:
         raise Forbidden(
@@ -135,6 +133,12 @@ def require_proof(session: Session, family_id: UUID, now: datetime) -> None:
             "anew, and try again.",
             code="reauthentication-required",
         )
+
+
+def _of_sign_in(access: AccessToken) -> ColumnElement[bool]:
+    return and_(
+        RefreshToken.account_id == access.account_id, RefreshToken.family_id == access.family_id
+    )
 
 
 def rotate(

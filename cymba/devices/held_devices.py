@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
@@ -85,20 +85,21 @@ def rename(session: Session, account_id: UUID, tenure: DeviceTenure, name: str) 
 
 def forget_holder(session: Session, account_id: UUID, now: datetime) -> None:
     """Release all devices of an account that is about to be erased, and forget who held them."""
-    session.execute(
-        update(DeviceTenure)
-        .where(DeviceTenure.account_id == account_id)
-        .values(
-            id=func.gen_random_uuid(),  # an export has shown the old one
-            account_id=None,
-            name="",
-            released_at=func.greatest(
-                DeviceTenure.claimed_at, func.coalesce(DeviceTenure.released_at, now)
-            ),
-        )
-    )
+    held = session.scalars(select(DeviceTenure.id).where(DeviceTenure.account_id == account_id))
+    ids = list(held)
+    # An export has shown their ids. Each of several nodes would make another one.
+    session.execute(_FORGET, {"ids": ids, "fresh": [uuid4() for _ in ids], "now": now})
 
 
+_FORGET = text(
+    """
+    UPDATE device_tenure AS t
+    SET id = f.fresh, account_id = NULL, name = '',
+        released_at = greatest(t.claimed_at, coalesce(t.released_at, :now))
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:fresh AS uuid[])) AS f (id, fresh)
+    WHERE t.id = f.id
+    """
+)
 _Row = Row[Device, DeviceTenure, DevicePresence, DeviceSuspension, UnknownVersion]
 
 

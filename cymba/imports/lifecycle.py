@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
+from cymba.accounts.references import hold_accounts
 from cymba.accounts.tables import Account
 from cymba.accounts.written_fields import zone_problem
 from cymba.errors import Conflict, NotFound, Rejected
@@ -100,6 +101,7 @@ def add_piece(
             index_elements=["import_id", "number"], set_={"data": piece.excluded.data}
         )
     )
+    hold_accounts(session, [account_id])
     row.changed_at = now
     if pieces_here(session, id_) == count:
         row.state = "waiting"
@@ -177,8 +179,8 @@ def undo(session: Session, account_id: UUID, id_: UUID, *, now: datetime) -> Dat
 
 
 def get(session: Session, account_id: UUID, id_: UUID) -> DataImport:
-    row = session.get(DataImport, id_)
-    if row is None or row.account_id != account_id:
+    row = session.scalars(select(DataImport).where(is_import(account_id, id_))).one_or_none()
+    if row is None:
         raise NotFound("There is no such import.")
     return row
 
@@ -251,10 +253,20 @@ def remove_unstored(session: Session, before: datetime, limit: int) -> int:
 
 
 def _locked(session: Session, account_id: UUID, id_: UUID) -> DataImport:
-    row = session.get(DataImport, id_, with_for_update=True, populate_existing=True)
-    if row is None or row.account_id != account_id:
+    row = find_locked(session, account_id, id_)
+    if row is None:
         raise NotFound("There is no such import.")
     return row
+
+
+def find_locked(session: Session, account_id: UUID, id_: UUID) -> DataImport | None:
+    query = select(DataImport).where(is_import(account_id, id_)).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+
+
+def is_import(account_id: UUID, id_: UUID) -> ColumnElement[bool]:
+    """An id alone may lie anywhere."""
+    return and_(DataImport.account_id == account_id, DataImport.id == id_)
 
 
 def _refuse_second(session: Session, account_id: UUID) -> None:

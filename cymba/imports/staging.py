@@ -21,7 +21,7 @@ from cymba.diary.entries import DiaryEntries
 from cymba.diary.fields import ITEM
 from cymba.diary.tables import DiaryEntry
 from cymba.imports.found import Draft, FoundReading
-from cymba.imports.lifecycle import PIECE_BYTES
+from cymba.imports.lifecycle import PIECE_BYTES, find_locked, is_import
 from cymba.imports.mapping import Mapping
 from cymba.imports.tables import FOR_WORKERS, DataImport, ImportedReading, ImportPiece
 
@@ -53,7 +53,8 @@ def due(session: Session, *, limit: int, but: Collection[UUID]) -> list[UUID]:
 
 def take(session: Session, id_: UUID) -> Job | None:
     """Count an attempt. None: nothing is to be done. Commit it before the work."""
-    row = _at_work(session, id_)
+    account_id = session.scalar(select(DataImport.account_id).where(DataImport.id == id_))
+    row = None if account_id is None else _at_work(session, account_id, id_)
     if row is None:
         return None
     row.attempts += 1
@@ -64,12 +65,12 @@ def take(session: Session, id_: UUID) -> Job | None:
 def stands(session: Session, job: Job) -> bool:
     """Whether it is still to be done, held so until the transaction ends: the person may have
     dropped it, and an account may be erased."""
-    query = select(DataImport.state).where(DataImport.id == job.id).with_for_update(read=True)
-    return session.scalars(query).first() == job.state
+    query = select(DataImport.state).where(is_import(job.account_id, job.id))
+    return session.scalars(query.with_for_update(read=True)).first() == job.state
 
 
-def _at_work(session: Session, id_: UUID) -> DataImport | None:
-    row = session.get(DataImport, id_, with_for_update=True, populate_existing=True)
+def _at_work(session: Session, account_id: UUID, id_: UUID) -> DataImport | None:
+    row = find_locked(session, account_id, id_)
     return row if row is not None and row.state in FOR_WORKERS else None
 
 
@@ -158,7 +159,7 @@ def show(
     now: datetime,
 ) -> None:
     """It was read: the person can look at it."""
-    row = _at_work(session, job.id)
+    row = _at_work(session, job.account_id, job.id)
     if row is not None and row.state == job.state:
         row.format, row.preview, row.state, row.changed_at = format_, preview, "read", now
         row.mapping = None if mapping is None else msgspec.to_builtins(mapping)
@@ -166,7 +167,7 @@ def show(
 
 def fail(session: Session, job: Job, code: str, *, now: datetime) -> None:
     """Nothing of it can be taken. Its readings were taken away before."""
-    row = _at_work(session, job.id)
+    row = _at_work(session, job.account_id, job.id)
     if row is not None and row.state == job.state:
         row.state, row.failure, row.changed_at = "failed", code, now
         _wipe(session, job)

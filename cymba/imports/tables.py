@@ -14,6 +14,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     TextClause,
+    and_,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -101,3 +102,10 @@ class ImportedReading(Base):
     value: Mapped[float | None]
     stage: Mapped[str | None] = mapped_column(String(16))
     source: Mapped[str] = mapped_column(String(100))
+
+
+# By both, since all of an account lies together, and an id alone may lie anywhere.
+BROUGHT_BY: Final = and_(
+    DataImport.account_id == ImportedReading.account_id, DataImport.id == ImportedReading.import_id
+)
+"""Which import brought a reading."""

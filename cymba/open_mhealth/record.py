@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cymba.database import line_of
 from cymba.diary.tables import DiaryEntry
 from cymba.imports.found import FoundReading
-from cymba.imports.tables import DataImport, ImportedReading
+from cymba.imports.tables import BROUGHT_BY, DataImport, ImportedReading
 from cymba.open_mhealth.mappings import BROUGHT, CHANNELS, of_entry, of_reading, of_session
 from cymba.open_mhealth.points import (
     HEART_RATE,
@@ -43,7 +43,7 @@ def _brought(session: Session, account_id: UUID, *, schema: BodySchema) -> Itera
     columns = (getattr(row, name) for name in FoundReading._fields)
     query = (
         select(*columns)
-        .join(DataImport, DataImport.id == row.import_id)
+        .join(DataImport, BROUGHT_BY)
         .where(row.account_id == account_id, DataImport.state == "stored")
         .where(tuple_(row.kind, func.coalesce(row.stage, "")).in_(kinds))
         .order_by(row.kind, row.started_at, row.digest)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import TextClause, cast, delete, func, select, text, update
+from sqlalchemy import ColumnElement, TextClause, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,9 @@ from cymba.devices.held_devices import forget_holder
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
 from cymba.errors import NotFound
-from cymba.rights.personal_data import PERSONAL_TABLES
+from cymba.insights.tables import Experiment, ExperimentBlock
+from cymba.parts import Part, lies_in_parts, of_part, one_after_the_other, parts
+from cymba.rights.personal_data import PERSONAL_TABLES, mails_of
 from cymba.rights.pseudonym import ledger_key, pseudonym
 from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_sums
@@ -66,6 +68,7 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     Raises:
         NotFound: there is no such account.
     """
+    one_after_the_other(session)
     session_ids, device_ids = _lock(session, account_id)
     account = session.get(Account, account_id, with_for_update=True, populate_existing=True)
     if account is None:
@@ -76,11 +79,13 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     of_account = {"account_id": account_id}
     erased.rows["quarantine"] = _count(session, _LATE_QUARANTINE, of_account)
     erased.rows["clock_anchor"] = _count(session, _ANCHORS, of_account)
-    erased.rows["device_programme"] = _erase_programmes(session, account_id, device_ids)
+    erased.rows["device_programme"] = _erase_programmes(session, account_id)
     erase_sums(session, session_ids)
+    of_whole = _whose_of_whole(session, account_id, email)
     for holding in reversed(PERSONAL_TABLES):
         if holding.erased and holding.name not in _BY_FUNCTION:
-            removed = session.execute(delete(holding.table).where(holding.whose(account_id)))
+            whose = of_whole.get(holding.name, holding.whose(account_id))
+            removed = session.execute(delete(holding.table).where(whose))
             count = int(removed.rowcount)  # type: ignore[attr-defined] # of a DELETE
             erased.rows[holding.name] = erased.rows.get(holding.name, 0) + count
     forget_holder(session, account_id, now)
@@ -104,12 +109,10 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
 def _lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[str]]:
     """Lock what others write for the account. Return its sessions and its devices, earlier ones
     too."""
-    session_ids = session.scalars(
-        select(StimulationSession.id)
-        .where(StimulationSession.account_id == account_id)
-        .order_by(StimulationSession.id)
-        .with_for_update()
-    ).all()
+    session_ids: list[UUID] = []
+    for part in _parts_of_sessions(session, account_id):
+        of_these = {"account_id": account_id, "part": part}
+        session_ids += session.scalars(_LOCK_SESSIONS, of_these)
     held = select(DeviceTenure.device_id).where(DeviceTenure.account_id == account_id)
     device_ids = session.scalars(
         select(Device.id)
@@ -122,30 +125,44 @@ def _lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[
             AckLedgerRow.device_id.in_(device_ids)
         )
     ).all()
-    if stores:
-        lock_ledgers(session, [StoreKey(device_id, store) for device_id, store in stores])
+    for part in parts(session, {device_id for device_id, _ in stores}):
+        keys = [StoreKey(*one) for one in stores if part is None or one.device_id in part]
+        lock_ledgers(session, keys)
     return session_ids, device_ids
 
 
-def _erase_programmes(session: Session, account_id: UUID, device_ids: Sequence[str]) -> int:
+def _parts_of_sessions(session: Session, account_id: UUID) -> list[Part[str]]:
+    if not lies_in_parts(session):
+        return [None]
+    row = StimulationSession
+    devices = select(row.device_id).where(row.account_id == account_id).distinct()
+    return parts(session, session.scalars(devices))
+
+
+def _whose_of_whole(
+    session: Session, account_id: UUID, email: str
+) -> dict[str, ColumnElement[bool]]:
+    """As `whose` of tables that are whole on every node: a statement that changes one reads of no
+    table that lies in parts."""
+    trials = session.scalars(select(Experiment.id).where(Experiment.account_id == account_id))
+    return {
+        "experiment_block": ExperimentBlock.experiment_id.in_(trials.all()),
+        "outgoing_mail": mails_of(account_id, func.lower(email)),
+    }
+
+
+def _erase_programmes(session: Session, account_id: UUID) -> int:
     """Delete the account's programmes. Their numbers stay used, because a device ignores a version
     that is not above the one it holds."""
-    highest = (
-        select(func.max(DeviceProgramme.ver))
-        .where(DeviceProgramme.device_id == Device.id, DeviceProgramme.account_id == account_id)
-        .scalar_subquery()
-    )
-    session.execute(
-        update(Device)
-        .where(Device.id.in_(device_ids))
-        .values(erased_ver=func.greatest(Device.erased_ver, highest))
-    )
+    row = DeviceProgramme
     removed = session.execute(
-        delete(DeviceProgramme)
-        .where(DeviceProgramme.account_id == account_id)
-        .returning(DeviceProgramme.ver)
-    )
-    return len(removed.all())
+        delete(row).where(row.account_id == account_id).returning(row.device_id, row.ver)
+    ).all()
+    used: dict[str, int] = {}
+    for device_id, ver in removed:
+        used[device_id] = max(ver, used.get(device_id, 0))
+    session.execute(_KEEP_USED, {"devices": list(used), "vers": list(used.values())})
+    return len(removed)
 
 
 def _erase_unsummed(session: Session, device_ids: Sequence[str], now: datetime) -> None:
@@ -171,18 +188,31 @@ def _count(session: Session, statement: TextClause, values: Mapping[str, object]
     return len(session.execute(statement, values).all())
 
 
+_LOCK_SESSIONS = text(
+    f"""
+    SELECT s.id FROM stimulation_session AS s
+    WHERE s.account_id = :account_id AND {of_part("s.device_id")} ORDER BY s.id FOR UPDATE
+    """  # noqa: S608 - a constant
+)
+_KEEP_USED = text(
+    """
+    UPDATE device AS d SET erased_ver = greatest(d.erased_ver, u.ver)
+    FROM unnest(CAST(:devices AS text[]), CAST(:vers AS bigint[])) AS u (device_id, ver)
+    WHERE d.id = u.device_id
+    """
+)
 # Frames that arrived after the person's tenure but name one of its sessions.
 _LATE_QUARANTINE = text(
     """
     DELETE FROM quarantine AS q USING (
-      SELECT DISTINCT l.id
+      SELECT DISTINCT l.device_id, l.id
       FROM device_tenure AS t
       JOIN quarantine AS l ON l.device_id = t.device_id AND l.received_at >= t.released_at
       JOIN stimulation_session AS s ON s.device_id = l.device_id AND s.account_id = :account_id
       WHERE t.account_id = :account_id
         AND (position(convert_to(CAST(s.sid AS text), 'UTF8') IN l.payload) > 0
              OR position(uuid_send(s.sid) IN l.payload) > 0)) AS of_session
-    WHERE q.id = of_session.id
+    WHERE q.device_id = of_session.device_id AND q.id = of_session.id
     RETURNING q.id
     """
 )

@@ -25,6 +25,7 @@ from cymba.fhir.record import ALL_PARTS, RecordOwner
 from cymba.fhir.registry import RESOURCE_TYPES
 from cymba.fhir.search import ResourceReader, legs
 from cymba.open_mhealth.record import READERS, data_points
+from cymba.parts import one_after_the_other
 from cymba.rights.archive import Archive
 from cymba.rights.personal_data import NOT_PERSONAL, PERSONAL_TABLES, PersonalTable
 from cymba.rights.readable import READ_ME, SHEET_BEGINS, SHEETS, Sheet, line
@@ -67,6 +68,7 @@ def export(
         NotFound: there is no such account. Raised before the first piece.
     """
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    one_after_the_other(session)
     account = session.get(Account, account_id)
     if account is None:
         raise NotFound("There is no such account.")

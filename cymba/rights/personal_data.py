@@ -151,9 +151,14 @@ def _blocks(account_id: UUID) -> ColumnElement[bool]:
 
 
 def _mails(account_id: UUID) -> ColumnElement[bool]:
-    """Including mails that name no account but went to the person's address."""
-    mail, account = accounts.OutgoingMail, accounts.Account
+    account = accounts.Account
     address = select(func.lower(account.email)).where(account.id == account_id).scalar_subquery()
+    return mails_of(account_id, address)
+
+
+def mails_of(account_id: UUID, address: ColumnElement[str]) -> ColumnElement[bool]:
+    """Mails to the account, and those that name none but went to its `address`, in lower case."""
+    mail = accounts.OutgoingMail
     return or_(mail.account_id == account_id, func.lower(mail.recipient) == address)
 
 

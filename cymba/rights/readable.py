@@ -20,7 +20,7 @@ from cymba.devices.tables import Device, DeviceTenure
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.imports.found import KINDS
-from cymba.imports.tables import DataImport, ImportedReading
+from cymba.imports.tables import BROUGHT_BY, DataImport, ImportedReading
 from cymba.insights.tables import Finding
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import Remark, WrittenSession
@@ -267,7 +267,7 @@ SHEETS: tuple[Sheet, ...] = (
         ("kind", "started_at", "ended_at", "value", "unit", "stage", "source"),
         lambda account_id: (
             select(ImportedReading)
-            .join(DataImport, DataImport.id == ImportedReading.import_id)
+            .join(DataImport, BROUGHT_BY)
             .where(ImportedReading.account_id == account_id, DataImport.state == "stored")
             .order_by(ImportedReading.kind, ImportedReading.started_at, ImportedReading.digest)
         ),

@@ -21,6 +21,7 @@ from cymba.accounts.tables import Account, Change, ErasureLedger
 from cymba.devices.tables import Device
 from cymba.errors import Conflict, Rejected
 from cymba.insights.experiments import plans
+from cymba.parts import one_after_the_other
 from cymba.rights.export import FORMAT, FORMAT_VERSION, MANIFEST, TABLES, ExportProgress
 from cymba.rights.personal_data import PERSONAL_TABLES, PersonalTable
 from cymba.rights.pseudonym import pseudonym
@@ -112,6 +113,7 @@ class _Restoring:
         self._devices: set[str] = set()
 
     def run(self, ledger_key: bytes) -> Restored:
+        one_after_the_other(self._session)
         self._refuse_known(ledger_key)
         restored = Restored(self._manifest.account_id)
         # The change feed comes last, as in every transaction.

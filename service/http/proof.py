@@ -21,7 +21,7 @@ def proven_account(session: Session) -> Caller:
     """
     g.proof_needed = True  # for the answer too, where it is kept (`repeatable`)
     account = current_account(session)
-    tokens.require_proof(session, current_access().family_id, services().now())
+    tokens.require_proof(session, current_access(), services().now())
     return account
 
 

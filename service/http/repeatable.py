@@ -59,7 +59,7 @@ def once(view: Callable[[], Response]) -> Response:
         kept = kept_answers.find(session, key, at, now=now)
         outcome = _parts_of(session, view) if kept is None else _read_answer(kept.answer)
         if kept is not None and kept.needs_proof:
-            tokens.require_proof(session, current_access().family_id, now)
+            tokens.require_proof(session, current_access(), now)
         elif kept is None and isinstance(outcome, Response):
             answer = _written(outcome)
             kept_answers.keep(session, key, at, Kept(answer, "proof_needed" in g), now=now)

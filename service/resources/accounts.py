@@ -215,5 +215,5 @@ def prove(given: dict[str, Any]) -> Response:
     verified_account(given["password"], pointer="/password")
     with transaction() as session:
         current_account(session)
-        tokens.prove(session, current_access().family_id, services().now())
+        tokens.prove(session, current_access(), services().now())
     return nothing()

@@ -152,6 +152,14 @@ def test_retention_spares_what_is_younger_than_a_month(granted: Engine, logged: 
         load({"CYMBA_RETENTION_AUDIT_DAYS": "29"})
 
 
+def test_the_guards_of_other_nodes_hear_of_an_erasure(granted: Engine, logged: str) -> None:
+    """Citus passes on what a statement sets, where it is told to."""
+    with psycopg.connect(as_role(granted)) as connection:
+        connection.execute(ERASE, (logged, b"p" * 32))
+        assert connection.execute("SHOW citus.propagate_set_commands").fetchall() == [("local",)]
+        assert connection.execute("SHOW cymba.erasing").fetchall() == [("off",)]
+
+
 def test_nobody_is_renamed_in_the_log_who_is_not_erased(granted: Engine, logged: str) -> None:
     with psycopg.connect(as_role(granted)) as connection:
         connection.execute(

@@ -1,20 +1,37 @@
 """On tables that lie in parts by the keys of several nodes, a statement asks one part of each."""
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.orm import Session
 
-from cymba.database import make_engine, reading
+import migrations
+from cymba.database import UnitOfWork, make_engine, reading, utc_now
+from cymba.devices.tables import DeviceTenure
+from cymba.distribution import PLACES
+from cymba.errors import NotFound
+from cymba.imports.tables import DataImport, ImportedReading
+from cymba.parts import parts
+from cymba.rights.erasure import erase
+from cymba.rights.export import export
+from cymba.rights.personal_data import PERSONAL_TABLES
+from cymba.rights.restore import restore
 from cymba.settings import Settings
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.fast_path import append
+from cymba.stimulation.session import summarising
 from ops import distribution
 from ops.postgres import EmbeddedPostgres
+from service.http.services import Services
 from tests.kept_database import new_database
 from tests.partitioned import AskedParts, Partitions
 from tests.service.bodies import FAINTED, operation
@@ -27,7 +44,7 @@ OF_ALL_PARTS = {
     "s.account_id =": "ditto",
     "FROM session_sums AS s": "sums of several sessions, each by its key",
     "retiming.asked": "the session worker looks for work",
-    "RECURSIVE step": "ditto",
+    "SELECT DISTINCT t.device_id": "ditto",
 }
 # What answers with something else than a person's rows, or with all of them at once.
 NOT_HOT = ("/v1/account/export", "/v1/operator/", "/v1/report", "/v1/insights", "/v1/openapi.json")
@@ -37,10 +54,10 @@ NOT_HOT = ("/v1/account/export", "/v1/operator/", "/v1/report", "/v1/insights", 
 def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """The tables are laid by a run that breaks off again and again."""
     with new_database(postgres_server.url) as url:
-        engine, parts = make_engine(url), Partitions()
+        engine, nodes = make_engine(url), Partitions()
         with engine.begin() as connection:
             connection.execute(text("INSERT INTO rate_limit VALUES ('kept', 1, now())"))
-        assert distribution.faults(engine, parts)
+        assert distribution.faults(engine, nodes)
         steps: list[str] = []
 
         def break_off(what: str) -> None:
@@ -50,7 +67,7 @@ def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
         while True:
             try:
-                distribution.distribute(engine, parts, on_step=break_off)
+                distribution.distribute(engine, nodes, on_step=break_off)
             except KeyboardInterrupt:
                 continue
             break
@@ -119,17 +136,122 @@ def test_each_statement_asks_one_part_of_each_table(
     assert len(asked.parts) > 80
 
 
-def test_what_no_reference_takes_along_is_erased_all_the_same(
+def test_a_person_of_several_parts_leaves_and_comes_back(
+    app: Flask,
+    engine: Engine,
+    person: ApiUser,
+    hold: Callable[..., str],
+    wear: Callable[..., Worn],
+) -> None:
+    client, asked, device_ids = app.test_client(), AskedParts(), [hold(person)]
+    with UnitOfWork(engine) as session:
+        while len(parts(session, device_ids)) < 2:
+            device_ids.append(hold(person))
+    for device_id in device_ids:
+        wear(person, device_id=device_id).samples(60).end().sum_up()
+    wear(person, device_id=device_ids[0]).samples(60).sum_up()  # its sums are kept
+    push = {"operations": [operation("diary-entry", fields=FAINTED)]}
+    assert client.post("/v1/sync", json=push, headers=person.headers).status_code == 200
+    with UnitOfWork(engine) as session, session.begin():
+        bring_reading(session, person.id)
+    edge: Services = app.extensions["cymba"]
+    keys, head = edge.erasure_keys, migrations.head()
+    with asked.of(engine):
+        archive = client.get("/v1/account/export", headers=person.headers).data
+        guarded = {**person.headers, "If-Match": "*"}
+        assert client.delete("/v1/account", headers=guarded).status_code == 200
+        assert traces(engine, person.id, device_ids) == {}
+        with UnitOfWork(engine) as session, session.begin():
+            for table in ("erasure_ledger", "account_id_used", "device_tenure", "clock_anchor",
+                          "flash_store"):  # fmt: skip
+                session.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - as in another database
+            file = io.BytesIO(archive)
+            restore(session, file, ledger_key=keys.ledger, schema_version=head)
+    with UnitOfWork(engine) as session:
+        again = b"".join(export(session, person.id, schema_version=head, now=utc_now()))
+    assert tables_of(again) == tables_of(archive)
+    with UnitOfWork(engine) as session, session.begin():
+        erase(session, keys, person.id, now=utc_now())
+    assert traces(engine, person.id, device_ids) == {}
+    assert asked.refused() == []
+    of_accounts = {name for name, place in PLACES.items() if place.group == "account"}
+    far = [
+        statement
+        for statement, tables in asked.parts.items()
+        if any(len(tables[name]) > 1 for name in tables.keys() & of_accounts)
+    ]
+    assert len(far) == 1
+    assert "erase_account" in far[0]  # the person's name goes from the logs of others
+
+
+def test_nothing_is_written_for_a_person_who_is_erased_meanwhile(
     app: Flask, engine: Engine, person: ApiUser, wear: Callable[..., Worn]
 ) -> None:
-    wear(person).samples(60).sum_up()
-    kept = text("SELECT count(*) FROM session_sums")
-    with engine.connect() as connection:
-        assert connection.scalar(kept) == 1
-    headers = {**person.headers, "If-Match": "*"}
-    assert app.test_client().delete("/v1/account", headers=headers).status_code == 200
-    with engine.connect() as connection:
-        assert connection.scalar(kept) == 0
+    """A reference of one PostgreSQL would refuse it."""
+    worn, keys = wear(person).samples(60), app.extensions["cymba"].erasure_keys
+    write = summarising._write
+
+    def erase_first(session: Session, rows: list[dict[str, Any]]) -> set[UUID]:
+        with UnitOfWork(engine) as other, other.begin():
+            erase(other, keys, person.id, now=utc_now())
+        return write(session, rows)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(summarising, "_write", erase_first)
+        with pytest.raises(NotFound):
+            worn.sum_up()
+    assert traces(engine, person.id, []) == {}
+    worn.sum_up()
+    assert traces(engine, person.id, [worn.device_id]) == {}
+    tenure = DeviceTenure(device_id=worn.device_id, account_id=person.id, claimed_at=utc_now())
+    with UnitOfWork(engine) as session:
+        session.add(tenure)
+        with pytest.raises(NotFound):
+            session.flush()
+
+
+def bring_reading(session: Session, account_id: UUID) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    brought = DataImport(
+        id=uuid4(), account_id=account_id, bytes=1, time_zone="UTC", state="stored",
+        created_at=at, changed_at=at,
+    )  # fmt: skip
+    reading = ImportedReading(
+        account_id=account_id, kind="heart_rate", started_at=at, digest=b"d", import_id=brought.id,
+        ended_at=at, value=60.0, source="a watch",
+    )  # fmt: skip
+    session.add_all([brought, reading])
+
+
+def traces(engine: Engine, account_id: UUID, device_ids: list[str]) -> dict[str, int]:
+    """The rows that are still there of a person, by table."""
+    of_devices = ("frame", "recording", "session_extent", "stimulation_session", "quarantine")
+    with UnitOfWork(engine) as session:
+        found = {
+            one.name: session.scalar(
+                select(func.count())
+                .select_from(one.table)
+                .where(
+                    one.table.c.device_id.in_(device_ids)
+                    if one.name in of_devices
+                    else one.whose(account_id)
+                )
+            )
+            for one in PERSONAL_TABLES
+        }
+        found["session_sums"] = session.scalar(text("SELECT count(*) FROM session_sums"))
+    return {name: count for name, count in found.items() if count}
+
+
+def tables_of(archive: bytes) -> dict[str, bytes]:
+    """What the archive holds of the tables that an import writes as they were."""
+    changed = {"account", "audit_entry", "device"}
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return {
+            one.name: opened.read(f"tables/{one.name}.jsonl")
+            for one in PERSONAL_TABLES
+            if one.imported and one.name not in changed
+        }
 
 
 def paths(app: Flask, **given: str) -> Iterator[str]:

@@ -11,7 +11,6 @@ new clock hints, new stores.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -83,7 +82,7 @@ def append(
     """Write and commit the usual frames of a batch. `line` is in autocommit mode.
 
     Raises:
-        psycopg.Error: the database did not answer. The frames may be stored or not. Ingest is
+        psycopg.Error: the database did not answer, and nothing is known to be stored. Ingest is
         idempotent, so it can be repeated.
     """
     usual = _usual_frames(deliveries, anchors, quota)
@@ -91,9 +90,14 @@ def append(
     for part in parts(line, {key.device_id for key in usual}) if usual else ():
         ids = None if part is None else set(part)
         mine = {key: of for key, of in usual.items() if ids is None or key.device_id in ids}
-        # `ingest` finds the bad delivery.
-        with suppress(*REFUSED_DATA):
+        try:
             written |= _write(line, mine)
+        except REFUSED_DATA:
+            continue  # `ingest` finds the bad delivery
+        except psycopg.Error:
+            if not written:
+                raise
+            break  # what is committed stands, and counts; `ingest` meets the failure
     acks: list[tuple[str, Ack]] = []
     stored: list[One] = []
     for key, frames in usual.items():

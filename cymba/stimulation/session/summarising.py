@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
+from cymba.accounts.references import hold_accounts
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import PastZones, zone_at
 from cymba.database import line_of
@@ -123,6 +124,7 @@ def _summarise(
             rows.append(row)
     writing = lock_shared(session, owners(rows, known))
     written = _write(session, rows)
+    hold_accounts(session, [row["account_id"] for row in rows])
     write_sums(session, {id_: of for id_, of in sums.items() if id_ in written or id_ in known})
     for key in late:
         erase_frames(session, key)

@@ -27,7 +27,7 @@ from cymba.devices.tables import Device
 from cymba.diary.tables import DiaryEntry
 from cymba.settings import Settings
 from cymba.stimulation.tables import StimulationSession
-from ops import postgres, schema
+from ops import logs, postgres, schema
 from service import create_app
 
 SESSIONS, ENTRIES, PAGE = 700, 2500, 200
@@ -160,7 +160,9 @@ def main() -> None:
 
 def run(engine: Engine, folder: Path) -> None:
     account_id = fill(engine)
-    app = create_app(Settings(data_dir=folder, log_level="error"), engine)
+    settings = Settings(data_dir=folder, log_level="error")
+    logs.configure(settings)  # else each request writes a line while it is timed
+    app = create_app(settings, engine)
     add_floor(app, engine, account_id)
     client = app.test_client()
     with UnitOfWork(engine) as session, session.begin():

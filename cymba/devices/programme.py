@@ -208,8 +208,12 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
     Raises:
         NotFound: the account does not hold such a device.
     """
-    device = _held_device(session, account_id, device_id)
-    desired = newest_version(session, device_id)
+    return programme_on(session, account_id, _held_device(session, account_id, device_id))
+
+
+def programme_on(session: Session, account_id: UUID, device: Device) -> ProgrammeState:
+    """The same of a device that was read as held just now."""
+    desired = newest_version(session, device.id)
     version = latest_number(device, desired)
     if desired is not None and desired.account_id is None:  # `clear_programme`
         return ProgrammeState(version, None, None, desired.applied is not True, desired.limits)
@@ -218,7 +222,7 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
     row = DeviceProgramme
     held = session.scalar(
         select(row)
-        .where(row.device_id == device_id, row.account_id == account_id, row.applied.is_(True))
+        .where(row.device_id == device.id, row.account_id == account_id, row.applied.is_(True))
         .order_by(row.ver.desc())
         .limit(1)
     )

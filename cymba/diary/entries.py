@@ -7,16 +7,17 @@ from uuid import UUID
 
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Uuid, any_, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, Uuid, any_, bindparam, case, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from cymba.accounts.merging import Mergeable
-from cymba.accounts.written_fields import Fields
+from cymba.accounts.written_fields import LONG_AGO, Fields
 from cymba.database import Prepared, array_of
 from cymba.devices.red_flags import raise_red_flag
 from cymba.diary import fields as entry_fields
 from cymba.diary.tables import DiaryEntry, ReadEntry
+from cymba.json_rows import ShownAs
 
 KIND: Final = "diary-entry"
 
@@ -81,6 +82,25 @@ def read_entries(
     """Those of these entries that there are."""
     rows = _BY_IDS.rows(line, account_id=account_id, ids=array_of(ids))
     return list(map(ReadEntry._make, rows))
+
+
+def entry_in_sql(entry: Any, shown_as: ShownAs) -> list[ColumnElement[Any]]:
+    """An entry as it is shown, in SQL; of one that `is_marked` the edge adds its marks."""
+    empty_list: ColumnElement[Any] = literal_column("CAST('[]' AS json)")
+    unlikely: ColumnElement[Any] = literal_column("""CAST('["felt_at"]' AS json)""")
+    long_before = entry.written_at - literal_column(f"interval '{LONG_AGO.days} days'")
+    columns = {name: shown_as(name, entry[name]) for name in ReadEntry._fields} | {
+        "scores": literal_column("CAST('{}' AS json)"),
+        "red_flags": empty_list,
+        "advice": literal_column("NULL"),
+        "to_confirm": case((entry.felt_at < long_before, unlikely), else_=empty_list),
+    }
+    return [column.label(name) for name, column in columns.items()]
+
+
+def is_marked(entry: Any) -> ColumnElement[bool]:
+    names = ", ".join(f"'{name}'" for name in sorted(entry_fields.MARKED))
+    return entry["items"].has_any(literal_column(f"ARRAY[{names}]"))  # type: ignore[no-any-return]
 
 
 class EntryPage(NamedTuple):

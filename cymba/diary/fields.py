@@ -71,3 +71,8 @@ def red_flags(fields: Fields) -> list[str]:
 
 
 _RED_FLAGS = frozenset(name for name, item in ITEMS.items() if item.red_flag)
+SCORED = frozenset(
+    name for name, item in ITEMS.items() if item.group == "questionnaire" and item.scoring
+)
+MARKED = _RED_FLAGS | SCORED
+"""An entry without any of these is shown as it is stored: no score and no red flag is of it."""

@@ -1,53 +1,40 @@
 """The change feed: an account's changes since a cursor, in the order of commits."""
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, get_args
 from uuid import UUID, uuid4
 
+import msgspec
+import orjson
 import psycopg
-from sqlalchemy import (
-    BigInteger,
-    Integer,
-    Text,
-    Uuid,
-    any_,
-    bindparam,
-    cast,
-    delete,
-    exists,
-    func,
-    inspect,
-    literal_column,
-    or_,
-    select,
-    tuple_,
-    union_all,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import delete, func, inspect, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
 from cymba.accounts.changes import Kind
 from cymba.accounts.merging import Row
 from cymba.accounts.tables import Account, Change, Consent
-from cymba.accounts.tokens import IS_SIGNED_IN
-from cymba.database import Prepared, line_of
+from cymba.accounts.tokens import IS_SIGNED_IN, Caller
+from cymba.database import Prepared
 from cymba.devices.held_devices import HeldDevice, held_devices
 from cymba.devices.screening import latest_screenings, standing_red_flags
 from cymba.devices.tables import RedFlag, Screening
-from cymba.diary.entries import read_entries
-from cymba.diary.tables import ReadEntry, Reminder
+from cymba.diary.tables import Reminder
 from cymba.errors import Gone
 from cymba.insights import findings
 from cymba.insights.experiments import trials as experiments
 from cymba.insights.tables import Experiment, Finding
-from cymba.stimulation.session.shown import Shown, load_shown
+from cymba.json_rows import ShownAs
+from cymba.stimulation.session.shown import Shown, recorded_shown, written_shown
+from cymba.stimulation.session.shown_in_sql import by_session, read_written_rows
 from cymba.stimulation.written.tables import Remark
-from cymba.sync.tables import SyncEpoch, SyncHorizon, SyncOperation
+from cymba.sync.page_statement import ACCOUNT_ID, page_statement
+from cymba.sync.tables import EPOCH, NEVER_RESTORED, SyncEpoch, SyncHorizon, SyncOperation
 
-NEVER_RESTORED = UUID(int=0)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -94,10 +81,28 @@ class Tombstone:
 
 @dataclass(slots=True)
 class Feed:
+    """A page. PostgreSQL has written what is text in it, as the edge's schemas say: JSON of one or
+    several with commas between. Entries that are dicts are written too, but for their marks.
+    """
+
+    caller: Caller
     position: Position
     more: bool
-    sessions: Sequence[Shown] = ()
-    diary_entries: Sequence[ReadEntry] = ()
+    sessions: Sequence[Shown | str] = ()
+    diary_entries: Sequence[dict[str, Any] | str] = ()
+    tombstones: list[Tombstone] = field(default_factory=list)
+    told: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """By kind, what else has changed: `load_others` reads it."""
+    whole: Collection[str] = ()
+    """The kinds of which all are read, whether their change was told or not."""
+
+    @property
+    def has_others(self) -> bool:
+        return bool(self.told or self.whole)
+
+
+@dataclass(slots=True)
+class Others:
     devices: Sequence[HeldDevice] = ()
     reminders: Sequence[Reminder] = ()
     remarks: Sequence[Remark] = ()
@@ -106,70 +111,100 @@ class Feed:
     consents: Sequence[Consent] = ()
     screenings: Sequence[Screening] = ()
     red_flags: Sequence[RedFlag] = ()
-    tombstones: list[Tombstone] = field(default_factory=list)
 
 
-def read_feed(
-    session: Session,
-    account_id: UUID,
-    after: Position | None,
-    *,
-    kinds: tuple[Kind, ...] = KINDS,
-    limit: int = 200,
-) -> Feed:
-    """At most `limit` changes after a position (None: from the start, without tombstones).
+class FeedPages:
+    def __init__(self, session_as: ShownAs, entry_as: ShownAs) -> None:
+        self.statement = Prepared(page_statement(session_as, entry_as))
 
-    If nothing is new, this reads two indexed rows: the epoch and the account's counter.
+    def read(
+        self,
+        line: psycopg.Connection[Any],
+        account_id: UUID,
+        family_id: UUID | None,
+        after: Position | None,
+        *,
+        kinds: tuple[Kind, ...] = KINDS,
+        limit: int = 200,
+    ) -> Feed | None:
+        """At most `limit` changes after a position (None: from the start, without tombstones). None
+        if the sign-in `family_id` of the account has ended; without it, the caller has checked.
 
-    Args:
-        kinds: those that a first read begins with; afterwards the position has them.
+        Args:
+            kinds: those that a first read begins with; afterwards the position has them.
 
-    Raises:
-        Gone: the position is older than the pruned tombstones (`cursor-expired`), or from before a
-        backup was restored (`restored`). The app must read everything again.
-    """
-    line = line_of(session)
-    ((counter, epoch, pruned_through),) = _STATE.rows(line, account_id=account_id)
-    is_first, is_old = after is None, after is not None and after.kinds is None
-    if after is None:
-        # Read before any row: tombstones pruned after this make the next page's cursor expire.
-        after = Position(epoch, 0, pruned_through, kinds)
-    elif after.epoch != epoch or after.number > counter:
-        # Numbers beyond the counter are of a future that a backup has lost, whatever the epoch.
-        raise _restored()
-    elif counter == after.number and not is_old and not after.left_out:
-        return Feed(after, more=False)
-    elif pruned_through > max(_since(after), after.gone_before):
-        raise _expired()
-    kinds = KINDS if after.kinds is None else after.kinds
-    rows = _CHANGES.rows(
-        line,
-        account_id=account_id,
-        after=_since(after),
-        seen_to=after.number,
-        left_out=after.left_out,
-        kinds=None if kinds == KINDS else list(kinds),
-        limit=limit + 1,
+        Raises:
+            Gone: the position is older than the pruned tombstones (`cursor-expired`), or from
+            before a backup was restored (`restored`). The app must read everything again.
+        """
+        is_first = after is None
+        begun = Position(NEVER_RESTORED, 0, kinds=kinds) if after is None else after
+        kinds = KINDS if begun.kinds is None else begun.kinds
+        begins = is_first or begun.kinds is None
+        rows = self.statement.rows(
+            line,
+            account_id=account_id,
+            family_id=family_id,
+            after=_since(begun),
+            seen_to=begun.number,
+            left_out=begun.left_out,
+            kinds=None if kinds == KINDS else list(kinds),
+            limit=limit,
+            begins=begins,
+        )
+        parts: dict[str, list[str]] = {}
+        for part, text in rows:
+            if text is not None:
+                parts.setdefault(part, []).append(text)
+        if "head" not in parts:
+            return None
+        head = _read_head(parts["head"][0])
+        if is_first:
+            # Tombstones that are pruned after this make the next page's cursor expire.
+            begun = Position(head.epoch, 0, head.pruned_through, kinds)
+        elif begun.epoch != head.epoch or begun.number > head.counter:
+            # Numbers beyond the counter are of a future that a backup has lost, whatever the epoch.
+            raise _restored()
+        elif head.counter == begun.number and not begins and not begun.left_out:
+            return Feed(head.caller, begun, more=False)
+        elif head.pruned_through > max(_since(begun), begun.gone_before):
+            raise _expired()
+        changes = _read_changes(f"[{parts['changes'][0]}]") if "changes" in parts else []
+        more = head.changes > limit
+        # All that was committed before is in the page: the rest is of other kinds.
+        reached = head.last if more and head.last else max(begun.number, head.counter)
+        position = _reached(replace(begun, kinds=kinds), changes, reached)
+        feed = Feed(head.caller, position, more)
+        for change in changes:
+            if change.kind not in KINDS:
+                continue  # `Passed`
+            if not change.deleted:
+                feed.told[change.kind].append(change.entity_id)
+            elif not is_first:
+                feed.tombstones.append(Tombstone(change.kind, change.entity_id))
+        feed.whole = set(kinds).intersection(parts.get("there", ()))
+        feed.sessions = _sessions(parts)
+        feed.diary_entries = parts.get("entries", [])
+        if "marked" in parts:
+            feed.diary_entries = [*feed.diary_entries, *orjson.loads(f"[{parts['marked'][0]}]")]
+        return feed
+
+
+def _sessions(parts: Mapping[str, Sequence[str]]) -> Sequence[Shown | str]:
+    if "written" not in parts and "witnesses" not in parts:
+        return parts.get("recorded", ())
+    recorded, written, witnesses = (
+        f"[{parts[name][0] if name in parts else ''}]"
+        for name in ("recorded", "written", "witnesses")
     )
-    page, more = [_Change._make(row) for row in rows[:limit]], len(rows) > limit
-    # What was committed before the counter was read is in `rows`: the rest is of other kinds.
-    reached = page[-1].number if more else max(after.number, counter, *(row.number for row in page))
-    position = _reached(replace(after, kinds=kinds), page, reached)
-    feed = Feed(position, more)
-    wanted: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for row in page:
-        if row.kind not in wanted:
-            continue  # `Passed`
-        if not row.deleted:
-            wanted[row.kind].append(row.entity_id)
-        elif not is_first:
-            feed.tombstones.append(Tombstone(row.kind, row.entity_id))
-    whole: set[Kind] = set()
-    if is_first or is_old:
-        there = {kind for (kind,) in _THERE_LATER.rows(line, account_id=account_id)}
-        whole = there.intersection(kinds)
-    _load(session, account_id, wanted, feed, whole)
-    return feed
+    beside = by_session(read_written_rows(witnesses))
+    shown = [recorded_shown(one, beside.get(UUID(one["id"]), ())) for one in orjson.loads(recorded)]
+    known = {one["id"] for one in shown}  # whoever has two of an id has the device's
+    return shown + [
+        written_shown(one, beside.get(one.id, ()))
+        for one in read_written_rows(written)
+        if str(one.id) not in known
+    ]
 
 
 def _since(position: Position) -> int:
@@ -178,52 +213,46 @@ def _since(position: Position) -> int:
     return position.passed.read_to
 
 
-def _reached(before: Position, page: Sequence["_Change"], reached: int) -> Position:
+def _reached(before: Position, changes: Sequence["_Change"], reached: int) -> Position:
     passed = before.passed
     if passed is not None and reached < before.number:
         return replace(before, passed=replace(passed, read_to=reached))
     if passed is not None:
         passed = Passed(passed.after, KINDS, passed.after)
-    elif unknown := [row.number for row in page if row.kind not in KINDS]:
+    elif unknown := [row.number for row in changes if row.kind not in KINDS]:
         passed = Passed(unknown[0] - 1, KINDS, unknown[0] - 1)
     return replace(before, number=reached, passed=passed)
 
 
-def _load(
-    session: Session,
-    account_id: UUID,
-    wanted: dict[str, list[str]],
-    feed: Feed,
-    whole: Collection[Kind],
-) -> None:
-    """`whole`: the kinds of which all are read, whether their change was told or not."""
-    # A row that was deleted after its change was read has a later change of its own.
-    if ids := wanted["session"]:
-        feed.sessions = load_shown(session, account_id, [UUID(id_) for id_ in ids])
-    if ids := wanted["diary-entry"]:
-        feed.diary_entries = read_entries(line_of(session), account_id, ids)
-    if ids := wanted["device"]:
+def load_others(session: Session, feed: Feed) -> Others:
+    """What a page tells of besides sessions and entries.
+
+    A row that was deleted after its change was read has a later change of its own.
+    """
+    account_id, told, whole, others = feed.caller.id, feed.told, feed.whole, Others()
+    if ids := told["device"]:
         held = held_devices(session, account_id)
-        feed.devices = [held_device for held_device in held if held_device.device.id in ids]
-    if ids := wanted["reminder"]:
-        feed.reminders = _there(session, Reminder, account_id, ids)
-    if ids := wanted["remark"]:
-        feed.remarks = _there(session, Remark, account_id, ids)
-    if ids := wanted[findings.KIND]:
-        feed.findings = findings.by_entity_ids(session, account_id, ids)
-    if (ids := wanted["experiment"]) or "experiment" in whole:
+        others.devices = [held_device for held_device in held if held_device.device.id in ids]
+    if ids := told["reminder"]:
+        others.reminders = _there(session, Reminder, account_id, ids)
+    if ids := told["remark"]:
+        others.remarks = _there(session, Remark, account_id, ids)
+    if ids := told[findings.KIND]:
+        others.findings = findings.by_entity_ids(session, account_id, ids)
+    if (ids := told["experiment"]) or "experiment" in whole:
         trials = experiments.mine(session, account_id)
-        feed.experiments = [one for one in trials if "experiment" in whole or str(one.id) in ids]
-    if (ids := wanted["consent"]) or "consent" in whole:
+        others.experiments = [one for one in trials if "experiment" in whole or str(one.id) in ids]
+    if (ids := told["consent"]) or "consent" in whole:
         given = consent.standing(session, account_id)
-        feed.consents = [one for name, one in given.items() if "consent" in whole or name in ids]
-    if (ids := wanted["screening"]) or "screening" in whole:
-        feed.screenings = latest_screenings(
+        others.consents = [one for name, one in given.items() if "consent" in whole or name in ids]
+    if (ids := told["screening"]) or "screening" in whole:
+        others.screenings = latest_screenings(
             session, account_id, None if "screening" in whole else ids
         )
-    if (ids := wanted["red-flag"]) or "red-flag" in whole:
+    if (ids := told["red-flag"]) or "red-flag" in whole:
         flags = standing_red_flags(session, account_id)
-        feed.red_flags = [one for one in flags if "red-flag" in whole or str(one.id) in ids]
+        others.red_flags = [one for one in flags if "red-flag" in whole or str(one.id) in ids]
+    return others
 
 
 def _there(
@@ -242,56 +271,35 @@ class _Change(NamedTuple):
     deleted: bool
 
 
-_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
-_EPOCH = func.coalesce(select(SyncEpoch.epoch).scalar_subquery(), cast(NEVER_RESTORED, Uuid()))
-_STATE = Prepared(
-    # Tombstones that are pruned after this was read make the next page's cursor expire.
-    select(Account.change_counter, _EPOCH, func.coalesce(SyncHorizon.pruned_through, 0))
-    .select_from(Account)
-    .outerjoin(SyncHorizon, SyncHorizon.account_id == Account.id)
-    .where(Account.id == _ACCOUNT_ID)
-)
-_KINDS = bindparam("kinds", type_=ARRAY(Text()))
-_CHANGES = Prepared(
-    select(Change.number, Change.kind, Change.entity_id, Change.deleted)
-    .where(
-        Change.account_id == _ACCOUNT_ID,
-        Change.number > bindparam("after", type_=BigInteger()),
-        or_(
-            Change.number > bindparam("seen_to", type_=BigInteger()),
-            Change.kind == any_(bindparam("left_out", type_=ARRAY(Text()))),
-        ),
-        or_(_KINDS.is_(None), Change.kind == any_(_KINDS)),
-    )
-    .order_by(Change.number)
-    .limit(bindparam("limit", type_=Integer()))
-)
-# Of these kinds changes are told only since they are in the feed: which of them there are.
-_TOLD_LATER: dict[Kind, type[Experiment | Consent | Screening | RedFlag]] = {
-    "experiment": Experiment,
-    "consent": Consent,
-    "screening": Screening,
-    "red-flag": RedFlag,
-}
-_THERE_LATER = Prepared(
-    union_all(
-        *(
-            select(literal_column(f"CAST('{kind}' AS text)")).where(
-                exists().where(table.account_id == _ACCOUNT_ID)
-            )
-            for kind, table in _TOLD_LATER.items()
-        )
-    )
-)
+class _PageHead(NamedTuple):
+    """What is read with each page, whatever has changed."""
+
+    id: UUID
+    time_zone: str
+    locale: str
+    role: str
+    counter: int  # the number of the account's last change
+    epoch: UUID
+    pruned_through: int
+    changes: int  # of the page, and one more if there is
+    last: int | None  # of the page
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.id, self.time_zone, self.locale, self.role)
+
+
+_read_head = msgspec.json.Decoder(_PageHead).decode
+_read_changes = msgspec.json.Decoder(list[_Change]).decode
 _NEWS = Prepared(
-    select(Account.change_counter, _EPOCH).where(Account.id == _ACCOUNT_ID, IS_SIGNED_IN)
+    select(Account.change_counter, EPOCH).where(Account.id == ACCOUNT_ID, IS_SIGNED_IN)
 )
 
 
 def has_news(
     line: psycopg.Connection[Any], account_id: UUID, family_id: UUID | None, after: Position
 ) -> bool | None:
-    """Whether `read_feed` would tell of anything, by two indexed rows. None: the sign-in
+    """Whether a page would tell of anything, by two indexed rows. None: the sign-in
     `family_id` of the account has ended."""
     rows = _NEWS.rows(line, account_id=account_id, family_id=family_id)
     if not rows:

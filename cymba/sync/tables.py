@@ -4,11 +4,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    Uuid,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cymba.database import Base
+
+NEVER_RESTORED = UUID(int=0)
 
 
 class SyncOperation(Base):
@@ -48,3 +61,8 @@ class SyncEpoch(Base):
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, default=1, autoincrement=False)
     epoch: Mapped[UUID] = mapped_column(default=uuid4)
     began_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+EPOCH: ColumnElement[UUID] = func.coalesce(
+    select(SyncEpoch.epoch).scalar_subquery(), cast(NEVER_RESTORED, Uuid())
+)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from cymba.sync.feed import NEVER_RESTORED
+from cymba.sync.tables import NEVER_RESTORED
 
 
 class Watcher(NamedTuple):

@@ -18,12 +18,12 @@ from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written import remarks as remark_kind
 from cymba.stimulation.written import sessions as session_kind
 from cymba.stimulation.written.tables import Remark, WrittenSession
-from cymba.sync.feed import KINDS, Passed, Position, has_news, read_feed
+from cymba.sync.feed import KINDS, Passed, Position, has_news, load_others
 from cymba.sync.push import MAX_OPERATIONS, Answer, Operation, push
 from cymba.voice import Voice, said
 from service.http import out
 from service.http.answers import answer
-from service.http.bearer import current_access, current_account, ended
+from service.http.bearer import current_access, current_account, ended, signed_in
 from service.http.examples import described, example_of
 from service.http.fields import Schema, Text, Whole, validation_failed
 from service.http.json_bodies import InvalidJson, body_of, read_json, split_items
@@ -37,10 +37,12 @@ from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes import diary, remarks, reminders
 from service.shapes.feed import (
+    FEED_PAGES,
     MAX_BODY_BYTES,
     MAX_OPERATION_BYTES,
     SyncPageSchema,
     nothing_new,
+    others_shown,
     page_shown,
 )
 from service.shapes.sessions import SessionSchema, WantedSessionSchema, session_shown
@@ -241,23 +243,29 @@ def read_changes(query: dict[str, Any]) -> Response:
     cursor = opened_cursor(scope, query, _Cursor)
     after = None if cursor is None else cursor.position
     kinds = query.get("kinds", KINDS)
-    if after is not None:
-        with reading() as read:
+    with reading() as read:
+        if after is not None:
             news = has_news(read.line, read.account_id, read.family_id, after)
-        if news is None:
-            raise ended()
-        if "kinds" in query and kinds != (after.kinds or KINDS):
-            raise Rejected(
-                "The cursor was made for other kinds. Read everything again, without a cursor.",
-                code="other-kinds",
-            )
-        if not news:
-            return answer(nothing_new(query["cursor"]))
-    with transaction() as session:
-        account = current_account(session)
-        feed = read_feed(session, account.id, after, kinds=kinds, limit=query["limit"])
-        body = page_shown(session, account, feed)
-        body["next_cursor"] = seal_cursor(scope, _Cursor.of(feed.position))
+            if news is None:
+                raise ended()
+            if "kinds" in query and kinds != (after.kinds or KINDS):
+                raise Rejected(
+                    "The cursor was made for other kinds. Read everything again, without a cursor.",
+                    code="other-kinds",
+                )
+            if not news:
+                return answer(nothing_new(query["cursor"]))
+        feed = FEED_PAGES.read(
+            read.line, read.account_id, read.family_id, after, kinds=kinds, limit=query["limit"]
+        )
+    if feed is None:
+        raise ended()
+    account = signed_in(feed.caller)
+    body = page_shown(feed)
+    if feed.has_others:
+        with transaction() as session:
+            body |= others_shown(session, account, load_others(session, feed))
+    body["next_cursor"] = seal_cursor(scope, _Cursor.of(feed.position))
     return answer(body)
 
 

@@ -1,11 +1,12 @@
 """A diary entry as the API takes it and shows it, and the values of its items."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
 
 from cymba.devices.screening import SEEK_CARE
-from cymba.diary.fields import red_flags, to_confirm
+from cymba.diary.fields import SCORED, red_flags, to_confirm
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry, ReadEntry
 from cymba.notes import MAX_NOTE
@@ -88,26 +89,20 @@ class DiaryEntrySchema(Schema):
     changed_at = out.instant("2026-03-01T06:31:12.000000Z")
 
 
-_SCORED = frozenset(
-    name for name, item in ITEMS.items() if item.group == "questionnaire" and item.scoring
-)
 _entry_shown = writer(DiaryEntrySchema)
 takes_what_is_shown(DiaryEntryChangeSchema, DiaryEntrySchema)
 
 
 def entry_shown(entry: DiaryEntry | ReadEntry, voice: Voice) -> dict[str, Any]:
     """An entry as the API shows it (`DiaryEntrySchema`)."""
-    flags = sorted(red_flags(entry.items))
+    return _entry_shown(entry, **marks(entry.items, voice), to_confirm=to_confirm(entry))
+
+
+def marks(items: Mapping[str, Any], voice: Voice) -> dict[str, Any]:
+    """What an entry's items say by themselves (`MARKED`)."""
+    flags = sorted(red_flags(items))
     scores = {
-        name: ITEMS[name].value.scores(value)
-        for name, value in entry.items.items()
-        if name in _SCORED
+        name: ITEMS[name].value.scores(value) for name, value in items.items() if name in SCORED
     }
     advice = voice.translate(SEEK_CARE) if flags else None
-    return _entry_shown(
-        entry,
-        scores=scores,
-        red_flags=flags,
-        advice=advice,
-        to_confirm=to_confirm(entry),
-    )
+    return {"scores": scores, "red_flags": flags, "advice": advice}

@@ -3,15 +3,16 @@
 from typing import Any
 
 import marshmallow as ma
+from orjson import Fragment
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Consent
 from cymba.accounts.tokens import Caller
 from cymba.devices.held_devices import HeldDevice
-from cymba.devices.programme import programme_state
+from cymba.devices.programme import programme_on
 from cymba.devices.screening import RED_FLAGS
 from cymba.devices.tables import Screening
-from cymba.sync.feed import Feed
+from cymba.sync.feed import Feed, FeedPages, Others
 from cymba.sync.push import MAX_OPERATIONS
 from cymba.text_version import TextVersion
 from service.http import out
@@ -19,6 +20,7 @@ from service.http.examples import example_of
 from service.http.fields import Schema
 from service.http.language import spoken
 from service.http.services import services
+from service.http.sql_writing import WrittenInSql
 from service.http.writing import writer
 from service.shapes import devices, diary, remarks, reminders
 from service.shapes.before_trial import before_trials
@@ -116,34 +118,49 @@ def nothing_new(cursor: str) -> dict[str, Any]:
     return _EMPTY | {"next_cursor": cursor, "more": False, "push_limits": PUSH_LIMITS}
 
 
-def page_shown(session: Session, account: Caller, feed: Feed) -> dict[str, Any]:
-    """As `SyncPageSchema`, without its cursor."""
-    voice, now = spoken(), services().now()
-    before = before_trials(session, account) if feed.devices or feed.experiments else {}
+FEED_PAGES = FeedPages(WrittenInSql(SessionSchema), WrittenInSql(diary.DiaryEntrySchema))
 
-    def programme(held: HeldDevice) -> dict[str, Any]:
-        state = programme_state(session, account.id, held.device.id)
-        return programme_shown(state, held.model, now)
 
-    shown_devices = devices.devices_shown(session, account.id, feed.devices, before)
-
-    return {
-        "sessions": [session_shown(shown) for shown in feed.sessions],
-        "diary_entries": [diary.entry_shown(entry, voice) for entry in feed.diary_entries],
-        "devices": [
-            shown | {"programme": programme(held)}
-            for held, shown in zip(feed.devices, shown_devices, strict=True)
+def page_shown(feed: Feed) -> dict[str, Any]:
+    """As `SyncPageSchema`, without its cursor and what `others_shown` adds."""
+    voice = spoken()
+    return _EMPTY | {
+        "sessions": [
+            Fragment(one) if isinstance(one, str) else session_shown(one) for one in feed.sessions
         ],
-        "reminders": [reminders.reminder_shown(reminder) for reminder in feed.reminders],
-        "remarks": [remarks.remark_shown(remark) for remark in feed.remarks],
-        "findings": [finding_shown(finding, voice) for finding in feed.findings],
-        "experiments": [
-            experiment_shown(session, experiment, before, now) for experiment in feed.experiments
+        "diary_entries": [
+            Fragment(one) if isinstance(one, str) else one | diary.marks(one["items"], voice)
+            for one in feed.diary_entries
         ],
-        "consents": [_consent_shown(one, text_version=_read(one)) for one in feed.consents],
-        "screenings": [_screening_shown(one, text_version=_read(one)) for one in feed.screenings],
-        "red_flags": [_red_flag_shown(flag) for flag in feed.red_flags],
         "tombstones": [_tombstone_shown(stone) for stone in feed.tombstones],
         "more": feed.more,
         "push_limits": PUSH_LIMITS,
+    }
+
+
+def others_shown(session: Session, account: Caller, others: Others) -> dict[str, Any]:
+    """What of the page is read one by one."""
+    voice, now = spoken(), services().now()
+    before = before_trials(session, account) if others.devices or others.experiments else {}
+
+    def programme(held: HeldDevice) -> dict[str, Any]:
+        state = programme_on(session, account.id, held.device)
+        return programme_shown(state, held.model, now)
+
+    shown_devices = devices.devices_shown(session, account.id, others.devices, before)
+
+    return {
+        "devices": [
+            shown | {"programme": programme(held)}
+            for held, shown in zip(others.devices, shown_devices, strict=True)
+        ],
+        "reminders": [reminders.reminder_shown(reminder) for reminder in others.reminders],
+        "remarks": [remarks.remark_shown(remark) for remark in others.remarks],
+        "findings": [finding_shown(finding, voice) for finding in others.findings],
+        "experiments": [
+            experiment_shown(session, experiment, before, now) for experiment in others.experiments
+        ],
+        "consents": [_consent_shown(one, text_version=_read(one)) for one in others.consents],
+        "screenings": [_screening_shown(one, text_version=_read(one)) for one in others.screenings],
+        "red_flags": [_red_flag_shown(flag) for flag in others.red_flags],
     }

@@ -216,7 +216,7 @@ def _trial(session: Session, found: Experiment, voice: Voice) -> dict[str, Any]:
 def _device(
     session: Session, account_id: UUID, held: HeldDevice, voice: Voice, now: datetime
 ) -> dict[str, Any]:
-    state = programme.programme_state(session, account_id, held.device.id)
+    state = programme.programme_on(session, account_id, held.device)
     versions = programme.programme_history(session, account_id, held.device.id, limit=MOST_VERSIONS)
     return _device_shown(
         held,

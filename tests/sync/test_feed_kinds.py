@@ -15,12 +15,13 @@ from cymba.accounts.tables import Account, Change
 from cymba.database import UnitOfWork
 from cymba.errors import Gone
 from cymba.sync import feed as feed_module
-from cymba.sync.feed import KINDS, Position, read_feed, renew_epoch
+from cymba.sync.feed import KINDS, Position, renew_epoch
+from tests.sync.feed_pages import read_feed
 
 OLD: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "reminder")
 OLDER: tuple[Kind, ...] = tuple(kind for kind in OLD if kind != "remark")
 VERSIONS = {"new": KINDS, "old": OLD, "older": OLDER}
-TOLD: tuple[Kind, ...] = ("diary-entry", "reminder", "remark")
+TOLD: tuple[Kind, ...] = ("device", "reminder", "remark")
 
 
 class Reader:
@@ -33,12 +34,6 @@ class Reader:
 
     def pull(self, version: str, *, limit: int = 200) -> None:
         self.patch.setattr(feed_module, "KINDS", VERSIONS[version])
-        load = feed_module._load
-
-        def noted(_session, _account_id, wanted, *_more) -> None:
-            self.heard |= {id_: False for ids in wanted.values() for id_ in ids}
-
-        self.patch.setattr(feed_module, "_load", noted)
         if self.position is not None:  # a cursor of all has no names of kinds
             self.position = replace(self.position, kinds=VERSIONS[version])
         more = True
@@ -46,10 +41,10 @@ class Reader:
             page = read_feed(
                 self.session, self.account_id, self.position, kinds=VERSIONS[version], limit=limit
             )
+            self.heard |= {id_: False for ids in page.told.values() for id_ in ids}
             self.heard |= {one.entity_id: True for one in page.tombstones}
             self.position, more = page.position, page.more
         self.session.rollback()
-        self.patch.setattr(feed_module, "_load", load)
 
 
 @pytest.fixture
@@ -71,17 +66,17 @@ def tell(engine: Engine, account_id: UUID) -> Callable[..., str]:
 def test_what_an_older_process_passed_is_told_by_the_next(
     reader: Reader, tell: Callable[..., str]
 ) -> None:
-    entry, reminder, gone = tell("diary-entry"), tell("reminder"), tell("reminder")
+    device, reminder, gone = tell("device"), tell("reminder"), tell("reminder")
     reader.pull("new")
     later = tell("reminder")
     tell("reminder", gone, deleted=True)
-    after = tell("diary-entry")
+    after = tell("device")
     reader.pull("old")
-    assert reader.heard == {entry: False, reminder: False, gone: False, after: False}
+    assert reader.heard == {device: False, reminder: False, gone: False, after: False}
     reader.pull("old")  # it is not asked for the same for ever
     reader.pull("new")
     assert reader.heard == {
-        entry: False, reminder: False, gone: True, after: False, later: False,
+        device: False, reminder: False, gone: True, after: False, later: False,
     }  # fmt: skip
     position = reader.position
     reader.pull("new")
@@ -122,7 +117,7 @@ def test_a_cursor_beyond_the_counter_is_from_before_a_restore(
     engine: Engine, reader: Reader, tell: Callable[..., str]
 ) -> None:
     """Also where nobody has begun a new epoch."""
-    ids = [tell("diary-entry") for _ in range(3)]
+    ids = [tell("device") for _ in range(3)]
     reader.pull("new")
     with UnitOfWork(engine) as session, session.begin():  # the backup knew the first
         session.execute(delete(Change).where(Change.entity_id.in_(ids[1:])))
@@ -135,7 +130,7 @@ def test_a_cursor_beyond_the_counter_is_from_before_a_restore(
 def test_a_new_epoch_says_that_a_backup_was_restored(
     engine: Engine, reader: Reader, tell: Callable[..., str]
 ) -> None:
-    tell("diary-entry")
+    tell("device")
     reader.pull("new")
     with UnitOfWork(engine) as session, session.begin():
         renew_epoch(session)

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
 
 from cymba.accounts.tables import Account
-from cymba.database import UnitOfWork
-from cymba.diary.entries import KIND, DiaryEntries
+from cymba.database import UnitOfWork, line_of
+from cymba.diary.entries import KIND, DiaryEntries, read_entries
 from cymba.diary.fields import values
 from cymba.diary.tables import DiaryEntry, ReadEntry
-from cymba.sync.feed import Position, read_feed
+from cymba.sync.feed import Position
 from cymba.sync.push import Operation, push
 from cymba.sync.tables import SyncOperation
+from tests.sync.feed_pages import entry_ids, read_feed
 
 KEY = Ed25519PrivateKey.generate()
 flat = DiaryEntries(KEY).flat
@@ -104,7 +105,7 @@ class PushingPhone:
         with UnitOfWork(self.engine) as session:
             while True:
                 feed = read_feed(session, self.account_id, self.position, limit=2)
-                for entry in feed.diary_entries:
+                for entry in read_entries(line_of(session), self.account_id, entry_ids(feed)):
                     self._learn(entry)
                 for stone in feed.tombstones:
                     self.mirror.pop(UUID(stone.entity_id), None)

@@ -5,17 +5,15 @@ writes the JSON of sessions that a device alone recorded, near all there are, as
 says. What several witnesses recorded, or a person wrote down, is joined here (`shown`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgspec
 import orjson
 import psycopg
 from sqlalchemy import (
-    CTE,
     ClauseElement,
     ColumnElement,
     DateTime,
@@ -39,18 +37,17 @@ from sqlalchemy import (
 from cymba.accounts.tokens import IS_SIGNED_IN
 from cymba.database import Prepared
 from cymba.devices.health import BEHIND, Behind, devices_behind
-from cymba.stimulation.session.shown import NAMES, Shown, by_best, recorded_shown, written_shown
+from cymba.json_rows import ShownAs, json_of, materialized
+from cymba.stimulation.session.shown import Shown, recorded_shown, written_shown
+from cymba.stimulation.session.shown_in_sql import by_session, read_written, recorded_in_sql
 from cymba.stimulation.tables import StimulationSession
-from cymba.stimulation.written.tables import WrittenFigures, WrittenSession
+from cymba.stimulation.written.tables import WrittenSession
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _LAST_ID = UUID(int=2**128 - 1)
 _SESSION, _WRITTEN = StimulationSession.__table__.c, WrittenSession.__table__.c
 _ACCOUNT_ID = bindparam("account_id", type_=Uuid())
-
-ShownAs = Callable[[str, ColumnElement[Any]], ColumnElement[Any]]
-"""Gives a column as it is to be written in JSON, by the name of the field."""
 
 
 class PageKey(NamedTuple):
@@ -119,18 +116,14 @@ def _with_witnesses(
     written: Sequence[tuple[datetime, UUID, str]],
     witnesses: Sequence[tuple[None, UUID, str]],
 ) -> list[Shown | str]:
-    of_session: dict[UUID, list[_ReadWritten]] = {}
-    for _, id_, text in witnesses:
-        of_session.setdefault(id_, []).append(_read_written(text))
-    for rows in of_session.values():
-        rows.sort(key=by_best)
+    of_session = by_session(read_written(text) for _, _, text in witnesses)
     of_device = {id_: text for _, id_, text in recorded}
     of_person = {id_: text for _, id_, text in written}
     items: list[Shown | str] = []
     for _, id_ in keys:
         others = of_session.get(id_, ())
         if id_ not in of_device:
-            items.append(written_shown(_read_written(of_person[id_]), others))
+            items.append(written_shown(read_written(of_person[id_]), others))
         elif others:
             items.append(recorded_shown(orjson.loads(of_device[id_]), others))
         else:
@@ -138,49 +131,18 @@ def _with_witnesses(
     return items
 
 
-class _ReadWritten(WrittenFigures, msgspec.Struct):
-    """A row of `WrittenSession`, read from its JSON: objects of the ORM cost ten times as much."""
-
-    id: UUID
-    recorder: str
-    device_id: str | None
-    model: str | None
-    started_at: datetime
-    time_zone: str
-    duration_s: int
-    native_level: int | None
-    level_changes: list[dict[str, Any]] | None
-    amplitude_ua: int | None
-    site: str | None
-    side: str | None
-    note: str | None
-    excluded: bool
-    same_as: UUID | None
-    shown_with: UUID | None
-    written_at: datetime
-    version: int
-    changed_at: datetime
-
-
-_read_written = msgspec.json.Decoder(_ReadWritten).decode
-
-
 def _statement(shown_as: ShownAs) -> ClauseElement:
     is_good = or_(bindparam("family_id", type_=Uuid()).is_(None), IS_SIGNED_IN)
     signed_in = select(is_good.label("yes")).cte("signed_in").prefix_with("MATERIALIZED")
     is_signed_in = select(signed_in.c.yes).scalar_subquery()
     page = _page_of(_SESSION, is_signed_in).where(_SESSION.hidden_at.is_(None)).subquery("page")
-    shown = (
-        select(*(shown_as(name, one).label(name) for name, one in _recorded(page.c).items()))
-        .correlate(page)
-        .lateral("shown")
-    )
-    recorded = _materialized(
-        select(page.c.started_at, page.c.id, _json(shown)).select_from(page.join(shown, true())),
+    shown = select(*recorded_in_sql(page.c, shown_as)).correlate(page).lateral("shown")
+    recorded = materialized(
+        select(page.c.started_at, page.c.id, json_of(shown)).select_from(page.join(shown, true())),
         "recorded",
     )
     counted = (_WRITTEN.deleted_at.is_(None), _WRITTEN.shown_with.is_(None))
-    written = _materialized(_page_of(_WRITTEN, is_signed_in).where(*counted), "written")
+    written = materialized(_page_of(_WRITTEN, is_signed_in).where(*counted), "written")
     ids = union_all(select(recorded.c.id), select(written.c.id)).scalar_subquery()
     witness = WrittenSession.__table__.alias("witness")
     behind = BEHIND.subquery("behind")
@@ -188,32 +150,13 @@ def _statement(shown_as: ShownAs) -> ClauseElement:
     return union_all(
         _part("signed in", null(), null(), null()).where(is_signed_in),
         _part("recorded", *recorded.c),
-        _part("written", written.c.started_at, written.c.id, _json(written)),
-        _part("witness", null(), witness.c.shown_with, _json(witness)).where(
+        _part("written", written.c.started_at, written.c.id, json_of(written)),
+        _part("witness", null(), witness.c.shown_with, json_of(witness)).where(
             witness.c.account_id == _ACCOUNT_ID,
             witness.c.shown_with == any_(func.array(ids)),
         ),
         _part("behind", behind.c.drained_at, null(), cast(of_device, Text)),
     )
-
-
-def _recorded(session: Any) -> dict[str, ColumnElement[Any]]:
-    """`recorded_shown` of a session without other witnesses, in SQL."""
-    nothing: ColumnElement[Any] = literal_column("NULL")
-    empty_list: ColumnElement[Any] = literal_column("CAST('[]' AS json)")
-    empty_object: ColumnElement[Any] = literal_column("CAST('{}' AS json)")
-    return {
-        **{name: session[name] for name in NAMES},
-        "recorder": literal_column("CAST('device' AS text)"),
-        "model": nothing,
-        "site": session.programme.op("->")(literal_column("'site'")),
-        "side": session.programme.op("->")(literal_column("'side'")),
-        "shown_with": nothing,
-        "witnesses": empty_list,
-        "told_by": empty_object,
-        "written": nothing,
-        "to_confirm": empty_list,
-    }
 
 
 def _page_of(row: Any, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
@@ -241,11 +184,3 @@ def _part(name: str, at: Any, id_: Any, text: Any) -> Select[*tuple[Any, ...]]:
         cast(id_, Uuid()).label("id"),
         cast(text, Text).label("json"),
     )
-
-
-def _json(row: Any) -> ColumnElement[str]:
-    return cast(func.row_to_json(row.table_valued()), Text).label("json")
-
-
-def _materialized(query: Select[*tuple[Any, ...]], name: str) -> CTE:
-    return query.cte(name).prefix_with("MATERIALIZED")

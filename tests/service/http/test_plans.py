@@ -18,7 +18,9 @@ from cymba.insights import findings, inputs, symptoms
 from cymba.stimulation.archive import columns, reading
 from cymba.stimulation.session import electrode, history, queries, uploads
 from cymba.stimulation.tables import AckLedgerRow
+from cymba.sync import feed
 from service.resources import sessions
+from service.shapes.feed import FEED_PAGES
 from tests.many_people import BEGIN, END, add_people
 
 FEW, MANY = 100, 10_000
@@ -27,7 +29,10 @@ FIRST = {"after_at": END, "after_id": UUID(int=2**128 - 1)}
 BOOTS = {"numbers": [0], "stores": [1], "boots": [1], "with_neighbours": [True], "most": 100}
 BOOTS |= {"part": None}
 PAGE = SPAN | FIRST | {"device_id": None, "limit": 51}
-HOT: dict[str, tuple[Prepared, dict[str, Any]]] = {
+FROM_THE_START = {"after": 0, "seen_to": 0, "left_out": [], "kinds": None, "begins": True}
+DEVICE_ID = "device-00000007"
+Hot = dict[str, tuple[Prepared, dict[str, Any]]]
+HOT: Hot = {
     "a page of sessions": (sessions._pages.statement, PAGE),
     "the caller": (tokens._CALLER, {}),
     "what was done": (history._STATEMENT, SPAN),
@@ -47,11 +52,13 @@ HOT: dict[str, tuple[Prepared, dict[str, Any]]] = {
     "its frames as columns": (columns._BOTH_PLACES, {}),
     "who held devices": (claiming._TENURES, {}),
     "models of devices": (catalogue._BY_DEVICE, {}),
+    "a page of changes": (FEED_PAGES.statement, FROM_THE_START | {"limit": 200}),
+    "whether there are changes": (feed._NEWS, {}),
 }
 EVERYBODYS = "the stores of everybody"
 OF_EVERYBODY = select(AckLedgerRow.device_id).where(func.lower(AckLedgerRow.resolved) > 1)
 HOT[EVERYBODYS] = (Prepared(OF_EVERYBODY), {})
-SMALL = {"device_model"}  # one row a model
+SMALL = {"device_model", "sync_epoch"}  # one row a model, one row
 # Of each device, frames that still come. Of the one who is looked at, 300 more are not in the
 # extent of the session's two.
 FRAMES = """
@@ -69,6 +76,32 @@ INSERT INTO frame (device_id, store, seq, boot, sid, kind, up_ms, digest, body, 
 SELECT id, 1, seq, 1, CAST(md5(serial) AS uuid), 1, seq, '', '', :begin
 FROM made, generate_series(1, CASE serial WHEN '7' THEN 302 ELSE 2 END) AS seq
 """
+# What a first page asks of each person.
+OTHERS = """
+WITH person AS (
+  SELECT account_id, device_id FROM device JOIN device_tenure ON device_id = device.id
+  WHERE CAST(serial AS int) BETWEEN :low AND :high
+), pruned AS (
+  INSERT INTO sync_horizon (account_id, pruned_through) SELECT account_id, 0 FROM person
+), answered AS (
+  INSERT INTO screening (id, account_id, model, text_version, text_digest, answers, answered_at,
+                         expires_at)
+  SELECT gen_random_uuid(), account_id, 'ear_cymba', 1, '', '{}', :begin, :begin FROM person
+), flagged AS (
+  INSERT INTO red_flag (id, account_id, symptom, felt_at, raised_at)
+  SELECT gen_random_uuid(), account_id, 'fainting', :begin, :begin FROM person
+)
+INSERT INTO experiment (id, account_id, device_id, outcome, pairs, block_days, first_day, time_zone,
+                        plan, seal, seed, status, version, sealed_at)
+SELECT gen_random_uuid(), account_id, device_id, 'mood', 6, 1, '2026-01-01', 'UTC', '{}', '', '',
+       'running', 1, :begin
+FROM person
+"""
+OLDER = """
+INSERT INTO change AS made_before (account_id, kind, entity_id, number, deleted)
+SELECT account_id, 'diary-entry', CAST(gen_random_uuid() AS text), 100 + number, false
+FROM device_tenure, generate_series(1, 3000) AS number WHERE device_id = :device_id
+"""
 
 
 @pytest.fixture
@@ -82,11 +115,12 @@ def hundred(engine: Engine) -> Iterator[UnitOfWork]:
 
 def add_counted_people(session: UnitOfWork, low: int, high: int) -> None:
     add_people(session, low, high)
-    session.execute(text(FRAMES), {"low": low, "high": high, "begin": BEGIN})
+    for more in (FRAMES, OTHERS):
+        session.execute(text(more), {"low": low, "high": high, "begin": BEGIN})
     session.execute(text("ANALYZE"))
 
 
-def plans_of(line: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+def plans_of(line: psycopg.Connection[Any], hot: Hot = HOT) -> dict[str, dict[str, Any]]:
     """The generic plan of each, which a connection keeps, as it ran for one person."""
     (account_id, family_id, session_id, sid) = line.execute(
         "SELECT t.account_id, t.family_id, s.id, CAST(md5('7') AS uuid) FROM refresh_token AS t "
@@ -94,13 +128,13 @@ def plans_of(line: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "JOIN stimulation_session AS s ON s.account_id = t.account_id "
         "WHERE email = '7@example.org' LIMIT 1"
     ).fetchone()  # type: ignore[misc]
-    device_id = "device-00000007"
+    device_id = DEVICE_ID
     own = {"device_id": device_id, "device_ids": [device_id], "devices": [device_id]}
     own |= {"account_id": account_id, "family_id": family_id}
     own |= {"session_id": session_id, "sid": sid}
     found = {}
     line.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-    for name, (statement, given) in HOT.items():
+    for name, (statement, given) in hot.items():
         values = statement.values(**own | given)
         key = f"plan_{uuid4().hex}"
         line.execute(f"PREPARE {key} AS {statement.sql}".encode())
@@ -141,3 +175,15 @@ def test_what_others_have_makes_no_hot_read_larger(hundred: UnitOfWork) -> None:
     found = {name: list(flaws(few[name], plan)) for name, plan in many.items()}
     assert found.pop(EVERYBODYS) != []  # such a one is seen
     assert found == {name: [] for name in found}
+
+
+def test_a_page_of_changes_reads_no_further_than_it_goes(hundred: UnitOfWork) -> None:
+    hundred.execute(text(OLDER), {"device_id": DEVICE_ID})
+    hundred.execute(text("ANALYZE change"))
+    page = {"a page": (FEED_PAGES.statement, FROM_THE_START | {"after": 100, "limit": 30})}
+    for limit, most in ((30, 40), (3000, 3000)):
+        page["a page"][1]["limit"] = limit
+        plan = plans_of(line_of(hundred), page)["a page"]
+        changes = [one for one in nodes(plan) if one.get("Relation Name") == "change"]
+        read = sum(one["Actual Rows"] * one["Actual Loops"] for one in changes)
+        assert (read >= limit, read <= most) == (True, True)

@@ -129,10 +129,15 @@ class Watch(Collector):
                 about = "1 while the replica answers as one that replays the log of a primary."
                 yield GaugeMetricFamily("cymba_replica_answers", about, fact.answers)
                 about = "Since when the replica lacks something that the primary has."
-                yield GaugeMetricFamily("cymba_replica_lag_seconds", about, fact.behind_s)
-                if fact.behind_bytes is not None:
+                yield GaugeMetricFamily("cymba_replica_lag_seconds", about, fact.behind.s)
+                if fact.behind.bytes is not None:
                     about = "How much of the primary's log the replica has not replayed."
-                    yield GaugeMetricFamily("cymba_replica_lag_bytes", about, fact.behind_bytes)
+                    yield GaugeMetricFamily("cymba_replica_lag_bytes", about, fact.behind.bytes)
+            case "archive" if fact is not None:
+                about = "Since when the archive of the log lacks a segment that has ended."
+                yield GaugeMetricFamily("cymba_archive_lag_seconds", about, fact.s)
+                about = "How much of the log the archive lacks, in segments that have ended."
+                yield GaugeMetricFamily("cymba_archive_lag_bytes", about, fact.bytes)
             case "sessions":
                 about = "Sessions of the last day, by how much of them is here."
                 parts = {name: getattr(fact, name) for name in ("complete", "incomplete", "open")}

@@ -2,7 +2,7 @@
 
 import click
 
-from cymba.operations.replica_lag import ReplicaLag
+from cymba.operations.log_lag import ArchiveLag, ReplicaLag
 from cymba.settings import Settings
 from ops.database import open_engine, replica_of
 from ops.worker_process import WorkerOptions, work_on, worker_options
@@ -23,7 +23,7 @@ def watch(settings: Settings, *, options: WorkerOptions) -> None:
     """
     progress = Progress()
     with open_engine(settings, application_name="cymba watch") as engine:
-        facts = dict(FACTS)
+        facts = dict(FACTS) | {"archive": ArchiveLag().read}
         replica = replica_of(settings, application_name="cymba watch")
         if replica is not None:
             facts["replica"] = ReplicaLag(replica).read

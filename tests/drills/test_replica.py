@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from cymba import large_reads
 from cymba.database import UnitOfWork, make_engine, utc_now
 from cymba.large_reads import EndOfLog, LargeReads
-from cymba.operations.replica_lag import ReplicaLag
+from cymba.operations.log_lag import ReplicaLag
 from cymba.settings import Settings
 from ops import grants
 from ops.postgres import EmbeddedPostgres
@@ -143,8 +143,8 @@ def test_what_was_just_written_is_shown_while_the_replica_is_behind(
     with UnitOfWork(engine) as session:
         lag.read(session, now)
         behind = lag.read(session, now + timedelta(minutes=2))
-    assert (behind.answers, behind.behind_s) == (True, 120)
-    assert behind.behind_bytes
+    assert (behind.answers, behind.behind.s) == (True, 120)
+    assert behind.behind.bytes
     began_s = time.monotonic()
     paused()
 
@@ -153,10 +153,10 @@ def test_what_was_just_written_is_shown_while_the_replica_is_behind(
         return count(app, "replica") > 0
 
     wait_until(is_used, what="the replica is read again")
-    saw = f"cymba_replica_lag_seconds {behind.behind_s:.0f}, CymbaReplicaNotRead"
+    saw = f"cymba_replica_lag_seconds {behind.behind.s:.0f}, CymbaReplicaNotRead"
     ROWS.append(DrillRow("replica behind", time.monotonic() - began_s, None, None, saw))
     with UnitOfWork(engine) as session:
-        assert lag.read(session, now + timedelta(minutes=3)).behind_s == 0
+        assert lag.read(session, now + timedelta(minutes=3)).behind.s == 0
 
 
 def test_each_large_read_waits_for_a_replica_that_follows(diary: Diary, app: Flask) -> None:

@@ -9,8 +9,8 @@ from cymba.accounts.audit import MadeMonths
 from cymba.database import utc_now
 from cymba.large_reads import LargeReads
 from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
+from cymba.operations.log_lag import Behind, ReplicaBehind
 from cymba.operations.queues import Queue
-from cymba.operations.replica_lag import Lag
 from cymba.settings import FIRST_CELL, Settings
 from mqtt_bridge.metrics import BridgeMetrics
 from ops.mosquitto_files import Follower
@@ -28,7 +28,8 @@ TOLD = {
     "backlog": Backlog(1, 1),
     "sessions": RecentSessions(1, 1, 1, 1.0),
     "audit months": MadeMonths(utc_now(), 0),
-    "replica": Lag(answers=True, behind_bytes=1, behind_s=1.0),
+    "replica": ReplicaBehind(True, Behind(1, 1.0)),
+    "archive": Behind(1, 1.0),
 }
 
 

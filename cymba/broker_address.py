@@ -60,6 +60,12 @@ class BrokerAddress:
             client_key_file=files.broker_client_key_file,
         )
 
+    @property
+    def url(self) -> str:
+        """The place alone, without a user, in one way of the many that `parse` reads."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtt{'s' if self.tls else ''}://{host}:{self.port}"
+
     def for_slot(self, client_id: str) -> Self:
         """One URL serves every slot: the user `bridge` becomes the slot's own, its client id."""
         return replace(self, username=client_id) if self.username == SLOT_USER else self

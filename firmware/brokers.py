@@ -44,7 +44,7 @@ class DeviceBrokers:
         self.address = provisioned
         self._other: BrokerAddress | None = None
         self._told = provisioned
-        self._provisioned = _url(provisioned)
+        self._provisioned = provisioned.url
         if kept is not None and kept.provisioned == self._provisioned:
             self._go(_like(provisioned, kept.broker), _like(provisioned, kept.before))
         self._failures = 0
@@ -66,7 +66,7 @@ class DeviceBrokers:
             return False
         self._at = relocation.at
         if self._keep is not None:
-            before = _url(self.address)
+            before = self.address.url
             self._keep(KeptRelocation(self._at, relocation.broker, before, self._provisioned))
         self._go(told, self.address)
         return True
@@ -102,8 +102,3 @@ def _like(address: BrokerAddress, url: str) -> BrokerAddress:
     """Another place, with the same certificates."""
     there = BrokerAddress.parse(url)
     return replace(address, host=there.host, port=there.port, tls=there.tls)
-
-
-def _url(address: BrokerAddress) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"mqtt{'s' if address.tls else ''}://{host}:{address.port}"

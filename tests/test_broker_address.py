@@ -39,3 +39,15 @@ def test_any_other_address_is_refused_by_the_name_of_its_variable(url: str) -> N
 def test_another_broker_is_met_with_the_same_certificates() -> None:
     settings = Settings(broker_ca_file=Path("ca.pem"))
     assert BrokerAddress.parse("mqtts://other", settings).ca_file == Path("ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("mqtts://broker", "mqtts://broker:8883"),
+        ("mqtt://bridge:p%40ss@[::1]", "mqtt://[::1]:1883"),
+    ],
+)
+def test_a_place_is_told_in_one_way_and_without_a_secret(url: str, place: str) -> None:
+    assert BrokerAddress.parse(url).url == place
+    assert BrokerAddress.parse(place).url == place

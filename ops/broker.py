@@ -31,6 +31,7 @@ from amqtt.mqtt.connack import ConnackPacket
 from amqtt.mqtt.connect import ConnectPacket
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session as MqttSession
+from sqlalchemy import Engine
 
 from cymba.database import UnitOfWork, make_engine
 from cymba.devices.broker_rights import (
@@ -301,35 +302,35 @@ async def serve(
 
 
 def run(
-    database_url: str | None,
+    engine: Engine | None,
     *,
     port: int,
     secret: str,
     started: Callable[[int], None],
     cell: str = FIRST_CELL,
 ) -> None:
-    """Run a broker in this process until SIGTERM or SIGINT.
+    """Run a broker in this process until SIGTERM or SIGINT. `engine` leads to the devices' secrets;
+    None: everybody may do everything.
 
     Raises:
         OSError: the port is taken.
     """
-    asyncio.run(_run(database_url, port, secret, started, cell))
+    asyncio.run(_run(engine, port, secret, started, cell))
 
 
 async def _run(
-    database_url: str | None, port: int, secret: str, started: Callable[[int], None], cell: str
+    engine: Engine | None, port: int, secret: str, started: Callable[[int], None], cell: str
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_without_cut_lines)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if database_url is None:
+    if engine is None:
         await serve(
             port, Door(secret, None), Guests(_nobody), open_topics=True, started=started, stop=stop
         )
         return
-    engine = make_engine(database_url, pool_size=4, application_name="cymba-broker")
 
     def check(device_id: str, device_secret: str) -> str | None:
         with UnitOfWork(engine) as session:
@@ -340,10 +341,7 @@ async def _run(
             return admitting_hashes(session, device_ids, cell)
 
     door, guests = Door(secret, check), Guests(current_hashes)
-    try:
-        await serve(port, door, guests, open_topics=False, started=started, stop=stop)
-    finally:
-        engine.dispose()
+    await serve(port, door, guests, open_topics=False, started=started, stop=stop)
 
 
 def _without_cut_lines(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -378,8 +376,10 @@ def _child() -> None:
         signal.raise_signal(signal.SIGTERM)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+    url = wishes["database_url"]
+    engine = None if url is None else make_engine(url, application_name="cymba broker")
     run(
-        wishes["database_url"],
+        engine,
         port=wishes["port"],
         secret=wishes["secret"],
         cell=wishes["cell"],

@@ -5,7 +5,7 @@ import click
 import ops.broker
 from cymba.broker_address import BrokerAddress
 from cymba.settings import Settings
-from ops.cells import require_cell
+from ops.cells import process_name, require_cell
 from ops.database import open_engine
 
 
@@ -32,12 +32,11 @@ def broker(settings: Settings, port: int | None) -> None:
             "the bridge needs a password to sign in with; set "
             "CYMBA_BROKER_URL=mqtt://bridge:SECRET@127.0.0.1:1883"
         )
-    with open_engine(settings) as engine:
+    with open_engine(settings, application_name=process_name("broker", settings)) as engine:
         require_cell(engine, settings)
-        database_url = engine.url.render_as_string(hide_password=False)
         try:
             ops.broker.run(
-                database_url,
+                engine,
                 port=port if port is not None else address.port,
                 secret=address.password,
                 cell=settings.cell,

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from click.testing import CliRunner
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from cymba.devices.provisioning import Credentials, provision, reissue_secret, revoke
 from cymba.processes import runs
-from ops import broker
+from ops import broker, cli
 from ops.broker import BrokerDidNotStart, EmbeddedBroker
 from tests.end_to_end.parts import PATIENCE_S, listens, wait_until
 
@@ -233,6 +235,28 @@ def test_many_that_come_at_once_are_all_heard(call: Call) -> None:
 def test_a_taken_port_is_told_clearly(embedded: EmbeddedBroker, database_url: str) -> None:
     with pytest.raises(BrokerDidNotStart, match=f"port {embedded.port}"):
         broker.start(database_url, port=embedded.port)
+
+
+def test_the_command_comes_to_the_database_as_the_settings_say(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def run(engine: Engine, **_: object) -> None:
+        with engine.connect() as connection:
+            line = connection.connection.driver_connection
+            assert line is not None
+            name = connection.scalar(text("SHOW application_name"))
+            seen.append((name, line.prepare_threshold))
+
+    monkeypatch.setattr(broker, "run", run)
+    environ = {
+        "CYMBA_DATABASE_URL": database_url,
+        "CYMBA_DATABASE_THROUGH_PGBOUNCER": "1",
+        "CYMBA_BROKER_URL": "mqtt://bridge:secret@127.0.0.1:1883",
+    }
+    done = CliRunner().invoke(cli.main, ["broker"], env=environ, catch_exceptions=False)
+    assert (done.exit_code, seen) == (0, [("cymba broker", None)])
 
 
 def test_it_comes_back_on_its_port_after_a_kill(database_url: str) -> None:

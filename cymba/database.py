@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.default import DefaultDialect, DefaultExecutionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
@@ -177,6 +177,14 @@ def record_statements(engine: Engine) -> None:
     """Tell `spans` what is asked over `engine`; what is `Prepared` tells it itself."""
     for one in (DefaultDialect.do_execute, DefaultDialect.do_executemany):
         event.listen(engine, one.__name__, partial(_recorded, one))
+    commit = engine.dialect.do_commit
+
+    def recorded_commit(connection: PoolProxiedConnection) -> None:
+        with spans.statement("COMMIT"):
+            commit(connection)
+
+    # SQLAlchemy's event of this name comes before it, and none after.
+    engine.dialect.do_commit = recorded_commit  # type: ignore[method-assign]
 
 
 @contextmanager

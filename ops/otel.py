@@ -1,11 +1,11 @@
 """Spans sent by OpenTelemetry, over OTLP and HTTP. `ops.traces` imports this where it is wanted.
 
-They wait in a bounded queue for a thread that sends them; what does not fit is dropped. A collector
-that is away, or that never answers, holds up nothing.
+They wait in a bounded queue for a thread that sends them; what does not fit is dropped, and so is
+what the collector does not take. One that is away, or that never answers, holds up nothing.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from threading import Thread
@@ -13,8 +13,8 @@ from threading import Thread
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult, SpanProcessor
 from opentelemetry.trace import (
     Span,
     SpanKind,
@@ -28,6 +28,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from cymba.failures import name_of
 from cymba.spans import RequestSpan
 from cymba.tables import metadata
+from ops import traces
 
 STOP_S = 1.0  # for the last spans, once the process has ended its work
 
@@ -46,7 +47,7 @@ class Sender:
             own["service.name"] = process  # OTEL_SERVICE_NAME says nothing else
         resource = resource.merge(Resource(own))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(processor or BatchSpanProcessor(OTLPSpanExporter()))
+        self._provider.add_span_processor(processor or _CountingProcessor(_CountingExporter()))
         self.recorder = OpenTelemetry(self._provider.get_tracer("cymba"))
 
     def stop(self) -> None:
@@ -55,6 +56,20 @@ class Sender:
         last = Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         last.start()
         last.join(STOP_S)
+
+
+class _CountingProcessor(BatchSpanProcessor):
+    def on_end(self, span: ReadableSpan) -> None:
+        traces.MADE.inc()
+        super().on_end(span)
+
+
+class _CountingExporter(OTLPSpanExporter):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        if result is SpanExportResult.SUCCESS:
+            traces.SENT.inc(len(spans))
+        return result
 
 
 class OpenTelemetry:
@@ -142,7 +157,7 @@ _MOST_TABLES = 4
 _WRITES = {"INSERT INTO": "INSERT", "UPDATE": "UPDATE", "DELETE FROM": "DELETE"}
 _OTHERS = frozenset(
     {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET"}
-    | {"SHOW", "LOCK"}
+    | {"SHOW", "LOCK", "COMMIT"}
 )
 _OF_TABLE = re.compile(r'\b(INSERT INTO|UPDATE|DELETE FROM|FROM|JOIN)\s+"?(\w+)', re.IGNORECASE)
 _FIRST_WORD = re.compile(r"\s*(\w*)")

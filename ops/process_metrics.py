@@ -1,4 +1,5 @@
-"""What every process shows of itself: which build it is, and how full its pool is."""
+"""What every process shows of itself: which build it is, how full its pool is, and how many spans
+of its traces it has sent."""
 
 from importlib.metadata import version
 
@@ -7,6 +8,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import QueuePool
 
 from cymba.settings import Settings
+from ops import traces
 
 
 def show_process(registry: CollectorRegistry, settings: Settings, engine: Engine) -> None:
@@ -15,6 +17,8 @@ def show_process(registry: CollectorRegistry, settings: Settings, engine: Engine
         "cymba_build_info", "1, by the version and the build of this process.",
         ["version", "build"], registry=registry, multiprocess_mode="livemax",
     ).labels(version("cymba"), settings.build or "").set(1)  # fmt: skip
+    for counter in (traces.MADE, traces.SENT):
+        registry.register(counter)
     in_use = Gauge(
         "cymba_database_connections_in_use", "Connections of the pool that are in use.",
         registry=registry, multiprocess_mode="livesum",

@@ -8,11 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
+from prometheus_client import Counter
 
 from cymba import spans
 from cymba.settings import SettingsError
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+# What was made and not sent waits, at most as much as the queue takes, or is lost.
+MADE = Counter("cymba_spans_made", "Spans that are to be sent to the collector.", registry=None)
+SENT = Counter("cymba_spans_sent", "Spans that the collector took.", registry=None)
 
 log = structlog.get_logger(__name__)
 

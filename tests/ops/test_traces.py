@@ -7,12 +7,14 @@ from threading import enumerate as running_threads
 from unittest.mock import patch
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from cymba import spans
 from cymba.settings import SettingsError
 from ops import traces
 from tests.collector import collecting, collecting_here
+from tests.end_to_end.parts import wait_until
 
 NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
@@ -77,6 +79,26 @@ def test_a_collector_that_never_answers_holds_up_nobody():
             assert waits
             assert waits[0].daemon
         held.close()
+
+
+def test_what_is_lost_shows_in_the_metrics():
+    """With nobody to send to, and with a collector."""
+    registry = CollectorRegistry()
+    for one in (traces.MADE, traces.SENT):
+        registry.register(one)
+
+    def counts():
+        names = ("cymba_spans_made_total", "cymba_spans_sent_total")
+        return [registry.get_sample_value(name) or 0.0 for name in names]
+
+    made, sent = counts()
+    environ = NOBODY | {"OTEL_EXPORTER_OTLP_TIMEOUT": "0.1"}
+    with patch.dict(os.environ, environ), traces.sent("cymba test"), spans.span("lost"):
+        pass
+    assert counts() == [made + 1, sent]
+    with collecting_here(), spans.span("work"):
+        pass
+    wait_until(lambda: counts() == [made + 2, sent + 1], what=lambda: f"it is sent: {counts()}")
 
 
 def test_a_worker_tells_of_its_rounds_and_sends_the_last_one_before_it_ends(cymba, settings):

@@ -1,6 +1,5 @@
 """What the gateway is set up with: who it is to the server, and which device it is beside."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from msgspec import Meta
 
 from cymba.devices.messages import Side
 from cymba.devices.models import Model
+from cymba.whole_file import replaced
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,12 +60,7 @@ def device_of(folder: Path) -> str | None:
 
 def write_config(folder: Path, config: GatewayConfig) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path, fresh = folder / "gateway.json", folder / "gateway.json.new"
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
+    path = folder / "gateway.json"
+    with replaced(path) as out:
         out.write(msgspec.json.format(msgspec.json.encode(config)))
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
     return path

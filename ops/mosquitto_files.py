@@ -16,6 +16,7 @@ from cymba.database import BoundedConnection, UnitOfWork
 from cymba.devices.broker_rights import admitting_hashes
 from cymba.devices.provisioning import CHANGES
 from cymba.devices.tables import Device
+from cymba.whole_file import replaced
 
 # The database notifies of every change. This is the fallback, for instance behind a connection pool
 # that does not pass notifications on.
@@ -23,6 +24,8 @@ REREAD_S = 30.0
 # How long a round listens. Then it asks whether the connection lives: a dead one is as silent as
 # one without news, and a revoked device would stay in.
 LISTEN_S = 2.0
+
+FOR_THE_BROKER = 0o644  # as the umask allows: the broker is another user
 
 Write = Callable[[Session, str], str]
 """What a file for the broker of a cell holds."""
@@ -52,9 +55,8 @@ def write(session: Session, files: Mapping[Path, Write], cell: str) -> None:
     for path, content in files.items():
         new = content(session, cell)
         if not path.exists() or path.read_text() != new:
-            draft = path.with_name(f"{path.name}.new")
-            draft.write_text(new)
-            draft.replace(path)
+            with replaced(path, FOR_THE_BROKER) as out:
+                out.write(new.encode())
 
 
 class Follower:

@@ -1,6 +1,5 @@
 """Sends mails from the outbox to a mail server, or into files without one."""
 
-import os
 import smtplib
 import ssl
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from cymba.accounts import addresses, outbox
 from cymba.accounts.tables import OutgoingMail
 from cymba.database import UnitOfWork, utc_now
 from cymba.settings import Settings, SettingsError
+from cymba.whole_file import replaced
 from workers.asides import Asides
 from workers.progress import Progress
 
@@ -120,16 +120,10 @@ def into_files(folder: Path) -> Send:
         # A mail may hold a code that opens an account: it is for the operator's eyes alone.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = str(message["Message-ID"]).strip("<>").replace("@", "_")
-        part = folder / f"{name}.part"  # whoever looks for mails finds whole ones
-        with open(part, "wb", opener=_private) as file:
+        with replaced(folder / f"{name}.eml") as file:
             file.write(message.as_bytes())
-        part.replace(folder / f"{name}.eml")
 
     return send
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def over_smtp(url: str) -> Send:

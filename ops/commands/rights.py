@@ -1,7 +1,6 @@
 """`cymba account export|import|erase`: requests that a person may make to an operator."""
 
 import getpass
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from cymba.rights.erasure import ErasureKeys, erase
 from cymba.rights.export import ExportProgress, export
 from cymba.rights.restore import restore
 from cymba.settings import Settings
+from cymba.whole_file import replaced
 from ops.database import open_engine, replica_of
 
 
@@ -44,14 +44,9 @@ def export_account(settings: Settings, *, who: str, file: Path) -> None:
         account_id = _find(engine, who)
         with UnitOfWork(engine) as session, session.begin():
             audit.note(session, account_id, _operator(), "account.exported")
-        draft = file.with_name(f".{file.name}.part")
-        try:
-            with open(draft, "wb", opener=_private) as out:
-                replica = replica_of(settings, application_name="cymba export")
-                _write(LargeReads(engine, replica), account_id, out)
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
+        replica = replica_of(settings, application_name="cymba export")
+        with replaced(file) as out:
+            _write(LargeReads(engine, replica), account_id, out)
     click.echo(f"{file}: {file.stat().st_size} bytes")
 
 
@@ -122,10 +117,6 @@ def erase_account(settings: Settings, *, who: str, yes: bool) -> None:
         with UnitOfWork(engine) as session, session.begin():
             erased = erase(session, keys, account_id, now=utc_now())
     click.echo(f"erased    {sum(erased.rows.values())} rows\nledger    {erased.pseudonym.hex()}")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _find(engine: Engine, who: str) -> UUID:

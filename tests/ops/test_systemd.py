@@ -1,23 +1,30 @@
 """The units of deploy/systemd start what docker-compose.yml starts, and the page on them holds."""
 
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.end_to_end.parts import ROOT
 from tests.ops.compose_file import BRIDGES, SECRETS, SERVICES
 from tests.ops.deployment import OUTSIDE
+from tests.ops.unit_files import (
+    PAGE,
+    SYSTEMD,
+    Unit,
+    block_with,
+    given,
+    lines_of,
+    metrics_port,
+    read_unit,
+    wanted,
+)
 
-SYSTEMD = ROOT / "deploy" / "systemd"
-PAGE = (ROOT / "docs" / "bare-metal.md").read_text()
 OF_DEBIAN = {"db", "pgbouncer", "prometheus", "grafana"}
 UNITS = {
-    name: "api@0" if name == "api" else name.replace("bridge-", "bridge@")
+    name: "cymba-api@0" if name == "api" else f"cymba-{name.replace('bridge-', 'bridge@')}"
     for name in SERVICES
     if name not in OF_DEBIAN  # in the file's order, which each worker of the tests must share
 }
@@ -31,20 +38,8 @@ PLACEHOLDERS = {
 KEY = "CYMBA_PROGRAMME_KEY_FILE"  # compose keeps it in a volume of the two
 
 
-def lines_of(file: Path) -> list[tuple[str, str]]:
-    """Of a unit or a file of variables: names and what they are given."""
-    lines = [line for line in file.read_text().splitlines() if not line.startswith(("#", "["))]
-    return [(name, value) for name, _, value in (line.partition("=") for line in lines) if name]
-
-
-def unit(name: str) -> dict[str, list[str]]:
-    """With what is said for all units."""
-    kind, at, instance = UNITS[name].partition("@")
-    found: dict[str, list[str]] = {}
-    for file in (f"cymba-{kind}{at}.service", "cymba-.service.d/all.conf"):
-        for key, value in lines_of(SYSTEMD / file):
-            found.setdefault(key, []).append(value.replace("%i", instance))
-    return found
+def unit(name: str) -> Unit:
+    return read_unit(UNITS[name])
 
 
 def variables(name: str) -> dict[str, str]:
@@ -53,8 +48,7 @@ def variables(name: str) -> dict[str, str]:
     for file in own.get("EnvironmentFile", []):
         if not file.startswith("-"):
             example = SYSTEMD / "environment" / Path(file).name
-            # Quotes are the shell's, which `cymba-run` reads some of them with, and systemd's.
-            found |= {key: "".join(shlex.split(value)) for key, value in lines_of(example)}
+            found |= given(example)
     return {
         key: re.sub("@([A-Z]+)@", lambda found: SECRETS[PLACEHOLDERS[found[1]]], value)
         for key, value in found.items()
@@ -62,9 +56,8 @@ def variables(name: str) -> dict[str, str]:
 
 
 def test_every_service_of_ours_has_a_unit_and_the_target_wants_each() -> None:
-    wanted = " ".join(value for key, value in lines_of(SYSTEMD / "cymba.target") if key == "Wants")
-    assert set(wanted.split()) == {f"cymba-{one}.service" for one in [*UNITS.values(), "api@1"]}
-    files = {f"cymba-{one.partition('@')[0]}" for one in UNITS.values()}
+    assert set(wanted()) == {*UNITS.values(), "cymba-api@1"}
+    files = {one.partition("@")[0] for one in UNITS.values()}
     assert {file.stem.rstrip("@") for file in SYSTEMD.glob("*.service")} == files
 
 
@@ -116,7 +109,7 @@ def test_a_unit_has_the_services_bounds_and_order(name: str) -> None:
     assert own["Restart"] == ["on-failure" if name == "migrate" else "always"]
     after = " ".join(own["After"])
     for other in service.get("depends_on", {}).keys() & UNITS.keys():
-        assert f"cymba-{UNITS[other]}.service" in after
+        assert f"{UNITS[other]}.service" in after
     # A name of its own only where others read what it writes, or it reads what others may not.
     assert own.get("DynamicUser") == (None if "User" in own else ["yes"])
     assert own.get("User") in (None, ["cymba-credentials"], ["mosquitto"])
@@ -124,20 +117,20 @@ def test_a_unit_has_the_services_bounds_and_order(name: str) -> None:
 
 def ports() -> dict[str, list[str]]:
     """Where the processes of each service show their metrics."""
-    found: dict[str, list[str]] = {}
-    for name in UNITS:
-        text = " ".join(unit(name)["ExecStart"] + unit(name)["Environment"])
-        for port in re.findall(r"(?i)metrics.port[ =](\d+)", text):
-            found.setdefault(name, []).append(port)
-    found["api"].append("9101")  # of @1
-    return found
+    found = {name: metrics_port(unit(name)) for name in UNITS}
+    shown = {name: [str(port)] for name, port in found.items() if port is not None}
+    shown["api"].append("9101")  # of @1
+    return shown
 
 
 def test_prometheus_asks_each_where_it_shows_its_metrics(tmp_path: Path) -> None:
     shown = sorted(port for many in ports().values() for port in many)
     assert len(shown) == len(set(shown)) == len(UNITS.keys() - OUTSIDE.keys() - {"migrate"}) + 1
-    (block,) = (one for one in blocks() if "prometheus.yml" in one)
-    at = block.replace("/etc/prometheus", str(tmp_path)).replace("systemctl", "true")
+    at = (
+        block_with("prometheus.yml")
+        .replace("/etc/prometheus", str(tmp_path))
+        .replace("systemctl", "true")
+    )
     subprocess.run(["/bin/sh", "-euc", at], check=True, cwd=ROOT)
     assert sorted(re.findall(r"127\.0\.0\.1:(\d+)", (tmp_path / "prometheus.yml").read_text())) == (
         shown
@@ -145,16 +138,12 @@ def test_prometheus_asks_each_where_it_shows_its_metrics(tmp_path: Path) -> None
     assert ":9100" not in (tmp_path / "prometheus.yml").read_text().replace("127.0.0.1:9100", "")
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
 def test_the_page_makes_each_secret_and_tells_every_unit() -> None:
     examples = "".join(one.read_text() for one in SYSTEMD.glob("environment/*.env"))
     (made,) = re.findall(r"^for name in (.*); do$", PAGE, re.MULTILINE)
     assert set(made.split()) == set(re.findall("@([A-Z]+)@", examples)) == set(PLACEHOLDERS)
     for name, many in ports().items():
-        row = f"`cymba-{UNITS[name].partition('@')[0]}"
+        row = f"`{UNITS[name].partition('@')[0]}"
         assert any(row in line and all(one in line for one in many) for line in PAGE.splitlines())
 
 
@@ -233,19 +222,3 @@ def test_the_proxy_knows_a_new_api_before_the_next_is_replaced() -> None:
     (forgets_s,) = re.findall(r"server %s fail_timeout=(\d+)s;", entrypoint)
     (waits_s,) = re.findall(r"readyz.*\n  sleep (\d+)$", PAGE, re.MULTILINE)
     assert int(waits_s) > int(forgets_s)
-
-
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    for file in (*SYSTEMD.glob("*.service"), SYSTEMD / "cymba.target"):
-        installed = re.compile("/opt/cymba/bin/cymba|/etc/cymba/[a-z]+/entrypoint.sh")
-        (tmp_path / file.name).write_text(installed.sub("/bin/true", file.read_text()))
-    shutil.copytree(SYSTEMD / "cymba-.service.d", tmp_path / "cymba-.service.d")
-    units = [f"{tmp_path}/{file.name}" for file in tmp_path.iterdir() if file.is_file()]
-    verify = ["systemd-analyze", "verify", "--man=no", *units]
-    if shutil.which(verify[0]):
-        done: Any = subprocess.run(verify, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-    # In a description a colon would end the field of /etc/passwd.
-    said = re.findall('"(.*)"', (SYSTEMD / "cymba.sysusers").read_text())
-    assert len(said) == 2
-    assert ":" not in "".join(said)

@@ -36,17 +36,18 @@ def repeat(
         signal.signal(number, stop)
     gc.freeze()  # loaded modules are not collected: a full collection of them takes 80 ms
     with watchdog:
-        _repeat(work, stopping, every_s=every_s, once=once, progress=progress)
+        repeat_until(stopping, work, every_s=every_s, once=once, progress=progress)
 
 
-def _repeat(
-    work: Callable[[], bool],
+def repeat_until(
     stopping: threading.Event,
+    work: Callable[[], bool],
     *,
     every_s: float,
-    once: bool,
+    once: bool = False,
     progress: Progress,
 ) -> None:
+    """`repeat` as a thread may have it: no signal ends it, and no watchdog."""
     wait_s = every_s
     while not stopping.is_set():
         try:

@@ -179,9 +179,9 @@ def record_statements(engine: Engine) -> None:
         event.listen(engine, one.__name__, partial(_recorded, one))
     commit = engine.dialect.do_commit
 
-    def recorded_commit(connection: PoolProxiedConnection) -> None:
+    def recorded_commit(dbapi_connection: PoolProxiedConnection) -> None:
         with spans.statement("COMMIT"):
-            commit(connection)
+            commit(dbapi_connection)
 
     # SQLAlchemy's event of this name comes before it, and none after.
     engine.dialect.do_commit = recorded_commit  # type: ignore[method-assign]

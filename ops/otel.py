@@ -58,13 +58,13 @@ class Sender:
         last.join(STOP_S)
 
 
-class _CountingProcessor(BatchSpanProcessor):
+class _CountingProcessor(BatchSpanProcessor):  # type: ignore[misc] # it may not be installed
     def on_end(self, span: ReadableSpan) -> None:
         traces.MADE.inc()
         super().on_end(span)
 
 
-class _CountingExporter(OTLPSpanExporter):
+class _CountingExporter(OTLPSpanExporter):  # type: ignore[misc] # ditto
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = super().export(spans)
         if result is SpanExportResult.SUCCESS:

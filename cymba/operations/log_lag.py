@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 ENDS_KEPT = 1_000
 
 
-class Behind(NamedTuple):
+class LogBehind(NamedTuple):
     bytes: int | None  # null: nobody has ever told how far it is
     s: float
 
 
 class ReplicaBehind(NamedTuple):
     answers: bool
-    behind: Behind
+    behind: LogBehind
 
 
 class ReplicaLag:
@@ -49,7 +49,7 @@ class ArchiveLag:
     def __init__(self) -> None:
         self._ends: _Ends | None = None
 
-    def read(self, session: Session, now: datetime) -> Behind | None:
+    def read(self, session: Session, now: datetime) -> LogBehind | None:
         """None where the log is not archived."""
         is_archived, end, archived = session.execute(_ARCHIVED).one()
         if not is_archived:
@@ -68,7 +68,7 @@ class _Ends:
         self._open: deque[tuple[datetime, int]] = deque()  # that are not known to be reached
         self._reached: int | None = None
 
-    def behind(self, now: datetime, end: int, reached: int | None) -> Behind:
+    def behind(self, now: datetime, end: int, reached: int | None) -> LogBehind:
         """`reached`: how far the follower is now; None where it does not tell."""
         if not self._open or end > self._open[-1][1]:
             self._open.append((now, end))
@@ -77,11 +77,11 @@ class _Ends:
         if reached is not None:
             self._reached = reached
         if self._reached is None:
-            return Behind(None, (now - self._open[0][0]).total_seconds())
+            return LogBehind(None, (now - self._open[0][0]).total_seconds())
         while self._open and self._open[0][1] <= self._reached:
             self._open.popleft()
         since = self._open[0][0] if self._open else now
-        return Behind(max(0, end - self._reached), (now - since).total_seconds())
+        return LogBehind(max(0, end - self._reached), (now - since).total_seconds())
 
 
 _END = text("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")

@@ -9,7 +9,7 @@ from cymba.accounts.audit import MadeMonths
 from cymba.database import utc_now
 from cymba.large_reads import LargeReads
 from cymba.operations.devices import Backlog, RecentSessions, ReportedFirmware
-from cymba.operations.log_lag import Behind, ReplicaBehind
+from cymba.operations.log_lag import LogBehind, ReplicaBehind
 from cymba.operations.queues import Queue
 from cymba.settings import FIRST_CELL, Settings
 from mqtt_bridge.metrics import BridgeMetrics
@@ -28,8 +28,8 @@ TOLD = {
     "backlog": Backlog(1, 1),
     "sessions": RecentSessions(1, 1, 1, 1.0),
     "audit months": MadeMonths(utc_now(), 0),
-    "replica": ReplicaBehind(True, Behind(1, 1.0)),
-    "archive": Behind(1, 1.0),
+    "replica": ReplicaBehind(True, LogBehind(1, 1.0)),
+    "archive": LogBehind(1, 1.0),
 }
 
 

@@ -4,11 +4,11 @@ No frame becomes an object. The rows come as arrays, what was packed of each fra
 packed, and the readings of one channel are unpacked when they are asked for.
 """
 
-import struct
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from cymba.database import Prepared
 from cymba.devices.clocks import from_ms
 from cymba.float_columns import Floats
 from cymba.stimulation.archive.integer_columns import Integers
+from cymba.stimulation.archive.layouts import Layouts
+from cymba.stimulation.archive.packed_lists import PackedLists
 from cymba.stimulation.archive.reading import IN_FRAME_TABLE
 from cymba.stimulation.archive.recording import RecordedColumns
 from cymba.stimulation.wire.frames import KINDS
@@ -60,7 +62,7 @@ class _ChannelPart(Protocol):
     @property
     def channels(self) -> Iterable[str]: ...
 
-    def readings(self, channel: str) -> tuple[Sequence[int] | Indices, Integers, Floats]: ...
+    def readings(self, channel: str) -> tuple[Indices, Integers, Floats]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,10 @@ class SessionColumns:
     _places: Sequence[Indices]
 
     def readings(self, channel: str, ranks: Indices) -> ChannelReadings:
-        """In the order of `ranks`, which gives each frame its place; `frames` are those places."""
-        ranks = np.append(ranks, -1)  # of a frame that is left out, whose place is -1
+        """In the order of `ranks`, which gives each frame its place; `frames` are those places.
+        The last of `ranks` is -1, for frames that are left out."""
         found = [
-            (ranks[places[np.asarray(frames, dtype=np.intp)]], lengths, values)
+            (ranks[places[frames]], lengths, values)
             for part, places in zip(self._parts, self._places, strict=True)
             if channel in part.channels
             for frames, lengths, values in [part.readings(channel)]
@@ -106,11 +108,12 @@ def load_columns(
     in_table: list[_ChannelPart] = []
     recorded: list[_ChannelPart] = []
     rows = _BOTH_PLACES.rows(line, device_id=device_id, sid=sid)
-    for recorded_store, body, *columns in rows:
+    for recorded_store, body, of_table in rows:
         if recorded_store is not None:
             recorded.append(RecordingColumns(recorded_store, body))
-        elif columns[0] is not None:
-            in_table.append(TableColumns(TableRows(*columns), body or b""))
+        elif of_table is not None:
+            columns = np.frombuffer(of_table, dtype=">i8").reshape(-1, len(_ROW))
+            in_table.append(TableColumns(columns, body))
     return columns_of(recorded, in_table, before=before)
 
 
@@ -147,51 +150,38 @@ def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
-class TableRows(NamedTuple):
-    """Columns of the frame table."""
-
-    store: Sequence[int]
-    seq: Sequence[int]
-    boot: Sequence[int]
-    kind: Sequence[int]
-    up_ms: Sequence[int]
-    received_ms: Sequence[int]
-
-
 class TableColumns:
-    """Rows of the frame table, with the bodies of the samples frames one after the other
-    (`frames.pack`)."""
+    """Rows of the frame table, with the bodies of the samples frames (`frames.pack`) as one array
+    of msgpack. `rows` have the columns of `_ROW`."""
 
-    def __init__(self, rows: TableRows, bodies: bytes) -> None:
-        samples = np.flatnonzero(np.array(rows.kind) == _SAMPLES_KIND)
-        packed = _BODIES.decode(_array_head(samples.size) + bodies)
-        columns: dict[str, tuple[list[int], list[msgspec.Raw]]] = {}
-        for frame, (_, _, of_frame) in zip(samples.tolist(), packed, strict=True):
-            for name, column in of_frame.items():
-                if name in columns:
-                    frames, parts = columns[name]
-                    frames.append(frame)
-                    parts.append(column)
-                else:
-                    columns[name] = [frame], [column]
-        self._columns = columns
-        dt, n = np.zeros((2, len(rows.seq)), dtype=np.int64)
-        dt[samples], n[samples] = [one[0] for one in packed], [one[1] for one in packed]
-        store, seq, boot, up_ms, received_ms = (
-            np.array(one, dtype=np.int64)
-            for one in (rows.store, rows.seq, rows.boot, rows.up_ms, rows.received_ms)
-        )
+    def __init__(self, rows: Integers, bodies: bytes) -> None:
+        store, seq, boot, up_ms, received_ms, kind = rows.T.astype(np.int64)
+        self._samples = samples = np.flatnonzero(kind == _SAMPLES_KIND)
+        lists: dict[str, list[msgspec.Raw]] = defaultdict(list)
+        layouts: dict[tuple[str, ...], int] = {}
+        of_frames: list[int] = []
+        dt, n = np.zeros((2, kind.size), dtype=np.int64)
+        packed = _BODIES.decode(bodies)
+        for _, _, columns in packed:
+            of_frames.append(layouts.setdefault(tuple(columns), len(layouts)))
+            for name, column in columns.items():
+                lists[name].append(column)
+        if packed:
+            dt[samples], n[samples], _ = zip(*packed, strict=True)
         self.heads = Heads(store, seq, boot, up_ms, received_ms, dt, n)
+        self._layouts = Layouts(layouts, of_frames)
+        self._lists = PackedLists([*chain.from_iterable(lists.values())])
+        ends = accumulate(map(len, lists.values()), initial=0)
+        self._lists_of = dict(zip(lists, pairwise(ends), strict=True))
 
     @property
     def channels(self) -> Iterable[str]:
-        return self._columns.keys()
+        return self._lists_of.keys()
 
-    def readings(self, channel: str) -> tuple[Sequence[int], Integers, Floats]:
-        frames, parts = self._columns[channel]
-        unpacked = _LISTS.decode(_array_head(len(parts)) + b"".join(parts))
-        lengths = np.fromiter(map(len, unpacked), np.int64, len(unpacked))
-        return frames, lengths, _floats(list(chain.from_iterable(unpacked)))
+    def readings(self, channel: str) -> tuple[Indices, Integers, Floats]:
+        first, last = self._lists_of[channel]
+        frames = self._samples[self._layouts.frames(channel)]
+        return frames, self._lists.lengths[first:last], self._lists.numbers(first, last)
 
 
 class RecordingColumns:
@@ -215,38 +205,31 @@ class RecordingColumns:
         return self._recorded.samples[frames], lengths, values
 
 
-def _floats(values: list[int | None]) -> Floats:
-    try:
-        # A third of the time that NumPy takes to look at each number of a list.
-        whole = struct.pack(f"{len(values)}q", *values)
-    except struct.error:  # null among them, which becomes NaN
-        return np.array(values, dtype=np.float64)
-    return np.frombuffer(whole, dtype=np.int64).astype(np.float64)
-
-
-def _array_head(count: int) -> bytes:
-    """How msgpack begins an array of so many."""
-    return b"\xdd" + struct.pack(">I", count)
-
-
 _MICROSECOND = timedelta(microseconds=1)
 _SAMPLES_KIND = KINDS[SamplesFrame]
 _BODIES = msgspec.msgpack.Decoder(list[tuple[int, int, dict[str, msgspec.Raw]]])
-_LISTS: msgspec.msgpack.Decoder[list[list[int | None]]] = msgspec.msgpack.Decoder(
-    list[list[int | None]]
+_ROW = (
+    "f.store",
+    "f.seq",
+    "f.boot",
+    "f.up_ms",
+    "floor(extract(epoch FROM f.received_at) * 1000)",
+    "f.kind",
 )
-# All aggregates of a row see the frames in one order, whichever that is.
+_OF_SAMPLES = f"FILTER (WHERE f.kind = {_SAMPLES_KIND})"
+_IN_BYTES = " || ".join(f"int8send(CAST({column} AS bigint))" for column in _ROW)
+# `string_agg` sees the frames in one order both times, whichever that is. Before the bodies stands
+# how msgpack begins an array of so many.
 _BOTH_PLACES = Prepared(
     text(
         f"""
-        SELECT CAST(NULL AS bigint), string_agg(f.body, CAST('' AS bytea))
-                 FILTER (WHERE f.kind = {_SAMPLES_KIND}),
-               array_agg(f.store), array_agg(f.seq), array_agg(f.boot), array_agg(f.kind),
-               array_agg(f.up_ms),
-               array_agg(CAST(floor(extract(epoch FROM f.received_at) * 1000) AS bigint))
+        SELECT CAST(NULL AS bigint),
+               CAST('\\xdd' AS bytea) || int4send(CAST(count(*) {_OF_SAMPLES} AS integer))
+                 || coalesce(string_agg(f.body, CAST('' AS bytea)) {_OF_SAMPLES}, ''),
+               string_agg({_IN_BYTES}, CAST('' AS bytea))
         {IN_FRAME_TABLE}
         UNION ALL
-        SELECT r.store, r.body, NULL, NULL, NULL, NULL, NULL, NULL FROM recording AS r
+        SELECT r.store, r.body, NULL FROM recording AS r
         WHERE r.device_id = :device_id AND r.sid = :sid
         """  # noqa: S608 - a constant of this code
     ),

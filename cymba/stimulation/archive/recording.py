@@ -24,6 +24,7 @@ from cymba.stimulation.archive.integer_columns import (
     pack_integers,
     unpack_integers,
 )
+from cymba.stimulation.archive.layouts import Layouts
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.wire.frames import SHORT_DIGEST_BYTES, PlainRow, pack, unpack
 from cymba.stimulation.wire.messages import Column, Frame, SamplesFrame
@@ -138,10 +139,11 @@ class RecordedColumns:
                 )
             )
             self.samples = np.flatnonzero(kinds == SAMPLES_KIND)
-            self.dt, self.n, self._layout = (
+            self.dt, self.n, layout = (
                 unpack_integers(column, self.samples.size)
                 for column in (packed.dt, packed.n, packed.layout)
             )
+            self._layouts = Layouts(packed.layouts, layout)
 
     @property
     def channels(self) -> Collection[str]:
@@ -154,8 +156,7 @@ class RecordedColumns:
         stands for null."""
         with _only_recordings():
             packed = self._packed.channels[channel]
-            having = [at for at, names in enumerate(self._packed.layouts) if channel in names]
-            frames = np.flatnonzero(np.isin(self._layout, having))
+            frames = self._layouts.frames(channel)
             lengths = self.n[frames]
             if packed.lengths is not None:
                 lengths = unpack_integers(packed.lengths, frames.size)

@@ -9,13 +9,13 @@ without a value, which downsampling keeps.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cymba.devices.clocks import DeviceClocks, from_ms, to_ms
 from cymba.float_columns import Floats
-from cymba.stimulation.archive.columns import SessionColumns
+from cymba.stimulation.archive.columns import Indices, SessionColumns
 from cymba.stimulation.session.timeline import Timeline, is_per_beat
 from cymba.stimulation.session.timing import Milliseconds, place_columns
 from cymba.stimulation.wire.channels import CHANNELS
@@ -72,22 +72,23 @@ def telemetry(
     """
     at_ms = place_columns(columns.heads, clocks)
     started_ms = int(at_ms.min())
-    laid_out = Timeline(columns, at_ms)
+    window = Window(
+        low_ms=-np.inf if begin is None else to_ms(begin),
+        high_ms=np.inf if end is None else to_ms(end),
+        most=None if points is None else max(points, MIN_POINTS),
+    )
+    drawing = _Drawing(Timeline(columns, at_ms), window)
     wanted = columns.channels if channels is None else columns.channels & frozenset(channels)
-    low = -np.inf if begin is None else to_ms(begin)
-    high = np.inf if end is None else to_ms(end)
+    count = 0
     series: list[ChannelSeries] = []
     for name in sorted(wanted, key=_in_registrys_order):  # one after the other, to bound the memory
-        found = _beats(name, laid_out) if is_per_beat(name) else _readings(name, laid_out)
+        found = drawing.points(name)
         if found is None:
             continue
         of_channel_ms, values = found
-        if begin is not None or end is not None:
-            within = (of_channel_ms >= low) & (of_channel_ms < high)
-            of_channel_ms, values = of_channel_ms[within], values[within]
-        if points is not None:
-            kept = thin(of_channel_ms, values, max(points, MIN_POINTS))
-            of_channel_ms, values = of_channel_ms[kept], values[kept]
+        count += values.size
+        if count > MOST_READINGS:
+            raise TooManyReadings
         channel = CHANNELS.get(name)
         series.append(
             ChannelSeries(
@@ -100,89 +101,133 @@ def telemetry(
                 values=values,
             )
         )
-        if sum(one.values.size for one in series) > MOST_READINGS:
-            raise TooManyReadings
     return Telemetry(from_ms(started_ms), tuple(series))
 
 
-def thin(at_ms: Milliseconds, values: Floats, points: int) -> NDArray[np.intp]:
-    """Indices of at most `points` of the series, in order. They are the first, last, lowest and
-    highest value of each stretch of time, and its first gap (NaN).
+class Window(NamedTuple):
+    """What of a channel is shown: from `low_ms` to before `high_ms`, and at most `most` points,
+    which are `MIN_POINTS` or more."""
 
-    `at_ms` never falls, and `points` is at least `MIN_POINTS`.
+    low_ms: float = -np.inf
+    high_ms: float = np.inf
+    most: int | None = None
+
+
+class Points:
+    """When a channel has points: its readings, and gaps between them.
+
+    If there are too many, those of each stretch of time are kept that are its first, last, lowest
+    and highest reading, and its first gap.
     """
-    if at_ms.size <= points:
-        return np.arange(at_ms.size)
-    stretches = points // _KEPT_OF_A_STRETCH
-    passed = at_ms - at_ms[0]
-    borders = np.searchsorted(passed, -(-np.arange(stretches) * (passed[-1] + 1) // stretches))
-    gap = np.isnan(values)
-    gaps, read = np.flatnonzero(gap), np.flatnonzero(~gap)
-    is_kept = np.zeros(at_ms.size, dtype=np.bool_)
-    is_kept[gaps[_filled(gaps, borders)[0]]] = True
-    if read.size:
-        known = values[read]
-        begins, ends = _filled(read, borders)
-        lowest, highest = (
-            np.flatnonzero(known == np.repeat(extreme.reduceat(known, begins), ends - begins))
-            for extreme in (np.minimum, np.maximum)
-        )
-        kept = (
-            begins,
-            ends - 1,
-            lowest[np.searchsorted(lowest, begins)],
-            highest[np.searchsorted(highest, ends) - 1],
-        )
-        is_kept[read[np.concatenate(kept)]] = True
-    return np.flatnonzero(is_kept)
+
+    def __init__(
+        self, at_ms: Milliseconds, gaps_ms: Milliseconds, before: Indices, window: Window
+    ) -> None:
+        """`before` says of each gap which reading it is right before. No time falls."""
+        bounds_ms = (window.low_ms, window.high_ms)
+        self._within = slice(*np.searchsorted(at_ms, bounds_ms))
+        self._at_ms = at_ms = at_ms[self._within]
+        if gaps_ms.size:
+            within = slice(*np.searchsorted(gaps_ms, bounds_ms))
+            gaps_ms, before = gaps_ms[within], before[within] - self._within.start
+        self._stretches: tuple[Indices, Indices] | None = None  # where each begins and ends
+        if window.most is not None and at_ms.size + gaps_ms.size > window.most:
+            ends = np.concatenate((at_ms[:1], at_ms[-1:], gaps_ms[:1], gaps_ms[-1:]))
+            borders_ms = _borders_ms(ends.min(), ends.max(), window.most // _KEPT_OF_A_STRETCH)
+            self._stretches = _filled(np.searchsorted(at_ms, borders_ms), at_ms.size)
+            firsts = _filled(np.searchsorted(gaps_ms, borders_ms), gaps_ms.size)[0]
+            gaps_ms, before = gaps_ms[firsts], before[firsts]
+        self._gaps_ms, self._before = gaps_ms, before
+
+    def shown(self, values: Floats) -> tuple[Milliseconds, Floats]:
+        """When each point is, and its value: NaN at a gap. `values` are those of the readings."""
+        at_ms, values, before = self._at_ms, values[self._within], self._before
+        if self._stretches is not None:
+            kept = _telling(values, *self._stretches)
+            at_ms, values, before = at_ms[kept], values[kept], np.searchsorted(kept, before)
+        if not before.size:
+            return at_ms, values
+        is_gap = np.zeros(values.size + before.size, dtype=np.bool_)
+        is_gap[before + np.arange(before.size)] = True
+        times_ms, shown = np.empty(is_gap.size, dtype=np.int64), np.full(is_gap.size, np.nan)
+        times_ms[is_gap], times_ms[~is_gap], shown[~is_gap] = self._gaps_ms, at_ms, values
+        return times_ms, shown
 
 
-def _filled(
-    indices: NDArray[np.intp], borders: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where those of `indices` begin and end that lie in each stretch, but for empty stretches."""
-    begins = np.searchsorted(indices, borders)
-    ends = np.append(begins[1:], indices.size)
+def _borders_ms(low_ms: int, high_ms: int, count: int) -> Milliseconds:
+    """Where `count` stretches begin, which are as long."""
+    return low_ms - (-np.arange(count) * (high_ms - low_ms + 1) // count)
+
+
+def _filled(begins: Indices, end: int) -> tuple[Indices, Indices]:
+    """Where stretches begin and end, but for empty ones."""
+    ends = np.append(begins[1:], end)
     is_filled = begins < ends
     return begins[is_filled], ends[is_filled]
 
 
-def _readings(name: str, laid_out: Timeline) -> tuple[Milliseconds, Floats] | None:
-    """The readings, with a NaN after each one that is followed by a gap."""
-    values = laid_out.readings(name)
-    if values is None:
-        return None
-    at_ms, interval_ms = laid_out.at_ms, laid_out.interval_ms
-    known = ~np.isnan(values)
-    if not known.all():
-        values, at_ms, interval_ms = values[known], at_ms[known], interval_ms[known]
-    channel = CHANNELS.get(name)
-    if channel is not None:
+def _telling(values: Floats, begins: Indices, ends: Indices) -> Indices:
+    """The first, last, lowest and highest of each stretch, in order."""
+    lowest, highest = (
+        np.flatnonzero(values == np.repeat(extreme.reduceat(values, begins), ends - begins))
+        for extreme in (np.minimum, np.maximum)
+    )
+    is_kept = np.zeros(values.size, dtype=np.bool_)
+    is_kept[begins] = is_kept[ends - 1] = True
+    is_kept[lowest[np.searchsorted(lowest, begins)]] = True
+    is_kept[highest[np.searchsorted(highest, ends) - 1]] = True
+    return np.flatnonzero(is_kept)
+
+
+class _Drawing:
+    """The points of one channel after the other."""
+
+    def __init__(self, laid_out: Timeline, window: Window) -> None:
+        self._laid_out = laid_out
+        self._window = window
+        self._least_ms = int(laid_out.interval_ms.min()) if laid_out.interval_ms.size else 0
+        self._of_all: dict[int, Points] = {}  # of channels with a reading of each sample
+
+    def points(self, channel: str) -> tuple[Milliseconds, Floats] | None:
+        """As `Points.shown`. None: no frame has the channel."""
+        return self._of_beats(channel) if is_per_beat(channel) else self._of_readings(channel)
+
+    def _of_readings(self, name: str) -> tuple[Milliseconds, Floats] | None:
+        readings = self._laid_out.readings(name)
+        if readings is None:
+            return None
         # Slow channels come in fast frames. The nulls in between are not gaps.
-        interval_ms = np.maximum(interval_ms, round(1000 / channel.rate_hz))
-    late = np.diff(at_ms) > LATENESS * interval_ms[:-1]
-    return _with_gaps(at_ms, values, late, interval_ms)
+        slowest_ms = round(1000 / CHANNELS[name].rate_hz) if name in CHANNELS else 0
+        if readings.samples is not None:
+            points = self._points(readings.samples, slowest_ms)
+        elif (shared := self._of_all.get(slowest_ms)) is not None:
+            points = shared
+        else:
+            points = self._of_all[slowest_ms] = self._points(None, slowest_ms)
+        return points.shown(readings.values)
 
+    def _points(self, samples: Indices | None, slowest_ms: int) -> Points:
+        """With a gap after each of the `samples` that the next one does not follow in time."""
+        at_ms, interval_ms = self._laid_out.at_ms, self._laid_out.interval_ms
+        if samples is not None:
+            at_ms = at_ms[samples]
+        passed_ms = np.diff(at_ms)
+        late = np.flatnonzero(passed_ms > LATENESS * max(self._least_ms, slowest_ms))
+        interval_ms = interval_ms[late if samples is None else samples[late]]
+        interval_ms = np.maximum(interval_ms, slowest_ms)
+        is_late = passed_ms[late] > LATENESS * interval_ms
+        late, interval_ms = late[is_late], interval_ms[is_late]
+        return Points(at_ms, at_ms[late] + interval_ms, late + 1, self._window)
 
-def _beats(name: str, laid_out: Timeline) -> tuple[Milliseconds, Floats] | None:
-    """The beats, with a NaN where a beat began much later than the one before it ended."""
-    beats = laid_out.beats(name)
-    if beats is None:
-        return None
-    silence_ms = np.diff(beats.at_ms) - beats.values[1:]
-    late = ~beats.follows[1:] & (silence_ms > LATENESS * LONGEST_BEAT_MS)
-    after_ms = np.full(beats.at_ms.size, 1, dtype=np.int64)
-    return _with_gaps(beats.at_ms, beats.values, late, after_ms)
-
-
-def _with_gaps(
-    at_ms: Milliseconds, values: Floats, late: NDArray[np.bool_], after_ms: Milliseconds
-) -> tuple[Milliseconds, Floats]:
-    where = np.flatnonzero(late)
-    if not where.size:
-        return at_ms, values
-    gap_ms = at_ms[where] + after_ms[where]
-    return np.insert(at_ms, where + 1, gap_ms), np.insert(values, where + 1, np.nan)
+    def _of_beats(self, name: str) -> tuple[Milliseconds, Floats] | None:
+        """With a gap where a beat began much later than the one before it ended."""
+        beats = self._laid_out.beats(name)
+        if beats is None:
+            return None
+        silence_ms = np.diff(beats.at_ms) - beats.values[1:]
+        late = np.flatnonzero(~beats.follows[1:] & (silence_ms > LATENESS * LONGEST_BEAT_MS))
+        points = Points(beats.at_ms, beats.at_ms[late] + 1, late + 1, self._window)
+        return points.shown(beats.values)
 
 
 def _in_registrys_order(name: str) -> tuple[int, str]:

@@ -1,12 +1,13 @@
 """A session's channels over time, from the columns of its frames."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cymba.float_columns import Floats
-from cymba.stimulation.archive.columns import SessionColumns
+from cymba.stimulation.archive.columns import Indices, SessionColumns
 from cymba.stimulation.session.timing import Milliseconds
 from cymba.stimulation.wire.channels import CHANNELS
 
@@ -19,6 +20,13 @@ class Beats:
     at_ms: Milliseconds
     values: Floats
     follows: NDArray[np.bool_]
+
+
+class KnownReadings(NamedTuple):
+    """One sampled channel. `samples` are those that have a reading; None: all have."""
+
+    samples: Indices | None
+    values: Floats
 
 
 def is_per_beat(channel: str) -> bool:
@@ -35,37 +43,47 @@ class Timeline:
         keys = (heads.seq, heads.boot, heads.store, at_ms)
         frames = frames[np.lexsort(tuple(key[frames] for key in keys))]
         self._columns = columns
-        self._ranks = np.full(heads.n.size, -1)
+        self._ranks = np.full(heads.n.size + 1, -1)
         self._ranks[frames] = np.arange(frames.size)
         self._store, self._boot = heads.store[frames], heads.boot[frames]
         self._starts_ms, self._steps_ms, self._counts = (
             column[frames] for column in (at_ms, heads.dt, heads.n)
         )
-        before = np.cumsum(self._counts) - self._counts
-        within = np.arange(int(self._counts.sum())) - np.repeat(before, self._counts)
+        self._begins = np.cumsum(self._counts) - self._counts
+        within = np.arange(int(self._counts.sum())) - np.repeat(self._begins, self._counts)
         self.interval_ms: Milliseconds = np.repeat(self._steps_ms, self._counts)
         """How long each sample stands for."""
         self.at_ms: Milliseconds = (
             np.repeat(self._starts_ms, self._counts) + within * self.interval_ms
         )
         """When each sample was, since 1970."""
-        self._order: NDArray[np.intp] | None = None
+        self._order: Indices | None = None
         if np.any(np.diff(self.at_ms) < 0):  # two boots overlap
             self._order = np.argsort(self.at_ms, kind="stable")
             self.at_ms, self.interval_ms = self.at_ms[self._order], self.interval_ms[self._order]
 
-    def readings(self, channel: str) -> Floats | None:
-        """One of each sample, NaN where there is none. None: no frame has the channel."""
+    def readings(self, channel: str) -> KnownReadings | None:
+        """Without nulls. None: no frame has the channel."""
         frames, lengths, values = self._columns.readings(channel, self._ranks)
         if not frames.size:
             return None
+        samples: Indices | None = None
         if values.size != self.at_ms.size:
-            whole = np.full(self.at_ms.size, np.nan)
-            counts = np.zeros(self._counts.size, dtype=np.int64)
-            counts[frames] = lengths
-            whole[np.repeat(counts > 0, self._counts)] = values
-            values = whole
-        return values if self._order is None else values[self._order]
+            shifts = self._begins[frames] - (np.cumsum(lengths) - lengths)
+            samples = np.repeat(shifts, lengths) + np.arange(values.size)
+        if self._order is not None:
+            if samples is None:
+                values = values[self._order]
+            else:
+                places = np.empty(self._order.size, dtype=np.intp)
+                places[self._order] = np.arange(places.size)
+                order = np.argsort(places[samples])
+                samples, values = places[samples][order], values[order]
+        is_null = np.isnan(values)
+        if is_null.any():
+            known = np.flatnonzero(~is_null)
+            samples, values = known if samples is None else samples[known], values[known]
+        return KnownReadings(samples, values)
 
     def beats(self, channel: str) -> Beats | None:
         """None: no frame has the channel.

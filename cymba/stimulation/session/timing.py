@@ -200,7 +200,9 @@ def place_columns(heads: Heads, clocks: DeviceClocks) -> Milliseconds:
 
 def boots_among(heads: Heads) -> set[BootKey]:
     """The store and boot of each frame: the clocks that `place_columns` needs."""
-    return set(zip(heads.store.tolist(), heads.boot.tolist(), strict=True))
+    is_other = (np.diff(heads.store) != 0) | (np.diff(heads.boot) != 0)
+    some = np.append(0, np.flatnonzero(is_other) + 1)[: heads.boot.size]
+    return set(zip(heads.store[some].tolist(), heads.boot[some].tolist(), strict=True))
 
 
 def _span_of_moments(

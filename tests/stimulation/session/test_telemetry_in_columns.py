@@ -21,11 +21,11 @@ from cymba.stimulation.archive.columns import (
 )
 from cymba.stimulation.archive.read_frame import ReadFrame
 from cymba.stimulation.archive.recording import encode_recording
-from cymba.stimulation.session.telemetry import MIN_POINTS, telemetry, thin
+from cymba.stimulation.session.telemetry import MIN_POINTS, telemetry
 from cymba.stimulation.session.timeline import Timeline
 from cymba.stimulation.session.timing import BootSpan, span_of
 from cymba.stimulation.wire.messages import SamplesFrame
-from tests.stimulation.session.columns import in_columns, table_rows
+from tests.stimulation.session.columns import in_columns, table_rows, with_gaps
 
 SID = UUID(int=1)
 
@@ -126,7 +126,10 @@ def test_thinning_keeps_the_very_readings(data: st.DataObject, count: int, point
     values = np.array(data.draw(st.lists(value, min_size=count, max_size=count)))
     at_ms = np.cumsum(np.array(steps, dtype=np.int64))
     if count > points:
-        assert thin(at_ms, values, points).tolist() == thin_by_sorting(at_ms, values, points)
+        expected = thin_by_sorting(at_ms, values, points)
+        found_ms, found = with_gaps(at_ms, values, points)
+        assert found_ms.tolist() == at_ms[expected].tolist()
+        np.testing.assert_array_equal(found, values[expected])
 
 
 @given(

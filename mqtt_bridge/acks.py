@@ -24,7 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 class _Committed(NamedTuple):
-    batch: Sequence[IncomingMessage]
+    """What is needed of a batch: its payloads are gone before the next is read, which then finds
+    their memory in the processor's cache."""
+
+    first_delivery: int
+    deliveries: list[tuple[int, int]]  # by connection and packet id
     written: Written
     place: object | None  # in the trace
 
@@ -54,7 +58,8 @@ class AckSender:
 
     def send(self, batch: Sequence[IncomingMessage], written: Written) -> None:
         """Ack the committed `batch`, and send the answers in `written`."""
-        self._committed.put(_Committed(batch, written, spans.here()))
+        deliveries = [(one.connection, one.packet_id) for one in batch]
+        self._committed.put(_Committed(batch[0].number, deliveries, written, spans.here()))
 
     def problem(self) -> str | None:
         """Why nothing will ever be acked again, if so."""
@@ -69,23 +74,31 @@ class AckSender:
 
     def _run(self) -> None:
         while (committed := self._committed.get()) is not None:
-            batch, written, place = committed
+            first_delivery, deliveries, written, place = committed
             for device_id, size in written.rejected_bytes.items():
                 self._charge_rejected(device_id, size)
             with spans.span(
-                "acks", under=place, deliveries=len(batch), answers=len(written.answers)
+                "acks", under=place, deliveries=len(deliveries), answers=len(written.answers)
             ):
                 self._connection.answer(
                     [
                         (topics.down_ack(device_id), payloads.encode(ack, encoding))
                         for device_id, ack, encoding in written.answers
                     ],
-                    [(one.connection, one.packet_id) for one in batch],
+                    deliveries,
                 )
-            self._count(batch, written)
+            stored, duplicates = self._count(written)
+            log.debug(
+                "committed",
+                first_delivery=first_delivery,
+                deliveries=len(deliveries),
+                stored=stored,
+                duplicates=duplicates,
+            )
             self._committed.task_done()
 
-    def _count(self, batch: Sequence[IncomingMessage], written: Written) -> None:
+    def _count(self, written: Written) -> tuple[int, int]:
+        """Return how many frames are stored, and how many were already."""
         metrics = self._metrics
         stored, duplicates = written.stored_fast, 0
         for outcome in written.outcomes:
@@ -105,10 +118,4 @@ class AckSender:
         metrics.unknown_programmes.inc(written.unknown_programmes)
         for subject in written.malformed:
             metrics.malformed.labels(subject.value).inc()
-        log.debug(
-            "committed",
-            first_delivery=batch[0].number,
-            deliveries=len(batch),
-            stored=stored,
-            duplicates=duplicates,
-        )
+        return stored, duplicates

@@ -2,9 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from operator import attrgetter
 
 import structlog
 
@@ -16,9 +14,9 @@ from mqtt_bridge.delivery_queue import DeliveryQueue, IncomingMessage
 from mqtt_bridge.loopback_probe import LoopbackProbe
 from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.network import Arrival
-from mqtt_bridge.packets import WAITED, Message
+from mqtt_bridge.packets import REDELIVERED, RETAINED, WAITED, Message
 from mqtt_bridge.rate_limits import IncomingRateLimits
-from mqtt_bridge.topics import Subject, Up
+from mqtt_bridge.topics import FRAME, Subject, Up
 
 # Each waiting message holds a place in the broker's window, which may be 20. If they took all of
 # it, nothing more would arrive: no frame, and not the loopback probe that releases them.
@@ -54,51 +52,32 @@ class Intake:
         self._probe.heard = True
         arrived_at = datetime.fromtimestamp(arrival.at_ns / 1e9, UTC)
         now_s = time.monotonic()
-        resent = sum([message.redelivered for message in arrival.messages])
-        if resent:
-            self._metrics.resent.inc(resent)
-        for topic, messages in itertools.groupby(arrival.messages, attrgetter("topic")):
-            up = topics.parse_up(topic)
-            if up is not None and up.subject is Subject.FRAME:
-                self._take_frames(
-                    connection, number, up, list(messages), arrived_at=arrived_at, now_s=now_s
+        resent = 0
+        run = self._run
+        for message in arrival.messages:
+            resent += message.flags & REDELIVERED
+            up = topics.parse_up(message.topic)
+            if up is None:
+                self._returned(connection, number, message)
+                continue
+            device_id, subject = up
+            if subject is not FRAME:
+                self._take_other(
+                    connection, number, up, message, arrived_ns=arrival.at_ns, now_s=now_s
                 )
                 continue
-            for message in messages:
-                if up is None:
-                    self._returned(connection, number, message)
-                else:
-                    self._take_other(
-                        connection, number, up, message, arrived_ns=arrival.at_ns, now_s=now_s
-                    )
-        run, self._run = self._run, []
-        if run and not self._queue.put(run):
-            self._metrics.left.inc(len(run))
-
-    def _take_frames(
-        self,
-        connection: Connection,
-        number: int,
-        up: Up,
-        frames: Sequence[Message],
-        *,
-        arrived_at: datetime,
-        now_s: float,
-    ) -> None:
-        """Queue frames of one device, which arrived one after the other."""
-        device_id = up.device_id
-        payload_bytes = sum([len(frame.payload) for frame in frames])
-        if self._limits.admit_all(device_id, len(frames), payload_bytes, now_s):
-            self._run += self._deliveries(up, frames, arrived_at, number)
-            return
-        for frame in frames:
-            admitted, rate_per_s = self._limits.admit(device_id, len(frame.payload), now_s)
+            # The way of nearly all messages, which in a fleet come one by one of each device.
+            admitted, rate_per_s = self._limits.admit(device_id, len(message.payload), now_s)
             if admitted:
-                (delivery,) = self._deliveries(up, [frame], arrived_at, number)
-                delivery.max_frames_per_s = rate_per_s
-                self._run.append(delivery)
+                run.append(self._delivery(up, message, arrived_at, number, rate_per_s))
             else:
-                self._reject(connection, number, device_id, frame, rate_per_s)
+                self._reject(connection, number, device_id, message, rate_per_s)
+        if resent:
+            self._metrics.resent.inc(resent // REDELIVERED)
+        if run:
+            self._run = []
+            if not self._queue.put(run):
+                self._metrics.left.inc(len(run))
 
     def _take_other(
         self,
@@ -114,33 +93,35 @@ class Intake:
         if self._is_done_with(connection, number, up, message, arrived_ns, admitted=admitted):
             return
         arrived_at = datetime.fromtimestamp(arrived_ns / 1e9, UTC)
-        (delivery,) = self._deliveries(up, [message], arrived_at, number)
+        delivery = self._delivery(up, message, arrived_at, number)
         self._replace_waiting(connection, up)
         if admitted:
             self._run.append(delivery)
         else:
             self._wait(up, delivery)
 
-    def _deliveries(
-        self, up: Up, messages: Sequence[Message], arrived_at: datetime, connection: int
-    ) -> list[IncomingMessage]:
-        """One for each of these messages of one topic."""
+    def _delivery(
+        self,
+        up: Up,
+        message: Message,
+        arrived_at: datetime,
+        connection: int,
+        rate_per_s: float | None = None,
+    ) -> IncomingMessage:
         device_id, subject = up
-        settled = self._probe.settled
-        return [
-            IncomingMessage(
-                device_id,
-                message.payload,
-                arrived_at,
-                settled and not message.flags & WAITED,
-                number=number,
-                connection=connection,
-                packet_id=message.packet_id,
-                subject=subject,
-                retained=message.retained,
-            )
-            for message, number in zip(messages, self._numbers, strict=False)
-        ]
+        flags = message.flags
+        return IncomingMessage(
+            device_id,
+            message.payload,
+            arrived_at,
+            self._probe.settled and not flags & WAITED,
+            number=next(self._numbers),
+            connection=connection,
+            packet_id=message.packet_id,
+            subject=subject,
+            retained=flags & RETAINED != 0,
+            max_frames_per_s=rate_per_s,
+        )
 
     def _is_done_with(
         self,

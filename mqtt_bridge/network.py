@@ -66,11 +66,12 @@ class BufferedClient(Client):
         is_more = len(received) == READ_BYTES or isinstance(line, ssl.SSLSocket)
         with self._msgtime_mutex:
             self._last_bytes_received = time.monotonic()
-        if self._partial:
-            self._partial += received
-            received = bytes(self._partial) if len(self._partial) >= self._wanted else b""
-        if received:
+        if not self._partial:
             self._handle(received, at_ns)
+        elif len(self._partial) + len(received) >= self._wanted:
+            self._handle(b"".join((self._partial, received)), at_ns)
+        else:
+            self._partial += received
         return is_more
 
     def send(self, packets: bytes) -> None:

@@ -11,8 +11,8 @@ import msgspec
 
 _PUBLISH = 0x30
 _PUBACK = 0x4002  # its first two bytes
-_RETAINED, _REDELIVERED = 0x01, 0x08
-WAITED = _RETAINED | _REDELIVERED
+RETAINED, REDELIVERED = 0x01, 0x08
+WAITED = RETAINED | REDELIVERED
 """Flags of a message that was not sent just now."""
 _MOST_LENGTH_BYTES = 4
 
@@ -23,15 +23,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     topic: bytes
     payload: bytes
     packet_id: int  # 0 for QoS 0, which needs no ack
-    flags: int
-
-    @property
-    def retained(self) -> bool:
-        return bool(self.flags & _RETAINED)
-
-    @property
-    def redelivered(self) -> bool:
-        return bool(self.flags & _REDELIVERED)
+    flags: int  # the packet's first byte
 
 
 def take_messages(data: bytes, at: int, taken: list[Message]) -> int:
@@ -94,7 +86,8 @@ def publishes(messages: Iterable[tuple[bytes, bytes]]) -> bytes:
     parts: list[bytes] = []
     for topic, payload in messages:
         size = 2 + len(topic) + len(payload)
-        parts += (b"0", _written_length(size), len(topic).to_bytes(2), topic, payload)
+        head = _SHORT_HEADS[size] if size < 0x80 else b"0" + _written_length(size)
+        parts += (head, len(topic).to_bytes(2), topic, payload)
     return b"".join(parts)
 
 
@@ -115,3 +108,6 @@ def _written_length(size: int) -> bytes:
         size >>= 7
     written.append(size)
     return bytes(written)
+
+
+_SHORT_HEADS = [bytes((_PUBLISH, size)) for size in range(0x80)]

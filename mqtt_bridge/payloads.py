@@ -37,7 +37,7 @@ class Malformed(NamedTuple):
 
 def encoding_of(payload: bytes) -> Encoding:
     """By the first byte, which is that of a CBOR map; what is neither is answered in JSON."""
-    return Encoding.CBOR if b"\xa0" <= payload[:1] <= b"\xbf" else Encoding.JSON
+    return _CBOR if b"\xa0" <= payload[:1] <= b"\xbf" else _JSON
 
 
 def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
@@ -53,4 +53,8 @@ def decode(payload: bytes, type_: type[Message]) -> Message | Malformed:
 
 def encode(message: Ack | TimeReply, encoding: Encoding) -> bytes:
     # Neither has a member that may be null, so what `to_json` leaves out they do not have.
-    return msgspec.json.encode(message) if encoding is Encoding.JSON else to_cbor(message)
+    return _ENCODER.encode(message) if encoding is _JSON else to_cbor(message)
+
+
+_JSON, _CBOR = Encoding
+_ENCODER = msgspec.json.Encoder()

@@ -8,14 +8,17 @@ it until it is acknowledged. Of presence and state only the newest counts: that 
 
 import time
 from collections import deque
+from functools import lru_cache
 
 from cachetools import LRUCache
 
-from cymba.devices.rate_limits import Admission, RateLimits
+from cymba.devices.rate_limits import MAX_BUCKETS, Admission, RateLimits
 from cymba.stimulation.ingest.decide import payload_name
 from cymba.stimulation.wire.messages import Ack, Rejection
 from cymba.stimulation.wire.parsing import read_number
 
+# What is charged at once: so many frames, of up to the next multiple of so many bytes each.
+PAID_FRAMES, PAID_BYTES = 16, 512
 REFUSE_AGAIN_S = 1.0
 # A correct device has 20 frames outstanding and resends each after 30 s or more. So at the limit it
 # sends about one a second. Thousands more are a flood.
@@ -24,12 +27,26 @@ FLOOD_S = 10.0
 MOST_REFUSED = 10_000  # devices whose last rejection is known
 
 
+class _Paid:
+    """What a device has paid for in advance."""
+
+    __slots__ = ("frames", "most_bytes")
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.most_bytes = 0  # of each
+
+
+_FREE = Admission(admitted=True, max_frames_per_s=None)
+
+
 class IncomingRateLimits:
     """`holders` gives a device's account, if the writer knows it."""
 
     def __init__(self, holders: dict[str, str], flow: RateLimits | None = None) -> None:
         self._holders = holders
         self._flow = flow or RateLimits()
+        self._paid = lru_cache(MAX_BUCKETS)(lambda _device_id: _Paid())
         self._refused_at_s: LRUCache[str, float] = LRUCache(MOST_REFUSED)
         self._rejected: deque[tuple[str, int]] = deque()  # devices and bytes, from the writer
         self._held_off: dict[str, int] = {}  # how many messages of each device in this span
@@ -41,20 +58,24 @@ class IncomingRateLimits:
         self._rejected.append((device_id, payload_bytes))
 
     def admit(self, device_id: str, payload_bytes: int, now_s: float) -> Admission:
-        self._charge(now_s)
-        account_id = self._holders.get(device_id)
-        return self._flow.admit(device_id, payload_bytes, now_s, account_id=account_id)
-
-    def admit_all(self, device_id: str, frames: int, payload_bytes: int, now_s: float) -> bool:
-        """Whether all these frames are admitted, and no ack needs to name the rate limit. If not,
-        each is to be asked for."""
-        self._charge(now_s)
-        account_id = self._holders.get(device_id)
-        return self._flow.admit_all(device_id, frames, payload_bytes, now_s, account_id=account_id)
-
-    def _charge(self, now_s: float) -> None:
+        """Charge for a frame, if it is admitted: for some frames in advance, as long as no bucket
+        runs low by it. To ask the buckets for each costs more than to split off the message."""
         while self._rejected:
-            self._flow.charge_rejected(*self._rejected.popleft(), now_s)
+            in_debt, rejected_bytes = self._rejected.popleft()
+            self._flow.charge_rejected(in_debt, rejected_bytes, now_s)
+            self._paid(in_debt).frames = 0
+        paid = self._paid(device_id)
+        if paid.frames and payload_bytes <= paid.most_bytes:
+            paid.frames -= 1
+            return _FREE
+        account_id = self._holders.get(device_id)
+        most_bytes = (payload_bytes // PAID_BYTES + 1) * PAID_BYTES
+        if self._flow.admit_all(
+            device_id, PAID_FRAMES, PAID_FRAMES * most_bytes, now_s, account_id=account_id
+        ):
+            paid.frames, paid.most_bytes = PAID_FRAMES - 1, most_bytes
+            return _FREE
+        return self._flow.admit(device_id, payload_bytes, now_s, account_id=account_id)
 
     def admit_message(self, device_id: str, now_s: float) -> bool:
         """Whether a message that is no frame is within the rate limit."""

@@ -24,6 +24,9 @@ class Subject(Enum):
     PRESENCE = "presence"
 
 
+FRAME = Subject.FRAME
+"""Under a name of its own, since to ask the enum takes a search, and each message is asked."""
+
 # QoS of the subscription to each.
 UP_QOS = {Subject.FRAME: 1, Subject.STATE: 1, Subject.TIME: 0, Subject.PRESENCE: 1}
 

@@ -30,7 +30,7 @@ from mqtt_bridge import payloads
 from mqtt_bridge.contacts import Contacts
 from mqtt_bridge.delivery_queue import IncomingMessage
 from mqtt_bridge.payloads import Encoding, Malformed
-from mqtt_bridge.topics import Subject
+from mqtt_bridge.topics import FRAME, Subject
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ class WriterCache:
         self.contacts.holders.update(written.holders)
         self.contacts.note_connected(written.connected)
         self.contacts.note(
-            (one.device_id, one.arrived_at) for one in batch if one.subject is Subject.FRAME
+            {one.device_id: one.arrived_at for one in batch if one.subject is FRAME}.items()
         )
 
 
@@ -92,8 +92,10 @@ def append(
     usual: list[IncomingMessage] = []
     others: list[IncomingMessage] = []
     for one in batch:
-        is_usual = one.subject is Subject.FRAME and one.device_id in holders
-        (usual if is_usual else others).append(one)
+        if one.subject is FRAME and one.device_id in holders:
+            usual.append(one)
+        else:
+            others.append(one)
     written = Written()
     if not usual:
         return [], written, others
@@ -193,22 +195,15 @@ def _answers(
     batch: Sequence[IncomingMessage], acks: Iterable[tuple[str, Ack]]
 ) -> list[tuple[str, Ack, Encoding]]:
     """Encode the acks in the encoding that each device last used, with its rate limit."""
-    encodings = {delivery.device_id: payloads.encoding_of(delivery.payload) for delivery in batch}
-    rates = _rate_limits(batch)
-    return [
-        (device_id, _with_rate_limit(ack, rates.get(device_id)), encodings[device_id])
-        for device_id, ack in acks
-    ]
-
-
-def _rate_limits(frames: Sequence[IncomingMessage]) -> dict[str, float]:
-    """The rate limit for each device whose ack must name one."""
+    last = {one.device_id: one.payload for one in batch}
     rates: dict[str, float] = {}
-    for one in frames:
+    for one in batch:
         rate_per_s = one.max_frames_per_s
         if rate_per_s is not None:
             rates[one.device_id] = min(rate_per_s, rates.get(one.device_id, rate_per_s))
-    return rates
+    if rates:
+        acks = [(device_id, _with_rate_limit(ack, rates.get(device_id))) for device_id, ack in acks]
+    return [(device_id, ack, payloads.encoding_of(last[device_id])) for device_id, ack in acks]
 
 
 def _with_rate_limit(ack: Ack, rate_per_s: float | None) -> Ack:

@@ -8,7 +8,8 @@ process counts what it stores by itself, and enters it once that has come to a `
 with asking what is left. So a device may exceed a quota by a portion in each process.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -16,7 +17,6 @@ from typing import Protocol, Self
 from uuid import UUID
 
 import msgspec
-from cachetools import LRUCache
 from sqlalchemy.orm import Session
 
 from cymba.accounts import rate_limiter
@@ -60,47 +60,33 @@ class Demand:
     sids: set[UUID] = field(default_factory=set)
 
     def store(self, sid: UUID, payload_bytes: int) -> None:
-        self.stored += frame_cost(payload_bytes)
+        self.stored += costs_of(payload_bytes, 0)[0]
         self.sids.add(sid)
 
     def quarantine(self, payload_bytes: int) -> None:
         self.quarantined += quarantine_cost(payload_bytes)
 
 
-def frame_cost(payload_bytes: int) -> int:
-    return payload_bytes if payload_bytes > FRAME_BYTES else FRAME_BYTES  # noqa: FURB136 - hot
+def costs_of(payload_bytes: int, memory_bytes: int) -> tuple[int, int]:
+    """What a frame with a payload of this size, which takes so much memory, uses of what may be
+    stored, and what it counts of its session."""
+    size = payload_bytes if payload_bytes > memory_bytes else memory_bytes  # noqa: FURB136 - hot
+    return (
+        payload_bytes if payload_bytes > FRAME_BYTES else FRAME_BYTES,  # noqa: FURB136
+        size if size > SESSION_FRAME_BYTES else SESSION_FRAME_BYTES,  # noqa: FURB136
+    )
 
 
 def quarantine_cost(payload_bytes: int) -> int:
     return max(payload_bytes, QUARANTINE_ROW_BYTES)
 
 
-def _size(payload_bytes: int, memory_bytes: int) -> int:
-    """What a frame counts of its session."""
-    most = payload_bytes if payload_bytes > memory_bytes else memory_bytes  # noqa: FURB136 - hot
-    return most if most > SESSION_FRAME_BYTES else SESSION_FRAME_BYTES  # noqa: FURB136
-
-
 class FrameCost(msgspec.Struct, gc=False):
     """What frames of a session use of the quotas."""
 
     frames: int
-    stored_bytes: int
-    size: int  # what they count of their session
-
-    @classmethod
-    def of(cls, payload_bytes: int, memory_bytes: int) -> Self:
-        """Of a frame with a payload of this size, which takes so much memory."""
-        return cls(1, frame_cost(payload_bytes), _size(payload_bytes, memory_bytes))
-
-    @classmethod
-    def of_all(cls, frames: Sequence[tuple[int, int]]) -> Self:
-        """Of frames with payloads of such sizes, which take so much memory."""
-        stored_bytes = size = 0
-        for payload_bytes, memory_bytes in frames:
-            stored_bytes += frame_cost(payload_bytes)
-            size += _size(payload_bytes, memory_bytes)
-        return cls(len(frames), stored_bytes, size)
+    stored_bytes: int  # both by `costs_of`
+    size: int
 
 
 @dataclass(slots=True)
@@ -133,7 +119,8 @@ class Quota:
         self._portions = portions
         self._session_bytes = session_bytes
         self._meters_of = lru_cache(MAX_METERED)(self._new_meters)  # by device
-        self._known: LRUCache[tuple[str, int], _Known] = LRUCache(MAX_SESSIONS_KNOWN)  # by sid.int
+        # By sid.int, the least recently used first. In C: nearly every frame is looked up here.
+        self._known: OrderedDict[tuple[str, int], _Known] = OrderedDict()
 
     def settle(
         self, session: Session, demands: Mapping[str, Demand], now: datetime
@@ -182,6 +169,7 @@ class Quota:
         if known is not None:
             if known.size + size > self._session_bytes:
                 return False
+            self._known.move_to_end(key)
         elif cost.frames > 1 and size > self._session_bytes:
             return False
         meters = self._meters_of(device_id)
@@ -191,6 +179,8 @@ class Quota:
         if known is None:
             _use(meters[SESSIONS], 1)
             known = self._known[key] = _Known()
+            if len(self._known) > MAX_SESSIONS_KNOWN:
+                self._known.popitem(last=False)
         stored.left -= stored_bytes
         stored.spent += stored_bytes
         known.size += size
@@ -256,9 +246,7 @@ def _use(meter: _Meter, cost: float) -> None:
 class QuotaCheck(Protocol):
     """What ingest asks before it stores: a `Quota`, or a `Reservation` on it."""
 
-    def session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
-    ) -> bool: ...
+    def spend(self, device_id: str, sid: UUID, cost: FrameCost) -> bool: ...
 
     def quarantine(self, device_id: str, payload_bytes: int) -> bool: ...
 
@@ -285,11 +273,6 @@ class Reservation:
 
     def settle(self, session: Session, demands: Mapping[str, Demand], now: datetime) -> None:
         self._entered.append(self._quota.settle(session, demands, now))
-
-    def session(
-        self, device_id: str, sid: UUID, *, payload_bytes: int = 0, memory_bytes: int = 0
-    ) -> bool:
-        return self.spend(device_id, sid, FrameCost.of(payload_bytes, memory_bytes))
 
     def spend(self, device_id: str, sid: UUID, cost: FrameCost) -> bool:
         allowed = self._quota.spend(device_id, sid, cost)

@@ -1,5 +1,6 @@
 """Quotas are the database's: of all processes together, and after each has begun anew."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from cymba.devices.quotas import (
     FrameCost,
     Quota,
     Reservation,
+    costs_of,
 )
 from tests.devices.conftest import MakeAccount, MakeDevice
 
@@ -36,6 +38,12 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NEVER = 1e9  # seconds until one is forgotten
 DAY = timedelta(days=1)
 Limits = dict[str, Bucket]
+
+
+def cost(*frames: tuple[int, int]) -> FrameCost:
+    """Of frames with payloads of such sizes, which take so much memory."""
+    stored, sizes = zip(*itertools.starmap(costs_of, frames), strict=True)
+    return FrameCost(len(frames), sum(stored), sum(sizes))
 
 
 class Stores:
@@ -54,8 +62,7 @@ class Stores:
             demand.store(UUID(int=number), size)
         with self._settled(demand, device_id, at) as taken:
             return sum(
-                taken.session(device_id, UUID(int=number), payload_bytes=size)
-                for number, size in frames
+                taken.spend(device_id, UUID(int=number), cost((size, 0))) for number, size in frames
             )
 
     def set_aside(self, *sizes: int, device_id: str = "ear-00001", at: datetime = NOON) -> int:
@@ -182,9 +189,9 @@ def test_what_was_rolled_back_used_nothing(engine: Engine) -> None:
     def fail() -> None:
         with quota.reserve() as taken, UnitOfWork(engine) as session, session.begin():
             taken.settle(session, {"ear-00001": demand}, NOON)
-            assert taken.session("ear-00001", UUID(int=1), payload_bytes=500)
-            assert taken.session("ear-00001", UUID(int=1), payload_bytes=500)
-            assert not taken.session("ear-00001", UUID(int=1), payload_bytes=500)
+            assert taken.spend("ear-00001", UUID(int=1), cost((500, 0)))
+            assert taken.spend("ear-00001", UUID(int=1), cost((500, 0)))
+            assert not taken.spend("ear-00001", UUID(int=1), cost((500, 0)))
             raise ZeroDivisionError
 
     for _ in range(5):
@@ -218,7 +225,7 @@ def test_a_session_is_bounded_by_what_its_readings_take_in_memory(engine: Engine
     demand.store(UUID(int=1), 100_000)
     with UnitOfWork(engine) as session, session.begin():
         quota.settle(session, {"ear-00001": demand}, NOON)
-    frames = [quota.spend("ear-00001", UUID(int=1), FrameCost.of(2_000, 30_000)) for _ in range(10)]
+    frames = [quota.spend("ear-00001", UUID(int=1), cost((2_000, 30_000))) for _ in range(10)]
     assert frames == [True] * 3 + [False] * 7
 
 
@@ -240,11 +247,8 @@ def test_frames_are_counted_at_once_as_one_by_one_or_not_at_all(
         return quota, quota.reserve()
 
     (quota, at_once), (other, singly) = process(), process()
-    allowed = at_once.spend("ear-00001", sid, FrameCost.of_all(frames))
-    asked = [
-        singly.session("ear-00001", sid, payload_bytes=size, memory_bytes=memory)
-        for size, memory in frames
-    ]
+    allowed = at_once.spend("ear-00001", sid, cost(*frames))
+    asked = [singly.spend("ear-00001", sid, cost(frame)) for frame in frames]
     assert allowed == all(asked)
     # A session's first frame may be of any size.
     assert asked[0] == (allowance >= max(frames[0][0], FRAME_BYTES))
@@ -263,11 +267,11 @@ def test_what_was_given_back_is_not_given_back_again() -> None:
     quota = Quota()
     meters = quota._meters_of("ear-00001")
     meters[STORED].left, meters[SESSIONS].left = 10_000, 1
-    sid, cost = UUID(int=1), FrameCost.of_all([(600, 0), (700, 0)])
+    sid, two = UUID(int=1), cost((600, 0), (700, 0))
     with quota.reserve() as taken:
-        assert taken.spend("ear-00001", sid, cost)
-        assert taken.session("ear-00001", sid, payload_bytes=800)
-        taken.give_back("ear-00001", sid, cost)
+        assert taken.spend("ear-00001", sid, two)
+        assert taken.spend("ear-00001", sid, cost((800, 0)))
+        taken.give_back("ear-00001", sid, two)
         assert meters[STORED].left == 9_200
         taken.give_back_all()
     assert (meters[STORED].left, meters[SESSIONS].left) == (10_000, 1)

@@ -47,7 +47,8 @@ class IntakeBench:
         self.queue = DeliveryQueue()
         self.metrics = BridgeMetrics()
         self.limits = IncomingRateLimits({}, RateLimits(device_messages=Rate(per_s=1, burst=burst)))
-        self._intake = Intake(self.queue, LoopbackProbe(), self.limits, self.metrics)
+        self.echoes = LoopbackProbe()
+        self._intake = Intake(self.queue, self.echoes, self.limits, self.metrics)
         self._packet_id = 0
 
     def say(self, subject: str, payload: bytes, device_id: str = "flood-001") -> int:
@@ -69,8 +70,10 @@ class IntakeBench:
         )
 
     def _receive(self, topic: str, payload: bytes, packet_id: int) -> None:
-        message = Message(topic.encode(), payload, packet_id, 0x32 if packet_id else 0x30)
-        arrival = Arrival(time.time_ns(), [message])
+        self.receive(Message(topic.encode(), payload, packet_id, 0x32 if packet_id else 0x30))
+
+    def receive(self, *messages: Message) -> None:
+        arrival = Arrival(time.time_ns(), list(messages))
         self._intake.received(self.line, 1, arrival)  # type: ignore[arg-type]
 
 
@@ -97,6 +100,27 @@ def test_of_too_many_only_the_newest_waits_for_its_turn(bench: IntakeBench) -> N
     bench.clock[0] += 1
     bench.probe()
     assert bench.queued() == [online(9)]
+
+
+def test_frames_are_queued_in_the_order_that_they_came_in(bench: IntakeBench) -> None:
+    """However they are mixed, with what is known of each: only one that did not wait on its way was
+    sent just now."""
+    bench.echoes.settled = True
+    frames = [
+        Message(b"cymba/v1/device-00%d/up/frame" % (1 + number % 2), b"%d" % number, number, flags)
+        for number, flags in enumerate((0x32, 0x3A, 0x33, 0x32), start=1)
+    ]
+    bench.receive(*frames)
+    assert [
+        (one.device_id, one.payload, one.packet_id, one.settled, one.retained)
+        for one in bench.queue.take(9)
+    ] == [
+        ("device-002", b"1", 1, True, False),
+        ("device-001", b"2", 2, False, False),
+        ("device-002", b"3", 3, False, True),
+        ("device-001", b"4", 4, True, False),
+    ]
+    assert bench.metrics.registry.get_sample_value("cymba_bridge_resent_total") == 1
 
 
 def test_the_last_word_of_each_subject_waits(bench: IntakeBench) -> None:

@@ -1,5 +1,7 @@
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cymba.devices.rate_limits import Rate, RateLimits
 from cymba.stimulation.ingest.decide import payload_name
@@ -55,6 +57,40 @@ def test_an_accounts_devices_are_counted_together(clock: list[float]) -> None:
     assert passed == [True] * 4 + [False] * 6
     assert paced.admit("ear-0001", 400, clock[0]).admitted
     assert paced.admit("nobody-01", 400, clock[0]).admitted
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 3_000)), min_size=20, max_size=120))
+def test_what_is_charged_in_advance_lets_no_more_through(frames: list[tuple[float, int]]) -> None:
+    """By number and by bytes, and an account's as a device's."""
+    paced = IncomingRateLimits(
+        {"ear-0001": "ann"},
+        RateLimits(Rate(per_s=1, burst=60), Rate(per_s=500, burst=90_000), Rate(1, 50)),
+    )
+    now_s = 0.0
+    passed: list[int] = []
+    for pause_s, payload_bytes in frames:
+        now_s += pause_s if pause_s > 25 else 0.0  # mostly at once
+        if paced.admit("ear-0001", payload_bytes, now_s).admitted:
+            passed.append(payload_bytes)
+    assert len(passed) <= 50 + now_s
+    assert sum(passed) <= 90_000 + 500 * now_s
+
+
+def test_what_was_charged_in_advance_is_used_up(clock: list[float]) -> None:
+    paced = IncomingRateLimits({}, RateLimits(device_frames=Rate(per_s=1, burst=100)))
+    told = [paced.admit("ear-0001", 400, clock[0]) for _ in range(120)]
+    assert [one.admitted for one in told] == [True] * 100 + [False] * 20
+    assert told[49].max_frames_per_s is None
+    assert told[50].max_frames_per_s == 1
+
+
+def test_a_device_in_debt_has_nothing_in_advance(clock: list[float]) -> None:
+    paced = IncomingRateLimits({})
+    assert paced.admit("odd-0001", 400, clock[0]).admitted
+    paced.charge_rejected("odd-0001", 10**9)
+    assert paced.admit("ear-0001", 400, clock[0]).admitted
+    assert not paced.admit("odd-0001", 400, clock[0]).admitted
 
 
 def test_thousands_in_seconds_are_a_flood(clock: list[float]) -> None:

@@ -11,13 +11,12 @@ from sqlalchemy import Engine, event, text
 
 from cymba.database import BoundedConnection, utc_now
 from cymba.devices.provisioning import Credentials
-from cymba.devices.quotas import SESSION_FRAME_BYTES, Quota
+from cymba.devices.quotas import Quota
 from cymba.settings import FIRST_CELL
 from cymba.stimulation.ingest import fast_path
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.wire.messages import to_json
-from cymba.stimulation.wire.received import receive
 from mqtt_bridge import transaction, writer
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.contacts import Contacts
@@ -328,10 +327,7 @@ def test_what_was_not_stored_takes_nothing_of_the_allowance(
 ) -> None:
     """A full disk, say: the database answers and stores nothing, for far longer than here."""
     frames = deliveries(devices[0].device_id, [to_json(f) for f in session_frames(5, 4, 1)])
-    sizes = [
-        max(len(one.payload), SESSION_FRAME_BYTES, receive(one.payload).memory_bytes)
-        for one in frames
-    ]
+    sizes = [one.read.cost.size for one in frames]
     cache = bench.writer._cache
     cache.quota = Quota(session_bytes=sum(sizes))
     if way == "slow":

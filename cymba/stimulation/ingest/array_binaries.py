@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import mul
-from uuid import UUID
+from typing import NamedTuple
 
 import numpy as np
 import psycopg
@@ -21,9 +21,16 @@ _NULL = _SIZE.pack(-1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _FEW = 16
 _MICROSECOND = timedelta(microseconds=1)
-# PostgreSQL's numbers of the types of items.
-_SMALL_INTEGER, _INTEGER, _BIG_INTEGER = 21, 23, 20
-_TEXT, _BYTES, _UUID, _TIME = 25, 17, 2950, 1184
+
+
+class ItemType(NamedTuple):
+    number: int  # PostgreSQL's
+    width: int | None = None  # in bytes
+
+
+SMALL_INTEGER, BIG_INTEGER, UUID = ItemType(21, 2), ItemType(20, 8), ItemType(2950, 16)
+BYTES = ItemType(17)
+_INTEGER, _TEXT, _TIME = ItemType(23, 4), ItemType(25), ItemType(1184, 8)
 
 
 class BinaryArray(bytes):
@@ -41,37 +48,62 @@ class _AsItIs(Dumper):
 psycopg.adapters.register_dumper(BinaryArray, _AsItIs)
 
 
-def small_integers(values: Sequence[int]) -> BinaryArray:
-    return _array(_SMALL_INTEGER, len(values), _numbers(values, 2))
+class Field(NamedTuple):
+    """Of packed rows. Its values are as the database holds them. An integer may be shorter, if it
+    is never negative."""
+
+    name: str
+    width: int  # in the rows, in bytes
+    item_type: ItemType
+    null: bytes | None = None  # the value that stands for null
 
 
-def big_integers(values: Sequence[int]) -> BinaryArray:
-    return _array(_BIG_INTEGER, len(values), _numbers(values, 8))
+def columns_of_rows(rows: Sequence[bytes], fields: Sequence[Field]) -> dict[str, BinaryArray]:
+    """An array of each field of rows that hold these fields one after the other.
+
+    Raises: OverflowError: a row has another size.
+    """
+    row_bytes = sum([field.width for field in fields])
+    joined = b"".join(rows)
+    if len(joined) != len(rows) * row_bytes:
+        raise OverflowError(f"not each of the rows has {row_bytes} bytes")
+    columns: dict[str, BinaryArray] = {}
+    at = 0
+    for field in fields:
+        places = range(at, len(joined), row_bytes)
+        at += field.width
+        if field.null is not None:
+            values = [joined[i : i + field.width] for i in places]
+            columns[field.name] = _with_nulls(field.item_type, values, field.null)
+            continue
+        item_width = field.item_type.width or field.width
+        before = _SIZE.pack(item_width) + bytes(item_width - field.width)
+        if len(rows) <= _FEW:  # NumPy's own overhead is as much as these take
+            items = b"".join([before + joined[i : i + field.width] for i in places])
+        else:
+            packed = np.frombuffer(joined, np.uint8).reshape(len(rows), row_bytes)
+            whole = np.empty((len(rows), len(before) + field.width), np.uint8)
+            whole[:, : len(before)] = np.frombuffer(before, np.uint8)
+            whole[:, len(before) :] = packed[:, at - field.width : at]
+            items = whole.tobytes()
+        columns[field.name] = _array(field.item_type, len(rows), items)
+    return columns
 
 
-def big_integers_or_null(values: Sequence[int | None]) -> BinaryArray:
-    if values.count(None) == len(values):
-        return _array(_BIG_INTEGER, len(values), _NULL * len(values), has_nulls=True)
-    items = [
-        _NULL if value is None else b"\0\0\0\x08" + value.to_bytes(8, signed=True)
-        for value in values
-    ]
-    return _array(_BIG_INTEGER, len(values), b"".join(items), has_nulls=True)
+def _with_nulls(item_type: ItemType, values: list[bytes], null: bytes) -> BinaryArray:
+    if values.count(null) == len(values):
+        items = _NULL * len(values)
+    else:
+        size = _SIZE.pack(len(null))
+        items = b"".join([_NULL if value == null else size + value for value in values])
+    return _array(item_type, len(values), items, has_nulls=True)
 
 
 def byte_strings(values: Sequence[bytes]) -> BinaryArray:
     parts: list[bytes] = [b""] * (2 * len(values))
     parts[::2] = [_SIZE.pack(size) for size in map(len, values)]
     parts[1::2] = values
-    return _array(_BYTES, len(values), b"".join(parts))
-
-
-def byte_strings_of_one_size(values: Sequence[bytes], size: int) -> BinaryArray:
-    written_size = _SIZE.pack(size)
-    items = written_size + written_size.join(values) if values else b""
-    if len(items) != len(values) * (_SIZE.size + size):
-        raise ValueError(f"not each of the strings has {size} bytes")
-    return _array(_BYTES, len(values), items)
+    return _array(BYTES, len(values), b"".join(parts))
 
 
 def times(values: Sequence[datetime]) -> BinaryArray:
@@ -84,38 +116,26 @@ def times(values: Sequence[datetime]) -> BinaryArray:
 
 
 def runs_of_integers(values: Sequence[int], counts: Sequence[int]) -> BinaryArray:
-    return _runs_of_numbers(_INTEGER, 4, values, counts)
-
-
-def runs_of_big_integers(values: Sequence[int], counts: Sequence[int]) -> BinaryArray:
-    return _runs_of_numbers(_BIG_INTEGER, 8, values, counts)
+    if len(values) <= _FEW:
+        return _runs(_INTEGER, [value.to_bytes(4, signed=True) for value in values], counts)
+    items = _items(values, 4).repeat(counts)
+    return _array(_INTEGER, len(items), items.tobytes())
 
 
 def runs_of_texts(values: Iterable[str], counts: Sequence[int]) -> BinaryArray:
     return _runs(_TEXT, [value.encode() for value in values], counts)
 
 
-def runs_of_uuids(values: Iterable[UUID], counts: Sequence[int]) -> BinaryArray:
-    return _runs(_UUID, [value.bytes for value in values], counts)
-
-
-def _runs(item_type: int, items: Sequence[bytes], counts: Sequence[int]) -> BinaryArray:
+def _runs(item_type: ItemType, items: Sequence[bytes], counts: Sequence[int]) -> BinaryArray:
     sized = [_SIZE.pack(len(item)) + item for item in items]
     return _array(item_type, sum(counts), b"".join(map(mul, sized, counts)))
 
 
-def _runs_of_numbers(
-    item_type: int, width: int, values: Sequence[int], counts: Sequence[int]
+def _array(
+    item_type: ItemType, count: int, items: bytes, *, has_nulls: bool = False
 ) -> BinaryArray:
-    if len(values) <= _FEW:
-        return _runs(item_type, [value.to_bytes(width, signed=True) for value in values], counts)
-    items = _items(values, width).repeat(counts)
-    return _array(item_type, len(items), items.tobytes())
-
-
-def _array(item_type: int, count: int, items: bytes, *, has_nulls: bool = False) -> BinaryArray:
     """`items` is each item after its size in bytes."""
-    return BinaryArray(_HEADER.pack(1, has_nulls, item_type, count, 1) + items)
+    return BinaryArray(_HEADER.pack(1, has_nulls, item_type.number, count, 1) + items)
 
 
 def _numbers(values: Sequence[int], width: int) -> bytes:

@@ -1,6 +1,6 @@
 """Clock hints: what the arrival of frames says about the clocks of their devices."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -12,6 +12,9 @@ from cymba.stimulation.wire.unreadable import Unreadable
 
 # A device whose clock is further ahead of the arrival than this does not know the date.
 _AHEAD = timedelta(days=1)
+TIGHTER_MS = 500.0
+LATER_MS = 1_000_000.0  # a clock that is off by 100 ppm drifts by 0.1 s in this time
+_to_ms = lru_cache(256)(to_ms)  # messages that arrive together share their time
 
 
 class Arrivals:
@@ -62,18 +65,17 @@ class AnchorCache:
     """
 
     MOST_BOOTS = 100_000
-    TIGHTER_MS = 500.0
-    LATER_MS = 1_000_000.0  # a clock that is off by 100 ppm drifts by 0.1 s in this time
 
     def __init__(self) -> None:
         self._last = lru_cache(self.MOST_BOOTS)(_nothing)  # by boot and kind
 
     def news(self, anchors: Iterable[BootAnchor]) -> list[BootAnchor]:
-        return [
-            BootAnchor(boot, anchor)
-            for boot, anchor in anchors
-            if self._is_news(self._last(boot), anchor.kind, anchor.up_ms, anchor.wall_ms)
-        ]
+        news: list[BootAnchor] = []
+        for boot, anchor in anchors:
+            known = self._last(boot).get(anchor.kind)
+            if known is None or _is_news(known, anchor.up_ms, anchor.wall_ms):
+                news.append(BootAnchor(boot, anchor))
+        return news
 
     def may_be_news(
         self,
@@ -86,13 +88,14 @@ class AnchorCache:
         """Whether an anchor that one of these frames offers may be news. They are of one boot. If
         none of a batch's frames may be, none of the batch's anchors is."""
         first = frames[0]
-        last = self._last(BootKey(device_id, first.store, first.boot))
+        last = self._last((device_id, first.store, first.boot))
         kind: AnchorKind = "arrival" if settled else "queued"
+        arrived, claimed = last.get(kind), last.get("device_clock")
         for frame, at in zip(frames, arrived_at, strict=True):
             sent, utc = frame.sent, frame.utc
-            if sent is not None and self._is_news(last, kind, sent, to_ms(at)):
+            if sent is not None and (arrived is None or _is_news(arrived, sent, _to_ms(at))):
                 return True
-            if utc is not None and self._is_news(last, "device_clock", frame.up, utc):
+            if utc is not None and (claimed is None or _is_news(claimed, frame.up, utc)):
                 return True
         return False
 
@@ -101,17 +104,18 @@ class AnchorCache:
         for boot, anchor in anchors:
             self._last(boot)[anchor.kind] = anchor
 
-    def _is_news(
-        self, known: Mapping[AnchorKind, Anchor], kind: AnchorKind, up_ms: float, wall_ms: float
-    ) -> bool:
-        last = known.get(kind)
-        if last is None or abs(up_ms - last.up_ms) >= self.LATER_MS:
-            return True
-        gain = (last.wall_ms - last.up_ms) - (wall_ms - up_ms)
-        if kind == "arrival" and gain < -ARRIVAL_ALLOWANCE_MS:
-            return True  # one of the two is wrong: all of them tell which
-        return (abs(gain) if kind == "device_clock" else gain) >= self.TIGHTER_MS
+
+def _is_news(known: Anchor, up_ms: float, wall_ms: float) -> bool:
+    """Whether another anchor of the kind of `known` says more than that."""
+    kind, known_up_ms, known_wall_ms, _ = known
+    passed_ms = up_ms - known_up_ms
+    gain = passed_ms - (wall_ms - known_wall_ms)
+    if gain >= TIGHTER_MS or not -LATER_MS < passed_ms < LATER_MS:
+        return True
+    if kind == "arrival":
+        return gain < -ARRIVAL_ALLOWANCE_MS  # one of the two is wrong: all of them tell which
+    return kind == "device_clock" and gain <= -TIGHTER_MS
 
 
-def _nothing(_boot: BootKey) -> dict[AnchorKind, Anchor]:
+def _nothing(_boot: tuple[str, int, int]) -> dict[AnchorKind, Anchor]:
     return {}

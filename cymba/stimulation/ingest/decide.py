@@ -213,12 +213,7 @@ def _decide_frame(
     if content is None or content is Found.QUARANTINED:
         if not ledger.has_room_for(seq):
             return _refused(delivery, "rate", _TOO_MANY_RANGES)
-        if quota and not quota.session(
-            key.device_id,
-            frame.sid,
-            payload_bytes=len(delivery.payload),
-            memory_bytes=frame.memory_bytes,
-        ):
+        if quota and not quota.spend(key.device_id, frame.sid, frame.cost):
             detail = "too much was stored of late, or too many sessions, or this one is too large"
             return _refused(delivery, "rate", detail)
         ledger.resolve(seq)

@@ -21,10 +21,9 @@ from cymba.parts import parts
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.halving import REFUSED_DATA
-from cymba.stimulation.ingest.ledgers import StoreKey
 from cymba.stimulation.ingest.statements import FrameRun, NewNumbers, write_free_numbers
 from cymba.stimulation.wire.messages import Ack
-from cymba.stimulation.wire.seq_ranges import SeqRanges
+from cymba.stimulation.wire.seq_ranges import SeqRanges, one_range
 from cymba.stimulation.wire.unreadable import Unreadable
 
 MOST_NEW_RANGES = 20
@@ -50,14 +49,13 @@ class _Run(FrameRun, Generic[One]):
 
     @property
     def cost(self) -> FrameCost:
-        deliveries, frames = self.deliveries, self.frames
+        frames = self.frames
         if len(frames) == 1:
-            return FrameCost.of(len(deliveries[0].payload), frames[0].memory_bytes)
-        return FrameCost.of_all(
-            [
-                (len(delivery.payload), frame.memory_bytes)
-                for delivery, frame in zip(deliveries, frames, strict=True)
-            ]
+            return frames[0].cost
+        return FrameCost(
+            len(frames),
+            sum([frame.stored_bytes for frame in frames]),
+            sum([frame.session_bytes for frame in frames]),
         )
 
     def cut(self, count: int) -> None:
@@ -68,8 +66,14 @@ class _Run(FrameRun, Generic[One]):
 class _NewFrames(msgspec.Struct, Generic[One], gc=False):
     """The frames of a store that may be written, and their numbers."""
 
-    numbers: set[int]
+    device_id: str
+    store: int
+    numbers: list[int]
     runs: list[_Run[One]]
+    resolved: SeqRanges | None = None  # the ledger, once they are committed
+
+
+_Usual = dict[tuple[str, int], _NewFrames[One]]  # by device and store
 
 
 def append(
@@ -86,28 +90,26 @@ def append(
         idempotent, so it can be repeated.
     """
     usual = _usual_frames(deliveries, anchors, quota)
-    written: dict[StoreKey, SeqRanges] = {}
-    for part in parts(line, {key.device_id for key in usual}) if usual else ():
+    all_frames = list(usual.values())
+    for part in parts(line, {one.device_id for one in all_frames}) if usual else ():
         ids = None if part is None else set(part)
-        mine = {key: of for key, of in usual.items() if ids is None or key.device_id in ids}
         try:
-            written |= _write(line, mine)
+            _write(line, [one for one in all_frames if ids is None or one.device_id in ids])
         except REFUSED_DATA:
             continue  # `ingest` finds the bad delivery
         except psycopg.Error:
-            if not written:
+            if all(one.resolved is None for one in all_frames):
                 raise
             break  # what is committed stands, and counts; `ingest` meets the failure
     acks: list[tuple[str, Ack]] = []
     stored: list[One] = []
-    for key, frames in usual.items():
-        resolved = written.get(key)
+    for frames in all_frames:
+        resolved = frames.resolved
         if resolved is None:
             _give_back(quota, frames)
             continue
-        device_id, store = key
         also = resolved.beyond(frames.numbers)
-        acks.append((device_id, Ack(store=store, upto=resolved.upto, also=also)))
+        acks.append((frames.device_id, Ack(store=frames.store, upto=resolved.upto, also=also)))
         for run in frames.runs:
             stored += run.deliveries
     if len(stored) == len(deliveries):
@@ -118,8 +120,8 @@ def append(
 
 def _usual_frames(
     deliveries: Sequence[One], anchors: AnchorCache, quota: Reservation | None
-) -> dict[StoreKey, _NewFrames[One]]:
-    """The frames that may be written by the statement, by store.
+) -> _Usual[One]:
+    """The frames that may be written by the statement.
 
     A device's frames are taken in their order: none that follows one that is left over. Of two that
     share a number, the first is the one that counts.
@@ -128,36 +130,37 @@ def _usual_frames(
     for delivery in deliveries:
         by_device[delivery.device_id].append(delivery)
     suspects: set[str] = set()  # devices that may have news of their clock
-    usual: dict[StoreKey, _NewFrames[One]] = {}
+    usual: _Usual[One] = {}
     for device_id, its_deliveries in by_device.items():
-        for run in _runs(its_deliveries):
-            key = StoreKey(device_id, run.frames[0].store)
+        for run in _runs(device_id, its_deliveries):
+            frames = run.frames
+            key = device_id, frames[0].store
             known = usual.get(key)
-            count = len(run.frames)
+            count = len(frames)
             if known is not None:
-                _cut_before_known(run, known.numbers)
-            if quota is not None and run.frames:
+                _cut_before_known(run, set(known.numbers))
+            if quota is not None and frames and not quota.spend(device_id, frames[0].sid, run.cost):
                 _cut_to_quota(run, quota)
-            if run.frames:
-                if anchors.may_be_news(device_id, run.frames, run.received_at, settled=run.settled):
+            if frames:
+                if anchors.may_be_news(device_id, frames, run.received_at, settled=run.settled):
                     suspects.add(device_id)
-                numbers = {frame.seq for frame in run.frames}
+                numbers = [frame.seq for frame in frames]
                 if known is None:
-                    usual[key] = _NewFrames(numbers, [run])
+                    usual[key] = _NewFrames(device_id, key[1], numbers, [run])
                 else:
-                    known.numbers.update(numbers)
+                    known.numbers += numbers
                     known.runs.append(run)
-            if len(run.frames) < count:
+            if len(frames) < count:
                 break
     if suspects:
         hints = clock_hints_of(one for one in deliveries if one.device_id in suspects)
         with_news = {anchor.key.device_id for anchor in anchors.news(hints)}
-        for key in [key for key in usual if key.device_id in with_news]:
+        for key in [key for key in usual if key[0] in with_news]:
             _give_back(quota, usual.pop(key))
     return usual
 
 
-def _runs(deliveries: Iterable[One]) -> Iterator[_Run[One]]:
+def _runs(device_id: str, deliveries: Iterable[One]) -> Iterator[_Run[One]]:
     """A device's frames, up to the first that is unreadable."""
     run: _Run[One] | None = None
     for delivery in deliveries:
@@ -167,10 +170,10 @@ def _runs(deliveries: Iterable[One]) -> Iterator[_Run[One]]:
         if run is not None:
             last = run.frames[-1]
             if (
-                frame.sid.int == last.sid.int
-                and frame.store == last.store
+                frame.seq > last.seq
+                and frame.sid.int == last.sid.int
                 and frame.boot == last.boot
-                and frame.seq > last.seq
+                and frame.store == last.store
                 and delivery.settled is run.settled
             ):
                 run.received_at.append(delivery.arrived_at)
@@ -178,9 +181,7 @@ def _runs(deliveries: Iterable[One]) -> Iterator[_Run[One]]:
                 run.deliveries.append(delivery)
                 continue
             yield run
-        run = _Run(
-            delivery.device_id, [delivery.arrived_at], [frame], 0, delivery.settled, [delivery]
-        )
+        run = _Run(device_id, [delivery.arrived_at], [frame], 0, delivery.settled, [delivery])
     if run is not None:
         yield run
 
@@ -196,34 +197,36 @@ def _cut_before_known(run: _Run[One], known: set[int]) -> None:
 def _cut_to_quota(run: _Run[One], quota: Reservation) -> None:
     """Leave what the quotas allow, up to the first frame that they do not."""
     sid = run.frames[0].sid
-    if quota.spend(run.device_id, sid, run.cost):
-        return
-    for place, (delivery, frame) in enumerate(zip(run.deliveries, run.frames, strict=True)):
-        if not quota.session(
-            run.device_id,
-            sid,
-            payload_bytes=len(delivery.payload),
-            memory_bytes=frame.memory_bytes,
-        ):
+    for place, frame in enumerate(run.frames):
+        if not quota.spend(run.device_id, sid, frame.cost):
             run.cut(place)
             return
 
 
-def _write(
-    line: psycopg.Connection[Any], usual: dict[StoreKey, _NewFrames[One]]
-) -> dict[StoreKey, SeqRanges]:
-    """The ledgers of those stores whose frames are written and committed."""
-    written: list[_Run[One]] = []
+def _write(line: psycopg.Connection[Any], usual: Sequence[_NewFrames[One]]) -> None:
+    """Write and commit them, and note the ledgers of those that are written."""
+    runs: list[_Run[One]] = []
+    written: list[_NewFrames[One]] = []
     ledgers: list[NewNumbers] = []
-    for key, frames in usual.items():
-        ranges = SeqRanges.of_sorted(sorted(frames.numbers))
-        if ranges.count > MOST_NEW_RANGES:
-            continue
-        ledgers.append(NewNumbers(key, str(ranges)))
+    for frames in usual:
+        numbers = frames.numbers
+        if len(frames.runs) > 1:
+            numbers.sort()
+        if numbers[-1] - numbers[0] == len(numbers) - 1:  # nearly always
+            as_text = one_range(numbers[0], numbers[-1])
+        else:
+            ranges = SeqRanges.of_sorted(numbers)
+            if ranges.count > MOST_NEW_RANGES:
+                continue
+            as_text = str(ranges)
+        written.append(frames)
+        ledgers.append(NewNumbers(frames.device_id, frames.store, as_text))
         for run in frames.runs:
             run.ledger = len(ledgers)
-        written += frames.runs
-    return write_free_numbers(line, written, ledgers) if ledgers else {}
+        runs += frames.runs
+    if ledgers:
+        for place, resolved in write_free_numbers(line, runs, ledgers):
+            written[place].resolved = resolved
 
 
 def _give_back(quota: Reservation | None, frames: _NewFrames[One]) -> None:

@@ -1,5 +1,6 @@
 """The SQL of ingest. Each statement works on a whole batch."""
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,10 +17,10 @@ from cymba.database import Prepared
 from cymba.devices.anchors import BootKey
 from cymba.parts import Part, of_part, part_of
 from cymba.stimulation.ingest import array_binaries
-from cymba.stimulation.ingest.array_binaries import BinaryArray
+from cymba.stimulation.ingest.array_binaries import BinaryArray, Field
 from cymba.stimulation.ingest.array_literals import integers, multiranges, uuids, words
 from cymba.stimulation.ingest.ledgers import AckLedger, StoreKey
-from cymba.stimulation.wire.frames import DIGEST_BYTES, KINDS, SHORT_DIGEST_BYTES
+from cymba.stimulation.wire.frames import KINDS, NO_UTC, ROW, SHORT_DIGEST_BYTES
 from cymba.stimulation.wire.messages import EndFrame
 from cymba.stimulation.wire.received import ReceivedFrame
 from cymba.stimulation.wire.seq_ranges import SeqRanges
@@ -107,31 +108,34 @@ def write(session: Session, batch: Batch, ledgers: Mapping[StoreKey, AckLedger])
         )
 
 
-class NewNumbers(NamedTuple):
+class NewNumbers(msgspec.Struct, gc=False):
     """The numbers of a store that a batch brings, in PostgreSQL's notation."""
 
-    key: StoreKey
+    device_id: str
+    store: int
     numbers: str
 
 
 def write_free_numbers(
     line: psycopg.Connection[Any], runs: Sequence[FrameRun], ledgers: Sequence[NewNumbers]
-) -> dict[StoreKey, SeqRanges]:
+) -> list[tuple[int, SeqRanges]]:
     """Write the frames of each store in which all its new numbers are free and whose device is
-    held. Return the ledgers of these stores as they are then; nothing is written for the others.
+    held. Return the ledgers of these stores as they are then, each with its place in `ledgers`;
+    nothing is written for the others.
 
     Each of the `runs` names its store by its place in `ledgers`, from 1. The statement itself
     locks the ledgers, in the order of `lock_ledgers`. If another transaction changes one meanwhile,
     PostgreSQL compares it again once that transaction has ended.
     """
+    device_ids = [ledger.device_id for ledger in ledgers]
     values = _frame_columns(runs) | {
-        "ledger_device": words([key.device_id for key, _ in ledgers]),
-        "ledger_store": integers([key.store for key, _ in ledgers]),
-        "ledger_numbers": multiranges([numbers for _, numbers in ledgers]),
-        "part": part_of(line, (key.device_id for key, _ in ledgers)),
+        "ledger_device": words(device_ids),
+        "ledger_store": integers([ledger.store for ledger in ledgers]),
+        "ledger_numbers": multiranges([ledger.numbers for ledger in ledgers]),
+        "part": part_of(line, device_ids),
     }
     rows = _WRITE_FREE_NUMBERS.rows(line, **values)
-    return {ledgers[place - 1].key: SeqRanges(resolved) for place, resolved in rows}
+    return [(place - 1, SeqRanges(resolved)) for place, resolved in rows]
 
 
 def _ledger_columns(ledgers: Mapping[StoreKey, AckLedger]) -> dict[str, Any]:
@@ -145,23 +149,27 @@ def _ledger_columns(ledgers: Mapping[StoreKey, AckLedger]) -> dict[str, Any]:
 def _frame_columns(runs: Sequence[FrameRun]) -> dict[str, BinaryArray]:
     frames = [frame for run in runs for frame in run.frames]
     counts = [len(run.frames) for run in runs]
-    firsts = [run.frames[0] for run in runs]
-    return {
+    return array_binaries.columns_of_rows([frame.row for frame in frames], _ROW) | {
         "ledger": array_binaries.runs_of_integers([run.ledger for run in runs], counts),
         "device": array_binaries.runs_of_texts([run.device_id for run in runs], counts),
-        "store": array_binaries.runs_of_big_integers([one.store for one in firsts], counts),
-        "seq": array_binaries.big_integers([frame.seq for frame in frames]),
-        "boot": array_binaries.runs_of_big_integers([one.boot for one in firsts], counts),
-        "sid": array_binaries.runs_of_uuids([one.sid for one in firsts], counts),
-        "kind": array_binaries.small_integers([frame.kind for frame in frames]),
-        "up_ms": array_binaries.big_integers([frame.up for frame in frames]),
-        "utc_ms": array_binaries.big_integers_or_null([frame.utc for frame in frames]),
-        "digest": array_binaries.byte_strings_of_one_size(
-            [frame.digest for frame in frames], DIGEST_BYTES
-        ),
         "body": array_binaries.byte_strings([frame.body for frame in frames]),
         "received_at": array_binaries.times([at for run in runs for at in run.received_at]),
     }
+
+
+def _field(name: str, code: str) -> Field:
+    """The column of `frames.ROW`, as the database has it."""
+    item_type = _TYPES.get(name, array_binaries.BIG_INTEGER)
+    null = NO_UTC.to_bytes(8, signed=True) if name == "utc_ms" else None
+    return Field(name, struct.calcsize(f">{code}"), item_type, null)
+
+
+_TYPES = {
+    "kind": array_binaries.SMALL_INTEGER,
+    "sid": array_binaries.UUID,
+    "digest": array_binaries.BYTES,
+}
+_ROW = [_field(name, code) for name, code in ROW]
 
 
 def held_contents(session: Session, keys: Mapping[FrameKey, UUID]) -> dict[FrameKey, bytes | Found]:

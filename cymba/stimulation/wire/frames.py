@@ -47,6 +47,15 @@ DIGEST_BYTES = 16
 SHORT_DIGEST_BYTES = 8  # of each digest in a recording: enough to recognise a duplicate
 
 
+ROW = [
+    ("kind", "B"), ("store", "I"), ("seq", "I"), ("boot", "I"), ("sid", "16s"), ("up_ms", "Q"),
+    ("utc_ms", "q"), ("digest", f"{DIGEST_BYTES}s"),
+]  # fmt: skip
+"""The columns of a frame's row that all have one size, as `struct` writes them, big-endian. The
+digest is that of the columns before it and of the body: so their layout must never change."""
+NO_UTC = -1
+
+
 class Packed(NamedTuple):
     """The digest and body of a frame, stored beside its key, boot, session and times."""
 
@@ -123,7 +132,12 @@ def decode(payload: bytes) -> Frame | Unreadable:
 
 def pack(frame: Frame) -> Packed:
     """Pack a frame for the database. Its JSON and its CBOR give the same bytes."""
-    kind = KINDS[type(frame)]
+    row, body = pack_row(frame)
+    return Packed(row[0], body, row[-DIGEST_BYTES:])
+
+
+def pack_row(frame: Frame) -> tuple[bytes, bytes]:
+    """The row of a frame in the database, by `row_of`, and its body."""
     match frame:
         case SamplesFrame():
             content: object = (frame.dt, frame.n, frame.c)
@@ -140,14 +154,17 @@ def pack(frame: Frame) -> Packed:
             plain = None if detail is None else {k: _plain(v) for k, v in detail.items()}
             content = (frame.event.name, plain)
     body = _BODY.encode(content)
-    return Packed(kind, body, digest_of_frame(kind, frame, body))
+    return row_of(KINDS[type(frame)], frame, body), body
 
 
-def digest_of_frame(kind: int, frame: Frame, body: bytes) -> bytes:
-    utc_ms = -1 if frame.utc is None else frame.utc
+def row_of(kind: int, frame: Frame, body: bytes) -> bytes:
+    """What a row holds beside its body, laid out as `ROW` says."""
+    utc_ms = NO_UTC if frame.utc is None else frame.utc
     sid = frame.sid.int.to_bytes(16)
     head = _HEAD.pack(kind, frame.store, frame.seq, frame.boot, sid, frame.up, utc_ms)
-    return blake2b(head + body, digest_size=DIGEST_BYTES).digest()
+    digest = _DIGEST.copy()  # which takes less than to make one
+    digest.update(head + body)
+    return head + digest.digest()
 
 
 def unpack(row: FrameRow) -> Frame:
@@ -187,7 +204,8 @@ _SAMPLES = msgspec.msgpack.Decoder(tuple[int, int, Columns])
 _START = msgspec.msgpack.Decoder(dict[str, Any])
 _EVENT = msgspec.msgpack.Decoder(tuple[str, dict[str, str | int | float | bool | None] | None])
 _END = msgspec.msgpack.Decoder(tuple[str, int, int])
-_HEAD = struct.Struct(">BIII16sQq")  # kind, store, seq, boot, sid, up, utc
+_DIGEST = blake2b(digest_size=DIGEST_BYTES)
+_HEAD = struct.Struct(">" + "".join(code for _, code in ROW[:-1]))
 
 _BOUNDS = {
     channel.name: (channel.low, channel.high, channel.layout == "per_beat", channel.cumulative)

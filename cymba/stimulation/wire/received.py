@@ -10,17 +10,24 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import astuple
 
 from cymba.devices.counter_laps import HALF_A_LAP_MS
-from cymba.devices.quotas import READING_BYTES, SAMPLE_BYTES
+from cymba.devices.quotas import (
+    READING_BYTES,
+    SAMPLE_BYTES,
+    FrameCost,
+    costs_of,
+)
 from cymba.stimulation.wire.channels import CHANNELS, Channel
 from cymba.stimulation.wire.frames import (
+    DIGEST_BYTES,
     KINDS,
     SAMPLES_MEMBERS,
     Unreadable,
     decode,
-    digest_of_frame,
-    pack,
+    pack_row,
+    row_of,
 )
 from cymba.stimulation.wire.messages import (
     MAX_BEATS_PER_SAMPLE,
@@ -36,13 +43,21 @@ class ReceivedFrame(msgspec.Struct, frozen=True, gc=False):
     seq: int
     boot: int
     sid: UUID
-    kind: int  # of `frames.KINDS`
     up: int
     utc: int | None
-    digest: bytes
+    row: bytes  # all that is stored but the body, by `frames.row_of`
     body: bytes
     sent: int | None
-    memory_bytes: int  # what its samples take while its session is read
+    stored_bytes: int  # what it uses of the quotas, by `FrameCost`
+    session_bytes: int
+
+    @property
+    def digest(self) -> bytes:
+        return self.row[-DIGEST_BYTES:]
+
+    @property
+    def cost(self) -> FrameCost:
+        return FrameCost(1, self.stored_bytes, self.session_bytes)
 
 
 def receive(payload: bytes) -> ReceivedFrame | Unreadable:
@@ -57,19 +72,18 @@ def receive(payload: bytes) -> ReceivedFrame | Unreadable:
     if isinstance(frame, SamplesFrame):
         readings = sum(map(len, frame.c.values()))
         memory_bytes = SAMPLE_BYTES * frame.n + READING_BYTES * readings
-    kind, body, digest = pack(frame)
+    row, body = pack_row(frame)
     return ReceivedFrame(
         frame.store,
         frame.seq,
         frame.boot,
         frame.sid,
-        kind,
         frame.up,
         frame.utc,
-        digest,
+        row,
         body,
         frame.sent,
-        memory_bytes,
+        *costs_of(len(payload), memory_bytes),
     )
 
 
@@ -78,47 +92,52 @@ def _receive_known(payload: bytes) -> ReceivedFrame | None:
 
     `decode` makes the same checks, in the same order as here.
     """
-    if len(payload) > MAX_PAYLOAD_BYTES or payload[:1] != b"{":
+    payload_bytes = len(payload)
+    if payload_bytes > MAX_PAYLOAD_BYTES or payload[:1] != b"{":
         return None
     try:
         frame = _KNOWN.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    columns = msgspec.structs.astuple(frame.c)
+    columns = astuple(frame.c)
     lengths = [len(column) for column in columns if column is not UNSET]
-    sent, up, n = frame.sent, frame.up, frame.n
+    up, sent, utc, n = frame.up, frame.sent, frame.utc, frame.n
     # A member that stands there twice: the decoder has kept the last. Nothing else in such a frame
     # has a colon.
-    optional = (sent is not None) + (frame.utc is not None)
+    optional = (sent is not None) + (utc is not None)
     is_distinct = payload.count(b":") == SAMPLES_MEMBERS + len(lengths) + optional
     is_in_order = sent is None or not sent < up < sent + HALF_A_LAP_MS
     if not (is_distinct and is_in_order and _is_plausible(columns, lengths, n)):
         return None
     body = _BODY.encode((frame.dt, n, frame.c))
+    stored_bytes, session_bytes = costs_of(
+        payload_bytes, SAMPLE_BYTES * n + READING_BYTES * sum(lengths)
+    )
     return ReceivedFrame(
         frame.store,
         frame.seq,
         frame.boot,
         frame.sid,
-        _SAMPLES,
         up,
-        frame.utc,
-        digest_of_frame(_SAMPLES, frame, body),
+        utc,
+        row_of(_SAMPLES, frame, body),
         body,
         sent,
-        SAMPLE_BYTES * n + READING_BYTES * sum(lengths),
+        stored_bytes,
+        session_bytes,
     )
 
 
 def _is_plausible(columns: tuple[Any, ...], lengths: list[int], n: int) -> bool:
     """Whether the columns are as long as they must be, and the cumulative ones never fall."""
     regular = lengths.count(n)
-    for at in _PER_BEAT:
-        column = columns[at]
-        if column is not UNSET and len(column) != n:
-            regular += len(column) <= MAX_BEATS_PER_SAMPLE * n
     if regular != len(lengths):
-        return False
+        for at in _PER_BEAT:
+            column = columns[at]
+            if column is not UNSET and len(column) != n:
+                regular += len(column) <= MAX_BEATS_PER_SAMPLE * n
+        if regular != len(lengths):
+            return False
     for at in _CUMULATIVE:
         column = columns[at]
         if column is not UNSET and (None in column or column != sorted(column)):

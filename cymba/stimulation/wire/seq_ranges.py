@@ -11,7 +11,12 @@ class SeqRanges:
 
     def __init__(self, written: str = "{}") -> None:
         """`written` is how PostgreSQL writes an int8multirange: `{[1,4201),[4205,4212)}`."""
-        inside = written[2:-2].replace("),[", ",")
+        inside = written[2:-2]
+        if written.count(",") == 1:  # nearly always
+            low, _, high = inside.partition(",")
+            self._bounds = [int(low), int(high)]
+            return
+        inside = inside.replace("),[", ",")
         self._bounds = [int(bound) for bound in inside.split(",")] if inside else []
 
     @classmethod
@@ -39,8 +44,7 @@ class SeqRanges:
 
     def __str__(self) -> str:
         if len(self._bounds) == 2:  # nearly always
-            low, high = self._bounds
-            return f"{{[{low},{high})}}"
+            return one_range(self._bounds[0], self._bounds[1] - 1)
         bounds = iter(self._bounds)
         return "{" + ",".join(f"[{low},{high})" for low, high in zip(bounds, bounds)) + "}"  # noqa: B905 - the same iterator twice makes pairs
 
@@ -105,3 +109,8 @@ class SeqRanges:
             places = {bisect_right(bounds, seq) for seq in seqs}
             starts = sorted(at - 1 for at in places if at % 2 == 1 and at > first)
         return [(bounds[at], bounds[at + 1] - 1) for at in starts]
+
+
+def one_range(first: int, last: int) -> str:
+    """How PostgreSQL writes a set of one range."""
+    return f"{{[{first},{last + 1})}}"

@@ -1,61 +1,86 @@
 """Arrays are written as PostgreSQL reads them: few items and many, one by one and in runs."""
 
 import struct
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cymba.stimulation.ingest import array_binaries
-from cymba.stimulation.ingest.array_binaries import (
-    big_integers,
-    byte_strings_of_one_size,
-    runs_of_integers,
-    small_integers,
-)
+from cymba.stimulation.ingest.array_binaries import Field, runs_of_integers
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 
 
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40))
-def test_an_array_of_numbers(values: list[int]) -> None:
-    written = big_integers(values)
-    assert written[:20] == struct.pack(">iiIii", 1, 0, 20, len(values), 1)
-    assert [struct.unpack_from(">iq", written, at) for at in range(20, len(written), 12)] == [
-        (8, value) for value in values
+NOTHING = b"\xff" * 8
+FIELDS = [
+    Field("short", 1, array_binaries.SMALL_INTEGER),
+    Field("long", 4, array_binaries.BIG_INTEGER),
+    Field("id", 16, array_binaries.UUID),
+    Field("perhaps", 8, array_binaries.BIG_INTEGER, NOTHING),
+    Field("bytes", 3, array_binaries.BYTES),
+]
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 17, 40])
+@pytest.mark.parametrize("are_null", ["none", "some", "all"])
+def test_postgresql_reads_each_field_of_packed_rows(
+    session: Session, count: int, are_null: str
+) -> None:
+    def is_null(number: int) -> bool:
+        return are_null == "all" or (are_null == "some" and number % 3 == 1)
+
+    values = [
+        (
+            255 - number,
+            2**32 - 1 - number,
+            UUID(int=2**128 - 1 - number),
+            None if is_null(number) else 2**53 - number,
+            bytes((number, 0, 255)),
+        )
+        for number in range(count)
     ]
+    rows = [
+        struct.pack(">BI16s", short, long, sid.bytes)
+        + (NOTHING if perhaps is None else struct.pack(">q", perhaps))
+        + some
+        for short, long, sid, perhaps, some in values
+    ]
+    columns = array_binaries.columns_of_rows(rows, FIELDS)
+    read = session.execute(
+        text(
+            """
+            SELECT * FROM unnest(
+              CAST(:short AS smallint[]), CAST(:long AS bigint[]), CAST(:id AS uuid[]),
+              CAST(:perhaps AS bigint[]), CAST(:bytes AS bytea[]))
+            """
+        ),
+        columns,
+    )
+    assert [tuple(row) for row in read] == values
+
+
+@pytest.mark.parametrize("sizes", [[31], [33], [32, 31]])
+def test_rows_of_another_size_are_refused(sizes: list[int]) -> None:
+    with pytest.raises(OverflowError, match="32 bytes"):
+        array_binaries.columns_of_rows([bytes(size) for size in sizes], FIELDS)
 
 
 @pytest.mark.parametrize("count", [1, 40])
-@pytest.mark.parametrize(
-    ("array", "bits"),
-    [
-        (small_integers, 16),
-        (lambda values: runs_of_integers(values, [1] * len(values)), 32),
-        (big_integers, 64),
-    ],
-)
-def test_a_number_that_does_not_fit_is_refused(
-    array: Callable[[list[int]], bytes], bits: int, count: int
-) -> None:
+def test_a_number_that_does_not_fit_is_refused(count: int) -> None:
     with pytest.raises(OverflowError):
-        array([2 ** (bits - 1)] * count)
-    assert len(array([2 ** (bits - 1) - 1] * count)) == 20 + count * (4 + bits // 8)
+        runs_of_integers([2**31] * count, [1] * count)
+    assert len(runs_of_integers([2**31 - 1] * count, [1] * count)) == 20 + count * 8
 
 
 @pytest.mark.parametrize(
     ("kind", "type_", "values"),
     [
         ("integers", "integer", [1, -(2**31)]),
-        ("big_integers", "bigint", [2**63 - 1, -1]),
         ("texts", "text", ["ear-00001", "Ohr-ü"]),
-        ("uuids", "uuid", [UUID(int=1), UUID(int=2**128 - 1)]),
     ],
 )
 def test_postgresql_reads_each_value_as_often_as_it_was_said(
@@ -72,15 +97,3 @@ def test_postgresql_reads_each_time(session: Session) -> None:
     times = [NOON, datetime(1999, 1, 1, tzinfo=UTC), NOON]
     written = {"array": array_binaries.times(times)}
     assert session.scalar(text("SELECT CAST(:array AS timestamptz[])"), written) == times
-
-
-@settings(max_examples=30)
-@given(st.lists(st.binary(min_size=3, max_size=3), max_size=5))
-def test_strings_of_one_size_are_written_as_any(values: list[bytes]) -> None:
-    assert byte_strings_of_one_size(values, 3) == array_binaries.byte_strings(values)
-
-
-@pytest.mark.parametrize("values", [[b"ab"], [b"abc", b"abcd"]])
-def test_a_string_of_another_size_is_refused(values: list[bytes]) -> None:
-    with pytest.raises(ValueError, match="3 bytes"):
-        byte_strings_of_one_size(values, 3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from cymba.devices.anchors import Anchor, BootAnchor, BootKey
-from cymba.stimulation.ingest.clock_hints import AnchorCache
+from cymba.stimulation.ingest.clock_hints import LATER_MS, AnchorCache
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.session.retiming import mark_retimed
@@ -90,7 +90,7 @@ def test_a_memory_asks_only_for_news() -> None:
     assert memory.news(first) == []
     assert memory.news(arrival(10_000, 900)) == []
     assert memory.news(arrival(10_000, 400)) != []
-    assert memory.news(arrival(memory.LATER_MS, 1000)) != []
+    assert memory.news(arrival(LATER_MS, 1000)) != []
 
 
 @settings(max_examples=60)
@@ -119,7 +119,7 @@ def test_frames_may_be_news_if_one_of_them_may_be(
         ]
     )
     frames = [
-        ReceivedFrame(7, seq, 3, UUID(int=1), 2, 0, utc, b"", b"", sent, 0)
+        ReceivedFrame(7, seq, 3, UUID(int=1), 0, utc, b"", b"", sent, 0, 0)
         for seq, (sent, utc, _) in enumerate(times, start=1)
     ]
     arrived_at = [AT + timedelta(milliseconds=late_ms) for _, _, late_ms in times]

@@ -235,8 +235,8 @@ def test_what_the_database_refuses_costs_only_itself(
     def receive_badly(payload: bytes) -> ReceivedFrame | Unreadable:
         read = receive(payload)
         assert isinstance(read, ReceivedFrame)
-        # No smallint.
-        return msgspec.structs.replace(read, kind=1_000_000) if read.seq == 4 else read
+        # No row of the table.
+        return msgspec.structs.replace(read, row=read.row + b"x") if read.seq == 4 else read
 
     monkeypatch.setattr(decide, "receive", receive_badly)
     ingested = line.send(*(frame(seq) for seq in range(1, 8)))

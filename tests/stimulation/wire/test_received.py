@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cymba.devices.quotas import FrameCost
 from cymba.stimulation.wire import received
 from cymba.stimulation.wire.channels import CHANNELS
-from cymba.stimulation.wire.frames import Packed, Unreadable, decode, pack
+from cymba.stimulation.wire.frames import Packed, Unreadable, decode, pack, row_of
 from cymba.stimulation.wire.messages import Frame, SamplesFrame, to_cbor, to_json
 from cymba.stimulation.wire.received import ReceivedFrame, receive
 
@@ -47,14 +48,15 @@ def same(payload: bytes) -> ReceivedFrame | Unreadable:
         return told
     frame, packed = before
     assert isinstance(told, ReceivedFrame)
-    assert Packed(told.kind, told.body, told.digest) == packed
+    assert Packed(told.row[0], told.body, told.digest) == packed
+    assert told.row == row_of(packed.kind, frame, told.body)
     for name in ("store", "seq", "boot", "sid", "up", "sent", "utc"):
         assert getattr(told, name) == getattr(frame, name), name
+    memory_bytes = 0
     if isinstance(frame, SamplesFrame):
-        readings = sum(map(len, frame.c.values()))
-        assert told.memory_bytes == 260 * frame.n + 26 * readings
-    else:
-        assert told.memory_bytes == 0
+        memory_bytes = 260 * frame.n + 26 * sum(map(len, frame.c.values()))
+    size = max(len(payload), memory_bytes, 1_700)
+    assert told.cost == FrameCost(1, max(len(payload), 500), size)
     return told
 
 

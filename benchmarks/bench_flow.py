@@ -25,8 +25,9 @@ from benchmarks.bridge_run import Loading, metric
 from benchmarks.mqtt_load import LoadPlan
 from cymba.database import make_engine
 from tests.end_to_end.hostile import KINDS
-from tests.end_to_end.parts import ROOT, BridgeProcess, DatabaseServer, free_port, wait_until
+from tests.end_to_end.parts import ROOT, BridgeProcess, DatabaseServer, wait_until
 from tests.end_to_end.shipped_mosquitto import ShippedMosquitto
+from tests.free_ports import free_port
 
 NEIGHBOURS = 100
 FRAMES_PER_S = 1_000

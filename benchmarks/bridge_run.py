@@ -22,9 +22,9 @@ from tests.end_to_end.parts import (
     BridgeProcess,
     DatabaseServer,
     MosquittoBroker,
-    free_port,
     wait_until,
 )
+from tests.free_ports import free_port
 
 DEVICES = 1_000
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")

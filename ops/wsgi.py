@@ -38,7 +38,9 @@ def create() -> Flask:
         raise RuntimeError("CYMBA_DATABASE_URL is set by `cymba api`, which starts the database")
     tracing = ExitStack()
     tracing.enter_context(traces.sent("cymba api"))
-    Finalize(None, tracing.close, exitpriority=0)  # the server ends its processes by `os._exit`
+    # The server ends its processes by `os._exit`.
+    Finalize(None, tracing.close, exitpriority=0)
+    Finalize(None, log.info, ("the worker has answered all and ends",), exitpriority=1)
     engine = engine_of(settings, settings.database_url, application_name="cymba api")
     # From here on numbers are written to the folder that `cymba api` gave its processes.
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call] # ships none

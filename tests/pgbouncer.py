@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from tests.end_to_end.parts import PATIENCE_S, free_port, wait_until
+from tests.end_to_end.parts import PATIENCE_S, wait_until
+from tests.free_ports import free_port
 from tests.programs import PGBOUNCER
 
 

@@ -14,9 +14,9 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from cymba.accounts.sign_up import make_code
 from cymba.database import utc_now
-from ops import ports
 from service.http.services import Services
 from tests.end_to_end.parts import PATIENCE_S, wait_until
+from tests.free_ports import free_port
 
 PASSWORD = "three plain words"
 PHONE = {"width": 390, "height": 844}
@@ -48,7 +48,7 @@ class AppServer:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self.port = ports.free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._server: BaseWSGIServer | None = None
         self._thread: Thread | None = None

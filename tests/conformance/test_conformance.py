@@ -30,7 +30,8 @@ from simulator.fleet import DeviceCredentials, Fleet
 from simulator.life import Rhythm
 from tests.conformance.broken import FAULTS, Flaw
 from tests.conformance.pulse import ServerPulse
-from tests.end_to_end.parts import free_port, listens, wait_until
+from tests.end_to_end.parts import listens, wait_until
+from tests.free_ports import free_port
 from tests.ops.conftest import Run
 from tests.programs import IN_CI, MOSQUITTO
 

@@ -16,7 +16,8 @@ from conformance.trace import Evicted, FromDevice, ProtocolTimes
 from cymba.broker_address import BrokerAddress
 from cymba.stimulation.wire.frames import decode
 from cymba.stimulation.wire.messages import MAX_PAYLOAD_BYTES, EventFrame
-from tests.end_to_end.parts import free_port, listens, wait_until
+from tests.end_to_end.parts import listens, wait_until
+from tests.free_ports import free_port
 from tests.programs import MOSQUITTO, needs
 
 DEVICE_ID = "device-0001"

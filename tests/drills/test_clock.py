@@ -15,7 +15,8 @@ from cymba.settings import Settings
 from cymba.stimulation.tables import StimulationSession, StoredFrame
 from tests.drills.table import ROWS, DrillRow
 from tests.drills.world import FRAMES_EACH, compared, scripted
-from tests.end_to_end.parts import BridgeProcess, Broker, free_port, wait_until
+from tests.end_to_end.parts import BridgeProcess, Broker, wait_until
+from tests.free_ports import free_port
 from tests.ops.test_workers import get
 from tests.programs import GCC, needs
 from workers.session_worker import SessionWorker

@@ -22,7 +22,8 @@ from mqtt_bridge.app import Bridge
 from ops.postgres import EmbeddedPostgres
 from tests.drills.table import ROWS, DrillRow
 from tests.drills.world import DrilledWorld, judge, scripted
-from tests.end_to_end.parts import ROOT, Broker, free_port, wait_until
+from tests.end_to_end.parts import ROOT, Broker, wait_until
+from tests.free_ports import free_port
 from tests.held_database import held_database
 from tests.mqtt_bridge.conftest import RunningBridge
 from tests.ops.test_workers import get

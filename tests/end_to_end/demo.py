@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from ops import ports
+from tests.free_ports import free_port
 
 
 class Demo:
     """A running demo, and the lines it has printed so far."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self.http_port, self.mqtt_port = ports.free_port(), ports.free_port()
+        self.http_port, self.mqtt_port = free_port(), free_port()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CYMBA_")}
         self.process = subprocess.Popen(
             [

@@ -21,7 +21,8 @@ from sqlalchemy import Engine
 
 from cymba.settings import FIRST_CELL, Settings
 from ops.commands.device import device
-from tests.end_to_end.parts import PATIENCE_S, ROOT, free_port, listens, wait_until
+from tests.end_to_end.parts import PATIENCE_S, ROOT, listens, wait_until
+from tests.free_ports import free_port
 from tests.programs import MOSQUITTO
 
 PASSWORDS = {

@@ -17,6 +17,7 @@ import pytest
 from ops import ports
 from tests.end_to_end.demo import Demo, parts_of
 from tests.end_to_end.parts import PATIENCE_S
+from tests.free_ports import free_port
 
 CURL = """#!{python}
 import sys, urllib.request
@@ -144,7 +145,7 @@ def test_its_parts_end_with_it_where_it_is_killed(folder: Path) -> None:
 
 
 def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
-    other = ports.free_port()
+    other = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "http.server", str(other), "--bind", "127.0.0.1"],
         stdout=subprocess.DEVNULL,

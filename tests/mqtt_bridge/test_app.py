@@ -33,7 +33,8 @@ from mqtt_bridge.app import Bridge
 from mqtt_bridge.intake import Intake
 from ops.metrics_server import serving
 from tests.end_to_end.devices import ScriptedFleet, session_frames
-from tests.end_to_end.parts import PATIENCE_S, Broker, MosquittoBroker, free_port, wait_until
+from tests.end_to_end.parts import PATIENCE_S, Broker, MosquittoBroker, wait_until
+from tests.free_ports import free_port
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker, RunningBridge
 
 StoredSeqs = Callable[[str], list[int]]

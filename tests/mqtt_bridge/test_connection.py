@@ -12,7 +12,8 @@ from cymba.devices.provisioning import Credentials
 from cymba.settings import Settings
 from mqtt_bridge.connection import Connection
 from mqtt_bridge.network import Arrival
-from tests.end_to_end.parts import PATIENCE_S, Broker, free_port, wait_until
+from tests.end_to_end.parts import PATIENCE_S, Broker, wait_until
+from tests.free_ports import free_port
 from tests.mqtt_bridge.conftest import MakeTalker
 
 

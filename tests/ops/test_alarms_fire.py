@@ -17,9 +17,9 @@ import psycopg
 import pytest
 import yaml
 
-from ops import ports
 from ops.postgres import EmbeddedPostgres
 from tests.end_to_end.parts import ROOT, Broker, BrokerProcess, MosquittoBroker, wait_until
+from tests.free_ports import free_port
 from tests.kept_database import new_database
 from tests.programs import MOSQUITTO, PROMETHEUS, needs
 
@@ -74,7 +74,7 @@ class Installation:
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports = {name: ports.free_port() for name in (*PARTS, "http", "prometheus")}
+        self.ports = {name: free_port() for name in (*PARTS, "http", "prometheus")}
         of_mosquitto = MosquittoBroker(folder / "broker", {}) if MOSQUITTO else None
         self.broker: Broker = of_mosquitto or BrokerProcess(url)
 

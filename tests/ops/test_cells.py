@@ -22,7 +22,7 @@ from ops.cells import require_cell
 from ops.commands.cell import cell
 from ops.commands.device import device
 from ops.exits import Exit
-from tests.end_to_end.parts import free_port
+from tests.free_ports import free_port
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ADDRESS = "mqtts://north.example.org:8883"

@@ -12,6 +12,7 @@ import pytest
 from cymba.processes import runs
 from ops import ports
 from ops.demo.supervisor import PartFailed, Supervisor
+from tests.free_ports import free_port
 
 WAITING = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -88,7 +89,7 @@ def test_parts_and_their_children_end_with_a_killed_supervisor(tmp_path: Path) -
 
 
 def test_ports() -> None:
-    port = ports.free_port()
+    port = free_port()
     assert not ports.is_taken("127.0.0.1", port)
     server = subprocess.Popen(
         [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],

@@ -12,7 +12,8 @@ import pytest
 
 from ops.exits import Exit
 from ops.postgres import EmbeddedPostgres
-from tests.end_to_end.parts import free_port, wait_until
+from tests.end_to_end.parts import wait_until
+from tests.free_ports import free_port
 from tests.kept_database import at_database
 from tests.ops.conftest import Run
 

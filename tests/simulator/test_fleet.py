@@ -24,7 +24,8 @@ from simulator.faults import HOSTILE, Behaviour, Profile
 from simulator.fleet import DeviceCredentials, Fleet
 from simulator.life import Rhythm
 from simulator.link import GilbertElliott
-from tests.end_to_end.parts import PATIENCE_S, free_port, wait_until
+from tests.end_to_end.parts import PATIENCE_S, wait_until
+from tests.free_ports import free_port
 from tests.programs import MOSQUITTO, needs, or_another
 
 HURRIED = Behaviour(resend_after_s=0.5, resend_at_most_s=2.0, reconnect_at_most_s=1.0)

@@ -251,8 +251,14 @@ def test_a_database_that_takes_no_writes(ready_app, person, engine, client):
     assert (refused.status_code, read.status_code) == (503, 200)
     assert refused.headers["Retry-After"]
     assert ready == (503, "takes no writes: a standby, or set to read-only")
-    # No connection from before is left, so nothing has to be started again.
-    assert client.patch("/v1/account", json={"name": "Ada"}, headers=guarded).status_code == 200
+    # Whatever meets a connection from before is refused, and has all opened anew: nothing has to be
+    # started again.
+    wait_until(
+        lambda: (
+            client.patch("/v1/account", json={"name": "Ada"}, headers=guarded).status_code == 200
+        ),
+        what="it is written",
+    )
     assert ready_app.test_client().get("/readyz").status_code == 200
 
 

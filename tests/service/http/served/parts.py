@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-from ops import ports
 from tests.end_to_end.parts import PATIENCE_S, ROOT
+from tests.free_ports import free_port
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 TRUSTED_PROXIES: str = COMPOSE["api"]["environment"]["CYMBA_TRUSTED_PROXIES"]
@@ -25,9 +25,10 @@ class ApiProcess:
     def __init__(self, log: Path, environ: Mapping[str, str], *, workers: int = 1) -> None:
         self.log = log
         self._workers = workers
-        self.port, self.health_port = ports.free_port(), ports.free_port()
+        self.port, self.health_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self._began_at_byte = 0
         self._environ = {**environ, "CYMBA_METRICS_PORT": str(self.health_port)}
 
     def start(self) -> None:
@@ -36,10 +37,15 @@ class ApiProcess:
         command = [str(Path(sys.executable).parent / "cymba"), "api", "--port", str(self.port)]
         command += ["--workers", str(self._workers)]
         with self.log.open("ab") as log:
+            self._began_at_byte = log.tell()
             self.process = subprocess.Popen(
                 command, env=os.environ | self._environ, stdout=log, stderr=log
             )
         wait_for_answer(self.process, f"{self.url}/healthz", self.log)
+
+    def logged(self) -> str:
+        """Since it was started last."""
+        return self.log.read_bytes()[self._began_at_byte :].decode()
 
     def stop(self) -> int | None:
         """Ask it to stop, as an operator does; its exit status."""
@@ -56,7 +62,7 @@ class Proxied:
     def __init__(self, folder: Path, api: ApiProcess) -> None:
         self.folder = folder
         self.api = api
-        self.port, self.tls_port = ports.free_port(), ports.free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config, self.run, self.tls = (folder / name for name in ("nginx", "run", "tls"))
         self.tls.mkdir()

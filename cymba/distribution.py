@@ -55,6 +55,8 @@ PLACES: Final[dict[str, TablePlace]] = {
     **_by("import_id", "import", "import_piece"),
     **_by("session_id", "session", "session_sums"),
     **_by("id_sha256", "id_sha256", "account_id_used"),
+    # It grows with the people, so it is not whole on every node, and is asked for one address.
+    **_by("address", "address", "account_address"),
     # Small: what operators set, who holds what, and what is found by a secret that names nobody.
     **dict.fromkeys(
         (
@@ -71,6 +73,10 @@ PLACES: Final[dict[str, TablePlace]] = {
         TablePlace(None),
     ),
 }
+
+
+ON_ONE_NODE: Final = {"account_noted_address": "account"}
+"""Triggers that are dropped before the laying: they write what lies on another node."""
 
 
 def placed(metadata: MetaData) -> MetaData:

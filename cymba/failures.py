@@ -3,7 +3,9 @@
 One judgement for every process. The codes are PostgreSQL's SQLSTATEs (appendix A).
 """
 
+import re
 from enum import Enum, auto
+from typing import Final
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -64,8 +66,33 @@ def is_passing(error: BaseException) -> bool:
     return fault_of(error) is not Fault.ITEM
 
 
+def is_refused(error: BaseException) -> bool:
+    """The database refuses the data, or has no form for it: it never takes the same."""
+    state = sqlstate(error)
+    if state is None:
+        return isinstance(_original(error), (psycopg.DataError, UnicodeError, OverflowError))
+    return state.startswith(("22", "23"))
+
+
+def is_duplicate(error: BaseException) -> bool:
+    """Another row has the key."""
+    return sqlstate(error) == _CODES["unique"]
+
+
 def sqlstate(error: BaseException) -> str | None:
-    return getattr(_original(error), "sqlstate", None)
+    original = _original(error)
+    state: str | None = getattr(original, "sqlstate", None)
+    if state == _INTERNAL:
+        refusal = _REFUSAL.search(str(original).partition("\n")[0])
+        return state if refusal is None else _CODES[refusal[1]]
+    return state
+
+
+# What another node of Citus refuses of the rows that a statement copies to it comes with the text
+# of that node and without its code.
+_INTERNAL: Final = "XX000"
+_REFUSAL: Final = re.compile(r"violates (not-null|foreign key|unique|check) constraint")
+_CODES: Final = {"not-null": "23502", "foreign key": "23503", "unique": "23505", "check": "23514"}
 
 
 def name_of(error: BaseException) -> str:

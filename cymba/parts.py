@@ -6,17 +6,18 @@ names them once more as a value. On one PostgreSQL it takes any, and the value i
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import tuple_row
-from sqlalchemy import text
+from sqlalchemy import Select, text
 from sqlalchemy.orm import Session
 
 from cymba.database import BoundedConnection
 
 Id = TypeVar("Id", str, UUID)  # of a device, or of an account
+Ts = TypeVarTuple("Ts")
 Part = Sequence[Id] | None
 """The ids of a statement that lie in one part; None: on one PostgreSQL."""
 
@@ -51,6 +52,12 @@ def one_after_the_other(session: Session) -> None:
     and what is whole on each in any order, and all that it reads of a node is of one moment."""
     if lies_in_parts(session):
         session.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
+
+
+def not_held(session: Session, some: Select[*Ts]) -> Select[*Ts]:
+    """Some rows of any parts, without those that others hold; on several nodes, where no row can
+    be locked so, with them: whoever deletes them waits."""
+    return some if lies_in_parts(session) else some.with_for_update(skip_locked=True)
 
 
 def _line(where: Session | psycopg.Connection[Any]) -> BoundedConnection:

@@ -1,7 +1,8 @@
 """Every feature's tables in one metadata: what migrations compare the database with."""
 
+import cymba.accounts.address_directory
 import cymba.accounts.audit_guard
-import cymba.accounts.audit_months  # noqa: F401 - both for what belongs to a table
+import cymba.accounts.audit_months  # noqa: F401 - all for what belongs to a table
 from cymba.accounts import app_tables as apps
 from cymba.accounts import tables as accounts
 from cymba.database import Base

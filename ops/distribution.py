@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from alembic.script import Script
 from sqlalchemy import Connection, Engine, ForeignKeyConstraint, MetaData, Table, text
 from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex
 
 import migrations
-from cymba.distribution import PLACES, TablePlace, placed
+from cymba.distribution import ON_ONE_NODE, PLACES, TablePlace, placed
 from cymba.tables import metadata
-from ops.schema import current, migrating
+from ops import schema
+from ops.schema import SchemaLocked, UnknownRevision, Upgraded, current, migrating
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Nodes(Protocol):
     ) -> None:
         """Lay a table, together with the table `beside`."""
 
+    def gather(self, connection: Connection, name: str) -> None:
+        """Make a table that is laid one of this database alone."""
+
 
 class Citus:
     def standing(self, connection: Connection) -> dict[str, Stands]:
@@ -58,6 +63,9 @@ class Citus:
         else:
             given = {"name": name, "column": place.column, "beside": beside or "none"}
             connection.execute(_DISTRIBUTE, given)
+
+    def gather(self, connection: Connection, name: str) -> None:
+        connection.execute(text("SELECT undistribute_table(:name)"), {"name": name})
 
 
 _CITUS_TABLES = text("""
@@ -104,6 +112,20 @@ def distribute(
             on_step(what)
 
 
+def upgrade(
+    engine: Engine,
+    nodes: Nodes,
+    *,
+    wait_s: float,
+    on_step: Callable[[Script], None] = lambda _: None,
+) -> Upgraded | SchemaLocked | UnknownRevision:
+    """`schema.upgrade` of tables that are laid, and then what it made is laid as well."""
+    outcome = schema.upgrade(engine, wait_s=wait_s, on_step=on_step, is_laid=True)
+    if isinstance(outcome, Upgraded):
+        distribute(engine, nodes)
+    return outcome
+
+
 def faults(engine: Engine, nodes: Nodes) -> list[str]:
     """What does not lie as it should, or has a key that does not hold across nodes."""
     with engine.connect() as connection:
@@ -115,8 +137,9 @@ def faults_seen(connection: Connection, nodes: Nodes) -> list[str]:
     found = [fault for name in PLACES for fault in _faults(name, stands)]
     for table, key in _keys(connection, wanted):
         found.append(f"{table.name}: {key} does not hold across nodes")
+    found += [f"{ON_ONE_NODE[name]}: {name} writes to other nodes" for name in _alone(connection)]
     for table in wanted.sorted_tables:
-        have, want = _references(connection, table), _wanted_references(table)
+        have, want = set(_references(connection, table)), _wanted_references(table)
         found += [f"{table.name}: {name} crosses nodes" for name in sorted(have - set(want))]
         found += [f"{table.name}: {name} is wanting" for name in sorted(set(want) - have)]
     return found
@@ -126,12 +149,19 @@ def _steps(
     connection: Connection, nodes: Nodes, wanted: MetaData
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     tables = wanted.sorted_tables
-    stands = nodes.standing(connection)
-    if PLACES.keys() - stands.keys():
-        # A table that refers to another cannot be laid before or after it.
-        for table in tables:
-            for name in sorted(_references(connection, table)):
+    for name in _alone(connection):
+        order = text(f"DROP TRIGGER {name} ON {ON_ONE_NODE[name]}")
+        yield f"{ON_ONE_NODE[name]}: without {name}", partial(connection.execute, order)
+    # Without the months of the log, which lie as it does.
+    found = {name: one for name, one in nodes.standing(connection).items() if name in PLACES}
+    stands = {name: one for name, one in found.items() if one.column == PLACES[name].column}
+    for table in tables:
+        for name, other in sorted(_references(connection, table).items()):
+            # A table that refers to another cannot be laid before or after it.
+            if not {table.name, other} <= stands.keys():
                 yield f"{table.name}: without {name}", partial(_drop, connection, table, name)
+    for name in found.keys() - stands.keys():  # an earlier version laid it by something else
+        yield f"{name}: gathered", partial(nodes.gather, connection, name)
     for table, name in _keys(connection, wanted):
         yield f"{table.name}: {name}", partial(_renew_key, connection, table, name)
     laid = {place.group: name for name, place in PLACES.items() if name in stands}
@@ -145,6 +175,16 @@ def _steps(
         for name, key in _wanted_references(table).items():
             if name not in have:
                 yield f"{table.name}: {name}", partial(connection.execute, AddConstraint(key))
+
+
+# Without those that a partition has of its table.
+_TRIGGERS = text("""
+    SELECT tgname FROM pg_trigger WHERE tgname = ANY (:names) AND tgparentid = 0 ORDER BY 1
+""")
+
+
+def _alone(connection: Connection) -> list[str]:
+    return list(connection.scalars(_TRIGGERS, {"names": list(ON_ONE_NODE)}))
 
 
 def _faults(name: str, stands: dict[str, Stands]) -> Iterator[str]:
@@ -163,7 +203,7 @@ _KEYS = text("""
     SELECT c.relname, ARRAY(SELECT a.attname::text FROM pg_attribute AS a
                             WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)) AS columns
     FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-    WHERE i.indrelid = CAST(:name AS regclass) AND i.indisunique
+    WHERE i.indrelid = to_regclass(:name) AND i.indisunique
 """)
 
 
@@ -195,13 +235,15 @@ def _renew_key(connection: Connection, table: Table, name: str) -> None:
 
 # Without those that a partition has of its table.
 _REFERENCES = text("""
-    SELECT conname FROM pg_constraint
-    WHERE conrelid = CAST(:name AS regclass) AND contype = 'f' AND conparentid = 0
+    SELECT conname, confrelid::regclass::text AS other FROM pg_constraint
+    WHERE conrelid = to_regclass(:name) AND contype = 'f' AND conparentid = 0
 """)
 
 
-def _references(connection: Connection, table: Table) -> set[str]:
-    return set(connection.scalars(_REFERENCES, {"name": table.name}))
+def _references(connection: Connection, table: Table) -> dict[str, str]:
+    """The names of those that are there, with the tables that they refer to."""
+    rows = connection.execute(_REFERENCES, {"name": table.name})
+    return {row.conname: row.other for row in rows}
 
 
 def _wanted_references(table: Table) -> dict[str, ForeignKeyConstraint]:

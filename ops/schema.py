@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 
 import migrations
 from cymba.database import BoundedConnection
+from cymba.failures import sqlstate
 from cymba.tables import metadata
 
 # Any fixed number; every process that migrates must use the same one.
@@ -76,11 +77,15 @@ def upgrade(
     *,
     wait_s: float = 600,
     on_step: Callable[[Script], None] = lambda _: None,
+    is_laid: bool = False,
 ) -> Upgraded | SchemaLocked | UnknownRevision:
     """Run the missing steps, each in its own transaction, and call `on_step` after each.
 
     Of processes that start together one runs them. The others wait up to `wait_s` and find nothing
     left to do.
+
+    Args:
+        is_laid: the tables lie on several nodes (`ops.distribution.upgrade`).
     """
     with migrating(engine, wait_s) as connection:
         if connection is None:
@@ -99,9 +104,9 @@ def upgrade(
             try:
                 # First, because a step would regard an existing index as finished.
                 rebuilt += _rebuild_invalid_indexes(connection)
-                command.upgrade(_config(connection, applied_one), "head")
+                command.upgrade(_config(connection, applied_one, is_laid=is_laid), "head")
             except OperationalError as error:
-                if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                if sqlstate(error) != LOCK_NOT_AVAILABLE:
                     raise
                 connection.rollback()
                 time.sleep(2**attempt / 4)
@@ -257,8 +262,14 @@ def _try_lock(connection: Connection) -> bool:
     return bool(locked)
 
 
-def _config(connection: Connection, on_version_apply: Callable[..., None] | None = None) -> Config:
+def _config(
+    connection: Connection,
+    on_version_apply: Callable[..., None] | None = None,
+    *,
+    is_laid: bool = False,
+) -> Config:
     config = migrations.config()
+    config.attributes["is_laid"] = is_laid
     config.attributes["connection"] = connection
     config.attributes["on_version_apply"] = on_version_apply or ()
     return config

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.addresses import key
 from cymba.accounts.hashing import hashed
-from cymba.accounts.profile import find_by_email, parse_email, verify_email
+from cymba.accounts.profile import enter, find_by_email, parse_email, verify_email
 from cymba.accounts.providers import Provider, refused
 from cymba.accounts.tables import Account, OidcFlow, ProviderIdentity
 from cymba.database import utc_now
@@ -149,10 +149,7 @@ def _new_account(session: Session, claims: Mapping[str, Any], locale: str) -> UU
             "This e-mail address has an account: sign in to it, and link the provider there.",
             code="email-taken",
         )
-    account = Account(email=email, locale=locale, email_verified_at=utc_now())
-    session.add(account)
-    session.flush()
-    return account.id
+    return enter(session, email, locale=locale, email_verified_at=utc_now()).id
 
 
 def _require_verified(session: Session, account_id: UUID, claims: Mapping[str, Any]) -> None:

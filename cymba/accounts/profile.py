@@ -1,20 +1,22 @@
 """Accounts: making one, finding it at sign-in, changing it."""
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from cymba.accounts import addresses, passwords
+from cymba.accounts import address_directory, addresses, passwords
 from cymba.accounts.audit import note_own
 from cymba.accounts.passwords import rehash
 from cymba.accounts.tables import Account
 from cymba.accounts.zones import is_zone, with_past
 from cymba.database import utc_now
-from cymba.errors import Conflict, Rejected
+from cymba.errors import Rejected
+from cymba.failures import is_duplicate
 from cymba.voice import is_tag, said
 
 MAX_NAME_CHARACTERS: Final = 200
@@ -39,25 +41,29 @@ def register(
         Conflict: the e-mail address has an account already, however it is written there.
     """
     check_new(email=email, password=password, name=name, time_zone=time_zone, locale=locale)
-    email = addresses.parse(email)
-    account_id = session.scalar(
-        insert(Account)
-        .values(
-            email=email,
-            email_key=addresses.key(email),
-            # Slow on purpose. The API makes it here without holding a connection: its session takes
-            # one with its first statement, which is this one.
-            password_hash=rehash(password),
-            name=name,
-            time_zone=time_zone,
-            locale=locale,
-            role=role,
-        )
-        .on_conflict_do_nothing()
-        .returning(Account.id)
+    return enter(
+        session,
+        addresses.parse(email),
+        # Slow on purpose. The API makes it here without holding a connection: its session takes one
+        # with its first statement, which comes after this.
+        password_hash=rehash(password),
+        name=name,
+        time_zone=time_zone,
+        locale=locale,
+        role=role,
     )
-    if account_id is None:
-        raise Conflict("This e-mail address has an account already.", code="email-taken")
+
+
+def enter(session: Session, email: str, **values: Any) -> Account:
+    """A new account with an address that was parsed.
+
+    Raises:
+        Conflict: the address has an account already, however it is written there.
+    """
+    row = insert(Account).values(email=email, email_key=addresses.key(email), **values)
+    account_id = session.scalar(row.on_conflict_do_nothing().returning(Account.id))
+    if account_id is None or not address_directory.take(session, account_id, email):
+        raise address_directory.taken()
     return session.get_one(Account, account_id)
 
 
@@ -91,10 +97,11 @@ def find_by_email(session: Session, email: str) -> Account | None:
     address, written as it is stored, still finds it.
     """
     query = select(Account).where(
+        Account.id.in_(address_directory.who_has(session, email)),
         or_(
             Account.email_key == addresses.key(email),
             and_(Account.email_key.is_(None), func.lower(Account.email) == func.lower(email)),
-        )
+        ),
     )
     # First the account with exactly this spelling, then the one that has the key.
     order = (Account.email != email, Account.email_key.is_(None), Account.created_at)
@@ -125,9 +132,29 @@ def renew(session: Session, account: Account, renewed_hash: str | None) -> None:
     if renewed_hash is not None:
         account.password_hash = renewed_hash
     if account.email_key is None:
-        key = addresses.key(account.email)
-        taken = session.scalar(select(exists().where(Account.email_key == key)))
-        account.email_key = None if taken else key
+        others = set(address_directory.who_has(session, account.email)) - {account.id}
+        if not others:
+            move(session, account, account.email)
+
+
+def move(session: Session, account: Account, email: str) -> None:
+    """Give the account, which is locked, another address, that was parsed.
+
+    Raises:
+        Conflict: another account has it.
+    """
+    old, old_key = account.email, account.email_key
+    try:
+        with session.begin_nested():
+            account.email = email  # and its key
+    except DBAPIError as error:
+        if not is_duplicate(error):
+            raise
+        raise address_directory.taken() from None
+    if not address_directory.take(session, account.id, email):
+        raise address_directory.taken()
+    if account.email_key != old_key:
+        address_directory.leave(session, account.id, old, old_key)
 
 
 def lock(session: Session, account_id: UUID) -> Account:

@@ -3,14 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cymba.accounts import audit, letters, oidc, single_use, tokens
 from cymba.accounts.passwords import wrong_password
-from cymba.accounts.profile import find_by_email, lock, parse_email, verify_email
+from cymba.accounts.profile import find_by_email, lock, move, parse_email, verify_email
 from cymba.accounts.tables import Account
-from cymba.errors import Conflict, Rejected
+from cymba.errors import Rejected
 
 
 def request_reset(session: Session, email: str, *, now: datetime) -> None:
@@ -117,13 +116,9 @@ def confirm_email_change(session: Session, token: str, *, now: datetime) -> None
         raise code_not_good()
     account = lock(session, spent.account_id)
     old = account.email
-    try:
-        with session.begin_nested():
-            account.email = spent.payload
-            account.email_verified_at = now
-            account.version += 1
-    except IntegrityError:
-        raise Conflict("This e-mail address has an account already.", code="email-taken") from None
+    move(session, account, spent.payload)
+    account.email_verified_at = now
+    account.version += 1
     single_use.withdraw(session, account.id)  # what was sent to the old address is good no more
     _post(session, account, letters.EMAIL_CHANGED, recipient=old)
     audit.note_own(session, account.id, "email.changed")

@@ -62,6 +62,24 @@ class Account(Base):
         return email
 
 
+class AccountAddress(Base):
+    """Whose an e-mail address is: an account has one row (`address_directory`).
+
+    It is a table of its own because on several nodes an account lies by its id. So no key of
+    `account` holds for all addresses, and none says where the account of an address lies.
+    """
+
+    __tablename__ = "account_address"
+
+    # The address's key; of an account without that (`Account.email_key`) the address as written,
+    # in small letters.
+    address: Mapped[str] = mapped_column(Text, primary_key=True)
+    is_key: Mapped[bool] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
+
+
 class AccountIdUsed(Base):
     """The id of an account that exists or existed; no other gets it (`audit_guard`)."""
 

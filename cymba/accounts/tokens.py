@@ -27,6 +27,7 @@ from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import Account, RefreshToken
 from cymba.database import Prepared
 from cymba.errors import Forbidden, NotFound
+from cymba.parts import lies_in_parts
 
 ALGORITHM = "HS256"
 ISSUER = "cymba"
@@ -336,16 +337,14 @@ def _lock_holder(session: Session, token_hash: bytes) -> UUID | None:
     Without the lock, a refresh that commits while its family is being revoked would leave a valid
     token behind.
     """
-    return session.scalar(
-        select(Account.id)
-        .where(
-            Account.id
-            == select(RefreshToken.account_id)
-            .where(RefreshToken.token_hash == token_hash)
-            .scalar_subquery()
-        )
-        .with_for_update(key_share=True)
-    )
+    whose = select(RefreshToken.account_id).where(RefreshToken.token_hash == token_hash)
+    is_whose = Account.id == whose.scalar_subquery()
+    if lies_in_parts(session):  # Citus locks a row only where it knows beforehand which
+        account_id = session.scalar(whose)
+        if account_id is None:
+            return None
+        is_whose = Account.id == account_id
+    return session.scalar(select(Account.id).where(is_whose).with_for_update(key_share=True))
 
 
 def _revoke(session: Session, now: datetime, *whose: ColumnElement[bool]) -> None:

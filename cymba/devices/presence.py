@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from cymba.devices.counter_laps import HALF_A_LAP_MS
 from cymba.devices.messages import Presence
 from cymba.devices.tables import DevicePresence, DeviceTenure
+from cymba.parts import of_part, parts
 
 CUT_OFF_WITHIN = timedelta(minutes=2)  # a will so soon after the message before it: cut off
 SEEN_STEP = timedelta(seconds=60)  # how exact "last seen" is, for a device that only sends frames
@@ -98,22 +99,31 @@ def record_presence(
 
 def record_seen(session: Session, seen: Mapping[str, datetime]) -> None:
     """Update `seen_at` of devices that sent frames, but those that another process updates now."""
-    session.execute(
-        text(
-            """
-            UPDATE device_presence AS p SET seen_at = k.at
-            FROM unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[]))
-                   AS k (device_id, at)
-            WHERE p.device_id = k.device_id AND (p.device_id, p.ctid) IN (
-              SELECT q.device_id, q.ctid FROM device_presence AS q
-              JOIN unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[]))
-                     AS j (device_id, at) USING (device_id)
-              WHERE q.seen_at < j.at - CAST(:step AS interval)
-              FOR UPDATE OF q SKIP LOCKED)
-            """
-        ),
-        {"devices": list(seen), "times": list(seen.values()), "step": SEEN_STEP},
-    )
+    for part in parts(session, seen) if seen else ():
+        devices = list(seen) if part is None else list(part)
+        session.execute(
+            _RECORD_SEEN,
+            {
+                "part": part,
+                "devices": devices,
+                "times": [seen[one] for one in devices],
+                "step": SEEN_STEP,
+            },
+        )
+
+
+_RECORD_SEEN = text(
+    f"""
+    UPDATE device_presence AS p SET seen_at = k.at
+    FROM unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[])) AS k (device_id, at)
+    WHERE p.device_id = k.device_id AND {of_part("p.device_id")} AND (p.device_id, p.ctid) IN (
+      SELECT q.device_id, q.ctid FROM device_presence AS q
+      JOIN unnest(CAST(:devices AS text[]), CAST(:times AS timestamptz[]))
+             AS j (device_id, at) USING (device_id)
+      WHERE q.seen_at < j.at - CAST(:step AS interval) AND {of_part("q.device_id")}
+      FOR UPDATE OF q SKIP LOCKED)
+    """  # noqa: S608 - a constant
+)
 
 
 def latest_store(session: Session, device_id: str) -> int | None:

@@ -209,6 +209,8 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
         left_out={"password_hash": _WHY_NO_HASH},
         arrives=_account_arrives,
     ),
+    # An import enters the address as a new account does.
+    _account_table(accounts.AccountAddress, "the e-mail address that finds it", imported=False),
     _account_table(accounts.ProviderIdentity, "sign-ins at other providers"),
     _account_table(
         accounts.OidcFlow,

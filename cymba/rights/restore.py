@@ -14,12 +14,14 @@ from zipfile import BadZipFile, ZipFile
 
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from cymba.accounts import address_directory
 from cymba.accounts.tables import Account, Change, ErasureLedger
 from cymba.devices.tables import Device
 from cymba.errors import Conflict, Rejected
+from cymba.failures import is_refused
 from cymba.insights.experiments import plans
 from cymba.parts import one_after_the_other
 from cymba.rights.export import FORMAT, FORMAT_VERSION, MANIFEST, TABLES, ExportProgress
@@ -81,7 +83,9 @@ def restore(
     # Raised by the standard library for damaged, encrypted or unknown members.
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
         raise _bad("it is not a complete ZIP archive") from None
-    except (IntegrityError, DataError) as error:
+    except DBAPIError as error:
+        if not is_refused(error):
+            raise
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
         raise Conflict(
             "The archive contradicts what the database holds"
@@ -205,6 +209,11 @@ class _Restoring:
             f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, CAST(:rows AS jsonb))"
         )
         self._session.execute(text(statement), {"rows": msgspec.json.encode(rows).decode()})
+        if holding.name == "account" and not all(self._takes_address(row) for row in rows):
+            raise Conflict("The database has an account of this address.", code="archive-conflict")
+
+    def _takes_address(self, row: dict[str, Any]) -> bool:
+        return address_directory.take(self._session, UUID(row["id"]), str(row["email"]))
 
     def _is_known_device(self, row: dict[str, Any]) -> bool:
         """Whether the inventory has the device. A person's devices may be there before their

@@ -22,6 +22,7 @@ from cymba.accounts.tables import (
 )
 from cymba.database import Base
 from cymba.imports.lifecycle import remove_unstored
+from cymba.parts import not_held
 from cymba.settings import Settings
 from cymba.stimulation.tables import QuarantinedFrame
 from cymba.sync.feed import prune
@@ -54,7 +55,7 @@ def _rows(
         some = select(*columns).where(past(before)).limit(limit)
         removed = session.execute(
             delete(table)
-            .where(tuple_(*columns).in_(some.with_for_update(skip_locked=True)))
+            .where(tuple_(*columns).in_(not_held(session, some)), past(before))
             .returning(*columns)
         )
         return len(removed.all())

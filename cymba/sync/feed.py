@@ -29,6 +29,7 @@ from cymba.insights import findings
 from cymba.insights.experiments import trials as experiments
 from cymba.insights.tables import Experiment, Finding
 from cymba.json_rows import ShownAs
+from cymba.parts import not_held
 from cymba.stimulation.session.shown import Shown, recorded_shown, written_shown
 from cymba.stimulation.session.shown_in_sql import by_session, read_written_rows
 from cymba.stimulation.written.tables import Remark
@@ -324,7 +325,7 @@ def prune(session: Session, *, before: datetime, limit: int) -> int:
     past = select(*keys).where(Change.deleted, Change.changed_at < before).limit(limit)
     pruned = (
         delete(Change)
-        .where(tuple_(*keys).in_(past.with_for_update(skip_locked=True)))
+        .where(tuple_(*keys).in_(not_held(session, past)), Change.deleted)
         .returning(Change.account_id, Change.number)
         .cte("pruned")
     )
@@ -349,7 +350,7 @@ def prune(session: Session, *, before: datetime, limit: int) -> int:
     answered = select(*keys).where(SyncOperation.answered_at < before).limit(limit - removed)
     forgotten = session.execute(
         delete(SyncOperation)
-        .where(tuple_(*keys).in_(answered.with_for_update(skip_locked=True)))
+        .where(tuple_(*keys).in_(not_held(session, answered)))
         .returning(SyncOperation.id)
     ).all()
     return removed + len(forgotten)

@@ -11,7 +11,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from cymba.accounts.merging import Applied, Conflicting, Mergeable, Seen
@@ -20,6 +20,7 @@ from cymba.diary import entries
 from cymba.diary.entries import DiaryEntries
 from cymba.diary.reminders import Reminders
 from cymba.errors import Busy, DomainError, NotFound, Rejected
+from cymba.failures import is_refused
 from cymba.stimulation.session.notes import SessionNotes
 from cymba.stimulation.written.remarks import Remarks
 from cymba.stimulation.written.sessions import WrittenSessions
@@ -186,7 +187,9 @@ def _answer(
         answer = Answer(operation.id, "conflict", outcome.row, fields=outcome.fields)
     except DomainError as problem:
         answer = Answer(operation.id, "rejected", problem=problem)
-    except (DataError, IntegrityError):
+    except DBAPIError as error:
+        if not is_refused(error):
+            raise
         unstorable = Rejected("The database cannot hold this operation.", code="unstorable")
         answer = Answer(operation.id, "rejected", problem=unstorable)
     if applied is None:

@@ -32,6 +32,7 @@ def test_what_works_with_the_owners_rights_is_the_services_alone(granted: Engine
         ("erase_account(uuid)", path, False),
         ("erase_account(uuid,bytea,jsonb)", path, False),
         ("make_audit_months(integer)", [*path, "lock_timeout=300ms", utc], False),
+        ("note_account_address()", path, False),
         ("remove_audit_entries(timestamp with time zone,integer)", path, False),
         ("use_account_id()", path, False),
     ]

@@ -23,8 +23,9 @@ from sqlalchemy import Engine, Row, select
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+from cymba.accounts.profile import enter
 from cymba.accounts.sign_up import make_code
-from cymba.accounts.tables import Account, OutgoingMail
+from cymba.accounts.tables import OutgoingMail
 from cymba.accounts.tokens import sign_in
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
@@ -368,9 +369,7 @@ def make_person(app: Flask, engine: Engine) -> Callable[..., ApiUser]:
 
     def make(*, time_zone: str = "UTC") -> ApiUser:
         with UnitOfWork(engine) as session, session.begin():
-            account = Account(email=f"{uuid4().hex}@example.org", time_zone=time_zone)
-            session.add(account)
-            session.flush()
+            account = enter(session, f"{uuid4().hex}@example.org", time_zone=time_zone)
             pair = sign_in(session, edge.signer, account.id, utc_now())
             headers = {"Authorization": f"Bearer {pair.access_token}"}
             return ApiUser(account.id, account.email, headers)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,28 +15,33 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 import migrations
+from cymba.accounts import address_directory, profile
 from cymba.database import UnitOfWork, make_engine, reading, utc_now
+from cymba.devices.presence import record_seen
 from cymba.devices.tables import DeviceTenure
-from cymba.distribution import PLACES
-from cymba.errors import NotFound
+from cymba.distribution import PLACES, TablePlace
+from cymba.errors import Conflict, NotFound
+from cymba.imports import staging
 from cymba.imports.tables import DataImport, ImportedReading
+from cymba.insights.experiments import trials
 from cymba.parts import parts
 from cymba.rights.erasure import erase
 from cymba.rights.export import export
 from cymba.rights.personal_data import PERSONAL_TABLES
 from cymba.rights.restore import restore
+from cymba.rights.retention import RULES, remove_some
 from cymba.settings import Settings
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.fast_path import append
 from cymba.stimulation.session import summarising
-from ops import distribution
+from ops import distribution, schema
 from ops.postgres import EmbeddedPostgres
 from service.http.services import Services
 from tests.kept_database import new_database
 from tests.partitioned import AskedParts, Partitions
 from tests.service.bodies import FAINTED, operation
-from tests.service.conftest import ApiUser, Worn
+from tests.service.conftest import ApiUser, Worn, sign_up
 from workers.session_worker import SessionWorker
 
 # By what they contain, the statements that ask every part, and why.
@@ -252,6 +258,120 @@ def tables_of(archive: bytes) -> dict[str, bytes]:
             for one in PERSONAL_TABLES
             if one.imported and one.name not in changed
         }
+
+
+def test_signing_in_and_locking_rows_ask_one_part_of_each_table(
+    app: Flask, engine: Engine, person: ApiUser, wear: Callable[..., Worn]
+) -> None:
+    """Citus refuses to lock rows unless it knows beforehand that they lie in one part."""
+    client, given = app.test_client(), {"password": "long enough words"}
+    given["email"] = f"{uuid4().hex}@example.org"
+    coming_in, asked = AskedParts(), AskedParts()
+    with coming_in.of(engine):
+        assert sign_up(client, given).status_code == 201
+        signed_in = client.post("/v1/auth/token", json=given).json
+    assert [
+        one for one in coming_in.parts.values() if any(len(of) > 1 for of in one.values())
+    ] == []
+    worn = wear(person)
+    with UnitOfWork(engine) as session, session.begin():
+        import_id = uuid4()
+        file = DataImport(id=import_id, account_id=person.id, bytes=1, time_zone="UTC")
+        file.state, file.created_at, file.changed_at = "uploading", worn.now, worn.now
+        session.add(file)
+    with asked.of(engine):
+        refresh = {"refresh_token": signed_in["refresh_token"]}
+        assert client.post("/v1/auth/refresh", json=refresh).status_code == 200
+        with UnitOfWork(engine) as session, session.begin():
+            record_seen(session, {worn.device_id: worn.now})
+            with pytest.raises(NotFound):
+                trials.get(session, person.id, import_id, lock=True)
+            assert staging.take(session, import_id) is None
+            later = utc_now() + timedelta(days=9_999)
+            for rule in RULES:
+                count = remove_some(session, rule, Settings(), now=later)
+                assert count > 0 or rule.name != "imports"
+    assert asked.refused() == []
+
+
+@pytest.mark.parametrize("first_keeps_it", [True, False])
+def test_of_two_who_take_an_address_at_once_one_has_it(
+    engine: Engine, first_keeps_it: bool
+) -> None:
+    email = f"{uuid4().hex}@example.org"
+    told: list[str] = []
+
+    def come_second() -> None:
+        try:
+            with UnitOfWork(engine) as session, session.begin():
+                profile.enter(session, email.upper())
+            told.append("entered")
+        except Conflict as conflict:
+            told.append(conflict.code)
+
+    with UnitOfWork(engine) as session:
+        profile.enter(session, email)
+        second = threading.Thread(target=come_second)
+        second.start()
+        with engine.connect() as looking:
+            while second.is_alive() and not looking.scalar(
+                text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+            ):
+                pass
+        if first_keeps_it:
+            session.commit()
+        else:
+            session.rollback()
+    second.join()
+    assert told == ["email-taken" if first_keeps_it else "entered"]
+    with UnitOfWork(engine) as session:
+        found = profile.find_by_email(session, email)
+        assert found is not None
+        assert found.email == (email if first_keeps_it else email.upper())
+
+
+def test_an_address_that_was_given_up_is_free_and_one_that_was_taken_is_not(
+    engine: Engine,
+) -> None:
+    one, two, three = (f"{uuid4().hex}@example.org" for _ in range(3))
+    with UnitOfWork(engine) as session, session.begin():
+        ada, eve = (profile.enter(session, email).id for email in (one, two))
+        with pytest.raises(Conflict) as refused:
+            profile.move(session, profile.lock(session, eve), one.upper())
+        assert refused.value.code == "email-taken"
+        session.rollback()
+    with UnitOfWork(engine) as session, session.begin():
+        ada, eve = (profile.enter(session, email).id for email in (one, two))
+    with UnitOfWork(engine) as session, session.begin():
+        profile.move(session, profile.lock(session, ada), three)
+        profile.move(session, profile.lock(session, eve), one.upper())
+    with UnitOfWork(engine) as session:
+        found = [profile.find_by_email(session, email) for email in (one, two, three)]
+        assert [account and account.id for account in found] == [eve, None, ada]
+        assert address_directory.count_missing(session) == 0
+
+
+def test_tables_that_were_laid_by_the_version_before_are_migrated_where_they_lie(
+    engine: Engine,
+) -> None:
+    """They had no directory of addresses, and counters lay by their keys."""
+    email, parts = f"{uuid4().hex}@example.org", Partitions()
+    with UnitOfWork(engine) as session, session.begin():
+        account_id = profile.enter(session, email).id
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO rate_limit VALUES ('of before', 1, now())"))
+        parts.place(connection, "rate_limit", TablePlace("key"), None)
+    schema.downgrade(engine, "0045")
+    assert "account_address: lies on one node" in distribution.faults(engine, parts)
+    upgraded = distribution.upgrade(engine, parts, wait_s=60)
+    assert isinstance(upgraded, schema.Upgraded)
+    assert upgraded.applied[:2] == ("0046", "0047")
+    assert distribution.faults(engine, parts) == []
+    with UnitOfWork(engine) as session:
+        assert address_directory.who_has(session, email) == [account_id]
+        assert address_directory.count_missing(session) == 0
+        level = session.scalar(text("SELECT level FROM rate_limit WHERE key = 'of before'"))
+        assert level == 1
 
 
 def paths(app: Flask, **given: str) -> Iterator[str]:

@@ -233,8 +233,13 @@ def get(
     session: Session, account_id: UUID, experiment_id: UUID, *, lock: bool = False
 ) -> Experiment:
     """The account's own trial, or `NotFound`."""
-    experiment = session.get(Experiment, experiment_id, with_for_update=lock)
-    if experiment is None or experiment.account_id != account_id:
+    query = select(Experiment).where(
+        Experiment.account_id == account_id, Experiment.id == experiment_id
+    )
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    experiment = session.scalar(query)
+    if experiment is None:
         raise NotFound("There is no such trial.")
     return experiment
 

@@ -17,10 +17,10 @@ import msgspec
 import psycopg
 
 from cymba.devices.quotas import FrameCost, Reservation
+from cymba.failures import is_refused
 from cymba.parts import parts
 from cymba.stimulation.ingest.clock_hints import AnchorCache, clock_hints_of
 from cymba.stimulation.ingest.decide import Delivery
-from cymba.stimulation.ingest.halving import REFUSED_DATA
 from cymba.stimulation.ingest.statements import FrameRun, NewNumbers, write_free_numbers
 from cymba.stimulation.wire.messages import Ack
 from cymba.stimulation.wire.seq_ranges import SeqRanges, one_range
@@ -95,10 +95,11 @@ def append(
         ids = None if part is None else set(part)
         try:
             _write(line, [one for one in all_frames if ids is None or one.device_id in ids])
-        except REFUSED_DATA:
-            continue  # `ingest` finds the bad delivery
-        except psycopg.Error:
-            if all(one.resolved is None for one in all_frames):
+        except Exception as error:
+            if is_refused(error):
+                continue  # `ingest` finds the bad delivery
+            is_empty = all(one.resolved is None for one in all_frames)
+            if is_empty or not isinstance(error, psycopg.Error):
                 raise
             break  # what is committed stands, and counts; `ingest` meets the failure
     acks: list[tuple[str, Ack]] = []

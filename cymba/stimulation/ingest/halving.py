@@ -3,36 +3,21 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import psycopg
 import structlog
-from sqlalchemy.exc import DataError, IntegrityError
+
+from cymba.failures import is_refused
 
 One = TypeVar("One")
 Result = TypeVar("Result")
 
-# The database rejects the data, or has no form for it.
-REFUSED_DATA = (
-    DataError,
-    IntegrityError,
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    UnicodeError,
-    OverflowError,
-)
-
 log = structlog.get_logger(__name__)
-
-
-def is_refused_data(error: Exception) -> bool:
-    """Whether it is of `REFUSED_DATA`, so that a retry cannot help."""
-    return isinstance(error, REFUSED_DATA)
 
 
 def by_halves(
     batch: Sequence[One],
     commit: Callable[[Sequence[One]], Result],
     give_up: Callable[[One], Result],
-    is_own_fault: Callable[[Exception], bool] = is_refused_data,
+    is_own_fault: Callable[[Exception], bool] = is_refused,
 ) -> list[Result]:
     """`commit` the batch in one transaction. If its data is rejected, halve it, in order, until the
     bad delivery stands alone: that one goes to `give_up`.

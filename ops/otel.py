@@ -60,7 +60,7 @@ class Sender:
 
 class _CountingProcessor(BatchSpanProcessor):  # type: ignore[misc] # it may not be installed
     def on_end(self, span: ReadableSpan) -> None:
-        traces.MADE.inc()
+        traces.counts.made.inc()
         super().on_end(span)
 
 
@@ -68,7 +68,7 @@ class _CountingExporter(OTLPSpanExporter):  # type: ignore[misc] # ditto
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = super().export(spans)
         if result is SpanExportResult.SUCCESS:
-            traces.SENT.inc(len(spans))
+            traces.counts.sent.inc(len(spans))
         return result
 
 

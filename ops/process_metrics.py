@@ -17,8 +17,7 @@ def show_process(registry: CollectorRegistry, settings: Settings, engine: Engine
         "cymba_build_info", "1, by the version and the build of this process.",
         ["version", "build"], registry=registry, multiprocess_mode="livemax",
     ).labels(version("cymba"), settings.build or "").set(1)  # fmt: skip
-    for counter in (traces.MADE, traces.SENT):
-        registry.register(counter)
+    traces.show_counts(registry)
     in_use = Gauge(
         "cymba_database_connections_in_use", "Connections of the pool that are in use.",
         registry=registry, multiprocess_mode="livesum",

@@ -8,18 +8,33 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import CollectorRegistry, Counter
 
 from cymba import spans
 from cymba.settings import SettingsError
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
-# What was made and not sent waits, at most as much as the queue takes, or is lost.
-MADE = Counter("cymba_spans_made", "Spans that are to be sent to the collector.", registry=None)
-SENT = Counter("cymba_spans_sent", "Spans that the collector took.", registry=None)
-
 log = structlog.get_logger(__name__)
+
+
+class SpanCounts:
+    """What was made and not sent waits, at most as much as the queue takes, or is lost."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        about = "Spans that are to be sent to the collector."
+        self.made = Counter("cymba_spans_made", about, registry=registry)
+        about = "Spans that the collector took."
+        self.sent = Counter("cymba_spans_sent", about, registry=registry)
+
+
+counts = SpanCounts()
+
+
+def show_counts(registry: CollectorRegistry) -> None:
+    """In `registry` from now on."""
+    global counts  # noqa: PLW0603 - one for the process, as what is recorded
+    counts = SpanCounts(registry)
 
 
 def are_wanted(environ: Mapping[str, str]) -> bool:

@@ -155,6 +155,7 @@ def test_from_nothing_to_the_next_release_without_a_lost_frame_or_request(
         assert outside.web.get("/v1/operator/status", headers=operator).status_code == 200
         wait_until(lambda: archive_is_behind(host), what="it is told that the archive lacks some")
         gone_archive(host).rename(archive_of(host))
+        assert shown(host, "api", "cymba_spans_sent_total")[0] > 0
     names = list(reversed(host.running))
     assert {name: host.stop(name) for name in names} == dict.fromkeys(names, 0)
     worn = outside.worn
@@ -210,6 +211,12 @@ def lose_archive(host: Deployment) -> None:
 
 
 def archive_is_behind(host: Deployment) -> bool:
-    shown = httpx.get(f"http://{host.address('watch')}:9100/metrics").text
-    found = re.findall(r"^cymba_archive_lag_(?:seconds|bytes) (\S+)$", shown, re.MULTILINE)
-    return len(found) == 2 and all(float(one) > 0 for one in found)
+    seconds, bytes_ = (shown(host, "watch", f"cymba_archive_lag_{unit}")
+                       for unit in ("seconds", "bytes"))  # fmt: skip
+    return seconds > [0] and bytes_ > [0]
+
+
+def shown(host: Deployment, name: str, metric: str) -> list[float]:
+    """None yet, or one."""
+    text = httpx.get(f"http://{host.address(name)}:9100/metrics").text
+    return [float(one) for one in re.findall(rf"^{metric} (\S+)$", text, re.MULTILINE)]

@@ -138,6 +138,10 @@ def test_each_statement_asks_one_part_of_each_table(
         if not any(what in statement for what in OF_ALL_PARTS)
     }
     assert unknown == {}
+    of_person = [tables for one, tables in far.items() if "stimulation_session.account_id" in one]
+    assert {name for one in of_person for name, parts in one.items() if parts > 1} == {
+        "stimulation_session"
+    }
     assert [what for what in OF_ALL_PARTS if not any(what in one for one in far)] == []
     assert len(asked.parts) > 80
 

@@ -1,7 +1,8 @@
 """Stores the clock anchors that add information, and loads the clocks made from them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -127,18 +128,25 @@ def load_clocks(
 
 
 def load_many_clocks(
-    line: psycopg.Connection[Any], wanted: Sequence[tuple[str, Iterable[tuple[int, int]]]]
+    line: psycopg.Connection[Any],
+    wanted: Sequence[tuple[str, Iterable[tuple[int, int]]]],
+    *,
+    provisioned_at: Mapping[str, datetime] | None = None,
 ) -> list[DeviceClocks]:
     """For each device, of one part, clocks that are enough to place moments of some of its boots.
 
     A boot that is anchored on both sides is enough by itself. Otherwise its neighbours are read, up
     to the next ones that are. How far off the device's own clock may be is read when asked for.
     What is read is bounded, whatever the device has sent: beyond the bounds, errors get wider.
+
+    Args:
+        provisioned_at: of those devices that there are, where the caller has read it already.
     """
     if not wanted:
         return []
     device_ids = [device_id for device_id, _ in wanted]
-    provisioned_at = dict(_BEGUN.rows(line, device_ids=device_ids))
+    if provisioned_at is None:
+        provisioned_at = dict(_BEGUN.rows(line, device_ids=device_ids))
     columns: dict[str, Any] = {name: [] for name in ("numbers", "devices", *_OF_BOOT)}
     for number, (device_id, boots) in enumerate(wanted):
         in_order = sorted(set(boots))

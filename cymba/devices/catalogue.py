@@ -71,13 +71,16 @@ def models_by_device(
 ) -> dict[str, Model]:
     """Without devices that are not known here, or whose model is not."""
     rows = _BY_DEVICE.rows(line, device_ids=list(device_ids))
-    added: dict[str, Model] = {
-        name: msgspec.convert(document, Model)
-        for name, document in {name: document for _, name, document in rows}.items()
-        if document is not None and name not in MODELS
-    }
-    models = added | MODELS
-    return {device_id: models[name] for device_id, name, _ in rows if name in models}
+    documents = {name: document for _, name, document in rows}
+    models = {name: known_model(name, document) for name, document in documents.items()}
+    return {device_id: model for device_id, name, _ in rows if (model := models[name]) is not None}
+
+
+def known_model(name: str, document: Any) -> Model | None:
+    """The model of this name; `document` is its `newest_document`."""
+    if name in MODELS:
+        return MODELS[name]
+    return None if document is None else msgspec.convert(document, Model)
 
 
 def all_models(session: Session) -> list[Model]:

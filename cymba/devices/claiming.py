@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -213,6 +213,8 @@ def load_many_tenures(
     return {device_id: Tenures(tenures) for device_id, tenures in found.items()}
 
 
+IN_TURN: Final = (DeviceTenure.claimed_at, DeviceTenure.released_at.nulls_last())
+"""The order of `Tenures`."""
 _TENURES = Prepared(
     select(
         DeviceTenure.device_id,
@@ -221,7 +223,7 @@ _TENURES = Prepared(
         DeviceTenure.released_at,
     )
     .where(DeviceTenure.device_id == any_(bindparam("device_ids", type_=ARRAY(String()))))
-    .order_by(DeviceTenure.claimed_at, DeviceTenure.released_at.nulls_last())
+    .order_by(*IN_TURN)
 )
 
 

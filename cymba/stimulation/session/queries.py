@@ -1,26 +1,28 @@
 """An account's sessions, read and deleted by its app. Every query names the account."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Uuid, bindparam, literal_column, select, union_all, update
+from sqlalchemy import String, Uuid, bindparam, literal_column, select, union_all, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.database import Prepared, line_of
 from cymba.devices.anchors import load_clocks, load_many_clocks
-from cymba.devices.claiming import load_tenures
+from cymba.devices.catalogue import known_model, newest_document
+from cymba.devices.claiming import IN_TURN, HeldTenure, Tenures
 from cymba.devices.models import Reports
+from cymba.devices.tables import Device, DeviceTenure
 from cymba.errors import NotFound, Rejected
 from cymba.stimulation.archive.columns import load_columns
 from cymba.stimulation.archive.erasure import erase_frames
 from cymba.stimulation.archive.reading import SessionKey, load_frames
 from cymba.stimulation.session import telemetry as channels_over_time
 from cymba.stimulation.session.events import SessionEvent, session_events
-from cymba.stimulation.session.made_up import reports_of, unknown_to, without_made_up
+from cymba.stimulation.session.made_up import KNOWS_ALL, unknown_to, without_made_up
 from cymba.stimulation.session.shown import Shown, load_shown
 from cymba.stimulation.session.telemetry import Telemetry
 from cymba.stimulation.session.timing import boots_among, boots_of
@@ -118,9 +120,11 @@ def delete_session(session: Session, locked: StimulationSession, now: datetime) 
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
-    before, reports = _shown_to_its_person(line_of(session), found.device_id, found.started_at)
-    stored = load_frames(session, found.device_id, found.sid, reads=lambda _: False, before=before)
-    frames = without_made_up(stored, reports)
+    recorder = _recorder_of(line_of(session), found.device_id, found.started_at)
+    stored = load_frames(
+        session, found.device_id, found.sid, reads=lambda _: False, before=recorder.before
+    )
+    frames = without_made_up(stored, recorder.reports)
     if not frames:
         return []
     return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
@@ -170,18 +174,22 @@ def telemetry_of(
     """`telemetry.telemetry` of a stored session."""
     if found.device_id is None or found.sid is None:
         return Telemetry(found.started_at, ())
-    before, reports = _shown_to_its_person(line, found.device_id, found.started_at)
-    columns = load_columns(line, found.device_id, found.sid, before=before)
+    recorder = _recorder_of(line, found.device_id, found.started_at)
+    columns = load_columns(line, found.device_id, found.sid, before=recorder.before)
     if not columns.heads.seq.size:
         return Telemetry(found.started_at, ())
-    wanted = columns.channels - unknown_to(reports)
+    wanted = columns.channels - unknown_to(recorder.reports)
     if channels is not None:
         wanted &= frozenset(channels)
     if len(wanted) > MOST_CHANNELS:
         raise _too_large(
             "/channels", said("more than {most} channels: name some", most=MOST_CHANNELS)
         )
-    (clocks,) = load_many_clocks(line, [(found.device_id, boots_among(columns.heads))])
+    (clocks,) = load_many_clocks(
+        line,
+        [(found.device_id, boots_among(columns.heads))],
+        provisioned_at=recorder.provisioned_at,
+    )
     try:
         return channels_over_time.telemetry(
             columns, clocks, channels=wanted, points=points, begin=begin, end=end
@@ -199,13 +207,27 @@ def _too_large(pointer: str, detail: str) -> Rejected:
     return Rejected("The answer would be too large.", code="validation", errors=errors)
 
 
-def _shown_to_its_person(
-    line: psycopg.Connection[Any], device_id: str, started_at: datetime
-) -> tuple[datetime | None, Reports]:
-    """By when the frames of a session were received that its person gets (`Tenures.closed_at`), and
-    what its model reports."""
-    before = load_tenures(line, device_id).closed_at(started_at)
-    return before, reports_of(line, device_id)
+class _Recorder(NamedTuple):
+    """The device of a session. `before`: by when those frames of the session were received that its
+    person gets (`Tenures.closed_at`)."""
+
+    before: datetime | None
+    reports: Reports
+    provisioned_at: Mapping[str, datetime]
+
+
+def _recorder_of(line: psycopg.Connection[Any], device_id: str, started_at: datetime) -> _Recorder:
+    rows = _RECORDER.rows(line, device_id=device_id)
+    if not rows:
+        return _Recorder(None, KNOWS_ALL, {})
+    name, document, provisioned_at, *_ = rows[0]
+    model = known_model(name, document)
+    tenures = Tenures([HeldTenure(*row[4:]) for row in rows if row[3] is not None])
+    return _Recorder(
+        tenures.closed_at(started_at),
+        model.reports if model else KNOWS_ALL,
+        {device_id: provisioned_at},
+    )
 
 
 _SESSION, _WRITTEN = StimulationSession, WrittenSession
@@ -223,6 +245,20 @@ _FOUND = Prepared(
             )
         )
     )
+)
+_RECORDER = Prepared(
+    select(
+        Device.model,
+        newest_document(Device.model),
+        Device.created_at,
+        DeviceTenure.id,
+        DeviceTenure.account_id,
+        DeviceTenure.claimed_at,
+        DeviceTenure.released_at,
+    )
+    .outerjoin(DeviceTenure, DeviceTenure.device_id == Device.id)
+    .where(Device.id == bindparam("device_id", type_=String()))
+    .order_by(*IN_TURN)
 )
 _MEASURED = (
     "delivered_charge_uc",

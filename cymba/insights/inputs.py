@@ -177,7 +177,7 @@ def _have_synced(
 ) -> list[bool]:
     """Of days that follow each other: whether each one's sessions would all be here."""
     begin = borders(zone, days[0], days[-1], begin_hour=DAY_STARTS_HOUR)
-    complete: list[bool] = complete_days.among(days, begin).tolist()
+    complete: list[bool] = complete_days.among(days[0], begin).tolist()
     return [
         is_complete and day not in left_out for day, is_complete in zip(days, complete, strict=True)
     ]

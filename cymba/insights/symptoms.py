@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import chain, pairwise
-from math import fsum
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -64,37 +63,41 @@ def symptoms_rated(
 
     A rating counts on the calendar day that it was felt on, in the zone its person was in then.
     """
+    found: list[list[SymptomRated]] = [[] for _ in spans]
     if not spans or not felt:
-        return [[] for _ in spans]
+        return found
     first_day, last_day = spans[0][0], spans[-1][1]
-    # The last is of entries on none of the days.
-    of_day = np.full((last_day - first_day).days + 2, -1)
+    # Entries on none of the days are in a span after the last. The last day is such a one.
+    of_day = np.full((last_day - first_day).days + 2, len(spans))
     for number, (first, last) in enumerate(spans):
         of_day[(first - first_day).days : (last - first_day).days + 1] = number
     at = np.concatenate(
         [of_day[places(borders(one.zone, first_day, last_day), one.moments)] for one in felt]
     )
     entries = list(chain.from_iterable(one.entries for one in felt))
-    order = np.argsort(at, kind="stable")
-    edges = list(pairwise(np.searchsorted(at[order], np.arange(len(spans) + 1)).tolist()))
-    in_order = [entries[number] for number in order.tolist()]
     there = set[str]().union(*entries)
-    found: list[list[SymptomRated]] = [[] for _ in spans]
     for name in _NUMBERS:
         if name in there:
-            column = _column(in_order, name)
-            for in_span, (begin, end) in zip(found, edges, strict=True):
-                rated = [value for value in column[begin:end] if value is not None]
-                if rated:
-                    in_span.append(SymptomRated(name, fsum(rated) / len(rated), len(rated)))
+            column = _column(entries, name)
+            rated = np.isfinite(column)
+            in_span = at[rated]
+            counts = np.bincount(in_span, minlength=len(spans) + 1)[:-1]
+            sums = np.bincount(in_span, column[rated], minlength=len(spans) + 1)[:-1]
+            (numbers,) = counts.nonzero()
+            means = (sums[numbers] / counts[numbers]).tolist()
+            for number, mean, ratings in zip(
+                numbers.tolist(), means, counts[numbers].tolist(), strict=True
+            ):
+                found[number].append(SymptomRated(name, mean, ratings))
     return found
 
 
-def _column(entries: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    try:
-        return list(map(itemgetter(name), entries))  # half the time, where each entry has it
-    except KeyError:
-        return [items.get(name) for items in entries]
+def _column(entries: Sequence[dict[str, Any]], name: str) -> Floats:
+    """NaN stands for no rating."""
+    try:  # where each entry has it, this takes half the time
+        return np.fromiter(map(itemgetter(name), entries), np.float64, len(entries))
+    except (KeyError, TypeError):
+        return np.array([items.get(name) for items in entries], np.float64)
 
 
 _ENTRY = DiaryEntry

@@ -5,6 +5,7 @@ from math import fsum
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,10 +46,13 @@ def test_a_rating_counts_on_the_local_day_it_was_felt_on(
                     if first <= day <= last and value is not None and name != "cough":
                         rated.setdefault(name, []).append(value)
         expected.append(
-            {SymptomRated(name, fsum(all_) / len(all_), len(all_)) for name, all_ in rated.items()}
+            {
+                name: SymptomRated(name, pytest.approx(fsum(all_) / len(all_)), len(all_))
+                for name, all_ in rated.items()
+            }
         )
     found = symptoms_rated(felt, spans)
-    assert [set(one) for one in found] == expected
+    assert [{each.item: each for each in one} for one in found] == expected
     in_diarys_order = ["pain_now", "mood", "sleep_hours"]
     for one in found:
         assert [each.item for each in one] == [

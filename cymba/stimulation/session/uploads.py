@@ -4,7 +4,7 @@ and the person says it of all else.
 So history and insights can distinguish "no session" from "not known yet".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -69,8 +69,8 @@ class CompleteDays:
         begun = [one.held_from for one in self.uploads] + [one.used_from for one in self.by_hand]
         return min(begun, default=None)
 
-    def among(self, days: Sequence[date], borders: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Of days that follow each other, whether no session of each is missing: all that devices
+    def among(self, first_day: date, borders: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Of days from the first on, whether no session of each is missing: all that devices
         recorded is uploaded, and for all else the person said that there was none.
 
         False for a time in which the person used nothing, because nothing is known about it.
@@ -82,8 +82,7 @@ class CompleteDays:
             used = ends > one[0].timestamp()
             return used if one[1] is None else used & (begins < one[1].timestamp())
 
-        nothing = np.zeros(len(days), dtype=np.bool_)
-        by_hand, held, missing = nothing.copy(), nothing.copy(), nothing.copy()
+        by_hand, held, missing, without = np.zeros((4, begins.size), dtype=np.bool_)
         for used_by_hand in self.by_hand:
             by_hand |= in_use(used_by_hand)
         for upload in self.uploads:
@@ -94,17 +93,21 @@ class CompleteDays:
                 missing |= used
             elif released_at is None or until < released_at:
                 missing |= used & (ends > until.timestamp())
-        without = np.array([day in self.without_session for day in days], dtype=np.bool_)
+        after = [(day - first_day).days for day in self.without_session]
+        without[[at for at in after if 0 <= at < begins.size]] = True
         return (held | by_hand) & ~missing & (without | ~by_hand)
 
 
 def load_complete_days(line: psycopg.Connection[Any], account_id: UUID) -> CompleteDays:
+    return complete_days(_STATEMENT.rows(line, account_id=account_id))
+
+
+def complete_days(rows: Iterable[Sequence[Any]]) -> CompleteDays:
+    """Of the rows of `PARTS`."""
     uploads: list[Upload] = []
     by_hand: list[UsedByHand] = []
     without_session = set()
-    for part, name, first, second, third, added_recorder in _STATEMENT.rows(
-        line, account_id=account_id
-    ):
+    for part, name, first, second, third, added_recorder in rows:
         if part == "held":
             known = MODELS.get(name)
             if (known.recorder if known else added_recorder) == "person":
@@ -224,4 +227,6 @@ def _days_without_session() -> Select[*tuple[Any, ...]]:
     )  # fmt: skip
 
 
-_STATEMENT = Prepared(union_all(_held(), _models_used(), _days_without_session()))
+PARTS = (_held(), _models_used(), _days_without_session())
+"""What a statement that reads more reads of this, too, for `complete_days`."""
+_STATEMENT = Prepared(union_all(*PARTS))

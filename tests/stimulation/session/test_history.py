@@ -1,10 +1,13 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from cymba.database import line_of
@@ -189,6 +192,81 @@ def test_deleted_sessions_and_other_peoples_do_not_count(
     add(at, deleted_at=at.astimezone(UTC))
     add(at, account_id=person(session, "other@example.org"))
     assert day(session, account_id, date(2026, 3, 10)).sessions is None
+
+
+Row = tuple[datetime, str, float | None, float | None, bool]
+MOMENTS = st.integers(0, 70 * 96).map(
+    lambda quarters: datetime(2026, 2, 20, tzinfo=UTC) + timedelta(minutes=15 * quarters)
+)
+ZONES = st.sampled_from(["Europe/Berlin", "Pacific/Auckland", "America/Havana", "Asia/Kathmandu"])
+KNOWN = st.none() | st.floats(0, 1e6)
+ROWS = st.lists(st.tuples(MOMENTS, ZONES, KNOWN, KNOWN, st.booleans()), max_size=12)
+
+
+def in_one_pass(rows: list[Row], days: list[date], *, complete: bool) -> list[Any]:
+    """What is known of these days of one period, in plain words."""
+    done = [
+        row for row in rows if row[0].astimezone(ZoneInfo(row[1])).date() in days and not row[4]
+    ]
+    active = len({row[0].astimezone(ZoneInfo(row[1])).date() for row in done})
+    known = len(days) if complete else active
+    seconds, charges = ([row[at] for row in done if row[at] is not None] for at in (2, 3))
+    return [
+        days[0],
+        days[-1],
+        len(done) if known else None,
+        0 if known else None,
+        pytest.approx(sum(seconds) / 60) if known and (seconds or not done) else None,
+        pytest.approx(sum(charges) / 1000) if known and (charges or not done) else None,
+        active,
+        known,
+        active / known if known else None,
+        complete,
+    ]
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(ROWS, st.sampled_from(["day", "week", "month", "whole"]), st.integers(0, 60), st.booleans())
+def test_a_period_is_what_one_pass_over_its_sessions_gives(
+    session: Session,
+    account_id: UUID,
+    add: Callable[..., Any],
+    drain: Callable[..., None],
+    person: Callable[..., UUID],
+    rows: list[Row],
+    period: Any,
+    length: int,
+    holds_device: bool,
+) -> None:
+    first = date(2026, 2, 25)
+    last = first + timedelta(days=length)
+    with session.begin_nested() as nested:
+        drain(datetime(2026, 12, 1, tzinfo=UTC))
+        whose = account_id if holds_device else person(session, "nothing@example.org")
+        for at, zone, seconds, charge_uc, is_deleted in rows:
+            deleted_at = at if is_deleted else None
+            more = {"stimulating_s": seconds, "deleted_at": deleted_at, "account_id": whose}
+            add(at, zone, charge_uc, **more)
+        found = history(line_of(session), whose, period, first, last)
+        nested.rollback()
+    name = {
+        "day": date.toordinal,
+        "week": lambda day: day.isocalendar()[:2],
+        "month": lambda day: (day.year, day.month),
+        "whole": lambda _: 0,
+    }[period]
+    around = [first + timedelta(days=after) for after in range(-60, length + 60)]
+    asked = {name(day) for day in around if first <= day <= last}
+    days = [day for day in around if name(day) in asked]
+    if period == "whole":
+        days = [day for day in days if first <= day <= last]
+    expected = [
+        in_one_pass(rows, list(of_period), complete=holds_device)
+        for _, of_period in groupby(days, key=name)
+    ]
+    assert [list(one) for one in found] == expected
 
 
 @pytest.mark.parametrize(

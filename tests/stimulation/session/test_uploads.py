@@ -97,7 +97,7 @@ def test_a_device_that_recorded_before_it_was_claimed_is_held_from_then(
     assert upload.held_from == LATEST
     before = LATEST - timedelta(days=40)
     day = np.array([before.timestamp(), (before + timedelta(days=1)).timestamp()])
-    assert complete.among([before.date()], day).tolist() == [False]  # nothing is known of it
+    assert complete.among(before.date(), day).tolist() == [False]  # nothing is known of it
 
 
 MOMENTS = st.integers(-3, 12).map(lambda days: CLAIMED + timedelta(days=days)) | st.integers(
@@ -137,7 +137,7 @@ def test_days_in_a_row_are_judged_as_each_by_itself(
     borders = [CLAIMED + timedelta(days=after) for after in range(count + 1)]
     days = [border.date() for border in borders[:-1]]
     starts = np.array([border.timestamp() for border in borders])
-    assert complete.among(days, starts).tolist() == [
+    assert complete.among(days[0], starts).tolist() == [
         is_complete(complete, day, begins_at, ends_at)
         for day, begins_at, ends_at in zip(days, borders, borders[1:], strict=False)
     ]

@@ -14,8 +14,8 @@ from cymba.insights.days import Days, Floats
 from cymba.insights.inputs import load_days
 from cymba.insights.outcomes import OUTCOMES, Outcome
 from cymba.insights.pair_inputs import inputs_hash
-from cymba.insights.symptoms import read_felt, symptoms_rated
-from cymba.stimulation.session.history import history
+from cymba.insights.symptoms import read_done_and_felt, symptoms_rated
+from cymba.stimulation.session.history import periods
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,8 @@ def load_symptom_days(
         NotFound: there is no such symptom.
     """
     outcome = _symptom(symptom)
-    line = line_of(session)
-    done = history(line, account_id, "day", first_day, last_day)
-    felt = read_felt(line, account_id, first_day, last_day)
+    read, felt = read_done_and_felt(line_of(session), account_id, ["day"], first_day, last_day)
+    done = periods(read, "day", first_day, last_day)
     rated = symptoms_rated(felt, [(day.first_day, day.last_day) for day in done])
     means = [{one.item: one.mean for one in of_day} for of_day in rated]
     return SymptomDays(

@@ -1,6 +1,6 @@
 """How symptoms were rated in some of a person's local days, beside what was done on them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from itertools import chain
 from operator import itemgetter
@@ -10,15 +10,16 @@ from uuid import UUID
 import numpy as np
 import orjson
 import psycopg
-from sqlalchemy import Text, Uuid, bindparam, cast, func, select
+from sqlalchemy import Text, cast, func, union_all
 
-from cymba.accounts.zones import borders, places, reach_anywhere
+from cymba.accounts.zones import borders, places
 from cymba.database import Prepared
 from cymba.diary.items import ITEMS
 from cymba.diary.tables import DiaryEntry
 from cymba.diary.values import IntegerRange, NumberRange
-from cymba.float_columns import Floats, float_column, read_floats
+from cymba.float_columns import Floats, read_floats
 from cymba.insights.outcomes import OUTCOMES
+from cymba.stimulation.session.history import PARTS, Done, Period, by_zone, done_of, reach_of
 
 _SYMPTOMS = tuple(one for one in OUTCOMES.values() if ITEMS[one.item].group == "symptom")
 _NUMBERS = dict.fromkeys(one.name for one in _SYMPTOMS)
@@ -43,23 +44,35 @@ class FeltInZone(NamedTuple):
     entries: list[dict[str, Any]]
 
 
-def read_felt(
-    line: psycopg.Connection[Any], account_id: UUID, first_day: date, last_day: date
-) -> list[FeltInZone]:
-    """What was felt on these local days, and a little more on both sides of them."""
-    begin, end = reach_anywhere(first_day, last_day)
-    rows = _ENTRIES.rows(line, account_id=account_id, begin=begin, end=end)
-    return [
+def read_done_and_felt(
+    line: psycopg.Connection[Any],
+    account_id: UUID,
+    kinds: Collection[Period],
+    first_day: date,
+    last_day: date,
+    *,
+    family_id: UUID | None = None,
+) -> tuple[Done, list[FeltInZone]]:
+    """As `read_done`, and what was felt on the same days."""
+    rows = _STATEMENT.rows(
+        line,
+        account_id=account_id,
+        family_id=family_id,
+        **reach_of(kinds, first_day, last_day),
+    )
+    felt = [
         FeltInZone(zone, read_floats(moments), orjson.loads(entries))
-        for zone, moments, entries in rows
+        for part, zone, _, _, _, entries, moments, *_ in rows
+        if part == _FELT
     ]
+    return done_of(row for row in rows if row[0] != _FELT), felt
 
 
 def symptoms_rated(
     felt: Sequence[FeltInZone], spans: Sequence[tuple[date, date]]
 ) -> list[list[SymptomRated]]:
     """For each span of days, the last one included, the symptoms rated in it in the diary's order.
-    The spans are in order and share no day; `felt` is of all of their days at least.
+    The spans follow each other; `felt` is of all of their days at least.
 
     A rating counts on the calendar day that it was felt on, in the zone its person was in then.
     """
@@ -67,22 +80,19 @@ def symptoms_rated(
     if not spans or not felt:
         return found
     first_day, last_day = spans[0][0], spans[-1][1]
-    # Entries on none of the days are in a span after the last. The last day is such a one.
-    of_day = np.full((last_day - first_day).days + 2, len(spans))
-    for number, (first, last) in enumerate(spans):
-        of_day[(first - first_day).days : (last - first_day).days + 1] = number
+    edges = [(first - first_day).days for first, _ in spans] + [(last_day - first_day).days + 1]
     at = np.concatenate(
-        [of_day[places(borders(one.zone, first_day, last_day), one.moments)] for one in felt]
+        [places(borders(one.zone, first_day, last_day)[edges], one.moments) for one in felt]
     )
     entries = list(chain.from_iterable(one.entries for one in felt))
     there = set[str]().union(*entries)
     for name in _NUMBERS:
         if name in there:
             column = _column(entries, name)
-            rated = np.isfinite(column)
+            rated = np.isfinite(column) & (at >= 0)
             in_span = at[rated]
-            counts = np.bincount(in_span, minlength=len(spans) + 1)[:-1]
-            sums = np.bincount(in_span, column[rated], minlength=len(spans) + 1)[:-1]
+            counts = np.bincount(in_span, minlength=len(spans))
+            sums = np.bincount(in_span, column[rated], minlength=len(spans))
             (numbers,) = counts.nonzero()
             means = (sums[numbers] / counts[numbers]).tolist()
             for number, mean, ratings in zip(
@@ -94,27 +104,23 @@ def symptoms_rated(
 
 def _column(entries: Sequence[dict[str, Any]], name: str) -> Floats:
     """NaN stands for no rating."""
-    try:  # where each entry has it, this takes half the time
-        return np.fromiter(map(itemgetter(name), entries), np.float64, len(entries))
-    except (KeyError, TypeError):
+    try:  # half the time, where each entry has it as a small whole number
+        small = bytes(map(itemgetter(name), entries))
+    except (KeyError, TypeError, ValueError):
         return np.array([items.get(name) for items in entries], np.float64)
+    return np.frombuffer(small, np.uint8).astype(np.float64)
 
 
+_FELT = "felt"
 _ENTRY = DiaryEntry
 # Columns of all entries of a zone: as rows they take four times as long to read.
-_ENTRIES = Prepared(
-    select(
-        cast(_ENTRY.time_zone, Text),
-        float_column(func.date_part("epoch", _ENTRY.felt_at)),
-        cast(func.json_agg(_ENTRY.items), Text),
-    )
-    .where(
-        _ENTRY.account_id == bindparam("account_id", type_=Uuid()),
-        _ENTRY.deleted_at.is_(None),
-        _ENTRY.import_id.is_(None),  # of another app, whose hour or scale may be an assumption
-        _ENTRY.felt_at >= bindparam("begin", type_=_ENTRY.felt_at.type),
-        _ENTRY.felt_at < bindparam("end", type_=_ENTRY.felt_at.type),
-    )
-    .group_by(_ENTRY.time_zone),
+_STATEMENT = Prepared(
+    union_all(
+        *PARTS,
+        by_zone(_FELT, _ENTRY, _ENTRY.felt_at, cast(func.json_agg(_ENTRY.items), Text)).where(
+            _ENTRY.deleted_at.is_(None),
+            _ENTRY.import_id.is_(None),  # of another app, whose hour or scale may be an assumption
+        ),
+    ),
     binary=True,
 )

@@ -8,7 +8,7 @@ from flask import Response
 from cymba.stimulation.session.history import MAX_DAYS, Period
 from service.http import out
 from service.http.answers import tagged
-from service.http.bearer import is_by_share
+from service.http.bearer import ended, is_by_share
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
 from service.http.reading import reading
@@ -47,13 +47,20 @@ def get_history(query: dict[str, Any]) -> Response:
     Weeks begin on Monday. Weeks and months are whole: those that `from` and `to` lie in. A session
     counts on the day that it started on. "No session" (0) and "not uploaded yet" (null) differ.
     """
+    kind: Period = query["period"]
     with reading() as read:
-        account = read.caller()
-        usual = USUAL_DAYS[query["period"]]
-        first_day, last_day = days_asked(query, account.time_zone, usual=usual, most=MAX_DAYS)
-        kind: Period = query["period"]
+        # Who asks is looked up with all else, unless today has to be known before.
+        here = "UTC" if "last_day" in query else read.caller().time_zone
+        first_day, last_day = days_asked(query, here, usual=USUAL_DAYS[kind], most=MAX_DAYS)
         shown = periods_shown(
-            read.line, account.id, [kind], first_day, last_day, with_symptoms=not is_by_share()
+            read.line,
+            read.account_id,
+            [kind],
+            first_day,
+            last_day,
+            with_symptoms=not is_by_share(),
+            family_id=read.family_id,
         )
-        time_zone = account.time_zone
-    return tagged({"time_zone": time_zone, "items": shown[kind]})
+    if shown.time_zone is None:
+        raise ended()
+    return tagged({"time_zone": shown.time_zone, "items": shown.of_kind[kind]})

@@ -111,9 +111,8 @@ def _read(query: dict[str, Any]) -> _Read:
     def read(session: UnitOfWork) -> _Read:
         # All of one moment, so that its numbers agree with each other.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        periods = periods_shown(
-            line_of(session), account.id, asked.kinds, *asked, with_symptoms=True
-        )
+        shown = periods_shown(line_of(session), account.id, asked.kinds, *asked, with_symptoms=True)
+        periods = shown.of_kind
         compared = None
         if agreed_to_insights(session, account.id):
             compared = load_responses(session, account.id, now=now)

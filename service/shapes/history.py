@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
 
-from cymba.insights.symptoms import FeltInZone, read_felt, symptoms_rated
-from cymba.stimulation.session.history import HistoryPeriod, Period, history
+from cymba.insights.symptoms import FeltInZone, read_done_and_felt, symptoms_rated
+from cymba.stimulation.session.history import HistoryPeriod, Period, periods, read_done
 from service.http import out
 from service.http.fields import Schema
 from service.http.writing import writer
@@ -54,6 +54,13 @@ _period_shown = writer(HistoryPeriodSchema)
 _symptom_shown = writer(SymptomRatingSchema)
 
 
+class PeriodsShown(NamedTuple):
+    """`of_kind`: the periods of each kind, as `HistoryPeriodSchema`, in order."""
+
+    time_zone: str | None  # the account's; null: it is gone, or the sign-in has ended
+    of_kind: dict[Period, list[dict[str, Any]]]
+
+
 def periods_shown(
     line: psycopg.Connection[Any],
     account_id: UUID,
@@ -62,29 +69,31 @@ def periods_shown(
     last_day: date,
     *,
     with_symptoms: bool,
-) -> dict[Period, list[dict[str, Any]]]:
-    """The periods of each kind, as `HistoryPeriodSchema`, in order. The diary is read once for all.
+    family_id: UUID | None = None,
+) -> PeriodsShown:
+    """All is read once for all the kinds. `family_id`: the sign-in; None: the caller has checked.
 
     Raises:
-        Rejected: as `history`.
+        Rejected: as `periods`.
     """
-    found = {kind: history(line, account_id, kind, first_day, last_day) for kind in kinds}
-    felt = None
-    if with_symptoms:
-        # Weeks and months reach beyond the days that were asked for.
-        begin = min(periods[0].first_day for periods in found.values())
-        end = max(periods[-1].last_day for periods in found.values())
-        felt = read_felt(line, account_id, begin, end)
-    return {kind: _shown(periods, felt) for kind, periods in found.items()}
+    done, felt = (
+        read_done_and_felt(line, account_id, kinds, first_day, last_day, family_id=family_id)
+        if with_symptoms
+        else (read_done(line, account_id, kinds, first_day, last_day, family_id=family_id), None)
+    )
+    return PeriodsShown(
+        done.time_zone,
+        {kind: _shown(periods(done, kind, first_day, last_day), felt) for kind in kinds},
+    )
 
 
 def _shown(
-    periods: Sequence[HistoryPeriod], felt: Sequence[FeltInZone] | None
+    found: Sequence[HistoryPeriod], felt: Sequence[FeltInZone] | None
 ) -> list[dict[str, Any]]:
     if felt is None:
-        return [_period_shown(period, symptoms=None) for period in periods]
-    rated = symptoms_rated(felt, [(period.first_day, period.last_day) for period in periods])
+        return [_period_shown(period, symptoms=None) for period in found]
+    rated = symptoms_rated(felt, [(period.first_day, period.last_day) for period in found])
     return [
         _period_shown(period, symptoms=[_symptom_shown(one) for one in in_period])
-        for period, in_period in zip(periods, rated, strict=True)
+        for period, in_period in zip(found, rated, strict=True)
     ]

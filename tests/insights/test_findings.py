@@ -20,9 +20,9 @@ from cymba.insights.inputs import load_days
 from cymba.insights.sentences import exposure_title, of_finding
 from cymba.insights.tables import Finding, InsightState
 from cymba.rights import consents
-from cymba.stimulation.session.history import history
 from cymba.stimulation.tables import StimulationSession
 from cymba.voice import Voice
+from tests.histories import history
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -25,12 +25,12 @@ from cymba.devices.clocks import to_ms
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.ingest import ingest
-from cymba.stimulation.session.history import history
 from cymba.stimulation.session.pages import SessionPages
 from cymba.stimulation.session.shown import Shown, load_shown
 from cymba.stimulation.session.waiting import close_silent
 from cymba.stimulation.wire.messages import Frame, to_json
 from cymba.stimulation.written.sessions import WrittenSessions
+from tests.histories import history
 from tests.stimulation.conftest import BOOTED_AT, DEVICE, Tape
 from tests.stimulation.worker_steps import summarise_due
 

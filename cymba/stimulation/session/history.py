@@ -5,7 +5,8 @@ runs past midnight is not divided. A day without a session counts as zero only i
 the person's devices recorded on it has been uploaded; else it is unknown.
 """
 
-from datetime import date, timedelta
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -23,16 +24,19 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    or_,
     select,
     union_all,
 )
 
 from cymba.accounts.tables import Account
+from cymba.accounts.tokens import IS_SIGNED_IN
 from cymba.accounts.zones import borders, places, reach_anywhere
 from cymba.database import Prepared
 from cymba.errors import Rejected
-from cymba.float_columns import float_column, read_floats
-from cymba.stimulation.session.uploads import PARTS, complete_days
+from cymba.float_columns import Floats, float_column, read_floats
+from cymba.stimulation.session import uploads
+from cymba.stimulation.session.uploads import CompleteDays, complete_days
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession, stimulating_s
 from cymba.voice import said
@@ -73,37 +77,88 @@ _SUMS = {
 """What is summed of each day, in the order in which `_period` takes it."""
 
 
-def history(
+class _InZone(NamedTuple):
+    """Sessions that took place in one zone. Moments are in seconds since 1970; NaN is null."""
+
+    zone: str
+    are_written: bool
+    moments: Floats
+    seconds: Floats
+    charges_uc: Floats
+
+
+class Done(NamedTuple):
+    """What a person did on some local days, and a little more on both sides of them."""
+
+    time_zone: str | None  # the account's; null: it is gone, or the sign-in has ended
+    sessions: Sequence[_InZone]
+    complete_days: CompleteDays
+
+
+def read_done(
     line: psycopg.Connection[Any],
     account_id: UUID,
-    period: Period,
+    kinds: Collection[Period],
     first_day: date,
     last_day: date,
-) -> list[HistoryPeriod]:
+    *,
+    family_id: UUID | None = None,
+) -> Done:
+    """What `periods` of each kind need. `family_id`: the sign-in; None: the caller has checked.
+
+    Raises:
+        Rejected: as `periods`.
+    """
+    return done_of(
+        _STATEMENT.rows(
+            line,
+            account_id=account_id,
+            family_id=family_id,
+            **reach_of(kinds, first_day, last_day),
+        )
+    )
+
+
+def done_of(rows: Iterable[Sequence[Any]]) -> Done:
+    """Of the rows of `PARTS`."""
+    time_zone, sessions, of_uploads = None, [], []
+    for part, name, first, second, third, text, moments, seconds, charges in rows:
+        match part:
+            case "account":
+                time_zone = name
+            case "recorded":
+                columns = map(read_floats, (moments, seconds, charges))
+                sessions.append(_InZone(name, False, *columns))
+            case "written":
+                lengths = np.array([stimulating_s(*one) for one in orjson.loads(text)])
+                unknown = np.full(lengths.size, np.nan)
+                sessions.append(_InZone(name, True, read_floats(moments), lengths, unknown))
+            case _:
+                of_uploads.append((part, name, first, second, third, text))
+    return Done(time_zone, sessions, complete_days(of_uploads))
+
+
+def reach_of(kinds: Collection[Period], first_day: date, last_day: date) -> dict[str, datetime]:
+    """`begin` and `end` of all that the whole periods of these kinds can hold.
+
+    Raises:
+        Rejected: as `periods`.
+    """
+    firsts, lasts = zip(*[_whole(kind, first_day, last_day) for kind in kinds], strict=True)
+    begin, end = reach_anywhere(min(firsts), max(lasts))
+    return {"begin": begin, "end": end}
+
+
+def periods(done: Done, period: Period, first_day: date, last_day: date) -> list[HistoryPeriod]:
     """The whole periods that contain `first_day` to `last_day`, in order.
 
     Raises:
         Rejected: the days are in the wrong order, too many, or out of range.
     """
-    if last_day < first_day or (last_day - first_day).days >= MAX_DAYS:
-        raise Rejected(
-            said(
-                "`to` must not be before `from`, and at most {most} days may be asked for.",
-                most=MAX_DAYS,
-            ),
-            errors=[
-                {
-                    "pointer": "/to",
-                    "detail": said("must be within {most} days after `from`", most=MAX_DAYS),
-                }
-            ],
-        )
-    if first_day < EARLIEST or last_day > LATEST:
-        raise Rejected(
-            said("The days must lie from {earliest} to {latest}.", earliest=EARLIEST, latest=LATEST)
-        )
-    first_day, last_day = _first_of(period, first_day), _last_of(period, last_day)
-    sums, complete = _read(line, account_id, first_day, last_day)
+    first_day, last_day = _whole(period, first_day, last_day)
+    sums = _sums(done, first_day, last_day)
+    days = borders(done.time_zone or "UTC", first_day, last_day)
+    complete = done.complete_days.among(first_day, days)
     active: NDArray[np.bool_] = sums["sessions"] > 0
     known = complete | active
     firsts = _firsts(period, first_day, last_day)
@@ -156,66 +211,24 @@ def _period(  # noqa: PLR0917 - one of each column
     )
 
 
-def _read(
-    line: psycopg.Connection[Any], account_id: UUID, first_day: date, last_day: date
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
-    """`_SUMS` by the local day of each session's own zone, and whether each day is complete by the
-    account's."""
+def _sums(done: Done, first_day: date, last_day: date) -> dict[str, NDArray[Any]]:
+    """`_SUMS` by the local day of each session's own zone."""
     count = (last_day - first_day).days + 1
     sums: dict[str, NDArray[Any]] = {name: np.zeros(count, of) for name, of in _SUMS.items()}
-    account_zone = "UTC"
-    of_uploads = []
-    begin, end = reach_anywhere(first_day, last_day)
-    rows = _STATEMENT.rows(line, account_id=account_id, begin=begin, end=end)
-    for *row, starts, seconds_column, charges in rows:
-        part, zone_name, *_, written = row
-        if part == "account":
-            account_zone = zone_name
-            continue
-        if starts is None:
-            of_uploads.append(row)
-            continue
-        if part == "written":
-            seconds = np.array([stimulating_s(*one) for one in orjson.loads(written)])
-        else:
-            seconds = read_floats(seconds_column)
-        at = places(borders(zone_name, first_day, last_day), read_floats(starts))
+    for zone, are_written, moments, *columns in done.sessions:
+        at = places(borders(zone, first_day, last_day), moments)
         inside = at >= 0
         at = at[inside]
         sums["sessions"] += np.bincount(at, minlength=count)
-        if part == "written":
+        if are_written:
             sums["written"] += np.bincount(at, minlength=count)
-        for sum_of, known_of, column in (
-            ("seconds", "with_seconds", seconds),
-            ("charge_uc", "with_charge", read_floats(charges)),
-        ):
+        names = (("seconds", "with_seconds"), ("charge_uc", "with_charge"))
+        for (sum_of, known_of), column in zip(names, columns, strict=True):
             values = column[inside]
             known = ~np.isnan(values)
             sums[sum_of] += np.bincount(at[known], values[known], minlength=count)
             sums[known_of] += np.bincount(at[known], minlength=count)
-    days = borders(account_zone, first_day, last_day)
-    return sums, complete_days(of_uploads).among(first_day, days)
-
-
-def _by_zone(part: str, row: Any, written: Any, *columns: Any) -> Select[*tuple[Any, ...]]:
-    """One row for each time zone: two thousand values are read in a tenth of the time of as many
-    rows."""
-    return (
-        select(
-            literal_column(f"CAST('{part}' AS text)"),
-            cast(row.time_zone, Text),
-            *_NO_TIMES,
-            written,
-            float_column(func.date_part("epoch", row.started_at)),
-            *columns,
-        )
-        .where(
-            row.account_id == _ACCOUNT_ID,
-            row.started_at >= bindparam("begin", type_=row.started_at.type),
-            row.started_at < bindparam("end", type_=row.started_at.type),
-        )
-        .group_by(row.time_zone)
-    )
+    return sums
 
 
 _ACCOUNT_ID = bindparam("account_id", type_=Uuid())
@@ -223,37 +236,86 @@ _SESSION, _WRITTEN = StimulationSession, WrittenSession
 _NULL: ColumnElement[Any] = literal_column("NULL")
 _NO_TIMES = [cast(_NULL, _SESSION.started_at.type)] * 3
 _NO_FLOATS = [cast(_NULL, LargeBinary)] * 3
-# First the columns of `PARTS`, which is what a session lacks; then those of sessions.
-_STATEMENT = Prepared(
-    union_all(
+
+
+def by_zone(
+    part: str, row: Any, moment: Any, text: Any, *columns: ColumnElement[bytes]
+) -> Select[*tuple[Any, ...]]:
+    """A part of such a statement with one row for each time zone: two thousand values are read in a
+    tenth of the time of as many rows."""
+    return (
         select(
-            literal_column("CAST('account' AS text)"),
-            cast(Account.time_zone, Text),
+            literal_column(f"CAST('{part}' AS text)"),
+            cast(row.time_zone, Text),
             *_NO_TIMES,
-            cast(_NULL, Text),
-            *_NO_FLOATS,
-        ).where(Account.id == _ACCOUNT_ID),
-        _by_zone(
-            "recorded",
-            _SESSION,
-            _NULL,
-            float_column(_SESSION.stimulating_s),
-            float_column(_SESSION.delivered_charge_uc),
-        ).where(_SESSION.deleted_at.is_(None)),
-        _by_zone(
-            "written",
-            _WRITTEN,
-            cast(
-                func.json_agg(func.json_build_array(_WRITTEN.duration_s, _WRITTEN.level_changes)),
-                Text,
-            ),
-            _NO_FLOATS[0],
-            float_column(_NULL),
-        ).where(_WRITTEN.deleted_at.is_(None), _WRITTEN.shown_with.is_(None)),
-        *[part.add_columns(*_NO_FLOATS) for part in PARTS],
+            text,
+            float_column(func.date_part("epoch", moment)),
+            *columns,
+            *_NO_FLOATS[len(columns) + 1 :],
+        )
+        .where(
+            row.account_id == _ACCOUNT_ID,
+            moment >= bindparam("begin", type_=moment.type),
+            moment < bindparam("end", type_=moment.type),
+        )
+        .group_by(row.time_zone)
+    )
+
+
+# First the columns of what is uploaded, then those of numbers.
+PARTS = (
+    select(
+        literal_column("CAST('account' AS text)"),
+        cast(Account.time_zone, Text),
+        *_NO_TIMES,
+        cast(_NULL, Text),
+        *_NO_FLOATS,
+    ).where(
+        Account.id == _ACCOUNT_ID,
+        or_(bindparam("family_id", type_=Uuid()).is_(None), IS_SIGNED_IN),
     ),
-    binary=True,
+    by_zone(
+        "recorded",
+        _SESSION,
+        _SESSION.started_at,
+        _NULL,
+        float_column(_SESSION.stimulating_s),
+        float_column(_SESSION.delivered_charge_uc),
+    ).where(_SESSION.deleted_at.is_(None)),
+    by_zone(
+        "written",
+        _WRITTEN,
+        _WRITTEN.started_at,
+        cast(
+            func.json_agg(func.json_build_array(_WRITTEN.duration_s, _WRITTEN.level_changes)), Text
+        ),
+    ).where(_WRITTEN.deleted_at.is_(None), _WRITTEN.shown_with.is_(None)),
+    *[part.add_columns(*_NO_FLOATS) for part in uploads.PARTS],
 )
+"""What a statement that reads more reads of this, too, for `done_of`."""
+_STATEMENT = Prepared(union_all(*PARTS), binary=True)
+
+
+def _whole(period: Period, first_day: date, last_day: date) -> tuple[date, date]:
+    """The first and the last day of the periods that these days lie in."""
+    if last_day < first_day or (last_day - first_day).days >= MAX_DAYS:
+        raise Rejected(
+            said(
+                "`to` must not be before `from`, and at most {most} days may be asked for.",
+                most=MAX_DAYS,
+            ),
+            errors=[
+                {
+                    "pointer": "/to",
+                    "detail": said("must be within {most} days after `from`", most=MAX_DAYS),
+                }
+            ],
+        )
+    if first_day < EARLIEST or last_day > LATEST:
+        raise Rejected(
+            said("The days must lie from {earliest} to {latest}.", earliest=EARLIEST, latest=LATEST)
+        )
+    return _first_of(period, first_day), _last_of(period, last_day)
 
 
 def _first_of(period: Period, day: date) -> date:

@@ -37,7 +37,7 @@ HOT: Hot = {
     "the caller": (tokens._CALLER, {}),
     "what was done": (history._STATEMENT, SPAN),
     "what is uploaded": (uploads._STATEMENT, {}),
-    "what was rated": (symptoms._ENTRIES, SPAN),
+    "what was done and felt": (symptoms._STATEMENT, SPAN),
     "the consent": (consent._STANDING, {"purpose": "insights"}),
     "the findings": (findings._SHOWN, {}),
     "when they were made": (findings._COMPUTED_AT, {}),

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from cymba.database import line_of
 from cymba.devices.tables import DevicePresence, DeviceTenure
 from cymba.errors import Rejected
-from cymba.stimulation.session.history import MAX_DAYS, HistoryPeriod, history
+from cymba.stimulation.session.history import MAX_DAYS, HistoryPeriod
+from tests.histories import history
 
 DEVICE = "device-0001"
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cymba.insights.symptoms import FeltInZone, SymptomRated, symptoms_rated
+from cymba.insights.symptoms import FeltInZone, symptoms_rated
 
 FIRST = date(2026, 3, 27)  # Berlin's clocks go forward on the 29th
 BEGIN = datetime(2026, 3, 26, tzinfo=UTC).timestamp()
@@ -47,7 +47,7 @@ def test_a_rating_counts_on_the_local_day_it_was_felt_on(
                         rated.setdefault(name, []).append(value)
         expected.append(
             {
-                name: SymptomRated(name, pytest.approx(fsum(all_) / len(all_)), len(all_))
+                name: (name, pytest.approx(fsum(all_) / len(all_)), len(all_))
                 for name, all_ in rated.items()
             }
         )

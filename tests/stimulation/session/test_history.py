@@ -211,7 +211,8 @@ def in_one_pass(rows: list[Row], days: list[date], *, complete: bool) -> list[An
     ]
     active = len({row[0].astimezone(ZoneInfo(row[1])).date() for row in done})
     known = len(days) if complete else active
-    seconds, charges = ([row[at] for row in done if row[at] is not None] for at in (2, 3))
+    seconds = [seconds for _, _, seconds, _, _ in done if seconds is not None]
+    charges = [charge_uc for _, _, _, charge_uc, _ in done if charge_uc is not None]
     return [
         days[0],
         days[-1],

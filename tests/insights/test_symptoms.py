@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from math import fsum
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_a_rating_counts_on_the_local_day_it_was_felt_on(
         FeltInZone(zone, np.array([BEGIN + at for at, _ in some]), [items for _, items in some])
         for zone, some in by_zone.items()
     ]
-    expected = []
+    expected: list[Any] = []
     for first, last in spans:
         rated: dict[str, list[float]] = {}
         for zone, some in by_zone.items():

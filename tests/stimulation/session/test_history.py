@@ -253,7 +253,7 @@ def test_a_period_is_what_one_pass_over_its_sessions_gives(
             add(at, zone, charge_uc, **more)
         found = history(line_of(session), whose, period, first, last)
         nested.rollback()
-    name = {
+    name: Callable[[date], Any] = {
         "day": date.toordinal,
         "week": lambda day: day.isocalendar()[:2],
         "month": lambda day: (day.year, day.month),

@@ -22,7 +22,7 @@ from cymba.accounts.tables import (
 )
 from cymba.database import Base
 from cymba.imports.lifecycle import remove_unstored
-from cymba.parts import not_held
+from cymba.parts import not_held, one_after_the_other
 from cymba.settings import Settings
 from cymba.stimulation.tables import QuarantinedFrame
 from cymba.sync.feed import prune
@@ -149,5 +149,6 @@ def remove_some(session: Session, rule: Rule, settings: Settings, *, now: dateti
     days = rule.days(settings)
     if not days or not begin_retention(session):
         return 0
+    one_after_the_other(session)
     before = now - timedelta(days=days)
     return rule.remove(session, before, ROWS_A_TRANSACTION)

@@ -146,6 +146,7 @@ def test_retention_spares_what_is_younger_than_a_month(granted: Engine, logged: 
             call = f"SELECT remove_audit_entries({before}, 1000)"
             assert connection.execute(call).fetchall() == [(0,)], before
         assert connection.execute("SELECT count(*) FROM audit_entry").fetchall() == [(1,)]
+        assert connection.execute("SHOW citus.propagate_set_commands").fetchall() == [("local",)]
         # The function leaves no door open behind it, not even for the owner.
         assert connection.execute("SHOW cymba.erasing").fetchall() == [("off",)]
     assert logged

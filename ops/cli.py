@@ -1,6 +1,7 @@
 """The `cymba` command. Each command lives in `ops/commands/` and is imported when it is needed."""
 
 import ast
+import gc
 import os
 import sys
 from importlib import import_module
@@ -58,7 +59,12 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
+        # What is imported stays. To look through it for garbage, again and again while there is
+        # more of it and once more at the end, takes as long as to import it.
+        gc.disable()
         command: click.Command = getattr(import_module(module), name)
+        gc.freeze()
+        gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

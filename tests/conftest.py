@@ -1,10 +1,11 @@
 """A real PostgreSQL for each worker, and an empty database for each test."""
 
+import gc
 import math
 import os
 import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from tests.drills import table
 from tests.kept_database import TEMPLATE, KeptDatabases, at_database
 from tests.partitioned import NOT_IN_PARTS, Partitions
 
+# What is imported and collected stays. To look through it for garbage takes as long as to collect.
+gc.disable()
 OWN_FOLDER = pytest.StashKey[Path]()
 FEED = "INSERT INTO change ("
 followers: list[str] = []
@@ -49,6 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many again as there are cores: many tests wait for a device's pace or a process."""
     return math.ceil(1.5 * (os.cpu_count() or 1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

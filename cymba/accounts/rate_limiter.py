@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import RateLimit
+from cymba.database import one_of
 
 KEY_BYTES = 16
 KEPT_FOR = timedelta(days=90)  # a bucket that nobody asks for
@@ -73,7 +74,8 @@ def spend(
     that costs nothing is not locked."""
     limits = {key: bucket for key, (bucket, _) in costs.items()}
     left = {key: float(bucket.capacity) for key, bucket in limits.items()}
-    found = session.execute(_LEVELS.where(RateLimit.key.in_([k for k in costs if not costs[k][1]])))
+    free = [key for key, (_, cost) in costs.items() if not cost]
+    found = session.execute(_LEVELS.where(one_of(RateLimit.key, free)))
     for key, level, updated_at in found:
         elapsed_s = (now - updated_at).total_seconds()
         left[key] -= limits[key].level(level, elapsed_s)

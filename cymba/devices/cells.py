@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
+from cymba.database import one_of
 from cymba.devices.tables import Cell, CellMove, Device
 from cymba.errors import Rejected
 from cymba.settings import FIRST_CELL, CellName
@@ -40,7 +41,7 @@ def elsewhere(session: Session, device_ids: Collection[str], cell: str) -> dict[
     rows = session.execute(
         select(Device.id, Device.cell)
         .outerjoin(CellMove, and_(CellMove.device_id == Device.id, CellMove.to_cell == cell))
-        .where(Device.id.in_(device_ids), Device.cell != cell, CellMove.device_id.is_(None))
+        .where(one_of(Device.id, device_ids), Device.cell != cell, CellMove.device_id.is_(None))
     )
     return dict(rows.all())
 

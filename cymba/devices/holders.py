@@ -7,6 +7,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
+from cymba.database import one_of
 from cymba.devices.tables import DeviceTenure
 
 
@@ -14,7 +15,7 @@ def holders_of(session: Session, device_ids: Iterable[str]) -> dict[str, str]:
     """The account that holds each of the devices now; unclaimed ones are left out."""
     rows = session.execute(
         select(DeviceTenure.device_id, DeviceTenure.account_id).where(
-            DeviceTenure.device_id.in_(sorted(device_ids)), DeviceTenure.released_at.is_(None)
+            one_of(DeviceTenure.device_id, device_ids), DeviceTenure.released_at.is_(None)
         )
     )
     return {device_id: str(account_id) for device_id, account_id in rows}

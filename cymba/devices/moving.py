@@ -20,6 +20,7 @@ from sqlalchemy import any_, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
+from cymba.database import one_of
 from cymba.devices import cells
 from cymba.devices.clocks import to_ms
 from cymba.devices.issuing import lock_devices
@@ -163,7 +164,7 @@ def still_here(session: Session, device_ids: Collection[str], cell: str) -> dict
     rows = session.execute(
         select(CellMove.device_id, CellMove.to_cell)
         .join(Device, Device.id == CellMove.device_id)
-        .where(CellMove.device_id.in_(device_ids), CellMove.told_at.is_not(None))
+        .where(one_of(CellMove.device_id, device_ids), CellMove.told_at.is_not(None))
         .where(Device.cell == cell)
     )
     return dict(rows.all())
@@ -171,7 +172,7 @@ def still_here(session: Session, device_ids: Collection[str], cell: str) -> dict
 
 def arrive(session: Session, device_ids: Collection[str], cell: str, now: datetime) -> list[str]:
     """Make devices that were heard from in `cell` its own, if they were to come. Return which."""
-    coming = CellMove.device_id.in_(device_ids), CellMove.to_cell == cell
+    coming = one_of(CellMove.device_id, device_ids), CellMove.to_cell == cell
     expected = session.scalars(select(CellMove.device_id).where(*coming)).all()
     if not expected:
         return []

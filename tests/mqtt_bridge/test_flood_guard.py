@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 
 from cymba.accounts.tables import Account, Change
 from cymba.database import UnitOfWork
@@ -66,6 +66,33 @@ def test_a_suspension_and_its_end_are_told(
     keeper.do()
     assert min(told(engine).values()) > max(first.values())
     assert set(suspensions(engine).values()) == {None}
+
+
+def test_ends_are_looked_for_now_and_then_and_a_flood_at_once(
+    engine: Engine, devices: list[Credentials], clock: type[StepClock]
+) -> None:
+    flooding = deque([devices[0].device_id])
+    keeper = FloodGuard(engine, flooding, BridgeMetrics())
+    keeper.do()
+    asked: list[str] = []
+
+    def note(*told: Any) -> None:
+        asked.append(told[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        keeper.do()
+        assert asked == []
+        flooding.append(devices[1].device_id)
+        keeper.do()
+        assert asked
+        asked.clear()
+        clock.now_at = NOW - timedelta(days=1)  # a clock that is set back
+        keeper.do()
+        assert asked
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert suspensions(engine)[devices[1].device_id] is not None
 
 
 def test_a_device_that_nobody_holds_is_told_to_nobody(

@@ -16,6 +16,7 @@ HOT = {
     "/v1/sessions": "sessions",
     "/v1/insights/correlations": "insights",
     "/v1/history?from=2026-03-01&to=2026-03-02": "sessions",
+    "/v1/sync": None,
 }
 """The routes that read so, with the scope of the shares that open each (None: no share does)."""
 

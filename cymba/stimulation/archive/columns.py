@@ -162,12 +162,13 @@ class TableColumns:
         of_frames: list[int] = []
         dt, n = np.zeros((2, kind.size), dtype=np.int64)
         packed = _BODIES.decode(bodies)
+        if packed:
+            dt[samples], n[samples], _ = zip(*packed, strict=True)
         for _, _, columns in packed:
             of_frames.append(layouts.setdefault(tuple(columns), len(layouts)))
             for name, column in columns.items():
                 lists[name].append(column)
-        if packed:
-            dt[samples], n[samples], _ = zip(*packed, strict=True)
+        del packed  # half of the memory of many small frames
         self.heads = Heads(store, seq, boot, up_ms, received_ms, dt, n)
         self._layouts = Layouts(layouts, of_frames)
         self._lists = PackedLists([*chain.from_iterable(lists.values())])

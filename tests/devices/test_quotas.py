@@ -263,6 +263,20 @@ def test_frames_are_counted_at_once_as_one_by_one_or_not_at_all(
         assert not one._known
 
 
+def test_of_too_many_sessions_the_one_that_rested_longest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cymba.devices.quotas.MAX_SESSIONS_KNOWN", 2)
+    quota = Quota()
+    meters = quota._meters_of("ear-00001")
+    meters[STORED].left, meters[SESSIONS].left = 10_000, 4
+    for number in (1, 2, 1, 3, 1):
+        assert quota.spend("ear-00001", UUID(int=number), cost((500, 0)))
+    assert meters[SESSIONS].left == 1
+    assert quota.spend("ear-00001", UUID(int=2), cost((500, 0)))  # which begins anew
+    assert meters[SESSIONS].left == 0
+
+
 def test_what_was_given_back_is_not_given_back_again() -> None:
     quota = Quota()
     meters = quota._meters_of("ear-00001")

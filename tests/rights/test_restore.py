@@ -11,7 +11,13 @@ import pytest
 from sqlalchemy import func, select
 
 from cymba.accounts.profile import register
-from cymba.accounts.tables import Account, AccountIdUsed, AuditEntry, ErasureLedger
+from cymba.accounts.tables import (
+    Account,
+    AccountAddress,
+    AccountIdUsed,
+    AuditEntry,
+    ErasureLedger,
+)
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import Device, DeviceTenure
@@ -62,7 +68,8 @@ def forgotten(engine, ada, archive):
     """The database as it was before the account, its device apart."""
     del archive
     with UnitOfWork(engine) as session, session.begin():
-        session.query(DeviceTenure).delete()
+        for of_it in (DeviceTenure, AccountAddress):  # in parts no reference takes them along
+            session.query(of_it).delete()
         session.delete(session.get_one(Account, ada))
         session.query(AccountIdUsed).delete()
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, exists, or_, select, text
+from sqlalchemy import ColumnElement, and_, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -30,10 +30,10 @@ class CellShown(NamedTuple):
 def admitted_by(cell: str) -> ColumnElement[bool]:
     """Whether a device may connect to the broker of `cell`: it belongs there, or is to come and
     its programme stands there."""
-    ready = exists().where(
-        CellMove.device_id == Device.id, CellMove.to_cell == cell, CellMove.ready_at.is_not(None)
+    ready = select(CellMove.device_id).where(
+        CellMove.to_cell == cell, CellMove.ready_at.is_not(None)
     )
-    return or_(Device.cell == cell, ready)
+    return or_(Device.cell == cell, Device.id.in_(ready))
 
 
 def elsewhere(session: Session, device_ids: Collection[str], cell: str) -> dict[str, str]:
@@ -92,9 +92,10 @@ def known_cell(session: Session, name: str) -> str | None:
 
 _COUNTED = """
     SELECT n.name, c.address,
-           (SELECT count(*) FROM device AS d WHERE d.cell = n.name),
-           (SELECT count(*) FROM cell_move AS m WHERE m.to_cell = n.name)
+           (SELECT count(*) FROM device AS d WHERE d.cell = n.name), coalesce(m.devices, 0)
     FROM (SELECT :first AS name UNION SELECT name FROM cell) AS n
     LEFT JOIN cell AS c ON c.name = n.name
+    LEFT JOIN (SELECT to_cell, count(*) AS devices FROM cell_move GROUP BY to_cell) AS m
+      ON m.to_cell = n.name
     ORDER BY n.name <> :first, n.name
 """

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,7 @@ from cymba.devices.issuing import lock_devices, newest_version
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.provisioning import tell_brokers
 from cymba.devices.tables import CellMove, Device, DeviceProgramme
+from cymba.parts import lies_in_parts, of_part, parts
 from cymba.settings import FIRST_CELL
 
 _LOCK = 0x63796D62_64657369  # "cymbdesi", of an advisory lock; each further cell has its own
@@ -110,17 +111,23 @@ def publish_again(
 
     A row that is locked is being published or reported on at this moment, and is left alone.
     """
-    row = DeviceProgramme
-    again = select(row.device_id, row.ver).where(
-        func.row(row.device_id, row.ver).in_(_newest(row.device_id.in_(sorted(set(device_ids))))),
-        or_(row.reported_at.is_(None), row.device_id.in_(reset)),
-        row.published_at.is_not(None),
-    )
-    session.execute(
-        update(row)
-        .where(func.row(row.device_id, row.ver).in_(again.with_for_update(skip_locked=True)))
-        .values(published_at=None)
-    )
+    row, wanted = DeviceProgramme, sorted(set(device_ids))
+    for part in parts(session, wanted):
+        there = row.device_id.in_(wanted if part is None else part)
+        again = select(row.device_id, row.ver).where(
+            func.row(row.device_id, row.ver).in_(_newest(there)),
+            or_(row.reported_at.is_(None), row.device_id.in_(reset)),
+            row.published_at.is_not(None),
+            there if part is not None else true(),
+        )
+        session.execute(
+            update(row)
+            .where(
+                func.row(row.device_id, row.ver).in_(again.with_for_update(skip_locked=True)),
+                there if part is not None else true(),
+            )
+            .values(published_at=None)
+        )
 
 
 def publish_newer(session: Session, device_id: str, ver: int, at: datetime) -> None:
@@ -154,7 +161,13 @@ def publish_unreported(
     """
     given = {"cell": cell, "now": now, "above": above, "limit": limit}
     waits = {"first": REPORTED_WITHIN, "most": AGAIN_EVERY}
-    looked_at, last, again = session.execute(_PUBLISH_UNREPORTED, given | waits).one()
+    online = session.scalars(_ONLINE, given).all() if lies_in_parts(session) else ()
+    looked_at, last, again = 0, "", []
+    for part in parts(session, online):
+        count, last_of_part, found = session.execute(
+            _PUBLISH_UNREPORTED, given | waits | {"part": part}
+        ).one()
+        looked_at, last, again = looked_at + count, max(last, last_of_part or ""), again + found
     return Reconciled(again, last if looked_at == limit else None)
 
 
@@ -222,29 +235,34 @@ def as_message(row: DeviceProgramme) -> Desired:
     )
 
 
-_PUBLISH_UNREPORTED = text(
-    """
-    WITH looked_at AS MATERIALIZED (
-      SELECT p.device_id, p.changed_at
+_WHO_IS_ONLINE = """
       FROM device_presence AS p JOIN device AS d ON d.id = p.device_id
       WHERE p.online AND d.cell = :cell AND p.device_id > :above
+"""
+_ONLINE = text(f"SELECT p.device_id {_WHO_IS_ONLINE} ORDER BY p.device_id LIMIT :limit")
+_PUBLISH_UNREPORTED = text(
+    f"""
+    WITH looked_at AS MATERIALIZED (
+      SELECT p.device_id, p.changed_at {_WHO_IS_ONLINE} AND {of_part("p.device_id")}
       ORDER BY p.device_id LIMIT :limit),
     late AS (
       SELECT r.device_id, r.ver
       FROM looked_at AS s
       CROSS JOIN LATERAL (
-        SELECT max(v.ver) FROM device_programme AS v WHERE v.device_id = s.device_id) AS n (ver)
+        SELECT max(v.ver) FROM device_programme AS v
+        WHERE v.device_id = s.device_id AND {of_part("v.device_id")}) AS n (ver)
       JOIN device_programme AS r ON r.device_id = s.device_id AND r.ver = n.ver
-      WHERE r.reported_at IS NULL
+      WHERE r.reported_at IS NULL AND {of_part("r.device_id")}
         AND r.published_at < :now - greatest(CAST(:first AS interval),
               least(CAST(:most AS interval),
                     r.published_at - greatest(r.created_at, s.changed_at)))
       FOR UPDATE OF r SKIP LOCKED),
     again AS (
       UPDATE device_programme AS r SET published_at = NULL
-      FROM late AS l WHERE r.device_id = l.device_id AND r.ver = l.ver
+      FROM late AS l
+      WHERE r.device_id = l.device_id AND r.ver = l.ver AND {of_part("r.device_id")}
       RETURNING r.device_id)
     SELECT (SELECT count(*) FROM looked_at), (SELECT max(device_id) FROM looked_at),
            ARRAY(SELECT device_id FROM again)
-    """
+    """  # noqa: S608 - constants
 )

@@ -57,16 +57,25 @@ def page(
         conditions.append("p.firmware = :firmware")
     statement = f"""
         SELECT d.id, d.serial, d.model, {STATE}, p.firmware, p.seen_at,
-               least(p.queued_frames, :most),
-               (SELECT avg(x.completeness) FROM stimulation_session AS x
-                WHERE x.device_id = d.id AND x.started_at >= :since AND x.hidden_at IS NULL)
+               least(p.queued_frames, :most)
         FROM {JOINED}
         WHERE {" AND ".join(conditions)}
         ORDER BY d.id LIMIT :limit
     """  # noqa: S608 - constants of this code
     values: dict[str, Any] = {"after": after, "state": state, "firmware": firmware, "limit": limit}
-    values |= {"most": MOST_BACKLOG, "since": now - RECENT}
-    return [FleetDevice(*row) for row in session.execute(text(statement), values)]
+    values["most"] = MOST_BACKLOG
+    rows = session.execute(text(statement), values).all()
+    of_page = {"devices": [row.id for row in rows], "since": now - RECENT}
+    means = dict(session.execute(_COMPLETENESS, of_page).all())
+    return [FleetDevice(*row, completeness=means.get(row.id)) for row in rows]
+
+
+_COMPLETENESS = text("""
+    SELECT x.device_id, avg(x.completeness) FROM stimulation_session AS x
+    WHERE x.device_id = ANY (CAST(:devices AS text[])) AND x.started_at >= :since
+      AND x.hidden_at IS NULL
+    GROUP BY x.device_id
+""")
 
 
 def suspended(session: Session, *, after: str = "", limit: int = 50) -> Sequence[SuspendedDevice]:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -174,14 +174,20 @@ def _wanted(row: DeviceProgramme) -> Wanted:
 def _chosen(session: Session, experiment: Experiment, *, since: int) -> list[DeviceProgramme]:
     """The versions from `since` on that the person set by themselves."""
     row = DeviceProgramme
-    of_block = exists().where(
-        ExperimentBlock.experiment_id == Experiment.id,
-        Experiment.device_id == row.device_id,
-        ExperimentBlock.programme_version == row.ver,
+    of_blocks = (
+        select(ExperimentBlock.programme_version)
+        .join(Experiment, Experiment.id == ExperimentBlock.experiment_id)
+        .where(
+            Experiment.account_id == experiment.account_id,
+            Experiment.device_id == experiment.device_id,
+            ExperimentBlock.programme_version.is_not(None),
+        )
     )
     # From before it was kept who set a version: one without a current may be a red flag's.
     limit: ColumnElement[Any] = row.limits["amplitude_ua"].as_float()
-    may_be_theirs = row.set_by.is_(None) & ~of_block & (func.coalesce(limit, -1) != 0)
+    may_be_theirs = (
+        row.set_by.is_(None) & row.ver.not_in(of_blocks) & (func.coalesce(limit, -1) != 0)
+    )
     query = select(row).where(
         row.device_id == experiment.device_id,
         row.account_id == experiment.account_id,

@@ -20,6 +20,7 @@ PARTS = 4
 # What does not hold on such tables, and why; `pytest --partitioned` leaves it out.
 NOT_IN_PARTS = {
     "test_every_fact_is_read_of_a_real_database_and_shown": "the log lies in no months there",
+    "test_the_mailbox_makes_the_account_and_nobody_else_learns_of_one": "who has one is held there",
     "test_pruning_reads_tombstones_by_their_age": "an index has another name in each part",
 }
 _PARTITIONED = text("""

@@ -9,8 +9,9 @@ from sqlalchemy import Engine, text
 
 from cymba.accounts import identities
 from cymba.accounts.oidc import account_for
+from cymba.accounts.profile import enter
 from cymba.accounts.providers import Provider
-from cymba.accounts.tables import Account, ProviderIdentity
+from cymba.accounts.tables import ProviderIdentity
 from cymba.database import UnitOfWork
 from cymba.errors import Conflict
 from cymba.settings import OidcProvider
@@ -22,10 +23,7 @@ CLAIMS = {"sub": "ada-1", "email": "ada@example.org", "email_verified": True}
 
 def test_who_comes_in_by_what_is_just_unlinked_stays_out(engine: Engine) -> None:
     with UnitOfWork(engine) as session, session.begin():
-        account = Account(email="ada@example.org", password_hash="a hash")
-        session.add(account)
-        session.flush()
-        account_id = account.id
+        account_id = enter(session, "ada@example.org", password_hash="a hash").id
         session.add(
             ProviderIdentity(issuer=PROVIDER.issuer, subject="ada-1", account_id=account_id)
         )

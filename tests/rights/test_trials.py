@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from cymba.accounts.tables import Account, AccountIdUsed
+from cymba.accounts.tables import Account, AccountAddress, AccountIdUsed
 from cymba.database import UnitOfWork
 from cymba.devices.provisioning import provision
 from cymba.devices.tables import DeviceTenure
@@ -125,6 +125,7 @@ def forget(engine, account_id):
         session.query(Experiment).delete()
         session.delete(session.get_one(Account, account_id))
         session.query(AccountIdUsed).delete()
+        session.query(AccountAddress).delete()
 
 
 def with_trial(archive: bytes, changed: dict[str, object]) -> io.BytesIO:

@@ -162,12 +162,14 @@ def publish_unreported(
     given = {"cell": cell, "now": now, "above": above, "limit": limit}
     waits = {"first": REPORTED_WITHIN, "most": AGAIN_EVERY}
     online = session.scalars(_ONLINE, given).all() if lies_in_parts(session) else ()
-    looked_at, last, again = 0, "", []
+    again: list[str] = []
+    looked_at, last = 0, ""
     for part in parts(session, online):
         count, last_of_part, found = session.execute(
             _PUBLISH_UNREPORTED, given | waits | {"part": part}
         ).one()
-        looked_at, last, again = looked_at + count, max(last, last_of_part or ""), again + found
+        looked_at, last = looked_at + count, max(last, last_of_part or "")
+        again += found
     return Reconciled(again, last if looked_at == limit else None)
 
 

@@ -66,8 +66,8 @@ def page(
     values["most"] = MOST_BACKLOG
     rows = session.execute(text(statement), values).all()
     of_page = {"devices": [row.id for row in rows], "since": now - RECENT}
-    means = dict(session.execute(_COMPLETENESS, of_page).all())
-    return [FleetDevice(*row, completeness=means.get(row.id)) for row in rows]
+    means: dict[str, float] = dict(session.execute(_COMPLETENESS, of_page).all())
+    return [FleetDevice._make([*row, means.get(row.id)]) for row in rows]
 
 
 _COMPLETENESS = text("""

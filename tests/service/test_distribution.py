@@ -18,6 +18,7 @@ import migrations
 from cymba.accounts import address_directory, profile
 from cymba.database import UnitOfWork, make_engine, reading, utc_now
 from cymba.devices.presence import record_seen
+from cymba.devices.publication import publish_again, publish_unreported
 from cymba.devices.tables import DeviceTenure
 from cymba.distribution import PLACES, TablePlace
 from cymba.errors import Conflict, NotFound
@@ -30,7 +31,7 @@ from cymba.rights.export import export
 from cymba.rights.personal_data import PERSONAL_TABLES
 from cymba.rights.restore import restore
 from cymba.rights.retention import RULES, remove_some
-from cymba.settings import Settings
+from cymba.settings import FIRST_CELL, Settings
 from cymba.stimulation.ingest.clock_hints import AnchorCache
 from cymba.stimulation.ingest.decide import Delivery
 from cymba.stimulation.ingest.fast_path import append
@@ -44,6 +45,10 @@ from tests.service.bodies import FAINTED, operation
 from tests.service.conftest import ApiUser, Worn, sign_up
 from workers.session_worker import SessionWorker
 
+ONLINE = text(
+    "INSERT INTO device_presence (device_id, online, store, boot, sent_ms, changed_at, seen_at)"
+    " SELECT id, true, 0, 0, 0, now(), now() FROM device ON CONFLICT DO NOTHING"
+)
 # By what they contain, the statements that ask every part, and why.
 OF_ALL_PARTS = {
     "stimulation_session.account_id =": "a person's sessions lie with their devices",
@@ -265,7 +270,11 @@ def tables_of(archive: bytes) -> dict[str, bytes]:
 
 
 def test_signing_in_and_locking_rows_ask_one_part_of_each_table(
-    app: Flask, engine: Engine, person: ApiUser, wear: Callable[..., Worn]
+    app: Flask,
+    engine: Engine,
+    person: ApiUser,
+    hold: Callable[..., str],
+    wear: Callable[..., Worn],
 ) -> None:
     """Citus refuses to lock rows unless it knows beforehand that they lie in one part."""
     client, given = app.test_client(), {"password": "long enough words"}
@@ -277,12 +286,16 @@ def test_signing_in_and_locking_rows_ask_one_part_of_each_table(
     assert [
         one for one in coming_in.parts.values() if any(len(of) > 1 for of in one.values())
     ] == []
-    worn = wear(person)
+    worn, device_ids = wear(person), [hold(person)]
+    with UnitOfWork(engine) as session:
+        while len(parts(session, device_ids)) < 2:
+            device_ids.append(hold(person))
     with UnitOfWork(engine) as session, session.begin():
         import_id = uuid4()
         file = DataImport(id=import_id, account_id=person.id, bytes=1, time_zone="UTC")
         file.state, file.created_at, file.changed_at = "uploading", worn.now, worn.now
         session.add(file)
+        session.execute(ONLINE)
     with asked.of(engine):
         refresh = {"refresh_token": signed_in["refresh_token"]}
         assert client.post("/v1/auth/refresh", json=refresh).status_code == 200
@@ -291,6 +304,8 @@ def test_signing_in_and_locking_rows_ask_one_part_of_each_table(
             with pytest.raises(NotFound):
                 trials.get(session, person.id, import_id, lock=True)
             assert staging.take(session, import_id) is None
+            publish_again(session, device_ids)
+            publish_unreported(session, FIRST_CELL, worn.now)
             later = utc_now() + timedelta(days=9_999)
             for rule in RULES:
                 count = remove_some(session, rule, Settings(), now=later)

@@ -8,7 +8,7 @@ on several nodes, where none of them runs, there is no trigger. The next version
 
 from uuid import UUID
 
-from sqlalchemy import DDL, and_, delete, event, func, or_, select
+from sqlalchemy import DDL, Select, and_, delete, event, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,10 +19,15 @@ from cymba.errors import Conflict
 
 def who_has(session: Session, email: str) -> list[UUID]:
     """The account that has the address's key, and an older one that has just this spelling."""
+    return list(session.scalars(whose(email)))
+
+
+def whose(email: str) -> Select[UUID]:
+    """As `who_has`, to ask for the accounts themselves in the same statement."""
     row = AccountAddress
     by_key = and_(row.address == addresses.key(email), row.is_key)
     by_spelling = and_(row.address == func.lower(email), ~row.is_key)
-    return list(session.scalars(select(row.account_id).where(or_(by_key, by_spelling))))
+    return select(row.account_id).where(or_(by_key, by_spelling))
 
 
 def take(session: Session, account_id: UUID, email: str) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv311
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessageInfo, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -91,24 +91,19 @@ class Connection:
             return self._client.publish(topic, payload, qos).rc is MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def publish_retained(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> bool:
-        """Publish retained messages. True once the broker has confirmed all; what it has not
-        confirmed by the end of the connection is not sent again."""
+        """Publish retained messages. True once the broker has confirmed all. If it does not, what
+        was not sent by then is not sent later, nor on another connection: it might come after what
+        is newer, and would pile up."""
         with self._client.publishing, self._lock:
             number = self._current
             if number is None:
                 return False
             sent = [self._client.publish(topic, payload, 1, retain=True)
                     for topic, payload in messages]  # fmt: skip
-        end_s = time.monotonic() + timeout_s
-        for one in sent:
-            if one.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return False
-            while not one.is_published():
-                left_s = end_s - time.monotonic()
-                if left_s <= 0 or self._current != number:
-                    return False
-                one.wait_for_publish(min(left_s, LOOK_S))
-        return True
+        is_confirmed = self._is_confirmed(sent, number, timeout_s)
+        if not is_confirmed:
+            self._client.take_back(one.mid for one in sent)
+        return is_confirmed
 
     def answer(
         self, messages: Iterable[tuple[bytes, bytes]], deliveries: Iterable[tuple[int, int]]
@@ -151,6 +146,19 @@ class Connection:
     def stop(self) -> None:
         """Send what is queued, disconnect and end the network thread."""
         self._network.stop(STOP_S)
+
+    def _is_confirmed(self, sent: Sequence[MQTTMessageInfo], number: int, timeout_s: float) -> bool:
+        """Wait until the broker has confirmed what was sent on this connection."""
+        end_s = time.monotonic() + timeout_s
+        for one in sent:
+            if one.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return False
+            while not one.is_published():
+                left_s = end_s - time.monotonic()
+                if left_s <= 0 or self._current != number:
+                    return False
+                one.wait_for_publish(min(left_s, LOOK_S))
+        return True
 
     # Called by the network thread.
 

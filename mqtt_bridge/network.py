@@ -11,12 +11,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client
-from paho.mqtt.enums import MessageType
+from paho.mqtt.enums import MessageState, MessageType
 
 from mqtt_bridge.packets import Message, size_of_packet, take_messages
 from mqtt_bridge.supervised import SupervisedThread
@@ -38,8 +38,8 @@ class BufferedClient(Client):
     """Reads by itself and lets paho handle whole packets, those that are no messages. `on_arrival`
     gets the messages, all that were read at once before any other packet.
 
-    What is overridden or used of paho's own: `_sock_recv`, `_packet_queue`, `_out_message_mutex`,
-    and when it last heard from the broker.
+    What is overridden or used of paho's own: `_sock_recv`, `_packet_queue`, `_out_messages` with
+    their mutex, and when it last heard from the broker.
     """
 
     on_arrival: Callable[[Arrival], None]
@@ -80,9 +80,19 @@ class BufferedClient(Client):
 
     @property
     def publishing(self) -> AbstractContextManager[object]:
-        """Held by paho while it publishes, and while it calls back that a new connection has ended
-        at once. Whoever publishes under a lock that the callbacks take holds this one first."""
+        """Paho's lock. Paho holds it while it publishes, and while it calls `on_disconnect` for a
+        new connection that has ended at once. Who holds a lock that a callback takes, and publishes
+        under it, must take this one first."""
         return self._out_message_mutex
+
+    def take_back(self, message_ids: Iterable[int]) -> None:
+        """Discard those of these messages that are not sent yet: paho sends twenty, and keeps the
+        others until the broker has confirmed some."""
+        with self._out_message_mutex:
+            for message_id in message_ids:
+                message = self._out_messages.get(message_id)
+                if message is not None and message.state is MessageState.MQTT_MS_QUEUED:
+                    del self._out_messages[message_id]
 
     def forget(self) -> None:
         """Discard what was read of a packet, and what the broker has not confirmed: its connection

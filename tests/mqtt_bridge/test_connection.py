@@ -202,6 +202,34 @@ def test_what_a_connection_left_unconfirmed_does_not_come_after_what_is_newer() 
         connection.stop()
 
 
+def test_what_waits_for_a_broker_that_confirms_nothing_does_not_pile_up() -> None:
+    """Nor does it come after what is published since, by this slot or another."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        connection = connect(f"mqtt://127.0.0.1:{listener.getsockname()[1]}", CallRecorder())
+        with accept(listener) as line:
+            wait_until(lambda: connection.current == 1, what="connected")
+            for _ in range(3):
+                assert not connection.publish_retained([("a", b"1")] * 30, 0)
+            outcome: list[bool] = []
+            waiting = threading.Thread(
+                target=lambda: outcome.append(
+                    connection.publish_retained([("a", b"2")], PATIENCE_S)
+                )
+            )
+            waiting.start()
+            published = []
+            while b"2" not in published:
+                kind, body = packet(line)
+                if kind == PUBLISH:
+                    published.append(body[-1:])
+                    line.sendall(b"\x40\x02" + body[3:5])  # its confirmation
+            waiting.join()
+            assert outcome == [True]
+            assert published == [b"1"] * 20 + [b"2"]  # paho's window had gone out already
+        connection.stop()
+
+
 class Watched:
     """A lock that says whether another one was held when it was taken."""
 
@@ -229,4 +257,4 @@ def test_a_connection_that_ends_at_once_and_who_publishes_do_not_wait_for_each_o
     assert watched.taken_under_it
     assert watched.taken_under_it[0] is False
     outer = [one for one in watched.taken_under_it if not one]
-    assert len(outer) == 2
+    assert len(outer) == 3  # to publish, to discard what is not sent, and to publish

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, select
+from sqlalchemy.exc import OperationalError
 
 from cymba.accounts.tables import Account, Change
 from cymba.database import UnitOfWork
@@ -93,6 +94,29 @@ def test_ends_are_looked_for_now_and_then_and_a_flood_at_once(
     finally:
         event.remove(engine, "before_cursor_execute", note)
     assert suspensions(engine)[devices[1].device_id] is not None
+
+
+def test_a_flood_that_was_seen_outlasts_a_database_that_fails(
+    engine: Engine,
+    devices: list[Credentials],
+    clock: type[StepClock],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    del clock
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT 1", None, Exception())
+
+    keeper = FloodGuard(engine, deque([devices[0].device_id]), BridgeMetrics())
+    with monkeypatch.context() as failing:
+        failing.setattr(flood_guard, "suspend", fail)
+        with pytest.raises(OperationalError):
+            keeper.do()
+    with monkeypatch.context() as failing:
+        failing.setattr(flood_guard, "end_suspensions", fail)
+        with pytest.raises(OperationalError):
+            keeper.do()
+    assert suspensions(engine)[devices[0].device_id] is not None
 
 
 def test_a_device_that_nobody_holds_is_told_to_nobody(

@@ -157,19 +157,22 @@ def publish_unreported(
     `limit` devices above `above`.
 
     It is first due after `REPORTED_WITHIN`, and then each time that the device has been silent for
-    twice as long, at least `AGAIN_EVERY`.
+    twice as long, at least `AGAIN_EVERY`. It is due too if it was published at a time that is still
+    to come: that was by a clock that has been set back since.
     """
     given = {"cell": cell, "now": now, "above": above, "limit": limit}
     waits = {"first": REPORTED_WITHIN, "most": AGAIN_EVERY}
-    online = session.scalars(_ONLINE, given).all() if lies_in_parts(session) else ()
+    online = session.scalars(_ONLINE, given).all() if lies_in_parts(session) else None
     again: list[str] = []
     looked_at, last = 0, ""
-    for part in parts(session, online):
+    for part in parts(session, online or ()):
         count, last_of_part, found = session.execute(
             _PUBLISH_UNREPORTED, given | waits | {"part": part}
         ).one()
         looked_at, last = looked_at + count, max(last, last_of_part or "")
         again += found
+    if online:  # whoever has gone since then was looked at too
+        looked_at, last = len(online), online[-1]
     return Reconciled(again, last if looked_at == limit else None)
 
 
@@ -255,9 +258,10 @@ _PUBLISH_UNREPORTED = text(
         WHERE v.device_id = s.device_id AND {of_part("v.device_id")}) AS n (ver)
       JOIN device_programme AS r ON r.device_id = s.device_id AND r.ver = n.ver
       WHERE r.reported_at IS NULL AND {of_part("r.device_id")}
-        AND r.published_at < :now - greatest(CAST(:first AS interval),
-              least(CAST(:most AS interval),
-                    r.published_at - greatest(r.created_at, s.changed_at)))
+        AND (r.published_at > :now + CAST(:first AS interval)
+          OR r.published_at < :now - greatest(CAST(:first AS interval),
+               least(CAST(:most AS interval),
+                     r.published_at - greatest(r.created_at, s.changed_at))))
       FOR UPDATE OF r SKIP LOCKED),
     again AS (
       UPDATE device_programme AS r SET published_at = NULL

@@ -203,6 +203,35 @@ def test_all_that_are_online_are_looked_at_in_parts(session, set_versions) -> No
     assert parts == [ids[:2], ids[2:4], ids[4:]]
 
 
+def test_who_goes_offline_meanwhile_hides_nobody_after_them(
+    session, set_versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the tables lie in parts, each part is asked after it is known who is online."""
+    ids = sorted(set_versions(1) for _ in range(3))
+    for device_id in ids:
+        come_online(session, device_id)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
+    later = NOW + timedelta(minutes=2)
+
+    def one_goes(session: Session, online: list[str]) -> list[list[str]]:
+        come_online(session, online[0], later, online=False)
+        return [online]
+
+    monkeypatch.setattr(publication, "lies_in_parts", lambda _: True)
+    monkeypatch.setattr(publication, "parts", one_goes)
+    found = publish_unreported(session, FIRST_CELL, later, limit=2)
+    assert found == ([ids[1]], ids[1])
+
+
+def test_a_clock_that_was_set_back_delays_nothing_that_a_device_has_not_got(
+    session, set_versions
+) -> None:
+    device_id = set_versions(1)
+    come_online(session, device_id)
+    mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW + timedelta(days=2))
+    assert publish_unreported(session, FIRST_CELL, NOW + timedelta(minutes=2)).again == [device_id]
+
+
 def test_a_device_that_reports_a_lower_version_is_sent_the_newest_again(
     session, set_versions
 ) -> None:

@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 
 
 class _Committed(NamedTuple):
-    """What is needed of a batch: its payloads are gone before the next is read, which then finds
-    their memory in the processor's cache."""
+    """What the acks need of a batch. It holds no payloads: the next batch is read into their
+    memory while the processor still has that in its cache."""
 
     first_delivery: int
     deliveries: list[tuple[int, int]]  # by connection and packet id

@@ -18,7 +18,7 @@ from cymba.devices.moving import arrive, still_here
 from cymba.devices.presence import SEEN_STEP, record_seen
 
 PERIOD_S = 5.0
-AT_ONCE = 5_000  # devices in one transaction; no statement can name 65,536
+AT_ONCE = 5_000  # devices in one transaction, which locks their rows
 MOST_DEVICES = 100_000  # whose last contact and holder are cached
 log = structlog.get_logger(__name__)
 

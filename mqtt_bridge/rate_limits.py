@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from cachetools import LRUCache
 
-from cymba.devices.rate_limits import MAX_BUCKETS, Admission, RateLimits
+from cymba.devices.rate_limits import FREE, MAX_BUCKETS, Admission, RateLimits
 from cymba.stimulation.ingest.decide import payload_name
 from cymba.stimulation.wire.messages import Ack, Rejection
 from cymba.stimulation.wire.parsing import read_number
@@ -35,9 +35,6 @@ class _Paid:
     def __init__(self) -> None:
         self.frames = 0
         self.most_bytes = 0  # of each
-
-
-_FREE = Admission(admitted=True, max_frames_per_s=None)
 
 
 class IncomingRateLimits:
@@ -67,14 +64,14 @@ class IncomingRateLimits:
         paid = self._paid(device_id)
         if paid.frames and payload_bytes <= paid.most_bytes:
             paid.frames -= 1
-            return _FREE
+            return FREE
         account_id = self._holders.get(device_id)
         most_bytes = (payload_bytes // PAID_BYTES + 1) * PAID_BYTES
         if self._flow.admit_all(
             device_id, PAID_FRAMES, PAID_FRAMES * most_bytes, now_s, account_id=account_id
         ):
             paid.frames, paid.most_bytes = PAID_FRAMES - 1, most_bytes
-            return _FREE
+            return FREE
         return self._flow.admit(device_id, payload_bytes, now_s, account_id=account_id)
 
     def admit_message(self, device_id: str, now_s: float) -> bool:

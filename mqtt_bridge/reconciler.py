@@ -1,7 +1,7 @@
 """Publishes again what devices that are online should have reported by now.
 
-The broker may have lost a message after it confirmed it, or another broker confirmed it: a bridge
-with the same cell and another broker publishes too. Only the device's report says that it has it.
+The broker may have lost a message that it had confirmed. Or another broker has confirmed it, if a
+second bridge has the same cell and another broker. Only the device's report says that it has it.
 """
 
 import time

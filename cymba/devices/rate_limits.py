@@ -39,6 +39,10 @@ class Admission(NamedTuple):
     max_frames_per_s: float | None
 
 
+FREE = Admission(admitted=True, max_frames_per_s=None)
+_OVER_LIMIT = Admission(admitted=False, max_frames_per_s=None)
+
+
 @dataclass(slots=True)
 class _Bucket:
     level: float
@@ -155,7 +159,7 @@ class RateLimits:
             and size.level >= self._low_bytes
             and (account is None or account.level >= self._low_account)
         ):
-            return _FREE if admitted else _OVER_LIMIT
+            return FREE if admitted else _OVER_LIMIT
         rates = [
             rate.per_s / cost
             for bucket, rate, low, cost in (
@@ -166,7 +170,3 @@ class RateLimits:
             if bucket is not None and bucket.level < low
         ]
         return Admission(admitted, min(rates))
-
-
-_FREE = Admission(admitted=True, max_frames_per_s=None)
-_OVER_LIMIT = Admission(admitted=False, max_frames_per_s=None)

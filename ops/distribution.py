@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex
 
 import migrations
+from cymba.accounts import audit_guard
 from cymba.distribution import ON_ONE_NODE, PLACES, TablePlace, placed
 from cymba.tables import metadata
 from ops import schema
@@ -56,8 +57,7 @@ class Citus:
     def place(
         self, connection: Connection, name: str, place: TablePlace, beside: str | None
     ) -> None:
-        # The audit log's guard looks at nothing but its own row.
-        connection.execute(text("SET LOCAL citus.enable_unsafe_triggers = on"))
+        connection.execute(text(_UNSAFE_TRIGGERS))
         if place.column is None:
             connection.execute(text("SELECT create_reference_table(:name)"), {"name": name})
         else:
@@ -68,6 +68,8 @@ class Citus:
         connection.execute(text("SELECT undistribute_table(:name)"), {"name": name})
 
 
+# The audit log's guards look at nothing but the log of the row's own account.
+_UNSAFE_TRIGGERS = "SET LOCAL citus.enable_unsafe_triggers = on"
 _CITUS_TABLES = text("""
     SELECT table_name::text, citus_table_type, distribution_column, colocation_id
     FROM citus_tables
@@ -138,6 +140,8 @@ def faults_seen(connection: Connection, nodes: Nodes) -> list[str]:
     for table, key in _keys(connection, wanted):
         found.append(f"{table.name}: {key} does not hold across nodes")
     found += [f"{ON_ONE_NODE[name]}: {name} writes to other nodes" for name in _alone(connection)]
+    if not _triggers(connection, audit_guard.ENTERED_NOW):
+        found.append(f"audit_entry: {audit_guard.ENTERED_NOW} is wanting")
     for table in wanted.sorted_tables:
         have, want = set(_references(connection, table)), _wanted_references(table)
         found += [f"{table.name}: {name} crosses nodes" for name in sorted(have - set(want))]
@@ -170,6 +174,8 @@ def _steps(
             beside = laid.setdefault(place.group, name)
             others = None if place.group is None or beside == name else beside
             yield f"{name}: laid", partial(nodes.place, connection, name, place, others)
+    if not _triggers(connection, audit_guard.ENTERED_NOW):
+        yield f"audit_entry: {audit_guard.ENTERED_NOW}", partial(_enter_now, connection)
     for table in tables:
         have = _references(connection, table)
         for name, key in _wanted_references(table).items():
@@ -183,8 +189,17 @@ _TRIGGERS = text("""
 """)
 
 
+def _triggers(connection: Connection, *names: str) -> list[str]:
+    return list(connection.scalars(_TRIGGERS, {"names": list(names)}))
+
+
 def _alone(connection: Connection) -> list[str]:
-    return list(connection.scalars(_TRIGGERS, {"names": list(ON_ONE_NODE)}))
+    return _triggers(connection, *ON_ONE_NODE)
+
+
+def _enter_now(connection: Connection) -> None:
+    for statement in (_UNSAFE_TRIGGERS, *audit_guard.ENTER_NOW):
+        connection.execute(text(statement))
 
 
 def _faults(name: str, stands: dict[str, Stands]) -> Iterator[str]:

@@ -3,6 +3,9 @@
 The role that owns the tables can drop the audit log's guard, so only migrations use it. The
 services' role reads the log and adds to it. Erasure and retention go through functions that run
 with the owner's rights (`cymba.accounts.audit_guard`, `audit_months`).
+
+Where the tables are laid on several nodes of Citus, the role may name every column of an entry, and
+a trigger sees to those that are the database's.
 """
 
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 import migrations
-from cymba.accounts import audit_months
+from cymba.accounts import audit_guard, audit_months
 from cymba.database import SESSION
 from ops.schema import current, migrating
 
@@ -90,15 +93,19 @@ def grant(
                         name, sql.Identifier(setting), value
                     )
                 )
+            # Else Citus grants on a table's parts side by side, and then on no other table.
+            made.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
             names = {"role": name, "database": sql.Identifier(made.info.dbname)}
             for statement in [*_TAKEN, *_GIVEN] if taking else _GIVEN:
                 made.execute(sql.SQL(statement).format(**names))
+            enters_now = made.execute(_ENTERS_NOW, (audit_guard.ENTERED_NOW,)).fetchone()
+            less = LESS | ({"audit_entry": "SELECT, INSERT"} if enters_now else {})
             for kind, plain, quoted in made.execute(_OURS).fetchall():
                 thing = {"kind": sql.SQL(kind), "thing": sql.SQL(quoted), "role": name}
                 if taking:
                     made.execute(_TAKE.format(**thing))
                 if kind == "TABLE":
-                    rights = sql.SQL(LESS.get(plain, ROWS))
+                    rights = sql.SQL(less.get(plain, ROWS))
                 elif kind == "SEQUENCE":
                     rights = sql.SQL("USAGE")
                 else:
@@ -144,6 +151,10 @@ _OURS = """
         SELECT FROM pg_depend AS d
         WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     ORDER BY 1, 2
+"""
+_ENTERS_NOW = """
+    SELECT true FROM pg_trigger
+    WHERE tgrelid = 'audit_entry'::regclass AND tgname = %s AND tgenabled IN ('O', 'A')
 """
 # NULL if the role is fit, else why it is not. No row if there is no such role.
 _STANDING = """

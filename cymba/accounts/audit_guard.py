@@ -8,6 +8,10 @@ Erasing an account enters it in the ledger.
 An account's id is used once. Otherwise a role that may add accounts and entries could erase an
 account and add it again with another log. A hash of each id is kept in a table whose key refuses
 the second. The migrations create the same.
+
+Which entry came when is the database's to say, so the services' role may not name the columns `id`
+and `at`. Citus names all columns of an entry that it passes on to a node, so where the tables are
+laid on several, that role may too, and `ENTER_NOW` sets both there (`ops.distribution`).
 """
 
 from sqlalchemy import DDL, event
@@ -76,6 +80,33 @@ BEGIN
   ON CONFLICT DO NOTHING;  -- after a restore, a replay erases who is in the ledger already
 END
 $$"""
+ENTERED_NOW = "audit_entry_entered_now"
+# The node's clock may differ from the coordinator's by a minute. An entry's number is after all
+# others of the log that it goes into. The owner brings entries back as they were.
+ENTER_NOW = (
+    """
+CREATE OR REPLACE FUNCTION enter_audit_now() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  last bigint;
+BEGIN
+  IF pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+    RETURN NEW;
+  END IF;
+  IF (NEW.at BETWEEN clock_timestamp() - interval '1 minute'
+                 AND clock_timestamp() + interval '1 minute') IS NOT TRUE THEN
+    NEW.at := clock_timestamp();  -- refused where that is of another part
+  END IF;
+  EXECUTE format('SELECT max(id) FROM %s WHERE account_id = $1', pg_partition_root(TG_RELID))
+  INTO last USING NEW.account_id;
+  NEW.id := greatest(least(coalesce(NEW.id, 0), 1::bigint << 52), coalesce(last, 0) + 1);
+  RETURN NEW;
+END
+$$""",
+    f"""
+CREATE TRIGGER {ENTERED_NOW} BEFORE INSERT ON audit_entry
+FOR EACH ROW EXECUTE FUNCTION enter_audit_now()""",
+)
 _OF_NOBODY = "REVOKE ALL ON FUNCTION {} FROM PUBLIC"
 
 _DDL = (

@@ -1,14 +1,21 @@
 """The audit log against the services' own role: whoever has its password changes nothing in it."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import errors
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from cymba.accounts import audit_guard
 from cymba.settings import SettingsError, load
-from tests.ops.services_role import ERASE, as_role, refused
+from ops import grants
+from tests.ops.services_role import ERASE, ROLE, as_role, refused
+
+OLD = """
+    INSERT INTO audit_entry (id, account_id, at, actor_kind, actor_id, action, detail)
+    VALUES (-1, :id, now() - interval '40 days', 'system', '', 'old', '{}')"""
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,48 @@ def test_a_log_cannot_be_copied_and_put_back_otherwise(granted: Engine, logged: 
         assert number > max(one[-1] for one in kept)
         ledger = thief.execute("SELECT pseudonym, erased_at <= now() FROM erasure_ledger")
         assert ledger.fetchall() == [(b"p" * 32, True)]
+
+
+def test_on_several_nodes_the_role_names_all_columns_and_an_entry_is_of_now(
+    engine: Engine, logged: str
+) -> None:
+    """There Citus names them. What an entry says of its time and number counts for nothing."""
+    with engine.begin() as connection:
+        for statement in audit_guard.ENTER_NOW:
+            connection.execute(text(statement))
+    refused(engine, "INSERT INTO audit_entry SELECT * FROM audit_entry")  # until it is granted
+    assert grants.grant(engine, ROLE) == grants.Granted(created=False)
+    insert = (
+        "INSERT INTO audit_entry (account_id, actor_kind, actor_id, action, detail, at, id) "
+        "VALUES (%s, 'system', '', 'forged', '{}', %s, %s)"
+    )
+    copying = insert.partition(" VALUES")[0].replace("INSERT INTO", "COPY") + " FROM STDIN"
+    with psycopg.connect(as_role(engine), autocommit=True) as thief:
+        ((now, last),) = thief.execute("SELECT clock_timestamp(), max(id) FROM audit_entry")
+        times = [now + timedelta(seconds=one) for one in (-90, 90, -400 * 86400)]
+        forged = [
+            *((now, number) for number in (last, 1, -5, 2**63 - 1, last + 9, None)),
+            *((at, last + 1) for at in (*times, "-infinity")),
+        ]
+        for one in forged:
+            thief.execute(insert, (logged, *one))
+        with pytest.raises(errors.FeatureNotSupported):  # it would be of another part
+            thief.execute(insert, (logged, "infinity", last + 1))
+        with thief.cursor().copy(copying) as copy:
+            copy.write_row((logged, "system", "", "copied", "{}", now, 2))
+        seen = "SELECT id, at FROM audit_entry WHERE action IN ('forged', 'copied') ORDER BY ctid"
+        entries = thief.execute(seen).fetchall()
+        assert len(entries) == len(forged) + 1
+        numbers = [number for number, _ in entries]
+        assert numbers == sorted(set(numbers))
+        assert last < numbers[0]
+        assert numbers[-1] < 2**53  # which a client in JavaScript reads exactly
+        assert all(abs(at - now) < timedelta(seconds=60) for _, at in entries)
+    refused(engine, "DELETE FROM audit_entry", "SET LOCAL cymba.erasing = 'on'")
+    refused(engine, "DROP TRIGGER audit_entry_entered_now ON audit_entry")
+    with engine.begin() as connection:  # the owner brings back what was
+        connection.execute(text(OLD), {"id": logged})
+        assert connection.scalar(text("SELECT min(id) FROM audit_entry")) == -1
 
 
 def test_retention_spares_what_is_younger_than_a_month(granted: Engine, logged: str) -> None:

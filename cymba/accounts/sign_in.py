@@ -26,7 +26,10 @@ def sign_in_by_password(
 ) -> TokenPair | None:
     """Sign in to an account whose password was verified outside of any transaction, because that
     takes a tenth of a second. None: meanwhile the account was removed or its password changed."""
-    account = session.get(Account, verified.id, populate_existing=True)
+    # Whoever changes the password or the address waits until this sign-in can be ended too. `renew`
+    # changes an account without a key: two sign-ins that only shared it would block each other.
+    held = True if verified.email_key is None else {"read": True, "key_share": True}
+    account = session.get(Account, verified.id, with_for_update=held, populate_existing=True)
     if account is None or account.password_hash != verified.password_hash:
         return None
     throttle.count_right(session, attempt, now)

@@ -23,7 +23,7 @@ class WrittenInSql:
             raise TypeError(f"{name} is not a column as it is")
         match field:
             case ma.fields.DateTime():
-                return func.to_char(column, _INSTANT)
+                return func.to_char(func.timezone(_UTC, column), _INSTANT)
             case ma.fields.Float() if name in SCALES:
                 return _rounded(column, SCALES[name])
             case ma.fields.Nested() if isinstance(column.type, JSONB):
@@ -32,9 +32,9 @@ class WrittenInSql:
                 return column
 
 
-_INSTANT: ColumnElement[str] = literal_column(
-    """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
-)  # connections are in UTC
+# Not the connection's zone: behind a pooler that is whatever the role or the server has.
+_UTC: ColumnElement[str] = literal_column("'UTC'")
+_INSTANT: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
 
 
 def _rounded(column: ColumnElement[Any], scale: float) -> ColumnElement[Any]:

@@ -8,7 +8,8 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, Float, insert, literal_column, select
+from sqlalchemy import Engine, Float, insert, literal, literal_column, select, text
+from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, line_of
@@ -116,6 +117,12 @@ def test_a_page_in_sql_is_what_the_writer_writes(
         assert isinstance(item, str)
         written = orjson.loads(item)
         assert written == orjson.loads(dumps(by_id[written["id"]]))
+
+
+def test_times_are_in_utc_whatever_the_connection_is_set_to(session: Session) -> None:
+    session.execute(text("SET LOCAL TIME ZONE 'Asia/Kolkata'"))
+    began = WrittenInSql(SessionSchema)("started_at", literal(BEGAN))
+    assert session.scalar(select(began)) == "2026-03-01T00:00:00.000000Z"
 
 
 def test_what_sql_would_write_otherwise_is_refused() -> None:

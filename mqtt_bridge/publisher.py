@@ -33,7 +33,7 @@ from mqtt_bridge.connection import Connection
 from mqtt_bridge.metrics import BridgeMetrics
 
 CONFIRM_S = 10.0
-AT_ONCE = 100
+AT_ONCE = 100  # devices
 log = structlog.get_logger(__name__)
 
 
@@ -48,6 +48,8 @@ class Publisher:
         self._connection = connection
         self._metrics = metrics
         self._cell = cell
+        # Devices; fewer while the broker does not confirm so many in `CONFIRM_S`.
+        self._at_once = AT_ONCE
         self._fresh_sessions = 0  # of those counted by the connection, how many were noticed
         # The broker has lost what it retained of the devices above this one; None: of nobody.
         self._lost_above: str | None = None
@@ -57,30 +59,33 @@ class Publisher:
             return False
         if self._connection.fresh_sessions != self._fresh_sessions:
             self._fresh_sessions, self._lost_above = self._connection.fresh_sessions, ""
-        published = self._publish()
+        at_once = self._at_once
+        published = self._publish(at_once)
         if published is None or self._lost_above is None:
-            return published == AT_ONCE
+            return published == at_once
         if published == 0:  # what is new never waits for more than a part of what was lost
             with UnitOfWork(self._engine) as session, session.begin():
                 last = publish_all_again(session, self._cell, above=self._lost_above)
             self._lost_above = last
         return True
 
-    def _publish(self) -> int | None:
-        """Publish some of what waits. Return the number of devices for which the broker confirmed
-        it; None if it did not, or if another slot publishes now."""
+    def _publish(self, at_once: int) -> int | None:
+        """Publish what waits of up to so many devices. Return for how many the broker confirmed it;
+        None if it did not, or if another slot publishes now."""
         with UnitOfWork(self._engine) as session, session.begin():
             if not begin_publication(session, self._cell):
                 return None
-            waiting = _read(session, self._cell)
+            waiting = _read(session, self._cell, at_once)
             if not waiting.device_ids:
                 return 0
             messages = waiting.messages()
             if not self._connection.publish_retained(messages, CONFIRM_S):
                 log.warning("the broker did not confirm retained messages; they will be sent again")
                 session.rollback()
+                self._at_once = max(1, at_once // 2)
                 return None
             waiting.mark(session, self._cell, datetime.now(UTC))
+        self._at_once = min(AT_ONCE, 2 * at_once)
         self._metrics.published.inc(len(messages))
         return len(waiting.device_ids)
 
@@ -127,9 +132,9 @@ class _Waiting(NamedTuple):
         moving.mark_told(session, self.told, now)
 
 
-def _read(session: Session, cell: str) -> _Waiting:
-    withdrawn = awaited_withdrawals(session, cell, AT_ONCE)
-    programmes = unpublished(session, cell, room := AT_ONCE - len(withdrawn))
+def _read(session: Session, cell: str, at_once: int) -> _Waiting:
+    withdrawn = awaited_withdrawals(session, cell, at_once)
+    programmes = unpublished(session, cell, room := at_once - len(withdrawn))
     prepared = moving.to_prepare(session, cell, room := room - len(programmes))
     told = moving.to_tell(session, cell, room - len(prepared))
     return _Waiting(withdrawn, programmes, prepared, told)

@@ -69,6 +69,28 @@ def test_what_another_broker_has_confirmed_reaches_the_device_that_is_online(
     assert hear_desired(talker).ver == 1
 
 
+@dataclass
+class Slow(Confirming):
+    """It confirms one message in time, and no more."""
+
+    def publish_retained(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> bool:
+        return len(messages) == 1 and super().publish_retained(messages, timeout_s)
+
+
+def test_a_broker_that_is_too_slow_for_many_gets_fewer_at_once(
+    engine: Engine, devices: list[Credentials], set_next: SetProgramme
+) -> None:
+    ids = sorted(one.device_id for one in devices)
+    for device_id in ids:
+        set_next(device_id)
+    connection = Slow()
+    chore = make_publisher(engine, connection)
+    for _ in range(20):
+        chore.do()
+    assert connection.topics == [f"cymba/v1/{device_id}/down/desired" for device_id in ids]
+    assert not chore.do()
+
+
 def test_a_device_with_a_new_store_is_sent_what_it_reported_in_the_old_one(
     engine: Engine, devices: list[Credentials], set_next: SetProgramme
 ) -> None:

@@ -178,7 +178,7 @@ def check(settings: Settings) -> None:
             with UnitOfWork(engine) as session:
                 missing = address_directory.count_missing(session)
             if missing:
-                faults.append(f"account_address: {missing} fewer rows than there are accounts")
+                faults.append(f"account_address: accounts less rows: {missing}, not 0")
         if state.fits and not faults:
             where = ", and each table lies where it belongs" if is_laid else ""
             click.echo(f"{state.head}: the schema fits{where}")

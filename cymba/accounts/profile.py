@@ -142,7 +142,7 @@ def renew(session: Session, account: Account, renewed_hash: str | None) -> None:
 
 
 def move(session: Session, account: Account, email: str) -> None:
-    """Give the account, which is locked, another address, that was parsed.
+    """Give the account another address, which was parsed. Lock the account first.
 
     Raises:
         Conflict: another account has it.

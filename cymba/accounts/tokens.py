@@ -19,7 +19,18 @@ import psycopg
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from sqlalchemy import ColumnElement, Uuid, and_, bindparam, delete, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from cymba.accounts import sharing
@@ -271,6 +282,8 @@ _HAS_NOT_ENDED = exists().where(
 )
 IS_SIGNED_IN: ColumnElement[bool] = and_(exists().where(_IS_THERE), _HAS_NOT_ENDED)
 """Whether an access token's account and family are still good, for a statement that reads more."""
+MAY_READ: ColumnElement[bool] = or_(bindparam("family_id", type_=Uuid()).is_(None), IS_SIGNED_IN)
+"""The same; without a family (null) the caller has checked before."""
 
 # Every request begins with this query.
 _CALLER = Prepared(

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from cymba.accounts.tables import Account, Change, Consent
-from cymba.accounts.tokens import IS_SIGNED_IN, Caller
+from cymba.accounts.tokens import MAY_READ, Caller
 from cymba.devices.tables import RedFlag, Screening
 from cymba.diary.entries import entry_in_sql, is_marked
 from cymba.diary.tables import DiaryEntry
@@ -104,7 +104,7 @@ def page_statement(session_as: ShownAs, entry_as: ShownAs) -> ClauseElement:
 
 
 def _head() -> Select[*tuple[Any, ...]]:
-    """None where the account is gone, or its sign-in has ended."""
+    """No row where the account is gone, or its sign-in has ended."""
     account = Account.__table__.c
     return (
         select(
@@ -117,7 +117,7 @@ def _head() -> Select[*tuple[Any, ...]]:
         .outerjoin(SyncHorizon, SyncHorizon.account_id == Account.id)
         .where(
             account.id == ACCOUNT_ID,
-            or_(bindparam("family_id", type_=Uuid()).is_(None), IS_SIGNED_IN),
+            MAY_READ,
         )
     )
 

@@ -1,4 +1,4 @@
-"""Say in a table of its own whose an e-mail address is, and fill it.
+"""Say in a table of its own whose an e-mail address is.
 
 On several nodes an account lies by its id, and no key of it holds for all addresses. `0047` enters
 the accounts that there are; those that come or change meanwhile are entered by the trigger, and so

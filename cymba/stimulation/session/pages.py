@@ -34,7 +34,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from cymba.accounts.tokens import IS_SIGNED_IN
+from cymba.accounts.tokens import MAY_READ
 from cymba.database import Prepared
 from cymba.devices.health import BEHIND, Behind, devices_behind
 from cymba.json_rows import ShownAs, json_of, materialized
@@ -132,8 +132,7 @@ def _with_witnesses(
 
 
 def _statement(shown_as: ShownAs) -> ClauseElement:
-    is_good = or_(bindparam("family_id", type_=Uuid()).is_(None), IS_SIGNED_IN)
-    signed_in = select(is_good.label("yes")).cte("signed_in").prefix_with("MATERIALIZED")
+    signed_in = select(MAY_READ.label("yes")).cte("signed_in").prefix_with("MATERIALIZED")
     is_signed_in = select(signed_in.c.yes).scalar_subquery()
     page = _page_of(_SESSION, is_signed_in).where(_SESSION.hidden_at.is_(None)).subquery("page")
     shown = select(*recorded_in_sql(page.c, shown_as)).correlate(page).lateral("shown")

@@ -228,5 +228,6 @@ def _days_without_session() -> Select[*tuple[Any, ...]]:
 
 
 PARTS = (_held(), _models_used(), _days_without_session())
-"""What a statement that reads more reads of this, too, for `complete_days`."""
+"""The parts of the statement. One that reads more has them too, and gives `complete_days` their
+rows."""
 _STATEMENT = Prepared(union_all(*PARTS))

@@ -68,7 +68,8 @@ def count_missing(session: Session) -> int:
         for one, name in ((Account, "accounts"), (AccountAddress, "addresses"))
     )
     more = select(accounts.c.number - rows.c.number).select_from(accounts.join(rows, true()))
-    return session.scalars(more).one()
+    number: int = session.scalars(more).one()
+    return number
 
 
 _FOR_THE_VERSION_BEFORE = (

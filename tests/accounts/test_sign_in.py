@@ -1,17 +1,17 @@
-"""A sign-in by a password while the account it opens is being changed."""
+"""A sign-in, or a forgotten password, while the account it opens is being changed."""
 
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts import recovery
 from cymba.accounts.profile import enter, find_by_email, lock, move
 from cymba.accounts.sign_in import sign_in_by_password
-from cymba.accounts.tables import Account, RefreshToken
+from cymba.accounts.tables import Account, OutgoingMail, RefreshToken
 from cymba.accounts.throttle import SignInAttempt, ask_sign_in
 from cymba.accounts.tokens import Signer, TokenPair
 from cymba.database import UnitOfWork
@@ -32,34 +32,24 @@ def verified(engine: Engine) -> Account:
     return account
 
 
+Act = Callable[[Session], object]
+
+
 @pytest.fixture
-def sign_in_during(
-    engine: Engine, verified: Account
-) -> Callable[[Callable[[Session], object]], TokenPair | None]:
-    """Sign in by the old password while a change is made, but not committed."""
+def during(engine: Engine) -> Callable[[Act, Act], list[object]]:
+    """Do the second while the first is done, but not committed."""
 
-    def sign_in(change: Callable[[Session], object]) -> TokenPair | None:
-        pairs: list[TokenPair | None] = []
+    def both(change: Act, act: Act) -> list[object]:
+        found: list[object] = []
 
-        def come_in() -> None:
+        def come() -> None:
             with UnitOfWork(engine) as session, session.begin():
-                attempt = ask_sign_in(session, KEY, email=OLD, address="192.0.2.1", now=NOW)
-                assert isinstance(attempt, SignInAttempt)
-                pairs.append(
-                    sign_in_by_password(
-                        session,
-                        SIGNER,
-                        verified,
-                        renewed_hash="a strong hash",
-                        attempt=attempt,
-                        now=NOW,
-                    )
-                )
+                found.append(act(session))
 
         with UnitOfWork(engine) as session, session.begin():
             change(session)
             session.flush()
-            thread = threading.Thread(target=come_in)
+            thread = threading.Thread(target=come)
             thread.start()
             with engine.connect() as looking:
                 while thread.is_alive() and not looking.scalar(
@@ -67,21 +57,37 @@ def sign_in_during(
                 ):
                     pass
         thread.join()
-        (pair,) = pairs
-        return pair
+        return found
 
-    return sign_in
+    return both
+
+
+@pytest.fixture
+def sign_in(verified: Account) -> Act:
+    """By the password of before."""
+
+    def come_in(session: Session) -> TokenPair | None:
+        attempt = ask_sign_in(session, KEY, email=OLD, address="192.0.2.1", now=NOW)
+        assert isinstance(attempt, SignInAttempt)
+        return sign_in_by_password(
+            session, SIGNER, verified, renewed_hash="a strong hash", attempt=attempt, now=NOW
+        )
+
+    return come_in
+
+
+@pytest.fixture
+def change_address(verified: Account) -> Act:
+    return lambda session: move(session, lock(session, verified.id), NEW)
 
 
 def test_who_comes_in_by_a_password_that_is_just_given_up_stays_out(
-    engine: Engine,
-    verified: Account,
-    sign_in_during: Callable[[Callable[[Session], object]], TokenPair | None],
+    engine: Engine, verified: Account, during: Callable[[Act, Act], list[object]], sign_in: Act
 ) -> None:
     def reset(session: Session) -> None:
         recovery.set_password(session, verified.id, "another hash", now=NOW)
 
-    assert sign_in_during(reset) is None
+    assert during(reset, sign_in) == [None]
     with UnitOfWork(engine) as session:
         assert session.get_one(Account, verified.id).password_hash == "another hash"
         assert session.query(RefreshToken).all() == []
@@ -90,14 +96,22 @@ def test_who_comes_in_by_a_password_that_is_just_given_up_stays_out(
 def test_who_comes_in_while_the_address_changes_is_found_by_the_new_one(
     engine: Engine,
     verified: Account,
-    sign_in_during: Callable[[Callable[[Session], object]], TokenPair | None],
+    during: Callable[[Act, Act], list[object]],
+    change_address: Act,
+    sign_in: Act,
 ) -> None:
-    def moved(session: Session) -> None:
-        move(session, lock(session, verified.id), NEW)
-
-    assert sign_in_during(moved) is not None
+    (pair,) = during(change_address, sign_in)
+    assert isinstance(pair, TokenPair)
     with UnitOfWork(engine) as session:
         account = find_by_email(session, NEW)
         assert account is not None
         assert (account.id, account.password_hash) == (verified.id, "a strong hash")
         assert find_by_email(session, OLD) is None
+
+
+def test_no_code_goes_to_an_address_that_is_just_given_up(
+    engine: Engine, during: Callable[[Act, Act], list[object]], change_address: Act
+) -> None:
+    during(change_address, lambda session: recovery.request_reset(session, OLD, now=NOW))
+    with UnitOfWork(engine) as session:
+        assert session.scalars(select(OutgoingMail.recipient)).all() == [NEW]

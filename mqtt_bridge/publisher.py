@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from cymba.database import UnitOfWork
 from cymba.devices import moving
-from cymba.devices.issuing import lock_devices
+from cymba.devices.issuing import lock_free_devices
 from cymba.devices.moving import Preparation, Telling
 from cymba.devices.publication import (
     UnpublishedProgramme,
@@ -70,8 +70,8 @@ class Publisher:
         return True
 
     def _publish(self, at_once: int) -> int | None:
-        """Publish what waits of up to so many devices. Return for how many the broker confirmed it;
-        None if it did not, or if another slot publishes now."""
+        """Publish what waits of up to so many devices. Return for how many it is done; None if the
+        broker did not confirm it, or if another slot publishes now."""
         with UnitOfWork(self._engine) as session, session.begin():
             if not begin_publication(session, self._cell):
                 return None
@@ -84,10 +84,10 @@ class Publisher:
                 session.rollback()
                 self._at_once = max(1, at_once // 2)
                 return None
-            waiting.mark(session, self._cell, datetime.now(UTC))
+            done = waiting.mark(session, self._cell, datetime.now(UTC))
         self._at_once = min(AT_ONCE, 2 * at_once)
         self._metrics.published.inc(len(messages))
-        return len(waiting.device_ids)
+        return done
 
 
 class _Waiting(NamedTuple):
@@ -124,12 +124,19 @@ class _Waiting(NamedTuple):
         told = [(topics.down_broker(one.device_id), to_json(one.relocation)) for one in self.told]
         return [*emptied, *desired, *told]
 
-    def mark(self, session: Session, cell: str, now: datetime) -> None:
-        lock_devices(session, self.device_ids)
-        mark_withdrawn(session, self.withdrawn, cell)
-        mark_published(session, self.programmes, cell, now)
-        moving.mark_prepared(session, self.prepared, now)
-        moving.mark_told(session, self.told, now)
+    def mark(self, session: Session, cell: str, now: datetime) -> int:
+        """For how many devices it is done. Those that somebody else holds at this moment are left
+        waiting: they hold up nobody."""
+        free = lock_free_devices(session, self.device_ids)
+        withdrawn = [one for one in self.withdrawn if one.device_id in free]
+        programmes = [one for one in self.programmes if one.device_id in free]
+        prepared = [one for one in self.prepared if one.device_id in free]
+        told = [one for one in self.told if one.device_id in free]
+        mark_withdrawn(session, withdrawn, cell)
+        mark_published(session, programmes, cell, now)
+        moving.mark_prepared(session, prepared, now)
+        moving.mark_told(session, told, now)
+        return len(withdrawn) + len(programmes) + len(prepared) + len(told)
 
 
 def _read(session: Session, cell: str, at_once: int) -> _Waiting:

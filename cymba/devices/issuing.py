@@ -87,6 +87,12 @@ def lock_devices(session: Session, device_ids: Sequence[str]) -> None:
     )
 
 
+def lock_free_devices(session: Session, device_ids: Sequence[str]) -> set[str]:
+    """Lock those of these devices that nobody else holds, and return them. It waits for nobody."""
+    free = select(Device.id).where(Device.id.in_(device_ids)).order_by(Device.id)
+    return set(session.scalars(free.with_for_update(key_share=True, skip_locked=True)))
+
+
 def newest_version(session: Session, device_id: str) -> DeviceProgramme | None:
     return session.scalar(
         select(DeviceProgramme)

@@ -136,8 +136,8 @@ def to_tell(session: Session, cell: str, limit: int) -> list[Telling]:
 
 
 def mark_prepared(session: Session, prepared: Sequence[Preparation], now: datetime) -> None:
-    """The new broker has acknowledged these: it may admit their devices. The devices are locked
-    (`lock_devices`); a version that was set meanwhile is published first."""
+    """The new broker has acknowledged these: it may admit their devices. The devices are locked;
+    a version that was set meanwhile is published first."""
     newest = newest_messages(session, [one.device_id for one in prepared])
     for device_id, at_ms, desired in prepared:
         if newest.get(device_id) == desired:

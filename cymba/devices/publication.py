@@ -87,16 +87,19 @@ def mark_published(
     session: Session, published: Sequence[UnpublishedProgramme], cell: str, now: datetime
 ) -> None:
     """The broker of `cell` has acknowledged these, which replace all older versions. The devices
-    are locked (`lock_devices`); one that has left the cell meanwhile is published where it is."""
+    are locked; one that has left the cell meanwhile is published where it is, and one whose row
+    somebody else holds at this moment is published again."""
     row = DeviceProgramme
     here = select(Device.id).where(Device.cell == cell)
     for device_id, desired in published:
+        sent = select(row.device_id, row.ver).where(
+            row.device_id == device_id, row.ver <= desired.ver, row.published_at.is_(None)
+        )
         session.execute(
             update(row)
             .where(
                 row.device_id == device_id,
-                row.ver <= desired.ver,
-                row.published_at.is_(None),
+                func.row(row.device_id, row.ver).in_(sent.with_for_update(skip_locked=True)),
                 row.device_id.in_(here.where(Device.id == device_id)),
             )
             .values(published_at=now)

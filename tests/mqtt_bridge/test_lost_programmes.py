@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select, text, update
 
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import publication
@@ -89,6 +89,33 @@ def test_a_broker_that_is_too_slow_for_many_gets_fewer_at_once(
         chore.do()
     assert connection.topics == [f"cymba/v1/{device_id}/down/desired" for device_id in ids]
     assert not chore.do()
+
+
+@pytest.mark.parametrize(("table", "column"), [("device", "id"), ("device_programme", "device_id")])
+def test_a_row_that_somebody_holds_holds_up_no_other_device(
+    engine: Engine,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+    table: str,
+    column: str,
+) -> None:
+    ids = sorted(one.device_id for one in devices)
+    for device_id in ids:
+        set_next(device_id)
+    connection = Confirming()
+    chore = make_publisher(engine, connection)
+    topics = [f"cymba/v1/{device_id}/down/desired" for device_id in ids]
+    with UnitOfWork(engine) as holder:
+        holder.execute(
+            text(f"SELECT FROM {table} WHERE {column} = :id FOR UPDATE"),
+            {"id": ids[1]},
+        )
+        assert not chore.do()
+        assert connection.topics == topics
+    chore.do()  # what was held comes again, and nothing else
+    assert connection.topics == [*topics, topics[1]]
+    chore.do()
+    assert connection.topics == [*topics, topics[1]]
 
 
 def test_a_device_with_a_new_store_is_sent_what_it_reported_in_the_old_one(

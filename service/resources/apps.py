@@ -17,7 +17,7 @@ from service.http.bearer import current_account
 from service.http.examples import described
 from service.http.fields import Instant, Schema, Text
 from service.http.openapi import Resource
-from service.http.proof import proven_account
+from service.http.proof import proven
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -108,8 +108,7 @@ def allow_app(given: dict[str, Any]) -> Response:
     It reads what `scopes` name through `/fhir/R4`, and nothing else. It is listed with the shares,
     where it ends at once. Each look is in the audit log.
     """
-    with transaction() as session:
-        account = proven_account(session)
+    with transaction() as session, proven(session) as account:
         server = authorization(session)
         asked = _asked(server, given["query"])
         code = app_grants.allow(

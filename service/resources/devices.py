@@ -25,7 +25,7 @@ from service.http.bearer import current_account
 from service.http.etags import check_preconditions
 from service.http.fields import Schema, Text
 from service.http.openapi import Resource
-from service.http.proof import proven_account
+from service.http.proof import proven
 from service.http.services import services
 from service.http.transaction import transaction
 from service.shapes.before_trial import before_trials
@@ -176,6 +176,6 @@ def transfer_device(device_id: str) -> Response:
     not uploaded when it is claimed is in nobody's record, since the next holder could have made it:
     wait for `backlog_frames` to be 0.
     """
-    with transaction() as session:
-        code = claiming.hand_on(session, proven_account(session).id, device_id)
+    with transaction() as session, proven(session) as account:
+        code = claiming.hand_on(session, account.id, device_id)
     return answer({"claim_code": code}, status=201)

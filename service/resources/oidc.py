@@ -20,7 +20,7 @@ from service.http.fields import Schema, Text
 from service.http.language import wanted_locale
 from service.http.openapi import Resource
 from service.http.problems import Unavailable
-from service.http.proof import proven_account
+from service.http.proof import proven
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -130,8 +130,8 @@ def start_oidc_link(provider: str) -> Response:
     e-mail address must have been confirmed, or be the one that the provider vouches for.
     """
     known = _counted(provider)
-    with transaction() as session:
-        begun = _begin(session, known, proven_account(session).id)
+    with transaction() as session, proven(session) as account:
+        begun = _begin(session, known, account.id)
     return answer(_begun_shown(begun))
 
 

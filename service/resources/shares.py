@@ -16,7 +16,7 @@ from service.http.bearer import current_account, current_share, require_share
 from service.http.examples import described
 from service.http.fields import Email, Instant, Schema, Text
 from service.http.openapi import Resource
-from service.http.proof import proven_account
+from service.http.proof import proven
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -135,8 +135,7 @@ def create_share(given: dict[str, Any]) -> Response:
     `Authorization: Bearer share_…`. A share for a clinician is used with their own sign-in, and the
     token in `Cymba-Share`. Each look is in the audit log.
     """
-    with transaction() as session:
-        account = proven_account(session)
+    with transaction() as session, proven(session) as account:
         share, token = sharing.create(session, account.id, **given, now=services().now())
         session.refresh(share)
         body = _new_share_shown(share, token=token, holders=[], app=None)

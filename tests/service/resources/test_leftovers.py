@@ -1,15 +1,19 @@
 """A thief with a token: what needs fresh proof, what a reset ends, which mails the owner gets."""
 
 from datetime import timedelta
+from threading import Thread
+from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
-from cymba.accounts.tables import ProviderIdentity, RefreshToken, SingleUseToken
+from cymba.accounts import single_use
+from cymba.accounts.tables import ProviderIdentity, RefreshToken, Share, SingleUseToken
 from cymba.accounts.tokens import PROVED_FOR
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices import claiming
 from cymba.devices.tables import Device
+from cymba.rights.password_reset import reset_password
 from tests.service.conftest import bearer, code_in, sign_up
 
 OWNER = {"email": "ada@example.org", "password": "correct horse battery"}
@@ -97,6 +101,36 @@ def test_a_reset_ends_all_that_was_begun(client, engine, ada, device_id, make_pe
         assert session.scalars(select(SingleUseToken).where(unused)).all() == []
         claimed = claiming.claim(session, make_person().id, serial, code, utc_now())
         assert claimed == claiming.NoMatch()
+
+
+@pytest.mark.parametrize("begun", ["a share", "a hand-over"])
+def test_a_reset_ends_what_is_begun_while_it_is_under_way(client, engine, ada, device_id, begun):
+    answers = []
+    transfer = f"/v1/devices/{device_id}/transfer"
+
+    def begin():
+        thief = client.application.test_client()
+        is_share = begun == "a share"
+        answers.append(
+            share(thief, ada.headers) if is_share else thief.post(transfer, headers=ada.headers)
+        )
+
+    with UnitOfWork(engine) as session, session.begin():
+        code = single_use.make(session, UUID(ada.id), "password-reset", now=utc_now())
+    with UnitOfWork(engine) as session, session.begin():
+        reset_password(session, code, "a hash", now=utc_now())
+        session.flush()
+        thread = Thread(target=begin)
+        thread.start()
+        with engine.connect() as looking:
+            waiting = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+            while thread.is_alive() and not looking.scalar(waiting):
+                pass
+    thread.join()
+    assert [answer.status_code for answer in answers] == [401]
+    with UnitOfWork(engine) as session:
+        assert session.scalars(select(Share)).all() == []
+        assert session.get_one(Device, device_id).claim_code_hash is None
 
 
 def test_the_owner_hears_of_each_by_mail_and_in_the_log(client, mails, ada, device_id):

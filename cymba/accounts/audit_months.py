@@ -28,8 +28,7 @@ WHERE i.inhparent = to_regclass('public.audit_entry')""",
 _MAKE_MONTHS = """
 CREATE FUNCTION make_audit_months(days_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' SET timezone = 'UTC'
-SET citus.enable_unsafe_triggers = on AS $$
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' SET timezone = 'UTC' AS $$
 DECLARE
   made integer := 0;
   name text;
@@ -56,6 +55,7 @@ BEGIN
       PERFORM pg_sleep(0.1);
     END;
   END LOOP;
+  SET LOCAL citus.enable_unsafe_triggers = on;
   WHILE starts < until LOOP
     name := to_char(starts, '"m"YYYY_MM');
     BEGIN

@@ -63,14 +63,63 @@ BEGIN
   RETURN removed;
 END
 $$"""
-_MAKE = "ALTER FUNCTION make_audit_months(integer) {} citus.enable_unsafe_triggers"
+# The function sets it. To make it a setting of the function is a superuser's alone.
+_SET = "  SET LOCAL citus.enable_unsafe_triggers = on;\n"
+_MAKE_MONTHS = """
+CREATE OR REPLACE FUNCTION make_audit_months(days_ahead integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' SET timezone = 'UTC' AS $$
+DECLARE
+  made integer := 0;
+  name text;
+  starts timestamptz := (
+    SELECT greatest(date_trunc('month', now()), max(ends_at)) FROM audit_log.part);
+  until CONSTANT timestamptz := now() + make_interval(days => least(days_ahead, 400));
+BEGIN
+  IF starts >= until THEN
+    RETURN 0;
+  END IF;
+  -- Some of the others lock the account first, some the log, so it tries both ways.
+  FOR attempt IN 1..20 LOOP
+    BEGIN
+      IF attempt % 2 = 0 THEN
+        LOCK TABLE public.account IN SHARE ROW EXCLUSIVE MODE;
+      END IF;
+      LOCK TABLE ONLY public.audit_entry IN ACCESS EXCLUSIVE MODE;
+      LOCK TABLE public.account IN SHARE ROW EXCLUSIVE MODE;
+      EXIT;
+    EXCEPTION WHEN lock_not_available THEN
+      IF attempt = 20 THEN
+        RAISE;
+      END IF;
+      PERFORM pg_sleep(0.1);
+    END;
+  END LOOP;
+{set}  WHILE starts < until LOOP
+    name := to_char(starts, '"m"YYYY_MM');
+    BEGIN
+      EXECUTE format(
+        'CREATE TABLE audit_log.%I PARTITION OF public.audit_entry FOR VALUES FROM (%L) TO (%L)',
+        name, starts, starts + interval '1 month');
+      EXECUTE format(
+        'CREATE TRIGGER audit_entry_no_truncate BEFORE TRUNCATE ON audit_log.%I'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change()', name);
+      made := made + 1;
+    EXCEPTION WHEN check_violation THEN
+      NULL;  -- entries of that month are in `others` already, and so will be the rest
+    END;
+    starts := starts + interval '1 month';
+  END LOOP;
+  RETURN made;
+END
+$$"""
 
 
 def upgrade() -> None:
     op.execute(_REMOVE)
-    op.execute(_MAKE.format("SET") + " = on")
+    op.execute(_MAKE_MONTHS.replace("{set}", _SET))
 
 
 def downgrade() -> None:
     op.execute(_REMOVE_AS_BEFORE)
-    op.execute(_MAKE.format("RESET"))
+    op.execute(_MAKE_MONTHS.replace("{set}", ""))

@@ -88,7 +88,8 @@ def entry_in_sql(entry: Any, shown_as: ShownAs) -> list[ColumnElement[Any]]:
     """An entry as it is shown, in SQL; of one that `is_marked` the edge adds its marks."""
     empty_list: ColumnElement[Any] = literal_column("CAST('[]' AS json)")
     unlikely: ColumnElement[Any] = literal_column("""CAST('["felt_at"]' AS json)""")
-    long_before = entry.written_at - literal_column(f"interval '{LONG_AGO.days} days'")
+    # In hours: a day has 23 or 25 where the connection's zone changes its clocks.
+    long_before = entry.written_at - literal_column(f"interval '{LONG_AGO.days * 24} hours'")
     columns = {name: shown_as(name, entry[name]) for name in ReadEntry._fields} | {
         "scores": literal_column("CAST('{}' AS json)"),
         "red_flags": empty_list,

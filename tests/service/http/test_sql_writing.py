@@ -12,9 +12,13 @@ from sqlalchemy import Engine, Float, insert, literal, literal_column, select, t
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import Account
+from cymba.accounts.written_fields import LONG_AGO
 from cymba.database import UnitOfWork, line_of
 from cymba.devices.messages import Programme
 from cymba.devices.tables import Device
+from cymba.diary.entries import entry_in_sql
+from cymba.diary.fields import to_confirm
+from cymba.diary.tables import ReadEntry
 from cymba.stimulation.session.pages import SessionPages
 from cymba.stimulation.session.shown import NAMES, recorded_shown
 from cymba.stimulation.session.summary import DOUBTS
@@ -78,6 +82,9 @@ ROWS = st.fixed_dictionaries(
 )
 
 
+ENTRY: dict[str, Any] = dict.fromkeys(ReadEntry._fields)
+
+
 @pytest.fixture
 def account_id(engine: Engine) -> UUID:
     with UnitOfWork(engine) as session, session.begin():
@@ -123,6 +130,17 @@ def test_times_are_in_utc_whatever_the_connection_is_set_to(session: Session) ->
     session.execute(text("SET LOCAL TIME ZONE 'Asia/Kolkata'"))
     began = WrittenInSql(SessionSchema)("started_at", literal(BEGAN))
     assert session.scalar(select(began)) == "2026-03-01T00:00:00.000000Z"
+
+
+def test_whether_an_entry_is_long_before_it_was_written_does_not_depend_on_that_either(
+    session: Session,
+) -> None:
+    session.execute(text("SET LOCAL TIME ZONE 'Europe/Berlin'"))
+    spring = datetime(2026, 3, 29, 12, tzinfo=UTC)  # a day of 23 hours there
+    entry = ENTRY | {"felt_at": spring - LONG_AGO, "written_at": spring}
+    row = select(*(literal(value).label(name) for name, value in entry.items())).subquery().c
+    shown = select(*entry_in_sql(row, lambda _, column: column))
+    assert session.execute(shown).one().to_confirm == to_confirm(ReadEntry(**entry))
 
 
 def test_what_sql_would_write_otherwise_is_refused() -> None:

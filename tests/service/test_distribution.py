@@ -286,8 +286,9 @@ def test_signing_in_and_locking_rows_ask_one_part_of_each_table(
     ] == []
     worn, device_ids = wear(person), [hold(person)]
     with UnitOfWork(engine) as session:
-        while len(parts(session, device_ids)) < 2:
+        while len(of := parts(session, device_ids)) < 2:
             device_ids.append(hold(person))
+    device_ids = [min(one or ()) for one in of]  # a generic plan finds no parts by a list of two
     with UnitOfWork(engine) as session, session.begin():
         import_id = uuid4()
         file = DataImport(id=import_id, account_id=person.id, bytes=1, time_zone="UTC")

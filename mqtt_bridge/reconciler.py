@@ -31,6 +31,7 @@ class Reconciler:
         now_s = time.monotonic()
         if now_s < self._due_s:
             return False
+        self._due_s = now_s + STEP_S  # also where this one fails
         with UnitOfWork(self._engine) as session, session.begin():
             found = publish_unreported(session, self._cell, datetime.now(UTC), above=self._above)
         if found.again:
@@ -40,5 +41,6 @@ class Reconciler:
                 first=min(found.again),
             )
         self._above = found.last or ""
-        self._due_s = now_s + (PERIOD_S if found.last is None else STEP_S)
+        if found.last is None:
+            self._due_s = now_s + PERIOD_S
         return False

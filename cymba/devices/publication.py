@@ -245,31 +245,37 @@ def as_message(row: DeviceProgramme) -> Desired:
 
 _WHO_IS_ONLINE = """
       FROM device_presence AS p JOIN device AS d ON d.id = p.device_id
-      WHERE p.online AND d.cell = :cell AND p.device_id > :above
+      WHERE p.online AND d.cell = :cell AND p.device_id > :above AND d.id > :above
 """
 _ONLINE = text(f"SELECT p.device_id {_WHO_IS_ONLINE} ORDER BY p.device_id LIMIT :limit")
 _PUBLISH_UNREPORTED = text(
     f"""
     WITH looked_at AS MATERIALIZED (
-      SELECT p.device_id, p.changed_at {_WHO_IS_ONLINE} AND {of_part("p.device_id")}
+      SELECT p.device_id, p.changed_at {_WHO_IS_ONLINE}
+        AND {of_part("p.device_id")} AND {of_part("d.id")}
       ORDER BY p.device_id LIMIT :limit),
     late AS (
-      SELECT r.device_id, r.ver
+      SELECT l.device_id, l.ver
       FROM looked_at AS s
       CROSS JOIN LATERAL (
-        SELECT max(v.ver) FROM device_programme AS v
-        WHERE v.device_id = s.device_id AND {of_part("v.device_id")}) AS n (ver)
-      JOIN device_programme AS r ON r.device_id = s.device_id AND r.ver = n.ver
-      WHERE r.reported_at IS NULL AND {of_part("r.device_id")}
-        AND (r.published_at > :now + CAST(:first AS interval)
-          OR r.published_at < :now - greatest(CAST(:first AS interval),
-               least(CAST(:most AS interval),
-                     r.published_at - greatest(r.created_at, s.changed_at))))
-      FOR UPDATE OF r SKIP LOCKED),
+        SELECT v.ver, v.reported_at FROM device_programme AS v
+        WHERE v.device_id = s.device_id AND {of_part("v.device_id")}
+        ORDER BY v.ver DESC LIMIT 1) AS n
+      CROSS JOIN LATERAL (
+        SELECT r.device_id, r.ver FROM device_programme AS r
+        WHERE r.device_id = s.device_id AND r.ver = n.ver AND {of_part("r.device_id")}
+          AND r.reported_at IS NULL
+          AND (r.published_at > :now + CAST(:first AS interval)
+            OR r.published_at < :now - greatest(CAST(:first AS interval),
+                 least(CAST(:most AS interval),
+                       r.published_at - greatest(r.created_at, s.changed_at))))
+        OFFSET 0 FOR UPDATE OF r SKIP LOCKED) AS l
+      WHERE n.reported_at IS NULL),
     again AS (
       UPDATE device_programme AS r SET published_at = NULL
       FROM late AS l
       WHERE r.device_id = l.device_id AND r.ver = l.ver AND {of_part("r.device_id")}
+        AND r.device_id = ANY (ARRAY(SELECT device_id FROM late))
       RETURNING r.device_id)
     SELECT (SELECT count(*) FROM looked_at), (SELECT max(device_id) FROM looked_at),
            ARRAY(SELECT device_id FROM again)

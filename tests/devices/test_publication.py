@@ -28,6 +28,7 @@ from cymba.devices.tables import Device, DeviceProgramme
 from cymba.settings import FIRST_CELL
 from tests.devices.conftest import MakeDevice
 from tests.end_to_end.parts import wait_until
+from tests.workers.test_round_plans import explained
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = Ed25519PrivateKey.generate()
@@ -201,6 +202,34 @@ def test_all_that_are_online_are_looked_at_in_parts(session, set_versions) -> No
         parts.append(sorted(found.again))
         above = found.last
     assert parts == [ids[:2], ids[2:4], ids[4:]]
+
+
+MANY_ONLINE = """
+    INSERT INTO device (id, serial, model) SELECT 'another-' || n, 'O' || n, 'ear_cymba'
+    FROM generate_series(1, 10000) AS n;
+    INSERT INTO device_presence (device_id, online, store, boot, sent_ms, changed_at, seen_at)
+    SELECT id, true, 1, 1, 1, :at, :at FROM device;
+    INSERT INTO device_programme (device_id, ver, programme, limits, signature, created_at,
+                                  published_at, reported_at)
+    SELECT id, ver, '{}', '{}', '', :at, :at,
+           CASE WHEN ver = 2 AND serial NOT LIKE '%99' THEN CAST(:at AS timestamptz) END
+    FROM device, generate_series(1, 2) AS ver;
+    ANALYZE
+"""
+
+
+def test_what_is_looked_at_among_many_that_are_online_is_found_by_indexes(engine: Engine) -> None:
+    with explained(engine) as found, UnitOfWork(engine) as session:
+        for statement in MANY_ONLINE.split(";"):
+            session.execute(text(statement), {"at": NOW})
+        found.clear()
+        late = publish_unreported(
+            session, FIRST_CELL, NOW + timedelta(days=1), above="another-5", limit=500
+        )
+        session.rollback()
+    assert len(late.again) == 4
+    assert sum("looked_at" in statement for statement in found) == 1
+    assert set().union(*found.values()) == set()
 
 
 def test_who_goes_offline_meanwhile_hides_nobody_after_them(

@@ -19,6 +19,7 @@ from mqtt_bridge import publisher, reconciler
 from mqtt_bridge.contacts import Contacts
 from mqtt_bridge.metrics import BridgeMetrics
 from mqtt_bridge.publisher import Publisher
+from mqtt_bridge.reconciler import Reconciler
 from mqtt_bridge.topics import Subject
 from mqtt_bridge.transaction import WriterCache
 from tests.mqtt_bridge.conftest import MakeBridge, MakeTalker
@@ -67,6 +68,23 @@ def test_what_another_broker_has_confirmed_reaches_the_device_that_is_online(
     talker.say("presence", to_json(Presence(online=True, store=1, boot=1, sent=5)), retain=True)
     talker.hear("ack")
     assert hear_desired(talker).ver == 1
+
+
+def test_a_look_for_lost_programmes_that_fails_is_not_repeated_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def takes_too_long(_session: UnitOfWork, cell: str, *_: object, **__: object) -> None:
+        asked.append(cell)
+        raise TimeoutError
+
+    monkeypatch.setattr(reconciler, "publish_unreported", takes_too_long)
+    chore = Reconciler(engine, FIRST_CELL)
+    with pytest.raises(TimeoutError):
+        chore.do()
+    assert not chore.do()
+    assert asked == [FIRST_CELL]
 
 
 @dataclass

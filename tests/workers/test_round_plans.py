@@ -18,8 +18,8 @@ from workers.session_worker import SessionWorker
 NOW = datetime(2026, 3, 1, 14, tzinfo=UTC)
 # Tables that grow with the people and what they record.
 GROWING = {
-    "clock_anchor", "device", "device_tenure", "flash_store", "frame", "session_extent",
-    "session_sums", "stimulation_session",
+    "clock_anchor", "device", "device_presence", "device_programme", "device_tenure", "flash_store",
+    "frame", "session_extent", "session_sums", "stimulation_session",
 }  # fmt: skip
 # What others have: devices with 50 compacted sessions each.
 OTHERS = """

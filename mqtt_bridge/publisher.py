@@ -50,6 +50,9 @@ class Publisher:
         self._cell = cell
         # Devices; fewer while the broker does not confirm so many in `CONFIRM_S`.
         self._at_once = AT_ONCE
+        # The last device whose programme was published, if more wait: the next ones begin above it.
+        # So devices whose programmes wait again and again hold up no others.
+        self._above = ""
         self._fresh_sessions = 0  # of those counted by the connection, how many were noticed
         # The broker has lost what it retained of the devices above this one; None: of nobody.
         self._lost_above: str | None = None
@@ -75,7 +78,7 @@ class Publisher:
         with UnitOfWork(self._engine) as session, session.begin():
             if not begin_publication(session, self._cell):
                 return None
-            waiting = _read(session, self._cell, at_once)
+            waiting = _read(session, self._cell, at_once, self._above)
             if not waiting.device_ids:
                 return 0
             messages = waiting.messages()
@@ -86,6 +89,9 @@ class Publisher:
                 return None
             done = waiting.mark(session, self._cell, datetime.now(UTC))
         self._at_once = min(AT_ONCE, 2 * at_once)
+        if waiting.programmes:
+            is_all = len(waiting.device_ids) < at_once
+            self._above = "" if is_all else waiting.programmes[-1].device_id
         self._metrics.published.inc(len(messages))
         return done
 
@@ -139,9 +145,9 @@ class _Waiting(NamedTuple):
         return len(withdrawn) + len(programmes) + len(prepared) + len(told)
 
 
-def _read(session: Session, cell: str, at_once: int) -> _Waiting:
+def _read(session: Session, cell: str, at_once: int, above: str) -> _Waiting:
     withdrawn = awaited_withdrawals(session, cell, at_once)
-    programmes = unpublished(session, cell, room := at_once - len(withdrawn))
+    programmes = unpublished(session, cell, room := at_once - len(withdrawn), above=above)
     prepared = moving.to_prepare(session, cell, room := room - len(programmes))
     told = moving.to_tell(session, cell, room - len(prepared))
     return _Waiting(withdrawn, programmes, prepared, told)

@@ -54,8 +54,11 @@ def begin_publication(session: Session, cell: str) -> bool:
     return bool(session.execute(statement).one()[0])
 
 
-def unpublished(session: Session, cell: str, limit: int = 100) -> list[UnpublishedProgramme]:
-    """The desired versions that are to be published in `cell`, of up to `limit` devices."""
+def unpublished(
+    session: Session, cell: str, limit: int = 100, *, above: str = ""
+) -> list[UnpublishedProgramme]:
+    """The desired versions that are to be published in `cell`, of up to `limit` devices: first of
+    those above `above`, then of the others."""
     row = DeviceProgramme
     waiting = (
         select(row.device_id)
@@ -63,12 +66,13 @@ def unpublished(session: Session, cell: str, limit: int = 100) -> list[Unpublish
         .where(row.published_at.is_(None), Device.cell == cell)
         .distinct()
         .order_by(row.device_id)
-        .limit(limit)
     )
-    return [
-        UnpublishedProgramme(*one)
-        for one in newest_messages(session, session.scalars(waiting).all()).items()
-    ]
+    ids = list(session.scalars(waiting.where(row.device_id > above).limit(limit)))
+    if above and len(ids) < limit:
+        others = waiting.where(row.device_id <= above).limit(limit - len(ids))
+        ids += session.scalars(others)
+    found = newest_messages(session, ids)
+    return [UnpublishedProgramme(one, found[one]) for one in ids if one in found]
 
 
 def newest_messages(session: Session, device_ids: Sequence[str]) -> dict[str, Desired]:

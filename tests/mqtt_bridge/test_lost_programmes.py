@@ -11,7 +11,7 @@ from cymba.database import UnitOfWork, utc_now
 from cymba.devices import publication
 from cymba.devices.messages import Presence, ReportedState
 from cymba.devices.provisioning import Credentials
-from cymba.devices.publication import publish_all_again
+from cymba.devices.publication import publish_again, publish_all_again
 from cymba.devices.tables import DeviceProgramme
 from cymba.settings import FIRST_CELL
 from cymba.stimulation.wire.messages import to_json
@@ -107,6 +107,26 @@ def test_a_broker_that_is_too_slow_for_many_gets_fewer_at_once(
         chore.do()
     assert connection.topics == [f"cymba/v1/{device_id}/down/desired" for device_id in ids]
     assert not chore.do()
+
+
+def test_devices_whose_programmes_always_wait_again_hold_up_no_others(
+    engine: Engine,
+    devices: list[Credentials],
+    set_next: SetProgramme,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publisher, "AT_ONCE", 2)
+    ids = sorted(one.device_id for one in devices)
+    for device_id in ids:
+        set_next(device_id)
+    connection = Confirming()
+    chore = make_publisher(engine, connection)
+    for _ in range(4):  # three say at every moment that they were reset
+        chore.do()
+        with UnitOfWork(engine) as session, session.begin():
+            publish_again(session, ids[:3], reset=ids[:3])
+    order = [ids[0], ids[1], ids[2], ids[3], ids[0], ids[1], ids[2], ids[0]]
+    assert connection.topics == [f"cymba/v1/{device_id}/down/desired" for device_id in order]
 
 
 @pytest.mark.parametrize(("table", "column"), [("device", "id"), ("device_programme", "device_id")])

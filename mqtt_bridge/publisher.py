@@ -149,5 +149,5 @@ def _read(session: Session, cell: str, at_once: int, above: str) -> _Waiting:
     withdrawn = awaited_withdrawals(session, cell, at_once)
     programmes = unpublished(session, cell, room := at_once - len(withdrawn), above=above)
     prepared = moving.to_prepare(session, cell, room := room - len(programmes))
-    told = moving.to_tell(session, cell, room - len(prepared))
+    told = moving.to_tell(session, cell, room - len(prepared), datetime.now(UTC))
     return _Waiting(withdrawn, programmes, prepared, told)

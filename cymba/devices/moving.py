@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import any_, delete, exists, select, update
+from sqlalchemy import any_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
@@ -26,7 +26,7 @@ from cymba.devices.clocks import to_ms
 from cymba.devices.issuing import lock_devices
 from cymba.devices.messages import Desired, Relocation
 from cymba.devices.provisioning import tell_brokers
-from cymba.devices.publication import newest_messages, publish_newest
+from cymba.devices.publication import AGAIN_EVERY, newest_messages, publish_newest
 from cymba.devices.signing import sign
 from cymba.devices.tables import CellMove, Device, RetainedWithdrawal
 from cymba.devices.withdrawal import ask_withdrawal
@@ -117,12 +117,14 @@ def to_prepare(session: Session, cell: str, limit: int) -> list[Preparation]:
     return [Preparation(one.device_id, one.at_ms, programmes.get(one.device_id)) for one in moves]
 
 
-def to_tell(session: Session, cell: str, limit: int) -> list[Telling]:
-    """Devices of `cell` whom another one awaits."""
+def to_tell(session: Session, cell: str, limit: int, now: datetime) -> list[Telling]:
+    """Devices of `cell` whom another one awaits. Those that do not follow are told again: the
+    broker may have lost the message."""
     moves = session.scalars(
         select(CellMove)
         .join(Device, Device.id == CellMove.device_id)
-        .where(Device.cell == cell, CellMove.ready_at.is_not(None), CellMove.told_at.is_(None))
+        .where(Device.cell == cell, CellMove.ready_at.is_not(None))
+        .where(or_(CellMove.told_at.is_(None), CellMove.told_at < now - AGAIN_EVERY))
         .order_by(CellMove.device_id)
         .limit(limit)
     )

@@ -34,7 +34,7 @@ another one publishes."""
 REPORTED_WITHIN = timedelta(minutes=1)
 """A device that is online has reported a version by then (R40)."""
 AGAIN_EVERY = timedelta(hours=1)
-"""At the latest, to a device that is online and never reports."""
+"""At the latest, to a device that is online and never reports, or that does not move."""
 
 
 class UnpublishedProgramme(NamedTuple):

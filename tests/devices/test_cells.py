@@ -73,7 +73,7 @@ def publish(session: Session, cell: str) -> list[str]:
         withdrawn = awaited_withdrawals(session, cell)
         waiting = unpublished(session, cell)
         prepared = moving.to_prepare(session, cell, 100)
-        told = moving.to_tell(session, cell, 100)
+        told = moving.to_tell(session, cell, 100, NOW)
         if not (withdrawn or waiting or prepared or told):
             return said
         said += ["withdrawn" for _ in withdrawn] + ["desired" for _ in waiting]
@@ -117,7 +117,7 @@ def test_a_device_may_come_once_its_newest_programme_stands_there(
     set_version(session, one.device_id, at=NOW + timedelta(hours=2))
     assert admitted(session, one) == {FIRST_CELL}  # until that one stands there too
     assert publish(session, NORTH) == ["prepared"]
-    (telling,) = moving.to_tell(session, FIRST_CELL, 9)
+    (telling,) = moving.to_tell(session, FIRST_CELL, 9, NOW)
     assert telling.relocation.broker == ADDRESS
     assert verify(KEY.public_key(), one.device_id, telling.relocation)
     assert not verify(KEY.public_key(), "another-0001", telling.relocation)
@@ -185,6 +185,23 @@ def test_a_broker_that_lost_all_admits_nobody_who_is_to_come_until_it_is_told_ag
     assert publish(session, NORTH) == []
 
 
+def test_a_device_that_does_not_follow_is_told_again_after_a_while(
+    session: Session, device: MakeDevice
+) -> None:
+    """Whatever became of the message: nobody remembers what a broker may have lost."""
+    one = device()
+    ask(session, one.device_id)
+    publish(session, NORTH)
+    at = NOW
+    for _ in range(2):
+        (telling,) = moving.to_tell(session, FIRST_CELL, 9, at)
+        moving.mark_told(session, [telling], at)
+        assert moving.to_tell(session, FIRST_CELL, 9, at + timedelta(minutes=59)) == []
+        at += timedelta(minutes=61)
+    assert moving.arrive(session, [one.device_id], NORTH, at) == [one.device_id]
+    assert moving.to_tell(session, FIRST_CELL, 9, at + timedelta(days=1)) == []
+
+
 def test_a_device_that_is_to_stay_after_all_stays(session: Session, device: MakeDevice) -> None:
     one = device()
     with pytest.raises(Conflict, match="already"):
@@ -206,7 +223,7 @@ def test_of_two_moves_in_a_row_the_second_holds_wherever_the_device_is(
     publish(session, FIRST_CELL)
     ask(session, one.device_id)
     publish(session, NORTH)
-    (first,) = moving.to_tell(session, FIRST_CELL, 9)
+    (first,) = moving.to_tell(session, FIRST_CELL, 9, NOW)
     publish(session, FIRST_CELL)
     ask(session, one.device_id, "south")
     # It was on its way: the north lets it in no more, and its bridge sends it back.

@@ -133,7 +133,7 @@ class Bridge:
         return next(filter(None, (one.problem() for one in threads)), None)
 
     def ill_health(self) -> str | None:
-        """Why this bridge stores nothing at the moment; None if it does."""
+        """What this bridge does not do at the moment, and why; None if it does all."""
         if self.connection.current is None:
             return "not connected to the broker"
         error = self.writer.retrying

@@ -64,7 +64,7 @@ class _Rounds:
 
     def trouble(self) -> str | None:
         if self._failing is not None:
-            return f"the database does not answer ({self._failing})"
+            return self._failing
         began_s = self._began_s
         if began_s is not None and time.monotonic() - began_s > LONG_S:
             return f"{self._name} has waited for {time.monotonic() - began_s:.0f} s"
@@ -80,9 +80,12 @@ class _Rounds:
                 if not is_passing(error):
                     raise
                 # What others did at the same time was in its way: by the next round it is not.
-                delay_s = AFTER_FAILURE_S if is_outage(error) else POLL_S
-                self._failing = name_of(error)
-                log.warning("a chore is tried again", chore=self._name, error=self._failing)
+                if is_outage(error):
+                    delay_s = AFTER_FAILURE_S
+                    self._failing = f"the database does not answer ({name_of(error)})"
+                else:
+                    self._failing = f"{self._name} is tried again ({name_of(error)})"
+                log.warning("a chore is tried again", chore=self._name, error=name_of(error))
             else:
                 self._failing = None
 

@@ -2,6 +2,7 @@
 
 import threading
 
+from psycopg.errors import DeadlockDetected
 from sqlalchemy.exc import OperationalError
 
 from mqtt_bridge.chores import Chores
@@ -34,6 +35,20 @@ class Waiting:
 class Disconnected:
     def do(self) -> bool:
         raise OperationalError("SELECT 1", None, Exception())
+
+
+class Crossed:
+    def do(self) -> bool:
+        raise OperationalError("UPDATE", None, DeadlockDetected())
+
+
+def test_a_chore_that_others_are_in_the_way_of_is_named_and_the_database_is_not_blamed() -> None:
+    chores = Chores([Counted(), Crossed()])
+    chores.start()
+    wait_until(lambda: chores.trouble() is not None, what="it is told")
+    assert chores.trouble() == "Crossed is tried again (DeadlockDetected 40P01)"
+    assert chores.problem() is None
+    chores.stop()
 
 
 def test_no_chore_waits_for_another() -> None:

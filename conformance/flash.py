@@ -43,6 +43,8 @@ class FlashJudge:
     frames: dict[Key, _SentFrame] = field(default_factory=dict)
     kept: dict[Key, _SentFrame] = field(default_factory=dict)  # those that are not resolved
     last_first: dict[tuple[int, object], int] = field(default_factory=dict)
+    # The same when a connection ended: later ones may have been sent over it and never heard.
+    heard_before: dict[tuple[int, object], int] = field(default_factory=dict)
     first_known_s: float = 0.0
     upto: dict[int, int] = field(default_factory=dict)
     online: bool = True
@@ -76,6 +78,7 @@ class FlashJudge:
     def _connected(self, at_s: float) -> None:
         self.online = True
         self.connected_s = self.answer_awaited_s = at_s
+        self.heard_before = self.last_first | self.heard_before
         for frame in self.kept.values():
             frame.doublings = 0
 
@@ -109,7 +112,9 @@ class FlashJudge:
             self.last_first[session] = key[1]
         elif session in self.last_first:
             before = self.last_first[session]
-            self.tally.judge("R30", key[1] > before, f"{name(key)} was sent after seq {before}")
+            may_be_resent = self.heard_before.get(session, before) < key[1] < before
+            if not may_be_resent:
+                self.tally.judge("R30", key[1] > before, f"{name(key)} was sent after seq {before}")
             self.last_first[session] = max(before, key[1])
 
     def _sent_again(self, frame: _SentFrame, key: Key, at_s: float) -> None:

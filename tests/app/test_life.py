@@ -144,14 +144,19 @@ def test_a_red_flag_stands_above_every_screen_before_the_server_knows(phones: Ph
     form.get_by_role("checkbox", name="Chest pain").check(force=True)
     phone.press("Save")
     phone.page.get_by_role("heading", name="Seek care first").wait_for()
-    for path in ("", "sessions", "you"):
+    for path in ("sessions", "you", ""):
         phone.open(path).get_by_role("alert").get_by_text("seek medical care now").wait_for()
+    # It was sent, and what the server says of it cannot be read yet.
+    phone.context.route("**/v1/screening", lambda route: route.abort())
     phone.context.set_offline(False)
     until(phone.page, lambda: len(phone.ask("/v1/screening")["red_flags"]) == 1)
+    phone.wait_until_sent()
+    assert phone.page.get_by_role("alert").is_visible()
+    phone.context.unroute("**/v1/screening")
     phone.open("red-flag").get_by_label("Who has looked at it").fill("Dr. Okafor")
     phone.press("A clinician has looked at it")
+    until(phone.page, lambda: phone.ask("/v1/screening")["red_flags"] == [])
     phone.page.get_by_role("alert").wait_for(state="detached")
-    assert phone.ask("/v1/screening")["red_flags"] == []
 
 
 def test_erasing_the_account_leaves_nothing_here_and_there(phones: Phones) -> None:

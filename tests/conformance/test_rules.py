@@ -168,6 +168,17 @@ def test_without_hearing_acks_nothing_is_said_of_them() -> None:
             [begun(90, 1), sent(90.1, 3), sent(90.2, 2), acked(91, 1, 2, 3), Ended(95)],
             {"R30"},
         ),
+        # What was sent over a connection that ended may never have come. It is sent when it is due.
+        (
+            [begun(90, 1), heard(91, "up/presence", presence()), sent(92, 4), sent(92.1, 2),
+             sent(92.2, 3), acked(93, 1, 2, 3, 4), Ended(95)],
+            set(),
+        ),
+        (
+            [begun(90, 1), sent(90.1, 3), heard(91, "up/presence", presence()), sent(92, 4),
+             sent(92.1, 2), acked(93, 1, 2, 3, 4), Ended(95)],
+            {"R30"},
+        ),
         (
             [acked(1, 99, max_frames_per_s=1.0)]
             + [sent(2 + seq / 100, seq) for seq in range(1, 19)]

@@ -1,5 +1,6 @@
 /** A symptom that needs care at once stands above every screen, until a clinician has looked at it. */
 
+import { useRef } from "preact/hooks";
 import { LinkButton } from "../parts/button.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { redFlagsIn, titleOf } from "../data/items.ts";
@@ -13,7 +14,7 @@ export interface StandingFlag {
   felt_at: string;
 }
 
-/** The server's flags, and those of entries that it has not seen yet. */
+/** The server's flags, and those of entries that it has not seen yet or was just sent. */
 export function useRedFlags(): { flags: StandingFlag[]; screening: Schemas["Screening"] | null } {
   const account = useAccount();
   const unsent = useCopy(async (one) => {
@@ -29,8 +30,29 @@ export function useRedFlags(): { flags: StandingFlag[]; screening: Schemas["Scre
   });
   const read = account.syncedAt.value?.toISOString() ?? "first";
   const { value } = useScreening(read);
-  const standing = value.value.data?.red_flags ?? [];
-  return { flags: [...standing, ...(unsent.value ?? [])], screening: value.value.data };
+  const { data, readAt } = value.value;
+  const standing = data?.red_flags ?? [];
+  const own = unsent.value ?? [];
+  const sent = useJustSent(own, account.syncedAt.value, readAt).filter((flag) => !isAmong(standing, flag));
+  return { flags: [...standing, ...sent, ...own], screening: data };
+}
+
+/** Those that left `own`, until the server's were read after the next sync: they are never gone in between. */
+function useJustSent(own: StandingFlag[], syncedAt: Date | null, readAt: string | null): StandingFlag[] {
+  const last = useRef<{ own: StandingFlag[]; sent: StandingFlag[]; syncedAt: Date | null }>({ own, sent: [], syncedAt });
+  const before = last.current;
+  const gone = before.own.filter((flag) => !isAmong(own, flag));
+  if (gone.length > 0) {
+    last.current = { own, sent: [...before.sent, ...gone], syncedAt };
+  } else {
+    const isRead = syncedAt !== null && syncedAt !== before.syncedAt && readAt !== null && new Date(readAt) >= syncedAt;
+    last.current = isRead ? { own, sent: [], syncedAt } : { ...before, own };
+  }
+  return last.current.sent;
+}
+
+function isAmong(flags: StandingFlag[], flag: StandingFlag): boolean {
+  return flags.some((one) => one.symptom === flag.symptom && Date.parse(one.felt_at) === Date.parse(flag.felt_at));
 }
 
 export function RedFlag() {

@@ -91,13 +91,15 @@ join_all
 
 mosquitto -c "$run/mosquitto.conf" &
 broker=$!
-trap 'kill -TERM "$broker" 2>/dev/null' TERM INT
-trap 'kill -HUP "$broker" 2>/dev/null' HUP # certificates that were renewed
+# It may have ended by itself, or been asked to stop in the middle of something else.
+send() { kill "-$1" "$broker" 2>/dev/null || true; }
+trap 'send TERM' TERM INT
+trap 'send HUP' HUP # certificates that were renewed
 
 while kill -0 "$broker" 2>/dev/null; do
   if is_new revoked || is_new passwords; then
     join_all
-    kill -HUP "$broker"
+    send HUP
   fi
   sleep 1 &
   wait $! || true

@@ -1,6 +1,7 @@
 """A real PostgreSQL for each worker, and an empty database for each test."""
 
 import gc
+import math
 import os
 import resource
 import shutil
@@ -49,8 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are cores: many tests wait for a device's pace or a process."""
-    return 2 * (os.cpu_count() or 1)
+    """Half as many again as there are cores: many tests wait for a device's pace or a process."""
+    return math.ceil(1.5 * (os.cpu_count() or 1))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -192,7 +192,7 @@ def test_a_revoked_device_has_no_rights_left_by_its_certificate(
         """Whether nothing that it says is heard before what another says after it."""
         bridge.heard.clear()
         for line in (device, again):
-            if not line.lost.is_set():
+            with suppress(RuntimeError):  # its line may be cut at any moment
                 line.say(f"cymba/v1/{one[0]}/up/frame", b"revoked")
         last = (f"cymba/v1/{other[0]}/up/frame", b"own")
         neighbour.say(*last)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    and_,
     any_,
     bindparam,
     cast,
@@ -70,10 +71,16 @@ def page_statement(session_as: ShownAs, entry_as: ShownAs) -> ClauseElement:
     of_person = _WRITTEN.account_id == ACCOUNT_ID
     written = select(*_WRITTEN).where(of_person, _WRITTEN.id == session_ids)
     witnesses = select(*_WRITTEN).where(of_person, _WRITTEN.shown_with == session_ids)
-    recorded = select(*recorded_in_sql(_SESSION, session_as)).where(
-        _SESSION.account_id == ACCOUNT_ID,
-        _SESSION.id == session_ids,
-        _SESSION.hidden_at.is_(None),
+    is_of_change = page.c.entity_id == cast(_SESSION.id, Text)
+    recorded = (
+        select(*recorded_in_sql(_SESSION, session_as))
+        .join(page, and_(page.c.kind == literal_column("'session'"), is_of_change))
+        .where(
+            _SESSION.account_id == ACCOUNT_ID,
+            _SESSION.id == session_ids,
+            _SESSION.hidden_at.is_(None),
+        )
+        .order_by(page.c.number)
     )
     entries = _entries(_any_of(wanted.c.entries), entry_as)
     numbers = (
@@ -84,15 +91,14 @@ def page_statement(session_as: ShownAs, entry_as: ShownAs) -> ClauseElement:
     is_written_here = page.c.kind == any_(literal_column("ARRAY['session', 'diary-entry']"))
     return union_all(
         _part("head", func.json_build_array(*head.c, *numbers)).select_from(head),
-        _part(
-            "changes",
-            func.string_agg(cast(change, Text), aggregate_order_by(_COMMA, page.c.number)),
-        ).where(is_told, or_(page.c.deleted, ~is_written_here)),
+        _part("changes", _joined(cast(change, Text), page.c.number)).where(
+            is_told, or_(page.c.deleted, ~is_written_here)
+        ),
         _of_rows("recorded", recorded),
         _of_rows("written", written.where(_WRITTEN.deleted_at.is_(None))),
         _of_rows("witnesses", witnesses),
-        _part("entries", _joined(entries.c.json)).where(~entries.c.is_marked),
-        _part("marked", _joined(entries.c.json)).where(entries.c.is_marked),
+        _part("entries", _joined(entries.c.json, entries.c.id)).where(~entries.c.is_marked),
+        _part("marked", _joined(entries.c.json, entries.c.id)).where(entries.c.is_marked),
         *(
             _part("there", literal_column(f"'{kind}'")).where(
                 bindparam("begins", type_=Boolean()),
@@ -165,7 +171,7 @@ def _entries(ids: Any, entry_as: ShownAs) -> Any:
     )
     shown = select(*entry_in_sql(entry.c, entry_as)).correlate(entry).lateral("shown")
     return materialized(
-        select(is_marked(entry.c).label("is_marked"), json_of(shown)).select_from(
+        select(is_marked(entry.c).label("is_marked"), json_of(shown), entry.c.id).select_from(
             entry.join(shown, true())
         ),
         "entries",
@@ -175,12 +181,13 @@ def _entries(ids: Any, entry_as: ShownAs) -> Any:
 _COMMA: ColumnElement[str] = literal_column("','")
 
 
-def _joined(json: Any) -> ColumnElement[str]:
-    return func.string_agg(json, _COMMA)
+def _joined(json: Any, by: Any) -> ColumnElement[str]:
+    return func.string_agg(json, aggregate_order_by(_COMMA, by))
 
 
 def _of_rows(name: str, rows: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    return _part(name, _joined(json_of(rows.subquery(name))))
+    """In their order, which an aggregate of one subquery keeps."""
+    return _part(name, func.string_agg(json_of(rows.subquery(name)), _COMMA))
 
 
 def _part(name: str, json: Any) -> Select[*tuple[Any, ...]]:

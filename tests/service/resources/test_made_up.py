@@ -120,8 +120,7 @@ class Owner:
         yield "list", get("/v1/sessions")
         yield "history", get("/v1/history?period=day&from=2026-02-27&to=2026-03-20")
         feed = json.loads(get("/v1/sync"))
-        in_order = sorted(feed["sessions"], key=lambda one: one["id"])
-        yield "feed", json.dumps([in_order, feed["findings"]])
+        yield "feed", json.dumps([feed["sessions"], feed["findings"]])
         with UnitOfWork(self.engine) as session:
             facts = [one._replace(id=None) for one in session_facts(session, self.person.id)]
             yield "facts", str(facts)

@@ -111,7 +111,7 @@ def give_up(one: IncomingMessage) -> Written:
     it again. Other messages are soon replaced by fresh ones."""
     written = Written(failed=[one])
     with suppress(Exception):  # the message may be unreadable
-        if one.subject is Subject.FRAME:
+        if one.subject is FRAME:
             _add(written, [one], gave_up(one))
     return written
 
@@ -131,9 +131,9 @@ def write(
     written = Written()
     holders = cache.contacts.holders
     asked = {one.device_id for one in batch
-             if one.subject is not Subject.FRAME or one.device_id not in holders}  # fmt: skip
+             if one.subject is not FRAME or one.device_id not in holders}  # fmt: skip
     away = elsewhere(session, asked, cache.contacts.cell) if asked else {}
-    all_frames = [delivery for delivery in batch if delivery.subject is Subject.FRAME]
+    all_frames = [delivery for delivery in batch if delivery.subject is FRAME]
     frames = [delivery for delivery in all_frames if delivery.device_id not in away]
     others = (
         _Others() if len(all_frames) == len(batch) else _read_others(session, batch, away, written)
@@ -233,7 +233,7 @@ def _read_others(
     written: Written,
 ) -> _Others:
     others = _Others()
-    deliveries = [delivery for delivery in batch if delivery.subject is not Subject.FRAME]
+    deliveries = [delivery for delivery in batch if delivery.subject is not FRAME]
     ids = {delivery.device_id for delivery in deliveries}
     known = set(session.scalars(select(Device.id).where(Device.id.in_(ids))))
     for delivery in sorted(deliveries, key=lambda delivery: delivery.device_id):

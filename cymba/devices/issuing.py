@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
+from cymba.database import one_of
 from cymba.devices.clocks import to_ms
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.provisioning import tell_brokers
@@ -81,7 +82,7 @@ def lock_devices(session: Session, device_ids: Sequence[str]) -> None:
     for its lock and then still see the holder of before."""
     session.execute(
         select(Device.id)
-        .where(Device.id.in_(device_ids))
+        .where(one_of(Device.id, device_ids))
         .order_by(Device.id)
         .with_for_update(key_share=True)
     )
@@ -89,7 +90,7 @@ def lock_devices(session: Session, device_ids: Sequence[str]) -> None:
 
 def lock_free_devices(session: Session, device_ids: Sequence[str]) -> set[str]:
     """Lock those of these devices that nobody else holds, and return them. It waits for nobody."""
-    free = select(Device.id).where(Device.id.in_(device_ids)).order_by(Device.id)
+    free = select(Device.id).where(one_of(Device.id, device_ids)).order_by(Device.id)
     return set(session.scalars(free.with_for_update(key_share=True, skip_locked=True)))
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, tex
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
+from cymba.database import one_of
 from cymba.devices.counter_laps import HALF_A_LAP_MS
 from cymba.devices.messages import Presence
 from cymba.devices.tables import DevicePresence, DeviceTenure
@@ -135,9 +136,7 @@ def with_another_store(session: Session, stores: Mapping[str, int]) -> set[str]:
     """Those of the devices that last came online with another flash store than now: since then they
     were reset. Call it before their presence is recorded."""
     row = DevicePresence
-    known = session.execute(
-        select(row.device_id, row.store).where(row.device_id.in_(sorted(stores)))
-    )
+    known = session.execute(select(row.device_id, row.store).where(one_of(row.device_id, stores)))
     return {device_id for device_id, store in known if store != stores[device_id]}
 
 

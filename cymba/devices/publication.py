@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, text, true, upd
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from cymba.database import one_of
 from cymba.devices.clocks import to_ms
 from cymba.devices.issuing import lock_devices, newest_version
 from cymba.devices.messages import Desired, Programme
@@ -121,17 +122,18 @@ def publish_again(
     row, wanted = DeviceProgramme, sorted(set(device_ids))
     for part in parts(session, wanted):
         there = row.device_id.in_(wanted if part is None else part)
+        named_again = true() if part is None else there
         again = select(row.device_id, row.ver).where(
             func.row(row.device_id, row.ver).in_(_newest(there)),
             or_(row.reported_at.is_(None), row.device_id.in_(reset)),
             row.published_at.is_not(None),
-            there if part is not None else true(),
+            named_again,
         )
         session.execute(
             update(row)
             .where(
                 func.row(row.device_id, row.ver).in_(again.with_for_update(skip_locked=True)),
-                there if part is not None else true(),
+                named_again,
             )
             .values(published_at=None)
         )
@@ -171,14 +173,13 @@ def publish_unreported(
     waits = {"first": REPORTED_WITHIN, "most": AGAIN_EVERY}
     online = session.scalars(_ONLINE, given).all() if lies_in_parts(session) else None
     again: list[str] = []
-    looked_at, last = 0, ""
+    looked_at, last = 0, None
     for part in parts(session, online or ()):
-        count, last_of_part, found = session.execute(
+        looked_at, last, found = session.execute(
             _PUBLISH_UNREPORTED, given | waits | {"part": part}
         ).one()
-        looked_at, last = looked_at + count, max(last, last_of_part or "")
         again += found
-    if online:  # whoever has gone since then was looked at too
+    if online:  # in parts; whoever has gone since then was looked at too
         looked_at, last = len(online), online[-1]
     return Reconciled(again, last if looked_at == limit else None)
 
@@ -206,9 +207,13 @@ def publish_all_again(
     ).all()
     # First, as whoever moves a device or sets a version does: so nobody waits in a circle.
     lock_devices(session, ids)
-    here = select(Device.id).where(Device.id.in_(ids), Device.cell == cell)
+    here = select(Device.id).where(one_of(Device.id, ids), Device.cell == cell)
     _publish_newest(session, DeviceProgramme.device_id.in_(here))
-    coming = CellMove.device_id.in_(ids), CellMove.to_cell == cell, CellMove.ready_at.is_not(None)
+    coming = (
+        one_of(CellMove.device_id, ids),
+        CellMove.to_cell == cell,
+        CellMove.ready_at.is_not(None),
+    )
     unready = update(CellMove).where(*coming).values(ready_at=None)
     if session.scalars(unready.returning(CellMove.device_id)).all():
         tell_brokers(session)

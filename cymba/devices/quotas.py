@@ -59,8 +59,8 @@ class Demand:
     quarantined: float = 0.0
     sids: set[UUID] = field(default_factory=set)
 
-    def store(self, sid: UUID, payload_bytes: int) -> None:
-        self.stored += costs_of(payload_bytes, 0)[0]
+    def store(self, sid: UUID, stored_bytes: int) -> None:
+        self.stored += stored_bytes
         self.sids.add(sid)
 
     def quarantine(self, payload_bytes: int) -> None:

@@ -50,6 +50,8 @@ def mark_withdrawn(session: Session, withdrawn: Sequence[Withdrawal], cell: str)
     A withdrawal that was asked for again meanwhile stays. The programme that a device of `cell` is
     to hold, and where it is to move, which the withdrawal may have removed, are published again.
     """
+    if not withdrawn:
+        return
     row = RetainedWithdrawal
     for device_id, asked_at in withdrawn:
         here = row.device_id == device_id, row.asked_at == asked_at

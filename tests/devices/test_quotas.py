@@ -59,7 +59,7 @@ class Stores:
         """How many are stored of these frames, each of a session and with so many bytes."""
         demand = Demand()
         for number, size in frames:
-            demand.store(UUID(int=number), size)
+            demand.store(UUID(int=number), costs_of(size, 0)[0])
         with self._settled(demand, device_id, at) as taken:
             return sum(
                 taken.spend(device_id, UUID(int=number), cost((size, 0))) for number, size in frames

@@ -145,7 +145,7 @@ def _demands(readable: Iterable[Delivery]) -> dict[str, Demand]:
         if isinstance(delivery.read, Unreadable):
             demand.quarantine(kept_bytes(delivery))
         else:
-            demand.store(delivery.read.sid, len(delivery.payload))
+            demand.store(delivery.read.sid, delivery.read.stored_bytes)
     return demands
 
 

@@ -30,8 +30,8 @@ from cymba.insights.experiments import trials as experiments
 from cymba.insights.tables import Experiment, Finding
 from cymba.json_rows import ShownAs
 from cymba.parts import not_held
-from cymba.stimulation.session.shown import Shown, recorded_shown, written_shown
-from cymba.stimulation.session.shown_in_sql import by_session, read_written_rows
+from cymba.stimulation.session.shown import Shown, by_session, recorded_shown, written_shown
+from cymba.stimulation.session.shown_in_sql import read_written_rows
 from cymba.stimulation.written.tables import Remark
 from cymba.sync.page_statement import ACCOUNT_ID, page_statement
 from cymba.sync.tables import EPOCH, NEVER_RESTORED, SyncEpoch, SyncHorizon, SyncOperation

@@ -69,18 +69,22 @@ def page_statement(session_as: ShownAs, entry_as: ShownAs) -> ClauseElement:
     )
     session_ids = _any_of(wanted.c.sessions)
     of_person = _WRITTEN.account_id == ACCOUNT_ID
-    written = select(*_WRITTEN).where(of_person, _WRITTEN.id == session_ids)
+    written = _of_changes(
+        page,
+        select(*_WRITTEN).where(
+            of_person, _WRITTEN.id == session_ids, _WRITTEN.deleted_at.is_(None)
+        ),
+        _WRITTEN.id,
+    )
     witnesses = select(*_WRITTEN).where(of_person, _WRITTEN.shown_with == session_ids)
-    is_of_change = page.c.entity_id == cast(_SESSION.id, Text)
-    recorded = (
-        select(*recorded_in_sql(_SESSION, session_as))
-        .join(page, and_(page.c.kind == literal_column("'session'"), is_of_change))
-        .where(
+    recorded = _of_changes(
+        page,
+        select(*recorded_in_sql(_SESSION, session_as)).where(
             _SESSION.account_id == ACCOUNT_ID,
             _SESSION.id == session_ids,
             _SESSION.hidden_at.is_(None),
-        )
-        .order_by(page.c.number)
+        ),
+        _SESSION.id,
     )
     entries = _entries(_any_of(wanted.c.entries), entry_as)
     numbers = (
@@ -95,7 +99,7 @@ def page_statement(session_as: ShownAs, entry_as: ShownAs) -> ClauseElement:
             is_told, or_(page.c.deleted, ~is_written_here)
         ),
         _of_rows("recorded", recorded),
-        _of_rows("written", written.where(_WRITTEN.deleted_at.is_(None))),
+        _of_rows("written", written),
         _of_rows("witnesses", witnesses),
         _part("entries", _joined(entries.c.json, entries.c.id)).where(~entries.c.is_marked),
         _part("marked", _joined(entries.c.json, entries.c.id)).where(entries.c.is_marked),
@@ -151,6 +155,15 @@ def _page(is_signed_in: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
         .order_by(Change.number)
         .limit(_LIMIT + literal_column("1"))
     )
+
+
+def _of_changes(
+    page: Any, sessions: Select[*tuple[Any, ...]], id_: ColumnElement[Any]
+) -> Select[*tuple[Any, ...]]:
+    """In the order of their changes."""
+    is_of_change = page.c.entity_id == cast(id_, Text)
+    is_of_session = page.c.kind == literal_column("'session'")
+    return sessions.join(page, and_(is_of_session, is_of_change)).order_by(page.c.number)
 
 
 def _ids(page: Any, is_told: ColumnElement[bool], kind: str) -> ColumnElement[Any]:

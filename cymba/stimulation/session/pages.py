@@ -38,8 +38,8 @@ from cymba.accounts.tokens import MAY_READ
 from cymba.database import Prepared
 from cymba.devices.health import BEHIND, Behind, devices_behind
 from cymba.json_rows import ShownAs, json_of, materialized
-from cymba.stimulation.session.shown import Shown, recorded_shown, written_shown
-from cymba.stimulation.session.shown_in_sql import by_session, read_written, recorded_in_sql
+from cymba.stimulation.session.shown import Shown, by_session, recorded_shown, written_shown
+from cymba.stimulation.session.shown_in_sql import read_written, recorded_in_sql
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
 
@@ -132,7 +132,7 @@ def _with_witnesses(
 
 
 def _statement(shown_as: ShownAs) -> ClauseElement:
-    signed_in = select(MAY_READ.label("yes")).cte("signed_in").prefix_with("MATERIALIZED")
+    signed_in = materialized(select(MAY_READ.label("yes")), "signed_in")
     is_signed_in = select(signed_in.c.yes).scalar_subquery()
     page = _page_of(_SESSION, is_signed_in).where(_SESSION.hidden_at.is_(None)).subquery("page")
     shown = select(*recorded_in_sql(page.c, shown_as)).correlate(page).lateral("shown")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
 from cymba.database import Prepared, line_of
-from cymba.devices.anchors import load_clocks, load_many_clocks
+from cymba.devices.anchors import load_many_clocks
 from cymba.devices.catalogue import known_model, newest_document
 from cymba.devices.claiming import IN_TURN, HeldTenure, Tenures
 from cymba.devices.models import Reports
@@ -120,14 +120,20 @@ def delete_session(session: Session, locked: StimulationSession, now: datetime) 
 
 
 def events_of(session: Session, found: StimulationSession) -> list[SessionEvent]:
-    recorder = _recorder_of(line_of(session), found.device_id, found.started_at)
+    line = line_of(session)
+    recorder = _recorder_of(line, found.device_id, found.started_at)
     stored = load_frames(
         session, found.device_id, found.sid, reads=lambda _: False, before=recorder.before
     )
     frames = without_made_up(stored, recorder.reports)
     if not frames:
         return []
-    return session_events(frames, load_clocks(session, found.device_id, boots_of(frames)))
+    (clocks,) = load_many_clocks(
+        line,
+        [(found.device_id, boots_of(frames))],
+        provisioned_at=recorder.provisioned_at,
+    )
+    return session_events(frames, clocks)
 
 
 class RecordedSession(Protocol):

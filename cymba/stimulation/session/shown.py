@@ -4,9 +4,9 @@ Each field is the device's where the device has it, else the phone's, else the p
 (`told_by`). What no witness has is null.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Uuid, any_, bindparam, or_, select
@@ -84,15 +84,21 @@ def witnesses_of(
     session: Session, account_id: UUID, ids: Collection[UUID]
 ) -> dict[UUID, list[WrittenSession]]:
     """By session, the written sessions that are shown as it, the best witness first."""
-    found: dict[UUID, list[WrittenSession]] = {}
     query = select(WrittenSession).where(
         WrittenSession.account_id == account_id, WrittenSession.shown_with.in_(ids)
     )
-    for row in session.scalars(query):
-        if row.shown_with is not None:
-            found.setdefault(row.shown_with, []).append(row)
-    for rows in found.values():
-        rows.sort(key=by_best)
+    return by_session(session.scalars(query))
+
+
+Witness = TypeVar("Witness", bound=WrittenFigures)
+
+
+def by_session(witnesses: Iterable[Witness]) -> dict[UUID, list[Witness]]:
+    """By the session that they are shown with, the best first."""
+    found: dict[UUID, list[Witness]] = {}
+    for one in sorted(witnesses, key=by_best):
+        if one.shown_with is not None:
+            found.setdefault(one.shown_with, []).append(one)
     return found
 
 

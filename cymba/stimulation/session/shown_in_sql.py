@@ -1,7 +1,6 @@
 """Sessions as they are shown (`shown`), written as JSON by PostgreSQL: those that a device alone
 recorded, near all there are. What other witnesses wrote down is joined to them here."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, literal_column
 
 from cymba.json_rows import ShownAs
-from cymba.stimulation.session.shown import NAMES, by_best
+from cymba.stimulation.session.shown import NAMES
 from cymba.stimulation.written.tables import WrittenFigures
 
 
@@ -60,12 +59,3 @@ class ReadWritten(WrittenFigures, msgspec.Struct):
 
 read_written = msgspec.json.Decoder(ReadWritten).decode
 read_written_rows = msgspec.json.Decoder(list[ReadWritten]).decode
-
-
-def by_session(witnesses: Iterable[ReadWritten]) -> dict[UUID, list[ReadWritten]]:
-    """By the session that they are shown with, the best first."""
-    found: dict[UUID, list[ReadWritten]] = {}
-    for one in sorted(witnesses, key=by_best):
-        if one.shown_with is not None:
-            found.setdefault(one.shown_with, []).append(one)
-    return found

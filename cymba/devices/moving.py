@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import any_, delete, exists, or_, select, update
+from sqlalchemy import BindParameter, Select, any_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from cymba.broker_address import BrokerAddress
@@ -103,31 +103,24 @@ def _address_to_tell(session: Session, device: Device, to_cell: str) -> str:
 
 
 def to_prepare(session: Session, cell: str, limit: int) -> list[Preparation]:
-    """Devices that are to come to `cell`. What is to be withdrawn here goes first."""
+    """Devices that are to come to `cell`."""
+    moves = session.scalars(coming(cell).order_by(CellMove.device_id).limit(limit)).all()
+    programmes = newest_messages(session, [one.device_id for one in moves])
+    return [Preparation(one.device_id, one.at_ms, programmes.get(one.device_id)) for one in moves]
+
+
+def coming(cell: str | BindParameter[str]) -> Select[CellMove]:
+    """What is to be withdrawn in `cell` goes first."""
     withdrawn = exists().where(
         RetainedWithdrawal.device_id == CellMove.device_id, any_(RetainedWithdrawal.cells) == cell
     )
-    moves = session.scalars(
-        select(CellMove)
-        .where(CellMove.to_cell == cell, CellMove.ready_at.is_(None), ~withdrawn)
-        .order_by(CellMove.device_id)
-        .limit(limit)
-    ).all()
-    programmes = newest_messages(session, [one.device_id for one in moves])
-    return [Preparation(one.device_id, one.at_ms, programmes.get(one.device_id)) for one in moves]
+    return select(CellMove).where(CellMove.to_cell == cell, CellMove.ready_at.is_(None), ~withdrawn)
 
 
 def to_tell(session: Session, cell: str, limit: int, now: datetime) -> list[Telling]:
     """Devices of `cell` whom another one awaits. Those that do not follow are told again: the
     broker may have lost the message."""
-    moves = session.scalars(
-        select(CellMove)
-        .join(Device, Device.id == CellMove.device_id)
-        .where(Device.cell == cell, CellMove.ready_at.is_not(None))
-        .where(or_(CellMove.told_at.is_(None), CellMove.told_at < now - AGAIN_EVERY))
-        .order_by(CellMove.device_id)
-        .limit(limit)
-    )
+    moves = session.scalars(going(cell, now).order_by(CellMove.device_id).limit(limit))
     return [
         Telling(
             one.device_id,
@@ -135,6 +128,17 @@ def to_tell(session: Session, cell: str, limit: int, now: datetime) -> list[Tell
         )
         for one in moves
     ]
+
+
+def going(
+    cell: str | BindParameter[str], now: datetime | BindParameter[datetime]
+) -> Select[CellMove]:
+    return (
+        select(CellMove)
+        .join(Device, Device.id == CellMove.device_id)
+        .where(Device.cell == cell, CellMove.ready_at.is_not(None))
+        .where(or_(CellMove.told_at.is_(None), CellMove.told_at < now - AGAIN_EVERY))
+    )
 
 
 def mark_prepared(session: Session, prepared: Sequence[Preparation], now: datetime) -> None:

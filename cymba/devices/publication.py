@@ -14,7 +14,17 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, or_, select, text, true, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -61,19 +71,23 @@ def unpublished(
     """The desired versions that are to be published in `cell`, of up to `limit` devices: first of
     those above `above`, then of the others."""
     row = DeviceProgramme
-    waiting = (
-        select(row.device_id)
-        .join(Device, Device.id == row.device_id)
-        .where(row.published_at.is_(None), Device.cell == cell)
-        .distinct()
-        .order_by(row.device_id)
-    )
+    waiting = to_publish(cell).distinct().order_by(row.device_id)
     ids = list(session.scalars(waiting.where(row.device_id > above).limit(limit)))
     if above and len(ids) < limit:
         others = waiting.where(row.device_id <= above).limit(limit - len(ids))
         ids += session.scalars(others)
     found = newest_messages(session, ids)
     return [UnpublishedProgramme(one, found[one]) for one in ids if one in found]
+
+
+def to_publish(cell: str | BindParameter[str]) -> Select[str]:
+    """The device of each version that its broker, that of `cell`, does not have yet."""
+    row = DeviceProgramme
+    return (
+        select(row.device_id)
+        .join(Device, Device.id == row.device_id)
+        .where(row.published_at.is_(None), Device.cell == cell)
+    )
 
 
 def newest_messages(session: Session, device_ids: Sequence[str]) -> dict[str, Desired]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import any_, delete, func, select, text, update
+from sqlalchemy import BindParameter, Select, any_, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from cymba.devices.publication import publish_newest
@@ -38,10 +38,13 @@ def ask_withdrawal(
 def awaited_withdrawals(session: Session, cell: str, limit: int = 100) -> list[Withdrawal]:
     """What is to be withdrawn in `cell`, before anything is published; call it within a
     publication."""
+    waiting = to_withdraw(cell).order_by(RetainedWithdrawal.device_id)
+    return [Withdrawal(*one) for one in session.execute(waiting.limit(limit))]
+
+
+def to_withdraw(cell: str | BindParameter[str]) -> Select[str, datetime]:
     row = RetainedWithdrawal
-    waiting = select(row.device_id, row.asked_at).where(any_(row.cells) == cell)
-    rows = session.execute(waiting.order_by(row.device_id).limit(limit))
-    return [Withdrawal(*one) for one in rows]
+    return select(row.device_id, row.asked_at).where(any_(row.cells) == cell)
 
 
 def mark_withdrawn(session: Session, withdrawn: Sequence[Withdrawal], cell: str) -> None:

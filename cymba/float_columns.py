@@ -19,6 +19,11 @@ _NOTHING: ColumnElement[bytes] = literal_column("CAST('' AS bytea)")
 def float_column(value: SQLCoreOperations[Any]) -> ColumnElement[bytes]:
     """An aggregate, which `read_floats` reads. Columns of one group are in the same order."""
     sent = func.float8send(func.coalesce(cast(value, Float(53)), _NULL), type_=LargeBinary())
+    return joined(sent)
+
+
+def joined(sent: SQLCoreOperations[bytes]) -> ColumnElement[bytes]:
+    """An aggregate: the bytes of a group's rows, one after the other."""
     return func.string_agg(sent, _NOTHING, type_=LargeBinary())
 
 

@@ -2,7 +2,8 @@
 
 import cymba.accounts.address_directory
 import cymba.accounts.audit_guard
-import cymba.accounts.audit_months  # noqa: F401 - all for what belongs to a table
+import cymba.accounts.audit_months
+import cymba.diary.ratings  # noqa: F401 - all for what belongs to a table
 from cymba.accounts import app_tables as apps
 from cymba.accounts import tables as accounts
 from cymba.database import Base

@@ -39,6 +39,8 @@ class DiaryEntry(MergedColumns, Base):
     time_zone: Mapped[str] = mapped_column(String(64))  # IANA, where it was felt
     session_id: Mapped[UUID | None]
     items: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    # Of the items, by a trigger, for reads of many entries: see `ratings`.
+    ratings: Mapped[bytes] = mapped_column(LargeBinary, server_default=text("''"), deferred=True)
     note: Mapped[str | None] = mapped_column(Text)
     # Of one that came from another app: with which import, and the digest of the row that said it.
     # Its hour or its scale may be an assumption, so insights do not use it.

@@ -2,19 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date
-from itertools import chain
-from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
-import orjson
 import psycopg
-from sqlalchemy import Text, cast, func, union_all
+from sqlalchemy import null, union_all
 
 from cymba.accounts.zones import borders, places
 from cymba.database import Prepared
 from cymba.diary.items import ITEMS
+from cymba.diary.ratings import Ratings, numbered, rating_columns, read_ratings
 from cymba.diary.tables import DiaryEntry
 from cymba.diary.values import IntegerRange, NumberRange
 from cymba.float_columns import Floats, read_floats
@@ -22,9 +20,10 @@ from cymba.insights.outcomes import OUTCOMES
 from cymba.stimulation.session.history import PARTS, Done, Period, by_zone, done_of, reach_of
 
 _SYMPTOMS = tuple(one for one in OUTCOMES.values() if ITEMS[one.item].group == "symptom")
-_NUMBERS = dict.fromkeys(one.name for one in _SYMPTOMS)
+_NAMES = tuple(one.name for one in _SYMPTOMS)
 """Each is an item whose value is its one number; `Outcome.value` would take three times as long."""
-if not all(isinstance(ITEMS[name].value, IntegerRange | NumberRange) for name in _NUMBERS):
+_NUMBERS = numbered(_NAMES)
+if not all(isinstance(ITEMS[name].value, IntegerRange | NumberRange) for name in _NAMES):
     raise TypeError("a symptom is not rated by one number")
 
 
@@ -37,11 +36,11 @@ class SymptomRated(NamedTuple):
 
 
 class FeltInZone(NamedTuple):
-    """The entries that were felt in a zone: when, in seconds since 1970, and what they hold."""
+    """The entries that were felt in a zone: when, in seconds since 1970, and what they rate."""
 
     zone: str
     moments: Floats
-    entries: list[dict[str, Any]]
+    ratings: Ratings
 
 
 def read_done_and_felt(
@@ -61,8 +60,8 @@ def read_done_and_felt(
         **reach_of(kinds, first_day, last_day),
     )
     felt = [
-        FeltInZone(zone, read_floats(moments), orjson.loads(entries))
-        for part, zone, _, _, _, entries, moments, *_ in rows
+        FeltInZone(zone, read_floats(moments), read_ratings(lengths, ratings, _NUMBERS))
+        for part, zone, *_, moments, lengths, ratings in rows
         if part == _FELT
     ]
     return done_of(row for row in rows if row[0] != _FELT), felt
@@ -82,33 +81,26 @@ def symptoms_rated(
     first_day, last_day = spans[0][0], spans[-1][1]
     edges = [(first - first_day).days for first, _ in spans] + [(last_day - first_day).days + 1]
     at = np.concatenate(
-        [places(borders(one.zone, first_day, last_day)[edges], one.moments) for one in felt]
+        [
+            places(borders(one.zone, first_day, last_day)[edges], one.moments)[one.ratings.entry]
+            for one in felt
+        ]
     )
-    entries = list(chain.from_iterable(one.entries for one in felt))
-    there = set[str]().union(*entries)
-    for name in _NUMBERS:
-        if name in there:
-            column = _column(entries, name)
-            rated = np.isfinite(column) & (at >= 0)
-            in_span = at[rated]
-            counts = np.bincount(in_span, minlength=len(spans))
-            sums = np.bincount(in_span, column[rated], minlength=len(spans))
-            (numbers,) = counts.nonzero()
-            means = (sums[numbers] / counts[numbers]).tolist()
-            for number, mean, ratings in zip(
-                numbers.tolist(), means, counts[numbers].tolist(), strict=True
-            ):
-                found[number].append(SymptomRated(name, mean, ratings))
+    item = np.concatenate([one.ratings.item for one in felt])
+    value = np.concatenate([one.ratings.value for one in felt])
+    counted = (at >= 0) & (item >= 0)
+    # One number for each symptom in each span.
+    of_both = at[counted] * len(_NAMES) + item[counted]
+    counts = np.bincount(of_both, minlength=len(spans) * len(_NAMES))
+    sums = np.bincount(of_both, value[counted])
+    (rated,) = counts.nonzero()
+    means = sums[rated] / counts[rated]
+    for number, mean, ratings in zip(
+        rated.tolist(), means.tolist(), counts[rated].tolist(), strict=True
+    ):
+        span, symptom = divmod(number, len(_NAMES))
+        found[span].append(SymptomRated(_NAMES[symptom], mean, ratings))
     return found
-
-
-def _column(entries: Sequence[dict[str, Any]], name: str) -> Floats:
-    """NaN stands for no rating."""
-    try:  # half the time, where each entry has it as a small whole number
-        small = bytes(map(itemgetter(name), entries))
-    except (KeyError, TypeError, ValueError):
-        return np.array([items.get(name) for items in entries], np.float64)
-    return np.frombuffer(small, np.uint8).astype(np.float64)
 
 
 _FELT = "felt"
@@ -117,7 +109,7 @@ _ENTRY = DiaryEntry
 _STATEMENT = Prepared(
     union_all(
         *PARTS,
-        by_zone(_FELT, _ENTRY, _ENTRY.felt_at, cast(func.json_agg(_ENTRY.items), Text)).where(
+        by_zone(_FELT, _ENTRY, _ENTRY.felt_at, null(), *rating_columns()).where(
             _ENTRY.deleted_at.is_(None),
             _ENTRY.import_id.is_(None),  # of another app, whose hour or scale may be an assumption
         ),

@@ -320,7 +320,11 @@ PERSONAL_TABLES: tuple[PersonalTable, ...] = (
     ),
     _account_table(written.WrittenSession, "sessions that a phone or the person wrote down"),
     _account_table(written.Remark, "what the person said of devices and days"),
-    _account_table(diary.DiaryEntry, "the diary"),
+    _account_table(
+        diary.DiaryEntry,
+        "the diary",
+        left_out={"ratings": "the numbers among `items` once more, of which they are made anew"},
+    ),
     _account_table(diary.Reminder, "reminders"),
     _account_table(imports.DataImport, "what was brought from other apps", arrives=_import_arrives),
     _account_table(

@@ -1,4 +1,4 @@
-"""Ratings are gathered item by item; one by one gives the same."""
+"""Ratings are gathered as columns; one by one gives the same."""
 
 from datetime import UTC, date, datetime, timedelta
 from math import fsum
@@ -10,12 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cymba.diary.ratings import read_ratings
+from cymba.insights import symptoms
 from cymba.insights.symptoms import FeltInZone, symptoms_rated
+from tests.packed_ratings import packed
 
 FIRST = date(2026, 3, 27)  # Berlin's clocks go forward on the 29th
 BEGIN = datetime(2026, 3, 26, tzinfo=UTC).timestamp()
 RATINGS = st.none() | st.integers(0, 10) | st.floats(0, 24)
-ITEMS = st.dictionaries(st.sampled_from(["sleep_hours", "pain_now", "mood", "cough"]), RATINGS)
+NOT_SYMPTOMS = {"pgic", "no item any more"}
+RATED = st.sampled_from(["sleep_hours", "pain_now", "mood", *sorted(NOT_SYMPTOMS)])
+ITEMS = st.dictionaries(RATED, RATINGS)
 ENTRIES = st.lists(st.tuples(st.integers(0, 7 * 86_400), ITEMS), max_size=12)
 ZONES = ("Europe/Berlin", "Pacific/Auckland", "America/Havana")
 
@@ -34,7 +39,7 @@ def test_a_rating_counts_on_the_local_day_it_was_felt_on(
         for end, length in zip(ends, lengths, strict=True)
     ]
     felt = [
-        FeltInZone(zone, np.array([BEGIN + at for at, _ in some]), [items for _, items in some])
+        _felt(zone, [BEGIN + at for at, _ in some], [packed(items) for _, items in some])
         for zone, some in by_zone.items()
     ]
     expected: list[Any] = []
@@ -44,7 +49,7 @@ def test_a_rating_counts_on_the_local_day_it_was_felt_on(
             for at, items in some:
                 day = datetime.fromtimestamp(BEGIN + at, ZoneInfo(zone)).date()
                 for name, value in items.items():
-                    if first <= day <= last and value is not None and name != "cough":
+                    if first <= day <= last and value is not None and name not in NOT_SYMPTOMS:
                         rated.setdefault(name, []).append(value)
         expected.append(
             {
@@ -59,3 +64,9 @@ def test_a_rating_counts_on_the_local_day_it_was_felt_on(
         assert [each.item for each in one] == [
             name for name in in_diarys_order if name in {each.item for each in one}
         ]
+
+
+def _felt(zone: str, moments_s: list[float], ratings: list[bytes]) -> FeltInZone:
+    lengths = b"".join(len(one).to_bytes(4) for one in ratings)
+    read = read_ratings(lengths, b"".join(ratings), symptoms._NUMBERS)
+    return FeltInZone(zone, np.array(moments_s), read)

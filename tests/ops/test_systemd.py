@@ -113,6 +113,8 @@ def test_a_unit_has_the_services_bounds_and_order(name: str) -> None:
     # A name of its own only where others read what it writes, or it reads what others may not.
     assert own.get("DynamicUser") == (None if "User" in own else ["yes"])
     assert own.get("User") in (None, ["cymba-credentials"], ["mosquitto"])
+    # `systemctl enable` of one alone does nothing without it, and says so only in passing.
+    assert own.get("WantedBy") == ["multi-user.target"]
 
 
 def ports() -> dict[str, list[str]]:

@@ -59,6 +59,30 @@ def test_two_at_once_leave_one_of_the_two_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_process_left_goes_with_the_next(tmp_path: Path) -> None:
+    left, of_another = tmp_path / ".file.0a1b2c3d.part", tmp_path / ".file.zip.0a1b2c3d.part"
+    left.write_bytes(b"half")
+    of_another.write_bytes(b"half")
+    pipe = tmp_path / ".file.00000000.part"  # of somebody who wants this to wait for them
+    os.mkfifo(pipe)
+    with replaced(tmp_path / "file") as out:
+        out.write(b"whole")
+    assert {*tmp_path.iterdir()} - {pipe} == {of_another, tmp_path / "file"}
+
+
+def test_its_name_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, names, fsync = tmp_path / "file", [], os.fsync
+
+    def synced(opened: int) -> None:
+        names.append((os.path.samestat(os.fstat(opened), tmp_path.stat()), path.exists()))
+        fsync(opened)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with replaced(path) as out:
+        out.write(b"whole")
+    assert names == [(False, False), (True, True)]
+
+
 def test_a_link_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path: Path) -> None:
     """Whoever may write the folder could have had us write elsewhere."""
     path, elsewhere = tmp_path / "file", tmp_path / "elsewhere"

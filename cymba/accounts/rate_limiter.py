@@ -18,6 +18,9 @@ from cymba.database import one_of
 
 KEY_BYTES = 16
 KEPT_FOR = timedelta(days=90)  # a bucket that nobody asks for
+# The clocks of those who count may be apart by so much, which gives nobody more. Beyond it a clock
+# was ahead and was set back: a bucket forgets nothing by that, and goes on forgetting from then.
+APART = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,12 @@ def take_back(session: Session, keys: Collection[bytes]) -> None:
 
 
 def waits_s(session: Session, limits: Limits, now: datetime) -> dict[bytes, int]:
-    """How long one more would have to wait for each bucket, as it is now; nothing is locked."""
-    found = session.execute(_LEVELS.where(RateLimit.key.in_(limits)))
+    """How long one more would have to wait for each bucket, as it is now. Nothing is locked but
+    what was counted while a clock was ahead."""
+    found = session.execute(_LEVELS.where(RateLimit.key.in_(limits))).all()
+    ahead = {key: limits[key] for key, _, updated_at in found if updated_at > now + APART}
+    if ahead:
+        _locked(session, ahead, now)
     return {
         key: limits[key].wait_s(limits[key].level(level, (now - updated_at).total_seconds()))
         for key, level, updated_at in found
@@ -115,7 +122,7 @@ def _locked(session: Session, limits: Limits, now: datetime) -> dict[bytes, Rate
     rows = {row.key: row for row in _rows(session, limits)}
     for key, row in rows.items():
         row.level = limits[key].level(row.level, (now - row.updated_at).total_seconds())
-        row.updated_at = max(now, row.updated_at)
+        row.updated_at = now if row.updated_at > now + APART else max(now, row.updated_at)
     return rows
 
 
@@ -139,12 +146,13 @@ def _forget_old(session: Session, now: datetime) -> None:
 
 _LEVELS = select(RateLimit.key, RateLimit.level, RateLimit.updated_at)
 _SPEND = text(
-    """
+    f"""
     INSERT INTO rate_limit AS r (key, level, updated_at) VALUES (:key, :cost, :now)
     ON CONFLICT (key) DO UPDATE SET
       level = greatest(0, :cost + greatest(0, r.level - greatest(
                 0, extract(epoch FROM :now - r.updated_at)) / :leak_s)),
-      updated_at = greatest(r.updated_at, :now)
+      updated_at = CASE WHEN r.updated_at > :now + interval '{APART}' THEN :now
+                        ELSE greatest(r.updated_at, :now) END
     RETURNING level
-    """
+    """  # noqa: S608 - a constant
 )

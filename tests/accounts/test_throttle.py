@@ -3,6 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
+from cymba.accounts import rate_limiter
+from cymba.accounts.rate_limiter import Bucket
 from cymba.accounts.tables import RateLimit
 from cymba.accounts.throttle import (
     ADDRESS,
@@ -108,7 +110,25 @@ def test_a_place_is_known_for_a_while_only(guess):
 def test_a_clock_that_steps_back_forgets_nothing(guess):
     for _ in range(BUCKETS[PAIR].capacity):
         guess()
-    assert isinstance(guess(now=NOON - timedelta(days=1)), Throttled)
+    back = NOON - timedelta(days=1)
+    assert isinstance(guess(now=back), Throttled)
+    # From then on it is as it always is.
+    assert isinstance(guess(now=back + timedelta(seconds=BUCKETS[PAIR].leak_s)), Attempt)
+    assert isinstance(guess(now=back + timedelta(seconds=BUCKETS[PAIR].leak_s)), Throttled)
+
+
+def test_a_quota_forgets_again_once_a_clock_was_set_back(engine):
+    bucket, minute = Bucket(capacity=10, leak_s=60), timedelta(minutes=1)
+
+    def spend(cost, now):
+        with UnitOfWork(engine) as session, session.begin():
+            return rate_limiter.spend(session, {b"a": (bucket, cost)}, now)[b"a"]
+
+    assert spend(8, NOON + 60 * minute) == 2
+    assert spend(1, NOON) == 1
+    assert spend(1, NOON + minute) == 1
+    # Clocks that are a little apart give no more than one alone.
+    assert [spend(1, NOON + minutes * minute) for minutes in (4, 1, 4, 1)] == [3, 2, 1, 0]
 
 
 def test_old_buckets_go_by_themselves(guess, engine):

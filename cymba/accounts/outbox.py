@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select, text
+from sqlalchemy import ColumnElement, and_, or_, select, text
 from sqlalchemy.orm import Session
 
 from cymba.accounts.tables import OutgoingMail
@@ -45,7 +45,7 @@ def take(session: Session, mail_id: UUID, *, now: datetime) -> OutgoingMail | No
 def _is_due(now: datetime) -> ColumnElement[bool]:
     return and_(
         OutgoingMail.sent_at.is_(None),
-        OutgoingMail.next_try_at <= now,
+        or_(OutgoingMail.next_try_at <= now, OutgoingMail.tries == 0),
         OutgoingMail.tries < MAX_TRIES,
     )
 
@@ -65,6 +65,8 @@ def failed(mail: OutgoingMail, *, now: datetime) -> None:
 # Each recipient is one step in the index, and no more than its share is read. The literal is
 # MAX_TRIES, as in the index.
 _WAITING = "o.sent_at IS NULL AND o.tries < 12"
+# A new mail is due whatever its time says: the database's clock may be ahead of the sender's.
+DUE_NOW = f"{_WAITING} AND (o.next_try_at <= :now OR o.tries = 0)"
 _DUE = text(
     f"""
     WITH RECURSIVE step AS (
@@ -77,7 +79,7 @@ _DUE = text(
     CROSS JOIN LATERAL (
       SELECT o.id, o.next_try_at, row_number() OVER (ORDER BY o.next_try_at) AS turn
       FROM outgoing_mail AS o
-      WHERE {_WAITING} AND o.recipient = s.recipient AND o.next_try_at <= :now
+      WHERE {DUE_NOW} AND o.recipient = s.recipient
         AND o.id <> ALL (CAST(:aside AS uuid[]))
       ORDER BY o.next_try_at LIMIT :each) AS m
     ORDER BY m.turn, m.next_try_at LIMIT :limit

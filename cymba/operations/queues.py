@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from cymba.accounts import outbox
 from cymba.stimulation.session.waiting import LONGEST_REST
 from cymba.stimulation.tables import QuarantinedFrame
 
@@ -92,11 +93,9 @@ _IMPORTS = """
     SELECT count(*), min(d.changed_at) FROM data_import AS d
     WHERE d.state IN ('waiting', 'storing', 'undoing')
 """
-# The literal is outbox.MAX_TRIES, as in the index.
-_MAILS = """
-    SELECT count(*), min(m.next_try_at) FROM outgoing_mail AS m
-    WHERE m.sent_at IS NULL AND m.tries < 12 AND m.next_try_at <= :now
-"""
+_MAILS = f"""
+    SELECT count(*), min(o.next_try_at) FROM outgoing_mail AS o WHERE {outbox.DUE_NOW}
+"""  # noqa: S608 - a constant
 _PROGRAMMES = """
     SELECT count(DISTINCT p.device_id), min(p.created_at) FROM device_programme AS p
     WHERE p.published_at IS NULL

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, select
 from cymba.accounts import outbox
 from cymba.accounts.tables import OutgoingMail
 from cymba.database import UnitOfWork, utc_now
+from cymba.operations import queues
 from cymba.settings import Settings, SettingsError
 from workers.deliveries import MailSender, into_files, over_smtp, postman
 
@@ -116,6 +117,17 @@ def test_a_mail_that_is_refused_waits_longer_each_time(
     sender.run_once()
     assert len(mailbox.received) == 1
     assert stored(waiting).tries == 4
+
+
+def test_a_new_mail_waits_for_no_clock(waiting: Engine, mailbox: Mailbox, tmp_path: Path) -> None:
+    """The database's may be ahead by as long as a code in the mail lasts."""
+    settings = Settings(data_dir=tmp_path, smtp_url=f"smtp://127.0.0.1:{mailbox.port}")
+    behind = utc_now() - timedelta(hours=1)
+    sender = MailSender(waiting, "Cymba <x@y>", over_smtp(settings.smtp_url), clock=lambda: behind)  # type: ignore[arg-type]
+    with UnitOfWork(waiting) as session:
+        assert queues.mails_to_send(session, behind).waiting == 1
+    sender.run_once()
+    assert len(mailbox.received) == 1
 
 
 @pytest.mark.parametrize("where", ["composing", "sending"])

@@ -3,6 +3,7 @@ its own."""
 
 import os
 import signal
+import time
 from contextlib import ExitStack
 from multiprocessing.util import Finalize
 from threading import Event, Thread
@@ -18,12 +19,14 @@ from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import load
 from ops import logs, traces
 from ops.database import engine_of, replica_of
+from ops.draining import drain
 from ops.metrics_server import serving
 from ops.process_metrics import show_process
 from service import create_app
 from service.http.services import Services
 
 PULSE_S = 5.0
+ASKED_BY = {signal.SIGTERM, signal.SIGINT}
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +35,7 @@ _for_life = ExitStack()
 
 def create() -> Flask:
     """`cymba api` has put the database's URL in the environment, also the embedded one's."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_BY)
     settings = load(os.environ)
     logs.configure(settings)
     if settings.database_url is None:
@@ -47,7 +51,12 @@ def create() -> Flask:
     app = create_app(settings, engine, replica_of(settings, application_name="cymba api"))
     edge = Services.of(app)
     show_process(edge.metrics.registry, settings, engine)
-    _set_on_signal(edge.closing)
+    Thread(
+        target=_stop_when_asked,
+        args=(settings.http_port, edge.closing, signal.getsignal(signal.SIGTERM)),
+        name="stop",
+        daemon=True,
+    ).start()
     # In a thread of its own: a server whose other threads are all busy is still alive, and a
     # restart would cut everybody off. It ends with the process.
     health = serving(
@@ -78,19 +87,23 @@ def _pulse(engine: Engine, heartbeat: Heartbeat, closing: Event) -> None:
         heartbeat.beat()
 
 
-def _set_on_signal(closing: Event) -> None:
-    """End live views when this worker is to stop, because the server waits for them.
+def _stop_when_asked(port: int, closing: Event, inherited: object) -> None:
+    """Drain the port, end live views, for which the server would wait, and stop the server.
 
-    The server installs its own signal handlers after this, so they cannot be ours; the wake-up
-    file descriptor gets every signal, whoever handles it.
+    It handles signals by itself, from when it serves on. They are blocked in all of its threads,
+    so they come here first, and its handler is called when it is time.
     """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer)
-
-    def wait() -> None:
-        while not {signal.SIGTERM, signal.SIGINT} & set(os.read(reader, 64)):
-            pass
+    signal.sigwait(ASKED_BY)
+    try:
+        drain(port)
+    finally:
         closing.set()
+        _stop_server(inherited)
 
-    Thread(target=wait, name="stop", daemon=True).start()
+
+def _stop_server(inherited: object) -> None:
+    stop_server = signal.getsignal(signal.SIGTERM)
+    while stop_server is inherited or not callable(stop_server):
+        time.sleep(0.01)  # it is just being started
+        stop_server = signal.getsignal(signal.SIGTERM)
+    stop_server(signal.SIGTERM, None)

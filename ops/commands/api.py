@@ -50,7 +50,7 @@ def api(
     """Serve the REST API, its OpenAPI document (/v1/openapi.json) and its page (/docs).
 
     By default it listens on this machine only. Put a proxy that terminates TLS in front of it.
-    SIGTERM and Ctrl-C end it once the requests under way are answered.
+    SIGTERM and Ctrl-C end it once all that has reached its port is answered.
 
     \b
     cymba api --port 8000
@@ -69,7 +69,11 @@ def api(
         os.environ |= {"CYMBA_METRICS_PORT": str(metrics_port), "CYMBA_HTTP_HOST": host}
     with open_url(settings) as url, _shared_numbers() as numbers:
         # The workers are processes of their own.
-        os.environ |= {"CYMBA_DATABASE_URL": url, "PROMETHEUS_MULTIPROC_DIR": numbers}
+        os.environ |= {
+            "CYMBA_DATABASE_URL": url,
+            "CYMBA_HTTP_PORT": str(port),
+            "PROMETHEUS_MULTIPROC_DIR": numbers,
+        }
         _warn_of_schema(settings, url)
         Server(
             f"{wsgi.__name__}:create",

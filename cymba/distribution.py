@@ -55,6 +55,8 @@ PLACES: Final[dict[str, TablePlace]] = {
     **_by("import_id", "import", "import_piece"),
     **_by("session_id", "session", "session_sums"),
     **_by("id_sha256", "id_sha256", "account_id_used"),
+    # The tables' owner adds to it, where the services' role changes what is whole on every node.
+    **_by("pseudonym", "pseudonym", "erasure_ledger"),
     # It grows with the people, so it is not whole on every node, and is asked for one address.
     **_by("address", "address", "account_address"),
     # Small: what operators set, who holds what, and what is found by a secret that names nobody.
@@ -63,7 +65,7 @@ PLACES: Final[dict[str, TablePlace]] = {
             # That its serial is of no other is known everywhere.
             "device",
             *("alembic_version", "app_client", "cell", "device_model", "restoration", "sync_epoch"),
-            *("erasure_ledger", "erasure_receipt"),
+            "erasure_receipt",
             *("device_tenure", "share", "share_holder", "app_grant", "provider_identity"),
             *("oidc_flow", "single_use_token", "outgoing_mail"),
             "experiment_block",  # some rows of a trial, which lies by account

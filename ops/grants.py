@@ -28,7 +28,9 @@ LESS = {
     "audit_entry": "SELECT, INSERT (account_id, actor_kind, actor_id, action, detail, claimed_at)",
     "erasure_ledger": "SELECT, INSERT",
 }
-FUNCTIONS = ", ".join(("erase_account(uuid, bytea, jsonb)", *audit_months.FUNCTIONS))
+FUNCTIONS = ", ".join(
+    ("lock_account(uuid)", "erase_account(uuid, bytea, jsonb)", *audit_months.FUNCTIONS)
+)
 
 
 @dataclass(frozen=True)

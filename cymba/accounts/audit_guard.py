@@ -53,6 +53,14 @@ $$""",
 CREATE TRIGGER account_id_used_once AFTER INSERT OR UPDATE OF id ON account
 FOR EACH ROW EXECUTE FUNCTION use_account_id()""",
 )
+# For who erases an account: so one user alone locks it and then deletes it (`rights.erasure`).
+_LOCK_ACCOUNT = """
+CREATE FUNCTION lock_account(locked uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM public.account WHERE id = locked FOR UPDATE;
+END
+$$"""
 # The account's own log goes with it, and its name is removed from the logs of others. What a
 # statement sets, and not `set_config`, Citus sets on each node.
 _ERASE_ACCOUNT = """
@@ -114,17 +122,19 @@ _DDL = (
     *((Account, "after_create", statement) for statement in _USE_ID),
     *(
         (AuditEntry, "after_create", statement)
-        for statement in (_ERASE_ACCOUNT, _ERASE_INTO_LEDGER)
+        for statement in (_LOCK_ACCOUNT, _ERASE_ACCOUNT, _ERASE_INTO_LEDGER)
     ),
     *(
         (AuditEntry, "after_create", _OF_NOBODY.format(function))
         for function in (
+            "lock_account(uuid)",
             "erase_account(uuid)",
             "erase_account(uuid, bytea, jsonb)",
         )
     ),
     (AuditEntry, "after_drop", "DROP FUNCTION erase_account(uuid, bytea, jsonb)"),
     (AuditEntry, "after_drop", "DROP FUNCTION erase_account(uuid)"),
+    (AuditEntry, "after_drop", "DROP FUNCTION lock_account(uuid)"),
     (AuditEntry, "after_drop", "DROP FUNCTION refuse_audit_change()"),
     (Account, "after_drop", "DROP FUNCTION use_account_id()"),
 )

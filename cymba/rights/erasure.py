@@ -17,25 +17,27 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts import quotas, throttle
 from cymba.accounts.keys import throttle_key
-from cymba.accounts.tables import Account, AuditEntry, Share
+from cymba.accounts.tables import Account, Share
 from cymba.devices.claiming import forget_guesses
 from cymba.devices.held_devices import forget_holder
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure
 from cymba.devices.withdrawal import ask_withdrawal
+from cymba.distribution import PLACES
 from cymba.errors import NotFound
 from cymba.insights.tables import Experiment, ExperimentBlock
 from cymba.parts import Part, lies_in_parts, of_part, one_after_the_other, parts
 from cymba.rights.personal_data import PERSONAL_TABLES, mails_of
 from cymba.rights.pseudonym import ledger_key, pseudonym
-from cymba.stimulation.archive.compaction import SILENT_AFTER
 from cymba.stimulation.archive.erasure import erase_sums
 from cymba.stimulation.archive.reading import SessionKey
 from cymba.stimulation.ingest.ledgers import StoreKey, lock_ledgers
-from cymba.stimulation.session.summarising import summarise_sessions
+from cymba.stimulation.session.summarising import erase_forgotten
 from cymba.stimulation.tables import AckLedgerRow, StimulationSession
 
-# This role may not delete it: a function of the database does (`accounts.audit_guard`).
-_BY_FUNCTION = frozenset({"account", "audit_entry"})
+# Rows that go with the account's own, by reference, where a function of the database deletes that
+# (`accounts.audit_guard`). On several nodes only one user may change or lock what lies together in
+# a transaction, so this role does neither with what lies by account.
+_WITH_ACCOUNT = frozenset(name for name, place in PLACES.items() if place.group == "account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     """
     one_after_the_other(session)
     session_ids, device_ids = _lock(session, account_id)
-    account = session.get(Account, account_id, with_for_update=True, populate_existing=True)
+    session.execute(select(func.lock_account(account_id)))
+    account = session.get(Account, account_id, populate_existing=True)
     if account is None:
         raise NotFound("There is no account with this id.")
     email, email_key = account.email, account.email_key
@@ -83,22 +86,24 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     erase_sums(session, session_ids)
     of_whole = _whose_of_whole(session, account_id, email)
     for holding in reversed(PERSONAL_TABLES):
-        if holding.erased and holding.name not in _BY_FUNCTION:
-            whose = of_whole.get(holding.name, holding.whose(account_id))
+        if not holding.erased:
+            continue
+        whose = of_whole.get(holding.name, holding.whose(account_id))
+        if holding.name in _WITH_ACCOUNT:
+            there = select(func.count()).select_from(holding.table).where(whose)
+            count = session.scalars(there).one()
+        else:
             removed = session.execute(delete(holding.table).where(whose))
             count = int(removed.rowcount)  # type: ignore[attr-defined] # of a DELETE
-            erased.rows[holding.name] = erased.rows.get(holding.name, 0) + count
+        erased.rows[holding.name] = erased.rows.get(holding.name, 0) + count
     forget_holder(session, account_id, now)
-    _erase_unsummed(session, device_ids, now)
+    _erase_unsummed(session, device_ids)
     ask_withdrawal(session, device_ids, now)
     throttle.forget(session, keys.throttle, email)
     forget_guesses(session, account_id)
     quotas.forget(session, account_id)
     if email_key is not None:
         _close_shares_to(session, email_key, now)
-    entries = select(func.count()).where(AuditEntry.account_id == account_id)
-    erased.rows["audit_entry"] = session.scalars(entries).one()
-    erased.rows["account"] = 1
     rows_erased = {name: count for name, count in erased.rows.items() if count}
     session.execute(
         select(func.erase_account(account_id, erased.pseudonym, cast(rows_erased, JSONB)))
@@ -165,13 +170,11 @@ def _erase_programmes(session: Session, account_id: UUID) -> int:
     return len(removed)
 
 
-def _erase_unsummed(session: Session, device_ids: Sequence[str], now: datetime) -> None:
+def _erase_unsummed(session: Session, device_ids: Sequence[str]) -> None:
     """Erase sessions that no session worker has assigned yet. They belong to an unnamed tenure by
-    now, so aggregating them erases them. A worker that has one at the moment erases it itself."""
+    now. A worker that has one at the moment erases it itself."""
     rows = session.execute(_UNSUMMED, {"devices": device_ids})
-    keys = [SessionKey(*row) for row in rows]
-    if keys:
-        summarise_sessions(session, keys, now=now, silent_after=SILENT_AFTER)
+    erase_forgotten(session, [SessionKey(*row) for row in rows])
 
 
 def _close_shares_to(session: Session, email_key: str, now: datetime) -> None:

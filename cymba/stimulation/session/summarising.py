@@ -7,7 +7,7 @@ Each statement is for all sessions of a transaction. Only those whose frames do 
 what is summed are read whole, one by one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -80,22 +80,33 @@ def summarise_sessions(
     A session that another process is working on is skipped.
     """
     return sum(
-        _summarise(
-            session,
-            keys if part is None else [key for key in keys if key.device_id in part],
-            now=now,
-            silent_after=silent_after,
-        )
-        for part in parts(session, {key.device_id for key in keys})
+        _summarise(session, reserved, now=now, silent_after=silent_after)
+        for reserved in _reserved(session, keys)
     )
+
+
+def erase_forgotten(session: Session, keys: Sequence[SessionKey]) -> None:
+    """Erase those of the sessions that nobody was shown and whose person was erased. No other is
+    written.
+
+    A session that another process is working on is skipped.
+    """
+    for reserved in _reserved(session, keys):
+        known = _known(session, reserved)
+        extents = read_extents(session, [key for key in reserved if key.id not in known])
+        devices = _Devices(session, {key.device_id for key in extents})
+        summed = _sum_up(session, extents, devices, dict.fromkeys(extents, True))
+        forgotten = [
+            key
+            for key, one in summed.items()
+            if devices.tenures[key.device_id].is_forgotten(one.summary.started_at)
+        ]
+        erase_sessions(session, forgotten)
 
 
 def _summarise(
     session: Session, keys: Sequence[SessionKey], *, now: datetime, silent_after: timedelta
 ) -> int:
-    keys = _reserve(session, keys)
-    if not keys:
-        return 0
     extents = read_extents(session, keys)
     known = _known(session, keys)
     # A deleted session stays deleted.
@@ -174,13 +185,13 @@ class _Zones:
         return zone_at(past, zone, at) if past or stored is None else stored
 
 
-def _reserve(session: Session, keys: Iterable[SessionKey]) -> list[SessionKey]:
-    """Those of `keys` that no other process is aggregating, locked until the transaction ends."""
-    by_lock = {key.id.int % 2**63: key for key in keys}
-    if not by_lock:
-        return []
-    got = session.scalars(_TRY_LOCKS, {"locks": sorted(by_lock)})
-    return sorted(by_lock[lock] for lock in got)
+def _reserved(session: Session, keys: Sequence[SessionKey]) -> Iterator[list[SessionKey]]:
+    """By parts, those of `keys` that no other process is aggregating, locked until the transaction
+    ends."""
+    for part in parts(session, {key.device_id for key in keys}):
+        by_lock = {key.id.int % 2**63: key for key in keys if part is None or key.device_id in part}
+        if by_lock and (got := session.scalars(_TRY_LOCKS, {"locks": sorted(by_lock)}).all()):
+            yield sorted(by_lock[lock] for lock in got)
 
 
 def _known(session: Session, keys: Iterable[SessionKey]) -> dict[UUID, Row[Any]]:

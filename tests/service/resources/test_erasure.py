@@ -285,11 +285,15 @@ def test_an_earlier_holders_erasure_leaves_the_later_holders_device(
             session, device_id, Presence(online=True, store=7, boot=9, sent=5), utc_now()
         )
     own = wear(heir, device_id=device_id, at=MORNING + timedelta(days=3)).samples().end().sum_up()
+    unsummed = wear(heir, device_id=device_id, at=MORNING + timedelta(days=4)).samples().end()
     before = client.get(f"/v1/devices/{device_id}", headers=heir.headers).data
     erase(client, person)
     assert client.get(f"/v1/devices/{device_id}", headers=heir.headers).data == before
     listed = client.get("/v1/sessions", headers=heir.headers).json["items"]
     assert [one["id"] for one in listed] == [own.id]
+    unsummed.sum_up()
+    listed = client.get("/v1/sessions", headers=heir.headers).json["items"]
+    assert {one["id"] for one in listed} == {own.id, unsummed.id}
 
 
 def test_versions_of_programmes_stay_used(client, engine, person, device_id, lived):

@@ -254,9 +254,9 @@ class Prepared:
         return [known[name] for name in self._names]
 
 
-def array_of(ids: Iterable[UUID | str]) -> str:
-    """Ids for an array of a prepared statement, as PostgreSQL reads it: psycopg looks at each one
-    of a list again, which takes longer than to read their rows."""
+def array_of(ids: Iterable[UUID | str | int]) -> str:
+    """Ids or numbers for an array of a prepared statement, as PostgreSQL reads it: psycopg looks at
+    each one of a list again, which takes longer than to read their rows."""
     return f"{{{','.join(map(str, ids))}}}"
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cymba.database import Prepared, line_of
+from cymba.database import Prepared, array_of, line_of
 from cymba.devices.clocks import (
     EARLIEST_MS,
     Anchor,
@@ -156,7 +156,8 @@ def load_many_clocks(
                 columns[name].append(value)
     anchors: list[list[Any]] = [[] for _ in wanted]
     part = part_of(line, device_ids)
-    for number, *anchor in _AROUND.rows(line, **columns, most=MOST_NEIGHBOURS, part=part):
+    arrays = {name: array_of(column) for name, column in columns.items()}
+    for number, *anchor in _AROUND.rows(line, **arrays, most=MOST_NEIGHBOURS, part=part):
         anchors[number].append(anchor)
 
     def checked(device_id: str) -> list[BootClock]:

@@ -155,14 +155,18 @@ class TableColumns:
     of msgpack. `rows` have the columns of `_ROW`."""
 
     def __init__(self, rows: Integers, bodies: bytes) -> None:
-        store, seq, boot, up_ms, received_ms, kind = rows.T.astype(np.int64)
-        self._samples = samples = np.flatnonzero(kind == _SAMPLES_KIND)
+        columns_of_rows = rows.T.astype(np.int64)
+        order = np.lexsort(columns_of_rows[1::-1])  # by store and seq, which is mostly that of time
+        store, seq, boot, up_ms, received_ms, kind = columns_of_rows[:, order]
+        self._samples = samples = (kind == _SAMPLES_KIND).nonzero()[0]
         lists: dict[str, list[msgspec.Raw]] = defaultdict(list)
         layouts: dict[tuple[str, ...], int] = {}
         of_frames: list[int] = []
         dt, n = np.zeros((2, kind.size), dtype=np.int64)
         packed = _BODIES.decode(bodies)
         if packed:
+            place = (columns_of_rows[5] == _SAMPLES_KIND).cumsum() - 1  # of each row's body
+            packed = [packed[one] for one in place[order[samples]].tolist()]
             dt[samples], n[samples], _ = zip(*packed, strict=True)
         for _, _, columns in packed:
             of_frames.append(layouts.setdefault(tuple(columns), len(layouts)))

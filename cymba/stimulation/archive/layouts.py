@@ -20,9 +20,13 @@ class Layouts:
                 self._having.setdefault(name, []).append(count - 1)
         self._count = count
         self._of_frames = np.asarray(of_frames, dtype=np.int64)
+        self._found: dict[tuple[int, ...], NDArray[np.intp]] = {}
 
     def frames(self, channel: str) -> NDArray[np.intp]:
         """Those that have the channel."""
-        has_it = np.zeros(self._count, dtype=np.bool_)
-        has_it[self._having.get(channel, [])] = True
-        return np.flatnonzero(has_it[self._of_frames])
+        having = tuple(self._having.get(channel, ()))
+        if (found := self._found.get(having)) is None:  # channels that come together share it
+            has_it = np.zeros(self._count, dtype=np.bool_)
+            has_it[list(having)] = True
+            found = self._found[having] = has_it[self._of_frames].nonzero()[0]
+        return found

@@ -125,18 +125,19 @@ class Points:
     ) -> None:
         """`before` says of each gap which reading it is right before. No time falls."""
         bounds_ms = (window.low_ms, window.high_ms)
-        self._within = slice(*np.searchsorted(at_ms, bounds_ms))
+        self._within = slice(*at_ms.searchsorted(bounds_ms))
         self._at_ms = at_ms = at_ms[self._within]
         if gaps_ms.size:
-            within = slice(*np.searchsorted(gaps_ms, bounds_ms))
+            within = slice(*gaps_ms.searchsorted(bounds_ms))
             gaps_ms, before = gaps_ms[within], before[within] - self._within.start
         self._stretches: tuple[Indices, Indices] | None = None  # where each begins and ends
         if window.most is not None and at_ms.size + gaps_ms.size > window.most:
             ends = np.concatenate((at_ms[:1], at_ms[-1:], gaps_ms[:1], gaps_ms[-1:]))
             borders_ms = _borders_ms(ends.min(), ends.max(), window.most // _KEPT_OF_A_STRETCH)
-            self._stretches = _filled(np.searchsorted(at_ms, borders_ms), at_ms.size)
-            firsts = _filled(np.searchsorted(gaps_ms, borders_ms), gaps_ms.size)[0]
-            gaps_ms, before = gaps_ms[firsts], before[firsts]
+            self._stretches = _filled(at_ms.searchsorted(borders_ms), at_ms.size)
+            if gaps_ms.size:
+                firsts = _filled(gaps_ms.searchsorted(borders_ms), gaps_ms.size)[0]
+                gaps_ms, before = gaps_ms[firsts], before[firsts]
         self._gaps_ms, self._before = gaps_ms, before
 
     def shown(self, values: Floats) -> tuple[Milliseconds, Floats]:
@@ -144,7 +145,7 @@ class Points:
         at_ms, values, before = self._at_ms, values[self._within], self._before
         if self._stretches is not None:
             kept = _telling(values, *self._stretches)
-            at_ms, values, before = at_ms[kept], values[kept], np.searchsorted(kept, before)
+            at_ms, values, before = at_ms[kept], values[kept], kept.searchsorted(before)
         if not before.size:
             return at_ms, values
         is_gap = np.zeros(values.size + before.size, dtype=np.bool_)
@@ -169,14 +170,14 @@ def _filled(begins: Indices, end: int) -> tuple[Indices, Indices]:
 def _telling(values: Floats, begins: Indices, ends: Indices) -> Indices:
     """The first, last, lowest and highest of each stretch, in order."""
     lowest, highest = (
-        np.flatnonzero(values == np.repeat(extreme.reduceat(values, begins), ends - begins))
+        (values == extreme.reduceat(values, begins).repeat(ends - begins)).nonzero()[0]
         for extreme in (np.minimum, np.maximum)
     )
     is_kept = np.zeros(values.size, dtype=np.bool_)
     is_kept[begins] = is_kept[ends - 1] = True
-    is_kept[lowest[np.searchsorted(lowest, begins)]] = True
-    is_kept[highest[np.searchsorted(highest, ends) - 1]] = True
-    return np.flatnonzero(is_kept)
+    is_kept[lowest[lowest.searchsorted(begins)]] = True
+    is_kept[highest[highest.searchsorted(ends) - 1]] = True
+    return is_kept.nonzero()[0]
 
 
 class _Drawing:
@@ -186,7 +187,8 @@ class _Drawing:
         self._laid_out = laid_out
         self._window = window
         self._least_ms = int(laid_out.interval_ms.min()) if laid_out.interval_ms.size else 0
-        self._of_all: dict[int, Points] = {}  # of channels with a reading of each sample
+        # Of the last channel at that rate: by its samples. The next one often has the same.
+        self._last: dict[int, tuple[Indices | None, Points]] = {}
 
     def points(self, channel: str) -> tuple[Milliseconds, Floats] | None:
         """As `Points.shown`. None: no frame has the channel."""
@@ -198,12 +200,10 @@ class _Drawing:
             return None
         # Slow channels come in fast frames. The nulls in between are not gaps.
         slowest_ms = round(1000 / CHANNELS[name].rate_hz) if name in CHANNELS else 0
-        if readings.samples is not None:
+        samples, points = self._last.get(slowest_ms, (None, None))
+        if points is None or not _are_same(samples, readings.samples):
             points = self._points(readings.samples, slowest_ms)
-        elif (shared := self._of_all.get(slowest_ms)) is not None:
-            points = shared
-        else:
-            points = self._of_all[slowest_ms] = self._points(None, slowest_ms)
+            self._last[slowest_ms] = readings.samples, points
         return points.shown(readings.values)
 
     def _points(self, samples: Indices | None, slowest_ms: int) -> Points:
@@ -211,8 +211,8 @@ class _Drawing:
         at_ms, interval_ms = self._laid_out.at_ms, self._laid_out.interval_ms
         if samples is not None:
             at_ms = at_ms[samples]
-        passed_ms = np.diff(at_ms)
-        late = np.flatnonzero(passed_ms > LATENESS * max(self._least_ms, slowest_ms))
+        passed_ms = at_ms[1:] - at_ms[:-1]
+        late = (passed_ms > LATENESS * max(self._least_ms, slowest_ms)).nonzero()[0]
         interval_ms = interval_ms[late if samples is None else samples[late]]
         interval_ms = np.maximum(interval_ms, slowest_ms)
         is_late = passed_ms[late] > LATENESS * interval_ms
@@ -224,10 +224,15 @@ class _Drawing:
         beats = self._laid_out.beats(name)
         if beats is None:
             return None
-        silence_ms = np.diff(beats.at_ms) - beats.values[1:]
-        late = np.flatnonzero(~beats.follows[1:] & (silence_ms > LATENESS * LONGEST_BEAT_MS))
+        apart = (~beats.follows[1:]).nonzero()[0]
+        silence_ms = beats.at_ms[apart + 1] - beats.at_ms[apart] - beats.values[apart + 1]
+        late = apart[silence_ms > LATENESS * LONGEST_BEAT_MS]
         points = Points(beats.at_ms, beats.at_ms[late] + 1, late + 1, self._window)
         return points.shown(beats.values)
+
+
+def _are_same(one: Indices | None, other: Indices | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 def _in_registrys_order(name: str) -> tuple[int, str]:

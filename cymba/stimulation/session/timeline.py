@@ -1,6 +1,7 @@
 """A session's channels over time, from the columns of its frames."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class Timeline:
     def __init__(self, columns: SessionColumns, at_ms: Milliseconds) -> None:
         """`at_ms`: when each frame of `columns` was, since 1970."""
         heads = columns.heads
-        frames = np.flatnonzero(heads.n)
+        frames = heads.n.nonzero()[0]
         keys = (heads.seq, heads.boot, heads.store, at_ms)
         frames = frames[np.lexsort(tuple(key[frames] for key in keys))]
         self._columns = columns
@@ -49,16 +50,14 @@ class Timeline:
         self._starts_ms, self._steps_ms, self._counts = (
             column[frames] for column in (at_ms, heads.dt, heads.n)
         )
-        self._begins = np.cumsum(self._counts) - self._counts
-        within = np.arange(int(self._counts.sum())) - np.repeat(self._begins, self._counts)
-        self.interval_ms: Milliseconds = np.repeat(self._steps_ms, self._counts)
+        self._begins = self._counts.cumsum() - self._counts
+        within = np.arange(int(self._counts.sum())) - self._begins.repeat(self._counts)
+        self.interval_ms: Milliseconds = self._steps_ms.repeat(self._counts)
         """How long each sample stands for."""
-        self.at_ms: Milliseconds = (
-            np.repeat(self._starts_ms, self._counts) + within * self.interval_ms
-        )
+        self.at_ms: Milliseconds = self._starts_ms.repeat(self._counts) + within * self.interval_ms
         """When each sample was, since 1970."""
         self._order: Indices | None = None
-        if np.any(np.diff(self.at_ms) < 0):  # two boots overlap
+        if (self.at_ms[1:] < self.at_ms[:-1]).any():  # two boots overlap
             self._order = np.argsort(self.at_ms, kind="stable")
             self.at_ms, self.interval_ms = self.at_ms[self._order], self.interval_ms[self._order]
 
@@ -69,8 +68,8 @@ class Timeline:
             return None
         samples: Indices | None = None
         if values.size != self.at_ms.size:
-            shifts = self._begins[frames] - (np.cumsum(lengths) - lengths)
-            samples = np.repeat(shifts, lengths) + np.arange(values.size)
+            shifts = self._begins[frames] - (lengths.cumsum() - lengths)
+            samples = shifts.repeat(lengths) + np.arange(values.size)
         if self._order is not None:
             if samples is None:
                 values = values[self._order]
@@ -81,7 +80,7 @@ class Timeline:
                 samples, values = places[samples][order], values[order]
         is_null = np.isnan(values)
         if is_null.any():
-            known = np.flatnonzero(~is_null)
+            known = (~is_null).nonzero()[0]
             samples, values = known if samples is None else samples[known], values[known]
         return KnownReadings(samples, values)
 
@@ -96,21 +95,24 @@ class Timeline:
             return None
         known = ~np.isnan(every)
         # Of all beats one after the other, without a pause: where each ends, and each frame begins.
-        ends_ms = np.cumsum(np.where(known, every, 0.0))
-        ends_at = np.cumsum(np.append(0, lengths))
+        ends_ms = np.where(known, every, 0.0).cumsum()
+        ends_at = np.append(0, lengths.cumsum())
         begins_ms = np.append(0.0, ends_ms)[ends_at[:-1]]
         together = self._goes_on(frames)
         # Beats continue from one frame into the next; they do not start anew with it. Only a frame
         # with a beat says when the last one ended.
-        beating = np.flatnonzero(np.diff(np.append(0, np.cumsum(known))[ends_at]))
+        counted = np.append(0, known.cumsum())[ends_at]
+        beating = (counted[1:] > counted[:-1]).nonzero()[0]
         shifts_ms = self._starts_ms[frames] - begins_ms
-        for run in np.split(beating, np.flatnonzero(~together[beating])):
+        apart = (~together[beating]).nonzero()[0].tolist()
+        for begin, end in pairwise((0, *apart, beating.size)):
+            run = beating[begin:end]
             shifts_ms[run] = np.maximum.accumulate(shifts_ms[run])
-        ends_ms += np.repeat(shifts_ms, lengths)
+        ends_ms += shifts_ms.repeat(lengths)
         follows = np.append(False, known[:-1])[: every.size]
         follows[ends_at[:-1][lengths > 0]] = together[lengths > 0]
         return Beats(
-            np.maximum.accumulate(np.round(ends_ms[known]).astype(np.int64)),
+            np.maximum.accumulate(np.rint(ends_ms[known]).astype(np.int64)),
             every[known],
             follows[known],
         )
@@ -118,7 +120,7 @@ class Timeline:
     def _goes_on(self, frames: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of `frames` begin where the one right before them ended, in the same boot."""
         before = frames - 1
-        is_next = np.append(False, np.diff(frames) == 1)
+        is_next = np.append(False, frames[1:] == frames[:-1] + 1)
         ended_ms = (self._starts_ms + self._counts * self._steps_ms)[before]
         late_ms = np.abs(self._starts_ms[frames] - ended_ms)
         same_boot = (self._store[frames] == self._store[before]) & (

@@ -60,16 +60,19 @@ def test_only_the_channels_that_were_asked_for(tape: Any, clocks: DeviceClocks) 
 
 
 def test_a_missing_reading_and_a_missing_frame_are_gaps(tape: Any, clocks: DeviceClocks) -> None:
-    session = tape().start().samples(impedance_ohm=[3_000, None, None, 3_100])
-    session.lose().pass_time(10_000).samples(impedance_ohm=[3_200])
-    found = points(series(telemetry(session.read(), clocks), "impedance_ohm"))
-    assert found == [
+    other = [1_000, 1_100, None, None]  # null elsewhere, as often
+    session = tape().start().samples(impedance_ohm=[3_000, None, None, 3_100], amplitude_ua=other)
+    session.lose().pass_time(10_000).samples(impedance_ohm=[3_200], amplitude_ua=[1_200])
+    found = telemetry(session.read(), clocks)
+    assert points(series(found, "impedance_ohm")) == [
         (0, 3_000.0),
         (1_000, None),
         (3_000, 3_100.0),
         (4_000, None),
         (14_000, 3_200.0),
     ]
+    amplitude = [(0, 1_000.0), (1_000, 1_100.0), (2_000, None), (14_000, 1_200.0)]
+    assert points(series(found, "amplitude_ua")) == amplitude
 
 
 def test_the_nulls_of_a_slow_channel_in_fast_frames_are_no_gaps(

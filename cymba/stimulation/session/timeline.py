@@ -68,8 +68,8 @@ class Timeline:
             return None
         samples: Indices | None = None
         if values.size != self.at_ms.size:
-            shifts = self._begins[frames] - (lengths.cumsum() - lengths)
-            samples = shifts.repeat(lengths) + np.arange(values.size)
+            shifts = self._begins[frames] - (np.cumsum(lengths) - lengths)
+            samples = np.repeat(shifts, lengths) + np.arange(values.size)
         if self._order is not None:
             if samples is None:
                 values = values[self._order]

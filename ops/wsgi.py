@@ -53,7 +53,7 @@ def create() -> Flask:
     show_process(edge.metrics.registry, settings, engine)
     Thread(
         target=_stop_when_asked,
-        args=(settings.http_port, edge.closing, signal.getsignal(signal.SIGTERM)),
+        args=(edge.closing, signal.getsignal(signal.SIGTERM)),
         name="stop",
         daemon=True,
     ).start()
@@ -87,21 +87,15 @@ def _pulse(engine: Engine, heartbeat: Heartbeat, closing: Event) -> None:
         heartbeat.beat()
 
 
-def _stop_when_asked(port: int, closing: Event, inherited: object) -> None:
-    """Drain the port, end live views, for which the server would wait, and stop the server.
+def _stop_when_asked(closing: Event, inherited: object) -> None:
+    """Drain the ports, end live views, for which the server would wait, and stop the server.
 
     It handles signals by itself, from when it serves on. They are blocked in all of its threads,
     so they come here first, and its handler is called when it is time.
     """
     signal.sigwait(ASKED_BY)
-    try:
-        drain(port)
-    finally:
-        closing.set()
-        _stop_server(inherited)
-
-
-def _stop_server(inherited: object) -> None:
+    drain()
+    closing.set()
     stop_server = signal.getsignal(signal.SIGTERM)
     while stop_server is inherited or not callable(stop_server):
         time.sleep(0.01)  # it is just being started

@@ -69,11 +69,7 @@ def api(
         os.environ |= {"CYMBA_METRICS_PORT": str(metrics_port), "CYMBA_HTTP_HOST": host}
     with open_url(settings) as url, _shared_numbers() as numbers:
         # The workers are processes of their own.
-        os.environ |= {
-            "CYMBA_DATABASE_URL": url,
-            "CYMBA_HTTP_PORT": str(port),
-            "PROMETHEUS_MULTIPROC_DIR": numbers,
-        }
+        os.environ |= {"CYMBA_DATABASE_URL": url, "PROMETHEUS_MULTIPROC_DIR": numbers}
         _warn_of_schema(settings, url)
         Server(
             f"{wsgi.__name__}:create",

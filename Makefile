@@ -28,7 +28,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo app reference test drill check bench format lock calibrate migration docs client clean
+.PHONY: help demo app reference test drill check check-style check-types check-sql check-documents \
+	check-typescript bench format lock calibrate migration docs client clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,16 +49,26 @@ test: $(READY) client app reference ## Run every test, on a real PostgreSQL and 
 drill: $(READY) ## Break what can break, and print what came of it: frames lost or doubled, recovery
 	$(BIN)/pytest -n 0 -m drill --durations 0 --durations-min 1 $(ARGS)
 
-check: $(READY) client app reference ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
+check: check-style check-types check-sql check-documents check-typescript ## Run what CI runs besides the tests: format, lint, types, layers, SQL, documents
+
+check-style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-types: $(READY)
+	$(BIN)/mypy
+
+check-sql: $(READY)
 	$(BIN)/cymba db upgrade --sql | $(BIN)/squawk --config .squawk.toml --stdin-filepath migrations.sql
+
+check-documents: $(READY)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m ops.asyncapi | diff - docs/asyncapi.json
 	$(BIN)/cymba model schema | diff - docs/model.schema.json
 	$(BIN)/python -m ops.api_changes
+
+check-typescript: $(READY) client app reference
 	cd $(CLIENT) && ../../$(BIN)/node node_modules/typescript/bin/tsc
 	cd $(CLIENT) && ../../$(BIN)/node node_modules/typescript/bin/tsc -p examples
 	$(NPM) run --prefix $(APP) --silent check

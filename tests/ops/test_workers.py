@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from ops.exits import Exit
-from ops.postgres import EmbeddedPostgres
 from tests.end_to_end.parts import wait_until
 from tests.free_ports import free_port
-from tests.kept_database import at_database
+from tests.held_database import held_database
 from tests.ops.conftest import Run
 
 WORKERS = ("seal", "insights", "mail", "watch")
@@ -33,41 +32,32 @@ def get(port: int, path: str) -> tuple[int, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_shows_its_rounds_and_what_is_in_its_way(
-    name: str, database_url: str, postgres_server: EmbeddedPostgres, tmp_path: Path
+    name: str, database_url: str, tmp_path: Path
 ) -> None:
     port = free_port()
     clean = {key: value for key, value in os.environ.items() if not key.startswith("CYMBA_")}
-
-    def start(url: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "ops", name, "--every", "0.1",
-             "--metrics-port", str(port)],
-            env=clean | {"CYMBA_DATABASE_URL": url, "CYMBA_DATA_DIR": str(tmp_path)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
 
     def has_worked() -> bool:
         shown = get(port, "/metrics")[1]
         return "rounds_total" in shown and "cymba_worker_rounds_total 0.0" not in shown
 
-    process = start(database_url)
-    try:
-        wait_until(
-            has_worked,
-            what="a round",
-        )
-        assert get(port, "/healthz") == (200, "ok\n")
-        assert "cymba_worker_last_round_age_seconds" in get(port, "/metrics")[1]
-    finally:
-        process.terminate()
-        assert process.wait(30) == Exit.DONE
-    process = start(at_database(postgres_server.url, "there_is_no_such_database"))
-    try:
-        wait_until(lambda: get(port, "/healthz")[0] == 503, what="it is ill")
-        assert "OperationalError" in get(port, "/healthz")[1]
-    finally:
-        process.terminate()
-        assert process.wait(30) == Exit.DONE
+    with held_database(database_url) as database:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ops", name, "--every", "0.1",
+             "--metrics-port", str(port)],
+            env=clean | {"CYMBA_DATABASE_URL": database.url, "CYMBA_DATA_DIR": str(tmp_path)},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            wait_until(has_worked, what="a round")
+            assert get(port, "/healthz") == (200, "ok\n")
+            assert "cymba_worker_last_round_age_seconds" in get(port, "/metrics")[1]
+            database.die()
+            wait_until(lambda: get(port, "/healthz")[0] == 503, what="it is ill")
+            assert "OperationalError" in get(port, "/healthz")[1]
+        finally:
+            process.terminate()
+            assert process.wait(30) == Exit.DONE
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_done(

@@ -34,7 +34,7 @@ from tests.programs import or_another
 
 TESTS = 9
 NEIGHBOURS = 5
-FRAMES = 200
+FRAMES = 120
 
 
 class FlowStage:

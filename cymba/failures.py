@@ -83,7 +83,10 @@ def sqlstate(error: BaseException) -> str | None:
     original = _original(error)
     state: str | None = getattr(original, "sqlstate", None)
     if state == _INTERNAL:
-        refusal = _REFUSAL.search(str(original).partition("\n")[0])
+        said = str(original).partition("\n")[0]
+        if said.startswith(_NODE_GONE):
+            return "08006"
+        refusal = _REFUSAL.search(said)
         return state if refusal is None else _CODES[refusal[1]]
     return state
 
@@ -92,6 +95,8 @@ def sqlstate(error: BaseException) -> str | None:
 # of that node and without its code.
 _INTERNAL: Final = "XX000"
 _REFUSAL: Final = re.compile(r"violates (not-null|foreign key|unique|check) constraint")
+# A connection of Citus to a node that has stopped or started again since.
+_NODE_GONE: Final = "failure on connection marked as essential: "
 _CODES: Final = {"not-null": "23502", "foreign key": "23503", "unique": "23505", "check": "23514"}
 
 

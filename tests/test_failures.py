@@ -65,6 +65,13 @@ def test_what_the_database_refuses_is_told_by_its_code(
     assert fault_of(error) is (Fault.STATEMENT if sqlstate == "57014" else Fault.ITEM)
 
 
+def test_a_node_of_citus_that_went_away_is_an_outage() -> None:
+    gone = "failure on connection marked as essential: 192.0.2.7:5432"
+    assert fault_of(failed("XX000", gone)) is Fault.OUTAGE
+    assert name_of(failed("XX000", gone)) == "InternalError_ 08006"
+    assert fault_of(failed("XX000", f"no\nDETAIL:  ({gone})")) is Fault.ITEM  # a person's words
+
+
 def test_a_server_that_cannot_be_reached_is_an_outage() -> None:
     nobody = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=1")
     with pytest.raises(DBAPIError) as refused:

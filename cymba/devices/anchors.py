@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cymba.database import Prepared, array_of, line_of
@@ -25,7 +24,7 @@ from cymba.devices.clocks import (
     outdoes,
     to_ms,
 )
-from cymba.devices.tables import ClockAnchor, Device
+from cymba.devices.tables import Device
 from cymba.parts import of_part, part_of
 
 __all__ = [
@@ -110,7 +109,7 @@ def add_anchors(session: Session, anchors: Iterable[BootAnchor]) -> set[BootKey]
                 ]
     if kept:
         kept.sort(key=lambda row: [row[part] for part in _PRIMARY_KEY])
-        session.execute(insert(ClockAnchor).on_conflict_do_nothing(), kept)
+        session.execute(_STORE, {name: [row[name] for row in kept] for name in kept[0]})
     if outdone:
         _forget_queued(session, outdone)
     return retimed
@@ -247,10 +246,21 @@ def _row(key: BootKey, anchor: Anchor) -> dict[str, Any]:
         "kind": anchor.kind,
         "up_ms": up_ms,
         "wall_at": from_ms(anchor.wall_ms - (anchor.up_ms - up_ms)),
-        "error_ms": anchor.error_ms,
+        "error_ms": float(anchor.error_ms),
     }
 
 
+# One statement for all rows: with one for each, `add_anchors` took half as long again.
+_STORE = text(
+    """
+    INSERT INTO clock_anchor (device_id, store, boot, kind, up_ms, wall_at, error_ms)
+    SELECT * FROM unnest(
+      CAST(:device_id AS text[]), CAST(:store AS bigint[]), CAST(:boot AS bigint[]),
+      CAST(:kind AS text[]), CAST(:up_ms AS bigint[]), CAST(:wall_at AS timestamptz[]),
+      CAST(:error_ms AS float8[]))
+    ON CONFLICT DO NOTHING
+    """
+)
 _BEGUN = Prepared(text("SELECT id, created_at FROM device WHERE id = ANY(:device_ids)"))
 _ALL = text(
     """

@@ -16,19 +16,33 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, Response
 from sqlalchemy import Engine, insert, text
 
+from cymba.accounts import consent
 from cymba.accounts.changes import Kind, announce
+from cymba.accounts.consent import PURPOSES
 from cymba.accounts.tables import Account
 from cymba.accounts.tokens import sign_in
 from cymba.database import UnitOfWork, make_engine, utc_now
+from cymba.devices import screening
+from cymba.devices.claiming import claim
+from cymba.devices.contraindications import Answer, must_be_answered, version_in
+from cymba.devices.messages import Presence, Programme, ReportedState
+from cymba.devices.models import MODELS
+from cymba.devices.presence import record_presence
+from cymba.devices.programme import Accepted, Wanted, record_report, set_programme
+from cymba.devices.provisioning import provision
+from cymba.devices.signing import load_key
 from cymba.devices.tables import Device
 from cymba.diary.tables import DiaryEntry
 from cymba.settings import Settings
 from cymba.stimulation.tables import StimulationSession
 from ops import logs, postgres, schema
 from service import create_app
+from service.http.services import Services
 
 SESSIONS, ENTRIES, PAGE = 700, 2500, 200
 ROUNDS = 7
@@ -61,60 +75,92 @@ FLOOR = text(
 
 
 def fill(engine: Engine) -> UUID:
-    rng = random.Random(1)
     with UnitOfWork(engine) as session, session.begin():
         account = Account(email="two-years@example.org")
         session.add_all([account, Device(id="device-0001", serial="S1", model="ear_cymba")])
         session.flush()
-        sessions = [
-            {
-                "id": uuid4(),
-                "device_id": "device-0001",
-                "sid": uuid4(),
-                "account_id": account.id,
-                "state": "ended",
-                "started_at": BEGAN + timedelta(days=i),
-                "ended_at": BEGAN + timedelta(days=i, minutes=30),
-                "time_zone": "Europe/Berlin",
-                "time_source": "anchored",
-                "time_error_ms": 20,
-                "end_reason": "completed",
-                "programme": PROGRAMME,
-                "frames_stored": 182,
-                "frames_expected": 182,
-                "completeness": 1.0,
-                "sample_count": 1800,
-                "stimulating_s": 900.0,
-                "contact_lost_s": 0.0,
-                "delivered_charge_uc": 11250.0,
-                "event_count": 2,
-                "boots": [1],
-                "changed_at": BEGAN,
-            }
-            for i in range(SESSIONS)
-        ]
-        entries = [
-            {
-                "account_id": account.id,
-                "id": uuid4(),
-                "felt_at": BEGAN + timedelta(hours=7 * i),
-                "written_at": BEGAN + timedelta(hours=7 * i),
-                "time_zone": "Europe/Berlin",
-                "items": {name: rng.randint(0, 10) for name in ("pain_now", "mood", "fatigue")},
-                "note": "A line of text, as people write it.",
-                "version": 1,
-                "field_versions": {"felt_at": 1, "items.pain_now": 1},
-            }
-            for i in range(ENTRIES)
-        ]
-        session.execute(insert(StimulationSession), sessions)
-        session.execute(insert(DiaryEntry), entries)
-        changes: list[tuple[Kind, UUID]] = [("session", row["id"]) for row in sessions]
-        changes += [("diary-entry", row["id"]) for row in entries]
-        rng.shuffle(changes)
-        for kind, entity_id in changes:
-            announce(session, account.id, kind, entity_id)
+        add_history(session, account.id, "device-0001", sessions=SESSIONS, entries=ENTRIES)
         return account.id
+
+
+def fill_with_device(engine: Engine, key: Ed25519PrivateKey) -> UUID:
+    """One who holds a device that has its programme, and whose record is one page."""
+    with UnitOfWork(engine) as session, session.begin():
+        account = Account(email="holder@example.org")
+        session.add(account)
+        session.flush()
+        made = next(provision(session, "ear_cymba"))
+        claim(session, account.id, made.serial, made.claim_code, BEGAN)
+        for purpose in PURPOSES:
+            consent.give(session, account.id, purpose, version="1/en", now=BEGAN)
+        model, text_version = MODELS["ear_cymba"], str(version_in("en"))
+        answers: dict[str, Answer] = {one.name: "no" for one in must_be_answered(model.sites)}
+        screening.answer(session, account.id, model, answers, text_version=text_version, now=BEGAN)
+        programme = msgspec.convert(PROGRAMME | {"ramp_ua_per_s": 500}, Programme)
+        accepted = set_programme(
+            session, key, account.id, made.device_id, Wanted(programme), if_version=0, now=BEGAN
+        )
+        assert isinstance(accepted, Accepted)
+        reported = ReportedState(ver=accepted.row.ver, applied=True)
+        record_report(session, made.device_id, reported, BEGAN)
+        online = Presence(online=True, store=1, boot=1, sent=0, battery_pct=83, queued=0)
+        record_presence(session, made.device_id, online, BEGAN)
+        add_history(session, account.id, made.device_id, sessions=60, entries=PAGE - 64)
+        return account.id
+
+
+def add_history(
+    session: UnitOfWork, account_id: UUID, device_id: str, *, sessions: int, entries: int
+) -> None:
+    rng = random.Random(1)
+    recorded = [
+        {
+            "id": uuid4(),
+            "device_id": device_id,
+            "sid": uuid4(),
+            "account_id": account_id,
+            "state": "ended",
+            "started_at": BEGAN + timedelta(days=i),
+            "ended_at": BEGAN + timedelta(days=i, minutes=30),
+            "time_zone": "Europe/Berlin",
+            "time_source": "anchored",
+            "time_error_ms": 20,
+            "end_reason": "completed",
+            "programme": PROGRAMME,
+            "frames_stored": 182,
+            "frames_expected": 182,
+            "completeness": 1.0,
+            "sample_count": 1800,
+            "stimulating_s": 900.0,
+            "contact_lost_s": 0.0,
+            "delivered_charge_uc": 11250.0,
+            "event_count": 2,
+            "boots": [1],
+            "changed_at": BEGAN,
+        }
+        for i in range(sessions)
+    ]
+    written = [
+        {
+            "account_id": account_id,
+            "id": uuid4(),
+            "felt_at": BEGAN + timedelta(hours=7 * i),
+            "written_at": BEGAN + timedelta(hours=7 * i),
+            "time_zone": "Europe/Berlin",
+            "items": {name: rng.randint(0, 10) for name in ("pain_now", "mood", "fatigue")},
+            "note": "A line of text, as people write it.",
+            "version": 1,
+            "field_versions": {"felt_at": 1, "items.pain_now": 1},
+        }
+        for i in range(entries)
+    ]
+    session.execute(insert(StimulationSession), recorded)
+    session.execute(insert(DiaryEntry), written)
+    changes: list[tuple[Kind, UUID]] = [("session", row["id"]) for row in recorded]
+    changes += [("diary-entry", row["id"]) for row in written]
+    rng.shuffle(changes)
+    for kind, entity_id in changes:
+        announce(session, account_id, kind, entity_id)
 
 
 def add_floor(app: Flask, engine: Engine, account_id: UUID) -> None:
@@ -165,9 +211,15 @@ def run(engine: Engine, folder: Path) -> None:
     app = create_app(settings, engine)
     add_floor(app, engine, account_id)
     client = app.test_client()
-    with UnitOfWork(engine) as session, session.begin():
-        pair = sign_in(session, app.extensions["cymba"].signer, account_id, utc_now())
-    headers = {"Authorization": f"Bearer {pair.access_token}"}
+    holder_id = fill_with_device(engine, load_key(settings))
+    signer = Services.of(app).signer
+
+    def signed_in(account_id: UUID) -> dict[str, str]:
+        with UnitOfWork(engine) as session, session.begin():
+            pair = sign_in(session, signer, account_id, utc_now())
+        return {"Authorization": f"Bearer {pair.access_token}"}
+
+    headers, holder = signed_in(account_id), signed_in(holder_id)
     last_cursor = ""
 
     def first_sync() -> int:
@@ -193,6 +245,9 @@ def run(engine: Engine, folder: Path) -> None:
     def first_page() -> int:
         return client.get(f"/v1/sync?limit={PAGE}", headers=headers).status_code
 
+    def first_page_with_device() -> int:
+        return client.get(f"/v1/sync?limit={PAGE}", headers=holder).status_code
+
     def nothing() -> int:
         return client.get("/healthz").status_code
 
@@ -206,6 +261,10 @@ def run(engine: Engine, folder: Path) -> None:
     print(f"{'first sync, 3,200 rows':34}{sync_s * 1e3:9.0f} ms{sync_s / floor_s:16.2f}")
     print(f"{'floor: the same rows by json_agg':34}{floor_s * 1e3:9.0f} ms{1:16.2f}")
     print(f"{'CPU of a first page of 200':34}{cpu_ms(first_page):9.2f} ms")
+    (device,) = json.loads(client.get(f"/v1/sync?limit={PAGE}", headers=holder).data)["devices"]
+    assert device["programme"]["in_step"]
+    with_device = "the same of a person with a device"
+    print(f"{with_device:34}{cpu_ms(first_page_with_device):9.2f} ms")
     print(f"{'CPU of a sync without news':34}{cpu_ms(no_news):9.2f} ms")
     print(f"{'CPU of /healthz, which does nothing':34}{cpu_ms(nothing):9.2f} ms")
     print(f"peak memory grew by {grown_kib} KiB over {ROUNDS} first syncs and floors")

@@ -1,7 +1,7 @@
 """Rows that PostgreSQL writes as JSON, as they are to be sent: no row becomes an object here."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import CTE, ColumnElement, Select, Text, cast, func
 
@@ -12,6 +12,11 @@ ShownAs = Callable[[str, ColumnElement[Any]], ColumnElement[Any]]
 def json_of(row: Any) -> ColumnElement[str]:
     """A row of a query, by the names of its columns."""
     return cast(func.row_to_json(row.table_valued()), Text).label("json")
+
+
+def array_as(shape: type[NamedTuple], row: Any) -> ColumnElement[Any]:
+    """The columns that a named tuple names, from which msgspec makes it."""
+    return func.json_build_array(*(getattr(row, name) for name in shape._fields))
 
 
 def materialized(query: Select[*tuple[Any, ...]], name: str) -> CTE:

@@ -7,17 +7,17 @@ account, and erases them with it.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Uuid, bindparam, select
+from sqlalchemy import Uuid, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Consent
-from cymba.database import Prepared
+from cymba.database import Prepared, line_of
 from cymba.errors import Forbidden, NotFound, PreconditionFailed
 from cymba.text_version import TextVersion
 from cymba.voice import LANGUAGES, Voice, said
@@ -60,10 +60,29 @@ PURPOSES: dict[str, Purpose] = {
 }
 
 
-def standing(session: Session, account_id: UUID) -> dict[str, Consent]:
+class StandingConsent(NamedTuple):
+    """A consent in force."""
+
+    purpose: str
+    text_version: int
+    text_language: str
+    text_sha256: str
+    given_at: datetime
+    withdrawn_at: None
+
+
+_STANDING = Prepared(
+    select(*(getattr(Consent, name) for name in StandingConsent._fields)).where(
+        Consent.account_id == bindparam("account_id", type_=Uuid()),
+        Consent.withdrawn_at.is_(None),
+    )
+)
+
+
+def standing(line: psycopg.Connection[Any], account_id: UUID) -> dict[str, StandingConsent]:
     """The consents in force, by purpose."""
-    query = select(Consent).where(Consent.account_id == account_id, Consent.withdrawn_at.is_(None))
-    return {consent.purpose: consent for consent in session.scalars(query)}
+    rows = map(StandingConsent._make, _STANDING.rows(line, account_id=account_id))
+    return {one.purpose: one for one in rows}
 
 
 def history(session: Session, account_id: UUID) -> list[Consent]:
@@ -71,7 +90,9 @@ def history(session: Session, account_id: UUID) -> list[Consent]:
     return list(session.scalars(query.order_by(Consent.given_at, Consent.purpose)))
 
 
-def give(session: Session, account_id: UUID, name: str, *, version: str, now: datetime) -> Consent:
+def give(
+    session: Session, account_id: UUID, name: str, *, version: str, now: datetime
+) -> Consent | StandingConsent:
     """Agree to a purpose in the version that was read, such as `1/de`.
 
     A consent that stands is kept, whatever language it was read in.
@@ -84,12 +105,10 @@ def give(session: Session, account_id: UUID, name: str, *, version: str, now: da
     read = TextVersion.parse(version)
     if read is None or read.edition != purpose.edition or read.language not in LANGUAGES:
         raise PreconditionFailed("The text has changed: read it again before you agree.")
-    current = standing(session, account_id).get(name)
+    current = standing(line_of(session), account_id).get(name)
     if current is not None and current.text_version == purpose.edition:
         return current
-    if current is not None:
-        current.withdrawn_at = now  # of the older text; the newer one replaces it
-        session.flush()
+    end(session, account_id, name, now)  # one of the older text: the newer one replaces it
     consent = Consent(
         account_id=account_id,
         purpose=name,
@@ -105,19 +124,25 @@ def give(session: Session, account_id: UUID, name: str, *, version: str, now: da
     return consent
 
 
-_STANDING = Prepared(
-    select(Consent.text_version).where(
-        Consent.account_id == bindparam("account_id", type_=Uuid()),
-        Consent.purpose == bindparam("purpose", type_=Consent.purpose.type),
-        Consent.withdrawn_at.is_(None),
+def end(session: Session, account_id: UUID, name: str, now: datetime) -> bool:
+    """Whether one stood."""
+    ended = (
+        update(Consent)
+        .where(
+            Consent.account_id == account_id,
+            Consent.purpose == name,
+            Consent.withdrawn_at.is_(None),
+        )
+        .values(withdrawn_at=now)
+        .returning(Consent.purpose)
     )
-)
+    return session.scalar(ended) is not None
 
 
 def is_given(line: psycopg.Connection[Any], account_id: UUID, name: str) -> bool:
     """Whether the person has agreed to the purpose as it reads today."""
-    rows = _STANDING.rows(line, account_id=account_id, purpose=name)
-    return rows == [(purpose_of(name).edition,)]
+    current, edition = standing(line, account_id).get(name), purpose_of(name).edition
+    return current is not None and current.text_version == edition
 
 
 def require(line: psycopg.Connection[Any], account_id: UUID, name: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.anchors import load_clocks
 from cymba.devices.clocks import TimeSource
-from cymba.devices.presence import KNOWN_TO_HOLDER
+from cymba.devices.presence import KNOWN_TO_HOLDER, LastPresence
 from cymba.devices.tables import DevicePresence, DeviceTenure
 
 Unsynced = Literal["none", "waiting", "unknown"]
@@ -35,7 +35,7 @@ class Health(NamedTuple):
     clock: ClockQuality | None
 
 
-def health(session: Session, seen: DevicePresence | None, now: datetime) -> Health:
+def health(session: Session, seen: LastPresence | None, now: datetime) -> Health:
     """A device's health by its last presence, if the caller may see one."""
     if seen is None:
         return Health(False, None, None, None, None, "unknown", None, None)

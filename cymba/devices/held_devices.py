@@ -1,17 +1,30 @@
 """The devices that an account holds now, as its person sees them."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, Select, select, text
-from sqlalchemy.orm import Session
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cymba.accounts.changes import announce
-from cymba.devices.catalogue import find_models
+from cymba.database import Prepared, line_of
+from cymba.devices.catalogue import known_model, newest_document
 from cymba.devices.models import Model
-from cymba.devices.presence import KNOWN_TO_HOLDER
+from cymba.devices.presence import KNOWN_TO_HOLDER, LastPresence
 from cymba.devices.suspension import Suspended, suspended
 from cymba.devices.tables import (
     Device,
@@ -21,23 +34,44 @@ from cymba.devices.tables import (
     UnknownVersion,
 )
 from cymba.errors import NotFound
+from cymba.json_rows import array_as
 
 MAX_NAME_CHARACTERS = 100
 
 
+class KnownDevice(NamedTuple):
+    id: str
+    serial: str
+    model: str
+    erased_ver: int
+
+
+class Holding(NamedTuple):
+    """The account's tenure of it."""
+
+    device_id: str
+    name: str
+    version: int
+    claimed_at: datetime
+
+
+class UnknownProgramme(NamedTuple):
+    ver: int
+    reported_at: datetime
+
+
 class HeldDevice(NamedTuple):
-    device: Device
-    tenure: DeviceTenure
-    presence: DevicePresence | None  # none of a device that never came online
+    device: KnownDevice
+    tenure: Holding
+    presence: LastPresence | None  # none of a device that never came online
     suspension: Suspended | None
-    unknown_programme: UnknownVersion | None  # until the device has applied a newer one
+    unknown_programme: UnknownProgramme | None  # until the device has applied a newer one
     model: Model
 
 
-def held_devices(session: Session, account_id: UUID) -> Sequence[HeldDevice]:
+def held_devices(session: Session, account_id: UUID) -> list[HeldDevice]:
     """All devices of the account, by the time they were claimed."""
-    statement = _held(account_id).order_by(DeviceTenure.claimed_at, DeviceTenure.device_id)
-    return _as_holding(session, session.execute(statement).all())
+    return _held(session, account_id, None)
 
 
 def held_device(session: Session, account_id: UUID, device_id: str) -> HeldDevice:
@@ -46,10 +80,10 @@ def held_device(session: Session, account_id: UUID, device_id: str) -> HeldDevic
     Raises:
         NotFound: the account does not hold such a device.
     """
-    found = session.execute(_held(account_id).where(Device.id == device_id)).all()
+    found = _held(session, account_id, device_id)
     if not found:
         raise NotFound("There is no such device.")
-    return _as_holding(session, found)[0]
+    return found[0]
 
 
 def lock_tenure(session: Session, account_id: UUID, device_id: str) -> DeviceTenure:
@@ -100,27 +134,62 @@ _FORGET = text(
     WHERE t.id = f.id
     """
 )
-_Row = Row[Device, DeviceTenure, DevicePresence, DeviceSuspension, UnknownVersion]
 
 
-def _as_holding(session: Session, rows: Sequence[_Row]) -> list[HeldDevice]:
-    models = find_models(session, {row[0].model for row in rows})
-    return [
-        HeldDevice(device, tenure, presence, suspended(suspension), unknown, models[device.model])
-        for device, tenure, presence, suspension, unknown in rows
-    ]
+class _Row(NamedTuple):
+    """As the statement gives it."""
+
+    device: KnownDevice
+    tenure: Holding
+    presence: LastPresence | None
+    suspended_until: datetime | None
+    unknown: UnknownProgramme | None
+    document: Any  # the model's
 
 
-def _held(
-    account_id: UUID,
-) -> Select[Device, DeviceTenure, DevicePresence, DeviceSuspension, UnknownVersion]:
-    unknown = UnknownVersion
-    stands = (unknown.device_id == Device.id) & unknown.settled_at.is_(None)
-    return (
-        select(Device, DeviceTenure, DevicePresence, DeviceSuspension, unknown)
-        .join(DeviceTenure, DeviceTenure.device_id == Device.id)
-        .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
-        .outerjoin(DeviceSuspension, DeviceSuspension.device_id == Device.id)
-        .outerjoin(unknown, stands)
-        .where(DeviceTenure.account_id == account_id, DeviceTenure.released_at.is_(None))
+_read_row = msgspec.json.Decoder(_Row).decode
+
+
+def _held(session: Session, account_id: UUID, device_id: str | None) -> list[HeldDevice]:
+    """None: all that the account holds."""
+    found = []
+    for (row,) in _HELD.rows(line_of(session), account_id=account_id, device_id=device_id):
+        device, tenure, presence, until, unknown, document = _read_row(row)
+        model = known_model(device.model, document)
+        assert model is not None  # noqa: S101 - no model is ever removed
+        found.append(HeldDevice(device, tenure, presence, suspended(until), unknown, model))
+    return found
+
+
+def _if_there(
+    key: InstrumentedAttribute[str], shape: type[NamedTuple], row: Any
+) -> ColumnElement[Any]:
+    return case((key.is_not(None), array_as(shape, row)))
+
+
+_DEVICE_ID = bindparam("device_id", type_=String())
+_row = func.json_build_array(
+    array_as(KnownDevice, Device),
+    array_as(Holding, DeviceTenure),
+    _if_there(DevicePresence.device_id, LastPresence, DevicePresence),
+    DeviceSuspension.until,
+    _if_there(UnknownVersion.device_id, UnknownProgramme, UnknownVersion),
+    newest_document(Device.model),
+)
+_HELD = Prepared(
+    select(cast(_row, Text))
+    .select_from(Device)
+    .join(DeviceTenure, DeviceTenure.device_id == Device.id)
+    .outerjoin(DevicePresence, KNOWN_TO_HOLDER)
+    .outerjoin(DeviceSuspension, DeviceSuspension.device_id == Device.id)
+    .outerjoin(
+        UnknownVersion,
+        (UnknownVersion.device_id == Device.id) & UnknownVersion.settled_at.is_(None),
     )
+    .where(
+        DeviceTenure.account_id == bindparam("account_id", type_=Uuid()),
+        DeviceTenure.released_at.is_(None),
+        or_(_DEVICE_ID.is_(None), Device.id == _DEVICE_ID),
+    )
+    .order_by(DeviceTenure.claimed_at, DeviceTenure.device_id)
+)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.database import one_of
 from cymba.devices.clocks import to_ms
+from cymba.devices.held_devices import KnownDevice
 from cymba.devices.messages import Desired, Programme
 from cymba.devices.provisioning import tell_brokers
 from cymba.devices.signing import sign
@@ -103,7 +104,12 @@ def newest_version(session: Session, device_id: str) -> DeviceProgramme | None:
     )
 
 
-def latest_number(device: Device, newest: DeviceProgramme | None) -> int:
+class _Numbered(Protocol):
+    @property
+    def ver(self) -> int: ...
+
+
+def latest_number(device: Device | KnownDevice, newest: _Numbered | None) -> int:
     """The number of the last version that was set here; 0 before the first."""
     return max(newest.ver if newest else 0, device.erased_ver)
 

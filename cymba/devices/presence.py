@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +16,24 @@ from cymba.parts import of_part, parts
 
 CUT_OFF_WITHIN = timedelta(minutes=2)  # a will so soon after the message before it: cut off
 SEEN_STEP = timedelta(seconds=60)  # how exact "last seen" is, for a device that only sends frames
+
+
+class LastPresence(NamedTuple):
+    """What is kept of a device's presence (`DevicePresence`), as it is read."""
+
+    device_id: str
+    online: bool
+    store: int
+    boot: int
+    sent_ms: int
+    firmware: str | None
+    battery_pct: int | None
+    queued_frames: int | None
+    changed_at: datetime
+    seen_at: datetime
+    cut_offs: int
+    cut_off_since: datetime | None
+    drained_at: datetime | None
 
 
 def record_presence(

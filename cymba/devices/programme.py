@@ -7,16 +7,28 @@ server may narrow the limits of a device, never widen them past its model's.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import (
+    Select,
+    String,
+    Uuid,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
+from cymba.database import Prepared, line_of
 from cymba.devices.catalogue import model_of
+from cymba.devices.held_devices import KnownDevice, held_device
 from cymba.devices.holders import announce_to_holders
 from cymba.devices.issuing import (
     SetBy,
@@ -82,6 +94,22 @@ class ProgrammeRefused(NamedTuple):
     error: DomainError
 
 
+class ProgrammeVersion(NamedTuple):
+    """A version as it is read (`DeviceProgramme`), with the device's report."""
+
+    ver: int
+    account_id: UUID | None
+    programme: dict[str, Any]
+    limits: dict[str, Any]
+    expires_at: datetime | None
+    created_at: datetime
+    published_at: datetime | None
+    reported_at: datetime | None
+    applied: bool | None
+    code: str | None
+    detail: str | None
+
+
 class ProgrammeState(NamedTuple):
     """`version` is the newest one's, 0 before the first: what `If-Match` must name.
 
@@ -89,15 +117,15 @@ class ProgrammeState(NamedTuple):
     """
 
     version: int
-    desired: DeviceProgramme | None
-    held: DeviceProgramme | None  # the last version that the device said it applied
+    desired: ProgrammeVersion | None
+    held: ProgrammeVersion | None  # the last version that the device said it applied
     is_earlier_holders: bool = False  # the device has not reported a later version than theirs
     limits: Mapping[str, float] = MappingProxyType({})  # those of the newest version
 
     @property
     def in_step(self) -> bool:
         """Whether the device holds what is desired of it."""
-        return self.held is self.desired and not self.is_earlier_holders
+        return self.held == self.desired and not self.is_earlier_holders
 
 
 def set_programme(
@@ -208,24 +236,37 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
     Raises:
         NotFound: the account does not hold such a device.
     """
-    return programme_on(session, account_id, _held_device(session, account_id, device_id))
+    return programme_on(session, account_id, held_device(session, account_id, device_id).device)
 
 
-def programme_on(session: Session, account_id: UUID, device: Device) -> ProgrammeState:
+_VERSION = tuple(getattr(DeviceProgramme, name) for name in ProgrammeVersion._fields)
+_OF_DEVICE = DeviceProgramme.device_id == bindparam("device_id", type_=String())
+_OF_ACCOUNT = DeviceProgramme.account_id == bindparam("account_id", type_=Uuid())
+_NEWEST_FIRST = DeviceProgramme.ver.desc()
+_NEWEST = select(literal_column("false").label("is_held"), *_VERSION).where(_OF_DEVICE)
+_LAST_APPLIED = select(literal_column("true"), *_VERSION).where(
+    _OF_DEVICE, _OF_ACCOUNT, DeviceProgramme.applied.is_(True)
+)
+_NEWEST_AND_HELD = Prepared(
+    union_all(
+        *(
+            one.order_by(_NEWEST_FIRST).limit(literal_column("1"))
+            for one in (_NEWEST, _LAST_APPLIED)
+        )
+    )
+)
+
+
+def programme_on(session: Session, account_id: UUID, device: KnownDevice) -> ProgrammeState:
     """The same of a device that was read as held just now."""
-    desired = newest_version(session, device.id)
+    rows = _NEWEST_AND_HELD.rows(line_of(session), account_id=account_id, device_id=device.id)
+    versions = {is_held: ProgrammeVersion._make(row) for is_held, *row in rows}
+    desired, held = versions.get(False), versions.get(True)
     version = latest_number(device, desired)
     if desired is not None and desired.account_id is None:  # `clear_programme`
         return ProgrammeState(version, None, None, desired.applied is not True, desired.limits)
     if desired is not None and desired.account_id != account_id:
         return ProgrammeState(version, None, None, is_earlier_holders=True)
-    row = DeviceProgramme
-    held = session.scalar(
-        select(row)
-        .where(row.device_id == device.id, row.account_id == account_id, row.applied.is_(True))
-        .order_by(row.ver.desc())
-        .limit(1)
-    )
     return ProgrammeState(version, desired, held, limits=desired.limits if desired else {})
 
 
@@ -235,7 +276,7 @@ def programme_history(
     device_id: str,
     before: int | None = None,
     limit: int = 50,
-) -> Sequence[DeviceProgramme]:
+) -> list[ProgrammeVersion]:
     """The versions below `before`, newest first, of a device that the account holds.
 
     Those of an earlier holder are left out.
@@ -245,10 +286,11 @@ def programme_history(
     """
     _held_device(session, account_id, device_id)
     row = DeviceProgramme
-    statement = select(row).where(row.device_id == device_id, row.account_id == account_id)
+    statement = select(*_VERSION).where(row.device_id == device_id, row.account_id == account_id)
     if before is not None:
         statement = statement.where(row.ver < before)
-    return session.scalars(statement.order_by(row.ver.desc()).limit(limit)).all()
+    rows = session.execute(statement.order_by(_NEWEST_FIRST).limit(limit))
+    return list(map(ProgrammeVersion._make, rows))
 
 
 def refused_programmes(

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
+from cymba.database import line_of
 from cymba.devices.programme import withhold_current
 from cymba.devices.screening import (
     RED_FLAGS,
@@ -72,7 +73,7 @@ def release_red_flags(
         Conflict: no red flag stands.
         Rejected: the day lies before the latest symptom, or in the future.
     """
-    standing = standing_red_flags(session, account_id)
+    standing = standing_red_flags(line_of(session), account_id)
     if not standing:
         raise Conflict("No red-flag symptom stands.", code="no-red-flag")
     # `seen_on` is a local day, the rest is in UTC: a day either way may be right.

@@ -4,15 +4,18 @@ The strictest finding is reported. A lock bars every change of the programme, ex
 no current at all; the device itself can always be switched off.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+import psycopg
+from sqlalchemy import Uuid, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
+from cymba.database import Prepared, line_of
 from cymba.devices import contraindications
 from cymba.devices.contraindications import Answer, must_be_answered
 from cymba.devices.models import Model
@@ -102,43 +105,49 @@ def answer(
     return row
 
 
-def latest_screening(session: Session, account_id: UUID, model: Model) -> Screening | None:
-    return session.scalar(
-        select(Screening)
-        .where(Screening.account_id == account_id, Screening.model == model.name)
-        .order_by(Screening.answered_at.desc(), Screening.id)
-        .limit(1)
-    )
+class LatestScreening(NamedTuple):
+    """A person's latest answers for a model (`Screening`)."""
+
+    model: str
+    text_version: int
+    text_language: str
+    text_digest: bytes
+    answers: dict[str, Any]
+    answered_at: datetime
+    expires_at: datetime
+
+
+_ACCOUNT_ID = bindparam("account_id", type_=Uuid())
+_LATEST = Prepared(
+    select(*(getattr(Screening, name) for name in LatestScreening._fields))
+    .where(Screening.account_id == _ACCOUNT_ID)
+    .ext(distinct_on(Screening.model))
+    .order_by(Screening.model, Screening.answered_at.desc(), Screening.id)
+)
 
 
 def latest_screenings(
-    session: Session, account_id: UUID, models: Collection[str] | None
-) -> Sequence[Screening]:
-    """The latest answers for each of these models; None: for each that there are any for."""
-    query = (
-        select(Screening)
-        .where(Screening.account_id == account_id)
-        .ext(distinct_on(Screening.model))
-        .order_by(Screening.model, Screening.answered_at.desc(), Screening.id)
-    )
-    if models is not None:
-        query = query.where(Screening.model.in_(models))
-    return session.scalars(query).all()
+    line: psycopg.Connection[Any], account_id: UUID
+) -> dict[str, LatestScreening]:
+    """By model, of those that were answered for."""
+    rows = map(LatestScreening._make, _LATEST.rows(line, account_id=account_id))
+    return {one.model: one for one in rows}
 
 
 def standing_lock(session: Session, account_id: UUID, model: Model, now: datetime) -> Locked | None:
     """What bars a current from the account's programmes on `model` at `now`, if anything does."""
-    red_flag = _standing_red_flag(session, account_id)
-    if red_flag is not None:
-        symptom = RED_FLAGS.get(red_flag.symptom, red_flag.symptom)
+    line = line_of(session)
+    flags = standing_red_flags(line, account_id)
+    if flags:
+        symptom = RED_FLAGS.get(flags[0].symptom, flags[0].symptom)
         return Locked(said(REPORTED, symptom=symptom, advice=SEEK_CARE), code="red-flag")
-    screening = latest_screening(session, account_id, model)
+    screening = latest_screenings(line, account_id).get(model.name)
     if screening is None:
         return Locked(NOT_ANSWERED, code="screening-required")
     found = _contraindication(model, screening)
     if found is not None:
         return found
-    return _staleness(session, screening, now)
+    return _staleness(session, account_id, screening, now)
 
 
 def red_flags_between(
@@ -178,31 +187,37 @@ def lift_red_flags(session: Session, account_id: UUID, note: str, now: datetime)
 
 
 def has_red_flag(session: Session, account_id: UUID) -> bool:
-    return _standing_red_flag(session, account_id) is not None
+    return bool(standing_red_flags(line_of(session), account_id))
 
 
-def standing_red_flags(session: Session, account_id: UUID) -> Sequence[RedFlag]:
+class StandingRedFlag(NamedTuple):
+    """A red flag that was not lifted (`RedFlag`)."""
+
+    id: UUID
+    symptom: str
+    felt_at: datetime
+    raised_at: datetime
+
+
+_STANDING = Prepared(
+    select(*(getattr(RedFlag, name) for name in StandingRedFlag._fields))
+    .where(RedFlag.account_id == _ACCOUNT_ID, RedFlag.lifted_at.is_(None))
+    .order_by(RedFlag.raised_at, RedFlag.id)
+)
+
+
+def standing_red_flags(line: psycopg.Connection[Any], account_id: UUID) -> list[StandingRedFlag]:
     """The oldest first."""
-    return session.scalars(_standing(account_id)).all()
+    return list(map(StandingRedFlag._make, _STANDING.rows(line, account_id=account_id)))
 
 
-def _standing_red_flag(session: Session, account_id: UUID) -> RedFlag | None:
-    return session.scalar(_standing(account_id).limit(1))
-
-
-def _standing(account_id: UUID) -> Select[RedFlag]:
-    return (
-        select(RedFlag)
-        .where(RedFlag.account_id == account_id, RedFlag.lifted_at.is_(None))
-        .order_by(RedFlag.raised_at, RedFlag.id)
-    )
-
-
-def _staleness(session: Session, screening: Screening, now: datetime) -> Locked | None:
+def _staleness(
+    session: Session, account_id: UUID, screening: LatestScreening, now: datetime
+) -> Locked | None:
     """Why answers that rule nothing out must be given again."""
     # After a red flag, even a lifted one, the person may answer differently.
     flagged_since = select(RedFlag.id).where(
-        RedFlag.account_id == screening.account_id, RedFlag.raised_at > screening.answered_at
+        RedFlag.account_id == account_id, RedFlag.raised_at > screening.answered_at
     )
     if session.scalar(flagged_since.limit(1)) is not None:
         return Locked(ANSWER_AFTER_SYMPTOM, code="screening-outdated")
@@ -213,7 +228,7 @@ def _staleness(session: Session, screening: Screening, now: datetime) -> Locked 
     return None
 
 
-def _contraindication(model: Model, screening: Screening) -> Locked | None:
+def _contraindication(model: Model, screening: LatestScreening) -> Locked | None:
     """What the answers rule out. They count until they are given again, even if the text
     changed."""
     given = screening.answers

@@ -86,5 +86,5 @@ def _locked(session: Session, device_id: str) -> Device | None:
     )
 
 
-def suspended(row: DeviceSuspension | None) -> Suspended | None:
-    return None if row is None else Suspended("flood", row.until - SUSPENDED_FOR, row.until)
+def suspended(until: datetime | None) -> Suspended | None:
+    return None if until is None else Suspended("flood", until - SUSPENDED_FOR, until)

@@ -190,12 +190,14 @@ def _in_order(finding: Finding | ShownFinding) -> tuple[bool, int, str, str]:
     return finding.tier != "primary", finding.lag, finding.exposure, finding.outcome
 
 
-def by_entity_ids(session: Session, account_id: UUID, entity_ids: Collection[str]) -> list[Finding]:
+def by_entity_ids(
+    line: psycopg.Connection[Any], account_id: UUID, entity_ids: Collection[str]
+) -> list[ShownFinding]:
     """Those of the account that the change feed names so; in the order of `mine`."""
     wanted = frozenset(entity_ids)
     return [
         finding
-        for finding in mine(session, account_id)
+        for finding in shown(line, account_id)
         if entity_id(finding.exposure, finding.outcome, finding.lag) in wanted
     ]
 

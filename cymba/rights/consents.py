@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
-from cymba.accounts.consent import purpose_of, standing
+from cymba.accounts.consent import end, purpose_of
 from cymba.insights import findings
 
 
@@ -19,13 +19,10 @@ def withdraw(session: Session, account_id: UUID, name: str, *, now: datetime) ->
     Raises:
         NotFound: there is no such purpose, and none was agreed to while there was.
     """
-    current = standing(session, account_id).get(name)
-    if current is None:
-        purpose_of(name)
-    if current is not None:
-        current.withdrawn_at = now
-        session.flush()
+    if end(session, account_id, name, now):
         announce(session, account_id, "consent", name, deleted=True)
+    else:
+        purpose_of(name)
     note_own(session, account_id, "consent.withdrawn", purpose=name)
     if name == "insights":
         findings.forget(session, account_id)

@@ -10,24 +10,29 @@ from uuid import UUID, uuid4
 import msgspec
 import orjson
 import psycopg
-from sqlalchemy import delete, func, inspect, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Uuid, any_, bindparam, delete, func, inspect, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from cymba.accounts import consent
 from cymba.accounts.changes import Kind
-from cymba.accounts.merging import Row
-from cymba.accounts.tables import Account, Change, Consent
+from cymba.accounts.consent import StandingConsent
+from cymba.accounts.tables import Account, Change
 from cymba.accounts.tokens import IS_SIGNED_IN, Caller
-from cymba.database import Prepared
+from cymba.database import Prepared, array_of, line_of
 from cymba.devices.held_devices import HeldDevice, held_devices
-from cymba.devices.screening import latest_screenings, standing_red_flags
-from cymba.devices.tables import RedFlag, Screening
+from cymba.devices.screening import (
+    LatestScreening,
+    StandingRedFlag,
+    latest_screenings,
+    standing_red_flags,
+)
 from cymba.diary.tables import Reminder
 from cymba.errors import Gone
 from cymba.insights import findings
 from cymba.insights.experiments import trials as experiments
-from cymba.insights.tables import Experiment, Finding
+from cymba.insights.findings import ShownFinding
+from cymba.insights.tables import Experiment
 from cymba.json_rows import ShownAs
 from cymba.parts import not_held
 from cymba.stimulation.session.shown import Shown, by_session, recorded_shown, written_shown
@@ -105,13 +110,13 @@ class Feed:
 @dataclass(slots=True)
 class Others:
     devices: Sequence[HeldDevice] = ()
-    reminders: Sequence[Reminder] = ()
-    remarks: Sequence[Remark] = ()
-    findings: Sequence[Finding] = ()
+    reminders: Sequence[dict[str, Any]] = ()
+    remarks: Sequence[dict[str, Any]] = ()
+    findings: Sequence[ShownFinding] = ()
     experiments: Sequence[Experiment] = ()
-    consents: Sequence[Consent] = ()
-    screenings: Sequence[Screening] = ()
-    red_flags: Sequence[RedFlag] = ()
+    consents: Sequence[StandingConsent] = ()
+    screenings: Sequence[LatestScreening] = ()
+    red_flags: Sequence[StandingRedFlag] = ()
 
 
 class FeedPages:
@@ -231,38 +236,55 @@ def load_others(session: Session, feed: Feed) -> Others:
     A row that was deleted after its change was read has a later change of its own.
     """
     account_id, told, whole, others = feed.caller.id, feed.told, feed.whole, Others()
+    line = line_of(session)
     if ids := told["device"]:
         held = held_devices(session, account_id)
         others.devices = [held_device for held_device in held if held_device.device.id in ids]
     if ids := told["reminder"]:
-        others.reminders = _there(session, Reminder, account_id, ids)
+        others.reminders = _REMINDERS.read(line, account_id, ids)
     if ids := told["remark"]:
-        others.remarks = _there(session, Remark, account_id, ids)
+        others.remarks = _REMARKS.read(line, account_id, ids)
     if ids := told[findings.KIND]:
-        others.findings = findings.by_entity_ids(session, account_id, ids)
+        others.findings = findings.by_entity_ids(line, account_id, ids)
     if (ids := told["experiment"]) or "experiment" in whole:
         trials = experiments.mine(session, account_id)
         others.experiments = [one for one in trials if "experiment" in whole or str(one.id) in ids]
     if (ids := told["consent"]) or "consent" in whole:
-        given = consent.standing(session, account_id)
+        given = consent.standing(line, account_id)
         others.consents = [one for name, one in given.items() if "consent" in whole or name in ids]
     if (ids := told["screening"]) or "screening" in whole:
-        others.screenings = latest_screenings(
-            session, account_id, None if "screening" in whole else ids
-        )
+        latest = latest_screenings(line, account_id)
+        others.screenings = [
+            one for model, one in latest.items() if "screening" in whole or model in ids
+        ]
     if (ids := told["red-flag"]) or "red-flag" in whole:
-        flags = standing_red_flags(session, account_id)
+        flags = standing_red_flags(line, account_id)
         others.red_flags = [one for one in flags if "red-flag" in whole or str(one.id) in ids]
     return others
 
 
-def _there(
-    session: Session, table: type[Row], account_id: UUID, ids: Sequence[str]
-) -> Sequence[Row]:
-    query = select(table).where(
-        table.account_id == account_id, table.id.in_(map(UUID, ids)), table.deleted_at.is_(None)
-    )
-    return session.scalars(query).all()
+class _MergedRows:
+    """Those of some things that were not deleted, by the names of their columns."""
+
+    def __init__(self, table: type[Reminder | Remark]) -> None:
+        columns = table.__table__.columns
+        self._names = [column.name for column in columns]
+        self._statement = Prepared(
+            select(*columns).where(
+                table.account_id == ACCOUNT_ID,
+                table.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
+                table.deleted_at.is_(None),
+            )
+        )
+
+    def read(
+        self, line: psycopg.Connection[Any], account_id: UUID, ids: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        rows = self._statement.rows(line, account_id=account_id, ids=array_of(ids))
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
+
+
+_REMINDERS, _REMARKS = _MergedRows(Reminder), _MergedRows(Remark)
 
 
 class _Change(NamedTuple):

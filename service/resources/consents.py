@@ -6,8 +6,9 @@ import marshmallow as ma
 from flask import Response
 
 from cymba.accounts import consent
-from cymba.accounts.consent import PURPOSES, Purpose
+from cymba.accounts.consent import PURPOSES, Purpose, StandingConsent
 from cymba.accounts.tables import Consent
+from cymba.database import line_of
 from cymba.rights import consents
 from cymba.text_version import TextVersion
 from cymba.voice import Voice
@@ -80,7 +81,7 @@ def list_consents() -> Response:
     """Read what can be agreed to, what is, and what was"""
     with transaction() as session:
         account = current_account(session)
-        standing, voice = consent.standing(session, account.id), spoken()
+        standing, voice = consent.standing(line_of(session), account.id), spoken()
         body = {
             "purposes": [
                 _in_words(purpose, standing.get(name), voice) for name, purpose in PURPOSES.items()
@@ -121,12 +122,12 @@ def withdraw_consent(purpose: str) -> Response:
     return nothing()
 
 
-def _shown(given: Consent) -> dict[str, Any]:
+def _shown(given: Consent | StandingConsent) -> dict[str, Any]:
     read = TextVersion(given.text_version, given.text_language)
     return _consent_shown(given, text_version=str(read))
 
 
-def _in_words(purpose: Purpose, given: Consent | None, voice: Voice) -> dict[str, Any]:
+def _in_words(purpose: Purpose, given: StandingConsent | None, voice: Voice) -> dict[str, Any]:
     return _purpose_shown(
         purpose,
         title=voice.translate(purpose.title),

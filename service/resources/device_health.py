@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from cymba.devices.health import health
 from cymba.devices.held_devices import held_device
-from cymba.devices.tables import DevicePresence
+from cymba.devices.presence import LastPresence
 from cymba.stimulation.session.completeness import completeness, is_cut_off, is_silent
 from service.http import out
 from service.http.answers import tagged
@@ -113,7 +113,7 @@ def get_health(device_id: str) -> Response:
     )
 
 
-def _hint(session: Session, seen: DevicePresence | None, now: datetime) -> str | None:
+def _hint(session: Session, seen: LastPresence | None, now: datetime) -> str | None:
     if is_cut_off(session, seen):
         return "cut-off"
     return "no-frames-arrive" if is_silent(session, seen, now) else None

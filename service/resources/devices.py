@@ -138,9 +138,9 @@ def update_device(given: dict[str, Any], device_id: str) -> Response:
         account = current_account(session)
         tenure = lock_tenure(session, account.id, device_id)
         check_preconditions(tenure.version)
-        held = held_device(session, account.id, device_id)
         rename(session, account.id, tenure, given["name"])
-        (shown,), version = _shown(session, account, [held]), tenure.version
+        held = held_device(session, account.id, device_id)
+        (shown,), version = _shown(session, account, [held]), held.tenure.version
     return tagged(shown, version=version)
 
 

@@ -7,12 +7,12 @@ import marshmallow as ma
 from flask import Response
 from sqlalchemy.orm import Session
 
+from cymba.database import line_of
 from cymba.devices import contraindications, red_flags, screening
 from cymba.devices.catalogue import all_models, find_model
 from cymba.devices.contraindications import QUESTIONS, must_be_answered, precautions
 from cymba.devices.models import Model
-from cymba.devices.screening import RED_FLAGS, SEEK_CARE
-from cymba.devices.tables import RedFlag
+from cymba.devices.screening import RED_FLAGS, SEEK_CARE, LatestScreening, StandingRedFlag
 from cymba.errors import Rejected
 from cymba.text_version import TextVersion
 from service.http import out
@@ -196,7 +196,9 @@ def release_red_flags(given: dict[str, Any]) -> Response:
 
 
 def _shown(session: Session, account_id: UUID) -> dict[str, Any]:
-    flags, voice = screening.standing_red_flags(session, account_id), spoken()
+    line, voice = line_of(session), spoken()
+    flags = screening.standing_red_flags(line, account_id)
+    latest = screening.latest_screenings(line, account_id)
     return {
         "text_version": str(contraindications.version_in(voice.language)),
         "questions": [
@@ -206,14 +208,18 @@ def _shown(session: Session, account_id: UUID) -> dict[str, Any]:
             _precaution_shown(precaution, text=voice.translate(precaution.text))
             for precaution in SHOWN
         ],
-        "models": [_model_shown(session, account_id, model) for model in all_models(session)],
+        "models": [
+            _model_shown(session, account_id, model, latest.get(model.name))
+            for model in all_models(session)
+        ],
         "red_flags": [_flag_shown(flag) for flag in flags],
         "advice": voice.translate(SEEK_CARE) if flags else None,
     }
 
 
-def _model_shown(session: Session, account_id: UUID, model: Model) -> dict[str, Any]:
-    latest = screening.latest_screening(session, account_id, model)
+def _model_shown(
+    session: Session, account_id: UUID, model: Model, latest: LatestScreening | None
+) -> dict[str, Any]:
     return {
         "model": model.name,
         "title": spoken().title(model.titles),
@@ -227,7 +233,7 @@ def _model_shown(session: Session, account_id: UUID, model: Model) -> dict[str, 
     }
 
 
-def _flag_shown(flag: RedFlag) -> dict[str, Any]:
+def _flag_shown(flag: StandingRedFlag) -> dict[str, Any]:
     return _red_flag_shown(
         flag, title=spoken().translate(RED_FLAGS.get(flag.symptom, flag.symptom))
     )

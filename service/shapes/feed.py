@@ -6,12 +6,11 @@ import marshmallow as ma
 from orjson import Fragment
 from sqlalchemy.orm import Session
 
-from cymba.accounts.tables import Consent
+from cymba.accounts.consent import StandingConsent
 from cymba.accounts.tokens import Caller
 from cymba.devices.held_devices import HeldDevice
 from cymba.devices.programme import programme_on
-from cymba.devices.screening import RED_FLAGS
-from cymba.devices.tables import Screening
+from cymba.devices.screening import RED_FLAGS, LatestScreening
 from cymba.sync.feed import Feed, FeedPages, Others
 from cymba.sync.push import MAX_OPERATIONS
 from cymba.text_version import TextVersion
@@ -109,7 +108,7 @@ _screening_shown = writer(SyncScreeningSchema)
 _red_flag_shown = writer(SyncRedFlagSchema)
 
 
-def _read(one: Consent | Screening) -> str:
+def _read(one: StandingConsent | LatestScreening) -> str:
     return str(TextVersion(one.text_version, one.text_language))
 
 

@@ -13,8 +13,7 @@ from cymba.devices.models import (
     named,
     narrowed,
 )
-from cymba.devices.programme import NO_REASON, REFUSAL_CODES, ProgrammeState
-from cymba.devices.tables import DeviceProgramme
+from cymba.devices.programme import NO_REASON, REFUSAL_CODES, ProgrammeState, ProgrammeVersion
 from service.http.language import spoken
 from service.http.writing import writer
 from service.shapes.programmes import DeviceProgrammeSchema, ProgrammeVersionSchema
@@ -23,7 +22,7 @@ _version_shown = writer(ProgrammeVersionSchema)
 _programme_shown = writer(DeviceProgrammeSchema)
 
 
-def version_shown(row: DeviceProgramme, now: datetime) -> dict[str, Any]:
+def version_shown(row: ProgrammeVersion, now: datetime) -> dict[str, Any]:
     refusal = None
     if row.applied is False:
         reason = REFUSAL_CODES.get(row.code or "", NO_REASON)

@@ -7,15 +7,16 @@ from cymba.devices.anchors import BootAnchor, BootKey, add_anchors
 from cymba.devices.clocks import Anchor, to_ms
 from cymba.devices.health import health
 from cymba.devices.messages import Presence
-from cymba.devices.presence import record_presence
+from cymba.devices.presence import LastPresence, record_presence
 from cymba.devices.tables import DevicePresence
 from tests.devices.conftest import MakeDevice
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def said(session: Session, device_id: str) -> DevicePresence:
-    return session.get_one(DevicePresence, device_id, populate_existing=True)
+def said(session: Session, device_id: str) -> LastPresence:
+    row = session.get_one(DevicePresence, device_id, populate_existing=True)
+    return LastPresence._make(getattr(row, name) for name in LastPresence._fields)
 
 
 def test_of_a_device_that_never_came_nothing_is_known(session: Session) -> None:

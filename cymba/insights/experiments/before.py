@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
+from cymba.database import Prepared, line_of
 from cymba.devices.held_devices import held_device
 from cymba.devices.messages import Programme
 from cymba.devices.models import Model, narrowed
@@ -27,6 +28,7 @@ from cymba.devices.programme import (
     Accepted,
     ProgrammeRefused,
     ProgrammeState,
+    ProgrammeVersion,
     Wanted,
     programme_state,
     set_programme,
@@ -58,6 +60,8 @@ class BeforeTrial:
 
 def standing(session: Session, account_id: UUID, *, now: datetime) -> dict[str, BeforeTrial]:
     """By device, what its person is offered. Of several trials of a device the latest decides."""
+    if not _HAS_TRIAL.rows(line_of(session), account_id=account_id):
+        return {}
     query = (
         select(Experiment, ExperimentBlock)
         .join(ExperimentBlock, ExperimentBlock.experiment_id == Experiment.id)
@@ -71,6 +75,14 @@ def standing(session: Session, account_id: UUID, *, now: datetime) -> dict[str, 
         if left is not None:
             found[experiment.device_id] = left
     return found
+
+
+# Of most people there is none.
+_HAS_TRIAL = Prepared(
+    select(Experiment.id)
+    .where(Experiment.account_id == bindparam("account_id", type_=Uuid()))
+    .limit(literal_column("1"))
+)
 
 
 def starting_point(
@@ -158,16 +170,17 @@ def _standing_of(
         held_now = None if desired is None else _wanted(desired)
         return BeforeTrial(experiment, model, "offered", wanted, held_now)
     is_over = any(row.applied for row in answers)
-    if is_over or held is None or held in (desired, *chosen) or _is(held, before):
+    theirs = {desired.ver, *(row.ver for row in chosen)}
+    if is_over or held is None or held.ver in theirs or _is(held, before):
         return None
     return BeforeTrial(experiment, model, "sent", wanted, _wanted(desired))
 
 
-def _is(row: DeviceProgramme, arm: Mapping[str, Any]) -> bool:
+def _is(row: ProgrammeVersion, arm: Mapping[str, Any]) -> bool:
     return bool(row.programme == arm["programme"] and row.limits == arm["limits"])
 
 
-def _wanted(row: DeviceProgramme) -> Wanted:
+def _wanted(row: ProgrammeVersion) -> Wanted:
     return Wanted(msgspec.convert(row.programme, Programme), row.limits, row.expires_at)
 
 

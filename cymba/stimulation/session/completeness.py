@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from cymba.devices.tables import DevicePresence
+from cymba.devices.presence import LastPresence
 from cymba.stimulation.tables import QuarantinedFrame, SessionExtent, StimulationSession
 
 CUT_OFF_TIMES = 3  # in a row
@@ -26,7 +26,7 @@ class Completeness(NamedTuple):
     missing_frames: int
 
 
-def is_silent(session: Session, seen: DevicePresence | None, now: datetime) -> bool:
+def is_silent(session: Session, seen: LastPresence | None, now: datetime) -> bool:
     """Whether a device is online and said that it holds frames, and none has come since: it may
     publish them to a wrong topic, which a broker drops without a word."""
     if seen is None or not seen.online or not seen.queued_frames or seen.changed_at > now - QUIET:
@@ -34,7 +34,7 @@ def is_silent(session: Session, seen: DevicePresence | None, now: datetime) -> b
     return not _came_since(session, seen.device_id, seen.changed_at)
 
 
-def is_cut_off(session: Session, seen: DevicePresence | None) -> bool:
+def is_cut_off(session: Session, seen: LastPresence | None) -> bool:
     """Whether a device that holds frames was put out again and again soon after it had connected,
     and no frame came: a broker does so to whoever sends more than it takes, without a word."""
     if seen is None or not seen.queued_frames or seen.cut_off_since is None:

@@ -38,7 +38,7 @@ HOT: Hot = {
     "what was done": (history._STATEMENT, SPAN),
     "what is uploaded": (uploads._STATEMENT, {}),
     "what was done and felt": (symptoms._STATEMENT, SPAN),
-    "the consent": (consent._STANDING, {"purpose": "insights"}),
+    "the consent": (consent._STANDING, {}),
     "the findings": (findings._SHOWN, {}),
     "when they were made": (findings._COMPUTED_AT, {}),
     "sessions for insights": (inputs._SESSIONS, {}),

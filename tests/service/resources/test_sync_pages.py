@@ -26,6 +26,7 @@ from service.http.answers import dumps
 from service.http.services import Services
 from service.shapes.diary import entry_shown
 from service.shapes.sessions import session_shown
+from tests.service.resources.sync_others import OTHERS, Row, add_others, others_shown
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -84,7 +85,6 @@ WRITTEN = st.fixed_dictionaries(
 )
 # Of a written one: which of the sessions before it has it as a witness, or has its very id.
 OF_OTHERS = st.none() | st.tuples(st.integers(0, 9), st.booleans())
-Row = dict[str, Any]
 
 
 @settings(
@@ -96,6 +96,7 @@ Row = dict[str, Any]
     entries=st.lists(ENTRIES, max_size=6),
     recorded=st.lists(RECORDED, max_size=3),
     written=st.lists(st.tuples(WRITTEN, OF_OTHERS), max_size=4),
+    others=OTHERS,
     limit=st.integers(1, 15),
 )
 def test_pages_hold_what_is_shown_one_by_one(
@@ -104,6 +105,7 @@ def test_pages_hold_what_is_shown_one_by_one(
     entries: list[Row],
     recorded: list[Row],
     written: list[tuple[Row, tuple[int, bool] | None]],
+    others: Row,
     limit: int,
 ) -> None:
     account_id, headers = somebody(app, engine)
@@ -112,13 +114,13 @@ def test_pages_hold_what_is_shown_one_by_one(
     of_person: list[Row] = []
     for one, of_other in written:
         row = BY_HAND | one | own | {"id": uuid4(), "shown_with": None}
-        others = of_device + of_person
-        if of_other is not None and others:
-            place, is_same = of_other[0] % len(others), of_other[1]
+        earlier = of_device + of_person
+        if of_other is not None and earlier:
+            place, is_same = of_other[0] % len(earlier), of_other[1]
             if not is_same and row["deleted_at"] is None:
-                row["shown_with"] = others[place]["id"]
-            elif is_same and others[place]["id"] not in {one["id"] for one in of_person}:
-                row["id"] = others[place]["id"]
+                row["shown_with"] = earlier[place]["id"]
+            elif is_same and earlier[place]["id"] not in {one["id"] for one in of_person}:
+                row["id"] = earlier[place]["id"]
         of_person.append(row if row["deleted_at"] is None else row | {"note": None})
     of_diary = [
         one | own | {"id": uuid4(), "field_versions": {}}
@@ -139,14 +141,20 @@ def test_pages_hold_what_is_shown_one_by_one(
         for kind, rows in kinds:
             for row in rows:
                 announce(session, account_id, kind, row["id"])
+        add_others(session, account_id, others)
     pages = pull(app, headers, limit)
     with UnitOfWork(engine) as session:
         ids = list({row["id"] for row in of_device + of_person})
         sessions = load_shown(session, account_id, ids)
         kept = read_entries(line_of(session), account_id, [row["id"] for row in of_diary])
+        with app.test_request_context():
+            of_others = others_shown(session, account_id, utc_now())
     voice = Voice.of("en")
     assert by_id(pages, "sessions") == as_sent([session_shown(one) for one in sessions])
     assert by_id(pages, "diary_entries") == as_sent([entry_shown(one, voice) for one in kept])
+    for name, shown in of_others.items():
+        told = {one["id"]: one for page in pages for one in page[name]}
+        assert told == as_sent(shown), name
 
 
 RECORD: Row = {

@@ -6,18 +6,17 @@ names them once more as a value. On one PostgreSQL it takes any, and the value i
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import tuple_row
-from sqlalchemy import Select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Delete, delete, inspect, select, text, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from cymba.database import BoundedConnection
+from cymba.database import Base, BoundedConnection
 
 Id = TypeVar("Id", str, UUID)  # of a device, or of an account
-Ts = TypeVarTuple("Ts")
 Part = Sequence[Id] | None
 """The ids of a statement that lie in one part; None: on one PostgreSQL."""
 
@@ -54,10 +53,20 @@ def one_after_the_other(session: Session) -> None:
         session.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
 
 
-def not_held(session: Session, some: Select[*Ts]) -> Select[*Ts]:
-    """Some rows of any parts, without those that others hold; on several nodes, where no row can
-    be locked so, with them: whoever deletes them waits."""
-    return some if lies_in_parts(session) else some.with_for_update(skip_locked=True)
+def delete_some(
+    session: Session,
+    table: type[Base],
+    *conditions: ColumnElement[bool] | InstrumentedAttribute[bool],
+    limit: int,
+) -> Delete:
+    """Deletes at most so many rows of any parts for which the conditions hold, without those that
+    others hold; on several nodes, where no row can be locked so, with them: it waits for them, and
+    looks at the conditions once more."""
+    keys = inspect(table).primary_key
+    some = select(*keys).where(*conditions).limit(limit)
+    if not lies_in_parts(session):
+        some = some.with_for_update(skip_locked=True)
+    return delete(table).where(tuple_(*keys).in_(some), *conditions)
 
 
 def _line(where: Session | psycopg.Connection[Any]) -> BoundedConnection:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, inspect, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, inspect, or_, select
 from sqlalchemy.orm import Session
 
 from cymba.accounts import audit
@@ -22,7 +22,7 @@ from cymba.accounts.tables import (
 )
 from cymba.database import Base
 from cymba.imports.lifecycle import remove_unstored
-from cymba.parts import not_held, one_after_the_other
+from cymba.parts import delete_some, one_after_the_other
 from cymba.settings import Settings
 from cymba.stimulation.tables import QuarantinedFrame
 from cymba.sync.feed import prune
@@ -49,16 +49,10 @@ def _rows(
     table: type[Base], past: Callable[[datetime], ColumnElement[bool]]
 ) -> Callable[[Session, datetime, int], int]:
     """Removes the rows of `table` for which the condition holds."""
-    columns = inspect(table).primary_key
 
     def remove(session: Session, before: datetime, limit: int) -> int:
-        some = select(*columns).where(past(before)).limit(limit)
-        removed = session.execute(
-            delete(table)
-            .where(tuple_(*columns).in_(not_held(session, some)), past(before))
-            .returning(*columns)
-        )
-        return len(removed.all())
+        some = delete_some(session, table, past(before), limit=limit)
+        return len(session.execute(some.returning(*inspect(table).primary_key)).all())
 
     return remove
 

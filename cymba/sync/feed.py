@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 import orjson
 import psycopg
-from sqlalchemy import Uuid, any_, bindparam, delete, func, inspect, select, tuple_
+from sqlalchemy import Uuid, any_, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
@@ -34,9 +34,13 @@ from cymba.insights.experiments import trials as experiments
 from cymba.insights.findings import ShownFinding
 from cymba.insights.tables import Experiment
 from cymba.json_rows import ShownAs
-from cymba.parts import not_held
-from cymba.stimulation.session.shown import Shown, by_session, recorded_shown, written_shown
-from cymba.stimulation.session.shown_in_sql import read_written_rows
+from cymba.parts import delete_some
+from cymba.stimulation.session.shown import Shown
+from cymba.stimulation.session.shown_in_sql import (
+    read_recorded_rows,
+    read_written_rows,
+    with_witnesses,
+)
 from cymba.stimulation.written.tables import Remark
 from cymba.sync.page_statement import ACCOUNT_ID, page_statement
 from cymba.sync.tables import EPOCH, NEVER_RESTORED, SyncEpoch, SyncHorizon, SyncOperation
@@ -203,14 +207,10 @@ def _sessions(parts: Mapping[str, Sequence[str]]) -> Sequence[Shown | str]:
         f"[{parts[name][0] if name in parts else ''}]"
         for name in ("recorded", "written", "witnesses")
     )
-    beside = by_session(read_written_rows(witnesses))
-    shown = [recorded_shown(one, beside.get(UUID(one["id"]), ())) for one in orjson.loads(recorded)]
-    known = {one["id"] for one in shown}  # whoever has two of an id has the device's
-    return shown + [
-        written_shown(one, beside.get(one.id, ()))
-        for one in read_written_rows(written)
-        if str(one.id) not in known
-    ]
+    of_device = read_recorded_rows(recorded)
+    of_person = {one.id: one for one in read_written_rows(written)}
+    ids = dict.fromkeys([*of_device, *of_person])
+    return with_witnesses(ids, of_device, of_person, read_written_rows(witnesses))
 
 
 def _since(position: Position) -> int:
@@ -297,19 +297,12 @@ class _Change(NamedTuple):
 class _PageHead(NamedTuple):
     """What is read with each page, whatever has changed."""
 
-    id: UUID
-    time_zone: str
-    locale: str
-    role: str
+    caller: Caller
     counter: int  # the number of the account's last change
     epoch: UUID
     pruned_through: int
     changes: int  # of the page, and one more if there is
     last: int | None  # of the page
-
-    @property
-    def caller(self) -> Caller:
-        return Caller(self.id, self.time_zone, self.locale, self.role)
 
 
 _read_head = msgspec.json.Decoder(_PageHead).decode
@@ -343,14 +336,8 @@ def renew_epoch(session: Session) -> UUID:
 
 def prune(session: Session, *, before: datetime, limit: int) -> int:
     """Prune at most `limit` tombstones and operations older than `before`. Return how many."""
-    keys = inspect(Change).primary_key
-    past = select(*keys).where(Change.deleted, Change.changed_at < before).limit(limit)
-    pruned = (
-        delete(Change)
-        .where(tuple_(*keys).in_(not_held(session, past)), Change.deleted)
-        .returning(Change.account_id, Change.number)
-        .cte("pruned")
-    )
+    past = delete_some(session, Change, Change.deleted, Change.changed_at < before, limit=limit)
+    pruned = past.returning(Change.account_id, Change.number).cte("pruned")
     by_account = select(
         pruned.c.account_id, func.max(pruned.c.number), func.count(pruned.c.number)
     ).group_by(pruned.c.account_id)
@@ -368,14 +355,9 @@ def prune(session: Session, *, before: datetime, limit: int) -> int:
                 },
             )
         )
-    keys = inspect(SyncOperation).primary_key
-    answered = select(*keys).where(SyncOperation.answered_at < before).limit(limit - removed)
-    forgotten = session.execute(
-        delete(SyncOperation)
-        .where(tuple_(*keys).in_(not_held(session, answered)))
-        .returning(SyncOperation.id)
-    ).all()
-    return removed + len(forgotten)
+    is_past = SyncOperation.answered_at < before
+    answered = delete_some(session, SyncOperation, is_past, limit=limit - removed)
+    return removed + len(session.execute(answered.returning(SyncOperation.id)).all())
 
 
 def _expired() -> Gone:

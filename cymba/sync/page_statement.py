@@ -35,7 +35,7 @@ from cymba.devices.tables import RedFlag, Screening
 from cymba.diary.entries import entry_in_sql, is_marked
 from cymba.diary.tables import DiaryEntry
 from cymba.insights.tables import Experiment
-from cymba.json_rows import ShownAs, json_of, materialized
+from cymba.json_rows import ShownAs, array_as, json_of, materialized
 from cymba.stimulation.session.shown_in_sql import recorded_in_sql
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
@@ -87,6 +87,7 @@ def page_statement(session_as: ShownAs, entry_as: ShownAs) -> ClauseElement:
         _SESSION.id,
     )
     entries = _entries(_any_of(wanted.c.entries), entry_as)
+    of_account = (head.c.change_counter, head.c.epoch, head.c.pruned_through)
     numbers = (
         select(func.count()).select_from(page).scalar_subquery(),
         select(func.max(page.c.number)).where(is_told).scalar_subquery(),
@@ -94,7 +95,9 @@ def page_statement(session_as: ShownAs, entry_as: ShownAs) -> ClauseElement:
     change = func.json_build_array(page.c.number, page.c.kind, page.c.entity_id, page.c.deleted)
     is_written_here = page.c.kind == any_(literal_column("ARRAY['session', 'diary-entry']"))
     return union_all(
-        _part("head", func.json_build_array(*head.c, *numbers)).select_from(head),
+        _part(
+            "head", func.json_build_array(array_as(Caller, head.c), *of_account, *numbers)
+        ).select_from(head),
         _part("changes", _joined(cast(change, Text), page.c.number)).where(
             is_told, or_(page.c.deleted, ~is_written_here)
         ),

@@ -1,5 +1,6 @@
 """Columns as a schema writes them (`writing`), for JSON that PostgreSQL makes."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import marshmallow as ma
@@ -9,6 +10,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from service.http.out import GIVEN
 from service.http.rounding import DECISIVE, LARGEST, SCALES
+
+
+def as_written(
+    found: Iterable[dict[str, Any] | str], shown: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[dict[str, Any] | orjson.Fragment]:
+    """What PostgreSQL has written goes out as it is; the rest is shown."""
+    return [orjson.Fragment(one) if isinstance(one, str) else shown(one) for one in found]
 
 
 class WrittenInSql:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
-from orjson import Fragment
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import was_deleted
@@ -33,7 +32,7 @@ from service.http.paging import (
 )
 from service.http.reading import reading
 from service.http.services import services
-from service.http.sql_writing import WrittenInSql
+from service.http.sql_writing import WrittenInSql, as_written
 from service.http.transaction import transaction
 from service.http.writing import writer
 from service.shapes.sessions import (
@@ -115,9 +114,7 @@ def list_sessions(query: dict[str, Any]) -> Response:
         raise ended()
     next_cursor = page.next_key and seal_cursor(scope, page.next_key)
     unsynced = [unsynced_shown(one) for one in page.behind if device_id in (None, one.device_id)]
-    items = [
-        Fragment(item) if isinstance(item, str) else session_shown(item) for item in page.items
-    ]
+    items = as_written(page.items, session_shown)
     return tagged({"items": items, "next_cursor": next_cursor, "unsynced": unsynced})
 
 

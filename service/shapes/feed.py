@@ -3,7 +3,6 @@
 from typing import Any
 
 import marshmallow as ma
-from orjson import Fragment
 from sqlalchemy.orm import Session
 
 from cymba.accounts.consent import StandingConsent
@@ -19,7 +18,7 @@ from service.http.examples import example_of
 from service.http.fields import Schema
 from service.http.language import spoken
 from service.http.services import services
-from service.http.sql_writing import WrittenInSql
+from service.http.sql_writing import WrittenInSql, as_written
 from service.http.writing import writer
 from service.shapes import devices, diary, remarks, reminders
 from service.shapes.before_trial import before_trials
@@ -124,13 +123,10 @@ def page_shown(feed: Feed) -> dict[str, Any]:
     """As `SyncPageSchema`, without its cursor and what `others_shown` adds."""
     voice = spoken()
     return _EMPTY | {
-        "sessions": [
-            Fragment(one) if isinstance(one, str) else session_shown(one) for one in feed.sessions
-        ],
-        "diary_entries": [
-            Fragment(one) if isinstance(one, str) else one | diary.marks(one["items"], voice)
-            for one in feed.diary_entries
-        ],
+        "sessions": as_written(feed.sessions, session_shown),
+        "diary_entries": as_written(
+            feed.diary_entries, lambda one: one | diary.marks(one["items"], voice)
+        ),
         "tombstones": [_tombstone_shown(stone) for stone in feed.tombstones],
         "more": feed.more,
         "push_limits": PUSH_LIMITS,

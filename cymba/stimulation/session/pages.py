@@ -38,8 +38,8 @@ from cymba.accounts.tokens import MAY_READ
 from cymba.database import Prepared
 from cymba.devices.health import BEHIND, Behind, devices_behind
 from cymba.json_rows import ShownAs, json_of, materialized
-from cymba.stimulation.session.shown import Shown, by_session, recorded_shown, written_shown
-from cymba.stimulation.session.shown_in_sql import read_written, recorded_in_sql
+from cymba.stimulation.session.shown import Shown
+from cymba.stimulation.session.shown_in_sql import read_written, recorded_in_sql, with_witnesses
 from cymba.stimulation.tables import StimulationSession
 from cymba.stimulation.written.tables import WrittenSession
 
@@ -105,30 +105,14 @@ class SessionPages:
         keys = (sorted(found, reverse=True) if written else found)[:limit]
         items: Sequence[Shown | str] = [text for _, _, text in recorded[:limit]]
         if written or "witness" in parts:
-            items = _with_witnesses(keys, recorded, written, parts.get("witness", []))
+            items = with_witnesses(
+                [id_ for _, id_ in keys],
+                {id_: text for _, id_, text in recorded},
+                {id_: read_written(text) for _, id_, text in written},
+                [read_written(text) for _, _, text in parts.get("witness", [])],
+            )
         behind = [(*orjson.loads(text), drained_at) for drained_at, _, text in parts["behind"]]
         return SessionPage(items, keys[-1] if len(found) > limit else None, devices_behind(behind))
-
-
-def _with_witnesses(
-    keys: Sequence[PageKey],
-    recorded: Sequence[tuple[datetime, UUID, str]],
-    written: Sequence[tuple[datetime, UUID, str]],
-    witnesses: Sequence[tuple[None, UUID, str]],
-) -> list[Shown | str]:
-    of_session = by_session(read_written(text) for _, _, text in witnesses)
-    of_device = {id_: text for _, id_, text in recorded}
-    of_person = {id_: text for _, id_, text in written}
-    items: list[Shown | str] = []
-    for _, id_ in keys:
-        others = of_session.get(id_, ())
-        if id_ not in of_device:
-            items.append(written_shown(read_written(of_person[id_]), others))
-        elif others:
-            items.append(recorded_shown(orjson.loads(of_device[id_]), others))
-        else:
-            items.append(of_device[id_])
-    return items
 
 
 def _statement(shown_as: ShownAs) -> ClauseElement:

@@ -1,15 +1,23 @@
 """Sessions as they are shown (`shown`), written as JSON by PostgreSQL: those that a device alone
 recorded, near all there are. What other witnesses wrote down is joined to them here."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import orjson
 from sqlalchemy import ColumnElement, literal_column
 
 from cymba.json_rows import ShownAs
-from cymba.stimulation.session.shown import NAMES
+from cymba.stimulation.session.shown import (
+    NAMES,
+    Shown,
+    by_session,
+    recorded_shown,
+    written_shown,
+)
 from cymba.stimulation.written.tables import WrittenFigures
 
 
@@ -59,3 +67,38 @@ class ReadWritten(WrittenFigures, msgspec.Struct):
 
 read_written = msgspec.json.Decoder(ReadWritten).decode
 read_written_rows = msgspec.json.Decoder(list[ReadWritten]).decode
+
+
+class _WithId(msgspec.Struct):
+    id: UUID
+
+
+_read_ids = msgspec.json.Decoder(list[_WithId]).decode
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def read_recorded_rows(rows: str) -> dict[UUID, str]:
+    """Recorded sessions of a list in JSON by their ids, each as it was written."""
+    ids = (one.id for one in _read_ids(rows))
+    return dict(zip(ids, (bytes(one).decode() for one in _split(rows)), strict=True))
+
+
+def with_witnesses(
+    ids: Iterable[UUID],
+    recorded: Mapping[UUID, str],
+    written: Mapping[UUID, ReadWritten],
+    witnesses: Iterable[ReadWritten],
+) -> list[Shown | str]:
+    """The sessions in the order of the ids; whoever has two of an id has the device's. What a
+    device alone recorded stays JSON."""
+    of_session = by_session(witnesses)
+    items: list[Shown | str] = []
+    for id_ in ids:
+        others = of_session.get(id_, ())
+        if id_ not in recorded:
+            items.append(written_shown(written[id_], others))
+        elif others:
+            items.append(recorded_shown(orjson.loads(recorded[id_]), others))
+        else:
+            items.append(recorded[id_])
+    return items

@@ -64,18 +64,13 @@ class Erased:
 def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetime) -> Erased:
     """Erase an account everywhere in the database, and enter its pseudonym in the ledger.
 
-    The broker's retained messages are withdrawn after the commit (`devices.withdrawal`). Locks are
-    taken in the order of session workers and views: sessions, devices, ledgers, the account.
+    The broker's retained messages are withdrawn after the commit (`devices.withdrawal`).
 
     Raises:
         NotFound: there is no such account.
     """
-    one_after_the_other(session)
-    session_ids, device_ids = _lock(session, account_id)
-    session.execute(select(func.lock_account(account_id)))
-    account = session.get(Account, account_id, populate_existing=True)
-    if account is None:
-        raise NotFound("There is no account with this id.")
+    session_ids, device_ids = lock(session, account_id)
+    account = session.get_one(Account, account_id)
     email, email_key = account.email, account.email_key
     session.expunge_all()
     erased = Erased(pseudonym(keys.ledger, account_id), len(device_ids))
@@ -111,9 +106,14 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     return erased
 
 
-def _lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[str]]:
-    """Lock what others write for the account. Return its sessions and its devices, earlier ones
-    too."""
+def lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[str]]:
+    """Lock what others write for the account, in the order of session workers and views: sessions,
+    devices, ledgers, the account. Return its sessions and its devices, earlier ones too.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    one_after_the_other(session)
     session_ids: list[UUID] = []
     for part in _parts_of_sessions(session, account_id):
         of_these = {"account_id": account_id, "part": part}
@@ -133,6 +133,9 @@ def _lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[
     for part in parts(session, {device_id for device_id, _ in stores}):
         keys = [StoreKey(*one) for one in stores if part is None or one.device_id in part]
         lock_ledgers(session, keys)
+    session.execute(select(func.lock_account(account_id)))
+    if session.get(Account, account_id, populate_existing=True) is None:
+        raise NotFound("There is no account with this id.")
     return session_ids, device_ids
 
 

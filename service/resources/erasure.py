@@ -7,7 +7,7 @@ from flask import Response, g, request
 from cymba.accounts.tables import Account
 from cymba.errors import NotFound, Unauthenticated
 from cymba.rights import receipts
-from cymba.rights.erasure import erase
+from cymba.rights.erasure import erase, lock
 from service.http import out
 from service.http.answers import answer
 from service.http.bearer import current_access, require_receipt
@@ -15,7 +15,7 @@ from service.http.charges import waive_charges
 from service.http.etags import check_preconditions
 from service.http.fields import Schema
 from service.http.openapi import Resource
-from service.http.proof import proven_account
+from service.http.proof import proven
 from service.http.services import services
 from service.http.transaction import transaction
 from service.http.writing import writer
@@ -63,7 +63,8 @@ def delete_account() -> Response:
     now = services().now()
     try:
         with transaction() as session:
-            caller = proven_account(session)
+            with proven(session) as caller:
+                lock(session, caller.id)  # waits, and the sign-in may end meanwhile
             check_preconditions(session.get_one(Account, caller.id).version)
             erased = erase(session, services().erasure_keys, caller.id, now=now)
             receipts.issue(session, token, erased, locale=caller.locale, now=now)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from cymba.accounts.tables import Account, RefreshToken
 from cymba.accounts.tokens import (
@@ -21,6 +21,7 @@ from cymba.accounts.tokens import (
 )
 from cymba.database import UnitOfWork, line_of
 from tests.end_to_end.parts import wait_until
+from tests.lock_waits import is_any_lock_awaited
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -133,16 +134,11 @@ def test_a_refresh_under_way_does_not_outlast_the_sign_out(engine, account_id):
         with UnitOfWork(engine) as session, session.begin():
             sign_out(session, pair.refresh_token, NOW)
 
-    def waits():
-        query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        with engine.connect() as connection:
-            return connection.scalar(query) > 0
-
     with ThreadPoolExecutor(1) as pool:
         with UnitOfWork(engine) as session, session.begin():
             newer = rotate(session, SIGNER, pair.refresh_token, NOW)
             leaving = pool.submit(leave)
-            wait_until(waits, what="waiting for the refresh")
+            wait_until(lambda: is_any_lock_awaited(engine), what="waiting for the refresh")
         leaving.result()
     with UnitOfWork(engine) as session, session.begin():
         access = read_access(SIGNER, newer.access_token, NOW)

@@ -1,12 +1,13 @@
 """After an erasure the whole database knows nothing of the person but the ledger's pseudonym."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
 from cymba.accounts import audit, consent, sharing, throttle
@@ -18,6 +19,7 @@ from cymba.accounts.tables import (
     ErasureLedger,
     OutgoingMail,
     ProviderIdentity,
+    RefreshToken,
     Share,
     SingleUseToken,
 )
@@ -37,6 +39,8 @@ from cymba.rights.pseudonym import pseudonym
 from cymba.stimulation.ingest.decide import Delivery, Quarantined
 from cymba.stimulation.ingest.ingest import ingest
 from cymba.stimulation.tables import SessionExtent, StimulationSession, StoredFrame
+from tests.end_to_end.parts import wait_until
+from tests.lock_waits import is_any_lock_awaited
 from tests.service.conftest import MORNING, PROGRAMME
 from tests.stimulation.worker_steps import compact_due
 
@@ -79,6 +83,19 @@ def found(engine, marks):
 @pytest.fixture
 def person(make_person):
     return make_person(time_zone="Asia/Tokyo")
+
+
+def test_a_sign_in_that_ends_while_the_erasure_waits_erases_nothing(client, engine, person):
+    guarded = {**person.headers, "If-Match": "*"}
+    with ThreadPoolExecutor(1) as pool:
+        with UnitOfWork(engine) as session, session.begin():
+            session.get_one(Account, person.id, with_for_update=True)
+            asked = pool.submit(client.delete, "/v1/account", headers=guarded)
+            wait_until(lambda: is_any_lock_awaited(engine), what="waiting for the account")
+            session.execute(update(RefreshToken).values(revoked_at=utc_now()))
+        assert asked.result().status_code == 401
+    with UnitOfWork(engine) as session:
+        assert session.get(Account, person.id) is not None
 
 
 @pytest.fixture

@@ -237,10 +237,13 @@ def publish_all_again(
 
 def _publish_newest(session: Session, whose: ColumnElement[bool]) -> None:
     row = DeviceProgramme
+    newest = _newest(whose)
+    if not lies_in_parts(session):  # where rows of several parts cannot be locked so
+        # In the devices' order, as bridges lock what is reported on: nobody waits in a circle.
+        named = select(row.device_id, row.ver).where(func.row(row.device_id, row.ver).in_(newest))
+        newest = named.order_by(row.device_id).with_for_update()
     session.execute(
-        update(row)
-        .where(func.row(row.device_id, row.ver).in_(_newest(whose)))
-        .values(published_at=None)
+        update(row).where(func.row(row.device_id, row.ver).in_(newest)).values(published_at=None)
     )
 
 

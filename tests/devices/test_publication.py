@@ -28,6 +28,7 @@ from cymba.devices.tables import Device, DeviceProgramme
 from cymba.settings import FIRST_CELL
 from tests.devices.conftest import MakeDevice
 from tests.end_to_end.parts import wait_until
+from tests.lock_waits import is_any_lock_awaited
 from tests.workers.test_round_plans import explained
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -125,6 +126,34 @@ def test_a_broker_that_lost_all_gets_it_in_parts(session, set_versions) -> None:
         seen.append(list(waiting(session)))
         mark_published(session, unpublished(session, FIRST_CELL), FIRST_CELL, NOW)
     assert seen == [ids[:2], ids[2:4], ids[4:]]
+
+
+def test_what_is_published_again_waits_for_no_report_in_a_circle(
+    engine: Engine, session: Session, set_versions
+) -> None:
+    """A bridge has noted a report of the first device, and others are to follow in their order."""
+    ids = sorted(set_versions(2) for _ in range(20))
+    session.execute(text("ANALYZE device_programme"))  # so it is read in no order
+    session.commit()
+    report = ReportedState(ver=2, applied=True)
+
+    def publish() -> None:
+        with UnitOfWork(engine) as other, other.begin():
+            publication.publish_newest(other, ids)
+
+    row = DeviceProgramme
+    with ThreadPoolExecutor(1) as pool:
+        with UnitOfWork(engine) as bridge, bridge.begin():
+            record_report(bridge, ids[0], report, NOW)
+            done = pool.submit(publish)
+            wait_until(lambda: is_any_lock_awaited(engine), what="waiting for the report")
+            free = bridge.scalars(
+                select(row.ver)
+                .where(row.device_id.in_(ids[1:]), row.ver == 2)
+                .with_for_update(skip_locked=True)
+            ).all()
+        done.result()
+    assert len(free) == len(ids) - 1
 
 
 def test_one_publishes_at_a_time(engine: Engine) -> None:

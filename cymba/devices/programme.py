@@ -5,7 +5,7 @@ server may narrow the limits of a device, never widen them past its model's.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Uuid,
     bindparam,
+    case,
     literal_column,
     or_,
     select,
@@ -69,6 +70,7 @@ REFUSAL_CODES: dict[str, str] = {
 }
 
 NO_REASON = "the device gives no reason"
+CLOCKS_APART = timedelta(seconds=10)  # those of two bridges
 
 
 class Wanted(NamedTuple):
@@ -318,16 +320,24 @@ def record_report(
 ) -> Literal["recorded", "late", "unknown-version"]:
     """Store a device's report of a version; a later report of the same version replaces it.
 
+    Bridges note when a report came by clocks of their own. Of two that came so close together that
+    these cannot tell, it is the later that the version was applied: a device refuses no version
+    that it holds (R40).
+
     A device that reports a lower version than the newest is sent that again. After a version that
     was never set here, `answer_unknown` sends a newer one.
     """
     row = DeviceProgramme
+    if reported.applied:
+        known_by = case((row.applied.is_(True), at), else_=at + CLOCKS_APART)
+    else:
+        known_by = case((row.applied.is_(True), at - CLOCKS_APART), else_=at)
     recorded = session.scalar(
         update(row)
         .where(
             row.device_id == device_id,
             row.ver == reported.ver,
-            or_(row.reported_at.is_(None), row.reported_at <= at),
+            or_(row.reported_at.is_(None), row.reported_at <= known_by),
         )
         .values(
             reported_at=at,

@@ -187,7 +187,23 @@ def test_a_late_report_changes_nothing(session: Session, held: tuple[UUID, str])
     assert record_report(session, device_id, earlier, NOW) == "late"
     unknown = ReportedState(ver=9, applied=True)
     assert record_report(session, device_id, unknown, NOW) == "unknown-version"
+    assert record_report(session, device_id, earlier, NOW + 2 * HOUR) == "recorded"  # it was reset
+    assert record_report(session, device_id, later, NOW + 2 * HOUR) == "recorded"
     session.expire_all()
+    assert programme_state(session, *held).in_step
+
+
+@pytest.mark.parametrize("is_slow_first", [True, False])
+def test_bridges_of_different_clocks_take_no_older_report_for_the_later(
+    session: Session, held: tuple[UUID, str], is_slow_first: bool
+) -> None:
+    accepted(session, held, Wanted(current()), 0)
+    in_session = ReportedState(ver=V0 + 1, applied=False, code="in-session")
+    slow, fast = NOW + timedelta(seconds=1), NOW + timedelta(seconds=4)
+    after_it = (ReportedState(ver=V0 + 1, applied=True), slow)
+    reports = [(in_session, fast), after_it]
+    for report, at in reversed(reports) if is_slow_first else reports:
+        record_report(session, held[1], report, at)
     assert programme_state(session, *held).in_step
 
 

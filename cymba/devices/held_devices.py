@@ -39,7 +39,7 @@ from cymba.json_rows import array_as
 MAX_NAME_CHARACTERS = 100
 
 
-class KnownDevice(NamedTuple):
+class ReadDevice(NamedTuple):
     id: str
     serial: str
     model: str
@@ -61,7 +61,7 @@ class UnknownProgramme(NamedTuple):
 
 
 class HeldDevice(NamedTuple):
-    device: KnownDevice
+    device: ReadDevice
     tenure: Holding
     presence: LastPresence | None  # none of a device that never came online
     suspension: Suspended | None
@@ -139,7 +139,7 @@ _FORGET = text(
 class _Row(NamedTuple):
     """As the statement gives it."""
 
-    device: KnownDevice
+    device: ReadDevice
     tenure: Holding
     presence: LastPresence | None
     suspended_until: datetime | None
@@ -169,7 +169,7 @@ def _if_there(
 
 _DEVICE_ID = bindparam("device_id", type_=String())
 _row = func.json_build_array(
-    array_as(KnownDevice, Device),
+    array_as(ReadDevice, Device),
     array_as(Holding, DeviceTenure),
     _if_there(DevicePresence.device_id, LastPresence, DevicePresence),
     DeviceSuspension.until,

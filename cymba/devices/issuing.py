@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from cymba.accounts.changes import announce
 from cymba.database import one_of
 from cymba.devices.clocks import to_ms
-from cymba.devices.held_devices import KnownDevice
+from cymba.devices.held_devices import ReadDevice
 from cymba.devices.messages import Desired, Programme
+from cymba.devices.programme_versions import ProgrammeVersion
 from cymba.devices.provisioning import tell_brokers
 from cymba.devices.signing import sign
 from cymba.devices.tables import CellMove, Device, DeviceProgramme, Restoration, UnknownVersion
@@ -104,12 +105,9 @@ def newest_version(session: Session, device_id: str) -> DeviceProgramme | None:
     )
 
 
-class _Numbered(Protocol):
-    @property
-    def ver(self) -> int: ...
-
-
-def latest_number(device: Device | KnownDevice, newest: _Numbered | None) -> int:
+def latest_number(
+    device: Device | ReadDevice, newest: DeviceProgramme | ProgrammeVersion | None
+) -> int:
     """The number of the last version that was set here; 0 before the first."""
     return max(newest.ver if newest else 0, device.erased_ver)
 

@@ -7,29 +7,24 @@ server may narrow the limits of a device, never widen them past its model's.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import (
     Select,
-    String,
-    Uuid,
-    bindparam,
     case,
-    literal_column,
     or_,
     select,
-    union_all,
     update,
 )
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own
-from cymba.database import Prepared, line_of
+from cymba.database import line_of
 from cymba.devices.catalogue import model_of
-from cymba.devices.held_devices import KnownDevice, held_device
+from cymba.devices.held_devices import ReadDevice, held_device
 from cymba.devices.holders import announce_to_holders
 from cymba.devices.issuing import (
     SetBy,
@@ -52,6 +47,7 @@ from cymba.devices.models import (
     widened,
     without_output,
 )
+from cymba.devices.programme_versions import ProgrammeVersion, newest_and_held, versions_before
 from cymba.devices.publication import publish_newer
 from cymba.devices.screening import has_red_flag, standing_lock
 from cymba.devices.tables import Device, DeviceProgramme, DeviceTenure, RefusedProgramme
@@ -94,22 +90,6 @@ class ProgrammeRefused(NamedTuple):
     """Nothing was sent. The attempt is kept: commit, then raise `error`."""
 
     error: DomainError
-
-
-class ProgrammeVersion(NamedTuple):
-    """A version as it is read (`DeviceProgramme`), with the device's report."""
-
-    ver: int
-    account_id: UUID | None
-    programme: dict[str, Any]
-    limits: dict[str, Any]
-    expires_at: datetime | None
-    created_at: datetime
-    published_at: datetime | None
-    reported_at: datetime | None
-    applied: bool | None
-    code: str | None
-    detail: str | None
 
 
 class ProgrammeState(NamedTuple):
@@ -241,29 +221,9 @@ def programme_state(session: Session, account_id: UUID, device_id: str) -> Progr
     return programme_on(session, account_id, held_device(session, account_id, device_id).device)
 
 
-_VERSION = tuple(getattr(DeviceProgramme, name) for name in ProgrammeVersion._fields)
-_OF_DEVICE = DeviceProgramme.device_id == bindparam("device_id", type_=String())
-_OF_ACCOUNT = DeviceProgramme.account_id == bindparam("account_id", type_=Uuid())
-_NEWEST_FIRST = DeviceProgramme.ver.desc()
-_NEWEST = select(literal_column("false").label("is_held"), *_VERSION).where(_OF_DEVICE)
-_LAST_APPLIED = select(literal_column("true"), *_VERSION).where(
-    _OF_DEVICE, _OF_ACCOUNT, DeviceProgramme.applied.is_(True)
-)
-_NEWEST_AND_HELD = Prepared(
-    union_all(
-        *(
-            one.order_by(_NEWEST_FIRST).limit(literal_column("1"))
-            for one in (_NEWEST, _LAST_APPLIED)
-        )
-    )
-)
-
-
-def programme_on(session: Session, account_id: UUID, device: KnownDevice) -> ProgrammeState:
+def programme_on(session: Session, account_id: UUID, device: ReadDevice) -> ProgrammeState:
     """The same of a device that was read as held just now."""
-    rows = _NEWEST_AND_HELD.rows(line_of(session), account_id=account_id, device_id=device.id)
-    versions = {is_held: ProgrammeVersion._make(row) for is_held, *row in rows}
-    desired, held = versions.get(False), versions.get(True)
+    desired, held = newest_and_held(line_of(session), account_id, device.id)
     version = latest_number(device, desired)
     if desired is not None and desired.account_id is None:  # `clear_programme`
         return ProgrammeState(version, None, None, desired.applied is not True, desired.limits)
@@ -287,12 +247,7 @@ def programme_history(
         NotFound: the account does not hold such a device.
     """
     _held_device(session, account_id, device_id)
-    row = DeviceProgramme
-    statement = select(*_VERSION).where(row.device_id == device_id, row.account_id == account_id)
-    if before is not None:
-        statement = statement.where(row.ver < before)
-    rows = session.execute(statement.order_by(_NEWEST_FIRST).limit(limit))
-    return list(map(ProgrammeVersion._make, rows))
+    return versions_before(session, account_id, device_id, before, limit)
 
 
 def refused_programmes(

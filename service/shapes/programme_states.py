@@ -13,7 +13,8 @@ from cymba.devices.models import (
     named,
     narrowed,
 )
-from cymba.devices.programme import NO_REASON, REFUSAL_CODES, ProgrammeState, ProgrammeVersion
+from cymba.devices.programme import NO_REASON, REFUSAL_CODES, ProgrammeState
+from cymba.devices.programme_versions import ProgrammeVersion
 from service.http.language import spoken
 from service.http.writing import writer
 from service.shapes.programmes import DeviceProgrammeSchema, ProgrammeVersionSchema

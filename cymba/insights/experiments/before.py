@@ -28,11 +28,11 @@ from cymba.devices.programme import (
     Accepted,
     ProgrammeRefused,
     ProgrammeState,
-    ProgrammeVersion,
     Wanted,
     programme_state,
     set_programme,
 )
+from cymba.devices.programme_versions import ProgrammeVersion
 from cymba.devices.tables import DeviceProgramme
 from cymba.errors import Conflict, NotFound
 from cymba.insights.experiments import arms, plans

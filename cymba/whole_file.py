@@ -40,7 +40,8 @@ def _remove_left(path: Path) -> None:
     with suppress(PermissionError):  # the folder may be written and not read
         for left in [one for one in path.parent.iterdir() if is_draft(one.name)]:
             with suppress(OSError), open(left, "rb", opener=_as_it_is) as draft:
-                if _hold(draft):
+                # One that is still empty is just being made, and not held yet.
+                if os.fstat(draft.fileno()).st_size and _hold(draft):
                     left.unlink()
 
 

@@ -63,11 +63,13 @@ def test_what_a_killed_process_left_goes_with_the_next(tmp_path: Path) -> None:
     left, of_another = tmp_path / ".file.0a1b2c3d.part", tmp_path / ".file.zip.0a1b2c3d.part"
     left.write_bytes(b"half")
     of_another.write_bytes(b"half")
+    just_made = tmp_path / ".file.11111111.part"  # by another process, which does not hold it yet
+    just_made.touch()
     pipe = tmp_path / ".file.00000000.part"  # of somebody who wants this to wait for them
     os.mkfifo(pipe)
     with replaced(tmp_path / "file") as out:
         out.write(b"whole")
-    assert {*tmp_path.iterdir()} - {pipe} == {of_another, tmp_path / "file"}
+    assert {*tmp_path.iterdir()} - {pipe} == {of_another, just_made, tmp_path / "file"}
 
 
 def test_its_name_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

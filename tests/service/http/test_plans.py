@@ -13,8 +13,9 @@ from sqlalchemy import Engine, func, select, text
 
 from cymba.accounts import consent, tokens
 from cymba.database import Prepared, UnitOfWork, line_of
-from cymba.devices import anchors, catalogue, claiming
+from cymba.devices import anchors, catalogue, claiming, screening
 from cymba.insights import findings, inputs, symptoms
+from cymba.insights.experiments import before
 from cymba.stimulation.archive import columns, reading
 from cymba.stimulation.session import electrode, history, queries, uploads
 from cymba.stimulation.tables import AckLedgerRow
@@ -39,6 +40,9 @@ HOT: Hot = {
     "what is uploaded": (uploads._STATEMENT, {}),
     "what was done and felt": (symptoms._STATEMENT, SPAN),
     "the consent": (consent._STANDING, {}),
+    "the latest answers": (screening._LATEST, {}),
+    "the red flags": (screening._STANDING, {}),
+    "whether there is a trial": (before._HAS_TRIAL, {}),
     "the findings": (findings._SHOWN, {}),
     "when they were made": (findings._COMPUTED_AT, {}),
     "sessions for insights": (inputs._SESSIONS, {}),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
 
@@ -27,6 +28,11 @@ from tests.partitioned import NOT_IN_PARTS, Partitions
 
 # What is imported and collected stays. To look through it for garbage takes as long as to collect.
 gc.disable()
+# A busy machine is no reason to fail. The rest is as Hypothesis has it, in CI and elsewhere.
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 OWN_FOLDER = pytest.StashKey[Path]()
 FEED = "INSERT INTO change ("
 followers: list[str] = []

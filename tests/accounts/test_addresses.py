@@ -72,7 +72,7 @@ def recipients(stored):
     return named, [spec for _, spec in getaddresses([line.removeprefix("To:")])]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(WRITTEN)
 @example("a@[.a")
 @example("Ana<victim@example.org")
@@ -93,7 +93,7 @@ def test_an_address_that_is_taken_reaches_itself_and_any_other_is_refused_in_wor
     assert addresses.key(stored) == addresses.key(written) == addresses.key(wire)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(WRITTEN)
 def test_an_address_has_one_key_however_it_is_written(written):
     key = addresses.key(written)

@@ -46,9 +46,7 @@ class HistoryWithPowerLoss(SyncHistory):
         super().end()
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(STEP, STEP, STEP, CUT), min_size=10, max_size=50))
 def test_two_phones_agree_whatever_happens(
     app: Flask, engine: Engine, make_person: Any, node: Node, steps: list[Any]

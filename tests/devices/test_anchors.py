@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
@@ -90,7 +90,7 @@ def test_a_stated_error_is_never_less_than_what_all_anchors_give(engine: Engine)
         (device,) = provision(session, "ear_clip")
         session.commit()
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=25)
     @given(
         drift=st.floats(-100e-6, 100e-6),
         steps=st.lists(
@@ -149,7 +149,7 @@ def test_of_a_few_boots_as_much_is_read_as_tells_their_times(engine: Engine) -> 
         (device,) = provision(session, "ear_clip")
         session.commit()
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=150)
     @given(told=honest, wanted=st.lists(boots, min_size=1, max_size=3), up=ups)
     def check(
         told: dict[tuple[int, int], list[tuple[str, int, int]]],

@@ -119,7 +119,7 @@ def off_ms(moment: Moment, truth_ms: float) -> float:
     return abs(to_ms(moment.at) - truth_ms)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(histories(), st.data())
 def test_the_truth_lies_within_the_stated_error(
     history: tuple[list[Boot], dict[tuple[int, int], list[Anchor]], float], data: st.DataObject
@@ -133,7 +133,7 @@ def test_the_truth_lies_within_the_stated_error(
         assert moment.at <= from_ms(uploaded_ms)
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=75)
 @given(histories(), st.data())
 def test_the_order_of_anchors_means_nothing(
     history: tuple[list[Boot], dict[tuple[int, int], list[Anchor]], float], data: st.DataObject
@@ -242,7 +242,7 @@ def test_a_contradiction_is_covered_by_the_error() -> None:
 numbers = st.one_of(st.integers(0, 2**53 - 1), st.integers(0, 1_000_000_000)).map(float)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 1), st.sampled_from([0, 1, 2, 2**32 - 1])),

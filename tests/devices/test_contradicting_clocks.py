@@ -104,7 +104,7 @@ def with_false_anchors(draw: st.DrawFn) -> tuple[Boot, list[Anchor]]:
     return boot, draw(st.permutations(true + false))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(with_false_anchors(), shares)
 def test_the_truth_is_within_the_error_if_one_anchor_is_true(
     history: tuple[Boot, list[Anchor]], share: float
@@ -115,7 +115,7 @@ def test_the_truth_is_within_the_error_if_one_anchor_is_true(
     assert off_ms(moment, boot.wall(up)) <= moment.error_ms + 2, moment
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.floats(0, 3 * DAY_MS), st.floats(HOUR_MS, DAY_MS)), min_size=2, max_size=4
@@ -168,7 +168,7 @@ def lapping(draw: st.DrawFn) -> tuple[Boot, list[Anchor], float, float]:
     return boot, seen, at_ms, at_ms + draw(st.floats(0, SOON_MS - HOUR_MS))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(lapping())
 def test_a_counter_that_begins_anew_keeps_the_truth_within_the_error(
     history: tuple[Boot, list[Anchor], float, float],

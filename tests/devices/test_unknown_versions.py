@@ -107,9 +107,7 @@ def held(session: Session) -> tuple[UUID, str]:
     return make_held(session)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.one_of(st.sampled_from(sorted(STEPS)), st.sampled_from([500, 1_000, 2_000, 3_000])),

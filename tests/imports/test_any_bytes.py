@@ -21,9 +21,7 @@ from tests.imports.files_by_hand import (
 )
 
 WHOLE = [DAYLIO.encode(), BEARABLE.encode("utf-16"), MIGRAINE_BUDDY.encode(), apple_xml()]
-few = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+few = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def understood(data):

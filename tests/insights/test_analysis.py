@@ -122,7 +122,7 @@ def as_stored(pairs: list[Pair]) -> dict[str, LookTaken]:
     return {look.input_hash: look for look in looks if look is not None}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 1000),
     follows_pain=st.sampled_from([0.0, 0.5]),

@@ -63,7 +63,7 @@ def rule():
     return next(step for step in schema.history() if step.revision == "0017").module
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(email=WRITTEN)
 def test_the_migrations_rule_is_the_codes(rule, email):
     assert rule._key(email) == addresses.key(email)

@@ -120,7 +120,7 @@ def test_the_end_of_a_connection_in_mid_packet_is_noticed_and_forgotten(reader: 
     assert reader.read(publish(b"t", b"whole", 1)) == [Message(b"t", b"whole", 1, 0x32)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

@@ -83,9 +83,7 @@ def test_what_an_older_process_passed_is_told_by_the_next(
     assert reader.position == position
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_processes_answer_in_turn_nothing_is_lost(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, data: st.DataObject

@@ -135,9 +135,7 @@ STEP = st.one_of(
 )
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=40))
 def test_both_phones_end_with_the_servers_state(engine: Engine, steps: list[Any]) -> None:
     with UnitOfWork(engine) as session, session.begin():

@@ -127,8 +127,8 @@ def lived(of: Sequence[Recorded], begins: Sequence[datetime]) -> list[Made]:
 
 
 @settings(
-    max_examples=60, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(
     lengths=st.lists(st.sampled_from([2 * DAY, 10 * DAY, 30 * DAY]), min_size=1, max_size=3),

@@ -277,8 +277,7 @@ WRITTEN = "frame, flash_store, session_extent, recording, stimulation_session CA
 
 @settings(
     max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_every_order_duplication_split_and_sealing_gives_the_same_session(

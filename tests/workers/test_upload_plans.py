@@ -226,8 +226,8 @@ def _day_of(life: UploadedLife, began_at: datetime) -> tuple[str, date] | None:
 
 
 @settings(
-    max_examples=25, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(lives_and_plans())
 def test_two_ways_of_uploading_the_same_life_show_the_same(

@@ -231,8 +231,8 @@ def undone(session: Session) -> Iterator[None]:
 
 
 @settings(
-    max_examples=15, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(
     seed=st.integers(0, 2**32),

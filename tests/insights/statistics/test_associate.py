@@ -119,7 +119,7 @@ def test_finds_the_effect_of_the_day_before() -> None:
     scale=st.floats(0.1, 50),
     factor=st.floats(1e-3, 1e6),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_units_change_nothing_but_the_units(
     seed: int, days: int, shift: float, scale: float, factor: float
 ) -> None:
@@ -139,7 +139,7 @@ def test_units_change_nothing_but_the_units(
 
 
 @given(seed=st.integers(0, 10_000), days=st.integers(50, 120), lead=st.integers(0, 30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_days_without_entries_around_change_nothing(seed: int, days: int, lead: int) -> None:
     data = diary(seed, days)
     padded = [np.pad(array, ((0, 0), (7 * lead, 9)), constant_values=np.nan) for array in data[:3]]
@@ -151,7 +151,7 @@ def test_days_without_entries_around_change_nothing(seed: int, days: int, lead: 
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_order_and_company_change_nothing(seed: int) -> None:
     data = diary(seed, 90, exposures=3, outcomes=3)
     data.exposures[2, 10:14] = np.nan
@@ -165,7 +165,7 @@ def test_order_and_company_change_nothing(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000), drift=st.floats(-0.5, 0.5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_straight_drift_of_the_outcome_changes_nothing(seed: int, drift: float) -> None:
     data = diary(seed, 120)
     drifted = data.outcomes + drift * np.arange(120)

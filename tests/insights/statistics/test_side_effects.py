@@ -234,7 +234,7 @@ def test_the_curve_is_the_fit_and_lies_in_its_band() -> None:
 @given(st.lists(st.sampled_from([0.0, 1.0]), min_size=15, max_size=40))
 @example([1.0] * 8 + [0.0, 1, 0, 0] * 8)
 @example([1.0] * 10 + [0.0, 1] + [0.0] * 20)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_level_curve_lies_in_the_band_exactly_where_the_interval_holds_0(
     answers: list[float],
 ) -> None:

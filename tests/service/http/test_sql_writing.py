@@ -96,8 +96,7 @@ def account_id(engine: Engine) -> UUID:
 
 @settings(
     max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(ROWS, min_size=1, max_size=8))
 def test_a_page_in_sql_is_what_the_writer_writes(

@@ -143,9 +143,7 @@ def test_the_state_comes_back_as_it_was(smart, person, client, state):
 BYTES = st.binary(max_size=40) | st.sampled_from([b"%", b"%zz", b"%ff", b"%00", b"&&==", b"\xff;"])
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4), BYTES)
 def test_nothing_that_is_asked_breaks_the_server(smart, changes, secret):
     own = {name: values[0].encode() for name, values in parse_qs(smart.query()).items()}

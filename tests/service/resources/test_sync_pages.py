@@ -89,8 +89,7 @@ OF_OTHERS = st.none() | st.tuples(st.integers(0, 9), st.booleans())
 
 @settings(
     max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     entries=st.lists(ENTRIES, max_size=6),

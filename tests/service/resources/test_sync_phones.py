@@ -269,9 +269,7 @@ class SyncHistory:
         return made
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(2, 3), steps=st.lists(STEP, max_size=40))
 def test_no_history_has_a_false_conflict_or_loses_doubles_or_overwrites_anything(
     app: Flask, engine: Engine, make_person: Any, count: int, steps: list[Any]

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cymba.devices.clocks import from_ms
@@ -60,7 +60,7 @@ def any_frames(draw: st.DrawFn) -> list[ReadFrame]:
     return reads
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(any_frames(), st.randoms(use_true_random=False))
 def test_every_frame_comes_back_exactly(reads: list[ReadFrame], random: Any) -> None:
     shuffled = list(reads)

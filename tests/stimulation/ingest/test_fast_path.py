@@ -347,7 +347,6 @@ def histories(draw: st.DrawFn) -> list[list[Sent]]:
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example has own devices
 )
 @given(histories(), st.integers(0))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
-from hypothesis import event, given, settings, target
+from hypothesis import event, given, target
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -274,7 +274,6 @@ def objects(draw: st.DrawFn) -> tuple[str, set[str]]:
     return inner, covered
 
 
-@settings(deadline=None)
 @given(objects())
 def test_what_is_odd_is_explained_and_costs_no_more_than_its_bytes(
     drawn: tuple[str, set[str]],

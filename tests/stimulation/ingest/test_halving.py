@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
@@ -35,7 +35,6 @@ class Spoilt(Exception):
     pass
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=40))
 def test_each_is_committed_once_but_for_those_at_fault(is_bad: list[bool]) -> None:
     committed: list[int] = []

@@ -53,7 +53,6 @@ def rows_of(line: Any) -> Callable[[str], dict[str, list[tuple[Any, ...]]]]:
 
 @settings(
     max_examples=100,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example has own devices
 )
 @given(arrivals())

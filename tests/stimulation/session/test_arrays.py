@@ -2,7 +2,7 @@
 
 import msgspec
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cymba.devices.clocks import DeviceClocks
@@ -23,7 +23,7 @@ def narrowed(reads: list[ReadFrame], wanted: Reads) -> list[ReadFrame]:
     return decode_recording(encoded.body, first.store, first.sid, reads=wanted)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(any_frames(), st.sets(st.sampled_from(["amplitude_ua", "impedance_ohm", "rr_ms", "later"])))
 def test_arrays_hold_what_lists_hold_and_only_what_is_asked(frames, wanted):
     for plain, lean in zip(frames, narrowed(frames, wanted.__contains__), strict=True):
@@ -40,7 +40,7 @@ def test_arrays_hold_what_lists_hold_and_only_what_is_asked(frames, wanted):
         assert msgspec.structs.replace(lean.frame, c={}) == bare
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(any_frames())
 def test_arrays_sum_up_and_show_as_lists_do(frames):
     clocks = DeviceClocks({})
@@ -53,7 +53,7 @@ def test_arrays_sum_up_and_show_as_lists_do(frames):
         np.testing.assert_array_equal(ours.values, theirs.values)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(any_frames(), st.data())
 def test_a_frame_in_both_places_counts_once_and_a_late_one_not_at_all(frames, data):
     clocks = DeviceClocks({})

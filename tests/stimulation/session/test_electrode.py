@@ -38,7 +38,7 @@ def test_a_rise_is_told_where_it_is_sure() -> None:
     assert wear(daily(*(3000 + 300 * (-1) ** day for day in range(14)))).rise_per_week is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(count=st.integers(LEAST_SESSIONS, 30), odd=st.floats(200, 20_000), data=st.data())
 def test_one_odd_session_says_nothing(count: int, odd: float, data: st.DataObject) -> None:
     ohms = [3000.0] * count
@@ -46,7 +46,7 @@ def test_one_odd_session_says_nothing(count: int, odd: float, data: st.DataObjec
     assert wear(daily(*ohms)).state == "good"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ohms=st.lists(st.floats(2500, 3500), min_size=LEAST_SESSIONS, max_size=30))
 def test_an_electrode_is_worn_by_no_more_than_the_usual_changes(ohms: list[float]) -> None:
     assert wear(daily(*ohms)).reason in {None, "rising"}

@@ -129,7 +129,7 @@ def follow(
     return folded_on
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_sums_that_are_folded_on_are_those_of_one_pass(data: st.DataObject) -> None:
     frames = data.draw(sessions())

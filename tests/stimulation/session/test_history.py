@@ -227,9 +227,7 @@ def in_one_pass(rows: list[Row], days: list[date], *, complete: bool) -> list[An
     ]
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, st.sampled_from(["day", "week", "month", "whole"]), st.integers(0, 60), st.booleans())
 def test_a_period_is_what_one_pass_over_its_sessions_gives(
     session: Session,

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cymba.devices.charge import Pulse, SineBurst
@@ -87,7 +87,7 @@ def sessions(draw: st.DrawFn) -> tuple[Tape, Reports, Any, set[str]]:
     return tape, reports, waveform, seen
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(sessions())
 def test_every_figure_was_measured(session: tuple[Tape, Reports, Any, set[str]]) -> None:
     tape, reports, waveform, seen = session

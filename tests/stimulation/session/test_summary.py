@@ -346,9 +346,7 @@ def some_session(tape: type[Any]) -> list[ReadFrame]:
 
 
 # The fixtures hold no state that an example could change.
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_order_of_the_frames_does_not_matter(
     data: st.DataObject, tape: type[Any], clocks: DeviceClocks

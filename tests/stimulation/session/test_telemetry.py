@@ -161,7 +161,7 @@ def test_an_empty_stretch_of_time_gives_empty_series(
     assert [one.values.size for one in found.series] == [0, 0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     steps=st.lists(st.integers(0, 5_000), min_size=1, max_size=300),
     data=st.data(),
@@ -186,9 +186,7 @@ def test_thinning_keeps_order_size_extremes_and_ends(
 
 
 # The fixtures hold no state that an example could change.
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_order_of_the_frames_does_not_matter(
     data: st.DataObject, tape: Any, clocks: DeviceClocks

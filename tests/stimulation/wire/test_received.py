@@ -148,7 +148,7 @@ members = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(members, st.dictionaries(st.sampled_from([*SAMPLES, "x"]), odd, max_size=2))
 def test_any_members(good: dict[str, Any], change: dict[str, Any]) -> None:
     same(text(good))
@@ -158,7 +158,7 @@ def test_any_members(good: dict[str, Any], change: dict[str, Any]) -> None:
         assert same(to_cbor(frame)) == same(to_json(frame))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_bytes(data: st.DataObject) -> None:
     """Good payloads of which some bytes are changed, left out, doubled or put in."""

@@ -90,7 +90,7 @@ WITNESS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(facts=st.lists(WITNESS, max_size=10), seed=st.integers(0, 999))
 def test_the_order_of_the_witnesses_says_nothing(facts: list, seed: int) -> None:
     witnesses = [

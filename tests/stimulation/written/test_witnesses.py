@@ -216,7 +216,7 @@ def examples(test: Any) -> Any:
 
 # Without the phases that make a failure small: they ran for minutes, and a history is short.
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )  # fmt: skip
 @examples

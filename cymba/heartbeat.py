@@ -93,7 +93,7 @@ class Watchdog:
         self._thread.join()
 
     def stopping(self) -> None:
-        """The process was asked to end. Safe in a signal handler."""
+        """The process was asked to end."""
         if self._asked_s is None:
             self._asked_s = self._clock()
 

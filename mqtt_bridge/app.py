@@ -1,11 +1,9 @@
 """The bridge: it starts its threads, watches them, and stops without losing a frame."""
 
 import gc
-import signal
 import sys
 import threading
 import time
-from types import FrameType
 
 import structlog
 from sqlalchemy import Engine
@@ -13,6 +11,7 @@ from sqlalchemy import Engine
 from cymba.broker_address import BrokerAddress
 from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import Settings
+from cymba.stop_signals import when_asked_to_stop
 from mqtt_bridge import topics
 from mqtt_bridge.acks import AckSender
 from mqtt_bridge.chores import Chores
@@ -121,7 +120,7 @@ class Bridge:
         self._leave()
 
     def stop(self) -> None:
-        """Make `run` end. Safe in a signal handler and in any thread."""
+        """Make `run` end. Safe in any thread."""
         self._stopping.set()
 
     def problem(self) -> str | None:
@@ -205,12 +204,11 @@ def serve(bridge: Bridge) -> int:
 
     watchdog = Watchdog(bridge.heartbeat, stop_s=STOP_S)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop() -> None:
         bridge.stop()
         watchdog.stopping()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    when_asked_to_stop(stop)
     try:
         with watchdog:
             bridge.run()

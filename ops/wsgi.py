@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cymba.failures import name_of
 from cymba.heartbeat import Heartbeat, Watchdog
 from cymba.settings import load
+from cymba.stop_signals import STOP_SIGNALS
 from ops import logs, traces
 from ops.database import engine_of, replica_of
 from ops.draining import drain
@@ -26,7 +27,6 @@ from service import create_app
 from service.http.services import Services
 
 PULSE_S = 5.0
-ASKED_BY = {signal.SIGTERM, signal.SIGINT}
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ _for_life = ExitStack()
 
 def create() -> Flask:
     """`cymba api` has put the database's URL in the environment, also the embedded one's."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_BY)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     settings = load(os.environ)
     logs.configure(settings)
     if settings.database_url is None:
@@ -93,7 +93,7 @@ def _stop_when_asked(closing: Event, inherited: object) -> None:
     It handles signals by itself, from when it serves on. They are blocked in all of its threads,
     so they come here first, and its handler is called when it is time.
     """
-    signal.sigwait(ASKED_BY)
+    signal.sigwait(STOP_SIGNALS)
     drain()
     closing.set()
     stop_server = signal.getsignal(signal.SIGTERM)

@@ -1,7 +1,6 @@
 """The loop of a worker process."""
 
 import gc
-import signal
 import threading
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import structlog
 from cymba import spans
 from cymba.failures import is_outage, name_of, place_of
 from cymba.heartbeat import Watchdog
+from cymba.stop_signals import when_asked_to_stop
 from workers.progress import Progress
 
 LONGEST_WAIT_S = 30.0
@@ -28,12 +28,11 @@ def repeat(
     """
     stopping, watchdog = threading.Event(), Watchdog(progress.heartbeat)
 
-    def stop(*_: object) -> None:
+    def stop() -> None:
         stopping.set()
         watchdog.stopping()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    when_asked_to_stop(stop)
     gc.freeze()  # loaded modules are not collected: a full collection of them takes 80 ms
     with watchdog:
         repeat_until(stopping, work, every_s=every_s, once=once, progress=progress)

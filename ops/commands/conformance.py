@@ -1,7 +1,6 @@
 """`cymba conformance`: checks which rules of the protocol a device keeps."""
 
 import json
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +17,7 @@ from cymba.devices.catalogue import read_file
 from cymba.devices.models import MODELS
 from cymba.devices.signing import load_key
 from cymba.settings import Settings
+from cymba.stop_signals import when_asked_to_stop
 from ops.exits import Exit
 
 LISTEN_S = 120.0
@@ -104,8 +104,7 @@ def conformance(
     elif secret or programme_version:
         raise click.UsageError("--secret and --programme-version go with --drill")
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    when_asked_to_stop(stopping.set)
     listener = Listener(entrance, device_id, drill)
     try:
         listener.listen(seconds or (DRILL_S if drilled else LISTEN_S), stopping=stopping.is_set)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import signal
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from cymba.devices.catalogue import all_models, read_file
 from cymba.devices.models import MODELS, Model
 from cymba.devices.signing import load_key, show_public_key
 from cymba.settings import Settings
+from cymba.stop_signals import when_asked_to_stop
 from ops.database import open_engine
 from ops.exits import Exit
 from ops.household import provision_for
@@ -117,8 +117,7 @@ def simulate(
         detail = f"no model {', '.join(sorted(unknown))}: give its document with --model-file"
         raise click.BadParameter(detail, param_hint="--credentials")
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    when_asked_to_stop(stopping.set)
     try:
         broker = BrokerAddress.parse(broker_url or settings.broker_url, settings)
     except ValueError as error:

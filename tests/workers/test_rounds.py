@@ -59,7 +59,7 @@ def test_a_round_that_fails_is_told_of_by_name_and_ends_no_worker(
 ) -> None:
     progress = Progress()
     with capture_logs() as logs:
-        rounds.repeat(failing_then_ending(error), every_s=0.001, progress=progress)
+        rounds.repeat(failing_then_ending(error), every_s=60, progress=progress)
     assert [(line["event"], line["error"]) for line in logs] == [(event, named)] * 2
     assert ADDRESS not in str(logs)
     sample = progress.registry.get_sample_value

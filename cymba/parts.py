@@ -65,7 +65,9 @@ def delete_some(
     keys = inspect(table).primary_key
     some = select(*keys).where(*conditions).limit(limit)
     if not lies_in_parts(session):
-        some = some.with_for_update(skip_locked=True)
+        # Apart: in the condition it may be asked again for each row, and choose others.
+        chosen = some.with_for_update(skip_locked=True).cte("chosen")
+        some = select(*chosen.c)
     return delete(table).where(tuple_(*keys).in_(some), *conditions)
 
 

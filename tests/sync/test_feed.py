@@ -184,7 +184,7 @@ def test_pruning_reads_tombstones_by_their_age(session: Session, account_id: UUI
     plans: list[str] = []
 
     def explain(_: object, cursor: Cursor[Any], statement: str, values: Any, *__: object) -> None:
-        if statement.startswith("WITH pruned"):
+        if "pruned AS" in statement:
             cursor.execute(f"EXPLAIN {statement}", values)
             plans.append("\n".join(line for (line,) in cursor.fetchall()))
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from conformance.drill import Action, Drill, Evict
 from conformance.largest import largest_frame
@@ -71,3 +73,18 @@ def test_a_broker_that_carries_it_is_told_from_one_that_does_not(tmp_path: Path)
                     listener.listen(10)
         # It is the kit's own, and nothing that the device did.
         assert not any(isinstance(entry, FromDevice) for entry in listener.trace)
+
+
+@needs("mosquitto")
+def test_a_device_that_takes_its_id_back_at_once_is_no_small_broker(tmp_path: Path) -> None:
+    with mosquitto(tmp_path, 20_480) as broker:
+        device = Client(CallbackAPIVersion.VERSION2, DEVICE_ID)
+        device.reconnect_delay_set(0, 0)
+        device.connect(broker.host, broker.port)
+        device.loop_start()
+        try:
+            for _ in range(4):
+                drill = CutsAtOnce(DEVICE_ID, ProtocolTimes())
+                Listener(Entrance(broker), DEVICE_ID, drill).listen(10)
+        finally:
+            device.loop_stop()

@@ -180,7 +180,13 @@ class MqttCaller:
         return granted[0]
 
     def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self.client.publish(topic, payload, 1, retain).wait_for_publish(PATIENCE_S)
+        """Until the broker has it, or has cut the line."""
+        said = self.client.publish(topic, payload, 1, retain)
+        wait_until(
+            lambda: said.is_published() or self.lost.is_set(),
+            what="it is taken",
+            pause=lambda: said.wait_for_publish(0.02),
+        )
 
     def leave(self) -> None:
         self.client.disconnect()

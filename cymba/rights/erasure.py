@@ -9,6 +9,7 @@ The ack ledgers stay too, so that the device gets its acks and frees its frames.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, TextClause, cast, delete, func, select, text, update
@@ -61,6 +62,14 @@ class Erased:
     rows: dict[str, int] = field(default_factory=dict)
 
 
+class Locked(NamedTuple):
+    """An account with what is locked of it until the transaction ends."""
+
+    account_id: UUID
+    session_ids: Sequence[UUID]
+    device_ids: Sequence[str]  # earlier ones too
+
+
 def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetime) -> Erased:
     """Erase an account everywhere in the database, and enter its pseudonym in the ledger.
 
@@ -69,7 +78,12 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     Raises:
         NotFound: there is no such account.
     """
-    session_ids, device_ids = lock(session, account_id)
+    return erase_locked(session, keys, lock(session, account_id), now=now)
+
+
+def erase_locked(session: Session, keys: ErasureKeys, locked: Locked, *, now: datetime) -> Erased:
+    """`erase`, of what this transaction has locked."""
+    account_id, session_ids, device_ids = locked
     account = session.get_one(Account, account_id)
     email, email_key = account.email, account.email_key
     session.expunge_all()
@@ -106,9 +120,9 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     return erased
 
 
-def lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[str]]:
+def lock(session: Session, account_id: UUID) -> Locked:
     """Lock what others write for the account, in the order of session workers and views: sessions,
-    devices, ledgers, the account. Return its sessions and its devices, earlier ones too.
+    devices, ledgers, the account.
 
     Raises:
         NotFound: there is no such account.
@@ -136,7 +150,7 @@ def lock(session: Session, account_id: UUID) -> tuple[Sequence[UUID], Sequence[s
     session.execute(select(func.lock_account(account_id)))
     if session.get(Account, account_id, populate_existing=True) is None:
         raise NotFound("There is no account with this id.")
-    return session_ids, device_ids
+    return Locked(account_id, session_ids, device_ids)
 
 
 def _parts_of_sessions(session: Session, account_id: UUID) -> list[Part[str]]:

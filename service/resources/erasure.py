@@ -7,7 +7,7 @@ from flask import Response, g, request
 from cymba.accounts.tables import Account
 from cymba.errors import NotFound, Unauthenticated
 from cymba.rights import receipts
-from cymba.rights.erasure import erase, lock
+from cymba.rights.erasure import erase_locked, lock
 from service.http import out
 from service.http.answers import answer
 from service.http.bearer import current_access, require_receipt
@@ -64,9 +64,9 @@ def delete_account() -> Response:
     try:
         with transaction() as session:
             with proven(session) as caller:
-                lock(session, caller.id)  # waits, and the sign-in may end meanwhile
+                locked = lock(session, caller.id)  # waits, and the sign-in may end meanwhile
             check_preconditions(session.get_one(Account, caller.id).version)
-            erased = erase(session, services().erasure_keys, caller.id, now=now)
+            erased = erase_locked(session, services().erasure_keys, locked, now=now)
             receipts.issue(session, token, erased, locale=caller.locale, now=now)
             shown = _receipt_shown(receipts.read(session, token, now=now), token=token)
             waive_charges()

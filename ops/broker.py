@@ -43,6 +43,7 @@ from cymba.devices.broker_rights import (
 )
 from cymba.devices.denied_topics import DeniedTopics
 from cymba.settings import FIRST_CELL, Settings
+from cymba.stop_signals import STOP_SIGNALS
 from ops import logs
 from ops.broker_door import ADMITTED, Door, Guests
 
@@ -324,7 +325,7 @@ async def _run(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_without_cut_lines)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     if engine is None:
         await serve(

@@ -5,6 +5,7 @@ import math
 import os
 import resource
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import passwords
 from cymba.database import UnitOfWork, make_engine
 from cymba.devices import issuing
+from cymba.stop_signals import STOP_SIGNALS
 from ops import postgres, schema
 from ops.distribution import distribute
 from ops.postgres import EmbeddedPostgres
@@ -119,6 +121,15 @@ def _watch_the_feed(connection: Connection, _cursor: object, statement: str, *_:
 def _end_the_watch(connection: Connection) -> None:
     if not (connection.closed or connection.invalidated):
         connection.info.pop("fed", None)
+
+
+@pytest.fixture
+def stop_handlers() -> Iterator[None]:
+    """What a test does with the signals that stop a process is its own."""
+    before = [(number, signal.getsignal(number)) for number in STOP_SIGNALS]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

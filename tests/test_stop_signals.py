@@ -1,7 +1,6 @@
 """A process that is asked to stop."""
 
 import os
-import signal
 import threading
 
 import pytest
@@ -10,20 +9,16 @@ from cymba.stop_signals import STOP_SIGNALS, when_asked_to_stop
 from tests.end_to_end.parts import PATIENCE_S
 
 
+@pytest.mark.usefixtures("stop_handlers")
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_it_is_told_also_where_the_main_thread_holds_what_the_telling_needs(number: int) -> None:
     held, told = threading.Lock(), threading.Event()
-    before = [(one, signal.getsignal(one)) for one in STOP_SIGNALS]
 
     def tell() -> None:
         with held:
             told.set()
 
-    try:
-        when_asked_to_stop(tell)
-        with held:
-            os.kill(os.getpid(), number)
-        assert told.wait(PATIENCE_S)
-    finally:
-        for one, handler in before:
-            signal.signal(one, handler)
+    when_asked_to_stop(tell)
+    with held:
+        os.kill(os.getpid(), number)
+    assert told.wait(PATIENCE_S)

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, func, select
 from cymba.database import UnitOfWork, make_engine
 from cymba.settings import Settings
 from cymba.stimulation.tables import SessionExtent
+from cymba.stop_signals import STOP_SIGNALS
 from ops import ports, postgres, schema
 from ops.demo import household as people
 from ops.demo import verdict
@@ -76,7 +77,7 @@ def demo(
     for option, port in (("--http-port", http_port), ("--mqtt-port", mqtt_port)):
         if ports.is_taken(HOST, port):
             raise click.ClickException(f"port {port} is in use; choose another with {option}")
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
         with only_one(folder), _on_stage(folder, http_port, mqtt_port) as (stage, engine):
@@ -244,5 +245,5 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 def _end_undisturbed() -> None:
     """Ignore a second Ctrl-C, so that it does not interrupt the shutdown."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,16 +14,8 @@ from workers import rounds
 from workers.asides import Asides
 from workers.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("stop_handlers")  # `repeat` takes the process's signals
 ADDRESS = "ada@example.org"
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """`repeat` takes the process's signals."""
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
-    yield
-    for number, handler in before:
-        signal.signal(number, handler)
 
 
 @pytest.fixture

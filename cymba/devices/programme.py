@@ -12,13 +12,7 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import (
-    Select,
-    case,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Select, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from cymba.accounts.audit import note_own

@@ -62,7 +62,7 @@ class Erased:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-class Locked(NamedTuple):
+class LockedAccount(NamedTuple):
     """An account with what is locked of it until the transaction ends."""
 
     account_id: UUID
@@ -81,7 +81,9 @@ def erase(session: Session, keys: ErasureKeys, account_id: UUID, *, now: datetim
     return erase_locked(session, keys, lock(session, account_id), now=now)
 
 
-def erase_locked(session: Session, keys: ErasureKeys, locked: Locked, *, now: datetime) -> Erased:
+def erase_locked(
+    session: Session, keys: ErasureKeys, locked: LockedAccount, *, now: datetime
+) -> Erased:
     """`erase`, of what this transaction has locked."""
     account_id, session_ids, device_ids = locked
     account = session.get_one(Account, account_id)
@@ -120,7 +122,7 @@ def erase_locked(session: Session, keys: ErasureKeys, locked: Locked, *, now: da
     return erased
 
 
-def lock(session: Session, account_id: UUID) -> Locked:
+def lock(session: Session, account_id: UUID) -> LockedAccount:
     """Lock what others write for the account, in the order of session workers and views: sessions,
     devices, ledgers, the account.
 
@@ -150,7 +152,7 @@ def lock(session: Session, account_id: UUID) -> Locked:
     session.execute(select(func.lock_account(account_id)))
     if session.get(Account, account_id, populate_existing=True) is None:
         raise NotFound("There is no account with this id.")
-    return Locked(account_id, session_ids, device_ids)
+    return LockedAccount(account_id, session_ids, device_ids)
 
 
 def _parts_of_sessions(session: Session, account_id: UUID) -> list[Part[str]]:

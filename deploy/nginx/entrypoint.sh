@@ -31,7 +31,8 @@ if [ -f "$tls/server.crt" ]; then here "$config/tls.conf"; fi >"$run/tls.conf"
 {
   if [ -n "${API:-}" ]; then
     echo 'upstream processes_of_the_api {'
-    for address in $API; do printf 'server %s fail_timeout=1s;\n' "$address"; done
+    # It remembers no failure: in an upgrade one goes as soon as the other is back.
+    for address in $API; do printf 'server %s max_fails=0;\n' "$address"; done
     echo '}'
     echo 'map "" $api { default http://processes_of_the_api; }'
   else

@@ -216,11 +216,3 @@ def test_a_version_is_installed_as_the_image_makes_it() -> None:
     assert [line for line in script.splitlines() if line in image] == image
     # What makes the app and its client asks the installed package for its version.
     assert build.index(" --editable .\n") < build.index("python -m ops.")
-
-
-def test_the_proxy_knows_a_new_api_before_the_next_is_replaced() -> None:
-    """Else it holds both to be away, and every request fails."""
-    entrypoint = (ROOT / "deploy" / "nginx" / "entrypoint.sh").read_text()
-    (forgets_s,) = re.findall(r"server %s fail_timeout=(\d+)s;", entrypoint)
-    (waits_s,) = re.findall(r"readyz.*\n  sleep (\d+)$", PAGE, re.MULTILINE)
-    assert int(waits_s) > int(forgets_s)

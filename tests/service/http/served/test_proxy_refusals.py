@@ -18,6 +18,7 @@ import pytest
 from service.resources import frames
 from service.shapes import feed
 from tests.end_to_end.parts import PATIENCE_S
+from tests.free_ports import free_port
 from tests.programs import needs
 from tests.service.http.served.parts import ApiProcess, Dribbler, Proxied, guess
 
@@ -174,6 +175,53 @@ def test_an_api_that_is_away_is_told_as_a_problem_and_comes_back(proxy):
         assert away.json()["type"] == "urn:cymba:problem:unavailable"
         proxy.api.start()
         assert client.get("/healthz").status_code == 200
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Replaceable:
+    """In place of the API: answers at the same address each time it is started."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Answers)
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_an_api_may_go_as_soon_as_the_other_is_back(tmp_path):
+    """In an upgrade. The proxy must not hold both to be away because one was, a moment ago."""
+    one, other = Replaceable(), Replaceable()
+    proxied = Proxied(tmp_path, cast(ApiProcess, one))
+    proxied.start(API=f"127.0.0.1:{one.port} 127.0.0.1:{other.port}")
+    try:
+        with proxied.client() as client:
+            for _ in range(4):
+                for goes in (one, other):
+                    goes.stop()
+                    assert {client.post("/").status_code for _ in range(8)} == {204}
+                    goes.start()
+    finally:
+        proxied.stop()
+        one.stop()
+        other.stop()
 
 
 class Endless:

@@ -156,17 +156,18 @@ class Listener:
         sends it, and says nothing: a device would begin with this frame on each connection, for
         ever. A device that is back at once cuts this line too, but seldom so soon.
         """
+        was_admitted = False
         for _ in range(EVICTIONS):
-            if not self._evict_once():
-                if self._drill is not None:
-                    self._drill.cannot_evict(time.monotonic())
+            was_admitted |= self._evict_once()
+            if was_admitted and self._largest_came.is_set():
                 return
-            if self._largest_came.is_set():
-                return
-        raise TooSmall(
-            f"the broker does not carry a frame of {len(self._largest):,} bytes, which "
-            "a device may send: raise its limit (Mosquitto: max_packet_size 20480)"
-        )
+        if was_admitted:
+            raise TooSmall(
+                f"the broker does not carry a frame of {len(self._largest):,} bytes, which "
+                "a device may send: raise its limit (Mosquitto: max_packet_size 20480)"
+            )
+        if self._drill is not None:
+            self._drill.cannot_evict(time.monotonic())
 
     def _evict_once(self) -> bool:
         """Whether the broker lets us have the device's id."""
@@ -181,8 +182,10 @@ class Listener:
             client.connect(broker.host, broker.port)
             # At once, as MQTT 3.1.1 allows (3.1.4), so that it is there before the device is back.
             client.publish(f"{self._root}up/frame", self._largest, 1)
-            while not self._largest_came.is_set() and time.monotonic() < began_s + ANSWER_S:
+            while time.monotonic() < began_s + ANSWER_S:
                 if client.loop(TICK_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    break
+                if admitted and self._largest_came.is_set():
                     break
         if admitted != [True]:
             return False

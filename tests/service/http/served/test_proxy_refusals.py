@@ -177,7 +177,7 @@ def test_an_api_that_is_away_is_told_as_a_problem_and_comes_back(proxy):
         assert client.get("/healthz").status_code == 200
 
 
-class Answers(BaseHTTPRequestHandler):
+class EmptyAnswer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(204)
         self.end_headers()
@@ -198,7 +198,7 @@ class Replaceable:
         self.start()
 
     def start(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Answers)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), EmptyAnswer)
         Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
@@ -252,6 +252,11 @@ class Prepared:
         """In the order of the statement's numbers; those that it does not name are left out."""
         known = self._fixed | given
         return [known[name] for name in self._names]
+
+
+def columns_of(row: Any, shape: type[NamedTuple]) -> list[Any]:
+    """The columns of a table or query that a named tuple names, in its order."""
+    return [getattr(row, name) for name in shape._fields]
 
 
 def array_of(ids: Iterable[UUID | str | int]) -> str:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import CTE, ColumnElement, Select, Text, cast, func
 
+from cymba.database import columns_of
+
 ShownAs = Callable[[str, ColumnElement[Any]], ColumnElement[Any]]
 """Gives a column as it is to be written in JSON, by the name of the field."""
 
@@ -16,7 +18,7 @@ def json_of(row: Any) -> ColumnElement[str]:
 
 def array_as(shape: type[NamedTuple], row: Any) -> ColumnElement[Any]:
     """The columns that a named tuple names, from which msgspec makes it."""
-    return func.json_build_array(*(getattr(row, name) for name in shape._fields))
+    return func.json_build_array(*columns_of(row, shape))
 
 
 def materialized(query: Select[*tuple[Any, ...]], name: str) -> CTE:

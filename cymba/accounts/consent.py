@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts.audit import note_own
 from cymba.accounts.changes import announce
 from cymba.accounts.tables import Consent
-from cymba.database import Prepared, line_of
+from cymba.database import Prepared, columns_of, line_of
 from cymba.errors import Forbidden, NotFound, PreconditionFailed
 from cymba.text_version import TextVersion
 from cymba.voice import LANGUAGES, Voice, said
@@ -72,7 +72,7 @@ class StandingConsent(NamedTuple):
 
 
 _STANDING = Prepared(
-    select(*(getattr(Consent, name) for name in StandingConsent._fields)).where(
+    select(*columns_of(Consent, StandingConsent)).where(
         Consent.account_id == bindparam("account_id", type_=Uuid()),
         Consent.withdrawn_at.is_(None),
     )

@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import String, Uuid, bindparam, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
-from cymba.database import Prepared
+from cymba.database import Prepared, columns_of
 from cymba.devices.tables import DeviceProgramme
 
 
@@ -29,7 +29,7 @@ class ProgrammeVersion(NamedTuple):
     detail: str | None
 
 
-_VERSION = tuple(getattr(DeviceProgramme, name) for name in ProgrammeVersion._fields)
+_VERSION = columns_of(DeviceProgramme, ProgrammeVersion)
 _OF_DEVICE = DeviceProgramme.device_id == bindparam("device_id", type_=String())
 _OF_ACCOUNT = DeviceProgramme.account_id == bindparam("account_id", type_=Uuid())
 _NEWEST_FIRST = DeviceProgramme.ver.desc()

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce
-from cymba.database import Prepared, line_of
+from cymba.database import Prepared, columns_of, line_of
 from cymba.devices import contraindications
 from cymba.devices.contraindications import Answer, must_be_answered
 from cymba.devices.models import Model
@@ -119,7 +119,7 @@ class LatestScreening(NamedTuple):
 
 _ACCOUNT_ID = bindparam("account_id", type_=Uuid())
 _LATEST = Prepared(
-    select(*(getattr(Screening, name) for name in LatestScreening._fields))
+    select(*columns_of(Screening, LatestScreening))
     .where(Screening.account_id == _ACCOUNT_ID)
     .ext(distinct_on(Screening.model))
     .order_by(Screening.model, Screening.answered_at.desc(), Screening.id)
@@ -200,7 +200,7 @@ class StandingRedFlag(NamedTuple):
 
 
 _STANDING = Prepared(
-    select(*(getattr(RedFlag, name) for name in StandingRedFlag._fields))
+    select(*columns_of(RedFlag, StandingRedFlag))
     .where(RedFlag.account_id == _ACCOUNT_ID, RedFlag.lifted_at.is_(None))
     .order_by(RedFlag.raised_at, RedFlag.id)
 )

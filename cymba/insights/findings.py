@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.changes import announce, change_counter
 from cymba.accounts.tables import Account, Consent
-from cymba.database import Prepared
+from cymba.database import Prepared, columns_of
 from cymba.insights.analysis import LookTaken, Pair, analyse
 from cymba.insights.days import Days
 from cymba.insights.experiments.trials import TRIED_EXPOSURE, tested
@@ -165,9 +165,7 @@ class ShownFinding(NamedTuple):
 
 _ACCOUNT_ID = bindparam("account_id", type_=Uuid())
 _SHOWN = Prepared(
-    select(*(getattr(Finding, name) for name in ShownFinding._fields)).where(
-        Finding.account_id == _ACCOUNT_ID
-    )
+    select(*columns_of(Finding, ShownFinding)).where(Finding.account_id == _ACCOUNT_ID)
 )
 _COMPUTED_AT = Prepared(
     select(InsightState.computed_at).where(InsightState.account_id == _ACCOUNT_ID)

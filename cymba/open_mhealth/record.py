@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from cymba.database import line_of
+from cymba.database import columns_of, line_of
 from cymba.diary.tables import DiaryEntry
 from cymba.imports.found import FoundReading
 from cymba.imports.tables import BROUGHT_BY, DataImport, ImportedReading
@@ -40,9 +40,8 @@ def _brought(session: Session, account_id: UUID, *, schema: BodySchema) -> Itera
     row = ImportedReading
     # A stage is null of what is no span, and `IN` finds no null.
     kinds = [(kind, stage or "") for (kind, stage), one in BROUGHT.items() if one.schema == schema]
-    columns = (getattr(row, name) for name in FoundReading._fields)
     query = (
-        select(*columns)
+        select(*columns_of(row, FoundReading))
         .join(DataImport, BROUGHT_BY)
         .where(row.account_id == account_id, DataImport.state == "stored")
         .where(tuple_(row.kind, func.coalesce(row.stage, "")).in_(kinds))

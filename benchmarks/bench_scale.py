@@ -114,11 +114,18 @@ class ScaledWorld:
         """Of the next person; `path` names what it needs of them."""
         person = self.people[turn % len(self.people)]
         path = path.format(person=person)
-        return EnvironBuilder(path, method=method, json=body, headers=person.bearer).get_environ()
+        return EnvironBuilder(
+            path, method=method, json=body, headers=[*person.bearer.items()]
+        ).get_environ()
 
     def answer(self, asked: WSGIEnvironment) -> None:
         statuses: list[str] = []
-        body = self.app(asked, lambda status, _headers, _error=None: statuses.append(status))
+
+        def start(status: str, *_: object) -> Callable[[bytes], object]:
+            statuses.append(status)
+            return lambda _: None
+
+        body = self.app(asked, start)
         answered = b"".join(body)
         assert statuses[0][:3] in {"200", "201"}, answered
 
@@ -153,7 +160,8 @@ class ScaledWorld:
 
 def size_mb(engine: Engine) -> int:
     with engine.connect() as connection:
-        return connection.scalar(text("SELECT pg_database_size(current_database())")) // 2**20
+        size = connection.scalar(text("SELECT pg_database_size(current_database())"))
+    return int(size) // 2**20
 
 
 class HotRequest(NamedTuple):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from sqlalchemy import Engine, text
@@ -50,11 +50,11 @@ class Cost(NamedTuple):
 
 
 def tape(device_id: str) -> Iterator[Frame]:
-    head = {"v": 1, "store": 7, "boot": 1, "sid": uuid5(SPACE, device_id)}
+    head: dict[str, Any] = {"v": 1, "store": 7, "boot": 1, "sid": uuid5(SPACE, device_id)}
     yield StartFrame(**head, seq=1, up=1_000, programme=Programme(site="cymba_conchae"))
     for seq in range(2, 1_000_000):
         up = 1_000 + (seq - 2) * FRAME_MS
-        columns = {
+        columns: dict[str, list[int | None]] = {
             "amplitude_ua": [1_500] * 10,
             "amplitude_delivered_ua": [1_490 + seq % 9] * 10,
             "impedance_ohm": [5_000 + seq % 90] * 10,
@@ -127,15 +127,14 @@ def floor_us() -> float:
     from cymba.devices.clocks import DeviceClocks  # noqa: PLC0415 - what is measured
     from cymba.stimulation.archive.read_frame import ReadFrame  # noqa: PLC0415
     from cymba.stimulation.session.folding import sums_of  # noqa: PLC0415
-    from cymba.stimulation.session.kept_sums import _FrameRow  # noqa: PLC0415
-    from cymba.stimulation.wire.frames import pack, unpack  # noqa: PLC0415
+    from cymba.stimulation.wire.frames import PlainRow, pack, unpack  # noqa: PLC0415
 
     written = tape("floor-00000")
     first = [next(written) for _ in range(3)]
     packed = [(frame, pack(frame)) for frame in (next(written) for _ in range(2_000))]
     sums = sums_of([ReadFrame(frame, utc_now()) for frame in first], DeviceClocks({}), ())
     rows = [
-        _FrameRow(7, frame.sid, frame.seq, 1, one.kind, frame.up, None, one.body)
+        PlainRow(7, frame.sid, frame.seq, 1, one.kind, frame.up, None, one.body)
         for frame, one in packed
     ]
     at, began_s = utc_now(), time.process_time()

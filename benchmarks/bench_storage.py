@@ -88,11 +88,13 @@ def hour_long(frames: Sequence[Frame]) -> list[Frame]:
         up, seq = start.up + i * 10_000, start.seq + 1 + i
         counted = {k: v for k, v in source.c.items() if k not in {"charge_uc", "pulses"}}
         made.append(msgspec.structs.replace(source, up=up, seq=seq, c=counted, utc=None))
-    end = {"up": start.up + 3_600_000, "seq": start.seq + 361}
-    key = {"v": 1, "store": start.store, "boot": start.boot, "sid": start.sid}
+    last_seq = start.seq + 361
     made.append(
-        EndFrame(**key, **end, reason="completed", first_seq=start.seq, last_seq=start.seq + 361)
-    )
+        EndFrame(
+            v=1, store=start.store, boot=start.boot, sid=start.sid, seq=last_seq,
+            up=start.up + 3_600_000, reason="completed", first_seq=start.seq, last_seq=last_seq,
+        )
+    )  # fmt: skip
     return made
 
 

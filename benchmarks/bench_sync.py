@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -113,7 +114,7 @@ def add_history(
     session: UnitOfWork, account_id: UUID, device_id: str, *, sessions: int, entries: int
 ) -> None:
     rng = random.Random(1)
-    recorded = [
+    recorded: list[dict[str, Any]] = [
         {
             "id": uuid4(),
             "device_id": device_id,
@@ -140,7 +141,7 @@ def add_history(
         }
         for i in range(sessions)
     ]
-    written = [
+    written: list[dict[str, Any]] = [
         {
             "account_id": account_id,
             "id": uuid4(),

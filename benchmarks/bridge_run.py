@@ -94,9 +94,10 @@ class BridgeRun:
                 stack.callback(bridge.stop)
                 self.metrics_ports.append(port)
                 pids.append(bridge.pid)
-            for port in self.metrics_ports:
-                wait_until(lambda port=port: metric(port, "settled") == 1,
-                           what="the bridges are settled")  # fmt: skip
+            wait_until(
+                lambda: all(metric(port, "settled") == 1 for port in self.metrics_ports),
+                what="the bridges are settled",
+            )
             yield pids
 
     def load(self, frames: int, **options: Any) -> "Loading":

@@ -107,7 +107,7 @@ class BareStore:
                 self._middle.one_more()
 
 
-def consume(kind: str, url: str, count: int, database_url: str | None) -> None:
+def consume(kind: str, url: str, count: int, database_url: str | None = None) -> None:
     address = BrokerAddress.parse(url).for_slot("bridge-0")
     middle = Middle(count)
     client = Client(
@@ -155,4 +155,4 @@ def consume(kind: str, url: str, count: int, database_url: str | None) -> None:
 
 
 if __name__ == "__main__":
-    consume(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:5] or [None])
+    consume(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:5])

@@ -4,6 +4,7 @@ import cProfile
 import pstats
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from mqtt_bridge import network, writer
 from ops.cli import main
@@ -11,8 +12,8 @@ from ops.cli import main
 LINES = 40
 
 
-def under_profile(name: str, run: Callable[[object], None]) -> Callable[[object], None]:
-    def profiled(thread: object) -> None:
+def under_profile(name: str, run: Callable[[Any], None]) -> Callable[[Any], None]:
+    def profiled(thread: Any) -> None:
         profile = cProfile.Profile()
         try:
             profile.runcall(run, thread)
@@ -25,5 +26,5 @@ def under_profile(name: str, run: Callable[[object], None]) -> Callable[[object]
 
 if __name__ == "__main__":
     for name, kind in (("writer", writer.Writer), ("network", network.NetworkThread)):
-        kind._run = under_profile(name, kind._run)  # type: ignore[assignment,attr-defined,method-assign]  # noqa: SLF001
+        kind._run = under_profile(name, kind._run)  # type: ignore[assignment,method-assign]  # noqa: SLF001
     main()

@@ -63,6 +63,9 @@ assert.deepEqual((await agree()).map(({ note, items }) => [note, items]), [["a",
 // Different fields merge, and different items too.
 await one.write(id, { note: "b" });
 await other.write(id, { items: { pain_now: 4, mood: 5 } });
+await one.sync();
+await other.sync(); // what the server merged is in its answer
+assert.deepEqual((await other.entries()).map(({ version, note }) => [version, note]), [[3, "b"]]);
 assert.deepEqual((await agree()).map(({ note, items }) => [note, items]), [["b", { pain_now: 4, mood: 5 }]]);
 assert.deepEqual([one.asides, other.asides], [[], []]);
 

@@ -62,10 +62,13 @@ export function replicate(
         }));
         const standing: Doc[] = [];
         for (const [at, answer] of (await push(cymba, seen, edits)).entries()) {
-          if (answer.status === "applied" || answer.status === "duplicate") continue;
-          const edit = edits[at]!;
+          const { edit, mine } = { edit: edits[at]!, mine: rows[at]!.newDocumentState };
           const now = answer.entry === null ? null : plain(answer.entry as Entry);
-          onAside({ edit, status: answer.status, now });
+          if (answer.status === "conflict" || answer.status === "rejected") {
+            onAside({ edit, status: answer.status, now });
+          } else if (now === null && mine._deleted) continue;
+          // Also what it took, since it may have merged: RxDB passes over what a pull brings of an
+          // entry while that is pushed.
           const stands = now ?? (answer.deleted ? undefined : rows[at]!.assumedMasterState);
           standing.push({ ...GONE, id: edit.id, ...(stands && { _deleted: false, ...stands }) });
         }

@@ -96,8 +96,7 @@ class Listener:
             while time.monotonic() < end_s:
                 self._step(time.monotonic())
         finally:
-            self._client.disconnect()
-            self._client.loop_stop()
+            hang_up(self._client)
         self.trace.append(Ended(time.monotonic()))
 
     def _open(self) -> None:
@@ -240,6 +239,14 @@ class Listener:
                 self._queue.put(ToDevice(at_s, topic.removeprefix("down/"), payload))
         else:
             self._queue.put(FromDevice(at_s, topic, payload, message.qos, bool(message.retain)))
+
+
+def hang_up(client: Client) -> None:
+    """Disconnect, and wait for the client's thread. It ends by itself then, and paho fails if that
+    is between its look at the thread and its wait for it."""
+    client.disconnect()
+    with suppress(AttributeError):
+        client.loop_stop()
 
 
 def _client(client_id: str, broker: BrokerAddress) -> Client:

@@ -7,6 +7,7 @@ from typing import Self
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
+from conformance.listener import hang_up
 from cymba.broker_address import BrokerAddress
 
 PERIOD_S = 0.02
@@ -32,8 +33,7 @@ class ServerPulse:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._thread.join()
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def _beat(self) -> None:
         before_s = time.monotonic()

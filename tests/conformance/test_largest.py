@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from conformance.drill import Action, Drill, Evict
 from conformance.largest import largest_frame
-from conformance.listener import Entrance, Listener, TooSmall
+from conformance.listener import Entrance, Listener, TooSmall, hang_up
 from conformance.trace import Evicted, FromDevice, ProtocolTimes
 from cymba.broker_address import BrokerAddress
 from cymba.stimulation.wire.frames import decode
@@ -87,4 +87,4 @@ def test_a_device_that_takes_its_id_back_at_once_is_no_small_broker(tmp_path: Pa
                 drill = CutsAtOnce(DEVICE_ID, ProtocolTimes())
                 Listener(Entrance(broker), DEVICE_ID, drill).listen(10)
         finally:
-            device.loop_stop()
+            hang_up(device)

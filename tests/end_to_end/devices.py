@@ -15,6 +15,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from conformance.listener import hang_up
 from cymba.broker_address import BrokerAddress
 from cymba.devices.provisioning import Credentials
 from cymba.stimulation.wire.frames import pack
@@ -110,8 +111,7 @@ class ScriptedDevice:
         self._client.loop_start()
 
     def stop(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     @property
     def done(self) -> bool:

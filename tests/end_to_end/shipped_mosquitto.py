@@ -19,6 +19,7 @@ from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import Engine
 
+from conformance.listener import hang_up
 from cymba.settings import FIRST_CELL, Settings
 from ops.commands.device import device
 from tests.end_to_end.parts import PATIENCE_S, ROOT, listens, wait_until
@@ -189,8 +190,7 @@ class MqttCaller:
         )
 
     def leave(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        hang_up(self.client)
 
     def break_off(self) -> None:
         """Without a goodbye, so that the broker speaks the last will."""

@@ -12,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from conformance.listener import hang_up
 from cymba.accounts.tables import Account
 from cymba.database import utc_now
 from cymba.devices.claiming import claim
@@ -107,8 +108,7 @@ def desire(
         client.publish(topic, to_json(desired), qos=1, retain=True).wait_for_publish(PATIENCE_S)
 
     yield publish
-    client.disconnect()
-    client.loop_stop()
+    hang_up(client)
 
 
 @pytest.mark.slow

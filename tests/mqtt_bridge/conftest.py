@@ -11,6 +11,7 @@ from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, select
 
+from conformance.listener import hang_up
 from cymba.accounts.tables import Account
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.provisioning import Credentials, provision
@@ -147,8 +148,7 @@ class Talker:
                 return payload
 
     def stop(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
 
 MakeTalker = Callable[[Credentials], Talker]

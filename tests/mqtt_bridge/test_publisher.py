@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
+from conformance.listener import hang_up
 from cymba.accounts.tables import Change
 from cymba.database import UnitOfWork, utc_now
 from cymba.devices.messages import Desired, Presence, ReportedState
@@ -240,8 +241,7 @@ def retained_presence(broker: Broker, device_id: str) -> list[bytes]:
         client.publish("cymba/bridge/bridge-1/echo", b"last", 1)
         wait_until(lambda: b"last" in heard, what="the echo is back")
     finally:
-        client.disconnect()
-        client.loop_stop()
+        hang_up(client)
     return [payload for payload in heard if payload != b"last"]
 
 

@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from conformance.listener import hang_up
 from cymba.devices.provisioning import Credentials, provision, reissue_secret, revoke
 from cymba.processes import runs
 from ops import broker, cli
@@ -90,8 +91,7 @@ def call(embedded: EmbeddedBroker) -> Iterator[Call]:
 
     yield connect
     for caller in callers:
-        caller.client.disconnect()
-        caller.client.loop_stop()
+        hang_up(caller.client)
 
 
 def test_a_device_comes_in_with_its_own_secret_only(

@@ -16,6 +16,7 @@ import trustme
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from conformance.listener import hang_up
 from cymba.broker_address import BrokerAddress
 from cymba.stimulation.wire.frames import decode, pack
 from cymba.stimulation.wire.messages import Ack, Frame, to_json
@@ -108,8 +109,7 @@ class AckingServer:
         wait_until(self._client.is_connected, what="connected")
 
     def stop(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
         device_id, subject = message.topic.split("/")[2::2]

@@ -36,7 +36,7 @@ from sqlalchemy.orm import Session
 from cymba.accounts import sharing
 from cymba.accounts.hashing import hashed
 from cymba.accounts.tables import Account, RefreshToken
-from cymba.database import Prepared
+from cymba.database import Prepared, columns_of
 from cymba.errors import Forbidden, NotFound
 from cymba.parts import lies_in_parts
 
@@ -286,9 +286,7 @@ MAY_READ: ColumnElement[bool] = or_(bindparam("family_id", type_=Uuid()).is_(Non
 """The same; without a family (null) the caller has checked before."""
 
 # Every request begins with this query.
-_CALLER = Prepared(
-    select(*(_ACCOUNT[name] for name in Caller._fields)).where(_IS_THERE, _HAS_NOT_ENDED)
-)
+_CALLER = Prepared(select(*columns_of(Account, Caller)).where(_IS_THERE, _HAS_NOT_ENDED))
 
 
 def _store(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from cymba.accounts.merging import Mergeable
 from cymba.accounts.written_fields import LONG_AGO, Fields
-from cymba.database import Prepared, array_of
+from cymba.database import Prepared, array_of, columns_of
 from cymba.devices.red_flags import raise_red_flag
 from cymba.diary import fields as entry_fields
 from cymba.diary.tables import DiaryEntry, ReadEntry
@@ -66,12 +66,11 @@ class DiaryEntries(Mergeable[DiaryEntry]):
             )
 
 
-_ENTRY = DiaryEntry.__table__.c
 _BY_IDS = Prepared(
-    select(*(_ENTRY[name] for name in ReadEntry._fields)).where(
-        _ENTRY.account_id == bindparam("account_id", type_=Uuid()),
-        _ENTRY.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
-        _ENTRY.deleted_at.is_(None),
+    select(*columns_of(DiaryEntry, ReadEntry)).where(
+        DiaryEntry.account_id == bindparam("account_id", type_=Uuid()),
+        DiaryEntry.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
+        DiaryEntry.deleted_at.is_(None),
     )
 )
 

@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from cymba.accounts.tables import Account, Change, Consent
 from cymba.accounts.tokens import MAY_READ, Caller
+from cymba.database import columns_of
 from cymba.devices.tables import RedFlag, Screening
 from cymba.diary.entries import entry_in_sql, is_marked
 from cymba.diary.tables import DiaryEntry
@@ -121,7 +122,7 @@ def _head() -> Select[*tuple[Any, ...]]:
     account = Account.__table__.c
     return (
         select(
-            *(account[name] for name in Caller._fields),
+            *columns_of(account, Caller),
             account.change_counter,
             EPOCH.label("epoch"),
             func.coalesce(SyncHorizon.pruned_through, 0).label("pruned_through"),

@@ -20,6 +20,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from conformance.listener import hang_up
 from cymba.broker_address import BrokerAddress
 from cymba.database import UnitOfWork, make_engine
 
@@ -150,8 +151,7 @@ def consume(kind: str, url: str, count: int, database_url: str | None = None) ->
     print("ready", flush=True)
     middle.done.wait(300)
     print(json.dumps({"rate": middle.rate, "cpu_s": time.process_time()}), flush=True)
-    client.disconnect()
-    client.loop_stop()
+    hang_up(client)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class Listener:
             ) from None
         self._client.loop_start()
         if not self._subscribed.wait(ANSWER_S) or self._refusal:
-            self._client.loop_stop()
+            hang_up(self._client)
             raise Unreachable(self._refusal or "the broker does not answer")
 
     def _step(self, now_s: float) -> None:

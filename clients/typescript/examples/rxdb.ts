@@ -62,11 +62,13 @@ export function replicate(
         }));
         const standing: Doc[] = [];
         for (const [at, answer] of (await push(cymba, seen, edits)).entries()) {
-          const { edit, mine } = { edit: edits[at]!, mine: rows[at]!.newDocumentState };
+          const edit = edits[at]!;
           const now = answer.entry === null ? null : plain(answer.entry as Entry);
           if (answer.status === "conflict" || answer.status === "rejected") {
             onAside({ edit, status: answer.status, now });
-          } else if (now === null && mine._deleted) continue;
+          } else if (edit.fields === null && now === null) {
+            continue; // gone here and there
+          }
           // Also what it took, since it may have merged: RxDB passes over what a pull brings of an
           // entry while that is pushed.
           const stands = now ?? (answer.deleted ? undefined : rows[at]!.assumedMasterState);
